@@ -1,0 +1,44 @@
+"""What a version must pass before it becomes production (rule 9); run outside any transaction."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from promptreg.errors import PublishCheckError, TemplateError
+from promptreg.prompt import Prompt, render_trial
+
+PublishCheck: TypeAlias = Callable[[Prompt], object]
+
+
+def require_passing(prompt: Prompt, checks: Sequence[PublishCheck]) -> None:
+    """Compile the template, render each example, call each check; raise `PublishCheckError` with every reason."""
+    reasons = [*_example_failures(prompt), *_check_failures(prompt, checks)]
+    if reasons:
+        raise failed(prompt.name, reasons)
+
+
+def failed(name: str, reasons: Sequence[str]) -> PublishCheckError:
+    """Give the refusal, for these reasons."""
+    return PublishCheckError(
+        f"{name!r} may not go into production: {'; '.join(reasons)}", name=name, reasons=list(reasons)
+    )
+
+
+def _example_failures(prompt: Prompt) -> list[str]:
+    reasons = []
+    for i, example in enumerate(prompt.examples):
+        try:
+            render_trial(prompt, example)
+        except TemplateError as error:
+            reasons.append(f"examples[{i}]: {error.message}")
+    return reasons
+
+
+def _check_failures(prompt: Prompt, checks: Sequence[PublishCheck]) -> list[str]:
+    reasons = []
+    for check in checks:
+        try:
+            check(prompt)
+        except Exception as error:
+            name = getattr(check, "__name__", type(check).__name__)
+            reasons.append(f"{name}: {error}" if str(error) else f"{name}: {type(error).__name__}")
+    return reasons

@@ -1,0 +1,37 @@
+"""What comes from outside: the time and new ids. Rules get both passed in."""
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeAlias
+from uuid import UUID
+
+from promptreg.errors import InvalidInputError
+
+Clock: TypeAlias = Callable[[], datetime]
+
+
+def system_clock() -> datetime:
+    """Give the time of the machine, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def moment(clock: Clock) -> datetime:
+    """Read the clock in UTC; raise `InvalidInputError` where it gives no aware datetime."""
+    now = clock()
+    if not isinstance(now, datetime) or now.utcoffset() is None:
+        raise InvalidInputError.of("clock", "must give aware datetimes, such as datetime.now(UTC)")
+    return now.astimezone(UTC)
+
+
+def new_id() -> str:
+    """Give a UUID version 7 (RFC 9562): 48 bits of milliseconds, then 74 random bits.
+
+    >>> UUID(new_id()).version
+    7
+    """
+    milliseconds = time.time_ns() // 1_000_000 & (1 << 48) - 1
+    random = int.from_bytes(os.urandom(10), "big")
+    high, low = random >> 68 & 0xFFF, random & (1 << 62) - 1
+    return str(UUID(int=milliseconds << 80 | 7 << 76 | high << 64 | 2 << 62 | low))

@@ -1,0 +1,276 @@
+"""Every error that promptreg raises, and nothing else.
+
+One tree; catch the branch that you can act on:
+
+    PromptregError
+    ├── InvalidInputError            400 validation_error
+    ├── UnauthorizedError            401 unauthorized
+    ├── ForbiddenError               403 forbidden
+    ├── NotFoundError                404 not_found
+    │   ├── VersionNotFoundError         version_not_found
+    │   └── NoProductionVersionError     no_production_version
+    ├── ConflictError                409 conflict
+    │   ├── NameTakenError               name_taken
+    │   ├── VersionConflictError         version_conflict
+    │   ├── NotModifiableError           version_not_modifiable, prompt_archived
+    │   └── PromptDisabledError          prompt_disabled
+    ├── TemplateError                422 template_error
+    │   ├── TemplateSyntaxError          template_syntax_error
+    │   ├── TemplatePolicyError          template_policy
+    │   ├── MissingVariablesError        missing_variables
+    │   ├── InvalidVariablesError        invalid_variables
+    │   ├── RenderLimitError             render_limit
+    │   └── RenderError                  render_error
+    ├── PublishCheckError            422 publish_check_failed
+    └── StorageError                 500 internal_error
+        ├── StorageBusyError         503 service_unavailable
+        ├── StorageFullError         503 service_unavailable
+        ├── StorageReadOnlyError     503 service_unavailable
+        ├── StorageCorruptError      500 storage_corrupt
+        ├── SchemaTooNewError        500 schema_too_new
+        └── CommitUnknownError       500 commit_unknown
+
+No message holds a variable's value.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+from uuid import uuid4
+
+LISTED = 10
+
+
+class PromptregError(Exception):
+    """The base of every error of promptreg.
+
+    `code` is stable and for programs, `message` is for people, `details` is the evidence (its keys
+    depend on the code), `request_id` names this one failure, `http_status` is what a web service
+    would answer with. Errors pickle whole. The envelope is EDIT's.
+
+    >>> error = NotFoundError("There is no prompt 'welcome'.", names=["welcome"])
+    >>> error.code, error.http_status, error.details
+    ('not_found', 404, {'names': ['welcome']})
+    >>> sorted(error.to_dict())
+    ['error', 'request_id']
+    """
+
+    default_code: ClassVar[str] = "internal_error"
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, /, *, code: str | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.details: dict[str, Any] = details
+        self.request_id = str(uuid4())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the error as the JSON envelope that a web service would answer with.
+
+        >>> ConflictError("Nothing was published before.").to_dict()["error"]
+        {'code': 'conflict', 'message': 'Nothing was published before.', 'details': {}}
+        """
+        error = {"code": self.code, "message": self.message, "details": self.details}
+        return {"error": error, "request_id": self.request_id}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.message, dict(self.__dict__))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Give names for a message: the first ten, and whether there are more.
+
+    >>> listed(["b", "a"])
+    "'b', 'a'"
+    """
+    shown = ", ".join(map(repr, names[:LISTED]))
+    return f"{shown} and {len(names) - LISTED} more" if len(names) > LISTED else shown
+
+
+def _restore(kind: type[PromptregError], message: str, state: Mapping[str, Any]) -> PromptregError:
+    error = kind(message)
+    error.__dict__.update(state)
+    return error
+
+
+class InvalidInputError(PromptregError):
+    """A value is not what the verb takes; `details["errors"]` lists each field with its reason."""
+
+    default_code = "validation_error"
+    http_status = 400
+
+    @classmethod
+    def of(cls, field: str, reason: str) -> "InvalidInputError":
+        """Give the error for one field.
+
+        >>> InvalidInputError.of("limit", "must be at least 1").message
+        'limit: must be at least 1'
+        """
+        return cls(f"{field}: {reason}", errors=[{"field": field, "reason": reason}])
+
+    @classmethod
+    def of_all(cls, errors: list[dict[str, str]]) -> "InvalidInputError":
+        """Give the error for several fields, each `{"field", "reason"}`."""
+        return cls("; ".join(f"{e['field']}: {e['reason']}" for e in errors), errors=errors)
+
+    def within(self, where: str) -> "InvalidInputError":
+        """Give the same error for fields that lie within another one."""
+        errors = [{**e, "field": f"{where}.{e['field']}"} for e in self.details["errors"]]
+        return InvalidInputError.of_all(errors)
+
+
+class UnauthorizedError(PromptregError):
+    """The call is made on nobody's behalf."""
+
+    default_code = "unauthorized"
+    http_status = 401
+
+
+class ForbiddenError(PromptregError):
+    """The actor may read these prompts but not do this; `details`: `names`, `action`."""
+
+    default_code = "forbidden"
+    http_status = 403
+
+
+class NotFoundError(PromptregError):
+    """There are no such prompts, or the actor may not read them; `details["names"]` lists all."""
+
+    default_code = "not_found"
+    http_status = 404
+
+
+class VersionNotFoundError(NotFoundError):
+    """The prompt has no such version or label; `details`: `name`, `version`."""
+
+    default_code = "version_not_found"
+
+
+class NoProductionVersionError(NotFoundError):
+    """No version of the prompt was ever published; `details`: `name`, `version` (None)."""
+
+    default_code = "no_production_version"
+
+
+class ConflictError(PromptregError):
+    """What is stored stands against the call."""
+
+    default_code = "conflict"
+    http_status = 409
+
+
+class NameTakenError(ConflictError):
+    """Another prompt of the namespace has this name; `details["name"]`."""
+
+    default_code = "name_taken"
+
+
+class VersionConflictError(ConflictError):
+    """Somebody was faster; `details`: the version `expected` and the `actual` one."""
+
+    default_code = "version_conflict"
+
+
+class NotModifiableError(ConflictError):
+    """The version is published or the prompt archived (see `code`); `details`: `names`, `state`."""
+
+    default_code = "version_not_modifiable"
+
+
+class PromptDisabledError(ConflictError):
+    """The prompt is disabled, so it does not render; `details["name"]`."""
+
+    default_code = "prompt_disabled"
+
+
+class TemplateError(PromptregError):
+    """A template can't be saved or rendered; `details`: `name`, `line` where they are known."""
+
+    default_code = "template_error"
+    http_status = 422
+
+
+class TemplateSyntaxError(TemplateError):
+    """The template is not Jinja2; `details["line"]` counts from 1 within its text or message."""
+
+    default_code = "template_syntax_error"
+
+
+class TemplatePolicyError(TemplateError):
+    """The template holds what no template may; `details["line"]`."""
+
+    default_code = "template_policy"
+
+
+class MissingVariablesError(TemplateError):
+    """Variables that the template reads were not passed; `details["missing"]` names them all."""
+
+    default_code = "missing_variables"
+
+
+class InvalidVariablesError(TemplateError):
+    """Variables are not as declared; `details["errors"]` lists each field with its reason."""
+
+    default_code = "invalid_variables"
+
+
+class RenderLimitError(TemplateError):
+    """Rendering would have gone over a limit; `details["limit"]` names it."""
+
+    default_code = "render_limit"
+
+
+class RenderError(TemplateError):
+    """The template failed on these variables."""
+
+    default_code = "render_error"
+
+
+class PublishCheckError(PromptregError):
+    """The version may not become production; `details["reasons"]` lists every failed check."""
+
+    default_code = "publish_check_failed"
+    http_status = 422
+
+
+class StorageError(PromptregError):
+    """The database can't be used: closed, absent, not a registry, or failing."""
+
+
+class StorageBusyError(StorageError):
+    """Other writers kept the database; try again in `details["retry_after"]` seconds."""
+
+    default_code = "service_unavailable"
+    http_status = 503
+
+
+class StorageFullError(StorageError):
+    """The disk is full; nothing was written. `details["retry_after"]` is in seconds."""
+
+    default_code = "service_unavailable"
+    http_status = 503
+
+
+class StorageReadOnlyError(StorageError):
+    """The database can't be written here; `details["retry_after"]` is None."""
+
+    default_code = "service_unavailable"
+    http_status = 503
+
+
+class StorageCorruptError(StorageError):
+    """What the database holds is not what was written to it; restore a copy."""
+
+    default_code = "storage_corrupt"
+
+
+class SchemaTooNewError(StorageError):
+    """A newer promptreg wrote this database; upgrade this one."""
+
+    default_code = "schema_too_new"
+
+
+class CommitUnknownError(StorageError):
+    """The commit failed so that it may or may not have happened; read before you try again."""
+
+    default_code = "commit_unknown"

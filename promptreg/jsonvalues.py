@@ -1,0 +1,176 @@
+"""JSON values: checked, frozen, canonical. No word of prompts here.
+
+A registry hands the same value to every thread, so what it holds must not change: objects become
+`FrozenDict`, arrays `FrozenList`, all the way down. Both equal the plain dict or list with the
+same items, and `json.dumps` takes them.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from itertools import count
+from math import isfinite
+from typing import Any, NoReturn
+
+MAX_DEPTH = 64
+MAX_NODES = 1_000_000
+
+
+def _refuse(self: object, *_: object, **__: object) -> NoReturn:
+    raise TypeError(f"{type(self).__name__} is read-only; copy it with dict(...) or list(...) to change it")
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that can't be changed.
+
+    >>> config = freeze({"stop": ["\\n"]})
+    >>> config == {"stop": ["\\n"]}, json.dumps(config)
+    (True, '{"stop": ["\\\\n"]}')
+    >>> config["stop"] = []
+    Traceback (most recent call last):
+        ...
+    TypeError: FrozenDict is read-only; copy it with dict(...) or list(...) to change it
+    """
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenDict, (dict(self),)
+
+
+class FrozenList(list[Any]):
+    """A list that can't be changed."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenList, (list(self),)
+
+
+class NotJSON(ValueError):
+    """A value that JSON can't hold; the text says where and why, and holds no part of the value."""
+
+
+def freeze(value: object) -> Any:
+    """Give a deeply read-only copy of a JSON value; tuples become lists, mappings objects.
+
+    Raises `NotJSON` for what JSON can't hold (NaN, infinities, bytes, other objects, keys that
+    are not text, cycles), for text that UTF-8 can't (lone surrogates) or SQLite would cut (NUL),
+    for more than 64 levels and for more than a million values.
+
+    >>> freeze({"a": (1, 2)})
+    {'a': [1, 2]}
+    >>> freeze({"a": float("nan")})
+    Traceback (most recent call last):
+        ...
+    promptreg.jsonvalues.NotJSON: at $.a: NaN and infinities are not JSON
+    """
+    return _frozen(value, "$", 0, count(1))
+
+
+def _frozen(value: object, where: str, depth: int, nodes: Iterator[int]) -> Any:
+    if next(nodes) > MAX_NODES:
+        raise NotJSON(f"more than {MAX_NODES} values (is it a cycle?)")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return checked_text(value, where)
+    if isinstance(value, int):
+        return _checked_int(value, where)
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise NotJSON(f"at {where}: NaN and infinities are not JSON")
+        return float(value)
+    if depth == MAX_DEPTH:
+        raise NotJSON(f"at {where[:100]}: more than {MAX_DEPTH} levels (is it a cycle?)")
+    if isinstance(value, Mapping):
+        return FrozenDict(_frozen_items(value, where, depth, nodes))
+    if isinstance(value, list | tuple):
+        return FrozenList(_frozen(item, f"{where}[{i}]", depth + 1, nodes) for i, item in enumerate(value))
+    raise NotJSON(f"at {where}: {type(value).__name__} is not JSON")
+
+
+def _frozen_items(value: Mapping[Any, Any], where: str, depth: int, nodes: Iterator[int]) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise NotJSON(f"at {where}: a key is {type(key).__name__}, not text")
+        yield checked_text(key, where), _frozen(item, f"{where}.{key}", depth + 1, nodes)
+
+
+def _checked_int(value: int, where: str) -> int:
+    try:
+        str(value)
+    except ValueError:
+        raise NotJSON(f"at {where}: an integer of too many digits") from None
+    return int(value)
+
+
+def checked_text(value: str, where: str = "$") -> str:
+    """Give the text as an exact `str`; raise `NotJSON` where it holds NUL or a lone surrogate."""
+    if "\0" in value:
+        raise NotJSON(f"at {where}: a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise NotJSON(f"at {where}: a lone surrogate at character {error.start}") from None
+    return str.__str__(value)
+
+
+def thaw(value: Any) -> Any:
+    """Give plain, fresh dicts and lists that the receiver may change.
+
+    >>> messages = thaw(freeze([{"role": "user", "content": "hi"}]))
+    >>> messages[0]["role"] = "system"
+    """
+    if isinstance(value, Mapping):
+        return {key: thaw(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [thaw(item) for item in value]
+    return value
+
+
+_encode: Callable[[Any], str] = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+).encode
+
+
+def canonical(value: Any) -> str:
+    """Give the one JSON text of a value: sorted keys, no spaces, no escapes that UTF-8 spares.
+
+    >>> canonical({"b": [1, "é"], "a": None})
+    '{"a":null,"b":[1,"é"]}'
+    """
+    return _encode(value)
+
+
+def compact(value: Any) -> str:
+    """Give the JSON text that keeps the order of keys, as a caller wrote them."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Give the SHA-256 of the canonical JSON, as 64 hex digits."""
+    return sha256(canonical(value).encode()).hexdigest()
+
+
+def parse(text: str) -> Any:
+    """Read JSON text of ours into frozen values."""
+    return _refrozen(json.loads(text))
+
+
+def _refrozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return FrozenDict((key, _refrozen(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return FrozenList(map(_refrozen, value))
+    return value

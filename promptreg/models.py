@@ -1,0 +1,221 @@
+"""The frozen values that need no registry to mean something: who acts, what a version says.
+
+What renders lives in `prompt.py`; what is stored lives in `records.py`.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from promptreg.errors import InvalidInputError
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, checked_text, freeze
+
+
+class Unset(Enum):
+    """The type of `UNSET`."""
+
+    UNSET = "UNSET"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset.UNSET
+"""What an argument is when it was not passed: it touches nothing."""
+
+VariableType: TypeAlias = Literal["string", "integer", "number", "boolean", "array", "object", "any"]
+Permission: TypeAlias = Literal["read", "write"]
+Kind: TypeAlias = Literal["text", "chat"]
+State: TypeAlias = Literal["draft", "failed", "published"]
+Status: TypeAlias = Literal["active", "disabled", "archived"]
+TargetStatus: TypeAlias = Literal["active", "disabled", "archived", "deleted"]
+Json: TypeAlias = Annotated[Any, AfterValidator(freeze)]
+JsonObject: TypeAlias = Annotated[dict[str, Any], AfterValidator(freeze)]
+
+MAX_PRINCIPAL = 256
+
+
+class Value(BaseModel):
+    """A frozen value: it compares by value, hashes, pickles and has a JSON schema."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def refused(error: ValidationError) -> InvalidInputError:
+    """Translate pydantic's refusal, leaving out the values that its own text quotes."""
+    return InvalidInputError.of_all(
+        [
+            {
+                "field": ".".join(map(str, e["loc"])) or "value",
+                "reason": e["msg"].removeprefix("Value error, "),
+            }
+            for e in error.errors(include_input=False, include_context=False, include_url=False)
+        ]
+    )
+
+
+def _checked_id(text: str) -> str:
+    if not text or text.isspace() or len(text) > MAX_PRINCIPAL:
+        raise ValueError(f"must be text of 1 to {MAX_PRINCIPAL} characters")
+    try:
+        return checked_text(text)
+    except NotJSON as error:
+        raise ValueError(str(error)) from None
+
+
+def _checked_principal(text: str) -> str:
+    kind, colon, identity = text.partition(":")
+    if text != "anyone" and not (colon and identity and kind in {"user", "group"}):
+        raise ValueError("must be user:ID, group:ID or anyone")
+    return _checked_id(text)
+
+
+Identity: TypeAlias = Annotated[str, AfterValidator(_checked_id)]
+
+
+class Role(StrEnum):
+    """What somebody may do in a namespace (rule 17); `org_admin` counts in every namespace [ARCHIVE].
+
+    >>> Role("team_editor") is Role.TEAM_EDITOR
+    True
+    """
+
+    TEAM_MEMBER = "team_member"
+    TEAM_EDITOR = "team_editor"
+    TEAM_ADMIN = "team_admin"
+    ORG_ADMIN = "org_admin"
+
+
+class Actor(Value):
+    """On whose behalf a call is made: an id, the role held in the view's namespace, and groups.
+
+    With no role an actor sees only what it owns or is granted. Raises `InvalidInputError` for an
+    unknown role, an empty id, or groups that are not texts.
+
+    >>> Actor("ana", Role.TEAM_EDITOR)
+    Actor(id='ana', role=<Role.TEAM_EDITOR: 'team_editor'>, groups=())
+    """
+
+    id: Identity
+    role: Role | None = None
+    groups: tuple[Identity, ...] = ()
+
+    def __init__(self, id: str, role: Role | str | None = None, groups: Iterable[str] = ()) -> None:
+        try:
+            super().__init__(**{"id": id, "role": role, "groups": groups})
+        except ValidationError as error:
+            raise refused(error) from None
+
+
+class Grant(Value):
+    """Lets somebody read, or read and write, one prompt.
+
+    `principal` is `user:ID`, `group:ID` or `anyone`; `permission` is `read` or `write`; `anyone`
+    reads only. Raises `InvalidInputError` for anything else.
+
+    >>> Grant("group:legal", "read")
+    Grant(principal='group:legal', permission='read')
+    """
+
+    principal: Annotated[str, AfterValidator(_checked_principal)]
+    permission: Permission
+
+    def __init__(self, principal: str, permission: str) -> None:
+        try:
+            super().__init__(**{"principal": principal, "permission": permission})
+        except ValidationError as error:
+            raise refused(error) from None
+        if (principal, permission) == ("anyone", "write"):
+            raise InvalidInputError.of("permission", "anyone may only read")
+
+
+class Variable(Value):
+    """What a template takes: a declared variable, or one found in the template (rule 21).
+
+    `type` is checked strictly (a boolean is no integer); `required` says that render needs it;
+    `default` is used when it is absent and not required; `enum` lists the values allowed.
+
+    >>> Variable(name="words", type="integer", required=False, default=20).default
+    20
+    """
+
+    name: str
+    type: VariableType = "any"
+    required: bool = True
+    default: Json = None
+    description: str = ""
+    enum: Annotated[list[Any], AfterValidator(freeze)] | None = None
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise refused(error) from None
+
+
+class Version(Value):
+    """A numbered snapshot of everything that a prompt says (rules 1 to 8).
+
+    `name` and `access_grants` are as they were when the version was made. `template` is text, or a
+    list of messages `{"role", "content"}` and placeholders `{"placeholder"}`; `variables` is the
+    effective list; `failure` lists the reasons of a failed version, else None.
+    """
+
+    name: str
+    version: int
+    state: State
+    kind: Kind
+    template: Annotated[str | list[dict[str, str]], AfterValidator(freeze)]
+    variables: Annotated[list[Variable], AfterValidator(FrozenList)]
+    config: JsonObject
+    title: str
+    description: str
+    category: str
+    tags: Annotated[list[str], AfterValidator(freeze)]
+    meta: JsonObject
+    examples: Annotated[list[dict[str, Any]], AfterValidator(freeze)]
+    access_grants: Annotated[list[Grant], AfterValidator(FrozenList)]
+    commit_message: str
+    author: str | None
+    base_version: int | None
+    version_created_at: datetime
+    published_at: datetime | None
+    content_hash: str
+    failure: Annotated[list[str], AfterValidator(freeze)] | None
+
+
+class StatusUpdate(Value):
+    """What `set_status` did, or with `dry_run` would do [BULK].
+
+    `updated_prompts` counts the prompts changed; `updated` and `skipped` name them in the order asked.
+    """
+
+    dry_run: bool
+    updated_prompts: int
+    updated: Annotated[list[str], AfterValidator(freeze)]
+    skipped: Annotated[list[str], AfterValidator(freeze)]
+
+
+class Event(Value):
+    """One line of the record of who did what; `seq` grows by one in the whole file.
+
+    `details` holds only names, numbers, labels, field names, hashes, principals and reasons. When a
+    prompt is deleted, its events lose `name` and `details`; the `delete` event itself keeps the name.
+    """
+
+    seq: int
+    at: datetime
+    actor: str | None
+    action: str
+    namespace: str
+    prompt_id: str
+    name: str | None
+    version: int | None
+    details: JsonObject = Field(default_factory=FrozenDict)
+
+
+VariablesArgument: TypeAlias = Iterable[Variable | Mapping[str, Any]] | Mapping[str, Any] | type[BaseModel] | None
+GrantsArgument: TypeAlias = Iterable[Grant | tuple[str, str] | Mapping[str, str]]

@@ -1,0 +1,233 @@
+"""What verbs give: a `Prompt` resolved to one version, a `Page` of them, and what a render gives."""
+
+import builtins
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
+
+from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, thaw
+from promptreg.models import Status, Value, Version
+from promptreg.records import Container, VersionRecord
+from promptreg.rendering.template import CompiledTemplate, Output
+from promptreg.rules.inputs import read_variables
+from promptreg.rules.statuses import disabled
+
+
+class Rendered:
+    """What one render gives; made on every model call, so a light object.
+
+    `text` is the whole text; `messages` is a fresh list of `{"role", "content"}` (a text prompt is
+    one user message; a placeholder's messages pass through whole); `name`, `version` and `config`
+    say what it came from, and `prompt` is the `Prompt` itself. A rendered default has neither version
+    nor prompt. `str(rendered)` is the text. It compares by value and pickles.
+
+    >>> from promptreg import Registry
+    >>> with Registry(":memory:") as registry:
+    ...     _ = registry.create("greet", "Hello {{ name }}!")
+    ...     rendered = registry.render("greet", name="Ana")
+    >>> rendered.text, rendered.messages, rendered.version
+    ('Hello Ana!', [{'role': 'user', 'content': 'Hello Ana!'}], 1)
+    """
+
+    __slots__ = ("_messages", "config", "name", "prompt", "text", "version")
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        messages: builtins.list[dict[str, Any]] | None = None,
+        prompt: "Prompt | None" = None,
+    ) -> None:
+        self.name = name
+        self.text = text
+        self._messages = messages
+        self.prompt = prompt
+        self.version: int | None = prompt.version if prompt else None
+        self.config: Mapping[str, Any] = prompt.config if prompt else FrozenDict()
+
+    @property
+    def messages(self) -> builtins.list[dict[str, Any]]:
+        """Give the messages, fresh on each call, so that changing them changes nothing else."""
+        if self._messages is None:
+            return [{"role": "user", "content": self.text}]
+        messages: list[dict[str, Any]] = thaw(self._messages)
+        return messages
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Rendered(name={self.name!r}, version={self.version!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Rendered):
+            return NotImplemented
+        return self._value() == other._value()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.version, self.text))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Rendered, (self.name, self.text, self._messages, self.prompt)
+
+    def _value(self) -> tuple[Any, ...]:
+        return self.name, self.text, self.messages, self.prompt
+
+
+class Prompt(Version):
+    """A prompt resolved to one of its versions: what the container is, and what the version says.
+
+    Of the container: `id`, `namespace`, `name`, `status`, `is_active`, `access_grants`, `labels` (with
+    `latest`, and `production` where there is one), `production_version`, `latest_version`,
+    `created_by`, `created_at`, `updated_at`. The rest is the version's. Times are aware UTC
+    datetimes. Frozen all the way down; compares by value, hashes and pickles.
+    """
+
+    id: str
+    namespace: str
+    status: Status
+    labels: Annotated[dict[str, int], AfterValidator(freeze)]
+    production_version: int | None
+    latest_version: int
+    created_by: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    _compiled: CompiledTemplate | None = PrivateAttr(default=None)
+    _declared: FrozenList = PrivateAttr(default_factory=FrozenList)
+    _is_disabled: bool = PrivateAttr(default=False)
+    _forbids_extra: bool = PrivateAttr(default=False)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def is_active(self) -> bool:
+        """Tell whether the status is `active`."""
+        return self.status == "active"
+
+    def render(self, variables: Mapping[str, Any] | BaseModel | None = None, /, **more: Any) -> Rendered:
+        """Render exactly this version, whatever has happened in the registry since.
+
+        Takes a mapping or pydantic model, keywords, or both (keywords win). Raises
+        `PromptDisabledError` when this value says disabled (rule 13), `MissingVariablesError`,
+        `InvalidVariablesError` and `RenderError`.
+
+        >>> from promptreg import Registry
+        >>> with Registry(":memory:") as registry:
+        ...     prompt = registry.create("greet", "Hello {{ name }}!")
+        >>> prompt.render(name="Ana").text
+        'Hello Ana!'
+        """
+        values = read_variables(variables, more)
+        if self._is_disabled or self.status == "disabled":
+            raise disabled(self.name)
+        return self._rendered(values)
+
+    def _rendered(self, values: Mapping[str, Any]) -> Rendered:
+        output = self._template().render(self.name, values, forbids_extra=self._forbids_extra)
+        return Rendered(self.name, output.text, output.messages, self)
+
+    def _template(self) -> CompiledTemplate:
+        compiled = self._compiled
+        if compiled is None or compiled.template != self.template:
+            compiled = CompiledTemplate(freeze(self.template), self._declared)
+            self._compiled = compiled
+        return compiled
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Prompt) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.version, self.content_hash, self.updated_at))
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        private = {**(state["__pydantic_private__"] or {}), "_compiled": None}
+        return {**state, "__pydantic_private__": private}
+
+
+class Page(Value):
+    """Some of the prompts that `list` found; `next`, passed as `after`, gives those that follow, None ends.
+
+    Iterable and sized over its `items`.
+    """
+
+    items: Annotated[builtins.list[Prompt], AfterValidator(FrozenList)]
+    next: str | None
+
+    def __iter__(self) -> Iterator[Prompt]:  # type: ignore[override]
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[str, Any]:
+    """Give the fields of a `Version`, all frozen already."""
+    snapshot = record.snapshot
+    return {
+        "name": record.name,
+        "version": record.number,
+        "state": record.state,
+        "kind": snapshot.kind,
+        "template": snapshot.template,
+        "variables": compiled.variables,
+        "config": snapshot.config,
+        "title": snapshot.title,
+        "description": snapshot.description,
+        "category": snapshot.category,
+        "tags": snapshot.tags,
+        "meta": snapshot.meta,
+        "examples": snapshot.examples,
+        "access_grants": FrozenList(record.access_grants),
+        "commit_message": record.commit_message,
+        "author": record.author,
+        "base_version": record.base_version,
+        "version_created_at": record.created_at,
+        "published_at": record.published_at,
+        "content_hash": snapshot.content_hash,
+        "failure": record.failure,
+    }
+
+
+def make_version(record: VersionRecord, compiled: CompiledTemplate) -> Version:
+    """Give the version part alone, as `history` tells it."""
+    return Version.model_construct(**version_fields(record, compiled))
+
+
+def make_prompt(
+    container: Container, record: VersionRecord, compiled: CompiledTemplate, *, forbids_extra: bool
+) -> Prompt:
+    """Give the prompt resolved to this version; `name` and `access_grants` are the container's."""
+    prompt = Prompt.model_construct(
+        **{
+            **version_fields(record, compiled),
+            "id": container.id,
+            "namespace": container.namespace,
+            "name": container.name,
+            "status": container.status,
+            "access_grants": FrozenList(container.access_grants),
+            "labels": container.all_labels(),
+            "production_version": container.production_version,
+            "latest_version": container.latest_version,
+            "created_by": container.created_by,
+            "created_at": container.created_at,
+            "updated_at": container.updated_at,
+        }
+    )
+    prompt._compiled = compiled
+    prompt._declared = record.snapshot.variables
+    prompt._is_disabled = container.is_disabled
+    prompt._forbids_extra = forbids_extra
+    return prompt
+
+
+def render_trial(prompt: Prompt, values: Mapping[str, Any]) -> Rendered:
+    """Render whatever the status says: a check looks at the version alone."""
+    return prompt._rendered(values)
+
+
+def rendered_default(name: str, output: Output) -> Rendered:
+    """Give a rendered default: no version, no prompt."""
+    return Rendered(name, output.text, output.messages)

@@ -1,0 +1,191 @@
+"""What is stored and what changes it: the values that rules, storage and registry hand to each other.
+
+A planner of `rules/` decides and gives `Change`s; a storage persists them, whole or not at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from promptreg.jsonvalues import FrozenDict, FrozenList, digest
+from promptreg.models import Grant, Kind, State, Status
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that a version says, frozen; `variables` are the declared ones, as plain JSON."""
+
+    template: str | FrozenList
+    variables: FrozenList
+    config: FrozenDict
+    title: str
+    description: str
+    category: str
+    tags: FrozenList
+    meta: FrozenDict
+    examples: FrozenList
+
+    @property
+    def kind(self) -> Kind:
+        """Tell a text prompt from a chat prompt."""
+        return "text" if isinstance(self.template, str) else "chat"
+
+    def content(self) -> dict[str, Any]:
+        """Give what `content_hash` covers: tags sorted, because they are a set."""
+        fields = {name: getattr(self, name) for name in SNAPSHOT_FIELDS}
+        return {**fields, "tags": sorted(self.tags), "kind": self.kind}
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Give the SHA-256 of the canonical JSON of the content; equal content, equal hash (rule 1)."""
+        return digest(self.content())
+
+
+SNAPSHOT_FIELDS = (
+    "template",
+    "variables",
+    "config",
+    "title",
+    "description",
+    "category",
+    "tags",
+    "meta",
+    "examples",
+)
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """A version as stored; `name` and `access_grants` are the container's when it was made."""
+
+    number: int
+    state: State
+    snapshot: Snapshot
+    name: str
+    access_grants: tuple[Grant, ...]
+    commit_message: str
+    author: str | None
+    base_version: int | None
+    created_at: datetime
+    published_at: datetime | None = None
+    failure: FrozenList | None = None
+
+
+@dataclass(frozen=True)
+class Container:
+    """A prompt without its versions; `labels` are the callers' own.
+
+    `last_version` is the highest number ever given, `latest_version` the highest that exists.
+    """
+
+    id: str
+    namespace: str
+    name: str
+    is_archived: bool
+    is_disabled: bool
+    access_grants: tuple[Grant, ...]
+    labels: FrozenDict
+    production_version: int | None
+    latest_version: int
+    last_version: int
+    created_by: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def status(self) -> Status:
+        """Give the status; a prompt archived while disabled stays disabled underneath (rule 14)."""
+        if self.is_archived:
+            return "archived"
+        return "disabled" if self.is_disabled else "active"
+
+    @property
+    def shown_version(self) -> int:
+        """Give the version that `list` and `search` show: production, else the latest."""
+        return self.production_version or self.latest_version
+
+    def all_labels(self) -> FrozenDict:
+        """Give every label, the two that the registry keeps included."""
+        kept = {"latest": self.latest_version}
+        if self.production_version is not None:
+            kept["production"] = self.production_version
+        return FrozenDict({**self.labels, **kept})
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event to be written; the storage adds the prompt, its name, the time and the chain."""
+
+    action: str
+    actor: str | None
+    version: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one call does to one prompt.
+
+    `before` is None for a new prompt, `after` for a deleted one. `added` is a new version, `edited`
+    replaces a draft or failed one, `removed` is the number of one thrown away. `published` is pushed on
+    the stack of publications; `kept_publications` cuts the stack to that depth first.
+    """
+
+    before: Container | None
+    after: Container | None
+    events: tuple[NewEvent, ...]
+    at: datetime
+    added: VersionRecord | None = None
+    edited: VersionRecord | None = None
+    removed: int | None = None
+    published: int | None = None
+    kept_publications: int | None = None
+
+    @property
+    def subject(self) -> Container:
+        """Give the prompt as it is, or as it was when it is deleted."""
+        container = self.after or self.before
+        if container is None:
+            raise ValueError("a change is about a prompt")
+        return container
+
+    def reindexes(self) -> bool:
+        """Tell whether what `search` finds of the prompt differs afterwards."""
+        if self.before is None or self.after is None:
+            return True
+        shown = self.after.shown_version
+        return (
+            self.before.name != self.after.name
+            or self.before.shown_version != shown
+            or (self.edited is not None and self.edited.number == shown)
+        )
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Whose eyes a listing is for: everybody's prompts, or those owned by or granted to somebody."""
+
+    sees_all: bool
+    actor: str | None = None
+    principals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Query:
+    """What `list` and `search` ask a storage for; `text` makes it a search, best matches first."""
+
+    namespace: str
+    audience: Audience
+    statuses: tuple[str, ...]
+    limit: int
+    text: str | None = None
+    tag: str | None = None
+    category: str | None = None
+    created_by: str | None = None
+    after: str = ""
+
+
+Shown = tuple[Container, VersionRecord]
+"""A prompt and the version that listings show of it."""

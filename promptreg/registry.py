@@ -1,0 +1,820 @@
+"""Registry: each verb's steps, in their order. No SQL, no Jinja, no rule, no span code lives here."""
+
+import builtins
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from pydantic import BaseModel
+
+from promptreg.checks import PublishCheck
+from promptreg.clock import Clock, new_id
+from promptreg.core import Core, Evidence, View, find, find_all, load_version, shown
+from promptreg.errors import (
+    NotFoundError,
+    PublishCheckError,
+    StorageError,
+    UnauthorizedError,
+    VersionConflictError,
+)
+from promptreg.jsonvalues import FrozenList
+from promptreg.models import (
+    UNSET,
+    Actor,
+    Event,
+    GrantsArgument,
+    StatusUpdate,
+    TargetStatus,
+    Unset,
+    VariablesArgument,
+    Version,
+)
+from promptreg.prompt import Page, Prompt, Rendered, rendered_default
+from promptreg.records import Container, Query, VersionRecord
+from promptreg.rendering.template import CompiledTemplate
+from promptreg.rules import access, inputs, lifecycle, names, statuses
+from promptreg.rules.diffing import diff_versions
+from promptreg.rules.inputs import Draft
+from promptreg.rules.lifecycle import Author, Outcome
+from promptreg.rules.names import Reference, Selector, read_references
+from promptreg.settings import read_actor, read_settings
+from promptreg.storage.base import Reader
+from promptreg.storage.sqlite import SQLiteStorage
+from promptreg.telemetry import traced
+
+D = TypeVar("D")
+TemplateArgument = str | Sequence[Mapping[str, str]]
+
+SAVE_ATTEMPTS = 5
+
+
+class Registry:
+    """Versioned, governed prompts in one SQLite file, as fresh as the last write of any process.
+
+    `target` is the file, made with its schema when absent (unless `create=False`), or `":memory:"`, one
+    database for all threads of this process. `namespace` and `actor` are whom and where calls are
+    for; `actor=None` is the embedding application, which may do everything.
+
+    `max_staleness` is how old a read may be, in seconds; at 0, the default, a read sees every write that
+    returned before it, in whatever process. `cache_size` bounds the prompts kept in memory. `durability` is
+    `"full"` (a commit survives a power cut) or `"normal"`. `busy_timeout` is how long a writer waits for
+    others, in seconds. `publish_checks` are called with each `Prompt` before it goes into production, and
+    refuse it by raising. `extra_variables` is `"ignore"` or `"forbid"`. `clock` gives aware datetimes.
+
+    Safe to share between threads and over a fork; any number of processes may open one file. Raises
+    `InvalidInputError` for bad settings, `StorageError` for a file that can't be used.
+
+    >>> with Registry(":memory:") as registry:
+    ...     _ = registry.create("summarize", "Summarize in {{ n }} words:\\n{{ text }}", tags=["writing"])
+    ...     print(registry.render("summarize", n=20, text="…").text)
+    Summarize in 20 words:
+    …
+    """
+
+    __slots__ = ("__weakref__", "_core", "_is_view", "_view")
+
+    def __init__(
+        self,
+        target: str | os.PathLike[str] = "prompts.db",
+        *,
+        namespace: str = "default",
+        actor: Actor | None = None,
+        create: bool = True,
+        max_staleness: float = 0.0,
+        cache_size: int = 10_000,
+        durability: str = "full",
+        busy_timeout: float = 5.0,
+        publish_checks: Iterable[PublishCheck] = (),
+        extra_variables: str = "ignore",
+        clock: Clock | None = None,
+    ) -> None:
+        self._is_view = False
+        self._view = View(names.checked_name(namespace, "namespace"), read_actor(actor))
+        settings = read_settings(
+            target=target,
+            create=create,
+            max_staleness=max_staleness,
+            cache_size=cache_size,
+            durability=durability,
+            busy_timeout=busy_timeout,
+            publish_checks=publish_checks,
+            extra_variables=extra_variables,
+            clock=clock,
+        )
+        self._core = Core(SQLiteStorage(settings.storage), settings)
+
+    # The registry and its views
+
+    @property
+    def path(self) -> str:
+        """The absolute path of the file, or `":memory:"`."""
+        return self._core.storage.path
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that names are looked up in."""
+        return self._view.namespace
+
+    @property
+    def actor(self) -> Actor | None:
+        """On whose behalf calls are made; None is the application itself."""
+        return self._view.actor
+
+    def scope(self, *, namespace: str | Unset = UNSET, actor: Actor | None | Unset = UNSET) -> "Registry":
+        """Give a view with another namespace or actor, over the same storage and cache.
+
+        What is not passed is unchanged. Moved to another namespace, the actor keeps id and groups but
+        not its role, unless that is `org_admin` (rule 17). `actor=None` said outright is
+        `UnauthorizedError`: nobody becomes the application by accident. Closing a view does nothing.
+
+        >>> with Registry(":memory:") as registry:
+        ...     team = registry.scope(namespace="support", actor=Actor("ana", "team_editor"))
+        ...     team.create("reply", "Dear {{ name }}").created_by
+        'ana'
+        """
+        if actor is None:
+            raise UnauthorizedError("A view needs an actor; pass an Actor, or leave it out to keep this one.")
+        self._core.storage.revision()
+        here = self._view
+        there = here.namespace if namespace is UNSET else names.checked_name(namespace, "namespace")
+        who = here.actor if actor is UNSET else read_actor(actor)
+        if who is not None and actor is UNSET:
+            who = access.moved(who, is_elsewhere=there != here.namespace)
+        view = object.__new__(Registry)
+        view._core, view._view, view._is_view = self._core, View(there, who), True
+        return view
+
+    def close(self) -> None:
+        """Close the files; every later call on the registry and its views is `StorageError`.
+
+        >>> registry = Registry(":memory:")
+        >>> registry.close()
+        >>> registry.get("summarize")
+        Traceback (most recent call last):
+            ...
+        promptreg.errors.StorageError: The registry of :memory: is closed; open a new one.
+        """
+        if not self._is_view:
+            self._core.storage.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        who = "" if self.actor is None else f", actor={self.actor.id!r}"
+        return f"Registry({self.path!r}, namespace={self.namespace!r}{who})"
+
+    # Reading and rendering
+
+    @overload
+    def get(self, name: str, *, version: Selector | None = None, label: str | None = None) -> Prompt: ...
+    @overload
+    def get(
+        self, name: str, *, version: Selector | None = None, label: str | None = None, default: D
+    ) -> Prompt | D: ...
+    @traced("get_prompt")
+    def get(self, name: str, *, version: Selector | None = None, label: str | None = None, default: Any = UNSET) -> Any:
+        """Give a prompt: its production version, or the one that `@`, `version` or `label` chooses.
+
+        Raises `NotFoundError`, `VersionNotFoundError`, and `NoProductionVersionError` where none was ever
+        published; with a `default`, these and `StorageError` give that instead, as it is.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello {{ name }}!")
+        ...     prompt = registry.get("greet")
+        ...     registry.get("absent", default=None) is None
+        True
+        >>> prompt.version, prompt.variables[0].name, prompt.labels
+        (1, 'name', {'latest': 1, 'production': 1})
+        """
+        try:
+            return self._core.resolve(self._view, name, version, label)
+        except (NotFoundError, StorageError):
+            if default is UNSET:
+                raise
+            return default
+
+    @traced("render_prompt")
+    def render(
+        self,
+        name: str,
+        variables: Mapping[str, Any] | BaseModel | None = None,
+        /,
+        *,
+        version: Selector | None = None,
+        label: str | None = None,
+        default: TemplateArgument | Unset = UNSET,
+        **more: Any,
+    ) -> Rendered:
+        """Render a prompt with variables: a mapping or pydantic model, keywords, or both (keywords win).
+
+        Variables named `version`, `label` or `default` go in the mapping. Raises what `get` raises, then
+        `PromptDisabledError` (rule 13), `MissingVariablesError` with every absent name,
+        `InvalidVariablesError` and `RenderError`. `default` is a template, text or messages, rendered when
+        the prompt is not found or the storage fails.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("ask", [{"role": "user", "content": "Why {{ what }}?"}])
+        ...     registry.render("ask", what="so").messages
+        [{'role': 'user', 'content': 'Why so?'}]
+        """
+        values = inputs.read_variables(variables, more)
+        fallback = None if default is UNSET else inputs.read_template(default, "default")
+        try:
+            prompt = self._core.resolve(self._view, name, version, label)
+        except (NotFoundError, StorageError):
+            if fallback is None:
+                raise
+            return self._render_default(name, fallback, values)
+        return prompt.render(values)
+
+    @traced("history_prompt")
+    def history(self, name: str, *, limit: int = 20, before: Selector | None = None) -> builtins.list[Version]:
+        """Give the versions of a prompt, newest first; `before`, a number or label, leaves out that and newer ones.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     _ = registry.update("greet", template="Hi", commit_message="Shorter")
+        ...     [(v.version, v.commit_message) for v in registry.history("greet")]
+        [(2, 'Shorter'), (1, 'Initial version')]
+        """
+        reference = names.plain_reference(name)
+        names.checked_number(limit, "limit", least=1)
+        bound = None if before is None else names.checked_selector(before, "before")
+        with self._core.storage.read() as reader:
+            container = find(reader, self._view, reference)
+            number = None if bound is None else lifecycle.number_of(container, bound)
+            records = reader.versions(container, before=number, limit=limit)
+        return [self._core.version(record) for record in records]
+
+    @traced("diff_prompt")
+    def diff(self, name: str, old: Selector, new: Selector) -> str:
+        """Give what changed between two versions, as a unified diff of the whole snapshots; equal gives `""`.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     _ = registry.update("greet", template="Hi")
+        ...     print(registry.diff("greet", 1, "production").splitlines()[3])
+        -Hello
+        """
+        reference = names.plain_reference(name)
+        chosen = names.checked_selector(old, "old"), names.checked_selector(new, "new")
+        with self._core.storage.read() as reader:
+            container = find(reader, self._view, reference)
+            before, after = (load_version(reader, container, selector) for selector in chosen)
+        return diff_versions(container.name, before, after)
+
+    @traced("list_prompts")
+    def list(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        tag: str | None = None,
+        category: str | None = None,
+        created_by: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Page:
+        """List prompts by name, `limit` at a time; a page's `next`, passed as `after`, gives those that follow.
+
+        Active and disabled ones, unless a status or several are asked for. Each is resolved to its
+        production version, else its latest; `tag` and `category` are that version's.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("b", "…", tags=["x"]), registry.create("a", "…")
+        ...     [prompt.name for prompt in registry.list()], len(registry.list(tag="x"))
+        (['a', 'b'], 1)
+        """
+        filters = {"tag": tag, "category": category, "created_by": created_by}
+        query = Query(
+            namespace=self.namespace,
+            audience=access.audience(self.actor),
+            statuses=inputs.read_statuses(status),
+            limit=names.checked_number(limit, "limit", least=1) + 1,
+            after="" if after is None else names.read_cursor(after),
+            **{key: inputs.read_text(value, key) for key, value in filters.items() if value is not None},
+        )
+        prompts = self._query(query)
+        cursor = names.cursor(prompts[limit - 1].name) if len(prompts) > limit else None
+        return Page.model_construct(items=FrozenList(prompts[:limit]), next=cursor)
+
+    @traced("search_prompts")
+    def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
+        """Find prompts by the words of their names, titles, descriptions, tags and templates, best matches first.
+
+        All words must match, whole and in any case; accents do not count. The status filter is that of `list`.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Say hello to {{ name }}", description="For the café")
+        ...     [prompt.name for prompt in registry.search("hello cafe")]
+        ['greet']
+        """
+        query = Query(
+            namespace=self.namespace,
+            audience=access.audience(self.actor),
+            statuses=inputs.read_statuses(status),
+            limit=names.checked_number(limit, "limit", least=1),
+            text=inputs.read_filled_text(text, "text"),
+        )
+        return self._query(query)
+
+    @traced("events_prompt")
+    def events(self, name: str | None = None, *, after: int = 0, limit: int = 100) -> builtins.list[Event]:
+        """Give the record of who did what, oldest first: of the namespace, or of one prompt.
+
+        `after` is the `seq` of the last event seen. A prompt's events go with it through renames. Of a
+        deleted prompt the events stay, without name and details; only its `delete` keeps the name.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     [event.action for event in registry.events("greet")]
+        ['create', 'publish']
+        """
+        reference = None if name is None else names.plain_reference(name)
+        names.checked_number(after, "after", least=0)
+        names.checked_number(limit, "limit", least=1)
+        audience = access.audience(self.actor)
+        with self._core.storage.read() as reader:
+            found = None if reference is None else find(reader, self._view, reference).id
+            return reader.events(self.namespace, audience, prompt_id=found, after=after, limit=limit)
+
+    @traced("list_namespaces")
+    def namespaces(self) -> builtins.list[str]:
+        """Give the namespaces in which the actor may read something, in order.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.scope(namespace="support").create("reply", "…")
+        ...     registry.namespaces()
+        ['support']
+        """
+        audience, home = access.reach(self.actor, self.namespace)
+        with self._core.storage.read() as reader:
+            return reader.namespaces(audience, home)
+
+    # Writing versions
+
+    @traced("create_prompt")
+    def create(
+        self,
+        name: str,
+        template: TemplateArgument,
+        *,
+        title: str | None = None,
+        description: str = "",
+        category: str = "",
+        tags: Iterable[str] = (),
+        variables: VariablesArgument = None,
+        config: Mapping[str, Any] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        examples: Iterable[Mapping[str, Any]] = (),
+        access_grants: GrantsArgument = (),
+        commit_message: str = "Initial version",
+        is_production: bool = True,
+    ) -> Prompt:
+        """Make a prompt with its version 1, in production unless `is_production=False` [VERSION].
+
+        `template` is text, or messages `{"role", "content"}` and placeholders `{"placeholder": NAME}` for
+        a variable that is a whole list of messages; at most 256 KiB. The title defaults to the name. All
+        else together takes at most 1 MiB of JSON. Raises `InvalidInputError`, `ForbiddenError`,
+        `NameTakenError`, `TemplateSyntaxError`, `TemplatePolicyError`, `PublishCheckError`; then nothing
+        is written.
+
+        >>> with Registry(":memory:") as registry:
+        ...     prompt = registry.create("greet", "Hello {{ name }}!", tags=["demo"], config={"model": "m"})
+        >>> prompt.version, prompt.state, prompt.title, prompt.config
+        (1, 'published', 'greet', {'model': 'm'})
+        """
+        prompt_name = names.checked_name(name)
+        edit = inputs.read_edit(
+            template=template,
+            title=UNSET if title is None else title,
+            description=description,
+            category=category,
+            tags=tags,
+            variables=variables,
+            config=config,
+            meta=meta,
+            examples=examples,
+        )
+        draft = inputs.read_draft(edit, commit_message, is_production, grants=access_grants)
+        author, prompt_id = self._core.author(self._view), new_id()
+
+        def plan(reader: Reader) -> Outcome:
+            access.require_creating(self.actor, prompt_name)
+            self._require_free(reader, prompt_name)
+            return lifecycle.plan_create(prompt_id, self.namespace, prompt_name, draft, author)
+
+        return self._given(self._core.commit(plan, self._core.vet_saved))
+
+    @traced("save_prompt")
+    def save(
+        self,
+        name: str,
+        template: TemplateArgument,
+        *,
+        title: str | None | Unset = UNSET,
+        description: str | Unset = UNSET,
+        category: str | Unset = UNSET,
+        tags: Iterable[str] | Unset = UNSET,
+        variables: VariablesArgument | Unset = UNSET,
+        config: Mapping[str, Any] | None | Unset = UNSET,
+        meta: Mapping[str, Any] | None | Unset = UNSET,
+        examples: Iterable[Mapping[str, Any]] | Unset = UNSET,
+        access_grants: GrantsArgument | Unset = UNSET,
+        commit_message: str | None = None,
+        is_production: bool = True,
+    ) -> Prompt:
+        """Create the prompt, or update it where there is one; nothing is written when it is equal.
+
+        What is not passed is not touched. Safe when many processes seed at once: one creates, the others
+        find it equal. Raises what `create` and `update` raise.
+
+        >>> with Registry(":memory:") as registry:
+        ...     [registry.save("greet", "Hello").version for _ in range(3)]
+        [1, 1, 1]
+        """
+        reference = names.plain_reference(name)
+        edit = inputs.read_edit(
+            template=template,
+            title=UNSET if title is None else title,
+            description=description,
+            category=category,
+            tags=tags,
+            variables=variables,
+            config=config,
+            meta=meta,
+            examples=examples,
+        )
+        message = UNSET if commit_message is None else commit_message
+        updated = inputs.read_draft(edit, message, is_production, grants=access_grants)
+        created = inputs.read_draft(
+            edit, "Initial version" if message is UNSET else message, is_production, grants=access_grants
+        )
+        author, prompt_id = self._core.author(self._view), new_id()
+
+        def plan(reader: Reader) -> Outcome:
+            try:
+                return self._plan_update(reader, reference, updated, None, author)
+            except NotFoundError:
+                if reference.is_id:
+                    raise
+            access.require_creating(self.actor, reference.text)
+            return lifecycle.plan_create(prompt_id, self.namespace, reference.text, created, author)
+
+        for attempt in range(SAVE_ATTEMPTS):
+            try:
+                return self._given(self._core.commit(plan, self._core.vet_saved))
+            except VersionConflictError:
+                if attempt == SAVE_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    @traced("update_prompt")
+    def update(
+        self,
+        name: str,
+        *,
+        template: TemplateArgument | Unset = UNSET,
+        title: str | Unset = UNSET,
+        description: str | Unset = UNSET,
+        category: str | Unset = UNSET,
+        tags: Iterable[str] | Unset = UNSET,
+        variables: VariablesArgument | Unset = UNSET,
+        config: Mapping[str, Any] | None | Unset = UNSET,
+        meta: Mapping[str, Any] | None | Unset = UNSET,
+        examples: Iterable[Mapping[str, Any]] | Unset = UNSET,
+        access_grants: GrantsArgument | Unset = UNSET,
+        new_name: str | Unset = UNSET,
+        commit_message: str | Unset = UNSET,
+        is_production: bool | Unset = UNSET,
+        version: Selector | Unset = UNSET,
+        expected_version: int | Unset = UNSET,
+    ) -> Prompt:
+        """Make a new version, or with `version` (or `name@3`) edit a draft or failed one in place.
+
+        What is not passed comes from the base: the production version, or the latest where none was ever
+        live. Where nothing differs, nothing is written. `is_production` defaults to True: the new version
+        goes live at once; False makes a draft (rules 1 to 3) [VERSION]. An edit in place never publishes, and
+        takes neither `new_name` nor `access_grants` (rule 7) [EDIT]. `expected_version` is the number of the
+        base (of the version edited), else `VersionConflictError`. `None` empties `variables`, `config`
+        and `meta`. Raises also what `create` raises, and `NotModifiableError` for a published version
+        or an archived prompt.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     draft = registry.update("greet", template="Hi", is_production=False)
+        ...     edited = registry.update("greet@2", template="Hi there")
+        ...     live = registry.get("greet")
+        >>> draft.version, edited.version, edited.template, live.template
+        (2, 2, 'Hi there', 'Hello')
+        """
+        reference = names.parse_reference(name)
+        selector = names.chosen_version(reference, inputs.read_given(version, "version"))
+        edit = inputs.read_edit(
+            template=template,
+            title=title,
+            description=description,
+            category=category,
+            tags=tags,
+            variables=variables,
+            config=config,
+            meta=meta,
+            examples=examples,
+        )
+        draft = inputs.read_draft(edit, commit_message, is_production, grants=access_grants, new_name=new_name)
+        expected = inputs.read_expected(expected_version, "expected_version")
+        if selector is not None:
+            inputs.require_in_place(draft, is_production)
+        author = self._core.author(self._view)
+
+        def plan(reader: Reader) -> Outcome:
+            if selector is None:
+                return self._plan_update(reader, reference, draft, expected, author)
+            container, record = self._versioned(reader, reference, selector, "update")
+            lifecycle.require_unarchived(container)
+            lifecycle.require_modifiable(container, record)
+            lifecycle.require_expected(expected, record.number)
+            message = None if commit_message is UNSET else draft.message
+            return lifecycle.plan_edit(container, record, edit, message, author)
+
+        return self._given(self._core.commit(plan, self._core.vet_saved))
+
+    @traced("publish_prompt")
+    def publish(
+        self, name: str, version: Selector | None = None, *, expected_production: int | Unset = UNSET
+    ) -> Prompt:
+        """Make a version the production version: the one named, or the latest. `publish("x@staging")` promotes.
+
+        Publishing what is live changes nothing. A version that was never live must pass the checks first;
+        when they fail it is marked `failed` and `PublishCheckError` gives every reason (rule 9).
+        `expected_production` is the number that must be live (0: none), else `VersionConflictError`.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     _ = registry.update("greet", template="Hi", is_production=False)
+        ...     registry.publish("greet", 2).production_version
+        2
+        """
+        reference = names.parse_reference(name)
+        selector = names.chosen_version(reference, version) or "latest"
+        expected = inputs.read_expected(expected_production, "expected_production")
+        author = self._core.author(self._view)
+
+        def plan(reader: Reader) -> Outcome:
+            container, record = self._versioned(reader, reference, selector, "publish")
+            lifecycle.require_unarchived(container)
+            lifecycle.require_expected(expected, container.production_version)
+            return lifecycle.plan_publish(container, record, author)
+
+        looked_at: builtins.list[Outcome] = []
+
+        def vet(outcome: Outcome) -> Evidence:
+            looked_at.append(outcome)
+            return self._core.vet_published(outcome)
+
+        try:
+            return self._given(self._core.commit(plan, vet))
+        except PublishCheckError as error:
+            self._mark_failed(reference, looked_at[-1], error, author)
+            raise
+
+    @traced("rollback_prompt")
+    def rollback(self, name: str, version: Selector | None = None, *, reason: str) -> Prompt:
+        """Bring back the version that was live before, or the published version named (rule 5).
+
+        Without a version it pops the stack of publications; with one, back to that version's place on it,
+        or pushes it where it has none. Runs no checks. Raises `ConflictError` where nothing was live
+        before or the version was never published.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     _ = registry.update("greet", template="Hi")
+        ...     registry.rollback("greet", reason="Too short").template
+        'Hello'
+        """
+        reference = names.parse_reference(name)
+        selector = names.chosen_version(reference, version)
+        told = inputs.read_filled_text(reason, "reason")
+        author = self._core.author(self._view)
+
+        def plan(reader: Reader) -> Outcome:
+            container = self._changeable(reader, reference, "rollback")
+            target = None if selector is None else load_version(reader, container, selector)
+            lifecycle.require_unarchived(container)
+            stack = reader.publications(container)
+            depth = lifecycle.rollback_depth(container, target, stack)
+            if target is None:
+                target = load_version(reader, container, stack[-2])
+            return lifecycle.plan_rollback(container, target, depth, told, author)
+
+        return self._given(self._core.commit(plan))
+
+    @traced("discard_prompt")
+    def discard(self, name: str, version: Selector | None = None) -> Prompt:
+        """Throw away a draft or failed version: the one named, or the latest; its number stays used (rule 10).
+
+        Raises `NotModifiableError` for a published version, `ConflictError` for a labelled one or the only one.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     _ = registry.update("greet", template="Hi", is_production=False)
+        ...     registry.discard("greet", 2).latest_version
+        1
+        """
+        reference = names.parse_reference(name)
+        selector = names.chosen_version(reference, version) or "latest"
+        author = self._core.author(self._view)
+
+        def plan(reader: Reader) -> Outcome:
+            container, record = self._versioned(reader, reference, selector, "discard")
+            lifecycle.require_unarchived(container)
+            newest = [v.number for v in reader.versions(container, before=None, limit=2)]
+            others = [number for number in newest if number != record.number]
+            change = lifecycle.plan_discard(container, record, others, author)
+            return Outcome(change.subject, shown(reader, change.subject), change)
+
+        return self._given(self._core.commit(plan))
+
+    # Labels
+
+    @traced("set_label_prompt")
+    def set_label(self, name: str, label: str, version: Selector) -> Prompt:
+        """Move a label to a version, given by number or by another label.
+
+        Raises `InvalidInputError` for a malformed label and for `production` and `latest`, which the
+        registry keeps; `VersionNotFoundError`.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     _ = registry.set_label("greet", "staging", "latest")
+        ...     registry.get("greet@staging").version
+        1
+        """
+        reference = names.plain_reference(name)
+        own = names.checked_own_label(label)
+        selector = names.checked_selector(version)
+        author = self._core.author(self._view)
+
+        def plan(reader: Reader) -> Outcome:
+            container, record = self._versioned(reader, reference, selector, "set_label")
+            lifecycle.require_unarchived(container)
+            return lifecycle.plan_label(container, shown(reader, container), own, record.number, author)
+
+        return self._given(self._core.commit(plan))
+
+    @traced("remove_label_prompt")
+    def remove_label(self, name: str, label: str) -> Prompt:
+        """Take a label away; raises `VersionNotFoundError` where the prompt has no such label.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     _ = registry.set_label("greet", "staging", 1)
+        ...     registry.remove_label("greet", "staging").labels
+        {'latest': 1, 'production': 1}
+        """
+        reference = names.plain_reference(name)
+        own = names.checked_own_label(label)
+        author = self._core.author(self._view)
+
+        def plan(reader: Reader) -> Outcome:
+            container = self._changeable(reader, reference, "remove_label")
+            lifecycle.number_of(container, own)
+            lifecycle.require_unarchived(container)
+            return lifecycle.plan_label(container, shown(reader, container), own, None, author)
+
+        return self._given(self._core.commit(plan))
+
+    # Status
+
+    @traced("set_status_prompt")
+    def set_status(self, names: str | Iterable[str], status: TargetStatus, *, dry_run: bool = False) -> StatusUpdate:
+        """Bring one prompt or many to a status, in one transaction, all or nothing [BULK, ARCHIVE].
+
+        `status` is `active`, `disabled`, `archived` or `deleted`. Prompts that are there already are
+        skipped. `dry_run=True` validates everything, permissions included, gives the same counts and
+        writes nothing. Raises `NotFoundError` with every unknown name, `ForbiddenError` and
+        `NotModifiableError` with every prompt that stands against it: an archived prompt takes only
+        `active`, which restores it.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("a", "…"), registry.create("b", "…")
+        ...     _ = registry.set_status("a", "disabled")
+        ...     registry.set_status(["a", "b"], "disabled")
+        StatusUpdate(dry_run=False, updated_prompts=1, updated=['b'], skipped=['a'])
+        """
+        references = read_references(names)
+        target = inputs.read_choice(status, "status", inputs.TARGET_STATUSES)
+        is_dry = inputs.read_flag(dry_run, "dry_run")
+        author = self._core.author(self._view)
+
+        def plan(reader: Reader) -> statuses.StatusPlan:
+            containers = find_all(reader, self._view, references)
+            return statuses.plan_statuses(containers, target, self.actor, author)
+
+        if is_dry:
+            with self._core.storage.read() as reader:
+                done = plan(reader)
+        else:
+            done = self._core.commit(plan)
+        updated = [change.subject.name for change in done.changes]
+        return StatusUpdate(
+            dry_run=is_dry, updated_prompts=len(updated), updated=updated, skipped=builtins.list(done.skipped)
+        )
+
+    @traced("archive_prompt")
+    def archive(self, name: str) -> Prompt:
+        """Archive a prompt: it still renders, for ever, but leaves `list` and `search`, and nothing of it can change.
+
+        Archiving twice is fine. Needs the role of an admin (rules 14 and 17) [ARCHIVE].
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     registry.archive("greet").status, registry.render("greet").text, len(registry.list())
+        ('archived', 'Hello', 0)
+        """
+        return self._move(name, "archived")
+
+    @traced("restore_prompt")
+    def restore(self, name: str) -> Prompt:
+        """Take a prompt out of the archive: the same as `set_status(name, "active")`.
+
+        A prompt that was archived while disabled is disabled again.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello"), registry.archive("greet")
+        ...     registry.restore("greet").status
+        'active'
+        """
+        return self._move(name, "active")
+
+    # The steps that verbs share
+
+    def _given(self, outcome: Outcome) -> Prompt:
+        return self._core.prompt(outcome.container, outcome.version)
+
+    def _query(self, query: Query) -> builtins.list[Prompt]:
+        with self._core.storage.read() as reader:
+            found = reader.query(query)
+        return [self._core.prompt(container, record) for container, record in found]
+
+    def _render_default(self, name: str, template: str | FrozenList, values: Mapping[str, Any]) -> Rendered:
+        asked = names.parse_reference(name).text
+        compiled = CompiledTemplate(template, FrozenList())
+        return rendered_default(asked, compiled.render(asked, values, forbids_extra=self._core.forbids_extra))
+
+    def _changeable(self, reader: Reader, reference: Reference, action: str) -> Container:
+        container = find(reader, self._view, reference)
+        access.require(self.actor, [action], container)
+        return container
+
+    def _versioned(
+        self, reader: Reader, reference: Reference, selector: Selector, action: str
+    ) -> tuple[Container, VersionRecord]:
+        container = self._changeable(reader, reference, action)
+        return container, load_version(reader, container, selector)
+
+    def _require_free(self, reader: Reader, name: str) -> None:
+        if reader.find(self.namespace, Reference(name, is_id=False)) is not None:
+            raise lifecycle.name_taken(name)
+
+    def _plan_update(
+        self, reader: Reader, reference: Reference, draft: Draft, expected: int | None, author: Author
+    ) -> Outcome:
+        container = self._changeable(reader, reference, "update")
+        moves = draft.moves(container)
+        access.require(self.actor, moves, container)
+        lifecycle.require_unarchived(container)
+        base = shown(reader, container)
+        lifecycle.require_expected(expected, base.number)
+        if "rename" in moves and draft.name is not None:
+            self._require_free(reader, draft.name)
+        latest = load_version(reader, container, container.latest_version)
+        return lifecycle.plan_update(container, base, latest, draft, author)
+
+    def _mark_failed(self, reference: Reference, looked_at: Outcome, error: PublishCheckError, author: Author) -> None:
+        number = looked_at.version.number
+
+        def plan(reader: Reader) -> Outcome:
+            container, record = self._versioned(reader, reference, number, "publish")
+            lifecycle.require_unarchived(container)
+            return lifecycle.plan_check_failed(container, record, looked_at.version, error.details["reasons"], author)
+
+        self._core.commit(plan)
+
+    def _move(self, name: str, status: str) -> Prompt:
+        reference = names.plain_reference(name)
+        author = self._core.author(self._view)
+
+        def plan(reader: Reader) -> Outcome:
+            container = find(reader, self._view, reference)
+            changes = statuses.plan_statuses([container], status, self.actor, author).changes
+            record = shown(reader, container)
+            return Outcome(changes[0].subject, record, changes[0]) if changes else Outcome(container, record)
+
+        return self._given(self._core.commit(plan))

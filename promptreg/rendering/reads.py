@@ -1,0 +1,160 @@
+"""Which variables a template reads, and whether it can do without them (rules 20 and 21).
+
+A use is guarded when the template itself says what happens without the variable: `x | default(…)`,
+`x is defined`, or any use that such a test stands before (`{% if x is defined %}{{ x }}{% endif %}`).
+Names that the template binds itself (loops, `set`, `with`, macros) are not variables.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from jinja2 import nodes
+
+DEFAULT_FILTERS = frozenset({"default", "d"})
+MACRO_NAMES = frozenset({"caller", "varargs", "kwargs"})
+
+
+@dataclass
+class Reads:
+    """The variables read, each with whether any use of it is unguarded; filled by `walk`."""
+
+    builtins: frozenset[str]
+    needed: dict[str, bool] = field(default_factory=dict)
+
+    def note(self, name: str, bound: frozenset[str], sure: frozenset[str]) -> None:
+        """Note one use of a name, where `bound` are the template's own and `sure` the tested ones."""
+        if name not in bound and name not in self.builtins:
+            self.needed[name] = self.needed.get(name, False) or name not in sure
+
+
+def variables_read(tree: nodes.Template, builtins: Iterable[str]) -> dict[str, bool]:
+    """Map each variable that the template reads, in order of first use, to whether it is needed.
+
+    >>> from jinja2 import Environment
+    >>> variables_read(Environment().parse("{{ a }} {{ b | default('') }} {{ range(3) }}"), {"range"})
+    {'a': True, 'b': False}
+    """
+    reads = Reads(frozenset(builtins))
+    _body(tree.body, reads, frozenset(), frozenset())
+    return reads.needed
+
+
+def _body(body: Iterable[nodes.Node], reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> frozenset[str]:
+    """Walk statements in order; give the names that are bound after the last of them."""
+    for node in body:
+        bound = _visit(node, reads, bound, sure)
+    return bound
+
+
+def _visit(node: nodes.Node, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> frozenset[str]:
+    """Walk one node; give the names bound after it."""
+    match node:
+        case nodes.Name():
+            reads.note(node.name, bound, sure)
+        case nodes.Filter(node=nodes.Name() as subject, name=name) if name in DEFAULT_FILTERS:
+            _guarded(subject, node, reads, bound, sure)
+        case nodes.Test(node=nodes.Name() as subject, name="defined" | "undefined"):
+            _guarded(subject, node, reads, bound, sure)
+        case nodes.If():
+            return _if(node, reads, bound, sure)
+        case nodes.CondExpr():
+            _visit(node.test, reads, bound, sure)
+            _visit(node.expr1, reads, bound, sure | _sure(node.test, True))
+            if node.expr2 is not None:
+                _visit(node.expr2, reads, bound, sure | _sure(node.test, False))
+        case nodes.And() | nodes.Or():
+            _visit(node.left, reads, bound, sure)
+            _visit(node.right, reads, bound, sure | _sure(node.left, isinstance(node, nodes.And)))
+        case nodes.For():
+            _for(node, reads, bound, sure)
+        case nodes.Assign():
+            _visit(node.node, reads, bound, sure)
+            return _target(node.target, reads, bound, sure)
+        case nodes.AssignBlock():
+            _body(node.body, reads, bound, sure)
+            if node.filter is not None:
+                _visit(node.filter, reads, bound, sure)
+            return _target(node.target, reads, bound, sure)
+        case nodes.With():
+            for value in node.values:
+                _visit(value, reads, bound, sure)
+            _body(node.body, reads, bound | _names(node.targets), sure)
+        case nodes.Macro():
+            _callable(node, reads, bound | {node.name}, sure)
+            return bound | {node.name}
+        case nodes.CallBlock():
+            _visit(node.call, reads, bound, sure)
+            _callable(node, reads, bound, sure)
+        case nodes.FilterBlock() | nodes.Scope():
+            _body(node.iter_child_nodes(), reads, bound, sure)
+        case _:
+            return _body(node.iter_child_nodes(), reads, bound, sure)
+    return bound
+
+
+def _guarded(
+    subject: nodes.Name,
+    node: nodes.Filter | nodes.Test,
+    reads: Reads,
+    bound: frozenset[str],
+    sure: frozenset[str],
+) -> None:
+    reads.note(subject.name, bound, sure | {subject.name})
+    for child in node.iter_child_nodes(exclude=("node",)):
+        _visit(child, reads, bound, sure)
+
+
+def _if(node: nodes.If, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> frozenset[str]:
+    """A name set in every branch is bound afterwards; set in some, it may still be the variable."""
+    ends = []
+    for branch in (node, *node.elif_):
+        _visit(branch.test, reads, bound, sure)
+        ends.append(_body(branch.body, reads, bound, sure | _sure(branch.test, True)))
+        sure |= _sure(branch.test, False)
+    ends.append(_body(node.else_, reads, bound, sure))
+    return frozenset.intersection(*ends)
+
+
+def _for(node: nodes.For, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> None:
+    _visit(node.iter, reads, bound, sure)
+    inner = bound | _names([node.target]) | {"loop"}
+    if node.test is not None:
+        _visit(node.test, reads, inner, sure)
+        sure_inside = sure | _sure(node.test, True)
+    else:
+        sure_inside = sure
+    _body(node.body, reads, inner, sure_inside)
+    _body(node.else_, reads, bound, sure)
+
+
+def _callable(node: nodes.Macro | nodes.CallBlock, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> None:
+    for default in node.defaults:
+        _visit(default, reads, bound, sure)
+    _body(node.body, reads, bound | _names(node.args) | MACRO_NAMES, sure)
+
+
+def _target(target: nodes.Node, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> frozenset[str]:
+    """Give what an assignment binds; setting an attribute of a namespace reads the namespace."""
+    for reference in target.find_all(nodes.NSRef):
+        reads.note(reference.name, bound, sure)
+    if isinstance(target, nodes.NSRef):
+        reads.note(target.name, bound, sure)
+    return bound | _names([target])
+
+
+def _names(targets: Iterable[nodes.Node]) -> frozenset[str]:
+    found = {name.name for target in targets for name in target.find_all(nodes.Name)}
+    return frozenset(found | {target.name for target in targets if isinstance(target, nodes.Name)})
+
+
+def _sure(test: nodes.Node, outcome: bool) -> frozenset[str]:
+    """Give the variables that are certainly there when the test came out so."""
+    match test:
+        case nodes.Test(node=nodes.Name(name=name), name=("defined" | "undefined") as word):
+            return frozenset({name} if (word == "defined") == outcome else ())
+        case nodes.Not():
+            return _sure(test.node, not outcome)
+        case nodes.And() | nodes.Or():
+            left, right = _sure(test.left, outcome), _sure(test.right, outcome)
+            return left | right if isinstance(test, nodes.And) == outcome else left & right
+    return frozenset()

@@ -1,0 +1,99 @@
+"""The environment that templates are compiled and rendered in, and the translation of its errors.
+
+`ImmutableSandboxedEnvironment` with `StrictUndefined`: no autoescape, a trailing newline stays, no
+loader, and of Jinja's globals only `range`, `dict` and `namespace`. A value is only ever data: nothing
+in it is read as template.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from jinja2 import StrictUndefined, UndefinedError, nodes
+from jinja2 import TemplateSyntaxError as JinjaSyntaxError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
+
+from promptreg.errors import RenderError, TemplateError, TemplatePolicyError, TemplateSyntaxError
+
+BUILTINS = frozenset({"range", "dict", "namespace"})
+
+
+class AbsentVariable(UndefinedError):
+    """The render read a variable that was not passed."""
+
+    def __init__(self, name: str, message: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class _Undefined(StrictUndefined):
+    """Jinja's strict undefined, which tells an absent variable from an absent attribute."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        hint: str | None = None,
+        obj: Any = missing,
+        name: str | None = None,
+        exc: Callable[..., Exception] = UndefinedError,
+    ) -> None:
+        if obj is missing and name is not None and hint is None:
+            exc = partial(AbsentVariable, name)
+        super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        undefined=_Undefined, autoescape=False, keep_trailing_newline=True, cache_size=0
+    )
+    environment.globals = {name: environment.globals[name] for name in BUILTINS}
+    return environment
+
+
+ENVIRONMENT = _environment()
+
+
+def parse(source: str) -> nodes.Template:
+    """Give the syntax tree; raise `TemplateSyntaxError` with the line, or `TemplatePolicyError`."""
+    try:
+        return ENVIRONMENT.parse(source)
+    except JinjaSyntaxError as error:
+        raise TemplateSyntaxError(f"Line {error.lineno}: {error.message}", line=error.lineno) from None
+    except RecursionError:
+        raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
+
+
+def compile_source(source: str) -> Callable[[Mapping[str, Any]], str]:
+    """Give a function from variables to text; what it raises is Jinja's or the variables' own."""
+    try:
+        template = ENVIRONMENT.from_string(source)
+    except JinjaSyntaxError as error:
+        raise TemplateSyntaxError(f"Line {error.lineno}: {error.message}", line=error.lineno) from None
+    except Exception as error:
+        raise TemplateError(f"The template does not compile ({type(error).__name__}).", line=None) from None
+
+    def run(variables: Mapping[str, Any]) -> str:
+        context = template.new_context(dict(variables))
+        return "".join(template.root_render_func(context))
+
+    return run
+
+
+def failed(error: Exception) -> RenderError:
+    """Translate what a render raised; the text of the cause may quote a value, so only its type stays."""
+    line = _line(error)
+    where = f" at line {line}" if line else ""
+    return RenderError(f"The template failed{where} ({type(error).__name__}).", line=line)
+
+
+def _line(error: Exception) -> int | None:
+    """Find the template's line: its compiled code is the innermost frame named <template>."""
+    line, entry = None, error.__traceback__
+    while entry is not None:
+        if entry.tb_frame.f_code.co_filename == "<template>":
+            template = entry.tb_frame.f_globals.get("__jinja_template__")
+            line = template.get_corresponding_lineno(entry.tb_lineno) if template else line
+        entry = entry.tb_next
+    return line

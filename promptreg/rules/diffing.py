@@ -1,0 +1,38 @@
+"""The difference between two versions, as text for people."""
+
+import json
+from difflib import unified_diff
+
+from promptreg.jsonvalues import canonical
+from promptreg.records import Snapshot, VersionRecord
+
+
+def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
+    """Give a unified diff of the whole snapshots; equal content gives the empty text.
+
+    First the template (in a chat prompt a `## role` line before each message), then the other
+    fields as sorted JSON. A newline at the end counts: it shows as an empty line.
+    """
+    if old.snapshot.content_hash == new.snapshot.content_hash:
+        return ""
+    before, after = _told(old.snapshot), _told(new.snapshot)
+    if before == after:
+        before, after = [canonical(old.snapshot.template)], [canonical(new.snapshot.template)]
+    return "\n".join(unified_diff(before, after, f"{name}@{old.number}", f"{name}@{new.number}", lineterm=""))
+
+
+def _told(snapshot: Snapshot) -> list[str]:
+    fields = {name: value for name, value in snapshot.content().items() if name != "template"}
+    text = "\n".join(_template_parts(snapshot))
+    return [*text.split("\n"), *json.dumps(fields, sort_keys=True, ensure_ascii=False, indent=2).split("\n")]
+
+
+def _template_parts(snapshot: Snapshot) -> list[str]:
+    if isinstance(snapshot.template, str):
+        return [snapshot.template]
+    return [
+        f"## {message['role']}\n{message['content']}"
+        if "role" in message
+        else f"## placeholder {message['placeholder']}"
+        for message in snapshot.template
+    ]

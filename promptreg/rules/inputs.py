@@ -1,0 +1,281 @@
+"""What a caller passes, read into frozen values; every bad input is an `InvalidInputError` (400).
+
+All of this happens before anything is looked up: invalid input is the first refusal (rule 18).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel
+
+from promptreg.errors import InvalidInputError
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze
+from promptreg.models import UNSET, Grant, Status, TargetStatus, Unset
+from promptreg.records import Container, Snapshot
+from promptreg.rules.names import checked_name, checked_number
+from promptreg.variables import declared
+
+T = TypeVar("T")
+
+MAX_TEMPLATE_BYTES = 256 * 1024
+MAX_METADATA_BYTES = 1024 * 1024
+MESSAGE_KEYS = ({"role", "content"}, {"placeholder"})
+STATUSES: tuple[str, ...] = get_args(Status)
+TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What a call says of a snapshot; what it does not say is `UNSET` and comes from the base."""
+
+    template: str | FrozenList | Unset = UNSET
+    title: str | Unset = UNSET
+    description: str | Unset = UNSET
+    category: str | Unset = UNSET
+    tags: FrozenList | Unset = UNSET
+    variables: FrozenList | Unset = UNSET
+    config: FrozenDict | Unset = UNSET
+    meta: FrozenDict | Unset = UNSET
+    examples: FrozenList | Unset = UNSET
+
+    def applied_to(self, base: Snapshot) -> Snapshot:
+        """Give the base with what was said put over it; raise `InvalidInputError` if it grows too large."""
+        said = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not UNSET}
+        return checked_size(replace(base, **said))
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What `create`, `save` and `update` are asked to make of a prompt."""
+
+    edit: Edit
+    message: str
+    is_production: bool
+    name: str | None = None
+    grants: tuple[Grant, ...] | None = None
+
+    def moves(self, container: Container) -> list[str]:
+        """Give the actions on the container that this amounts to: `rename`, `grant`, both or none (rule 3)."""
+        renames = self.name is not None and self.name != container.name
+        grants = self.grants is not None and set(self.grants) != set(container.access_grants)
+        return ["rename"] * renames + ["grant"] * grants
+
+
+def read_draft(
+    edit: Edit,
+    message: object,
+    is_production: object,
+    *,
+    grants: object = UNSET,
+    new_name: object = UNSET,
+) -> Draft:
+    """Read what `create`, `save` and `update` take beside the snapshot."""
+    return Draft(
+        edit=edit,
+        message="" if message is UNSET else read_text(message, "commit_message"),
+        is_production=is_production is UNSET or read_flag(is_production, "is_production"),
+        name=None if new_name is UNSET else checked_name(new_name, "new_name"),
+        grants=None if grants is UNSET else read_grants(grants),
+    )
+
+
+def require_in_place(draft: Draft, is_production: object) -> None:
+    """Refuse what an edit in place can't do (rules 3 and 7)."""
+    if is_production is True:
+        raise InvalidInputError.of("is_production", "an edit in place never publishes; publish() does")
+    for field, value in (("new_name", draft.name), ("access_grants", draft.grants)):
+        if value is not None:
+            raise InvalidInputError.of(field, "belongs to the prompt; update() without version= changes it")
+
+
+def read_expected(value: object, field: str) -> int | None:
+    """Read the number that must be found, 0 meaning none; `UNSET` expects nothing."""
+    return None if value is UNSET else checked_number(value, field, least=0)
+
+
+def read_given(value: Any, field: str) -> Any:
+    """Give an optional argument, None where it was not passed; None itself says nothing, so it is refused."""
+    if value is None:
+        raise InvalidInputError.of(field, "must not be None; leave it out")
+    return None if value is UNSET else value
+
+
+def read_edit(**given: object) -> Edit:
+    """Read the snapshot arguments of `create`, `save` and `update`, those that are passed."""
+    return Edit(**{name: _READERS[name](value, name) for name, value in given.items() if value is not UNSET})
+
+
+def checked_size(snapshot: Snapshot) -> Snapshot:
+    """Refuse a snapshot whose fields beside the template take over 1 MiB of JSON."""
+    content = {name: value for name, value in snapshot.content().items() if name != "template"}
+    size = len(canonical(content).encode())
+    if size > MAX_METADATA_BYTES:
+        raise InvalidInputError.of("meta", f"the metadata takes {size} bytes of JSON; {MAX_METADATA_BYTES} is the most")
+    return snapshot
+
+
+def read_template(value: object, field: str = "template") -> str | FrozenList:
+    """Read a template: text, or a list of messages `{"role", "content"}` and `{"placeholder"}`."""
+    template: str | FrozenList
+    if isinstance(value, str):
+        template = read_text(value, field)
+        size = len(template.encode())
+    elif isinstance(value, list | tuple):
+        template = FrozenList(_message(item, f"{field}[{i}]") for i, item in enumerate(value))
+        size = sum(len(text.encode()) for message in template for text in message.values())
+    else:
+        raise InvalidInputError.of(field, f"must be text or a list of messages, not {type(value).__name__}")
+    if not template:
+        raise InvalidInputError.of(field, "must not be empty")
+    if size > MAX_TEMPLATE_BYTES:
+        raise InvalidInputError.of(field, f"takes {size} bytes of UTF-8; {MAX_TEMPLATE_BYTES} is the most")
+    return template
+
+
+def read_text(value: object, field: str) -> str:
+    """Read any text, the empty one too; it can't hold NUL or a lone surrogate, nor take over 1 MiB."""
+    if not isinstance(value, str):
+        raise InvalidInputError.of(field, f"must be text, not {type(value).__name__}")
+    text = _json(value, field, checked_text)
+    if len(text) > MAX_METADATA_BYTES:
+        raise InvalidInputError.of(field, f"has {len(text)} characters; {MAX_METADATA_BYTES} is the most")
+    return text
+
+
+def read_filled_text(value: object, field: str) -> str:
+    """Read text that says something."""
+    text = read_text(value, field)
+    if not text or text.isspace():
+        raise InvalidInputError.of(field, "must not be empty")
+    return text
+
+
+def read_flag(value: object, field: str) -> bool:
+    """Read an exact boolean."""
+    if not isinstance(value, bool):
+        raise InvalidInputError.of(field, f"must be True or False, not {type(value).__name__}")
+    return value
+
+
+def read_grants(value: object, field: str = "access_grants") -> tuple[Grant, ...]:
+    """Read grants: `Grant`s, pairs, or mappings; one a principal, and of two for it the wider."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InvalidInputError.of(field, "must be a list of grants")
+    grants: dict[str, Grant] = {}
+    for i, item in enumerate(value):
+        grant = _grant(item, f"{field}[{i}]")
+        if grants.get(grant.principal, grant).permission == "read":
+            grants[grant.principal] = grant
+    return tuple(grants.values())
+
+
+def read_statuses(value: object) -> tuple[str, ...]:
+    """Read the `status` filter of `list` and `search`; None is active and disabled."""
+    if value is None:
+        return ("active", "disabled")
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return (read_choice(value, "status", STATUSES),)
+    return tuple(read_choice(item, "status", STATUSES) for item in value)
+
+
+def read_choice(value: object, field: str, choices: Iterable[str]) -> str:
+    """Read one of a few words."""
+    allowed = tuple(choices)
+    if not isinstance(value, str) or value not in allowed:
+        raise InvalidInputError.of(field, f"must be one of {', '.join(allowed)}")
+    return str.__str__(value)
+
+
+def read_variables(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what `render` gets: a mapping or pydantic model, and keywords, which win."""
+    if mapping is None:
+        return dict(more)
+    if isinstance(mapping, BaseModel):
+        return {**dict(mapping), **more}
+    if not isinstance(mapping, Mapping):
+        raise InvalidInputError.of("variables", f"must be a mapping or a pydantic model, not {type(mapping).__name__}")
+    if not all(isinstance(key, str) for key in mapping):
+        raise InvalidInputError.of("variables", "the names must be text")
+    return {**mapping, **more}
+
+
+def _json(value: Any, field: str, reader: Callable[[Any], T]) -> T:
+    try:
+        return reader(value)
+    except NotJSON as error:
+        raise InvalidInputError.of(field, str(error)) from None
+
+
+def _message(item: object, where: str) -> FrozenDict:
+    if not isinstance(item, Mapping) or set(item) not in MESSAGE_KEYS:
+        raise InvalidInputError.of(where, 'must be {"role", "content"} or {"placeholder"}, and nothing else')
+    message = FrozenDict((key, read_text(text, f"{where}.{key}")) for key, text in item.items())
+    if "placeholder" in message and not message["placeholder"].isidentifier():
+        raise InvalidInputError.of(f"{where}.placeholder", "must be a variable's name, such as history")
+    if "role" in message:
+        read_filled_text(message["role"], f"{where}.role")
+    return message
+
+
+def _title(value: object, field: str) -> str:
+    return read_filled_text(value, field)
+
+
+def _tags(value: object, field: str) -> FrozenList:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InvalidInputError.of(field, "must be a list of texts")
+    given = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+    return FrozenList(dict.fromkeys(read_filled_text(tag, f"{field}[{i}]") for i, tag in enumerate(given)))
+
+
+def _object(value: object, field: str) -> FrozenDict:
+    if value is None:
+        return FrozenDict()
+    if not isinstance(value, Mapping):
+        raise InvalidInputError.of(field, f"must be a mapping, not {type(value).__name__}")
+    frozen: FrozenDict = _json(value, field, freeze)
+    return frozen
+
+
+def _examples(value: object, field: str) -> FrozenList:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InvalidInputError.of(field, "must be a list of mappings of variables")
+    examples = FrozenList(value)
+    for i, example in enumerate(examples):
+        if not isinstance(example, Mapping):
+            raise InvalidInputError.of(f"{field}[{i}]", f"must be a mapping, not {type(example).__name__}")
+    frozen: FrozenList = _json(examples, field, freeze)
+    return frozen
+
+
+def _variables(value: Any, _: str) -> FrozenList:
+    return declared(value)
+
+
+def _grant(item: object, where: str) -> Grant:
+    if isinstance(item, Grant):
+        return item
+    try:
+        if isinstance(item, Mapping):
+            return Grant(**item)
+        if isinstance(item, tuple | list):
+            return Grant(*item)
+    except TypeError:
+        pass
+    except InvalidInputError as error:
+        raise error.within(where) from None
+    raise InvalidInputError.of(where, "must be a Grant or a pair (principal, permission)")
+
+
+_READERS: dict[str, Callable[[object, str], Any]] = {
+    "template": read_template,
+    "title": _title,
+    "description": read_text,
+    "category": read_text,
+    "tags": _tags,
+    "variables": _variables,
+    "config": _object,
+    "meta": _object,
+    "examples": _examples,
+}

@@ -1,0 +1,192 @@
+"""Names, namespaces, labels and references (rule 19): how they are spelled and what they mean.
+
+A reference is what a verb takes for a prompt: its name or its id, and where the verb chooses a
+version, `name@3` or `name@staging`.
+"""
+
+import binascii
+import re
+import unicodedata
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from promptreg.errors import InvalidInputError
+from promptreg.jsonvalues import NotJSON, checked_text
+
+MAX_NAME = 128
+SEPARATORS = "_-./"
+RESERVED_LABELS = frozenset({"production", "latest"})
+
+Selector: TypeAlias = int | str
+"""A version as a caller names it: its number, or a label of it."""
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_LABEL = re.compile(r"[A-Za-z0-9_.-]{1,50}")
+_NUMBER = re.compile(r"[0-9]{1,30}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A prompt as a caller names it, and the version chosen with `@`, if any."""
+
+    text: str
+    is_id: bool
+    selector: Selector | None = None
+
+
+def slugify(text: str) -> str:
+    """Make a name of any text: lower case, every run of other characters one `_`, at most 128 long.
+
+    Letters of every script stay. Raises `InvalidInputError` when nothing is left, or for what is not text.
+
+    >>> slugify("`position` Interviewer"), slugify("Çay, ☕ & Simit!")
+    ('position_interviewer', 'çay_simit')
+    """
+    if not isinstance(text, str):
+        raise InvalidInputError.of("text", f"must be text, not {type(text).__name__}")
+    lowered = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
+    spelled = "".join(character if _is_word(character) else " " for character in lowered)
+    name = "_".join(spelled.split())[:MAX_NAME].rstrip("_")
+    if not name:
+        raise InvalidInputError.of("text", "holds no letter or digit to make a name of")
+    return name
+
+
+def checked_name(value: object, field: str = "name") -> str:
+    """Give a well-formed name or namespace, or raise `InvalidInputError` that says what is wrong with it."""
+    text = _text(value, field)
+    reason = _flaw(text)
+    if reason:
+        raise InvalidInputError.of(field, reason)
+    return text
+
+
+def checked_label(value: object, field: str = "label") -> str:
+    """Give a well-formed label, reserved ones included."""
+    text = _text(value, field)
+    if not _LABEL.fullmatch(text) or text.isdigit():
+        raise InvalidInputError.of(field, "must be 1 to 50 of A-Z a-z 0-9 _ . - and not only digits")
+    return text
+
+
+def checked_own_label(value: object) -> str:
+    """Give a label that a caller may move: `production` and `latest` are the registry's, in any case."""
+    label = checked_label(value)
+    if label.lower() in RESERVED_LABELS:
+        raise InvalidInputError.of("label", f"{label.lower()} is kept by the registry; publish or update moves it")
+    return label
+
+
+def checked_selector(value: object, field: str = "version") -> Selector:
+    """Give a version number (at least 1) or a label, as a caller may name a version."""
+    if isinstance(value, str):
+        return checked_label(value, field)
+    return checked_number(value, field, least=1)
+
+
+def checked_number(value: object, field: str, *, least: int) -> int:
+    """Give an exact integer of at least `least`; a boolean is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInputError.of(field, f"must be an integer, not {type(value).__name__}")
+    if value < least:
+        raise InvalidInputError.of(field, f"must be at least {least}")
+    return value
+
+
+def parse_reference(value: object, field: str = "name") -> Reference:
+    """Read a name or an id, with an optional `@version` or `@label`."""
+    name, at, chosen = _text(value, field).partition("@")
+    is_id = _UUID.fullmatch(name) is not None
+    if not is_id:
+        checked_name(name, field)
+    if not at:
+        return Reference(name, is_id)
+    if _NUMBER.fullmatch(chosen):
+        return Reference(name, is_id, checked_number(int(chosen), field, least=1))
+    return Reference(name, is_id, checked_label(chosen, field))
+
+
+def plain_reference(value: object, field: str = "name") -> Reference:
+    """Read a name or an id where the verb chooses no version."""
+    reference = parse_reference(value, field)
+    if reference.selector is not None:
+        raise InvalidInputError.of(field, "this verb takes a prompt, not a version: leave out the @ and what follows")
+    return reference
+
+
+def chosen_version(reference: Reference, version: object = None, label: object = None) -> Selector | None:
+    """Give the one version chosen by `@`, `version=` or `label=`; choosing twice is `InvalidInputError`."""
+    chosen = [x for x in (reference.selector, version, label) if x is not None]
+    if len(chosen) > 1:
+        raise InvalidInputError.of("version", "choose one version: with @, version= or label=, once")
+    if label is not None:
+        return checked_label(label)
+    if version is not None:
+        return checked_selector(version)
+    return reference.selector
+
+
+def read_references(given: object) -> list[Reference]:
+    """Read one reference or many; raise `InvalidInputError` with every malformed one."""
+    if isinstance(given, str):
+        return [plain_reference(given, "names")]
+    if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
+        raise InvalidInputError.of("names", "must be a name or a list of names")
+    references, errors = [], []
+    for i, name in enumerate(given):
+        try:
+            references.append(plain_reference(name, f"names[{i}]"))
+        except InvalidInputError as error:
+            errors += error.details["errors"]
+    if errors:
+        raise InvalidInputError.of_all(errors)
+    return references
+
+
+def cursor(name: str) -> str:
+    """Give the opaque text that stands for a name in paging."""
+    return urlsafe_b64encode(name.encode()).decode()
+
+
+def read_cursor(after: object) -> str:
+    """Give the name that a cursor stands for."""
+    try:
+        return checked_name(urlsafe_b64decode(str(after).encode()).decode())
+    except (binascii.Error, UnicodeError, InvalidInputError):
+        raise InvalidInputError.of("after", "must be the next of a page that list() gave") from None
+
+
+def _text(value: object, field: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidInputError.of(field, f"must be text, not {type(value).__name__}")
+    try:
+        return checked_text(value)
+    except NotJSON as error:
+        raise InvalidInputError.of(field, str(error)) from None
+
+
+def _flaw(name: str) -> str | None:
+    if not name:
+        return "must not be empty"
+    if len(name) > MAX_NAME:
+        return f"has {len(name)} characters; {MAX_NAME} is the most"
+    if name != unicodedata.normalize("NFC", name):
+        return "is not in Unicode's NFC; pass unicodedata.normalize('NFC', name)"
+    if name != name.lower():
+        return "must be lower case; slugify() makes a name of any text"
+    if not all(_is_word(character) or character in SEPARATORS for character in name):
+        return "takes letters, digits and _ - . / only; slugify() makes a name of any text"
+    if name[0] in SEPARATORS or name[-1] in SEPARATORS:
+        return "must start and end with a letter or a digit"
+    if ".." in name or "//" in name:
+        return "must not hold .. or //"
+    if _UUID.fullmatch(name):
+        return "must not be a UUID: those are ids"
+    return None
+
+
+def _is_word(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] in "LM" or category == "Nd"

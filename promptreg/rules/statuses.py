@@ -1,0 +1,84 @@
+"""What a status change amounts to, for one prompt or ten thousand (rules 11 to 15).
+
+The table gives the verb for each target and present status; where it gives none, the prompt is there
+already and is skipped.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from promptreg.errors import PromptDisabledError
+from promptreg.models import Actor
+from promptreg.records import Change, Container, NewEvent
+from promptreg.rules import access
+from promptreg.rules.lifecycle import Author, archived
+
+ACTIONS: dict[tuple[str, str], str] = {
+    ("active", "disabled"): "enable",
+    ("active", "archived"): "restore",
+    ("disabled", "active"): "disable",
+    ("disabled", "archived"): "disable",
+    ("archived", "active"): "archive",
+    ("archived", "disabled"): "archive",
+    ("deleted", "active"): "delete",
+    ("deleted", "disabled"): "delete",
+    ("deleted", "archived"): "delete",
+}
+REFUSED_WHEN_ARCHIVED = frozenset({"disable", "delete"})
+
+EFFECTS: dict[str, dict[str, Any]] = {
+    "enable": {"is_disabled": False},
+    "disable": {"is_disabled": True},
+    "archive": {"is_archived": True},
+    "restore": {"is_archived": False},
+}
+
+
+@dataclass(frozen=True)
+class StatusPlan:
+    """The changes of one call, and the names of the prompts that are there already."""
+
+    changes: tuple[Change, ...]
+    skipped: tuple[str, ...]
+
+
+def plan_statuses(containers: Sequence[Container], target: str, actor: Actor | None, author: Author) -> StatusPlan:
+    """Bring all these prompts to one status, or refuse them all, naming every one that stands against it."""
+    actions = [(container, ACTIONS.get((target, container.status))) for container in containers]
+    _require_allowed([(c, action) for c, action in actions if action is not None], actor)
+    refused = [c.name for c, action in actions if c.is_archived and action in REFUSED_WHEN_ARCHIVED]
+    if refused:
+        raise archived(refused)
+    return StatusPlan(
+        changes=tuple(_change(c, action, author) for c, action in actions if action is not None),
+        skipped=tuple(c.name for c, action in actions if action is None),
+    )
+
+
+def require_renderable(container: Container) -> None:
+    """Refuse to render what is disabled, or was when it was archived (rules 13 and 14)."""
+    if container.is_disabled:
+        raise disabled(container.name)
+
+
+def disabled(name: str) -> PromptDisabledError:
+    """Give the refusal to render a disabled prompt."""
+    return PromptDisabledError(
+        f"{name!r} is disabled, so it does not render; set_status(…, 'active') enables it.", name=name
+    )
+
+
+def _require_allowed(actions: list[tuple[Container, str]], actor: Actor | None) -> None:
+    for action in dict.fromkeys(action for _, action in actions):
+        names = [c.name for c, a in actions if a == action and not access.may(actor, action, c)]
+        if names:
+            raise access.forbidden(names, action)
+
+
+def _change(container: Container, action: str, author: Author) -> Change:
+    event = NewEvent(action, author.actor, details={"previous": container.status})
+    if action == "delete":
+        return Change(container, None, (event,), author.now)
+    after = replace(container, updated_at=author.now, **EFFECTS[action])
+    return Change(container, after, (event,), author.now)

@@ -1,0 +1,92 @@
+"""What a registry is opened with: each setting read and checked, before any file is touched."""
+
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from promptreg.checks import PublishCheck
+from promptreg.clock import Clock, system_clock
+from promptreg.errors import InvalidInputError
+from promptreg.models import Actor
+from promptreg.rules.inputs import read_choice, read_filled_text, read_flag
+from promptreg.rules.names import checked_number
+from promptreg.storage.base import StorageSettings
+
+DURABILITIES = ("full", "normal")
+EXTRA_VARIABLES = ("ignore", "forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a registry, checked."""
+
+    storage: StorageSettings
+    max_staleness: float
+    cache_size: int
+    publish_checks: tuple[PublishCheck, ...]
+    forbids_extra: bool
+    clock: Clock
+
+
+def read_settings(
+    *,
+    target: object,
+    create: object,
+    max_staleness: object,
+    cache_size: object,
+    durability: object,
+    busy_timeout: object,
+    publish_checks: object,
+    extra_variables: object,
+    clock: object,
+) -> Settings:
+    """Check what `Registry` was given; raise `InvalidInputError` for the first setting that is not one."""
+    return Settings(
+        storage=StorageSettings(
+            path=_path(target),
+            create=read_flag(create, "create"),
+            durability=read_choice(durability, "durability", DURABILITIES),
+            busy_timeout=_seconds(busy_timeout, "busy_timeout"),
+        ),
+        max_staleness=_seconds(max_staleness, "max_staleness"),
+        cache_size=checked_number(cache_size, "cache_size", least=0),
+        publish_checks=_functions(publish_checks),
+        forbids_extra=read_choice(extra_variables, "extra_variables", EXTRA_VARIABLES) == "forbid",
+        clock=_clock(clock),
+    )
+
+
+def read_actor(value: object) -> Actor | None:
+    """Read an actor; None is the application itself."""
+    if value is not None and not isinstance(value, Actor):
+        raise InvalidInputError.of("actor", f"must be an Actor, not {type(value).__name__}")
+    return value
+
+
+def _path(target: object) -> str:
+    path = os.fspath(target) if isinstance(target, os.PathLike) else target
+    if not isinstance(path, str):
+        raise InvalidInputError.of("target", f"must be a path or ':memory:', not {type(target).__name__}")
+    return read_filled_text(path, "target")
+
+
+def _seconds(value: object, field: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise InvalidInputError.of(field, "must be seconds, 0 or more")
+    return float(value)
+
+
+def _functions(value: object) -> tuple[PublishCheck, ...]:
+    functions = tuple(value) if isinstance(value, Iterable) else (None,)
+    if not all(callable(function) for function in functions):
+        raise InvalidInputError.of("publish_checks", "must be a list of functions, each called with a Prompt")
+    return functions
+
+
+def _clock(value: object) -> Clock:
+    if value is None:
+        return system_clock
+    if not callable(value):
+        raise InvalidInputError.of("clock", "must be a function that gives aware datetimes")
+    return value

@@ -1,0 +1,1 @@
+"""The only rooms that know SQL. `base.py` is the seam; beside SQLite, others may stand behind it."""

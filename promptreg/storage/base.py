@@ -1,0 +1,106 @@
+"""The seam between the registry and a database: what every storage promises, and no more.
+
+- What a reader read is one moment's truth; what a writer read stays true until it commits.
+- A writer's changes are kept whole or not at all, and a `with` left by an exception keeps nothing.
+- A second version with the same number of the same prompt is a `ConflictError`.
+- The revision grows by one in the same transaction as any change, and never otherwise.
+- Every error is one of ours.
+- Connections never cross threads or forks.
+
+`tests/test_storage_contract.py` shows each of these; every storage runs it.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from promptreg.models import Event
+from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
+from promptreg.rules.names import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Where the database lies, and how it is used: `busy_timeout` in seconds, `durability` full or normal."""
+
+    path: str
+    create: bool
+    durability: str
+    busy_timeout: float
+
+
+class Reader(Protocol):
+    """One consistent look at the database."""
+
+    @property
+    def revision(self) -> int:
+        """The number of changes that this look sees."""
+        ...
+
+    def find(self, namespace: str, reference: Reference) -> Container | None:
+        """Give the prompt of that name or id in that namespace."""
+        ...
+
+    def find_all(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
+        """Give the prompts of many names and ids, in their order."""
+        ...
+
+    def version(self, container: Container, number: int) -> VersionRecord | None:
+        """Give one version."""
+        ...
+
+    def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
+        """Give versions, newest first, below the number `before`."""
+        ...
+
+    def publications(self, container: Container) -> list[int]:
+        """Give the stack of publications, the live one last."""
+        ...
+
+    def query(self, query: Query) -> list[Shown]:
+        """Give the prompts that a listing or a search finds, each with the version that it shows."""
+        ...
+
+    def events(
+        self, namespace: str, audience: Audience, *, prompt_id: str | None, after: int, limit: int
+    ) -> list[Event]:
+        """Give events after that number, oldest first."""
+        ...
+
+    def namespaces(self, audience: Audience, home: str | None) -> list[str]:
+        """Give the namespaces in which the audience may read something; all of `home`, if that is given."""
+        ...
+
+
+class Writer(Reader, Protocol):
+    """A look that nobody else can change until it commits."""
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Persist the changes, and make the revision grow by one."""
+        ...
+
+
+class Storage(Protocol):
+    """A database of prompts."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies."""
+        ...
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """Open a consistent look."""
+        ...
+
+    def write(self) -> AbstractContextManager[Writer]:
+        """Open the one write transaction; leaving it commits what was applied."""
+        ...
+
+    def revision(self) -> int:
+        """Tell, as cheaply as can be, a number that differs whenever anything may have changed."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection; afterwards each call is `StorageError`."""
+        ...

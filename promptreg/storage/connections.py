@@ -1,0 +1,126 @@
+"""Connections to one database: opened with the right settings, one a thread, closed around forks."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from weakref import WeakSet
+
+from sqlite_utils import Database
+
+from promptreg.errors import StorageError
+from promptreg.storage.base import StorageSettings
+from promptreg.storage.failures import translated
+from promptreg.storage.gate import FORKS, Gate
+
+SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
+
+
+class Handle:
+    """One connection, and what it last saw of the database's revision."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.database = Database(connection, execute_plugins=False)
+        self.data_version = -1
+        self.revision = -1
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
+def connect(uri: str, settings: StorageSettings) -> Handle:
+    """Open a connection with our settings; transactions are begun by us alone."""
+    connection = sqlite3.connect(
+        uri,
+        uri=True,
+        timeout=settings.busy_timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    handle = Handle(connection)
+    for setting in (
+        "foreign_keys = ON",
+        "trusted_schema = OFF",
+        "recursive_triggers = ON",
+        "cell_size_check = ON",
+        f"synchronous = {SYNCHRONOUS[settings.durability]}",
+    ):
+        connection.execute(f"PRAGMA {setting}")
+    return handle
+
+
+class Connections:
+    """A connection for each thread that asks; a shared one, used by one thread at a time, for `:memory:`."""
+
+    def __init__(self, path: str, opener: Callable[[], Handle], *, is_shared: bool) -> None:
+        self._path = path
+        self._opener = opener
+        self._is_shared = is_shared
+        self._gate = Gate()
+        self._turn = threading.RLock()
+        self._threads = threading.local()
+        self._handles: WeakSet[Handle] = WeakSet()
+        self._is_closed = False
+        self._pid = os.getpid()
+        self._shared = opener() if is_shared else None
+        FORKS.watch(self)
+
+    @contextmanager
+    def use(self) -> Iterator[Handle]:
+        """Hold this thread's connection; raise `StorageError` once closed, and ours for the driver's."""
+        with self._gate, translated(self._path):
+            if self._is_closed:
+                raise StorageError(f"The registry of {self._path} is closed; open a new one.")
+            if self._pid != os.getpid():
+                raise StorageError("This process was forked behind Python's hooks; open the registry in it.")
+            if self._shared is None:
+                yield self._own()
+            else:
+                with self._turn:
+                    yield self._shared
+
+    def close(self) -> None:
+        """Close every connection, of every thread, once those at work are done."""
+        self._gate.shut()
+        try:
+            self._is_closed = True
+            self._close_all()
+            if self._shared is not None:
+                self._shared.close()
+        finally:
+            self._gate.open()
+            FORKS.forget(self)
+
+    def before_fork(self) -> None:
+        """Shut the gate and close; a `:memory:` database goes on as a copy on each side."""
+        self._gate.shut()
+        self._close_all()
+
+    def after_fork(self, *, is_child: bool) -> None:
+        """Open the gate again, in a child with locks that no lost thread holds."""
+        if is_child:
+            self._pid = os.getpid()
+            self._gate = Gate()
+            self._turn = threading.RLock()
+        else:
+            self._gate.open()
+
+    def _own(self) -> Handle:
+        handle: Handle | None = getattr(self._threads, "handle", None)
+        if handle is None:
+            handle = self._threads.handle = self._opener()
+            self._handles.add(handle)
+        return handle
+
+    def _close_all(self) -> None:
+        for handle in list(self._handles):
+            handle.close()
+        self._handles = WeakSet()
+        self._threads = threading.local()

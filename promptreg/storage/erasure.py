@@ -1,0 +1,73 @@
+"""Erasing what was deleted (rule 15): from the full-text index, the file's free pages, and the log.
+
+Deleting rows leaves their bytes behind: in pages that SQLite moved, in full-text segments not merged yet,
+in the write-ahead log. So after a deletion the index is optimised, the file rewritten, and the log
+cut to nothing. The last step waits for readers of older snapshots; until it is done every writer,
+opener and closer tries again, and every reader at most each 50 ms.
+"""
+
+import sqlite3
+from typing import NamedTuple
+
+from promptreg.storage.connections import Handle
+from promptreg.storage.failures import is_busy
+
+RETRY_SECONDS = 0.05
+PATIENCE_MS = 250
+
+
+class Progress(NamedTuple):
+    """Up to which revision deletions have been made, rewritten out of the file, and cut from the log."""
+
+    deleted: int
+    vacuumed: int
+    erased: int
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether bytes of deleted prompts may still be there."""
+        return self.erased < self.deleted
+
+
+def progress(connection: sqlite3.Connection) -> Progress:
+    """Read how far erasing has come."""
+    row = connection.execute("SELECT deleted_revision, vacuumed_revision, erased_revision FROM registry").fetchone()
+    return Progress(*row)
+
+
+def erase(handle: Handle, *, only_log: bool = False) -> bool:
+    """Take the steps that are due; tell whether nothing is left. Somebody else's lock means: later."""
+    try:
+        return _steps(handle, only_log)
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+        return False
+
+
+def _steps(handle: Handle, only_log: bool) -> bool:
+    connection = handle.connection
+    at = progress(connection)
+    if not at.is_due:
+        return True
+    if at.vacuumed < at.deleted:
+        if only_log:
+            return False
+        handle.database.table("search").optimize()
+        handle.database.vacuum()
+        connection.execute("UPDATE registry SET vacuumed_revision = ?", (at.deleted,))
+    if not _cut_log(connection):
+        return False
+    connection.execute("UPDATE registry SET erased_revision = ?", (at.deleted,))
+    return True
+
+
+def _cut_log(connection: sqlite3.Connection) -> bool:
+    """Move the log into the file and truncate it; False where a reader still needs the old state."""
+    (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute(f"PRAGMA busy_timeout = {min(patience, PATIENCE_MS)}")
+    try:
+        (is_blocked, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {patience}")
+    return not is_blocked

@@ -1,0 +1,55 @@
+"""What went wrong in SQLite, told as one of our errors with the cause kept."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from promptreg.errors import (
+    ConflictError,
+    PromptregError,
+    StorageBusyError,
+    StorageCorruptError,
+    StorageError,
+    StorageFullError,
+    StorageReadOnlyError,
+)
+
+BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+RETRY_AFTER = 1.0
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """Give SQLite's primary result code, or 0 where the driver itself refused."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Tell whether somebody else holds the lock."""
+    return primary_code(error) in BUSY
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Raise our errors in place of the driver's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+
+
+def translate(error: sqlite3.Error, path: str) -> PromptregError:
+    """Give our error for the driver's."""
+    code = primary_code(error)
+    if code in BUSY:
+        return StorageBusyError(f"Another process is writing to {path}; try again.", retry_after=RETRY_AFTER)
+    if code == sqlite3.SQLITE_FULL:
+        return StorageFullError(f"The disk of {path} is full; nothing was written.", retry_after=None)
+    if code == sqlite3.SQLITE_READONLY:
+        return StorageReadOnlyError(f"{path} can't be written here.", retry_after=None)
+    if code == sqlite3.SQLITE_NOTADB:
+        return StorageCorruptError(f"{path} is not a SQLite database, or its header is damaged.")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return StorageCorruptError(f"{path} is damaged ({error}); restore a copy.")
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return ConflictError(f"The database refused the change: {error}.")
+    return StorageError(f"{path} can't be used: {error}.")

@@ -1,0 +1,78 @@
+"""The record of who did what: an append-only chain of events, and their details beside it.
+
+An event row holds fixed fields, `prev` (the hash of the row before) and
+`hash = SHA256(canonical JSON of [prev, seq, at, actor, action, namespace, prompt_id, version, commitment])`.
+What could tell content (the name, the details, with their content hashes) lies in `event_details`
+with a random salt; the event holds only `commitment = SHA256(salt + canonical JSON of [name, details])`.
+So deleting a prompt can clear its details, and the chain still holds.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from promptreg.jsonvalues import canonical, digest, parse
+from promptreg.models import Event
+from promptreg.records import Change
+
+GENESIS = "0" * 64
+
+INSERT_EVENT = (
+    "INSERT INTO events (seq, at, actor, action, namespace, prompt_id, version, commitment, prev, hash)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """Write the events of these changes at the end of the chain."""
+    last = connection.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    seq, prev = last or (0, GENESIS)
+    events, details = [], []
+    for change in changes:
+        at = change.at.isoformat(timespec="microseconds")
+        name = change.subject.name
+        for event in change.events:
+            seq += 1
+            text, salt = canonical(event.details), os.urandom(16).hex()
+            fields = (
+                seq,
+                at,
+                event.actor,
+                event.action,
+                change.subject.namespace,
+                change.subject.id,
+                event.version,
+                commitment(salt, name, event.details),
+            )
+            link = digest([prev, *fields])
+            events.append((*fields, prev, link))
+            details.append((seq, salt, name, text))
+            prev = link
+    connection.executemany(INSERT_EVENT, events)
+    connection.executemany("INSERT INTO event_details (seq, salt, name, details) VALUES (?, ?, ?, ?)", details)
+
+
+def commitment(salt: str, name: str, details: Any) -> str:
+    """Give what an event row says of its details without telling them."""
+    return sha256((salt + canonical([name, details])).encode()).hexdigest()
+
+
+def read_events(rows: Iterable[Sequence[Any]]) -> list[Event]:
+    """Give events of rows (seq, at, actor, action, namespace, prompt_id, version, name, details)."""
+    return [
+        Event(
+            seq=seq,
+            at=datetime.fromisoformat(at),
+            actor=actor,
+            action=action,
+            namespace=namespace,
+            prompt_id=prompt_id,
+            name=name,
+            version=version,
+            details=parse(details) if details is not None else {},
+        )
+        for seq, at, actor, action, namespace, prompt_id, version, name, details in rows
+    ]

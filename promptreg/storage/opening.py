@@ -1,0 +1,96 @@
+"""Opening a file: is it a registry, is it ours to create, and is its schema the one we know."""
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from promptreg.errors import SchemaTooNewError, StorageError
+from promptreg.storage.base import StorageSettings
+from promptreg.storage.connections import Handle, connect
+from promptreg.storage.failures import is_busy
+from promptreg.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+
+WAL_RETRY_SECONDS = 0.005
+
+
+def open_file(path: str, settings: StorageSettings, *, create: bool) -> Handle:
+    """Connect to the registry in a file, made or migrated where needed; safe for many processes at once.
+
+    Raises `StorageError` for a folder, a missing folder, an absent file with `create=False` and a database
+    that is something else, `StorageCorruptError` for what is no database, `SchemaTooNewError`.
+    """
+    _require_place(path, create)
+    mode = "rwc" if create else "rw"
+    handle = connect(f"{Path(path).as_uri()}?mode={mode}", settings)
+    try:
+        if not _is_current(handle.connection, path, create):
+            _prepare(handle, path, create, settings.busy_timeout)
+        _use_wal(handle.connection, settings.busy_timeout)
+    except BaseException:
+        handle.close()
+        raise
+    return handle
+
+
+def open_memory(settings: StorageSettings) -> Handle:
+    """Make a registry that lives in this process only."""
+    handle = connect("file::memory:", settings)
+    _prepare(handle, ":memory:", True, settings.busy_timeout)
+    return handle
+
+
+def _require_place(path: str, create: bool) -> None:
+    if os.path.isdir(path):
+        raise StorageError(f"{path} is a folder; pass the path of a file in it.")
+    if os.path.lexists(path):
+        return
+    if not create:
+        raise StorageError(f"There is no file {path}, and create=False; check the path, or pass create=True.")
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise StorageError(f"There is no folder {folder}; make it first.")
+
+
+def _is_current(connection: sqlite3.Connection, path: str, create: bool) -> bool:
+    """Tell a registry with today's schema from one to be made or migrated; refuse anything else."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if application == APPLICATION_ID:
+        if schema > SCHEMA_VERSION:
+            raise SchemaTooNewError(f"{path} has schema {schema}; this promptreg knows {SCHEMA_VERSION}: upgrade it.")
+        return bool(schema == SCHEMA_VERSION)
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if not create or application or schema or objects:
+        raise StorageError(f"{path} is not a promptreg registry; pass the path of one, or of a new file.")
+    return False
+
+
+def _prepare(handle: Handle, path: str, create: bool, busy_timeout: float) -> None:
+    """Bring the schema up to date in one transaction; who comes second finds it done."""
+    connection = handle.connection
+    _use_wal(connection, busy_timeout)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not _is_current(connection, path, create):
+            MIGRATIONS.apply(handle.database)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
+    """Switch to the write-ahead log; SQLite does not wait for others here, so we do."""
+    deadline = time.monotonic() + busy_timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(WAL_RETRY_SECONDS)

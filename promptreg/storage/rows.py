@@ -1,0 +1,182 @@
+"""Rows to records and back, each row with a hash that is checked when it is loaded.
+
+The hash covers every column and, in a version, the id of its prompt: a bit that flips in the file,
+or a row put in another's place, is `StorageCorruptError` and never a wrong answer.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from promptreg.errors import StorageCorruptError
+from promptreg.jsonvalues import FrozenList, compact, digest, parse
+from promptreg.models import Grant
+from promptreg.records import Container, Snapshot, VersionRecord
+
+PROMPT_COLUMNS = (
+    "id",
+    "namespace",
+    "name",
+    "status",
+    "is_disabled",
+    "access_grants",
+    "labels",
+    "production_version",
+    "latest_version",
+    "last_version",
+    "created_by",
+    "created_at",
+    "updated_at",
+    "hash",
+)
+VERSION_COLUMNS = (
+    "version",
+    "state",
+    "name",
+    "access_grants",
+    "kind",
+    "template",
+    "variables",
+    "config",
+    "title",
+    "description",
+    "category",
+    "tags",
+    "meta",
+    "examples",
+    "commit_message",
+    "author",
+    "base_version",
+    "created_at",
+    "published_at",
+    "failure",
+    "content_hash",
+    "hash",
+)
+
+Row = Sequence[Any]
+
+
+def prompt_row(container: Container) -> tuple[Any, ...]:
+    """Give the values of `PROMPT_COLUMNS`."""
+    values = (
+        container.id,
+        container.namespace,
+        container.name,
+        container.status,
+        int(container.is_disabled),
+        _grants_text(container.access_grants),
+        compact(container.labels),
+        container.production_version,
+        container.latest_version,
+        container.last_version,
+        container.created_by,
+        container.created_at.isoformat(timespec="microseconds"),
+        container.updated_at.isoformat(timespec="microseconds"),
+    )
+    return *values, digest(values)
+
+
+def read_prompt(row: Row) -> Container:
+    """Give the record of a row of `PROMPT_COLUMNS`."""
+    *values, stored = row
+    _require_whole(digest(values) == stored, "the prompt", values[0])
+    return Container(
+        id=values[0],
+        namespace=values[1],
+        name=values[2],
+        is_archived=values[3] == "archived",
+        is_disabled=bool(values[4]),
+        access_grants=_grants(values[5]),
+        labels=parse(values[6]),
+        production_version=values[7],
+        latest_version=values[8],
+        last_version=values[9],
+        created_by=values[10],
+        created_at=datetime.fromisoformat(values[11]),
+        updated_at=datetime.fromisoformat(values[12]),
+    )
+
+
+def version_row(prompt_id: str, version: VersionRecord) -> tuple[Any, ...]:
+    """Give the values of `VERSION_COLUMNS`."""
+    snapshot = version.snapshot
+    template = snapshot.template
+    values = (
+        version.number,
+        version.state,
+        version.name,
+        _grants_text(version.access_grants),
+        snapshot.kind,
+        template if isinstance(template, str) else compact(template),
+        compact(snapshot.variables),
+        compact(snapshot.config),
+        snapshot.title,
+        snapshot.description,
+        snapshot.category,
+        compact(snapshot.tags),
+        compact(snapshot.meta),
+        compact(snapshot.examples),
+        version.commit_message,
+        version.author,
+        version.base_version,
+        version.created_at.isoformat(timespec="microseconds"),
+        version.published_at and version.published_at.isoformat(timespec="microseconds"),
+        None if version.failure is None else compact(version.failure),
+        snapshot.content_hash,
+    )
+    return *values, digest([prompt_id, *values])
+
+
+def read_version(prompt_id: str, row: Row) -> VersionRecord:
+    """Give the record of a row of `VERSION_COLUMNS`."""
+    *values, stored = row
+    _require_whole(digest([prompt_id, *values]) == stored, f"version {values[0]} of the prompt", prompt_id)
+    snapshot = Snapshot(
+        template=parse(values[5]) if values[4] == "chat" else values[5],
+        variables=parse(values[6]),
+        config=parse(values[7]),
+        title=values[8],
+        description=values[9],
+        category=values[10],
+        tags=parse(values[11]),
+        meta=parse(values[12]),
+        examples=parse(values[13]),
+    )
+    snapshot.__dict__["content_hash"] = values[20]
+    return VersionRecord(
+        number=values[0],
+        state=values[1],
+        snapshot=snapshot,
+        name=values[2],
+        access_grants=_grants(values[3]),
+        commit_message=values[14],
+        author=values[15],
+        base_version=values[16],
+        created_at=datetime.fromisoformat(values[17]),
+        published_at=values[18] and datetime.fromisoformat(values[18]),
+        failure=None if values[19] is None else parse(values[19]),
+    )
+
+
+def searched_text(container: Container, snapshot: Snapshot) -> tuple[str, str, str, str, str]:
+    """Give what full text finds a prompt by: name, title, description, tags, template."""
+    template = snapshot.template
+    text = template if isinstance(template, str) else "\n".join(m["content"] for m in template if "content" in m)
+    return container.name, snapshot.title, snapshot.description, "\n".join(snapshot.tags), text
+
+
+def _grants_text(grants: tuple[Grant, ...]) -> str:
+    return compact([[grant.principal, grant.permission] for grant in grants])
+
+
+def _grants(text: str) -> tuple[Grant, ...]:
+    pairs: FrozenList = parse(text)
+    return tuple(Grant.model_construct(principal=who, permission=what) for who, what in pairs)
+
+
+def _require_whole(is_whole: bool, what: str, prompt_id: object) -> None:
+    if not is_whole:
+        raise StorageCorruptError(
+            f"What the database holds of {what} {prompt_id!r} is not what was written; restore a copy."
+        )

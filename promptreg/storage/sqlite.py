@@ -1,0 +1,381 @@
+"""SQLite behind the seam: plain SQL through one connection a thread.
+
+A verb's write is one short `BEGIN IMMEDIATE` transaction, so what it read stays true; a read is one
+deferred transaction, so what it reads is one moment's. sqlite-utils makes and maintains the database.
+"""
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from promptreg.errors import CommitUnknownError
+from promptreg.models import Event
+from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
+from promptreg.rules.names import Reference
+from promptreg.storage import erasure, journal
+from promptreg.storage.base import StorageSettings
+from promptreg.storage.connections import Connections, Handle
+from promptreg.storage.failures import primary_code, translated
+from promptreg.storage.opening import open_file, open_memory
+from promptreg.storage.rows import (
+    PROMPT_COLUMNS,
+    VERSION_COLUMNS,
+    prompt_row,
+    read_prompt,
+    read_version,
+    searched_text,
+    version_row,
+)
+
+MAX_INTEGER = 2**63 - 1
+
+_PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
+_VERSION = ", ".join(f"v.{column}" for column in VERSION_COLUMNS)
+_WIDTH = len(PROMPT_COLUMNS)
+_KEY = "(SELECT key FROM prompts WHERE id = ?)"
+_SHOWN = "JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.production_version, p.latest_version)"
+_READABLE = (
+    "(:sees_all OR p.created_by = :actor OR EXISTS (SELECT 1 FROM json_each(p.access_grants) AS granted"
+    " WHERE json_extract(granted.value, '$[0]') IN (SELECT value FROM json_each(:principals))))"
+)
+
+
+class SQLiteStorage:
+    """A registry in one SQLite file, or with `":memory:"` in this process."""
+
+    def __init__(self, settings: StorageSettings) -> None:
+        self._is_file = settings.path != ":memory:"
+        self.path = os.path.abspath(settings.path) if self._is_file else settings.path
+        self._erasing_again_at: float | None = None
+        with translated(self.path):
+            if self._is_file:
+                open_file(self.path, settings, create=settings.create).close()
+        self._connections = Connections(self.path, lambda: self._open(settings), is_shared=not self._is_file)
+        with self._connections.use() as handle:
+            self._erase(handle)
+
+    def _open(self, settings: StorageSettings) -> Handle:
+        if self._is_file:
+            return open_file(self.path, settings, create=False)
+        return open_memory(settings)
+
+    def revision(self) -> int:
+        """Give the revision; SQLite's `data_version` tells without a query whether another connection wrote."""
+        with self._connections.use() as handle:
+            (data_version,) = handle.connection.execute("PRAGMA data_version").fetchone()
+            if data_version != handle.data_version:
+                handle.revision = _revision(handle.connection)
+                handle.data_version = data_version
+                if self._erasing_again_at is None and erasure.progress(handle.connection).is_due:
+                    self._erasing_again_at = 0.0
+            if self._erasing_again_at is not None and time.monotonic() > self._erasing_again_at:
+                self._erase(handle, only_log=True)
+            return handle.revision
+
+    @contextmanager
+    def read(self) -> Iterator["SQLiteReader"]:
+        """Open a consistent look."""
+        with self._connections.use() as handle:
+            handle.connection.execute("BEGIN")
+            try:
+                yield SQLiteReader(handle.connection)
+            finally:
+                _roll_back(handle.connection)
+
+    @contextmanager
+    def write(self) -> Iterator["SQLiteWriter"]:
+        """Open the one write transaction; leaving it commits what was applied, an exception nothing."""
+        with self._connections.use() as handle:
+            handle.connection.execute("BEGIN IMMEDIATE")
+            writer = SQLiteWriter(handle.connection)
+            try:
+                yield writer
+                if writer.has_applied:
+                    self._commit(handle.connection)
+                    handle.revision = writer.revision
+            finally:
+                _roll_back(handle.connection)
+            if writer.has_applied:
+                self._erase(handle)
+
+    def close(self) -> None:
+        """Erase what is still to be erased, and close every connection."""
+        if self._erasing_again_at is not None:
+            with self._connections.use() as handle:
+                self._erase(handle)
+        self._connections.close()
+
+    def _erase(self, handle: Handle, *, only_log: bool = False) -> None:
+        if self._is_file:
+            is_done = erasure.erase(handle, only_log=only_log)
+            self._erasing_again_at = None if is_done else time.monotonic() + erasure.RETRY_SECONDS
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if primary_code(error) == sqlite3.SQLITE_IOERR:
+                raise CommitUnknownError(
+                    f"The commit to {self.path} failed ({error}) and may or may not hold; read before you try again."
+                ) from error
+            raise
+
+
+class SQLiteReader:
+    """One consistent look."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.revision = _revision(connection)
+
+    def find(self, namespace: str, reference: Reference) -> Container | None:
+        """Give the prompt of that name or id in that namespace."""
+        column = "id" if reference.is_id else "name"
+        row = self._connection.execute(
+            f"SELECT {_PROMPT} FROM prompts p WHERE p.namespace = ? AND p.{column} = ?",
+            (namespace, reference.text),
+        ).fetchone()
+        return None if row is None else read_prompt(row)
+
+    def find_all(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
+        """Give the prompts of many names and ids, in their order."""
+        found: dict[str, Container] = {}
+        for column in ("id", "name"):
+            texts = [r.text for r in references if r.is_id == (column == "id")]
+            rows = self._connection.execute(
+                f"SELECT {_PROMPT} FROM json_each(?) AS asked JOIN prompts p ON p.{column} = asked.value"
+                " WHERE p.namespace = ?",
+                (json.dumps(texts), namespace),
+            )
+            for container in map(read_prompt, rows):
+                found[getattr(container, column)] = container
+        return [found.get(reference.text) for reference in references]
+
+    def version(self, container: Container, number: int) -> VersionRecord | None:
+        """Give one version."""
+        if number > MAX_INTEGER:
+            return None
+        row = self._connection.execute(
+            f"SELECT {_VERSION} FROM versions v WHERE v.prompt = {_KEY} AND v.version = ?",
+            (container.id, number),
+        ).fetchone()
+        return None if row is None else read_version(container.id, row)
+
+    def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
+        """Give versions, newest first, below the number `before`."""
+        rows = self._connection.execute(
+            f"SELECT {_VERSION} FROM versions v WHERE v.prompt = {_KEY} AND v.version < ?"
+            " ORDER BY v.version DESC LIMIT ?",
+            (container.id, _bounded(MAX_INTEGER if before is None else before), _bounded(limit)),
+        )
+        return [read_version(container.id, row) for row in rows]
+
+    def publications(self, container: Container) -> list[int]:
+        """Give the stack of publications, the live one last."""
+        rows = self._connection.execute(
+            f"SELECT version FROM publications WHERE prompt = {_KEY} ORDER BY depth", (container.id,)
+        )
+        return [number for (number,) in rows]
+
+    def query(self, query: Query) -> list[Shown]:
+        """Give the prompts that a listing or a search finds, each with the version that it shows."""
+        if query.text is None:
+            origin, order = "prompts p", "p.name"
+        else:
+            origin, order = "search JOIN prompts p ON p.key = search.rowid", "search.rank, p.name"
+        conditions = ["p.namespace = :namespace", "p.name > :after", _READABLE]
+        conditions.append("p.status IN (SELECT value FROM json_each(:statuses))")
+        for column, value in (("p.created_by", query.created_by), ("v.category", query.category)):
+            if value is not None:
+                conditions.append(f"{column} = :{column[2:]}")
+        if query.tag is not None:
+            conditions.append("EXISTS (SELECT 1 FROM json_each(v.tags) AS tagged WHERE tagged.value = :tag)")
+        if query.text is not None:
+            conditions.append("search MATCH :text")
+        rows = self._connection.execute(
+            f"SELECT {_PROMPT}, {_VERSION} FROM {origin} {_SHOWN}"
+            f" WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit",
+            {
+                **_audience(query.audience),
+                "namespace": query.namespace,
+                "after": query.after,
+                "statuses": json.dumps(query.statuses),
+                "created_by": query.created_by,
+                "category": query.category,
+                "tag": query.tag,
+                "text": query.text and _all_words(query.text),
+                "limit": _bounded(query.limit),
+            },
+        )
+        return [_shown(row) for row in rows]
+
+    def events(
+        self, namespace: str, audience: Audience, *, prompt_id: str | None, after: int, limit: int
+    ) -> list[Event]:
+        """Give events after that number, oldest first; of deleted prompts only to those who see all."""
+        rows = self._connection.execute(
+            "SELECT e.seq, e.at, e.actor, e.action, e.namespace, e.prompt_id, e.version, d.name, d.details"
+            " FROM events e LEFT JOIN event_details d ON d.seq = e.seq"
+            f" WHERE e.{'namespace' if prompt_id is None else 'prompt_id'} = :where AND e.seq > :after"
+            f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {_READABLE}))"
+            " ORDER BY e.seq LIMIT :limit",
+            {
+                **_audience(audience),
+                "where": namespace if prompt_id is None else prompt_id,
+                "after": _bounded(after),
+                "limit": _bounded(limit),
+            },
+        )
+        return journal.read_events(rows)
+
+    def namespaces(self, audience: Audience, home: str | None) -> list[str]:
+        """Give the namespaces in which the audience may read something; all of `home`, if that is given."""
+        rows = self._connection.execute(
+            f"SELECT DISTINCT p.namespace FROM prompts p WHERE p.namespace = :home OR {_READABLE} ORDER BY p.namespace",
+            {**_audience(audience), "home": home},
+        )
+        return [namespace for (namespace,) in rows]
+
+
+class SQLiteWriter(SQLiteReader):
+    """A look that nobody else can change until it commits."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self.has_applied = False
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Persist the changes, and make the revision grow by one."""
+        self.revision += 1
+        self.has_applied = True
+        for change in changes:
+            if change.after is None:
+                self._delete(change)
+            else:
+                self._save(change, change.after)
+        journal.append(self._connection, changes)
+        self._connection.execute("UPDATE registry SET revision = ?", (self.revision,))
+        for change in changes:
+            if change.after is None:
+                self._forget_details(change.subject.id)
+
+    def _save(self, change: Change, after: Container) -> None:
+        row = (*prompt_row(after), self.revision)
+        if change.before is None:
+            self._connection.execute(_INSERT_PROMPT, row)
+        else:
+            self._connection.execute(_UPDATE_PROMPT, (*row, after.id))
+        if change.removed is not None:
+            self._connection.execute(
+                f"DELETE FROM versions WHERE prompt = {_KEY} AND version = ?", (after.id, change.removed)
+            )
+        if change.edited is not None:
+            self._connection.execute(
+                _UPDATE_VERSION, (*version_row(after.id, change.edited), after.id, change.edited.number)
+            )
+        if change.added is not None:
+            self._connection.execute(_INSERT_VERSION, (after.id, *version_row(after.id, change.added)))
+        self._publish(change, after)
+        if change.reindexes():
+            self._reindex(after)
+
+    def _publish(self, change: Change, after: Container) -> None:
+        if change.kept_publications is not None:
+            self._connection.execute(
+                f"DELETE FROM publications WHERE prompt = {_KEY} AND depth > ?",
+                (after.id, change.kept_publications),
+            )
+        if change.published is not None:
+            self._connection.execute(
+                "INSERT INTO publications (prompt, depth, version) SELECT key,"
+                " (SELECT coalesce(max(depth), 0) + 1 FROM publications WHERE prompt = key), ?"
+                " FROM prompts WHERE id = ?",
+                (change.published, after.id),
+            )
+
+    def _reindex(self, container: Container) -> None:
+        shown = self.version(container, container.shown_version)
+        if shown is None:
+            raise LookupError("a change left a prompt without the version that it shows")
+        self._connection.execute(f"DELETE FROM search WHERE rowid = {_KEY}", (container.id,))
+        self._connection.execute(
+            f"INSERT INTO search (rowid, name, title, description, tags, template) VALUES ({_KEY}, ?, ?, ?, ?, ?)",
+            (container.id, *searched_text(container, shown.snapshot)),
+        )
+
+    def _delete(self, change: Change) -> None:
+        prompt_id = change.subject.id
+        self._connection.execute(
+            "INSERT INTO deletions (prompt_id, revision, at) VALUES (?, ?, ?)",
+            (prompt_id, self.revision, change.at.isoformat(timespec="microseconds")),
+        )
+        self._connection.execute(f"DELETE FROM search WHERE rowid = {_KEY}", (prompt_id,))
+        for table in ("publications", "versions"):
+            self._connection.execute(f"DELETE FROM {table} WHERE prompt = {_KEY}", (prompt_id,))
+        self._connection.execute("DELETE FROM prompts WHERE id = ?", (prompt_id,))
+        self._connection.execute("UPDATE registry SET deleted_revision = ?", (self.revision,))
+
+    def _forget_details(self, prompt_id: str) -> None:
+        """Clear what the events tell of a deleted prompt; the delete event keeps its name."""
+        self._connection.execute(
+            "DELETE FROM event_details WHERE seq IN"
+            " (SELECT seq FROM events WHERE prompt_id = ? AND action <> 'delete')",
+            (prompt_id,),
+        )
+
+
+def _placeholders(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+_INSERT_PROMPT = (
+    f"INSERT INTO prompts ({', '.join(PROMPT_COLUMNS)}, revision) VALUES ({_placeholders(len(PROMPT_COLUMNS) + 1)})"
+)
+_UPDATE_PROMPT = (
+    f"UPDATE prompts SET ({', '.join(PROMPT_COLUMNS)}, revision)"
+    f" = ({_placeholders(len(PROMPT_COLUMNS) + 1)}) WHERE id = ?"
+)
+_INSERT_VERSION = (
+    f"INSERT INTO versions (prompt, {', '.join(VERSION_COLUMNS)})"
+    f" VALUES ({_KEY}, {_placeholders(len(VERSION_COLUMNS))})"
+)
+_UPDATE_VERSION = (
+    f"UPDATE versions SET ({', '.join(VERSION_COLUMNS)}) = ({_placeholders(len(VERSION_COLUMNS))})"
+    f" WHERE prompt = {_KEY} AND version = ?"
+)
+
+
+def _revision(connection: sqlite3.Connection) -> int:
+    (revision,) = connection.execute("SELECT revision FROM registry").fetchone()
+    return int(revision)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _shown(row: Sequence[Any]) -> Shown:
+    container = read_prompt(row[:_WIDTH])
+    return container, read_version(container.id, row[_WIDTH:])
+
+
+def _audience(audience: Audience) -> dict[str, Any]:
+    return {
+        "sees_all": audience.sees_all,
+        "actor": audience.actor,
+        "principals": json.dumps(audience.principals),
+    }
+
+
+def _all_words(text: str) -> str:
+    """Quote each word for FTS5, so that all must match and none is an operator."""
+    return " ".join('"' + word.replace('"', '""') + '"' for word in text.split())
+
+
+def _bounded(number: int) -> int:
+    return min(number, MAX_INTEGER)

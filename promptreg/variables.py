@@ -1,0 +1,201 @@
+"""Declared variables (rule 21): how they are declared, what they accept, what fills them in.
+
+In a snapshot a declaration is plain JSON: `name` and `type`, and what else was said of `required`,
+`default`, `description` and `enum`. Nothing here knows templates; who reads which variable is
+passed in.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from promptreg.errors import InvalidInputError, InvalidVariablesError
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze
+from promptreg.models import Variable, VariablesArgument
+
+OPTIONAL_KEYS = ("required", "default", "description", "enum")
+
+_TYPES: dict[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_ACCEPTED: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": (list, tuple),
+    "object": (Mapping, BaseModel),
+    "any": object,
+}
+
+
+def declared(argument: VariablesArgument) -> FrozenList:
+    """Read a `variables=` argument into declarations; raise `InvalidInputError` for what is none.
+
+    >>> declared([{"name": "words", "type": "integer", "default": 20}])
+    [{'name': 'words', 'type': 'integer', 'default': 20}]
+    """
+    if argument is None:
+        return FrozenList()
+    if isinstance(argument, type) and issubclass(argument, BaseModel):
+        given: Iterable[Any] = _fields_of(argument)
+    elif isinstance(argument, str | bytes | Mapping) or not isinstance(argument, Iterable):
+        raise InvalidInputError.of("variables", "must be a list of variables, or a pydantic model class")
+    else:
+        given = argument
+    declarations = FrozenList(_declaration(item, f"variables[{i}]") for i, item in enumerate(given))
+    names = [declaration["name"] for declaration in declarations]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInputError.of("variables", f"declared twice: {', '.join(twice)}")
+    return declarations
+
+
+def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList:
+    """Give the effective list: the declared variables, then those that the template reads.
+
+    `reads` maps each variable that the template reads to whether any use of it is unguarded.
+    """
+    listed = {d["name"]: _described(d, reads) for d in declarations}
+    found = {name: Variable(name=name, required=needed) for name, needed in reads.items()}
+    return FrozenList({**found, **listed}[name] for name in {**listed, **found})
+
+
+def bind(declarations: FrozenList, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Give the variables with defaults filled in, and the names of required ones that are absent.
+
+    Raises `InvalidVariablesError` with every value that is not as declared; it quotes none of them.
+    """
+    bound, missing, errors = dict(values), [], []
+    for declaration in declarations:
+        name = declaration["name"]
+        if name in bound:
+            reason = _mismatch(declaration, bound[name])
+            errors += [{"field": name, "reason": reason}] if reason else []
+        elif "default" in declaration:
+            bound[name] = declaration["default"]
+        elif declaration.get("required"):
+            missing.append(name)
+    if errors:
+        raise invalid(errors)
+    return bound, missing
+
+
+def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
+    """Give the error for variables that are not as declared, each `{"field", "reason"}`."""
+    told = "; ".join(f"{e['field']} {e['reason']}" for e in errors)
+    return InvalidVariablesError(f"Variables are not as declared: {told}.", errors=errors)
+
+
+def _described(declaration: Mapping[str, Any], reads: Mapping[str, bool]) -> Variable:
+    if "required" in declaration:
+        return Variable(**declaration)
+    is_needed = "default" not in declaration and reads.get(declaration["name"], True)
+    return Variable(**declaration, required=is_needed)
+
+
+def _declaration(item: object, where: str) -> FrozenDict:
+    said = _said(item, where)
+    variable = _checked(said, where)
+    default = said.get("default")
+    if "default" in said and not (default is None and not said.get("enum")):
+        reason = _mismatch({**said, "type": variable.type}, default)
+        if reason:
+            raise InvalidInputError.of(f"{where}.default", reason)
+    return FrozenDict({"name": variable.name, "type": variable.type, **said})
+
+
+def _said(item: object, where: str) -> dict[str, Any]:
+    """Give what a caller said of a variable, leaving out what says nothing."""
+    if isinstance(item, Variable):
+        said = {key: getattr(item, key) for key in ("name", "type", *OPTIONAL_KEYS) if key in item.model_fields_set}
+    elif isinstance(item, Mapping):
+        said = dict(item)
+    else:
+        raise InvalidInputError.of(where, f"must be a Variable or a mapping, not {type(item).__name__}")
+    unknown = sorted(str(key) for key in said if key not in {"name", "type", *OPTIONAL_KEYS})
+    if unknown:
+        raise InvalidInputError.of(where, f"unknown keys: {', '.join(unknown)}")
+    for key, empty in (("enum", None), ("description", "")):
+        if key in said and said[key] == empty:
+            del said[key]
+    if said.get("required") is True and said.get("default", 0) is None:
+        del said["default"]
+    try:
+        return dict(freeze(said))
+    except NotJSON as error:
+        raise InvalidInputError.of(where, str(error)) from None
+
+
+def _checked(said: dict[str, Any], where: str) -> Variable:
+    try:
+        variable = Variable(**said)
+    except InvalidInputError as error:
+        raise error.within(where) from None
+    if not isinstance(said.get("required", False), bool):
+        raise InvalidInputError.of(f"{where}.required", "must be true or false")
+    if not variable.name.isidentifier():
+        raise InvalidInputError.of(f"{where}.name", "must be a name that a template can read, such as user_name")
+    if variable.enum is not None and not variable.enum:
+        raise InvalidInputError.of(f"{where}.enum", "must list at least one value")
+    return variable
+
+
+def _mismatch(declaration: Mapping[str, Any], value: object) -> str | None:
+    kind = declaration["type"]
+    if value is None and "default" in declaration and declaration["default"] is None:
+        return None
+    is_truth = isinstance(value, bool) and kind in {"integer", "number"}
+    if is_truth or not isinstance(value, _ACCEPTED[kind]):
+        return f"must be of type {kind}, not {type(value).__name__}"
+    if "enum" in declaration and not any(_same(value, allowed) for allowed in declaration["enum"]):
+        return "must be one of the values that its enum lists"
+    return None
+
+
+def _same(value: Any, allowed: Any) -> bool:
+    """Compare as JSON does: true is not 1."""
+    return isinstance(value, bool) == isinstance(allowed, bool) and bool(value == allowed)
+
+
+def _fields_of(model: type[BaseModel]) -> Iterable[dict[str, Any]]:
+    for name, field in model.model_fields.items():
+        said: dict[str, Any] = {"name": name, **_typed(field.annotation), "required": field.is_required()}
+        if not field.is_required():
+            said["default"] = _default(name, field)
+        if field.description:
+            said["description"] = field.description
+        yield said
+
+
+def _default(name: str, field: FieldInfo) -> Any:
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is PydanticUndefined:
+        raise InvalidInputError.of(f"variables.{name}", "has a default that can't be told in advance")
+    plain = value.value if isinstance(value, Enum) else value
+    return plain.model_dump(mode="json") if isinstance(plain, BaseModel) else plain
+
+
+def _typed(annotation: Any) -> dict[str, Any]:
+    """Give the type, and the enum where there is one, that a Python annotation means."""
+    if get_origin(annotation) is Literal:
+        return _enumerated(get_args(annotation))
+    plain = get_origin(annotation) or annotation
+    if not isinstance(plain, type):
+        return {"type": "any"}
+    if issubclass(plain, Enum):
+        return _enumerated(tuple(member.value for member in plain))
+    if plain in _TYPES:
+        return {"type": _TYPES[plain]}
+    if issubclass(plain, list | tuple):
+        return {"type": "array"}
+    return {"type": "object" if issubclass(plain, Mapping | BaseModel) else "any"}
+
+
+def _enumerated(values: tuple[Any, ...]) -> dict[str, Any]:
+    kinds = {type(value) for value in values} - {NoneType}
+    only = kinds.pop() if len(kinds) == 1 and None not in values else None
+    return {"type": _TYPES.get(only, "any") if only else "any", "enum": list(values)}

@@ -1,0 +1,65 @@
+"""What many tests need: registries, a clock that ticks, and the proof that a refused call changed nothing."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptreg import Registry
+
+
+class Ticking:
+    """A clock that moves a second at each reading."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+def everything(path: str) -> dict[str, list[Any]]:
+    """Read every row of every table of a registry's file, with a connection of its own."""
+    connection = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
+    try:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {table: sorted(connection.execute(f'SELECT * FROM "{table}"').fetchall(), key=repr) for table in tables}
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def clock() -> Ticking:
+    """A clock that moves a second at each reading."""
+    return Ticking()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """The path of a registry that is not there yet."""
+    return str(tmp_path / "prompts.db")
+
+
+@pytest.fixture
+def registry(path: str, clock: Ticking) -> Iterator[Registry]:
+    """A new registry in a file, as the application itself."""
+    with Registry(path, clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def unchanged(path: str) -> Callable[[], AbstractContextManager[None]]:
+    """Give a `with` that fails unless the file holds the same rows, of every table, after it as before."""
+
+    @contextmanager
+    def check() -> Iterator[None]:
+        before = everything(path)
+        yield
+        assert everything(path) == before
+
+    return check
