@@ -270,7 +270,7 @@ class Registry:
             before, after = (load_version(reader, container, selector) for selector in chosen)
         return diff_versions(container.name, before, after)
 
-    @traced("list_prompts")
+    @traced("list_prompts", takes_name=False)
     def list(
         self,
         *,
@@ -304,7 +304,7 @@ class Registry:
         cursor = names.cursor(prompts[limit - 1].name) if len(prompts) > limit else None
         return Page.model_construct(items=FrozenList(prompts[:limit]), next=cursor)
 
-    @traced("search_prompts")
+    @traced("search_prompts", takes_name=False)
     def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
         """Find prompts by the words of their names, titles, descriptions, tags and templates, best matches first.
 
@@ -344,7 +344,7 @@ class Registry:
             found = None if reference is None else find(reader, self._view, reference).id
             return reader.events(self.namespace, audience, prompt_id=found, after=after, limit=limit)
 
-    @traced("list_namespaces")
+    @traced("list_namespaces", takes_name=False)
     def namespaces(self) -> builtins.list[str]:
         """Give the namespaces in which the actor may read something, in order.
 

@@ -12,9 +12,10 @@ from typing import Any, Protocol, TypeVar, cast
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from promptreg.errors import PromptregError
+from promptreg.errors import InvalidInputError, PromptregError
 from promptreg.models import StatusUpdate
 from promptreg.prompt import Page, Prompt, Rendered
+from promptreg.rules.names import parse_reference
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,8 +30,6 @@ COUNT = "promptreg.count"
 ERROR_TYPE = "error.type"
 ERROR_CODE = "promptreg.error.code"
 
-LONGEST_NAME = 128
-
 
 class View(Protocol):
     """What a span is told of the registry that the verb is called on."""
@@ -41,13 +40,13 @@ class View(Protocol):
         ...
 
 
-def traced(operation: str) -> Callable[[F], F]:
-    """Run a verb in a span named by the operation and, where it names one prompt, by that."""
+def traced(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
+    """Run a verb in a span named by the operation and, where its first argument names one prompt, by that."""
 
     def decorate(verb: F) -> F:
         @wraps(verb)
         def run(view: View, /, *args: Any, **kwargs: Any) -> Any:
-            name = _shown_name(args[0] if args else kwargs.get("name"))
+            name = _shown_name(args[0] if args else kwargs.get("name")) if takes_name else None
             with _span(operation, name) as span:
                 if span.is_recording():
                     _set(span, {NAMESPACE: view.namespace, PROMPT_NAME: name})
@@ -86,11 +85,11 @@ def _span(operation: str, name: str | None) -> Iterator[Span]:
 
 
 def _shown_name(argument: object) -> str | None:
-    """Give the name in what a caller passed, if it can be one; garbage stays out of spans."""
-    if not isinstance(argument, str):
+    """Give the name in what a caller passed, if it is one: anything else may be a text."""
+    try:
+        return parse_reference(argument).text
+    except InvalidInputError:
         return None
-    name = argument.partition("@")[0]
-    return name if len(name) <= LONGEST_NAME and name.isprintable() else None
 
 
 def _told(result: object) -> dict[str, Any]:

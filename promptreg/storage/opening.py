@@ -24,7 +24,7 @@ def open_file(path: str, settings: StorageSettings, *, create: bool) -> Handle:
     mode = "rwc" if create else "rw"
     handle = connect(f"{Path(path).as_uri()}?mode={mode}", settings)
     try:
-        if not _is_current(handle.connection, path, create):
+        if not _seen_current(handle.connection, path, create):
             _prepare(handle, path, create, settings.busy_timeout)
         _use_wal(handle.connection, settings.busy_timeout)
     except BaseException:
@@ -50,6 +50,15 @@ def _require_place(path: str, create: bool) -> None:
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise StorageError(f"There is no folder {folder}; make it first.")
+
+
+def _seen_current(connection: sqlite3.Connection, path: str, create: bool) -> bool:
+    """Look in one read transaction: the file may be becoming a registry at this moment."""
+    connection.execute("BEGIN")
+    try:
+        return _is_current(connection, path, create)
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _is_current(connection: sqlite3.Connection, path: str, create: bool) -> bool:

@@ -1,0 +1,8 @@
+"""`python -m promptreg`."""
+
+import sys
+
+from promptreg.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

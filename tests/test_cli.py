@@ -1,0 +1,63 @@
+"""The command line: `python -m promptreg demo`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from promptreg import Registry
+from promptreg.cli import main
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "promptreg", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_the_demo_tells_every_step_in_one_screen_and_leaves_nothing(tmp_path: Path) -> None:
+    """Create, render, draft, publish, diff, roll back, disable, archive: in order, each with its result."""
+    done = run("demo", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    steps = [line for line in done.stdout.splitlines() if line.startswith("•")]
+    words = ["create", "render", "chat", "draft", "publish", "diff", "roll back", "disable", "archive", "render", "who"]
+    assert len(steps) == len(words)
+    assert [word for word, step in zip(words, steps, strict=True) if word not in step] == []
+    assert "prompt_disabled" in done.stdout
+    assert "prompt_archived" in done.stdout
+    assert "Is {{ this }} safe?" in done.stdout
+    assert len(done.stdout.splitlines()) <= 50
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_keeps_a_given_registry_and_runs_in_it_again(tmp_path: Path) -> None:
+    """`--db FILE` works beside what is there, in a namespace of its own each time."""
+    path = tmp_path / "mine.db"
+    with Registry(path) as registry:
+        registry.create("summarize", "Mine")
+    for _ in range(2):
+        assert run("demo", "--db", str(path), cwd=tmp_path).returncode == 0
+    with Registry(path) as registry:
+        assert registry.namespaces() == ["default", "demo-1", "demo-2"]
+        assert registry.get("summarize").template == "Mine"
+        assert registry.scope(namespace="demo-2").get("summarize").status == "archived"
+
+
+def test_a_file_that_can_not_be_used_is_one_line_and_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback: the code and what to do."""
+    assert main(["demo", "--db", str(tmp_path)]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"promptreg: internal_error: {tmp_path} is a folder; pass the path of a file in it.\n"
+    )
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` tells the version; no command at all is a usage error."""
+    for arguments, status in ((["--version"], 0), ([], 2)):
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+        assert left.value.code == status
+    assert capsys.readouterr().out.startswith("promptreg 0.")

@@ -1,0 +1,212 @@
+"""What every storage promises (promptreg/storage/base.py); each storage behind the seam runs these tests."""
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from promptreg import ConflictError, StorageError
+from promptreg.clock import new_id
+from promptreg.records import Audience, Change, Container, Query
+from promptreg.rules.inputs import Draft, read_edit
+from promptreg.rules.lifecycle import Author, plan_create, plan_update
+from promptreg.rules.names import Reference
+from promptreg.storage.base import Storage, StorageSettings, Writer
+from promptreg.storage.sqlite import SQLiteStorage
+
+Opener = Callable[[], Storage]
+AUTHOR = Author("ana", datetime(2026, 1, 1, tzinfo=UTC))
+EVERYBODY = Audience(sees_all=True)
+
+
+def sqlite_file(folder: Path) -> Storage:
+    return SQLiteStorage(StorageSettings(str(folder / "contract.db"), True, "full", 30.0))
+
+
+def sqlite_memory(folder: Path) -> Storage:
+    return SQLiteStorage(StorageSettings(":memory:", True, "full", 30.0))
+
+
+@pytest.fixture(params=[sqlite_file, sqlite_memory])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    opened = request.param(tmp_path)
+    yield opened
+    opened.close()
+
+
+def creation(name: str, template: str = "Hello") -> Change:
+    outcome = plan_create(new_id(), "default", name, Draft(read_edit(template=template), "", True), AUTHOR)
+    assert outcome.change is not None
+    return outcome.change
+
+
+def add_version(writer: Writer, name: str, template: str) -> int:
+    container = writer.find("default", Reference(name, is_id=False))
+    assert container is not None
+    base = writer.version(container, container.last_version)
+    assert base is not None
+    outcome = plan_update(container, base, base, Draft(read_edit(template=template), "", True), AUTHOR)
+    writer.apply(outcome.changes)
+    return outcome.version.number
+
+
+def found(storage: Storage, name: str) -> Container | None:
+    with storage.read() as reader:
+        return reader.find("default", Reference(name, is_id=False))
+
+
+def test_what_is_written_reads_back_equal(storage: Storage) -> None:
+    """Containers, versions, publications and events come back as they were given."""
+    change = creation("greet")
+    with storage.write() as writer:
+        writer.apply([change])
+    with storage.read() as reader:
+        container = reader.find("default", Reference("greet", is_id=False))
+        assert container == change.after
+        assert reader.find("default", Reference(change.subject.id, is_id=True)) == container
+        assert reader.find("other", Reference(change.subject.id, is_id=True)) is None
+        assert container is not None
+        assert reader.version(container, 1) == change.added
+        assert reader.versions(container, before=None, limit=9) == [change.added]
+        assert reader.publications(container) == [1]
+        assert reader.query(Query("default", EVERYBODY, ("active",), 9)) == [(container, change.added)]
+        assert reader.namespaces(EVERYBODY, None) == ["default"]
+        events = reader.events("default", EVERYBODY, prompt_id=container.id, after=0, limit=9)
+    assert [(e.seq, e.action, e.name, e.at) for e in events] == [
+        (1, "create", "greet", AUTHOR.now),
+        (2, "publish", "greet", AUTHOR.now),
+    ]
+
+
+def test_a_reader_sees_one_moment(storage: Storage) -> None:
+    """What commits while a reader looks is not seen by that look, and is seen by the next."""
+
+    def write() -> None:
+        with storage.write() as writer:
+            writer.apply([creation("later")])
+
+    with storage.read() as reader:
+        before = reader.revision
+        thread = threading.Thread(target=write)
+        thread.start()
+        if storage.path != ":memory:":
+            thread.join()
+        assert reader.find("default", Reference("later", is_id=False)) is None
+        assert reader.revision == before
+    thread.join()
+    assert found(storage, "later") is not None
+
+
+def test_what_a_writer_read_stays_true_until_it_commits(storage: Storage) -> None:
+    """Writers that read before they write never give one number twice, and lose none."""
+    with storage.write() as writer:
+        writer.apply([creation("counted")])
+    numbers: list[int] = []
+
+    def work(worker: int) -> None:
+        for turn in range(10):
+            with storage.write() as writer:
+                number = add_version(writer, "counted", f"{worker} {turn}")
+            numbers.append(number)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(numbers) == list(range(2, 42))
+    container = found(storage, "counted")
+    assert container is not None
+    assert container.last_version == 41
+
+
+def test_an_exception_keeps_nothing(storage: Storage) -> None:
+    """A `with` left by an exception keeps neither rows nor the revision."""
+    before = storage.revision()
+    with suppress(ZeroDivisionError), storage.write() as writer:
+        writer.apply([creation("lost")])
+        raise ZeroDivisionError
+    assert found(storage, "lost") is None
+    assert storage.revision() == before
+
+
+def test_changes_are_kept_whole_or_not_at_all(storage: Storage) -> None:
+    """When the second of two changes is refused, the first is not kept."""
+    with storage.write() as writer:
+        writer.apply([creation("taken")])
+    before = storage.revision()
+    with pytest.raises(ConflictError), storage.write() as writer:
+        writer.apply([creation("first"), creation("taken")])
+    assert found(storage, "first") is None
+    assert storage.revision() == before
+
+
+def test_a_second_version_with_the_same_number_is_a_conflict(storage: Storage) -> None:
+    """The database itself refuses a duplicate (prompt, version), published or draft."""
+    change = creation("greet")
+    assert change.added is not None
+    assert change.after is not None
+    with storage.write() as writer:
+        writer.apply([change])
+    for state in ("published", "draft"):
+        again = Change(change.after, change.after, (), AUTHOR.now, added=replace(change.added, state=state))
+        with pytest.raises(ConflictError), storage.write() as writer:
+            writer.apply([again])
+
+
+def test_the_revision_grows_with_each_change_and_only_then(storage: Storage) -> None:
+    """One write is one more; a write that applies nothing, and any read, leave it."""
+    start = storage.revision()
+    with storage.write():
+        pass
+    assert storage.revision() == start
+    with storage.write() as writer:
+        writer.apply([creation("a"), creation("b")])
+        assert writer.revision == start + 1
+    assert storage.revision() == start + 1
+    with storage.read() as reader:
+        assert reader.revision == start + 1
+
+
+def test_a_closed_storage_is_a_storage_error(storage: Storage) -> None:
+    """After close every call says so, with an error of ours."""
+    storage.close()
+    with pytest.raises(StorageError, match="closed"):
+        storage.revision()
+    with pytest.raises(StorageError, match="closed"), storage.read():
+        pass
+    with pytest.raises(StorageError, match="closed"), storage.write():
+        pass
+
+
+def test_both_sides_of_a_fork_go_on(storage: Storage) -> None:
+    """A child forked from an open storage reads and writes, and so does its parent, with nothing lost."""
+    with storage.write() as writer:
+        writer.apply([creation("shared")])
+    children = []
+    for worker in range(4):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            try:
+                with storage.write() as writer:
+                    add_version(writer, "shared", f"child {worker}")
+                os._exit(0 if found(storage, "shared") else 1)
+            finally:
+                os._exit(2)
+        children.append(child)
+        with storage.write() as writer:
+            add_version(writer, "shared", f"parent {worker}")
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert codes == [0, 0, 0, 0]
+    container = found(storage, "shared")
+    assert container is not None
+    own_versions = 5 if storage.path == ":memory:" else 9
+    assert container.last_version == own_versions

@@ -1,0 +1,490 @@
+"""The SQLite storage: its schema's guards, its chain of events, its hashes, and how it opens."""
+
+import json
+import multiprocessing
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptreg import (
+    ConflictError,
+    PromptregError,
+    Registry,
+    SchemaTooNewError,
+    StorageBusyError,
+    StorageCorruptError,
+    StorageError,
+    StorageFullError,
+    StorageReadOnlyError,
+)
+from promptreg.jsonvalues import canonical
+from promptreg.storage.failures import translate
+from promptreg.storage.migrations import APPLICATION_ID, GUARDS, MIGRATIONS, SCHEMA_VERSION
+from tests.conftest import everything
+
+OWN_TABLES = {"registry", "prompts", "versions", "publications", "deletions", "events", "event_details"}
+
+
+def raw(path: str) -> sqlite3.Connection:
+    """Open the file as any other tool does: no foreign keys, no recursive triggers, autocommit."""
+    return sqlite3.connect(path, isolation_level=None)
+
+
+@pytest.fixture
+def filled(registry: Registry) -> Registry:
+    """A registry with a published version 1, a published version 2 and a draft 3 of one prompt, and another prompt."""
+    registry.create("greet", "Hello {{ name }}")
+    registry.update("greet", template="Hi {{ name }}", commit_message="Shorter")
+    registry.update("greet", template="Hey {{ name }}", is_production=False)
+    registry.create("other", "Other")
+    return registry
+
+
+# The schema
+
+
+def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) -> None:
+    """STRICT tables, WAL, our application id and schema version; no views, no trigger on the full-text index."""
+    with closing(raw(filled.path)) as connection:
+        tables = connection.execute("PRAGMA table_list").fetchall()
+        strict = {name: bool(is_strict) for _, name, _, _, _, is_strict in tables}
+        kinds = connection.execute("SELECT type, tbl_name, sql FROM sqlite_master").fetchall()
+        assert {strict[table] for table in OWN_TABLES} == {True}
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert [row for row in kinds if row[0] == "view" or (row[0] == "trigger" and "search" in row[2])] == []
+    assert len([row for row in kinds if row[0] == "trigger"]) == len(GUARDS)
+
+
+def test_prompt_and_version_number_are_unique_and_versions_belong_to_prompts(filled: Registry) -> None:
+    """UNIQUE(prompt, version) and the foreign keys are in the schema."""
+    with closing(raw(filled.path)) as connection:
+        uniques = [
+            [column for _, _, column in connection.execute(f'PRAGMA index_info("{name}")')]
+            for _, name, is_unique, *_ in connection.execute("PRAGMA index_list(versions)")
+            if is_unique
+        ]
+        keys = {
+            table: [row[2:5] for row in connection.execute(f"PRAGMA foreign_key_list({table})")]
+            for table in ("versions", "publications", "event_details")
+        }
+    assert ["prompt", "version"] in uniques
+    assert keys == {
+        "versions": [("prompts", "prompt", "key")],
+        "publications": [("prompts", "prompt", "key")],
+        "event_details": [("events", "seq", "seq")],
+    }
+
+
+PUBLISHED = "prompt = (SELECT key FROM prompts WHERE name = 'greet') AND version = 1"
+DRAFT = "prompt = (SELECT key FROM prompts WHERE name = 'greet') AND version = 3"
+VERSION_COLUMNS = "prompt, version, state, name, access_grants, kind, template, variables, config, title, description,"
+VERSION_COLUMNS += " category, tags, meta, examples, commit_message, created_at, content_hash, hash"
+COPY = VERSION_COLUMNS.replace(" template", " 'changed'")
+
+
+@pytest.mark.parametrize("verb", ["UPDATE", "UPDATE OR REPLACE", "UPDATE OR IGNORE", "UPDATE OR ROLLBACK"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"{{}} versions SET template = 'changed' WHERE {PUBLISHED}",
+        f"{{}} versions SET state = 'draft' WHERE {PUBLISHED}",
+        f"{{}} versions SET version = 1 WHERE {DRAFT}",
+        f"{{}} versions SET key = (SELECT key FROM versions WHERE {PUBLISHED}) WHERE {DRAFT}",
+        f"{{}} versions SET prompt = (SELECT key FROM prompts WHERE name = 'other'), version = 1 WHERE {DRAFT}",
+        "{} prompts SET name = 'greet' WHERE name = 'other'",
+        "{} prompts SET key = (SELECT key FROM prompts WHERE name = 'greet') WHERE name = 'other'",
+        "{} prompts SET id = (SELECT id FROM prompts WHERE name = 'greet') WHERE name = 'other'",
+        "{} events SET actor = 'mallory' WHERE seq = 1",
+        "{} events SET seq = 1 WHERE seq = 2",
+        "{} event_details SET details = '{{}}' WHERE seq = 1",
+        "{} event_details SET seq = 1 WHERE seq = 2",
+        "{} deletions SET prompt_id = 'x'",
+    ],
+)
+def test_no_form_of_update_passes_the_guards(filled: Registry, verb: str, statement: str, unchanged: Any) -> None:
+    """Published versions, events and the identity of prompts can't be updated, by any OR clause of any tool."""
+    filled.create("gone", "…")
+    filled.set_status("gone", "deleted")
+    with closing(raw(filled.path)) as connection, unchanged(), pytest.raises(sqlite3.IntegrityError):
+        connection.execute(statement.format(verb))
+
+
+@pytest.mark.parametrize("verb", ["INSERT", "INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"{{}} INTO versions ({VERSION_COLUMNS}) SELECT {COPY} FROM versions WHERE {PUBLISHED}",
+        f"{{}} INTO versions (key, {VERSION_COLUMNS}) SELECT key, {COPY.replace('version,', '9,', 1)}"
+        f" FROM versions WHERE {PUBLISHED}",
+        "{} INTO prompts SELECT * FROM prompts WHERE name = 'greet'",
+        "{} INTO events SELECT * FROM events WHERE seq = 1",
+        "{} INTO events SELECT seq + 100, at, action, namespace, prompt_id, commitment, prev, hash, actor, version"
+        " FROM events WHERE seq = 1",
+        "{} INTO event_details SELECT * FROM event_details WHERE seq = 1",
+    ],
+)
+def test_no_form_of_insert_replaces_a_row(filled: Registry, verb: str, statement: str, unchanged: Any) -> None:
+    """OR REPLACE, which passes update and delete triggers by default, is refused by the inserts' own guards."""
+    with closing(raw(filled.path)) as connection, unchanged(), pytest.raises(sqlite3.IntegrityError):
+        connection.execute(statement.format(verb))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"DELETE FROM versions WHERE {PUBLISHED}",
+        "DELETE FROM prompts",
+        "DELETE FROM events",
+        "DELETE FROM event_details",
+        "DELETE FROM deletions",
+    ],
+)
+def test_nothing_published_or_recorded_is_deleted(filled: Registry, statement: str, unchanged: Any) -> None:
+    """Deleting works only through the registry."""
+    filled.create("gone", "…")
+    filled.set_status("gone", "deleted")
+    with closing(raw(filled.path)) as connection, unchanged(), pytest.raises(sqlite3.IntegrityError):
+        connection.execute(statement)
+
+
+def test_a_draft_can_be_edited_and_deleted_in_sql(filled: Registry) -> None:
+    """The guards bite on published rows alone, so the tests above show the guards and nothing else."""
+    with closing(raw(filled.path)) as connection:
+        assert connection.execute(f"UPDATE versions SET template = 'x' WHERE {DRAFT}").rowcount == 1
+        assert connection.execute(f"DELETE FROM versions WHERE {DRAFT}").rowcount == 1
+
+
+# The record of events
+
+
+def test_events_are_a_hash_chain_from_the_first_on(filled: Registry) -> None:
+    """Each hash covers the row and the hash before it; each commitment its salt, name and details."""
+    filled.archive("greet")
+    fields = "seq, at, actor, action, namespace, prompt_id, version, commitment"
+    with closing(raw(filled.path)) as connection:
+        rows = connection.execute(f"SELECT {fields}, prev, hash FROM events ORDER BY seq").fetchall()
+        details = dict(
+            (seq, rest) for seq, *rest in connection.execute("SELECT seq, salt, name, details FROM event_details")
+        )
+    last = "0" * 64
+    for *event, prev, link in rows:
+        assert prev == last
+        assert link == sha256(canonical([prev, *event]).encode()).hexdigest()
+        salt, name, told = details[event[0]]
+        assert event[7] == sha256((salt + canonical([name, json.loads(told)])).encode()).hexdigest()
+        last = link
+    assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
+    assert len({salt for salt, _, _ in details.values()}) == len(rows)
+
+
+def test_the_chain_holds_after_a_deletion(filled: Registry) -> None:
+    """Deleting clears names and details; the chain's rows stay as they were."""
+    before = everything(filled.path)["events"]
+    filled.set_status("greet", "deleted")
+    after = everything(filled.path)["events"]
+    assert [row for row in after if row in before] == before
+    assert len(after) == len(before) + 1
+
+
+# Hashes on rows
+
+
+@pytest.mark.parametrize(
+    ("change", "guard"),
+    [
+        ("UPDATE prompts SET status = 'disabled'", "prompts_update"),
+        ("UPDATE prompts SET production_version = 1", "prompts_update"),
+        ("UPDATE prompts SET labels = '{\"x\":1}'", "prompts_update"),
+        ('UPDATE prompts SET access_grants = \'[["anyone","read"]]\'', "prompts_update"),
+        ("UPDATE versions SET template = 'other'", "versions_update"),
+        ("UPDATE versions SET version = 5 - version WHERE version IN (2, 3)", "versions_update"),
+        ("UPDATE versions SET prompt = 3 - prompt WHERE prompt IN (1, 2) AND version = 1", "versions_update"),
+    ],
+)
+def test_a_row_that_was_tampered_with_is_never_served(filled: Registry, change: str, guard: str) -> None:
+    """A changed status, pointer, label, grant, text, number or owner is StorageCorruptError when it is loaded."""
+    filled.close()
+    with closing(raw(filled.path)) as connection:
+        connection.execute(f"DROP TRIGGER {guard}")
+        connection.execute("DROP INDEX idx_versions_prompt_version")
+        connection.execute(change)
+    with Registry(filled.path) as again, pytest.raises(StorageCorruptError) as caught:
+        again.get("greet")
+        again.get("other")
+    assert caught.value.code == "storage_corrupt"
+
+
+# Opening
+
+
+def _open_and_save(path: str, worker: int, start: Any, results: Any) -> None:
+    start.wait()
+    try:
+        with Registry(path, busy_timeout=60) as registry:
+            saved = registry.save("seed", "The same for all")
+            own = registry.create(f"own-{worker}", "…")
+            results.put((saved.version, own.version))
+    except PromptregError as error:
+        results.put(repr(error))
+
+
+def test_eight_processes_open_one_new_file_at_once(path: str) -> None:
+    """All of them get the one registry, and the one seed is version 1 for all."""
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Event(), context.Queue()
+    workers = [context.Process(target=_open_and_save, args=(path, n, start, results)) for n in range(8)]
+    for worker in workers:
+        worker.start()
+    start.set()
+    assert [results.get(timeout=60) for _ in workers] == [(1, 1)] * 8
+    for worker in workers:
+        worker.join()
+    with Registry(path) as registry:
+        assert len(registry.list()) == 9
+        assert [version.version for version in registry.history("seed")] == [1]
+    with closing(raw(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone() == (1,)
+
+
+def test_an_empty_file_becomes_a_registry(path: str) -> None:
+    """A file of no bytes, such as a temporary file, is taken for a new registry."""
+    Path(path).touch()
+    with Registry(path) as registry:
+        assert registry.create("greet", "Hello").version == 1
+    with Registry(path, create=False) as again:
+        assert again.get("greet").version == 1
+
+
+def test_a_name_with_every_awkward_character_opens(tmp_path: Path) -> None:
+    """Question marks, hashes, percent signs and spaces in a path are the path's own."""
+    path = tmp_path / "a b?c#d%20é.db"
+    with Registry(path) as registry:
+        registry.create("greet", "Hello")
+        assert registry.path == str(path)
+    assert path.exists()
+
+
+def _refused(path: Path, kind: type[StorageError], unchanged_bytes: bytes) -> None:
+    with pytest.raises(kind):
+        Registry(path)
+    assert path.read_bytes() == unchanged_bytes
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_another_applications_database_is_refused_and_untouched(tmp_path: Path) -> None:
+    """A database with other tables, or another application id, is no registry, and not a byte of it changes."""
+    for i, statement in enumerate(("CREATE TABLE t (x)", "PRAGMA application_id = 7", "PRAGMA user_version = 7")):
+        path = tmp_path / str(i) / "theirs.db"
+        path.parent.mkdir()
+        with closing(raw(str(path))) as connection:
+            connection.execute(statement)
+        _refused(path, StorageError, path.read_bytes())
+
+
+def test_what_is_no_database_is_refused_and_untouched(tmp_path: Path) -> None:
+    """A text file is StorageCorruptError: no database, or a damaged one."""
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough to have a header of its own " * 20)
+    _refused(path, StorageCorruptError, path.read_bytes())
+
+
+def test_a_newer_schema_is_refused(registry: Registry) -> None:
+    """A file that a newer promptreg wrote is SchemaTooNewError, never guessed at."""
+    registry.close()
+    with closing(raw(registry.path)) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(SchemaTooNewError) as caught:
+        Registry(registry.path)
+    assert caught.value.code == "schema_too_new"
+
+
+def test_a_crash_while_the_schema_is_made_leaves_a_file_that_opens(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The schema is made in one transaction: interrupted, nothing of it stays, and the next opener makes it."""
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(MIGRATIONS), "_record_applied", crash)
+        with pytest.raises(KeyboardInterrupt):
+            Registry(path)
+    with closing(raw(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    with Registry(path) as registry:
+        assert registry.create("greet", "Hello").version == 1
+
+
+def test_memory_is_one_database_for_all_threads_and_none_other() -> None:
+    """Two `:memory:` registries share nothing; views of one share all."""
+    with Registry(":memory:") as one, Registry(":memory:") as two:
+        one.create("greet", "Hello")
+        assert two.get("greet", default=None) is None
+        assert one.scope(namespace="x").scope(namespace="default").get("greet").version == 1
+
+
+# Failures
+
+
+def test_a_writer_that_waits_past_busy_timeout_is_told_when_to_try_again(registry: Registry) -> None:
+    """StorageBusyError carries retry_after; readers go on meanwhile, and nothing of the write is kept."""
+    registry.create("greet", "Hello")
+    with Registry(registry.path, busy_timeout=0) as hasty, closing(raw(registry.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageBusyError) as caught:
+            hasty.update("greet", template="Hi")
+        assert hasty.render("greet").text == "Hello"
+        other.execute("ROLLBACK")
+        assert caught.value.code == "service_unavailable"
+        assert caught.value.details["retry_after"] > 0
+        assert hasty.update("greet", template="Hi").version == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, StorageBusyError),
+        (sqlite3.SQLITE_LOCKED, StorageBusyError),
+        (sqlite3.SQLITE_FULL, StorageFullError),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, StorageReadOnlyError),
+        (sqlite3.SQLITE_CORRUPT_INDEX, StorageCorruptError),
+        (sqlite3.SQLITE_NOTADB, StorageCorruptError),
+        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, ConflictError),
+        (sqlite3.SQLITE_IOERR_READ, StorageError),
+    ],
+)
+def test_each_of_sqlites_failures_is_one_of_ours(code: int, kind: type[PromptregError]) -> None:
+    """Extended result codes too, and exactly the class that DESIGN's table names."""
+    error = sqlite3.OperationalError("it failed")
+    error.sqlite_errorcode = code
+    assert type(translate(error, "prompts.db")) is kind
+
+
+def test_the_cause_is_kept(registry: Registry) -> None:
+    """The driver's error hangs on ours as its cause."""
+    registry.create("greet", "Hello")
+    with closing(raw(registry.path)) as other:
+        other.execute("DROP TABLE event_details")
+    with pytest.raises(StorageError) as caught:
+        registry.update("greet", template="Hi")
+    assert isinstance(caught.value.__cause__, sqlite3.Error)
+
+
+# Erasing
+
+
+def traces(folder: str, words: list[bytes]) -> list[tuple[str, bytes]]:
+    """Find the words in the bytes of every file of a folder."""
+    files = [path for path in Path(folder).iterdir() if path.is_file()]
+    return [(path.name, word) for path in files for word in words if word in path.read_bytes()]
+
+
+WORDS = "zanzibar quokka lagniappe umbriel saudade kerfuffle ouagadougou wolpertinger defenestrate".split()
+SECRETS = [word.encode() for word in WORDS]
+
+
+def fill_with_secrets(registry: Registry) -> None:
+    """Make a prompt that holds the words everywhere, among many others, with edits, drafts and discards."""
+    template, title, description, tag, meta, example, message, draft, discarded = WORDS
+    for i in range(60):
+        registry.create(f"noise-{i}", f"Noise {i} " * 40)
+    registry.create(
+        "secret",
+        f"{template} {{{{ x }}}} " * 30,
+        title=title,
+        description=description * 9,
+        category=meta,
+        tags=[tag],
+        config={meta: meta},
+        meta={meta: [meta]},
+        examples=[{"x": example}],
+        variables=[{"name": "x", "description": description}],
+        commit_message=message,
+        access_grants=[("user:" + meta, "read")],
+    )
+    for i in range(8):
+        registry.update("secret", template=f"{template} {i} " * 40, is_production=i % 2 == 0)
+    registry.update("secret", template=draft * 50, is_production=False)
+    registry.update("secret@latest", template=draft * 60)
+    registry.update("secret", template=discarded * 50, is_production=False)
+    registry.discard("secret")
+    registry.update("secret", new_name=f"secret-{tag}")
+    for i in range(60):
+        registry.update(f"noise-{i}", template=f"Noise {i} again " * 40)
+
+
+def test_rule_15_no_byte_of_a_deleted_prompt_stays(registry: Registry, path: str) -> None:
+    """After the call returns, no file of the registry holds a word of it, and no SQL finds a row of it."""
+    fill_with_secrets(registry)
+    deleted = registry.get(f"secret-{WORDS[3]}")
+    folder = str(Path(path).parent)
+    assert {word for _, word in traces(folder, SECRETS)} >= set(SECRETS) - {WORDS[8].encode()}
+    registry.update(deleted.id, new_name="secret")
+    registry.set_status("secret", "deleted")
+    assert traces(folder, SECRETS) == []
+    rows = everything(path)
+    assert [row for table in ("prompts", "versions", "publications") for row in rows[table] if deleted.id in row] == []
+    assert len(rows["prompts"]) == 60
+    assert registry.search(WORDS[0]) == []
+
+
+def test_rule_15_an_older_reader_delays_the_erasing_until_it_ends(registry: Registry, path: str) -> None:
+    """With another tool's read transaction open the log can't be cut; once it ends, the next call cuts it."""
+    folder = str(Path(path).parent)
+    registry.create("secret", "zanzibar")
+    with closing(raw(path)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM versions").fetchone() == (1,)
+        registry.set_status("secret", "deleted")
+        assert registry.get("secret", default=None) is None
+        assert traces(folder, [b"zanzibar"]) != []
+        reader.execute("COMMIT")
+    registry.create("next", "…")
+    assert traces(folder, [b"zanzibar"]) == []
+
+
+def _delete_and_die(path: str) -> None:
+    registry = Registry(path)
+    reader = raw(path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM versions").fetchone()
+    registry.set_status("secret", "deleted")
+    os._exit(0)
+
+
+def test_rule_15_erasing_that_a_crash_cut_short_is_done_at_the_next_opening(path: str) -> None:
+    """A process that dies between the deletion and the erasing leaves it to whoever opens the file next."""
+    folder = str(Path(path).parent)
+    with Registry(path) as registry:
+        registry.create("secret", "zanzibar")
+    process = multiprocessing.get_context("spawn").Process(target=_delete_and_die, args=(path,))
+    process.start()
+    process.join()
+    assert traces(folder, [b"zanzibar"]) != []
+    with Registry(path):
+        assert traces(folder, [b"zanzibar"]) == []
+
+
+# Threads and interruptions
+
+
+def test_an_interrupted_write_leaves_no_transaction_open(
+    registry: Registry, unchanged: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KeyboardInterrupt in the middle of a write keeps nothing, and the next write works."""
+    registry.create("greet", "Hello")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, unchanged(), suppress(KeyboardInterrupt):
+        patch.setattr("promptreg.storage.journal.append", interrupt)
+        registry.update("greet", template="Hi")
+    assert registry.update("greet", template="Hi").version == 2
