@@ -171,9 +171,8 @@ def test_events_are_a_hash_chain_from_the_first_on(filled: Registry) -> None:
     fields = "seq, at, actor, action, namespace, prompt_id, version, commitment"
     with closing(raw(filled.path)) as connection:
         rows = connection.execute(f"SELECT {fields}, prev, hash FROM events ORDER BY seq").fetchall()
-        details = dict(
-            (seq, rest) for seq, *rest in connection.execute("SELECT seq, salt, name, details FROM event_details")
-        )
+        rest = connection.execute("SELECT seq, salt, name, details FROM event_details")
+        details = {seq: told for seq, *told in rest}
     last = "0" * 64
     for *event, prev, link in rows:
         assert prev == last
@@ -217,8 +216,7 @@ def test_a_row_that_was_tampered_with_is_never_served(filled: Registry, change: 
         connection.execute("DROP INDEX idx_versions_prompt_version")
         connection.execute(change)
     with Registry(filled.path) as again, pytest.raises(StorageCorruptError) as caught:
-        again.get("greet")
-        again.get("other")
+        [again.get(name) for name in ("greet", "other")]
     assert caught.value.code == "storage_corrupt"
 
 
@@ -386,7 +384,7 @@ def traces(folder: str, words: list[bytes]) -> list[tuple[str, bytes]]:
     return [(path.name, word) for path in files for word in words if word in path.read_bytes()]
 
 
-WORDS = "zanzibar quokka lagniappe umbriel saudade kerfuffle ouagadougou wolpertinger defenestrate".split()
+WORDS = ["zanzibar", "quokka", "lagniappe", "umbriel", "saudade", "kerfuffle", "ouagadougou", "wolpertinger", "yclept"]
 SECRETS = [word.encode() for word in WORDS]
 
 

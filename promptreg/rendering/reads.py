@@ -46,7 +46,9 @@ def _body(body: Iterable[nodes.Node], reads: Reads, bound: frozenset[str], sure:
     return bound
 
 
-def _visit(node: nodes.Node, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> frozenset[str]:
+def _visit(  # noqa: PLR0912 - one case a kind of node
+    node: nodes.Node, reads: Reads, bound: frozenset[str], sure: frozenset[str]
+) -> frozenset[str]:
     """Walk one node; give the names bound after it."""
     match node:
         case nodes.Name():

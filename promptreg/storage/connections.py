@@ -67,7 +67,7 @@ class Connections:
         self._turn = threading.RLock()
         self._threads = threading.local()
         self._handles: WeakSet[Handle] = WeakSet()
-        self._is_closed = False
+        self.is_closed = False
         self._pid = os.getpid()
         self._shared = opener() if is_shared else None
         FORKS.watch(self)
@@ -76,7 +76,7 @@ class Connections:
     def use(self) -> Iterator[Handle]:
         """Hold this thread's connection; raise `StorageError` once closed, and ours for the driver's."""
         with self._gate, translated(self._path):
-            if self._is_closed:
+            if self.is_closed:
                 raise StorageError(f"The registry of {self._path} is closed; open a new one.")
             if self._pid != os.getpid():
                 raise StorageError("This process was forked behind Python's hooks; open the registry in it.")
@@ -90,7 +90,7 @@ class Connections:
         """Close every connection, of every thread, once those at work are done."""
         self._gate.shut()
         try:
-            self._is_closed = True
+            self.is_closed = True
             self._close_all()
             if self._shared is not None:
                 self._shared.close()

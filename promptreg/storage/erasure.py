@@ -10,7 +10,6 @@ import sqlite3
 from typing import NamedTuple
 
 from promptreg.storage.connections import Handle
-from promptreg.storage.failures import is_busy
 
 RETRY_SECONDS = 0.05
 PATIENCE_MS = 250
@@ -36,12 +35,14 @@ def progress(connection: sqlite3.Connection) -> Progress:
 
 
 def erase(handle: Handle, *, only_log: bool = False) -> bool:
-    """Take the steps that are due; tell whether nothing is left. Somebody else's lock means: later."""
+    """Take the steps that are due; tell whether nothing is left.
+
+    A lock of somebody else's, a full disk or a file that can't be written here is no failure of the
+    verb, whose own work is done: the database goes on saying that the step is due, and it is tried again.
+    """
     try:
         return _steps(handle, only_log)
-    except sqlite3.OperationalError as error:
-        if not is_busy(error):
-            raise
+    except sqlite3.OperationalError:
         return False
 
 

@@ -103,8 +103,8 @@ class SQLiteStorage:
                 self._erase(handle)
 
     def close(self) -> None:
-        """Erase what is still to be erased, and close every connection."""
-        if self._erasing_again_at is not None:
+        """Erase what is still to be erased, and close every connection; closing twice is fine."""
+        if self._erasing_again_at is not None and not self._connections.is_closed:
             with self._connections.use() as handle:
                 self._erase(handle)
         self._connections.close()
