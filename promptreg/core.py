@@ -113,7 +113,7 @@ class Core:
             return self._load(view, key, reference, selector)
         telemetry.note(cache="hit", label=resolved.selector)
         if not access.may(view.actor, "read", resolved.container):
-            raise not_found([name])
+            raise not_found([parse_reference(name).text])
         return resolved.prompt
 
     def _load(self, view: View, key: Key, reference: Reference, selector: Selector | None) -> Prompt:

@@ -697,7 +697,7 @@ class Registry:
         """Bring one prompt or many to a status, in one transaction, all or nothing [BULK, ARCHIVE].
 
         `status` is `active`, `disabled`, `archived` or `deleted`. Prompts that are there already are
-        skipped. `dry_run=True` validates everything, permissions included, gives the same counts and
+        skipped, and need no more than reading. `dry_run=True` validates everything, permissions included, gives the same counts and
         writes nothing. Raises `NotFoundError` with every unknown name, `ForbiddenError` and
         `NotModifiableError` with every prompt that stands against it: an archived prompt takes only
         `active`, which restores it.
@@ -742,7 +742,7 @@ class Registry:
 
     @traced("restore_prompt")
     def restore(self, name: str) -> Prompt:
-        """Take a prompt out of the archive: the same as `set_status(name, "active")`.
+        """Take a prompt out of the archive: the same as `set_status(name, "active")`, so it enables a disabled one.
 
         A prompt that was archived while disabled is disabled again.
 

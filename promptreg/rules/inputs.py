@@ -103,15 +103,14 @@ def read_given(value: Any, field: str) -> Any:
 
 def read_edit(**given: object) -> Edit:
     """Read the snapshot arguments of `create`, `save` and `update`, those that are passed."""
-    return Edit(**{name: _READERS[name](value, name) for name, value in given.items() if value is not UNSET})
+    said = {name: _READERS[name](value, name) for name, value in given.items() if value is not UNSET}
+    _require_size(said)
+    return Edit(**said)
 
 
 def checked_size(snapshot: Snapshot) -> Snapshot:
     """Refuse a snapshot whose fields beside the template take over 1 MiB of JSON."""
-    content = {name: value for name, value in snapshot.content().items() if name != "template"}
-    size = len(canonical(content).encode())
-    if size > MAX_METADATA_BYTES:
-        raise InvalidInputError.of("meta", f"the metadata takes {size} bytes of JSON; {MAX_METADATA_BYTES} is the most")
+    _require_size(snapshot.content())
     return snapshot
 
 
@@ -165,7 +164,7 @@ def read_grants(value: object, field: str = "access_grants") -> tuple[Grant, ...
     grants: dict[str, Grant] = {}
     for i, item in enumerate(value):
         grant = _grant(item, f"{field}[{i}]")
-        if grants.get(grant.principal, grant).permission == "read":
+        if grant.principal not in grants or grant.permission == "write":
             grants[grant.principal] = grant
     return tuple(grants.values())
 
@@ -198,6 +197,16 @@ def read_variables(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
     if not all(isinstance(key, str) for key in mapping):
         raise InvalidInputError.of("variables", "the names must be text")
     return {**mapping, **more}
+
+
+def _require_size(fields: Mapping[str, Any]) -> None:
+    sizes = {name: len(canonical(value).encode()) for name, value in fields.items() if name != "template"}
+    total = sum(sizes.values())
+    if total > MAX_METADATA_BYTES:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise InvalidInputError.of(
+            largest, f"the metadata takes {total} bytes of JSON; {MAX_METADATA_BYTES} is the most"
+        )
 
 
 def _json(value: Any, field: str, reader: Callable[[Any], T]) -> T:

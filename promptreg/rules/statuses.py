@@ -70,10 +70,9 @@ def disabled(name: str) -> PromptDisabledError:
 
 
 def _require_allowed(actions: list[tuple[Container, str]], actor: Actor | None) -> None:
-    for action in dict.fromkeys(action for _, action in actions):
-        names = [c.name for c, a in actions if a == action and not access.may(actor, action, c)]
-        if names:
-            raise access.forbidden(names, action)
+    refused = [(c.name, action) for c, action in actions if not access.may(actor, action, c)]
+    if refused:
+        raise access.forbidden([name for name, _ in refused], refused[0][1])
 
 
 def _change(container: Container, action: str, author: Author) -> Change:

@@ -44,16 +44,19 @@ def connect(uri: str, settings: StorageSettings) -> Handle:
         check_same_thread=False,
         cached_statements=256,
     )
-    handle = Handle(connection)
-    for setting in (
-        "foreign_keys = ON",
-        "trusted_schema = OFF",
-        "recursive_triggers = ON",
-        "cell_size_check = ON",
-        f"synchronous = {SYNCHRONOUS[settings.durability]}",
-    ):
-        connection.execute(f"PRAGMA {setting}")
-    return handle
+    try:
+        for setting in (
+            "foreign_keys = ON",
+            "trusted_schema = OFF",
+            "recursive_triggers = ON",
+            "cell_size_check = ON",
+            f"synchronous = {SYNCHRONOUS[settings.durability]}",
+        ):
+            connection.execute(f"PRAGMA {setting}")
+        return Handle(connection)
+    except BaseException:
+        connection.close()
+        raise
 
 
 class Connections:

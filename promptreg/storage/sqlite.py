@@ -147,8 +147,8 @@ class SQLiteReader:
         for column in ("id", "name"):
             texts = [r.text for r in references if r.is_id == (column == "id")]
             rows = self._connection.execute(
-                f"SELECT {_PROMPT} FROM json_each(?) AS asked JOIN prompts p ON p.{column} = asked.value"
-                " WHERE p.namespace = ?",
+                f"SELECT {_PROMPT} FROM json_each(?) AS asked"
+                f" CROSS JOIN prompts p ON p.namespace = ? AND p.{column} = asked.value",
                 (json.dumps(texts), namespace),
             )
             for container in map(read_prompt, rows):
