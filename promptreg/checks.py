@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from promptreg.errors import PublishCheckError, TemplateError
-from promptreg.prompt import Prompt, render_trial
+from promptreg.prompt import Prompt
+
+MAX_REASON = 2_000
 
 PublishCheck: TypeAlias = Callable[[Prompt], object]
 
@@ -27,7 +29,7 @@ def _example_failures(prompt: Prompt) -> list[str]:
     reasons = []
     for i, example in enumerate(prompt.examples):
         try:
-            render_trial(prompt, example)
+            prompt.render(example)
         except TemplateError as error:
             reasons.append(f"examples[{i}]: {error.message}")
     return reasons
@@ -40,5 +42,14 @@ def _check_failures(prompt: Prompt, checks: Sequence[PublishCheck]) -> list[str]
             check(prompt)
         except Exception as error:
             name = getattr(check, "__name__", type(check).__name__)
-            reasons.append(f"{name}: {error}" if str(error) else f"{name}: {type(error).__name__}")
+            reasons.append(f"{name}: {_told(error)}")
     return reasons
+
+
+def _told(error: Exception) -> str:
+    """Give the text of a check's exception as it can be stored: bounded, and in UTF-8."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return text[:MAX_REASON].encode(errors="replace").decode().replace("\0", "?") or type(error).__name__

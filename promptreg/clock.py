@@ -20,9 +20,12 @@ def system_clock() -> datetime:
 def moment(clock: Clock) -> datetime:
     """Read the clock in UTC; raise `InvalidInputError` where it gives no aware datetime."""
     now = clock()
-    if not isinstance(now, datetime) or now.utcoffset() is None:
-        raise InvalidInputError.of("clock", "must give aware datetimes, such as datetime.now(UTC)")
-    return now.astimezone(UTC)
+    try:
+        if isinstance(now, datetime) and now.utcoffset() is not None:
+            return now.astimezone(UTC)
+    except OverflowError:
+        pass
+    raise InvalidInputError.of("clock", "must give aware datetimes, such as datetime.now(UTC)")
 
 
 def new_id() -> str:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from promptreg import checks, telemetry
 from promptreg.cache import Cache, Memo
 from promptreg.clock import moment
-from promptreg.errors import NotFoundError, TemplateError, listed
+from promptreg.errors import NotFoundError, StorageError, TemplateError, listed
 from promptreg.models import Actor, Version
 from promptreg.prompt import Prompt, make_prompt, make_version
 from promptreg.records import Change, Container, Snapshot, VersionRecord
@@ -38,19 +38,21 @@ Key = tuple[str, str, Selector | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What vetting looked at: a version's whole content, or its template alone."""
+    """What vetting looked at: checks at the whole prompt, examples at the content, compiling at the template."""
 
     outcome: Outcome
-    is_whole: bool
+    has_checks: bool
 
     def require_same(self, final: Outcome) -> None:
-        """Raise `VersionConflictError` where the version to be written is not the one looked at."""
+        """Raise `VersionConflictError` where what is to be written is not what was looked at."""
         vetted, written = self.outcome.version, final.version
-        is_same = (
-            vetted.snapshot.content_hash == written.snapshot.content_hash
-            if self.is_whole
-            else vetted.snapshot.template == written.snapshot.template
-        )
+        is_live = written.state == "published"
+        if is_live and self.has_checks:
+            is_same = (self.outcome.container, vetted) == (final.container, written)
+        elif is_live and (vetted.snapshot.examples or written.snapshot.examples):
+            is_same = vetted.snapshot.content_hash == written.snapshot.content_hash
+        else:
+            is_same = vetted.snapshot.template == written.snapshot.template
         if not is_same:
             raise lifecycle.overtaken(vetted, written)
 
@@ -103,7 +105,11 @@ class Core:
     def resolve(self, view: View, name: str, version: Selector | None, label: str | None) -> Prompt:
         """Give the prompt that a `get` means, from the cache where it is still true there."""
         key = (view.namespace, name, version, label)
-        revision = self.storage.revision()
+        try:
+            revision = self.storage.revision()
+        except StorageError:
+            chosen_version(parse_reference(name), version, label)
+            raise
         is_plain = isinstance(name, str) and (version is None or type(version) in {int, str})
         resolved = self._cache.get(revision, key) if is_plain and isinstance(label, str | None) else None
         if resolved is None:
@@ -147,27 +153,31 @@ class Core:
     def vet_saved(self, outcome: Outcome) -> Evidence:
         """Compile what is saved, and run the checks on what becomes production (rules 9 and 20)."""
         try:
-            prompt = self.prompt(outcome.container, outcome.version)
-            self._compiled(outcome.version.snapshot).compile()
+            candidate = self._candidate(outcome)
         except TemplateError as error:
             error.details = {"name": outcome.container.name, **error.details}
             raise
-        is_checked = outcome.version.state == "published" and bool(self._checks or prompt.examples)
-        if is_checked:
-            checks.require_passing(prompt, self._checks)
-        return Evidence(outcome, is_whole=is_checked)
+        if outcome.version.state == "published":
+            checks.require_passing(candidate, self._checks)
+        return Evidence(outcome, has_checks=bool(self._checks))
 
     def vet_published(self, outcome: Outcome) -> Evidence:
         """Run the checks on a version that was never live; what was live before has passed them."""
-        if outcome.change is None or outcome.change.edited is None:
-            return Evidence(outcome, is_whole=True)
-        try:
-            prompt = self.prompt(outcome.container, outcome.version)
-            self._compiled(outcome.version.snapshot).compile()
-        except TemplateError as error:
-            raise checks.failed(outcome.container.name, [f"template: {error.message}"]) from None
-        checks.require_passing(prompt, self._checks)
-        return Evidence(outcome, is_whole=True)
+        if outcome.change is not None and outcome.change.edited is not None:
+            try:
+                candidate = self._candidate(outcome)
+            except TemplateError as error:
+                raise checks.failed(outcome.container.name, [f"template: {error.message}"]) from None
+            checks.require_passing(candidate, self._checks)
+        return Evidence(outcome, has_checks=bool(self._checks))
+
+    def _candidate(self, outcome: Outcome) -> Prompt:
+        """Give the prompt as it would be, compiled; it renders whatever its status says."""
+        compiled = self._compiled(outcome.version.snapshot)
+        compiled.compile()
+        return make_prompt(
+            outcome.container, outcome.version, compiled, forbids_extra=self.forbids_extra, is_candidate=True
+        )
 
     def _compiled(self, snapshot: Snapshot) -> CompiledTemplate:
         return self._templates.get(

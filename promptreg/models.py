@@ -135,12 +135,14 @@ class Grant(Value):
 class Variable(Value):
     """What a template takes: a declared variable, or one found in the template (rule 21).
 
-    `type` is checked strictly (a boolean is no integer); `required` says that render needs it;
-    `default` is used when it is absent and not required; `enum` lists the values allowed.
+    `type` is checked strictly (a boolean is no integer); `required` says that render needs it, which a
+    `default` does away with; `enum` lists the values allowed.
 
     >>> Variable(name="words", type="integer", required=False, default=20).default
     20
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     name: str
     type: VariableType = "any"

@@ -13,6 +13,7 @@ from promptreg.records import Container, VersionRecord
 from promptreg.rendering.template import CompiledTemplate, Output
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.statuses import disabled
+from promptreg.variables import declared
 
 
 class Rendered:
@@ -96,8 +97,9 @@ class Prompt(Version):
     updated_at: datetime
 
     _compiled: CompiledTemplate | None = PrivateAttr(default=None)
-    _declared: FrozenList = PrivateAttr(default_factory=FrozenList)
+    _declared: FrozenList | None = PrivateAttr(default=None)
     _is_disabled: bool = PrivateAttr(default=False)
+    _is_candidate: bool = PrivateAttr(default=False)
     _forbids_extra: bool = PrivateAttr(default=False)
 
     @computed_field  # type: ignore[prop-decorator]
@@ -120,20 +122,23 @@ class Prompt(Version):
         'Hello Ana!'
         """
         values = read_variables(variables, more)
-        if self._is_disabled or self.status == "disabled":
+        if (self._is_disabled or self.status == "disabled") and not self._is_candidate:
             raise disabled(self.name)
-        return self._rendered(values)
-
-    def _rendered(self, values: Mapping[str, Any]) -> Rendered:
         output = self._template().render(self.name, values, forbids_extra=self._forbids_extra)
         return Rendered(self.name, output.text, output.messages, self)
 
     def _template(self) -> CompiledTemplate:
         compiled = self._compiled
         if compiled is None or compiled.template != self.template:
-            compiled = CompiledTemplate(freeze(self.template), self._declared)
+            compiled = CompiledTemplate(freeze(self.template), self._declarations())
             self._compiled = compiled
         return compiled
+
+    def _declarations(self) -> FrozenList:
+        """Give the declared variables; of a prompt that no registry gave, what its effective list says."""
+        if self._declared is not None:
+            return self._declared
+        return declared([{"name": v.name, **v.model_dump(exclude_defaults=True)} for v in self.variables])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Prompt) and self.__dict__ == other.__dict__
@@ -197,9 +202,17 @@ def make_version(record: VersionRecord, compiled: CompiledTemplate) -> Version:
 
 
 def make_prompt(
-    container: Container, record: VersionRecord, compiled: CompiledTemplate, *, forbids_extra: bool
+    container: Container,
+    record: VersionRecord,
+    compiled: CompiledTemplate,
+    *,
+    forbids_extra: bool,
+    is_candidate: bool = False,
 ) -> Prompt:
-    """Give the prompt resolved to this version; `name` and `access_grants` are the container's."""
+    """Give the prompt resolved to this version; `name` and `access_grants` are the container's.
+
+    A candidate, which checks look at before it goes live, renders whatever the status says.
+    """
     prompt = Prompt.model_construct(
         **{
             **version_fields(record, compiled),
@@ -220,12 +233,8 @@ def make_prompt(
     prompt._declared = record.snapshot.variables
     prompt._is_disabled = container.is_disabled
     prompt._forbids_extra = forbids_extra
+    prompt._is_candidate = is_candidate
     return prompt
-
-
-def render_trial(prompt: Prompt, values: Mapping[str, Any]) -> Rendered:
-    """Render whatever the status says: a check looks at the version alone."""
-    return prompt._rendered(values)
 
 
 def rendered_default(name: str, output: Output) -> Rendered:

@@ -392,6 +392,7 @@ class Registry:
         """
         prompt_name = names.checked_name(name)
         edit = inputs.read_edit(
+            required=["template"],
             template=template,
             title=UNSET if title is None else title,
             description=description,
@@ -441,6 +442,7 @@ class Registry:
         """
         reference = names.plain_reference(name)
         edit = inputs.read_edit(
+            required=["template"],
             template=template,
             title=UNSET if title is None else title,
             description=description,
@@ -581,7 +583,7 @@ class Registry:
         try:
             return self._given(self._core.commit(plan, vet))
         except PublishCheckError as error:
-            self._mark_failed(reference, looked_at[-1], error, author)
+            self._mark_failed(looked_at[-1], expected, error, author)
             raise
 
     @traced("rollback_prompt")
@@ -697,8 +699,8 @@ class Registry:
         """Bring one prompt or many to a status, in one transaction, all or nothing [BULK, ARCHIVE].
 
         `status` is `active`, `disabled`, `archived` or `deleted`. Prompts that are there already are
-        skipped, and need no more than reading. `dry_run=True` validates everything, permissions included, gives the same counts and
-        writes nothing. Raises `NotFoundError` with every unknown name, `ForbiddenError` and
+        skipped, and need no more than reading. `dry_run=True` validates everything, permissions included, gives
+        the same counts and writes nothing. Raises `NotFoundError` with every unknown name, `ForbiddenError` and
         `NotModifiableError` with every prompt that stands against it: an archived prompt takes only
         `active`, which restores it.
 
@@ -797,12 +799,13 @@ class Registry:
         latest = load_version(reader, container, container.latest_version)
         return lifecycle.plan_update(container, base, latest, draft, author)
 
-    def _mark_failed(self, reference: Reference, looked_at: Outcome, error: PublishCheckError, author: Author) -> None:
-        number = looked_at.version.number
+    def _mark_failed(self, looked_at: Outcome, expected: int | None, error: PublishCheckError, author: Author) -> None:
+        reference, number = Reference(looked_at.container.id, is_id=True), looked_at.version.number
 
         def plan(reader: Reader) -> Outcome:
             container, record = self._versioned(reader, reference, number, "publish")
             lifecycle.require_unarchived(container)
+            lifecycle.require_expected(expected, container.production_version)
             return lifecycle.plan_check_failed(container, record, looked_at.version, error.details["reasons"], author)
 
         self._core.commit(plan)

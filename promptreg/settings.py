@@ -1,9 +1,9 @@
 """What a registry is opened with: each setting read and checked, before any file is touched."""
 
-import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, system_clock
@@ -13,6 +13,7 @@ from promptreg.rules.inputs import read_choice, read_filled_text, read_flag
 from promptreg.rules.names import checked_number
 from promptreg.storage.base import StorageSettings
 
+MAX_SECONDS = 1_000_000
 DURABILITIES = ("full", "normal")
 EXTRA_VARIABLES = ("ignore", "forbid")
 
@@ -72,13 +73,15 @@ def _path(target: object) -> str:
 
 
 def _seconds(value: object, field: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise InvalidInputError.of(field, "must be seconds, 0 or more")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SECONDS:
+        raise InvalidInputError.of(field, f"must be seconds, from 0 to {MAX_SECONDS}")
     return float(value)
 
 
 def _functions(value: object) -> tuple[PublishCheck, ...]:
-    functions = tuple(value) if isinstance(value, Iterable) else (None,)
+    functions: tuple[Any, ...] = (None,)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        functions = tuple(value)
     if not all(callable(function) for function in functions):
         raise InvalidInputError.of("publish_checks", "must be a list of functions, each called with a Prompt")
     return functions

@@ -18,6 +18,7 @@ from promptreg.errors import InvalidInputError, InvalidVariablesError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze
 from promptreg.models import Variable, VariablesArgument
 
+RESERVED = frozenset(["true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"])
 OPTIONAL_KEYS = ("required", "default", "description", "enum")
 
 _TYPES: dict[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -73,6 +74,7 @@ def bind(declarations: FrozenList, values: Mapping[str, Any]) -> tuple[dict[str,
     for declaration in declarations:
         name = declaration["name"]
         if name in bound:
+            bound[name] = _unwrapped(bound[name])
             reason = _mismatch(declaration, bound[name])
             errors += [{"field": name, "reason": reason}] if reason else []
         elif "default" in declaration:
@@ -91,10 +93,8 @@ def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
 
 
 def _described(declaration: Mapping[str, Any], reads: Mapping[str, bool]) -> Variable:
-    if "required" in declaration:
-        return Variable(**declaration)
-    is_needed = "default" not in declaration and reads.get(declaration["name"], True)
-    return Variable(**declaration, required=is_needed)
+    is_needed = declaration.get("required", reads.get(declaration["name"], False)) and "default" not in declaration
+    return Variable(**{**declaration, "required": is_needed})
 
 
 def _declaration(item: object, where: str) -> FrozenDict:
@@ -137,11 +137,20 @@ def _checked(said: dict[str, Any], where: str) -> Variable:
         raise error.within(where) from None
     if not isinstance(said.get("required", False), bool):
         raise InvalidInputError.of(f"{where}.required", "must be true or false")
-    if not variable.name.isidentifier():
+    if not is_readable(variable.name):
         raise InvalidInputError.of(f"{where}.name", "must be a name that a template can read, such as user_name")
     if variable.enum is not None and not variable.enum:
         raise InvalidInputError.of(f"{where}.enum", "must list at least one value")
+    for i, value in enumerate(variable.enum or ()):
+        reason = _mismatch({"type": variable.type}, value)
+        if reason and value is not None:
+            raise InvalidInputError.of(f"{where}.enum[{i}]", reason)
     return variable
+
+
+def is_readable(name: str) -> bool:
+    """Tell whether a template can read a variable of that name."""
+    return name.isidentifier() and name not in RESERVED
 
 
 def _mismatch(declaration: Mapping[str, Any], value: object) -> str | None:
@@ -157,8 +166,17 @@ def _mismatch(declaration: Mapping[str, Any], value: object) -> str | None:
 
 
 def _same(value: Any, allowed: Any) -> bool:
-    """Compare as JSON does: true is not 1."""
+    """Compare as JSON does, all the way down: true is not 1."""
+    if isinstance(value, Mapping) and isinstance(allowed, Mapping):
+        return value.keys() == allowed.keys() and all(_same(value[key], allowed[key]) for key in allowed)
+    if isinstance(value, list | tuple) and isinstance(allowed, list):
+        return len(value) == len(allowed) and all(map(_same, value, allowed))
     return isinstance(value, bool) == isinstance(allowed, bool) and bool(value == allowed)
+
+
+def _unwrapped(value: Any) -> Any:
+    """Give what a member of an Enum stands for."""
+    return value.value if isinstance(value, Enum) else value
 
 
 def _fields_of(model: type[BaseModel]) -> Iterable[dict[str, Any]]:
@@ -175,7 +193,7 @@ def _default(name: str, field: FieldInfo) -> Any:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined:
         raise InvalidInputError.of(f"variables.{name}", "has a default that can't be told in advance")
-    plain = value.value if isinstance(value, Enum) else value
+    plain = _unwrapped(value)
     return plain.model_dump(mode="json") if isinstance(plain, BaseModel) else plain
 
 

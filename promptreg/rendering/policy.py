@@ -1,8 +1,10 @@
 """What a template may contain: read from its syntax tree when it is saved, before any code is made of it."""
 
+from collections.abc import Container
+
 from jinja2 import nodes
 
-from promptreg.errors import TemplatePolicyError
+from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
 
 MAX_NESTING = 50
 
@@ -15,8 +17,8 @@ REFUSED: dict[type[nodes.Node], str] = {
 }
 
 
-def require_allowed(tree: nodes.Template) -> None:
-    """Raise `TemplatePolicyError` for the first thing in the template that no template may hold.
+def require_allowed(tree: nodes.Template, filters: Container[str], tests: Container[str]) -> None:
+    """Raise `TemplatePolicyError` for what no template may hold, `TemplateSyntaxError` for unknown filters and tests.
 
     Templates stand alone (no include, import, extends or block), nest at most 50 deep, because Jinja
     compiles by recursion, and can't read `self`, which is Jinja's handle on its own internals.
@@ -24,11 +26,23 @@ def require_allowed(tree: nodes.Template) -> None:
     waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()
+        unknown = _unknown(node, filters, tests)
+        if unknown:
+            raise TemplateSyntaxError(f"Line {node.lineno}: {unknown}.", line=node.lineno)
         reason = _reason(node, depth)
         if reason:
             line = getattr(node, "lineno", None)
             raise TemplatePolicyError(f"Line {line}: {reason}.", line=line)
         waiting += [(child, depth + 1) for child in node.iter_child_nodes()]
+
+
+def _unknown(node: nodes.Node, filters: Container[str], tests: Container[str]) -> str | None:
+    """Jinja itself finds these only when the render comes to them."""
+    if isinstance(node, nodes.Filter) and node.name not in filters:
+        return f"there is no filter {node.name}"
+    if isinstance(node, nodes.Test) and node.name not in tests:
+        return f"there is no test {node.name}"
+    return None
 
 
 def _reason(node: nodes.Node, depth: int) -> str | None:

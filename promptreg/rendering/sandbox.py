@@ -43,11 +43,23 @@ class _Undefined(StrictUndefined):
             exc = partial(AbsentVariable, name)
         super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]
 
+    def __repr__(self) -> str:
+        """Fail as any other reading does: printing a list prints the reprs of its items."""
+        return str(self)
+
+
+def _refuse_json(value: object) -> str:
+    """Be json's last resort: an absent variable tells that it is absent, anything else can't be told."""
+    if isinstance(value, _Undefined):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
 
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=_Undefined, autoescape=False, keep_trailing_newline=True, cache_size=0
     )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": _refuse_json}
     environment.globals = {name: environment.globals[name] for name in BUILTINS}
     return environment
 

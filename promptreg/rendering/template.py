@@ -108,7 +108,7 @@ def _sources(template: str | FrozenList) -> list[tuple[str, str | None]]:
 
 def _reads(source: str) -> dict[str, bool]:
     tree = sandbox.parse(source)
-    policy.require_allowed(tree)
+    policy.require_allowed(tree, sandbox.ENVIRONMENT.filters, sandbox.ENVIRONMENT.tests)
     return variables_read(tree, sandbox.BUILTINS)
 
 

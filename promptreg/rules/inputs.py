@@ -3,7 +3,7 @@
 All of this happens before anything is looked up: invalid input is the first refusal (rule 18).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, get_args
 
@@ -14,7 +14,7 @@ from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, che
 from promptreg.models import UNSET, Grant, Status, TargetStatus, Unset
 from promptreg.records import Container, Snapshot
 from promptreg.rules.names import checked_name, checked_number
-from promptreg.variables import declared
+from promptreg.variables import declared, is_readable
 
 T = TypeVar("T")
 
@@ -101,9 +101,11 @@ def read_given(value: Any, field: str) -> Any:
     return None if value is UNSET else value
 
 
-def read_edit(**given: object) -> Edit:
-    """Read the snapshot arguments of `create`, `save` and `update`, those that are passed."""
-    said = {name: _READERS[name](value, name) for name, value in given.items() if value is not UNSET}
+def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
+    """Read the snapshot arguments of `create`, `save` and `update`: those that are passed or required."""
+    said = {
+        name: _READERS[name](value, name) for name, value in given.items() if value is not UNSET or name in required
+    }
     _require_size(said)
     return Edit(**said)
 
@@ -137,8 +139,9 @@ def read_text(value: object, field: str) -> str:
     if not isinstance(value, str):
         raise InvalidInputError.of(field, f"must be text, not {type(value).__name__}")
     text = _json(value, field, checked_text)
-    if len(text) > MAX_METADATA_BYTES:
-        raise InvalidInputError.of(field, f"has {len(text)} characters; {MAX_METADATA_BYTES} is the most")
+    size = len(text.encode())
+    if size > MAX_METADATA_BYTES:
+        raise InvalidInputError.of(field, f"takes {size} bytes of UTF-8; {MAX_METADATA_BYTES} is the most")
     return text
 
 
@@ -220,7 +223,7 @@ def _message(item: object, where: str) -> FrozenDict:
     if not isinstance(item, Mapping) or set(item) not in MESSAGE_KEYS:
         raise InvalidInputError.of(where, 'must be {"role", "content"} or {"placeholder"}, and nothing else')
     message = FrozenDict((key, read_text(text, f"{where}.{key}")) for key, text in item.items())
-    if "placeholder" in message and not message["placeholder"].isidentifier():
+    if "placeholder" in message and not is_readable(message["placeholder"]):
         raise InvalidInputError.of(f"{where}.placeholder", "must be a variable's name, such as history")
     if "role" in message:
         read_filled_text(message["role"], f"{where}.role")

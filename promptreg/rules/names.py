@@ -16,6 +16,7 @@ from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import NotJSON, checked_text
 
 MAX_NAME = 128
+MAX_NUMBER = 10**30
 SEPARATORS = "_-./"
 RESERVED_LABELS = frozenset({"production", "latest"})
 
@@ -92,6 +93,8 @@ def checked_number(value: object, field: str, *, least: int) -> int:
         raise InvalidInputError.of(field, f"must be an integer, not {type(value).__name__}")
     if value < least:
         raise InvalidInputError.of(field, f"must be at least {least}")
+    if value > MAX_NUMBER:
+        raise InvalidInputError.of(field, "has more than 30 digits")
     return value
 
 
@@ -153,9 +156,12 @@ def cursor(name: str) -> str:
 def read_cursor(after: object) -> str:
     """Give the name that a cursor stands for."""
     try:
-        return checked_name(urlsafe_b64decode(str(after).encode()).decode())
+        name = checked_name(urlsafe_b64decode(_text(after, "after").encode()).decode())
     except (binascii.Error, UnicodeError, InvalidInputError):
-        raise InvalidInputError.of("after", "must be the next of a page that list() gave") from None
+        name = ""
+    if not name or cursor(name) != after:
+        raise InvalidInputError.of("after", "must be the next of a page that list() gave")
+    return name
 
 
 def _text(value: object, field: str) -> str:

@@ -1,0 +1,38 @@
+"""What the tests of the rules share: a prompt to start from, and the proof of a refusal that changed nothing."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+
+from promptreg import PromptregError, Registry
+
+
+def stand(registry: Registry) -> None:
+    """Make the prompt x: version 1 live, version 2 a draft labelled staging."""
+    registry.create("x", "one", tags=["a"])
+    registry.update("x", template="two", is_production=False)
+    registry.set_label("x", "staging", 2)
+
+
+def seen(registry: Registry) -> list[object]:
+    """Give all that readers see, by way of the cache too."""
+    names = [prompt.name for prompt in registry.list(status=["active", "disabled", "archived"])]
+    return [(registry.get(n, default=None), registry.get(f"{n}@latest"), registry.history(n)) for n in names]
+
+
+def refused(
+    registry: Registry,
+    unchanged: Callable[[], AbstractContextManager[None]],
+    call: Callable[[Registry], object],
+    error: type[PromptregError],
+    code: str,
+    **details: object,
+) -> None:
+    """Check that a call is refused with this very error, and that neither the file nor a warm cache changed."""
+    before = seen(registry)
+    with unchanged(), pytest.raises(error) as caught:
+        call(registry)
+    assert (type(caught.value), caught.value.code) == (error, code)
+    assert {key: caught.value.details[key] for key in details} == details
+    assert seen(registry) == before

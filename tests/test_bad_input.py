@@ -1,0 +1,411 @@
+"""Bad input, through every verb and every argument: the right error of ours, and nothing has changed."""
+
+import math
+from datetime import UTC, date, datetime
+
+import pytest
+
+from promptreg import (
+    UNSET,
+    Actor,
+    ConflictError,
+    Grant,
+    InvalidInputError,
+    PromptregError,
+    Registry,
+    StorageError,
+    UnauthorizedError,
+)
+
+NUL, SURROGATE = "a\0b", "a\ud800b"
+CYCLE: dict = {}
+CYCLE["self"] = [CYCLE]
+DEEP: list = []
+for _ in range(5000):
+    DEEP = [DEEP]
+BIG = "x" * (1024 * 1024 + 1)
+HUGE = 10**5000  # an integer that Python itself refuses to print
+
+TEXT = [3, 1.5, True, b"x", ["x"], {"x": 1}, object(), NUL, SURROGATE, BIG]
+GIVEN_TEXT = [*TEXT, None]
+FILLED = [*GIVEN_TEXT, "", "   "]
+FLAG = [None, 1, 0, "yes", [], object()]
+LIMIT = [None, 0, -1, 1.0, "5", True, [], math.nan]
+NUMBER = [-1, 1.0, "1", True, None, [], math.inf]
+SELECTOR = [0, -1, True, 1.5, "", "a b", "7", b"x", ["x"], SURROGATE, NUL, math.nan]
+TEMPLATE = [
+    None,
+    3,
+    b"x",
+    {"role": "user", "content": "x"},
+    "",
+    [],
+    (),
+    NUL,
+    SURROGATE,
+    "x" * (256 * 1024 + 1),
+    "é" * (128 * 1024 + 1),
+    [3],
+    ["x"],
+    [{}],
+    [{"role": "user"}],
+    [{"content": "x"}],
+    [{"role": "user", "content": "x", "name": "y"}],
+    [{"role": "user", "content": "x", "placeholder": "h"}],
+    [{"role": 3, "content": "x"}],
+    [{"role": "", "content": "x"}],
+    [{"role": SURROGATE, "content": "x"}],
+    [{"role": "user", "content": None}],
+    [{"role": "user", "content": NUL}],
+    [{"role": "user", "content": SURROGATE}],
+    [{"placeholder": ""}],
+    [{"placeholder": "a b"}],
+    [{"placeholder": 3}],
+    [{"placeholder": NUL}],
+    [{"role": "user", "content": "x" * 140_000}] * 2,
+]
+JSON_OBJECT = [
+    3,
+    "x",
+    b"x",
+    ["x"],
+    [("a", 1)],
+    {1: "x"},
+    {None: 1},
+    {("a",): 1},
+    {"a": math.nan},
+    {"a": [math.inf]},
+    {"a": object()},
+    {"a": b"x"},
+    {"a": {1, 2}},
+    {"a": datetime.now(UTC)},
+    {"a": date(2026, 1, 1)},
+    {"a": 1j},
+    {"a": Actor("x")},
+    {"a": HUGE},
+    {"a": NUL},
+    {NUL: 1},
+    {"a": {"b": SURROGATE}},
+    {SURROGATE: 1},
+    {"a": CYCLE},
+    CYCLE,
+    {"a": DEEP},
+    {"a": BIG},
+    object(),
+]
+TAGS = [None, 3, "abc", b"x", {"a": 1}, [3], [None], [""], ["  "], [NUL], [SURROGATE], [["x"]], [BIG]]
+EXAMPLES = [None, 3, "abc", b"x", {"a": 1}, [3], ["x"], [None], [[("a", 1)]], [{1: 2}], [{"a": math.nan}], [{"a": NUL}]]
+EXAMPLES += [[{SURROGATE: 1}], [{"a": object()}], [CYCLE], [{"a": BIG}]]
+VARIABLES = [
+    3,
+    "abc",
+    {"name": "x"},
+    int,
+    [3],
+    [{}],
+    [{"name": "x", "type": "str"}],
+    [{"name": NUL}],
+    [{"name": SURROGATE}],
+]
+VARIABLES += [[{"name": "x", "default": math.nan}], [{"name": "x", "description": BIG}]]
+GRANTS = [None, 3, "anyone", b"x", {"anyone": "read"}, [3], ["anyone"], [None], [("anyone",)], [("anyone", "write")]]
+GRANTS += [[("user:a", "admin")], [("ana", "read")], [("user:", "read")], [("group:", "read")], [(3, "read")]]
+GRANTS += [
+    [("user:a", "read", "x")],
+    [("user:" + SURROGATE, "read")],
+    [("user:" + NUL, "read")],
+    [{"principal": "anyone"}],
+]
+GRANTS += [[("user:a", None)], [{"principal": "anyone", "permission": "read", "x": 1}], [("user:" + "x" * 300, "read")]]
+CHOICE = [None, 3, "", "Active", "gone", b"active", ["active"], True, SURROGATE, NUL]
+STATUSES = [3, "", "gone", "deleted", ["active", "gone"], [3], [None], b"active", SURROGATE, True]
+CURSOR = [3, 1500, True, b"x", [], "", "x", "!!!!", "YQ", SURROGATE, NUL, object()]
+
+SNAPSHOT = {
+    "template": TEMPLATE,
+    "title": FILLED,
+    "description": GIVEN_TEXT,
+    "category": GIVEN_TEXT,
+    "tags": TAGS,
+    "variables": VARIABLES,
+    "config": JSON_OBJECT,
+    "meta": JSON_OBJECT,
+    "examples": EXAMPLES,
+    "access_grants": GRANTS,
+    "commit_message": GIVEN_TEXT,
+}
+
+
+def but(*allowed, of):
+    """Leave out of bad values those that this argument allows."""
+    return [value for value in of if not any(value is fine for fine in allowed)]
+
+
+CREATED = {**SNAPSHOT, "title": but(None, of=FILLED), "is_production": FLAG}
+IN_PLACE = {name: bad for name, bad in SNAPSHOT.items() if name != "access_grants"}
+
+# For each verb: what makes it a good call, and for each argument the values that it must refuse.
+VERBS = {
+    "create": ({"name": "new", "template": "x"}, CREATED),
+    "create draft": ({"name": "new", "template": "x", "is_production": False}, {"template": TEMPLATE}),
+    "save new": ({"name": "new", "template": "x"}, {**CREATED, "commit_message": but(None, of=GIVEN_TEXT)}),
+    "save": (
+        {"name": "a", "template": "x"},
+        {**SNAPSHOT, "title": but(None, of=FILLED), "is_production": FLAG, "commit_message": but(None, of=GIVEN_TEXT)},
+    ),
+    "get": ({"name": "a"}, {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True, "9"]}),
+    "render": ({}, {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True], "default": TEMPLATE}),
+    "update": (
+        {"name": "a", "title": "x"},
+        {
+            **SNAPSHOT,
+            "is_production": FLAG,
+            "new_name": [None, "", "A", "a b", "x" * 129, 3, NUL, SURROGATE],
+            "version": [*SELECTOR, None],
+            "expected_version": NUMBER,
+        },
+    ),
+    "update in place": (
+        {"name": "a", "version": 3},
+        {**IN_PLACE, "is_production": [True, *FLAG], "new_name": ["b"], "access_grants": [[], [("anyone", "read")]]},
+    ),
+    "publish": ({"name": "a"}, {"version": SELECTOR, "expected_production": NUMBER}),
+    "rollback": ({"name": "a", "reason": "x"}, {"version": SELECTOR, "reason": FILLED}),
+    "set_status": (
+        {"names": "a", "status": "disabled"},
+        {"names": [None, 3, b"a", {"a": 1}, [3], ["a", None], ["a", "A b"], ""], "status": CHOICE, "dry_run": FLAG},
+    ),
+    "discard": ({"name": "a"}, {"version": SELECTOR}),
+    "set_label": (
+        {"name": "a", "label": "x", "version": 1},
+        {"label": [None, *SELECTOR[4:], 1], "version": [None, *SELECTOR]},
+    ),
+    "remove_label": ({"name": "a", "label": "staging"}, {"label": [None, *SELECTOR[4:], 1]}),
+    "history": ({"name": "a"}, {"limit": LIMIT, "before": SELECTOR}),
+    "diff": ({"name": "a", "old": 1, "new": 2}, {"old": [None, *SELECTOR], "new": [None, *SELECTOR]}),
+    "list": (
+        {},
+        {"status": STATUSES, "tag": TEXT, "category": TEXT, "created_by": TEXT, "limit": LIMIT, "after": CURSOR},
+    ),
+    "search": ({"text": "x"}, {"text": FILLED, "status": STATUSES, "limit": LIMIT}),
+    "events": ({}, {"after": NUMBER, "limit": LIMIT}),
+    "scope": (
+        {},
+        {"namespace": [None, 3, "", "A", "a b", NUL, SURROGATE, b"a"], "actor": ["ana", 3, ("ana",), {"id": "a"}]},
+    ),
+}
+
+
+def fill(registry):
+    """Make the prompts that the good calls are about."""
+    registry.create("a", "one", tags=["t"])
+    registry.update("a", template="two")
+    registry.update("a", template="three", is_production=False)
+    registry.set_label("a", "staging", 1)
+
+
+@pytest.fixture
+def stocked(registry):
+    """A registry with the prompt `a`: version 2 live, 1 labelled staging, 3 a draft."""
+    fill(registry)
+    return registry
+
+
+def perform(registry, verb, arguments):
+    """Call a verb with these arguments by name; render takes its name by position only."""
+    method = getattr(registry, verb.split()[0])
+    return method("a", **arguments) if verb == "render" else method(**arguments)
+
+
+def shown(value):
+    """Give a bad value for a message, short and printable."""
+    try:
+        return ascii(value)[:60]
+    except (ValueError, RecursionError):
+        return type(value).__name__
+
+
+def answer(registry, verb, arguments):
+    """Give the error that a call raises, None where it is taken."""
+    try:
+        perform(registry, verb, arguments)
+    except Exception as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_bad_argument_is_invalid_input_and_changes_nothing(stocked, unchanged, verb):
+    """Every wrong value of every argument is `InvalidInputError` with the field and a reason, and writes nothing."""
+    good, arguments = VERBS[verb]
+    warm, wrong = stocked.get("a"), []
+    with unchanged():
+        for argument, values in arguments.items():
+            for value in values:
+                error = answer(stocked, verb, {**good, argument: value})
+                if not isinstance(error, InvalidInputError):
+                    wrong.append(f"{argument}={shown(value)}: {type(error).__name__}")
+                    continue
+                assert (error.code, error.http_status) == ("validation_error", 400)
+                assert error.details["errors"]
+                assert all(e["field"] and e["reason"] for e in error.details["errors"])
+                assert len(str(error)) < 2000
+        assert wrong == []
+    assert stocked.get("a") == warm
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_good_calls_of_these_tables_work(stocked, verb):
+    """Without a bad value each call of the table is taken, so it is the value that is refused above."""
+    assert answer(stocked, verb, VERBS[verb][0]) is None
+
+
+def test_sizes_are_taken_up_to_their_limits(registry, unchanged):
+    """A template of 256 KiB, a name of 128 characters and just under 1 MiB of metadata are fine; more is not."""
+    registry.create("x" * 128, "x" * 256 * 1024)
+    registry.create("b", "é" * 128 * 1024, meta={"a": "x" * 1024 * 1023})
+    registry.create("c", "x", config={"a": "x" * 1024 * 600})
+    with unchanged():
+        for call in (
+            lambda: registry.create("x" * 129, "x"),
+            lambda: registry.update("c", meta={"a": "x" * 1024 * 600}),
+            lambda: registry.update("c", examples=[{"a": "x" * 1024 * 600}], is_production=False),
+            lambda: registry.update("c", description="x" * 1024 * 600),
+            lambda: registry.save("c", "x", tags=["x" * 1024 * 600]),
+            lambda: registry.update("c", variables=[{"name": "v", "default": "x" * 1024 * 600}]),
+            lambda: registry.create("d", "x", config={"a": "x" * 1024 * 600}, meta={"a": "x" * 1024 * 600}),
+        ):
+            with pytest.raises(InvalidInputError):
+                call()
+
+
+def test_big_numbers_are_numbers(stocked, unchanged):
+    """A limit or position beyond what SQLite can count means everything, or nothing."""
+    for big in (2**31, 2**63 - 1, 2**63, 10**30):
+        with unchanged():
+            assert [v.version for v in stocked.history("a", limit=big, before=big)] == [3, 2, 1]
+            assert len(stocked.list(limit=big)) == 1
+            assert len(stocked.search("two", limit=big)) == 1
+            assert stocked.events(after=big, limit=big) == []
+            with pytest.raises(ConflictError):
+                stocked.update("a", title="x", expected_version=big)
+
+
+def test_numbers_that_python_can_not_print_are_errors_of_ours(stocked, unchanged):
+    """An absurd number for a version, wherever one is taken, is our error and never Python's."""
+    calls = {
+        "get": {"name": "a", "version": HUGE},
+        "get ": {"name": "a@" + "9" * 5000},
+        "render": {"version": HUGE},
+        "update": {"name": "a", "version": HUGE, "title": "x"},
+        "update ": {"name": "a", "expected_version": HUGE, "title": "x"},
+        "publish": {"name": "a", "version": HUGE},
+        "publish ": {"name": "a", "expected_production": HUGE},
+        "rollback": {"name": "a", "version": HUGE, "reason": "x"},
+        "discard": {"name": "a", "version": HUGE},
+        "set_label": {"name": "a", "label": "x", "version": HUGE},
+        "diff": {"name": "a", "old": HUGE, "new": 1},
+    }
+    with unchanged():
+        errors = {verb: answer(stocked, verb, arguments) for verb, arguments in calls.items()}
+    assert {verb: type(e).__name__ for verb, e in errors.items() if not isinstance(e, PromptregError)} == {}
+
+
+def test_unset_is_no_template(registry, unchanged):
+    """A new prompt needs a template: `UNSET` is none, for create and for a save that creates."""
+    for verb in ("create", "save"):
+        with unchanged(), pytest.raises(InvalidInputError):
+            perform(registry, verb, {"name": verb, "template": UNSET})
+
+
+def test_search_takes_any_words(stocked, unchanged):
+    """Whatever the text, quotes and operators of the full-text engine included, search finds or finds nothing."""
+    with unchanged():
+        for text in (
+            '"',
+            "'",
+            "AND",
+            "a OR",
+            "NOT a",
+            "NEAR(a b)",
+            "a*",
+            "^a",
+            "(",
+            "{a}:b",
+            "-a",
+            "title:x",
+            "☕",
+            "a\nb",
+        ):
+            assert isinstance(stocked.search(text), list)
+        assert [p.name for p in stocked.search("two")] == ["a"]
+        assert stocked.search("two NOT a") == []
+
+
+def test_bad_actors_and_grants_are_invalid_input():
+    """An actor has an id, a known role and texts for groups; a grant a known principal and permission."""
+    for wrong in (
+        ("",),
+        (" ",),
+        (3,),
+        (None,),
+        (NUL,),
+        (SURROGATE,),
+        ("x" * 300,),
+        ("a", "boss"),
+        ("a", "TEAM_ADMIN"),
+        ("a", 3),
+        ("a", None, "abc"),
+        ("a", None, 3),
+        ("a", None, [3]),
+        ("a", None, [""]),
+        ("a", None, [SURROGATE]),
+        ("a", None, None),
+    ):
+        with pytest.raises(InvalidInputError) as caught:
+            Actor(*wrong)
+        assert caught.value.details["errors"]
+    for grants in GRANTS[9:]:
+        if isinstance(grants[0], tuple) and len(grants[0]) == 2:
+            with pytest.raises(InvalidInputError):
+                Grant(*grants[0])
+
+
+def test_an_anonymous_user_never_becomes_the_application(stocked, unchanged):
+    """`scope(actor=None)` said outright is `UnauthorizedError`, from the registry and from a view."""
+    for registry in (stocked, stocked.scope(actor=Actor("ana", "org_admin"))):
+        with unchanged(), pytest.raises(UnauthorizedError) as caught:
+            registry.scope(actor=None)
+        assert (caught.value.code, caught.value.http_status) == ("unauthorized", 401)
+
+
+CLOSED = [(verb, good) for verb, (good, _) in VERBS.items()] + [
+    ("archive", {"name": "a"}),
+    ("restore", {"name": "a"}),
+    ("namespaces", {}),
+    ("get cached", {"name": "a", "version": 1}),
+    ("set_status nothing", {"names": [], "status": "active"}),
+    ("set_status dry", {"names": ["a"], "status": "active", "dry_run": True}),
+    ("list nothing", {"status": []}),
+]
+
+
+@pytest.mark.parametrize("target", ["file", ":memory:"])
+def test_every_call_on_a_closed_registry_and_its_views_is_a_storage_error(path, target):
+    """After close nothing answers but what was already in hand; closing again, or a view, does nothing."""
+    registry = Registry(path if target == "file" else target)
+    fill(registry)
+    view = registry.scope(namespace="default", actor=Actor("ana", "org_admin"))
+    prompt = view.get("a", version=1)
+    view.close()
+    assert registry.get("a", version=1) == prompt
+    with view as same:
+        assert same.get("a").version == 2
+    registry.close()
+    registry.close()
+    for opened in (registry, view, same):
+        for verb, arguments in CLOSED:
+            with pytest.raises(StorageError) as caught:
+                perform(opened, verb, arguments)
+            assert (caught.value.code, caught.value.http_status) == ("internal_error", 500)
+    assert prompt.render().text == "one"

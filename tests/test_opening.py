@@ -1,0 +1,124 @@
+"""Opening a registry: bad settings, places that can hold none, and files that are none, each left as it was."""
+
+import math
+import sqlite3
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from promptreg import (
+    UNSET,
+    InvalidInputError,
+    Registry,
+    SchemaTooNewError,
+    StorageCorruptError,
+    StorageError,
+)
+
+NUL, SURROGATE = "a\0b", "a\ud800b"
+
+BAD_SETTINGS = {
+    "target": [None, 3, b"x.db", "", "  ", NUL, SURROGATE, UNSET],
+    "namespace": [None, 3, "", "A", "a b", NUL, SURROGATE, "x" * 129],
+    "actor": ["ana", 3, ("ana", "org_admin"), {"id": "ana"}],
+    "create": [None, 1, "yes"],
+    "max_staleness": [None, -1, "1", True, math.nan, math.inf, -math.inf, 10**400],
+    "cache_size": [None, -1, 1.5, "1", True],
+    "durability": [None, "half", "FULL", 1, ["full"]],
+    "busy_timeout": [None, -1, "5", True, math.nan, math.inf, 10**400],
+    "publish_checks": [None, 3, [1], ["x"], "abc", print],
+    "extra_variables": [None, "maybe", True, "FORBID"],
+    "clock": [3, datetime.now(UTC), "now"],
+}
+
+
+@pytest.mark.parametrize("setting", BAD_SETTINGS)
+def test_a_bad_setting_is_invalid_input_before_any_file_is_made(tmp_path, setting):
+    """A registry with a wrong setting is not opened, and no file is made."""
+    for value in BAD_SETTINGS[setting]:
+        with pytest.raises(InvalidInputError) as caught:
+            Registry(**{"target": str(tmp_path / "new.db"), setting: value})
+        assert caught.value.details["errors"][0]["field"] == setting
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clock_that_gives_no_aware_datetime_is_refused_at_the_first_write(path, unchanged):
+    """Naive datetimes and anything else are invalid input, and nothing is written."""
+    for now in (datetime(2026, 1, 1), None, 3, date(2026, 1, 1), "now"):
+        with Registry(path, clock=lambda now=now: now) as registry, unchanged():
+            with pytest.raises(InvalidInputError):
+                registry.create("a", "x")
+            assert len(registry.list()) == 0
+
+
+def database(path, *statements):
+    """Make a SQLite file that is somebody else's."""
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_a_file_that_is_no_registry_is_refused_and_left_as_it_was(tmp_path):
+    """Text, junk, and other applications' databases are `StorageError`, and stay byte for byte."""
+    (tmp_path / "text").write_bytes(b"not a database, but long enough to be read as one" * 40)
+    (tmp_path / "short").write_bytes(b"hi")
+    (tmp_path / "zeros").write_bytes(b"\0" * 8192)
+    database(tmp_path / "tables", "CREATE TABLE t (a)")
+    database(tmp_path / "application", "PRAGMA application_id = 5")
+    database(tmp_path / "version", "PRAGMA user_version = 3")
+    database(tmp_path / "wal", "PRAGMA journal_mode = WAL", "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)")
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    for file in before:
+        for create in (True, False):
+            with pytest.raises(StorageError) as caught:
+                Registry(file, create=create)
+            is_database = file.name in {"tables", "application", "version", "wal"}
+            assert isinstance(caught.value, StorageCorruptError) is not is_database
+            assert str(file) in str(caught.value)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_places_that_can_hold_no_registry(tmp_path):
+    """A folder, a missing folder, a file as a folder, and an absent file with create=False are `StorageError`."""
+    (tmp_path / "empty").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "x.db")
+    before = set(tmp_path.rglob("*"))
+    for place, create in (
+        (tmp_path, True),
+        (tmp_path, False),
+        (tmp_path / "no" / "such" / "x.db", True),
+        (tmp_path / "empty" / "x.db", True),
+        (tmp_path / "absent.db", False),
+        (tmp_path / "empty", False),
+        (tmp_path / "link", True),
+        (tmp_path / ("x" * 300), True),
+        (Path("/dev/null"), True),
+    ):
+        with pytest.raises(StorageError) as caught:
+            Registry(place, create=create)
+        assert caught.value.code in {"internal_error", "storage_corrupt"}
+        assert set(tmp_path.rglob("*")) == before
+
+
+def test_an_odd_path_is_a_path(tmp_path):
+    """Blanks and the characters of URIs are part of a file's name; an empty file becomes a registry."""
+    for name in ("we ird#?%41&mode=ro.db", "é☕.db", "file:x"):
+        with Registry(tmp_path / name) as registry:
+            assert registry.path == str(tmp_path / name)
+            registry.create("a", "x")
+        assert (tmp_path / name).is_file()
+    (tmp_path / "empty").touch()
+    with Registry(tmp_path / "empty") as registry:
+        assert len(registry.list()) == 0
+
+
+def test_a_newer_schema_is_refused(path):
+    """A file that a newer promptreg wrote is `SchemaTooNewError`, and is left alone."""
+    Registry(path).close()
+    database(path, "PRAGMA user_version = 9999")
+    with pytest.raises(SchemaTooNewError) as caught:
+        Registry(path)
+    assert (caught.value.code, caught.value.http_status) == ("schema_too_new", 500)

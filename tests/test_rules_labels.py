@@ -1,0 +1,197 @@
+"""Rule 8, labels, references, and the events that each verb writes."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from promptreg import Actor, InvalidInputError, NotFoundError, Registry, VersionNotFoundError
+from tests.refusals import refused, stand
+
+
+@pytest.fixture
+def refuses(registry, unchanged) -> Callable[..., None]:
+    """Give `refused` for the registry of this test."""
+    return partial(refused, registry, unchanged)
+
+
+def actions(registry: Registry, call: Callable[[Registry], object]) -> list[tuple[str, int | None]]:
+    """Give the actions and versions of the events that a call makes."""
+    last = max([event.seq for event in registry.events(limit=10_000)], default=0)
+    call(registry)
+    return sorted((event.action, event.version) for event in registry.events(after=last))
+
+
+# Rule 8, labels and references
+
+
+@pytest.mark.parametrize("version", [3, 2**70, "nightly", "elsewhere", "Staging"])
+def test_rule_8_an_unknown_version_or_label_is_not_found(registry, refuses, version):
+    """A version of another prompt, or of none, and an unknown label, is VersionNotFoundError in every verb."""
+    stand(registry)
+    registry.create("y", "one")
+    for n in (2, 3, 4):
+        registry.update("y", template=f"t{n}")
+    registry.set_label("y", "elsewhere", 4)
+    for call in (
+        lambda r: r.get("x", version=version),
+        lambda r: r.get(f"x@{version}"),
+        lambda r: r.render("x", version=version),
+        lambda r: r.publish("x", version),
+        lambda r: r.rollback("x", version, reason="r"),
+        lambda r: r.discard("x", version),
+        lambda r: r.update("x", version=version, template="new"),
+        lambda r: r.set_label("x", "staging", version),
+        lambda r: r.diff("x", 1, version),
+    ):
+        refuses(call, VersionNotFoundError, "version_not_found", name="x", version=version)
+
+
+def test_labels_choose_versions_in_every_verb(registry):
+    """A label, or a number, chooses a version with @ or as an argument, by name and by id."""
+    stand(registry)
+    prompt = registry.get("x@staging")
+    assert prompt.labels == {"staging": 2, "production": 1, "latest": 2}
+    chosen = [registry.get(f"{prompt.id}@staging"), registry.get("x", label="staging"), registry.get("x", version=2)]
+    chosen += [registry.get("x", version="latest"), registry.render("x@staging").prompt]
+    assert chosen == [prompt] * 5
+    assert registry.update("x@staging", template="edited").version == 2
+    assert registry.publish("x@staging").production_version == 2
+    assert registry.rollback("x", reason="r").version == 1
+    assert registry.rollback("x@staging", reason="r").version == 2
+    assert registry.diff("x", "staging", "production") == ""
+
+
+def test_labels_move_and_go(registry, path, unchanged):
+    """Setting a label moves it alone, to where another label points then; a warm cache elsewhere sees it."""
+    stand(registry)
+    with Registry(path) as other:
+        assert other.get("x@staging").version == 2
+        live = registry.set_label("x", "staging", "production")
+        assert (live.version, live.labels["staging"], other.get("x@staging").version) == (1, 1, 1)
+        with unchanged():
+            registry.set_label("x", "staging", 1)
+        registry.update("x", template="three", new_name="y")
+        assert (other.get("y@staging").version, other.get("y@latest").version) == (1, 3)
+        assert registry.remove_label("y", "staging").labels == {"production": 3, "latest": 3}
+        with pytest.raises(VersionNotFoundError):
+            other.get("y@staging")
+
+
+@pytest.mark.parametrize("label", ["a", "x" * 50, "canary-eu", "v1.2", "0x", "Production-2", "-", "_"])
+def test_labels_well_formed_are_taken(registry, label):
+    """Any label of the alphabet works, in its own case."""
+    stand(registry)
+    registry.set_label("x", label, 2)
+    assert registry.get(f"x@{label}").version == 2
+
+
+@pytest.mark.parametrize(
+    "label", ["", " ", "a b", "x" * 51, "12", "production", "LATEST", "Latest", "é", "a@b", "a\n", "\0", None, 7, b"a"]
+)
+def test_labels_malformed_or_reserved_are_refused(registry, refuses, label):
+    """Malformed labels, and those that the registry keeps in any case, can't be set or removed."""
+    stand(registry)
+    refuses(lambda r: r.set_label("x", label, 1), InvalidInputError, "validation_error")
+    refuses(lambda r: r.remove_label("x", label), InvalidInputError, "validation_error")
+
+
+def test_labels_unknown_can_not_be_removed(registry, refuses):
+    """Removing an unknown label is VersionNotFoundError, and an unknown prompt NotFoundError."""
+    stand(registry)
+    refuses(lambda r: r.remove_label("x", "no"), VersionNotFoundError, "version_not_found", name="x", version="no")
+    refuses(lambda r: r.remove_label("no", "staging"), NotFoundError, "not_found", names=["no"])
+    refuses(lambda r: r.set_label("no", "staging", 1), NotFoundError, "not_found", names=["no"])
+
+
+MALFORMED = {
+    "an @ where no version is chosen": [
+        lambda r: r.create("x@1", "t"),
+        lambda r: r.save("x@1", "t"),
+        lambda r: r.history("x@1"),
+        lambda r: r.diff("x@1", 1, 2),
+        lambda r: r.events("x@1"),
+        lambda r: r.archive("x@1"),
+        lambda r: r.restore("x@1"),
+        lambda r: r.set_status(["x@1"], "disabled"),
+        lambda r: r.set_label("x@1", "l", 1),
+        lambda r: r.remove_label("x@1", "staging"),
+    ],
+    "a version chosen twice": [
+        lambda r: r.get("x@1", version=1),
+        lambda r: r.get("x@staging", label="staging"),
+        lambda r: r.get("x", version=2, label="staging"),
+        lambda r: r.render("x@1", version=1),
+        lambda r: r.publish("x@2", 2),
+        lambda r: r.rollback("x@1", 1, reason="r"),
+        lambda r: r.discard("x@2", "staging"),
+        lambda r: r.update("x@2", version=2, template="new"),
+    ],
+    "no version": [lambda r, v=v: r.publish("x", v) for v in (0, -1, True, 1.0, "1", "", "a b", b"1", [1])],
+    "no reference": [lambda r, n=n: r.publish(n) for n in ("x@", "x@0", "x@a b", "@1", "x@1@2", "X@1", "", None, 1)],
+    "no expected_production": [
+        lambda r, e=e: r.publish("x", 2, expected_production=e) for e in (None, -1, False, "1", 1.0)
+    ],
+}
+
+
+@pytest.mark.parametrize("flaw", MALFORMED)
+def test_references_malformed_or_chosen_twice_are_refused(registry, refuses, flaw):
+    """An @ where no version is chosen, a version chosen twice, or what is no number or label: invalid."""
+    stand(registry)
+    for call in MALFORMED[flaw]:
+        refuses(call, InvalidInputError, "validation_error")
+
+
+# Events
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda r: r.create("y", "t"), [("create", 1), ("publish", 1)]),
+        (lambda r: r.create("y", "t", is_production=False), [("create", 1)]),
+        (lambda r: r.save("y", "t"), [("create", 1), ("publish", 1)]),
+        (lambda r: r.save("x", "three"), [("publish", 3), ("update", 3)]),
+        (lambda r: r.save("x", "one"), []),
+        (lambda r: r.update("x", template="three"), [("publish", 3), ("update", 3)]),
+        (lambda r: r.update("x", template="three", is_production=False), [("update", 3)]),
+        (lambda r: r.update("x", new_name="y"), [("publish", 3), ("rename", 3), ("update", 3)]),
+        (
+            lambda r: r.update("x", access_grants=[("anyone", "read")], is_production=False),
+            [("grant", 3), ("update", 3)],
+        ),
+        (
+            lambda r: r.update("x", new_name="y", access_grants=[("anyone", "read")], title="T"),
+            [("grant", 3), ("publish", 3), ("rename", 3), ("update", 3)],
+        ),
+        (lambda r: r.update("x@2", template="edited"), [("edit", 2)]),
+        (lambda r: r.update("x@2", template="two"), []),
+        (lambda r: r.publish("x", 2), [("publish", 2)]),
+        (lambda r: r.publish("x", 1), []),
+        (lambda r: (r.publish("x", 2), r.rollback("x", reason="r")), [("publish", 2), ("rollback", 1)]),
+        (lambda r: (r.remove_label("x", "staging"), r.discard("x", 2)), [("discard", 2), ("remove_label", 2)]),
+        (lambda r: r.set_label("x", "canary", 1), [("set_label", 1)]),
+        (lambda r: r.get("x"), []),
+    ],
+)
+def test_events_of_each_verb(registry, call, expected):
+    """Each verb writes one event of each action that it amounts to, with the version; a no-op writes none."""
+    stand(registry)
+    assert actions(registry, call) == expected
+
+
+def test_events_tell_who_what_and_when(registry):
+    """Events carry actor, name, ids and times, number themselves one by one, and follow a prompt through a rename."""
+    ana = registry.scope(actor=Actor("ana", "team_admin"))
+    made = ana.create("x", "the secret words", description="the secret words")
+    registry.update("x", new_name="y", commit_message="the secret words")
+    told = registry.events("y")
+    assert [event.seq for event in told] == list(range(told[0].seq, told[0].seq + len(told)))
+    assert {event.prompt_id for event in told} == {made.id}
+    assert [event.actor for event in told if event.version == 1] == ["ana"] * 2
+    assert [event.actor for event in told if event.version == 2] == [None] * 3
+    assert [event.at for event in told][:2] == [made.created_at] * 2
+    assert "secret" not in repr([event.details for event in told])
+    assert registry.events(made.id, after=told[1].seq, limit=1) == [told[2]]
+    assert all(event.namespace == "default" for event in told)

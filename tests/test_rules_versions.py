@@ -1,0 +1,428 @@
+"""Rules 1 to 6: what makes a version, what is live, and what is refused.
+
+Labels, references and events are in test_rules_labels.py, drafts, checks and discarding (rules 7, 9 and 10)
+in test_rules_drafts.py, many writers at once in test_rules_writers.py.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from promptreg import (
+    UNSET,
+    Actor,
+    ConflictError,
+    Grant,
+    InvalidInputError,
+    NameTakenError,
+    NoProductionVersionError,
+    NotFoundError,
+    Prompt,
+    Registry,
+    Variable,
+    VersionConflictError,
+    VersionNotFoundError,
+)
+from tests.refusals import refused, stand
+
+FULL = {
+    "template": "Hello {{ who }}",
+    "title": "Greeting",
+    "description": "Says hello",
+    "category": "small talk",
+    "tags": ["a", "b"],
+    "variables": [{"name": "who", "type": "string"}],
+    "config": {"model": "m", "stop": ["\n", None], "deep": {"x": 1, "y": True}},
+    "meta": {"ticket": "T-1", "ключ": "é"},
+    "examples": [{"who": "Ana"}, {"who": "李"}],
+}
+OTHER = {
+    "template": [{"role": "user", "content": "Hello {{ who }}"}],
+    "title": "Farewell",
+    "description": "",
+    "category": "other",
+    "tags": ["b"],
+    "variables": [{"name": "who", "type": "any"}],
+    "config": {"model": "m", "stop": [None, "\n"], "deep": {"x": 1, "y": True}},
+    "meta": {"ticket": "T-1", "ключ": "e\u0301"},
+    "examples": [{"who": "李"}, {"who": "Ana"}],
+}
+SNAPSHOT = [*FULL]
+MOVED_BY_A_DRAFT = {"latest_version", "labels", "updated_at"}
+
+
+@pytest.fixture
+def refuses(registry, unchanged) -> Callable[..., None]:
+    """Give `refused` for the registry of this test."""
+    return partial(refused, registry, unchanged)
+
+
+def but(prompt: Prompt, *fields: str) -> dict[str, object]:
+    """Give what a prompt says, without these fields."""
+    return prompt.model_dump(exclude=set(fields))
+
+
+# Rule 1
+
+
+def test_rule_1_create_makes_version_1(registry):
+    """Create makes version 1 with every field as given, live, with the actor as owner and author."""
+    ana = registry.scope(actor=Actor("ana", "team_editor"))
+    made = ana.create("x", **FULL, access_grants=[("user:bo", "read")])
+    assert {field: getattr(made, field) for field in SNAPSHOT if field != "variables"} == {
+        field: value for field, value in FULL.items() if field != "variables"
+    }
+    assert made.variables == [Variable(name="who", type="string", required=True)]
+    assert (made.version, made.production_version, made.latest_version, made.base_version) == (1, 1, 1, None)
+    assert (made.state, made.commit_message, made.author, made.created_by) == (
+        "published",
+        "Initial version",
+        "ana",
+        "ana",
+    )
+    assert made.created_at == made.updated_at == made.version_created_at == made.published_at
+    assert made.labels == {"production": 1, "latest": 1}
+    assert made.access_grants == [Grant("user:bo", "read")]
+    assert registry.get("x") == registry.get(made.id) == made
+
+
+def test_rule_1_the_title_defaults_to_the_name(registry):
+    """Without a title the title is the name, and a rename leaves it as it was."""
+    assert registry.create("x", "one").title == "x"
+    assert registry.update("x", new_name="y").title == "x"
+
+
+@pytest.mark.parametrize("is_production", [True, False])
+@pytest.mark.parametrize("field", SNAPSHOT)
+def test_rule_1_each_field_makes_one_whole_version(registry, field, is_production):
+    """A difference in any one field makes one version, and all the others come from the base."""
+    first = registry.create("x", **FULL)
+    made = registry.scope(actor=Actor("bo", "team_editor")).update(
+        "x", **{field: OTHER[field]}, commit_message="Why", is_production=is_production
+    )
+    assert (made.version, made.base_version, made.author, made.commit_message) == (2, 1, "bo", "Why")
+    assert [v.version for v in registry.history("x")] == [2, 1]
+    assert made.content_hash != first.content_hash
+    related = {"template": {"kind"}}.get(field, set())
+    rest = [f for f in SNAPSHOT if f not in {field, *related}]
+    assert {f: getattr(made, f) for f in rest} == {f: getattr(first, f) for f in rest}
+    assert registry.get("x", version=1).template == first.template
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        FULL,
+        {"tags": ["b", "a"]},
+        {"tags": ("b", "a", "b")},
+        {"tags": {"a", "b"}},
+        {"config": {"deep": {"y": True, "x": 1}, "stop": ("\n", None), "model": "m"}},
+        {"variables": (Variable(name="who", type="string"),)},
+        {"examples": ({"who": "Ana"}, {"who": "李"})},
+        {"new_name": "x"},
+        {"access_grants": [("group:g", "write"), Grant("user:bo", "read"), ("group:g", "read")]},
+        {"commit_message": "Nothing new"},
+        {"expected_version": 1},
+        {"template": UNSET, "title": UNSET, "tags": UNSET, "new_name": UNSET, "version": UNSET},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("is_production", [True, False])
+def test_rule_1_an_equal_update_writes_nothing(registry, unchanged, given, is_production):
+    """Where the snapshot equals the base's by canonical JSON, tags as a set, nothing at all is written."""
+    before = registry.create("x", **FULL, access_grants=[("user:bo", "read"), ("group:g", "write")])
+    with unchanged():
+        assert registry.update("x", **given, is_production=is_production) == before
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"template": "Hello {{ who }}\n"},
+        {"tags": ["a", "B"]},
+        {"tags": []},
+        {"config": {"model": "m", "stop": ["\n", None], "deep": {"x": True, "y": 1}}},
+        {"config": {"model": "m", "stop": ["\n", None], "deep": {"x": "1", "y": True}}},
+        {"config": None},
+        {"meta": None},
+        {"variables": None},
+        {"examples": []},
+    ],
+    ids=str,
+)
+def test_rule_1_a_small_difference_is_one(registry, given):
+    """True is not 1, a newline and a letter's case count, and None and empty lists empty a field."""
+    registry.create("x", **FULL)
+    made = registry.update("x", **given)
+    assert made.version == 2
+    emptied = {key: {} for key, value in given.items() if value is None and key != "variables"}
+    assert all(getattr(made, key) == value for key, value in emptied.items())
+
+
+def test_rule_1_tags_keep_the_order_of_the_version_that_set_them(registry):
+    """Content hashes ignore the order of tags, and the definition of the hash holds for any version."""
+    first = registry.create("x", "one", title="t", tags=["b", "a"])
+    second = registry.create("y", "one", title="t", tags=["a", "b"])
+    assert (first.tags, second.tags) == (["b", "a"], ["a", "b"])
+    assert first.content_hash == second.content_hash
+
+
+def test_rule_1_the_base_is_production_else_latest(registry):
+    """An update starts from what is live, not from a newer draft; where nothing was ever live, from the latest."""
+    registry.create("live", "one")
+    registry.update("live", title="Draft", is_production=False)
+    made = registry.update("live", template="three")
+    assert (made.version, made.base_version, made.title) == (3, 1, "live")
+    registry.create("never", "one", is_production=False)
+    registry.update("never", title="Draft", is_production=False)
+    made = registry.update("never", template="three")
+    assert (made.version, made.base_version, made.title, made.production_version) == (3, 2, "Draft", 3)
+    registry.rollback("live", reason="Worse")
+    assert registry.update("live", template="four").base_version == 1
+
+
+def test_rule_1_an_equal_update_of_a_prompt_never_live_publishes_nothing(registry, unchanged):
+    """Nothing at all is written when the base is an equal draft, though is_production is True."""
+    draft = registry.create("x", "one", is_production=False)
+    with unchanged():
+        assert registry.update("x", template="one") == registry.save("x", "one") == draft
+    assert draft.production_version is None
+
+
+def test_rule_1_save_creates_updates_or_does_nothing(registry, unchanged):
+    """Save makes the prompt, then versions of it, leaves alone what is not passed, and writes nothing when equal."""
+    made = registry.save("x", "one", tags=["a"])
+    assert (made.version, made.commit_message, made.title, made.tags) == (1, "Initial version", "x", ["a"])
+    with unchanged():
+        assert registry.save("x", "one") == registry.save(made.id, "one", commit_message="Again") == made
+    second = registry.save("x", "two", commit_message="Why")
+    assert (second.version, second.tags, second.commit_message, second.id) == (2, ["a"], "Why", made.id)
+    assert registry.save("x", "three", is_production=False).production_version == 2
+
+
+# Rule 2
+
+
+def test_rule_2_a_draft_changes_nothing_live(registry, path, clock):
+    """A draft moves latest_version, the label latest and updated_at, and nothing else of the live prompt."""
+    first = registry.create("x", "apple {{ a }}", category="c", tags=["t"])
+    with Registry(path, clock=clock) as other:
+        assert other.get("x") == first
+        draft = registry.update("x", template="pear", category="d", tags=["u"], is_production=False)
+        for reader in (registry, other):
+            after = reader.get("x")
+            assert but(after, *MOVED_BY_A_DRAFT) == but(first, *MOVED_BY_A_DRAFT)
+            assert (after.latest_version, after.labels) == (2, {"production": 1, "latest": 2})
+            assert after.updated_at > first.updated_at
+            assert (reader.render("x", a=1).text, reader.render("x@latest").text) == ("apple 1", "pear")
+            assert list(reader.list()) == list(reader.list(category="c", tag="t")) == reader.search("apple") == [after]
+            assert len(reader.list(tag="u")) == len(reader.list(category="d")) == len(reader.search("pear")) == 0
+    assert (draft.version, draft.state, draft.published_at) == (2, "draft", None)
+    assert draft.production_version == 1
+
+
+def test_rule_2_a_draft_equal_to_the_latest_version_is_a_no_op(registry, unchanged):
+    """Saving the same draft twice gives the same version; making it live makes a new one."""
+    stand(registry)
+    draft = registry.get("x@2")
+    with unchanged():
+        assert registry.update("x", template="two", is_production=False) == draft
+        assert registry.save("x", "two", is_production=False) == draft
+        assert registry.update("x", template="one", is_production=False) == registry.get("x")
+    assert registry.update("x", template="two").version == 3
+
+
+def test_rule_2_a_draft_equal_to_an_older_draft_is_new(registry):
+    """Only the latest version counts: a draft equal to an older one is a new version."""
+    stand(registry)
+    registry.update("x", template="three", is_production=False)
+    assert registry.update("x", template="two", is_production=False).version == 4
+
+
+# Rule 3
+
+
+@pytest.mark.parametrize("is_production", [True, False])
+def test_rule_3_name_and_grants_are_in_force_at_once(registry, is_production):
+    """A rename and new grants count at once, are kept in the version they make, and outlive publish and rollback."""
+    old = registry.create("x", "one", access_grants=[("user:bo", "read")])
+    registry.create("z", "one")
+    made = registry.update("x", new_name="y", access_grants=[("user:li", "write")], is_production=is_production)
+    assert (made.version, made.id, made.name, made.content_hash) == (2, old.id, "y", old.content_hash)
+    assert made.production_version == (2 if is_production else 1)
+    assert [(v.name, v.access_grants) for v in registry.history("y")] == [
+        ("y", [Grant("user:li", "write")]),
+        ("x", [Grant("user:bo", "read")]),
+    ]
+    registry.publish("y", 2)
+    back = registry.rollback("y", 1, reason="Worse")
+    assert (back.version, back.name, back.access_grants) == (1, "y", [Grant("user:li", "write")])
+    with pytest.raises(NotFoundError):
+        registry.get("x")
+    assert registry.create("x", "new").version == 1
+
+
+def test_rule_3_container_changes_are_compared_with_the_container(registry, unchanged):
+    """A name or grants set by a draft are the prompt's own already, whatever the live version recorded."""
+    registry.create("x", "one")
+    registry.update("x", new_name="y", access_grants=[("user:bo", "read")], is_production=False)
+    with unchanged():
+        assert registry.update("y", new_name="y", access_grants=[("user:bo", "read")]).version == 1
+    assert registry.update("y", access_grants=[]).version == 3
+    assert registry.get("y").access_grants == []
+
+
+def test_rule_3_a_taken_name_is_refused(registry, refuses):
+    """A name in use by another prompt is refused, an archived one's too, but not one of another namespace."""
+    for name in ("x", "y", "old"):
+        registry.create(name, "one")
+    registry.archive("old")
+    registry.scope(namespace="other").create("free", "one")
+    for taken in ("y", "old"):
+        refuses(lambda r, to=taken: r.update("x", new_name=to, title="T"), NameTakenError, "name_taken", name=taken)
+        refuses(lambda r, to=taken: r.create(to, "one"), NameTakenError, "name_taken", name=taken)
+    assert registry.update("x", new_name="free").name == "free"
+
+
+# Rules 4 and 5
+
+
+def test_rule_4_publishing_what_is_live_changes_nothing(registry, unchanged):
+    """Publishing the live version, however it is named, writes nothing."""
+    stand(registry)
+    live = registry.get("x")
+    with unchanged():
+        for call in ("x@1", "x@production", f"{live.id}@1"):
+            assert registry.publish(call, expected_production=1) == live
+
+
+def test_rule_4_expected_numbers_that_hold_let_the_call_through(registry):
+    """expected_version is the base's number, expected_production the live one's, 0 where there is none."""
+    registry.create("x", "one", is_production=False)
+    assert registry.update("x", template="two", is_production=False, expected_version=1).version == 2
+    assert registry.publish("x", 1, expected_production=0).production_version == 1
+    assert registry.publish("x", 2, expected_production=1).production_version == 2
+    assert registry.update("x", template="three", expected_version=2).version == 3
+
+
+@pytest.mark.parametrize("expected", [0, 2, 3, 2**70])
+def test_rule_4_expected_numbers_that_fail_refuse(registry, refuses, expected):
+    """Any other number is VersionConflictError with both, even where the call would change nothing."""
+    stand(registry)
+    conflict = partial(refuses, error=VersionConflictError, code="version_conflict", expected=expected, actual=1)
+    conflict(lambda r: r.update("x", template="new", expected_version=expected))
+    conflict(lambda r: r.update("x", expected_version=expected))
+    conflict(lambda r: r.publish("x", 2, expected_production=expected))
+    conflict(lambda r: r.publish("x", 1, expected_production=expected))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "p2 r1",
+        "p2 p3 r2 r1",
+        "p2 p1 r2 r1",
+        "p2 p3 r1:1",
+        "p2 p3 r1:1 r3:3 r1",
+        "p2 p3 r2 p3 r2 r1",
+        "p2 p1 p3 r1:1 r2 r1",
+        "p3 r1 p2 p3 r2 r1",
+    ],
+)
+def test_rule_5_rollback_pops_the_stack(registry, steps):
+    """Publish pushes; rollback pops to the one before, or back to the version named; below the first is nothing."""
+    registry.create("x", "one")
+    for template in ("two", "three"):
+        registry.update("x", template=template, is_production=False)
+    first = {}
+    for step in steps.split():
+        live, _, named = step[1:].partition(":")
+        if step[0] == "p":
+            after = registry.publish("x", int(live))
+        else:
+            after = registry.rollback("x", int(named) if named else None, reason="Because")
+        assert (after.version, after.production_version, after.state) == (int(live), int(live), "published")
+        assert registry.get("x") == after
+        assert first.setdefault(live, after.published_at) == after.published_at
+    with pytest.raises(ConflictError):
+        registry.rollback("x", reason="Because")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "code"),
+    [
+        (lambda r: r.rollback("x", reason="r"), ConflictError, "conflict"),
+        (lambda r: r.rollback("x", 2, reason="r"), ConflictError, "conflict"),
+        (lambda r: r.rollback("x@staging", reason="r"), ConflictError, "conflict"),
+        (lambda r: r.rollback("never", reason="r"), ConflictError, "conflict"),
+        (lambda r: r.rollback("never", 1, reason="r"), ConflictError, "conflict"),
+        (lambda r: r.rollback("x", 9, reason="r"), VersionNotFoundError, "version_not_found"),
+        (lambda r: r.rollback("x", reason=""), InvalidInputError, "validation_error"),
+        (lambda r: r.rollback("x", reason=None), InvalidInputError, "validation_error"),
+        (lambda r: r.rollback("never", "production", reason="r"), NoProductionVersionError, "no_production_version"),
+    ],
+)
+def test_rule_5_rollback_refuses(registry, refuses, call, error, code):
+    """Nothing before it, a version never published, or no reason: refused, and nothing changes."""
+    stand(registry)
+    registry.create("never", "one", is_production=False)
+    refuses(call, error, code)
+
+
+def test_rule_5_rollback_records_its_reason(registry):
+    """The reason is in the event, and no version is made by it."""
+    registry.create("x", "one")
+    registry.update("x", template="two")
+    back = registry.rollback("x", reason="Über zu lang")
+    assert (back.version, back.latest_version, len(registry.history("x"))) == (1, 2, 2)
+    assert registry.events("x")[-1].details["reason"] == "Über zu lang"
+    with pytest.raises(TypeError):
+        registry.rollback("x")
+
+
+# Rule 6
+
+
+def test_rule_6_numbers_are_never_reused(registry, path):
+    """Discarded numbers stay used, after closing and reopening too."""
+    registry.create("x", "one")
+    for number in (2, 3):
+        assert registry.update("x", template=f"t{number}", is_production=False).version == number
+    registry.discard("x", 3)
+    registry.discard("x", 2)
+    assert registry.get("x").latest_version == 1
+    registry.close()
+    with Registry(path) as reopened:
+        made = reopened.update("x", template="t4")
+        assert (made.version, made.base_version, made.latest_version) == (4, 1, 4)
+        assert [v.version for v in reopened.history("x")] == [4, 1]
+
+
+INVALID = {
+    "template": [None, "", [], [{"role": "user"}], 5, b"x", "\ud800", "a\0b", "x" * (256 * 1024 + 1)],
+    "title": [None, "", 5],
+    "description": [None, 5, "\0"],
+    "category": [None, b"c"],
+    "tags": [None, "abc", [1], [""], 5, {"a": 1}],
+    "config": [[], "x", {"a": float("nan")}, {1: 2}, {"a": b"x"}, {"a": "x" * 2**20}],
+    "meta": [7, {"a": {"b": float("inf")}}, {"\ud800": 1}],
+    "variables": ["x", [5], [{"name": "a b"}], [{"name": "a", "type": "text"}], {"a": 1}],
+    "examples": [None, [1], "x", {"a": 1}, [{"a": object()}]],
+    "access_grants": [None, "x", [1], [("anyone", "write")], [("bo", "read")], [("user:bo", "own")]],
+    "new_name": [None, "", "Y", "a@b", "a" * 129, "e\u0301", "a..b"],
+    "commit_message": [None, 5, "\ud800"],
+    "is_production": [None, 1, 0, "yes"],
+    "version": [None, 0, True, "1", 1.5],
+    "expected_version": [None, -1, True, "1", 1.0],
+}
+
+
+@pytest.mark.parametrize("field", INVALID)
+def test_updates_with_invalid_values_are_refused(registry, refuses, field):
+    """A wrong value of any argument is InvalidInputError, whatever else is passed, and nothing changes."""
+    stand(registry)
+    for value in INVALID[field]:
+        given = {"title": "new", **({"version": 2} if field == "config" else {}), field: value}
+        refuses(lambda r, given=given: r.update("x", **given), InvalidInputError, "validation_error")
