@@ -219,5 +219,5 @@ class Event(Value):
     details: JsonObject = Field(default_factory=FrozenDict)
 
 
-VariablesArgument: TypeAlias = Iterable[Variable | Mapping[str, Any]] | Mapping[str, Any] | type[BaseModel] | None
+VariablesArgument: TypeAlias = Iterable[Variable | Mapping[str, Any]] | type[BaseModel] | None
 GrantsArgument: TypeAlias = Iterable[Grant | tuple[str, str] | Mapping[str, str]]

@@ -434,7 +434,9 @@ class Registry:
         """Create the prompt, or update it where there is one; nothing is written when it is equal.
 
         What is not passed is not touched. Safe when many processes seed at once: one creates, the others
-        find it equal. Raises what `create` and `update` raise.
+        find it equal, in the archive too. It states what the prompt is to say, so it replaces what
+        somebody published since; to seed only what is absent, `create` and catch `NameTakenError`.
+        Raises what `create` and `update` raise.
 
         >>> with Registry(":memory:") as registry:
         ...     [registry.save("greet", "Hello").version for _ in range(3)]
@@ -462,7 +464,7 @@ class Registry:
 
         def plan(reader: Reader) -> Outcome:
             try:
-                return self._plan_update(reader, reference, updated, None, author)
+                return self._plan_save(reader, reference, updated, author)
             except NotFoundError:
                 if reference.is_id:
                     raise
@@ -501,7 +503,8 @@ class Registry:
         """Make a new version, or with `version` (or `name@3`) edit a draft or failed one in place.
 
         What is not passed comes from the base: the production version, or the latest where none was ever
-        live. Where nothing differs, nothing is written. `is_production` defaults to True: the new version
+        live. Where nothing differs, nothing is written, nor is an equal draft published: `publish` does that.
+        `is_production` defaults to True: the new version
         goes live at once; False makes a draft (rules 1 to 3) [VERSION]. An edit in place never publishes, and
         takes neither `new_name` nor `access_grants` (rule 7) [EDIT]. `expected_version` is the number of the
         base (of the version edited), else `VersionConflictError`. `None` empties `variables`, `config`
@@ -788,16 +791,27 @@ class Registry:
     def _plan_update(
         self, reader: Reader, reference: Reference, draft: Draft, expected: int | None, author: Author
     ) -> Outcome:
-        container = self._changeable(reader, reference, "update")
-        moves = draft.moves(container)
-        access.require(self.actor, moves, container)
+        container = self._drafted(reader, reference, draft)
         lifecycle.require_unarchived(container)
         base = shown(reader, container)
         lifecycle.require_expected(expected, base.number)
-        if "rename" in moves and draft.name is not None:
+        if draft.name is not None and draft.name != container.name:
             self._require_free(reader, draft.name)
         latest = load_version(reader, container, container.latest_version)
         return lifecycle.plan_update(container, base, latest, draft, author)
+
+    def _plan_save(self, reader: Reader, reference: Reference, draft: Draft, author: Author) -> Outcome:
+        container = self._drafted(reader, reference, draft)
+        base, latest = shown(reader, container), load_version(reader, container, container.latest_version)
+        outcome = lifecycle.plan_update(container, base, latest, draft, author)
+        if outcome.change is not None:
+            lifecycle.require_unarchived(container)
+        return outcome
+
+    def _drafted(self, reader: Reader, reference: Reference, draft: Draft) -> Container:
+        container = self._changeable(reader, reference, "update")
+        access.require(self.actor, draft.moves(container), container)
+        return container
 
     def _mark_failed(self, looked_at: Outcome, expected: int | None, error: PublishCheckError, author: Author) -> None:
         reference, number = Reference(looked_at.container.id, is_id=True), looked_at.version.number

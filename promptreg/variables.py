@@ -42,12 +42,12 @@ def declared(argument: VariablesArgument) -> FrozenList:
     if argument is None:
         return FrozenList()
     if isinstance(argument, type) and issubclass(argument, BaseModel):
-        given: Iterable[Any] = _fields_of(argument)
+        given: Iterable[tuple[str, Any]] = _fields_of(argument)
     elif isinstance(argument, str | bytes | Mapping) or not isinstance(argument, Iterable):
         raise InvalidInputError.of("variables", "must be a list of variables, or a pydantic model class")
     else:
-        given = argument
-    declarations = FrozenList(_declaration(item, f"variables[{i}]") for i, item in enumerate(given))
+        given = ((f"variables[{i}]", item) for i, item in enumerate(argument))
+    declarations = FrozenList(_declaration(item, where) for where, item in given)
     names = [declaration["name"] for declaration in declarations]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -179,14 +179,14 @@ def _unwrapped(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _fields_of(model: type[BaseModel]) -> Iterable[dict[str, Any]]:
+def _fields_of(model: type[BaseModel]) -> Iterable[tuple[str, dict[str, Any]]]:
     for name, field in model.model_fields.items():
         said: dict[str, Any] = {"name": name, **_typed(field.annotation), "required": field.is_required()}
         if not field.is_required():
             said["default"] = _default(name, field)
         if field.description:
             said["description"] = field.description
-        yield said
+        yield f"variables.{name}", said
 
 
 def _default(name: str, field: FieldInfo) -> Any:

@@ -400,3 +400,12 @@ def test_rule_21_names_that_the_template_binds_are_no_variables(memory):
         "v": True,
         "x": True,
     }
+
+
+def test_an_attribute_that_is_not_there_is_named_if_the_template_spells_it(memory):
+    """The name in `customer.nme` is the template's; one that came as a value stays untold."""
+    for template, told in (("{{ c.nme }}", True), ("{{ c['nme'] }}", True), ("{{ c[key] }}", False)):
+        memory.save("t", template)
+        with pytest.raises(RenderError) as caught:
+            memory.render("t", c={"name": 1}, key="nme")
+        assert ("nme" in caught.value.message) is told

@@ -426,3 +426,14 @@ def test_updates_with_invalid_values_are_refused(registry, refuses, field):
     for value in INVALID[field]:
         given = {"title": "new", **({"version": 2} if field == "config" else {}), field: value}
         refuses(lambda r, given=given: r.update("x", **given), InvalidInputError, "validation_error")
+
+
+def test_save_of_an_equal_archived_prompt_is_nothing_and_of_another_is_refused(registry, unchanged):
+    """An application that seeds at its start goes on when somebody archived a prompt meanwhile."""
+    registry.save("x", "One")
+    registry.archive("x")
+    with unchanged():
+        assert registry.save("x", "One").status == "archived"
+        with pytest.raises(NotModifiableError) as caught:
+            registry.save("x", "Two")
+    assert caught.value.code == "prompt_archived"

@@ -27,6 +27,14 @@ class AbsentVariable(UndefinedError):
         self.name = name
 
 
+class AbsentAttribute(UndefinedError):
+    """The render read an attribute or item that a value does not have."""
+
+    def __init__(self, name: object, message: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 class _Undefined(StrictUndefined):
     """Jinja's strict undefined, which tells an absent variable from an absent attribute."""
 
@@ -41,6 +49,8 @@ class _Undefined(StrictUndefined):
     ) -> None:
         if obj is missing and name is not None and hint is None:
             exc = partial(AbsentVariable, name)
+        elif obj is not missing and hint is None:
+            exc = partial(AbsentAttribute, name)
         super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
@@ -93,10 +103,16 @@ def compile_source(source: str) -> Callable[[Mapping[str, Any]], str]:
     return run
 
 
-def failed(error: Exception) -> RenderError:
-    """Translate what a render raised; the text of the cause may quote a value, so only its type stays."""
+def failed(error: Exception, source: str) -> RenderError:
+    """Translate what a render raised.
+
+    The text of the cause may quote a value, so only its type stays, and of an attribute that is not
+    there the name, where the template itself spells it.
+    """
     line = _line(error)
     where = f" at line {line}" if line else ""
+    if isinstance(error, AbsentAttribute) and isinstance(error.name, str) and error.name in source:
+        return RenderError(f"The template failed{where}: a value has no {error.name!r}.", line=line)
     return RenderError(f"The template failed{where} ({type(error).__name__}).", line=line)
 
 

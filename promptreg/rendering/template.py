@@ -69,7 +69,8 @@ class CompiledTemplate:
         except TemplateError:
             raise
         except Exception as error:
-            raise sandbox.failed(error) from None
+            source = "\n".join(source for source, _ in _sources(self.template))
+            raise sandbox.failed(error, source) from None
 
     def _output(self, bound: Mapping[str, Any]) -> Output:
         parts = self._compiled()

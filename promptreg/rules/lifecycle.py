@@ -74,7 +74,7 @@ def number_of(container: Container, selector: Selector | None) -> int:
 def version_not_found(container: Container, selector: Selector) -> VersionNotFoundError:
     """Give the refusal of a version or label that the prompt does not have (rule 8)."""
     return VersionNotFoundError(
-        f"{container.name!r} has no version or label {selector}; history() lists its versions.",
+        f"{container.name!r} has no version or label {selector}; history() lists its versions, get() its labels.",
         name=container.name,
         version=selector,
     )
@@ -307,8 +307,8 @@ def require_modifiable(container: Container, version: VersionRecord) -> None:
     """Refuse to change a version that is published (rule 7)."""
     if version.state == "published":
         raise NotModifiableError(
-            f"Version {version.number} of {container.name!r} is published, and published versions never"
-            " change; update() without version= makes a new one.",
+            f"Version {version.number} of {container.name!r} is published, so it can't be changed or discarded;"
+            " update() without version= makes a new one.",
             names=[container.name],
             state=version.state,
         )
