@@ -20,9 +20,10 @@ class Rendered:
     """What one render gives; made on every model call, so a light object.
 
     `text` is the whole text (of messages, the contents that are text); `messages` is a fresh list of
-    `{"role", "content"}` (a text prompt is one user message; a placeholder's messages pass through whole); `name`, `version` and `config`
-    say what it came from, and `prompt` is the `Prompt` itself. A rendered default has neither version
-    nor prompt. `str(rendered)` is the text. It compares by value and pickles.
+    `{"role", "content"}` (a text prompt is one user message; a placeholder's messages pass through
+    whole); `name`, `version` and `config` say what it came from, and `prompt` is the `Prompt` itself.
+    A rendered default has neither version nor prompt. `str(rendered)` is the text. It compares by
+    value and pickles.
 
     >>> from promptreg import Registry
     >>> with Registry(":memory:") as registry:

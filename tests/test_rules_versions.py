@@ -18,6 +18,7 @@ from promptreg import (
     NameTakenError,
     NoProductionVersionError,
     NotFoundError,
+    NotModifiableError,
     Prompt,
     Registry,
     Variable,

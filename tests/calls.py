@@ -1,0 +1,411 @@
+"""What the state machine may call: every verb, on the registry and on the model, and what both are given.
+
+A call is a bag of arguments, of which each verb takes its own. The registry's answer is told in the model's
+words, so that both sides can be compared with `==`.
+"""
+
+from random import Random
+from types import SimpleNamespace
+
+from promptreg import Grant, Prompt, Role, Version
+from tests import model
+
+# Who calls: an id, a role, groups, and the namespace where the role is held.
+PEOPLE = {
+    "application": (None, None, (), "a"),
+    "editor": ("eda", Role.TEAM_EDITOR, (), "a"),
+    "team admin": ("tom", Role.TEAM_ADMIN, (), "a"),
+    "org admin": ("oda", Role.ORG_ADMIN, (), "a"),
+    "member": ("mia", Role.TEAM_MEMBER, (), "a"),
+    "owner without role": ("eda", None, (), "a"),
+    "editor elsewhere": ("ben", Role.TEAM_EDITOR, (), "b"),
+    "granted by name": ("gus", None, (), "a"),
+    "granted by group": ("gil", None, ("legal",), "a"),
+    "stranger": ("sam", None, (), "a"),
+}
+NAMESPACES = ["a", "b"]
+NAMES = ["alpha", "beta", "çay/2.1"]
+LABELS = ["production", "latest", "staging", "eu", "nope"]
+
+TEMPLATES = [
+    "Hello",
+    "Hello {{ who }}",
+    "Hello {{ who }}, hello\n",
+    "Merhaba <b>{{ who }}</b>",
+    [{"role": "system", "content": "Be kind"}, {"role": "user", "content": "Greet {{ who }}"}],
+    "LOUD {{ who }}",
+    "Hello {% if %}",
+]
+FIELDS = [
+    *({"template": template} for template in [*TEMPLATES[:-2] * 3, *TEMPLATES, TEMPLATES[-2]]),
+    {"title": "A greeting"},
+    {"title": "Selam"},
+    {"description": "says hello"},
+    {"category": "writing"},
+    {"category": ""},
+    {"tags": ["fun", "warm"]},
+    {"tags": ["warm", "fun", "warm"]},
+    {"tags": ["fun"]},
+    {"config": {"model": "m", "stop": ["."]}},
+    {"config": None},
+    {"meta": {"n": 1}},
+    {"meta": {"n": 1.5}},
+    {"meta": None},
+    {"variables": [{"name": "who", "type": "string", "required": False, "default": "you"}]},
+    {"variables": None},
+    {"examples": [{}]},
+    {"examples": [{"who": "Ana"}]},
+    {"examples": []},
+]
+GRANTS = [
+    {},
+    {"user:gus": "write"},
+    {"user:gus": "read", "group:legal": "write"},
+    {"group:legal": "read", "user:ben": "write", "user:eda": "read"},
+    {"anyone": "read"},
+]
+
+
+STATUSES = [None, ["active"], ["archived"], ["disabled", "archived"], ["active", "disabled", "archived"]]
+FILTERS = [{}, {}, {"tag": "fun"}, {"category": "writing"}, {"category": ""}, {"created_by": "eda"}]
+TEXTS = ["hello", "HELLO who", "greet", "çay", "fun hello", "be greeting", "selam", "says", "alpha", "nothing"]
+VERSIONS = [
+    *range(1, 11),
+    *["unpublished"] * 6,
+    *["latest"] * 4,
+    "production",
+    "production",
+    "staging",
+    "staging",
+    "eu",
+    "nope",
+]
+VALUES = [{}, {"who": "Ana"}, {"who": "{{ who }} {% if %} <&>", "more": 1}]
+
+
+def pick(seed):
+    """Give who calls, from which namespace, and every argument that a verb may take; mostly what makes sense."""
+    among = Random(seed).choice
+
+    def reference():
+        """A place in the list of prompts that there are, and what to call that prompt."""
+        return among([0, 0, 0, 1, 2, 3]), among(
+            [*["name"] * 14, *["id"] * 6, "hidden", "hidden", "elsewhere", "absent"]
+        )
+
+    by = among([*PEOPLE, *["application", "editor", "team admin", "org admin"] * 5]), among(["a", "a", "a", "a", "b"])
+    return by, {
+        "name": reference(),
+        "many": [reference() for _ in range(among([0, 0, 1, 2, 3]))],
+        "fresh": among(NAMES),
+        "given": {**among(FIELDS), **among([{}, {}, *FIELDS])},
+        "version": among([None] * 5 + VERSIONS),
+        "other": among(VERSIONS),
+        "way": among(["@", "version", "label"]),
+        "grants": among([None, None, *GRANTS]),
+        "message": among([None, None, "Again", "Shorter"]),
+        "live": among([True, True, False]),
+        "expected": among([None] * 24 + [0, 1, 2, 3]),
+        "label": among(["staging", "eu"]),
+        "target": among(["active", "disabled", "disabled"] * 3 + ["archived", "archived", "deleted"]),
+        "statuses": among(STATUSES),
+        "filters": among(FILTERS),
+        "text": among(TEXTS),
+        "limit": among([1, 2, 100]),
+        "after": among([0, 3, 20]),
+        "values": among(VALUES),
+    }
+
+
+# Calls that no state and no actor makes right.
+INVALID = {
+    "create": lambda v: v.create("Alpha", "Hello"),
+    "save": lambda v: v.save("alpha@1", "Hello"),
+    "get": lambda v: v.get("alpha@1", version=1),
+    "render": lambda v: v.render("alpha", version=1, label="staging"),
+    "update": lambda v: v.update("alpha", title=None),
+    "edit": lambda v: v.update("alpha", version=1, is_production=True),
+    "rename": lambda v: v.update("alpha@1", new_name="beta"),
+    "grant": lambda v: v.update("alpha", access_grants=[("anyone", "write")]),
+    "publish": lambda v: v.publish("alpha", 0),
+    "rollback": lambda v: v.rollback("alpha", reason=" "),
+    "set_status": lambda v: v.set_status(["alpha", "beta@1"], "active"),
+    "dry run": lambda v: v.set_status("alpha", "draft", dry_run=True),
+    "archive": lambda v: v.archive("alpha@1"),
+    "restore": lambda v: v.restore(""),
+    "discard": lambda v: v.discard("alpha@1", 1),
+    "set_label": lambda v: v.set_label("alpha", "Production", 1),
+    "remove_label": lambda v: v.remove_label("alpha", "17"),
+    "history": lambda v: v.history("alpha", limit=0),
+    "diff": lambda v: v.diff("alpha", 1, 1.0),
+    "list": lambda v: v.list(status="deleted"),
+    "search": lambda v: v.search(" "),
+    "events": lambda v: v.events(after=-1),
+}
+
+
+def placed(world, asking, asked, last):
+    """Give the arguments of a call with its references made names or ids of this world; `last` is the last one."""
+    here = [p for p in world["prompts"] if p["namespace"] == asking["namespace"]]
+    elsewhere = [p for p in world["prompts"] if p not in here]
+    among = {"absent": [], "elsewhere": elsewhere, "hidden": here}
+
+    def reference(place):
+        number, kind = place
+        if kind == "last":
+            return last
+        prompts = among.get(kind, model.readable(world, asking) or here)
+        return prompts[number % len(prompts)]["name" if kind == "name" else "id"] if prompts else "absent"
+
+    def version(chosen):
+        prompt = next((p for p in here if call.name in (p["name"], p["id"])), None)
+        if prompt is None or (not isinstance(chosen, int) and chosen != "unpublished"):
+            return chosen
+        numbers = sorted(prompt["versions"])
+        if chosen == "unpublished":
+            return max((n for n in numbers if prompt["versions"][n]["state"] != "published"), default="latest")
+        return numbers[chosen % len(numbers)] if chosen < 10 else prompt["last"] + 1
+
+    call = SimpleNamespace(**asked)
+    call.name, call.many = reference(call.name), [reference(place) for place in call.many]
+    call.version, call.other = version(call.version), version(call.other)
+    call.content = {name: model.EMPTY[name] if value is None else value for name, value in call.given.items()}
+    return call
+
+
+def said(**given):
+    """Leave out what is not passed."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def chosen(verb, call, **more):
+    """Choose a version with @ or with an argument, or none."""
+    if call.version is None:
+        return verb(call.name, **more)
+    if call.way == "@":
+        return verb(f"{call.name}@{call.version}", **more)
+    takes_label = verb.__name__ in ("get", "render") and isinstance(call.version, str)
+    return verb(call.name, **{call.way if takes_label else "version": call.version}, **more)
+
+
+def grants(call):
+    """Grants as a caller passes them: values or pairs."""
+    return [Grant(*pair) if i % 2 else pair for i, pair in enumerate(call.grants.items())]
+
+
+def first(call):
+    """A first version needs a template."""
+    return {"template": "Hello {{ who }}", **call.given}
+
+
+def saved(call, given, **more):
+    """The keywords of `create`, `save` and `update`."""
+    live = {} if call.live else {"is_production": False}
+    shared = call.grants if call.grants is None else grants(call)
+    return {**given, **live, **said(commit_message=call.message, access_grants=shared, **more)}
+
+
+def updated(view, call):
+    return view.update(call.name, **saved(call, call.given, new_name=call.new_name, expected_version=call.expected))
+
+
+def update(world, asking, call):
+    extra = call.grants, call.message, call.live, call.new_name, call.expected
+    return model.update(world, asking, call.name, call.content, *extra)
+
+
+def pages(view, call):
+    """The names that `list` gives, page by page."""
+    asked = {"status": call.statuses, "limit": call.limit, **call.filters}
+    given = [view.list(**asked)]
+    while given[-1].next:
+        assert len(given[-1]) == call.limit
+        given.append(view.list(**asked, after=given[-1].next))
+    return [prompt.name for page in given for prompt in page]
+
+
+def found(view, call):
+    """The names that `search` finds, and how many of them within the limit."""
+    within = view.search(call.text, status=call.statuses, limit=call.limit)
+    every = [prompt.name for prompt in view.search(call.text, status=call.statuses, limit=100)]
+    assert {prompt.name for prompt in within} <= set(every)
+    return sorted(every), len(within)
+
+
+def told_events(view, call):
+    """How many events there are; those after one are a part of them all."""
+    every = view.events(call.about, limit=10_000)
+    assert (
+        view.events(call.about, after=call.after, limit=call.limit)
+        == [e for e in every if e.seq > call.after][: call.limit]
+    )
+    return len(every)
+
+
+def status_set(view, call):
+    given = view.set_status(call.many or call.name, call.target, dry_run=call.is_dry)
+    assert (given.dry_run, given.updated_prompts) == (call.is_dry, len(given.updated))
+    return given.updated, given.skipped
+
+
+def rendered(view, call):
+    given = chosen(view.render, call, **call.values)
+    return given.text, [message["content"] for message in given.messages]
+
+
+def render(world, asking, call):
+    texts = model.render(world, asking, call.name, call.version, call.values)
+    return "\n\n".join(texts), texts
+
+
+def search(world, asking, call):
+    names = [prompt["name"] for prompt in model.search(world, asking, call.text, call.statuses)]
+    return names, min(len(names), call.limit)
+
+
+def history(world, asking, call):
+    prompt, numbers = model.history(world, asking, call.name, call.limit, call.version)
+    return [version_told(prompt, number) for number in numbers]
+
+
+# A verb, or a form of it: what the registry is asked, and the model; v: view, w: world, a: who asks, c: call.
+CALLS = {
+    "create": (
+        lambda v, c: v.create(c.fresh, **saved(c, first(c))),
+        lambda w, a, c: model.create(w, a, c.fresh, {**first(c), **c.content}, c.grants, c.message, c.live),
+    ),
+    "save": (
+        lambda v, c: v.save(c.name, **saved(c, first(c))),
+        lambda w, a, c: model.save(w, a, c.name, {**first(c), **c.content}, c.grants, c.message, c.live),
+    ),
+    **dict.fromkeys(["update", "draft", "rename", "grant"], (updated, update)),
+    "edit": (
+        lambda v, c: chosen(v.update, c, **c.given, **said(commit_message=c.message, expected_version=c.expected)),
+        lambda w, a, c: model.edit(w, a, c.name, c.version, c.content, c.message, c.expected),
+    ),
+    "publish": (
+        lambda v, c: chosen(v.publish, c, **said(expected_production=c.expected)),
+        lambda w, a, c: model.publish(w, a, c.name, c.version or "latest", c.expected),
+    ),
+    "rollback": (
+        lambda v, c: chosen(v.rollback, c, reason="too long"),
+        lambda w, a, c: model.rollback(w, a, c.name, c.version),
+    ),
+    "discard": (
+        lambda v, c: chosen(v.discard, c),
+        lambda w, a, c: model.discard(w, a, c.name, c.version or "latest"),
+    ),
+    "set_label": (
+        lambda v, c: v.set_label(c.name, c.label, c.other),
+        lambda w, a, c: model.set_label(w, a, c.name, c.label, c.other),
+    ),
+    "remove_label": (
+        lambda v, c: v.remove_label(c.name, c.label),
+        lambda w, a, c: model.remove_label(w, a, c.name, c.label),
+    ),
+    "archive": (lambda v, c: v.archive(c.name), lambda w, a, c: model.archive(w, a, c.name)),
+    "restore": (lambda v, c: v.restore(c.name), lambda w, a, c: model.restore(w, a, c.name)),
+    **dict.fromkeys(
+        ["set_status", "dry run"],
+        (status_set, lambda w, a, c: model.set_status(w, a, c.many or [c.name], c.target, dry_run=c.is_dry)),
+    ),
+    "get": (lambda v, c: chosen(v.get, c), lambda w, a, c: model.get(w, a, c.name, c.version)),
+    "render": (rendered, render),
+    "history": (lambda v, c: v.history(c.name, limit=c.limit, before=c.version), history),
+    "diff": (
+        lambda v, c: bool(v.diff(c.name, c.version or 1, c.other)),
+        lambda w, a, c: model.differs(w, a, c.name, c.version or 1, c.other),
+    ),
+    "list": (pages, lambda w, a, c: [p["name"] for p in model.listing(w, a, c.statuses, **c.filters)]),
+    "search": (found, search),
+    "events": (told_events, lambda w, a, c: len(model.events(w, a, c.about))),
+    "namespaces": (lambda v, c: v.namespaces(), lambda w, a, c: model.namespaces(w, a)),
+}
+
+
+def shape(verb, call):
+    """Leave of a call's arguments what makes it this form of the verb."""
+    call.is_dry = verb == "dry run"
+    call.about = None if call.version is None else call.name
+    call.new_name = call.fresh if verb == "rename" else None
+    if verb == "edit":
+        call.version = call.version or "latest"
+    elif verb == "draft":
+        call.live, call.grants = False, None
+    elif verb == "update":
+        call.live, call.grants = True, None
+    elif verb == "grant":
+        call.grants = call.grants or {}
+    return call
+
+
+# Comparing
+
+VERSION = ["version", "name", "state", "kind", "template", "title", "description", "category", "config", "meta"]
+VERSION += ["examples", "commit_message", "author", "base_version"]
+CONTAINER = ["id", "namespace", "status", "is_active", "labels", "production_version", "latest_version", "created_by"]
+
+
+def told(prompt, number):
+    """What the model says of a prompt resolved to a version."""
+    version, container = version_told(prompt, number), {"name": prompt["name"], "access_grants": prompt["grants"]}
+    return {
+        **version,
+        **container,
+        "id": prompt["id"],
+        "namespace": prompt["namespace"],
+        "status": model.status(prompt),
+        "is_active": model.status(prompt) == "active",
+        "labels": model.labels(prompt),
+        "production_version": prompt["stack"][-1] if prompt["stack"] else None,
+        "latest_version": max(prompt["versions"]),
+        "created_by": prompt["owner"],
+    }
+
+
+def version_told(prompt, number):
+    """What the model says of a version alone."""
+    version = prompt["versions"][number]
+    content = version["content"]
+    reads = any("{{ who }}" in text for text in model.sources(content))
+    effective = [("who", "string", False, "you")] if content["variables"] else [("who", "any", True, None)] * reads
+    return {
+        **{field: content[field] for field in content if field not in ("variables", "tags")},
+        "tags": set(content["tags"]),
+        "variables": effective,
+        "kind": "text" if isinstance(content["template"], str) else "chat",
+        "version": number,
+        "state": version["state"],
+        "is_published": version["state"] == "published",
+        "has_failed": version["state"] == "failed",
+        "name": version["name"],
+        "access_grants": version["grants"],
+        "commit_message": version["message"],
+        "author": version["author"],
+        "base_version": version["base"],
+    }
+
+
+def seen(value):
+    """The same of what a verb gives; what is no prompt or version is itself."""
+    if isinstance(value, list):
+        return [seen(item) for item in value]
+    if not isinstance(value, Version):
+        return value
+    fields = VERSION + CONTAINER * isinstance(value, Prompt)
+    return {
+        **{field: getattr(value, field) for field in fields},
+        "tags": set(value.tags),
+        "variables": [(v.name, v.type, v.required, v.default) for v in value.variables],
+        "access_grants": {grant.principal: grant.permission for grant in value.access_grants},
+        "is_published": value.published_at is not None,
+        "has_failed": bool(value.failure),
+    }
+
+
+def expected(answer):
+    """What `seen` must give, where the model gives a prompt and a number."""
+    match answer:
+        case (dict() as prompt, int() as number):
+            return told(prompt, number)
+    return answer

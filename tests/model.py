@@ -1,0 +1,482 @@
+"""The rules of DESIGN.md over plain dictionaries: no storage, no cache, no library code.
+
+A world is `{"prompts", "events", "writes"}`; a prompt, its versions and an event are dictionaries too.
+A view is who calls from where: `{"id", "role", "groups", "namespace"}`, with id None for the application.
+A verb checks first, in the order of rule 18, and raises `Refused` with the error's code; then it changes the
+world and gives the prompt and the number of the version that the call resolves to. `None` means: not passed.
+A new prompt's id is None until `identify` gives the one that the registry made.
+"""
+
+import json
+import re
+
+# Rule 17: the table, a line for each of its rows.
+EVERYBODY = {"team_member", "team_editor", "team_admin", "org_admin", "owner", "write", "read"}
+CHANGERS = {"team_editor", "team_admin", "org_admin", "owner", "write"}
+KEEPERS = {"team_admin", "org_admin", "owner"}
+ADMINS = {"team_admin", "org_admin"}
+TABLE = {
+    "read": EVERYBODY,
+    "create": {"team_editor", "team_admin", "org_admin"},
+    **dict.fromkeys(["update", "publish", "rollback", "label", "discard", "disable", "enable"], CHANGERS),
+    **dict.fromkeys(["rename", "grant"], KEEPERS),
+    **dict.fromkeys(["archive", "restore", "delete"], ADMINS),
+}
+
+EMPTY = {"description": "", "category": "", "tags": [], "variables": [], "config": {}, "meta": {}, "examples": []}
+SYNTAX_ERROR = "{% if %}"
+UNPUBLISHABLE = "LOUD"
+
+
+class Refused(Exception):
+    """The call is refused with this code, and nothing changes but for rule 9."""
+
+    def __init__(self, code):
+        super().__init__(code)
+        self.code = code
+
+
+def new_world():
+    return {"prompts": [], "events": [], "writes": 0}
+
+
+# Reading
+
+
+def may(view, action, prompt):
+    if view["id"] is None:
+        return True
+    principals = {"anyone", f"user:{view['id']}", *(f"group:{group}" for group in view["groups"])}
+    standings = {permission for principal, permission in prompt["grants"].items() if principal in principals}
+    standings |= {view["role"]} | ({"owner"} if prompt["owner"] == view["id"] else set())
+    return bool(standings & TABLE[action])
+
+
+def readable(world, view):
+    """Every prompt of the namespace that the actor may read, by name."""
+    here = [p for p in world["prompts"] if p["namespace"] == view["namespace"] and may(view, "read", p)]
+    return sorted(here, key=lambda p: p["name"])
+
+
+def find(world, view, reference):
+    for prompt in readable(world, view):
+        if reference in (prompt["name"], prompt["id"]):
+            return prompt
+    raise Refused("not_found")
+
+
+def need(view, action, prompt):
+    if not may(view, action, prompt):
+        raise Refused("forbidden")
+
+
+def choose(prompt, selector):
+    """The number that a number or a label means; None is production."""
+    if selector in (None, "production"):
+        if not prompt["stack"]:
+            raise Refused("no_production_version")
+        return prompt["stack"][-1]
+    number = labels(prompt).get(selector, selector)
+    if number not in prompt["versions"]:
+        raise Refused("version_not_found")
+    return number
+
+
+def labels(prompt):
+    live = {"production": prompt["stack"][-1]} if prompt["stack"] else {}
+    return {**prompt["labels"], "latest": max(prompt["versions"]), **live}
+
+
+def shown(prompt):
+    """Production, else latest: the base of an update, and what listings show."""
+    return prompt["stack"][-1] if prompt["stack"] else max(prompt["versions"])
+
+
+def status(prompt):
+    return "archived" if prompt["archived"] else "disabled" if prompt["disabled"] else "active"
+
+
+def get(world, view, reference, selector=None):
+    prompt = find(world, view, reference)
+    return prompt, choose(prompt, selector)
+
+
+def render(world, view, reference, selector=None, values=()):
+    """The texts of the messages."""
+    prompt, number = get(world, view, reference, selector)
+    if prompt["disabled"]:
+        raise Refused("prompt_disabled")
+    return texts(prompt["versions"][number]["content"], dict(values))
+
+
+def texts(content, values):
+    """What a template says; `{{ who }}` is the only thing in it that is not text."""
+    for variable in content["variables"]:
+        values = {variable["name"]: variable["default"], **values}
+    if any("{{ who }}" in text for text in sources(content)) and "who" not in values:
+        raise Refused("missing_variables")
+    return [text.replace("{{ who }}", values.get("who", "")) for text in sources(content)]
+
+
+def sources(content):
+    template = content["template"]
+    return [template] if isinstance(template, str) else [message["content"] for message in template]
+
+
+def history(world, view, reference, limit, before=None):
+    prompt = find(world, view, reference)
+    end = None if before is None else before if isinstance(before, int) else choose(prompt, before)
+    return prompt, [n for n in sorted(prompt["versions"], reverse=True) if end is None or n < end][:limit]
+
+
+def differs(world, view, reference, old, new):
+    prompt = find(world, view, reference)
+    old, new = (prompt["versions"][choose(prompt, selector)]["content"] for selector in (old, new))
+    return not same(old, new)
+
+
+def listing(world, view, statuses=None, tag=None, category=None, created_by=None):
+    """The prompts that `list` gives, in order."""
+    found = []
+    for prompt in readable(world, view):
+        content = prompt["versions"][shown(prompt)]["content"]
+        if (
+            status(prompt) in (statuses or ["active", "disabled"])
+            and (tag is None or tag in content["tags"])
+            and (category is None or category == content["category"])
+            and (created_by is None or created_by == prompt["owner"])
+        ):
+            found.append(prompt)
+    return found
+
+
+def search(world, view, text, statuses=None):
+    return [p for p in listing(world, view, statuses) if words(text) <= words(searched(p))]
+
+
+def searched(prompt):
+    content = prompt["versions"][shown(prompt)]["content"]
+    return " ".join([prompt["name"], content["title"], content["description"], *content["tags"], *sources(content)])
+
+
+def words(text):
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def events(world, view, reference=None):
+    """The events that the actor may see; those of a deleted prompt take a role."""
+    only = None if reference is None else find(world, view, reference)
+    seen = [p["id"] for p in readable(world, view)]
+    sees_all = view["id"] is None or view["role"] is not None
+    return [
+        event
+        for event in world["events"]
+        if event["namespace"] == view["namespace"]
+        and (sees_all or event["id"] in seen)
+        and (only is None or event["id"] == only["id"])
+    ]
+
+
+def namespaces(world, view):
+    """A role counts in the view's namespace, that of an org admin in all."""
+    names = set()
+    for prompt in world["prompts"]:
+        is_here = prompt["namespace"] == view["namespace"] or view["role"] == "org_admin"
+        if may(view if is_here else {**view, "role": None}, "read", prompt):
+            names.add(prompt["namespace"])
+    return sorted(names)
+
+
+# Writing
+
+
+def wrote(world, view, prompt, *actions, version=None):
+    """One write: the prompt is touched, and every action recorded."""
+    world["writes"] += 1
+    prompt["touched"] = world["writes"]
+    who = {"actor": view["id"], "namespace": prompt["namespace"], "id": prompt["id"], "name": prompt["name"]}
+    world["events"] += [{"write": world["writes"], "action": action, "version": version, **who} for action in actions]
+
+
+def canonical(content):
+    return json.dumps({**content, "tags": sorted(set(content["tags"]))}, sort_keys=True)
+
+
+def same(one, other):
+    return canonical(one) == canonical(other)
+
+
+def passes(content):
+    """Rule 9: each example renders, and the check of the tests does not raise."""
+    try:
+        for example in content["examples"]:
+            texts(content, example)
+    except Refused:
+        return False
+    return not any(UNPUBLISHABLE in text for text in sources(content))
+
+
+def vet(content, is_production):
+    if any(SYNTAX_ERROR in text for text in sources(content)):
+        raise Refused("template_syntax_error")
+    if is_production and not passes(content):
+        raise Refused("publish_check_failed")
+
+
+def require_free(world, view, name):
+    if any((p["namespace"], p["name"]) == (view["namespace"], name) for p in world["prompts"]):
+        raise Refused("name_taken")
+
+
+def require_unarchived(prompt):
+    if prompt["archived"]:
+        raise Refused("prompt_archived")
+
+
+def put(view, prompt, number, content, message, base, is_production):
+    prompt["versions"][number] = {
+        "state": "published" if is_production else "draft",
+        "content": content,
+        "name": prompt["name"],
+        "grants": prompt["grants"],
+        "message": message,
+        "author": view["id"],
+        "base": base,
+    }
+    prompt["last"] = number
+    if is_production:
+        prompt["stack"].append(number)
+
+
+def create(world, view, name, fields, grants=None, message=None, is_production=True):
+    if view["id"] is not None and view["role"] not in TABLE["create"]:
+        raise Refused("forbidden")
+    require_free(world, view, name)
+    content = {"title": name, **EMPTY, **fields}
+    vet(content, is_production)
+    prompt = {
+        "id": None,
+        "namespace": view["namespace"],
+        "name": name,
+        "owner": view["id"],
+        "grants": grants or {},
+        "labels": {},
+        "versions": {},
+        "stack": [],
+        "archived": False,
+        "disabled": False,
+    }
+    put(view, prompt, 1, content, message or "Initial version", None, is_production)
+    world["prompts"].append(prompt)
+    wrote(world, view, prompt, "create", *["grant"] * bool(grants), *["publish"] * is_production, version=1)
+    return prompt, 1
+
+
+def identify(world, identity):
+    """Give the prompt that was just made, and its events, the id that the registry gave it."""
+    for made in [*world["prompts"], *world["events"]]:
+        made["id"] = made["id"] or identity
+
+
+def save(world, view, reference, fields, grants=None, message=None, is_production=True):
+    try:
+        find(world, view, reference)
+    except Refused:
+        if re.fullmatch("[0-9a-f-]{36}", reference):
+            raise
+        return create(world, view, reference, fields, grants, message, is_production)
+    return update(world, view, reference, fields, grants, message, is_production, is_save=True)
+
+
+def update(
+    world,
+    view,
+    reference,
+    fields,
+    grants=None,
+    message=None,
+    is_production=True,
+    new_name=None,
+    expected=None,
+    is_save=False,
+):
+    prompt = find(world, view, reference)
+    need(view, "update", prompt)
+    renames = new_name is not None and new_name != prompt["name"]
+    regrants = grants is not None and grants != prompt["grants"]
+    for action in ["rename"] * renames + ["grant"] * regrants:
+        need(view, action, prompt)
+    if not is_save:
+        require_unarchived(prompt)
+    base, latest = shown(prompt), max(prompt["versions"])
+    if expected not in (None, base):
+        raise Refused("version_conflict")
+    if renames:
+        require_free(world, view, new_name)
+    old = prompt["versions"][base]["content"]
+    content = {**old, **fields}
+    if not (renames or regrants):
+        if same(content, old):
+            return prompt, base
+        if not is_production and same(content, prompt["versions"][latest]["content"]):
+            return prompt, latest
+    require_unarchived(prompt)
+    vet(content, is_production)
+    prompt["name"] = new_name or prompt["name"]
+    prompt["grants"] = prompt["grants"] if grants is None else grants
+    number = prompt["last"] + 1
+    put(view, prompt, number, content, message or "", base, is_production)
+    actions = ["rename"] * renames + ["grant"] * regrants + ["publish"] * is_production
+    wrote(world, view, prompt, "update", *actions, version=number)
+    return prompt, number
+
+
+def edit(world, view, reference, selector, fields, message=None, expected=None):
+    """`update` in place."""
+    prompt = find(world, view, reference)
+    need(view, "update", prompt)
+    number = choose(prompt, selector)
+    require_unarchived(prompt)
+    version = prompt["versions"][number]
+    if version["state"] == "published":
+        raise Refused("version_not_modifiable")
+    if expected not in (None, number):
+        raise Refused("version_conflict")
+    content = {**version["content"], **fields}
+    if same(content, version["content"]) and message in (None, version["message"]):
+        return prompt, number
+    vet(content, is_production=False)
+    said = version["message"] if message is None else message
+    version.update(content=content, state="draft", message=said)
+    wrote(world, view, prompt, "edit", version=number)
+    return prompt, number
+
+
+def publish(world, view, reference, selector="latest", expected=None):
+    prompt = find(world, view, reference)
+    need(view, "publish", prompt)
+    number = choose(prompt, selector)
+    require_unarchived(prompt)
+    live = prompt["stack"][-1] if prompt["stack"] else 0
+    if expected not in (None, live):
+        raise Refused("version_conflict")
+    if number == live:
+        return prompt, number
+    version = prompt["versions"][number]
+    if version["state"] != "published" and not passes(version["content"]):
+        version["state"] = "failed"
+        wrote(world, view, prompt, "check_failed", version=number)
+        raise Refused("publish_check_failed")
+    version["state"] = "published"
+    prompt["stack"].append(number)
+    wrote(world, view, prompt, "publish", version=number)
+    return prompt, number
+
+
+def rollback(world, view, reference, selector=None):
+    prompt = find(world, view, reference)
+    need(view, "rollback", prompt)
+    number = None if selector is None else choose(prompt, selector)
+    require_unarchived(prompt)
+    stack = prompt["stack"]
+    if number is None:
+        if len(stack) < 2:
+            raise Refused("conflict")
+        number = stack[-2]
+        kept = stack[:-1]
+    elif prompt["versions"][number]["state"] != "published":
+        raise Refused("conflict")
+    elif number == stack[-1]:
+        return prompt, number
+    elif number in stack:
+        kept = stack[: len(stack) - stack[::-1].index(number)]
+    else:
+        kept = [*stack, number]
+    prompt["stack"] = kept
+    wrote(world, view, prompt, "rollback", version=number)
+    return prompt, number
+
+
+def discard(world, view, reference, selector="latest"):
+    prompt = find(world, view, reference)
+    need(view, "discard", prompt)
+    number = choose(prompt, selector)
+    require_unarchived(prompt)
+    if prompt["versions"][number]["state"] == "published":
+        raise Refused("version_not_modifiable")
+    if number in prompt["labels"].values() or len(prompt["versions"]) == 1:
+        raise Refused("conflict")
+    del prompt["versions"][number]
+    wrote(world, view, prompt, "discard", version=number)
+    return prompt, shown(prompt)
+
+
+def set_label(world, view, reference, label, selector):
+    prompt = find(world, view, reference)
+    need(view, "label", prompt)
+    number = choose(prompt, selector)
+    require_unarchived(prompt)
+    if prompt["labels"].get(label) != number:
+        prompt["labels"][label] = number
+        wrote(world, view, prompt, "set_label", version=number)
+    return prompt, shown(prompt)
+
+
+def remove_label(world, view, reference, label):
+    prompt = find(world, view, reference)
+    need(view, "label", prompt)
+    if label not in prompt["labels"]:
+        raise Refused("version_not_found")
+    require_unarchived(prompt)
+    number = prompt["labels"].pop(label)
+    wrote(world, view, prompt, "remove_label", version=number)
+    return prompt, shown(prompt)
+
+
+ACTIONS = {"archived": "archive", "deleted": "delete", "disabled": "disable"}
+
+
+def set_status(world, view, references, target, *, dry_run=False):
+    """The names of those that change, and of those that are there already."""
+    prompts = []
+    for reference in references:
+        prompt = find(world, view, reference)
+        prompts += [] if prompt in prompts else [prompt]
+    moving = [p for p in prompts if status(p) != target]
+    for prompt in moving:
+        need(view, status_action(prompt, target), prompt)
+    if target in ("disabled", "deleted"):
+        for prompt in moving:
+            require_unarchived(prompt)
+    updated, skipped = ([p["name"] for p in prompts if (p in moving) is moves] for moves in (True, False))
+    for prompt in [] if dry_run else moving:
+        move(world, view, prompt, status_action(prompt, target))
+    return updated, skipped
+
+
+def status_action(prompt, target):
+    """The verb that a status change amounts to."""
+    return ACTIONS.get(target) or ("restore" if prompt["archived"] else "enable")
+
+
+def move(world, view, prompt, action):
+    if action in ("archive", "restore"):
+        prompt["archived"] = action == "archive"
+    elif action in ("disable", "enable"):
+        prompt["disabled"] = action == "disable"
+    wrote(world, view, prompt, action)
+    if action == "delete":
+        world["prompts"].remove(prompt)
+        for event in world["events"]:
+            if event["id"] == prompt["id"] and event["action"] != "delete":
+                event["name"] = None
+
+
+def archive(world, view, reference, target="archived"):
+    set_status(world, view, [reference], target)
+    prompt = find(world, view, reference)
+    return prompt, shown(prompt)
+
+
+def restore(world, view, reference):
+    return archive(world, view, reference, "active")
