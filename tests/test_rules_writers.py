@@ -1,6 +1,8 @@
 """Rules 1, 4, 6 and 9 under many writers at once: nothing repeats, nothing is lost, nothing goes live unchecked."""
 
+import os
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -12,6 +14,7 @@ from promptreg import (
     NameTakenError,
     NotModifiableError,
     Prompt,
+    PromptregError,
     PublishCheckError,
     Registry,
     VersionConflictError,
@@ -187,3 +190,41 @@ def test_rule_9_examples_that_arrive_meanwhile_are_checked_too(registry, path, m
     with pytest.raises((PublishCheckError, VersionConflictError)):
         registry.update("x", template="Hello {{ n }}")
     assert (registry.get("x").version, registry.get("x").template) == (2, "Hello")
+
+
+def test_forks_while_threads_are_busy_lose_nothing(registry: Registry) -> None:
+    """Ten children forked while threads read and write: each writes once, and so does the parent's thread."""
+    registry.create("shared", "0")
+    stop, failures = threading.Event(), []
+
+    def work(*, writes: bool) -> None:
+        while not stop.is_set():
+            try:
+                registry.render("shared")
+                if writes:
+                    registry.update("shared", template=f"parent {registry.get('shared').latest_version}")
+            except PromptregError as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=work, kwargs={"writes": i == 0}) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    codes = []
+    for i in range(10):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            try:
+                registry.update("shared", template=f"child {i}")
+                os._exit(0)
+            finally:
+                os._exit(1)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    history = registry.history("shared", limit=10_000)
+    assert (codes, failures) == ([0] * 10, [])
+    assert [v.version for v in history] == list(range(len(history), 0, -1))
+    assert sum(v.template.startswith("child") for v in history) == 10
