@@ -577,17 +577,14 @@ class Registry:
             lifecycle.require_expected(expected, container.production_version)
             return lifecycle.plan_publish(container, record, author)
 
-        looked_at: builtins.list[Outcome] = []
-
         def vet(outcome: Outcome) -> Evidence:
-            looked_at.append(outcome)
-            return self._core.vet_published(outcome)
+            try:
+                return self._core.vet_published(outcome)
+            except PublishCheckError as error:
+                self._mark_failed(outcome, expected, error, author)
+                raise
 
-        try:
-            return self._given(self._core.commit(plan, vet))
-        except PublishCheckError as error:
-            self._mark_failed(looked_at[-1], expected, error, author)
-            raise
+        return self._given(self._core.commit(plan, vet))
 
     @traced("rollback_prompt")
     def rollback(self, name: str, version: Selector | None = None, *, reason: str) -> Prompt:
