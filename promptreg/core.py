@@ -43,18 +43,22 @@ class Evidence:
     outcome: Outcome
     has_checks: bool
 
-    def require_same(self, final: Outcome) -> None:
-        """Raise `VersionConflictError` where what is to be written is not what was looked at."""
+    def covers(self, final: Outcome) -> bool:
+        """Tell whether what is to be written is what was looked at.
+
+        Raises `VersionConflictError` where it is not and checks or examples had passed on it (rule 9).
+        """
         vetted, written = self.outcome.version, final.version
-        is_live = written.state == "published"
-        if is_live and self.has_checks:
+        if written.state != "published" or not (self.has_checks or vetted.snapshot.examples):
+            is_new_example = written.state == "published" and bool(written.snapshot.examples)
+            return vetted.snapshot.template == written.snapshot.template and not is_new_example
+        if self.has_checks:
             is_same = (self.outcome.container, vetted) == (final.container, written)
-        elif is_live and (vetted.snapshot.examples or written.snapshot.examples):
-            is_same = vetted.snapshot.content_hash == written.snapshot.content_hash
         else:
-            is_same = vetted.snapshot.template == written.snapshot.template
+            is_same = vetted.snapshot.content_hash == written.snapshot.content_hash
         if not is_same:
             raise lifecycle.overtaken(vetted, written)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,22 @@ class Core:
         settings: Settings,
     ) -> None:
         self.storage = storage
+        self.is_closed = False
         self._cache: Cache[Key, Resolved] = Cache(settings.cache_size)
         self._templates: Memo[str, CompiledTemplate] = Memo(settings.cache_size)
         self._clock = settings.clock
         self._checks = settings.publish_checks
         self.forbids_extra = settings.forbids_extra
+
+    def close(self) -> None:
+        """Close the storage; afterwards every call is `StorageError`."""
+        self.is_closed = True
+        self.storage.close()
+
+    def require_open(self) -> None:
+        """Raise `StorageError` once closed."""
+        if self.is_closed:
+            raise StorageError(f"The registry of {self.storage.path} is closed; open a new one.")
 
     def author(self, view: View) -> Author:
         """Tell who writes, and when."""
@@ -134,21 +149,23 @@ class Core:
         """Carry out a plan: nothing, or all of it in one transaction.
 
         The plan is made on a read, so a refusal or a call that changes nothing takes no lock. Then it is
-        vetted, outside any transaction. It is made again inside the write, where it stays true; what the
-        vetting looked at must be the same there, or it is `VersionConflictError` (rule 9).
+        vetted, outside any transaction. It is made again inside the write, where it stays true; where that
+        is no longer what was vetted, it is vetted anew.
         """
         with self.storage.read() as reader:
             proposed = plan(reader)
         if not proposed.changes:
             return proposed
-        evidence = vet(proposed) if vet else None
-        with self.storage.write() as writer:
-            final = plan(writer)
-            if final.changes:
-                if evidence is not None and isinstance(final, Outcome):
-                    evidence.require_same(final)
-                writer.apply(final.changes)
-        return final
+        while True:
+            evidence = vet(proposed) if vet else None
+            with self.storage.write() as writer:
+                final = plan(writer)
+                is_vetted = evidence is None or not isinstance(final, Outcome) or evidence.covers(final)
+                if is_vetted and final.changes:
+                    writer.apply(final.changes)
+            if is_vetted or not final.changes:
+                return final
+            proposed = final
 
     def vet_saved(self, outcome: Outcome) -> Evidence:
         """Compile what is saved, and run the checks on what becomes production (rules 9 and 20)."""

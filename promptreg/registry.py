@@ -3,6 +3,7 @@
 import builtins
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -46,7 +47,7 @@ from promptreg.telemetry import traced
 D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, str]]
 
-SAVE_ATTEMPTS = 5
+SAVE_RETRIES = 4
 
 
 class Registry:
@@ -57,7 +58,7 @@ class Registry:
     for; `actor=None` is the embedding application, which may do everything.
 
     `max_staleness` is how old a read may be, in seconds; at 0, the default, a read sees every write that
-    returned before it, in whatever process. `cache_size` bounds the prompts kept in memory. `durability` is
+    returned before it, in whatever process (and as yet at any other number too). `cache_size` bounds the prompts kept in memory. `durability` is
     `"full"` (a commit survives a power cut) or `"normal"`. `busy_timeout` is how long a writer waits for
     others, in seconds. `publish_checks` are called with each `Prompt` before it goes into production, and
     refuse it by raising. `extra_variables` is `"ignore"` or `"forbid"`. `clock` gives aware datetimes.
@@ -135,7 +136,7 @@ class Registry:
         """
         if actor is None:
             raise UnauthorizedError("A view needs an actor; pass an Actor, or leave it out to keep this one.")
-        self._core.storage.revision()
+        self._core.require_open()
         here = self._view
         there = here.namespace if namespace is UNSET else names.checked_name(namespace, "namespace")
         who = here.actor if actor is UNSET else read_actor(actor)
@@ -156,7 +157,7 @@ class Registry:
         promptreg.errors.StorageError: The registry of :memory: is closed; open a new one.
         """
         if not self._is_view:
-            self._core.storage.close()
+            self._core.close()
 
     def __enter__(self) -> Self:
         return self
@@ -471,13 +472,10 @@ class Registry:
             access.require_creating(self.actor, reference.text)
             return lifecycle.plan_create(prompt_id, self.namespace, reference.text, created, author)
 
-        for attempt in range(SAVE_ATTEMPTS):
-            try:
+        for _ in range(SAVE_RETRIES):
+            with suppress(VersionConflictError):
                 return self._given(self._core.commit(plan, self._core.vet_saved))
-            except VersionConflictError:
-                if attempt == SAVE_ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+        return self._given(self._core.commit(plan, self._core.vet_saved))
 
     @traced("update_prompt")
     def update(

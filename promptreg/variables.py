@@ -7,12 +7,11 @@ passed in.
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from promptreg.errors import InvalidInputError, InvalidVariablesError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze
@@ -181,7 +180,8 @@ def _unwrapped(value: Any) -> Any:
 
 def _fields_of(model: type[BaseModel]) -> Iterable[tuple[str, dict[str, Any]]]:
     for name, field in model.model_fields.items():
-        said: dict[str, Any] = {"name": name, **_typed(field.annotation), "required": field.is_required()}
+        annotation = field.annotation if field.is_required() or field.default is not None else _only(field.annotation)
+        said: dict[str, Any] = {"name": name, **_typed(annotation), "required": field.is_required()}
         if not field.is_required():
             said["default"] = _default(name, field)
         if field.description:
@@ -189,10 +189,20 @@ def _fields_of(model: type[BaseModel]) -> Iterable[tuple[str, dict[str, Any]]]:
         yield f"variables.{name}", said
 
 
+def _only(annotation: Any) -> Any:
+    """Give what `X | None` may be beside None, which a default of None lets pass anyway."""
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    is_optional = get_origin(annotation) in {Union, UnionType} and len(kinds) == 1
+    return kinds[0] if is_optional else annotation
+
+
 def _default(name: str, field: FieldInfo) -> Any:
-    value = field.get_default(call_default_factory=True, validated_data={})
-    if value is PydanticUndefined:
-        raise InvalidInputError.of(f"variables.{name}", "has a default that can't be told in advance")
+    try:
+        value = field.get_default(call_default_factory=True, validated_data={})
+    except Exception as error:
+        raise InvalidInputError.of(
+            f"variables.{name}", f"its default can't be made ({type(error).__name__})"
+        ) from error
     plain = _unwrapped(value)
     return plain.model_dump(mode="json") if isinstance(plain, BaseModel) else plain
 

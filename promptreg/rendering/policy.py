@@ -14,13 +14,14 @@ REFUSED: dict[type[nodes.Node], str] = {
     nodes.FromImport: "from … import",
     nodes.Extends: "extends",
     nodes.Block: "block",
+    nodes.ScopedEvalContextModifier: "autoescape",
 }
 
 
 def require_allowed(tree: nodes.Template, filters: Container[str], tests: Container[str]) -> None:
     """Raise `TemplatePolicyError` for what no template may hold, `TemplateSyntaxError` for unknown filters and tests.
 
-    Templates stand alone (no include, import, extends or block), nest at most 50 deep, because Jinja
+    Templates stand alone (no include, import, extends or block) and are no HTML (no autoescape), nest at most 50 deep, because Jinja
     compiles by recursion, and can't read `self`, which is Jinja's handle on its own internals.
     """
     waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
@@ -33,7 +34,7 @@ def require_allowed(tree: nodes.Template, filters: Container[str], tests: Contai
         if reason:
             line = getattr(node, "lineno", None)
             raise TemplatePolicyError(f"Line {line}: {reason}.", line=line)
-        waiting += [(child, depth + 1) for child in node.iter_child_nodes()]
+        waiting += [(child, depth + 1) for child in reversed(list(node.iter_child_nodes()))]
 
 
 def _unknown(node: nodes.Node, filters: Container[str], tests: Container[str]) -> str | None:
@@ -47,7 +48,7 @@ def _unknown(node: nodes.Node, filters: Container[str], tests: Container[str]) -
 
 def _reason(node: nodes.Node, depth: int) -> str | None:
     if type(node) in REFUSED:
-        return f"a template stands alone, so it can't use {REFUSED[type(node)]}"
+        return f"a template stands alone and is plain text, so it can't use {REFUSED[type(node)]}"
     if isinstance(node, nodes.Name) and node.name == "self":
         return "self is not available in a template"
     if depth > MAX_NESTING:

@@ -107,14 +107,15 @@ def _guarded(
 
 
 def _if(node: nodes.If, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> frozenset[str]:
-    """A name set in every branch is bound afterwards; set in some, it may still be the variable."""
-    ends = []
+    """A name that every branch sets, or is certain of, needs nothing afterwards; else it may be the variable."""
+    ends, before = [], sure
     for branch in (node, *node.elif_):
         _visit(branch.test, reads, bound, sure)
-        ends.append(_body(branch.body, reads, bound, sure | _sure(branch.test, True)))
+        inside = sure | _sure(branch.test, True)
+        ends.append(_body(branch.body, reads, bound, inside) | inside)
         sure |= _sure(branch.test, False)
-    ends.append(_body(node.else_, reads, bound, sure))
-    return frozenset.intersection(*ends)
+    ends.append(_body(node.else_, reads, bound, sure) | sure)
+    return bound | (frozenset.intersection(*ends) - before)
 
 
 def _for(node: nodes.For, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> None:
@@ -130,9 +131,10 @@ def _for(node: nodes.For, reads: Reads, bound: frozenset[str], sure: frozenset[s
 
 
 def _callable(node: nodes.Macro | nodes.CallBlock, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> None:
+    inner = bound | _names(node.args) | MACRO_NAMES
     for default in node.defaults:
-        _visit(default, reads, bound, sure)
-    _body(node.body, reads, bound | _names(node.args) | MACRO_NAMES, sure)
+        _visit(default, reads, inner, sure)
+    _body(node.body, reads, inner, sure)
 
 
 def _target(target: nodes.Node, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> frozenset[str]:

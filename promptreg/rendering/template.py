@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from promptreg.errors import InvalidVariablesError, MissingVariablesError, TemplateError
+from promptreg.errors import InvalidVariablesError, MissingVariablesError, RenderError, TemplateError
 from promptreg.jsonvalues import FrozenList, thaw
 from promptreg.rendering import policy, sandbox
 from promptreg.rendering.reads import variables_read
@@ -59,18 +59,22 @@ class CompiledTemplate:
     def _rendered(self, values: Mapping[str, Any], forbids_extra: bool) -> Output:
         if forbids_extra:
             _require_known(values, {variable.name for variable in self.variables})
-        bound, absent = bind(self._declarations, values)
-        if absent:
-            raise self._missing(bound, absent)
         try:
-            return self._output(bound)
-        except sandbox.AbsentVariable as error:
-            raise self._missing(bound, [error.name]) from None
+            bound, absent = bind(self._declarations, values)
+            if not absent:
+                return self._output(bound)
         except TemplateError:
             raise
+        except sandbox.AbsentVariable as error:
+            if error.name in values:
+                raise self._failed(error) from None
+            absent = [error.name]
         except Exception as error:
-            source = "\n".join(source for source, _ in _sources(self.template))
-            raise sandbox.failed(error, source) from None
+            raise self._failed(error) from None
+        raise self._missing(bound, absent)
+
+    def _failed(self, error: Exception) -> RenderError:
+        return sandbox.failed(error, "\n".join(source for source, _ in _sources(self.template)))
 
     def _output(self, bound: Mapping[str, Any]) -> Output:
         parts = self._compiled()

@@ -78,16 +78,24 @@ class Connections:
     @contextmanager
     def use(self) -> Iterator[Handle]:
         """Hold this thread's connection; raise `StorageError` once closed, and ours for the driver's."""
-        with self._gate, translated(self._path):
-            if self.is_closed:
-                raise StorageError(f"The registry of {self._path} is closed; open a new one.")
-            if self._pid != os.getpid():
-                raise StorageError("This process was forked behind Python's hooks; open the registry in it.")
-            if self._shared is None:
-                yield self._own()
-            else:
-                with self._turn:
-                    yield self._shared
+        gate = self._gate
+        try:
+            gate.enter()
+            with translated(self._path):
+                self._require_usable()
+                if self._shared is None:
+                    yield self._own()
+                else:
+                    with self._turn:
+                        yield self._shared
+        finally:
+            gate.leave()
+
+    def _require_usable(self) -> None:
+        if self.is_closed:
+            raise StorageError(f"The registry of {self._path} is closed; open a new one.")
+        if self._pid != os.getpid():
+            raise StorageError("This process was forked behind Python's hooks; open the registry in it.")
 
     def close(self) -> None:
         """Close every connection, of every thread, once those at work are done."""

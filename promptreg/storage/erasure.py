@@ -2,8 +2,9 @@
 
 Deleting rows leaves their bytes behind: in pages that SQLite moved, in full-text segments not merged yet,
 in the write-ahead log. So after a deletion the index is optimised, the file rewritten, and the log
-cut to nothing. The last step waits for readers of older snapshots; until it is done every writer,
-opener and closer tries again, and every reader at most each 50 ms.
+cut to nothing. The last step waits for readers of older snapshots, and all for writers; until it is done
+every call that comes to the file tries again, in any process, at most each 50 ms. There is no thread: where
+nobody calls, the next opener does it.
 """
 
 import sqlite3
@@ -34,41 +35,34 @@ def progress(connection: sqlite3.Connection) -> Progress:
     return Progress(*row)
 
 
-def erase(handle: Handle, *, only_log: bool = False) -> bool:
-    """Take the steps that are due; tell whether nothing is left.
+def erase(handle: Handle, patience_ms: int) -> bool:
+    """Take the steps that are due, waiting that long for others; tell whether nothing is left.
 
     A lock of somebody else's, a full disk or a file that can't be written here is no failure of the
     verb, whose own work is done: the database goes on saying that the step is due, and it is tried again.
     """
+    connection = handle.connection
+    (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute(f"PRAGMA busy_timeout = {min(usual, patience_ms)}")
     try:
-        return _steps(handle, only_log)
+        return _steps(handle)
     except sqlite3.OperationalError:
         return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {usual}")
 
 
-def _steps(handle: Handle, only_log: bool) -> bool:
+def _steps(handle: Handle) -> bool:
     connection = handle.connection
     at = progress(connection)
     if not at.is_due:
         return True
     if at.vacuumed < at.deleted:
-        if only_log:
-            return False
         handle.database.table("search").optimize()
         handle.database.vacuum()
         connection.execute("UPDATE registry SET vacuumed_revision = ?", (at.deleted,))
-    if not _cut_log(connection):
+    (is_blocked, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_blocked:
         return False
     connection.execute("UPDATE registry SET erased_revision = ?", (at.deleted,))
     return True
-
-
-def _cut_log(connection: sqlite3.Connection) -> bool:
-    """Move the log into the file and truncate it; False where a reader still needs the old state."""
-    (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    connection.execute(f"PRAGMA busy_timeout = {min(patience, PATIENCE_MS)}")
-    try:
-        (is_blocked, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {patience}")
-    return not is_blocked

@@ -7,47 +7,60 @@ closes its connections; afterwards both sides open the gate and connect anew whe
 
 import os
 import threading
-from types import TracebackType
+import time
 from typing import Protocol
 from weakref import WeakSet
 
+POLL_SECONDS = 0.001
+
 
 class Gate:
-    """Many may be inside at once; who shuts it waits until all have left."""
+    """Many threads may be inside at once; who shuts it waits until all others have left.
+
+    An interrupt may come between any two steps, so who is inside is a set: entering twice or leaving
+    twice does no harm, and `leave` in a `finally` undoes an `enter` that was cut short.
+    """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._inside = 0
+        self._lock = threading.Lock()
+        self._inside: set[int] = set()
         self._is_shut = False
 
-    def __enter__(self) -> None:
-        with self._changed:
-            while self._is_shut:
-                self._changed.wait()
-            self._inside += 1
+    def enter(self) -> None:
+        """Go inside; wait while the gate is shut."""
+        me = threading.get_ident()
+        while True:
+            with self._lock:
+                if not self._is_shut:
+                    self._inside.add(me)
+                    return
+            time.sleep(POLL_SECONDS)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._changed:
-            self._inside -= 1
-            if self._is_shut:
-                self._changed.notify_all()
+    def leave(self) -> None:
+        """Go outside."""
+        self._inside.discard(threading.get_ident())
 
     def shut(self) -> None:
-        """Let nobody in, and wait until everybody is out."""
-        with self._changed:
-            while self._is_shut:
-                self._changed.wait()
-            self._is_shut = True
-            while self._inside:
-                self._changed.wait()
+        """Let nobody in, and wait until everybody else is out; interrupted, the gate is open again."""
+        me = threading.get_ident()
+        while not self._has_shut():
+            time.sleep(POLL_SECONDS)
+        try:
+            while self._inside - {me}:
+                time.sleep(POLL_SECONDS)
+        except BaseException:
+            self._is_shut = False
+            raise
 
     def open(self) -> None:
         """Let everybody in again."""
-        with self._changed:
-            self._is_shut = False
-            self._changed.notify_all()
+        self._is_shut = False
+
+    def _has_shut(self) -> bool:
+        with self._lock:
+            is_mine = not self._is_shut
+            self._is_shut = True
+        return is_mine
 
 
 class Forkable(Protocol):

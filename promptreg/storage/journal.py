@@ -17,6 +17,7 @@ from typing import Any
 from promptreg.jsonvalues import canonical, digest, parse
 from promptreg.models import Event
 from promptreg.records import Change
+from promptreg.storage.rows import damaged
 
 GENESIS = "0" * 64
 
@@ -61,18 +62,23 @@ def commitment(salt: str, name: str, details: Any) -> str:
 
 
 def read_events(rows: Iterable[Sequence[Any]]) -> list[Event]:
-    """Give events of rows (seq, at, actor, action, namespace, prompt_id, version, name, details)."""
-    return [
-        Event(
-            seq=seq,
-            at=datetime.fromisoformat(at),
-            actor=actor,
-            action=action,
-            namespace=namespace,
-            prompt_id=prompt_id,
-            name=name,
-            version=version,
-            details=parse(details) if details is not None else {},
-        )
-        for seq, at, actor, action, namespace, prompt_id, version, name, details in rows
-    ]
+    """Give events of rows (seq, at, actor, action, namespace, prompt_id, version, commitment, salt, name, details)."""
+    return [_event(row) for row in rows]
+
+
+def _event(row: Sequence[Any]) -> Event:
+    seq, at, actor, action, namespace, prompt_id, version, committed, salt, name, text = row
+    details = {} if text is None else parse(text)
+    if salt is not None and commitment(salt, name, details) != committed:
+        raise damaged("the event", seq)
+    return Event(
+        seq=seq,
+        at=datetime.fromisoformat(at),
+        actor=actor,
+        action=action,
+        namespace=namespace,
+        prompt_id=prompt_id,
+        name=name,
+        version=version,
+        details=details,
+    )

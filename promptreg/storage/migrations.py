@@ -94,7 +94,7 @@ def _tables(db: Database) -> None:
     )
     table(
         "publications",
-        {"prompt": int, "depth": int, "version": int},
+        {"prompt": int, "depth": int, "version": int, "hash": str},
         {},
         pk=("prompt", "depth"),
         foreign_keys=[("prompt", "prompts", "key")],

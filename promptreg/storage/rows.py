@@ -177,6 +177,11 @@ def _grants(text: str) -> tuple[Grant, ...]:
 
 def _require_whole(is_whole: bool, what: str, prompt_id: object) -> None:
     if not is_whole:
-        raise StorageCorruptError(
-            f"What the database holds of {what} {prompt_id!r} is not what was written; restore a copy."
-        )
+        raise damaged(what, prompt_id)
+
+
+def damaged(what: str, identity: object) -> StorageCorruptError:
+    """Give the refusal to serve what is not as it was written."""
+    return StorageCorruptError(
+        f"What the database holds of {what} {identity!r} is not what was written; restore a copy."
+    )

@@ -9,10 +9,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from promptreg.errors import CommitUnknownError
+from promptreg.errors import CommitUnknownError, StorageError
+from promptreg.jsonvalues import digest
 from promptreg.models import Event
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
@@ -24,6 +25,7 @@ from promptreg.storage.opening import open_file, open_memory
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
     VERSION_COLUMNS,
+    damaged,
     prompt_row,
     read_prompt,
     read_version,
@@ -72,51 +74,61 @@ class SQLiteStorage:
                 handle.data_version = data_version
                 if self._erasing_again_at is None and erasure.progress(handle.connection).is_due:
                     self._erasing_again_at = 0.0
-            if self._erasing_again_at is not None and time.monotonic() > self._erasing_again_at:
-                self._erase(handle, only_log=True)
+            self._erase_if_due(handle)
             return handle.revision
 
     @contextmanager
     def read(self) -> Iterator["SQLiteReader"]:
         """Open a consistent look."""
         with self._connections.use() as handle:
-            handle.connection.execute("BEGIN")
             try:
+                handle.connection.execute("BEGIN")
                 yield SQLiteReader(handle.connection)
             finally:
                 _roll_back(handle.connection)
+            self._erase_if_due(handle)
 
     @contextmanager
     def write(self) -> Iterator["SQLiteWriter"]:
         """Open the one write transaction; leaving it commits what was applied, an exception nothing."""
         with self._connections.use() as handle:
-            handle.connection.execute("BEGIN IMMEDIATE")
-            writer = SQLiteWriter(handle.connection)
             try:
+                handle.connection.execute("BEGIN IMMEDIATE")
+                writer = SQLiteWriter(handle.connection)
                 yield writer
                 if writer.has_applied:
-                    self._commit(handle.connection)
-                    handle.revision = writer.revision
+                    self._commit(handle)
             finally:
                 _roll_back(handle.connection)
             if writer.has_applied:
                 self._erase(handle)
 
     def close(self) -> None:
-        """Erase what is still to be erased, and close every connection; closing twice is fine."""
-        if self._erasing_again_at is not None and not self._connections.is_closed:
-            with self._connections.use() as handle:
-                self._erase(handle)
-        self._connections.close()
+        """Erase what is still to be erased, and close every connection; closing twice is fine.
 
-    def _erase(self, handle: Handle, *, only_log: bool = False) -> None:
+        What can't be erased now stays due, and whoever opens the file next does it.
+        """
+        try:
+            if self._erasing_again_at is not None:
+                with suppress(StorageError), self._connections.use() as handle:
+                    self._erase(handle)
+        finally:
+            self._connections.close()
+
+    def _erase(self, handle: Handle, *, patience_ms: int = erasure.PATIENCE_MS) -> None:
         if self._is_file:
-            is_done = erasure.erase(handle, only_log=only_log)
+            is_done = erasure.erase(handle, patience_ms)
             self._erasing_again_at = None if is_done else time.monotonic() + erasure.RETRY_SECONDS
 
-    def _commit(self, connection: sqlite3.Connection) -> None:
+    def _erase_if_due(self, handle: Handle) -> None:
+        if self._erasing_again_at is not None and time.monotonic() > self._erasing_again_at:
+            self._erase(handle, patience_ms=0)
+
+    def _commit(self, handle: Handle) -> None:
+        """Commit; a connection's own commits leave its `data_version`, so what it knew is forgotten first."""
+        handle.data_version = -1
         try:
-            connection.execute("COMMIT")
+            handle.connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             if primary_code(error) == sqlite3.SQLITE_IOERR:
                 raise CommitUnknownError(
@@ -177,9 +189,13 @@ class SQLiteReader:
     def publications(self, container: Container) -> list[int]:
         """Give the stack of publications, the live one last."""
         rows = self._connection.execute(
-            f"SELECT version FROM publications WHERE prompt = {_KEY} ORDER BY depth", (container.id,)
-        )
-        return [number for (number,) in rows]
+            f"SELECT depth, version, hash FROM publications WHERE prompt = {_KEY} ORDER BY depth", (container.id,)
+        ).fetchall()
+        stack = [number for _, number, _ in rows]
+        is_whole = all(stored == digest([container.id, depth, number]) for depth, number, stored in rows)
+        if not is_whole or (stack[-1] if stack else None) != container.production_version:
+            raise damaged("the publications of the prompt", container.id)
+        return stack
 
     def query(self, query: Query) -> list[Shown]:
         """Give the prompts that a listing or a search finds, each with the version that it shows."""
@@ -218,7 +234,8 @@ class SQLiteReader:
     ) -> list[Event]:
         """Give events after that number, oldest first; of deleted prompts only to those who see all."""
         rows = self._connection.execute(
-            "SELECT e.seq, e.at, e.actor, e.action, e.namespace, e.prompt_id, e.version, d.name, d.details"
+            "SELECT e.seq, e.at, e.actor, e.action, e.namespace, e.prompt_id, e.version, e.commitment,"
+            " d.salt, d.name, d.details"
             " FROM events e LEFT JOIN event_details d ON d.seq = e.seq"
             f" WHERE e.{'namespace' if prompt_id is None else 'prompt_id'} = :where AND e.seq > :after"
             f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {_READABLE}))"
@@ -290,11 +307,12 @@ class SQLiteWriter(SQLiteReader):
                 (after.id, change.kept_publications),
             )
         if change.published is not None:
+            (depth,) = self._connection.execute(
+                f"SELECT coalesce(max(depth), 0) + 1 FROM publications WHERE prompt = {_KEY}", (after.id,)
+            ).fetchone()
             self._connection.execute(
-                "INSERT INTO publications (prompt, depth, version) SELECT key,"
-                " (SELECT coalesce(max(depth), 0) + 1 FROM publications WHERE prompt = key), ?"
-                " FROM prompts WHERE id = ?",
-                (change.published, after.id),
+                f"INSERT INTO publications (prompt, depth, version, hash) VALUES ({_KEY}, ?, ?, ?)",
+                (after.id, depth, change.published, digest([after.id, depth, change.published])),
             )
 
     def _reindex(self, container: Container) -> None:
