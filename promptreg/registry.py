@@ -58,8 +58,9 @@ class Registry:
     for; `actor=None` is the embedding application, which may do everything.
 
     `max_staleness` is how old a read may be, in seconds; at 0, the default, a read sees every write that
-    returned before it, in whatever process (and as yet at any other number too). `cache_size` bounds the prompts kept in memory. `durability` is
-    `"full"` (a commit survives a power cut) or `"normal"`. `busy_timeout` is how long a writer waits for
+    returned before it, in whatever process. (As yet reads are as fresh as that at any number.)
+    `cache_size` bounds the prompts kept in memory. `durability` is `"full"` (a commit survives a power
+    cut) or `"normal"`. `busy_timeout` is how long a writer waits for
     others, in seconds. `publish_checks` are called with each `Prompt` before it goes into production, and
     refuse it by raising. `extra_variables` is `"ignore"` or `"forbid"`. `clock` gives aware datetimes.
 

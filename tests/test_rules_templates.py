@@ -409,3 +409,53 @@ def test_an_attribute_that_is_not_there_is_named_if_the_template_spells_it(memor
         with pytest.raises(RenderError) as caught:
             memory.render("t", c={"name": 1}, key="nme")
         assert ("nme" in caught.value.message) is told
+
+
+SILENT = [
+    "{% if v is none %}A{% else %}B{% endif %}",
+    "{{ v is string }}",
+    "{{ 1 is sameas(v) }}",
+    "{{ [v] | length }}",
+    "{% for i in [v] %}hi{% endfor %}",
+    "{% set y = v %}ok",
+    "{{ [v] | first | default('d') }}",
+    "{% macro m(a) %}{{ a is none }}{% endmacro %}{{ m(v) }}",
+]
+
+
+@pytest.mark.parametrize("template", SILENT)
+def test_rule_20_a_reading_that_jinja_lets_pass_is_an_error_too(memory, template):
+    """Whatever the template does with an absent variable, reading it unguarded is an error; present, it renders."""
+    prompt = memory.save("t", template)
+    assert [(v.name, v.required) for v in prompt.variables] == [("v", True)]
+    with pytest.raises(MissingVariablesError) as caught:
+        prompt.render()
+    assert caught.value.details["missing"] == ["v"]
+    assert prompt.render(v=None).text
+
+
+SELF_SUFFICIENT = [
+    ("{% if v is not defined %}{% set v = 'd' %}{% endif %}{{ v }}", "d"),
+    ("{% if v is defined %}{{ v }}{% else %}{% set v = 'd' %}{% endif %}{{ v }}", "d"),
+    ("{% set v = v | default('d') %}{{ v is none }}{{ v }}", "Falsed"),
+    ("{{ v if v is defined else 'd' }}", "d"),
+    ("{% macro m(v='d') %}{{ v }}{% endmacro %}{{ m() }}", "d"),
+    ("{% macro m(a, b=a) %}{{ b }}{% endmacro %}{{ m('d') }}", "d"),
+]
+
+
+@pytest.mark.parametrize(("template", "text"), SELF_SUFFICIENT)
+def test_rule_20_a_template_that_says_what_happens_without_it_needs_no_variable(memory, template, text):
+    """Tests before a use, defaults, and names that the template binds itself."""
+    prompt = memory.save("t", template)
+    assert [v.name for v in prompt.variables if v.required] == []
+    assert prompt.render().text == text
+
+
+def test_rule_20_the_first_offence_is_told(memory):
+    """Of two unknown filters the earlier line is named; autoescape, which is for HTML, is refused."""
+    with pytest.raises(TemplateSyntaxError) as caught:
+        memory.create("new", "{{ a | nope }}\n{{ b | nope }}")
+    assert caught.value.details["line"] == 1
+    with pytest.raises(TemplatePolicyError):
+        memory.create("new", "{% autoescape true %}{{ a }}{% endautoescape %}")

@@ -214,7 +214,7 @@ def test_rule_21_a_pydantic_class_declares_variables(memory):
         ("tone", "string", False, "kind", ["kind", "curt"]),
         ("size", "string", False, "s", ["s", "l"]),
         ("who", "object", False, {"name": "Ana"}, None),
-        ("note", "any", False, None, None),
+        ("note", "string", False, None, None),
     ]
     assert prompt.variables[0].description == "What about"
     assert memory.render("t", topic="x").text == "x 20 0.5 False [] {} kind s None Ana"

@@ -21,8 +21,8 @@ REFUSED: dict[type[nodes.Node], str] = {
 def require_allowed(tree: nodes.Template, filters: Container[str], tests: Container[str]) -> None:
     """Raise `TemplatePolicyError` for what no template may hold, `TemplateSyntaxError` for unknown filters and tests.
 
-    Templates stand alone (no include, import, extends or block) and are no HTML (no autoescape), nest at most 50 deep, because Jinja
-    compiles by recursion, and can't read `self`, which is Jinja's handle on its own internals.
+    Templates stand alone (no include, import, extends or block) and are no HTML (no autoescape), nest at
+    most 50 deep, because Jinja compiles by recursion, and can't read `self`, Jinja's handle on its internals.
     """
     waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
     while waiting:

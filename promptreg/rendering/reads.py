@@ -16,27 +16,31 @@ MACRO_NAMES = frozenset({"caller", "varargs", "kwargs"})
 
 @dataclass
 class Reads:
-    """The variables read, each with whether any use of it is unguarded; filled by `walk`."""
+    """The variables read, each with whether any use of it is unguarded, and those uses themselves."""
 
     builtins: frozenset[str]
     needed: dict[str, bool] = field(default_factory=dict)
+    unguarded: list[nodes.Node] = field(default_factory=list)
 
-    def note(self, name: str, bound: frozenset[str], sure: frozenset[str]) -> None:
+    def note(self, node: nodes.Name | nodes.NSRef, bound: frozenset[str], sure: frozenset[str]) -> None:
         """Note one use of a name, where `bound` are the template's own and `sure` the tested ones."""
+        name = node.name
         if name not in bound and name not in self.builtins:
             self.needed[name] = self.needed.get(name, False) or name not in sure
+            if name not in sure:
+                self.unguarded.append(node)
 
 
-def variables_read(tree: nodes.Template, builtins: Iterable[str]) -> dict[str, bool]:
-    """Map each variable that the template reads, in order of first use, to whether it is needed.
+def variables_read(tree: nodes.Template, builtins: Iterable[str]) -> Reads:
+    """Find each variable that the template reads, in order of first use, and whether it is needed.
 
     >>> from jinja2 import Environment
-    >>> variables_read(Environment().parse("{{ a }} {{ b | default('') }} {{ range(3) }}"), {"range"})
+    >>> variables_read(Environment().parse("{{ a }} {{ b | default('') }} {{ range(3) }}"), {"range"}).needed
     {'a': True, 'b': False}
     """
     reads = Reads(frozenset(builtins))
     _body(tree.body, reads, frozenset(), frozenset())
-    return reads.needed
+    return reads
 
 
 def _body(body: Iterable[nodes.Node], reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> frozenset[str]:
@@ -52,7 +56,7 @@ def _visit(  # noqa: PLR0912 - one case a kind of node
     """Walk one node; give the names bound after it."""
     match node:
         case nodes.Name():
-            reads.note(node.name, bound, sure)
+            reads.note(node, bound, sure)
         case nodes.Filter(node=nodes.Name() as subject, name=name) if name in DEFAULT_FILTERS:
             _guarded(subject, node, reads, bound, sure)
         case nodes.Test(node=nodes.Name() as subject, name="defined" | "undefined"):
@@ -101,7 +105,7 @@ def _guarded(
     bound: frozenset[str],
     sure: frozenset[str],
 ) -> None:
-    reads.note(subject.name, bound, sure | {subject.name})
+    reads.note(subject, bound, sure | {subject.name})
     for child in node.iter_child_nodes(exclude=("node",)):
         _visit(child, reads, bound, sure)
 
@@ -140,9 +144,9 @@ def _callable(node: nodes.Macro | nodes.CallBlock, reads: Reads, bound: frozense
 def _target(target: nodes.Node, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> frozenset[str]:
     """Give what an assignment binds; setting an attribute of a namespace reads the namespace."""
     for reference in target.find_all(nodes.NSRef):
-        reads.note(reference.name, bound, sure)
+        reads.note(reference, bound, sure)
     if isinstance(target, nodes.NSRef):
-        reads.note(target.name, bound, sure)
+        reads.note(target, bound, sure)
     return bound | _names([target])
 
 

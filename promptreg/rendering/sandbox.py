@@ -5,18 +5,20 @@ loader, and of Jinja's globals only `range`, `dict` and `namespace`. A value is 
 in it is read as template.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from jinja2 import StrictUndefined, UndefinedError, nodes
+from jinja2 import StrictUndefined, Template, UndefinedError, nodes
 from jinja2 import TemplateSyntaxError as JinjaSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
+from jinja2.visitor import NodeTransformer
 
 from promptreg.errors import RenderError, TemplateError, TemplatePolicyError, TemplateSyntaxError
 
 BUILTINS = frozenset({"range", "dict", "namespace"})
+REQUIRE_PRESENT = "require present"  # no template can spell a filter with a space
 
 
 class AbsentVariable(UndefinedError):
@@ -65,11 +67,30 @@ def _refuse_json(value: object) -> str:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
+def _require_present(value: object) -> object:
+    """Be the filter that an unguarded reading goes through."""
+    return str(value) if isinstance(value, _Undefined) else value
+
+
+class _Checked(NodeTransformer):
+    """Put the filter around the unguarded readings."""
+
+    def __init__(self, unguarded: Container[int]) -> None:
+        self._unguarded = unguarded
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802 - Jinja calls it so
+        if id(node) not in self._unguarded:
+            return node
+        where = {"lineno": node.lineno, "environment": node.environment}
+        return nodes.Filter(node, REQUIRE_PRESENT, [], [], None, None, **where)
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         undefined=_Undefined, autoescape=False, keep_trailing_newline=True, cache_size=0
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": _refuse_json}
+    environment.filters[REQUIRE_PRESENT] = _require_present
     environment.globals = {name: environment.globals[name] for name in BUILTINS}
     return environment
 
@@ -87,10 +108,16 @@ def parse(source: str) -> nodes.Template:
         raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
 
 
-def compile_source(source: str) -> Callable[[Mapping[str, Any]], str]:
-    """Give a function from variables to text; what it raises is Jinja's or the variables' own."""
+def compile_tree(tree: nodes.Template, unguarded: Iterable[nodes.Node]) -> Callable[[Mapping[str, Any]], str]:
+    """Give a function from variables to text; what it raises is Jinja's or the variables' own.
+
+    Jinja lets an absent variable pass where nothing is done with it (`x is none`, `[x] | length`); here
+    each unguarded reading of one is an error (rule 20), so those readings go through a filter.
+    """
     try:
-        template = ENVIRONMENT.from_string(source)
+        checked = _Checked({id(node) for node in unguarded}).visit(tree)
+        code = ENVIRONMENT.compile(checked)
+        template = Template.from_code(ENVIRONMENT, code, ENVIRONMENT.make_globals(None))
     except JinjaSyntaxError as error:
         raise TemplateSyntaxError(f"Line {error.lineno}: {error.message}", line=error.lineno) from None
     except Exception as error:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jinja2 import nodes
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidVariablesError, MissingVariablesError, RenderError, TemplateError
 from promptreg.jsonvalues import FrozenList, thaw
 from promptreg.rendering import policy, sandbox
-from promptreg.rendering.reads import variables_read
+from promptreg.rendering.reads import Reads, variables_read
 from promptreg.variables import bind, effective, invalid
 
 Message = dict[str, Any]
@@ -36,7 +37,7 @@ class CompiledTemplate:
         self._parts: list[Callable[[Mapping[str, Any]], str]] | None = None
         self.reads: dict[str, bool] = {}
         for source, placeholder in _sources(template):
-            needed = {placeholder: True} if placeholder else _reads(source)
+            needed = {placeholder: True} if placeholder else _parsed(source)[1].needed
             for name, is_needed in needed.items():
                 self.reads[name] = self.reads.get(name, False) or is_needed
         self.variables = effective(declarations, self.reads)
@@ -61,17 +62,17 @@ class CompiledTemplate:
             _require_known(values, {variable.name for variable in self.variables})
         try:
             bound, absent = bind(self._declarations, values)
-            if not absent:
-                return self._output(bound)
+            if absent:
+                raise self._missing(bound, absent)
+            return self._output(bound)
         except TemplateError:
             raise
         except sandbox.AbsentVariable as error:
-            if error.name in values:
+            if error.name in bound:
                 raise self._failed(error) from None
-            absent = [error.name]
+            raise self._missing(bound, [error.name]) from None
         except Exception as error:
             raise self._failed(error) from None
-        raise self._missing(bound, absent)
 
     def _failed(self, error: Exception) -> RenderError:
         return sandbox.failed(error, "\n".join(source for source, _ in _sources(self.template)))
@@ -90,7 +91,8 @@ class CompiledTemplate:
 
     def _compiled(self) -> list[Callable[[Mapping[str, Any]], str]]:
         if self._parts is None:
-            self._parts = [sandbox.compile_source(source) for source, _ in _sources(self.template)]
+            parsed = [_parsed(source) for source, _ in _sources(self.template)]
+            self._parts = [sandbox.compile_tree(tree, reads.unguarded) for tree, reads in parsed]
         return self._parts
 
     def _missing(self, bound: Mapping[str, Any], read: Sequence[str]) -> MissingVariablesError:
@@ -111,10 +113,10 @@ def _sources(template: str | FrozenList) -> list[tuple[str, str | None]]:
     return [(message.get("content", ""), message.get("placeholder")) for message in template]
 
 
-def _reads(source: str) -> dict[str, bool]:
+def _parsed(source: str) -> tuple[nodes.Template, Reads]:
     tree = sandbox.parse(source)
     policy.require_allowed(tree, sandbox.ENVIRONMENT.filters, sandbox.ENVIRONMENT.tests)
-    return variables_read(tree, sandbox.BUILTINS)
+    return tree, variables_read(tree, sandbox.BUILTINS)
 
 
 def _require_known(values: Mapping[str, Any], known: set[str]) -> None:

@@ -1,0 +1,124 @@
+"""Ctrl-C at any moment: the registry goes on, no transaction stays open, and no cache is stale."""
+
+import signal
+import threading
+from contextlib import closing, suppress
+
+import pytest
+
+from promptreg import Registry, StorageError
+from promptreg.storage.gate import Gate
+from promptreg.storage.sqlite import SQLiteStorage, SQLiteWriter
+from tests.test_storage_sqlite import raw, traces
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_at_any_moment_leaves_a_registry_that_works(registry: Registry) -> None:
+    """Signals at random moments of reads and writes: each next call answers, and no write is lost or half-done."""
+    registry.create("greet", "0")
+    previous = signal.signal(signal.SIGALRM, _interrupt)
+    try:
+        for trial in range(60):
+            with suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 0.0005 + trial * 0.00013)
+                for i in range(10_000):
+                    registry.get("greet")
+                    if i % 20 == 0:
+                        registry.update("greet", template=f"{trial} {i}")
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            with Registry(registry.path, busy_timeout=1) as other:
+                latest = other.update("greet", template=f"after {trial}").version
+            assert registry.get("greet").version == latest
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    history = registry.history("greet", limit=100_000)
+    assert [v.version for v in history] == list(range(len(history), 0, -1))
+
+
+def test_an_interrupt_as_a_write_begins_leaves_no_transaction(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind BEGIN already, before anything is read."""
+    registry.create("greet", "Hello")
+    with monkeypatch.context() as patch:
+        patch.setattr(SQLiteWriter, "__init__", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            registry.update("greet", template="Hi")
+    with Registry(registry.path, busy_timeout=0) as other:
+        assert other.update("greet", template="Hi").version == 2
+    assert registry.update("greet", template="Hey").version == 3
+
+
+def test_an_interrupt_behind_a_commit_leaves_no_stale_cache(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 16: the commit holds, so the very next read of the same thread sees it."""
+    registry.create("greet", "Hello")
+    assert registry.get("greet").template == "Hello"
+    commit = SQLiteStorage._commit
+
+    def commit_and_die(self: SQLiteStorage, *operands: object) -> None:
+        commit(self, *operands)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SQLiteStorage, "_commit", commit_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            registry.update("greet", template="Hi")
+    assert registry.get("greet").template == "Hi"
+
+
+def test_shutting_the_gate_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waited to shut it gives up, and everybody may go in again."""
+    gate, left = Gate(), threading.Event()
+    inside = threading.Thread(target=lambda: (gate.enter(), left.wait(), gate.leave()))
+    inside.start()
+    while not gate._inside:
+        pass
+    with monkeypatch.context() as patch:
+        patch.setattr("promptreg.storage.gate.time.sleep", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            gate.shut()
+    gate.enter()
+    gate.leave()
+    left.set()
+    inside.join()
+    gate.shut()
+    gate.open()
+
+
+def test_closing_closes_whatever_fails(registry: Registry, path: str) -> None:
+    """Bytes that can't be erased now stay due; the registry is closed all the same, and closing again is fine."""
+    registry.create("secret", "zanzibar")
+    with closing(raw(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM versions").fetchone()
+        registry.set_status("secret", "deleted")
+        registry.close()
+        registry.close()
+    with pytest.raises(StorageError, match="closed"):
+        registry.list()
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "events", "namespaces"])
+def test_rule_15_any_reader_erases_what_another_left(registry: Registry, path: str, verb: str) -> None:
+    """The deleter's log could not be cut; another registry's next reads, whatever they are, do it."""
+    registry.create("secret", "zanzibar")
+    with Registry(path) as other:
+        with closing(raw(path)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM versions").fetchone()
+            registry.set_status("secret", "deleted")
+            other.get("secret", default=None)
+        folder = path.rsplit("/", 1)[0]
+        assert traces(folder, [b"zanzibar"]) != []
+        read = {"get": lambda: other.get("secret", default=None)}.get(verb) or getattr(other, verb)
+        for _ in range(200_000):
+            read()
+            if not traces(folder, [b"zanzibar"]):
+                break
+        assert traces(folder, [b"zanzibar"]) == []
