@@ -132,22 +132,25 @@ def test_rule_19_malformed_names_are_refused(stocked, unchanged, path):
     assert stocked.get("a") == warm
 
 
+# The verbs that name one prompt, and what they are given beside it.
+NAMING = {
+    "get": [],
+    "render": [],
+    "update": [],
+    "publish": [],
+    "discard": [],
+    "archive": [],
+    "restore": [],
+    "history": [],
+    "diff": [1, 2],
+    "set_label": ["x", 1],
+    "remove_label": ["x"],
+}
+
+
 def test_rule_19_malformed_references_are_refused_by_every_verb(stocked, unchanged):
     """A malformed name is invalid input, not a prompt that is not found, even where there is a default."""
-    verbs = {
-        "save": ["text"],
-        "get": [],
-        "render": [],
-        "update": [],
-        "publish": [],
-        "discard": [],
-        "archive": [],
-        "restore": [],
-        "history": [],
-        "diff": [1, 2],
-        "set_label": ["x", 1],
-        "remove_label": ["x"],
-    }
+    verbs = {"save": ["text"], **NAMING}
     with unchanged():
         for name in [name for name in NO_NAMES if name != A_UUID]:
             for verb, rest in verbs.items():
@@ -411,17 +414,7 @@ def test_unknown_names_and_ids_are_not_found_by_every_verb(stocked, unchanged):
     """A well-formed name or id that is nobody's is `NotFoundError`, and names what was asked for."""
     for name in ("absent", str(uuid4()), "cafés/日本"):
         calls = {
-            "get": [],
-            "render": [],
-            "update": [],
-            "publish": [],
-            "discard": [],
-            "archive": [],
-            "restore": [],
-            "history": [],
-            "diff": [1, 2],
-            "set_label": ["x", 1],
-            "remove_label": ["x"],
+            **NAMING,
             "events": [],
             "set_status": ["disabled"],
         }

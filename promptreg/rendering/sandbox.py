@@ -21,20 +21,18 @@ BUILTINS = frozenset({"range", "dict", "namespace"})
 REQUIRE_PRESENT = "require present"  # no template can spell a filter with a space
 
 
-class AbsentVariable(UndefinedError):
+class _Absent(UndefinedError):
+    def __init__(self, name: Any, message: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class AbsentVariable(_Absent):
     """The render read a variable that was not passed."""
 
-    def __init__(self, name: str, message: str | None = None) -> None:
-        super().__init__(message)
-        self.name = name
 
-
-class AbsentAttribute(UndefinedError):
+class AbsentAttribute(_Absent):
     """The render read an attribute or item that a value does not have."""
-
-    def __init__(self, name: object, message: str | None = None) -> None:
-        super().__init__(message)
-        self.name = name
 
 
 class _Undefined(StrictUndefined):

@@ -65,7 +65,6 @@ class Connections:
     def __init__(self, path: str, opener: Callable[[], Handle], *, is_shared: bool) -> None:
         self._path = path
         self._opener = opener
-        self._is_shared = is_shared
         self._gate = Gate()
         self._turn = threading.RLock()
         self._threads = threading.local()

@@ -42,21 +42,21 @@ def erase(handle: Handle, patience_ms: int) -> bool:
     verb, whose own work is done: the database goes on saying that the step is due, and it is tried again.
     """
     connection = handle.connection
+    due = progress(connection)
+    if not due.is_due:
+        return True
     (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute(f"PRAGMA busy_timeout = {min(usual, patience_ms)}")
     try:
-        return _steps(handle)
+        return _steps(handle, due)
     except sqlite3.OperationalError:
         return False
     finally:
         connection.execute(f"PRAGMA busy_timeout = {usual}")
 
 
-def _steps(handle: Handle) -> bool:
+def _steps(handle: Handle, at: Progress) -> bool:
     connection = handle.connection
-    at = progress(connection)
-    if not at.is_due:
-        return True
     if at.vacuumed < at.deleted:
         handle.database.table("search").optimize()
         handle.database.vacuum()
