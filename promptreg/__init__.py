@@ -32,6 +32,7 @@ from promptreg.errors import (
 from promptreg.models import UNSET, Actor, Event, Grant, Role, StatusUpdate, Variable, Version
 from promptreg.prompt import Page, Prompt, Rendered
 from promptreg.registry import Registry
+from promptreg.rendering.policy import RenderLimits
 from promptreg.rules.names import slugify
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "Registry",
     "RenderError",
     "RenderLimitError",
+    "RenderLimits",
     "Rendered",
     "Role",
     "SchemaTooNewError",

@@ -93,6 +93,7 @@ class Core:
         self._clock = settings.clock
         self._checks = settings.publish_checks
         self.forbids_extra = settings.forbids_extra
+        self.render_limits = settings.render_limits
 
     def close(self) -> None:
         """Close the storage; afterwards every call is `StorageError`."""
@@ -191,14 +192,13 @@ class Core:
     def _candidate(self, outcome: Outcome) -> Prompt:
         """Give the prompt as it would be, compiled; it renders whatever its status says."""
         compiled = self._compiled(outcome.version.snapshot)
-        compiled.compile()
         return make_prompt(
             outcome.container, outcome.version, compiled, forbids_extra=self.forbids_extra, is_candidate=True
         )
 
     def _compiled(self, snapshot: Snapshot) -> CompiledTemplate:
         return self._templates.get(
-            snapshot.content_hash, lambda: CompiledTemplate(snapshot.template, snapshot.variables)
+            snapshot.content_hash, lambda: CompiledTemplate(snapshot.template, snapshot.variables, self.render_limits)
         )
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, thaw
 from promptreg.models import Status, Value, Version
 from promptreg.records import Container, VersionRecord
+from promptreg.rendering.policy import RenderLimits
 from promptreg.rendering.template import CompiledTemplate, Output
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.statuses import disabled
@@ -102,6 +103,7 @@ class Prompt(Version):
     _is_disabled: bool = PrivateAttr(default=False)
     _is_candidate: bool = PrivateAttr(default=False)
     _forbids_extra: bool = PrivateAttr(default=False)
+    _limits: RenderLimits = PrivateAttr(default_factory=RenderLimits)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -114,7 +116,7 @@ class Prompt(Version):
 
         Takes a mapping or pydantic model, keywords, or both (keywords win). Raises
         `PromptDisabledError` when this value says disabled (rule 13), `MissingVariablesError`,
-        `InvalidVariablesError` and `RenderError`.
+        `InvalidVariablesError`, `RenderLimitError` and `RenderError`.
 
         >>> from promptreg import Registry
         >>> with Registry(":memory:") as registry:
@@ -131,7 +133,7 @@ class Prompt(Version):
     def _template(self) -> CompiledTemplate:
         compiled = self._compiled
         if compiled is None or compiled.template != self.template:
-            compiled = CompiledTemplate(freeze(self.template), self._declarations())
+            compiled = CompiledTemplate(freeze(self.template), self._declarations(), self._limits)
             self._compiled = compiled
         return compiled
 
@@ -234,6 +236,7 @@ def make_prompt(
     prompt._declared = record.snapshot.variables
     prompt._is_disabled = container.is_disabled
     prompt._forbids_extra = forbids_extra
+    prompt._limits = compiled.limits
     prompt._is_candidate = is_candidate
     return prompt
 

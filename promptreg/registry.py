@@ -33,6 +33,7 @@ from promptreg.models import (
 )
 from promptreg.prompt import Page, Prompt, Rendered, rendered_default
 from promptreg.records import Container, Query, VersionRecord
+from promptreg.rendering.policy import RenderLimits
 from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules import access, inputs, lifecycle, names, statuses
 from promptreg.rules.diffing import diff_versions
@@ -63,6 +64,7 @@ class Registry:
     cut) or `"normal"`. `busy_timeout` is how long a writer waits for
     others, in seconds. `publish_checks` are called with each `Prompt` before it goes into production, and
     refuse it by raising. `extra_variables` is `"ignore"` or `"forbid"`. `clock` gives aware datetimes.
+    `render_limits` are how much a template may hold and a render may do; there are defaults.
 
     Safe to share between threads and over a fork; any number of processes may open one file. Raises
     `InvalidInputError` for bad settings, `StorageError` for a file that can't be used.
@@ -90,6 +92,7 @@ class Registry:
         publish_checks: Iterable[PublishCheck] = (),
         extra_variables: str = "ignore",
         clock: Clock | None = None,
+        render_limits: RenderLimits | None = None,
     ) -> None:
         self._is_view = False
         self._view = View(names.checked_name(namespace, "namespace"), read_actor(actor))
@@ -102,6 +105,7 @@ class Registry:
             busy_timeout=busy_timeout,
             publish_checks=publish_checks,
             extra_variables=extra_variables,
+            render_limits=render_limits,
             clock=clock,
         )
         self._core = Core(SQLiteStorage(settings.storage), settings)
@@ -764,9 +768,9 @@ class Registry:
             found = reader.query(query)
         return [self._core.prompt(container, record) for container, record in found]
 
-    def _render_default(self, name: str, template: str | FrozenList, values: Mapping[str, Any]) -> Rendered:
+    def _render_default(self, name: str, template: str | FrozenList, values: dict[str, Any]) -> Rendered:
         asked = names.parse_reference(name).text
-        compiled = CompiledTemplate(template, FrozenList())
+        compiled = CompiledTemplate(template, FrozenList(), self._core.render_limits)
         return rendered_default(asked, compiled.render(asked, values, forbids_extra=self._core.forbids_extra))
 
     def _changeable(self, reader: Reader, reference: Reference, action: str) -> Container:

@@ -9,6 +9,7 @@ from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, system_clock
 from promptreg.errors import InvalidInputError
 from promptreg.models import Actor
+from promptreg.rendering.policy import RenderLimits
 from promptreg.rules.inputs import read_choice, read_filled_text, read_flag
 from promptreg.rules.names import checked_number
 from promptreg.storage.base import StorageSettings
@@ -27,6 +28,7 @@ class Settings:
     cache_size: int
     publish_checks: tuple[PublishCheck, ...]
     forbids_extra: bool
+    render_limits: RenderLimits
     clock: Clock
 
 
@@ -40,6 +42,7 @@ def read_settings(
     busy_timeout: object,
     publish_checks: object,
     extra_variables: object,
+    render_limits: object,
     clock: object,
 ) -> Settings:
     """Check what `Registry` was given; raise `InvalidInputError` for the first setting that is not one."""
@@ -54,6 +57,7 @@ def read_settings(
         cache_size=checked_number(cache_size, "cache_size", least=0),
         publish_checks=_functions(publish_checks),
         forbids_extra=read_choice(extra_variables, "extra_variables", EXTRA_VARIABLES) == "forbid",
+        render_limits=_render_limits(render_limits),
         clock=_clock(clock),
     )
 
@@ -85,6 +89,12 @@ def _functions(value: object) -> tuple[PublishCheck, ...]:
     if not all(callable(function) for function in functions):
         raise InvalidInputError.of("publish_checks", "must be a list of functions, each called with a Prompt")
     return functions
+
+
+def _render_limits(value: object) -> RenderLimits:
+    if value is not None and not isinstance(value, RenderLimits):
+        raise InvalidInputError.of("render_limits", f"must be RenderLimits, not {type(value).__name__}")
+    return value or RenderLimits()
 
 
 def _clock(value: object) -> Clock:

@@ -1,14 +1,99 @@
-"""What a template may contain: read from its syntax tree when it is saved, before any code is made of it."""
+"""What a template may contain, and how much it may do: one policy, read from the syntax tree when it is saved.
 
-from collections.abc import Container
+Nothing is compiled or run of a template that this room refuses. What only shows when it runs (what a
+value is) is decided by `values.py` and counted by `meter.py`, against the same tables and limits.
+
+- Statements: no include, import, extends, block, autoescape; `self` is not there.
+- Calls: only methods of builtin types (`METHODS`), `range`, `dict`, `namespace`, the template's own macros,
+  `caller`, and `loop` with its `cycle` and `changed`.
+- Filters: those of `FILTERS`; `format` on a literal of plain conversions; no `%` on text.
+- Names that start with two underscores are never attributes.
+"""
+
+import re
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import Annotated, Any
 
 from jinja2 import nodes
+from jinja2.filters import FILTERS as JINJA_FILTERS
+from pydantic import ConfigDict, Field, ValidationError
 
 from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
+from promptreg.models import Value, refused
 
-MAX_NESTING = 50
+MOST = 1_000_000_000
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
-REFUSED: dict[type[nodes.Node], str] = {
+
+class RenderLimits(Value):
+    """How much a template may hold and a render may do; what goes over is refused, whoever wrote it.
+
+    Of the template, checked when it is saved (`TemplatePolicyError`): `source_characters`, `nodes` of its
+    syntax tree, and `nesting` of one node in another (at most 100, because Python compiles by recursion).
+    Of a render (`RenderLimitError`, with the name of the limit): `fuel`, about one a syntax node that runs
+    or an item that is touched; `characters` of the result and of every text on the way; `seconds`;
+    `items` and `depth` of a container that is compared, sorted, printed or written as JSON, counted with all
+    that is in it; `range_items`; `calls` of macros inside each other; `integer_bits` of what arithmetic gives.
+
+    Raises `InvalidInputError` for a limit that is none.
+
+    >>> from promptreg import Registry, RenderLimitError
+    >>> with Registry(":memory:", render_limits=RenderLimits(fuel=10_000)) as registry:
+    ...     _ = registry.create("endless", "{% for i in range(99999) %}{{ i }}{% endfor %}")
+    ...     try:
+    ...         registry.render("endless")
+    ...     except RenderLimitError as error:
+    ...         print(error.details)
+    {'name': 'endless', 'limit': 'fuel', 'line': 1}
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    source_characters: Count = 1_000_000
+    nodes: Count = 20_000
+    nesting: Annotated[int, Field(ge=1, le=100)] = 50
+    fuel: Count = 1_000_000
+    characters: Count = 1_000_000
+    seconds: Annotated[float, Field(gt=0, le=1_000_000)] = 2.0
+    items: Count = 10_000
+    depth: Annotated[int, Field(ge=1, le=100)] = 32
+    range_items: Count = 100_000
+    calls: Annotated[int, Field(ge=1, le=100)] = 50
+    integer_bits: Annotated[int, Field(ge=1, le=10_000)] = 256
+
+    def __init__(self, **limits: Any) -> None:
+        try:
+            super().__init__(**limits)
+        except ValidationError as error:
+            raise refused(error) from None
+
+
+BUILTINS = frozenset({"range", "dict", "namespace"})
+
+METHODS: dict[str, frozenset[str]] = {
+    "str": frozenset(
+        (
+            "strip lstrip rstrip split rsplit splitlines replace join upper lower title capitalize startswith "
+            "endswith find count removeprefix removesuffix isdigit isalpha"
+        ).split()
+    ),
+    "dict": frozenset({"get", "items", "keys", "values"}),
+    "sequence": frozenset({"index", "count"}),
+    "moment": frozenset({"strftime", "isoformat", "date", "time"}),
+    "loop": frozenset({"cycle", "changed"}),
+}
+METHOD_NAMES = frozenset().union(*METHODS.values())
+
+FILTERS = frozenset(
+    (
+        "abs attr batch capitalize center count d default dictsort e escape filesizeformat first float "
+        "forceescape format groupby indent int items join last length list lower map max min reject "
+        "rejectattr replace reverse round safe select selectattr slice sort string striptags sum title tojson "
+        "trim truncate unique upper urlencode wordcount wordwrap"
+    ).split()
+)
+
+STATEMENTS: dict[type[nodes.Node], str] = {
     nodes.Include: "include",
     nodes.Import: "import",
     nodes.FromImport: "from … import",
@@ -17,40 +102,158 @@ REFUSED: dict[type[nodes.Node], str] = {
     nodes.ScopedEvalContextModifier: "autoescape",
 }
 
+MAX_BRANCHES = 200  # Python compiles them by recursion: 3,000 crash a thread with a 256 KiB stack
+MAX_WIDTH = 64
+_CONVERSION = re.compile(r"%(?:\(\w+\))?[-+ #0]*(\d*)(?:\.(\d*))?([sdiufFeEgGxXoc%])")
 
-def require_allowed(tree: nodes.Template, filters: Container[str], tests: Container[str]) -> None:
+
+def require_allowed(tree: nodes.Template, limits: RenderLimits, tests: Container[str]) -> None:
     """Raise `TemplatePolicyError` for what no template may hold, `TemplateSyntaxError` for unknown filters and tests.
 
-    Templates stand alone (no include, import, extends or block) and are no HTML (no autoescape), nest at
-    most 50 deep, because Jinja compiles by recursion, and can't read `self`, Jinja's handle on its internals.
+    The offence that stands first in the template is the one told.
     """
+    callable_names: frozenset[str] | None = None
+    for count, (node, depth) in enumerate(_nodes(tree), start=1):
+        if depth > limits.nesting:
+            raise _offence(node, f"nested more than {limits.nesting} deep")
+        if count > limits.nodes:
+            raise _offence(node, f"the template has more than {limits.nodes:,} syntax nodes")
+        check = _CHECKS.get(type(node))
+        if check is not None:
+            check(node, tests)
+        elif type(node) is nodes.Call:
+            callable_names = _callable_names(tree) if callable_names is None else callable_names
+            _require_callable(node, callable_names)
+
+
+def _nodes(tree: nodes.Template) -> Iterator[tuple[nodes.Node, int]]:
+    """Give each node with its depth, in the template's order."""
     waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()
-        unknown = _unknown(node, filters, tests)
-        if unknown:
-            raise TemplateSyntaxError(f"Line {node.lineno}: {unknown}.", line=node.lineno)
-        reason = _reason(node, depth)
+        yield node, depth
+        children: list[tuple[nodes.Node, int]] = []
+        for name in node.fields:
+            value = getattr(node, name)
+            if isinstance(value, nodes.Node):
+                children.append((value, depth + 1))
+            elif isinstance(value, list):
+                children += [(item, depth + 1) for item in value if isinstance(item, nodes.Node)]
+        waiting += reversed(children)
+
+
+def _offence(node: nodes.Node, reason: str) -> TemplatePolicyError:
+    line = getattr(node, "lineno", None)
+    return TemplatePolicyError(f"Line {line}: {reason}.", line=line)
+
+
+def _refuse_statement(node: Any, _tests: Container[str]) -> None:
+    raise _offence(node, f"a template stands alone and is plain text, so it can't use {STATEMENTS[type(node)]}")
+
+
+def _check_branches(node: nodes.If, _tests: Container[str]) -> None:
+    if len(node.elif_) > MAX_BRANCHES:
+        raise _offence(node, f"an if has more than {MAX_BRANCHES} elif branches")
+
+
+def _check_name(node: nodes.Name, _tests: Container[str]) -> None:
+    if node.name == "self":
+        raise _offence(node, "self is not available in a template")
+
+
+def _check_attribute(node: nodes.Getattr, _tests: Container[str]) -> None:
+    if node.attr.startswith("__"):
+        raise _offence(node, f"{node.attr} can't be read; names that start with two underscores are Python's")
+
+
+def _check_filter(node: nodes.Filter, _tests: Container[str]) -> None:
+    if node.name not in FILTERS:
+        if node.name in JINJA_FILTERS:
+            raise _offence(node, f"the filter {node.name} is not allowed in a prompt")
+        raise TemplateSyntaxError(f"Line {node.lineno}: there is no filter {node.name}.", line=node.lineno)
+    if node.name == "format":
+        pattern = node.node.value if isinstance(node.node, nodes.Const) else None
+        reason = "takes a literal text" if not isinstance(pattern, str) else format_offence(pattern)
         if reason:
-            line = getattr(node, "lineno", None)
-            raise TemplatePolicyError(f"Line {line}: {reason}.", line=line)
-        waiting += [(child, depth + 1) for child in reversed(list(node.iter_child_nodes()))]
+            raise _offence(node, f"the filter format {reason}")
 
 
-def _unknown(node: nodes.Node, filters: Container[str], tests: Container[str]) -> str | None:
-    """Jinja itself finds these only when the render comes to them."""
-    if isinstance(node, nodes.Filter) and node.name not in filters:
-        return f"there is no filter {node.name}"
-    if isinstance(node, nodes.Test) and node.name not in tests:
-        return f"there is no test {node.name}"
+def _check_test(node: nodes.Test, tests: Container[str]) -> None:
+    if node.name not in tests:
+        raise TemplateSyntaxError(f"Line {node.lineno}: there is no test {node.name}.", line=node.lineno)
+
+
+def _check_remainder(node: nodes.Mod, _tests: Container[str]) -> None:
+    if isinstance(node.left, nodes.Const) and isinstance(node.left.value, str):
+        raise _offence(node, "% on text is not allowed; use the filter format")
+
+
+def format_offence(pattern: str) -> str | None:
+    """Tell what is wrong with a pattern of `format`: only plain conversions, widths and precisions up to 64.
+
+    >>> format_offence("%5.1f of %s"), format_offence("%999d")
+    (None, 'takes widths and precisions up to 64')
+    """
+    rest = _CONVERSION.sub("", pattern)
+    if "%" in rest:
+        return "takes plain conversions such as %s, %d and %.2f"
+    for width, precision, _kind in _CONVERSION.findall(pattern):
+        if any(len(number) > 2 or int(number or 0) > MAX_WIDTH for number in (width, precision)):
+            return f"takes widths and precisions up to {MAX_WIDTH}"
     return None
 
 
-def _reason(node: nodes.Node, depth: int) -> str | None:
-    if type(node) in REFUSED:
-        return f"a template stands alone and is plain text, so it can't use {REFUSED[type(node)]}"
-    if isinstance(node, nodes.Name) and node.name == "self":
-        return "self is not available in a template"
-    if depth > MAX_NESTING:
-        return f"nested more than {MAX_NESTING} deep"
-    return None
+def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
+    """Where the text shows that a call can't be one that is allowed, the template is refused."""
+    called = node.node
+    if isinstance(called, nodes.Getattr):
+        if called.attr not in METHOD_NAMES:
+            raise _offence(node, f"the method {called.attr} can't be called in a template")
+    elif not isinstance(called, nodes.Name):
+        raise _offence(node, "only methods, macros, range, dict and namespace can be called")
+    elif called.name not in names:
+        raise _offence(node, f"{called.name} can't be called; a template calls only its own macros and builtin methods")
+
+
+def _callable_names(tree: nodes.Template) -> frozenset[str]:
+    """Give the names that may hold something to call: what the template binds, and the builtins."""
+    bound: set[str] = {macro.name for macro in tree.find_all(nodes.Macro)}
+    bound.update(name.name for name in tree.find_all(nodes.Name) if name.ctx != "load")
+    return BUILTINS | {"caller", "loop"} | bound
+
+
+_CHECKS: dict[type[nodes.Node], Callable[[Any, Container[str]], None]] = {
+    **dict.fromkeys(STATEMENTS, _refuse_statement),
+    nodes.If: _check_branches,
+    nodes.Name: _check_name,
+    nodes.Getattr: _check_attribute,
+    nodes.Filter: _check_filter,
+    nodes.Test: _check_test,
+    nodes.Mod: _check_remainder,
+}
+
+
+def body_cost(body: Iterable[nodes.Node]) -> int:
+    """Give the fuel that one pass over these statements takes: their nodes, but not what they loop over or define.
+
+    >>> from jinja2 import Environment
+    >>> body_cost(Environment().parse("{{ a }}{% for x in a %}{{ x }}{% endfor %}").body)
+    8
+    """
+    cost, waiting = 0, list(body)
+    while waiting:
+        node = waiting.pop()
+        cost += _WEIGHTS.get(type(node), 1)
+        skipped = ("body",) if isinstance(node, nodes.For | nodes.Macro | nodes.CallBlock) else ()
+        waiting += node.iter_child_nodes(exclude=skipped)
+    return cost
+
+
+_WEIGHTS: dict[type[nodes.Node], int] = {
+    nodes.Dict: 4,
+    nodes.Filter: 4,
+    nodes.Call: 8,
+    nodes.Macro: 16,
+    nodes.CallBlock: 16,
+    nodes.For: 4,
+}

@@ -1,152 +1,348 @@
-"""The environment that templates are compiled and rendered in, and the translation of its errors.
+"""The metered tier: any template that the policy allows, compiled by Jinja's own compiler and metered as it runs.
 
-`ImmutableSandboxedEnvironment` with `StrictUndefined`: no autoescape, a trailing newline stays, no
-loader, and of Jinja's globals only `range`, `dict` and `namespace`. A value is only ever data: nothing
-in it is read as template.
+Jinja's generator writes the code, so scopes, macros and loops mean what they mean in Jinja; the steps
+whose cost or safety depends on values are written as calls: reading (`values.py`), calling (`methods.py`),
+filters and tests (`filters.py`), arithmetic, comparing and printing (`meter.py`). Each pass of a loop and each
+call of a macro pays for the nodes in its body. Nothing is folded when the template is compiled. No
+autoescape, a trailing newline stays, no loader, and of Jinja's globals only `range`, `dict`, `namespace`.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from functools import partial
-from typing import Any
+from io import StringIO
+from typing import Any, NoReturn
 
-from jinja2 import StrictUndefined, Template, UndefinedError, nodes
+from jinja2 import Environment, Undefined, nodes
 from jinja2 import TemplateSyntaxError as JinjaSyntaxError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import missing
-from jinja2.visitor import NodeTransformer
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.exceptions import TemplateRuntimeError
+from jinja2.nodes import EvalContext
+from jinja2.runtime import Context, LoopContext, Macro, identity
+from jinja2.utils import Namespace, missing
+from markupsafe import Markup
 
-from promptreg.errors import RenderError, TemplateError, TemplatePolicyError, TemplateSyntaxError
+from promptreg.errors import RenderError, RenderLimitError, TemplateError, TemplatePolicyError, TemplateSyntaxError
+from promptreg.rendering.filters import TEMPLATE_FILTERS, TEMPLATE_TESTS
+from promptreg.rendering.meter import Exceeded, Meter
+from promptreg.rendering.methods import BUILTIN_FUNCTIONS, call, call_method
+from promptreg.rendering.policy import RenderLimits, body_cost, require_allowed
+from promptreg.rendering.values import Absent, AbsentAttribute, AbsentVariable, Refused, read_attribute, read_item
 
-BUILTINS = frozenset({"range", "dict", "namespace"})
-REQUIRE_PRESENT = "require present"  # no template can spell a filter with a space
+FILE = "<template>"
+MANY_CHARACTERS = 20_000  # of a source: above, its tokens are counted before it is parsed
 
-
-class _Absent(UndefinedError):
-    def __init__(self, name: Any, message: str | None = None) -> None:
-        super().__init__(message)
-        self.name = name
-
-
-class AbsentVariable(_Absent):
-    """The render read a variable that was not passed."""
-
-
-class AbsentAttribute(_Absent):
-    """The render read an attribute or item that a value does not have."""
+_BINARY = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide"}
+_BINARY |= {"%": "remainder", "**": "power"}
+_COMPARISONS = {"in": "contains", "notin": "lacks"}
 
 
-class _Undefined(StrictUndefined):
-    """Jinja's strict undefined, which tells an absent variable from an absent attribute."""
+def _binary(operation: str) -> Callable[..., None]:
+    method = _BINARY[operation]
 
-    __slots__ = ()
+    def visit(self: "_Generator", node: Any, frame: Frame) -> None:
+        self.call(f"context.{method}", node.left, node.right, frame=frame)
 
-    def __init__(
-        self,
-        hint: str | None = None,
-        obj: Any = missing,
-        name: str | None = None,
-        exc: Callable[..., Exception] = UndefinedError,
-    ) -> None:
-        if obj is missing and name is not None and hint is None:
-            exc = partial(AbsentVariable, name)
-        elif obj is not missing and hint is None:
-            exc = partial(AbsentAttribute, name)
-        super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]
-
-    def __repr__(self) -> str:
-        """Fail as any other reading does: printing a list prints the reprs of its items."""
-        return str(self)
+    return visit
 
 
-def _refuse_json(value: object) -> str:
-    """Be json's last resort: an absent variable tells that it is absent, anything else can't be told."""
-    if isinstance(value, _Undefined):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
+class _Generator(CodeGenerator):
+    """Jinja's code generator, which writes the measured steps as calls."""
+
+    unguarded: Container[int] = ()
+
+    def call(self, function: str, *operands: nodes.Node, frame: Frame) -> None:
+        """Write a call."""
+        self.write(f"{function}(")
+        for operand in operands:
+            self.visit(operand, frame)
+            self.write(", ")
+        self.write(")")
+
+    def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:
+        """Write the one function of a template that stands alone."""
+        frame = Frame(EvalContext(self.environment))
+        frame.symbols.analyze_node(node)
+        frame.toplevel = frame.rootlevel = True
+        frame.require_output_check = False
+        self.writeline("def root(context):")
+        self.indent()
+        self.writeline("resolve, text, spend = context.resolve_or_missing, context.text, context.spend")
+        self.writeline("concat = context.joined")
+        self.writeline("if 0: yield None")
+        self.enter_frame(frame)
+        self.blockvisit(node.body, frame)
+
+    def pop_assign_tracking(self, frame: Frame) -> None:
+        """Nothing outside the template reads what it sets."""
+        self._assign_stack.pop()
+
+    def _make_finalize(self) -> CodeGenerator._FinalizeInfo:
+        """Fold no constants."""
+        return self._FinalizeInfo(None, None)
+
+    def _output_child_pre(self, node: Any, frame: Frame, finalize: Any) -> None:
+        self.write("text(")
+
+    def _output_child_post(self, node: Any, frame: Frame, finalize: Any) -> None:
+        self.write(")")
+
+    def visit_Name(self, node: nodes.Name, frame: Frame) -> None:
+        if id(node) in self.unguarded:
+            ref = frame.symbols.ref(node.name)
+            self.write(f"({ref} if {ref} is not missing else absent({node.name!r}))")
+        else:
+            super().visit_Name(node, frame)
+
+    def visit_For(self, node: nodes.For, frame: Frame) -> None:
+        node.body.insert(0, _payment(body_cost(node.body) + 2, node))
+        node.iter = _internal("each item" if node.test is None else "counted items", node.iter)
+        super().visit_For(node, frame)
+
+    def macro_body(self, node: Any, frame: Frame) -> Any:
+        node.body.insert(0, _payment(body_cost(node.body) + 2, node))
+        return super().macro_body(node, frame)
+
+    def visit_ExprStmt(self, node: nodes.ExprStmt, frame: Frame) -> None:
+        """Pay; a template has no such statement of its own."""
+        self.writeline(f"spend({node.node.value})")  # type: ignore[attr-defined]
+
+    def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:
+        self.write("read_attribute(")
+        self.visit(node.node, frame)
+        self.write(f", {node.attr!r})")
+
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
+        if isinstance(node.arg, nodes.Slice):
+            self.write("context.sliced(")
+            self.visit(node.node, frame)
+            self.write(", slice(")
+            for part in (node.arg.start, node.arg.stop, node.arg.step):
+                self.visit(part or nodes.Const(None), frame)
+                self.write(", ")
+            self.write("))")
+        else:
+            is_spelled = isinstance(node.arg, nodes.Const)
+            self.call("read_item" if is_spelled else "context.item", node.node, node.arg, frame=frame)
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
+        self.write("{")
+        for pair in node.items:
+            self.call("context.weigh", pair.key, frame=frame)
+            self.write(": ")
+            self.visit(pair.value, frame)
+            self.write(", ")
+        self.write("}")
+
+    visit_Add = _binary("+")
+    visit_Sub = _binary("-")
+    visit_Mul = _binary("*")
+    visit_Div = _binary("/")
+    visit_FloorDiv = _binary("//")
+    visit_Mod = _binary("%")
+    visit_Pow = _binary("**")
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        self.write("context.concat((")
+        for operand in node.nodes:
+            self.visit(operand, frame)
+            self.write(", ")
+        self.write("))")
+
+    def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:
+        """Write `a < b < c` as `a < b and b < c`, reading b once."""
+        self.write("(")
+        left = ""
+        for i, operand in enumerate(node.ops):
+            is_last = i == len(node.ops) - 1
+            self.write(f"context.{_COMPARISONS.get(operand.op, operand.op)}(")
+            if left:
+                self.write(left)
+            else:
+                self.visit(node.expr, frame)
+            self.write(", ")
+            left = self.temporary_identifier()
+            self.write("" if is_last else f"({left} := ")
+            self.visit(operand.expr, frame)
+            self.write(")" if is_last else ")) and ")
+        self.write(")")
+
+    def visit_Filter(self, node: nodes.Filter, frame: Frame) -> None:
+        self.write(_INTERNAL.get(node.name) or f"filter_{node.name}(context, ")
+        if node.node is not None:
+            self.visit(node.node, frame)
+        else:
+            self.write(f"concat({frame.buffer})")
+        self.signature(_bounded(node), frame)
+        self.write(")")
+
+    def visit_Test(self, node: nodes.Test, frame: Frame) -> None:
+        self.write(f"test_{node.name}(context, ")
+        self.visit(node.node, frame)
+        self.signature(_bounded(node), frame)
+        self.write(")")
+
+    def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:
+        if isinstance(node.node, nodes.Getattr):
+            self.write("call_method(context, ")
+            self.visit(node.node.node, frame)
+            self.write(f", {node.node.attr!r}")
+        else:
+            self.write("call(context, ")
+            self.visit(node.node, frame)
+        self.signature(_bounded(node), frame, {"caller": "caller"} if forward_caller else None)
+        self.write(")")
 
 
-def _require_present(value: object) -> object:
-    """Be the filter that an unguarded reading goes through."""
-    return str(value) if isinstance(value, _Undefined) else value
+_INTERNAL = {
+    "each item": "context.each(",
+    "counted items": "context.counted(",
+    "unpacked items": "context.as_list(",
+    "unpacked pairs": "context.pairs(",
+}
 
 
-class _Checked(NodeTransformer):
-    """Put the filter around the unguarded readings."""
-
-    def __init__(self, unguarded: Container[int]) -> None:
-        self._unguarded = unguarded
-
-    def visit_Name(self, node: nodes.Name) -> nodes.Node:  # noqa: N802 - Jinja calls it so
-        if id(node) not in self._unguarded:
-            return node
-        where = {"lineno": node.lineno, "environment": node.environment}
-        return nodes.Filter(node, REQUIRE_PRESENT, [], [], None, None, **where)
+def _internal(name: str, node: Any) -> nodes.Filter:
+    """Give a filter that no template can spell, for a step of the meter."""
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=_Undefined, autoescape=False, keep_trailing_newline=True, cache_size=0
-    )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "default": _refuse_json}
-    environment.filters[REQUIRE_PRESENT] = _require_present
-    environment.globals = {name: environment.globals[name] for name in BUILTINS}
-    return environment
+def _payment(cost: int, node: nodes.Node) -> nodes.ExprStmt:
+    return nodes.ExprStmt(nodes.Const(cost), lineno=node.lineno)
 
 
-ENVIRONMENT = _environment()
+def _bounded(node: Any) -> Any:
+    """Unpack `*items` and `**pairs` through the meter."""
+    if node.dyn_args is not None:
+        node.dyn_args = _internal("unpacked items", node.dyn_args)
+    if node.dyn_kwargs is not None:
+        node.dyn_kwargs = _internal("unpacked pairs", node.dyn_kwargs)
+    return node
 
 
-def parse(source: str) -> nodes.Template:
-    """Give the syntax tree; raise `TemplateSyntaxError` with the line, or `TemplatePolicyError`."""
+class _Environment(Environment):
+    code_generator_class = _Generator
+
+
+ENVIRONMENT = _Environment(
+    undefined=Absent, autoescape=False, keep_trailing_newline=True, cache_size=0, optimized=False
+)
+_EVALUATION = EvalContext(ENVIRONMENT)
+
+
+class _Rendering(Meter, Context):
+    """One render: its variables, and its account."""
+
+    def __init__(self, variables: Mapping[str, Any], limits: RenderLimits) -> None:
+        self.start(limits)
+        self.variables = variables
+        self.vars = {}
+        self.exported_vars = set()
+        self.environment = ENVIRONMENT
+        self.eval_ctx = _EVALUATION
+
+    def resolve_or_missing(self, key: str) -> Any:
+        """Give a variable, else a builtin of the template language, else Jinja's `missing`."""
+        value = self.variables.get(key, missing)
+        return BUILTIN_FUNCTIONS.get(key, missing) if value is missing else value
+
+
+def _absent(name: str) -> NoReturn:
+    raise AbsentVariable(name)
+
+
+_GLOBALS: dict[str, Any] = {
+    **{f"filter_{name}": run for name, run in TEMPLATE_FILTERS.items()},
+    **{f"test_{name}": run for name, run in TEMPLATE_TESTS.items()},
+    **{"read_attribute": read_attribute, "read_item": read_item, "call": call, "call_method": call_method},
+    **{"absent": _absent, "undefined": Absent, "cond_expr_undefined": Undefined},
+    **{"LoopContext": LoopContext, "Macro": Macro, "Namespace": Namespace, "Markup": Markup, "missing": missing},
+    **{"TemplateRuntimeError": TemplateRuntimeError, "identity": identity, "environment": ENVIRONMENT},
+}
+
+
+def parse(source: str, limits: RenderLimits) -> nodes.Template:
+    """Give the syntax tree of a template that the policy allows.
+
+    Raises `TemplateSyntaxError` with the line, or `TemplatePolicyError`.
+    """
+    if len(source) > limits.source_characters:
+        raise TemplatePolicyError(f"The template has more than {limits.source_characters:,} characters.", line=None)
     try:
-        return ENVIRONMENT.parse(source)
+        if len(source) > MANY_CHARACTERS:
+            _require_few_tokens(source, limits)
+        tree = ENVIRONMENT.parse(source)
     except JinjaSyntaxError as error:
-        raise TemplateSyntaxError(f"Line {error.lineno}: {error.message}", line=error.lineno) from None
+        raise _syntax_error(error) from None
     except RecursionError:
         raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
+    except ValueError:
+        raise TemplateSyntaxError("The template holds a number that is too long to be read.", line=None) from None
+    require_allowed(tree, limits, TEMPLATE_TESTS)
+    return tree
 
 
-def compile_tree(tree: nodes.Template, unguarded: Iterable[nodes.Node]) -> Callable[[Mapping[str, Any]], str]:
-    """Give a function from variables to text; what it raises is Jinja's or the variables' own.
-
-    Jinja lets an absent variable pass where nothing is done with it (`x is none`, `[x] | length`); here
-    each unguarded reading of one is an error (rule 20), so those readings go through a filter.
-    """
-    try:
-        checked = _Checked({id(node) for node in unguarded}).visit(tree)
-        code = ENVIRONMENT.compile(checked)
-        template = Template.from_code(ENVIRONMENT, code, ENVIRONMENT.make_globals(None))
-    except JinjaSyntaxError as error:
-        raise TemplateSyntaxError(f"Line {error.lineno}: {error.message}", line=error.lineno) from None
-    except Exception as error:
-        raise TemplateError(f"The template does not compile ({type(error).__name__}).", line=None) from None
-
-    def run(variables: Mapping[str, Any]) -> str:
-        context = template.new_context(dict(variables))
-        return "".join(template.root_render_func(context))
-
-    return run
+def _require_few_tokens(source: str, limits: RenderLimits) -> None:
+    for count, (line, _kind, _text) in enumerate(ENVIRONMENT.lexer.tokeniter(source, None)):
+        if count > limits.nodes * 5:
+            raise TemplatePolicyError(f"Line {line}: the template holds too much to be read.", line=line)
 
 
-def failed(error: Exception, source: str) -> RenderError:
-    """Translate what a render raised.
-
-    The text of the cause may quote a value, so only its type stays, and of an attribute that is not
-    there the name, where the template itself spells it.
-    """
-    line = _line(error)
-    where = f" at line {line}" if line else ""
-    if isinstance(error, AbsentAttribute) and isinstance(error.name, str) and error.name in source:
-        return RenderError(f"The template failed{where}: a value has no {error.name!r}.", line=line)
-    return RenderError(f"The template failed{where} ({type(error).__name__}).", line=line)
+def _syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
+    return TemplateSyntaxError(f"Line {error.lineno}: {error.message}", line=error.lineno)
 
 
-def _line(error: Exception) -> int | None:
-    """Find the template's line: its compiled code is the innermost frame named <template>."""
-    line, entry = None, error.__traceback__
-    while entry is not None:
-        if entry.tb_frame.f_code.co_filename == "<template>":
-            template = entry.tb_frame.f_globals.get("__jinja_template__")
-            line = template.get_corresponding_lineno(entry.tb_lineno) if template else line
-        entry = entry.tb_next
-    return line
+class Metered:
+    """A template compiled for the metered tier. What `render` raises is ours, Jinja's or the variables' own."""
+
+    __slots__ = ("_limits", "_lines", "_root")
+
+    def __init__(self, tree: nodes.Template, unguarded: Iterable[nodes.Node], limits: RenderLimits) -> None:
+        """Compile, which changes the tree; raise `TemplateSyntaxError`, or `TemplateError` where Python can't.
+
+        Jinja lets an absent variable pass where nothing is done with it (`x is none`, `[x] | length`);
+        here each of the `unguarded` readings of one is an error (rule 20).
+        """
+        source = StringIO()
+        generator = _Generator(ENVIRONMENT, None, None, source, optimized=False)
+        generator.unguarded = {id(node) for node in unguarded}
+        try:
+            generator.visit(tree)
+            code = compile(source.getvalue(), FILE, "exec")
+        except JinjaSyntaxError as error:
+            raise _syntax_error(error) from None
+        except Exception as error:
+            raise TemplateError(f"The template does not compile ({type(error).__name__}).", line=None) from None
+        module: dict[str, Any] = {}
+        exec(code, _GLOBALS, module)
+        self._root = module["root"]
+        self._lines = generator.debug_info
+        self._limits = limits
+
+    def render(self, variables: Mapping[str, Any]) -> str:
+        """Give the text."""
+        rendering = _Rendering(variables, self._limits)
+        return rendering.joined(list(self._root(rendering)))
+
+    def failed(self, error: Exception, source: str) -> RenderError | RenderLimitError:
+        """Translate what a render raised.
+
+        The text of the cause may quote a value, so only its type stays, and of an attribute that is not
+        there the name, where the template itself spells it.
+        """
+        line = self._line(error)
+        where = f" at line {line}" if line else ""
+        if isinstance(error, Exceeded):
+            return RenderLimitError(f"The render stopped{where}: {error}.", limit=error.limit, line=line)
+        if isinstance(error, Refused):
+            return RenderError(f"The template failed{where}: {error}.", line=line)
+        if isinstance(error, AbsentAttribute) and isinstance(error.name, str) and error.name in source:
+            return RenderError(f"The template failed{where}: a value has no {error.name!r}.", line=line)
+        return RenderError(f"The template failed{where} ({type(error).__name__}).", line=line)
+
+    def _line(self, error: Exception) -> int | None:
+        """Find the template's line: its compiled code is the innermost frame named <template>."""
+        written, entry = None, error.__traceback__
+        while entry is not None:
+            if entry.tb_frame.f_code.co_filename == FILE:
+                written = entry.tb_lineno
+            entry = entry.tb_next
+        return max((line for line, code in self._lines if written and code <= written), default=None)

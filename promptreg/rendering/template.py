@@ -1,15 +1,18 @@
 """A version's template, ready to render: text or chat, with its variables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from jinja2 import nodes
 from pydantic import BaseModel
 
-from promptreg.errors import InvalidVariablesError, MissingVariablesError, RenderError, TemplateError
+from promptreg.errors import InvalidVariablesError, MissingVariablesError, TemplateError
 from promptreg.jsonvalues import FrozenList, thaw
-from promptreg.rendering import policy, sandbox
-from promptreg.rendering.reads import Reads, variables_read
+from promptreg.rendering import sandbox
+from promptreg.rendering.compiler import compile_fast
+from promptreg.rendering.policy import BUILTINS, RenderLimits
+from promptreg.rendering.reads import variables_read
+from promptreg.rendering.values import AbsentVariable
 from promptreg.variables import bind, effective, invalid
 
 Message = dict[str, Any]
@@ -22,34 +25,78 @@ class Output(NamedTuple):
     messages: list[Message] | None
 
 
-class CompiledTemplate:
-    """One template and its declared variables, parsed once and compiled at the first render.
+class TemplateText:
+    """One text of a template, compiled: by the fast tier where it is in its subset, else by the metered one.
 
-    Never changes, so it may be shared and kept for as long as anyone likes.
+    `fast` gives exactly what the metered tier gives, or fails; then the metered tier renders, or tells
+    what is wrong. Never changes, so it may be shared and kept for as long as anyone likes.
     """
 
-    __slots__ = ("_declarations", "_parts", "reads", "template", "variables")
+    __slots__ = ("_limits", "_metered", "fast", "reads", "source")
 
-    def __init__(self, template: str | FrozenList, declarations: FrozenList) -> None:
-        """Parse; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line."""
+    def __init__(self, source: str, limits: RenderLimits) -> None:
+        """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
+        tree = sandbox.parse(source, limits)
+        reads = variables_read(tree, BUILTINS)
+        self.source = source
+        self.reads = reads.needed
+        self._limits = limits
+        self.fast = compile_fast(tree, limits)
+        self._metered = None if self.fast else sandbox.Metered(tree, reads.unguarded, limits)
+
+    def render(self, values: dict[str, Any]) -> str:
+        """Give the text; raise `AbsentVariable`, `RenderLimitError` or `RenderError`."""
+        if self.fast is not None:
+            # Whatever fails there has had no effect, and the metered tier either does it or tells why not.
+            with suppress(Exception):
+                return self.fast(values)
+        return self.metered(values)
+
+    def metered(self, values: dict[str, Any]) -> str:
+        """Give the text by the metered tier alone; it is compiled at its first use where there is a fast one."""
+        metered = self._metered
+        if metered is None:
+            tree = sandbox.parse(self.source, self._limits)
+            metered = sandbox.Metered(tree, variables_read(tree, BUILTINS).unguarded, self._limits)
+            self._metered = metered
+        try:
+            return metered.render(values)
+        except TemplateError:
+            raise
+        except Exception as error:
+            if isinstance(error, AbsentVariable) and error.name not in values:
+                raise
+            raise metered.failed(error, self.source) from None
+
+
+class CompiledTemplate:
+    """One template and its declared variables, compiled. Never changes."""
+
+    __slots__ = ("_declarations", "_parts", "limits", "reads", "template", "variables")
+
+    def __init__(self, template: str | FrozenList, declarations: FrozenList, limits: RenderLimits) -> None:
+        """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
         self.template = template
+        self.limits = limits
         self._declarations = declarations
-        self._parts: list[Callable[[Mapping[str, Any]], str]] | None = None
+        self._parts: list[TemplateText | str]  # a text, or the name of the variable that fills a placeholder
+        if isinstance(template, str):
+            self._parts = [TemplateText(template, limits)]
+        else:
+            self._parts = [
+                m["placeholder"] if "placeholder" in m else TemplateText(m["content"], limits) for m in template
+            ]
         self.reads: dict[str, bool] = {}
-        for source, placeholder in _sources(template):
-            needed = {placeholder: True} if placeholder else _parsed(source)[1].needed
-            for name, is_needed in needed.items():
+        for part in self._parts:
+            for name, is_needed in ({part: True} if isinstance(part, str) else part.reads).items():
                 self.reads[name] = self.reads.get(name, False) or is_needed
         self.variables = effective(declarations, self.reads)
 
-    def compile(self) -> None:
-        """Make the code; raise `TemplateError` where that can't be done."""
-        self._compiled()
-
-    def render(self, name: str, values: Mapping[str, Any], *, forbids_extra: bool) -> Output:
+    def render(self, name: str, values: dict[str, Any], *, forbids_extra: bool) -> Output:
         """Render with these variables; `name` is the prompt's, for errors.
 
-        Raises `InvalidVariablesError`, `MissingVariablesError` with every absent name, or `RenderError`.
+        Raises `InvalidVariablesError`, `MissingVariablesError` with every absent name, `RenderLimitError`
+        or `RenderError`.
         """
         try:
             return self._rendered(values, forbids_extra)
@@ -57,43 +104,27 @@ class CompiledTemplate:
             error.details = {"name": name, **error.details}
             raise
 
-    def _rendered(self, values: Mapping[str, Any], forbids_extra: bool) -> Output:
+    def _rendered(self, values: dict[str, Any], forbids_extra: bool) -> Output:
         if forbids_extra:
             _require_known(values, {variable.name for variable in self.variables})
+        bound, absent = bind(self._declarations, values) if self._declarations else (values, [])
+        if absent:
+            raise self._missing(bound, absent)
         try:
-            bound, absent = bind(self._declarations, values)
-            if absent:
-                raise self._missing(bound, absent)
             return self._output(bound)
-        except TemplateError:
-            raise
-        except sandbox.AbsentVariable as error:
-            if error.name in bound:
-                raise self._failed(error) from None
+        except AbsentVariable as error:
             raise self._missing(bound, [error.name]) from None
-        except Exception as error:
-            raise self._failed(error) from None
 
-    def _failed(self, error: Exception) -> RenderError:
-        return sandbox.failed(error, "\n".join(source for source, _ in _sources(self.template)))
-
-    def _output(self, bound: Mapping[str, Any]) -> Output:
-        parts = self._compiled()
-        if isinstance(self.template, str):
-            return Output(parts[0](bound), None)
+    def _output(self, bound: dict[str, Any]) -> Output:
         messages: list[Message] = []
-        for message, part in zip(self.template, parts, strict=True):
-            if "role" in message:
-                messages.append({"role": message["role"], "content": part(bound)})
+        for i, part in enumerate(self._parts):
+            if isinstance(part, str):
+                messages += _passed_messages(part, bound)
+            elif isinstance(self.template, str):
+                return Output(part.render(bound), None)
             else:
-                messages += _passed_messages(message["placeholder"], bound)
+                messages.append({"role": self.template[i]["role"], "content": part.render(bound)})
         return Output(joined(messages), messages)
-
-    def _compiled(self) -> list[Callable[[Mapping[str, Any]], str]]:
-        if self._parts is None:
-            parsed = [_parsed(source) for source, _ in _sources(self.template)]
-            self._parts = [sandbox.compile_tree(tree, reads.unguarded) for tree, reads in parsed]
-        return self._parts
 
     def _missing(self, bound: Mapping[str, Any], read: Sequence[str]) -> MissingVariablesError:
         needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound]
@@ -106,19 +137,6 @@ def joined(messages: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(m["content"] for m in messages if isinstance(m["content"], str))
 
 
-def _sources(template: str | FrozenList) -> list[tuple[str, str | None]]:
-    """Give each part as its source and, for a placeholder, the variable that fills it."""
-    if isinstance(template, str):
-        return [(template, None)]
-    return [(message.get("content", ""), message.get("placeholder")) for message in template]
-
-
-def _parsed(source: str) -> tuple[nodes.Template, Reads]:
-    tree = sandbox.parse(source)
-    policy.require_allowed(tree, sandbox.ENVIRONMENT.filters, sandbox.ENVIRONMENT.tests)
-    return tree, variables_read(tree, sandbox.BUILTINS)
-
-
 def _require_known(values: Mapping[str, Any], known: set[str]) -> None:
     extra = [name for name in values if name not in known]
     if extra:
@@ -127,7 +145,7 @@ def _require_known(values: Mapping[str, Any], known: set[str]) -> None:
 
 def _passed_messages(name: str, bound: Mapping[str, Any]) -> list[Message]:
     if name not in bound:
-        raise sandbox.AbsentVariable(name)
+        raise AbsentVariable(name)
     value = bound[name]
     if not isinstance(value, list | tuple):
         raise _no_messages(name)

@@ -1,0 +1,524 @@
+"""The fast tier: the templates that most prompts are, as one Python function over exact builtin values.
+
+Its subset is output, `if`, `for` over data, `set`, and the tests, filters and comparisons of `fast.py`. Each
+rule below says why the text is Jinja's. What they share: the function has no effect and runs no code of a
+value's own, because each value is looked at by its exact type first (`str int float bool None`, and `list tuple
+dict` to go into). So it may give up at any moment, on any doubt, and the metered tier starts afresh: an absent
+variable, another type, an attribute that is not there, a text or loop that is long. It gives up by any
+exception, and never explains: errors are the metered tier's.
+
+It stays far below the limits of a render (a twentieth of the fuel, all of the characters), so it needs no
+clock, and what it gives up on costs little.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from jinja2 import nodes
+
+from promptreg.rendering import fast
+from promptreg.rendering.policy import BUILTINS, RenderLimits, body_cost
+from promptreg.rendering.values import DICT_NAMES
+
+FILE = "<fast template>"
+FUEL_SHARE = 20
+MAX_TEXT = 4_000  # characters that a filter takes inside a loop; outside, it is a share of `MAX_TEXTS`
+MAX_TEXTS = 1_000_000
+NOT_VARIABLES = BUILTINS | {"loop", "caller", "varargs", "kwargs"}
+
+TEXT, BOOLEAN, INTEGER, ANY = "text", "boolean", "integer", "any"
+
+LOOP_PARTS = {
+    "index": "({i} + 1)",
+    "index0": "{i}",
+    "first": "({i} == 0)",
+    "last": "({i} == {n} - 1)",
+    "length": "{n}",
+    "revindex": "({n} - {i})",
+    "revindex0": "({n} - {i} - 1)",
+}
+COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">="}
+ARITHMETIC = {nodes.Add: "plus", nodes.Sub: "minus", nodes.Mul: "times"}
+
+
+class Outside(Exception):
+    """The template is outside the subset."""
+
+
+def compile_fast(tree: nodes.Template, limits: RenderLimits) -> Callable[[dict[str, Any]], str] | None:
+    """Give a function from variables to text, which fails on values outside the subset; None for other templates."""
+    try:
+        source = _Writer(limits).function(tree)
+        code = compile(source, FILE, "exec")
+    except (Outside, SyntaxError, RecursionError, MemoryError):
+        return None
+    module: dict[str, Any] = {}
+    exec(code, fast.GLOBALS, module)
+    function: Callable[[dict[str, Any]], str] = module["render"]
+    return function
+
+
+class _Loop(NamedTuple):
+    """A loop around what is written: Python's names of its position and length, and the names that its body sets."""
+
+    position: str
+    length: str
+    own: set[str]
+
+
+class _Writer:
+    """Writes the function: statements as lines, expressions as Python expressions."""
+
+    def __init__(self, limits: RenderLimits) -> None:
+        self._limits = limits
+        self._lines: list[str] = []
+        self._indent = 1
+        self._pieces: list[str] = []  # of the text that is being put together
+        self._lengths: list[str] = []
+        self._static = 0
+        self._names = 0
+        self._scope: dict[str, str] = {}  # names that the template binds, to Python's
+        self._variables: dict[str, str] = {}
+        self._required: set[str] = set()
+        self._tree: nodes.Template
+        self._bound: set[str] = set()  # names that were set outside loops
+        self._read_in_loops: set[str] = set()  # and those that Jinja looks up before they are set
+        self._loops: list[_Loop] = []
+        self._conditions = 0
+        self._is_flat = True
+        self._filters = 0
+        self._is_range_used = False
+
+    # The function
+
+    def function(self, tree: nodes.Template) -> str:
+        """Give the source of the function."""
+        self._tree = tree
+        self._is_flat = all(type(node) is nodes.Output for node in tree.body)
+        self._body(tree.body)
+        if not self._is_flat:
+            self._flush()
+        limit = self._limits.characters
+        lines = ["def render(v):", *self._loads()]
+        lines += [" if 'range' in v: unfit()"] if self._is_range_used else []
+        if self._is_flat:
+            lines += self._lines
+            lines += [f" if {' + '.join(self._lengths)} > {limit - self._static}: unfit()"] if self._lengths else []
+            lines += [f" return {self._literal()}"]
+        else:
+            lines += [" n = 0", f" fuel = {self._limits.fuel // FUEL_SHARE}", " out = []", " add = out.append"]
+            lines += [*self._lines, " return ''.join(out)"]
+        if self._static > limit:
+            raise Outside
+        return "\n".join(lines)
+
+    def _loads(self) -> Iterator[str]:
+        """A variable that is read on every way through is there or the render fails; the others may be absent."""
+        for name, local in self._variables.items():
+            yield f" {local} = v[{name!r}]" if name in self._required else f" {local} = v.get({name!r}, ABSENT)"
+
+    def _write(self, line: str) -> None:
+        self._lines.append(" " * self._indent + line)
+
+    def _new(self, prefix: str) -> str:
+        self._names += 1
+        return f"{prefix}{self._names}"
+
+    @contextmanager
+    def _block(self) -> Iterator[None]:
+        self._indent += 1
+        start = len(self._lines)
+        yield
+        self._flush()
+        if len(self._lines) == start:
+            self._write("pass")
+        self._indent -= 1
+
+    # Output: the text is put together piece by piece, and its length checked before each piece is made.
+
+    def _literal(self) -> str:
+        return "f'" + "".join(self._pieces) + "'" if self._pieces else "''"
+
+    def _flush(self) -> None:
+        if self._pieces:
+            total = " + ".join([*self._lengths, str(self._static)])
+            self._write(f"n += {total}")
+            self._write(f"if n > {self._limits.characters}: unfit()")
+            self._write(f"add({self._literal()})")
+        self._pieces, self._lengths, self._static = [], [], 0
+
+    def _static_text(self, text: str) -> None:
+        self._pieces.append(_escaped(text))
+        self._static += len(text)
+
+    def _output(self, node: nodes.Output) -> None:
+        for child in node.nodes:
+            if isinstance(child, nodes.TemplateData):
+                self._static_text(child.data)
+            else:
+                self._print(child)
+
+    def _print(self, node: nodes.Expr) -> None:
+        """Exact scalars print as `str` gives them, and nothing else is printed here."""
+        if isinstance(node, nodes.Const) and isinstance(node.value, str):
+            self._static_text(node.value)
+            return
+        local = self._new("t")
+        if isinstance(node, nodes.CondExpr) and node.expr2 is None:
+            node = nodes.CondExpr(node.test, node.expr1, nodes.Const(""))  # which prints what an absent `else` prints
+        code, kind = self._expression(node)
+        self._write(f"{local} = {code}")
+        if kind is not TEXT:
+            self._write(f"if type({local}) is not str: {local} = text({local})")
+        self._pieces.append(f"{{{local}}}")
+        self._lengths.append(f"len({local})")
+
+    # Statements
+
+    def _body(self, body: list[nodes.Node]) -> None:
+        for node in body:
+            match node:
+                case nodes.Output():
+                    self._output(node)
+                case nodes.If():
+                    self._if(node)
+                case nodes.For():
+                    self._for(node)
+                case nodes.Assign():
+                    self._set(node)
+                case _:
+                    raise Outside
+
+    def _if(self, node: nodes.If) -> None:
+        self._flush()
+        self._write(f"if {self._truth(node.test)}:")
+        self._conditions += 1
+        with self._block():
+            self._body(node.body)
+        for branch in node.elif_:
+            self._write(f"elif {self._truth(branch.test)}:")
+            with self._block():
+                self._body(branch.body)
+        if node.else_:
+            self._write("else:")
+            with self._block():
+                self._body(node.else_)
+        self._conditions -= 1
+
+    def _set(self, node: nodes.Assign) -> None:
+        """Outside loops a name is bound for all that follows, whatever `if` it is set in, as in Python.
+
+        Inside a loop it is of one pass, so it must be set there before it is read, and known nowhere else.
+        """
+        if not isinstance(node.target, nodes.Name) or node.target.name in NOT_VARIABLES:
+            raise Outside
+        name = node.target.name
+        if (self._loops and name not in self._loops[-1].own) or name in self._read_in_loops:
+            raise Outside
+        value = self._plain(node.node)
+        self._bound.add(name)
+        self._write(f"{self._local(name)} = {value}")
+
+    def _own_names(self, node: nodes.For) -> set[str]:
+        """Give the names that a loop's body sets for itself."""
+        own: set[str] = set()
+        for i, statement in enumerate(node.body):
+            if isinstance(statement, nodes.Assign) and isinstance(statement.target, nodes.Name):
+                name = statement.target.name
+                before = _count(name, node.body[:i]) + _count(name, [statement.node])
+                if (before and name not in own) or _count(name, node.body) != _count(name, [self._tree]):
+                    raise Outside
+                own.add(name)
+        return own
+
+    def _for(self, node: nodes.For) -> None:
+        """Exact lists, tuples, dicts and ranges are gone through as Jinja does, their length known before."""
+        if node.recursive or _reads_loop([*node.else_, *([node.test] if node.test else [])]):
+            raise Outside
+        self._flush()
+        items, index, length = self._new("s"), self._new("i"), self._new("n")
+        code, is_paired = self._iterable(node.iter)
+        self._write(f"{items} = {code}")
+        cost = body_cost([*node.body, *([node.test] if node.test else [])]) + 2
+        self._write(f"fuel -= len({items}) * {cost}")
+        self._write("if fuel < 0: unfit()")
+        outer = self._scope
+        self._conditions += 1
+        self._loops.append(_Loop(index, length, self._own_names(node)))
+        target = self._target(node.target, is_paired)
+        self._scope.update({name: self._new("x") for name in self._loops[-1].own})
+        if node.test is not None:
+            if "item" in target:
+                raise Outside
+            self._write(f"{items} = [{target} for {target} in {items} if {self._truth(node.test)}]")
+        counted = _reads_loop(node.body)
+        if counted or node.else_:
+            self._write(f"{length} = len({items})")
+        self._write(f"for {index}, {target} in enumerate({items}):" if counted else f"for {target} in {items}:")
+        with self._block():
+            self._unpack(node.target, target)
+            self._body(node.body)
+        self._loops.pop()
+        self._scope = outer
+        if node.else_:
+            self._write(f"if not {length}:")
+            with self._block():
+                self._body(node.else_)
+        self._conditions -= 1
+
+    def _target(self, target: nodes.Node, is_paired: bool) -> str:
+        names = [target] if isinstance(target, nodes.Name) else getattr(target, "items", [None])
+        if any(not isinstance(name, nodes.Name) or name.name in NOT_VARIABLES for name in names):
+            raise Outside
+        self._scope = {**self._scope, **{name.name: self._new("x") for name in names}}
+        if isinstance(target, nodes.Name):
+            return self._scope[target.name]
+        if is_paired:
+            return f"({', '.join(self._scope[name.name] for name in names)},)"
+        return self._new("item")
+
+    def _unpack(self, target: nodes.Node, local: str) -> None:
+        if local.startswith("item"):
+            names = ", ".join(self._scope[name.name] for name in target.items)  # type: ignore[attr-defined]
+            self._write(f"{names}, = sequence({local})")
+
+    def _iterable(self, node: Any) -> tuple[str, bool]:
+        """Give what to go over, and whether its items are surely pairs."""
+        match node:
+            case nodes.Call(node=nodes.Name(name="range"), args=args, kwargs=[], dyn_args=None, dyn_kwargs=None):
+                self._is_range_used = True
+                return f"small_range({', '.join(map(self._value, args))})", False
+            case nodes.Call(
+                node=nodes.Getattr(node=of, attr="items" | "keys" | "values" as name),
+                args=[],
+                kwargs=[],
+                dyn_args=None,
+                dyn_kwargs=None,
+            ):
+                return f"{self._of_type(of, 'dict')}.{name}()", name == "items"
+            case nodes.Filter(name="items", args=[], kwargs=[], dyn_args=None, dyn_kwargs=None):
+                return f"{self._of_type(node.node, 'dict')}.items()", True
+        return f"iterable({self._value(node)})", False
+
+    # Expressions
+
+    def _value(self, node: nodes.Expr) -> str:
+        return self._expression(node)[0]
+
+    def _expression(self, node: nodes.Expr) -> tuple[str, str]:  # noqa: PLR0912 - one case a kind of node
+        """Give a Python expression and what it surely is; `ANY` may be anything, even absent, and is looked at."""
+        match node:
+            case nodes.Const(value=str(text)):
+                return repr(text), TEXT
+            case nodes.Const(value=bool() | None as value):
+                return repr(value), ANY
+            case nodes.Const(value=int(number)):
+                return repr(number), INTEGER
+            case nodes.Const(value=float(number)) if number - number == 0:
+                return repr(number), ANY
+            case nodes.Name():
+                return self._name(node.name), ANY
+            case nodes.Getattr(node=nodes.Name(name="loop"), attr=attr):
+                return self._loop_part(attr)
+            case nodes.Getattr(attr=attr) if attr not in DICT_NAMES:
+                return f"{self._of_type(node.node, 'dict')}[{attr!r}]", ANY
+            case nodes.Getitem(arg=nodes.Const(value=str(key))):
+                return f"{self._of_type(node.node, 'dict')}[{key!r}]", ANY
+            case nodes.Getitem(arg=arg) if not isinstance(arg, nodes.Slice):
+                return f"picked({self._value(node.node)}, {self._value(arg)})", ANY
+            case nodes.CondExpr(expr2=nodes.Expr() as expr2):
+                test = self._truth(node.test)
+                with self._maybe():
+                    return f"({self._plain(node.expr1)} if {test} else {self._plain(expr2)})", ANY
+            case nodes.And() | nodes.Or():
+                word = "and" if isinstance(node, nodes.And) else "or"
+                left = self._plain(node.left)
+                with self._maybe():
+                    return f"({left} {word} {self._plain(node.right)})", ANY
+            case nodes.Not():
+                return f"(not {self._truth(node.node)})", BOOLEAN
+            case nodes.Compare():
+                return self._comparison(node), BOOLEAN
+            case nodes.Test():
+                return self._test(node), BOOLEAN
+            case nodes.Filter():
+                return self._filter(node)
+            case nodes.Call():
+                return self._method(node)
+            case nodes.Concat():
+                return f"concat({self._share()}, {', '.join(map(self._value, node.nodes))})", TEXT
+            case nodes.Add() | nodes.Sub() | nodes.Mul():
+                return f"{ARITHMETIC[type(node)]}({self._value(node.left)}, {self._value(node.right)})", ANY
+            case nodes.Neg(node=nodes.Const(value=int(number))):
+                return repr(-number), INTEGER
+            case nodes.List() | nodes.Tuple():
+                return f"[{', '.join(self._plain(item) for item in node.items)}]", ANY
+        raise Outside
+
+    @contextmanager
+    def _maybe(self) -> Iterator[None]:
+        self._conditions += 1
+        yield
+        self._conditions -= 1
+
+    def _name(self, name: str) -> str:
+        if name in self._scope:
+            return self._scope[name]
+        if name in NOT_VARIABLES:
+            raise Outside
+        if self._loops and name not in self._bound:
+            self._read_in_loops.add(name)
+        if not self._conditions and name not in self._bound:
+            self._required.add(name)
+        return self._local(name)
+
+    def _local(self, name: str) -> str:
+        return self._scope.get(name) or self._variables.setdefault(name, f"v{len(self._variables)}")
+
+    def _loop_part(self, attr: str) -> tuple[str, str]:
+        if not self._loops or attr not in LOOP_PARTS:
+            raise Outside
+        kind = BOOLEAN if attr in {"first", "last"} else INTEGER
+        return LOOP_PARTS[attr].format(i=self._loops[-1].position, n=self._loops[-1].length), kind
+
+    def _of_type(self, node: Any, kind: str) -> str:
+        """Of an exact dict, `d.k` is its item where `k` is no method's name, and so is `d['k']`."""
+        code = self._value(node)
+        if code.isidentifier():
+            return f"({code} if type({code}) is {kind} else unfit())"
+        local = self._new("t")
+        return f"({local} if type({local} := {code}) is {kind} else unfit())"
+
+    def _looked_at(self, node: nodes.Expr, kinds: str) -> str:
+        code, kind = self._expression(node)
+        if kind is not ANY or isinstance(node, nodes.Const):
+            return code
+        if code.isidentifier():
+            return f"({code} if type({code}) in {kinds} else unfit())"
+        local = self._new("t")
+        return f"({local} if type({local} := {code}) in {kinds} else unfit())"
+
+    def _plain(self, node: Any) -> str:
+        """What is passed on or tested for truth is data: looking at it runs no other code, and it is not absent."""
+        return self._looked_at(node, "PLAIN")
+
+    def _scalar(self, node: nodes.Expr) -> str:
+        """Scalars compare as Python compares them, in a time that their length bounds."""
+        return self._looked_at(node, "SCALARS")
+
+    def _small(self, node: nodes.Expr) -> str:
+        """Inside a loop long texts are not compared with each other."""
+        return f"small({self._share()}, {self._value(node)})"
+
+    def _truth(self, node: Any) -> str:
+        match node:
+            case nodes.And() | nodes.Or():
+                word = "and" if isinstance(node, nodes.And) else "or"
+                left = self._truth(node.left)
+                with self._maybe():
+                    return f"({left} {word} {self._truth(node.right)})"
+        return self._plain(node)
+
+    def _comparison(self, node: nodes.Compare) -> str:
+        if len(node.ops) != 1:
+            raise Outside
+        operand = node.ops[0]
+        if operand.op in COMPARISONS:
+            is_spelled = isinstance(node.expr, nodes.Const) or isinstance(operand.expr, nodes.Const)
+            looked_at = self._scalar if is_spelled or not self._loops else self._small
+            return f"({looked_at(node.expr)} {COMPARISONS[operand.op]} {looked_at(operand.expr)})"
+        return f"{'' if operand.op == 'in' else 'not '}{self._membership(node.expr, operand.expr)}"
+
+    def _membership(self, value: nodes.Expr, container: nodes.Expr) -> str:
+        if isinstance(container, nodes.List | nodes.Tuple):
+            items = ", ".join(self._scalar(item) for item in container.items)
+            return f"({self._scalar(value)} in [{items}])"
+        return f"contains({self._share()}, {self._value(value)}, {self._value(container)})"
+
+    def _test(self, node: nodes.Test) -> str:
+        if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
+            raise Outside
+        if node.name in {"defined", "undefined"} and not node.args:
+            return f"({'' if node.name == 'defined' else 'not '}{self._is_there(node.node)})"
+        if fast.TESTS.get(node.name) != len(node.args):
+            raise Outside
+        operands = [self._plain(node.node), *(self._scalar(arg) for arg in node.args)]
+        return f"is_{node.name}({', '.join(operands)})"
+
+    def _is_there(self, node: nodes.Expr) -> str:
+        """A variable is there when it was passed, and an attribute when the exact dict has it."""
+        with self._maybe():
+            match node:
+                case nodes.Name():
+                    return f"({self._name(node.name)} is not ABSENT)"
+                case nodes.Getattr(attr=key) if key not in DICT_NAMES and not _is_loop(node.node):
+                    return f"({key!r} in {self._of_type(node.node, 'dict')})"
+                case nodes.Getitem(arg=nodes.Const(value=str(key))) if key not in DICT_NAMES:
+                    return f"({key!r} in {self._of_type(node.node, 'dict')})"
+        raise Outside
+
+    def _filter(self, node: nodes.Filter) -> tuple[str, str]:
+        if node.node is None or node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
+            raise Outside
+        if node.name in {"default", "d"} and _is_plain_default(node.args):
+            return self._default(node)
+        counts, kind = fast.FILTERS.get(node.name, ((), ANY))
+        if len(node.args) not in counts:
+            raise Outside
+        operands = [self._value(node.node), *map(self._value, node.args)]
+        return f"{node.name}_({self._share()}, {', '.join(operands)})", kind
+
+    def _share(self) -> int:
+        """Give how long a text a step may take or make: together the steps outside loops take less than two million.
+
+        No step makes a text more than three times as long, so none passes the limit of the metered tier.
+        """
+        self._filters += 1
+        most = MAX_TEXT if self._loops else MAX_TEXTS // (self._filters * self._filters)
+        return min(most, self._limits.characters // 3)
+
+    def _default(self, node: nodes.Filter) -> tuple[str, str]:
+        assert node.node is not None
+        is_there = self._is_there(node.node)
+        other = self._plain(node.args[0]) if node.args else "''"
+        with self._maybe():
+            if len(node.args) > 1:
+                is_there += f" and {self._plain(node.node)}"
+            value = self._value(node.node)
+        if not node.args or isinstance(node.args[0], nodes.Const):
+            return f"({value} if {is_there} else {other})", ANY
+        local = self._new("t")
+        return f"({local} := {other}, {value} if {is_there} else {local})[1]", ANY
+
+    def _method(self, node: nodes.Call) -> tuple[str, str]:
+        if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
+            raise Outside
+        if not isinstance(node.node, nodes.Getattr) or len(node.args) not in fast.METHODS.get(node.node.attr, ()):
+            raise Outside
+        operands = [self._value(node.node.node), *map(self._value, node.args)]
+        return f"call_{node.node.attr}({self._share()}, {', '.join(operands)})", ANY
+
+
+def _count(name: str, body: Iterable[nodes.Node]) -> int:
+    """Tell how often a name stands in these nodes."""
+    found = (node for part in body for node in (part, *part.find_all((nodes.Name, nodes.NSRef))))
+    return sum(isinstance(node, nodes.Name | nodes.NSRef) and node.name == name for node in found)
+
+
+def _is_plain_default(args: list[nodes.Expr]) -> bool:
+    """`default(x)`, or `default(x, true)`, which replaces what is false too."""
+    return len(args) < 2 or (len(args) == 2 and isinstance(args[1], nodes.Const) and args[1].value is True)
+
+
+def _is_loop(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Name) and node.name == "loop"
+
+
+def _reads_loop(body: list[nodes.Node]) -> bool:
+    return any(_is_loop(name) for node in body for name in [node, *node.find_all(nodes.Name)])
+
+
+def _escaped(text: str) -> str:
+    """Give text as it stands inside f'…'."""
+    return repr('"' + text)[2:-1].replace("{", "{{").replace("}", "}}")

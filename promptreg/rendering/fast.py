@@ -1,0 +1,246 @@
+"""What the fast tier's functions call: each takes exact builtin values, and fails on any other.
+
+Given these, each gives what the metered tier's filter, test or method gives, because it is the same Python
+operation; texts longer than the first argument and containers of over a thousand items are left to that tier.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from types import NoneType
+from typing import Any, Final, NoReturn
+
+from promptreg.rendering.values import PLAIN, SCALARS
+
+MAX_ITEMS = 1_000
+MAX_NUMBER = 2**64
+_NUMBERS = frozenset({int, float})
+_SEQUENCES = frozenset({list, tuple})
+_ITERABLES = frozenset({list, tuple, dict})
+
+
+class Unfit(Exception):
+    """The values are outside the subset."""
+
+
+class _Absent:
+    """An absent variable: of no type that anything here takes."""
+
+
+ABSENT: Final = _Absent()
+
+
+def unfit() -> NoReturn:
+    """Give up."""
+    raise Unfit
+
+
+def text(value: Any) -> str:
+    """Print a scalar."""
+    return str(value) if type(value) in SCALARS else unfit()
+
+
+def exact(value: Any, kind: type) -> Any:
+    """Give a value of exactly this type."""
+    return value if type(value) is kind else unfit()
+
+
+def short(value: Any, most: int) -> str:
+    """Give a text of at most so many characters."""
+    return value if type(value) is str and len(value) <= most else unfit()
+
+
+def iterable(value: Any) -> Any:
+    """Give what can be gone through: an exact list, tuple or dict."""
+    return value if type(value) in _ITERABLES else unfit()
+
+
+def sequence(value: Any) -> Any:
+    """Give what can be unpacked."""
+    return value if type(value) in _SEQUENCES else unfit()
+
+
+def scalars(value: Any) -> Any:
+    """Give a list or tuple of scalars that is not long."""
+    if type(value) not in _SEQUENCES or len(value) > MAX_ITEMS or not SCALARS.issuperset(map(type, value)):
+        unfit()
+    return value
+
+
+def small_range(*bounds: Any) -> range:
+    """Be `range`, on integers; its length is paid for by the loop."""
+    return range(*(exact(bound, int) for bound in bounds))
+
+
+def picked(container: Any, key: Any) -> Any:
+    """Be `container[key]`: the item of an exact dict or sequence."""
+    if (type(container) is dict and type(key) is str) or (type(container) in _SEQUENCES and type(key) is int):
+        return container[key]
+    return unfit()
+
+
+def small(most: int, value: Any) -> Any:
+    """Give a scalar, a text of at most so many characters."""
+    if type(value) not in SCALARS or (type(value) is str and len(value) > most):
+        unfit()
+    return value
+
+
+def contains(most: int, value: Any, container: Any) -> bool:
+    """Be `in`."""
+    if type(container) is str:
+        return exact(value, str) in short(container, most)
+    if type(value) not in SCALARS:
+        unfit()
+    return value in (container if type(container) is dict else scalars(container))
+
+
+def concat(most: int, *values: Any) -> str:
+    """Be `~`."""
+    texts = [text(value) for value in values]
+    return "".join(texts) if sum(map(len, texts)) <= most else unfit()
+
+
+def _arithmetic(calculate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def run(left: Any, right: Any) -> Any:
+        for number in (left, right):
+            if type(number) not in _NUMBERS or not -MAX_NUMBER < number < MAX_NUMBER:
+                unfit()
+        return calculate(left, right)
+
+    return run
+
+
+def _on_text(method: Callable[[str], Any]) -> Callable[[int, Any], Any]:
+    return lambda most, value: method(short(value, most))
+
+
+def _replaced(most: int, value: Any, old: Any, new: Any) -> str:
+    source, old, new = short(value, most), exact(old, str), exact(new, str)
+    if len(source) + source.count(old) * len(new) > most:
+        unfit()
+    return source.replace(old, new)
+
+
+def _joined(most: int, value: Any, separator: Any = "") -> str:
+    texts, between = [str(item) for item in scalars(value)], short(separator, most)
+    return between.join(texts) if sum(map(len, texts)) + len(between) * len(texts) <= most else unfit()
+
+
+def _length(_most: int, value: Any) -> int:
+    return len(value) if type(value) in PLAIN else unfit()
+
+
+def _first(_most: int, value: Any) -> Any:
+    return sequence(value)[0]
+
+
+def _last(_most: int, value: Any) -> Any:
+    return sequence(value)[-1]
+
+
+def _indented(most: int, value: Any, width: Any = 4) -> str:
+    lines = (short(value, most // 4) + "\n").splitlines()
+    margin = "\n" + " " * (width if type(width) is int and 0 <= width <= 8 else unfit())
+    return lines[0] + "".join(margin + line if line else "\n" for line in lines[1:])
+
+
+def _rounded(_most: int, value: Any, precision: Any = 0) -> Any:
+    if type(value) is not float or type(precision) is not int or not 0 <= precision <= 100:
+        unfit()
+    return round(value, precision)
+
+
+def _integer(_most: int, value: Any) -> int:
+    return int(value) if type(value) in {int, bool} else unfit()
+
+
+_JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "'": "\\u0027"})
+
+
+def _json(most: int, value: Any) -> str:
+    _require_small(value, 0)
+    written = json.dumps(value, sort_keys=True).translate(_JSON_ESCAPES)
+    return written if len(written) <= most else unfit()
+
+
+def _require_small(value: Any, depth: int) -> None:
+    kind = type(value)
+    if kind in SCALARS:
+        return
+    if kind not in PLAIN or depth > 5 or len(value) > 100:
+        unfit()
+    for item in (*value, *value.values()) if kind is dict else value:
+        _require_small(item, depth + 1)
+
+
+def _truncated(most: int, value: Any, length: Any = 255) -> str:
+    source = short(value, most)
+    if type(length) is not int or length < 3:
+        unfit()
+    return source if len(source) <= length + 5 else source[: length - 3].rsplit(" ", 1)[0] + "..."
+
+
+def _got(_most: int, value: Any, key: Any, default: Any = None) -> Any:
+    return exact(value, dict).get(exact(key, str), default)
+
+
+def _is(kinds: Iterable[type]) -> Callable[[Any], bool]:
+    allowed = frozenset(kinds)
+    return lambda value: type(value) in allowed
+
+
+FILTERS: dict[str, tuple[tuple[int, ...], str]] = {
+    **dict.fromkeys(("upper", "lower", "trim", "capitalize"), ((0,), "text")),
+    **dict.fromkeys(("length", "count"), ((0,), "integer")),
+    **dict.fromkeys(("first", "last"), ((0,), "any")),
+    **{"join": ((0, 1), "text"), "replace": ((2,), "text"), "indent": ((0, 1), "text"), "tojson": ((0,), "text")},
+    **{"round": ((0, 1), "any"), "int": ((0,), "integer"), "string": ((0,), "text"), "truncate": ((0, 1), "text")},
+}
+"""Each filter's numbers of arguments, and what it gives."""
+
+TESTS: dict[str, int] = {
+    **dict.fromkeys(("none", "string", "number", "integer", "float", "boolean", "mapping", "sequence"), 0),
+    **dict.fromkeys(("iterable", "true", "false"), 0),
+    **dict.fromkeys(("eq", "equalto", "ne"), 1),
+}
+"""Each test's number of arguments."""
+
+METHODS: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("upper", "lower", "capitalize"), (0,)),
+    "strip": (0,),
+    "startswith": (1,),
+    "endswith": (1,),
+    "get": (1, 2),
+}
+"""Each method's numbers of arguments."""
+
+GLOBALS: dict[str, Any] = {
+    **{"ABSENT": ABSENT, "SCALARS": SCALARS, "PLAIN": PLAIN, "unfit": unfit, "text": text, "iterable": iterable},
+    **{
+        "sequence": sequence,
+        "small_range": small_range,
+        "picked": picked,
+        "contains": contains,
+        "small": small,
+        "concat": concat,
+    },
+    "plus": _arithmetic(lambda left, right: left + right),
+    "minus": _arithmetic(lambda left, right: left - right),
+    "times": _arithmetic(lambda left, right: left * right),
+    **{f"{name}_": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize")},
+    **{"trim_": _on_text(str.strip), "length_": _length, "count_": _length, "first_": _first, "last_": _last},
+    **{"join_": _joined, "replace_": _replaced, "indent_": _indented, "tojson_": _json, "round_": _rounded},
+    **{"int_": _integer, "string_": lambda _most, value: text(value), "truncate_": _truncated},
+    **{"is_none": _is([NoneType]), "is_string": _is([str]), "is_number": _is([int, float, bool])},
+    **{"is_integer": _is([int]), "is_float": _is([float]), "is_boolean": _is([bool]), "is_mapping": _is([dict])},
+    **dict.fromkeys(("is_sequence", "is_iterable"), _is([str, list, tuple, dict])),
+    **{"is_true": lambda value: value is True, "is_false": lambda value: value is False},
+    **dict.fromkeys(
+        ("is_eq", "is_equalto"), lambda value, other: value == other if type(value) in SCALARS else unfit()
+    ),
+    "is_ne": lambda value, other: value != other if type(value) in SCALARS else unfit(),
+    **{f"call_{name}": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize", "strip")},
+    "call_startswith": lambda most, value, start: short(value, most).startswith(exact(start, str)),
+    "call_endswith": lambda most, value, end: short(value, most).endswith(exact(end, str)),
+    "call_get": _got,
+}

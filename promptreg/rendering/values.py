@@ -1,0 +1,246 @@
+"""What a template may see of a value: which attributes and items it reads, and which texts it prints.
+
+Values are the application's own objects. Reading one gives data or an error: never something to call,
+a class, a module, or a view into the running program. Every refusal here happens before any effect.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import PurePath
+from types import (
+    AsyncGeneratorType,
+    BuiltinFunctionType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+    ModuleType,
+    NoneType,
+    TracebackType,
+)
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from jinja2 import StrictUndefined, Undefined, UndefinedError
+from jinja2.runtime import LoopContext, Macro
+from jinja2.utils import Namespace, missing
+
+from promptreg.rendering.policy import METHODS
+
+SCALARS = frozenset({str, int, float, bool, NoneType})
+"""The exact types that are data through and through: reading, comparing and printing them runs no other code."""
+
+PLAIN = SCALARS | {list, tuple, dict}
+_SIMPLE = frozenset({Decimal, UUID, date, datetime, time, timedelta, complex, range})
+_SEQUENCES: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
+_VIEWS: tuple[Any, ...] = (type({}.keys()), type({}.values()), type({}.items()))
+_WITH_REPR = frozenset({*_SEQUENCES, *_VIEWS, dict})
+_HIDDEN = (
+    *(type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, Macro),
+    *(GeneratorType, CoroutineType, AsyncGeneratorType, FrameType, CodeType, TracebackType),
+)
+DICT_NAMES = frozenset(dir(dict))
+_LOOP_NAMES = frozenset("index index0 revindex revindex0 first last length depth depth0 previtem nextitem".split())
+_LEAKING = re.compile(r"<(?:function |class '|built-in |bound method |module ')|\bat 0x[0-9a-fA-F]")
+
+
+class Refused(Exception):
+    """What a template tried is against the policy; the message holds no value."""
+
+
+class _Absent(UndefinedError):
+    def __init__(self, name: Any, message: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class AbsentVariable(_Absent):
+    """The render read a variable that was not passed."""
+
+
+class AbsentAttribute(_Absent):
+    """The render read an attribute or item that a value does not have."""
+
+
+class Absent(StrictUndefined):
+    """Jinja's strict undefined, which tells an absent variable from an absent attribute."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        hint: str | None = None,
+        obj: Any = missing,
+        name: str | None = None,
+        exc: Callable[..., Exception] = UndefinedError,
+    ) -> None:
+        if obj is missing and name is not None and hint is None:
+            exc = partial(AbsentVariable, name)
+        elif obj is not missing and hint is None:
+            exc = partial(AbsentAttribute, name)
+        super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        """Fail as any other reading does: printing a list prints the reprs of its items."""
+        return str(self)
+
+
+def read_attribute(obj: Any, name: str) -> Any:
+    """Give `obj.name`: the attribute, else the item, as Jinja looks them up; `Absent` where there is neither.
+
+    Raises `Refused` for what is to call, a class, a module, a generator, coroutine or frame, and for names
+    that start with `_` anywhere but in a mapping.
+    """
+    if type(obj) is dict and name not in DICT_NAMES:
+        try:
+            value = obj[name]
+        except KeyError:
+            return Absent(obj=obj, name=name)
+    else:
+        value = _attribute(obj, name)
+    return value if type(value) in PLAIN else _readable(value, obj)
+
+
+def _attribute(obj: Any, name: str) -> Any:
+    _require_open(obj)
+    if name.startswith("_") and not (isinstance(obj, Mapping) and not hasattr(obj, name)):
+        raise Refused(f"names that start with _ can be read only as keys of a mapping, not of {_kind(obj)}")
+    if type(obj) is LoopContext and name not in _LOOP_NAMES:
+        raise Refused("loop has no such part that a template can read")
+    try:
+        return getattr(obj, name)
+    except AttributeError:
+        try:
+            return obj[name]
+        except (TypeError, LookupError):
+            return Absent(obj=obj, name=name)
+
+
+def read_item(obj: Any, key: Any) -> Any:
+    """Give `obj[key]`: the item, else the attribute of that name; `Absent` where there is neither.
+
+    Raises `Refused` for the same as `read_attribute`.
+    """
+    _require_open(obj)
+    try:
+        value = obj[key]
+    except (TypeError, LookupError):
+        value = _named(obj, key)
+    return value if type(value) in PLAIN else _readable(value, obj)
+
+
+def _named(obj: Any, key: Any) -> Any:
+    if not isinstance(key, str) or isinstance(obj, Undefined):
+        return Absent(obj=obj, name=key)
+    try:
+        value = getattr(obj, str(key))
+    except AttributeError:
+        return Absent(obj=obj, name=key)
+    if key.startswith("_") or (type(obj) is LoopContext and key not in _LOOP_NAMES):
+        raise Refused(f"names that start with _ can be read only as keys of a mapping, not of {_kind(obj)}")
+    return value
+
+
+def _require_open(obj: Any) -> None:
+    if isinstance(obj, _HIDDEN):
+        raise Refused(f"nothing can be read of {_kind(obj)}")
+
+
+def readable(value: Any) -> Any:
+    """Give the value, unless it is something that no template may hold."""
+    return value if type(value) in PLAIN else _readable(value, None)
+
+
+def _readable(value: Any, obj: Any) -> Any:
+    if isinstance(value, Undefined):
+        return value
+    if callable(value) or isinstance(value, _HIDDEN):
+        hint = "; read the item with ['…']" if isinstance(obj, Mapping) else ""
+        raise Refused(f"{_kind(value)} can't be read from a value{hint}")
+    return value
+
+
+def children(value: Any) -> Iterator[Any] | None:
+    """Give what a container holds, walked without running its own code; None for what is no container."""
+    if isinstance(value, dict):
+        return _pairs(value)
+    for kind in (*_SEQUENCES, *_VIEWS):
+        if isinstance(value, kind):
+            items: Iterator[Any] = kind.__iter__(value)
+            return items
+    return None
+
+
+def _pairs(value: dict[Any, Any]) -> Iterator[Any]:
+    for key, item in dict.items(value):
+        yield key
+        yield item
+
+
+class Printing(NamedTuple):
+    """What printing a value shows: the values inside it, and whether its class's own code writes the text."""
+
+    parts: Iterator[Any] | None
+    is_own: bool
+
+
+def printing(value: Any, *, is_inside: bool) -> Printing:
+    """Tell how a value is printed, where inside a container it is its repr that is.
+
+    Raises `Refused` for what no template may print: only text, numbers, None, Decimal, UUID, paths,
+    dates, Enum, containers of these, namedtuples, dataclasses, and objects whose class defines `__str__`.
+    """
+    kind: Any = type(value)
+    if kind in SCALARS or kind in _SIMPLE or isinstance(value, str | PurePath | Undefined):
+        return Printing(None, False)
+    parts = children(value)
+    if parts is not None:
+        return Printing(parts, not any(kind.__repr__ is base.__repr__ for base in kind.__mro__ if base in _WITH_REPR))
+    if isinstance(value, _HIDDEN) or kind in {Namespace, LoopContext}:
+        raise Refused(f"{_kind(value)} can't be printed")
+    if is_dataclass(value) and kind.__repr__ is not object.__repr__:
+        return Printing(iter([getattr(value, field.name) for field in fields(value) if field.repr]), True)
+    if kind.__str__ is object.__str__ or (is_inside and kind.__repr__ is object.__repr__):
+        raise Refused(f"{_kind(value)} can't be printed; its class defines no {'__repr__' if is_inside else '__str__'}")
+    return Printing(None, True)
+
+
+def require_no_leak(text: str) -> str:
+    """Raise `Refused` where a class's own text shows a function, a class or a memory address."""
+    if _LEAKING.search(text):
+        raise Refused("the text of an object holds a function, a class or a memory address")
+    return text
+
+
+def kind_of_method(obj: Any, name: str) -> str | None:
+    """Tell which of the policy's `METHODS` is meant by `obj.name(…)`; None where none is.
+
+    A subclass counts where it leaves the builtin's method as it is.
+    """
+    for kind, bases in _METHOD_BASES:
+        if name in METHODS[kind] and isinstance(obj, bases):
+            own = getattr(type(obj), name, None)
+            if any(issubclass(type(obj), base) and own is getattr(base, name, bases) for base in bases):
+                return kind
+    return None
+
+
+_METHOD_BASES: tuple[tuple[str, tuple[type, ...]], ...] = (
+    ("str", (str,)),
+    ("dict", (dict,)),
+    ("sequence", (list, tuple)),
+    ("moment", (datetime, date, time)),
+    ("loop", (LoopContext,)),
+)
+
+
+def _kind(value: Any) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
