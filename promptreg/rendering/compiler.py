@@ -76,7 +76,7 @@ class _Writer:
         self._indent = 1
         self._pieces: list[str] = []  # of the text that is being put together
         self._lengths: list[str] = []
-        self._static = 0
+        self._static = [0]  # of static text: the characters outside loops, and of one pass of each loop around
         self._names = 0
         self._scope: dict[str, str] = {}  # names that the template binds, to Python's
         self._variables: dict[str, str] = {}
@@ -89,6 +89,7 @@ class _Writer:
         self._is_flat = True
         self._filters = 0
         self._is_range_used = False
+        self._dicts: set[str] = set()  # names of loops' items that were looked at already
 
     # The function
 
@@ -99,18 +100,18 @@ class _Writer:
         self._body(tree.body)
         if not self._is_flat:
             self._flush()
-        limit = self._limits.characters
+        most, static = self._limits.characters, self._static.pop()
+        if static > most:
+            raise Outside
         lines = ["def render(v):", *self._loads()]
         lines += [" if 'range' in v: unfit()"] if self._is_range_used else []
         if self._is_flat:
             lines += self._lines
-            lines += [f" if {' + '.join(self._lengths)} > {limit - self._static}: unfit()"] if self._lengths else []
+            lines += [f" if {' + '.join(self._lengths)} > {most - static}: unfit()"] if self._lengths else []
             lines += [f" return {self._literal()}"]
         else:
-            lines += [" n = 0", f" fuel = {self._limits.fuel // FUEL_SHARE}", " out = []", " add = out.append"]
+            lines += [f" n = {static}", f" fuel = {self._limits.fuel // FUEL_SHARE}", " out = []", " add = out.append"]
             lines += [*self._lines, " return ''.join(out)"]
-        if self._static > limit:
-            raise Outside
         return "\n".join(lines)
 
     def _loads(self) -> Iterator[str]:
@@ -141,16 +142,17 @@ class _Writer:
         return "f'" + "".join(self._pieces) + "'" if self._pieces else "''"
 
     def _flush(self) -> None:
-        if self._pieces:
-            total = " + ".join([*self._lengths, str(self._static)])
-            self._write(f"n += {total}")
+        if self._lengths:
+            self._write(f"n += {' + '.join(self._lengths)}")
             self._write(f"if n > {self._limits.characters}: unfit()")
+        if self._pieces:
             self._write(f"add({self._literal()})")
-        self._pieces, self._lengths, self._static = [], [], 0
+        self._pieces, self._lengths = [], []
 
     def _static_text(self, text: str) -> None:
+        """Static text is counted before it is reached: more than is printed, where an `if` leaves some out."""
         self._pieces.append(_escaped(text))
-        self._static += len(text)
+        self._static[-1] += len(text)
 
     def _output(self, node: nodes.Output) -> None:
         for child in node.nodes:
@@ -168,9 +170,12 @@ class _Writer:
         if isinstance(node, nodes.CondExpr) and node.expr2 is None:
             node = nodes.CondExpr(node.test, node.expr1, nodes.Const(""))  # which prints what an absent `else` prints
         code, kind = self._expression(node)
-        self._write(f"{local} = {code}")
-        if kind is not TEXT:
-            self._write(f"if type({local}) is not str: {local} = text({local})")
+        if code.isidentifier():
+            self._write(f"{local} = {code} if type({code}) is str else text({code})")
+        else:
+            self._write(f"{local} = {code}")
+            if kind is not TEXT:
+                self._write(f"if type({local}) is not str: {local} = text({local})")
         self._pieces.append(f"{{{local}}}")
         self._lengths.append(f"len({local})")
 
@@ -241,8 +246,7 @@ class _Writer:
         code, is_paired = self._iterable(node.iter)
         self._write(f"{items} = {code}")
         cost = body_cost([*node.body, *([node.test] if node.test else [])]) + 2
-        self._write(f"fuel -= len({items}) * {cost}")
-        self._write("if fuel < 0: unfit()")
+        paid = len(self._lines)
         outer = self._scope
         self._conditions += 1
         self._loops.append(_Loop(index, length, self._own_names(node)))
@@ -256,9 +260,16 @@ class _Writer:
         if counted or node.else_:
             self._write(f"{length} = len({items})")
         self._write(f"for {index}, {target} in enumerate({items}):" if counted else f"for {target} in {items}:")
+        self._static.append(0)
         with self._block():
-            self._unpack(node.target, target)
+            self._unpack(node, target)
             self._body(node.body)
+        indent = " " * self._indent
+        self._lines[paid:paid] = [
+            f"{indent}fuel -= len({items}) * {cost}",
+            f"{indent}n += len({items}) * {self._static.pop()}",
+            f"{indent}if fuel < 0 or n > {self._limits.characters}: unfit()",
+        ]
         self._loops.pop()
         self._scope = outer
         if node.else_:
@@ -278,10 +289,26 @@ class _Writer:
             return f"({', '.join(self._scope[name.name] for name in names)},)"
         return self._new("item")
 
-    def _unpack(self, target: nodes.Node, local: str) -> None:
-        if local.startswith("item"):
+    def _unpack(self, node: nodes.For, local: str) -> None:
+        """Take an item apart, or see once that it is the dict that the body reads from."""
+        target = node.target
+        if isinstance(target, nodes.Name):
+            if self._is_always_dict(target.name, node.body):
+                self._write(f"if type({local}) is not dict: unfit()")
+                self._dicts.add(local)
+        elif local.startswith("item"):
             names = ", ".join(self._scope[name.name] for name in target.items)  # type: ignore[attr-defined]
             self._write(f"{names}, = sequence({local})")
+
+    def _is_always_dict(self, name: str, body: list[nodes.Node]) -> bool:
+        """Tell whether a body prints items of the one that it goes over, before anything else is asked of it."""
+        for statement in body:
+            if not isinstance(statement, nodes.Output):
+                return False
+            for node in statement.nodes:
+                if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name) and node.node.name == name:
+                    return True
+        return False
 
     def _iterable(self, node: Any) -> tuple[str, bool]:
         """Give what to go over, and whether its items are surely pairs."""
@@ -299,7 +326,10 @@ class _Writer:
                 return f"{self._of_type(of, 'dict')}.{name}()", name == "items"
             case nodes.Filter(name="items", args=[], kwargs=[], dyn_args=None, dyn_kwargs=None):
                 return f"{self._of_type(node.node, 'dict')}.items()", True
-        return f"iterable({self._value(node)})", False
+        code = self._value(node)
+        if code.isidentifier():
+            return f"{code} if type({code}) is list else iterable({code})", False
+        return f"iterable({code})", False
 
     # Expressions
 
@@ -385,6 +415,8 @@ class _Writer:
     def _of_type(self, node: Any, kind: str) -> str:
         """Of an exact dict, `d.k` is its item where `k` is no method's name, and so is `d['k']`."""
         code = self._value(node)
+        if code in self._dicts:
+            return code
         if code.isidentifier():
             return f"({code} if type({code}) is {kind} else unfit())"
         local = self._new("t")

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 from promptreg.rendering.values import PLAIN, SCALARS
 
 MAX_ITEMS = 1_000
+MAX_INNER = 100  # items of each container inside a value that is written as JSON
 MAX_NUMBER = 2**64
 _NUMBERS = frozenset({int, float})
 _SEQUENCES = frozenset({list, tuple})
@@ -154,23 +155,29 @@ def _integer(_most: int, value: Any) -> int:
     return int(value) if type(value) in {int, bool} else unfit()
 
 
-_JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "'": "\\u0027"})
+_encode = json.JSONEncoder(sort_keys=True).encode
 
 
 def _json(most: int, value: Any) -> str:
     _require_small(value, 0)
-    written = json.dumps(value, sort_keys=True).translate(_JSON_ESCAPES)
-    return written if len(written) <= most else unfit()
+    written = _encode(value)
+    if len(written) * 6 > most:
+        unfit()
+    for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("'", "\\u0027")):
+        if character in written:
+            written = written.replace(character, escape)
+    return written
 
 
 def _require_small(value: Any, depth: int) -> None:
-    kind = type(value)
-    if kind in SCALARS:
+    if type(value) in SCALARS:
         return
-    if kind not in PLAIN or depth > 5 or len(value) > 100:
+    if type(value) not in _ITERABLES or depth > 5 or len(value) > MAX_INNER:
         unfit()
-    for item in (*value, *value.values()) if kind is dict else value:
-        _require_small(item, depth + 1)
+    parts = value if type(value) is not dict else [*value, *value.values()]
+    if not SCALARS.issuperset(map(type, parts)):
+        for part in parts:
+            _require_small(part, depth + 1)
 
 
 def _truncated(most: int, value: Any, length: Any = 255) -> str:

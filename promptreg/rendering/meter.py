@@ -19,7 +19,7 @@ LOOK_EVERY = 500  # fuel between two looks at the clock
 CHARACTERS_A_UNIT = 16  # of a text that is made
 COMPARED_A_UNIT = 1_000  # characters of two texts that are compared
 SCANNED_A_UNIT = 8  # items of a container that is looked through by C code
-MAX_OPERAND_BITS = 20_000  # of an integer of the application's own, where arithmetic takes the square of its length
+MAX_OPERAND = 1 << 20_000  # an integer of the application's own, where arithmetic takes the square of its length
 MAX_SCAN = 1_000_000
 
 Operation: TypeAlias = Callable[[Any, Any], Any]
@@ -41,23 +41,26 @@ class Meter:
     def start(self, limits: RenderLimits) -> None:
         """Begin: full tank, clock running."""
         self.limits = limits
-        self._fuel = limits.fuel
-        self._look_at = limits.fuel
+        self._reserve = limits.fuel  # beside what is in the tank, which lasts until the next look at the clock
+        self._tank = 0
         self._deadline = monotonic() + limits.seconds
         self._calls = 0
+        self._greatest = 1 << limits.integer_bits
 
     def spend(self, units: int) -> None:
         """Pay; raise `Exceeded` when the fuel or the time is used up."""
-        self._fuel -= units
-        if self._fuel < self._look_at:
+        self._tank -= units
+        if self._tank < 0:
             self._look()
 
     def _look(self) -> None:
-        if self._fuel < 0:
+        self._reserve += self._tank
+        if self._reserve < 0:
             raise Exceeded("fuel", self.limits.fuel, "the template does too much")
         if monotonic() > self._deadline:
             raise Exceeded("seconds", self.limits.seconds, "the render takes too long")
-        self._look_at = self._fuel - LOOK_EVERY
+        self._tank = min(LOOK_EVERY, self._reserve)
+        self._reserve -= self._tank
 
     def too_big(self, limit: str, what: str) -> Exceeded:
         """Give the error for a limit of size."""
@@ -180,6 +183,8 @@ class Meter:
         """Be `+`."""
         if type(left) is int and type(right) is int:
             return self._integer(left + right)
+        if type(left) is float or type(right) is float:
+            return left + right
         if isinstance(left, str) and isinstance(right, str):
             self.require_characters(str.__len__(left) + str.__len__(right))
         elif hasattr(type(left), "__len__") and hasattr(type(right), "__len__"):
@@ -188,13 +193,16 @@ class Meter:
 
     def subtract(self, left: Any, right: Any) -> Any:
         """Be `-`."""
+        if type(left) is int and type(right) is int:
+            return self._integer(left - right)
         self._weigh_sets(left, right)
         return self._number(left - right)
 
     def multiply(self, left: Any, right: Any) -> Any:
         """Be `*`."""
         if isinstance(left, int) and isinstance(right, int):
-            self._require_bits(left.bit_length() + right.bit_length() - 1)
+            self._require_operands(left, right)
+            return self._integer(left * right)
         for repeated, times in ((left, right), (right, left)):
             if isinstance(times, int) and hasattr(type(repeated), "__len__"):
                 if isinstance(repeated, str | bytes | bytearray):
@@ -240,7 +248,7 @@ class Meter:
 
     def _require_operands(self, left: Any, right: Any) -> None:
         for operand in (left, right):
-            if isinstance(operand, int) and operand.bit_length() > MAX_OPERAND_BITS:
+            if isinstance(operand, int) and not -MAX_OPERAND < operand < MAX_OPERAND:
                 raise self.too_big("integer_bits", "an integer is too big to calculate with")
 
     def _weigh_sets(self, left: Any, right: Any) -> None:
@@ -249,7 +257,8 @@ class Meter:
                 self.spend(len(operand))
 
     def _integer(self, value: int) -> int:
-        self._require_bits(value.bit_length())
+        if not -self._greatest < value < self._greatest:
+            raise self.too_big("integer_bits", "an integer gets too big")
         return value
 
     def _number(self, value: Any) -> Any:

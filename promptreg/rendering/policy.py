@@ -59,7 +59,7 @@ class RenderLimits(Value):
     depth: Annotated[int, Field(ge=1, le=100)] = 32
     range_items: Count = 100_000
     calls: Annotated[int, Field(ge=1, le=100)] = 50
-    integer_bits: Annotated[int, Field(ge=1, le=10_000)] = 256
+    integer_bits: Annotated[int, Field(ge=128, le=10_000)] = 256
 
     def __init__(self, **limits: Any) -> None:
         try:

@@ -28,18 +28,17 @@ from promptreg.rendering.policy import RenderLimits, body_cost, require_allowed
 from promptreg.rendering.values import Absent, AbsentAttribute, AbsentVariable, Refused, read_attribute, read_item
 
 FILE = "<template>"
+SMALL = 2**63  # integers under it take no measuring: what arithmetic makes of two has at most 126 bits
 MANY_CHARACTERS = 20_000  # of a source: above, its tokens are counted before it is parsed
 
 _BINARY = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide"}
-_BINARY |= {"%": "remainder", "**": "power"}
+_BINARY |= {"%": "remainder"}
 _COMPARISONS = {"in": "contains", "notin": "lacks"}
 
 
 def _binary(operation: str) -> Callable[..., None]:
-    method = _BINARY[operation]
-
     def visit(self: "_Generator", node: Any, frame: Frame) -> None:
-        self.call(f"context.{method}", node.left, node.right, frame=frame)
+        self.arithmetic(operation, node, frame)
 
     return visit
 
@@ -48,6 +47,7 @@ class _Generator(CodeGenerator):
     """Jinja's code generator, which writes the measured steps as calls."""
 
     unguarded: Container[int] = ()
+    _printed = ""
 
     def call(self, function: str, *operands: nodes.Node, frame: Frame) -> None:
         """Write a call."""
@@ -56,6 +56,16 @@ class _Generator(CodeGenerator):
             self.visit(operand, frame)
             self.write(", ")
         self.write(")")
+
+    def arithmetic(self, operation: str, node: Any, frame: Frame) -> None:
+        """Write an operation on two exact integers in place, where neither is big; else as a call."""
+        left, right = self.temporary_identifier(), self.temporary_identifier()
+        self.write(f"({left} {operation} {right} if (type({left} := ")
+        self.visit(node.left, frame)
+        self.write(f") is int) & (type({right} := ")
+        self.visit(node.right, frame)
+        self.write(f") is int) and -{SMALL} < {left} < {SMALL} and -{SMALL} < {right} < {SMALL}")
+        self.write(f" else context.{_BINARY[operation]}({left}, {right}))")
 
     def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:
         """Write the one function of a template that stands alone."""
@@ -80,10 +90,11 @@ class _Generator(CodeGenerator):
         return self._FinalizeInfo(None, None)
 
     def _output_child_pre(self, node: Any, frame: Frame, finalize: Any) -> None:
-        self.write("text(")
+        self._printed = self.temporary_identifier()
+        self.write(f"({self._printed} if type({self._printed} := ")
 
     def _output_child_post(self, node: Any, frame: Frame, finalize: Any) -> None:
-        self.write(")")
+        self.write(f") is str else text({self._printed}))")
 
     def visit_Name(self, node: nodes.Name, frame: Frame) -> None:
         if id(node) in self.unguarded:
@@ -138,7 +149,9 @@ class _Generator(CodeGenerator):
     visit_Div = _binary("/")
     visit_FloorDiv = _binary("//")
     visit_Mod = _binary("%")
-    visit_Pow = _binary("**")
+
+    def visit_Pow(self, node: Any, frame: Frame) -> None:
+        self.call("context.power", node.left, node.right, frame=frame)
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
         self.write("context.concat((")

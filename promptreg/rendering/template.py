@@ -1,7 +1,6 @@
 """A version's template, ready to render: text or chat, with its variables."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -48,8 +47,10 @@ class TemplateText:
         """Give the text; raise `AbsentVariable`, `RenderLimitError` or `RenderError`."""
         if self.fast is not None:
             # Whatever fails there has had no effect, and the metered tier either does it or tells why not.
-            with suppress(Exception):
+            try:
                 return self.fast(values)
+            except Exception:
+                pass
         return self.metered(values)
 
     def metered(self, values: dict[str, Any]) -> str:
