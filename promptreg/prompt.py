@@ -11,7 +11,7 @@ from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, thaw
 from promptreg.models import Status, Value, Version
 from promptreg.records import Container, VersionRecord
 from promptreg.rendering.policy import RenderLimits
-from promptreg.rendering.template import CompiledTemplate, Output
+from promptreg.rendering.template import CompiledTemplate, Fast, Messages, Output
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.statuses import disabled
 from promptreg.variables import declared
@@ -34,27 +34,42 @@ class Rendered:
     ('Hello Ana!', [{'role': 'user', 'content': 'Hello Ana!'}], 1)
     """
 
-    __slots__ = ("_messages", "config", "name", "prompt", "text", "version")
+    __slots__ = ("_messages", "_name", "prompt", "text")
 
     def __init__(
         self,
         name: str,
         text: str,
-        messages: builtins.list[dict[str, Any]] | None = None,
+        messages: Messages = None,
         prompt: "Prompt | None" = None,
     ) -> None:
-        self.name = name
+        self._name = name
         self.text = text
         self._messages = messages
         self.prompt = prompt
-        self.version: int | None = prompt.version if prompt else None
-        self.config: Mapping[str, Any] = prompt.config if prompt else FrozenDict()
+
+    @property
+    def name(self) -> str:
+        """The prompt's name."""
+        return self._name
+
+    @property
+    def version(self) -> int | None:
+        """The number of the version that was rendered; None for a rendered default."""
+        return self.prompt.version if self.prompt else None
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The version's config; empty for a rendered default."""
+        return self.prompt.config if self.prompt else FrozenDict()
 
     @property
     def messages(self) -> builtins.list[dict[str, Any]]:
         """Give the messages, fresh on each call, so that changing them changes nothing else."""
         if self._messages is None:
             return [{"role": "user", "content": self.text}]
+        if isinstance(self._messages, tuple):  # made when asked for: most of what a render of messages takes
+            return [{"role": role, "content": content} for role, content in zip(*self._messages, strict=True)]
         messages: list[dict[str, Any]] = thaw(self._messages)
         return messages
 
@@ -103,6 +118,7 @@ class Prompt(Version):
     _is_disabled: bool = PrivateAttr(default=False)
     _is_candidate: bool = PrivateAttr(default=False)
     _forbids_extra: bool = PrivateAttr(default=False)
+    _known: tuple[dict[str, Any], Fast, str] | None = PrivateAttr(default=None)
     _limits: RenderLimits = PrivateAttr(default_factory=RenderLimits)
 
     @computed_field  # type: ignore[prop-decorator]
@@ -124,18 +140,35 @@ class Prompt(Version):
         >>> prompt.render(name="Ana").text
         'Hello Ana!'
         """
+        # pydantic's own access to private attributes takes longer than a whole render
+        private: dict[str, Any] = self.__pydantic_private__  # type: ignore[assignment]
         values = read_variables(variables, more)
+        known = private["_known"]
+        if known is not None and known[0] is self.__dict__:
+            try:
+                text, messages = known[1](values)
+                return Rendered(known[2], text, messages, self)
+            except Exception:  # which the whole way tells, or does without
+                pass
+        return self._render(values)
+
+    def _render(self, values: dict[str, Any]) -> Rendered:
+        """Render the whole way; know the short one from then on, where nothing but the values can stand against it.
+
+        What is known holds for this very value: a copy of it may say another status or template.
+        """
         if (self._is_disabled or self.status == "disabled") and not self._is_candidate:
             raise disabled(self.name)
-        output = self._template().render(self.name, values, forbids_extra=self._forbids_extra)
-        return Rendered(self.name, output.text, output.messages, self)
+        compiled = self._template()
+        text, messages = compiled.render(self.name, values, forbids_extra=self._forbids_extra)
+        if compiled.short_way is not None and not self._forbids_extra:
+            self._known = (self.__dict__, compiled.short_way, self.name)
+        return Rendered(self.name, text, messages, self)
 
     def _template(self) -> CompiledTemplate:
-        compiled = self._compiled
-        if compiled is None or compiled.template != self.template:
-            compiled = CompiledTemplate(freeze(self.template), self._declarations(), self._limits)
-            self._compiled = compiled
-        return compiled
+        if self._compiled is None or self._compiled.template != self.template:
+            self._compiled = CompiledTemplate(freeze(self.template), self._declarations(), self._limits)
+        return self._compiled
 
     def _declarations(self) -> FrozenList:
         """Give the declared variables; of a prompt that no registry gave, what its effective list says."""
@@ -151,7 +184,7 @@ class Prompt(Version):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        private = {**(state["__pydantic_private__"] or {}), "_compiled": None}
+        private = {**(state["__pydantic_private__"] or {}), "_compiled": None, "_known": None}
         return {**state, "__pydantic_private__": private}
 
 
@@ -243,4 +276,4 @@ def make_prompt(
 
 def rendered_default(name: str, output: Output) -> Rendered:
     """Give a rendered default: no version, no prompt."""
-    return Rendered(name, output.text, output.messages)
+    return Rendered(name, *output)

@@ -242,7 +242,8 @@ def _abs(_meter: Meter, value: Any) -> Any:
 
 
 def _sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = None, start: Any = 0) -> Any:
-    items = [_getter(attribute)(item) for item in meter.counted(iterable)]
+    get = _getter(attribute)
+    items = [get(item) for item in meter.counted(iterable)]
     if isinstance(start, str | bytes | bytearray):
         raise TypeError("sum takes no text")
     if not any(hasattr(type(item), "__len__") for item in (start, *items)):
@@ -279,18 +280,9 @@ def _folded(value: Any) -> Any:
 
 def _keys(meter: Meter, items: list[Any], get: Getter, case_sensitive: bool) -> list[Any]:
     """Give what items are compared by: weighed all together before any is copied or compared."""
-    keys = [get(item) for item in items]
-    meter.weigh(keys)
+    keys = meter.weigh([get(item) for item in items])
     meter.spend(len(keys) * len(keys).bit_length() // SORTED_A_UNIT)
-    return keys if case_sensitive else [_folded_parts(key) for key in keys]
-
-
-def _folded_parts(key: Any) -> Any:
-    return [_folded(part) for part in key] if type(key) is _Parts else _folded(key)
-
-
-class _Parts(list[Any]):
-    """A key of several attributes."""
+    return keys if case_sensitive else [_folded(key) for key in keys]
 
 
 def _sort(
@@ -301,9 +293,9 @@ def _sort(
     attribute: str | int | None = None,
 ) -> list[Any]:
     names = attribute.split(",") if isinstance(attribute, str) else [attribute]
-    getters = [_getter(name) for name in names]
     items = meter.as_list(value)
-    keys = _keys(meter, items, lambda item: _Parts(get(item) for get in getters), case_sensitive)
+    columns = [_keys(meter, items, _getter(name), case_sensitive) for name in names]
+    keys = list(zip(*columns, strict=True))
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
 
 
@@ -367,11 +359,8 @@ def _groupby(
     items = meter.as_list(value)
     keys = _keys(meter, items, get, case_sensitive)
     order = sorted(range(len(items)), key=keys.__getitem__)
-    groups = [[items[i] for i in group] for _, group in groupby(order, keys.__getitem__)]
-    shown = [get(group[0]) for group in groups] if not case_sensitive else None
-    if shown is None:
-        shown = [key for key, _ in groupby(order, keys.__getitem__)]
-    return [Group(key, group) for key, group in zip(shown, groups, strict=True)]
+    groups = [(key, [items[i] for i in group]) for key, group in groupby(order, keys.__getitem__)]
+    return [Group(key if case_sensitive else get(group[0]), group) for key, group in groups]
 
 
 def _join(meter: Meter, value: Iterable[Any], d: Any = "", attribute: str | int | None = None) -> str:

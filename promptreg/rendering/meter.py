@@ -42,25 +42,27 @@ class Meter:
         """Begin: full tank, clock running."""
         self.limits = limits
         self._reserve = limits.fuel  # beside what is in the tank, which lasts until the next look at the clock
-        self._tank = 0
+        self.tank = 0
         self._deadline = monotonic() + limits.seconds
         self._calls = 0
+        self._result = 0
         self._greatest = 1 << limits.integer_bits
 
     def spend(self, units: int) -> None:
         """Pay; raise `Exceeded` when the fuel or the time is used up."""
-        self._tank -= units
-        if self._tank < 0:
-            self._look()
+        self.tank -= units
+        if self.tank < 0:
+            self.refill()
 
-    def _look(self) -> None:
-        self._reserve += self._tank
+    def refill(self) -> None:
+        """Look at the clock; raise `Exceeded` when the time or the fuel is used up."""
+        self._reserve += self.tank
         if self._reserve < 0:
             raise Exceeded("fuel", self.limits.fuel, "the template does too much")
         if monotonic() > self._deadline:
             raise Exceeded("seconds", self.limits.seconds, "the render takes too long")
-        self._tank = min(LOOK_EVERY, self._reserve)
-        self._reserve -= self._tank
+        self.tank = min(LOOK_EVERY, self._reserve)
+        self._reserve -= self.tank
 
     def too_big(self, limit: str, what: str) -> Exceeded:
         """Give the error for a limit of size."""
@@ -98,7 +100,12 @@ class Meter:
 
     def weigh(self, value: Any) -> Any:
         """Give the value back when comparing, hashing or copying it all is within the limits; pay for that."""
-        if type(value) not in SCALARS:
+        if type(value) in {list, tuple} and len(value) <= self.limits.items and SCALARS.issuperset(map(type, value)):
+            characters = sum(len(item) for item in value if type(item) is str)
+            if characters > self.limits.characters:
+                raise self.too_big("characters", "a container holds too much text")
+            self.spend(len(value) + characters // CHARACTERS_A_UNIT)
+        elif type(value) not in SCALARS:
             self._weigh_parts(value, lambda item, _: children(item))
         elif type(value) is str:
             self.spend(len(value) // CHARACTERS_A_UNIT)
@@ -172,6 +179,13 @@ class Meter:
         """Join pieces of text."""
         self.require_characters(sum(map(len, pieces)))
         return "".join(pieces)
+
+    def printed(self, text: str) -> str:
+        """Add a text to the result of the render, all of whose texts count together."""
+        self._result += len(text)
+        if self._result > self.limits.characters:
+            raise self.too_big("characters", "the result gets too long")
+        return text
 
     def concat(self, values: Iterable[Any]) -> str:
         """Be the operator `~`."""

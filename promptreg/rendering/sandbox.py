@@ -7,7 +7,7 @@ call of a macro pays for the nodes in its body. Nothing is folded when the templ
 autoescape, a trailing newline stays, no loader, and of Jinja's globals only `range`, `dict`, `namespace`.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable
 from io import StringIO
 from typing import Any, NoReturn
 
@@ -75,8 +75,7 @@ class _Generator(CodeGenerator):
         frame.require_output_check = False
         self.writeline("def root(context):")
         self.indent()
-        self.writeline("resolve, text, spend = context.resolve_or_missing, context.text, context.spend")
-        self.writeline("concat = context.joined")
+        self.writeline("resolve, text, concat = context.resolve_or_missing, context.text, context.joined")
         self.writeline("if 0: yield None")
         self.enter_frame(frame)
         self.blockvisit(node.body, frame)
@@ -94,7 +93,7 @@ class _Generator(CodeGenerator):
         self.write(f"({self._printed} if type({self._printed} := ")
 
     def _output_child_post(self, node: Any, frame: Frame, finalize: Any) -> None:
-        self.write(f") is str else text({self._printed}))")
+        self.write(f") is str else str({self._printed}) if type({self._printed}) is int else text({self._printed}))")
 
     def visit_Name(self, node: nodes.Name, frame: Frame) -> None:
         if id(node) in self.unguarded:
@@ -113,8 +112,9 @@ class _Generator(CodeGenerator):
         return super().macro_body(node, frame)
 
     def visit_ExprStmt(self, node: nodes.ExprStmt, frame: Frame) -> None:
-        """Pay; a template has no such statement of its own."""
-        self.writeline(f"spend({node.node.value})")  # type: ignore[attr-defined]
+        """Pay, written out as `Meter.spend` does it; a template has no such statement of its own."""
+        self.writeline(f"context.tank -= {node.node.value}")  # type: ignore[attr-defined]
+        self.writeline("if context.tank < 0: context.refill()")
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:
         self.write("read_attribute(")
@@ -241,10 +241,10 @@ ENVIRONMENT = _Environment(
 _EVALUATION = EvalContext(ENVIRONMENT)
 
 
-class _Rendering(Meter, Context):
-    """One render: its variables, and its account."""
+class Rendering(Meter, Context):
+    """One render, of all the texts of a template: its variables, and its account."""
 
-    def __init__(self, variables: Mapping[str, Any], limits: RenderLimits) -> None:
+    def __init__(self, variables: dict[str, Any], limits: RenderLimits) -> None:
         self.start(limits)
         self.variables = variables
         self.vars = {}
@@ -306,9 +306,9 @@ def _syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
 class Metered:
     """A template compiled for the metered tier. What `render` raises is ours, Jinja's or the variables' own."""
 
-    __slots__ = ("_limits", "_lines", "_root")
+    __slots__ = ("_lines", "_root")
 
-    def __init__(self, tree: nodes.Template, unguarded: Iterable[nodes.Node], limits: RenderLimits) -> None:
+    def __init__(self, tree: nodes.Template, unguarded: Iterable[nodes.Node]) -> None:
         """Compile, which changes the tree; raise `TemplateSyntaxError`, or `TemplateError` where Python can't.
 
         Jinja lets an absent variable pass where nothing is done with it (`x is none`, `[x] | length`);
@@ -328,12 +328,10 @@ class Metered:
         exec(code, _GLOBALS, module)
         self._root = module["root"]
         self._lines = generator.debug_info
-        self._limits = limits
 
-    def render(self, variables: Mapping[str, Any]) -> str:
+    def render(self, rendering: Rendering) -> str:
         """Give the text."""
-        rendering = _Rendering(variables, self._limits)
-        return rendering.joined(list(self._root(rendering)))
+        return rendering.printed(rendering.joined(list(self._root(rendering))))
 
     def failed(self, error: Exception, source: str) -> RenderError | RenderLimitError:
         """Translate what a render raised.

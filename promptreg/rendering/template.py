@@ -1,7 +1,7 @@
 """A version's template, ready to render: text or chat, with its variables."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
@@ -9,19 +9,23 @@ from promptreg.errors import InvalidVariablesError, MissingVariablesError, Templ
 from promptreg.jsonvalues import FrozenList, thaw
 from promptreg.rendering import sandbox
 from promptreg.rendering.compiler import compile_fast
+from promptreg.rendering.fast import Unfit
 from promptreg.rendering.policy import BUILTINS, RenderLimits
 from promptreg.rendering.reads import variables_read
+from promptreg.rendering.sandbox import Metered, Rendering
 from promptreg.rendering.values import AbsentVariable
 from promptreg.variables import bind, effective, invalid
 
-Message = dict[str, Any]
+BETWEEN_MESSAGES = "\n\n"
+
+Message: TypeAlias = dict[str, Any]
 
 
-class Output(NamedTuple):
-    """What a render gives: the text, and for a chat prompt its messages, else None."""
+Messages: TypeAlias = list[Message] | tuple[list[str | None], list[str]] | None
+Output: TypeAlias = tuple[str, Messages]
+"""What a render gives: the text, and for a chat prompt its messages, or their roles and contents; else None."""
 
-    text: str
-    messages: list[Message] | None
+Fast: TypeAlias = Callable[[dict[str, Any]], Output]
 
 
 class TemplateText:
@@ -41,7 +45,7 @@ class TemplateText:
         self.reads = reads.needed
         self._limits = limits
         self.fast = compile_fast(tree, limits)
-        self._metered = None if self.fast else sandbox.Metered(tree, reads.unguarded, limits)
+        self._metered = None if self.fast else Metered(tree, reads.unguarded)
 
     def render(self, values: dict[str, Any]) -> str:
         """Give the text; raise `AbsentVariable`, `RenderLimitError` or `RenderError`."""
@@ -54,18 +58,21 @@ class TemplateText:
         return self.metered(values)
 
     def metered(self, values: dict[str, Any]) -> str:
-        """Give the text by the metered tier alone; it is compiled at its first use where there is a fast one."""
+        """Give the text by the metered tier alone."""
+        return self.render_metered(Rendering(values, self._limits))
+
+    def render_metered(self, rendering: Rendering) -> str:
+        """Give the text by the metered tier, as a part of a render; that is compiled at its first use."""
         metered = self._metered
         if metered is None:
             tree = sandbox.parse(self.source, self._limits)
-            metered = sandbox.Metered(tree, variables_read(tree, BUILTINS).unguarded, self._limits)
-            self._metered = metered
+            metered = self._metered = Metered(tree, variables_read(tree, BUILTINS).unguarded)
         try:
-            return metered.render(values)
+            return metered.render(rendering)
         except TemplateError:
             raise
         except Exception as error:
-            if isinstance(error, AbsentVariable) and error.name not in values:
+            if isinstance(error, AbsentVariable) and error.name not in rendering.variables:
                 raise
             raise metered.failed(error, self.source) from None
 
@@ -73,20 +80,19 @@ class TemplateText:
 class CompiledTemplate:
     """One template and its declared variables, compiled. Never changes."""
 
-    __slots__ = ("_declarations", "_parts", "limits", "reads", "template", "variables")
+    __slots__ = ("_declarations", "_fast", "_parts", "_roles", "limits", "reads", "short_way", "template", "variables")
 
     def __init__(self, template: str | FrozenList, declarations: FrozenList, limits: RenderLimits) -> None:
         """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
         self.template = template
         self.limits = limits
         self._declarations = declarations
-        self._parts: list[TemplateText | str]  # a text, or the name of the variable that fills a placeholder
-        if isinstance(template, str):
-            self._parts = [TemplateText(template, limits)]
-        else:
-            self._parts = [
-                m["placeholder"] if "placeholder" in m else TemplateText(m["content"], limits) for m in template
-            ]
+        messages = [{"content": template}] if isinstance(template, str) else template
+        # A text, or the name of the variable that fills a placeholder
+        self._parts = [m["placeholder"] if "placeholder" in m else TemplateText(m["content"], limits) for m in messages]
+        self._roles = None if isinstance(template, str) else [message.get("role") for message in messages]
+        self._fast = _fast(self._parts, self._roles, limits)
+        self.short_way = None if declarations else self._fast
         self.reads: dict[str, bool] = {}
         for part in self._parts:
             for name, is_needed in ({part: True} if isinstance(part, str) else part.reads).items():
@@ -100,32 +106,40 @@ class CompiledTemplate:
         or `RenderError`.
         """
         try:
-            return self._rendered(values, forbids_extra)
+            bound = self._bound(values, forbids_extra) if self._declarations or forbids_extra else values
+            if self._fast is not None:
+                try:
+                    return self._fast(bound)
+                except Exception:  # as in `TemplateText.render`
+                    pass
+            return self._output(bound)
         except TemplateError as error:
             error.details = {"name": name, **error.details}
             raise
 
-    def _rendered(self, values: dict[str, Any], forbids_extra: bool) -> Output:
+    def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
         if forbids_extra:
             _require_known(values, {variable.name for variable in self.variables})
-        bound, absent = bind(self._declarations, values) if self._declarations else (values, [])
+        bound, absent = bind(self._declarations, values)
         if absent:
             raise self._missing(bound, absent)
-        try:
-            return self._output(bound)
-        except AbsentVariable as error:
-            raise self._missing(bound, [error.name]) from None
+        return bound
 
     def _output(self, bound: dict[str, Any]) -> Output:
+        """Render part by part on one account, where not all is fast."""
+        rendering = Rendering(bound, self.limits)
         messages: list[Message] = []
-        for i, part in enumerate(self._parts):
-            if isinstance(part, str):
-                messages += _passed_messages(part, bound)
-            elif isinstance(self.template, str):
-                return Output(part.render(bound), None)
-            else:
-                messages.append({"role": self.template[i]["role"], "content": part.render(bound)})
-        return Output(joined(messages), messages)
+        try:
+            for role, part in zip(self._roles or [None], self._parts, strict=True):
+                if isinstance(part, TemplateText):
+                    messages.append({"role": role, "content": part.render_metered(rendering)})
+                else:
+                    messages += _passed_messages(part, bound)
+        except AbsentVariable as error:
+            raise self._missing(bound, [error.name]) from None
+        if self._roles is None:
+            return messages[0]["content"], None
+        return BETWEEN_MESSAGES.join([m["content"] for m in messages if isinstance(m["content"], str)]), messages
 
     def _missing(self, bound: Mapping[str, Any], read: Sequence[str]) -> MissingVariablesError:
         needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound]
@@ -133,9 +147,23 @@ class CompiledTemplate:
         return MissingVariablesError(f"Variables are missing: {', '.join(names)}; pass them to render.", missing=names)
 
 
-def joined(messages: Sequence[Mapping[str, Any]]) -> str:
-    """Give the text of messages: their contents, where they are text, joined by a blank line."""
-    return "\n\n".join(m["content"] for m in messages if isinstance(m["content"], str))
+def _fast(parts: Sequence[TemplateText | str], roles: list[str | None] | None, limits: RenderLimits) -> Fast | None:
+    """Give the whole template's fast tier, where each of its parts has one."""
+    fasts = [part.fast for part in parts if isinstance(part, TemplateText) and part.fast is not None]
+    if len(fasts) < len(parts):
+        return None
+    most = limits.characters
+    if roles is None:
+        only = fasts[0]
+        return lambda values: (only(values), None)
+
+    def render(values: dict[str, Any]) -> Output:
+        contents = [fast(values) for fast in fasts]
+        if sum(map(len, contents)) > most:
+            raise Unfit
+        return BETWEEN_MESSAGES.join(contents), (roles, contents)
+
+    return render
 
 
 def _require_known(values: Mapping[str, Any], known: set[str]) -> None:

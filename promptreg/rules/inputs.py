@@ -190,9 +190,15 @@ def read_choice(value: object, field: str, choices: Iterable[str]) -> str:
 
 
 def read_variables(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what `render` gets: a mapping or pydantic model, and keywords, which win."""
+    """Read what `render` gets: a mapping or pydantic model, and keywords, which win; nothing changes what it gives."""
     if mapping is None:
         return dict(more)
+    if type(mapping) is dict and not more:
+        for key in mapping:  # written out: on each render, and half the time of `all` with a generator
+            if type(key) is not str:
+                break
+        else:
+            return mapping
     if isinstance(mapping, BaseModel):
         return {**dict(mapping), **more}
     if not isinstance(mapping, Mapping):
