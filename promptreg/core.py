@@ -192,6 +192,7 @@ class Core:
     def _candidate(self, outcome: Outcome) -> Prompt:
         """Give the prompt as it would be, compiled; it renders whatever its status says."""
         compiled = self._compiled(outcome.version.snapshot)
+        compiled.require_valid()
         return make_prompt(
             outcome.container, outcome.version, compiled, forbids_extra=self.forbids_extra, is_candidate=True
         )

@@ -25,6 +25,8 @@ FILE = "<fast template>"
 FUEL_SHARE = 20
 MAX_TEXT = 4_000  # characters that a filter takes inside a loop; outside, it is a share of `MAX_TEXTS`
 MAX_TEXTS = 1_000_000
+MAX_PIECES = 40  # put together at a time: Python compiles a long sum by recursion
+MAX_SETS = 20  # in loops, each looked for in the whole template
 NOT_VARIABLES = BUILTINS | {"loop", "caller", "varargs", "kwargs"}
 
 TEXT, BOOLEAN, INTEGER, ANY = "text", "boolean", "integer", "any"
@@ -88,6 +90,7 @@ class _Writer:
         self._conditions = 0
         self._is_flat = True
         self._filters = 0
+        self._sets = 0
         self._is_range_used = False
         self._dicts: set[str] = set()  # names of loops' items that were looked at already
 
@@ -96,7 +99,7 @@ class _Writer:
     def function(self, tree: nodes.Template) -> str:
         """Give the source of the function."""
         self._tree = tree
-        self._is_flat = all(type(node) is nodes.Output for node in tree.body)
+        self._is_flat = all(type(node) is nodes.Output for node in tree.body) and _pieces(tree.body) <= MAX_PIECES
         self._body(tree.body)
         if not self._is_flat:
             self._flush()
@@ -139,7 +142,8 @@ class _Writer:
     # Output: the text is put together piece by piece, and its length checked before each piece is made.
 
     def _literal(self) -> str:
-        return "f'" + "".join(self._pieces) + "'" if self._pieces else "''"
+        """Static text stands beside the f-strings, not in them: doubled braces compile slowly on Python 3.13."""
+        return " ".join(self._pieces) or "''"
 
     def _flush(self) -> None:
         if self._lengths:
@@ -151,7 +155,7 @@ class _Writer:
 
     def _static_text(self, text: str) -> None:
         """Static text is counted before it is reached: more than is printed, where an `if` leaves some out."""
-        self._pieces.append(_escaped(text))
+        self._pieces.append(repr(text))
         self._static[-1] += len(text)
 
     def _output(self, node: nodes.Output) -> None:
@@ -166,6 +170,8 @@ class _Writer:
         if isinstance(node, nodes.Const) and isinstance(node.value, str):
             self._static_text(node.value)
             return
+        if len(self._lengths) == MAX_PIECES:
+            self._flush()
         local = self._new("t")
         if isinstance(node, nodes.CondExpr) and node.expr2 is None:
             node = nodes.CondExpr(node.test, node.expr1, nodes.Const(""))  # which prints what an absent `else` prints
@@ -176,7 +182,7 @@ class _Writer:
             self._write(f"{local} = {code}")
             if kind is not TEXT:
                 self._write(f"if type({local}) is not str: {local} = text({local})")
-        self._pieces.append(f"{{{local}}}")
+        self._pieces.append(f"f'{{{local}}}'")
         self._lengths.append(f"len({local})")
 
     # Statements
@@ -230,6 +236,9 @@ class _Writer:
         own: set[str] = set()
         for i, statement in enumerate(node.body):
             if isinstance(statement, nodes.Assign) and isinstance(statement.target, nodes.Name):
+                self._sets += 1
+                if self._sets > MAX_SETS:
+                    raise Outside
                 name = statement.target.name
                 before = _count(name, node.body[:i]) + _count(name, [statement.node])
                 if (before and name not in own) or _count(name, node.body) != _count(name, [self._tree]):
@@ -532,6 +541,10 @@ class _Writer:
         return f"call_{node.node.attr}({self._share()}, {', '.join(operands)})", ANY
 
 
+def _pieces(body: Iterable[Any]) -> int:
+    return sum(len(node.nodes) for node in body)
+
+
 def _count(name: str, body: Iterable[nodes.Node]) -> int:
     """Tell how often a name stands in these nodes."""
     found = (node for part in body for node in (part, *part.find_all((nodes.Name, nodes.NSRef))))
@@ -549,8 +562,3 @@ def _is_loop(node: nodes.Node) -> bool:
 
 def _reads_loop(body: list[nodes.Node]) -> bool:
     return any(_is_loop(name) for node in body for name in [node, *node.find_all(nodes.Name)])
-
-
-def _escaped(text: str) -> str:
-    """Give text as it stands inside f'…'."""
-    return repr('"' + text)[2:-1].replace("{", "{{").replace("}", "}}")

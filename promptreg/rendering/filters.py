@@ -304,6 +304,8 @@ def _dictsort(
 ) -> list[Any]:
     if by not in {"key", "value"}:
         raise FilterArgumentError('You can only sort by either "key" or "value"')
+    if isinstance(value, Undefined):
+        str(value)
     items = list(_items(meter, value))
     keys = _keys(meter, items, lambda item: item[by == "value"], case_sensitive)
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
@@ -570,8 +572,8 @@ TEMPLATE_TESTS: dict[str, Callable[..., Any]] = {
     "odd": _remainder_is(2, 1),
     "even": _remainder_is(2, 0),
     "divisibleby": lambda meter, value, num: meter.remainder(value, num) == 0,
-    "lower": lambda meter, value: meter.soft(value).islower(),
-    "upper": lambda meter, value: meter.soft(value).isupper(),
+    "lower": lambda meter, value: str(meter.soft(value)).islower(),
+    "upper": lambda meter, value: str(meter.soft(value)).isupper(),
     "filter": _named(lambda: TEMPLATE_FILTERS),
     "test": _named(lambda: TEMPLATE_TESTS),
 }

@@ -13,7 +13,16 @@ from time import monotonic
 from typing import Any, TypeAlias
 
 from promptreg.rendering.policy import RenderLimits
-from promptreg.rendering.values import SCALARS, Refused, children, printing, read_item, require_no_leak
+from promptreg.rendering.values import (
+    SCALARS,
+    Refused,
+    children,
+    printing,
+    read_item,
+    readable,
+    require_no_leak,
+    require_open,
+)
 
 LOOK_EVERY = 500  # fuel between two looks at the clock
 CHARACTERS_A_UNIT = 16  # of a text that is made
@@ -359,6 +368,7 @@ class Meter:
 
     def sliced(self, obj: Any, key: slice) -> Any:
         """Be `obj[a:b:c]`."""
+        require_open(obj)
         if hasattr(type(obj), "__len__"):
             count = len(range(*key.indices(len(obj))))
             if isinstance(obj, str):
@@ -366,7 +376,7 @@ class Meter:
             elif not isinstance(obj, range):
                 self._require_scan(count)
                 self.spend(count)
-        return obj[key]
+        return readable(obj[key])
 
     def called(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a macro, or a loop within itself; raise `Exceeded` where they lie too deep in each other."""

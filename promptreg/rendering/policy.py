@@ -50,7 +50,7 @@ class RenderLimits(Value):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     source_characters: Count = 1_000_000
-    nodes: Count = 20_000
+    nodes: Count = 5_000
     nesting: Annotated[int, Field(ge=1, le=100)] = 50
     fuel: Count = 1_000_000
     characters: Count = 1_000_000
@@ -107,23 +107,26 @@ MAX_WIDTH = 64
 _CONVERSION = re.compile(r"%(?:\(\w+\))?[-+ #0]*(\d*)(?:\.(\d*))?([sdiufFeEgGxXoc%])")
 
 
-def require_allowed(tree: nodes.Template, limits: RenderLimits, tests: Container[str]) -> None:
-    """Raise `TemplatePolicyError` for what no template may hold, `TemplateSyntaxError` for unknown filters and tests.
+def require_allowed(tree: nodes.Template, limits: RenderLimits, tests: Container[str]) -> int:
+    """Give the number of nodes; the offence that stands first in the template is the one told.
 
-    The offence that stands first in the template is the one told.
+    Raises `TemplatePolicyError` for what no template may hold, `TemplateSyntaxError` for unknown filters and tests.
     """
     callable_names: frozenset[str] | None = None
+    count, line = 0, 1
     for count, (node, depth) in enumerate(_nodes(tree), start=1):
+        line = getattr(node, "lineno", None) or line
         if depth > limits.nesting:
-            raise _offence(node, f"nested more than {limits.nesting} deep")
+            raise _offence(line, f"nested more than {limits.nesting} deep")
         if count > limits.nodes:
-            raise _offence(node, f"the template has more than {limits.nodes:,} syntax nodes")
+            raise _offence(line, f"the template has more than {limits.nodes:,} syntax nodes")
         check = _CHECKS.get(type(node))
         if check is not None:
             check(node, tests)
         elif type(node) is nodes.Call:
             callable_names = _callable_names(tree) if callable_names is None else callable_names
             _require_callable(node, callable_names)
+    return count
 
 
 def _nodes(tree: nodes.Template) -> Iterator[tuple[nodes.Node, int]]:
@@ -142,40 +145,39 @@ def _nodes(tree: nodes.Template) -> Iterator[tuple[nodes.Node, int]]:
         waiting += reversed(children)
 
 
-def _offence(node: nodes.Node, reason: str) -> TemplatePolicyError:
-    line = getattr(node, "lineno", None)
+def _offence(line: int, reason: str) -> TemplatePolicyError:
     return TemplatePolicyError(f"Line {line}: {reason}.", line=line)
 
 
 def _refuse_statement(node: Any, _tests: Container[str]) -> None:
-    raise _offence(node, f"a template stands alone and is plain text, so it can't use {STATEMENTS[type(node)]}")
+    raise _offence(node.lineno, f"a template stands alone and is plain text, so it can't use {STATEMENTS[type(node)]}")
 
 
 def _check_branches(node: nodes.If, _tests: Container[str]) -> None:
     if len(node.elif_) > MAX_BRANCHES:
-        raise _offence(node, f"an if has more than {MAX_BRANCHES} elif branches")
+        raise _offence(node.lineno, f"an if has more than {MAX_BRANCHES} elif branches")
 
 
 def _check_name(node: nodes.Name, _tests: Container[str]) -> None:
     if node.name == "self":
-        raise _offence(node, "self is not available in a template")
+        raise _offence(node.lineno, "self is not available in a template")
 
 
 def _check_attribute(node: nodes.Getattr, _tests: Container[str]) -> None:
     if node.attr.startswith("__"):
-        raise _offence(node, f"{node.attr} can't be read; names that start with two underscores are Python's")
+        raise _offence(node.lineno, f"{node.attr} can't be read; names that start with two underscores are Python's")
 
 
 def _check_filter(node: nodes.Filter, _tests: Container[str]) -> None:
     if node.name not in FILTERS:
         if node.name in JINJA_FILTERS:
-            raise _offence(node, f"the filter {node.name} is not allowed in a prompt")
+            raise _offence(node.lineno, f"the filter {node.name} is not allowed in a prompt")
         raise TemplateSyntaxError(f"Line {node.lineno}: there is no filter {node.name}.", line=node.lineno)
     if node.name == "format":
         pattern = node.node.value if isinstance(node.node, nodes.Const) else None
         reason = "takes a literal text" if not isinstance(pattern, str) else format_offence(pattern)
         if reason:
-            raise _offence(node, f"the filter format {reason}")
+            raise _offence(node.lineno, f"the filter format {reason}")
 
 
 def _check_test(node: nodes.Test, tests: Container[str]) -> None:
@@ -185,7 +187,7 @@ def _check_test(node: nodes.Test, tests: Container[str]) -> None:
 
 def _check_remainder(node: nodes.Mod, _tests: Container[str]) -> None:
     if isinstance(node.left, nodes.Const) and isinstance(node.left.value, str):
-        raise _offence(node, "% on text is not allowed; use the filter format")
+        raise _offence(node.lineno, "% on text is not allowed; use the filter format")
 
 
 def format_offence(pattern: str) -> str | None:
@@ -208,11 +210,11 @@ def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
     called = node.node
     if isinstance(called, nodes.Getattr):
         if called.attr not in METHOD_NAMES:
-            raise _offence(node, f"the method {called.attr} can't be called in a template")
+            raise _offence(node.lineno, f"the method {called.attr} can't be called in a template")
     elif not isinstance(called, nodes.Name):
-        raise _offence(node, "only methods, macros, range, dict and namespace can be called")
+        raise _offence(node.lineno, "only methods, macros, range, dict and namespace can be called")
     elif called.name not in names:
-        raise _offence(node, f"{called.name} can't be called; a template calls only its own macros and builtin methods")
+        raise _offence(node.lineno, f"{called.name} can't be called; only macros, range, dict and namespace can")
 
 
 def _callable_names(tree: nodes.Template) -> frozenset[str]:

@@ -124,9 +124,10 @@ def _if(node: nodes.If, reads: Reads, bound: frozenset[str], sure: frozenset[str
 
 def _for(node: nodes.For, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> None:
     _visit(node.iter, reads, bound, sure)
-    inner = bound | _names([node.target]) | {"loop"}
+    named = bound | _names([node.target])
+    inner = named | {"loop"}
     if node.test is not None:
-        _visit(node.test, reads, inner, sure)
+        _visit(node.test, reads, named, sure)
         sure_inside = sure | _sure(node.test, True)
     else:
         sure_inside = sure

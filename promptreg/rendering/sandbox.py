@@ -29,6 +29,7 @@ from promptreg.rendering.values import Absent, AbsentAttribute, AbsentVariable, 
 
 FILE = "<template>"
 SMALL = 2**63  # integers under it take no measuring: what arithmetic makes of two has at most 126 bits
+MAX_MESSAGE = 200  # characters of a message of Jinja's, which may quote much of a template
 MANY_CHARACTERS = 20_000  # of a source: above, its tokens are counted before it is parsed
 
 _BINARY = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide"}
@@ -272,8 +273,8 @@ _GLOBALS: dict[str, Any] = {
 }
 
 
-def parse(source: str, limits: RenderLimits) -> nodes.Template:
-    """Give the syntax tree of a template that the policy allows.
+def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:
+    """Give the syntax tree of a template that the policy allows, and the number of its nodes.
 
     Raises `TemplateSyntaxError` with the line, or `TemplatePolicyError`.
     """
@@ -289,8 +290,7 @@ def parse(source: str, limits: RenderLimits) -> nodes.Template:
         raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
     except ValueError:
         raise TemplateSyntaxError("The template holds a number that is too long to be read.", line=None) from None
-    require_allowed(tree, limits, TEMPLATE_TESTS)
-    return tree
+    return tree, require_allowed(tree, limits, TEMPLATE_TESTS)
 
 
 def _require_few_tokens(source: str, limits: RenderLimits) -> None:
@@ -300,7 +300,12 @@ def _require_few_tokens(source: str, limits: RenderLimits) -> None:
 
 
 def _syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
-    return TemplateSyntaxError(f"Line {error.lineno}: {error.message}", line=error.lineno)
+    told = (error.message or "it can't be read")[:MAX_MESSAGE]
+    return TemplateSyntaxError(f"Line {error.lineno}: {told}", line=error.lineno)
+
+
+class Cause(Exception):
+    """What a render raised, reduced to the name of its type, because its text may quote a value."""
 
 
 class Metered:
@@ -333,21 +338,27 @@ class Metered:
         """Give the text."""
         return rendering.printed(rendering.joined(list(self._root(rendering))))
 
-    def failed(self, error: Exception, source: str) -> RenderError | RenderLimitError:
+    def failed(self, error: Exception, source: str, rendering: Rendering) -> Exception:
         """Translate what a render raised.
 
         The text of the cause may quote a value, so only its type stays, and of an attribute that is not
-        there the name, where the template itself spells it.
+        there the name, where the template itself spells it. A variable that is not there stays `AbsentVariable`.
         """
         line = self._line(error)
         where = f" at line {line}" if line else ""
-        if isinstance(error, Exceeded):
-            return RenderLimitError(f"The render stopped{where}: {error}.", limit=error.limit, line=line)
-        if isinstance(error, Refused):
-            return RenderError(f"The template failed{where}: {error}.", line=line)
-        if isinstance(error, AbsentAttribute) and isinstance(error.name, str) and error.name in source:
-            return RenderError(f"The template failed{where}: a value has no {error.name!r}.", line=line)
-        return RenderError(f"The template failed{where} ({type(error).__name__}).", line=line)
+        match error:
+            case AbsentVariable() if error.name not in rendering.variables:
+                return AbsentVariable(error.name)
+            case Exceeded():
+                return RenderLimitError(f"The render stopped{where}: {error}.", limit=error.limit, line=line)
+            case Refused():
+                return RenderError(f"The template failed{where}: {error}.", line=line)
+            case AbsentAttribute() if isinstance(error.name, str) and error.name in source:
+                failure = RenderError(f"The template failed{where}: a value has no {error.name!r}.", line=line)
+            case _:
+                failure = RenderError(f"The template failed{where} ({type(error).__name__}).", line=line)
+        failure.__cause__ = Cause(type(error).__name__)
+        return failure
 
     def _line(self, error: Exception) -> int | None:
         """Find the template's line: its compiled code is the innermost frame named <template>."""

@@ -1,6 +1,7 @@
 """A version's template, ready to render: text or chat, with its variables."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
@@ -17,6 +18,7 @@ from promptreg.rendering.values import AbsentVariable
 from promptreg.variables import bind, effective, invalid
 
 BETWEEN_MESSAGES = "\n\n"
+MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
 
 Message: TypeAlias = dict[str, Any]
 
@@ -39,13 +41,14 @@ class TemplateText:
 
     def __init__(self, source: str, limits: RenderLimits) -> None:
         """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
-        tree = sandbox.parse(source, limits)
+        tree, count = sandbox.parse(source, limits)
         reads = variables_read(tree, BUILTINS)
         self.source = source
         self.reads = reads.needed
         self._limits = limits
         self.fast = compile_fast(tree, limits)
-        self._metered = None if self.fast else Metered(tree, reads.unguarded)
+        is_at_once = self.fast is None or count > MAX_LAZY
+        self._metered = Metered(tree, reads.unguarded) if is_at_once else None
 
     def render(self, values: dict[str, Any]) -> str:
         """Give the text; raise `AbsentVariable`, `RenderLimitError` or `RenderError`."""
@@ -65,33 +68,50 @@ class TemplateText:
         """Give the text by the metered tier, as a part of a render; that is compiled at its first use."""
         metered = self._metered
         if metered is None:
-            tree = sandbox.parse(self.source, self._limits)
+            tree, _ = sandbox.parse(self.source, self._limits)
             metered = self._metered = Metered(tree, variables_read(tree, BUILTINS).unguarded)
         try:
             return metered.render(rendering)
-        except TemplateError:
-            raise
         except Exception as error:
-            if isinstance(error, AbsentVariable) and error.name not in rendering.variables:
-                raise
-            raise metered.failed(error, self.source) from None
+            failure = metered.failed(error, self.source, rendering)
+        raise failure  # out here, where no context is chained to it that quotes a value
 
 
 class CompiledTemplate:
     """One template and its declared variables, compiled. Never changes."""
 
-    __slots__ = ("_declarations", "_fast", "_parts", "_roles", "limits", "reads", "short_way", "template", "variables")
+    __slots__ = (
+        "_declarations",
+        "_fast",
+        "_parts",
+        "_refusal",
+        "_roles",
+        "limits",
+        "reads",
+        "short_way",
+        "template",
+        "variables",
+    )
 
     def __init__(self, template: str | FrozenList, declarations: FrozenList, limits: RenderLimits) -> None:
-        """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
+        """Compile. What can't be is told by `require_valid` and by each render.
+
+        A stored prompt may have been saved under looser limits, and must be found all the same.
+        """
         self.template = template
         self.limits = limits
         self._declarations = declarations
         messages = [{"content": template}] if isinstance(template, str) else template
-        # A text, or the name of the variable that fills a placeholder
-        self._parts = [m["placeholder"] if "placeholder" in m else TemplateText(m["content"], limits) for m in messages]
+        self._parts: list[TemplateText | str] = []  # texts, and the names of the variables that fill placeholders
+        self._refusal: TemplateError | None = None
+        try:
+            for message in messages:
+                is_text = "placeholder" not in message
+                self._parts.append(TemplateText(message["content"], limits) if is_text else message["placeholder"])
+        except TemplateError as error:
+            self._refusal = error
         self._roles = None if isinstance(template, str) else [message.get("role") for message in messages]
-        self._fast = _fast(self._parts, self._roles, limits)
+        self._fast = _fast(self._parts, self._roles, limits) if self._refusal is None else None
         self.short_way = None if declarations else self._fast
         self.reads: dict[str, bool] = {}
         for part in self._parts:
@@ -106,6 +126,7 @@ class CompiledTemplate:
         or `RenderError`.
         """
         try:
+            self.require_valid()
             bound = self._bound(values, forbids_extra) if self._declarations or forbids_extra else values
             if self._fast is not None:
                 try:
@@ -116,6 +137,11 @@ class CompiledTemplate:
         except TemplateError as error:
             error.details = {"name": name, **error.details}
             raise
+
+    def require_valid(self) -> None:
+        """Raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
+        if self._refusal is not None:
+            raise copy(self._refusal)
 
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
         if forbids_extra:
@@ -129,6 +155,7 @@ class CompiledTemplate:
         """Render part by part on one account, where not all is fast."""
         rendering = Rendering(bound, self.limits)
         messages: list[Message] = []
+        absent: str | None = None
         try:
             for role, part in zip(self._roles or [None], self._parts, strict=True):
                 if isinstance(part, TemplateText):
@@ -136,7 +163,9 @@ class CompiledTemplate:
                 else:
                     messages += _passed_messages(part, bound)
         except AbsentVariable as error:
-            raise self._missing(bound, [error.name]) from None
+            absent = error.name
+        if absent is not None:
+            raise self._missing(bound, [absent])
         if self._roles is None:
             return messages[0]["content"], None
         return BETWEEN_MESSAGES.join([m["content"] for m in messages if isinstance(m["content"], str)]), messages

@@ -5,7 +5,7 @@ a class, a module, or a view into the running program. Every refusal here happen
 """
 
 import re
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
@@ -109,7 +109,7 @@ def read_attribute(obj: Any, name: str) -> Any:
 
 
 def _attribute(obj: Any, name: str) -> Any:
-    _require_open(obj)
+    require_open(obj)
     if name.startswith("_") and not (isinstance(obj, Mapping) and not hasattr(obj, name)):
         raise Refused(f"names that start with _ can be read only as keys of a mapping, not of {_kind(obj)}")
     if type(obj) is LoopContext and name not in _LOOP_NAMES:
@@ -128,7 +128,7 @@ def read_item(obj: Any, key: Any) -> Any:
 
     Raises `Refused` for the same as `read_attribute`.
     """
-    _require_open(obj)
+    require_open(obj)
     try:
         value = obj[key]
     except (TypeError, LookupError):
@@ -148,7 +148,8 @@ def _named(obj: Any, key: Any) -> Any:
     return value
 
 
-def _require_open(obj: Any) -> None:
+def require_open(obj: Any) -> None:
+    """Raise `Refused` for what a template may read nothing of: functions, classes, modules, running code."""
     if isinstance(obj, _HIDDEN):
         raise Refused(f"nothing can be read of {_kind(obj)}")
 
@@ -234,7 +235,7 @@ def kind_of_method(obj: Any, name: str) -> str | None:
 
 _METHOD_BASES: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("str", (str,)),
-    ("dict", (dict,)),
+    ("dict", (dict, OrderedDict)),
     ("sequence", (list, tuple)),
     ("moment", (datetime, date, time)),
     ("loop", (LoopContext,)),

@@ -1,0 +1,343 @@
+"""The same text as Jinja2's own sandbox, by both tiers, and the same kind of error; shown on random templates.
+
+We may refuse what Jinja2 renders, as a policy does; we never render what Jinja2 refuses, and never otherwise.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, lru_cache
+from random import Random
+from typing import Any, NamedTuple
+
+import jinja2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jinja2 import meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from promptreg import (
+    MissingVariablesError,
+    RenderError,
+    RenderLimitError,
+    RenderLimits,
+    TemplateError,
+    TemplateSyntaxError,
+)
+from promptreg.jsonvalues import FrozenList
+from promptreg.rendering.template import CompiledTemplate, TemplateText
+from promptreg.rendering.values import AbsentVariable
+from tests import grammar, grammar_values
+from tests.grammar import FRIENDLY, NORMAL
+
+pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning")
+
+STOCK = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+LIMITS = RenderLimits()
+GLOBALS = {"range", "dict", "namespace"}
+ABSENT = re.compile(r"'(\w+)' is undefined")
+GUARD_OR_NAME = re.compile(r"\b(default|d|defined|undefined|set|with|macro|call)\b")
+FILTERS = """
+    abs attr batch capitalize center count d default dictsort e escape filesizeformat first float forceescape format
+    groupby indent int items join last length list lower map max min reject rejectattr replace reverse round safe select
+    selectattr slice sort string striptags sum title tojson trim truncate unique upper urlencode wordcount wordwrap
+"""
+TOKEN = re.compile(r"\{[{%#][-+]?|[-+]?%\}|-?[}#]\}|\w+|\s+|'[^']*'|.", re.DOTALL)
+
+USUAL = {FRIENDLY: 800, NORMAL: 900}
+LONG = {FRIENDLY: 30_000, NORMAL: 70_000}
+
+Variables = dict[str, Any]
+Build = Callable[[], Variables]
+
+
+class Ending(NamedTuple):
+    """How a render ended: with `text`, or refused: `syntax`, `policy`, `absent` (the names), `limit`, `error`."""
+
+    kind: str
+    said: Any = None
+
+
+compiled_by_jinja = lru_cache(4)(STOCK.from_string)
+compiled_by_us = lru_cache(4)(lambda source: TemplateText(source, LIMITS))
+
+
+def by_jinja(source: str, values: Variables) -> Ending:
+    """Render as Jinja2 itself does."""
+    try:
+        compiled = compiled_by_jinja(source)
+    except jinja2.TemplateSyntaxError as error:
+        return Ending("syntax", str(error))
+    except Exception as error:
+        return Ending("error", type(error).__name__)
+    try:
+        return Ending("text", compiled.render(values))
+    except jinja2.UndefinedError as error:
+        told = ABSENT.fullmatch(str(error))
+        return Ending("absent", [told[1]]) if told and told[1] not in values else Ending("error", "UndefinedError")
+    except Exception as error:
+        return Ending("error", type(error).__name__)
+
+
+def by_promptreg(template: TemplateText, build: Build) -> Ending:
+    """Render as the registry does; any error that is not ours goes on."""
+    try:
+        return Ending("text", template.render(build()))
+    except AbsentVariable:
+        return Ending("absent", _missing(template.source, build()))
+    except (RenderError, RenderLimitError) as error:
+        return Ending("error", error.code)
+
+
+def _missing(source: str, values: Variables) -> list[str]:
+    with pytest.raises(MissingVariablesError) as caught:
+        CompiledTemplate(source, FrozenList(), LIMITS).render("p", values, forbids_extra=False)
+    return caught.value.details["missing"]
+
+
+def by_tier(tier: Callable[[Variables], str] | None, values: Variables) -> str | None:
+    """Give the text of one tier, None where it gives none."""
+    try:
+        return None if tier is None else tier(values)
+    except Exception:
+        return None
+
+
+class Seen(NamedTuple):
+    """What came of one case: how Jinja2 ended, how we did, and the text of each tier."""
+
+    stock: Ending
+    ours: Ending
+    fast: str | None = None
+    metered: str | None = None
+
+
+def seen(source: str, build: Build) -> Seen:
+    """Render by all ways, each with variables of its own, as a render may use up an iterator."""
+    stock = by_jinja(source, build())
+    try:
+        template = compiled_by_us(source)
+    except TemplateSyntaxError as error:
+        return Seen(stock, Ending("syntax", error.message))
+    except TemplateError as error:
+        return Seen(stock, Ending("policy", error.message))
+    fast, metered = by_tier(template.fast, build()), by_tier(template.metered, build())
+    return Seen(stock, by_promptreg(template, build), fast, metered)
+
+
+def undeclared(source: str) -> set[str] | None:
+    """Give the names that the template reads and may not have bound, by Jinja2's analysis; None where it breaks."""
+    try:
+        return meta.find_undeclared_variables(STOCK.parse(source)) - GLOBALS
+    except Exception:  # it folds constants, and `{[]: 1}` is none
+        return None
+
+
+def wrong(source: str, values: Mapping[str, Any], case: Seen) -> str | None:
+    """Say what is not the same, None where all is well."""
+    stock, ours, fast, metered = case
+    if fast is not None and fast != metered:
+        return "the fast tier renders what the metered one does not"
+    if metered is not None and ours != ("text", metered):
+        return "a tier gives text, and the render another one, or none"
+    if ours.kind == "text" and stock.kind != "text":
+        return "we render what Jinja2 refuses"
+    if ours.kind == "text" and ours.said != stock.said:
+        return "the texts differ"
+    if stock.kind == "syntax" and ours.kind not in {"syntax", "policy"}:
+        return "a syntax error is not refused as one"
+    if (
+        ours.kind == "syntax"
+        and stock.kind not in {"syntax", "error"}
+        and "no filter" not in ours.said
+        and "no test" not in ours.said
+    ):
+        return "a syntax error for what is none"
+    if ours.kind == "absent":
+        return _wrong_names(source, values, case)
+    return None
+
+
+def _wrong_names(source: str, values: Mapping[str, Any], case: Seen) -> str | None:
+    told, names = set(case.ours.said), undeclared(source)
+    if told & set(values):
+        return "a variable is said to be missing that is there"
+    if names is None:
+        return None
+    may_be = names - set(values)
+    if not told <= may_be:
+        return "a name is said to be missing that is no variable"
+    if case.stock.kind == "absent" and not told >= set(case.stock.said) - {"loop"}:
+        return "Jinja2 misses another variable"
+    if not GUARD_OR_NAME.search(source) and told != may_be:
+        return "an absent variable that is read unguarded is not named"
+    return None
+
+
+def shortest(source: str, build: Build) -> str:
+    """Take tokens away for as long as the same thing is wrong."""
+    what = wrong(source, build(), seen(source, build))
+    tokens = TOKEN.findall(source)
+    size = len(tokens)
+    while size:
+        for start in range(0, len(tokens), size):
+            fewer = tokens[:start] + tokens[start + size :]
+            if _still("".join(fewer), build, what):
+                tokens, size = fewer, min(2 * size, len(fewer)) + 1
+                break
+        size = size - 1 if size < 4 else size // 2
+    return "".join(tokens)
+
+
+def _still(source: str, build: Build, what: str | None) -> bool:
+    try:
+        return wrong(source, build(), seen(source, build)) == what
+    except Exception:
+        return False
+
+
+def report(source: str, build: Build, seed: object) -> str | None:
+    """Tell what is wrong with one case in full, with the shortest template that shows it; None if nothing is."""
+    what = wrong(source, build(), seen(source, build))
+    if what is None:
+        return None
+    short = shortest(source, build)
+    case = seen(short, build)
+    read = {name: value for name, value in build().items() if re.search(rf"\b{name}\b", short)}
+    return f"{what} (seed {seed})\n  template: {short!a}\n  variables: {told(read)}\n  {case!a}\n  in full: {source!a}"
+
+
+def told(values: Mapping[str, Any]) -> str:
+    """Give the names with the type and the repr of each value."""
+    return "; ".join(f"{name} = {type(value).__name__} {value!a}" for name, value in values.items())
+
+
+def case_of(seed: int, mode: str) -> tuple[str, Build]:
+    """Give the template and the builder of variables of one seed."""
+    return grammar.template(Random(f"template {seed}"), mode), lambda: grammar.variables(Random(f"values {seed}"), mode)
+
+
+def endings(mode: str, seeds: range) -> Iterator[Seen]:
+    """Run these cases, and fail at the first that is wrong."""
+    for seed in seeds:
+        source, build = case_of(seed, mode)
+        case = seen(source, build)
+        if wrong(source, build(), case):
+            pytest.fail(report(source, build, f"{mode} {seed}") or "only now and then wrong")
+        yield case
+
+
+@cache
+def counted(mode: str, count: int) -> Counter[tuple[str, str]]:
+    """Run so many cases of a mode; count how they ended, and by which tier."""
+    found: Counter[tuple[str, str]] = Counter()
+    for case in endings(mode, range(count)):
+        found[case.stock.kind, case.ours.kind] += 1
+        found["tier", "fast"] += case.fast is not None
+    return found
+
+
+@pytest.mark.parametrize("mode", USUAL)
+def test_the_text_and_the_kind_of_error_are_the_same(mode):
+    """For each random template, both tiers render what Jinja2 renders, and refuse what it refuses."""
+    counted(mode, USUAL[mode])
+
+
+def test_most_friendly_cases_went_through_the_fast_tier():
+    """A comparison that the fast tier takes no part in shows nothing about it."""
+    found = counted(FRIENDLY, USUAL[FRIENDLY])
+    rendered = sum(count for ending, count in found.items() if ending[0] == "text")
+    assert rendered > 0.6 * USUAL[FRIENDLY]
+    assert found["text", "text"] > 0.95 * rendered
+    assert found["tier", "fast"] > 0.6 * rendered
+
+
+def test_the_cases_reach_every_ending():
+    """A comparison in which nothing renders, or nothing is refused, shows nothing."""
+    found = counted(NORMAL, USUAL[NORMAL])
+    rendered = sum(count for ending, count in found.items() if ending[0] == "text")
+    assert rendered > 0.3 * USUAL[NORMAL]
+    assert found["text", "text"] > 0.8 * rendered
+    for ending in [("syntax", "syntax"), ("absent", "absent"), ("error", "error")]:
+        assert found[ending] > 0.01 * USUAL[NORMAL]
+    assert found["absent", "error"] < 0.1 * found["absent", "absent"]
+
+
+def every_value() -> list[Build]:
+    """Give a builder of `x` for each kind of value, the usual ones and the odd ones."""
+    plain = [*grammar_values.TEXTS, *grammar_values.NUMBERS, True, False]
+    builds: list[Build] = [lambda value=value: {"x": value} for value in plain]
+    for make in grammar_values.ODD[3:]:
+        builds += [lambda make=make, seed=seed: {"x": make(Random(seed))} for seed in range(2)]
+    return builds
+
+
+@cache
+def compared(sample: float) -> Counter[tuple[str, str]]:
+    """Render each operation on this part of the values; count the endings, and the filters and tests that rendered."""
+    pick, builds, found, bad = Random(0), every_value(), Counter(), {}
+    for source in grammar.singles():
+        some = pick.sample(builds, int(sample * len(builds))) if re.search(r"\bx\b", source) else []
+        for build in [lambda: {}, *some]:
+            case = seen(source, build)
+            if wrong(source, build(), case):
+                bad.setdefault(source, build)
+            found["ended", case.ours.kind] += 1
+            found.update({(what, case.ours.kind): 1 for what in operations(source)})
+    assert not bad, "\n".join(str(report(source, build, "each alone")) for source, build in bad.items())
+    return found
+
+
+@lru_cache(4)
+def operations(source: str) -> list[str]:
+    """Give the filters and tests of a template."""
+    tree = STOCK.parse(source)
+    return [f"{type(node).__name__} {node.name}" for node in tree.find_all((nodes.Filter, nodes.Test))]
+
+
+def test_every_operation_is_the_same_on_every_kind_of_value():
+    """Whatever a filter, test, operator or method is given, one at a time, the text is Jinja2's."""
+    found = compared(0.3)
+    ended = sum(count for (what, _), count in found.items() if what == "ended")
+    assert found["ended", "text"] > 0.4 * ended
+
+
+def test_every_filter_and_test_comes_up_in_what_renders():
+    """A filter that is never used, or fails whenever it is, is not compared."""
+    found = compared(0.3)
+    assert [name for name in FILTERS.split() if not found[f"Filter {name}", "text"]] == []
+    words = [name for name in STOCK.tests if name.isalpha()]
+    assert [name for name in words if not found[f"Test {name}", "text"]] == []
+
+
+@settings(max_examples=80, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    seed=st.integers(0, 2**32),
+    texts=st.lists(st.text(), min_size=1, max_size=4),
+    mode=st.sampled_from([FRIENDLY, NORMAL]),
+)
+def test_any_text_in_the_variables_renders_the_same(seed, texts, mode):
+    """Whatever the characters of the values, the text is Jinja2's."""
+    source, usual = case_of(seed, mode)
+
+    def build() -> Variables:
+        pick = Random(seed)
+        names = {"tags": list(texts), "docs": [{"title": text, "name": text, "n": n} for n, text in enumerate(texts)]}
+        return {**usual(), **{name: pick.choice(texts) for name in grammar.NAMES["text"]}, **names}
+
+    assert report(source, build, seed) is None
+
+
+@pytest.mark.stress
+def test_every_operation_is_the_same_on_every_kind_of_value_without_exception():
+    """The same as the usual run, each with each."""
+    compared(1)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("mode", LONG)
+def test_the_text_and_the_kind_of_error_are_the_same_for_long(mode):
+    """The same as the usual run, about thirty times as long."""
+    for _ in endings(mode, range(USUAL[mode], LONG[mode])):
+        pass
