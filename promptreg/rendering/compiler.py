@@ -53,7 +53,7 @@ def compile_fast(tree: nodes.Template, limits: RenderLimits) -> Callable[[dict[s
     try:
         source = _Writer(limits).function(tree)
         code = compile(source, FILE, "exec")
-    except (Outside, SyntaxError, RecursionError, MemoryError):
+    except (Outside, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     module: dict[str, Any] = {}
     exec(code, fast.GLOBALS, module)

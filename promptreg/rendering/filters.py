@@ -24,6 +24,8 @@ from promptreg.rendering.meter import Meter
 from promptreg.rendering.policy import FILTERS, format_offence
 from promptreg.rendering.values import Absent, Refused, read_attribute, read_item
 
+MAX_ATTRIBUTE = 1_000
+MAX_COUNTED = 500_000  # 65 ms for the words of twice as many
 MAX_DIGITS = 4_300  # Python's own limit for base 10, here for every base
 MAX_INDENT = 64
 MAX_PRECISION = 300
@@ -160,7 +162,10 @@ _ENVIRONMENT: Any = _Newline("\n")
 
 
 def _wordcount(meter: Meter, value: Any) -> Any:
-    return JINJA_FILTERS["wordcount"](meter.soft(value))
+    text = meter.soft(value)
+    if len(text) > MAX_COUNTED:
+        raise meter.too_big("characters", f"a text of over {MAX_COUNTED:,} characters is too long to count its words")
+    return JINJA_FILTERS["wordcount"](text)
 
 
 def _replace(meter: Meter, s: Any, old: Any, new: Any, count: int | None = None) -> str:
@@ -242,7 +247,7 @@ def _abs(_meter: Meter, value: Any) -> Any:
 
 
 def _sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = None, start: Any = 0) -> Any:
-    get = _getter(attribute)
+    get = _getter(meter, attribute)
     items = [get(item) for item in meter.counted(iterable)]
     if isinstance(start, str | bytes | bytearray):
         raise TypeError("sum takes no text")
@@ -257,14 +262,16 @@ def _sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = No
 # Containers
 
 
-def _getter(attribute: str | int | None, default: Any = None) -> Getter:
+def _getter(meter: Meter, attribute: str | int | None, default: Any = None) -> Getter:
     """Give what reads `a.b.0` of an item, by the policy's rules."""
     if attribute is None:
         return lambda item: item
+    _require_short(attribute)
     names = attribute.split(".") if isinstance(attribute, str) else [attribute]
     parts = [int(name) if isinstance(name, str) and name.isdigit() else name for name in names]
 
     def get(item: Any) -> Any:
+        meter.spend(len(parts))
         for part in parts:
             item = read_item(item, part)
             if default is not None and isinstance(item, Undefined):
@@ -272,6 +279,11 @@ def _getter(attribute: str | int | None, default: Any = None) -> Getter:
         return item
 
     return get
+
+
+def _require_short(attribute: str | int) -> None:
+    if isinstance(attribute, str) and len(attribute) > MAX_ATTRIBUTE:
+        raise Refused(f"the name of an attribute has more than {MAX_ATTRIBUTE:,} characters")
 
 
 def _folded(value: Any) -> Any:
@@ -292,9 +304,11 @@ def _sort(
     case_sensitive: bool = False,
     attribute: str | int | None = None,
 ) -> list[Any]:
+    if attribute is not None:
+        _require_short(attribute)
     names = attribute.split(",") if isinstance(attribute, str) else [attribute]
     items = meter.as_list(value)
-    columns = [_keys(meter, items, _getter(name), case_sensitive) for name in names]
+    columns = [_keys(meter, items, _getter(meter, name), case_sensitive) for name in names]
     keys = list(zip(*columns, strict=True))
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
 
@@ -322,7 +336,7 @@ def _items(meter: Meter, value: Any) -> Iterator[tuple[Any, Any]]:
 def _unique(
     meter: Meter, value: Iterable[Any], case_sensitive: bool = False, attribute: str | int | None = None
 ) -> Iterator[Any]:
-    get, seen = _getter(attribute), set()
+    get, seen = _getter(meter, attribute), set()
     for item in meter.counted(value):
         found = meter.weigh(get(item))
         key = found if case_sensitive else _folded(found)
@@ -338,7 +352,7 @@ def _extreme(choose: Callable[..., int]) -> Callable[..., Any]:
         items = meter.as_list(value)
         if not items:
             return Absent("No aggregated item, sequence was empty.")
-        keys = _keys(meter, items, _getter(attribute), case_sensitive)
+        keys = _keys(meter, items, _getter(meter, attribute), case_sensitive)
         return items[choose(range(len(items)), key=keys.__getitem__)]
 
     return run
@@ -357,7 +371,7 @@ class Group(NamedTuple):
 def _groupby(
     meter: Meter, value: Iterable[Any], attribute: str | int, default: Any = None, case_sensitive: bool = False
 ) -> list[Group]:
-    get = _getter(attribute, default)
+    get = _getter(meter, attribute, default)
     items = meter.as_list(value)
     keys = _keys(meter, items, get, case_sensitive)
     order = sorted(range(len(items)), key=keys.__getitem__)
@@ -366,7 +380,7 @@ def _groupby(
 
 
 def _join(meter: Meter, value: Iterable[Any], d: Any = "", attribute: str | int | None = None) -> str:
-    separator, get = meter.text(d), _getter(attribute)
+    separator, get = meter.text(d), _getter(meter, attribute)
     return joined(meter, separator, [meter.text(get(item)) for item in meter.counted(value)])
 
 
@@ -470,7 +484,7 @@ def _map(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Itera
     if not value:
         return
     if not args and "attribute" in kwargs:
-        get = _getter(kwargs.pop("attribute"), kwargs.pop("default", None))
+        get = _getter(meter, kwargs.pop("attribute"), kwargs.pop("default", None))
         if kwargs:
             raise FilterArgumentError("Unexpected keyword argument")
     elif not args:
@@ -479,7 +493,7 @@ def _map(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Itera
         get = lambda item: call_filter(meter, args[0], item, args[1:], kwargs)  # noqa: E731
     for item in meter.counted(value):
         meter.spend(4)
-        yield get(item)
+        yield meter.called(get, item)
 
 
 def _choosing(*, wanted: bool, by_attribute: bool) -> Callable[..., Iterator[Any]]:
@@ -488,12 +502,12 @@ def _choosing(*, wanted: bool, by_attribute: bool) -> Callable[..., Iterator[Any
             return
         if by_attribute and not args:
             raise FilterArgumentError("Missing parameter for attribute name")
-        get = _getter(args[0]) if by_attribute else _getter(None)
+        get = _getter(meter, args[0]) if by_attribute else _getter(meter, None)
         test = args[1:] if by_attribute else args
         for item in meter.counted(value):
             meter.spend(4)
             found = get(item)
-            is_so = call_test(meter, test[0], found, test[1:], kwargs) if test else found
+            is_so = meter.called(call_test, meter, test[0], found, test[1:], kwargs) if test else found
             if bool(is_so) is wanted:
                 yield item
 
@@ -509,7 +523,19 @@ def _tojson(meter: Meter, value: Any, indent: int | str | None = None) -> Any:
     if isinstance(size, int) and size > MAX_INDENT:
         raise Refused(f"tojson takes an indent of at most {MAX_INDENT}")
     extra: dict[str, Any] = {} if indent is None else {"indent": indent}
-    return _made(meter, htmlsafe_json_dumps(value, json.dumps, sort_keys=True, default=_refuse_json, **extra))
+    plain = _plain(meter, value, meter.limits.depth)
+    return _made(meter, htmlsafe_json_dumps(plain, json.dumps, sort_keys=True, default=_refuse_json, **extra))
+
+
+def _plain(meter: Meter, value: Any, depth: int) -> Any:
+    """Give containers as builtin ones: those of a class of its own are gone through item by item, paid for."""
+    if depth < 0:
+        raise meter.too_big("depth", "a container is nested too deep")
+    if isinstance(value, dict):
+        return {key: _plain(meter, item, depth - 1) for key, item in meter.counted(value.items())}
+    if isinstance(value, list | tuple):
+        return [_plain(meter, item, depth - 1) for item in meter.counted(value)]
+    return value
 
 
 def _refuse_json(value: object) -> str:

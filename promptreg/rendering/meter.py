@@ -9,6 +9,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import PurePath
 from time import monotonic
 from typing import Any, TypeAlias
 
@@ -30,6 +31,8 @@ COMPARED_A_UNIT = 1_000  # characters of two texts that are compared
 SCANNED_A_UNIT = 8  # items of a container that is looked through by C code
 MAX_OPERAND = 1 << 20_000  # an integer of the application's own, where arithmetic takes the square of its length
 MAX_SCAN = 1_000_000
+MAX_LEVELS = 2_500  # of containers that a render nests in each other by way of its namespaces
+_END = object()
 
 Operation: TypeAlias = Callable[[Any, Any], Any]
 
@@ -55,6 +58,7 @@ class Meter:
         self._deadline = monotonic() + limits.seconds
         self._calls = 0
         self._result = 0
+        self._levels = MAX_LEVELS
         self._greatest = 1 << limits.integer_bits
 
     def spend(self, units: int) -> None:
@@ -128,7 +132,15 @@ class Meter:
 
     def counted(self, iterable: Iterable[Any]) -> Iterator[Any]:
         """Give what an iterable gives, each paid for when it is given."""
-        for item in iterable:
+        iterator = iter(iterable)
+        while True:
+            self.enter()
+            try:
+                item = next(iterator, _END)
+            finally:
+                self.leave()
+            if item is _END:
+                return
             self.spend(1)
             yield item
 
@@ -235,7 +247,9 @@ class Meter:
         return self._number(left * right)
 
     def divide(self, left: Any, right: Any) -> Any:
-        """Be `/`."""
+        """Be `/`, which joins paths too."""
+        if isinstance(left, PurePath) or isinstance(right, PurePath):
+            self.require_characters(len(str(left)) + len(str(right)))
         self._require_operands(left, right)
         return self._number(left / right)
 
@@ -380,13 +394,36 @@ class Meter:
 
     def called(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a macro, or a loop within itself; raise `Exceeded` where they lie too deep in each other."""
-        if self._calls >= self.limits.calls:
-            raise self.too_big("calls", "macros or loops call each other too deep")
-        self._calls += 1
+        self.enter()
         try:
             return function(*args, **kwargs)
         finally:
-            self._calls -= 1
+            self.leave()
+
+    def enter(self) -> None:
+        """Go one call deeper: each takes some of the thread's stack."""
+        if self._calls >= self.limits.calls:
+            raise self.too_big("calls", "calls, loops or filters lie too deep in each other")
+        self._calls += 1
+
+    def leave(self) -> None:
+        """Come back from a call."""
+        self._calls -= 1
+
+    def kept(self, levels: int, value: Any) -> Any:
+        """Give what is assigned to a namespace, which may nest what was assigned before so many levels deeper.
+
+        Python takes deep containers apart by recursion: 10,000 lists in each other crash a small thread.
+        """
+        if type(value) not in SCALARS and not self._is_flat(value):
+            self._levels -= levels
+            if self._levels < 0:
+                raise Exceeded("depth", MAX_LEVELS, "containers are nested deeper and deeper in a namespace")
+        return value
+
+    @staticmethod
+    def _is_flat(value: Any) -> bool:
+        return type(value) in {list, tuple} and SCALARS.issuperset(map(type, value))
 
 
 MAX_NEEDLE = 1_000  # characters of a text that is looked for in a container without weighing all that is in it

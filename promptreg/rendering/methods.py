@@ -73,8 +73,12 @@ def _dict(meter: Meter, *pairs: Any, **items: Any) -> dict[Any, Any]:
     return dict(*pairs, **items)
 
 
-def _namespace(meter: Meter, *pairs: Any, **items: Any) -> Namespace:
-    return Namespace(_dict(meter, *pairs, **items))
+class OwnNamespace(Namespace):
+    """A namespace that the template made: the only thing that it may assign to."""
+
+
+def _namespace(meter: Meter, *pairs: Any, **items: Any) -> OwnNamespace:
+    return OwnNamespace(_dict(meter, *pairs, **items))
 
 
 BUILTIN_FUNCTIONS: dict[str, Callable[..., Any]] = {"range": _range, "dict": _dict, "namespace": _namespace}

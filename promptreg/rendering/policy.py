@@ -103,6 +103,7 @@ STATEMENTS: dict[type[nodes.Node], str] = {
 }
 
 MAX_BRANCHES = 200  # Python compiles them by recursion: 3,000 crash a thread with a 256 KiB stack
+MAX_LITERAL_BITS = 10_000
 MAX_WIDTH = 64
 _CONVERSION = re.compile(r"%(?:\(\w+\))?[-+ #0]*(\d*)(?:\.(\d*))?([sdiufFeEgGxXoc%])")
 
@@ -112,7 +113,7 @@ def require_allowed(tree: nodes.Template, limits: RenderLimits, tests: Container
 
     Raises `TemplatePolicyError` for what no template may hold, `TemplateSyntaxError` for unknown filters and tests.
     """
-    callable_names: frozenset[str] | None = None
+    names: frozenset[str] | None = None
     count, line = 0, 1
     for count, (node, depth) in enumerate(_nodes(tree), start=1):
         line = getattr(node, "lineno", None) or line
@@ -124,8 +125,8 @@ def require_allowed(tree: nodes.Template, limits: RenderLimits, tests: Container
         if check is not None:
             check(node, tests)
         elif type(node) is nodes.Call:
-            callable_names = _callable_names(tree) if callable_names is None else callable_names
-            _require_callable(node, callable_names)
+            names = _callable_names(tree) if names is None else names
+            _require_callable(node, names)
     return count
 
 
@@ -161,6 +162,11 @@ def _check_branches(node: nodes.If, _tests: Container[str]) -> None:
 def _check_name(node: nodes.Name, _tests: Container[str]) -> None:
     if node.name == "self":
         raise _offence(node.lineno, "self is not available in a template")
+
+
+def _check_number(node: nodes.Const, _tests: Container[str]) -> None:
+    if isinstance(node.value, int) and node.value.bit_length() > MAX_LITERAL_BITS:
+        raise _offence(node.lineno, "a number has too many digits")
 
 
 def _check_attribute(node: nodes.Getattr, _tests: Container[str]) -> None:
@@ -219,15 +225,18 @@ def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
 
 def _callable_names(tree: nodes.Template) -> frozenset[str]:
     """Give the names that may hold something to call: what the template binds, and the builtins."""
-    bound: set[str] = {macro.name for macro in tree.find_all(nodes.Macro)}
-    bound.update(name.name for name in tree.find_all(nodes.Name) if name.ctx != "load")
-    return BUILTINS | {"caller", "loop"} | bound
+    bound = {"caller", "loop"}
+    for node, _depth in _nodes(tree):
+        if isinstance(node, nodes.Macro) or (isinstance(node, nodes.Name) and node.ctx != "load"):
+            bound.add(node.name)
+    return BUILTINS | bound
 
 
 _CHECKS: dict[type[nodes.Node], Callable[[Any, Container[str]], None]] = {
     **dict.fromkeys(STATEMENTS, _refuse_statement),
     nodes.If: _check_branches,
     nodes.Name: _check_name,
+    nodes.Const: _check_number,
     nodes.Getattr: _check_attribute,
     nodes.Filter: _check_filter,
     nodes.Test: _check_test,
@@ -250,6 +259,22 @@ def body_cost(body: Iterable[nodes.Node]) -> int:
         waiting += node.iter_child_nodes(exclude=skipped)
     return cost
 
+
+def levels_made(node: nodes.Node) -> int:
+    """Give how many levels of containers an expression may put around what it reads."""
+    levels, waiting = 0, [node]
+    while waiting:
+        part = waiting.pop()
+        levels += _LEVELS.get(part.name if isinstance(part, nodes.Filter) else type(part), 0)
+        waiting += part.iter_child_nodes()
+    return levels
+
+
+_LEVELS: dict[Any, int] = {
+    **{nodes.List: 1, nodes.Tuple: 1, nodes.Dict: 2, nodes.Call: 7},
+    **dict.fromkeys(("list", "sort", "reverse", "map", "select", "reject", "selectattr", "rejectattr", "unique"), 1),
+    **{"items": 2, "dictsort": 2, "batch": 2, "slice": 2, "groupby": 4},
+}
 
 _WEIGHTS: dict[type[nodes.Node], int] = {
     nodes.Dict: 4,

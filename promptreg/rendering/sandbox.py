@@ -17,14 +17,14 @@ from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import TemplateRuntimeError
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, LoopContext, Macro, identity
-from jinja2.utils import Namespace, missing
+from jinja2.utils import missing
 from markupsafe import Markup
 
 from promptreg.errors import RenderError, RenderLimitError, TemplateError, TemplatePolicyError, TemplateSyntaxError
 from promptreg.rendering.filters import TEMPLATE_FILTERS, TEMPLATE_TESTS
 from promptreg.rendering.meter import Exceeded, Meter
-from promptreg.rendering.methods import BUILTIN_FUNCTIONS, call, call_method
-from promptreg.rendering.policy import RenderLimits, body_cost, require_allowed
+from promptreg.rendering.methods import BUILTIN_FUNCTIONS, OwnNamespace, call, call_method
+from promptreg.rendering.policy import RenderLimits, body_cost, levels_made, require_allowed
 from promptreg.rendering.values import Absent, AbsentAttribute, AbsentVariable, Refused, read_attribute, read_item
 
 FILE = "<template>"
@@ -112,6 +112,21 @@ class _Generator(CodeGenerator):
         node.body.insert(0, _payment(body_cost(node.body) + 2, node))
         return super().macro_body(node, frame)
 
+    def visit_Assign(self, node: nodes.Assign, frame: Frame) -> None:
+        levels = levels_made(node.node) if node.find(nodes.NSRef) else 0
+        if levels:
+            node.node = _internal(f"kept {levels}", node.node)
+        super().visit_Assign(node, frame)
+
+    def visit_AssignBlock(self, node: nodes.AssignBlock, frame: Frame) -> None:
+        """Jinja checks only in plain assignments that what is assigned to is a namespace."""
+        for reference in node.find_all(nodes.NSRef):
+            self.writeline(f"if not isinstance({frame.symbols.ref(reference.name)}, Namespace):")
+            self.indent()
+            self.writeline('raise TemplateRuntimeError("cannot assign attribute on non-namespace object")')
+            self.outdent()
+        super().visit_AssignBlock(node, frame)
+
     def visit_ExprStmt(self, node: nodes.ExprStmt, frame: Frame) -> None:
         """Pay, written out as `Meter.spend` does it; a template has no such statement of its own."""
         self.writeline(f"context.tank -= {node.node.value}")  # type: ignore[attr-defined]
@@ -180,7 +195,10 @@ class _Generator(CodeGenerator):
         self.write(")")
 
     def visit_Filter(self, node: nodes.Filter, frame: Frame) -> None:
-        self.write(_INTERNAL.get(node.name) or f"filter_{node.name}(context, ")
+        if node.name.startswith("kept "):
+            self.write(f"context.kept({node.name.removeprefix('kept ')}, ")
+        else:
+            self.write(_INTERNAL.get(node.name) or f"filter_{node.name}(context, ")
         if node.node is not None:
             self.visit(node.node, frame)
         else:
@@ -268,7 +286,7 @@ _GLOBALS: dict[str, Any] = {
     **{f"test_{name}": run for name, run in TEMPLATE_TESTS.items()},
     **{"read_attribute": read_attribute, "read_item": read_item, "call": call, "call_method": call_method},
     **{"absent": _absent, "undefined": Absent, "cond_expr_undefined": Undefined},
-    **{"LoopContext": LoopContext, "Macro": Macro, "Namespace": Namespace, "Markup": Markup, "missing": missing},
+    **{"LoopContext": LoopContext, "Macro": Macro, "Namespace": OwnNamespace, "Markup": Markup, "missing": missing},
     **{"TemplateRuntimeError": TemplateRuntimeError, "identity": identity, "environment": ENVIRONMENT},
 }
 

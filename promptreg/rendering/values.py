@@ -5,12 +5,13 @@ a class, a module, or a view into the running program. Every refusal here happen
 """
 
 import re
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import chain
 from pathlib import PurePath
 from types import (
     AsyncGeneratorType,
@@ -20,6 +21,7 @@ from types import (
     FrameType,
     FunctionType,
     GeneratorType,
+    MappingProxyType,
     MethodType,
     ModuleType,
     NoneType,
@@ -31,6 +33,7 @@ from uuid import UUID
 from jinja2 import StrictUndefined, Undefined, UndefinedError
 from jinja2.runtime import LoopContext, Macro
 from jinja2.utils import Namespace, missing
+from pydantic import BaseModel
 
 from promptreg.rendering.policy import METHODS
 
@@ -41,7 +44,8 @@ PLAIN = SCALARS | {list, tuple, dict}
 _SIMPLE = frozenset({Decimal, UUID, date, datetime, time, timedelta, complex, range})
 _SEQUENCES: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
 _VIEWS: tuple[Any, ...] = (type({}.keys()), type({}.values()), type({}.items()))
-_WITH_REPR = frozenset({*_SEQUENCES, *_VIEWS, dict})
+_CONTAINERS = (*_SEQUENCES, *_VIEWS, dict, MappingProxyType)
+_WITH_REPR = frozenset(_CONTAINERS)
 _HIDDEN = (
     *(type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, Macro),
     *(GeneratorType, CoroutineType, AsyncGeneratorType, FrameType, CodeType, TracebackType),
@@ -112,11 +116,12 @@ def _attribute(obj: Any, name: str) -> Any:
     require_open(obj)
     if name.startswith("_") and not (isinstance(obj, Mapping) and not hasattr(obj, name)):
         raise Refused(f"names that start with _ can be read only as keys of a mapping, not of {_kind(obj)}")
-    if type(obj) is LoopContext and name not in _LOOP_NAMES:
-        raise Refused("loop has no such part that a template can read")
+    _require_loop_part(obj, name)
     try:
         return getattr(obj, name)
     except AttributeError:
+        if isinstance(obj, defaultdict):
+            _require_key(obj, name)
         try:
             return obj[name]
         except (TypeError, LookupError):
@@ -129,6 +134,8 @@ def read_item(obj: Any, key: Any) -> Any:
     Raises `Refused` for the same as `read_attribute`.
     """
     require_open(obj)
+    if isinstance(obj, defaultdict):
+        _require_key(obj, key)
     try:
         value = obj[key]
     except (TypeError, LookupError):
@@ -139,18 +146,31 @@ def read_item(obj: Any, key: Any) -> Any:
 def _named(obj: Any, key: Any) -> Any:
     if not isinstance(key, str) or isinstance(obj, Undefined):
         return Absent(obj=obj, name=key)
+    if key.startswith("_"):
+        if isinstance(obj, Mapping):
+            return Absent(obj=obj, name=key)
+        raise Refused(f"names that start with _ can be read only as keys of a mapping, not of {_kind(obj)}")
+    _require_loop_part(obj, key)
     try:
-        value = getattr(obj, str(key))
+        return getattr(obj, str(key))
     except AttributeError:
         return Absent(obj=obj, name=key)
-    if key.startswith("_") or (type(obj) is LoopContext and key not in _LOOP_NAMES):
-        raise Refused(f"names that start with _ can be read only as keys of a mapping, not of {_kind(obj)}")
-    return value
+
+
+def _require_loop_part(obj: Any, name: str) -> None:
+    if type(obj) is LoopContext and name not in _LOOP_NAMES:
+        raise Refused("loop has no such part that a template can read")
+
+
+def _require_key(obj: defaultdict[Any, Any], key: Any) -> None:
+    """Reading a key that is not there puts it there."""
+    if key not in obj:
+        raise Refused("a defaultdict has no such key, and a template can't add one; use get")
 
 
 def require_open(obj: Any) -> None:
     """Raise `Refused` for what a template may read nothing of: functions, classes, modules, running code."""
-    if isinstance(obj, _HIDDEN):
+    if isinstance(obj, _HIDDEN) or (callable(obj) and not isinstance(obj, Undefined | LoopContext)):
         raise Refused(f"nothing can be read of {_kind(obj)}")
 
 
@@ -169,14 +189,28 @@ def _readable(value: Any, obj: Any) -> Any:
 
 
 def children(value: Any) -> Iterator[Any] | None:
-    """Give what a container holds, walked without running its own code; None for what is no container."""
+    """Give what a container holds, or an object that is compared by what it holds; None for what holds nothing.
+
+    Builtin containers are walked without running code of their own.
+    """
     if isinstance(value, dict):
         return _pairs(value)
     for kind in (*_SEQUENCES, *_VIEWS):
         if isinstance(value, kind):
             items: Iterator[Any] = kind.__iter__(value)
             return items
-    return None
+    if isinstance(value, MappingProxyType):
+        return chain.from_iterable(value.items())
+    return None if isinstance(value, str | Undefined) else _fields(value)
+
+
+def _fields(value: Any) -> Iterator[Any] | None:
+    if getattr(type(value), "__eq__", None) is object.__eq__:
+        return None
+    if is_dataclass(value):
+        return iter([getattr(value, field.name) for field in fields(value)])
+    held = getattr(value, "__dict__", None)
+    return iter(held.values()) if type(held) is dict else None
 
 
 def _pairs(value: dict[Any, Any]) -> Iterator[Any]:
@@ -201,16 +235,16 @@ def printing(value: Any, *, is_inside: bool) -> Printing:
     kind: Any = type(value)
     if kind in SCALARS or kind in _SIMPLE or isinstance(value, str | PurePath | Undefined):
         return Printing(None, False)
-    parts = children(value)
-    if parts is not None:
-        return Printing(parts, not any(kind.__repr__ is base.__repr__ for base in kind.__mro__ if base in _WITH_REPR))
-    if isinstance(value, _HIDDEN) or kind in {Namespace, LoopContext}:
+    if isinstance(value, (*_HIDDEN, Namespace, LoopContext)):
         raise Refused(f"{_kind(value)} can't be printed")
+    is_own = not any(kind.__repr__ is base.__repr__ for base in kind.__mro__ if base in _WITH_REPR)
+    if isinstance(value, _CONTAINERS):
+        return Printing(children(value), is_own)
     if is_dataclass(value) and kind.__repr__ is not object.__repr__:
         return Printing(iter([getattr(value, field.name) for field in fields(value) if field.repr]), True)
     if kind.__str__ is object.__str__ or (is_inside and kind.__repr__ is object.__repr__):
         raise Refused(f"{_kind(value)} can't be printed; its class defines no {'__repr__' if is_inside else '__str__'}")
-    return Printing(None, True)
+    return Printing(children(value) if isinstance(value, BaseModel) else None, True)
 
 
 def require_no_leak(text: str) -> str:

@@ -1,0 +1,196 @@
+"""Hostile cases in child processes that can harm nobody: each its own memory and time, killed by the kernel.
+
+`python -m tests.capped` reads jobs as JSON, `[[case, way], …]`, and writes each outcome as a line of JSON. It has
+imported everything already, so a child is one fork.
+"""
+
+import json
+import os
+import re
+import resource
+import select
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from promptreg import Registry, RenderLimits, TemplateError
+from promptreg.rendering.template import TemplateText
+from tests.hostile import CASES, Case, environment
+from tests.hostile_values import SECRET, WORLDS, World
+
+MIB = 1 << 20
+SMALL_STACK = 256 * 1024
+REGISTRY = Registry(":memory:", render_limits=RenderLimits(seconds=0.25))
+KINDS = (
+    "function|class|bound method|built-in|method|member|module|generator|coroutine|frame|code|slot|property|macro|"
+    "loopcontext|templatereference|blockreference|context|namespace|template"
+)
+LEAKS = re.compile(rf"(?: |%20|\+)at(?: |%20|\+)0x|(?:<|%3C)(?:{KINDS})\b|functools\.partial|{SECRET}", re.IGNORECASE)
+BY_NAME = {case.name: case for case in CASES}
+
+
+class Outcome(NamedTuple):
+    """How a child ended: with a text, an error or a signal; what that shows, and what it took."""
+
+    ended: str  # "text", "error" or the signal that killed it
+    error: str = ""  # its type
+    when: str = ""  # at "save" or "render"
+    ours: bool = False  # a TemplateError
+    shows: str = ""  # what leaks in the text, or in the error and its traceback
+    context: str = ""  # the type of an error behind it that tells the secret
+    characters: int = 0
+    happened: bool = False  # something was done to the application
+    mebibytes: int = 0
+    seconds: float = 0.0
+
+
+def stock(case: Case, world: World) -> Outcome:
+    """Render where nothing guards."""
+    return _outcome(world, lambda: environment(case.on).from_string(case.template), lambda t: t.render(world.variables))
+
+
+def saved(case: Case, world: World) -> Outcome:
+    """Save as a prompt and render, as applications do."""
+    return _outcome(
+        world,
+        lambda: REGISTRY.create("hostile", case.template),
+        lambda _: REGISTRY.render("hostile", world.variables).text,
+    )
+
+
+def small(case: Case, world: World) -> Outcome:
+    """Save and render in a thread with a small stack, and in the metered tier, whatever the fast one could take."""
+    TemplateText.render = TemplateText.metered
+    return _in_small_thread(lambda: saved(case, world))
+
+
+WAYS: dict[str, Callable[[Case, World], Outcome]] = {
+    "stock": stock,
+    "patient": stock,
+    "saved": saved,
+    "small": small,
+}
+# Killed after so many seconds of the processor's time: stock renders a prompt in a ten-thousandth of the first.
+STOCK_SECONDS = {"stock": 0.1, "patient": 1.0}
+# Killed after so many seconds by the clock: sixteen times the deadline.
+KILLED_AFTER_SECONDS = 4.0
+MEMORY = 400 * MIB
+
+
+def _outcome(world: World, save: Callable[[], Any], render: Callable[[Any], str]) -> Outcome:
+    before, start, began, when = world.watch(), _peak(), time.perf_counter(), "save"
+    try:
+        made = save()
+        when = "render"
+        text = render(made)
+    except BaseException as error:
+        outcome = Outcome("error", type(error).__name__, when)._replace(seconds=time.perf_counter() - began)
+        _uncap()
+        outcome = outcome._replace(ours=isinstance(error, TemplateError), shows=_shown(error), context=_behind(error))
+    else:
+        outcome = Outcome("text", seconds=time.perf_counter() - began, characters=len(text))
+        _uncap()
+        outcome = outcome._replace(shows=_leak(text))
+    return outcome._replace(happened=world.watch() != before, mebibytes=(_peak() - start) // 1024)
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _leak(text: str) -> str:
+    found = LEAKS.search(text, 0, 2_000_000)
+    return found[0] if found else ""
+
+
+def _shown(error: BaseException) -> str:
+    """Give the secret if whoever reads the error, its evidence or its traceback sees it."""
+    told = [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
+    return SECRET if any(SECRET in text for text in told) else ""
+
+
+def _behind(error: BaseException) -> str:
+    """Name the first error behind this one, suppressed or not, that tells the secret."""
+    behind = error.__cause__ or error.__context__
+    if behind is None:
+        return ""
+    return type(behind).__name__ if SECRET in f"{behind}{behind!r}" else _behind(behind)
+
+
+def _in_small_thread(function: Callable[[], Outcome]) -> Outcome:
+    outcomes: list[Outcome] = []
+    threading.stack_size(SMALL_STACK)
+    thread = threading.Thread(target=lambda: outcomes.append(function()))
+    thread.start()
+    thread.join()
+    return outcomes[0]
+
+
+def _cap(way: str) -> None:
+    """Leave the process so much more memory, and so much time."""
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
+    if way in STOCK_SECONDS:
+        signal.setitimer(signal.ITIMER_PROF, STOCK_SECONDS[way])
+    else:
+        signal.setitimer(signal.ITIMER_REAL, KILLED_AFTER_SECONDS)
+
+
+def _uncap() -> None:
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def _child(case: Case, way: str, answer: int) -> None:
+    """Be the child: it never returns, and runs nothing of its parent's at its end."""
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        world = WORLDS[case.world]()
+        _cap(way)
+        outcome = WAYS[way](case, world)
+        os.write(answer, json.dumps(outcome).encode())
+    finally:
+        os._exit(0)
+
+
+def run(jobs: Iterable[tuple[str, str]], at_once: int = 2) -> Iterator[tuple[str, str, Outcome]]:
+    """Run each job in a child of its own; give its case, its way and its outcome as they come."""
+    waiting, running = list(jobs)[::-1], dict[int, tuple[int, str, str]]()
+    while waiting or running:
+        while waiting and len(running) < at_once:
+            name, way = waiting.pop()
+            read, write = os.pipe()
+            child = os.fork()
+            if child == 0:
+                _child(BY_NAME[name], way, write)
+            os.close(write)
+            running[read] = child, name, way
+        for read in select.select(list(running), [], [])[0]:
+            child, name, way = running.pop(read)
+            with open(read) as answer:
+                told = answer.read()
+            status = os.waitpid(child, 0)[1]
+            yield name, way, Outcome(*json.loads(told)) if told else Outcome(_ended(status))
+
+
+def _ended(status: int) -> str:
+    return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "nothing"
+
+
+def main() -> None:
+    """Run the jobs that the standard input names."""
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        for result in run(json.load(sys.stdin)):
+            print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()
