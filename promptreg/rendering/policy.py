@@ -49,7 +49,7 @@ class RenderLimits(Value):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    source_characters: Count = 1_000_000
+    source_characters: Count = 262_144
     nodes: Count = 5_000
     nesting: Annotated[int, Field(ge=1, le=100)] = 50
     fuel: Count = 1_000_000

@@ -1,0 +1,522 @@
+"""What the policy lets a template read, call and print, and each limit by its name, as README tells them."""
+
+import pickle
+import re
+import threading
+import time
+from collections import OrderedDict, defaultdict, namedtuple
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from uuid import UUID
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from promptreg import (
+    InvalidInputError,
+    MissingVariablesError,
+    Registry,
+    RenderError,
+    RenderLimitError,
+    RenderLimits,
+    TemplateError,
+    TemplatePolicyError,
+    TemplateSyntaxError,
+)
+from promptreg.rendering.policy import FILTERS, METHODS
+from promptreg.rendering.template import TemplateText
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+LIMITS = RenderLimits()
+
+
+@dataclass
+class Document:
+    """What applications pass: fields, a property, a method."""
+
+    title: str
+    tags: list
+    _secret: str = "CANARY"
+
+    @property
+    def shout(self):
+        return self.title.upper()
+
+    def delete(self):
+        raise AssertionError("a template called the application")
+
+
+class Model(BaseModel):
+    name: str
+    inner: Document | None = None
+
+
+class Spoken:
+    def __str__(self):
+        return "spoken"
+
+
+class Kind(Enum):
+    FAST = "fast"
+
+
+Pair = namedtuple("Pair", "left right")
+
+
+def text(template, limits=LIMITS, **variables):
+    """Render one text by the tier that takes it, and by the metered tier: they agree."""
+    compiled = TemplateText(template, limits)
+    rendered = compiled.render(variables)
+    assert compiled.metered(variables) == rendered
+    return rendered
+
+
+def refused(template, limits=LIMITS, **variables):
+    """Give the error of ours that a template ends in, saved or rendered."""
+    with pytest.raises(TemplateError) as caught:
+        TemplateText(template, limits).render(variables)
+    assert "CANARY" not in f"{caught.value!r}{caught.value.details}{caught.value.message}"
+    return caught.value
+
+
+DOCUMENT = Document("Tea", ["a", "b"])
+READS = [
+    ("{{ d.title }} {{ d.shout }} {{ d.tags[1] }}", "Tea TEA b"),
+    ("{{ d['title'] }}", "Tea"),
+    ("{{ m.name }} {{ m.inner.title }}", "Mo Tea"),
+    ("{{ p.left }} {{ p[1] }}", "1 2"),
+    ("{{ mapping._own }} {{ mapping['_own'] }} {{ mapping['items'] }}", "1 1 2"),
+    ("{{ [d, d] | map(attribute='title') | join(',') }}", "Tea,Tea"),
+    ("{{ d | attr('title') }}", "Tea"),
+]
+
+
+@pytest.mark.parametrize(("template", "expected"), READS)
+def test_public_attributes_and_items_are_read(template, expected):
+    """Dicts, dataclasses, pydantic models, namedtuples and properties are data."""
+    variables = {"d": DOCUMENT, "m": Model(name="Mo", inner=DOCUMENT), "p": Pair(1, 2)}
+    assert text(template, **variables, mapping={"_own": 1, "items": 2}) == expected
+
+
+UNREADABLE = [
+    "{{ d._secret }}",
+    "{{ d['_secret'] }}",
+    "{{ d | attr('_secret') }}",
+    "{{ [d] | map(attribute='_secret') | join }}",
+    "{{ d.delete }}",
+    "{{ d['delete'] }}",
+    "{{ mapping.items }}",
+    "{{ holder.kind }}",
+    "{{ holder.module }}",
+    "{{ holder.running }}",
+    "{{ holder.frame }}",
+    "{{ [holder] | map(attribute='kind') | list }}",
+    "{{ counts.new }}",
+    "{{ counts['new'] }}",
+]
+
+
+@pytest.mark.parametrize("template", UNREADABLE)
+def test_what_is_private_callable_or_running_is_not_read(template):
+    """Reading it is a `RenderError` before anything happens."""
+    holder = SimpleNamespace(kind=Document, module=time, running=(i for i in "a"), frame=next(_frames()))
+    counts = defaultdict(list)
+    error = refused(template, d=DOCUMENT, mapping={}, holder=holder, counts=counts)
+    assert (type(error), error.code) == (RenderError, "render_error")
+    assert counts == {}
+
+
+def _frames():
+    import sys
+
+    yield sys._getframe()
+
+
+CALLS = {
+    "str": {
+        "strip": "()",
+        "lstrip": "()",
+        "rstrip": "('b')",
+        "split": "()",
+        "rsplit": "('a')",
+        "splitlines": "()",
+        "replace": "('a', 'c')",
+        "join": "(['x', 'y'])",
+        "startswith": "('a')",
+        "endswith": "('a')",
+        "find": "('b')",
+        "count": "('a')",
+        "removeprefix": "('a')",
+        "removesuffix": "('b')",
+    },
+    "dict": {"get": "('k')"},
+    "sequence": {"index": "(1)", "count": "(1)"},
+    "moment": {"strftime": "('%Y-%m-%d')"},
+    "loop": {},
+}
+VALUES = {"str": "a b", "dict": {"k": 1}, "sequence": [1, 2], "moment": datetime(2026, 1, 2, tzinfo=UTC)}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in VALUES for name in sorted(METHODS[kind])], ids=str)
+def test_methods_of_builtin_types_are_called(kind, name):
+    """Each method of the policy gives what Python gives."""
+    arguments = CALLS[kind].get(name, "()")
+    value = VALUES[kind]
+    assert text(f"{{{{ x.{name}{arguments} }}}}", x=value) == str(eval(f"value.{name}{arguments}", {"value": value}))
+
+
+def test_the_loop_and_the_builtins_are_called():
+    """`loop.cycle`, `loop.changed`, `range`, `dict`, `namespace`, macros and `caller`."""
+    assert (
+        text("{% for x in 'aab' %}{{ loop.cycle('-', '+') }}{{ loop.changed(x) }} {% endfor %}")
+        == "-True +False -True "
+    )
+    assert text("{{ range(3) | list }}{{ dict(a=1) }}{{ namespace(a=2).a }}") == "[0, 1, 2]{'a': 1}2"
+    macro = "{% macro m(x) %}<{{ x }}{{ caller() }}>{% endmacro %}"
+    assert text(macro + "{% call m(1) %}!{% endcall %}") == "<1!>"
+    assert text("{% for x in t recursive %}{{ x[0] }}{{ loop(x[1]) }}{% endfor %}", t=[(1, [(2, [])])]) == "12"
+
+
+SPELLED = [
+    "{{ d.delete() }}",
+    "{{ d() }}",
+    "{{ d['delete']() }}",
+    "{{ (d or d)() }}",
+    "{{ ''.format(d) }}",
+    "{{ d.__class__ }}",
+    "{{ self }}",
+    "{{ cycler(1) }}",
+    "{{ lipsum() }}",
+    "{{ x | pprint }}",
+    "{{ x | random }}",
+    "{{ '%s' % d }}",
+    "{{ x | format(1) }}",
+    "{{ '%99999d' | format(1) }}",
+    "{{ '%*d' | format(1, 2) }}",
+    "{{ '%r' | format(d) }}",
+    "{% filter format(1) %}%d{% endfilter %}",
+    "{% include 'x' %}",
+    "{% import 'x' as y %}",
+    "{% from 'x' import y %}",
+    "{% extends 'x' %}",
+    "{% block x %}{% endblock %}",
+    "{% autoescape true %}{% endautoescape %}",
+]
+
+
+@pytest.mark.parametrize("template", SPELLED)
+def test_what_the_text_shows_is_refused_when_it_is_saved(template):
+    """The error is `TemplatePolicyError`, with the line, and nothing has run."""
+    with pytest.raises(TemplatePolicyError) as caught:
+        TemplateText("\n" + template, LIMITS)
+    assert (caught.value.code, caught.value.details) == ("template_policy", {"line": 2})
+
+
+def test_an_unknown_filter_or_test_is_a_syntax_error():
+    """As in Jinja2."""
+    for template in ("{{ x | nope }}", "{{ x is nope }}"):
+        with pytest.raises(TemplateSyntaxError):
+            TemplateText(template, LIMITS)
+
+
+HIDDEN_CALLS = [
+    "{% set f = d %}{{ f() }}",
+    "{{ model.get('x') }}",
+    "{{ d.count(1) }}",
+    "{{ ['x'] | map('format', 1) | list }}",
+    "{{ x % 3 }}",
+]
+
+
+@pytest.mark.parametrize("template", HIDDEN_CALLS)
+def test_what_only_a_value_shows_is_refused_when_it_is_rendered(template):
+    """The error is `RenderError`, and the application was not called."""
+
+    class Counted(Document):
+        def count(self, _):
+            raise AssertionError("a template called the application")
+
+        __call__ = get = count
+
+    error = refused(template, d=Counted("t", []), model=Counted("t", []), x="%d")
+    assert (error.code, error.details) == ("render_error", {"line": 1})
+
+
+PRINTED = [
+    ("text", "text"),
+    (1.5, "1.5"),
+    (None, "None"),
+    (Decimal("1.10"), "1.10"),
+    (UUID(int=5), str(UUID(int=5))),
+    (PurePosixPath("a/b"), "a/b"),
+    (date(2026, 1, 2), "2026-01-02"),
+    (timedelta(hours=1), "1:00:00"),
+    (Kind.FAST, "Kind.FAST"),
+    ([Kind.FAST, None, {"k": Decimal(1)}], "[<Kind.FAST: 'fast'>, None, {'k': Decimal('1')}]"),
+    (Pair(1, [2]), "Pair(left=1, right=[2])"),
+    (DOCUMENT, "Document(title='Tea', tags=['a', 'b'], _secret='CANARY')"),
+    (Spoken(), "spoken"),
+    (Model(name="Mo"), "name='Mo' inner=None"),
+    (range(3), "range(0, 3)"),
+    (OrderedDict(a=1), str(OrderedDict(a=1))),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), PRINTED, ids=[type(value).__name__ for value, _ in PRINTED])
+def test_data_is_printed_as_python_prints_it(value, expected):
+    """In an output, in `~`, in a filter, in a container."""
+    assert text("{{ x }}", x=value) == text("{{ '' ~ x }}", x=value) == text("{{ x | string }}", x=value) == expected
+    assert text("{{ [x] | map('string') | join }}", x=value) == expected
+
+
+UNPRINTABLE = [
+    len,
+    Document,
+    time,
+    (i for i in "a"),
+    object(),
+    SimpleNamespace(a=1),
+    DOCUMENT.delete,
+    Document("t", [len]),
+    Model.model_construct(name=len),
+    Pair(1, len),
+    defaultdict(list),
+]
+
+
+@pytest.mark.parametrize("value", UNPRINTABLE, ids=[type(value).__name__ for value in UNPRINTABLE])
+@pytest.mark.parametrize(
+    "template", ["{{ x }}", "{{ [x] }}", "{{ {'k': (x,)} }}", "{{ x ~ '' }}", "{{ x | string }}", "{{ [x] | join }}"]
+)
+def test_functions_classes_and_addresses_are_not_printed(value, template):
+    """Not even inside a container, or as a part of a dataclass or model."""
+    assert type(refused(template, x=value)) is RenderError
+
+
+def test_an_object_that_only_prints_itself_is_not_printed_in_a_container():
+    """A container shows the reprs of its items, and without one of its own that is an address."""
+    assert text("{{ x }}", x=Spoken()) == "spoken"
+    assert "__repr__" in refused("{{ [x] }}", x=Spoken()).message
+
+
+LIMITED = [
+    ("fuel", "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}"),
+    ("characters", "{{ 'x' * 2000000 }}"),
+    ("characters", "{% for i in range(900) %}{{ t }}{% endfor %}"),
+    ("items", "{{ l == m }}"),
+    ("items", "{{ (t * 20).split('a') | length }}"),
+    ("depth", "{{ n }}"),
+    ("depth", "{% set s = namespace(x=1) %}{% for i in range(9999) %}{% set s.x = [s.x] %}{% endfor %}"),
+    ("range_items", "{{ range(100001) }}"),
+    ("calls", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"),
+    ("integer_bits", "{{ 9 ** 99 }}"),
+]
+
+
+@pytest.mark.parametrize(("limit", "template"), LIMITED, ids=[limit for limit, _ in LIMITED])
+def test_a_render_ends_at_each_limit_and_names_it(limit, template):
+    """`RenderLimitError` says which limit it was, how much that is, and where in the template."""
+    nested = []
+    for _ in range(40):
+        nested = [nested]
+    many = [[i] for i in range(9000)]
+    error = refused("\n" + template, t="a" * 9000, l=many, m=[[i] for i in range(9000)], n=nested)
+    assert (type(error), error.code) == (RenderLimitError, "render_limit")
+    assert error.details == {"limit": limit, "line": None if "{{ t }}" in template else 2}
+    assert limit in error.message
+
+
+def test_a_render_ends_at_its_deadline():
+    """A loop over slow values of the application's own stops between two of them."""
+
+    class Slow:
+        @property
+        def value(self):
+            time.sleep(0.001)
+            return 1
+
+    slow = "{% for i in range(90000) %}{{ s.value }}{% endfor %}"
+    assert refused(slow, RenderLimits(seconds=0.05), s=Slow()).details["limit"] == "seconds"
+
+
+def test_all_messages_of_a_chat_prompt_are_one_render():
+    """Their characters count together, and so does what they do."""
+    limits = RenderLimits(characters=1_000)
+    with Registry(":memory:", render_limits=limits) as registry:
+        said = [{"role": "user", "content": "{{ x }}"}] * 3
+        registry.create("chat", said)
+        assert len(registry.render("chat", x="a" * 300).text) == 904
+        with pytest.raises(RenderLimitError) as caught:
+            registry.render("chat", x="a" * 400)
+        assert caught.value.details == {"name": "chat", "limit": "characters", "line": None}
+
+
+SAVED = [
+    (RenderLimits(source_characters=9), "0123456789"),
+    (RenderLimits(nodes=9), "{{ a }}" * 9),
+    (RenderLimits(nesting=5), "{{ ((((a + 1) + 1) + 1) + 1) }}"),
+    (LIMITS, "{% if a %}" + "{% elif a %}" * 300 + "{% endif %}"),
+    (LIMITS, "{{ 0x" + "f" * 9000 + " }}"),
+    (LIMITS, "{{ a }}" * 30_000),
+]
+
+
+@pytest.mark.parametrize(("limits", "template"), SAVED, ids=["source", "nodes", "nesting", "elif", "digits", "tokens"])
+def test_a_template_that_holds_too_much_is_refused_when_it_is_saved(limits, template):
+    """The error is `TemplatePolicyError`, and the prompt is not there."""
+    with Registry(":memory:", render_limits=limits) as registry:
+        with pytest.raises(TemplatePolicyError):
+            registry.create("big", template)
+        assert registry.list().items == []
+
+
+def test_a_prompt_saved_under_looser_limits_is_found_and_only_its_render_refused(path):
+    """Limits are of the process that renders; they take nothing away."""
+    with Registry(path) as registry:
+        registry.create("nested", "{{ (((a + 1) + 1) + 1) }}", examples=[{"a": 1}])
+    with Registry(path, render_limits=RenderLimits(nesting=4)) as strict:
+        assert [prompt.name for prompt in strict.list()] == ["nested"]
+        prompt = strict.get("nested")
+        for render in (lambda: prompt.render(a=1), lambda: strict.render("nested", a=1)):
+            with pytest.raises(TemplatePolicyError) as caught:
+                render()
+            assert caught.value.details == {"name": "nested", "line": 1}
+        assert strict.update("nested", template="{{ a }}").render(a=2).text == "2"
+
+
+def test_a_prompt_keeps_the_limits_of_its_registry():
+    """Pickled, it renders as carefully as before."""
+    with Registry(":memory:", render_limits=RenderLimits(characters=10)) as registry:
+        prompt = pickle.loads(pickle.dumps(registry.create("p", "{{ x }}")))
+    assert prompt.render(x="a" * 10).text == "a" * 10
+    with pytest.raises(RenderLimitError):
+        prompt.render(x="a" * 11)
+
+
+BAD_LIMITS = [
+    {"fuel": 0},
+    {"fuel": -1},
+    {"fuel": "many"},
+    {"fuel": 1.5},
+    {"fuel": True},
+    {"seconds": 0},
+    {"seconds": float("nan")},
+    {"seconds": float("inf")},
+    {"nesting": 101},
+    {"calls": 101},
+    {"depth": 101},
+    {"integer_bits": 1},
+    {"unknown": 1},
+]
+
+
+@pytest.mark.parametrize("limits", BAD_LIMITS, ids=str)
+def test_a_limit_that_is_none_is_refused(limits):
+    """`InvalidInputError` names it."""
+    with pytest.raises(InvalidInputError) as caught:
+        RenderLimits(**limits)
+    assert [error["field"] for error in caught.value.details["errors"]] == list(limits)
+
+
+def test_limits_are_a_frozen_value():
+    """They compare by value, and nobody changes them under a registry."""
+    assert RenderLimits(fuel=5) == RenderLimits(fuel=5) != LIMITS
+    assert pickle.loads(pickle.dumps(LIMITS)) == LIMITS
+    with pytest.raises(ValidationError):
+        LIMITS.fuel = 5
+    with pytest.raises(InvalidInputError):
+        Registry(":memory:", render_limits={"fuel": 5})
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ x }}", "{{ x.y }}", "{% for i in x %}{% endfor %}", "{{ x == 1 }}", "{{ x | list }}"]
+)
+def test_what_the_applications_own_code_raises_is_a_render_error(template):
+    """Its text may quote a value, so of the cause only the name of its type is chained."""
+
+    class Failing:
+        def fail(self, *_):
+            raise LookupError("CANARY")
+
+        __str__ = __iter__ = __eq__ = fail
+        __hash__ = None
+
+        def __getattr__(self, name):
+            if name.startswith("__"):
+                raise AttributeError
+            raise LookupError("CANARY")
+
+    error = refused(template, x=Failing())
+    assert type(error) is RenderError
+    assert str(error.__cause__) in {"LookupError", "AbsentAttribute"}
+    assert error.__context__ is None
+
+
+def test_an_error_of_ours_raised_by_a_value_is_a_render_error_of_this_prompt():
+    """A property that renders another prompt fails as any property does."""
+
+    class Other:
+        def __str__(self):
+            raise MissingVariablesError("CANARY", missing=["CANARY"])
+
+    assert type(refused("{{ x }}", x=Other())) is RenderError
+
+
+def test_a_template_used_first_by_many_threads_is_compiled_right():
+    """The metered tier of a fast template is compiled at its first use, whoever comes first."""
+    template = TemplateText("{% for d in ds %}{{ d.title }}{% endfor %}", LIMITS)
+    start, texts = threading.Barrier(8), []
+
+    def render():
+        start.wait()
+        texts.append(template.render({"ds": [DOCUMENT] * 3}))
+
+    threads = [threading.Thread(target=render) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert texts == ["TeaTeaTea"] * 8
+
+
+FAST = [
+    ("{{ a }}", {"a": "x"}),
+    (
+        "{% for d in ds %}{{ loop.index }} {{ d.t | upper }}{% if not loop.last %}, {% endif %}{% endfor %}",
+        {"ds": [{"t": "x"}]},
+    ),
+    ("{% set n = ds | length %}{{ n }}{% for d in ds %}{% set t = d.t %}{{ t }}{% endfor %}", {"ds": [{"t": "x"}]}),
+    ("{% if a == 'x' %}1{% elif a in ['y', 'z'] %}2{% else %}3{% endif %}", {"a": "z"}),
+    ("{% for k, v in m.items() if v %}{{ k }}{{ v | tojson }}{% else %}none{% endfor %}", {"m": {"a": [1], "b": 0}}),
+    ("{{ a | default('x') }}{% if a is defined %}{{ a }}{% endif %}{{ m.k | default('y', true) }}", {"m": {"k": ""}}),
+    ("{% for x in xs %}{% for y in x.ys %}{{ x.n }}{{ y }}{% endfor %}{% endfor %}", {"xs": [{"n": 1, "ys": [2, 3]}]}),
+    ("{{ xs | join(', ') }}{{ xs | first }}{{ a | replace('a', 'b') | trim }}", {"xs": ["p", "q"], "a": " a "}),
+]
+
+
+@pytest.mark.parametrize(("template", "variables"), FAST)
+def test_what_most_prompts_are_takes_the_fast_tier(template, variables):
+    """Their templates have a fast function, and it takes these values."""
+    compiled = TemplateText(template, LIMITS)
+    assert compiled.fast is not None
+    assert compiled.fast(variables) == compiled.metered(variables)
+
+
+def test_readme_tells_the_policy_and_the_limits_as_they_are():
+    """Each filter and method is in its list, and each default in its table."""
+    section = README[README.index("### What a template may do") : README.index("### Errors")]
+    filters = set(section[section.index("**Filters.**") :].split("`")[1].split())
+    assert filters == FILTERS - {"d", "e"}
+    calls = section[section.index("**Calls.**") : section.index("**Filters.**")]
+    assert all(set(" ".join(calls.split("`")).split()) >= names for kind, names in METHODS.items() if kind != "loop")
+    rows = re.findall(r"^\| (`.+?) \| (.+?) \| .+ \|$", section, re.MULTILINE)
+    told = {
+        name: value
+        for names, values in rows
+        for name, value in zip(re.findall(r"\w+", names), values.split(", "), strict=True)
+    }
+    assert told == {name: f"{getattr(LIMITS, name):,}" for name in RenderLimits.model_fields}
