@@ -186,7 +186,10 @@ class Meter:
 
     def soft(self, value: Any) -> str:
         """Give a text as it is, Markup included, and the printed text of anything else; pay for going through it."""
-        text = value if isinstance(value, str) else self.text(value)
+        return self.made(value if isinstance(value, str) else self.text(value))
+
+    def made(self, text: str) -> str:
+        """Give a text that was made, or that is about to be gone through; pay for it."""
         self.require_characters(str.__len__(text))
         return text
 

@@ -12,9 +12,10 @@ from jinja2 import Undefined
 from jinja2.runtime import LoopContext, Macro
 from jinja2.utils import Namespace
 
-from promptreg.rendering.filters import joined, replaced, require_slow, require_steps
+from promptreg.rendering.containers import joined
 from promptreg.rendering.meter import Meter
 from promptreg.rendering.policy import METHODS
+from promptreg.rendering.texts import replaced, require_slow, require_steps
 from promptreg.rendering.values import Refused, kind_of_method, readable
 
 MAX_FORMAT = 1_000

@@ -1,0 +1,273 @@
+"""The filters that go through containers, each measured before it runs; what they give is what Jinja's own give.
+
+They are written out, because Jinja's run through Python's C code unseen: sorting, summing, joining.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import getattr_static
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from jinja2 import Undefined
+from jinja2.exceptions import FilterArgumentError
+from jinja2.utils import htmlsafe_json_dumps
+
+from promptreg.rendering.meter import Meter
+from promptreg.rendering.values import Absent, Refused, read_attribute, read_item
+
+MAX_ATTRIBUTE = 1_000
+MAX_INDENT = 64
+SORTED_A_UNIT = 8  # comparisons
+
+Getter = Callable[[Any], Any]
+
+
+def getter(meter: Meter, attribute: str | int | None, default: Any = None) -> Getter:
+    """Give what reads `a.b.0` of an item, by the policy's rules."""
+    if attribute is None:
+        return lambda item: item
+    _require_short(attribute)
+    names = attribute.split(".") if isinstance(attribute, str) else [attribute]
+    parts = [int(name) if isinstance(name, str) and name.isdigit() else name for name in names]
+
+    def get(item: Any) -> Any:
+        meter.spend(len(parts))
+        for part in parts:
+            item = read_item(item, part)
+            if default is not None and isinstance(item, Undefined):
+                item = default
+        return item
+
+    return get
+
+
+def _require_short(attribute: str | int) -> None:
+    if isinstance(attribute, str) and len(attribute) > MAX_ATTRIBUTE:
+        raise Refused(f"the name of an attribute has more than {MAX_ATTRIBUTE:,} characters")
+
+
+def _folded(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _keys(meter: Meter, items: list[Any], get: Getter, case_sensitive: bool) -> list[Any]:
+    """Give what items are compared by: weighed all together before any is copied or compared."""
+    keys = meter.weigh([get(item) for item in items])
+    meter.spend(len(keys) * len(keys).bit_length() // SORTED_A_UNIT)
+    return keys if case_sensitive else [_folded(key) for key in keys]
+
+
+def _sort(
+    meter: Meter,
+    value: Iterable[Any],
+    reverse: bool = False,
+    case_sensitive: bool = False,
+    attribute: str | int | None = None,
+) -> list[Any]:
+    if attribute is not None:
+        _require_short(attribute)
+    names = attribute.split(",") if isinstance(attribute, str) else [attribute]
+    items = meter.as_list(value)
+    columns = [_keys(meter, items, getter(meter, name), case_sensitive) for name in names]
+    keys = list(zip(*columns, strict=True))
+    return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
+
+
+def _dictsort(
+    meter: Meter, value: Mapping[Any, Any], case_sensitive: bool = False, by: str = "key", reverse: bool = False
+) -> list[Any]:
+    if by not in {"key", "value"}:
+        raise FilterArgumentError('You can only sort by either "key" or "value"')
+    if isinstance(value, Undefined):
+        str(value)
+    items = list(_items(meter, value))
+    keys = _keys(meter, items, lambda item: item[by == "value"], case_sensitive)
+    return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
+
+
+def _items(meter: Meter, value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Undefined):
+        return
+    if not isinstance(value, Mapping):
+        raise TypeError("Can only get item pairs from a mapping.")
+    yield from meter.counted(value.items())
+
+
+def _unique(
+    meter: Meter, value: Iterable[Any], case_sensitive: bool = False, attribute: str | int | None = None
+) -> Iterator[Any]:
+    get, seen = getter(meter, attribute), set()
+    for item in meter.counted(value):
+        found = meter.weigh(get(item))
+        key = found if case_sensitive else _folded(found)
+        if key not in seen:
+            seen.add(key)
+            yield item
+
+
+def _extreme(choose: Callable[..., int]) -> Callable[..., Any]:
+    def run(
+        meter: Meter, value: Iterable[Any], case_sensitive: bool = False, attribute: str | int | None = None
+    ) -> Any:
+        items = meter.as_list(value)
+        if not items:
+            return Absent("No aggregated item, sequence was empty.")
+        keys = _keys(meter, items, getter(meter, attribute), case_sensitive)
+        return items[choose(range(len(items)), key=keys.__getitem__)]
+
+    return run
+
+
+class Group(NamedTuple):
+    """What `groupby` gives: what the items have in common, and the items."""
+
+    grouper: Any
+    list: list[Any]
+
+    def __repr__(self) -> str:
+        return tuple.__repr__(self)
+
+
+def _groupby(
+    meter: Meter, value: Iterable[Any], attribute: str | int, default: Any = None, case_sensitive: bool = False
+) -> list[Group]:
+    get = getter(meter, attribute, default)
+    items = meter.as_list(value)
+    keys = _keys(meter, items, get, case_sensitive)
+    order = sorted(range(len(items)), key=keys.__getitem__)
+    groups = [(key, [items[i] for i in group]) for key, group in groupby(order, keys.__getitem__)]
+    return [Group(key if case_sensitive else get(group[0]), group) for key, group in groups]
+
+
+def _join(meter: Meter, value: Iterable[Any], d: Any = "", attribute: str | int | None = None) -> str:
+    separator, get = meter.text(d), getter(meter, attribute)
+    return joined(meter, separator, [meter.text(get(item)) for item in meter.counted(value)])
+
+
+def joined(meter: Meter, separator: str, pieces: list[str]) -> str:
+    """Be `str.join`."""
+    meter.require_characters(sum(map(len, pieces)) + len(separator) * max(len(pieces) - 1, 0))
+    return separator.join(pieces)
+
+
+def _first(_meter: Meter, seq: Iterable[Any]) -> Any:
+    return next(iter(seq), _EMPTY)
+
+
+def _last(_meter: Meter, seq: Any) -> Any:
+    return next(iter(reversed(seq)), _EMPTY)
+
+
+_EMPTY = Absent("The sequence was empty.")
+
+
+def _length(_meter: Meter, value: Any) -> int:
+    return len(value)
+
+
+def _list(meter: Meter, value: Iterable[Any]) -> list[Any]:
+    return meter.as_list(value)
+
+
+def _reverse(meter: Meter, value: Any) -> Any:
+    if isinstance(value, str):
+        return meter.soft(value)[::-1]
+    try:
+        return reversed(value)
+    except TypeError:
+        return meter.as_list(value)[::-1]
+
+
+def _batch(meter: Meter, value: Iterable[Any], linecount: int, fill_with: Any = None) -> Iterator[list[Any]]:
+    row: list[Any] = []
+    for item in meter.counted(value):
+        if len(row) == linecount:
+            yield row
+            row = []
+        row.append(item)
+    if row:
+        if fill_with is not None and len(row) < linecount:
+            meter.require_items(linecount)
+            row += [fill_with] * (linecount - len(row))
+        yield row
+
+
+def _slice(meter: Meter, value: Iterable[Any], slices: int, fill_with: Any = None) -> Iterator[list[Any]]:
+    items = meter.as_list(value)
+    size, longer = divmod(len(items), slices)
+    start = 0
+    for i in range(slices):
+        meter.spend(1)
+        end = start + size + (i < longer)
+        row = items[start:end]
+        if fill_with is not None and i >= longer:
+            row.append(fill_with)
+        yield row
+        start = end
+
+
+def _default(_meter: Meter, value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+    if isinstance(value, Undefined) or (boolean and not value):
+        return default_value
+    return value
+
+
+def _attr(_meter: Meter, obj: Any, name: str) -> Any:
+    if name.startswith("_"):
+        raise Refused("names that start with _ can't be read by the filter attr")
+    try:
+        getattr_static(obj, name)
+    except AttributeError:
+        if not hasattr(obj, name):
+            return Absent(obj=obj, name=name)
+    return read_attribute(obj, name)
+
+
+def _sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = None, start: Any = 0) -> Any:
+    get = getter(meter, attribute)
+    items = [get(item) for item in meter.counted(iterable)]
+    if isinstance(start, str | bytes | bytearray):
+        raise TypeError("sum takes no text")
+    if not any(hasattr(type(item), "__len__") for item in (start, *items)):
+        return meter.add(sum(items, start), 0) if type(start) is int else sum(items, start)
+    total = start
+    for item in items:
+        total = meter.add(total, item)
+    return total
+
+
+def _tojson(meter: Meter, value: Any, indent: int | str | None = None) -> Any:
+    meter.weigh(value)
+    size = len(indent) if isinstance(indent, str) else indent or 0
+    if isinstance(size, int) and size > MAX_INDENT:
+        raise Refused(f"tojson takes an indent of at most {MAX_INDENT}")
+    extra: dict[str, Any] = {} if indent is None else {"indent": indent}
+    plain = _plain(meter, value, meter.limits.depth)
+    return meter.made(htmlsafe_json_dumps(plain, json.dumps, sort_keys=True, default=_refuse_json, **extra))
+
+
+def _plain(meter: Meter, value: Any, depth: int) -> Any:
+    """Give containers as builtin ones: those of a class of its own are gone through item by item, paid for."""
+    if depth < 0:
+        raise meter.too_big("depth", "a container is nested too deep")
+    if isinstance(value, dict):
+        return {key: _plain(meter, item, depth - 1) for key, item in meter.counted(value.items())}
+    if isinstance(value, list | tuple):
+        return [_plain(meter, item, depth - 1) for item in meter.counted(value)]
+    return value
+
+
+def _refuse_json(value: object) -> str:
+    """Be json's last resort: an absent variable tells that it is absent, anything else can't be told."""
+    if isinstance(value, Undefined):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+CONTAINER_FILTERS: dict[str, Callable[..., Any]] = {
+    **{"sum": _sum, "sort": _sort, "dictsort": _dictsort, "items": _items, "unique": _unique, "groupby": _groupby},
+    **{"min": _extreme(min), "max": _extreme(max), "join": _join, "first": _first, "last": _last},
+    **{"length": _length, "count": _length, "list": _list, "reverse": _reverse, "batch": _batch, "slice": _slice},
+    **{"default": _default, "d": _default, "attr": _attr, "tojson": _tojson},
+}
