@@ -159,9 +159,17 @@ def _mismatch(declaration: Mapping[str, Any], value: object) -> str | None:
     is_truth = isinstance(value, bool) and kind in {"integer", "number"}
     if is_truth or not isinstance(value, _ACCEPTED[kind]):
         return f"must be of type {kind}, not {type(value).__name__}"
-    if "enum" in declaration and not any(_same(value, allowed) for allowed in declaration["enum"]):
+    if "enum" in declaration and not _is_listed(value, declaration["enum"]):
         return "must be one of the values that its enum lists"
     return None
+
+
+def _is_listed(value: Any, enum: Iterable[Any]) -> bool:
+    """Tell whether a value is one of those; one whose own code fails to compare is none."""
+    try:
+        return any(_same(value, allowed) for allowed in enum)
+    except Exception:
+        return False
 
 
 def _same(value: Any, allowed: Any) -> bool:

@@ -308,7 +308,7 @@ LIMITED = [
     ("characters", "{{ 'x' * 2000000 }}"),
     ("characters", "{% for i in range(900) %}{{ t }}{% endfor %}"),
     ("items", "{{ l == m }}"),
-    ("items", "{{ (t * 20).split('a') | length }}"),
+    ("range_items", "{{ (t * 20).split('a') | length }}"),
     ("depth", "{{ n }}"),
     ("depth", "{% set s = namespace(x=1) %}{% for i in range(9999) %}{% set s.x = [s.x] %}{% endfor %}"),
     ("range_items", "{{ range(100001) }}"),
@@ -406,7 +406,7 @@ BAD_LIMITS = [
     {"seconds": 0},
     {"seconds": float("nan")},
     {"seconds": float("inf")},
-    {"nesting": 101},
+    {"nesting": 51},
     {"calls": 101},
     {"depth": 101},
     {"integer_bits": 1},
@@ -520,3 +520,135 @@ def test_readme_tells_the_policy_and_the_limits_as_they_are():
         for name, value in zip(re.findall(r"\w+", names), values.split(", "), strict=True)
     }
     assert told == {name: f"{getattr(LIMITS, name):,}" for name in RenderLimits.model_fields}
+
+
+class AttributeDict(dict):
+    """A dict whose keys are its attributes too."""
+
+    def __init__(self, **items):
+        super().__init__(**items)
+        self.__dict__ = self
+
+
+def _called(*_):
+    raise AssertionError("a template called the application")
+
+
+DOUBLED = "{% set t = (1, 1) %}" + "{% set t = (t, t) %}" * 40
+LISTS = "".join(f"{{% set {b} = [{f'{a},' * 90}] %}}" for a, b in ("0a", "ab", "bc", "cd"))
+GROWN = "x.a | default(y)"
+for _ in range(18):
+    GROWN = f"({GROWN}).a | default(y)"
+
+FOUND = [
+    ("{{ '' | center(-(10**18)) }}{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}", {}),
+    (DOUBLED + "{{ t in {}.keys() }}", {}),
+    (DOUBLED + "{{ ({}.keys() - [t]) | list }}", {}),
+    (DOUBLED + "{{ [{}] | map(attribute=t) | list }}", {}),
+    ("{% set m = 2305843009213693951 %}{{ dict(range(0, 99998 * m, m) | batch(2)) | length }}", {}),
+    ("{{ [('9' * 4300) | int] * 9000 }}", {}),
+    ("{{ '" + "%.64f" * 900 + "' | format(*([1e308] * 900)) }}", {}),
+    (LISTS + "{{ d | tojson }}", {}),
+    ("{{ [1] | tojson(indent='<' * 64) }}", {}),
+    ("{{ x | int is odd }}", {"x": Decimal("1E+999999")}),
+    ("{{ '%d' | format(x) }}", {"x": Decimal("1E+999999")}),
+    ("{{ ('\u00a0' * 99000) | wordwrap(1) }}", {}),
+    ("{{ ('&ab' * 333000) | striptags }}", {}),
+    ("{{ x }}", {"x": b"x" * 10_000_000}),
+    ("{% set x = [1] %}" + ("{% set x = x" + " | select" * 45 + " %}") * 100, {}),
+    ("{{ a.items(1) }}", {"a": AttributeDict(items=_called, keys=_called)}),
+    ("{% set f = m %}{{ f() }}", {"m": AttributeDict(x=1)}),
+    ("{{ d[1:2] }}", {"d": defaultdict(list)}),
+    ("{{ x }}", {"x": KeyError(str.upper)}),
+    ("{{ ('a' if x) | tojson }}", {"x": 0}),
+]
+
+
+@pytest.mark.parametrize(("template", "variables"), FOUND, ids=range(len(FOUND)))
+def test_what_once_hurt_is_refused(template, variables):
+    """Each of these once hung, took gigabytes, crashed, leaked, or called or changed the application."""
+    assert refused(template, RenderLimits(seconds=0.5), **variables).code in {"render_error", "render_limit"}
+    assert variables.get("d", {}) == {}
+
+
+SAME = [
+    ("{{ " + GROWN + " }}", {"x": {}, "y": {}}, "{}"),
+    ("{{ ('a' not in 'abc') in [true, false] }} {{ ('x' not in 'abc') < 2 }}", {}, "True True"),
+    ("{% set a = 0 %}{% for x in [] %}{% else %}{% set a = 1 %}{% endfor %}{{ a }}", {}, "0"),
+    ("{{ (x | tojson).upper() }}{{ (x | e).strip('1') }}{{ (x | tojson).replace('1', '<') }}", {"x": "1"}, '"1""&lt;"'),
+    ("{{ (',' | e).join(['<', 'a']) }}{{ ('a,b' | e).split(',') | join('-') }}", {}, "&lt;,aa-b"),
+    ("{{ d.k | default('b', true) }}{{ d.z | default('c', true) }}", {"d": {"k": ""}}, "bc"),
+    ("{{ d.q.r | default(x ~ 'z') }}", {"x": "", "d": {"q": {}}}, "z"),
+    ("{% macro head() %}{{ title }}{% endmacro %}{% set title = 'T' %}{{ head() }}", {}, "T"),
+    ("{{ x }}", {"x": ValueError("access violation at 0x00")}, "access violation at 0x00"),
+    ("{{ x }}", {"x": Model(name="Segfault at 0x7ffd")}, "name='Segfault at 0x7ffd' inner=None"),
+]
+
+
+@pytest.mark.parametrize(("template", "variables", "expected"), SAME, ids=range(len(SAME)))
+def test_what_once_differed_is_the_same(template, variables, expected):
+    """Each of these once gave another text, or was refused for the wrong reason."""
+    assert text(template, **variables) == expected
+
+
+def test_a_fast_render_keeps_lowered_limits():
+    """What the metered tier refuses, the fast one does not let pass."""
+    for limits, template in (
+        (RenderLimits(range_items=10), "{% for i in range(100) %}{{ i }}{% endfor %}"),
+        (RenderLimits(items=5), "{{ x | tojson }}"),
+        (RenderLimits(depth=2), "{{ [[[[1]]]] | tojson }}"),
+        (RenderLimits(characters=5), "{{ 'abc' ~ 'abc' }}"),
+    ):
+        assert type(refused(template, limits, x=list(range(50)))) is RenderLimitError
+
+
+TOLD = [
+    ("{% for x in n %}{% endfor %}", "'NoneType' object is not iterable"),
+    ("{{ 'a' + 1 }}", 'can only concatenate str (not "int") to str'),
+    ("{{ 'a' > 1 }}", "'>' not supported between instances of 'str' and 'int'"),
+    ("{{ n | length }}", "object of type 'NoneType' has no len()"),
+    ("{{ d | tojson }}", "a value of type Document can't be written as JSON"),
+    ("{{ [] | first ~ '' }}", "The sequence was empty."),
+    ("{{ l[5] }}", "a value has no such attribute or item"),
+    ("{{ l.titel }}", "a value has no 'titel'"),
+    ("{% for x in l %}{{ n }}{% endfor %}{% set n = 1 %}", "n is set only later on"),
+]
+
+
+@pytest.mark.parametrize(("template", "told"), TOLD)
+def test_a_render_error_says_what_is_wrong_where_no_value_can_be_in_it(template, told):
+    """What Python says of types alone is passed on."""
+    assert told in refused(template, n=None, d=DOCUMENT, l=[1]).message
+
+
+def test_a_placeholder_whose_messages_fail_is_a_render_error():
+    """The application's own iteration and serialisers are translated as anywhere else."""
+
+    class Failing(list):
+        def __iter__(self):
+            raise LookupError("CANARY")
+
+    circle = {"role": "user"}
+    circle["content"] = [circle]
+    with Registry(":memory:") as registry:
+        registry.create("chat", [{"placeholder": "history"}])
+        for history in (Failing([1]), [circle]):
+            with pytest.raises(RenderError) as caught:
+                registry.render("chat", history=history)
+            assert "CANARY" not in f"{caught.value!r}{caught.value.__cause__!r}"
+
+
+def test_a_value_that_can_not_be_compared_is_not_one_of_an_enum():
+    """`InvalidVariablesError`, whatever its own code raises."""
+
+    class Failing:
+        def __eq__(self, other):
+            raise LookupError("CANARY")
+
+        __hash__ = None
+
+    with Registry(":memory:") as registry:
+        registry.create("p", "{{ x }}", variables=[{"name": "x", "enum": ["a"]}])
+        with pytest.raises(TemplateError) as caught:
+            registry.render("p", x=Failing())
+    assert caught.value.code == "invalid_variables"

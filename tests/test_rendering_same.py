@@ -163,13 +163,18 @@ def _wrong_names(source: str, values: Mapping[str, Any], case: Seen) -> str | No
     if names is None:
         return None
     may_be = names - set(values)
-    if not told <= may_be:
+    if not told <= may_be | bound_by(source):
         return "a name is said to be missing that is no variable"
     if case.stock.kind == "absent" and not told >= set(case.stock.said) - {"loop"}:
         return "Jinja2 misses another variable"
     if not GUARD_OR_NAME.search(source) and told != may_be:
         return "an absent variable that is read unguarded is not named"
     return None
+
+
+def bound_by(source: str) -> set[str]:
+    """Give the names that a template binds, which it may read before."""
+    return {node.name for node in STOCK.parse(source).find_all(nodes.Name) if node.ctx != "load"}
 
 
 def shortest(source: str, build: Build) -> str:

@@ -7,7 +7,7 @@ dict` to go into). So it may give up at any moment, on any doubt, and the metere
 variable, another type, an attribute that is not there, a text or loop that is long. It gives up by any
 exception, and never explains: errors are the metered tier's.
 
-It stays far below the limits of a render (a twentieth of the fuel, all of the characters), so it needs no
+It stays far below the limits of a render (a fiftieth of the fuel, all of the characters), so it needs no
 clock, and what it gives up on costs little.
 """
 
@@ -22,7 +22,7 @@ from promptreg.rendering.policy import BUILTINS, RenderLimits, body_cost
 from promptreg.rendering.values import DICT_NAMES
 
 FILE = "<fast template>"
-FUEL_SHARE = 20
+FUEL_SHARE = 50
 MAX_TEXT = 4_000  # characters that a filter takes inside a loop; outside, it is a share of `MAX_TEXTS`
 MAX_TEXTS = 1_000_000
 MAX_PIECES = 40  # put together at a time: Python compiles a long sum by recursion
@@ -50,6 +50,8 @@ class Outside(Exception):
 
 def compile_fast(tree: nodes.Template, limits: RenderLimits) -> Callable[[dict[str, Any]], str] | None:
     """Give a function from variables to text, which fails on values outside the subset; None for other templates."""
+    if limits.items < fast.MAX_ITEMS or limits.depth < fast.MAX_DEPTH or limits.range_items < limits.fuel // FUEL_SHARE:
+        return None
     try:
         source = _Writer(limits).function(tree)
         code = compile(source, FILE, "exec")
@@ -250,6 +252,8 @@ class _Writer:
         """Exact lists, tuples, dicts and ranges are gone through as Jinja does, their length known before."""
         if node.recursive or _reads_loop([*node.else_, *([node.test] if node.test else [])]):
             raise Outside
+        if any(isinstance(part, nodes.Assign) or part.find(nodes.Assign) for part in node.else_):
+            raise Outside  # what an `else` sets is its own
         self._flush()
         items, index, length = self._new("s"), self._new("i"), self._new("n")
         code, is_paired = self._iterable(node.iter)
@@ -332,9 +336,9 @@ class _Writer:
                 dyn_args=None,
                 dyn_kwargs=None,
             ):
-                return f"{self._of_type(of, 'dict')}.{name}()", name == "items"
+                return f"{self._of_type(of)}.{name}()", name == "items"
             case nodes.Filter(name="items", args=[], kwargs=[], dyn_args=None, dyn_kwargs=None):
-                return f"{self._of_type(node.node, 'dict')}.items()", True
+                return f"{self._of_type(node.node)}.items()", True
         code = self._value(node)
         if code.isidentifier():
             return f"{code} if type({code}) is list else iterable({code})", False
@@ -361,9 +365,9 @@ class _Writer:
             case nodes.Getattr(node=nodes.Name(name="loop"), attr=attr):
                 return self._loop_part(attr)
             case nodes.Getattr(attr=attr) if attr not in DICT_NAMES:
-                return f"{self._of_type(node.node, 'dict')}[{attr!r}]", ANY
+                return f"{self._of_type(node.node)}[{attr!r}]", ANY
             case nodes.Getitem(arg=nodes.Const(value=str(key))):
-                return f"{self._of_type(node.node, 'dict')}[{key!r}]", ANY
+                return f"{self._of_type(node.node)}[{key!r}]", ANY
             case nodes.Getitem(arg=arg) if not isinstance(arg, nodes.Slice):
                 return f"picked({self._value(node.node)}, {self._value(arg)})", ANY
             case nodes.CondExpr(expr2=nodes.Expr() as expr2):
@@ -421,15 +425,15 @@ class _Writer:
         kind = BOOLEAN if attr in {"first", "last"} else INTEGER
         return LOOP_PARTS[attr].format(i=self._loops[-1].position, n=self._loops[-1].length), kind
 
-    def _of_type(self, node: Any, kind: str) -> str:
+    def _of_type(self, node: Any) -> str:
         """Of an exact dict, `d.k` is its item where `k` is no method's name, and so is `d['k']`."""
         code = self._value(node)
         if code in self._dicts:
             return code
         if code.isidentifier():
-            return f"({code} if type({code}) is {kind} else unfit())"
+            return f"({code} if type({code}) is dict else unfit())"
         local = self._new("t")
-        return f"({local} if type({local} := {code}) is {kind} else unfit())"
+        return f"({local} if type({local} := {code}) is dict else unfit())"
 
     def _looked_at(self, node: nodes.Expr, kinds: str) -> str:
         code, kind = self._expression(node)
@@ -450,6 +454,8 @@ class _Writer:
 
     def _small(self, node: nodes.Expr) -> str:
         """Inside a loop long texts are not compared with each other."""
+        if isinstance(node, nodes.Const):
+            return self._value(node)
         return f"small({self._share()}, {self._value(node)})"
 
     def _truth(self, node: Any) -> str:
@@ -469,12 +475,14 @@ class _Writer:
             is_spelled = isinstance(node.expr, nodes.Const) or isinstance(operand.expr, nodes.Const)
             looked_at = self._scalar if is_spelled or not self._loops else self._small
             return f"({looked_at(node.expr)} {COMPARISONS[operand.op]} {looked_at(operand.expr)})"
-        return f"{'' if operand.op == 'in' else 'not '}{self._membership(node.expr, operand.expr)}"
+        is_in = self._membership(node.expr, operand.expr)
+        return is_in if operand.op == "in" else f"(not {is_in})"
 
     def _membership(self, value: nodes.Expr, container: nodes.Expr) -> str:
         if isinstance(container, nodes.List | nodes.Tuple):
-            items = ", ".join(self._scalar(item) for item in container.items)
-            return f"({self._scalar(value)} in [{items}])"
+            looked_at = self._small if self._loops else self._scalar
+            items = ", ".join(looked_at(item) for item in container.items)
+            return f"({looked_at(value)} in [{items}])"
         return f"contains({self._share()}, {self._value(value)}, {self._value(container)})"
 
     def _test(self, node: nodes.Test) -> str:
@@ -484,20 +492,14 @@ class _Writer:
             return f"({'' if node.name == 'defined' else 'not '}{self._is_there(node.node)})"
         if fast.TESTS.get(node.name) != len(node.args):
             raise Outside
-        operands = [self._plain(node.node), *(self._scalar(arg) for arg in node.args)]
+        looked_at = self._small if self._loops else self._scalar
+        operands = [self._plain(node.node)] if not node.args else [looked_at(node.node), *map(looked_at, node.args)]
         return f"is_{node.name}({', '.join(operands)})"
 
     def _is_there(self, node: nodes.Expr) -> str:
         """A variable is there when it was passed, and an attribute when the exact dict has it."""
         with self._maybe():
-            match node:
-                case nodes.Name():
-                    return f"({self._name(node.name)} is not ABSENT)"
-                case nodes.Getattr(attr=key) if key not in DICT_NAMES and not _is_loop(node.node):
-                    return f"({key!r} in {self._of_type(node.node, 'dict')})"
-                case nodes.Getitem(arg=nodes.Const(value=str(key))) if key not in DICT_NAMES:
-                    return f"({key!r} in {self._of_type(node.node, 'dict')})"
-        raise Outside
+            return self._value_if_there(node)[1]
 
     def _filter(self, node: nodes.Filter) -> tuple[str, str]:
         if node.node is None or node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
@@ -520,24 +522,38 @@ class _Writer:
         return min(most, self._limits.characters // 3)
 
     def _default(self, node: nodes.Filter) -> tuple[str, str]:
-        assert node.node is not None
-        is_there = self._is_there(node.node)
+        """The other value is worked out first, as Jinja does; each part is written once, however deep they nest."""
         other = self._plain(node.args[0]) if node.args else "''"
         with self._maybe():
-            if len(node.args) > 1:
-                is_there += f" and {self._plain(node.node)}"
-            value = self._value(node.node)
+            value, is_there = self._value_if_there(node.node)
+        if len(node.args) > 1:
+            found = self._new("t")
+            is_there += f" and ({found} if type({found} := {value}) in PLAIN else unfit())"
+            value = found
         if not node.args or isinstance(node.args[0], nodes.Const):
             return f"({value} if {is_there} else {other})", ANY
         local = self._new("t")
         return f"({local} := {other}, {value} if {is_there} else {local})[1]", ANY
+
+    def _value_if_there(self, node: Any) -> tuple[str, str]:
+        """Give a short expression for a value, and the test that it is there, which must run first."""
+        match node:
+            case nodes.Name():
+                local = self._name(node.name)
+                return local, f"({local} is not ABSENT)"
+            case nodes.Getattr(attr=key) | nodes.Getitem(arg=nodes.Const(value=str(key))):
+                if key in DICT_NAMES or _is_loop(node.node):
+                    raise Outside
+                local = self._new("t")
+                return f"{local}[{key!r}]", f"({key!r} in ({local} := {self._of_type(node.node)}))"
+        raise Outside
 
     def _method(self, node: nodes.Call) -> tuple[str, str]:
         if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
             raise Outside
         if not isinstance(node.node, nodes.Getattr) or len(node.args) not in fast.METHODS.get(node.node.attr, ()):
             raise Outside
-        operands = [self._value(node.node.node), *map(self._value, node.args)]
+        operands = [self._value(node.node.node), *map(self._plain, node.args)]
         return f"call_{node.node.attr}({self._share()}, {', '.join(operands)})", ANY
 
 

@@ -7,34 +7,51 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import getattr_static
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from jinja2 import Undefined
-from jinja2.exceptions import FilterArgumentError
 from jinja2.utils import htmlsafe_json_dumps
 
 from promptreg.rendering.meter import Meter
-from promptreg.rendering.values import Absent, Refused, read_attribute, read_item
+from promptreg.rendering.values import Absent, Refused, read_attribute, read_item, require_open
 
 MAX_ATTRIBUTE = 1_000
-MAX_INDENT = 64
+MAX_COLUMNS = 8
+MAX_INDENT = 16
 SORTED_A_UNIT = 8  # comparisons
 
 Getter = Callable[[Any], Any]
+
+
+def lazy(filter_: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """Make a filter that gives its items one by one count as open until it is gone through."""
+
+    def items(meter: Meter, found: Iterator[Any]) -> Iterator[Any]:
+        try:
+            yield from found
+        finally:
+            meter.end_lazy()
+
+    def run(meter: Meter, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        meter.begin_lazy()
+        return items(meter, filter_(meter, *args, **kwargs))
+
+    return run
 
 
 def getter(meter: Meter, attribute: str | int | None, default: Any = None) -> Getter:
     """Give what reads `a.b.0` of an item, by the policy's rules."""
     if attribute is None:
         return lambda item: item
-    _require_short(attribute)
+    _require_name(attribute)
     names = attribute.split(".") if isinstance(attribute, str) else [attribute]
     parts = [int(name) if isinstance(name, str) and name.isdigit() else name for name in names]
 
     def get(item: Any) -> Any:
         meter.spend(len(parts))
         for part in parts:
-            item = read_item(item, part)
+            found = read_item(item, part)
+            item = Absent(obj=item) if isinstance(found, Absent) else found  # no error may tell the name
             if default is not None and isinstance(item, Undefined):
                 item = default
         return item
@@ -42,7 +59,9 @@ def getter(meter: Meter, attribute: str | int | None, default: Any = None) -> Ge
     return get
 
 
-def _require_short(attribute: str | int) -> None:
+def _require_name(attribute: object) -> None:
+    if type(attribute) not in {str, int}:
+        raise Refused("an attribute is named by a text or a number")
     if isinstance(attribute, str) and len(attribute) > MAX_ATTRIBUTE:
         raise Refused(f"the name of an attribute has more than {MAX_ATTRIBUTE:,} characters")
 
@@ -66,8 +85,10 @@ def _sort(
     attribute: str | int | None = None,
 ) -> list[Any]:
     if attribute is not None:
-        _require_short(attribute)
+        _require_name(attribute)
     names = attribute.split(",") if isinstance(attribute, str) else [attribute]
+    if len(names) > MAX_COLUMNS:
+        raise Refused(f"sort takes at most {MAX_COLUMNS} attributes")
     items = meter.as_list(value)
     columns = [_keys(meter, items, getter(meter, name), case_sensitive) for name in names]
     keys = list(zip(*columns, strict=True))
@@ -78,7 +99,7 @@ def _dictsort(
     meter: Meter, value: Mapping[Any, Any], case_sensitive: bool = False, by: str = "key", reverse: bool = False
 ) -> list[Any]:
     if by not in {"key", "value"}:
-        raise FilterArgumentError('You can only sort by either "key" or "value"')
+        raise Refused("dictsort sorts by key or by value")
     if isinstance(value, Undefined):
         str(value)
     items = list(_items(meter, value))
@@ -86,14 +107,16 @@ def _dictsort(
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
 
 
+@lazy
 def _items(meter: Meter, value: Any) -> Iterator[tuple[Any, Any]]:
     if isinstance(value, Undefined):
         return
     if not isinstance(value, Mapping):
-        raise TypeError("Can only get item pairs from a mapping.")
+        raise Refused("items takes a mapping")
     yield from meter.counted(value.items())
 
 
+@lazy
 def _unique(
     meter: Meter, value: Iterable[Any], case_sensitive: bool = False, attribute: str | int | None = None
 ) -> Iterator[Any]:
@@ -179,6 +202,7 @@ def _reverse(meter: Meter, value: Any) -> Any:
         return meter.as_list(value)[::-1]
 
 
+@lazy
 def _batch(meter: Meter, value: Iterable[Any], linecount: int, fill_with: Any = None) -> Iterator[list[Any]]:
     row: list[Any] = []
     for item in meter.counted(value):
@@ -193,6 +217,7 @@ def _batch(meter: Meter, value: Iterable[Any], linecount: int, fill_with: Any = 
         yield row
 
 
+@lazy
 def _slice(meter: Meter, value: Iterable[Any], slices: int, fill_with: Any = None) -> Iterator[list[Any]]:
     items = meter.as_list(value)
     size, longer = divmod(len(items), slices)
@@ -216,11 +241,12 @@ def _default(_meter: Meter, value: Any, default_value: Any = "", boolean: bool =
 def _attr(_meter: Meter, obj: Any, name: str) -> Any:
     if name.startswith("_"):
         raise Refused("names that start with _ can't be read by the filter attr")
+    require_open(obj)
     try:
         getattr_static(obj, name)
     except AttributeError:
         if not hasattr(obj, name):
-            return Absent(obj=obj, name=name)
+            return Absent(obj=obj)
     return read_attribute(obj, name)
 
 
@@ -228,7 +254,7 @@ def _sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = No
     get = getter(meter, attribute)
     items = [get(item) for item in meter.counted(iterable)]
     if isinstance(start, str | bytes | bytearray):
-        raise TypeError("sum takes no text")
+        raise Refused("sum takes no text")
     if not any(hasattr(type(item), "__len__") for item in (start, *items)):
         return meter.add(sum(items, start), 0) if type(start) is int else sum(items, start)
     total = start
@@ -237,11 +263,10 @@ def _sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = No
     return total
 
 
-def _tojson(meter: Meter, value: Any, indent: int | str | None = None) -> Any:
+def _tojson(meter: Meter, value: Any, indent: int | None = None) -> Any:
     meter.weigh(value)
-    size = len(indent) if isinstance(indent, str) else indent or 0
-    if isinstance(size, int) and size > MAX_INDENT:
-        raise Refused(f"tojson takes an indent of at most {MAX_INDENT}")
+    if indent is not None and not (isinstance(indent, int) and 0 <= indent <= MAX_INDENT):
+        raise Refused(f"tojson takes an indent of 0 to {MAX_INDENT}")
     extra: dict[str, Any] = {} if indent is None else {"indent": indent}
     plain = _plain(meter, value, meter.limits.depth)
     return meter.made(htmlsafe_json_dumps(plain, json.dumps, sort_keys=True, default=_refuse_json, **extra))
@@ -258,11 +283,11 @@ def _plain(meter: Meter, value: Any, depth: int) -> Any:
     return value
 
 
-def _refuse_json(value: object) -> str:
+def _refuse_json(value: object) -> NoReturn:
     """Be json's last resort: an absent variable tells that it is absent, anything else can't be told."""
     if isinstance(value, Undefined):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
+        str(value)
+    raise Refused(f"a value of type {type(value).__name__} can't be written as JSON")
 
 
 CONTAINER_FILTERS: dict[str, Callable[..., Any]] = {

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 from promptreg.rendering.values import PLAIN, SCALARS
 
 MAX_ITEMS = 1_000
-MAX_INNER = 100  # items of each container inside a value that is written as JSON
+MAX_DEPTH = 6  # of what is written as JSON
 MAX_NUMBER = 2**64
 _NUMBERS = frozenset({int, float})
 _SEQUENCES = frozenset({list, tuple})
@@ -37,6 +37,8 @@ def unfit() -> NoReturn:
 
 def text(value: Any) -> str:
     """Print a scalar."""
+    if type(value) is int and not -MAX_NUMBER < value < MAX_NUMBER:
+        unfit()
     return str(value) if type(value) in SCALARS else unfit()
 
 
@@ -90,9 +92,12 @@ def contains(most: int, value: Any, container: Any) -> bool:
     """Be `in`."""
     if type(container) is str:
         return exact(value, str) in short(container, most)
-    if type(value) not in SCALARS:
+    if type(container) is dict:
+        return small(most, value) in container
+    items = scalars(container)
+    if len(items) * (len(value) if type(value) is str else 1) > 10 * most:
         unfit()
-    return value in (container if type(container) is dict else scalars(container))
+    return small(most, value) in items
 
 
 def concat(most: int, *values: Any) -> str:
@@ -123,7 +128,7 @@ def _replaced(most: int, value: Any, old: Any, new: Any) -> str:
 
 
 def _joined(most: int, value: Any, separator: Any = "") -> str:
-    texts, between = [str(item) for item in scalars(value)], short(separator, most)
+    texts, between = [text(item) for item in scalars(value)], short(separator, most)
     return between.join(texts) if sum(map(len, texts)) + len(between) * len(texts) <= most else unfit()
 
 
@@ -159,7 +164,7 @@ _encode = json.JSONEncoder(sort_keys=True).encode
 
 
 def _json(most: int, value: Any) -> str:
-    _require_small(value, 0)
+    _require_small(value)
     written = _encode(value)
     if len(written) * 6 > most:
         unfit()
@@ -169,15 +174,22 @@ def _json(most: int, value: Any) -> str:
     return written
 
 
-def _require_small(value: Any, depth: int) -> None:
-    if type(value) in SCALARS:
-        return
-    if type(value) not in _ITERABLES or depth > 5 or len(value) > MAX_INNER:
-        unfit()
-    parts = value if type(value) is not dict else [*value, *value.values()]
-    if not SCALARS.issuperset(map(type, parts)):
-        for part in parts:
-            _require_small(part, depth + 1)
+def _require_small(value: Any) -> None:
+    """Give up on what holds over a thousand values, shared ones each time, or other than exact ones."""
+    level, count = [value], 0
+    for _ in range(MAX_DEPTH):
+        count += len(level)
+        inner = [part for part in level if type(part) not in SCALARS]
+        if count + sum(len(iterable(part)) for part in inner) > MAX_ITEMS:
+            unfit()
+        level = [item for part in inner for item in _parts(part)]
+        if not level:
+            return
+    unfit()
+
+
+def _parts(container: Any) -> Any:
+    return [*container, *container.values()] if type(container) is dict else container
 
 
 def _truncated(most: int, value: Any, length: Any = 255) -> str:

@@ -6,10 +6,9 @@ Each takes the render's `Meter` first.
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any
 
-from jinja2.exceptions import FilterArgumentError
 from jinja2.tests import TESTS as JINJA_TESTS
 
-from promptreg.rendering.containers import CONTAINER_FILTERS, getter
+from promptreg.rendering.containers import CONTAINER_FILTERS, getter, lazy
 from promptreg.rendering.meter import Meter
 from promptreg.rendering.texts import TEXT_FILTERS
 from promptreg.rendering.values import Refused
@@ -29,15 +28,16 @@ def call_test(meter: Meter, name: Any, value: Any, args: Iterable[Any], kwargs: 
     return TEMPLATE_TESTS[name](meter, value, *args, **kwargs)
 
 
+@lazy
 def _map(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
     if not value:
         return
     if not args and "attribute" in kwargs:
         get = getter(meter, kwargs.pop("attribute"), kwargs.pop("default", None))
         if kwargs:
-            raise FilterArgumentError("Unexpected keyword argument")
+            raise Refused("map takes attribute and default, or the name of a filter")
     elif not args:
-        raise FilterArgumentError("map requires a filter argument")
+        raise Refused("map takes the name of a filter, or attribute=")
     else:
         get = lambda item: call_filter(meter, args[0], item, args[1:], kwargs)  # noqa: E731
     for item in meter.counted(value):
@@ -46,11 +46,12 @@ def _map(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Itera
 
 
 def _choosing(*, wanted: bool, by_attribute: bool) -> Callable[..., Iterator[Any]]:
+    @lazy
     def run(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
         if not value:
             return
         if by_attribute and not args:
-            raise FilterArgumentError("Missing parameter for attribute name")
+            raise Refused("the name of an attribute is missing")
         get = getter(meter, args[0]) if by_attribute else getter(meter, None)
         test = args[1:] if by_attribute else args
         for item in meter.counted(value):

@@ -6,7 +6,7 @@ more than the limits allow; what is made is paid for in fuel, so all that a rend
 """
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePath
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 from promptreg.rendering.policy import RenderLimits
 from promptreg.rendering.values import (
     SCALARS,
+    Absent,
     Refused,
     children,
     printing,
@@ -31,8 +32,19 @@ COMPARED_A_UNIT = 1_000  # characters of two texts that are compared
 SCANNED_A_UNIT = 8  # items of a container that is looked through by C code
 MAX_OPERAND = 1 << 20_000  # an integer of the application's own, where arithmetic takes the square of its length
 MAX_SCAN = 1_000_000
+MAX_LAZY = 400
 MAX_LEVELS = 2_500  # of containers that a render nests in each other by way of its namespaces
 _END = object()
+
+
+def _printed_length(value: Any) -> int:
+    """Give about how many characters a text, bytes or an integer is printed with, and how much work that is."""
+    if isinstance(value, str):
+        return str.__len__(value)
+    if isinstance(value, int):
+        return max(int.bit_length(value) // 3 - 20, 0)
+    return 4 * len(value)
+
 
 Operation: TypeAlias = Callable[[Any, Any], Any]
 
@@ -59,6 +71,7 @@ class Meter:
         self._calls = 0
         self._result = 0
         self._levels = MAX_LEVELS
+        self._lazy = 0
         self._greatest = 1 << limits.integer_bits
 
     def spend(self, units: int) -> None:
@@ -105,8 +118,8 @@ class Meter:
         count = characters = 0
         for item in self._walk(value, parts):
             count += 1
-            if isinstance(item, str):
-                characters += str.__len__(item)
+            if isinstance(item, str | bytes | bytearray | int):
+                characters += _printed_length(item)
                 if characters > self.limits.characters:
                     raise self.too_big("characters", "a container holds too much text")
         self.spend(count + characters // CHARACTERS_A_UNIT)
@@ -114,7 +127,7 @@ class Meter:
     def weigh(self, value: Any) -> Any:
         """Give the value back when comparing, hashing or copying it all is within the limits; pay for that."""
         if type(value) in {list, tuple} and len(value) <= self.limits.items and SCALARS.issuperset(map(type, value)):
-            characters = sum(len(item) for item in value if type(item) is str)
+            characters = sum(_printed_length(item) for item in value if type(item) in {str, int})
             if characters > self.limits.characters:
                 raise self.too_big("characters", "a container holds too much text")
             self.spend(len(value) + characters // CHARACTERS_A_UNIT)
@@ -127,7 +140,7 @@ class Meter:
     def as_list(self, iterable: Iterable[Any]) -> list[Any]:
         """Give a list of what an iterable gives, paid for one by one."""
         if isinstance(iterable, str):
-            self.require_items(len(iterable))
+            self.require_length(len(iterable))
         return list(self.counted(iterable))
 
     def counted(self, iterable: Iterable[Any]) -> Iterator[Any]:
@@ -195,9 +208,11 @@ class Meter:
 
     def require_characters(self, count: int) -> None:
         """Raise `Exceeded` before a text of so many characters is made; pay for it."""
+        if not isinstance(count, int):
+            raise Refused("a length must be a whole number")
         if count > self.limits.characters:
             raise self.too_big("characters", "a text gets too long")
-        self.spend(count // CHARACTERS_A_UNIT)
+        self.spend(max(count, 0) // CHARACTERS_A_UNIT)
 
     def joined(self, pieces: Sequence[str]) -> str:
         """Join pieces of text."""
@@ -293,8 +308,9 @@ class Meter:
 
     def _weigh_sets(self, left: Any, right: Any) -> None:
         for operand in (left, right):
-            if hasattr(type(operand), "__len__"):
-                self.spend(len(operand))
+            self.weigh(operand)
+        if hasattr(type(left), "__len__") and hasattr(type(right), "__len__") and len(left) * len(right) > MAX_SCAN:
+            raise self.too_big("items", "the sets are too big to compare")
 
     def _integer(self, value: int) -> int:
         if not -self._greatest < value < self._greatest:
@@ -350,12 +366,14 @@ class Meter:
 
     def contains(self, value: Any, container: Any) -> bool:
         """Be `in`."""
+        if type(value) not in SCALARS:
+            self.weigh(value)
         if isinstance(container, str):
             self.spend(str.__len__(container) // CHARACTERS_A_UNIT)
         elif isinstance(container, range):
             self._require_scan(1 if type(value) in {int, bool} else len(container))
         elif isinstance(container, dict | set | frozenset):
-            self.weigh(value)
+            self.spend(1)
         elif children(container) is not None:
             self._weigh_scan(value, container)
         elif not hasattr(type(container), "__contains__"):
@@ -380,12 +398,15 @@ class Meter:
     # Items, and calls
 
     def item(self, obj: Any, key: Any) -> Any:
-        """Be `obj[key]`, for a key that the template does not spell."""
-        return read_item(obj, self.weigh(key))
+        """Be `obj[key]`, for a key that the template does not spell, and no error may tell."""
+        value = read_item(obj, self.weigh(key))
+        return Absent(obj=obj) if isinstance(value, Absent) else value
 
     def sliced(self, obj: Any, key: slice) -> Any:
         """Be `obj[a:b:c]`."""
         require_open(obj)
+        if isinstance(obj, Mapping):
+            raise Refused("a mapping has no slices")
         if hasattr(type(obj), "__len__"):
             count = len(range(*key.indices(len(obj))))
             if isinstance(obj, str):
@@ -402,6 +423,16 @@ class Meter:
             return function(*args, **kwargs)
         finally:
             self.leave()
+
+    def begin_lazy(self) -> None:
+        """Count a lazy filter that is not gone through yet: a chain of thousands crashes when it is taken apart."""
+        self._lazy += 1
+        if self._lazy > MAX_LAZY:
+            raise Exceeded("calls", MAX_LAZY, "too many lazy filters are made and not gone through")
+
+    def end_lazy(self) -> None:
+        """Count one that was gone through, or left."""
+        self._lazy -= 1
 
     def enter(self) -> None:
         """Go one call deeper: each takes some of the thread's stack."""

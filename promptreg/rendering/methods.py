@@ -4,31 +4,36 @@ A method is never a value that a template holds: `x.upper()` is one step, from t
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
 from jinja2 import Undefined
 from jinja2.runtime import LoopContext, Macro
 from jinja2.utils import Namespace
+from markupsafe import Markup, escape
 
 from promptreg.rendering.containers import joined
 from promptreg.rendering.meter import Meter
 from promptreg.rendering.policy import METHODS
 from promptreg.rendering.texts import replaced, require_slow, require_steps
-from promptreg.rendering.values import Refused, kind_of_method, readable
+from promptreg.rendering.values import Refused, method_of, readable
 
 MAX_FORMAT = 1_000
+KEYS_A_UNIT = 100  # that one more may be compared with, where their hashes are chosen to be the same
 _PADDED = re.compile(r"%[-_0^#]*\d")
 
 
 def call_method(meter: Meter, obj: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
     """Be `obj.name(…)`. Raises `Refused` for all that is no method of a builtin type."""
-    kind = _EXACT.get((type(obj), name)) or kind_of_method(obj, name)
-    if kind is None:
+    found = _EXACT.get((type(obj), name)) or method_of(obj, name)
+    if found is None:
         if isinstance(obj, Undefined):
             str(obj)
         raise Refused(f"{name} of a value of type {type(obj).__name__} can't be called")
+    kind, function = found
+    if type(obj) is Markup:
+        return _of_markup(meter, obj, name, args, kwargs)
     handle = _HANDLERS.get((kind, name))
     if handle is not None:
         return handle(meter, obj, *args, **kwargs)
@@ -36,11 +41,24 @@ def call_method(meter: Meter, obj: Any, name: str, /, *args: Any, **kwargs: Any)
         meter.weigh(value)
     if isinstance(obj, str):
         meter.soft(obj)
-    return getattr(obj, name)(*args, **kwargs)
+    return function(obj, *args, **kwargs)
 
 
-_EXACT: dict[tuple[type, str], str] = {
-    (kind, name): method
+def _of_markup(meter: Meter, obj: Markup, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Be a method of Markup: the text's own, with texts that it takes in escaped, and giving Markup."""
+    if getattr(Markup, name) is getattr(str, name):
+        return call_method(meter, str(obj), name, *args, **kwargs)
+    if name == "join":
+        pieces = [str(escape(meter.soft(item))) for item in meter.counted(*args, **kwargs)]
+        return Markup(joined(meter, str(obj), pieces))
+    is_taken_in = name not in {"split", "rsplit", "splitlines"}
+    given = [str(escape(meter.soft(arg))) if is_taken_in and isinstance(arg, str) else arg for arg in args]
+    result = call_method(meter, str(obj), name, *given, **kwargs)
+    return [Markup(part) for part in result] if isinstance(result, list) else Markup(result)
+
+
+_EXACT: dict[tuple[type, str], tuple[str, Callable[..., Any]]] = {
+    (kind, name): (method, getattr(kind, name))
     for kind, method in ((str, "str"), (dict, "dict"), (list, "sequence"), (tuple, "sequence"), (LoopContext, "loop"))
     for name in METHODS[method]
 }
@@ -48,7 +66,7 @@ _EXACT: dict[tuple[type, str], str] = {
 
 def call(meter: Meter, function: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Be `name(…)`: a macro, a builtin of the template language, or the loop itself. Raises `Refused` for others."""
-    if type(function) is Macro:
+    if type(function) is OwnMacro:
         return meter.called(function, *args, **kwargs)
     if type(function) is FunctionType and function in _BUILTINS:
         return function(meter, *args, **kwargs)
@@ -67,11 +85,18 @@ def _range(meter: Meter, *bounds: Any) -> range:
 
 
 def _dict(meter: Meter, *pairs: Any, **items: Any) -> dict[Any, Any]:
-    if pairs and not isinstance(pairs[0], dict):
-        pairs = ([(meter.weigh(key), value) for key, value in meter.counted(pairs[0])], *pairs[1:])
-    elif pairs:
-        meter.spend(len(pairs[0]))
-    return dict(*pairs, **items)
+    if len(pairs) > 1:
+        raise Refused("dict takes one mapping or list of pairs")
+    made: dict[Any, Any] = {}
+    for source in pairs:
+        for key, value in meter.counted(source.items() if isinstance(source, Mapping) else source):
+            meter.require_items(len(made) // KEYS_A_UNIT)
+            made[meter.weigh(key)] = value
+    return made | items
+
+
+class OwnMacro(Macro):
+    """A macro that the template made: one of the application's own is not for it to call."""
 
 
 class OwnNamespace(Namespace):
@@ -98,15 +123,15 @@ def _rsplit(meter: Meter, text: str, sep: Any = None, maxsplit: int = -1) -> lis
 
 def _checked_split(meter: Meter, text: str, sep: Any, maxsplit: int, split: Callable[..., list[str]]) -> list[str]:
     meter.soft(text)
-    most = meter.limits.items
+    most = meter.limits.range_items
     parts = split(text, sep, most if maxsplit < 0 else min(maxsplit, most))
-    meter.require_items(len(parts))
+    meter.require_length(len(parts))
     return parts
 
 
 def _splitlines(meter: Meter, text: str, keepends: bool = False) -> list[str]:
     lines = meter.soft(text).splitlines(keepends)
-    meter.require_items(len(lines))
+    meter.require_length(len(lines))
     return lines
 
 
@@ -120,7 +145,7 @@ def _join(meter: Meter, separator: str, iterable: Any, /) -> str:
 
 def _text(item: Any) -> str:
     if not isinstance(item, str):
-        raise TypeError("join takes texts")
+        raise Refused("join takes texts")
     return item
 
 
@@ -138,17 +163,18 @@ def _stripped(name: str) -> Callable[..., str]:
 
 def _title(meter: Meter, text: str) -> str:
     require_slow(meter, text)
-    return text.title()
+    return str.title(text)
 
 
 def _get(meter: Meter, mapping: dict[Any, Any], key: Any, default: Any = None, /) -> Any:
-    return readable(mapping.get(meter.weigh(key), default))
+    return readable(dict.get(mapping, meter.weigh(key), default))
 
 
 def _position(name: str) -> Callable[..., int]:
     def run(meter: Meter, items: Any, value: Any, *bounds: Any) -> int:
         meter.weigh(items)
-        found: int = getattr(items, name)(meter.weigh(value), *bounds)
+        kind: Any = list if isinstance(items, list) else tuple
+        found: int = getattr(kind, name)(items, meter.weigh(value), *bounds)
         return found
 
     return run

@@ -11,6 +11,7 @@ value is) is decided by `values.py` and counted by `meter.py`, against the same 
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ class RenderLimits(Value):
     """How much a template may hold and a render may do; what goes over is refused, whoever wrote it.
 
     Of the template, checked when it is saved (`TemplatePolicyError`): `source_characters`, `nodes` of its
-    syntax tree, and `nesting` of one node in another (at most 100, because Python compiles by recursion).
+    syntax tree, and `nesting` of one node in another (at most 50, because Python compiles by recursion).
     Of a render (`RenderLimitError`, with the name of the limit): `fuel`, about one a syntax node that runs
     or an item that is touched; `characters` of the result and of every text on the way; `seconds`;
     `items` and `depth` of a container that is compared, sorted, printed or written as JSON, counted with all
@@ -51,7 +52,7 @@ class RenderLimits(Value):
 
     source_characters: Count = 262_144
     nodes: Count = 5_000
-    nesting: Annotated[int, Field(ge=1, le=100)] = 50
+    nesting: Annotated[int, Field(ge=1, le=50)] = 50
     fuel: Count = 1_000_000
     characters: Count = 1_000_000
     seconds: Annotated[float, Field(gt=0, le=1_000_000)] = 2.0
@@ -103,7 +104,7 @@ STATEMENTS: dict[type[nodes.Node], str] = {
 }
 
 MAX_BRANCHES = 200  # Python compiles them by recursion: 3,000 crash a thread with a 256 KiB stack
-MAX_LITERAL_BITS = 10_000
+MAX_LITERAL_BITS = 1_024
 MAX_WIDTH = 64
 _CONVERSION = re.compile(r"%(?:\(\w+\))?[-+ #0]*(\d*)(?:\.(\d*))?([sdiufFeEgGxXoc%])")
 
@@ -162,11 +163,24 @@ def _check_branches(node: nodes.If, _tests: Container[str]) -> None:
 def _check_name(node: nodes.Name, _tests: Container[str]) -> None:
     if node.name == "self":
         raise _offence(node.lineno, "self is not available in a template")
+    _require_normal(node.name, node.lineno)
+
+
+def _require_normal(name: str, line: int) -> None:
+    """Python takes names of the same normal form for one, and Jinja compiles to Python."""
+    if not name.isascii() and unicodedata.normalize("NFKC", name) != name:
+        raise _offence(line, "a name is not in Unicode's normal form NFKC; write it in its plain letters")
+
+
+def _check_keyword(node: nodes.Keyword, _tests: Container[str]) -> None:
+    _require_normal(node.key, node.lineno)
 
 
 def _check_number(node: nodes.Const, _tests: Container[str]) -> None:
     if isinstance(node.value, int) and node.value.bit_length() > MAX_LITERAL_BITS:
         raise _offence(node.lineno, "a number has too many digits")
+    if isinstance(node.value, float) and node.value - node.value != 0:
+        raise _offence(node.lineno, "a number is too big")
 
 
 def _check_attribute(node: nodes.Getattr, _tests: Container[str]) -> None:
@@ -237,6 +251,7 @@ _CHECKS: dict[type[nodes.Node], Callable[[Any, Container[str]], None]] = {
     nodes.If: _check_branches,
     nodes.Name: _check_name,
     nodes.Const: _check_number,
+    nodes.Keyword: _check_keyword,
     nodes.Getattr: _check_attribute,
     nodes.Filter: _check_filter,
     nodes.Test: _check_test,

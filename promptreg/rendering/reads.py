@@ -44,9 +44,19 @@ def variables_read(tree: nodes.Template, builtins: Iterable[str]) -> Reads:
 
 
 def _body(body: Iterable[nodes.Node], reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> frozenset[str]:
-    """Walk statements in order; give the names that are bound after the last of them."""
+    """Walk statements in order; give the names that are bound after the last of them.
+
+    What a macro reads it reads when it is called, so it may be bound further down.
+    """
+    macros: list[nodes.Macro] = []
     for node in body:
-        bound = _visit(node, reads, bound, sure)
+        if isinstance(node, nodes.Macro):
+            macros.append(node)
+            bound |= {node.name}
+        else:
+            bound = _visit(node, reads, bound, sure)
+    for macro in macros:
+        _callable(macro, reads, bound, sure)
     return bound
 
 
@@ -85,9 +95,6 @@ def _visit(  # noqa: PLR0912 - one case a kind of node
             for value in node.values:
                 _visit(value, reads, bound, sure)
             _body(node.body, reads, bound | _names(node.targets), sure)
-        case nodes.Macro():
-            _callable(node, reads, bound | {node.name}, sure)
-            return bound | {node.name}
         case nodes.CallBlock():
             _visit(node.call, reads, bound, sure)
             _callable(node, reads, bound, sure)

@@ -7,6 +7,7 @@ call of a macro pays for the nodes in its body. Nothing is folded when the templ
 autoescape, a trailing newline stays, no loader, and of Jinja's globals only `range`, `dict`, `namespace`.
 """
 
+import re
 from collections.abc import Callable, Container, Iterable
 from io import StringIO
 from typing import Any, NoReturn
@@ -16,21 +17,30 @@ from jinja2 import TemplateSyntaxError as JinjaSyntaxError
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import TemplateRuntimeError
 from jinja2.nodes import EvalContext
-from jinja2.runtime import Context, LoopContext, Macro, identity
+from jinja2.runtime import Context, LoopContext, identity
 from jinja2.utils import missing
 from markupsafe import Markup
 
 from promptreg.errors import RenderError, RenderLimitError, TemplateError, TemplatePolicyError, TemplateSyntaxError
 from promptreg.rendering.filters import TEMPLATE_FILTERS, TEMPLATE_TESTS
 from promptreg.rendering.meter import Exceeded, Meter
-from promptreg.rendering.methods import BUILTIN_FUNCTIONS, OwnNamespace, call, call_method
+from promptreg.rendering.methods import BUILTIN_FUNCTIONS, OwnMacro, OwnNamespace, call, call_method
 from promptreg.rendering.policy import RenderLimits, body_cost, levels_made, require_allowed
-from promptreg.rendering.values import Absent, AbsentAttribute, AbsentVariable, Refused, read_attribute, read_item
+from promptreg.rendering.values import (
+    Absent,
+    AbsentAttribute,
+    AbsentVariable,
+    HintedAbsence,
+    Refused,
+    read_attribute,
+    read_item,
+)
 
 FILE = "<template>"
 SMALL = 2**63  # integers under it take no measuring: what arithmetic makes of two has at most 126 bits
 MAX_MESSAGE = 200  # characters of a message of Jinja's, which may quote much of a template
-MANY_CHARACTERS = 20_000  # of a source: above, its tokens are counted before it is parsed
+MANY_CHARACTERS = 2_000  # of a source: above, its tokens are counted before it is parsed
+MAX_TAG, MAX_CHAIN = 5_000, 2_000  # tokens of one tag, and between two commas of it
 
 _BINARY = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide"}
 _BINARY |= {"%": "remainder"}
@@ -286,8 +296,9 @@ _GLOBALS: dict[str, Any] = {
     **{f"test_{name}": run for name, run in TEMPLATE_TESTS.items()},
     **{"read_attribute": read_attribute, "read_item": read_item, "call": call, "call_method": call_method},
     **{"absent": _absent, "undefined": Absent, "cond_expr_undefined": Undefined},
-    **{"LoopContext": LoopContext, "Macro": Macro, "Namespace": OwnNamespace, "Markup": Markup, "missing": missing},
+    **{"LoopContext": LoopContext, "Macro": OwnMacro, "Namespace": OwnNamespace, "Markup": Markup, "missing": missing},
     **{"TemplateRuntimeError": TemplateRuntimeError, "identity": identity, "environment": ENVIRONMENT},
+    "__name__": f"{__name__}.template",
 }
 
 
@@ -312,14 +323,48 @@ def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:
 
 
 def _require_few_tokens(source: str, limits: RenderLimits) -> None:
-    for count, (line, _kind, _text) in enumerate(ENVIRONMENT.lexer.tokeniter(source, None)):
-        if count > limits.nodes * 5:
+    """Refuse what is not even to be parsed: too much in all, or a chain of operators in one tag.
+
+    Jinja parses a chain of thousands, but Python 3.13 crashes a small thread when it frees such a tree.
+    """
+    in_tag = in_chain = 0
+    for count, (line, kind, text) in enumerate(ENVIRONMENT.lexer.tokeniter(source, None)):
+        if kind == "whitespace":
+            continue
+        is_tag = kind in {"operator", "name", "string", "integer", "float"}
+        in_tag = in_tag + 1 if is_tag else 0
+        in_chain = in_chain + 1 if is_tag and text != "," else 0
+        if count > limits.nodes * 5 or in_tag > MAX_TAG or in_chain > MAX_CHAIN:
             raise TemplatePolicyError(f"Line {line}: the template holds too much to be read.", line=line)
 
 
 def _syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
     told = (error.message or "it can't be read")[:MAX_MESSAGE]
     return TemplateSyntaxError(f"Line {error.lineno}: {told}", line=error.lineno)
+
+
+_TYPES_ALONE = re.compile(
+    r"'\w+' object is not (?:iterable|subscriptable|reversible)|object of type '\w+' has no len\(\)"
+    r"|unhashable type: '\w+'"
+    r"|unsupported operand type\(s\) for \S+(?: or pow\(\))?: '\w+' and '\w+'|bad operand type for \S+ \S+: '\w+'"
+    r"|'\S+' not supported between instances of '\w+' and '\w+'|can only concatenate \w+ \(not \"\w+\"\) to \w+"
+    r"|(?:float |integer )?(?:division or modulo|division|modulo) by zero|argument of type '\w+' is not iterable"
+    r"|not enough values to unpack \(expected \d+, got \d+\)|too many values to unpack \(expected \d+\)"
+    r"|cannot unpack non-iterable \w+ object"
+)
+"""What Python says of types alone; whatever else an error says may quote a value."""
+
+
+def _told(error: Exception) -> str:
+    """Give the name of an error's type, or its text where Python says it of types alone, and no other code could."""
+    entry = error.__traceback__
+    while entry is not None and entry.tb_next is not None:
+        entry = entry.tb_next
+    module = entry.tb_frame.f_globals.get("__name__", "") if entry is not None else ""
+    is_pythons = type(error) in {TypeError, ValueError, ZeroDivisionError} and module.startswith(
+        ("promptreg.", "jinja2.")
+    )
+    return str(error) if is_pythons and _TYPES_ALONE.fullmatch(str(error)) else type(error).__name__
 
 
 class Cause(Exception):
@@ -371,10 +416,16 @@ class Metered:
                 return RenderLimitError(f"The render stopped{where}: {error}.", limit=error.limit, line=line)
             case Refused():
                 return RenderError(f"The template failed{where}: {error}.", line=line)
+            case AbsentVariable():
+                failure = RenderError(f"The template failed{where}: {error.name} is set only later on.", line=line)
+            case HintedAbsence():
+                failure = RenderError(f"The template failed{where}: {error.message}", line=line)
             case AbsentAttribute() if isinstance(error.name, str) and error.name in source:
                 failure = RenderError(f"The template failed{where}: a value has no {error.name!r}.", line=line)
+            case AbsentAttribute():
+                failure = RenderError(f"The template failed{where}: a value has no such attribute or item.", line=line)
             case _:
-                failure = RenderError(f"The template failed{where} ({type(error).__name__}).", line=line)
+                failure = RenderError(f"The template failed{where} ({_told(error)}).", line=line)
         failure.__cause__ = Cause(type(error).__name__)
         return failure
 

@@ -6,14 +6,14 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from promptreg.errors import InvalidVariablesError, MissingVariablesError, TemplateError
+from promptreg.errors import InvalidVariablesError, MissingVariablesError, RenderError, TemplateError
 from promptreg.jsonvalues import FrozenList, thaw
 from promptreg.rendering import sandbox
 from promptreg.rendering.compiler import compile_fast
 from promptreg.rendering.fast import Unfit
 from promptreg.rendering.policy import BUILTINS, RenderLimits
 from promptreg.rendering.reads import variables_read
-from promptreg.rendering.sandbox import Metered, Rendering
+from promptreg.rendering.sandbox import Cause, Metered, Rendering
 from promptreg.rendering.values import AbsentVariable
 from promptreg.variables import bind, effective, invalid
 
@@ -161,7 +161,7 @@ class CompiledTemplate:
                 if isinstance(part, TemplateText):
                     messages.append({"role": role, "content": part.render_metered(rendering)})
                 else:
-                    messages += _passed_messages(part, bound)
+                    messages += _passed(part, bound)
         except AbsentVariable as error:
             absent = error.name
         if absent is not None:
@@ -199,6 +199,18 @@ def _require_known(values: Mapping[str, Any], known: set[str]) -> None:
     extra = [name for name in values if name not in known]
     if extra:
         raise invalid([{"field": name, "reason": "is not a variable of this prompt"} for name in extra])
+
+
+def _passed(name: str, bound: Mapping[str, Any]) -> list[Message]:
+    """Give the messages of a placeholder; what the application's own code raises there is told by its type alone."""
+    try:
+        return _passed_messages(name, bound)
+    except (InvalidVariablesError, AbsentVariable):
+        raise
+    except Exception as error:
+        failure = RenderError(f"The messages in {name} can't be read ({type(error).__name__}).", line=None)
+        failure.__cause__ = Cause(type(error).__name__)
+    raise failure
 
 
 def _passed_messages(name: str, bound: Mapping[str, Any]) -> list[Message]:

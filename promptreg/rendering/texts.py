@@ -4,40 +4,44 @@ Where Jinja's function does the work it is called as it is, on operands that wer
 written out because theirs print what no template may print, or change what they are given.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from jinja2 import Undefined
-from jinja2.exceptions import FilterArgumentError
 from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.utils import url_quote
 from markupsafe import Markup, escape
 
-from promptreg.rendering.meter import Meter
+from promptreg.rendering.meter import Exceeded, Meter
 from promptreg.rendering.policy import format_offence
-from promptreg.rendering.values import Refused
+from promptreg.rendering.values import Refused, require_no_leak
 
 MAX_COUNTED = 500_000  # characters: 65 ms for the words of twice as many
 MAX_DIGITS = 4_300  # Python's own limit for base 10, here for every base
+MAX_EXPONENT = 300
+MAX_BITS = 1_024  # as many as the greatest float has
+MAX_CONVERSIONS = 500
 MAX_PRECISION = 300
 MAX_SLOW_TEXT = 100_000  # characters for what goes through a text word by word
-MAX_STEPS = 10_000_000  # characters × characters, where two texts are matched the slow way
+MAX_MOVED = 500_000_000  # characters × tags: older versions of MarkupSafe move the text for each
+MAX_STEPS = 20_000_000  # characters × characters, where two texts are matched the slow way
 TRUNCATE_LEEWAY = 5
 
 
 def require_steps(meter: Meter, first: int, second: int) -> None:
     """Raise `Exceeded` before two texts of these lengths are matched character by character."""
     if first * second > MAX_STEPS:
-        raise meter.too_big("characters", "matching two texts takes too long")
-    meter.spend(first * second // (MAX_STEPS // 10_000))
+        raise Exceeded("characters", MAX_STEPS, "two texts are too long to be matched, by the product of their lengths")
+    meter.spend(first * second // 2_000)
 
 
 def require_slow(meter: Meter, text: str | bytes) -> None:
     """Raise `Exceeded` before Python code goes through a text that is long for that."""
     if len(text) > MAX_SLOW_TEXT:
-        raise meter.too_big("characters", f"a text of over {MAX_SLOW_TEXT:,} characters is too long for this filter")
+        raise Exceeded("characters", MAX_SLOW_TEXT, "a text is too long for this filter")
     meter.spend(len(text) // 2)
 
 
@@ -52,20 +56,30 @@ def _on_text(name: str) -> Callable[..., Any]:
 
 
 def _escape(meter: Meter, value: Any) -> Any:
-    return meter.made(escape(value if hasattr(value, "__html__") else meter.soft(value)))
+    return meter.made(escape(_html(meter, value)))
 
 
 def _forceescape(meter: Meter, value: Any) -> Any:
-    return meter.made(escape(meter.soft(value.__html__() if hasattr(value, "__html__") else meter.text(value))))
+    return meter.made(escape(str(_html(meter, value))))
 
 
 def _safe(meter: Meter, value: Any) -> Any:
-    return Markup(value if hasattr(value, "__html__") else meter.soft(value))
+    return Markup(_html(meter, value))
+
+
+def _html(meter: Meter, value: Any) -> str:
+    """Give a text, or what an object says it is in HTML, as Markup."""
+    if isinstance(value, str) or not hasattr(value, "__html__"):
+        return meter.soft(value)
+    return Markup(require_no_leak(meter.made(str(value.__html__()))))
 
 
 def _striptags(meter: Meter, value: Any) -> Any:
-    text = meter.soft(value.__html__() if hasattr(value, "__html__") else meter.text(value))
-    require_steps(meter, text.count("<"), len(text))
+    text = str(_html(meter, value))
+    if text.count("<") * len(text) > MAX_MOVED:
+        raise Exceeded("characters", MAX_MOVED, "a text holds too many tags, by the product with its length")
+    if "&" in text:
+        require_slow(meter, text)
     return meter.made(Markup(text).striptags())
 
 
@@ -100,7 +114,7 @@ def _text_only(meter: Meter, value: Any) -> str:
     if isinstance(value, Undefined):
         str(value)
     if not isinstance(value, str):
-        raise TypeError("takes text")
+        raise Refused(f"this filter takes text, not a value of type {type(value).__name__}")
     return meter.soft(value)
 
 
@@ -111,7 +125,7 @@ def _truncate(
     meter.require_characters(min(length, str.__len__(text)) + len(end))
     leeway = TRUNCATE_LEEWAY if leeway is None else leeway
     if length < len(end) or leeway < 0:
-        raise FilterArgumentError("length must hold the end, and leeway must not be negative")
+        raise Refused("truncate takes a length that holds its end, and a leeway of at least 0")
     if len(text) <= length + leeway:
         return text
     kept = text[: length - len(end)]
@@ -128,12 +142,15 @@ def _wordwrap(
 ) -> Any:
     text = _text_only(meter, s)
     require_slow(meter, text)
-    longest = max(map(len, text.split()), default=0)
-    require_steps(meter, longest, longest)
+    slowest = sum(len(word) ** 2 for word in _WORDS.findall(text))
+    require_steps(meter, slowest, 1)
     wrapped = "\n" if wrapstring is None else wrapstring
     meter.require_characters((len(text) + 1) * (1 + len(wrapped)))
     jinja: Any = JINJA_FILTERS["wordwrap"]
     return jinja(_ENVIRONMENT, text, width, break_long_words, wrapped, break_on_hyphens)
+
+
+_WORDS = re.compile(r"[^\t\n\x0b\x0c\r ]+")  # as textwrap sees them, which takes the square of their length
 
 
 class _Newline(NamedTuple):
@@ -146,7 +163,7 @@ _ENVIRONMENT: Any = _Newline("\n")
 def _wordcount(meter: Meter, value: Any) -> Any:
     text = meter.soft(value)
     if len(text) > MAX_COUNTED:
-        raise meter.too_big("characters", f"a text of over {MAX_COUNTED:,} characters is too long to count its words")
+        raise Exceeded("characters", MAX_COUNTED, "a text is too long to count its words")
     return JINJA_FILTERS["wordcount"](text)
 
 
@@ -169,7 +186,9 @@ def _format(meter: Meter, value: Any, *args: Any, **kwargs: Any) -> str:
     if reason:
         raise Refused(f"the filter format {reason}")
     if args and kwargs:
-        raise FilterArgumentError("can't handle positional and keyword arguments at the same time")
+        raise Refused("format takes positional or named values, not both")
+    if value.count("%") > MAX_CONVERSIONS:
+        raise Refused(f"the filter format takes at most {MAX_CONVERSIONS} conversions")
     shown = tuple(_shown(meter, arg) for arg in args)
     named = {name: _shown(meter, arg) for name, arg in kwargs.items()}
     texts = [arg for arg in (*shown, *named.values()) if isinstance(arg, str)]
@@ -179,7 +198,14 @@ def _format(meter: Meter, value: Any, *args: Any, **kwargs: Any) -> str:
 
 
 def _shown(meter: Meter, value: Any) -> Any:
-    return value if isinstance(value, int | float | complex | Decimal | Fraction) else str(meter.soft(value))
+    if type(value) not in _NUMBERS:
+        return str(meter.soft(value))
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise Exceeded("integer_bits", MAX_BITS, "an integer is too big to format")
+    return _digits(meter, value)
+
+
+_NUMBERS = frozenset({int, float, bool, complex, Decimal, Fraction})
 
 
 def _urlencode(meter: Meter, value: Any) -> str:
@@ -198,12 +224,17 @@ def _quoted(meter: Meter, value: Any, *, for_qs: bool) -> str:
 
 def _digits(meter: Meter, value: Any) -> Any:
     if isinstance(value, str | bytes) and len(value) > MAX_DIGITS:
-        raise meter.too_big("integer_bits", f"a number of over {MAX_DIGITS:,} digits is too long")
+        raise Exceeded("integer_bits", MAX_DIGITS, "a number has too many digits")
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MAX_EXPONENT:
+        raise Exceeded("integer_bits", MAX_EXPONENT, "the exponent of a number is too big")
     return value
 
 
 def _int(meter: Meter, value: Any, default: Any = 0, base: int = 10) -> Any:
-    return JINJA_FILTERS["int"](_digits(meter, value), default, base)
+    number = JINJA_FILTERS["int"](_digits(meter, value), default, base)
+    if isinstance(number, int) and number.bit_length() > MAX_BITS:
+        raise Exceeded("integer_bits", MAX_BITS, "an integer gets too big")
+    return number
 
 
 def _float(meter: Meter, value: Any, default: Any = 0.0) -> Any:

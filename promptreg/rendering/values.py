@@ -5,7 +5,7 @@ a class, a module, or a view into the running program. Every refusal here happen
 """
 
 import re
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
@@ -33,6 +33,7 @@ from uuid import UUID
 from jinja2 import StrictUndefined, Undefined, UndefinedError
 from jinja2.runtime import LoopContext, Macro
 from jinja2.utils import Namespace, missing
+from markupsafe import Markup
 from pydantic import BaseModel
 
 from promptreg.rendering.policy import METHODS
@@ -45,14 +46,17 @@ _SIMPLE = frozenset({Decimal, UUID, date, datetime, time, timedelta, complex, ra
 _SEQUENCES: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
 _VIEWS: tuple[Any, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 _CONTAINERS = (*_SEQUENCES, *_VIEWS, dict, MappingProxyType)
-_WITH_REPR = frozenset(_CONTAINERS)
+_WITH_REPR = frozenset({*_CONTAINERS, OrderedDict})
 _HIDDEN = (
     *(type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, Macro),
     *(GeneratorType, CoroutineType, AsyncGeneratorType, FrameType, CodeType, TracebackType),
 )
 DICT_NAMES = frozenset(dir(dict))
 _LOOP_NAMES = frozenset("index index0 revindex revindex0 first last length depth depth0 previtem nextitem".split())
-_LEAKING = re.compile(r"<(?:function |class '|built-in |bound method |module ')|\bat 0x[0-9a-fA-F]")
+_LEAKING = re.compile(
+    r"<(?:function |class '|built-in |bound method |module '|method '|enum '|slot wrapper '|member '|attribute ')"
+    r"|\bat 0x[0-9a-fA-F]"
+)
 
 
 class Refused(Exception):
@@ -73,6 +77,10 @@ class AbsentAttribute(_Absent):
     """The render read an attribute or item that a value does not have."""
 
 
+class HintedAbsence(UndefinedError):
+    """What is absent is not a name: the first item of an empty list, a macro's argument; the message says what."""
+
+
 class Absent(StrictUndefined):
     """Jinja's strict undefined, which tells an absent variable from an absent attribute."""
 
@@ -89,6 +97,8 @@ class Absent(StrictUndefined):
             exc = partial(AbsentVariable, name)
         elif obj is not missing and hint is None:
             exc = partial(AbsentAttribute, name)
+        elif hint is not None:
+            exc = HintedAbsence
         super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
@@ -120,8 +130,8 @@ def _attribute(obj: Any, name: str) -> Any:
     try:
         return getattr(obj, name)
     except AttributeError:
-        if isinstance(obj, defaultdict):
-            _require_key(obj, name)
+        if type(obj) is not dict and isinstance(obj, Mapping) and not _has_key(obj, name):
+            return Absent(obj=obj, name=name)
         try:
             return obj[name]
         except (TypeError, LookupError):
@@ -134,8 +144,9 @@ def read_item(obj: Any, key: Any) -> Any:
     Raises `Refused` for the same as `read_attribute`.
     """
     require_open(obj)
-    if isinstance(obj, defaultdict):
-        _require_key(obj, key)
+    if type(obj) is not dict and isinstance(obj, Mapping) and not _has_key(obj, key):
+        value = _named(obj, key)
+        return value if type(value) in PLAIN else _readable(value, obj)
     try:
         value = obj[key]
     except (TypeError, LookupError):
@@ -162,10 +173,17 @@ def _require_loop_part(obj: Any, name: str) -> None:
         raise Refused("loop has no such part that a template can read")
 
 
-def _require_key(obj: defaultdict[Any, Any], key: Any) -> None:
-    """Reading a key that is not there puts it there."""
-    if key not in obj:
-        raise Refused("a defaultdict has no such key, and a template can't add one; use get")
+def _has_key(obj: Mapping[Any, Any], key: Any) -> bool:
+    """Tell whether a key is there before it is read: reading one that is not may put it there."""
+    try:
+        is_there = key in obj
+    except TypeError:
+        return True
+    if not is_there and isinstance(obj, dict) and hasattr(type(obj), "__missing__"):
+        if isinstance(obj, Counter):
+            return True
+        raise Refused(f"a {type(obj).__name__} has no such key, and a template can't add one; use get")
+    return is_there
 
 
 def require_open(obj: Any) -> None:
@@ -183,7 +201,7 @@ def _readable(value: Any, obj: Any) -> Any:
     if isinstance(value, Undefined):
         return value
     if callable(value) or isinstance(value, _HIDDEN):
-        hint = "; read the item with ['…']" if isinstance(obj, Mapping) else ""
+        hint = "; read an item of a mapping with ['…']" if isinstance(obj, Mapping) else ""
         raise Refused(f"{_kind(value)} can't be read from a value{hint}")
     return value
 
@@ -241,10 +259,16 @@ def printing(value: Any, *, is_inside: bool) -> Printing:
     if isinstance(value, _CONTAINERS):
         return Printing(children(value), is_own)
     if is_dataclass(value) and kind.__repr__ is not object.__repr__:
-        return Printing(iter([getattr(value, field.name) for field in fields(value) if field.repr]), True)
+        parts = iter([getattr(value, field.name) for field in fields(value) if field.repr])
+        return Printing(parts, not hasattr(kind.__repr__, "__wrapped__"))  # dataclasses wrap the one that they make
+    if isinstance(value, BaseException) and kind.__str__ is BaseException.__str__:
+        return Printing(iter(value.args), is_inside)
     if kind.__str__ is object.__str__ or (is_inside and kind.__repr__ is object.__repr__):
         raise Refused(f"{_kind(value)} can't be printed; its class defines no {'__repr__' if is_inside else '__str__'}")
-    return Printing(children(value) if isinstance(value, BaseModel) else None, True)
+    if isinstance(value, BaseModel):
+        is_own = kind.__repr__ is not BaseModel.__repr__ or kind.__str__ is not BaseModel.__str__
+        return Printing(children(value), is_own or bool(value.model_extra))
+    return Printing(None, True)
 
 
 def require_no_leak(text: str) -> str:
@@ -254,21 +278,22 @@ def require_no_leak(text: str) -> str:
     return text
 
 
-def kind_of_method(obj: Any, name: str) -> str | None:
-    """Tell which of the policy's `METHODS` is meant by `obj.name(…)`; None where none is.
+def method_of(obj: Any, name: str) -> tuple[str, Callable[..., Any]] | None:
+    """Give which of the policy's `METHODS` is meant by `obj.name(…)`, and the builtin's own function for it.
 
-    A subclass counts where it leaves the builtin's method as it is.
+    A subclass counts where it leaves the builtin's method as it is; what an instance holds under that name does not.
     """
     for kind, bases in _METHOD_BASES:
         if name in METHODS[kind] and isinstance(obj, bases):
-            own = getattr(type(obj), name, None)
-            if any(issubclass(type(obj), base) and own is getattr(base, name, bases) for base in bases):
-                return kind
+            own: Any = getattr(type(obj), name, missing)
+            for base in bases:
+                if isinstance(obj, base) and own is getattr(base, name, None):
+                    return kind, own
     return None
 
 
 _METHOD_BASES: tuple[tuple[str, tuple[type, ...]], ...] = (
-    ("str", (str,)),
+    ("str", (str, Markup)),
     ("dict", (dict, OrderedDict)),
     ("sequence", (list, tuple)),
     ("moment", (datetime, date, time)),
@@ -277,5 +302,4 @@ _METHOD_BASES: tuple[tuple[str, tuple[type, ...]], ...] = (
 
 
 def _kind(value: Any) -> str:
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+    return f"a value of type {type(value).__name__}"
