@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from types import NoneType
 from typing import Any, Final, NoReturn
 
+from jinja2.filters import do_title
+
 from promptreg.rendering.values import PLAIN, SCALARS
 
 MAX_ITEMS = 1_000
@@ -209,7 +211,7 @@ def _is(kinds: Iterable[type]) -> Callable[[Any], bool]:
 
 
 FILTERS: dict[str, tuple[tuple[int, ...], str]] = {
-    **dict.fromkeys(("upper", "lower", "trim", "capitalize"), ((0,), "text")),
+    **dict.fromkeys(("upper", "lower", "trim", "capitalize", "title"), ((0,), "text")),
     **dict.fromkeys(("length", "count"), ((0,), "integer")),
     **dict.fromkeys(("first", "last"), ((0,), "any")),
     **{"join": ((0, 1), "text"), "replace": ((2,), "text"), "indent": ((0, 1), "text"), "tojson": ((0,), "text")},
@@ -225,7 +227,7 @@ TESTS: dict[str, int] = {
 """Each test's number of arguments."""
 
 METHODS: dict[str, tuple[int, ...]] = {
-    **dict.fromkeys(("upper", "lower", "capitalize"), (0,)),
+    **dict.fromkeys(("upper", "lower", "capitalize", "title"), (0,)),
     "strip": (0,),
     "startswith": (1,),
     "endswith": (1,),
@@ -247,7 +249,14 @@ GLOBALS: dict[str, Any] = {
     "minus": _arithmetic(lambda left, right: left - right),
     "times": _arithmetic(lambda left, right: left * right),
     **{f"{name}_": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize")},
-    **{"trim_": _on_text(str.strip), "length_": _length, "count_": _length, "first_": _first, "last_": _last},
+    **{
+        "title_": _on_text(do_title),
+        "trim_": _on_text(str.strip),
+        "length_": _length,
+        "count_": _length,
+        "first_": _first,
+        "last_": _last,
+    },
     **{"join_": _joined, "replace_": _replaced, "indent_": _indented, "tojson_": _json, "round_": _rounded},
     **{"int_": _integer, "string_": lambda _most, value: text(value), "truncate_": _truncated},
     **{"is_none": _is([NoneType]), "is_string": _is([str]), "is_number": _is([int, float, bool])},
@@ -258,7 +267,7 @@ GLOBALS: dict[str, Any] = {
         ("is_eq", "is_equalto"), lambda value, other: value == other if type(value) in SCALARS else unfit()
     ),
     "is_ne": lambda value, other: value != other if type(value) in SCALARS else unfit(),
-    **{f"call_{name}": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize", "strip")},
+    **{f"call_{name}": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize", "title", "strip")},
     "call_startswith": lambda most, value, start: short(value, most).startswith(exact(start, str)),
     "call_endswith": lambda most, value, end: short(value, most).endswith(exact(end, str)),
     "call_get": _got,

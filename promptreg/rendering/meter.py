@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from promptreg.rendering.policy import RenderLimits
 from promptreg.rendering.values import (
+    PLAIN,
     SCALARS,
     Absent,
     Refused,
@@ -141,10 +142,18 @@ class Meter:
         """Give a list of what an iterable gives, paid for one by one."""
         if isinstance(iterable, str):
             self.require_length(len(iterable))
+        elif type(iterable) in PLAIN:
+            self.spend(len(iterable))  # type: ignore[arg-type]
+            return list(iterable)
         return list(self.counted(iterable))
 
     def counted(self, iterable: Iterable[Any]) -> Iterator[Any]:
         """Give what an iterable gives, each paid for when it is given."""
+        if type(iterable) in PLAIN:
+            for item in iterable:
+                self.spend(1)
+                yield item
+            return
         iterator = iter(iterable)
         while True:
             self.enter()

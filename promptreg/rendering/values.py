@@ -143,12 +143,11 @@ def read_item(obj: Any, key: Any) -> Any:
 
     Raises `Refused` for the same as `read_attribute`.
     """
-    require_open(obj)
-    if type(obj) is not dict and isinstance(obj, Mapping) and not _has_key(obj, key):
-        value = _named(obj, key)
-        return value if type(value) in PLAIN else _readable(value, obj)
+    if type(obj) is not dict:
+        require_open(obj)
     try:
-        value = obj[key]
+        is_there = type(obj) in PLAIN or not isinstance(obj, Mapping) or _has_key(obj, key)
+        value = obj[key] if is_there else _named(obj, key)
     except (TypeError, LookupError):
         value = _named(obj, key)
     return value if type(value) in PLAIN else _readable(value, obj)
@@ -278,7 +277,7 @@ def require_no_leak(text: str) -> str:
     return text
 
 
-def method_of(obj: Any, name: str) -> tuple[str, Callable[..., Any]] | None:
+def method_of(obj: Any, name: str) -> tuple[str, Any] | None:
     """Give which of the policy's `METHODS` is meant by `obj.name(…)`, and the builtin's own function for it.
 
     A subclass counts where it leaves the builtin's method as it is; what an instance holds under that name does not.
