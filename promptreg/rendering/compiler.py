@@ -23,7 +23,7 @@ from promptreg.rendering.values import DICT_NAMES
 
 FILE = "<fast template>"
 FUEL_SHARE = 50
-MAX_TEXT = 4_000  # characters that a filter takes inside a loop; outside, it is a share of `MAX_TEXTS`
+MAX_TEXT = 1_500  # characters that a filter takes inside a loop; outside, it is a share of `MAX_TEXTS`
 MAX_TEXTS = 1_000_000
 MAX_PIECES = 40  # put together at a time: Python compiles a long sum by recursion
 MAX_SETS = 20  # in loops, each looked for in the whole template
@@ -41,7 +41,10 @@ LOOP_PARTS = {
     "revindex0": "({n} - {i} - 1)",
 }
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">="}
-ARITHMETIC = {nodes.Add: "plus", nodes.Sub: "minus", nodes.Mul: "times"}
+ARITHMETIC: dict[type[nodes.Expr], str] = {
+    **{nodes.Add: "plus", nodes.Sub: "minus", nodes.Mul: "times"},
+    **{nodes.Div: "divided", nodes.FloorDiv: "divided_whole", nodes.Mod: "remainder"},
+}
 
 
 class Outside(Exception):
@@ -368,6 +371,8 @@ class _Writer:
                 return f"{self._of_type(node.node)}[{attr!r}]", ANY
             case nodes.Getitem(arg=nodes.Const(value=str(key))):
                 return f"{self._of_type(node.node)}[{key!r}]", ANY
+            case nodes.Getitem(arg=nodes.Slice(start=start, stop=stop, step=None)):
+                return f"sliced({self._share()}, {self._value(node.node)}, {_bound(start)}, {_bound(stop)})", ANY
             case nodes.Getitem(arg=arg) if not isinstance(arg, nodes.Slice):
                 return f"picked({self._value(node.node)}, {self._value(arg)})", ANY
             case nodes.CondExpr(expr2=nodes.Expr() as expr2):
@@ -391,8 +396,9 @@ class _Writer:
                 return self._method(node)
             case nodes.Concat():
                 return f"concat({self._share()}, {', '.join(map(self._value, node.nodes))})", TEXT
-            case nodes.Add() | nodes.Sub() | nodes.Mul():
-                return f"{ARITHMETIC[type(node)]}({self._value(node.left)}, {self._value(node.right)})", ANY
+            case nodes.Add() | nodes.Sub() | nodes.Mul() | nodes.Div() | nodes.FloorDiv() | nodes.Mod():
+                operands = f"{self._value(node.left)}, {self._value(node.right)}"
+                return f"{ARITHMETIC[type(node)]}({self._share()}, {operands})", ANY
             case nodes.Neg(node=nodes.Const(value=int(number))):
                 return repr(-number), INTEGER
             case nodes.List() | nodes.Tuple():
@@ -502,14 +508,15 @@ class _Writer:
             return self._value_if_there(node)[1]
 
     def _filter(self, node: nodes.Filter) -> tuple[str, str]:
-        if node.node is None or node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
+        if node.node is None or node.dyn_args is not None or node.dyn_kwargs is not None:
             raise Outside
-        if node.name in {"default", "d"} and _is_plain_default(node.args):
-            return self._default(node)
+        args = _positional(node)
+        if node.name in {"default", "d"} and _is_plain_default(args):
+            return self._default(node.node, args)
         counts, kind = fast.FILTERS.get(node.name, ((), ANY))
-        if len(node.args) not in counts:
-            raise Outside
-        operands = [self._value(node.node), *map(self._value, node.args)]
+        if len(args) not in counts or (self._loops and node.name == "tojson" and args):
+            raise Outside  # an indent is written by Python code, which is slow
+        operands = [self._column(node.node) if node.name == "join" else self._value(node.node), *map(self._value, args)]
         return f"{node.name}_({self._share()}, {', '.join(operands)})", kind
 
     def _share(self) -> int:
@@ -521,16 +528,27 @@ class _Writer:
         most = MAX_TEXT if self._loops else MAX_TEXTS // (self._filters * self._filters)
         return min(most, self._limits.characters // 3)
 
-    def _default(self, node: nodes.Filter) -> tuple[str, str]:
+    def _column(self, node: nodes.Expr) -> str:
+        """What `map` reads of each item before a `join` is the item's own, of that name."""
+        if not isinstance(node, nodes.Filter) or node.name != "map" or node.node is None:
+            return self._value(node)
+        if node.args or node.dyn_args is not None or node.dyn_kwargs is not None or len(node.kwargs) != 1:
+            raise Outside
+        key = node.kwargs[0].value.value if isinstance(node.kwargs[0].value, nodes.Const) else None
+        if node.kwargs[0].key != "attribute" or not isinstance(key, str) or not key.isidentifier():
+            raise Outside
+        return f"column({self._share()}, {self._value(node.node)}, {key!r})"
+
+    def _default(self, subject: nodes.Expr, args: list[nodes.Expr]) -> tuple[str, str]:
         """The other value is worked out first, as Jinja does; each part is written once, however deep they nest."""
-        other = self._plain(node.args[0]) if node.args else "''"
+        other = self._plain(args[0]) if args else "''"
         with self._maybe():
-            value, is_there = self._value_if_there(node.node)
-        if len(node.args) > 1:
+            value, is_there = self._value_if_there(subject)
+        if len(args) > 1:
             found = self._new("t")
             is_there += f" and ({found} if type({found} := {value}) in PLAIN else unfit())"
             value = found
-        if not node.args or isinstance(node.args[0], nodes.Const):
+        if not args or isinstance(args[0], nodes.Const):
             return f"({value} if {is_there} else {other})", ANY
         local = self._new("t")
         return f"({local} := {other}, {value} if {is_there} else {local})[1]", ANY
@@ -555,6 +573,27 @@ class _Writer:
             raise Outside
         operands = [self._value(node.node.node), *map(self._plain, node.args)]
         return f"call_{node.node.attr}({self._share()}, {', '.join(operands)})", ANY
+
+
+def _positional(node: nodes.Filter) -> list[nodes.Expr]:
+    """Give a filter's arguments, where those given by name are the last ones in their order."""
+    names = {"default": ["default_value", "boolean"], "d": ["default_value", "boolean"], "tojson": ["indent"]}
+    rest = names.get(node.name, [])[len(node.args) :]
+    if [keyword.key for keyword in node.kwargs] != rest[: len(node.kwargs)]:
+        raise Outside
+    return [*node.args, *(keyword.value for keyword in node.kwargs)]
+
+
+def _bound(node: nodes.Expr | None) -> str:
+    """Give a constant bound of a slice."""
+    match node:
+        case None:
+            return "None"
+        case nodes.Const(value=int(number)) if not isinstance(number, bool):
+            return repr(number)
+        case nodes.Neg(node=nodes.Const(value=int(number))):
+            return repr(-number)
+    raise Outside
 
 
 def _pieces(body: Iterable[Any]) -> int:

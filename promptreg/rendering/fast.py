@@ -5,6 +5,7 @@ operation; texts longer than the first argument and containers of over a thousan
 """
 
 import json
+import operator
 from collections.abc import Callable, Iterable
 from types import NoneType
 from typing import Any, Final, NoReturn
@@ -14,10 +15,13 @@ from jinja2.filters import do_title
 from promptreg.rendering.values import PLAIN, SCALARS
 
 MAX_ITEMS = 1_000
+CHARACTERS_AN_ITEM = 20  # an item of a container costs about as much as so many characters of a text
+MAX_INDENT = 8
 MAX_DEPTH = 6  # of what is written as JSON
 MAX_NUMBER = 2**64
 _NUMBERS = frozenset({int, float})
 _SEQUENCES = frozenset({list, tuple})
+_SLICED = frozenset({str, list, tuple})
 _ITERABLES = frozenset({list, tuple, dict})
 
 
@@ -64,9 +68,9 @@ def sequence(value: Any) -> Any:
     return value if type(value) in _SEQUENCES else unfit()
 
 
-def scalars(value: Any) -> Any:
+def scalars(most: int, value: Any) -> Any:
     """Give a list or tuple of scalars that is not long."""
-    if type(value) not in _SEQUENCES or len(value) > MAX_ITEMS or not SCALARS.issuperset(map(type, value)):
+    if len(sequence(value)) > min(MAX_ITEMS, most // CHARACTERS_AN_ITEM) or not SCALARS.issuperset(map(type, value)):
         unfit()
     return value
 
@@ -96,7 +100,7 @@ def contains(most: int, value: Any, container: Any) -> bool:
         return exact(value, str) in short(container, most)
     if type(container) is dict:
         return small(most, value) in container
-    items = scalars(container)
+    items = scalars(most, container)
     if len(items) * (len(value) if type(value) is str else 1) > 10 * most:
         unfit()
     return small(most, value) in items
@@ -108,14 +112,37 @@ def concat(most: int, *values: Any) -> str:
     return "".join(texts) if sum(map(len, texts)) <= most else unfit()
 
 
-def _arithmetic(calculate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def run(left: Any, right: Any) -> Any:
+def sliced(most: int, value: Any, start: int | None, stop: int | None) -> Any:
+    """Be `value[start:stop]`."""
+    length = len(value) if type(value) in _SLICED else unfit()
+    taken = len(range(*slice(start, stop).indices(length)))
+    return value[start:stop] if taken <= (most if type(value) is str else MAX_ITEMS) else unfit()
+
+
+def column(most: int, value: Any, key: str) -> list[Any]:
+    """Give the items of that name, of exact dicts."""
+    if len(sequence(value)) > min(MAX_ITEMS, most // CHARACTERS_AN_ITEM):
+        unfit()
+    return [item[key] if type(item) is dict else unfit() for item in value]
+
+
+def _plus(most: int, left: Any, right: Any) -> Any:
+    if type(left) is str and type(right) is str:
+        return left + right if len(left) + len(right) <= most else unfit()
+    return _add(most, left, right)
+
+
+def _arithmetic(calculate: Callable[[Any, Any], Any]) -> Callable[[int, Any, Any], Any]:
+    def run(_most: int, left: Any, right: Any) -> Any:
         for number in (left, right):
             if type(number) not in _NUMBERS or not -MAX_NUMBER < number < MAX_NUMBER:
                 unfit()
         return calculate(left, right)
 
     return run
+
+
+_add = _arithmetic(operator.add)
 
 
 def _on_text(method: Callable[[str], Any]) -> Callable[[int, Any], Any]:
@@ -130,7 +157,7 @@ def _replaced(most: int, value: Any, old: Any, new: Any) -> str:
 
 
 def _joined(most: int, value: Any, separator: Any = "") -> str:
-    texts, between = [text(item) for item in scalars(value)], short(separator, most)
+    texts, between = [text(item) for item in scalars(most, value)], short(separator, most)
     return between.join(texts) if sum(map(len, texts)) + len(between) * len(texts) <= most else unfit()
 
 
@@ -165,9 +192,11 @@ def _integer(_most: int, value: Any) -> int:
 _encode = json.JSONEncoder(sort_keys=True).encode
 
 
-def _json(most: int, value: Any) -> str:
-    _require_small(value)
-    written = _encode(value)
+def _json(most: int, value: Any, indent: Any = None) -> str:
+    _require_small(value, min(MAX_ITEMS, most // CHARACTERS_AN_ITEM))
+    if indent is not None and not (type(indent) is int and 0 <= indent <= MAX_INDENT):
+        unfit()
+    written = _encode(value) if indent is None else json.dumps(value, sort_keys=True, indent=indent)
     if len(written) * 6 > most:
         unfit()
     for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("'", "\\u0027")):
@@ -176,13 +205,13 @@ def _json(most: int, value: Any) -> str:
     return written
 
 
-def _require_small(value: Any) -> None:
-    """Give up on what holds over a thousand values, shared ones each time, or other than exact ones."""
+def _require_small(value: Any, most: int) -> None:
+    """Give up on what holds more values than that, shared ones each time, or other than exact ones."""
     level, count = [value], 0
     for _ in range(MAX_DEPTH):
         count += len(level)
         inner = [part for part in level if type(part) not in SCALARS]
-        if count + sum(len(iterable(part)) for part in inner) > MAX_ITEMS:
+        if count + sum(len(iterable(part)) for part in inner) > most:
             unfit()
         level = [item for part in inner for item in _parts(part)]
         if not level:
@@ -214,7 +243,7 @@ FILTERS: dict[str, tuple[tuple[int, ...], str]] = {
     **dict.fromkeys(("upper", "lower", "trim", "capitalize", "title"), ((0,), "text")),
     **dict.fromkeys(("length", "count"), ((0,), "integer")),
     **dict.fromkeys(("first", "last"), ((0,), "any")),
-    **{"join": ((0, 1), "text"), "replace": ((2,), "text"), "indent": ((0, 1), "text"), "tojson": ((0,), "text")},
+    **{"join": ((0, 1), "text"), "replace": ((2,), "text"), "indent": ((0, 1), "text"), "tojson": ((0, 1), "text")},
     **{"round": ((0, 1), "any"), "int": ((0,), "integer"), "string": ((0,), "text"), "truncate": ((0, 1), "text")},
 }
 """Each filter's numbers of arguments, and what it gives."""
@@ -245,9 +274,9 @@ GLOBALS: dict[str, Any] = {
         "small": small,
         "concat": concat,
     },
-    "plus": _arithmetic(lambda left, right: left + right),
-    "minus": _arithmetic(lambda left, right: left - right),
-    "times": _arithmetic(lambda left, right: left * right),
+    **{"plus": _plus, "minus": _arithmetic(operator.sub), "times": _arithmetic(operator.mul)},
+    **{"divided": _arithmetic(operator.truediv), "divided_whole": _arithmetic(operator.floordiv)},
+    **{"remainder": _arithmetic(operator.mod), "sliced": sliced, "column": column},
     **{f"{name}_": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize")},
     **{
         "title_": _on_text(do_title),
