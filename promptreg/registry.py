@@ -222,8 +222,8 @@ class Registry:
 
         Variables named `version`, `label` or `default` go in the mapping. Raises what `get` raises, then
         `PromptDisabledError` (rule 13), `MissingVariablesError` with every absent name,
-        `InvalidVariablesError` and `RenderError`. `default` is a template, text or messages, rendered when
-        the prompt is not found or the storage fails.
+        `InvalidVariablesError`, `RenderLimitError` and `RenderError`. `default` is a template, text or
+        messages, rendered when the prompt is not found or the storage fails.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("ask", [{"role": "user", "content": "Why {{ what }}?"}])
