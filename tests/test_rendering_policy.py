@@ -14,6 +14,8 @@ from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
+from jinja2 import StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ValidationError
 
 from promptreg import (
@@ -583,6 +585,33 @@ SAME = [
     ("{{ x }}", {"x": ValueError("access violation at 0x00")}, "access violation at 0x00"),
     ("{{ x }}", {"x": Model(name="Segfault at 0x7ffd")}, "name='Segfault at 0x7ffd' inner=None"),
 ]
+
+
+ORDINARY = [
+    ("{% macro row(name, function) %}{{ name }}{{ function }}{% endmacro %}{{ row('a', function='f') }}", "af"),
+    ("{{ dict(meter=1) }}{{ namespace(meter=2).meter }}{{ '%(meter)s' | format(meter=3) }}", "{'meter': 1}23"),
+    ("{{ 4 is divisibleby(num=2) }}{{ 4 is in(seq=[4]) }}{{ [1] | select('in', seq=[1]) | list }}", "TrueTrue[1]"),
+    (
+        "{% set ns = namespace(n={}) %}{% for i in range(900) %}"
+        "{% set ns.n = dict(ns.n, **{'k': ns.n.get('k', 0) + 1}) %}{% endfor %}{{ ns.n }}",
+        "{'k': 900}",
+    ),
+    ("{% for i in range(900) %}{% if [1] | select %}y{% endif %}{% endfor %}", "y" * 900),
+]
+SAME += [(template, {}, expected) for template, expected in ORDINARY]
+
+
+@pytest.mark.parametrize("name", sorted(METHODS["str"]))
+@pytest.mark.parametrize("made", ["tojson", "e"])
+@pytest.mark.parametrize("value", ["tag 34", '<a> & "b"', "'x'"])
+def test_methods_of_markup_give_what_jinja_gives(name, made, value):
+    """What `tojson` and `e` give is Markup, whose methods escape what they take in."""
+    stock = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    arguments = {"replace": "('\"', '<')", "join": "(['<', 'b'])", "split": "()", "rsplit": "()"}
+    takes = {"strip", "lstrip", "rstrip", "startswith", "endswith", "find", "count", "removeprefix", "removesuffix"}
+    call = arguments.get(name, "('\"&<')" if name in takes else "()")
+    template = f"{{% set m = (x | {made}).{name}{call} %}}{{{{ m }}}}{{{{ m is escaped }}}}"
+    assert text(template, x=value) == stock.from_string(template).render(x=value)
 
 
 @pytest.mark.parametrize(("template", "variables", "expected"), SAME, ids=range(len(SAME)))

@@ -22,7 +22,7 @@ from promptreg.rendering.policy import BUILTINS, RenderLimits, body_cost
 from promptreg.rendering.values import DICT_NAMES
 
 FILE = "<fast template>"
-FUEL_SHARE = 50
+FUEL_SHARE, MAX_FUEL = 50, 20_000
 MAX_TEXT = 1_500  # characters that a filter takes inside a loop; outside, it is a share of `MAX_TEXTS`
 MAX_TEXTS = 1_000_000
 MAX_PIECES = 40  # put together at a time: Python compiles a long sum by recursion
@@ -53,7 +53,7 @@ class Outside(Exception):
 
 def compile_fast(tree: nodes.Template, limits: RenderLimits) -> Callable[[dict[str, Any]], str] | None:
     """Give a function from variables to text, which fails on values outside the subset; None for other templates."""
-    if limits.items < fast.MAX_ITEMS or limits.depth < fast.MAX_DEPTH or limits.range_items < limits.fuel // FUEL_SHARE:
+    if limits.items < fast.MAX_ITEMS or limits.depth < fast.MAX_DEPTH or limits.range_items < _fuel(limits):
         return None
     try:
         source = _Writer(limits).function(tree)
@@ -64,6 +64,10 @@ def compile_fast(tree: nodes.Template, limits: RenderLimits) -> Callable[[dict[s
     exec(code, fast.GLOBALS, module)
     function: Callable[[dict[str, Any]], str] = module["render"]
     return function
+
+
+def _fuel(limits: RenderLimits) -> int:
+    return min(limits.fuel // FUEL_SHARE, MAX_FUEL)
 
 
 class _Loop(NamedTuple):
@@ -118,7 +122,7 @@ class _Writer:
             lines += [f" if {' + '.join(self._lengths)} > {most - static}: unfit()"] if self._lengths else []
             lines += [f" return {self._literal()}"]
         else:
-            lines += [f" n = {static}", f" fuel = {self._limits.fuel // FUEL_SHARE}", " out = []", " add = out.append"]
+            lines += [f" n = {static}", f" fuel = {_fuel(self._limits)}", " out = []", " add = out.append"]
             lines += [*self._lines, " return ''.join(out)"]
         return "\n".join(lines)
 
@@ -459,7 +463,7 @@ class _Writer:
         return self._looked_at(node, "SCALARS")
 
     def _small(self, node: nodes.Expr) -> str:
-        """Inside a loop long texts are not compared with each other."""
+        """Long texts are not compared with each other."""
         if isinstance(node, nodes.Const):
             return self._value(node)
         return f"small({self._share()}, {self._value(node)})"
@@ -479,7 +483,7 @@ class _Writer:
         operand = node.ops[0]
         if operand.op in COMPARISONS:
             is_spelled = isinstance(node.expr, nodes.Const) or isinstance(operand.expr, nodes.Const)
-            looked_at = self._scalar if is_spelled or not self._loops else self._small
+            looked_at = self._scalar if is_spelled else self._small
             return f"({looked_at(node.expr)} {COMPARISONS[operand.op]} {looked_at(operand.expr)})"
         is_in = self._membership(node.expr, operand.expr)
         return is_in if operand.op == "in" else f"(not {is_in})"
@@ -505,7 +509,8 @@ class _Writer:
     def _is_there(self, node: nodes.Expr) -> str:
         """A variable is there when it was passed, and an attribute when the exact dict has it."""
         with self._maybe():
-            return self._value_if_there(node)[1]
+            value, is_there = self._value_if_there(node)
+            return f"({is_there} and (True if type({value}) in PLAIN else unfit()))"
 
     def _filter(self, node: nodes.Filter) -> tuple[str, str]:
         if node.node is None or node.dyn_args is not None or node.dyn_kwargs is not None:
@@ -514,8 +519,9 @@ class _Writer:
         if node.name in {"default", "d"} and _is_plain_default(args):
             return self._default(node.node, args)
         counts, kind = fast.FILTERS.get(node.name, ((), ANY))
-        if len(args) not in counts or (self._loops and node.name == "tojson" and args):
-            raise Outside  # an indent is written by Python code, which is slow
+        is_slow = node.name == "title" or (node.name == "tojson" and bool(args))  # written by Python code
+        if len(args) not in counts or (self._loops and is_slow):
+            raise Outside
         operands = [self._column(node.node) if node.name == "join" else self._value(node.node), *map(self._value, args)]
         return f"{node.name}_({self._share()}, {', '.join(operands)})", kind
 
@@ -569,7 +575,9 @@ class _Writer:
     def _method(self, node: nodes.Call) -> tuple[str, str]:
         if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
             raise Outside
-        if not isinstance(node.node, nodes.Getattr) or len(node.args) not in fast.METHODS.get(node.node.attr, ()):
+        if not isinstance(node.node, nodes.Getattr) or (self._loops and node.node.attr == "title"):
+            raise Outside
+        if len(node.args) not in fast.METHODS.get(node.node.attr, ()):
             raise Outside
         operands = [self._value(node.node.node), *map(self._plain, node.args)]
         return f"call_{node.node.attr}({self._share()}, {', '.join(operands)})", ANY

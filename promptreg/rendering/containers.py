@@ -28,13 +28,16 @@ def lazy(filter_: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
 
     def items(meter: Meter, found: Iterator[Any]) -> Iterator[Any]:
         try:
+            yield None
             yield from found
         finally:
             meter.end_lazy()
 
-    def run(meter: Meter, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    def run(meter: Meter, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
         meter.begin_lazy()
-        return items(meter, filter_(meter, *args, **kwargs))
+        begun = items(meter, filter_(meter, *args, **kwargs))
+        next(begun)  # so that it ends too where nothing is ever read of it
+        return begun
 
     return run
 

@@ -17,6 +17,7 @@ from promptreg.rendering.values import PLAIN, SCALARS
 MAX_ITEMS = 1_000
 CHARACTERS_AN_ITEM = 20  # an item of a container costs about as much as so many characters of a text
 MAX_INDENT = 8
+MAX_TITLE = 50_000
 MAX_DEPTH = 6  # of what is written as JSON
 MAX_NUMBER = 2**64
 _NUMBERS = frozenset({int, float})
@@ -149,6 +150,10 @@ def _on_text(method: Callable[[str], Any]) -> Callable[[int, Any], Any]:
     return lambda most, value: method(short(value, most))
 
 
+def _titled(method: Callable[[str], str]) -> Callable[[int, Any], str]:
+    return lambda most, value: method(short(value, min(most, MAX_TITLE)))
+
+
 def _replaced(most: int, value: Any, old: Any, new: Any) -> str:
     source, old, new = short(value, most), exact(old, str), exact(new, str)
     if len(source) + source.count(old) * len(new) > most:
@@ -186,14 +191,14 @@ def _rounded(_most: int, value: Any, precision: Any = 0) -> Any:
 
 
 def _integer(_most: int, value: Any) -> int:
-    return int(value) if type(value) in {int, bool} else unfit()
+    return int(value) if type(value) is bool or (type(value) is int and -MAX_NUMBER < value < MAX_NUMBER) else unfit()
 
 
 _encode = json.JSONEncoder(sort_keys=True).encode
 
 
 def _json(most: int, value: Any, indent: Any = None) -> str:
-    _require_small(value, min(MAX_ITEMS, most // CHARACTERS_AN_ITEM))
+    _require_small(value, min(MAX_ITEMS, most // CHARACTERS_AN_ITEM), most // 6)
     if indent is not None and not (type(indent) is int and 0 <= indent <= MAX_INDENT):
         unfit()
     written = _encode(value) if indent is None else json.dumps(value, sort_keys=True, indent=indent)
@@ -205,11 +210,14 @@ def _json(most: int, value: Any, indent: Any = None) -> str:
     return written
 
 
-def _require_small(value: Any, most: int) -> None:
-    """Give up on what holds more values than that, shared ones each time, or other than exact ones."""
+def _require_small(value: Any, most: int, characters: int) -> None:
+    """Give up on what holds more values or characters than that, shared ones each time, or other than exact ones."""
     level, count = [value], 0
     for _ in range(MAX_DEPTH):
         count += len(level)
+        characters -= sum(len(part) for part in level if type(part) is str)
+        if characters < 0 or not all(-MAX_NUMBER < part < MAX_NUMBER for part in level if type(part) is int):
+            unfit()
         inner = [part for part in level if type(part) not in SCALARS]
         if count + sum(len(iterable(part)) for part in inner) > most:
             unfit()
@@ -279,7 +287,7 @@ GLOBALS: dict[str, Any] = {
     **{"remainder": _arithmetic(operator.mod), "sliced": sliced, "column": column},
     **{f"{name}_": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize")},
     **{
-        "title_": _on_text(do_title),
+        "title_": _titled(do_title),
         "trim_": _on_text(str.strip),
         "length_": _length,
         "count_": _length,
@@ -296,7 +304,8 @@ GLOBALS: dict[str, Any] = {
         ("is_eq", "is_equalto"), lambda value, other: value == other if type(value) in SCALARS else unfit()
     ),
     "is_ne": lambda value, other: value != other if type(value) in SCALARS else unfit(),
-    **{f"call_{name}": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize", "title", "strip")},
+    **{f"call_{name}": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize", "strip")},
+    "call_title": _titled(str.title),
     "call_startswith": lambda most, value, start: short(value, most).startswith(exact(start, str)),
     "call_endswith": lambda most, value, end: short(value, most).endswith(exact(end, str)),
     "call_get": _got,

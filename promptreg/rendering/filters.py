@@ -78,7 +78,7 @@ TEMPLATE_FILTERS: dict[str, Callable[..., Any]] = {
 def _unmeasured(name: str) -> Callable[..., bool]:
     """Give a test that only looks at the type."""
     jinja: Any = JINJA_TESTS[name]
-    return lambda _meter, value, *args: bool(jinja(value, *args))
+    return lambda _meter, value, *args, **kwargs: bool(jinja(value, *args, **kwargs))
 
 
 def _compared(method: str) -> Callable[..., Any]:
@@ -107,7 +107,7 @@ TEMPLATE_TESTS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys((">=", "ge"), _compared("gteq")),
     **dict.fromkeys(("<", "lt", "lessthan"), _compared("lt")),
     **dict.fromkeys(("<=", "le"), _compared("lteq")),
-    "in": _compared("contains"),
+    "in": lambda meter, value, seq: meter.contains(value, seq),
     "odd": _remainder_is(2, 1),
     "even": _remainder_is(2, 0),
     "divisibleby": lambda meter, value, num: meter.remainder(value, num) == 0,

@@ -33,6 +33,7 @@ COMPARED_A_UNIT = 1_000  # characters of two texts that are compared
 SCANNED_A_UNIT = 8  # items of a container that is looked through by C code
 MAX_OPERAND = 1 << 20_000  # an integer of the application's own, where arithmetic takes the square of its length
 MAX_SCAN = 1_000_000
+MAX_GLANCE = 500  # values that are looked at to see that what is kept is not deep
 MAX_LAZY = 400
 MAX_LEVELS = 2_500  # of containers that a render nests in each other by way of its namespaces
 _END = object()
@@ -425,7 +426,7 @@ class Meter:
                 self.spend(count)
         return readable(obj[key])
 
-    def called(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def called(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a macro, or a loop within itself; raise `Exceeded` where they lie too deep in each other."""
         self.enter()
         try:
@@ -458,15 +459,27 @@ class Meter:
 
         Python takes deep containers apart by recursion: 10,000 lists in each other crash a small thread.
         """
-        if type(value) not in SCALARS and not self._is_flat(value):
+        if type(value) not in SCALARS and not self._is_shallow(value):
             self._levels -= levels
             if self._levels < 0:
                 raise Exceeded("depth", MAX_LEVELS, "containers are nested deeper and deeper in a namespace")
         return value
 
-    @staticmethod
-    def _is_flat(value: Any) -> bool:
-        return type(value) in {list, tuple} and SCALARS.issuperset(map(type, value))
+    def _is_shallow(self, value: Any) -> bool:
+        """Tell whether a value is seen at a glance to hold only data, not nested deep."""
+        level, count = [value], 0
+        for _ in range(self.limits.depth):
+            level = [part for part in level if type(part) not in SCALARS]
+            if not level:
+                self.spend(count // SCANNED_A_UNIT)
+                return True
+            if not PLAIN.issuperset(map(type, level)):
+                return False
+            count += sum(map(len, level))
+            if count > MAX_GLANCE:
+                return False
+            level = [item for part in level for item in ((*part, *part.values()) if type(part) is dict else part)]
+        return False
 
 
 MAX_NEEDLE = 1_000  # characters of a text that is looked for in a container without weighing all that is in it

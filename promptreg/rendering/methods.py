@@ -51,10 +51,14 @@ def _of_markup(meter: Meter, obj: Markup, name: str, args: Sequence[Any], kwargs
     if name == "join":
         pieces = [str(escape(meter.soft(item))) for item in meter.counted(*args, **kwargs)]
         return Markup(joined(meter, str(obj), pieces))
-    is_taken_in = name not in {"split", "rsplit", "splitlines"}
-    given = [str(escape(meter.soft(arg))) if is_taken_in and isinstance(arg, str) else arg for arg in args]
-    result = call_method(meter, str(obj), name, *given, **kwargs)
-    return [Markup(part) for part in result] if isinstance(result, list) else Markup(result)
+    if name in {"split", "rsplit", "splitlines"}:
+        return [Markup(part) for part in call_method(meter, str(obj), name, *args, **kwargs)]
+    # Which arguments Markup escapes depends on its version, so the longer way is measured, and it does the work.
+    escaped = [str(escape(meter.soft(arg))) if isinstance(arg, str) else arg for arg in args]
+    call_method(meter, str(obj), name, *escaped, **kwargs)
+    if name == "replace":
+        call_method(meter, str(obj), name, args[0], *escaped[1:])
+    return getattr(Markup, name)(obj, *args, **kwargs)
 
 
 _EXACT: dict[tuple[type, str], tuple[str, Callable[..., Any]]] = {
@@ -84,7 +88,7 @@ def _range(meter: Meter, *bounds: Any) -> range:
     return made
 
 
-def _dict(meter: Meter, *pairs: Any, **items: Any) -> dict[Any, Any]:
+def _dict(meter: Meter, /, *pairs: Any, **items: Any) -> dict[Any, Any]:
     if len(pairs) > 1:
         raise Refused("dict takes one mapping or list of pairs")
     made: dict[Any, Any] = {}
@@ -103,7 +107,7 @@ class OwnNamespace(Namespace):
     """A namespace that the template made: the only thing that it may assign to."""
 
 
-def _namespace(meter: Meter, *pairs: Any, **items: Any) -> OwnNamespace:
+def _namespace(meter: Meter, /, *pairs: Any, **items: Any) -> OwnNamespace:
     return OwnNamespace(_dict(meter, *pairs, **items))
 
 

@@ -181,7 +181,7 @@ def replaced(meter: Meter, text: str, old: str, new: str, count: int = -1, /) ->
     return text.replace(old, new, count)
 
 
-def _format(meter: Meter, value: Any, *args: Any, **kwargs: Any) -> str:
+def _format(meter: Meter, value: Any, /, *args: Any, **kwargs: Any) -> str:
     reason = format_offence(value) if type(value) is str else "takes a literal text"
     if reason:
         raise Refused(f"the filter format {reason}")
