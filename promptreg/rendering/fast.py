@@ -212,23 +212,21 @@ def _json(most: int, value: Any, indent: Any = None) -> str:
 
 def _require_small(value: Any, most: int, characters: int) -> None:
     """Give up on what holds more values or characters than that, shared ones each time, or other than exact ones."""
-    level, count = [value], 0
-    for _ in range(MAX_DEPTH):
-        count += len(level)
-        characters -= sum(len(part) for part in level if type(part) is str)
-        if characters < 0 or not all(-MAX_NUMBER < part < MAX_NUMBER for part in level if type(part) is int):
+    parts, level_ends, depth = [value], 1, 1
+    for i, part in enumerate(parts):  # which grows on the way, level by level
+        if i == level_ends:
+            level_ends, depth = len(parts), depth + 1
+        kind = type(part)
+        if kind is str:
+            characters -= len(part)
+        elif kind in _ITERABLES:
+            if len(parts) + 2 * len(part) > most or depth == MAX_DEPTH:
+                unfit()
+            parts += part if kind is not dict else (*part, *part.values())
+        elif kind not in SCALARS or (kind is int and not -MAX_NUMBER < part < MAX_NUMBER):
             unfit()
-        inner = [part for part in level if type(part) not in SCALARS]
-        if count + sum(len(iterable(part)) for part in inner) > most:
-            unfit()
-        level = [item for part in inner for item in _parts(part)]
-        if not level:
-            return
-    unfit()
-
-
-def _parts(container: Any) -> Any:
-    return [*container, *container.values()] if type(container) is dict else container
+    if characters < 0:
+        unfit()
 
 
 def _truncated(most: int, value: Any, length: Any = 255) -> str:
