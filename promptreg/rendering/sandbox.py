@@ -25,7 +25,7 @@ from promptreg.errors import RenderError, RenderLimitError, TemplateError, Templ
 from promptreg.rendering.filters import TEMPLATE_FILTERS, TEMPLATE_TESTS
 from promptreg.rendering.meter import Exceeded, Meter
 from promptreg.rendering.methods import BUILTIN_FUNCTIONS, OwnMacro, OwnNamespace, call, call_method
-from promptreg.rendering.policy import RenderLimits, body_cost, levels_made, require_allowed
+from promptreg.rendering.policy import RenderLimits, body_cost, levels_made, require_allowed, take_apart
 from promptreg.rendering.values import (
     Absent,
     AbsentAttribute,
@@ -39,8 +39,8 @@ from promptreg.rendering.values import (
 FILE = "<template>"
 SMALL = 2**63  # integers under it take no measuring: what arithmetic makes of two has at most 126 bits
 MAX_MESSAGE = 200  # characters of a message of Jinja's, which may quote much of a template
-MANY_CHARACTERS = 2_000  # of a source: above, its tokens are counted before it is parsed
-MAX_TAG, MAX_CHAIN = 5_000, 2_000  # tokens of one tag, and between two commas of it
+MANY_CHARACTERS = 500  # of a source: above, its tokens are counted before it is parsed
+MAX_TAG, MAX_CHAIN = 5_000, 600  # tokens of one tag, and between two commas of it
 
 _BINARY = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide"}
 _BINARY |= {"%": "remainder"}
@@ -319,7 +319,11 @@ def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:
         raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
     except ValueError:
         raise TemplateSyntaxError("The template holds a number that is too long to be read.", line=None) from None
-    return tree, require_allowed(tree, limits, TEMPLATE_TESTS)
+    try:
+        return tree, require_allowed(tree, limits, TEMPLATE_TESTS)
+    except TemplateError:
+        take_apart(tree)
+        raise
 
 
 def _require_few_tokens(source: str, limits: RenderLimits) -> None:
