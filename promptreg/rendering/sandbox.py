@@ -25,7 +25,7 @@ from promptreg.errors import RenderError, RenderLimitError, TemplateError, Templ
 from promptreg.rendering.filters import TEMPLATE_FILTERS, TEMPLATE_TESTS
 from promptreg.rendering.meter import Exceeded, Meter
 from promptreg.rendering.methods import BUILTIN_FUNCTIONS, OwnMacro, OwnNamespace, call, call_method
-from promptreg.rendering.policy import RenderLimits, body_cost, levels_made, require_allowed, take_apart
+from promptreg.rendering.policy import RenderLimits, body_cost, levels_made, require_allowed
 from promptreg.rendering.values import (
     Absent,
     AbsentAttribute,
@@ -319,11 +319,7 @@ def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:
         raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
     except ValueError:
         raise TemplateSyntaxError("The template holds a number that is too long to be read.", line=None) from None
-    try:
-        return tree, require_allowed(tree, limits, TEMPLATE_TESTS)
-    except TemplateError:
-        take_apart(tree)
-        raise
+    return tree, require_allowed(tree, limits, TEMPLATE_TESTS)
 
 
 def _require_few_tokens(source: str, limits: RenderLimits) -> None:
