@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import process_time
 from timeit import Timer
-from typing import Any
+from typing import Any, TypeAlias
 
 import jinja2
 
 ROUNDS = 40
 TURNS = 3  # slices of either side a round
 SLICE = 0.0005  # seconds, at least
+Pair: TypeAlias = tuple[float, float]
 HEADS = (("median", 10), ("min", 10), ("max", 10), ("must", 8), ("aim", 8), ("ours µs", 10), ("floor µs", 10))
 
 
@@ -40,10 +41,10 @@ class Row:
         return eval(self.ours, names), eval(self.floor, names)
 
 
-def rounds_asked(description: str | None) -> int:
+def rounds_asked(description: str | None, usual: int = ROUNDS) -> int:
     """Read the program's only option."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"ratios a row, {ROUNDS} by default")
+    parser.add_argument("--rounds", type=int, default=usual, help=f"ratios a row, {usual} by default")
     return int(parser.parse_args().rounds)
 
 
@@ -63,15 +64,20 @@ def print_machine() -> None:
 def print_ratios(title: str, rows: Sequence[Row], rounds: int) -> None:
     """Measure all rows in turn, round after round; print each one's ratios and times."""
     sides = [(_Side(row.ours, row.names), _Side(row.floor, row.names)) for row in rows]
-    pairs = [[_round(ours, floor) for ours, floor in sides] for _ in range(rounds)]
+    measured = [[_round(ours, floor) for ours, floor in sides] for _ in range(rounds)]
+    print_table(title, [(row.name, row.goals, pairs) for row, *pairs in zip(rows, *measured, strict=True)])
+
+
+def print_table(title: str, rows: Iterable[tuple[str, tuple[float, float] | None, Sequence[Pair]]]) -> None:
+    """Print rows of a name, goals and the pairs measured, each the seconds of ours and of the floor."""
     heads = "".join(f"{head:>{width}}" for head, width in HEADS)
     print(f"\n{title:<44}{heads}")
-    for row, measured in zip(rows, zip(*pairs, strict=True), strict=True):
-        ratios = [ours / floor for ours, floor in measured]
+    for name, goals, pairs in rows:
+        ratios = [ours / floor for ours, floor in pairs]
         spread = "".join(f"{ratio:10.3f}" for ratio in (statistics.median(ratios), min(ratios), max(ratios)))
-        goals = "".join(f"{goal:8}" for goal in row.goals) if row.goals else " " * 16
-        times = "".join(f"{statistics.median(side) * 1e6:10.2f}" for side in zip(*measured, strict=True))
-        print(f"{row.name:<44}{spread}{goals}{times}")
+        told = "".join(f"{goal:8}" for goal in goals) if goals else " " * 16
+        times = "".join(f"{statistics.median(side) * 1e6:10.2f}" for side in zip(*pairs, strict=True))
+        print(f"{name:<44}{spread}{told}{times}")
 
 
 class _Side:
@@ -88,6 +94,6 @@ class _Side:
         return self._timer.timeit(self._times) / self._times
 
 
-def _round(ours: _Side, floor: _Side) -> tuple[float, float]:
+def _round(ours: _Side, floor: _Side) -> Pair:
     turns = [(ours.slice(), floor.slice()) for _ in range(TURNS)]
     return min(turn[0] for turn in turns), min(turn[1] for turn in turns)
