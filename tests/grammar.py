@@ -54,7 +54,9 @@ COMPOUND = {
         @text | wordwrap(9, false) ; @text | wordwrap(7, wrapstring='|', break_on_hyphens=false) ;
         @any | urlencode ; @map | urlencode ; @num | filesizeformat ; @num | filesizeformat(true) ; @seq | join ;
         @seq | join(', ') ; @seq | join(@text) ; @seq | join(', ', attribute=@words) ; @seq | join(d='-') ;
-        @any | tojson ; @any | tojson(2) ; @map | tojson(indent=1) ; '%s and %5.2f' | format(@any, @num) ;
+        @any | tojson ; @any | tojson(2) ; @map | tojson(indent=1) ; '<' + (@any | tojson) ; (@any | tojson) + '<' ;
+        '<' ~ (@any | tojson) ; (@any | tojson if @cond else '<') + '<' ; (@any | tojson) if @cond else '<' ;
+        ((@any | tojson) or '') + '<' ; (@text | safe) | indent(@text) ; '%s and %5.2f' | format(@any, @num) ;
         '%(a)s %(b)d' | format(a=@any, b=@num) ; '%s %%' | format(@any) ; '%x' | format(@num) ; '%s' | format ;
         '%-6s|%+d' | format(@text, @num) ; 'a' | format(@any) ; @any | default(@text) ; @any | d('x', true) ;
         $any | default('none') ; $any | default ; @any | default(default_value=@text, boolean=@flag) ;

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from uuid import UUID
@@ -563,6 +564,12 @@ FOUND = [
     ("{{ d[1:2] }}", {"d": defaultdict(list)}),
     ("{{ x }}", {"x": KeyError(str.upper)}),
     ("{{ ('a' if x) | tojson }}", {"x": 0}),
+    ("{{ ('\n' * 900000) | safe | indent(0) }}", {}),
+    ("{{ ('\n' * 99000) | safe | wordwrap }}", {}),
+    ("{% set m = 2305843009213693951 %}{{ dict(range(0, 500 * m, m) | batch(2)).keys() - [1] }}", {}),
+    ("{{ 0.1 in x }}", {"x": [Decimal("19.99")] * 20_000}),
+    ("{{ ([x] * 100000) | sum }}", {"x": 2**1_000_000}),
+    ("{{ x | sort }}", {"x": [Fraction(1, n + 1) for n in range(5_000)]}),
 ]
 
 

@@ -102,6 +102,7 @@ class _Writer:
         self._sets = 0
         self._is_range_used = False
         self._dicts: set[str] = set()  # names of loops' items that were looked at already
+        self._shown: set[int] = set()  # nodes whose text is printed, and nothing else done with it
 
     # The function
 
@@ -184,6 +185,7 @@ class _Writer:
         local = self._new("t")
         if isinstance(node, nodes.CondExpr) and node.expr2 is None:
             node = nodes.CondExpr(node.test, node.expr1, nodes.Const(""))  # which prints what an absent `else` prints
+        self._shown |= _outlets(node)
         code, kind = self._expression(node)
         if code.isidentifier():
             self._write(f"{local} = {code} if type({code}) is str else text({code})")
@@ -399,6 +401,7 @@ class _Writer:
             case nodes.Call():
                 return self._method(node)
             case nodes.Concat():
+                self._shown.update(*map(_outlets, node.nodes))
                 return f"concat({self._share()}, {', '.join(map(self._value, node.nodes))})", TEXT
             case nodes.Add() | nodes.Sub() | nodes.Mul() | nodes.Div() | nodes.FloorDiv() | nodes.Mod():
                 operands = f"{self._value(node.left)}, {self._value(node.right)}"
@@ -522,6 +525,8 @@ class _Writer:
         is_slow = node.name == "title" or (node.name == "tojson" and bool(args))  # written by Python code
         if len(args) not in counts or (self._loops and is_slow):
             raise Outside
+        if node.name == "tojson" and id(node) not in self._shown:
+            raise Outside  # Jinja gives Markup, which changes what is added to it
         operands = [self._column(node.node) if node.name == "join" else self._value(node.node), *map(self._value, args)]
         return f"{node.name}_({self._share()}, {', '.join(operands)})", kind
 
@@ -581,6 +586,12 @@ class _Writer:
             raise Outside
         operands = [self._value(node.node.node), *map(self._plain, node.args)]
         return f"call_{node.node.attr}({self._share()}, {', '.join(operands)})", ANY
+
+
+def _outlets(node: nodes.Expr) -> set[int]:
+    """Give what a printed expression comes to: itself, or one of its branches."""
+    branches = (node.expr1, node.expr2) if isinstance(node, nodes.CondExpr) else ()
+    return {id(node)}.union(*(_outlets(branch) for branch in branches if branch is not None))
 
 
 def _positional(node: nodes.Filter) -> list[nodes.Expr]:

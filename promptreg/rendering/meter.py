@@ -395,9 +395,11 @@ class Meter:
         return not self.contains(value, container)
 
     def _weigh_scan(self, value: Any, container: Sized) -> None:
-        if type(value) in SCALARS and (type(value) is not str or len(value) <= MAX_NEEDLE):
+        is_short = type(value) in SCALARS and (type(value) is not str or len(value) <= MAX_NEEDLE)
+        if is_short and type(container) in {list, tuple}:
             self._require_scan(len(container))
-        else:
+            is_short = SCALARS.issuperset(map(type, container))  # type: ignore[call-overload]
+        if not is_short:
             self.weigh(container)
 
     def _require_scan(self, count: int) -> None:

@@ -14,13 +14,13 @@ from jinja2.utils import Namespace
 from markupsafe import Markup, escape
 
 from promptreg.rendering.containers import joined
-from promptreg.rendering.meter import Meter
+from promptreg.rendering.meter import Exceeded, Meter
 from promptreg.rendering.policy import METHODS
 from promptreg.rendering.texts import replaced, require_slow, require_steps
 from promptreg.rendering.values import Refused, method_of, readable
 
 MAX_FORMAT = 1_000
-KEYS_A_UNIT = 100  # that one more may be compared with, where their hashes are chosen to be the same
+MAX_ALIKE = 200  # keys with the same hash: each look-up compares with all of them
 _PADDED = re.compile(r"%[-_0^#]*\d")
 
 
@@ -92,10 +92,14 @@ def _dict(meter: Meter, /, *pairs: Any, **items: Any) -> dict[Any, Any]:
     if len(pairs) > 1:
         raise Refused("dict takes one mapping or list of pairs")
     made: dict[Any, Any] = {}
+    alike: dict[int, int] = {}
     for source in pairs:
         for key, value in meter.counted(source.items() if isinstance(source, Mapping) else source):
-            meter.require_items(len(made) // KEYS_A_UNIT)
-            made[meter.weigh(key)] = value
+            hashed = hash(meter.weigh(key))
+            alike[hashed] = count = alike.get(hashed, 0) + (key not in made)
+            if count > MAX_ALIKE:
+                raise Exceeded("items", MAX_ALIKE, "a dict holds too many keys whose hashes are the same")
+            made[key] = value
     return made | items
 
 

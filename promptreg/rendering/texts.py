@@ -26,6 +26,7 @@ MAX_BITS = 1_024  # as many as the greatest float has
 MAX_CONVERSIONS = 500
 MAX_PRECISION = 300
 MAX_SLOW_TEXT = 100_000  # characters for what goes through a text word by word
+MAX_WRAPPED = 20_000  # lines: 180 ms for five times as many
 MAX_MOVED = 500_000_000  # characters × tags: older versions of MarkupSafe move the text for each
 MAX_STEPS = 20_000_000  # characters × characters, where two texts are matched the slow way
 TRUNCATE_LEEWAY = 5
@@ -103,10 +104,16 @@ def _center(meter: Meter, value: Any, width: int = 80) -> Any:
 
 def _indent(meter: Meter, s: str, width: int | str = 4, first: bool = False, blank: bool = False) -> Any:
     text = _text_only(meter, s)
-    unit = str.__len__(width) if isinstance(width, str) else width
+    is_markup = isinstance(text, Markup)  # which escapes the width, and then each line once more to no effect
+    plain = str(text) if is_markup else text
+    by = str(escape(width)) if is_markup and isinstance(width, str) else width
+    unit = str.__len__(by) if isinstance(by, str) else by
+    lines = len(plain.splitlines())
     meter.require_characters(unit)
-    meter.require_characters(len(text) + (len(text.splitlines()) + 2) * unit)
-    return JINJA_FILTERS["indent"](text, width, first, blank)
+    meter.require_length(lines)
+    meter.require_characters(len(plain) + (lines + 2) * unit)
+    indented: str = JINJA_FILTERS["indent"](plain, by, first, blank)
+    return Markup(indented) if is_markup else indented
 
 
 def _text_only(meter: Meter, value: Any) -> str:
@@ -142,6 +149,8 @@ def _wordwrap(
 ) -> Any:
     text = _text_only(meter, s)
     require_slow(meter, text)
+    if str.count(text, "\n") > MAX_WRAPPED:
+        raise Exceeded("characters", MAX_WRAPPED, "a text holds too many lines to be wrapped")
     slowest = sum(len(word) ** 2 for word in _WORDS.findall(text))
     require_steps(meter, slowest, 1)
     wrapped = "\n" if wrapstring is None else wrapstring
