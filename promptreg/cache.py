@@ -1,74 +1,125 @@
-"""Resolved prompts, and whether they are still true.
+"""What is known of prompts, and whether it is still true.
 
-Entries belong to the generation of one revision. A read asks the storage for the revision first; when
-it has moved, the whole generation is left behind, so nothing changed is ever served (rule 16). What was
-loaded at a revision enters that revision's generation or none. Compiled templates depend on content
-alone, so they outlive generations.
+What was loaded belongs to a generation: the state of the database at one mark. A read compares 16 bytes of the
+storage's page with the generation's token, and the clock with the time until which it holds; while both agree the
+generation is the truth, and reading it takes no lock and no call. Otherwise the storage tells what has changed, and the
+next generation begins with what has not. What was loaded for a generation enters that one or none, so a
+late load never makes a newer one stale. Absent prompts are facts as well. Compiled templates depend on
+content alone, so they outlive generations.
 """
 
-import threading
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from time import monotonic
+from typing import Generic, Protocol, TypeVar
 
+from promptreg.storage.base import Mark, News, Page
+
+NEVER = float("-inf")
+
+
+class Fact(Protocol):
+    """Something known: of which prompt (its id, or where it is absent its namespace and name)."""
+
+    @property
+    def about(self) -> Hashable:
+        """What it is about."""
+        ...
+
+
+F = TypeVar("F", bound=Fact)
+L = TypeVar("L", bound=Fact)
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-@dataclass(frozen=True)
-class Generation(Generic[K, V]):
-    """What is true at one revision."""
+class Generation(Generic[F, L]):
+    """What is true while `page == token`, and by the monotonic clock `until` at most: what there is, and what lacks."""
 
-    revision: int
-    entries: dict[K, V] = field(default_factory=dict)
+    __slots__ = ("found", "lacking", "mark", "page", "token", "until")
+
+    def __init__(
+        self, page: Page, mark: Mark | None, found: dict[Hashable, F], lacking: dict[Hashable, L], until: float
+    ) -> None:
+        self.page = page
+        self.mark = mark
+        self.token = b"none" if mark is None else mark.token
+        self.found = found
+        self.lacking = lacking
+        self.until = until
+
+    def is_current(self) -> bool:
+        """Tell whether it is true now."""
+        return self.page == self.token and monotonic() < self.until
 
 
-class Cache(Generic[K, V]):
-    """At most `size` entries of the newest revision seen; the oldest entry makes room."""
+class Cache(Generic[F, L]):
+    """About `size` prompts that were found at most, and as many that were not; the oldest makes room.
 
-    def __init__(self, size: int) -> None:
+    Where reads may be up to some seconds old, a generation's page is its own token, so only the clock tells.
+    """
+
+    def __init__(self, size: int, *, compares: bool) -> None:
         self._size = size
-        self._generation: Generation[K, V] = Generation(-1)
-        self._lock = threading.Lock()
+        self._compares = compares
+        self.generation: Generation[F, L]
+        self.forget()
 
-    def get(self, revision: int, key: K) -> V | None:
-        """Give the entry, if it is true at this revision; takes no lock."""
-        generation = self._generation
-        return generation.entries.get(key) if generation.revision == revision else None
+    def renew(self, page: Page, news: News, until: float) -> Generation[F, L]:
+        """Begin the next generation, or let this one hold for longer where nothing has changed."""
+        last = self.generation
+        if news.mark is last.mark:
+            last.until = until
+            return last
+        found, lacking = _kept(last.found, news.changed), _kept(last.lacking, news.changed)
+        page = page if self._compares else news.mark.token
+        self.generation = Generation(page, news.mark, found, lacking, until)
+        return self.generation
 
-    def put(self, revision: int, key: K, value: V) -> None:
-        """Keep an entry that was loaded at this revision, unless a newer one was seen already."""
-        with self._lock:
-            if revision > self._generation.revision:
-                self._generation = Generation(revision)
-            if revision == self._generation.revision:
-                _keep(self._generation.entries, key, value, self._size)
+    def keep(self, generation: Generation[F, L], key: Hashable, fact: F) -> None:
+        """Keep what was found for that generation."""
+        _keep(generation.found, key, fact, self._size)
+
+    def keep_lacking(self, generation: Generation[F, L], key: Hashable, fact: L) -> None:
+        """Keep what was not found for that generation."""
+        _keep(generation.lacking, key, fact, self._size)
+
+    def forget(self) -> None:
+        """Know nothing any more."""
+        self.generation = Generation(b"", None, {}, {}, NEVER)
 
     def __len__(self) -> int:
-        return len(self._generation.entries)
+        return len(self.generation.found)
+
+
+def _kept(facts: Mapping[Hashable, F], changed: frozenset[Hashable] | None) -> dict[Hashable, F]:
+    if changed is None:
+        return {}
+    found = dict(facts)  # in one step, as other threads may be adding
+    return {key: fact for key, fact in found.items() if fact.about not in changed} if changed else found
 
 
 class Memo(Generic[K, V]):
-    """At most `size` values that never change, each made at its first use."""
+    """At most about `size` values that never change, each made at its first use."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._values: dict[K, V] = {}
-        self._lock = threading.Lock()
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """Give the value, made outside the lock where it is not there yet."""
+        """Give the value, made where it is not there yet."""
         value = self._values.get(key)
         if value is None:
             value = make()
-            with self._lock:
-                _keep(self._values, key, value, self._size)
+            _keep(self._values, key, value, self._size)
         return value
 
 
 def _keep(entries: dict[K, V], key: K, value: V, size: int) -> None:
+    """Keep an entry; no lock, for a fork would leave it held: threads at once may leave some entries more or fewer."""
     if size == 0:
         return
     if key not in entries and len(entries) >= size:
-        del entries[next(iter(entries))]
+        with suppress(RuntimeError, StopIteration):  # another thread makes room at this moment
+            entries.pop(next(iter(entries)), None)
     entries[key] = value

@@ -4,16 +4,18 @@ Finding a prompt that the actor may read, resolving it to a version through the 
 plan: plan on a read, vet outside any transaction, plan again inside the write, apply.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from time import monotonic
+from typing import Protocol, TypeAlias, TypeVar
 
 from promptreg import checks, telemetry
-from promptreg.cache import Cache, Memo
+from promptreg.cache import NEVER, Cache, Generation, Memo
 from promptreg.clock import moment
 from promptreg.errors import NotFoundError, StorageError, TemplateError, listed
 from promptreg.models import Actor, Version
-from promptreg.prompt import Prompt, make_prompt, make_version
+from promptreg.prompt import Prompt, direct_way, make_prompt, make_version, stale_copy
 from promptreg.records import Change, Container, Snapshot, VersionRecord
 from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules import access, lifecycle
@@ -33,7 +35,8 @@ class Plan(Protocol):
 
 
 P = TypeVar("P", bound=Plan)
-Key = tuple[str, str, Selector | None, str | None]
+
+LOOK_SECONDS = 0.05  # between two looks at what no page tells: other tools' commits, a file replaced, a fork
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +72,39 @@ class View:
     actor: Actor | None
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A cached prompt: the container, for access, and the value given out."""
+class Found:
+    """A prompt that a name means.
 
-    container: Container
-    prompt: Prompt
-    selector: Selector | None
+    `direct` renders it where nothing but the values can stand against that; `name` is the prompt's.
+    """
+
+    __slots__ = ("about", "container", "direct", "name", "prompt")
+
+    def __init__(self, container: Container, prompt: Prompt) -> None:
+        self.about: Hashable = container.id
+        self.container = container
+        self.prompt = prompt
+        self.direct = direct_way(prompt)
+        self.name = prompt.name
+
+
+class Lacking:
+    """A name that means no prompt, or one without such a version: known too, until something about it changes."""
+
+    __slots__ = ("_refusal", "about", "container")
+
+    def __init__(self, about: Hashable, refusal: NotFoundError, container: Container | None = None) -> None:
+        self.about = about
+        self.container = container
+        self._refusal = refusal.with_traceback(None)
+
+    def refusal(self) -> NotFoundError:
+        """Give the refusal, a new one each time: an error is of one call."""
+        known = self._refusal
+        return type(known)(known.message, code=known.code, **deepcopy(known.details))
+
+
+Known: TypeAlias = Generation[Found, Lacking]
 
 
 class Core:
@@ -85,10 +114,13 @@ class Core:
         self,
         storage: Storage,
         settings: Settings,
+        home: str,
     ) -> None:
         self.storage = storage
+        self.home = home
         self.is_closed = False
-        self._cache: Cache[Key, Resolved] = Cache(settings.cache_size)
+        self.cache: Cache[Found, Lacking] = Cache(settings.cache_size, compares=settings.max_staleness == 0)
+        self._holds = min(settings.max_staleness or LOOK_SECONDS, LOOK_SECONDS)
         self._templates: Memo[str, CompiledTemplate] = Memo(settings.cache_size)
         self._clock = settings.clock
         self._checks = settings.publish_checks
@@ -98,7 +130,9 @@ class Core:
     def close(self) -> None:
         """Close the storage; afterwards every call is `StorageError`."""
         self.is_closed = True
+        self.cache.forget()
         self.storage.close()
+        self.cache.forget()
 
     def require_open(self) -> None:
         """Raise `StorageError` once closed."""
@@ -120,31 +154,67 @@ class Core:
 
     def resolve(self, view: View, name: str, version: Selector | None, label: str | None) -> Prompt:
         """Give the prompt that a `get` means, from the cache where it is still true there."""
-        key = (view.namespace, name, version, label)
-        try:
-            revision = self.storage.revision()
-        except StorageError:
-            chosen_version(parse_reference(name), version, label)
-            raise
-        is_plain = isinstance(name, str) and (version is None or type(version) in {int, str})
-        resolved = self._cache.get(revision, key) if is_plain and isinstance(label, str | None) else None
-        if resolved is None:
-            reference = parse_reference(name)
-            selector = chosen_version(reference, version, label)
-            telemetry.note(cache="miss", label=selector)
-            return self._load(view, key, reference, selector)
-        telemetry.note(cache="hit", label=resolved.selector)
-        if not access.may(view.actor, "read", resolved.container):
-            raise not_found([parse_reference(name).text])
-        return resolved.prompt
+        reference = parse_reference(name)
+        selector = chosen_version(reference, version, label)
+        generation, is_gone = self._current()
+        key = self.key(view.namespace, name, version, label)
+        found: Found | Lacking | None = generation.found.get(key) or generation.lacking.get(key)
+        telemetry.note(cache="miss" if found is None else "stale" if is_gone else "hit", label=selector)
+        if found is None:
+            found = self._load(view.namespace, reference, selector, generation, key)
+        if found.container is not None and not access.may(view.actor, "read", found.container):
+            raise not_found([reference.text])
+        if isinstance(found, Lacking):
+            raise found.refusal()
+        return stale_copy(found.prompt) if is_gone else found.prompt
 
-    def _load(self, view: View, key: Key, reference: Reference, selector: Selector | None) -> Prompt:
+    def key(self, namespace: str, name: str, version: Selector | None, label: str | None) -> Hashable:
+        """Give what a prompt asked for so is known by: at home its name; `True` is no version 1, though it equals 1."""
+        if version is None is label:
+            return name if namespace == self.home else (namespace, name)
+        return namespace, name, type(version), version, label
+
+    def _current(self) -> tuple[Known, bool]:
+        """Give the generation that is true now, and whether the database is gone, so that it may not be."""
+        generation = self.cache.generation
+        if generation.is_current():
+            return generation, False
+        began = monotonic()
+        with self.storage.watch() as watch:
+            generation = self.cache.generation
+            if generation.is_current():  # as another thread has just looked
+                return generation, False
+            news = watch.news(generation.mark)
+            until = NEVER if news.is_gone else began + self._holds
+            return self.cache.renew(watch.page, news, until), news.is_gone
+
+    def _load(
+        self,
+        namespace: str,
+        reference: Reference,
+        selector: Selector | None,
+        generation: Known,
+        key: Hashable,
+    ) -> Found | Lacking:
+        """Read what a name means; it is known from then on, if that generation is still the truth."""
+        refusal = not_found([reference.text])
         with self.storage.read() as reader:
-            container = find(reader, view, reference)
-            record = load_version(reader, container, selector)
-        resolved = Resolved(container, self.prompt(container, record), selector)
-        self._cache.put(reader.revision, key, resolved)
-        return resolved.prompt
+            container = reader.find(namespace, reference)
+            try:
+                record = None if container is None else load_version(reader, container, selector)
+            except NotFoundError as error:
+                record, refusal = None, error
+        is_true_then = generation.mark is not None and reader.revision == generation.mark.revision
+        if container is None or record is None:
+            about = (namespace, reference.text) if container is None else container.id
+            lacking = Lacking(about, refusal, container)
+            if is_true_then:
+                self.cache.keep_lacking(generation, key, lacking)
+            return lacking
+        found = Found(container, self.prompt(container, record))
+        if is_true_then:
+            self.cache.keep(generation, key, found)
+        return found
 
     def commit(self, plan: Callable[[Reader], P], vet: Callable[[P], Evidence] | None = None) -> P:
         """Carry out a plan: nothing, or all of it in one transaction.

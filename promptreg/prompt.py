@@ -119,6 +119,7 @@ class Prompt(Version):
     _is_candidate: bool = PrivateAttr(default=False)
     _forbids_extra: bool = PrivateAttr(default=False)
     _known: tuple[dict[str, Any], Fast, str] | None = PrivateAttr(default=None)
+    _is_stale: bool = PrivateAttr(default=False)
     _limits: RenderLimits = PrivateAttr(default_factory=RenderLimits)
 
     @computed_field  # type: ignore[prop-decorator]
@@ -126,6 +127,17 @@ class Prompt(Version):
     def is_active(self) -> bool:
         """Tell whether the status is `active`."""
         return self.status == "active"
+
+    @property
+    def stale(self) -> bool:
+        """Tell whether the database was gone when this was read from the cache, so that nobody knows if it still holds.
+
+        >>> from promptreg import Registry
+        >>> with Registry(":memory:") as registry:
+        ...     registry.create("greet", "Hello {{ name }}!").stale
+        False
+        """
+        return self._is_stale
 
     def render(self, variables: Mapping[str, Any] | BaseModel | None = None, /, **more: Any) -> Rendered:
         """Render exactly this version, whatever has happened in the registry since.
@@ -272,6 +284,21 @@ def make_prompt(
     prompt._limits = compiled.limits
     prompt._is_candidate = is_candidate
     return prompt
+
+
+def direct_way(prompt: Prompt) -> Fast | None:
+    """Give what renders the prompt where nothing but the values can stand against it; None where more can."""
+    compiled = prompt._compiled
+    if compiled is None or prompt._forbids_extra or prompt._is_disabled or prompt.status == "disabled":
+        return None
+    return compiled.short_way
+
+
+def stale_copy(prompt: Prompt) -> Prompt:
+    """Give the prompt, marked as one that may not hold any more."""
+    copy = prompt.model_copy()
+    copy._is_stale = True
+    return copy
 
 
 def rendered_default(name: str, output: Output) -> Rendered:

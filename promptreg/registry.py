@@ -4,14 +4,16 @@ import builtins
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
+from promptreg.cache import Cache
 from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, new_id
-from promptreg.core import Core, Evidence, View, find, find_all, load_version, shown
+from promptreg.core import Core, Evidence, Found, Lacking, View, find, find_all, load_version, shown
 from promptreg.errors import (
     NotFoundError,
     PublishCheckError,
@@ -43,12 +45,14 @@ from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
 from promptreg.storage.base import Reader
 from promptreg.storage.sqlite import SQLiteStorage
-from promptreg.telemetry import traced
+from promptreg.telemetry import is_off, traced
 
 D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, str]]
 
 SAVE_RETRIES = 4
+ELSEWHERE: Cache[Found, Lacking] = Cache(0, compares=True)
+"""What a view of another namespace or for an actor finds on the short way: nothing, so that it takes the whole one."""
 
 
 class Registry:
@@ -59,7 +63,7 @@ class Registry:
     for; `actor=None` is the embedding application, which may do everything.
 
     `max_staleness` is how old a read may be, in seconds; at 0, the default, a read sees every write that
-    returned before it, in whatever process. (As yet reads are as fresh as that at any number.)
+    returned before it, in whatever process.
     `cache_size` bounds the prompts kept in memory. `durability` is `"full"` (a commit survives a power
     cut) or `"normal"`. `busy_timeout` is how long a writer waits for
     others, in seconds. `publish_checks` are called with each `Prompt` before it goes into production, and
@@ -76,7 +80,7 @@ class Registry:
     …
     """
 
-    __slots__ = ("__weakref__", "_core", "_is_view", "_view")
+    __slots__ = ("__weakref__", "_core", "_home", "_is_view", "_view")
 
     def __init__(
         self,
@@ -94,8 +98,7 @@ class Registry:
         clock: Clock | None = None,
         render_limits: RenderLimits | None = None,
     ) -> None:
-        self._is_view = False
-        self._view = View(names.checked_name(namespace, "namespace"), read_actor(actor))
+        view = View(names.checked_name(namespace, "namespace"), read_actor(actor))
         settings = read_settings(
             target=target,
             create=create,
@@ -108,7 +111,11 @@ class Registry:
             render_limits=render_limits,
             clock=clock,
         )
-        self._core = Core(SQLiteStorage(settings.storage), settings)
+        self._begin(Core(SQLiteStorage(settings.storage), settings, view.namespace), view, is_view=False)
+
+    def _begin(self, core: Core, view: View, *, is_view: bool) -> None:
+        self._core, self._view, self._is_view = core, view, is_view
+        self._home = core.cache if view == View(core.home, None) else ELSEWHERE
 
     # The registry and its views
 
@@ -148,7 +155,7 @@ class Registry:
         if who is not None and actor is UNSET:
             who = access.moved(who, is_elsewhere=there != here.namespace)
         view = object.__new__(Registry)
-        view._core, view._view, view._is_view = self._core, View(there, who), True
+        view._begin(self._core, View(there, who), is_view=True)
         return view
 
     def close(self) -> None:
@@ -184,7 +191,6 @@ class Registry:
     def get(
         self, name: str, *, version: Selector | None = None, label: str | None = None, default: D
     ) -> Prompt | D: ...
-    @traced("get_prompt")
     def get(self, name: str, *, version: Selector | None = None, label: str | None = None, default: Any = UNSET) -> Any:
         """Give a prompt: its production version, or the one that `@`, `version` or `label` chooses.
 
@@ -199,14 +205,15 @@ class Registry:
         >>> prompt.version, prompt.variables[0].name, prompt.labels
         (1, 'name', {'latest': 1, 'production': 1})
         """
-        try:
-            return self._core.resolve(self._view, name, version, label)
-        except (NotFoundError, StorageError):
-            if default is UNSET:
-                raise
-            return default
+        # This and the beginning of `render` are on the path of every model call: written out, without a call of ours.
+        known = self._home.generation
+        if known.page == known.token and monotonic() < known.until and version is None is label:
+            try:
+                return known.found[name].prompt
+            except (KeyError, TypeError):  # what can't be hashed is no name
+                pass
+        return self._get(name, version, label, default)
 
-    @traced("render_prompt")
     def render(
         self,
         name: str,
@@ -230,6 +237,41 @@ class Registry:
         ...     registry.render("ask", what="so").messages
         [{'role': 'user', 'content': 'Why so?'}]
         """
+        known = self._home.generation
+        if known.page == known.token and monotonic() < known.until and version is None is label and default is UNSET:
+            try:
+                found = known.found[name] if is_off() else None
+            except (KeyError, TypeError):
+                found = None
+            if found is not None:
+                values = more if variables is None else inputs.read_variables(variables, more)
+                if found.direct is not None:
+                    try:
+                        return Rendered(found.name, *found.direct(values), found.prompt)
+                    except Exception:  # which the whole way tells, or does without
+                        pass
+                return found.prompt.render(values)
+        return self._render(name, variables, more, version, label, default)
+
+    @traced("get_prompt")
+    def _get(self, name: str, version: Selector | None, label: str | None, default: Any) -> Any:
+        try:
+            return self._core.resolve(self._view, name, version, label)
+        except (NotFoundError, StorageError):
+            if default is UNSET:
+                raise
+            return default
+
+    @traced("render_prompt")
+    def _render(
+        self,
+        name: str,
+        variables: Mapping[str, Any] | BaseModel | None,
+        more: dict[str, Any],
+        version: Selector | None,
+        label: str | None,
+        default: TemplateArgument | Unset,
+    ) -> Rendered:
         values = inputs.read_variables(variables, more)
         fallback = None if default is UNSET else inputs.read_template(default, "default")
         try:

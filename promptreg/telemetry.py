@@ -31,6 +31,11 @@ ERROR_TYPE = "error.type"
 ERROR_CODE = "promptreg.error.code"
 
 
+def is_off() -> bool:
+    """Tell whether nobody has installed a tracer provider; one that is installed later is seen at once."""
+    return trace._TRACER_PROVIDER is None
+
+
 class View(Protocol):
     """What a span is told of the registry that the verb is called on."""
 

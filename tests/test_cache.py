@@ -1,16 +1,18 @@
 """The cache: what it saves, what it never serves, and its bound."""
 
-import sqlite3
+import math
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import pytest
 
 from promptreg import Registry
 from promptreg.cache import Cache, Memo
+from promptreg.storage.base import Mark, News
 from promptreg.storage.sqlite import SQLiteReader
 
 Change = Callable[[Registry], object]
@@ -45,17 +47,32 @@ def test_a_second_read_reads_no_row(registry: Registry, monkeypatch: pytest.Monk
             reads.clear()
 
 
-def test_a_read_of_an_unchanged_prompt_sends_no_query_for_it(registry: Registry) -> None:
-    """What SQLite itself is asked on a cached read is the data version, and nothing of any table."""
+def test_a_read_of_an_unchanged_prompt_asks_the_database_nothing(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two looks that come every 50 ms, a cached read calls no storage at all."""
     registry.create("greet", "Hello")
     registry.get("greet")
-    with registry._core.storage._connections.use() as handle:  # type: ignore[attr-defined]
-        connection: sqlite3.Connection = handle.connection
-    asked: list[str] = []
-    connection.set_trace_callback(asked.append)
-    registry.get("greet")
-    connection.set_trace_callback(None)
-    assert asked == ["PRAGMA data_version"]
+    registry._core.cache.generation.until = math.inf
+    monkeypatch.setattr(registry._core, "storage", None)
+    assert registry.get("greet").template == "Hello"
+    assert registry.render("greet").text == "Hello"
+
+
+def test_only_what_has_changed_is_read_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of one prompt leaves the others, and names that are known to be absent, in the cache."""
+    for name in ("a", "b"):
+        registry.create(name, "Hello")
+        registry.get(name)
+    registry.get("absent", default=None)
+    with Registry(registry.path) as other:
+        other.update("a", template="Hi")
+    with counted(monkeypatch) as reads:
+        registry.get("b")
+        registry.get("absent", default=None)
+        assert reads == []
+        assert registry.get("a").template == "Hi"
+        assert reads == ["find", "version"]
 
 
 CHANGES: list[tuple[str, Change, Change]] = [
@@ -137,16 +154,22 @@ def test_the_cache_is_bounded(path: str, size: int) -> None:
             registry.create(f"p{i}", f"text {i}")
         for _ in range(2):
             assert [registry.render(f"p{i}").text for i in range(6)] == [f"text {i}" for i in range(6)]
-        assert len(registry._core._cache) == size
+        assert len(registry._core.cache) == size
+
+
+class Fact(NamedTuple):
+    about: str
 
 
 def test_a_late_load_never_enters_a_newer_generation() -> None:
-    """What was loaded at an older revision is dropped; what is newer starts a generation of its own."""
-    cache: Cache[str, str] = Cache(9)
-    cache.put(1, "a", "old")
-    cache.put(2, "b", "new")
-    cache.put(1, "a", "late")
-    assert [cache.get(2, "a"), cache.get(2, "b"), cache.get(1, "a")] == [None, "new", None]
+    """What was loaded for an older generation stays there; the newer one begins with what has not changed."""
+    cache: Cache[Fact, Fact] = Cache(9, compares=True)
+    old = cache.renew(b"1", News(Mark(b"1", 1, (1, "")), None), math.inf)
+    cache.keep(old, "a", Fact("a"))
+    cache.keep(old, "b", Fact("b"))
+    new = cache.renew(b"2", News(Mark(b"2", 2, (2, "")), frozenset({"b"})), math.inf)
+    cache.keep(old, "b", Fact("b"))
+    assert (set(old.found), set(new.found), cache.generation) == ({"a", "b"}, {"a"}, new)
 
 
 def test_a_memo_makes_each_value_once_and_keeps_the_newest() -> None:

@@ -17,7 +17,8 @@ from promptreg.records import Audience, Change, Container, Query
 from promptreg.rules.inputs import Draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_create, plan_update
 from promptreg.rules.names import Reference
-from promptreg.storage.base import Storage, StorageSettings, Writer
+from promptreg.storage.base import Mark, News, Storage, StorageSettings, Writer
+from promptreg.storage.sidecar import revision_of
 from promptreg.storage.sqlite import SQLiteStorage
 
 Opener = Callable[[], Storage]
@@ -59,6 +60,16 @@ def add_version(writer: Writer, name: str, template: str) -> int:
 def found(storage: Storage, name: str) -> Container | None:
     with storage.read() as reader:
         return reader.find("default", Reference(name, is_id=False))
+
+
+def revision(storage: Storage) -> int:
+    with storage.read() as reader:
+        return reader.revision
+
+
+def news(storage: Storage, since: Mark | None) -> News:
+    with storage.watch() as watch:
+        return watch.news(since)
 
 
 def test_what_is_written_reads_back_equal(storage: Storage) -> None:
@@ -128,23 +139,23 @@ def test_what_a_writer_read_stays_true_until_it_commits(storage: Storage) -> Non
 
 def test_an_exception_keeps_nothing(storage: Storage) -> None:
     """A `with` left by an exception keeps neither rows nor the revision."""
-    before = storage.revision()
+    before = revision(storage)
     with suppress(ZeroDivisionError), storage.write() as writer:
         writer.apply([creation("lost")])
         raise ZeroDivisionError
     assert found(storage, "lost") is None
-    assert storage.revision() == before
+    assert revision(storage) == before
 
 
 def test_changes_are_kept_whole_or_not_at_all(storage: Storage) -> None:
     """When the second of two changes is refused, the first is not kept."""
     with storage.write() as writer:
         writer.apply([creation("taken")])
-    before = storage.revision()
+    before = revision(storage)
     with pytest.raises(ConflictError), storage.write() as writer:
         writer.apply([creation("first"), creation("taken")])
     assert found(storage, "first") is None
-    assert storage.revision() == before
+    assert revision(storage) == before
 
 
 def test_a_second_version_with_the_same_number_is_a_conflict(storage: Storage) -> None:
@@ -162,14 +173,14 @@ def test_a_second_version_with_the_same_number_is_a_conflict(storage: Storage) -
 
 def test_the_revision_grows_with_each_change_and_only_then(storage: Storage) -> None:
     """One write is one more; a write that applies nothing, and any read, leave it."""
-    start = storage.revision()
+    start = revision(storage)
     with storage.write():
         pass
-    assert storage.revision() == start
+    assert revision(storage) == start
     with storage.write() as writer:
         writer.apply([creation("a"), creation("b")])
         assert writer.revision == start + 1
-    assert storage.revision() == start + 1
+    assert revision(storage) == start + 1
     with storage.read() as reader:
         assert reader.revision == start + 1
 
@@ -177,8 +188,8 @@ def test_the_revision_grows_with_each_change_and_only_then(storage: Storage) -> 
 def test_a_closed_storage_is_a_storage_error(storage: Storage) -> None:
     """After close every call says so, with an error of ours."""
     storage.close()
-    with pytest.raises(StorageError, match="closed"):
-        storage.revision()
+    with pytest.raises(StorageError, match="closed"), storage.watch():
+        pass
     with pytest.raises(StorageError, match="closed"), storage.read():
         pass
     with pytest.raises(StorageError, match="closed"), storage.write():
@@ -210,3 +221,47 @@ def test_both_sides_of_a_fork_go_on(storage: Storage) -> None:
     assert container is not None
     own_versions = 5 if storage.path == ":memory:" else 9
     assert container.last_version == own_versions
+
+
+def test_the_page_differs_from_the_token_once_anything_has_changed(storage: Storage) -> None:
+    """A write shows on the page before it returns; a look that finds nothing new gives the same mark."""
+    with storage.watch() as watch:
+        mark, page = watch.news(None).mark, watch.page
+        assert page == mark.token
+        assert watch.news(mark).mark is mark
+    with storage.write() as writer:
+        writer.apply([creation("new")])
+    assert page != mark.token
+    assert news(storage, mark).mark.revision == mark.revision + 1
+
+
+def test_the_news_is_what_has_changed_since_a_mark(storage: Storage) -> None:
+    """Ids, and names in their namespaces, of what was written since; nothing where nothing was; all where it is new."""
+    kept, changed = creation("kept"), creation("changed")
+    with storage.write() as writer:
+        writer.apply([kept, changed])
+    first = news(storage, None)
+    assert first.changed is None
+    with storage.write() as writer:
+        add_version(writer, "changed", "again")
+    with storage.write() as writer:
+        writer.apply([creation("added")])
+    container = found(storage, "added")
+    assert container is not None
+    ids = {changed.subject.id, container.id}
+    assert news(storage, first.mark).changed == ids | {("default", "changed"), ("default", "added")}
+    now = news(storage, first.mark).mark
+    assert news(storage, now).changed == frozenset()
+
+
+def test_what_is_read_was_shown_before(storage: Storage) -> None:
+    """A writer that dies behind its commit publishes nothing; the first reader of what it wrote does."""
+    mark = news(storage, None).mark
+    board = storage._board  # type: ignore[attr-defined]
+    shown = board.read()
+    with storage.write() as writer:
+        writer.apply([creation("new")])
+    board.publish(mark.revision)  # as if the writer had died before
+    assert found(storage, "new") is not None
+    assert revision_of(board.read()) == mark.revision + 1
+    assert board.read() != shown

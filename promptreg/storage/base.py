@@ -4,20 +4,23 @@
 - A writer's changes are kept whole or not at all, and a `with` left by an exception keeps nothing.
 - A second version with the same number of the same prompt is a `ConflictError`.
 - The revision grows by one in the same transaction as any change, and never otherwise.
+- What is read is on the page of every process before it is returned, so no later read is older.
 - Every error is one of ours.
 - Connections never cross threads or forks.
 
 `tests/test_storage_contract.py` shows each of these; every storage runs it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from promptreg.models import Event
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
+
+Page: TypeAlias = memoryview | bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,40 @@ class StorageSettings:
     create: bool
     durability: str
     busy_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment of a database: what its page showed before, its revision, and the number and hash of its last event."""
+
+    token: bytes
+    revision: int
+    link: tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is true now, and what has changed since a mark: ids, and pairs of namespace and name; None is everything.
+
+    `is_gone` says that the database is not there any more, or is another one, so nothing more will be known.
+    """
+
+    mark: Mark
+    changed: frozenset[Hashable] | None
+    is_gone: bool = False
+
+
+class Watch(Protocol):
+    """A look at whether anything has changed, by one thread at a time."""
+
+    @property
+    def page(self) -> Page:
+        """What differs from a mark's token once anything may have changed."""
+        ...
+
+    def news(self, since: Mark | None) -> News:
+        """Tell what has changed."""
+        ...
 
 
 class Reader(Protocol):
@@ -97,8 +134,8 @@ class Storage(Protocol):
         """Open the one write transaction; leaving it commits what was applied."""
         ...
 
-    def revision(self) -> int:
-        """Tell, as cheaply as can be, a number that differs whenever anything may have changed."""
+    def watch(self) -> AbstractContextManager[Watch]:
+        """Look for changes; nothing slow and nothing of a caller's is done within."""
         ...
 
     def close(self) -> None:

@@ -13,18 +13,21 @@ from promptreg.errors import StorageError
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.failures import translated
 from promptreg.storage.gate import FORKS, Gate
+from promptreg.storage.place import Place
 
+SLICE = 0.05  # seconds that SQLite waits at a time, for nobody may fork meanwhile
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 
 class Handle:
-    """One connection, and what it last saw of the database's revision."""
+    """One connection, and what it last saw of whether others wrote."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.database = Database(connection, execute_plugins=False)
         self.data_version = -1
-        self.revision = -1
+        self.copied_from: object = None  # what the file was when this, a copy of it, was taken
+        self.may_be_interrupted = False  # by a fork, which does not wait for what can begin again
 
     def close(self) -> None:
         """Close the connection."""
@@ -39,7 +42,7 @@ def connect(uri: str, settings: StorageSettings) -> Handle:
     connection = sqlite3.connect(
         uri,
         uri=True,
-        timeout=settings.busy_timeout,
+        timeout=min(settings.busy_timeout, SLICE),
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
@@ -60,33 +63,54 @@ def connect(uri: str, settings: StorageSettings) -> Handle:
 
 
 class Connections:
-    """A connection for each thread that asks; a shared one, used by one thread at a time, for `:memory:`."""
+    """A connection for each thread that asks, and one to watch with; a single one, used in turn, where it is shared."""
 
-    def __init__(self, path: str, opener: Callable[[], Handle], *, is_shared: bool) -> None:
-        self._path = path
+    def __init__(self, place: Place, opener: Callable[[], Handle], *, is_shared: bool) -> None:
+        self._place = place
+        self._path = place.path
         self._opener = opener
         self._gate = Gate()
         self._turn = threading.RLock()
         self._threads = threading.local()
         self._handles: WeakSet[Handle] = WeakSet()
+        self._watcher: Handle | None = None
         self.is_closed = False
         self._pid = os.getpid()
         self._shared = opener() if is_shared else None
+        self.after_fork_in_child: Callable[[], None] = lambda: None
         FORKS.watch(self)
 
     @contextmanager
     def use(self) -> Iterator[Handle]:
         """Hold this thread's connection; raise `StorageError` once closed, and ours for the driver's."""
+        with self._inside():
+            self._place.require_kept()
+            if self._shared is None:
+                yield self._own()
+            else:
+                with self._turn:
+                    yield self._shared
+
+    @contextmanager
+    def watch(self) -> Iterator[Callable[[], Handle]]:
+        """Give what gives the connection to watch with, held by one thread at a time; the file may be gone."""
+        with self._inside(), self._turn:
+            yield self._watching
+
+    def renew(self, handle: Handle) -> None:
+        """Put another connection in the place of the shared one; its turn must be held."""
+        if self._shared is not None:
+            self._shared.close()
+        self._shared = handle
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
         gate = self._gate
         try:
             gate.enter()
             with translated(self._path):
                 self._require_usable()
-                if self._shared is None:
-                    yield self._own()
-                else:
-                    with self._turn:
-                        yield self._shared
+                yield
         finally:
             gate.leave()
 
@@ -110,7 +134,7 @@ class Connections:
 
     def before_fork(self) -> None:
         """Shut the gate and close; a `:memory:` database goes on as a copy on each side."""
-        self._gate.shut()
+        self._gate.shut(self._interrupt)
         self._close_all()
 
     def after_fork(self, *, is_child: bool) -> None:
@@ -119,14 +143,33 @@ class Connections:
             self._pid = os.getpid()
             self._gate = Gate()
             self._turn = threading.RLock()
+            self.after_fork_in_child()
         else:
             self._gate.open()
+
+    def _interrupt(self) -> None:
+        for handle in list(self._handles):
+            if handle.may_be_interrupted:
+                handle.connection.interrupt()
 
     def _own(self) -> Handle:
         handle: Handle | None = getattr(self._threads, "handle", None)
         if handle is None:
-            handle = self._threads.handle = self._opener()
-            self._handles.add(handle)
+            handle = self._threads.handle = self._opened()
+        return handle
+
+    def _watching(self) -> Handle:
+        if self._shared is not None:
+            return self._shared
+        if self._watcher is None:
+            self._watcher = self._opened()
+        return self._watcher
+
+    def _opened(self) -> Handle:
+        """Open a connection; the file may have been replaced at that very moment."""
+        handle = self._opener()
+        self._handles.add(handle)
+        self._place.require_kept()
         return handle
 
     def _close_all(self) -> None:
@@ -134,3 +177,4 @@ class Connections:
             handle.close()
         self._handles = WeakSet()
         self._threads = threading.local()
+        self._watcher = None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from promptreg.storage.connections import Handle
 
 RETRY_SECONDS = 0.05
-PATIENCE_MS = 250
+PATIENCE_MS = 50
 
 
 class Progress(NamedTuple):
@@ -38,8 +38,8 @@ def progress(connection: sqlite3.Connection) -> Progress:
 def erase(handle: Handle, patience_ms: int) -> bool:
     """Take the steps that are due, waiting that long for others; tell whether nothing is left.
 
-    A lock of somebody else's, a full disk or a file that can't be written here is no failure of the
-    verb, whose own work is done: the database goes on saying that the step is due, and it is tried again.
+    A lock of somebody else's, a full disk, a fork that interrupts or a file that can't be written here is no failure of
+    the verb, whose own work is done: the database goes on saying that the step is due, and it is tried again.
     """
     connection = handle.connection
     due = progress(connection)
@@ -48,10 +48,12 @@ def erase(handle: Handle, patience_ms: int) -> bool:
     (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute(f"PRAGMA busy_timeout = {min(usual, patience_ms)}")
     try:
+        handle.may_be_interrupted = True
         return _steps(handle, due)
     except sqlite3.OperationalError:
         return False
     finally:
+        handle.may_be_interrupted = False
         connection.execute(f"PRAGMA busy_timeout = {usual}")
 
 

@@ -8,6 +8,7 @@ closes its connections; afterwards both sides open the gate and connect anew whe
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakSet
 
@@ -40,13 +41,17 @@ class Gate:
         """Go outside."""
         self._inside.discard(threading.get_ident())
 
-    def shut(self) -> None:
-        """Let nobody in, and wait until everybody else is out; interrupted, the gate is open again."""
+    def shut(self, hurry: Callable[[], None] = lambda: None) -> None:
+        """Let nobody in, and wait until everybody else is out; interrupted, the gate is open again.
+
+        `hurry` is called while somebody is still inside.
+        """
         me = threading.get_ident()
         while not self._has_shut():
             time.sleep(POLL_SECONDS)
         try:
             while self._inside - {me}:
+                hurry()
                 time.sleep(POLL_SECONDS)
         except BaseException:
             self._is_shut = False

@@ -29,8 +29,7 @@ INSERT_EVENT = (
 
 def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     """Write the events of these changes at the end of the chain."""
-    last = connection.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
-    seq, prev = last or (0, GENESIS)
+    seq, prev = last_link(connection)
     events, details = [], []
     for change in changes:
         at = change.at.isoformat(timespec="microseconds")
@@ -54,6 +53,18 @@ def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
             prev = link
     connection.executemany(INSERT_EVENT, events)
     connection.executemany("INSERT INTO event_details (seq, salt, name, details) VALUES (?, ?, ?, ?)", details)
+
+
+def last_link(connection: sqlite3.Connection) -> tuple[int, str]:
+    """Give the number and the hash of the last event, which stand for all before."""
+    last = connection.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    return last or (0, GENESIS)
+
+
+def link(connection: sqlite3.Connection, seq: int) -> tuple[int, str] | None:
+    """Give the number and the hash of an event."""
+    found: tuple[int, str] | None = connection.execute("SELECT seq, hash FROM events WHERE seq = ?", (seq,)).fetchone()
+    return found or ((0, GENESIS) if seq == 0 else None)
 
 
 def commitment(salt: str, name: str, details: Any) -> str:

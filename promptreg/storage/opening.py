@@ -3,28 +3,61 @@
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from promptreg.errors import SchemaTooNewError, StorageError
+from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyError
+from promptreg.storage import readonly
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect
 from promptreg.storage.failures import is_busy
 from promptreg.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from promptreg.storage.readonly import Access
 
-WAL_RETRY_SECONDS = 0.005
+RETRY_SECONDS = 0.005
+
+T = TypeVar("T")
 
 
-def open_file(path: str, settings: StorageSettings, *, create: bool) -> Handle:
-    """Connect to the registry in a file, made or migrated where needed; safe for many processes at once.
+def open_first(path: str, settings: StorageSettings) -> Access:
+    """Find out how this process may use the file, which is made or migrated where needed.
 
     Raises `StorageError` for a folder, a missing folder, an absent file with `create=False` and a database
-    that is something else, `StorageCorruptError` for what is no database, `SchemaTooNewError`.
+    that is something else, `StorageCorruptError` for what is no database, `SchemaTooNewError`, and
+    `StorageReadOnlyError` where there is nothing to be read and nothing can be made.
     """
-    _require_place(path, create)
+    _require_place(path, settings.create)
+    if readonly.is_writable(path):
+        _open_to_write(path, settings, create=settings.create).close()
+        return Access.WRITE
+    access = readonly.way_to_read(path, settings)
+    open_again(path, settings, access).close()
+    return access
+
+
+def open_again(path: str, settings: StorageSettings, access: Access) -> Handle:
+    """Connect as was found out to be possible."""
+    if access is Access.WRITE:
+        return _open_to_write(path, settings, create=False)
+    handle = readonly.open_to_read(path, settings, access)
+    try:
+        if not _seen_current(handle.connection, path, create=False):
+            raise StorageReadOnlyError(
+                f"{path} has an older schema; open it once where it can be written.", retry_after=None
+            )
+    except BaseException:
+        handle.close()
+        raise
+    return handle
+
+
+def _open_to_write(path: str, settings: StorageSettings, *, create: bool) -> Handle:
+    """Connect to the registry in a file, made or migrated where needed; safe for many processes at once."""
     mode = "rwc" if create else "rw"
     handle = connect(f"{Path(path).as_uri()}?mode={mode}", settings)
     try:
-        if not _seen_current(handle.connection, path, create):
+        if not _is_known(handle, path, create, settings.busy_timeout):
             _prepare(handle, path, create, settings.busy_timeout)
         _use_wal(handle.connection, settings.busy_timeout)
     except BaseException:
@@ -50,6 +83,10 @@ def _require_place(path: str, create: bool) -> None:
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise StorageError(f"There is no folder {folder}; make it first.")
+
+
+def _is_known(handle: Handle, path: str, create: bool, busy_timeout: float) -> bool:
+    return _patiently(lambda: _seen_current(handle.connection, path, create), busy_timeout)
 
 
 def _seen_current(connection: sqlite3.Connection, path: str, create: bool) -> bool:
@@ -79,7 +116,7 @@ def _prepare(handle: Handle, path: str, create: bool, busy_timeout: float) -> No
     """Bring the schema up to date in one transaction; who comes second finds it done."""
     connection = handle.connection
     _use_wal(connection, busy_timeout)
-    connection.execute("BEGIN IMMEDIATE")
+    _patiently(lambda: connection.execute("BEGIN IMMEDIATE"), busy_timeout)
     try:
         if not _is_current(connection, path, create):
             MIGRATIONS.apply(handle.database)
@@ -94,12 +131,16 @@ def _prepare(handle: Handle, path: str, create: bool, busy_timeout: float) -> No
 
 def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
     """Switch to the write-ahead log; SQLite does not wait for others here, so we do."""
+    _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), busy_timeout)
+
+
+def _patiently(step: Callable[[], T], busy_timeout: float) -> T:
+    """Take a step again for as long as others are in its way."""
     deadline = time.monotonic() + busy_timeout
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
+            return step()
         except sqlite3.OperationalError as error:
             if not is_busy(error) or time.monotonic() > deadline:
                 raise
-            time.sleep(WAL_RETRY_SECONDS)
+            time.sleep(RETRY_SECONDS)

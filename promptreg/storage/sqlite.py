@@ -8,20 +8,23 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
-from promptreg.errors import CommitUnknownError, StorageError
+from promptreg.errors import CommitUnknownError, StorageError, StorageReadOnlyError
 from promptreg.jsonvalues import digest
 from promptreg.models import Event
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage import erasure, journal
-from promptreg.storage.base import StorageSettings
+from promptreg.storage.base import Mark, News, Page, StorageSettings
 from promptreg.storage.connections import Connections, Handle
-from promptreg.storage.failures import primary_code, translated
-from promptreg.storage.opening import open_file, open_memory
+from promptreg.storage.failures import is_busy, primary_code, translated
+from promptreg.storage.opening import open_again, open_first, open_memory
+from promptreg.storage.place import Place
+from promptreg.storage.queue import Deadline, WriterQueue
+from promptreg.storage.readonly import Access, signature
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
     VERSION_COLUMNS,
@@ -32,8 +35,13 @@ from promptreg.storage.rows import (
     searched_text,
     version_row,
 )
+from promptreg.storage.sidecar import SUFFIX as SIDECAR
+from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, Sidecar, revision_of
 
 MAX_INTEGER = 2**63 - 1
+BUSY_PAUSE = 0.001  # seconds outside the gate, between two waits in SQLite
+ROUNDS = 5
+MAX_CHANGED = 1_000  # prompts that a cache drops one by one
 
 _PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
 _VERSION = ", ".join(f"v.{column}" for column in VERSION_COLUMNS)
@@ -52,55 +60,77 @@ class SQLiteStorage:
     def __init__(self, settings: StorageSettings) -> None:
         self._is_file = settings.path != ":memory:"
         self.path = os.path.abspath(settings.path) if self._is_file else settings.path
+        self._settings = settings
         self._erasing_again_at: float | None = None
+        place = Place(self.path)
+        self._place = place
         with translated(self.path):
+            self._access = open_first(self.path, settings) if self._is_file else Access.MEMORY
             if self._is_file:
-                open_file(self.path, settings, create=settings.create).close()
-        self._connections = Connections(self.path, lambda: self._open(settings), is_shared=not self._is_file)
+                place.settle()
+            self._board: Board = self._open_board()
+            is_shared = self._access in {Access.MEMORY, Access.COPY}
+            self._connections = Connections(place, self._open, is_shared=is_shared)
+        self._queue = WriterQueue(self.path) if self._is_file else None
+        if self._queue is not None:
+            self._connections.after_fork_in_child = self._queue.forked
         with self._connections.use() as handle:
             self._erase(handle)
 
-    def _open(self, settings: StorageSettings) -> Handle:
-        if self._is_file:
-            return open_file(self.path, settings, create=False)
-        return open_memory(settings)
+    def _open(self) -> Handle:
+        if self._access is Access.MEMORY:
+            return open_memory(self._settings)
+        return open_again(self.path, self._settings, self._access)
 
-    def revision(self) -> int:
-        """Give the revision; SQLite's `data_version` tells without a query whether another connection wrote."""
-        with self._connections.use() as handle:
-            (data_version,) = handle.connection.execute("PRAGMA data_version").fetchone()
-            if data_version != handle.data_version:
-                handle.revision = _revision(handle.connection)
-                handle.data_version = data_version
-                if self._erasing_again_at is None and erasure.progress(handle.connection).is_due:
-                    self._erasing_again_at = 0.0
-            self._erase_if_due(handle)
-            return handle.revision
+    def _open_board(self) -> Board:
+        if self._access is Access.MEMORY:
+            return MemoryBoard()
+        if self._access is not Access.WRITE:
+            return NoBoard()
+        try:
+            return Sidecar(self.path)
+        except OSError as error:
+            raise StorageError(
+                f"{self.path}{SIDECAR} can't be used ({error.strerror}); let this process write it."
+            ) from error
+
+    @contextmanager
+    def watch(self) -> Iterator["SQLiteWatch"]:
+        """Look for changes, one thread at a time."""
+        self._renew_copy()
+        with self._connections.watch() as watching:
+            yield SQLiteWatch(self, watching)
+        if self._erasing_again_at is not None:
+            with self._connections.use() as handle:
+                self._erase_if_due(handle)
 
     @contextmanager
     def read(self) -> Iterator["SQLiteReader"]:
         """Open a consistent look."""
-        with self._connections.use() as handle:
-            try:
-                handle.connection.execute("BEGIN")
-                yield SQLiteReader(handle.connection)
-            finally:
-                _roll_back(handle.connection)
+        self._renew_copy()
+        deadline = Deadline(self._settings.busy_timeout)
+        with self._begun("BEGIN", deadline) as handle:
+            reader = SQLiteReader(handle.connection)
+            self._show(reader.revision)
+            yield reader
+            _roll_back(handle.connection)
             self._erase_if_due(handle)
 
     @contextmanager
     def write(self) -> Iterator["SQLiteWriter"]:
         """Open the one write transaction; leaving it commits what was applied, an exception nothing."""
-        with self._connections.use() as handle:
-            try:
-                handle.connection.execute("BEGIN IMMEDIATE")
-                writer = SQLiteWriter(handle.connection)
-                yield writer
-                if writer.has_applied:
-                    self._commit(handle)
-            finally:
-                _roll_back(handle.connection)
+        if self._access in {Access.READ, Access.IMMUTABLE, Access.COPY}:
+            raise StorageReadOnlyError(
+                f"{self.path} can't be written by this process, or its folder can't; let it write both.",
+                retry_after=None,
+            )
+        deadline = Deadline(self._settings.busy_timeout)
+        with self._turn(deadline), self._begun("BEGIN IMMEDIATE", deadline) as handle:
+            self._require_board()
+            writer = SQLiteWriter(handle.connection)
+            yield writer
             if writer.has_applied:
+                self._commit(handle, writer.revision)
                 self._erase(handle)
 
     def close(self) -> None:
@@ -115,8 +145,41 @@ class SQLiteStorage:
         finally:
             self._connections.close()
 
+    def _renew_copy(self) -> None:
+        """Read the file again where only a copy can be read, and the file has changed since."""
+        if self._access is Access.COPY:
+            with self._connections.watch() as watching:
+                if self._place.is_kept() and signature(self.path) != watching().copied_from:
+                    self._connections.renew(self._open())
+
+    @contextmanager
+    def _begun(self, statement: str, deadline: Deadline) -> Iterator[Handle]:
+        """Begin a transaction, waiting for others a slice at a time, outside the gate; leave none open."""
+        while True:
+            with self._connections.use() as handle:
+                try:
+                    if _has_begun(handle.connection, statement, deadline):
+                        yield handle
+                        return
+                finally:
+                    _roll_back(handle.connection)
+            time.sleep(BUSY_PAUSE)
+
+    def _turn(self, deadline: Deadline) -> AbstractContextManager[None]:
+        return nullcontext() if self._queue is None else self._queue.turn(deadline)
+
+    def _require_board(self) -> None:
+        """Make the sidecar anew where somebody removed it, so that what is published is seen."""
+        if isinstance(self._board, Sidecar) and not self._board.is_in_place():
+            self._board = self._open_board()
+
+    def _show(self, revision: int) -> None:
+        """Show what was read before it is returned, where its writer died before it could."""
+        if self._board.is_shown and revision_of(self._board.read()) < revision:
+            self._board.publish(revision)
+
     def _erase(self, handle: Handle, *, patience_ms: int = erasure.PATIENCE_MS) -> None:
-        if self._is_file:
+        if self._access is Access.WRITE:
             is_done = erasure.erase(handle, patience_ms)
             self._erasing_again_at = None if is_done else time.monotonic() + erasure.RETRY_SECONDS
 
@@ -124,17 +187,106 @@ class SQLiteStorage:
         if self._erasing_again_at is not None and time.monotonic() > self._erasing_again_at:
             self._erase(handle, patience_ms=0)
 
-    def _commit(self, handle: Handle) -> None:
-        """Commit; a connection's own commits leave its `data_version`, so what it knew is forgotten first."""
-        handle.data_version = -1
+    def _commit(self, handle: Handle, revision: int) -> None:
+        """Commit, and publish before anybody learns of it; interrupted, publish all the same that it may hold."""
         try:
             handle.connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            if primary_code(error) == sqlite3.SQLITE_IOERR:
+            self._board.publish(revision)
+        except BaseException as error:
+            with suppress(OSError):
+                self._board.publish(revision - 1)
+            if isinstance(error, OSError) or (
+                isinstance(error, sqlite3.OperationalError) and primary_code(error) == sqlite3.SQLITE_IOERR
+            ):
                 raise CommitUnknownError(
                     f"The commit to {self.path} failed ({error}) and may or may not hold; read before you try again."
                 ) from error
             raise
+
+
+class SQLiteWatch:
+    """A look at whether anything has changed since a mark."""
+
+    def __init__(self, storage: SQLiteStorage, watching: Callable[[], Handle]) -> None:
+        self._storage = storage
+        self._watching = watching
+
+    @property
+    def page(self) -> Page:
+        """What differs from a mark's token once anything may have changed."""
+        return self._storage._board.page
+
+    def news(self, since: Mark | None) -> News:
+        """Tell what has changed; see `sidecar.py` for the protocol."""
+        storage = self._storage
+        if since is not None and not storage._place.is_kept():
+            return News(since, frozenset(), is_gone=True)
+        storage._place.require_kept()
+        storage._require_board()
+        handle, board = self._watching(), storage._board
+        if (
+            since is not None
+            and board.read() == since.token
+            and _data_version(handle.connection) == handle.data_version
+        ):
+            return News(since, frozenset())
+        for _ in range(ROUNDS):
+            token = board.read()
+            news = self._looked(handle, token, since)
+            if not board.is_shown or revision_of(token) == news.mark.revision:
+                break
+            board.publish(news.mark.revision)
+        return news
+
+    def _looked(self, handle: Handle, token: bytes, since: Mark | None) -> News:
+        connection, before = handle.connection, handle.data_version
+        try:
+            connection.execute("BEGIN")
+            mark = Mark(token, _revision(connection), journal.last_link(connection))
+            handle.data_version = _data_version(connection)
+            if self._storage._erasing_again_at is None and erasure.progress(connection).is_due:
+                self._storage._erasing_again_at = 0.0
+            return News(mark, _changed(connection, since, mark, is_same=handle.data_version == before))
+        finally:
+            _roll_back(connection)
+
+
+def _changed(
+    connection: sqlite3.Connection, since: Mark | None, now: Mark, *, is_same: bool
+) -> frozenset[Hashable] | None:
+    """Give what has changed since a mark; None where the revisions do not tell it.
+
+    A commit without a revision is another tool's, and a database without the mark's last event is a restored one.
+    """
+    if since is None or now.revision < since.revision or journal.link(connection, since.link[0]) != since.link:
+        return None
+    if now.revision == since.revision:
+        return frozenset() if is_same else None
+    rows = connection.execute(
+        "SELECT id, namespace, name FROM prompts WHERE revision > :since UNION ALL"
+        " SELECT prompt_id, NULL, NULL FROM deletions WHERE revision > :since LIMIT :most",
+        {"since": since.revision, "most": MAX_CHANGED + 1},
+    ).fetchall()
+    if len(rows) > MAX_CHANGED:
+        return None
+    return frozenset([id_ for id_, _, _ in rows] + [(namespace, name) for _, namespace, name in rows])
+
+
+def _has_begun(connection: sqlite3.Connection, statement: str, deadline: Deadline) -> bool:
+    """Begin, and read, which is what takes the snapshot; False where others hold the lock and there is time left."""
+    try:
+        connection.execute(statement)
+        _revision(connection)
+    except sqlite3.OperationalError as error:
+        if is_busy(error) and deadline.left():
+            return False
+        raise
+    return True
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(version)
 
 
 class SQLiteReader:

@@ -1,0 +1,145 @@
+"""The queue of writers: SQLite lets whoever asks first at the right moment write, and starves the others.
+
+Writers take numbers. A number is a byte of the queue's file, locked for as long as its writer waits or writes; a
+writer's turn has come when it can lock all bytes before its own. The system drops the locks of a process that dies, and
+a fork inherits none. The queue makes waiting fair and no more: the database's own lock is what keeps writers
+apart, so who finds the queue broken or stuck goes ahead and asks the database.
+"""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from struct import Struct
+
+SUFFIX = "-promptreg-queue"
+NUMBERS = Struct("<QQ")  # the next number to be given, and the one whose turn it is about
+FIRST = 64  # the byte of number 0; byte 0 is locked while a number is taken
+WAIT = 0.0004  # seconds, for each writer before one's own
+LONGEST_WAIT = 0.005
+STUCK = 0.3  # seconds without anybody's turn beginning
+
+
+class Deadline:
+    """How long a call still waits for others."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Give the seconds left, 0 at the end."""
+        return max(self._end - time.monotonic(), 0.0)
+
+
+class WriterQueue:
+    """The queue of one database's writers: those of this registry one by one, then by number among processes.
+
+    An interrupt may come between any two steps, so what is left behind is put right by `_leave`, taken twice or not.
+    """
+
+    def __init__(self, database: str) -> None:
+        self._path = os.path.realpath(database) + SUFFIX
+        self._descriptor: int | None = None
+        self._lock = threading.Lock()
+        self._holder: int | None = None  # the thread that stands for this registry
+
+    @contextmanager
+    def turn(self, deadline: Deadline) -> Iterator[None]:
+        """Wait for one's turn, until the deadline at most, and hold it; past it, go ahead all the same."""
+        number = None
+        try:
+            while not self._is_mine() and deadline.left():
+                time.sleep(WAIT)
+            if self._is_mine():
+                number = self._enter(deadline)
+            yield
+        finally:
+            if self._holder == threading.get_ident():
+                self._leave(number)
+                self._holder = None
+
+    def forked(self) -> None:
+        """Begin anew in a child: the parent's writers are not there."""
+        self._lock = threading.Lock()
+        self._holder = None
+
+    def _is_mine(self) -> bool:
+        me = threading.get_ident()
+        with self._lock:
+            if self._holder is None:
+                self._holder = me
+            return self._holder == me
+
+    def _enter(self, deadline: Deadline) -> int | None:
+        """Take a number and wait for its turn; None where the queue can't be used."""
+        try:
+            descriptor = self._opened()
+            number = self._take(descriptor, deadline)
+            if number is not None:
+                self._wait(descriptor, number, deadline)
+        except OSError:
+            return None
+        return number
+
+    def _opened(self) -> int:
+        if self._descriptor is None:
+            mode = os.stat(self._path.removesuffix(SUFFIX)).st_mode & 0o666
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            self._descriptor = os.open(self._path, flags, mode)
+        return self._descriptor
+
+    def _take(self, descriptor: int, deadline: Deadline) -> int | None:
+        end = time.monotonic() + min(STUCK, deadline.left())
+        while not _locked(descriptor, 0, 1):
+            if time.monotonic() > end:
+                return None
+            time.sleep(WAIT)
+        try:
+            number, serving = _numbers(descriptor)
+            if not _locked(descriptor, FIRST + number, 1):
+                return None
+            os.pwrite(descriptor, NUMBERS.pack(number + 1, serving), 0)
+        finally:
+            fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, 0)
+        return number
+
+    def _wait(self, descriptor: int, number: int, deadline: Deadline) -> None:
+        last, end = -1, 0.0
+        while not _locked(descriptor, FIRST, number):
+            _, serving = _numbers(descriptor)
+            if serving != last:
+                last, end = serving, time.monotonic() + STUCK
+            if time.monotonic() > end or not deadline.left():
+                return
+            time.sleep(min(WAIT * max(number - serving, 1), LONGEST_WAIT))
+
+    def _leave(self, number: int | None) -> None:
+        if self._descriptor is None:
+            return
+        with suppress(OSError):  # the write that was waited for is done, and who comes next finds its way
+            if number is not None:
+                os.pwrite(self._descriptor, NUMBERS.pack(0, number + 1)[8:], 8)
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    def __del__(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+
+def _numbers(descriptor: int) -> tuple[int, int]:
+    read = os.pread(descriptor, NUMBERS.size, 0).ljust(NUMBERS.size, b"\0")
+    next_number, serving = NUMBERS.unpack(read)
+    return next_number, serving
+
+
+def _locked(descriptor: int, start: int, length: int) -> bool:
+    """Lock bytes unless somebody else has one of them; no bytes are always locked."""
+    if length == 0:
+        return True
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True

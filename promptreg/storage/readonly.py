@@ -1,0 +1,112 @@
+"""Reading a database that this process may not write: in another's folder, or on media that nobody can write.
+
+A database with a write-ahead log needs two files beside it even to be read. Where they can't be made, SQLite opens it
+only as one that never changes, which ignores a log; so that is done only on media that are read-only and hold no
+log. In a folder that only this process can't write, a copy is read, taken while no log is there, and taken again when
+the file has changed.
+"""
+
+import os
+import sqlite3
+from enum import Enum
+from pathlib import Path
+
+from promptreg.errors import StorageReadOnlyError
+from promptreg.storage.base import StorageSettings
+from promptreg.storage.connections import Handle, connect
+
+LOG = "-wal"
+VERSION_BYTES = slice(18, 20)  # of the header: 2 is a write-ahead log, which a database in memory can't have
+TRIES = 20
+
+Signature = tuple[int, int, int, int]
+
+
+class Access(Enum):
+    """How a process uses a database."""
+
+    MEMORY = "memory"
+    WRITE = "write"
+    READ = "read"
+    IMMUTABLE = "immutable"
+    COPY = "copy"
+
+
+def is_writable(path: str) -> bool:
+    """Tell whether this process may write the file, and make others beside it."""
+    folder = os.path.dirname(path)
+    return _may_write(folder) and (not os.path.exists(path) or _may_write(path))
+
+
+def _may_write(path: str) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)
+
+
+def way_to_read(path: str, settings: StorageSettings) -> Access:
+    """Find out how the file can be read; raise `StorageReadOnlyError` where it can't, or is not there."""
+    if not os.path.exists(path):
+        raise StorageReadOnlyError(
+            f"There is no file {path}, and its folder can't be written; make it, or pass another path.",
+            retry_after=None,
+        )
+    try:
+        handle = open_to_read(path, settings, Access.READ)
+        handle.close()
+        return Access.READ
+    except sqlite3.OperationalError:
+        pass
+    _require_no_log(path)
+    is_fixed = os.statvfs(path).f_flag & os.ST_RDONLY
+    return Access.IMMUTABLE if is_fixed else Access.COPY
+
+
+def open_to_read(path: str, settings: StorageSettings, access: Access) -> Handle:
+    """Connect to read only."""
+    if access is Access.COPY:
+        return _open_copy(path, settings)
+    extra = "&immutable=1" if access is Access.IMMUTABLE else ""
+    handle = connect(f"{Path(path).as_uri()}?mode=ro{extra}", settings)
+    try:
+        handle.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        handle.close()
+        raise
+    return handle
+
+
+def signature(path: str) -> Signature:
+    """Give what differs once the file was written."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _open_copy(path: str, settings: StorageSettings) -> Handle:
+    """Read a copy, taken at a moment at which nobody wrote.
+
+    No other connection of this process can be open on the file, so closing it here drops no lock of ours.
+    """
+    for _ in range(TRIES):
+        _require_no_log(path)
+        before = signature(path)
+        image = bytearray(Path(path).read_bytes())
+        if signature(path) == before and not os.path.exists(path + LOG):
+            image[VERSION_BYTES] = b"\1\1"
+            handle = connect("file::memory:", settings)
+            handle.connection.deserialize(bytes(image))
+            handle.connection.execute("PRAGMA query_only = ON")
+            handle.copied_from = before
+            return handle
+    raise _unreadable(path)
+
+
+def _require_no_log(path: str) -> None:
+    if os.path.exists(path + LOG):
+        raise _unreadable(path)
+
+
+def _unreadable(path: str) -> StorageReadOnlyError:
+    return StorageReadOnlyError(
+        f"{path} is in use and this process may not write its folder; let it write there, or close the other"
+        " registries, or read a copy made by VACUUM INTO.",
+        retry_after=1.0,
+    )

@@ -1,0 +1,170 @@
+"""What tells every process at once that the database has changed, for the price of comparing 16 bytes.
+
+Beside the database lies a small file, its sidecar: a revision of 8 bytes, and 8 random ones, written anew at
+each publication by one `pwrite`. Readers map it. The protocol: nobody returns or caches what a revision holds before
+the sidecar has shown that revision or a later one. So a writer publishes after its COMMIT, and before its caller
+learns of it; a reader whose snapshot is newer publishes first; and a cache that holds for one reading of the
+16 bytes holds until they differ, in whatever way.
+
+The sidecar is an ordinary file that never shrinks and is never locked: storing through a map of a file that was
+cut short would kill the process.
+"""
+
+import errno
+import mmap
+import os
+import stat
+from typing import Protocol
+
+from promptreg.errors import StorageError
+from promptreg.storage.base import Page
+
+SUFFIX = "-promptreg"
+SIZE = 16
+NUMBER = 8  # bytes of it are the revision
+
+
+class Board(Protocol):
+    """Where revisions are shown."""
+
+    @property
+    def page(self) -> Page:
+        """What readers compare."""
+        ...
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a change is seen on the page; else each read must ask the database."""
+        ...
+
+    def read(self) -> bytes:
+        """Give what the page shows now."""
+        ...
+
+    def publish(self, revision: int) -> None:
+        """Show a revision."""
+        ...
+
+
+def revision_of(token: bytes) -> int:
+    """Give the revision that a reading of the page tells."""
+    return int.from_bytes(token[:NUMBER], "little")
+
+
+def _token(revision: int) -> bytes:
+    return revision.to_bytes(NUMBER, "little") + os.urandom(SIZE - NUMBER)
+
+
+class Sidecar:
+    """The sidecar of a database in a file; a fork may go on using it, as nothing in it is held."""
+
+    is_shown = True
+
+    def __init__(self, database: str) -> None:
+        """Open it, made with the owner and mode of the database where it is not there.
+
+        Raises `OSError` where it can't be written, and `StorageError` where something else has its name.
+        """
+        self.path = os.path.realpath(database) + SUFFIX
+        self._descriptor = _opened(self.path, os.stat(database))
+        try:
+            found = os.fstat(self._descriptor)
+            self._identity = (found.st_dev, found.st_ino)
+            self.page = memoryview(mmap.mmap(self._descriptor, SIZE, prot=mmap.PROT_READ))
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def read(self) -> bytes:
+        """Give what the page shows now."""
+        return bytes(self.page)
+
+    def publish(self, revision: int) -> None:
+        """Show a revision, to every process."""
+        os.pwrite(self._descriptor, _token(revision), 0)
+
+    def is_in_place(self) -> bool:
+        """Tell whether this is the file that others find at its path."""
+        try:
+            found = os.stat(self.path, follow_symlinks=False)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
+
+    def __del__(self) -> None:
+        if hasattr(self, "page"):
+            os.close(self._descriptor)
+
+
+class MemoryBoard:
+    """The page of a database that lives in this process only."""
+
+    is_shown = True
+
+    def __init__(self) -> None:
+        self._bytes = bytearray(SIZE)
+        self.page = memoryview(self._bytes)
+
+    def read(self) -> bytes:
+        """Give what the page shows now."""
+        return bytes(self._bytes)
+
+    def publish(self, revision: int) -> None:
+        """Show a revision."""
+        self._bytes[:] = _token(revision)
+
+
+class NoBoard:
+    """Where no sidecar can be had: nothing is shown, so each read asks the database."""
+
+    is_shown = False
+    page = b""
+
+    def read(self) -> bytes:
+        """Give what never equals the page."""
+        return b"none"
+
+    def publish(self, revision: int) -> None:
+        """Do nothing: who can't write the sidecar can't write the database either."""
+
+
+def _opened(path: str, database: os.stat_result) -> int:
+    try:
+        return _sized(_created(path, database))
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:
+            raise _in_the_way(path) from None
+        raise
+
+
+def _created(path: str, database: os.stat_result) -> int:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags)
+    try:
+        if (database.st_uid, database.st_gid) != (os.geteuid(), os.getegid()) and os.geteuid() == 0:
+            os.fchown(descriptor, database.st_uid, database.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(database.st_mode))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _sized(descriptor: int) -> int:
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.ENXIO, "not a file")
+        if found.st_size < SIZE:
+            os.posix_fallocate(descriptor, 0, SIZE)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _in_the_way(path: str) -> StorageError:
+    return StorageError(f"{path} must be a file of the registry's own, and is something else; remove it.")
