@@ -1,0 +1,341 @@
+"""Fresh reads: whatever another process wrote before a read began, the read sees, facts that are errors included."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptreg import Actor, NotFoundError, PromptregError, Registry
+from tests.remote import ROOT, Remote
+from tests.test_storage_sqlite import raw
+
+NOTICED_SECONDS = 0.06  # 50 ms are promised
+NOISE_SECONDS = 0.2
+
+Look = Callable[[Registry], object]
+
+
+@pytest.fixture
+def other(path: str) -> Iterator[Remote]:
+    """Another process with a registry of the same file."""
+    with Remote(path) as remote:
+        yield remote
+
+
+def outcome(look: Look, registry: Registry) -> object:
+    """Give what a read gives, or the name of its error."""
+    try:
+        return look(registry)
+    except PromptregError as error:
+        return type(error).__name__
+
+
+# The storm
+
+
+def storm(path: str, commits: int, seconds: float) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.freshness", path, str(commits)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert (seen["stale"], seen["backwards"], seen["errors"]) == ([], [], []), done.stderr
+    assert seen["commits"] >= commits
+    assert seen["commits"] <= seen["counted"] <= seen["commits"] + seen["killed"]
+    assert seen["killed_behind_commit"] >= 1
+    assert seen["reads"] > commits
+
+
+def test_no_read_in_any_process_is_stale_or_goes_backwards(path: str) -> None:
+    """2,000 commits, writers killed behind some of them, 4 processes of 4 threads reading: 0 stale, 0 backwards."""
+    storm(path, 2_000, 200)
+
+
+@pytest.mark.stress
+def test_no_read_of_many_is_stale_or_goes_backwards(path: str) -> None:
+    """The same with 100,000 commits."""
+    storm(path, 100_000, 6_000)
+
+
+# Changes by another process
+
+
+CHANGES: dict[str, tuple[tuple[Any, ...], dict[str, Any], Look]] = {
+    "update": (("update", "greet"), {"template": "Hi"}, lambda r: r.render("greet").text),
+    "draft": (("update", "greet"), {"template": "Hi", "is_production": False}, lambda r: r.get("greet").latest_version),
+    "edit": (("update", "greet@3"), {"template": "Edited"}, lambda r: r.render("greet@3").text),
+    "publish": (("publish", "greet", 2), {}, lambda r: r.get("greet").production_version),
+    "rollback": (("rollback", "greet@2"), {"reason": "x"}, lambda r: r.get("greet@production").version),
+    "discard": (("discard", "greet", 3), {}, lambda r: r.get("greet@3").version),
+    "new label": (("set_label", "greet", "staging", 1), {}, lambda r: r.get("greet@staging").version),
+    "moved label": (("set_label", "greet", "kept", 1), {}, lambda r: r.render("greet@kept").version),
+    "lost label": (("remove_label", "greet", "kept"), {}, lambda r: r.get("greet").labels),
+    "old name": (("update", "greet"), {"new_name": "hail"}, lambda r: r.get("greet").name),
+    "new name": (("update", "greet"), {"new_name": "hail"}, lambda r: r.get("hail").name),
+    "grants": (("update", "greet"), {"access_grants": [("anyone", "read")]}, lambda r: r.get("greet").access_grants),
+    "granted": (
+        ("update", "greet"),
+        {"access_grants": [("user:ana", "read")]},
+        lambda r: r.scope(actor=Actor("ana")).get("greet").name,
+    ),
+    "disable": (("set_status", "greet", "disabled"), {}, lambda r: r.render("greet").text),
+    "archive": (("archive", "greet"), {}, lambda r: r.get("greet").status),
+    "archive of a list": (("archive", "greet"), {}, lambda r: [prompt.name for prompt in r.list()]),
+    "delete": (("set_status", "greet", "deleted"), {}, lambda r: r.get("greet").name),
+    "delete by version": (("set_status", "greet", "deleted"), {}, lambda r: r.render("greet@1").text),
+    "create": (("create", "new", "New"), {}, lambda r: r.render("new").text),
+    "create of a search": (("create", "new", "Hello"), {}, lambda r: [prompt.name for prompt in r.search("hello")]),
+}
+
+
+def test_the_very_next_read_sees_any_change_of_another_process(tmp_path: Path) -> None:
+    """Rule 16: a warm cache gives the change, error or not, at the first read after the other's call returned."""
+    with Remote("") as other:
+        for number, (called, more, look) in enumerate(CHANGES.values()):
+            with Registry(tmp_path / f"{number}.db") as registry:
+                other.path = registry.path
+                registry.create("greet", "Hello")
+                registry.update("greet", template="Hello again")
+                registry.rollback("greet", reason="x")
+                registry.update("greet", template="Draft", is_production=False)
+                registry.set_label("greet", "kept", 2)
+                other.call("open")
+                before = outcome(look, registry)
+                assert outcome(look, registry) == before
+                other.call(*called, **more)
+                after = outcome(look, registry)
+                assert after != before, called
+                with Registry(registry.path) as fresh:
+                    assert after == outcome(look, fresh), called
+
+
+FACTS: dict[str, tuple[Look, str, tuple[Any, ...], tuple[Any, ...]]] = {
+    "absent": (
+        lambda r: r.get("new").template,
+        "NotFoundError",
+        ("create", "new", "Hello"),
+        ("set_status", "new", "deleted"),
+    ),
+    "absent with a default": (
+        lambda r: r.render("new", default="none").text,
+        "none",
+        ("create", "new", "Hello"),
+        ("set_status", "new", "deleted"),
+    ),
+    "unknown label": (
+        lambda r: r.render("greet@staging").text,
+        "VersionNotFoundError",
+        ("set_label", "greet", "staging", 1),
+        ("remove_label", "greet", "staging"),
+    ),
+    "disabled": (
+        lambda r: r.render("greet").text,
+        "PromptDisabledError",
+        ("set_status", "greet", "active"),
+        ("set_status", "greet", "disabled"),
+    ),
+    "archived": (
+        lambda r: r.get("greet").is_active,
+        "False",
+        ("restore", "greet"),
+        ("archive", "greet"),
+    ),
+}
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_fact_that_is_an_error_is_seen_when_it_is_and_not_when_it_is_not(
+    registry: Registry, other: Remote, fact: str
+) -> None:
+    """There and back three times, by another process: a cached refusal ends with its cause, and comes back with it."""
+    look, expected, make, unmake = FACTS[fact]
+    registry.create("greet", "Hello")
+    if fact in {"disabled", "archived"}:
+        other.call(*unmake)
+    for _ in range(3):
+        assert [str(outcome(look, registry)) for _ in range(3)] == [expected] * 3
+        other.call(*make)
+        assert str(outcome(look, registry)) in {"Hello", "True"}
+        other.call(*unmake)
+    assert str(outcome(look, registry)) == expected
+
+
+def test_a_missing_production_version_is_a_fact_until_there_is_one(registry: Registry, other: Remote) -> None:
+    """`NoProductionVersionError`, however often it was asked for, ends when another process publishes."""
+    registry.create("draft", "Hello", is_production=False)
+    look: Look = lambda r: r.render("draft").text  # noqa: E731
+    assert [outcome(look, registry) for _ in range(3)] == ["NoProductionVersionError"] * 3
+    other.call("publish", "draft", 1)
+    assert outcome(look, registry) == "Hello"
+
+
+def test_a_prompt_that_took_a_deleted_ones_name_is_another_prompt(registry: Registry, other: Remote) -> None:
+    """Nothing of the old one's, under its name or its id, is given after the new one was made."""
+    old = registry.create("greet", "Old", config={"a": 1})
+    assert registry.get(old.id) == registry.get("greet") == old
+    other.call("set_status", "greet", "deleted")
+    new = other.call("create", "greet", "New")
+    assert registry.get("greet") == new
+    assert outcome(lambda r: r.get(old.id), registry) == "NotFoundError"
+
+
+def test_a_commit_leaves_what_it_did_not_change(registry: Registry, other: Remote) -> None:
+    """Only the changed prompt is loaded again: of the others the next read gives the very same value."""
+    for i in range(20):
+        registry.create(f"p{i}", f"text {i}")
+    before = [registry.get(f"p{i}") for i in range(20)]
+    other.call("update", "p7", template="changed")
+    after = [registry.get(f"p{i}") for i in range(20)]
+    assert [i for i in range(20) if after[i] is not before[i]] == [7]
+    assert after[7].template == "changed"
+
+
+# Commits by other tools
+
+
+def restore(source: str, target: str) -> None:
+    """Restore a backup over an open registry, as any SQLite tool does."""
+    with closing(raw(source)) as backup, closing(raw(target)) as connection:
+        backup.backup(connection)
+
+
+def back_up(source: str, target: str) -> str:
+    restore(source, target)
+    return target
+
+
+def seconds_until(condition: Callable[[], bool]) -> float:
+    """Ask again and again, and give the seconds that it took; after one, fail."""
+    begin = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begin < 1, "not seen within a second"
+    return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_staleness": 0.05}], ids=["fresh", "max_staleness"])
+def test_a_backup_restored_over_the_open_file_is_noticed(path: str, tmp_path: Path, settings: dict[str, Any]) -> None:
+    """Older contents with a lower revision: 50 ms later every read gives them, and errors for what they lack."""
+    with Registry(path, **settings) as registry:
+        registry.create("greet", "Old")
+        saved = back_up(path, str(tmp_path / "saved.db"))
+        registry.update("greet", template="New")
+        registry.create("later", "Later")
+        assert (registry.render("greet").text, registry.render("later").text) == ("New", "Later")
+        restore(saved, path)
+        time.sleep(NOTICED_SECONDS)
+        assert (registry.get("greet").template, registry.get("greet").latest_version) == ("Old", 1)
+        assert outcome(lambda r: r.get("later"), registry) == "NotFoundError"
+        assert [prompt.name for prompt in registry.list()] == ["greet"]
+
+
+def test_a_restored_backup_is_noticed_while_reads_go_on(registry: Registry, tmp_path: Path) -> None:
+    """A registry that is read all the time looks all the same."""
+    registry.create("greet", "Old")
+    saved = back_up(registry.path, str(tmp_path / "saved.db"))
+    registry.update("greet", template="New")
+    latest = back_up(registry.path, str(tmp_path / "latest.db"))
+    assert registry.get("greet").template == "New"
+    for source, text in [(saved, "Old"), (latest, "New"), (saved, "Old")]:
+        restore(source, registry.path)
+        assert seconds_until(lambda text=text: registry.get("greet").template == text) < 0.05 + NOISE_SECONDS
+
+
+def test_other_contents_with_the_same_revision_are_noticed(registry: Registry, tmp_path: Path) -> None:
+    """Two registries that went apart have equal revisions; the one restored over the other is seen."""
+    registry.create("greet", "Hello")
+    twin = back_up(registry.path, str(tmp_path / "twin.db"))
+    with Registry(twin) as other:
+        other.update("greet", template="Twin")
+    registry.update("greet", template="Ours")
+    assert registry.get("greet").template == "Ours"
+    restore(twin, registry.path)
+    time.sleep(NOTICED_SECONDS)
+    assert registry.get("greet").template == "Twin"
+
+
+def test_commits_behind_a_restored_backup_are_seen_at_once(registry: Registry, other: Remote, tmp_path: Path) -> None:
+    """The revision starts again lower; what other processes write from there is seen by the very next read."""
+    registry.create("greet", "0")
+    saved = back_up(registry.path, str(tmp_path / "saved.db"))
+    for i in range(1, 9):
+        registry.update("greet", template=str(i))
+    assert other.call("get", "greet").template == "8"
+    restore(saved, registry.path)
+    time.sleep(NOTICED_SECONDS)
+    for i in range(20, 40):
+        made = other.call("update", "greet", template=str(i))
+        assert (registry.get("greet").template, registry.get("greet").version) == (str(i), made.version)
+
+
+def test_rows_rewritten_by_another_tool_are_noticed(registry: Registry) -> None:
+    """An SQL shell writes a row back as it was before, and leaves the revision alone."""
+    registry.create("greet", "Hello")
+    with closing(raw(registry.path)) as shell:
+        shell.execute("CREATE TEMP TABLE kept AS SELECT * FROM prompts")
+        registry.set_status("greet", "disabled")
+        assert outcome(lambda r: r.render("greet").text, registry) == "PromptDisabledError"
+        columns = ", ".join(row[1] for row in shell.execute("PRAGMA table_info(kept)") if row[1] != "key")
+        shell.execute(f"UPDATE prompts SET ({columns}) = (SELECT {columns} FROM temp.kept)")
+    time.sleep(NOTICED_SECONDS)
+    assert registry.render("greet").text == "Hello"
+
+
+# max_staleness
+
+
+def test_max_staleness_is_how_old_a_read_may_be(path: str, other: Remote) -> None:
+    """With 0.05 another process's publish is seen 50 ms later, whatever the clock of the calls says."""
+    with Registry(path, max_staleness=0.05, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC)) as registry:
+        registry.create("greet", "0")
+        for i in range(1, 4):
+            registry.get("greet")
+            other.call("update", "greet", template=str(i))
+            time.sleep(NOTICED_SECONDS)
+            assert registry.render("greet").text == str(i)
+
+
+def test_max_staleness_ends_while_reads_go_on(path: str, other: Remote) -> None:
+    """Reading without a pause puts nothing off, errors that are facts included."""
+    with Registry(path, max_staleness=0.05) as registry:
+        with pytest.raises(NotFoundError):
+            registry.get("greet")
+        other.call("create", "greet", "Hello")
+        begin = time.monotonic()
+        while registry.get("greet", default=None) is None:
+            assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 0.05 + NOISE_SECONDS
+        other.call("update", "greet", template="Hi")
+        assert seconds_until(lambda: registry.get("greet").template == "Hi") < 0.05 + NOISE_SECONDS
+
+
+def test_a_registry_sees_its_own_writes_at_once_whatever_it_may_miss(path: str) -> None:
+    """`max_staleness` is about other processes: the next read of the writer sees what it wrote."""
+    with Registry(path, max_staleness=60) as registry:
+        registry.create("greet", "0")
+        for i in range(1, 9):
+            registry.update("greet", template=str(i))
+            assert registry.get("greet").template == str(i)
+        registry.archive("greet")
+        assert registry.get("greet").status == "archived"
+
+
+def test_a_registry_in_memory_is_fresh_in_all_its_threads() -> None:
+    """Without a file there is nobody else: views and threads of one process see each write."""
+    with Registry(":memory:") as registry:
+        registry.create("greet", "0")
+        view = registry.scope(actor=Actor("ana", "org_admin"))
+        for i in range(1, 9):
+            registry.update("greet", template=str(i))
+            assert view.get("greet").template == str(i)
