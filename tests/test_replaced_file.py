@@ -1,0 +1,237 @@
+"""The file of an open registry replaced or removed: within a second it is told, and nothing is ever mixed."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from promptreg import PromptregError, Registry, StorageError
+from tests.remote import Remote
+from tests.test_storage_sqlite import raw
+
+NOTICED_SECONDS = 1.0
+
+UNCACHED: dict[str, Callable[[Registry], object]] = {
+    "get": lambda r: r.get("uncached"),
+    "absent": lambda r: r.get("only-there"),
+    "render": lambda r: r.render("uncached"),
+    "version": lambda r: r.get("cached@1"),
+    "history": lambda r: r.history("cached"),
+    "diff": lambda r: r.diff("cached", 1, 2),
+    "list": lambda r: r.list(),
+    "search": lambda r: r.search("text"),
+    "events": lambda r: r.events(),
+    "namespaces": lambda r: r.namespaces(),
+}
+WRITES: dict[str, Callable[[Registry], object]] = {
+    "create": lambda r: r.create("new", "New"),
+    "save": lambda r: r.save("cached", "New"),
+    "update": lambda r: r.update("cached", template="New"),
+    "publish": lambda r: r.publish("cached", 1),
+    "rollback": lambda r: r.rollback("cached", reason="x"),
+    "set_status": lambda r: r.set_status("cached", "disabled"),
+    "set_label": lambda r: r.set_label("cached", "staging", 1),
+    "archive": lambda r: r.archive("cached"),
+}
+
+
+def companions(path: str) -> list[Path]:
+    """Give the database and what lies beside it for it: its log, and whatever else begins with its name."""
+    return sorted(Path(path).parent.glob(Path(path).name + "*"))
+
+
+def move(path: str, to: str, *, alone: bool) -> None:
+    """Move a database, with its companions unless it goes alone."""
+    for file in [Path(path)] if alone else companions(path):
+        os.replace(file, to + file.name.removeprefix(Path(path).name))
+
+
+@pytest.fixture
+def opened(path: str) -> Iterator[Registry]:
+    """A registry with a prompt in its cache, one that was never read, and one that is in the log only."""
+    with Registry(path, busy_timeout=1) as registry:
+        registry.create("uncached", "text uncached")
+        registry.create("cached", "text before")
+        registry.update("cached", template="text cached")
+    with Registry(path, busy_timeout=1) as registry:
+        registry.create("logged", "text logged")
+        registry.get("cached")
+        registry.render("cached")
+        yield registry
+
+
+@pytest.fixture
+def replacement(tmp_path: Path) -> str:
+    """The path of another registry, cleanly closed, with prompts of the same names."""
+    path = str(tmp_path / "replacement.db")
+    with Registry(path) as registry:
+        registry.create("uncached", "text replaced")
+        registry.create("cached", "text replaced before")
+        registry.update("cached", template="text replaced")
+        registry.create("only-there", "text replaced")
+    return path
+
+
+def assert_goes_on_stale(registry: Registry) -> None:
+    """Cached reads answer and say that they are stale; everything else is `StorageError`."""
+    prompt = registry.get("cached")
+    assert (prompt.template, prompt.version, prompt.stale) == ("text cached", 2, True)
+    rendered = registry.render("cached")
+    assert (rendered.text, rendered.prompt.stale) == ("text cached", True)
+    for name, call in {**UNCACHED, **WRITES}.items():
+        with pytest.raises(StorageError) as caught:
+            call(registry)
+        assert caught.value.message, name
+    assert registry.get("cached").stale
+
+
+def assert_works_again(registry: Registry) -> None:
+    """Within a second all is as it was: what was read is not stale, and writes hold."""
+    over = time.monotonic() + NOTICED_SECONDS
+    while True:
+        try:
+            if not registry.get("cached").stale and registry.get("uncached").template == "text uncached":
+                break
+        except StorageError:
+            pass
+        assert time.monotonic() < over, "not noticed within a second"
+        time.sleep(0.01)
+    assert (registry.render("cached").text, registry.render("cached").prompt.stale) == ("text cached", False)
+    assert registry.update("cached", template="text again").version == 3
+    assert [prompt.template for prompt in registry.list()] == ["text again", "text logged", "text uncached"]
+    with closing(raw(registry.path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_prompt_is_not_stale_normally(opened: Registry) -> None:
+    """Every way to read or write a prompt gives one that is not stale."""
+    prompts = [opened.get("cached"), opened.get("cached"), opened.render("cached").prompt, opened.get("cached@1")]
+    prompts += [
+        opened.update("cached", title="New"),
+        opened.publish("cached", 1),
+        *opened.list(),
+        *opened.search("text"),
+    ]
+    assert {prompt.stale for prompt in prompts} == {False}
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with companions"])
+def test_a_removed_file_is_noticed_and_forgiven_when_it_is_back(
+    opened: Registry, path: str, tmp_path: Path, alone: bool
+) -> None:
+    """Moved away: a second later writes and uncached reads fail, cached ones go on stale; moved back, all works."""
+    aside = str(tmp_path / "aside.db")
+    move(path, aside, alone=alone)
+    time.sleep(NOTICED_SECONDS)
+    assert_goes_on_stale(opened)
+    assert not os.path.exists(path)
+    move(aside, path, alone=alone)
+    assert_works_again(opened)
+
+
+def test_an_unlinked_file_is_noticed_and_never_made_again(opened: Registry, path: str) -> None:
+    """Gone for good: no call makes a new, empty registry in its place."""
+    for file in companions(path):
+        file.unlink()
+    time.sleep(NOTICED_SECONDS)
+    assert_goes_on_stale(opened)
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "with companions"])
+def test_a_replaced_file_is_noticed_and_forgiven_when_it_is_back(
+    opened: Registry, path: str, replacement: str, tmp_path: Path, alone: bool
+) -> None:
+    """Another registry's file in its place: nothing of it is given, nor written to it; moved back, all works."""
+    aside = str(tmp_path / "aside.db")
+    before = Path(replacement).read_bytes()
+    if alone:
+        os.link(path, aside)
+        os.replace(replacement, path)
+    else:
+        move(path, aside, alone=False)
+        os.replace(replacement, path)
+    time.sleep(NOTICED_SECONDS)
+    assert_goes_on_stale(opened)
+    assert Path(path).read_bytes() == before
+    if alone:
+        os.replace(aside, path)
+    else:
+        os.unlink(path)
+        move(aside, path, alone=False)
+    assert_works_again(opened)
+
+
+def test_a_replacements_contents_never_appear(opened: Registry, path: str, replacement: str) -> None:
+    """From the moment of the replacement on, in several threads, each read gives the old contents or `StorageError`."""
+    stop, seen, wrong = threading.Event(), [], []
+
+    def read() -> None:
+        while not stop.is_set():
+            for call in (
+                lambda: opened.get("cached"),
+                lambda: opened.get("uncached"),
+                lambda: opened.get("only-there"),
+            ):
+                try:
+                    seen.append(call().template)
+                except StorageError:
+                    pass
+                except PromptregError as error:
+                    if error.code != "not_found":
+                        wrong.append(error)
+            time.sleep(0.002)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    os.replace(replacement, path)
+    time.sleep(NOTICED_SECONDS)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert (set(seen) <= {"text cached", "text uncached"}, wrong) == (True, [])
+    assert opened.get("cached").stale
+
+
+def test_a_registry_opened_on_the_replacement_and_the_old_one_keep_apart(
+    opened: Registry, path: str, replacement: str, tmp_path: Path
+) -> None:
+    """Another process opens and writes what lies there now; the old registry gives its cache, stale, and no more."""
+    move(path, str(tmp_path / "aside.db"), alone=False)
+    os.replace(replacement, path)
+    with Remote(path) as other:
+        assert other.call("get", "cached").template == "text replaced"
+        time.sleep(NOTICED_SECONDS)
+        for number in range(3, 6):
+            assert other.call("update", "cached", template=f"text replaced {number}").version == number
+            assert_goes_on_stale(opened)
+        assert [version.version for version in other.call("history", "cached")] == [5, 4, 3, 2, 1]
+
+
+def test_writers_of_all_threads_are_told(opened: Registry, path: str, replacement: str) -> None:
+    """Threads that have written before and threads that have not: a second later none writes into either file."""
+    told = []
+
+    def write() -> None:
+        try:
+            opened.update("cached", template="text lost")
+        except StorageError as error:
+            told.append(error)
+
+    os.replace(replacement, path)
+    time.sleep(NOTICED_SECONDS)
+    before = Path(path).read_bytes()
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    write()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 5
+    assert Path(path).read_bytes() == before
