@@ -1,0 +1,245 @@
+"""Read-only media, folders and files: reads work and are fresh or say what to do; writes say why they can't."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptreg import NotFoundError, Registry, StorageError, StorageReadOnlyError
+from tests.remote import Remote
+
+REMEDY = r"(?i)\b(copy|copies|permissions?|close|checkpoint|vacuum|mount|let|give|make|pass|use)\b"
+
+READS: list[tuple[str, tuple[Any, ...], Callable[[Any], object], object]] = [
+    ("get", ("greet",), lambda prompt: (prompt.template, prompt.version, prompt.stale), ("Hi {{ name }}", 2, False)),
+    ("get", ("greet@1",), lambda prompt: prompt.template, "Hello {{ name }}"),
+    ("render", ("greet", {"name": "Ana"}), str, "Hi Ana"),
+    ("list", (), lambda page: [prompt.name for prompt in page], ["greet", "other"]),
+    ("search", ("hi",), lambda found: [prompt.name for prompt in found], ["greet"]),
+    ("history", ("greet",), lambda versions: [version.version for version in versions], [2, 1]),
+    ("diff", ("greet", 1, 2), lambda text: "+Hi {{ name }}" in text, True),
+    ("events", ("greet",), lambda events: events[0].action, "create"),
+    ("namespaces", (), list, ["default"]),
+]
+WRITES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("create", ("new", "New"), {}),
+    ("save", ("greet", "New"), {}),
+    ("update", ("greet",), {"template": "New"}),
+    ("publish", ("greet", 1), {}),
+    ("rollback", ("greet",), {"reason": "x"}),
+    ("set_status", (["greet", "other"], "disabled"), {}),
+    ("archive", ("greet",), {}),
+    ("set_label", ("greet", "staging", 1), {}),
+]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that everybody may look into; a test's own may be closed to others."""
+    with tempfile.TemporaryDirectory() as made:
+        os.chmod(made, 0o755)
+        yield Path(made)
+        os.chmod(made, 0o755)
+
+
+def fill(path: str) -> None:
+    """Make a registry with two prompts, and close it."""
+    with Registry(path) as registry:
+        registry.create("greet", "Hello {{ name }}")
+        registry.update("greet", template="Hi {{ name }}")
+        registry.create("other", "Other")
+
+
+def protect(folder: Path, *, folder_mode: int = 0o555, file_mode: int = 0o444) -> None:
+    """Let nobody but root write there."""
+    for file in folder.iterdir():
+        file.chmod(file_mode)
+    folder.chmod(folder_mode)
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Let this process write meanwhile, which is no root's always."""
+    folder.chmod(0o755)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    try:
+        yield
+    finally:
+        protect(folder)
+
+
+def assert_reads_work(reader: Remote) -> None:
+    for verb, args, look, expected in [*READS, *READS]:
+        assert look(reader.call(verb, *args)) == expected, verb
+    with pytest.raises(NotFoundError):
+        reader.call("get", "absent")
+
+
+def assert_writes_are_refused(reader: Remote) -> None:
+    for verb, args, more in WRITES:
+        with pytest.raises(StorageReadOnlyError) as caught:
+            reader.call(verb, *args, **more)
+        error = caught.value
+        assert (error.code, error.http_status) == ("service_unavailable", 503), verb
+        assert reader.path in error.message, verb
+
+
+MODES = {
+    "folder and file": {},
+    "folder": {"file_mode": 0o666},
+    "file": {"folder_mode": 0o777},
+}
+
+
+@pytest.mark.parametrize("modes", MODES.values(), ids=MODES)
+def test_without_the_right_to_write_reads_work_and_writes_are_refused(folder: Path, modes: dict[str, int]) -> None:
+    """A registry that was closed cleanly, in a folder or file that this user may not write."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    before = Path(path).read_bytes()
+    protect(folder, **modes)
+    with Remote(path, unprivileged=True) as reader:
+        assert_reads_work(reader)
+        assert_writes_are_refused(reader)
+        assert_reads_work(reader)
+    assert Path(path).read_bytes() == before
+
+
+def test_a_closed_registry_is_still_the_owners_after_others_have_read_it(folder: Path) -> None:
+    """What a reader without rights leaves behind keeps nobody from writing, and the owner's next write is seen."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    protect(folder, folder_mode=0o777)
+    with Remote(path, unprivileged=True) as reader:
+        assert_reads_work(reader)
+        with writable(folder), Registry(path) as owner:
+            owner.update("greet", template="Hey")
+            assert_fresh(reader, "Hey")
+    with writable(folder), Registry(path) as owner:
+        assert owner.update("greet", template="Hey hey").version == 4
+
+
+def test_nothing_is_made_in_a_folder_that_may_not_be_written(folder: Path) -> None:
+    """A new registry there is `StorageReadOnlyError`, and the folder stays empty."""
+    protect(folder)
+    with Remote(str(folder / "new.db"), unprivileged=True) as reader:
+        for _ in range(2):
+            with pytest.raises(StorageReadOnlyError, match=r"new\.db"):
+                reader.call("open")
+    assert list(folder.iterdir()) == []
+
+
+# Changes by who may write
+
+
+def template_or_refusal(reader: Remote) -> str:
+    """Read, and give what there is to see: the template, or the sentence of the error without the path."""
+    try:
+        return str(reader.call("get", "greet").template)
+    except StorageError as error:
+        return error.message.replace(reader.path, "StorageError:")
+
+
+def assert_fresh(reader: Remote, text: str) -> None:
+    """The very next read gives this text, or an error that says what to do: never what was before."""
+    seen = template_or_refusal(reader)
+    assert seen == text or ("StorageError:" in seen and re.search(REMEDY, seen))
+
+
+def test_a_change_by_a_writer_that_stays_open_is_seen_by_the_next_read(folder: Path) -> None:
+    """The writer's log lies beside the file: a reader without rights reads it, each commit at once."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    with Registry(path) as writer:
+        writer.update("greet", template="0")
+        protect(folder)
+        with Remote(path, unprivileged=True) as reader:
+            for number in range(1, 6):
+                assert_fresh(reader, str(number - 1))
+                with writable(folder):
+                    writer.update("greet", template=str(number))
+                assert_fresh(reader, str(number))
+
+
+def test_a_change_by_a_writer_that_comes_and_goes_is_seen_by_the_next_read(folder: Path) -> None:
+    """The file was closed cleanly when the reader opened it; each later writer opens it, writes and closes it."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    protect(folder)
+    with Remote(path, unprivileged=True) as reader:
+        assert_reads_work(reader)
+        for number in range(3):
+            with writable(folder), Registry(path) as writer:
+                writer.update("greet", template=f"open {number}")
+                assert_fresh(reader, f"open {number}")
+            assert_fresh(reader, f"open {number}")
+        assert reader.call("render", "greet").text == "open 2"
+
+
+# Read-only media
+
+
+def may_mount() -> bool:
+    """Tell whether this user may mount a file system in a namespace of its own."""
+    if shutil.which("unshare") is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", folder]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+needs_mount = pytest.mark.skipif(not may_mount(), reason="mounting is not permitted here, so there is no such medium")
+
+
+def medium(folder: Path, source: Path) -> str:
+    """Give the shell commands that make the folder a read-only medium with the files of another one."""
+    return f"mount -t tmpfs none {folder} && cp -p {source}/* {folder} && mount -o remount,ro {folder}"
+
+
+@needs_mount
+def test_a_registry_on_read_only_media_is_read(folder: Path, tmp_path: Path) -> None:
+    """Closed cleanly and burnt: every read works there, every write is refused, and so is a new registry."""
+    fill(str(tmp_path / "prompts.db"))
+    path = str(folder / "prompts.db")
+    with Remote(path, shell=medium(folder, tmp_path)) as reader:
+        assert_reads_work(reader)
+        assert_writes_are_refused(reader)
+        assert_reads_work(reader)
+        reader.path = str(folder / "new.db")
+        with pytest.raises(StorageReadOnlyError, match=r"new\.db"):
+            reader.call("open")
+
+
+@needs_mount
+def test_a_live_log_on_read_only_media_is_not_passed_over(folder: Path, tmp_path: Path) -> None:
+    """Burnt while a writer was open: a read gives what the log holds, or an error that says what to do."""
+    fill(str(tmp_path / "prompts.db"))
+    burnt = tmp_path / "burnt"
+    with Registry(tmp_path / "prompts.db") as writer:
+        writer.update("greet", template="in the log")
+        subprocess.run(["sh", "-c", f"mkdir {burnt} && cp -p {tmp_path}/prompts.db* {burnt}"], check=True)
+    with Remote(str(folder / "prompts.db"), shell=medium(folder, burnt)) as reader:
+        assert_fresh(reader, "in the log")
+
+
+@needs_mount
+def test_a_read_only_view_of_a_folder_that_others_write_is_fresh(folder: Path) -> None:
+    """A container's read-only volume: what a writer outside commits is seen by the next read, or is an error."""
+    path = str(folder / "prompts.db")
+    fill(path)
+    view = f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"
+    with Remote(path, shell=view) as reader:
+        assert_fresh(reader, "Hi {{ name }}")
+        with Registry(path) as writer:
+            for number in range(3):
+                writer.update("greet", template=str(number))
+                assert_fresh(reader, str(number))
+        assert_fresh(reader, "2")
