@@ -23,6 +23,7 @@ from promptreg import PromptregError, Registry
 ROOT = Path(__file__).parent.parent
 NOBODY = 65534
 PATIENCE_SECONDS = 60
+HELD: list[sqlite3.Connection] = []
 
 
 class Remote:
@@ -43,7 +44,10 @@ class Remote:
         self.close()
 
     def call(self, verb: str, *args: Any, **more: Any) -> Any:
-        """Call a verb there, and give its result or raise its error."""
+        """Call a verb there, and give its result or raise its error.
+
+        Besides the registry's: `open`, which only opens, and `hold` and `let_go` of SQLite's own write lock.
+        """
         self.ask(verb, *args, **more)
         return self.answer()
 
@@ -105,8 +109,11 @@ def _serve() -> None:
 def _done(opened: dict[str, Registry], path: str, settings: Any, verb: str, args: Any, more: Any) -> Any:
     if verb == "close":
         return opened.pop(path).close()
-    if verb == "touch":
-        return Path(args[0]).touch()
+    if verb == "hold":
+        HELD.append(sqlite3.connect(path, isolation_level=None))
+        return HELD[-1].execute("BEGIN IMMEDIATE").close()
+    if verb == "let_go":
+        return HELD.pop().close()
     if path not in opened:
         opened[path] = Registry(path, **settings)
     return None if verb == "open" else getattr(opened[path], verb)(*args, **more)

@@ -1,0 +1,82 @@
+"""Forks: with threads busy or waiting, in pools, and behind Python's hooks; nothing is lost, hangs or breaks."""
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.remote import ROOT
+from tests.test_storage_sqlite import raw
+
+
+def run(name: str, *arguments: object, seconds: float) -> dict[str, Any]:
+    """Run one of the programs in `tests/forks.py`, which must end in time."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.forks", name, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def assert_forks_lose_nothing(folder: Path, forks: int, seconds: float) -> None:
+    told = run("busy", folder, forks, seconds=seconds)
+    assert told["errors"] == []
+    assert told["reads"] > forks
+    for history, written in zip(told["histories"], told["written"], strict=True):
+        assert history["numbers"] == list(range(1, len(history["numbers"]) + 1))
+        assert history["parent"] == written > 0
+    assert [history["children"] for history in told["histories"]] == [2 * forks, 2 * forks, 0]
+    for name in ("a.db", "b.db"):
+        with closing(raw(str(folder / name))) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    print(f"a fork took {told['median'] * 1000:.1f} ms (median), {told['longest'] * 1000:.1f} ms (longest)")
+    assert told["median"] < 0.1
+    assert told["longest"] < 1
+
+
+def test_forks_with_busy_threads_lose_nothing(tmp_path: Path) -> None:
+    """20 forks, three busy threads, two files and one in memory: every write is there, no error, no hang, no pause."""
+    assert_forks_lose_nothing(tmp_path, 20, 120)
+
+
+@pytest.mark.stress
+def test_many_forks_with_busy_threads_lose_nothing(tmp_path: Path) -> None:
+    """The same 200 times."""
+    assert_forks_lose_nothing(tmp_path, 200, 600)
+
+
+def test_a_fork_waits_for_no_writer_that_waits(tmp_path: Path) -> None:
+    """A thread waits for another process's lock: forks take no second, children read, and the writer's turn comes."""
+    told = run("waiting", tmp_path, seconds=60)
+    assert told["longest"] < 1
+    assert told["still_waiting"]
+    assert (told["seen"], told["outcome"]) == (["0"] * 3, [2])
+
+
+def test_pools_that_fork_use_a_registry_of_before(tmp_path: Path) -> None:
+    """In `multiprocessing` and `concurrent.futures` alike each worker's write is there."""
+    told = run("pools", tmp_path, seconds=60)
+    assert (told["given"], told["own"]) == (list(range(2, 42)), 42)
+    assert told["numbers"] == list(range(1, 43))
+
+
+def test_a_process_forked_behind_the_hooks_is_told_so(tmp_path: Path) -> None:
+    """Writes, uncached reads, and cached ones 60 ms later are `StorageError`s about the fork; the parent goes on."""
+    told = run("behind", tmp_path, seconds=60)
+    for call, (kind, message) in told["child"].items():
+        assert kind == "StorageError", (call, message)
+        assert "fork" in message, call
+    assert (told["after"], told["text"]) == (2, "parent")
+    with closing(raw(str(tmp_path / "a.db"))) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (3,)

@@ -1,0 +1,202 @@
+"""One registry in many threads and in an event loop: no error, no lost write, no transaction left open."""
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from promptreg import NameTakenError, Registry, StorageBusyError
+from tests.test_storage_sqlite import raw
+
+THREADS = 32
+UPDATES = 8
+
+
+@pytest.fixture(params=["file", "memory"])
+def shared(request: pytest.FixtureRequest, path: str):
+    """A registry in a file, and one in memory."""
+    with Registry(path if request.param == "file" else ":memory:", busy_timeout=30) as opened:
+        yield opened
+
+
+def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
+    """Do the work in so many threads that begin at the same moment, and give the results; errors are raised."""
+    barrier = threading.Barrier(count)
+
+    def begin(number: int) -> object:
+        barrier.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(begin, range(count)))
+
+
+def test_32_threads_of_one_registry_read_and_write(shared: Registry) -> None:
+    """Gets, renders, lists and updates mixed: each thread reads its own writes, and every one of them is kept."""
+    shared.create("shared", "start")
+    for number in range(THREADS):
+        shared.create(f"own/{number}", "start")
+
+    def work(number: int) -> list[int]:
+        given = []
+        for i in range(UPDATES):
+            made = shared.update("shared", template=f"{number} {i}")
+            given.append(made.version)
+            assert shared.get("shared").version >= made.version
+            shared.update(f"own/{number}", template=f"{i} {{{{ a }}}}")
+            for _ in range(20):
+                assert shared.render(f"own/{number}", a=number).text == f"{i} {number}"
+                assert shared.render("shared").version >= made.version
+            assert shared.history(f"own/{number}", limit=1)[0].template == f"{i} {{{{ a }}}}"
+        assert len(shared.list(limit=100)) == THREADS + 1
+        return given
+
+    given = in_threads(THREADS, work)
+    numbers = sorted(number for each in given for number in each)
+    versions = shared.history("shared", limit=1000)
+    assert numbers == list(range(2, THREADS * UPDATES + 2))
+    assert {version.template for version in versions} == {
+        "start",
+        *(f"{number} {i}" for number in range(THREADS) for i in range(UPDATES)),
+    }
+    assert [shared.get(f"own/{number}").version for number in range(THREADS)] == [UPDATES + 1] * THREADS
+
+
+def test_threads_that_switch_at_every_step_never_share_a_transaction(shared: Registry) -> None:
+    """With the shortest switch interval: no write is seen before it is whole, and a refused one never."""
+    shared.create("taken", "taken")
+    shared.create("pair", "0", config={"template": "0"})
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def write(number: int) -> None:
+        for i in range(10):
+            text = f"{number} {i}"
+            with pytest.raises(NameTakenError):
+                shared.update("pair", template="refused", config={"template": "refused"}, new_name="taken")
+            shared.update("pair", template=text, config={"template": text})
+
+    def read(_: int) -> None:
+        last = 0
+        for _ in range(300):
+            prompt = shared.get("pair")
+            assert prompt.template == prompt.config["template"] != "refused"
+            assert prompt.version >= last
+            last = prompt.version
+
+    try:
+        in_threads(8, lambda number: (write if number % 2 else read)(number))
+    finally:
+        sys.setswitchinterval(before)
+    assert shared.get("pair").version == 41
+
+
+def test_threads_that_come_and_go_leave_nothing_behind(shared: Registry, path: str) -> None:
+    """200 threads, each ending after a read and a write: all is kept, and closing leaves no log behind."""
+    shared.create("shared", "start")
+    for number in range(200):
+        thread = threading.Thread(target=lambda number=number: shared.update("shared", template=str(number)))
+        thread.start()
+        thread.join()
+    assert shared.get("shared").version == 201
+    shared.close()
+    if shared.path != ":memory:":
+        with closing(raw(path)) as connection:
+            assert connection.execute("SELECT count(*) FROM versions").fetchone() == (201,)
+
+
+def test_cached_reads_go_on_while_another_thread_writes_and_waits(registry: Registry) -> None:
+    """A thread in SQLite's wait for a lock keeps no reader from anything."""
+    registry.create("greet", "Hello")
+    registry.render("greet")
+    with closing(raw(registry.path)) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute("BEGIN IMMEDIATE")
+        writing = pool.submit(registry.update, "greet", template="Hi")
+        over, longest, reads = time.monotonic() + 0.5, 0.0, 0
+        while time.monotonic() < over:
+            begin = time.monotonic()
+            assert registry.render("greet").text == "Hello"
+            longest, reads = max(longest, time.monotonic() - begin), reads + 1
+        assert not writing.done()
+        holder.execute("ROLLBACK")
+        assert writing.result(10).version == 2
+    assert reads > 100
+    assert longest < 0.25
+
+
+# asyncio
+
+
+def assert_no_transaction_is_open(path: str) -> None:
+    """Another registry writes without a wait."""
+    with Registry(path, busy_timeout=1) as other:
+        other.save("probe", f"at {time.monotonic_ns()}")
+
+
+def test_writing_from_an_event_loop(registry: Registry) -> None:
+    """`asyncio.to_thread` writes while the loop reads; all of it is kept."""
+    registry.create("greet", "0")
+
+    async def run() -> list[int]:
+        writes = [
+            asyncio.create_task(asyncio.to_thread(registry.update, "greet", template=str(i))) for i in range(1, 21)
+        ]
+        while not all(write.done() for write in writes):
+            registry.render("greet")
+            await asyncio.sleep(0)
+        return [write.result().version for write in writes]
+
+    assert sorted(asyncio.run(run())) == list(range(2, 22))
+
+
+def test_a_cancelled_task_leaves_no_transaction(registry: Registry) -> None:
+    """Cancelled at any moment of a write: others write at once, and the write is there whole or not at all."""
+    registry.create("greet", "start", config={"n": "start"})
+
+    async def run() -> None:
+        cancelled = 0
+        for i in range(40):
+            write = asyncio.to_thread(registry.update, "greet", template=str(i), config={"n": str(i)})
+            task = asyncio.create_task(write)
+            await asyncio.sleep(i * 0.0001)
+            cancelled += task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.to_thread(assert_no_transaction_is_open, registry.path)
+            prompt = registry.get("greet")
+            assert prompt.template == prompt.config["n"]
+        assert cancelled >= 5
+
+    asyncio.run(run())
+    versions = registry.history("greet", limit=100)
+    assert [version.version for version in versions] == list(range(len(versions), 0, -1))
+    assert registry.update("greet", template="last").version == len(versions) + 1
+
+
+def test_a_task_cancelled_while_it_waits_for_the_lock_leaves_no_transaction(path: str) -> None:
+    """Its thread gives up at the busy timeout or writes when its turn comes; either way others write after it."""
+    with Registry(path, busy_timeout=0.5) as registry, closing(raw(path)) as holder:
+        registry.create("greet", "start")
+
+        async def run() -> None:
+            holder.execute("BEGIN IMMEDIATE")
+            tasks = [
+                asyncio.create_task(asyncio.to_thread(registry.update, "greet", template=str(i))) for i in range(4)
+            ]
+            await asyncio.sleep(0.2)
+            for task in tasks:
+                task.cancel()
+            assert {type(each) for each in await asyncio.gather(*tasks, return_exceptions=True)} == {
+                asyncio.CancelledError
+            }
+            with pytest.raises(StorageBusyError):
+                await asyncio.to_thread(registry.update, "greet", template="late")
+            holder.execute("ROLLBACK")
+            await asyncio.to_thread(assert_no_transaction_is_open, path)
+
+        asyncio.run(run())
+        assert registry.update("greet", template="last").version == registry.get("greet").version
