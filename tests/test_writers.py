@@ -1,0 +1,208 @@
+"""Many writers of one file: none is lost or starved, none waits past its timeout, and none that stops stops the rest."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+
+from promptreg import Registry, StorageBusyError
+from tests.remote import ROOT, Remote
+from tests.test_storage_sqlite import raw
+
+GRACE_SECONDS = 0.5
+
+
+def assert_processes_lose_nothing(registry: Registry, processes: int, seconds: float) -> list[dict[str, Any]]:
+    registry.create("shared", "start")
+    command = [sys.executable, "-m", "tests.writers", registry.path, str(processes), str(seconds)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds + 120)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [error for each in told for error in each["errors"]] == []
+    numbers = sorted(number for each in told for number in each["numbers"])
+    assert numbers == list(range(2, len(numbers) + 2))
+    assert registry.get("shared").version == len(numbers) + 1
+    with closing(raw(registry.path)) as connection:
+        assert connection.execute("SELECT count(*) FROM versions").fetchone() == (len(numbers) + 1,)
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    counts = [len(each["numbers"]) for each in told]
+    print(f"writes of each: {counts}; longest wait: {max(each['longest'] for each in told):.3f} s")
+    return told
+
+
+def test_writers_of_eight_processes_lose_nothing_and_all_have_their_turn(registry: Registry) -> None:
+    """Two seconds of publishing: all numbers are distinct and there, and no writer starves."""
+    told = assert_processes_lose_nothing(registry, 8, 2)
+    counts = [len(each["numbers"]) for each in told]
+    assert min(counts) > 0.2 * max(counts)
+    assert max(each["longest"] for each in told) < 1.5
+
+
+@pytest.mark.stress
+def test_writers_of_eight_processes_over_a_minute(registry: Registry) -> None:
+    """The same for long: the slowest writes at least 0.6 as often as the fastest."""
+    counts = [len(each["numbers"]) for each in assert_processes_lose_nothing(registry, 8, 60)]
+    assert min(counts) >= 0.6 * max(counts)
+
+
+# Waiting too long
+
+
+@pytest.fixture
+def holder(path: str) -> Iterator[Remote]:
+    """Another process, which can hold the write lock."""
+    with Remote(path) as remote:
+        yield remote
+
+
+@pytest.mark.parametrize("timeout", [0, 0.4, 1.2])
+def test_a_writer_waits_for_its_timeout_and_is_told_when_to_try_again(
+    path: str, holder: Remote, timeout: float
+) -> None:
+    """`StorageBusyError` no earlier than asked for and at most half a second later; reads go on meanwhile."""
+    with Registry(path, busy_timeout=timeout) as registry:
+        for name in ("cached", "uncached", "other"):
+            registry.create(name, f"text {name}")
+        registry.get("cached")
+        holder.call("hold")
+        stop, reads, slowest = threading.Event(), [0], [0.0]
+
+        def read() -> None:
+            with Registry(path, cache_size=0) as reader:
+                while not stop.is_set():
+                    begin = time.monotonic()
+                    assert registry.render("cached").text == "text cached"
+                    assert reader.render("uncached").text == "text uncached"
+                    assert len(registry.history("other")) == 1
+                    slowest[0], reads[0] = max(slowest[0], time.monotonic() - begin), reads[0] + 1
+                    time.sleep(0.001)
+
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(read)
+            while not reads[0] and not reading.done():
+                time.sleep(0.001)
+            for write in (lambda: registry.update("cached", template="x"), lambda: registry.create("new", "New")):
+                begin = time.monotonic()
+                with pytest.raises(StorageBusyError) as caught:
+                    write()
+                waited = time.monotonic() - begin
+                assert timeout - 0.05 <= waited <= timeout + GRACE_SECONDS
+                assert caught.value.details["retry_after"] > 0
+            stop.set()
+            reading.result(10)
+        assert reads[0] > 0
+        assert slowest[0] < 0.3
+        holder.call("let_go")
+        assert registry.update("cached", template="x").version == 2
+
+
+def test_writers_who_wait_together_wait_no_longer(path: str, holder: Remote) -> None:
+    """Four threads of this process and two other processes, all held up: each keeps to its own timeout."""
+
+    def waited(write: Any) -> float:
+        begin = time.monotonic()
+        with pytest.raises(StorageBusyError):
+            write()
+        return time.monotonic() - begin
+
+    with ExitStack() as stack:
+        registry = stack.enter_context(Registry(path, busy_timeout=0.6))
+        registry.create("shared", "start")
+        others = [stack.enter_context(Remote(path, busy_timeout=0.6)) for _ in range(2)]
+        for other in others:
+            other.call("get", "shared")
+        holder.call("hold")
+        with ThreadPoolExecutor(6) as pool:
+            writes = [lambda i=i: registry.update("shared", template=f"t{i}") for i in range(4)]
+            writes += [lambda other=other: other.call("update", "shared", template="p") for other in others]
+            times = list(pool.map(waited, writes))
+        assert all(0.55 <= seconds <= 0.6 + GRACE_SECONDS for seconds in times), times
+        holder.call("let_go")
+        assert registry.update("shared", template="then").version == 2
+
+
+def test_a_write_of_a_transaction_that_ends_in_time_waits_and_holds(path: str, holder: Remote) -> None:
+    """Within the timeout a writer waits for its turn, and gets it soon after it comes."""
+    with Registry(path, busy_timeout=5) as registry, ThreadPoolExecutor(1) as pool:
+        registry.create("shared", "start")
+        holder.call("hold")
+        writing = pool.submit(registry.update, "shared", template="waited")
+        time.sleep(0.7)
+        assert not writing.done()
+        holder.call("let_go")
+        begin = time.monotonic()
+        assert writing.result(10).version == 2
+        assert time.monotonic() - begin < GRACE_SECONDS
+
+
+# Writers that stop
+
+
+@pytest.mark.parametrize("waiting", [1, 3])
+def test_a_writer_stopped_in_the_queue_holds_up_nobody_for_long(path: str, holder: Remote, waiting: int) -> None:
+    """The first in the queue is stopped by a signal, others behind it or not: the rest write within two seconds."""
+    with ExitStack() as stack:
+        registry = stack.enter_context(Registry(path, busy_timeout=1))
+        registry.create("shared", "start")
+        queue = [stack.enter_context(Remote(path, busy_timeout=3)) for _ in range(waiting)]
+        for other in queue:
+            other.call("get", "shared")
+        holder.call("hold")
+        for number, other in enumerate(queue):
+            other.ask("update", "shared", template=f"queued {number}")
+            time.sleep(0.15)
+        queue[0].stop()
+        stack.callback(queue[0].go)
+        holder.call("let_go")
+        for i in range(5):
+            assert seconds_to_write(registry, f"ours {i}") < 2
+        queue[0].go()
+        answers = [answer_or_busy(other) for other in queue]
+        assert all(isinstance(answer, int) for answer in answers[1:])
+        written = {version.template for version in registry.history("shared", limit=100)}
+        assert {f"ours {i}" for i in range(5)} < written
+        assert {number for number, answer in enumerate(answers) if isinstance(answer, int)} == {
+            number for number in range(waiting) if f"queued {number}" in written
+        }
+
+
+def test_a_writer_killed_in_the_queue_holds_up_nobody(path: str, holder: Remote) -> None:
+    """What it had of the queue is given up with it."""
+    with Registry(path, busy_timeout=5) as registry, Remote(path, busy_timeout=60) as other:
+        registry.create("shared", "start")
+        other.call("get", "shared")
+        holder.call("hold")
+        other.ask("update", "shared", template="never")
+        time.sleep(0.3)
+        other.process.kill()
+        other.process.wait()
+        holder.call("let_go")
+        assert seconds_to_write(registry, "ours") < 1
+        assert [version.template for version in registry.history("shared")] == ["ours", "start"]
+
+
+def seconds_to_write(registry: Registry, text: str) -> float:
+    """Write, again where others kept the lock, and give the seconds that it took."""
+    begin = time.monotonic()
+    while True:
+        try:
+            registry.update("shared", template=text)
+        except StorageBusyError:
+            assert time.monotonic() - begin < 10, "no write within 10 s"
+        else:
+            return time.monotonic() - begin
+
+
+def answer_or_busy(other: Remote) -> int | StorageBusyError:
+    """Give the version that a queued update made, or why it made none."""
+    try:
+        return int(other.answer().version)
+    except StorageBusyError as error:
+        return error
