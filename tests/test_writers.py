@@ -1,4 +1,4 @@
-"""Many writers of one file: none is lost or starved, none waits past its timeout, and none that stops stops the rest."""
+"""Many writers of one file: none loses a write, starves, waits past its timeout, or stops the rest when it stops."""
 
 import json
 import subprocess
@@ -41,8 +41,8 @@ def test_writers_of_eight_processes_lose_nothing_and_all_have_their_turn(registr
     """Two seconds of publishing: all numbers are distinct and there, and no writer starves."""
     told = assert_processes_lose_nothing(registry, 8, 2)
     counts = [len(each["numbers"]) for each in told]
-    assert min(counts) > 0.2 * max(counts)
-    assert max(each["longest"] for each in told) < 1.5
+    assert min(counts) >= 0.4 * max(counts)
+    assert max(each["longest"] for each in told) < 1
 
 
 @pytest.mark.stress
