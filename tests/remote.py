@@ -1,19 +1,21 @@
-"""Another process with registries of its own, which a test tells what to do: `python -m tests.remote`.
+"""Another process with registries of its own, which a test tells what to do.
 
-Calls and answers are pickled through its standard input and output. `unprivileged` makes it nobody, for
-files that only their owner may write: a test that runs as root would be refused nothing.
+`unprivileged` makes it nobody, for files that only their owner may write: a test that runs as root would
+be refused nothing. With `shell`, it runs behind these commands, as root of a mount namespace of its own.
 """
 
 import importlib
+import multiprocessing
 import os
-import pickle
 import pkgutil
-import select
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +28,29 @@ PATIENCE_SECONDS = 60
 HELD: list[sqlite3.Connection] = []
 
 
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.remote"])
+
+
 class Remote:
     """A process that calls verbs on registries; its errors are raised here."""
 
     def __init__(self, path: str, *, unprivileged: bool = False, shell: str | None = None, **settings: Any) -> None:
         """Start it; its registry of `path` is opened with `settings` at the first call."""
         self.path, self.settings = path, settings
-        program = [sys.executable, "-m", "tests.remote", *(["unprivileged"] if unprivileged else [])]
-        if shell is not None:
-            program = ["unshare", "-rm", "sh", "-c", f'{shell} && exec "$@"', "sh", *program]
-        self.process = subprocess.Popen(program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process: Any
+        if shell is None:
+            self._connection, theirs = SERVER.Pipe()
+            self.process = SERVER.Process(target=serve, args=(theirs, unprivileged))
+            self.process.start()
+            theirs.close()
+        else:
+            ours, other = socket.socketpair()
+            program = [sys.executable, "-m", "tests.remote", str(other.fileno())]
+            command = ["unshare", "-rm", "sh", "-c", f'{shell} && exec "$@"', "sh", *program]
+            self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[other.fileno()])
+            other.close()
+            self._connection = Connection(ours.detach())
 
     def __enter__(self) -> "Remote":
         return self
@@ -53,16 +68,12 @@ class Remote:
 
     def ask(self, verb: str, *args: Any, **more: Any) -> None:
         """Begin a call."""
-        assert self.process.stdin is not None
-        pickle.dump((self.path, self.settings, verb, args, more), self.process.stdin)
-        self.process.stdin.flush()
+        self._connection.send((self.path, self.settings, verb, args, more))
 
-    def answer(self, seconds: float = PATIENCE_SECONDS) -> Any:
+    def answer(self) -> Any:
         """Wait for the result of the call that was begun."""
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
-        assert ready, f"the other process gave no answer within {seconds} s"
-        error, value = pickle.load(self.process.stdout)
+        assert self._connection.poll(PATIENCE_SECONDS), f"no answer within {PATIENCE_SECONDS} s"
+        error, value = self._connection.recv()
         if error is not None:
             raise error
         return value
@@ -75,33 +86,37 @@ class Remote:
         """Let it go on."""
         os.kill(self.process.pid, signal.SIGCONT)
 
+    def kill(self) -> None:
+        """Kill it, and wait until it is gone."""
+        self.process.kill()
+        self._wait()
+
     def close(self) -> None:
         """End it; its registries are closed first."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        try:
+        self._connection.close()
+        self._wait()
+
+    def _wait(self) -> None:
+        if isinstance(self.process, subprocess.Popen):
             self.process.wait(PATIENCE_SECONDS)
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self.process.stdout.close()
+        else:
+            self.process.join(PATIENCE_SECONDS)
+            assert self.process.exitcode is not None, f"it did not end within {PATIENCE_SECONDS} s"
 
 
-def _serve() -> None:
-    """Answer calls until the input ends."""
+def serve(connection: Connection, unprivileged: bool) -> None:
+    """Answer calls until the other side closes."""
+    if unprivileged:
+        _become_nobody()
     opened: dict[str, Registry] = {}
-    while True:
-        try:
-            path, settings, verb, args, more = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            break
-        try:
-            answer = (None, _done(opened, path, settings, verb, args, more))
-        except (PromptregError, OSError, sqlite3.Error) as error:
-            answer = (error, None)
-        pickle.dump(answer, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+    with suppress(EOFError):
+        while True:
+            call = connection.recv()
+            try:
+                answer = (None, _done(opened, *call))
+            except (PromptregError, OSError, sqlite3.Error) as error:
+                answer = (error, None)
+            connection.send(answer)
     for registry in opened.values():
         registry.close()
 
@@ -137,6 +152,4 @@ def _become_nobody() -> None:
 
 
 if __name__ == "__main__":
-    if "unprivileged" in sys.argv:
-        _become_nobody()
-    _serve()
+    serve(Connection(int(sys.argv[1])), False)

@@ -15,7 +15,7 @@ from promptreg import NameTakenError, Registry, StorageBusyError
 from tests.test_storage_sqlite import raw
 
 THREADS = 32
-UPDATES = 5
+UPDATES = 4
 
 
 @pytest.fixture(params=["file", "memory"])
