@@ -61,7 +61,7 @@ class Cache(Generic[F, L]):
 
     def __init__(self, size: int, *, compares: bool) -> None:
         self._size = size
-        self._compares = compares
+        self.compares = compares
         self.generation: Generation[F, L]
         self.forget()
 
@@ -72,7 +72,7 @@ class Cache(Generic[F, L]):
             last.until = until
             return last
         found, lacking = _kept(last.found, news.changed), _kept(last.lacking, news.changed)
-        page = page if self._compares else news.mark.token
+        page = page if self.compares else news.mark.token
         self.generation = Generation(page, news.mark, found, lacking, until)
         return self.generation
 

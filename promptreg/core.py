@@ -5,6 +5,7 @@ plan: plan on a read, vet outside any transaction, plan again inside the write, 
 """
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from time import monotonic
@@ -229,14 +230,24 @@ class Core:
             return proposed
         while True:
             evidence = vet(proposed) if vet else None
-            with self.storage.write() as writer:
-                final = plan(writer)
-                is_vetted = evidence is None or not isinstance(final, Outcome) or evidence.covers(final)
-                if is_vetted and final.changes:
-                    writer.apply(final.changes)
+            try:
+                with self.storage.write() as writer:
+                    final = plan(writer)
+                    is_vetted = evidence is None or not isinstance(final, Outcome) or evidence.covers(final)
+                    if is_vetted and final.changes:
+                        writer.apply(final.changes)
+            finally:
+                self._look_again()
             if is_vetted or not final.changes:
                 return final
             proposed = final
+
+    def _look_again(self) -> None:
+        """What this registry wrote it sees at once, also where it need not see others' writes at once."""
+        if not self.cache.compares:
+            # In turn with other looks, as one that began before the write may still be going on.
+            with suppress(StorageError), self.storage.watch():
+                self.cache.generation.until = NEVER
 
     def vet_saved(self, outcome: Outcome) -> Evidence:
         """Compile what is saved, and run the checks on what becomes production (rules 9 and 20)."""

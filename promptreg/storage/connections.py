@@ -26,7 +26,7 @@ class Handle:
         self.connection = connection
         self.database = Database(connection, execute_plugins=False)
         self.data_version = -1
-        self.copied_from: object = None  # what the file was when this, a copy of it, was taken
+        self.taken: object = None  # what the file was, where what is read is of that moment only
         self.may_be_interrupted = False  # by a fork, which does not wait for what can begin again
 
     def close(self) -> None:

@@ -2,8 +2,9 @@
 
 A database with a write-ahead log needs two files beside it even to be read. Where they can't be made, SQLite opens it
 only as one that never changes, which ignores a log; so that is done only on media that are read-only and hold no
-log. In a folder that only this process can't write, a copy is read, taken while no log is there, and taken again when
-the file has changed.
+log. In a folder that only this process can't write, a copy is read, taken while no log is there. Both are of one
+moment: before each look it is seen whether the file has changed, or a log is there, and then the way is looked for
+again.
 """
 
 import os
@@ -65,8 +66,10 @@ def open_to_read(path: str, settings: StorageSettings, access: Access) -> Handle
     if access is Access.COPY:
         return _open_copy(path, settings)
     extra = "&immutable=1" if access is Access.IMMUTABLE else ""
+    taken = signature(path) if access is Access.IMMUTABLE else None
     handle = connect(f"{Path(path).as_uri()}?mode=ro{extra}", settings)
     try:
+        handle.taken = taken
         handle.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:
         handle.close()
@@ -78,6 +81,11 @@ def signature(path: str) -> Signature:
     """Give what differs once the file was written."""
     found = os.stat(path)
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def is_outdated(path: str, handle: Handle) -> bool:
+    """Tell whether a connection does not see what others write, and somebody has written since, or is about to."""
+    return handle.taken is not None and (handle.taken != signature(path) or os.path.exists(path + LOG))
 
 
 def _open_copy(path: str, settings: StorageSettings) -> Handle:
@@ -94,7 +102,7 @@ def _open_copy(path: str, settings: StorageSettings) -> Handle:
             handle = connect("file::memory:", settings)
             handle.connection.deserialize(bytes(image))
             handle.connection.execute("PRAGMA query_only = ON")
-            handle.copied_from = before
+            handle.taken = before
             return handle
     raise _unreadable(path)
 

@@ -24,7 +24,7 @@ from promptreg.storage.failures import is_busy, primary_code, translated
 from promptreg.storage.opening import open_again, open_first, open_memory
 from promptreg.storage.place import Place
 from promptreg.storage.queue import Deadline, WriterQueue
-from promptreg.storage.readonly import Access, signature
+from promptreg.storage.readonly import Access, is_outdated, way_to_read
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
     VERSION_COLUMNS,
@@ -69,7 +69,7 @@ class SQLiteStorage:
             if self._is_file:
                 place.settle()
             self._board: Board = self._open_board()
-            is_shared = self._access in {Access.MEMORY, Access.COPY}
+            is_shared = self._access is not Access.WRITE
             self._connections = Connections(place, self._open, is_shared=is_shared)
         self._queue = WriterQueue(self.path) if self._is_file else None
         if self._queue is not None:
@@ -97,7 +97,7 @@ class SQLiteStorage:
     @contextmanager
     def watch(self) -> Iterator["SQLiteWatch"]:
         """Look for changes, one thread at a time."""
-        self._renew_copy()
+        self._renew()
         with self._connections.watch() as watching:
             yield SQLiteWatch(self, watching)
         if self._erasing_again_at is not None:
@@ -107,7 +107,7 @@ class SQLiteStorage:
     @contextmanager
     def read(self) -> Iterator["SQLiteReader"]:
         """Open a consistent look."""
-        self._renew_copy()
+        self._renew()
         deadline = Deadline(self._settings.busy_timeout)
         with self._begun("BEGIN", deadline) as handle:
             reader = SQLiteReader(handle.connection)
@@ -145,12 +145,14 @@ class SQLiteStorage:
         finally:
             self._connections.close()
 
-    def _renew_copy(self) -> None:
-        """Read the file again where only a copy can be read, and the file has changed since."""
-        if self._access is Access.COPY:
-            with self._connections.watch() as watching:
-                if self._place.is_kept() and signature(self.path) != watching().copied_from:
-                    self._connections.renew(self._open())
+    def _renew(self) -> None:
+        """Look again how the file can be read, where it can't be written and what is read is only of one moment."""
+        if self._access not in {Access.IMMUTABLE, Access.COPY}:
+            return
+        with self._connections.watch() as watching:
+            if self._place.is_kept() and is_outdated(self.path, watching()):
+                self._access = way_to_read(self.path, self._settings)
+                self._connections.renew(self._open())
 
     @contextmanager
     def _begun(self, statement: str, deadline: Deadline) -> Iterator[Handle]:
