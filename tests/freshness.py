@@ -126,7 +126,7 @@ class Watch:
 
     def run(self) -> dict[str, Any]:
         """Read in every thread until it is over; politely, or the writers hardly get a turn."""
-        os.nice(5)
+        os.nice(10)
         threads = [threading.Thread(target=self._read, args=(number,)) for number in range(THREADS)]
         for thread in threads:
             thread.start()
