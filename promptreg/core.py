@@ -16,7 +16,7 @@ from promptreg.cache import NEVER, Cache, Generation, Memo
 from promptreg.clock import moment
 from promptreg.errors import NotFoundError, StorageError, TemplateError, listed
 from promptreg.models import Actor, Version
-from promptreg.prompt import Prompt, direct_way, make_prompt, make_version, stale_copy
+from promptreg.prompt import Prompt, direct_ways, make_prompt, make_version, stale_copy
 from promptreg.records import Change, Container, Snapshot, VersionRecord
 from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules import access, lifecycle
@@ -76,16 +76,16 @@ class View:
 class Found:
     """A prompt that a name means.
 
-    `direct` renders it where nothing but the values can stand against that; `name` is the prompt's.
+    `text` and `output` render it, as text and with its messages, where nothing but the values can stand against that.
     """
 
-    __slots__ = ("about", "container", "direct", "name", "prompt")
+    __slots__ = ("about", "container", "name", "output", "prompt", "text")
 
     def __init__(self, container: Container, prompt: Prompt) -> None:
         self.about: Hashable = container.id
         self.container = container
         self.prompt = prompt
-        self.direct = direct_way(prompt)
+        self.text, self.output = direct_ways(prompt)
         self.name = prompt.name
 
 

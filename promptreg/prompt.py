@@ -1,7 +1,7 @@
 """What verbs give: a `Prompt` resolved to one version, a `Page` of them, and what a render gives."""
 
 import builtins
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -161,10 +161,10 @@ class Prompt(Version):
                 text, messages = known[1](values)
                 return Rendered(known[2], text, messages, self)
             except Exception:  # which the whole way tells, or does without
-                pass
+                return self._render(values, is_tried=True)
         return self._render(values)
 
-    def _render(self, values: dict[str, Any]) -> Rendered:
+    def _render(self, values: dict[str, Any], *, is_tried: bool = False) -> Rendered:
         """Render the whole way; know the short one from then on, where nothing but the values can stand against it.
 
         What is known holds for this very value: a copy of it may say another status or template.
@@ -172,7 +172,7 @@ class Prompt(Version):
         if (self._is_disabled or self.status == "disabled") and not self._is_candidate:
             raise disabled(self.name)
         compiled = self._template()
-        text, messages = compiled.render(self.name, values, forbids_extra=self._forbids_extra)
+        text, messages = compiled.render(self.name, values, forbids_extra=self._forbids_extra, is_tried=is_tried)
         if compiled.short_way is not None and not self._forbids_extra:
             self._known = (self.__dict__, compiled.short_way, self.name)
         return Rendered(self.name, text, messages, self)
@@ -286,12 +286,17 @@ def make_prompt(
     return prompt
 
 
-def direct_way(prompt: Prompt) -> Fast | None:
-    """Give what renders the prompt where nothing but the values can stand against it; None where more can."""
+def direct_ways(prompt: Prompt) -> tuple[Callable[[dict[str, Any]], str] | None, Fast | None]:
+    """Give what renders the prompt where nothing but the values can stand against it: its text, or its messages too."""
     compiled = prompt._compiled
     if compiled is None or prompt._forbids_extra or prompt._is_disabled or prompt.status == "disabled":
-        return None
-    return compiled.short_way
+        return None, None
+    return compiled.short_text, compiled.short_way
+
+
+def render_whole(prompt: Prompt, values: dict[str, Any]) -> Rendered:
+    """Render where the direct ways have failed or are none, or tell why not."""
+    return prompt._render(values, is_tried=direct_ways(prompt)[1] is not None)
 
 
 def stale_copy(prompt: Prompt) -> Prompt:

@@ -33,7 +33,7 @@ from promptreg.models import (
     VariablesArgument,
     Version,
 )
-from promptreg.prompt import Page, Prompt, Rendered, rendered_default
+from promptreg.prompt import Page, Prompt, Rendered, render_whole, rendered_default
 from promptreg.records import Container, Query, VersionRecord
 from promptreg.rendering.policy import RenderLimits
 from promptreg.rendering.template import CompiledTemplate
@@ -45,7 +45,7 @@ from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
 from promptreg.storage.base import Reader
 from promptreg.storage.sqlite import SQLiteStorage
-from promptreg.telemetry import is_off, traced
+from promptreg.telemetry import traced, tracing
 
 D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, str]]
@@ -238,19 +238,23 @@ class Registry:
         [{'role': 'user', 'content': 'Why so?'}]
         """
         known = self._home.generation
-        if known.page == known.token and monotonic() < known.until and version is None is label and default is UNSET:
+        if (
+            (known.page == known.token and monotonic() < known.until)
+            and (version is None is label and default is UNSET)
+            and tracing._TRACER_PROVIDER is None
+        ):
+            found = None
             try:
-                found = known.found[name] if is_off() else None
-            except (KeyError, TypeError):
-                found = None
-            if found is not None:
+                found = known.found[name]
                 values = more if variables is None else inputs.read_variables(variables, more)
-                if found.direct is not None:
-                    try:
-                        return Rendered(found.name, *found.direct(values), found.prompt)
-                    except Exception:  # which the whole way tells, or does without
-                        pass
-                return found.prompt.render(values)
+                if found.text is not None:
+                    return Rendered(found.name, found.text(values), None, found.prompt)
+                if found.output is not None:
+                    return Rendered(found.name, *found.output(values), found.prompt)
+            except Exception:  # which the whole way tells, or does without
+                pass
+            if found is not None:
+                return render_whole(found.prompt, inputs.read_variables(variables, more))
         return self._render(name, variables, more, version, label, default)
 
     @traced("get_prompt")

@@ -19,6 +19,9 @@ from promptreg.rules.names import parse_reference
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+tracing = trace
+"""For the one test that a render makes of whether anybody has installed a tracer provider: of `_TRACER_PROVIDER`."""
+
 TRACER = "promptreg"
 PROMPT_NAME = "gen_ai.prompt.name"
 PROMPT_VERSION = "gen_ai.prompt.version"
@@ -29,11 +32,6 @@ CACHE = "promptreg.cache"
 COUNT = "promptreg.count"
 ERROR_TYPE = "error.type"
 ERROR_CODE = "promptreg.error.code"
-
-
-def is_off() -> bool:
-    """Tell whether nobody has installed a tracer provider; one that is installed later is seen at once."""
-    return trace._TRACER_PROVIDER is None
 
 
 class View(Protocol):

@@ -98,7 +98,7 @@ def test_a_writer_waits_for_its_timeout_and_is_told_when_to_try_again(
             stop.set()
             reading.result(10)
         assert reads[0] > 0
-        assert slowest[0] < 0.3
+        assert slowest[0] < max(timeout, 0.5)
         holder.call("let_go")
         assert registry.update("cached", template="x").version == 2
 

@@ -88,6 +88,7 @@ class CompiledTemplate:
         "_roles",
         "limits",
         "reads",
+        "short_text",
         "short_way",
         "template",
         "variables",
@@ -113,14 +114,16 @@ class CompiledTemplate:
         self._roles = None if isinstance(template, str) else [message.get("role") for message in messages]
         self._fast = _fast(self._parts, self._roles, limits) if self._refusal is None else None
         self.short_way = None if declarations else self._fast
+        only = self._parts[0] if self._roles is None and self.short_way is not None else None
+        self.short_text = only.fast if isinstance(only, TemplateText) else None  # the same, of a text prompt
         self.reads: dict[str, bool] = {}
         for part in self._parts:
             for name, is_needed in ({part: True} if isinstance(part, str) else part.reads).items():
                 self.reads[name] = self.reads.get(name, False) or is_needed
         self.variables = effective(declarations, self.reads)
 
-    def render(self, name: str, values: dict[str, Any], *, forbids_extra: bool) -> Output:
-        """Render with these variables; `name` is the prompt's, for errors.
+    def render(self, name: str, values: dict[str, Any], *, forbids_extra: bool, is_tried: bool = False) -> Output:
+        """Render with these variables; `name` is the prompt's, for errors; `is_tried` says that the short way failed.
 
         Raises `InvalidVariablesError`, `MissingVariablesError` with every absent name, `RenderLimitError`
         or `RenderError`.
@@ -128,7 +131,7 @@ class CompiledTemplate:
         try:
             self.require_valid()
             bound = self._bound(values, forbids_extra) if self._declarations or forbids_extra else values
-            if self._fast is not None:
+            if self._fast is not None and not is_tried:
                 try:
                     return self._fast(bound)
                 except Exception:  # as in `TemplateText.render`

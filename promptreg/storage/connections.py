@@ -5,7 +5,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from weakref import WeakSet
 
 from sqlite_utils import Database
 
@@ -62,6 +61,17 @@ def connect(uri: str, settings: StorageSettings) -> Handle:
         raise
 
 
+class _Lease:
+    """A thread's hold on its connection: it goes with the thread, whose connection is then to be closed."""
+
+    def __init__(self, handle: Handle, ended: list[Handle]) -> None:
+        self.handle = handle
+        self._ended = ended
+
+    def __del__(self) -> None:
+        self._ended.append(self.handle)
+
+
 class Connections:
     """A connection for each thread that asks, and one to watch with; a single one, used in turn, where it is shared."""
 
@@ -72,7 +82,8 @@ class Connections:
         self._gate = Gate()
         self._turn = threading.RLock()
         self._threads = threading.local()
-        self._handles: WeakSet[Handle] = WeakSet()
+        self._handles: set[Handle] = set()  # held here, so that no collector takes one apart
+        self._ended: list[Handle] = []  # of threads that are no more
         self._watcher: Handle | None = None
         self.is_closed = False
         self._pid = os.getpid()
@@ -153,10 +164,10 @@ class Connections:
                 handle.connection.interrupt()
 
     def _own(self) -> Handle:
-        handle: Handle | None = getattr(self._threads, "handle", None)
-        if handle is None:
-            handle = self._threads.handle = self._opened()
-        return handle
+        lease: _Lease | None = getattr(self._threads, "lease", None)
+        if lease is None:
+            lease = self._threads.lease = _Lease(self._opened(), self._ended)
+        return lease.handle
 
     def _watching(self) -> Handle:
         if self._shared is not None:
@@ -167,6 +178,9 @@ class Connections:
 
     def _opened(self) -> Handle:
         """Open a connection; the file may have been replaced at that very moment."""
+        for ended in [self._ended.pop() for _ in range(len(self._ended))]:
+            self._handles.discard(ended)
+            ended.close()
         handle = self._opener()
         self._handles.add(handle)
         self._place.require_kept()
@@ -175,6 +189,7 @@ class Connections:
     def _close_all(self) -> None:
         for handle in list(self._handles):
             handle.close()
-        self._handles = WeakSet()
+        self._handles = set()
+        self._ended = []
         self._threads = threading.local()
         self._watcher = None

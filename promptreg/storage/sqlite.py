@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 from promptreg.errors import CommitUnknownError, StorageError, StorageReadOnlyError
@@ -70,17 +71,18 @@ class SQLiteStorage:
                 place.settle()
             self._board: Board = self._open_board()
             is_shared = self._access is not Access.WRITE
-            self._connections = Connections(place, self._open, is_shared=is_shared)
+            self._connections = Connections(place, self._opener(), is_shared=is_shared)
         self._queue = WriterQueue(self.path) if self._is_file else None
         if self._queue is not None:
             self._connections.after_fork_in_child = self._queue.forked
         with self._connections.use() as handle:
             self._erase(handle)
 
-    def _open(self) -> Handle:
+    def _opener(self) -> Callable[[], Handle]:
+        """Give what connects; not a method, so that a registry that is dropped is no cycle, and closes at once."""
         if self._access is Access.MEMORY:
-            return open_memory(self._settings)
-        return open_again(self.path, self._settings, self._access)
+            return partial(open_memory, self._settings)
+        return partial(open_again, self.path, self._settings, self._access)
 
     def _open_board(self) -> Board:
         if self._access is Access.MEMORY:
@@ -152,7 +154,7 @@ class SQLiteStorage:
         with self._connections.watch() as watching:
             if self._place.is_kept() and is_outdated(self.path, watching()):
                 self._access = way_to_read(self.path, self._settings)
-                self._connections.renew(self._open())
+                self._connections.renew(self._opener()())
 
     @contextmanager
     def _begun(self, statement: str, deadline: Deadline) -> Iterator[Handle]:
