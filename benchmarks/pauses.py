@@ -9,7 +9,7 @@ import sys
 from threading import Event, Thread
 from time import monotonic
 
-from timing import Pair, print_machine, print_table, rounds_asked
+from timing import Measured, Options, Pair, Tables, run
 
 from promptreg import Registry, RenderLimitError, RenderLimits
 from promptreg.prompt import Prompt
@@ -40,15 +40,15 @@ TEMPLATES = {
 }
 
 
-def main() -> None:
-    rounds = rounds_asked(__doc__, ROUNDS)
+def measured(options: Options) -> Tables:
     limits = RenderLimits(seconds=SECONDS, fuel=10**9)
     with Registry(":memory:", render_limits=limits) as registry:
         prompts = {name: registry.create(f"p-{number}", text) for number, (name, text) in enumerate(TEMPLATES.items())}
-        measured = [{name: measure(prompt) for name, prompt in prompts.items()} for _ in range(rounds)]
-    print_machine()
-    rows = [(name, None, [told[name] for told in measured]) for name in TEMPLATES]
-    print_table("longest pause of another thread / a Python loop's", rows)
+        rounds = [
+            {name: measure(prompt) for name, prompt in prompts.items()} for _ in range(options.rounds or ROUNDS)
+        ]
+    rows = [Measured(name, [told[name] for told in rounds]) for name in TEMPLATES]
+    return {"longest pause of another thread / a Python loop's": rows}
 
 
 def measure(prompt: Prompt) -> Pair:
@@ -99,4 +99,4 @@ class Pauses:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measured)

@@ -1,36 +1,103 @@
-"""Fresh reads against their floors: `get` against `dict[key]`, `render` against a held plain Jinja2 template."""
+"""Fresh reads against their floors: `get` against `dict[key]`, `render` against held plain Jinja2 templates.
+
+Reads of eight threads against those of one: how much they do together in the same time, so more is better.
+"""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
-import jinja2
-from timing import Row, print_machine, print_ratios, require_same, rounds_asked
+from rendering import CHAT, CHAT_VALUES, MEDIUM, PLAIN, SHORT, VALUES, read_by, shown
+from timing import Measured, Options, Pair, Row, Tables, alternate, measure, require_same, run, seconds
 
 from promptreg import Registry
 
-TEMPLATE = "Summarize in {{ words }} words."
+ROUNDS = 40
+THREAD_ROUNDS = 9
+THREADS = 8
+LEAST_SECONDS = 0.1  # of the reads of threads, so that starting them does not count
+
+GET = (12, 9)
+RENDER = {  # at the default settings, and at a staleness of 50 ms
+    "short": ((0.15, 0.08), (0.15, 0.05)),
+    "medium": ((0.20, 0.13), (0.20, 0.11)),
+    "chat": ((0.12, 0.07), (0.12, 0.05)),
+}
+THROUGHPUT = (0.8, 1.0)
+
+Held = dict[str, tuple[Any, dict[str, Any], str]]
 
 
-def main() -> None:
-    rounds = rounds_asked(__doc__)
-    print_machine()
-    with tempfile.TemporaryDirectory() as folder, Registry(Path(folder, "prompts.db")) as registry:
-        registry.create("summarize", TEMPLATE)
-        names = {
-            "registry": registry,
-            "held": {"summarize": registry.get("summarize")},
-            "plain": jinja2.Environment().from_string(TEMPLATE),
-        }
-        get = Row("get / dict[key]", "registry.get('summarize')", "held['summarize']", names)
-        render = Row(
-            "render / plain Jinja2, short prompt",
-            "registry.render('summarize', words=20)",
-            "plain.render(words=20)",
-            names,
-        )
-        require_same([get, render], lambda result: getattr(result, "text", result))
-        print_ratios("fresh reads", [get, render], rounds)
+def measured(options: Options) -> Tables:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "prompts.db")
+        with Registry(path) as fresh, Registry(path, max_staleness=0.05) as relaxed:
+            fresh.create("short", SHORT), fresh.create("medium", MEDIUM), fresh.create("chat", CHAT)
+            names = {"registry": fresh, "held": {"short": fresh.get("short")}, "name": "short"}
+            get = Row("fresh get", "registry.get(name)", "held[name]", names, GET)
+            renders = [*render_rows(fresh, 0), *render_rows(relaxed, 1)]
+            require_same([get, *renders], lambda result: result if result in names["held"].values() else shown(result))
+            rows = measure([get, *renders], options.rounds or ROUNDS)
+            threads = thread_rows(fresh, options.rounds or THREAD_ROUNDS)
+    return {
+        "fresh reads / dict[key]": rows[:1],
+        "fresh reads / plain Jinja2's render of a held template": rows[1:],
+        f"what {THREADS} threads read / what 1 reads": threads,
+    }
+
+
+def render_rows(registry: Registry, column: int) -> list[Row]:
+    """Give the fresh renders of the three prompts, against templates that are compiled and at hand."""
+    told = ("", ", max_staleness=0.05")[column]
+    floor = "plain.render(**values)"
+    messages = [PLAIN.from_string(message["content"]) for message in CHAT]
+    held: Held = {
+        "short": (PLAIN.from_string(SHORT), read_by(SHORT, VALUES), floor),
+        "medium": (PLAIN.from_string(MEDIUM), read_by(MEDIUM, VALUES), floor),
+        "chat": (messages, CHAT_VALUES, "[message.render(**values) for message in plain]"),
+    }
+    rows = []
+    for name, (plain, values, statement) in held.items():
+        names = {"registry": registry, "plain": plain, "values": values}
+        ours = f"registry.render({name!r}, values)"
+        rows.append(Row(f"fresh render, {name}{told}", ours, statement, names, RENDER[name][column]))
+    return rows
+
+
+def thread_rows(registry: Registry, rounds: int) -> list[Measured]:
+    """Give how much faster eight threads read than one reads all that they read."""
+    values = read_by(SHORT, VALUES)
+    reads = {"get": lambda: registry.get("short"), "render, short": lambda: registry.render("short", values)}
+    return [Measured(name, thread_pairs(read, rounds), THROUGHPUT, is_rate=True) for name, read in reads.items()]
+
+
+def thread_pairs(read: Callable[[], object], rounds: int) -> list[Pair]:
+    """Give the seconds that one thread takes for some reads, and that eight take for the same together."""
+    times = THREADS
+    while together(read, times, 1) < LEAST_SECONDS:
+        times *= 2
+    one, many = (lambda count=count: together(read, times, count) for count in (1, THREADS))
+    return [alternate(one, many, 3) for _ in range(rounds)]
+
+
+def together(read: Callable[[], object], times: int, count: int) -> float:
+    """Give the seconds that so many threads take for all the reads, shared out between them."""
+
+    def work() -> None:
+        for _ in range(times // count):
+            read()
+
+    def start_and_join() -> None:
+        threads = [Thread(target=work) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return seconds(start_and_join)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measured)

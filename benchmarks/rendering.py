@@ -12,7 +12,7 @@ import jinja2
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel
-from timing import Row, print_machine, print_ratios, require_same, rounds_asked
+from timing import Options, Row, Tables, measure, require_same, run
 
 from promptreg import Registry, RenderLimits
 from promptreg.jsonvalues import FrozenList, freeze
@@ -21,6 +21,7 @@ from promptreg.rendering.reads import variables_read
 from promptreg.rendering.sandbox import Metered, parse
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 
+ROUNDS = 40
 LIMITS = RenderLimits()
 PLAIN = jinja2.Environment()
 SANDBOX = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
@@ -189,16 +190,17 @@ class Document(BaseModel):
 OBJECT_VALUES: dict[str, Any] = {"person": Person("Ana"), "documents": [Document(**document) for document in DOCUMENTS]}
 
 
-def main() -> None:
-    rounds = rounds_asked(__doc__)
+def measured(options: Options) -> Tables:
+    rounds = options.rounds or ROUNDS
     with Registry(":memory:") as registry:
         prompts, features, metered = prompt_rows(registry), common_rows(), metered_rows()
         require_same([*prompts, *features, *metered], shown)
-        print_machine()
-        print_ratios("three prompts / plain Jinja2", prompts, rounds)
-        print_ratios("common / plain Jinja2", features, rounds)
-        print_ratios("metered / Jinja2's sandbox", metered, rounds)
-        print_ratios("compile / plain Jinja2's from_string", compile_rows(), rounds)
+        return {
+            "rendering three prompts / plain Jinja2": measure(prompts, rounds),
+            "rendering common features / plain Jinja2": measure(features, rounds),
+            "rendering what is metered / Jinja2's sandbox": measure(metered, rounds),
+            "compiling / plain Jinja2's from_string": measure(compile_rows(), rounds),
+        }
 
 
 def shown(result: Any) -> str:
@@ -207,7 +209,7 @@ def shown(result: Any) -> str:
 
 
 def prompt_rows(registry: Registry) -> list[Row]:
-    """Give the three prompts, each alone, of a held `Prompt`, and from the registry."""
+    """Give the three prompts, each alone and of a held `Prompt`; `reads.py` has them from the registry."""
     rows = []
     for name, source in (("short", SHORT), ("medium", MEDIUM)):
         names = {
@@ -216,7 +218,7 @@ def prompt_rows(registry: Registry) -> list[Row]:
             "prompt": registry.create(name, source),
             "values": read_by(source, VALUES),
         }
-        rows += doors(registry, name, names, "template.render(values)", "plain.render(**values)")
+        rows += doors(name, names, "template.render(values)", "plain.render(**values)")
     chat = CompiledTemplate(freeze(CHAT), FrozenList(), LIMITS)
     names = {
         "template": chat,
@@ -225,16 +227,14 @@ def prompt_rows(registry: Registry) -> list[Row]:
         "values": CHAT_VALUES,
     }
     alone = "template.render('chat', values, forbids_extra=False)[0]"
-    return rows + doors(registry, "chat", names, alone, "[message.render(**values) for message in plain]")
+    return rows + doors("chat", names, alone, "[message.render(**values) for message in plain]")
 
 
-def doors(registry: Registry, name: str, names: Mapping[str, Any], alone: str, floor: str) -> list[Row]:
+def doors(name: str, names: Mapping[str, Any], alone: str, floor: str) -> list[Row]:
     """Give a prompt's rows: only the first has the goals, for only it is rendering alone."""
-    names = {**names, "registry": registry}
     return [
         Row(f"{name}, alone", alone, floor, names, GOALS[name]),
         Row(f"{name}, prompt.render", "prompt.render(values)", floor, names),
-        Row(f"{name}, registry.render", f"registry.render({name!r}, values)", floor, names),
     ]
 
 
@@ -299,4 +299,4 @@ def compile_metered(source: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, measured)

@@ -1,39 +1,48 @@
-"""Ratios to a floor, both measured in turn, in short slices of processor time, because machines are noisy.
+"""Ratios to a floor, both measured in turn, because machines are noisy, and the one table that tells them.
 
-Each round gives one ratio, of the fastest slice of either side; what is printed is the median of the rounds.
+Each round gives one ratio; what is printed is the median of the rounds, beside minimum and maximum. Statements are
+measured in short slices of processor time, and a round takes the fastest slice of either side; what waits for
+the disk or for others is measured by the clock, and a round takes the median of its turns.
 """
 
 import argparse
+import os
 import platform
+import sqlite3
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from time import process_time
+from datetime import UTC, datetime
+from time import perf_counter, process_time
 from timeit import Timer
 from typing import Any, TypeAlias
 
 import jinja2
 
 ROUNDS = 40
+SIZE = 100_000
 TURNS = 3  # slices of either side a round
 SLICE = 0.0005  # seconds, at least
 Pair: TypeAlias = tuple[float, float]
-HEADS = (("median", 10), ("min", 10), ("max", 10), ("must", 8), ("aim", 8), ("ours µs", 10), ("floor µs", 10))
+Goals: TypeAlias = tuple[float, float]
+HEADS = (("median", 10), ("min", 10), ("max", 10), ("must", 8), ("aim", 8), ("ours µs", 12), ("floor µs", 12))
+NAME_WIDTH = 52
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """Two statements over the same names: what is measured, and the floor it is measured against.
 
-    `goals` are the ratios that it must and aims to stay under.
+    `goals` are the ratios that it must and aims to stay under. `by_clock` measures by the clock.
     """
 
     name: str
     ours: str
     floor: str
     names: Mapping[str, Any]
-    goals: tuple[float, float] | None = None
+    goals: Goals | None = None
+    by_clock: bool = False
 
     def results(self) -> tuple[Any, Any]:
         """Give what the two statements, which are expressions here, come to."""
@@ -41,50 +50,120 @@ class Row:
         return eval(self.ours, names), eval(self.floor, names)
 
 
-def rounds_asked(description: str | None, usual: int = ROUNDS) -> int:
-    """Read the program's only option."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A row's rounds, each the seconds of ours and of the floor, or other amounts where not `in_seconds`.
+
+    Smaller ratios are better, unless `is_rate`: then the goals are what it must and aims to reach at least.
+    """
+
+    name: str
+    pairs: Sequence[Pair]
+    goals: Goals | None = None
+    is_rate: bool = False
+    in_seconds: bool = True
+
+
+Tables: TypeAlias = dict[str, list[Measured]]
+"""Measured rows by what they are ratios of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much to measure: ratios a row, None for what each program usually takes; prompts in the large registry."""
+
+    rounds: int | None = None
+    size: int = SIZE
+
+
+def run(description: str | None, measured: Callable[[Options], Tables]) -> None:
+    """Be one program: read its options, measure, print."""
+    options = read_options(option_parser(description).parse_args())
+    print_machine()
+    print_tables(measured(options))
+
+
+def option_parser(description: str | None) -> argparse.ArgumentParser:
+    """Give what reads the options that all programs have."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=usual, help=f"ratios a row, {usual} by default")
-    return int(parser.parse_args().rounds)
+    parser.add_argument("--rounds", type=int, help="ratios a row; without it, what each program usually takes")
+    parser.add_argument("--size", type=int, default=SIZE, help=f"prompts in the large registry, {SIZE:,} by default")
+    return parser
+
+
+def read_options(given: argparse.Namespace) -> Options:
+    """Give the options that all programs have."""
+    return Options(given.rounds, given.size)
 
 
 def require_same(rows: Iterable[Row], shown: Callable[[Any], object]) -> None:
     """Exit unless the two statements of every row come to the same, as `shown` tells it."""
     for row in rows:
         ours, floor = map(shown, row.results())
-        if ours != floor:
-            sys.exit(f"{row.name}: not the same.\n--- {row.ours}\n{ours}\n--- {row.floor}\n{floor}")
+        require_equal(row.name, ours, floor)
+
+
+def require_equal(name: str, ours: object, floor: object) -> None:
+    """Exit unless both sides of a row gave the same."""
+    if ours != floor:
+        sys.exit(f"{name}: not the same.\n--- ours\n{ours}\n--- the floor\n{floor}")
+
+
+def measure(rows: Sequence[Row], rounds: int) -> list[Measured]:
+    """Measure all rows in turn, round after round."""
+    sides = [(_Side(row.ours, row), _Side(row.floor, row)) for row in rows]
+    measured = [[_round(ours, floor) for ours, floor in sides] for _ in range(rounds)]
+    return [Measured(row.name, pairs, row.goals) for row, *pairs in zip(rows, *measured, strict=True)]
+
+
+def alternate(ours: Callable[[], float], floor: Callable[[], float], turns: int) -> Pair:
+    """Give a round of two functions, each of which gives its own seconds: the median of their turns."""
+    pairs = [(ours(), floor()) for _ in range(turns)]
+    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Give the seconds that a call takes, by the clock."""
+    began = perf_counter()
+    function()
+    return perf_counter() - began
 
 
 def print_machine() -> None:
-    """Print what the figures depend on most."""
-    print(f"Python {platform.python_version()}, Jinja2 {jinja2.__version__}, {platform.machine()}, {sys.platform}")
+    """Print what the figures depend on most, and the day."""
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}: {platform.python_implementation()} {platform.python_version()},"
+        f" Jinja2 {jinja2.__version__}, SQLite {sqlite3.sqlite_version},"
+        f" {platform.machine()} {platform.system()}, {os.cpu_count()} cores"
+    )
 
 
-def print_ratios(title: str, rows: Sequence[Row], rounds: int) -> None:
-    """Measure all rows in turn, round after round; print each one's ratios and times."""
-    sides = [(_Side(row.ours, row.names), _Side(row.floor, row.names)) for row in rows]
-    measured = [[_round(ours, floor) for ours, floor in sides] for _ in range(rounds)]
-    print_table(title, [(row.name, row.goals, pairs) for row, *pairs in zip(rows, *measured, strict=True)])
-
-
-def print_table(title: str, rows: Iterable[tuple[str, tuple[float, float] | None, Sequence[Pair]]]) -> None:
-    """Print rows of a name, goals and the pairs measured, each the seconds of ours and of the floor."""
+def print_tables(tables: Tables) -> None:
+    """Print one table of all rows under its heads, each group told by what it is a ratio of."""
     heads = "".join(f"{head:>{width}}" for head, width in HEADS)
-    print(f"\n{title:<44}{heads}")
-    for name, goals, pairs in rows:
-        ratios = [ours / floor for ours, floor in pairs]
-        spread = "".join(f"{ratio:10.3f}" for ratio in (statistics.median(ratios), min(ratios), max(ratios)))
-        told = "".join(f"{goal:8}" for goal in goals) if goals else " " * 16
-        times = "".join(f"{statistics.median(side) * 1e6:10.2f}" for side in zip(*pairs, strict=True))
-        print(f"{name:<44}{spread}{told}{times}")
+    print(f"\n{'':<{NAME_WIDTH}}{heads}")
+    for title, rows in tables.items():
+        print(title)
+        for row in rows:
+            print(_line(row))
+
+
+def _line(row: Measured) -> str:
+    ratios = [ours / floor for ours, floor in row.pairs]
+    spread = "".join(f"{ratio:10.3f}" for ratio in (statistics.median(ratios), min(ratios), max(ratios)))
+    sign = "≥" if row.is_rate else ""
+    told = "".join(f"{f'{sign}{goal:g}':>8}" for goal in row.goals) if row.goals else " " * 16
+    factor = 1e6 if row.in_seconds else 1
+    amounts = [statistics.median(side) * factor for side in zip(*row.pairs, strict=True)]
+    shown = "".join(f"{amount:12,.2f}" for amount in amounts) if row.in_seconds else ""
+    return f"  {row.name:<{NAME_WIDTH - 2}}{spread}{told}{shown}"
 
 
 class _Side:
     """One statement, run as often at a time as a slice takes."""
 
-    def __init__(self, statement: str, names: Mapping[str, Any]) -> None:
-        self._timer = Timer(statement, timer=process_time, globals=dict(names))
+    def __init__(self, statement: str, row: Row) -> None:
+        self._timer = Timer(statement, timer=perf_counter if row.by_clock else process_time, globals=dict(row.names))
         self._times = 1
         while self._timer.timeit(self._times) < SLICE:
             self._times *= 2

@@ -1,0 +1,35 @@
+"""Every benchmark, one after the other, in one table; or those that are named."""
+
+from collections.abc import Callable
+
+import pauses
+import reads
+import rendering
+import sizes
+import starts
+import writers
+import writes
+from timing import Options, Tables, option_parser, print_machine, print_tables, read_options
+
+PROGRAMS: dict[str, Callable[[Options], Tables]] = {
+    program.__name__: program.measured for program in (reads, starts, writes, writers, sizes, rendering, pauses)
+}
+
+
+def main() -> None:
+    parser = option_parser(__doc__)
+    parser.add_argument("programs", nargs="*", metavar="program", help=f"of {', '.join(PROGRAMS)}; all without one")
+    given = parser.parse_args()
+    unknown = [name for name in given.programs if name not in PROGRAMS]
+    if unknown:
+        parser.error(f"there is no program {', '.join(unknown)}")
+    options = read_options(given)
+    print_machine()
+    tables: Tables = {}
+    for name in given.programs or PROGRAMS:
+        tables |= PROGRAMS[name](options)
+    print_tables(tables)
+
+
+if __name__ == "__main__":
+    main()
