@@ -139,9 +139,19 @@ def thaw(value: Any) -> Any:
     return value
 
 
-_encode: Callable[[Any], str] = json.JSONEncoder(
-    sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-).encode
+def _encoder(*, sort_keys: bool) -> Callable[[Any], str]:
+    """Give an encoder that is made once: `json.JSONEncoder.encode` makes one for each value."""
+    text = json.JSONEncoder(sort_keys=sort_keys, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return text.encode
+    pieces = make(None, text.default, json.encoder.encode_basestring, None, ":", ",", sort_keys, False, False)
+    return lambda value: "".join(pieces(value, 0))
+
+
+_canonical = _encoder(sort_keys=True)
+_compact = _encoder(sort_keys=False)
+_decode = json.JSONDecoder().decode
 
 
 def canonical(value: Any) -> str:
@@ -150,12 +160,12 @@ def canonical(value: Any) -> str:
     >>> canonical({"b": [1, "é"], "a": None})
     '{"a":null,"b":[1,"é"]}'
     """
-    return _encode(value)
+    return _canonical(value)
 
 
 def compact(value: Any) -> str:
     """Give the JSON text that keeps the order of keys, as a caller wrote them."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _compact(value)
 
 
 def digest(value: Any) -> str:
@@ -165,7 +175,8 @@ def digest(value: Any) -> str:
 
 def parse(text: str) -> Any:
     """Read JSON text of ours into frozen values."""
-    return _refrozen(json.loads(text))
+    empty = _EMPTY.get(text)
+    return _refrozen(_decode(text)) if empty is None else empty
 
 
 def _refrozen(value: Any) -> Any:
@@ -174,3 +185,6 @@ def _refrozen(value: Any) -> Any:
     if isinstance(value, list):
         return FrozenList(map(_refrozen, value))
     return value
+
+
+_EMPTY: dict[str, Any] = {"[]": FrozenList(), "{}": FrozenDict()}
