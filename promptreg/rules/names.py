@@ -24,6 +24,7 @@ Selector: TypeAlias = int | str
 """A version as a caller names it: its number, or a label of it."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_USUAL = re.compile(r"(?:[a-z0-9]+[_./-])*[a-z0-9]+")  # names well formed at a glance
 _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,50}")
 _NUMBER = re.compile(r"[0-9]{1,30}")
 
@@ -174,6 +175,8 @@ def _text(value: object, field: str) -> str:
 
 
 def _flaw(name: str) -> str | None:
+    if len(name) <= MAX_NAME and _USUAL.fullmatch(name) and not _UUID.fullmatch(name):
+        return None
     if not name:
         return "must not be empty"
     if len(name) > MAX_NAME:
