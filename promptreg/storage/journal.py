@@ -9,7 +9,7 @@ So deleting a prompt can clear its details, and the chain still holds.
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -31,21 +31,23 @@ def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     """Write the events of these changes at the end of the chain."""
     seq, prev = last_link(connection)
     events, details = [], []
+    salts = _salts(sum(len(change.events) for change in changes))
     for change in changes:
         at = change.at.isoformat(timespec="microseconds")
-        name = change.subject.name
+        subject = change.subject
+        name = subject.name
         for event in change.events:
             seq += 1
-            text, salt = canonical(event.details), os.urandom(16).hex()
+            text, salt = canonical(event.details), next(salts)
             fields = (
                 seq,
                 at,
                 event.actor,
                 event.action,
-                change.subject.namespace,
-                change.subject.id,
+                subject.namespace,
+                subject.id,
                 event.version,
-                commitment(salt, name, event.details),
+                _commitment(salt, name, text),
             )
             link = digest([prev, *fields])
             events.append((*fields, prev, link))
@@ -67,9 +69,19 @@ def link(connection: sqlite3.Connection, seq: int) -> tuple[int, str] | None:
     return found or ((0, GENESIS) if seq == 0 else None)
 
 
+def _salts(number: int) -> Iterator[str]:
+    """Give that many random salts."""
+    random = os.urandom(16 * number).hex()
+    return (random[at : at + 32] for at in range(0, len(random), 32))
+
+
 def commitment(salt: str, name: str, details: Any) -> str:
     """Give what an event row says of its details without telling them."""
-    return sha256((salt + canonical([name, details])).encode()).hexdigest()
+    return _commitment(salt, name, canonical(details))
+
+
+def _commitment(salt: str, name: str, details: str) -> str:
+    return sha256(f"{salt}[{canonical(name)},{details}]".encode()).hexdigest()
 
 
 def read_events(rows: Iterable[Sequence[Any]]) -> list[Event]:

@@ -167,10 +167,12 @@ def searched_text(container: Container, snapshot: Snapshot) -> tuple[str, str, s
 
 
 def _grants_text(grants: tuple[Grant, ...]) -> str:
-    return compact([[grant.principal, grant.permission] for grant in grants])
+    return compact([[grant.principal, grant.permission] for grant in grants]) if grants else "[]"
 
 
 def _grants(text: str) -> tuple[Grant, ...]:
+    if text == "[]":
+        return ()
     pairs: FrozenList = parse(text)
     return tuple(Grant.model_construct(principal=who, permission=what) for who, what in pairs)
 
