@@ -151,6 +151,11 @@ class Change:
             raise ValueError("a change is about a prompt")
         return container
 
+    def moves_only(self) -> bool:
+        """Tell whether nothing but the prompt's own status, labels and pointers changes."""
+        is_versioned = self.added or self.edited or self.removed or self.published or self.kept_publications is not None
+        return not (self.before is None or self.after is None or is_versioned or self.reindexes())
+
     def reindexes(self) -> bool:
         """Tell whether what `search` finds of the prompt differs afterwards."""
         if self.before is None or self.after is None:

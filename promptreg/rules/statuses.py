@@ -5,7 +5,7 @@ already and is skipped.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from promptreg.errors import PromptDisabledError
@@ -79,5 +79,6 @@ def _change(container: Container, action: str, author: Author) -> Change:
     event = NewEvent(action, author.actor, details={"previous": container.status})
     if action == "delete":
         return Change(container, None, (event,), author.now)
-    after = replace(container, updated_at=author.now, **EFFECTS[action])
+    after = object.__new__(Container)  # as `replace` does, but ten thousand times
+    vars(after).update(vars(container), updated_at=author.now, **EFFECTS[action])
     return Change(container, after, (event,), author.now)

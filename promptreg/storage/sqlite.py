@@ -298,6 +298,7 @@ class SQLiteReader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._read: tuple[str, int, VersionRecord | None] | None = None  # production is often the latest too
         self.revision = _revision(connection)
 
     def find(self, namespace: str, reference: Reference) -> Container | None:
@@ -327,11 +328,15 @@ class SQLiteReader:
         """Give one version."""
         if number > MAX_INTEGER:
             return None
+        if self._read is not None and self._read[:2] == (container.id, number):
+            return self._read[2]
         row = self._connection.execute(
             f"SELECT {_VERSION} FROM versions v WHERE v.prompt = {_KEY} AND v.version = ?",
             (container.id, number),
         ).fetchone()
-        return None if row is None else read_version(container.id, row)
+        record = None if row is None else read_version(container.id, row)
+        self._read = container.id, number, record
+        return record
 
     def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
         """Give versions, newest first, below the number `before`."""
@@ -425,10 +430,12 @@ class SQLiteWriter(SQLiteReader):
         """Persist the changes, and make the revision grow by one."""
         self.revision += 1
         self.has_applied = True
+        self._read = None
+        self._move([change.after for change in changes if change.after is not None and change.moves_only()])
         for change in changes:
             if change.after is None:
                 self._delete(change)
-            else:
+            elif not change.moves_only():
                 self._save(change, change.after)
         journal.append(self._connection, changes)
         self._connection.execute("UPDATE registry SET revision = ?", (self.revision,))
@@ -436,12 +443,17 @@ class SQLiteWriter(SQLiteReader):
             if change.after is None:
                 self._forget_details(change.subject.id)
 
+    def _move(self, moved: Sequence[Container]) -> None:
+        rows = [(*prompt_row(container)[_KEPT:], self.revision, container.id) for container in moved]
+        self._connection.executemany(_MOVE_PROMPT, rows)
+
     def _save(self, change: Change, after: Container) -> None:
-        row = (*prompt_row(after), self.revision)
         if change.before is None:
-            self._connection.execute(_INSERT_PROMPT, row)
+            self._connection.execute(_INSERT_PROMPT, (*prompt_row(after), self.revision))
         else:
-            self._connection.execute(_UPDATE_PROMPT, (*row, after.id))
+            self._move([after])
+            if change.before.name != after.name:
+                self._connection.execute("UPDATE prompts SET name = ? WHERE id = ?", (after.name, after.id))
         if change.removed is not None:
             self._connection.execute(
                 f"DELETE FROM versions WHERE prompt = {_KEY} AND version = ?", (after.id, change.removed)
@@ -454,7 +466,7 @@ class SQLiteWriter(SQLiteReader):
             self._connection.execute(_INSERT_VERSION, (after.id, *version_row(after.id, change.added)))
         self._publish(change, after)
         if change.reindexes():
-            self._reindex(after)
+            self._reindex(after, change)
 
     def _publish(self, change: Change, after: Container) -> None:
         if change.kept_publications is not None:
@@ -471,8 +483,9 @@ class SQLiteWriter(SQLiteReader):
                 (after.id, depth, change.published, digest([after.id, depth, change.published])),
             )
 
-    def _reindex(self, container: Container) -> None:
-        shown = self.version(container, container.shown_version)
+    def _reindex(self, container: Container, change: Change) -> None:
+        written = [v for v in (change.added, change.edited) if v is not None and v.number == container.shown_version]
+        shown = written[0] if written else self.version(container, container.shown_version)
         if shown is None:
             raise LookupError("a change left a prompt without the version that it shows")
         self._connection.execute(f"DELETE FROM search WHERE rowid = {_KEY}", (container.id,))
@@ -509,9 +522,10 @@ def _placeholders(count: int) -> str:
 _INSERT_PROMPT = (
     f"INSERT INTO prompts ({', '.join(PROMPT_COLUMNS)}, revision) VALUES ({_placeholders(len(PROMPT_COLUMNS) + 1)})"
 )
-_UPDATE_PROMPT = (
-    f"UPDATE prompts SET ({', '.join(PROMPT_COLUMNS)}, revision)"
-    f" = ({_placeholders(len(PROMPT_COLUMNS) + 1)}) WHERE id = ?"
+_KEPT = PROMPT_COLUMNS.index("status")  # what stands before it is indexed, and left alone where it stays the same
+_MOVE_PROMPT = (
+    f"UPDATE prompts SET ({', '.join(PROMPT_COLUMNS[_KEPT:])}, revision)"
+    f" = ({_placeholders(len(PROMPT_COLUMNS) - _KEPT + 1)}) WHERE id = ?"
 )
 _INSERT_VERSION = (
     f"INSERT INTO versions (prompt, {', '.join(VERSION_COLUMNS)})"
