@@ -45,7 +45,7 @@ def fill(path: Path, prompts: int, versions: int) -> None:
         for kind, name, _ in made:
             connection.execute(f"DROP {kind} {name}")
         _write(connection, prompts, versions)
-        for kind, _, sql in sorted(made):
+        for _, _, sql in sorted(made):
             connection.execute(sql)
         connection.execute("UPDATE registry SET revision = ?", (prompts,))
         connection.execute("COMMIT")

@@ -44,9 +44,7 @@ def measured(options: Options) -> Tables:
     limits = RenderLimits(seconds=SECONDS, fuel=10**9)
     with Registry(":memory:", render_limits=limits) as registry:
         prompts = {name: registry.create(f"p-{number}", text) for number, (name, text) in enumerate(TEMPLATES.items())}
-        rounds = [
-            {name: measure(prompt) for name, prompt in prompts.items()} for _ in range(options.rounds or ROUNDS)
-        ]
+        rounds = [{name: measure(prompt) for name, prompt in prompts.items()} for _ in range(options.rounds or ROUNDS)]
     rows = [Measured(name, [told[name] for told in rounds]) for name in TEMPLATES]
     return {"longest pause of another thread / a Python loop's": rows}
 

@@ -80,8 +80,10 @@ def cold(path: str, name: str, values: dict[str, object]) -> "Sides":
 
 def timed(before: str, statements: str, after: str = "print()") -> str:
     """Give a program that prints the processor seconds of some of its statements, then what comes after."""
-    return f"{before}\nfrom time import process_time\nbegan = process_time()\n{statements}\n" \
+    return (
+        f"{before}\nfrom time import process_time\nbegan = process_time()\n{statements}\n"
         f"print(process_time() - began)\n{after}"
+    )
 
 
 class Sides:

@@ -8,7 +8,6 @@ guards.
 
 import sqlite3
 import tempfile
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ CREATE VIRTUAL TABLE search USING fts5(name, title, description, tags, template)
 """
 INDEX = "INSERT INTO search (rowid, name, title, description, tags, template) VALUES (?, ?, ?, ?, ?, ?)"
 DESCRIPTIONS = ("Answers from the handbook, for the help desk", "Answers from the manual, for the help desk")
+KEPT = frozenset({"key", "id", "namespace", "name"})  # columns that a change of status leaves alone
 FIELDS = '{"variables":[],"config":{"model":"large"},"category":"","tags":["support"],"meta":{},"examples":[]}'
 HASH = "0123456789abcdef" * 4
 AT = "2026-01-01T00:00:00.000000+00:00"
@@ -123,7 +123,7 @@ def written(reader: sqlite3.Connection, prompts: int) -> dict[str, list[Any]]:
     last = "ORDER BY seq DESC LIMIT ?"
     events = reader.execute(f"SELECT * FROM events {last}", (prompts,)).fetchall()[::-1]
     details = reader.execute(f"SELECT * FROM event_details {last}", (prompts,)).fetchall()[::-1]
-    columns = [name for _, name, *_ in reader.execute("PRAGMA table_info(prompts)") if name not in {"key", "id"}]
+    columns = [name for _, name, *_ in reader.execute("PRAGMA table_info(prompts)") if name not in KEPT]
     changed = reader.execute(f"SELECT {', '.join(columns)}, id FROM prompts").fetchall()
     return {
         f"UPDATE prompts SET ({', '.join(columns)}) = ({marks(len(columns))}) WHERE id = ?": changed,
