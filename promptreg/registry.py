@@ -361,6 +361,8 @@ class Registry:
         """Find prompts by the words of their names, titles, descriptions, tags and templates, best matches first.
 
         All words must match, whole and in any case; accents do not count. The status filter is that of `list`.
+        Searching ranks by bm25 only up to about a thousand hits in the whole file; of more, the newest prompts
+        come first.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Say hello to {{ name }}", description="For the café")

@@ -193,6 +193,21 @@ def test_the_chain_holds_after_a_deletion(filled: Registry) -> None:
     assert len(after) == len(before) + 1
 
 
+# Searching
+
+
+def test_of_very_many_hits_the_newest_come_first(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Best matches come first up to a number of hits, newest prompts beyond; a filter counts either way."""
+    for name, template in (("b", "tea tea tea"), ("a", "tea and more of it"), ("c", "tea and much more of it")):
+        registry.create(name, template)
+    registry.archive("c")
+    assert [prompt.name for prompt in registry.search("tea")] == ["b", "a"]
+    monkeypatch.setattr("promptreg.storage.sqlite.MAX_RANKED", 2)
+    assert [prompt.name for prompt in registry.search("tea")] == ["a", "b"]
+    assert [prompt.name for prompt in registry.search("tea", limit=1)] == ["a"]
+    assert [prompt.name for prompt in registry.search("tea", status="archived")] == ["c"]
+
+
 # Hashes on rows
 
 
