@@ -96,10 +96,10 @@ class Sides:
     def measured(self, name: str, rounds: int, goals: Goals) -> Measured:
         """Give the row, once both sides have told the same and Python has kept what it compiled."""
         require_equal(name, child(self._ours)[1], child(self._floor)[1])
-        return Measured(name, [self._round() for _ in range(rounds)], goals)
+        return Measured(name, [self._round(min(TURNS, rounds)) for _ in range(rounds)], goals)
 
-    def _round(self) -> Pair:
-        turns = [(child(self._ours)[0], child(self._floor)[0]) for _ in range(TURNS)]
+    def _round(self, turns: int) -> Pair:
+        turns = [(child(self._ours)[0], child(self._floor)[0]) for _ in range(turns)]
         return min(turn[0] for turn in turns), min(turn[1] for turn in turns)
 
 

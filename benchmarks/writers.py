@@ -23,6 +23,7 @@ from promptreg import Registry
 ROUNDS = 5
 WRITERS = 8
 SECONDS = 1.5  # of writing, a round and side
+SECONDS_A_ROUND = 0.3  # that a short run spares
 DESCRIPTIONS = "Answers in short", "Answers at length"
 PATIENCE = 60.0  # seconds: nobody gives up
 ALLOWED_WAIT = 0.3  # seconds, and twice the longest commit
@@ -50,9 +51,11 @@ def measured(options: Options) -> Tables:
         with Registry(path) as registry:
             for number in range(WRITERS):
                 registry.create(name_of(number), MEDIUM, description=DESCRIPTIONS[0])
-        for _ in range(options.rounds or ROUNDS):
+        rounds = options.rounds or ROUNDS
+        lasts = min(SECONDS, rounds * SECONDS_A_ROUND)
+        for _ in range(rounds):
             before = latest(path)
-            alone, together = written(path, 1), written(path, WRITERS)
+            alone, together = written(path, 1, lasts), written(path, WRITERS, lasts)
             commit = max(told.longest_commit for told in together)
             rates.append((rate(together), rate(alone)))
             waits.append((max(told.longest_wait for told in together), ALLOWED_WAIT + 2 * commit))
@@ -84,11 +87,11 @@ def rate(all_told: Iterable[Told]) -> float:
     return sum(told.updates / told.seconds for told in all_told)
 
 
-def written(path: Path, count: int) -> list[Told]:
+def written(path: Path, count: int, lasts: float) -> list[Told]:
     """Let so many processes write at once, and give what each tells."""
     context = multiprocessing.get_context("spawn")
     start, answers = context.Barrier(count), context.SimpleQueue()
-    writers = [context.Process(target=write, args=(path, number, start, answers)) for number in range(count)]
+    writers = [context.Process(target=write, args=(path, number, lasts, start, answers)) for number in range(count)]
     for writer in writers:
         writer.start()
     told = [answers.get() for _ in writers]
@@ -97,7 +100,7 @@ def written(path: Path, count: int) -> list[Told]:
     return told
 
 
-def write(path: Path, number: int, start: Barrier, answers: Any) -> None:
+def write(path: Path, number: int, lasts: float, start: Barrier, answers: Any) -> None:
     """Be one writer: alternate between two descriptions, so that no template is compiled."""
     TimedConnection.longest_commit = 0.0
     sqlite3.connect = partial(sqlite3.connect, factory=TimedConnection)  # type: ignore[assignment]
@@ -114,7 +117,7 @@ def write(path: Path, number: int, start: Barrier, answers: Any) -> None:
             update()
         start.wait()
         began, updates, longest = perf_counter(), 0, 0.0
-        while perf_counter() < began + SECONDS:
+        while perf_counter() < began + lasts:
             longest = max(longest, update())
             updates += 1
         taken = perf_counter() - began
