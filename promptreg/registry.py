@@ -44,7 +44,6 @@ from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
 from promptreg.storage.base import Reader
-from promptreg.storage.sqlite import SQLiteStorage
 from promptreg.telemetry import traced, tracing
 
 D = TypeVar("D")
@@ -111,6 +110,8 @@ class Registry:
             render_limits=render_limits,
             clock=clock,
         )
+        from promptreg.storage.sqlite import SQLiteStorage  # noqa: PLC0415 (loads when a registry opens, not before)
+
         self._begin(Core(SQLiteStorage(settings.storage), settings, view.namespace), view, is_view=False)
 
     def _begin(self, core: Core, view: View, *, is_view: bool) -> None:
