@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from rendering import CHAT, CHAT_VALUES, MEDIUM, PLAIN, SHORT, VALUES, read_by, shown
+from prompts import CHAT, CHAT_VALUES, MEDIUM, SHORT, VALUES
+from rendering import PLAIN, read_by, shown
 from timing import Measured, Options, Pair, Row, Tables, alternate, measure, require_same, run, seconds
 
 from promptreg import Registry

@@ -13,7 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rendering import MEDIUM, SHORT, VALUES, read_by
+from prompts import MEDIUM, SHORT, VALUES
+from rendering import read_by
 from timing import Goals, Measured, Options, Pair, Tables, require_equal, run
 
 from promptreg import Registry

@@ -111,8 +111,8 @@ def require_equal(name: str, ours: object, floor: object) -> None:
 
 def measure(rows: Sequence[Row], rounds: int) -> list[Measured]:
     """Measure all rows in turn, round after round."""
-    sides = [(_Side(row.ours, row), _Side(row.floor, row)) for row in rows]
-    measured = [[_round(ours, floor) for ours, floor in sides] for _ in range(rounds)]
+    meters = [Meter(row) for row in rows]
+    measured = [[meter.measure() for meter in meters] for _ in range(rounds)]
     return [Measured(row.name, pairs, row.goals) for row, *pairs in zip(rows, *measured, strict=True)]
 
 
@@ -159,6 +159,18 @@ def _line(row: Measured) -> str:
     return f"  {row.name:<{NAME_WIDTH - 2}}{spread}{told}{shown}"
 
 
+class Meter:
+    """A row, ready to be measured as often as is asked."""
+
+    def __init__(self, row: Row) -> None:
+        self._ours, self._floor = _Side(row.ours, row), _Side(row.floor, row)
+
+    def measure(self) -> Pair:
+        """Give one round: the seconds of the fastest slice of either side, measured in turn."""
+        turns = [(self._ours.slice(), self._floor.slice()) for _ in range(TURNS)]
+        return min(turn[0] for turn in turns), min(turn[1] for turn in turns)
+
+
 class _Side:
     """One statement, run as often at a time as a slice takes."""
 
@@ -171,8 +183,3 @@ class _Side:
     def slice(self) -> float:
         """Give the seconds of one run of the statement."""
         return self._timer.timeit(self._times) / self._times
-
-
-def _round(ours: _Side, floor: _Side) -> Pair:
-    turns = [(ours.slice(), floor.slice()) for _ in range(TURNS)]
-    return min(turn[0] for turn in turns), min(turn[1] for turn in turns)

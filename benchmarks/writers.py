@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from rendering import MEDIUM
+from prompts import MEDIUM
 from timing import Measured, Options, Tables, run, seconds
 
 from promptreg import Registry

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from library import fill, name_of
-from rendering import MEDIUM
+from prompts import MEDIUM
 from timing import Measured, Options, Tables, alternate, require_equal, run, seconds
 
 from promptreg import Registry

@@ -1,5 +1,7 @@
 """The benchmarks run; what they measure is never asserted, because machines differ."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,3 +42,20 @@ def test_every_benchmark_is_in_the_table() -> None:
     """benchmarks/README.md has a row for each program."""
     table = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
     assert [program for program in PROGRAMS if f"| `{program}` |" not in table] == []
+
+
+def test_the_worker_beside_the_peers_gives_the_same_as_the_floor_and_measures_it() -> None:
+    """benchmarks/peers/worker.py runs promptreg's side without a network; the peers' sides need their environments."""
+    run = subprocess.run(
+        [sys.executable, BENCHMARKS / "peers" / "worker.py", "promptreg"],
+        input="0\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(BENCHMARKS), str(BENCHMARKS.parent)])},
+    )
+    assert run.returncode == 0, run.stderr
+    told, measured = map(json.loads, run.stdout.splitlines())
+    assert {"short", "medium", "chat"} == {prompt for _, prompt, _ in told["ways"]}
+    assert min(measured) > 0

@@ -1,0 +1,54 @@
+"""One peer in its own environment: checks what it gives, then measures what it is asked to.
+
+`python worker.py PEER` writes one line of JSON that says what it is and which ways it has, then answers each line of
+its input, the number of a way, with `[seconds of the peer, seconds of the floor]`. It ends when its input does.
+`run.py` starts it; by hand it needs `benchmarks` on PYTHONPATH.
+"""
+
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TextIO
+
+from timing import Meter
+from ways import Way
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # a peer that prints must not spoil the answers
+    peer = import_module(f"of_{sys.argv[1]}")
+    with tempfile.TemporaryDirectory() as folder:
+        ways = list(peer.ways(Path(folder)))
+        require_expected(ways)
+        told = {"package": f"{peer.PACKAGE} {version(peer.PACKAGE)}", "machine": machine()}
+        say(answers, {**told, "ways": [[way.name, way.prompt, way.stale] for way in ways]})
+        meters = [Meter(way.row()) for way in ways]
+        for line in sys.stdin:
+            say(answers, meters[int(line)].measure())
+
+
+def require_expected(ways: Sequence[Way]) -> None:
+    """Exit unless every way gives the texts of the floor."""
+    if differences := [told for way in ways if (told := way.differs())]:
+        sys.exit("\n".join(differences))
+
+
+def machine() -> str:
+    """Tell what the figures depend on most."""
+    return f"Python {platform.python_version()}, Jinja2 {version('jinja2')}, {platform.machine()}, {sys.platform}"
+
+
+def say(answers: TextIO, answer: object) -> None:
+    """Write one line."""
+    print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
