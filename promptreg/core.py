@@ -15,6 +15,7 @@ from promptreg import checks, telemetry
 from promptreg.cache import NEVER, Cache, Generation, Memo
 from promptreg.clock import moment
 from promptreg.errors import NotFoundError, StorageError, TemplateError, listed
+from promptreg.jsonvalues import compact
 from promptreg.models import Actor, Version
 from promptreg.prompt import Prompt, direct_ways, make_prompt, make_version, stale_copy
 from promptreg.records import Change, Container, Snapshot, VersionRecord
@@ -221,18 +222,19 @@ class Core:
         """Carry out a plan: nothing, or all of it in one transaction.
 
         The plan is made on a read, so a refusal or a call that changes nothing takes no lock. Then it is
-        vetted, outside any transaction. It is made again inside the write, where it stays true; where that
-        is no longer what was vetted, it is vetted anew.
+        vetted, outside any transaction. If anything has changed by then it is made again inside the write,
+        where it stays true; where that is no longer what was vetted, it is vetted anew.
         """
         with self.storage.read() as reader:
-            proposed = plan(reader)
+            proposed, seen = plan(reader), reader.moment
         if not proposed.changes:
             return proposed
         while True:
             evidence = vet(proposed) if vet else None
             try:
                 with self.storage.write() as writer:
-                    final = plan(writer)
+                    final = proposed if writer.moment == seen else plan(writer)
+                    seen = writer.moment
                     is_vetted = evidence is None or not isinstance(final, Outcome) or evidence.covers(final)
                     if is_vetted and final.changes:
                         writer.apply(final.changes)
@@ -251,36 +253,40 @@ class Core:
 
     def vet_saved(self, outcome: Outcome) -> Evidence:
         """Compile what is saved, and run the checks on what becomes production (rules 9 and 20)."""
+        compiled = self._compiled(outcome.version.snapshot)
         try:
-            candidate = self._candidate(outcome)
+            compiled.require_valid()
         except TemplateError as error:
             error.details = {"name": outcome.container.name, **error.details}
             raise
         if outcome.version.state == "published":
-            checks.require_passing(candidate, self._checks)
+            self._require_passing(outcome, compiled)
         return Evidence(outcome, has_checks=bool(self._checks))
 
     def vet_published(self, outcome: Outcome) -> Evidence:
         """Run the checks on a version that was never live; what was live before has passed them."""
         if outcome.change is not None and outcome.change.edited is not None:
+            compiled = self._compiled(outcome.version.snapshot)
             try:
-                candidate = self._candidate(outcome)
+                compiled.require_valid()
             except TemplateError as error:
                 raise checks.failed(outcome.container.name, [f"template: {error.message}"]) from None
-            checks.require_passing(candidate, self._checks)
+            self._require_passing(outcome, compiled)
         return Evidence(outcome, has_checks=bool(self._checks))
 
-    def _candidate(self, outcome: Outcome) -> Prompt:
-        """Give the prompt as it would be, compiled; it renders whatever its status says."""
-        compiled = self._compiled(outcome.version.snapshot)
-        compiled.require_valid()
-        return make_prompt(
-            outcome.container, outcome.version, compiled, forbids_extra=self.forbids_extra, is_candidate=True
-        )
+    def _require_passing(self, outcome: Outcome, compiled: CompiledTemplate) -> None:
+        """Check the prompt as it would be; it renders whatever its status says."""
+        if self._checks or outcome.version.snapshot.examples:
+            forbids_extra = self.forbids_extra
+            made = make_prompt(
+                outcome.container, outcome.version, compiled, forbids_extra=forbids_extra, is_candidate=True
+            )
+            checks.require_passing(made, self._checks)
 
     def _compiled(self, snapshot: Snapshot) -> CompiledTemplate:
+        key = compact([snapshot.template, snapshot.variables])
         return self._templates.get(
-            snapshot.content_hash, lambda: CompiledTemplate(snapshot.template, snapshot.variables, self.render_limits)
+            key, lambda: CompiledTemplate(snapshot.template, snapshot.variables, self.render_limits)
         )
 
 

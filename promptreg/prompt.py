@@ -120,7 +120,7 @@ class Prompt(Version):
     _forbids_extra: bool = PrivateAttr(default=False)
     _known: tuple[dict[str, Any], Fast, str] | None = PrivateAttr(default=None)
     _is_stale: bool = PrivateAttr(default=False)
-    _limits: RenderLimits = PrivateAttr(default_factory=RenderLimits)
+    _limits: RenderLimits = PrivateAttr(default_factory=RenderLimits.model_construct)
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -94,7 +94,7 @@ def _functions(value: object) -> tuple[PublishCheck, ...]:
 def _render_limits(value: object) -> RenderLimits:
     if value is not None and not isinstance(value, RenderLimits):
         raise InvalidInputError.of("render_limits", f"must be RenderLimits, not {type(value).__name__}")
-    return value or RenderLimits()
+    return value or RenderLimits.model_construct()
 
 
 def _clock(value: object) -> Clock:

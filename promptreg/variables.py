@@ -60,7 +60,7 @@ def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList
     `reads` maps each variable that the template reads to whether any use of it is unguarded.
     """
     listed = {d["name"]: _described(d, reads) for d in declarations}
-    found = {name: Variable(name=name, required=needed) for name, needed in reads.items()}
+    found = {name: Variable.model_construct(name=name, required=needed) for name, needed in reads.items()}
     return FrozenList({**found, **listed}[name] for name in {**listed, **found})
 
 
@@ -93,7 +93,7 @@ def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
 
 def _described(declaration: Mapping[str, Any], reads: Mapping[str, bool]) -> Variable:
     is_needed = declaration.get("required", reads.get(declaration["name"], False)) and "default" not in declaration
-    return Variable(**{**declaration, "required": is_needed})
+    return Variable.model_construct(**{**declaration, "required": is_needed})
 
 
 def _declaration(item: object, where: str) -> FrozenDict:

@@ -25,7 +25,8 @@ from promptreg import (
 )
 from promptreg.jsonvalues import canonical
 from promptreg.storage.failures import translate
-from promptreg.storage.migrations import APPLICATION_ID, GUARDS, MIGRATIONS, SCHEMA_VERSION
+from promptreg.storage.migrations import GUARDS, MIGRATIONS
+from promptreg.storage.opening import APPLICATION_ID, SCHEMA_VERSION
 from tests.conftest import everything
 
 OWN_TABLES = {"registry", "prompts", "versions", "publications", "deletions", "events", "event_details"}

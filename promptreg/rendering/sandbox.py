@@ -267,6 +267,7 @@ class _Environment(Environment):
 ENVIRONMENT = _Environment(
     undefined=Absent, autoescape=False, keep_trailing_newline=True, cache_size=0, optimized=False
 )
+_LEXER = ENVIRONMENT.lexer  # which Jinja makes, and keeps, at the first template
 _EVALUATION = EvalContext(ENVIRONMENT)
 
 
@@ -328,7 +329,7 @@ def _require_few_tokens(source: str, limits: RenderLimits) -> None:
     Jinja parses a chain of thousands, but Python 3.13 crashes a small thread when it frees such a tree.
     """
     in_tag = in_chain = 0
-    for count, (line, kind, text) in enumerate(ENVIRONMENT.lexer.tokeniter(source, None)):
+    for count, (line, kind, text) in enumerate(_LEXER.tokeniter(source, None)):
         if kind == "whitespace":
             continue
         is_tag = kind in {"operator", "name", "string", "integer", "float"}

@@ -75,6 +75,11 @@ class Reader(Protocol):
         """The number of changes that this look sees."""
         ...
 
+    @property
+    def moment(self) -> Hashable:
+        """What is equal in two looks of one thread, one after the other, only where nothing changed between them."""
+        ...
+
     def find(self, namespace: str, reference: Reference) -> Container | None:
         """Give the prompt of that name or id in that namespace."""
         ...

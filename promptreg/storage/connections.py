@@ -5,14 +5,16 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING
 
 from promptreg.errors import StorageError
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.failures import translated
 from promptreg.storage.gate import FORKS, Gate
 from promptreg.storage.place import Place
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 SLICE = 0.05  # seconds that SQLite waits at a time, for nobody may fork meanwhile
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
@@ -23,10 +25,16 @@ class Handle:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self.database = Database(connection, execute_plugins=False)
         self.data_version = -1
         self.taken: object = None  # what the file was, where what is read is of that moment only
         self.may_be_interrupted = False  # by a fork, which does not wait for what can begin again
+
+    @property
+    def database(self) -> "Database":
+        """The connection as sqlite-utils takes it, which takes 40 ms to load, and no usual read or write needs it."""
+        from sqlite_utils import Database  # noqa: PLC0415
+
+        return Database(self.connection, execute_plugins=False)
 
     def close(self) -> None:
         """Close the connection."""
@@ -75,7 +83,8 @@ class _Lease:
 class Connections:
     """A connection for each thread that asks, and one to watch with; a single one, used in turn, where it is shared."""
 
-    def __init__(self, place: Place, opener: Callable[[], Handle], *, is_shared: bool) -> None:
+    def __init__(self, place: Place, opener: Callable[[], Handle], first: Handle, *, is_shared: bool) -> None:
+        """Begin with a connection that is open already, which is this thread's, or the shared one."""
         self._place = place
         self._path = place.path
         self._opener = opener
@@ -87,7 +96,10 @@ class Connections:
         self._watcher: Handle | None = None
         self.is_closed = False
         self._pid = os.getpid()
-        self._shared = opener() if is_shared else None
+        self._shared = first if is_shared else None
+        if not is_shared:
+            self._handles.add(first)
+            self._threads.lease = _Lease(first, self._ended)
         self.after_fork_in_child: Callable[[], None] = lambda: None
         FORKS.watch(self)
 

@@ -6,9 +6,6 @@ A step never calls `transform()`: it would drop the table's triggers.
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-APPLICATION_ID = 0x50524547  # "PREG", in the file's header
-SCHEMA_VERSION = 1
-
 MIGRATIONS = Migrations("promptreg")
 
 

@@ -12,16 +12,17 @@ from promptreg.storage import readonly
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect
 from promptreg.storage.failures import is_busy
-from promptreg.storage.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
 from promptreg.storage.readonly import Access
 
+APPLICATION_ID = 0x50524547  # "PREG", in the file's header
+SCHEMA_VERSION = 1
 RETRY_SECONDS = 0.005
 
 T = TypeVar("T")
 
 
-def open_first(path: str, settings: StorageSettings) -> Access:
-    """Find out how this process may use the file, which is made or migrated where needed.
+def open_first(path: str, settings: StorageSettings) -> tuple[Access, Handle]:
+    """Find out how this process may use the file, which is made or migrated where needed, and connect.
 
     Raises `StorageError` for a folder, a missing folder, an absent file with `create=False` and a database
     that is something else, `StorageCorruptError` for what is no database, `SchemaTooNewError`, and
@@ -29,11 +30,9 @@ def open_first(path: str, settings: StorageSettings) -> Access:
     """
     _require_place(path, settings.create)
     if readonly.is_writable(path):
-        _open_to_write(path, settings, create=settings.create).close()
-        return Access.WRITE
+        return Access.WRITE, _open_to_write(path, settings, create=settings.create)
     access = readonly.way_to_read(path, settings)
-    open_again(path, settings, access).close()
-    return access
+    return access, open_again(path, settings, access)
 
 
 def open_again(path: str, settings: StorageSettings, access: Access) -> Handle:
@@ -119,6 +118,8 @@ def _prepare(handle: Handle, path: str, create: bool, busy_timeout: float) -> No
     _patiently(lambda: connection.execute("BEGIN IMMEDIATE"), busy_timeout)
     try:
         if not _is_current(connection, path, create):
+            from promptreg.storage.migrations import MIGRATIONS  # noqa: PLC0415 (with sqlite-utils, for a new file only)
+
             MIGRATIONS.apply(handle.database)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

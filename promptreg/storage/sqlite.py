@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError, StorageReadOnlyError
 from promptreg.jsonvalues import digest
@@ -38,6 +38,8 @@ from promptreg.storage.rows import (
 )
 from promptreg.storage.sidecar import SUFFIX as SIDECAR
 from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, Sidecar, revision_of
+
+R = TypeVar("R", bound="SQLiteReader")
 
 MAX_INTEGER = 2**63 - 1
 BUSY_PAUSE = 0.001  # seconds outside the gate, between two waits in SQLite
@@ -67,12 +69,11 @@ class SQLiteStorage:
         place = Place(self.path)
         self._place = place
         with translated(self.path):
-            self._access = open_first(self.path, settings) if self._is_file else Access.MEMORY
+            self._access, first = open_first(self.path, settings) if self._is_file else _open_memory(settings)
             if self._is_file:
                 place.settle()
             self._board: Board = self._open_board()
-            is_shared = self._access is not Access.WRITE
-            self._connections = Connections(place, self._opener(), is_shared=is_shared)
+            self._connections = Connections(place, self._opener(), first, is_shared=self._access is not Access.WRITE)
         self._queue = WriterQueue(self.path) if self._is_file else None
         if self._queue is not None:
             self._connections.after_fork_in_child = self._queue.forked
@@ -81,8 +82,6 @@ class SQLiteStorage:
 
     def _opener(self) -> Callable[[], Handle]:
         """Give what connects; not a method, so that a registry that is dropped is no cycle, and closes at once."""
-        if self._access is Access.MEMORY:
-            return partial(open_memory, self._settings)
         return partial(open_again, self.path, self._settings, self._access)
 
     def _open_board(self) -> Board:
@@ -111,9 +110,7 @@ class SQLiteStorage:
     def read(self) -> Iterator["SQLiteReader"]:
         """Open a consistent look."""
         self._renew()
-        deadline = Deadline(self._settings.busy_timeout)
-        with self._begun("BEGIN", deadline) as handle:
-            reader = SQLiteReader(handle.connection)
+        with self._begun("BEGIN", SQLiteReader, Deadline(self._settings.busy_timeout)) as (handle, reader):
             self._show(reader.revision)
             yield reader
             _roll_back(handle.connection)
@@ -128,12 +125,12 @@ class SQLiteStorage:
                 retry_after=None,
             )
         deadline = Deadline(self._settings.busy_timeout)
-        with self._turn(deadline), self._begun("BEGIN IMMEDIATE", deadline) as handle:
+        with self._turn(deadline), self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer):
             self._require_board()
-            writer = SQLiteWriter(handle.connection)
             yield writer
             if writer.has_applied:
                 self._commit(handle, writer.revision)
+            if writer.has_deleted or self._erasing_again_at is not None:
                 self._erase(handle)
 
     def close(self) -> None:
@@ -158,13 +155,16 @@ class SQLiteStorage:
                 self._connections.renew(self._opener()())
 
     @contextmanager
-    def _begun(self, statement: str, deadline: Deadline) -> Iterator[Handle]:
+    def _begun(
+        self, statement: str, kind: Callable[[sqlite3.Connection], R], deadline: Deadline
+    ) -> Iterator[tuple[Handle, R]]:
         """Begin a transaction, waiting for others a slice at a time, outside the gate; leave none open."""
         while True:
             with self._connections.use() as handle:
                 try:
-                    if _has_begun(handle.connection, statement, deadline):
-                        yield handle
+                    begun = _tried(handle.connection, statement, kind, deadline)
+                    if begun is not None:
+                        yield handle, begun
                         return
                 finally:
                     _roll_back(handle.connection)
@@ -207,6 +207,10 @@ class SQLiteStorage:
                     f"The commit to {self.path} failed ({error}) and may or may not hold; read before you try again."
                 ) from error
             raise
+
+
+def _open_memory(settings: StorageSettings) -> tuple[Access, Handle]:
+    return Access.MEMORY, open_memory(settings)
 
 
 class SQLiteWatch:
@@ -277,16 +281,17 @@ def _changed(
     return frozenset([id_ for id_, _, _ in rows] + [(namespace, name) for _, namespace, name in rows])
 
 
-def _has_begun(connection: sqlite3.Connection, statement: str, deadline: Deadline) -> bool:
-    """Begin, and read, which is what takes the snapshot; False where others hold the lock and there is time left."""
+def _tried(
+    connection: sqlite3.Connection, statement: str, kind: Callable[[sqlite3.Connection], R], deadline: Deadline
+) -> R | None:
+    """Begin, and read, which is what takes the snapshot; None where others hold the lock and there is time left."""
     try:
         connection.execute(statement)
-        _revision(connection)
+        return kind(connection)
     except sqlite3.OperationalError as error:
         if is_busy(error) and deadline.left():
-            return False
+            return None
         raise
-    return True
 
 
 def _data_version(connection: sqlite3.Connection) -> int:
@@ -301,6 +306,7 @@ class SQLiteReader:
         self._connection = connection
         self._read: tuple[str, int, VersionRecord | None] | None = None  # production is often the latest too
         self.revision = _revision(connection)
+        self.moment = (self.revision, _data_version(connection))
 
     def find(self, namespace: str, reference: Reference) -> Container | None:
         """Give the prompt of that name or id in that namespace."""
@@ -434,7 +440,7 @@ class SQLiteWriter(SQLiteReader):
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
-        self.has_applied = False
+        self.has_applied = self.has_deleted = False
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Persist the changes, and make the revision grow by one."""
@@ -455,7 +461,8 @@ class SQLiteWriter(SQLiteReader):
 
     def _move(self, moved: Sequence[Container]) -> None:
         rows = [(*prompt_row(container)[_KEPT:], self.revision, container.id) for container in moved]
-        self._connection.executemany(_MOVE_PROMPT, rows)
+        if rows:
+            self._connection.executemany(_MOVE_PROMPT, rows)
 
     def _save(self, change: Change, after: Container) -> None:
         if change.before is None:
@@ -505,6 +512,7 @@ class SQLiteWriter(SQLiteReader):
         )
 
     def _delete(self, change: Change) -> None:
+        self.has_deleted = True
         prompt_id = change.subject.id
         self._connection.execute(
             "INSERT INTO deletions (prompt_id, revision, at) VALUES (?, ?, ?)",
