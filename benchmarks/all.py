@@ -7,12 +7,14 @@ import reads
 import rendering
 import sizes
 import starts
+import telemetry
 import writers
 import writes
 from timing import Options, Tables, option_parser, print_machine, print_tables, read_options
 
 PROGRAMS: dict[str, Callable[[Options], Tables]] = {
-    program.__name__: program.measured for program in (reads, starts, writes, writers, sizes, rendering, pauses)
+    program.__name__: program.measured
+    for program in (reads, starts, writes, writers, sizes, rendering, telemetry, pauses)
 }
 
 

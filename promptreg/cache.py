@@ -11,7 +11,7 @@ content alone, so they outlive generations.
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from promptreg.storage.base import Mark, News, Page
 
@@ -53,6 +53,9 @@ class Generation(Generic[F, L]):
         return self.page == self.token and monotonic() < self.until
 
 
+_NOTHING: Generation[Any, Any] = Generation(b"", None, {}, {}, NEVER)
+
+
 class Cache(Generic[F, L]):
     """About `size` prompts that were found at most, and as many that were not; the oldest makes room.
 
@@ -62,7 +65,10 @@ class Cache(Generic[F, L]):
     def __init__(self, size: int, *, compares: bool) -> None:
         self._size = size
         self.compares = compares
+        self.may_be_direct = True  # unless each read is to be counted
         self.generation: Generation[F, L]
+        self.direct: Generation[F, L]
+        """What the short way of a read may take: this generation, or one that is never true."""
         self.forget()
 
     def renew(self, page: Page, news: News, until: float) -> Generation[F, L]:
@@ -70,10 +76,12 @@ class Cache(Generic[F, L]):
         last = self.generation
         if news.mark is last.mark:
             last.until = until
+            self.direct = last if self.may_be_direct else _NOTHING
             return last
         found, lacking = _kept(last.found, news.changed), _kept(last.lacking, news.changed)
         page = page if self.compares else news.mark.token
         self.generation = Generation(page, news.mark, found, lacking, until)
+        self.direct = self.generation if self.may_be_direct else _NOTHING
         return self.generation
 
     def keep(self, generation: Generation[F, L], key: Hashable, fact: F) -> None:
@@ -87,6 +95,7 @@ class Cache(Generic[F, L]):
     def forget(self) -> None:
         """Know nothing any more."""
         self.generation = Generation(b"", None, {}, {}, NEVER)
+        self.direct = _NOTHING
 
     def __len__(self) -> int:
         return len(self.generation.found)

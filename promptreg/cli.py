@@ -3,27 +3,37 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from promptreg.demo import run_demo
 from promptreg.errors import PromptregError
+from promptreg.telemetry.tree import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; give the exit status: 0, or 1 with one line on standard error."""
     options = _parser().parse_args(arguments)
     try:
-        if options.db is not None:
-            run_demo(options.db, sys.stdout)
-        else:
-            with TemporaryDirectory(prefix="promptreg-demo-") as folder:
-                run_demo(str(Path(folder, "prompts.db")), sys.stdout)
+        with shown(sys.stdout) if options.trace else nullcontext():
+            _demo(options.db)
+    except ImportError:
+        print("promptreg: --trace needs an SDK; python -m pip install opentelemetry-sdk", file=sys.stderr)
+        return 1
     except PromptregError as error:
         print(f"promptreg: {error.code}: {error.message}", file=sys.stderr)
         return 1
     return 0
+
+
+def _demo(path: str | None) -> None:
+    if path is not None:
+        run_demo(path, sys.stdout)
+        return
+    with TemporaryDirectory(prefix="promptreg-demo-") as folder:
+        run_demo(str(Path(folder, "prompts.db")), sys.stdout)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,4 +42,5 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="show the main job, step by step, in a temporary folder")
     demo.add_argument("--db", metavar="FILE", help="work in this registry, in a namespace of its own, and keep it")
+    demo.add_argument("--trace", action="store_true", help="show OpenTelemetry's spans as a tree afterwards")
     return parser

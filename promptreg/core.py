@@ -4,14 +4,14 @@ Finding a prompt that the actor may read, resolving it to a version through the 
 plan: plan on a read, vet outside any transaction, plan again inside the write, apply.
 """
 
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from promptreg import checks, telemetry
+from promptreg import checks
 from promptreg.cache import NEVER, Cache, Generation, Memo
 from promptreg.clock import moment
 from promptreg.errors import NotFoundError, StorageError, TemplateError, listed
@@ -24,7 +24,10 @@ from promptreg.rules import access, lifecycle
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, chosen_version, parse_reference
 from promptreg.settings import Settings
-from promptreg.storage.base import Reader, Storage
+from promptreg.storage.base import Reader, Storage, Writer
+from promptreg.telemetry import metrics
+from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
+from promptreg.telemetry.spans import Teller, note, of_hit
 
 
 class Plan(Protocol):
@@ -80,7 +83,7 @@ class Found:
     `text` and `output` render it, as text and with its messages, where nothing but the values can stand against that.
     """
 
-    __slots__ = ("about", "container", "name", "output", "prompt", "text")
+    __slots__ = ("_told", "about", "container", "name", "output", "prompt", "text")
 
     def __init__(self, container: Container, prompt: Prompt) -> None:
         self.about: Hashable = container.id
@@ -88,6 +91,14 @@ class Found:
         self.prompt = prompt
         self.text, self.output = direct_ways(prompt)
         self.name = prompt.name
+        self._told: Mapping[str, Any] | None = None
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What the spans of its renders tell; made once, where anybody listens."""
+        if self._told is None:
+            self._told = of_hit(self.prompt)
+        return self._told
 
 
 class Lacking:
@@ -128,6 +139,7 @@ class Core:
         self._checks = settings.publish_checks
         self.forbids_extra = settings.forbids_extra
         self.render_limits = settings.render_limits
+        self.teller = Teller(settings.telemetry)
 
     def close(self) -> None:
         """Close the storage; afterwards every call is `StorageError`."""
@@ -140,6 +152,16 @@ class Core:
         """Raise `StorageError` once closed."""
         if self.is_closed:
             raise StorageError(f"The registry of {self.storage.path} is closed; open a new one.")
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """Open a consistent look, and time it where anybody wants to know."""
+        look = self.storage.read()
+        return metrics.timed(READ, look) if metrics.is_on() else look
+
+    def write(self) -> AbstractContextManager[Writer]:
+        """Open the one write transaction, and time it where anybody wants to know."""
+        transaction = self.storage.write()
+        return metrics.timed(WRITE, transaction) if metrics.is_on() else transaction
 
     def author(self, view: View) -> Author:
         """Tell who writes, and when."""
@@ -158,17 +180,19 @@ class Core:
         """Give the prompt that a `get` means, from the cache where it is still true there."""
         reference = parse_reference(name)
         selector = chosen_version(reference, version, label)
-        generation, is_gone = self._current()
+        generation, how = self._current()
         key = self.key(view.namespace, name, version, label)
         found: Found | Lacking | None = generation.found.get(key) or generation.lacking.get(key)
-        telemetry.note(cache="miss" if found is None else "stale" if is_gone else "hit", label=selector)
+        how = how if found is not None else MISS
+        metrics.count_request(how)
+        note(cache=how, label=selector if isinstance(selector, str) else None)
         if found is None:
             found = self._load(view.namespace, reference, selector, generation, key)
         if found.container is not None and not access.may(view.actor, "read", found.container):
             raise not_found([reference.text])
         if isinstance(found, Lacking):
             raise found.refusal()
-        return stale_copy(found.prompt) if is_gone else found.prompt
+        return stale_copy(found.prompt) if how == STALE else found.prompt
 
     def key(self, namespace: str, name: str, version: Selector | None, label: str | None) -> Hashable:
         """Give what a prompt asked for so is known by: at home its name; `True` is no version 1, though it equals 1."""
@@ -176,19 +200,22 @@ class Core:
             return name if namespace == self.home else (namespace, name)
         return namespace, name, type(version), version, label
 
-    def _current(self) -> tuple[Known, bool]:
-        """Give the generation that is true now, and whether the database is gone, so that it may not be."""
+    def _current(self) -> tuple[Known, str]:
+        """Give the generation that is true now, and how that is known; stale where the database is gone."""
         generation = self.cache.generation
         if generation.is_current():
-            return generation, False
+            return generation, HIT
         began = monotonic()
         with self.storage.watch() as watch:
             generation = self.cache.generation
             if generation.is_current():  # as another thread has just looked
-                return generation, False
+                return generation, HIT
             news = watch.news(generation.mark)
-            until = NEVER if news.is_gone else began + self._holds
-            return self.cache.renew(watch.page, news, until), news.is_gone
+            self.cache.may_be_direct = not metrics.begin()
+            renewed = self.cache.renew(watch.page, news, NEVER if news.is_gone else began + self._holds)
+        if renewed is not generation:
+            metrics.count_reload()
+        return renewed, STALE if news.is_gone else FRESH
 
     def _load(
         self,
@@ -200,7 +227,7 @@ class Core:
     ) -> Found | Lacking:
         """Read what a name means; it is known from then on, if that generation is still the truth."""
         refusal = not_found([reference.text])
-        with self.storage.read() as reader:
+        with self.read() as reader:
             container = reader.find(namespace, reference)
             try:
                 record = None if container is None else load_version(reader, container, selector)
@@ -225,14 +252,15 @@ class Core:
         vetted, outside any transaction. If anything has changed by then it is made again inside the write,
         where it stays true; where that is no longer what was vetted, it is vetted anew.
         """
-        with self.storage.read() as reader:
+        with self.read() as reader:
             proposed, seen = plan(reader), reader.moment
         if not proposed.changes:
+            note(changed=False)
             return proposed
         while True:
             evidence = vet(proposed) if vet else None
             try:
-                with self.storage.write() as writer:
+                with self.write() as writer:
                     final = proposed if writer.moment == seen else plan(writer)
                     seen = writer.moment
                     is_vetted = evidence is None or not isinstance(final, Outcome) or evidence.covers(final)
@@ -241,6 +269,7 @@ class Core:
             finally:
                 self._look_again()
             if is_vetted or not final.changes:
+                note(changed=bool(final.changes))
                 return final
             proposed = final
 

@@ -2,6 +2,7 @@
 
 import builtins
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,6 +15,8 @@ from promptreg.rendering.policy import RenderLimits
 from promptreg.rendering.template import CompiledTemplate, Fast, Messages, Output
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.statuses import disabled
+from promptreg.telemetry.links import linked
+from promptreg.telemetry.names import CONTENT_HASH, NAMESPACE, PROMPT_NAME, PROMPT_VERSION
 from promptreg.variables import declared
 
 
@@ -72,6 +75,40 @@ class Rendered:
             return [{"role": role, "content": content} for role, content in zip(*self._messages, strict=True)]
         messages: list[dict[str, Any]] = thaw(self._messages)
         return messages
+
+    def trace_attributes(self) -> dict[str, str]:
+        """Give what a span of the model call should say of the prompt, for those who set attributes by hand.
+
+        >>> from promptreg import Registry
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello {{ name }}!")
+        ...     attributes = registry.render("greet", name="Ana").trace_attributes()
+        >>> attributes["gen_ai.prompt.name"], attributes["gen_ai.prompt.version"]
+        ('greet', '1')
+        """
+        if self.prompt is None:
+            return {PROMPT_NAME: self.name}
+        return {
+            PROMPT_NAME: self.name,
+            PROMPT_VERSION: str(self.prompt.version),
+            NAMESPACE: self.prompt.namespace,
+            CONTENT_HASH: self.prompt.content_hash,
+        }
+
+    def trace_context(self) -> AbstractContextManager[None]:
+        """Put the prompt on OpenTelemetry's current context, so that spans started within carry its name and version.
+
+        OpenInference's (Phoenix), Langfuse's and Traceloop's instrumentations read it there; for every other there is
+        `promptreg.telemetry.PromptSpanProcessor`. Nothing goes into baggage.
+
+        >>> from promptreg import Registry
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello {{ name }}!")
+        ...     rendered = registry.render("greet", name="Ana")
+        >>> with rendered.trace_context():
+        ...     answer = "…"  # the model call
+        """
+        return linked(self.trace_attributes())
 
     def __str__(self) -> str:
         return self.text

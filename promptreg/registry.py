@@ -44,7 +44,7 @@ from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
 from promptreg.storage.base import Reader
-from promptreg.telemetry import traced, tracing
+from promptreg.telemetry.spans import Redact, is_wanted, traced, tracing
 
 D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, str]]
@@ -68,6 +68,11 @@ class Registry:
     others, in seconds. `publish_checks` are called with each `Prompt` before it goes into production, and
     refuse it by raising. `extra_variables` is `"ignore"` or `"forbid"`. `clock` gives aware datetimes.
     `render_limits` are how much a template may hold and a render may do; there are defaults.
+
+    To OpenTelemetry a registry tells names and numbers only, unless `capture_content` is true (None: as the standard
+    variable OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT says); then spans of renders hold template, variables
+    and text, each text first passed through `redact`. `spans` is `"child"`, or `"attributes"`, which puts them on
+    the current span instead of making one. `render_duration=False` does without the histogram of renders.
 
     Safe to share between threads and over a fork; any number of processes may open one file. Raises
     `InvalidInputError` for bad settings, `StorageError` for a file that can't be used.
@@ -96,6 +101,10 @@ class Registry:
         extra_variables: str = "ignore",
         clock: Clock | None = None,
         render_limits: RenderLimits | None = None,
+        capture_content: bool | None = None,
+        redact: Redact | None = None,
+        spans: str = "child",
+        render_duration: bool = True,
     ) -> None:
         view = View(names.checked_name(namespace, "namespace"), read_actor(actor))
         settings = read_settings(
@@ -109,6 +118,10 @@ class Registry:
             extra_variables=extra_variables,
             render_limits=render_limits,
             clock=clock,
+            capture_content=capture_content,
+            redact=redact,
+            spans=spans,
+            render_duration=render_duration,
         )
         from promptreg.storage.sqlite import SQLiteStorage  # noqa: PLC0415 (loads when a registry opens, not before)
 
@@ -207,7 +220,7 @@ class Registry:
         (1, 'name', {'latest': 1, 'production': 1})
         """
         # This and the beginning of `render` are on the path of every model call: written out, without a call of ours.
-        known = self._home.generation
+        known = self._home.direct
         if known.page == known.token and monotonic() < known.until and version is None is label:
             try:
                 return known.found[name].prompt
@@ -238,22 +251,24 @@ class Registry:
         ...     registry.render("ask", what="so").messages
         [{'role': 'user', 'content': 'Why so?'}]
         """
-        known = self._home.generation
-        if (
-            (known.page == known.token and monotonic() < known.until)
-            and (version is None is label and default is UNSET)
-            and tracing._TRACER_PROVIDER is None
+        known = self._home.direct
+        if (known.page == known.token and monotonic() < known.until) and (
+            version is None is label and default is UNSET
         ):
             found = None
+            is_told = tracing._TRACER_PROVIDER is not None and is_wanted()
             try:
                 found = known.found[name]
-                values = more if variables is None else inputs.read_variables(variables, more)
-                if found.text is not None:
-                    return Rendered(found.name, found.text(values), None, found.prompt)
-                if found.output is not None:
-                    return Rendered(found.name, *found.output(values), found.prompt)
+                if not is_told:
+                    values = more if variables is None else inputs.read_variables(variables, more)
+                    if found.text is not None:
+                        return Rendered(found.name, found.text(values), None, found.prompt)
+                    if found.output is not None:
+                        return Rendered(found.name, *found.output(values), found.prompt)
             except Exception:  # which the whole way tells, or does without
                 pass
+            if found is not None and is_told:
+                return self._core.teller.render(found.prompt, found.told, variables, more)
             if found is not None:
                 return render_whole(found.prompt, inputs.read_variables(variables, more))
         return self._render(name, variables, more, version, label, default)
@@ -300,7 +315,7 @@ class Registry:
         reference = names.plain_reference(name)
         names.checked_number(limit, "limit", least=1)
         bound = None if before is None else names.checked_selector(before, "before")
-        with self._core.storage.read() as reader:
+        with self._core.read() as reader:
             container = find(reader, self._view, reference)
             number = None if bound is None else lifecycle.number_of(container, bound)
             records = reader.versions(container, before=number, limit=limit)
@@ -318,7 +333,7 @@ class Registry:
         """
         reference = names.plain_reference(name)
         chosen = names.checked_selector(old, "old"), names.checked_selector(new, "new")
-        with self._core.storage.read() as reader:
+        with self._core.read() as reader:
             container = find(reader, self._view, reference)
             before, after = (load_version(reader, container, selector) for selector in chosen)
         return diff_versions(container.name, before, after)
@@ -395,7 +410,7 @@ class Registry:
         names.checked_number(after, "after", least=0)
         names.checked_number(limit, "limit", least=1)
         audience = access.audience(self.actor)
-        with self._core.storage.read() as reader:
+        with self._core.read() as reader:
             found = None if reference is None else find(reader, self._view, reference).id
             return reader.events(self.namespace, audience, prompt_id=found, after=after, limit=limit)
 
@@ -409,7 +424,7 @@ class Registry:
         ['support']
         """
         audience, home = access.reach(self.actor, self.namespace)
-        with self._core.storage.read() as reader:
+        with self._core.read() as reader:
             return reader.namespaces(audience, home)
 
     # Writing versions
@@ -772,7 +787,7 @@ class Registry:
             return statuses.plan_statuses(containers, target, self.actor, author)
 
         if is_dry:
-            with self._core.storage.read() as reader:
+            with self._core.read() as reader:
                 done = plan(reader)
         else:
             done = self._core.commit(plan)
@@ -813,7 +828,7 @@ class Registry:
         return self._core.prompt(outcome.container, outcome.version)
 
     def _query(self, query: Query) -> builtins.list[Prompt]:
-        with self._core.storage.read() as reader:
+        with self._core.read() as reader:
             found = reader.query(query)
         return [self._core.prompt(container, record) for container, record in found]
 

@@ -13,10 +13,14 @@ from promptreg.rendering.policy import RenderLimits
 from promptreg.rules.inputs import read_choice, read_filled_text, read_flag
 from promptreg.rules.names import checked_number
 from promptreg.storage.base import StorageSettings
+from promptreg.telemetry.names import CAPTURE_CONTENT
+from promptreg.telemetry.spans import Redact, TelemetrySettings
 
 MAX_SECONDS = 1_000_000
 DURABILITIES = ("full", "normal")
 EXTRA_VARIABLES = ("ignore", "forbid")
+SPANS = ("child", "attributes")
+CAPTURING = {"true", "span_only", "span_and_event"}  # what the standard variable says where spans may hold content
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Settings:
     forbids_extra: bool
     render_limits: RenderLimits
     clock: Clock
+    telemetry: TelemetrySettings
 
 
 def read_settings(
@@ -44,6 +49,10 @@ def read_settings(
     extra_variables: object,
     render_limits: object,
     clock: object,
+    capture_content: object,
+    redact: object,
+    spans: object,
+    render_duration: object,
 ) -> Settings:
     """Check what `Registry` was given; raise `InvalidInputError` for the first setting that is not one."""
     return Settings(
@@ -59,6 +68,12 @@ def read_settings(
         forbids_extra=read_choice(extra_variables, "extra_variables", EXTRA_VARIABLES) == "forbid",
         render_limits=_render_limits(render_limits),
         clock=_clock(clock),
+        telemetry=TelemetrySettings(
+            captures_content=_captures_content(capture_content),
+            redact=_redact(redact),
+            makes_children=read_choice(spans, "spans", SPANS) == "child",
+            times_renders=read_flag(render_duration, "render_duration"),
+        ),
     )
 
 
@@ -102,4 +117,16 @@ def _clock(value: object) -> Clock:
         return system_clock
     if not callable(value):
         raise InvalidInputError.of("clock", "must be a function that gives aware datetimes")
+    return value
+
+
+def _captures_content(value: object) -> bool:
+    if value is None:
+        return os.environ.get(CAPTURE_CONTENT, "").strip().lower() in CAPTURING
+    return read_flag(value, "capture_content")
+
+
+def _redact(value: object) -> Redact | None:
+    if value is not None and not callable(value):
+        raise InvalidInputError.of("redact", "must be a function from text to text")
     return value

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.util._once import Once
 
 import promptreg
 
@@ -20,6 +22,8 @@ RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
 def test_every_example_prints_what_the_text_below_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All Python blocks run in order, as one program, in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)  # which an example sets, for this test alone
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
     names: dict[str, Any] = {}
     compared = 0
     for (language, block), (kind, expected) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):

@@ -100,6 +100,10 @@ def test_a_render_tells_prompt_version_status_label_and_cache(registry: Registry
         "promptreg.status": "active",
         "promptreg.label": "staging",
         "promptreg.cache": "miss",
+        "promptreg.state": "draft",
+        "promptreg.kind": "text",
+        "promptreg.production": False,
+        "promptreg.content_hash": registry.get("greet@2").content_hash,
     }
     assert dict(second.attributes) == {**first.attributes, "promptreg.cache": "hit"}
 

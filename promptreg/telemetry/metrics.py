@@ -1,0 +1,98 @@
+"""What is counted and timed. Counts are kept here and read when somebody exports; only durations are recorded.
+
+They are of this process, all its registries together, and never told by version.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache
+from importlib.metadata import version
+from time import perf_counter
+from typing import TypeVar
+
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation, _internal, get_meter
+
+from promptreg.telemetry import names
+
+T = TypeVar("T")
+
+BUCKETS = [0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5]
+BUCKETS += [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0]
+
+_requests = dict.fromkeys((names.HIT, names.FRESH, names.MISS, names.STALE), 0)
+_errors: dict[str, int] = {}
+_reloads = {"reloads": 0}
+
+
+def is_on() -> bool:
+    """Tell whether anybody has installed a meter provider."""
+    return _internal._METER_PROVIDER is not None
+
+
+def count_request(cache: str) -> None:
+    """Count a read of the cache. Python adds to an item in one go, as far as threads can see."""
+    _requests[cache] += 1
+
+
+def count_error(code: str) -> None:
+    """Count an error that a verb raised."""
+    _errors[code] = _errors.get(code, 0) + 1
+
+
+def count_reload() -> None:
+    """Count a generation of the cache that began because something had changed."""
+    _reloads["reloads"] += 1
+
+
+def record_render(seconds: float) -> None:
+    """Record how long a render took."""
+    with suppress(Exception):  # nothing of telemetry is ever in the way
+        _instruments()[0].record(seconds)
+
+
+@contextmanager
+def timed(operation: str, work: AbstractContextManager[T]) -> Iterator[T]:
+    """Do a look at the database, or a write, and record how long it took."""
+    began = perf_counter()
+    try:
+        with work as given:
+            yield given
+    finally:
+        with suppress(Exception):
+            _instruments()[1].record(perf_counter() - began, {names.OPERATION: operation})
+
+
+def begin() -> bool:
+    """Tell whether anybody has installed a meter provider, and make the instruments then."""
+    if not is_on():
+        return False
+    with suppress(Exception):
+        _instruments()
+    return True
+
+
+@cache
+def _instruments() -> tuple[Histogram, Histogram]:
+    meter = get_meter(names.TRACER, version("promptreg-embedded"), schema_url=names.SCHEMA_URL)
+    _observe(meter, names.CACHE_REQUESTS, "reads of the cache", _told(names.CACHE, _requests))
+    _observe(meter, names.ERRORS, "errors that verbs raised", _told(names.ERROR_CODE, _errors))
+    _observe(meter, names.RELOADS, "looks that found a change", lambda _: [Observation(_reloads["reloads"])])
+    render, storage = (
+        meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=BUCKETS)
+        for name, description in (
+            (names.RENDER_DURATION, "how long renders take"),
+            (names.STORAGE_DURATION, "how long looks at the database and writes take"),
+        )
+    )
+    return render, storage
+
+
+Callback = Callable[[CallbackOptions], Iterable[Observation]]
+
+
+def _observe(meter: Meter, name: str, description: str, callback: Callback) -> None:
+    meter.create_observable_counter(name, [callback], "1", description)
+
+
+def _told(attribute: str, counts: dict[str, int]) -> Callback:
+    return lambda _: [Observation(number, {attribute: key}) for key, number in dict(counts).items()]

@@ -1,0 +1,57 @@
+"""Spans as a tree for people, as `promptreg demo --trace` shows them; the only room that needs an SDK."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from opentelemetry import trace
+
+from promptreg.telemetry.links import PromptSpanProcessor
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+
+@contextmanager
+def shown(out: TextIO) -> Iterator[None]:
+    """Show the spans that begin within, with names, attributes and microseconds, when all have ended.
+
+    Raises `ImportError` where no SDK is installed. It installs the one tracer provider of the process.
+    """
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(PromptSpanProcessor())  # type: ignore[arg-type]  # it is one by its methods
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    with provider.get_tracer("the application").start_as_current_span("demo"):
+        yield
+    provider.shutdown()
+    for line in _lines(exporter.get_finished_spans()):
+        print(line, file=out)
+
+
+def called_model() -> AbstractContextManager[object]:
+    """Be the span that an instrumented model call makes."""
+    return trace.get_tracer("the application").start_as_current_span("chat a-model")
+
+
+def _lines(spans: Sequence["ReadableSpan"]) -> Iterator[str]:
+    known = {span.context.span_id for span in spans if span.context}
+    children: dict[int | None, list[ReadableSpan]] = {}
+    for span in sorted(spans, key=lambda span: span.start_time or 0):
+        parent = span.parent.span_id if span.parent and span.parent.span_id in known else None
+        children.setdefault(parent, []).append(span)
+    yield from _branch(children, None, "")
+
+
+def _branch(children: dict[int | None, list["ReadableSpan"]], parent: int | None, indent: str) -> Iterator[str]:
+    for span in children.get(parent, []):
+        microseconds = ((span.end_time or 0) - (span.start_time or 0)) / 1000
+        failed = "" if span.status.is_ok else " ERROR"
+        yield f"{indent}{span.name}  {microseconds:,.0f} µs{failed}"
+        for key, value in sorted((span.attributes or {}).items()):
+            yield f"{indent}  · {key}={value!s}"
+        yield from _branch(children, span.context.span_id if span.context else None, f"{indent}    ")
