@@ -134,7 +134,7 @@ class Core:
         self.is_closed = False
         self.cache: Cache[Found, Lacking] = Cache(settings.cache_size, compares=settings.max_staleness == 0)
         self._holds = min(settings.max_staleness or LOOK_SECONDS, LOOK_SECONDS)
-        self._templates: Memo[str, CompiledTemplate] = Memo(settings.cache_size)
+        self._templates: Memo[Hashable, CompiledTemplate] = Memo(settings.cache_size)
         self._clock = settings.clock
         self._checks = settings.publish_checks
         self.forbids_extra = settings.forbids_extra
@@ -313,7 +313,8 @@ class Core:
             checks.require_passing(made, self._checks)
 
     def _compiled(self, snapshot: Snapshot) -> CompiledTemplate:
-        key = compact([snapshot.template, snapshot.variables])
+        template = snapshot.template if isinstance(snapshot.template, str) else compact(snapshot.template)
+        key = snapshot.kind, template, compact(snapshot.variables)
         return self._templates.get(
             key, lambda: CompiledTemplate(snapshot.template, snapshot.variables, self.render_limits)
         )

@@ -32,7 +32,8 @@ class Snapshot:
         """Tell a text prompt from a chat prompt."""
         return "text" if isinstance(self.template, str) else "chat"
 
-    def content(self) -> dict[str, Any]:
+    @cached_property
+    def content(self) -> Mapping[str, Any]:
         """Give what `content_hash` covers: tags sorted, because they are a set."""
         fields = {name: getattr(self, name) for name in SNAPSHOT_FIELDS}
         return {**fields, "tags": sorted(self.tags), "kind": self.kind}
@@ -40,7 +41,7 @@ class Snapshot:
     @cached_property
     def content_hash(self) -> str:
         """Give the SHA-256 of the canonical JSON of the content; equal content, equal hash (rule 1)."""
-        return digest(self.content())
+        return digest(self.content)
 
 
 SNAPSHOT_FIELDS = (

@@ -112,7 +112,7 @@ def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
 
 def checked_size(snapshot: Snapshot) -> Snapshot:
     """Refuse a snapshot whose fields beside the template take over 1 MiB of JSON."""
-    _require_size(snapshot.content())
+    _require_size(snapshot.content)
     return snapshot
 
 
@@ -209,13 +209,17 @@ def read_variables(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _require_size(fields: Mapping[str, Any]) -> None:
-    sizes = {name: len(canonical(value).encode()) for name, value in fields.items() if name != "template"}
-    total = sum(sizes.values())
+    metadata = {name: value for name, value in fields.items() if name != "template"}
+    total = _size(list(metadata.values())) - len(metadata) - 1  # all at once, and without brackets and commas
     if total > MAX_METADATA_BYTES:
-        largest = max(sizes, key=lambda name: sizes[name])
         raise InvalidInputError.of(
-            largest, f"the metadata takes {total} bytes of JSON; {MAX_METADATA_BYTES} is the most"
+            max(metadata, key=lambda name: _size(metadata[name])),
+            f"the metadata takes {total} bytes of JSON; {MAX_METADATA_BYTES} is the most",
         )
+
+
+def _size(value: Any) -> int:
+    return len(canonical(value).encode())
 
 
 def _json(value: Any, field: str, reader: Callable[[Any], T]) -> T:

@@ -340,7 +340,7 @@ def _new_version(
 
 def _differing(old: Snapshot, new: Snapshot) -> list[str]:
     """Name the fields that differ, by the equality of rule 1."""
-    before, after = old.content(), new.content()
+    before, after = old.content, new.content
     given = [name for name in SNAPSHOT_FIELDS if getattr(old, name) is not getattr(new, name)]
     return [name for name in given if canonical(before[name]) != canonical(after[name])]
 
