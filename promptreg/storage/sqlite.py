@@ -505,9 +505,8 @@ class SQLiteWriter(SQLiteReader):
         shown = written[0] if written else self.version(container, container.shown_version)
         if shown is None:
             raise LookupError("a change left a prompt without the version that it shows")
-        self._connection.execute(f"DELETE FROM search WHERE rowid = {_KEY}", (container.id,))
         self._connection.execute(
-            f"INSERT INTO search (rowid, name, title, description, tags, template) VALUES ({_KEY}, ?, ?, ?, ?, ?)",
+            f"REPLACE INTO search (rowid, name, title, description, tags, template) VALUES ({_KEY}, ?, ?, ?, ?, ?)",
             (container.id, *searched_text(container, shown.snapshot)),
         )
 
