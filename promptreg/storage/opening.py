@@ -17,6 +17,7 @@ from promptreg.storage.readonly import Access
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
 SCHEMA_VERSION = 1
 RETRY_SECONDS = 0.005
+SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 T = TypeVar("T")
 
@@ -51,11 +52,16 @@ def open_again(path: str, settings: StorageSettings, access: Access) -> Handle:
     return handle
 
 
+def open_to_watch(path: str, settings: StorageSettings) -> Handle:
+    """Connect once more to what was found to be a registry, to look for changes and never to write."""
+    return connect(_uri(path, "rw"), settings)
+
+
 def _open_to_write(path: str, settings: StorageSettings, *, create: bool) -> Handle:
     """Connect to the registry in a file, made or migrated where needed; safe for many processes at once."""
-    mode = "rwc" if create else "rw"
-    handle = connect(f"{Path(path).as_uri()}?mode={mode}", settings)
+    handle = connect(_uri(path, "rwc" if create else "rw"), settings)
     try:
+        handle.connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[settings.durability]}")
         if not _is_known(handle, path, create, settings.busy_timeout):
             _prepare(handle, path, create, settings.busy_timeout)
         _use_wal(handle.connection, settings.busy_timeout)
@@ -63,6 +69,10 @@ def _open_to_write(path: str, settings: StorageSettings, *, create: bool) -> Han
         handle.close()
         raise
     return handle
+
+
+def _uri(path: str, mode: str) -> str:
+    return f"{Path(path).as_uri()}?mode={mode}"
 
 
 def open_memory(settings: StorageSettings) -> Handle:

@@ -20,9 +20,9 @@ from promptreg.records import Audience, Change, Container, Query, Shown, Version
 from promptreg.rules.names import Reference
 from promptreg.storage import erasure, journal
 from promptreg.storage.base import Mark, News, Page, StorageSettings
-from promptreg.storage.connections import Connections, Handle
+from promptreg.storage.connections import Connections, Handle, Watching
 from promptreg.storage.failures import is_busy, primary_code, translated
-from promptreg.storage.opening import open_again, open_first, open_memory
+from promptreg.storage.opening import open_again, open_first, open_memory, open_to_watch
 from promptreg.storage.place import Place
 from promptreg.storage.queue import Deadline, WriterQueue
 from promptreg.storage.readonly import Access, is_outdated, way_to_read
@@ -73,7 +73,13 @@ class SQLiteStorage:
             if self._is_file:
                 place.settle()
             self._board: Board = self._open_board()
-            self._connections = Connections(place, self._opener(), first, is_shared=self._access is not Access.WRITE)
+            self._connections = Connections(
+                place,
+                self._opener(),
+                partial(open_to_watch, self.path, settings),
+                first,
+                is_shared=self._access is not Access.WRITE,
+            )
         self._queue = WriterQueue(self.path) if self._is_file else None
         if self._queue is not None:
             self._connections.after_fork_in_child = self._queue.forked
@@ -150,7 +156,7 @@ class SQLiteStorage:
         if self._access not in {Access.IMMUTABLE, Access.COPY}:
             return
         with self._connections.watch() as watching:
-            if self._place.is_kept() and is_outdated(self.path, watching()):
+            if self._place.is_kept() and is_outdated(self.path, watching.watcher()):
                 self._access = way_to_read(self.path, self._settings)
                 self._connections.renew(self._opener()())
 
@@ -216,7 +222,7 @@ def _open_memory(settings: StorageSettings) -> tuple[Access, Handle]:
 class SQLiteWatch:
     """A look at whether anything has changed since a mark."""
 
-    def __init__(self, storage: SQLiteStorage, watching: Callable[[], Handle]) -> None:
+    def __init__(self, storage: SQLiteStorage, watching: Watching) -> None:
         self._storage = storage
         self._watching = watching
 
@@ -232,7 +238,7 @@ class SQLiteWatch:
             return News(since, frozenset(), is_gone=True)
         storage._place.require_kept()
         storage._require_board()
-        handle, board = self._watching(), storage._board
+        handle, board = self._watching.watcher(), storage._board
         if (
             since is not None
             and board.read() == since.token
@@ -249,10 +255,16 @@ class SQLiteWatch:
 
     def _looked(self, handle: Handle, token: bytes, since: Mark | None) -> News:
         connection, before = handle.connection, handle.data_version
+        if since is None:
+            # What has changed is not asked for, so a connection that has read the schema already may look, as the first
+            # read of a process does. The watcher only notes where it is, and before: whatever follows is news to it.
+            handle.data_version = _data_version(connection)
+            connection = self._watching.usual().connection
         try:
             connection.execute("BEGIN")
             mark = Mark(token, _revision(connection), journal.last_link(connection))
-            handle.data_version = _data_version(connection)
+            if since is not None:
+                handle.data_version = _data_version(connection)
             if self._storage._erasing_again_at is None and erasure.progress(connection).is_due:
                 self._storage._erasing_again_at = 0.0
             return News(mark, _changed(connection, since, mark, is_same=handle.data_version == before))
