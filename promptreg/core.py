@@ -7,9 +7,8 @@ plan: plan on a read, vet outside any transaction, plan again inside the write, 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from copy import deepcopy
-from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from promptreg import checks
 from promptreg.cache import NEVER, Cache, Generation, Memo
@@ -44,8 +43,7 @@ P = TypeVar("P", bound=Plan)
 LOOK_SECONDS = 0.05  # between two looks at what no page tells: other tools' commits, a file replaced, a fork
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What vetting looked at: checks at the whole prompt, examples at the content, compiling at the template."""
 
     outcome: Outcome
@@ -69,8 +67,7 @@ class Evidence:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """Where and on whose behalf a call is made."""
 
     namespace: str

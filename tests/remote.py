@@ -144,6 +144,7 @@ def _become_nobody() -> None:
         registry.render("warm", a=1, c=["d"])
         _ = registry.list(), registry.search("warm"), registry.history("warm"), registry.events(), registry.namespaces()
         registry.update("warm", title="Warmer")
+        registry.diff("warm", 1, 2)
         registry.set_status("warm", "deleted")
     if os.geteuid() == 0:
         os.setgroups([])

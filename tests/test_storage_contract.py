@@ -5,7 +5,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -166,7 +165,7 @@ def test_a_second_version_with_the_same_number_is_a_conflict(storage: Storage) -
     with storage.write() as writer:
         writer.apply([change])
     for state in ("published", "draft"):
-        again = Change(change.after, change.after, (), AUTHOR.now, added=replace(change.added, state=state))
+        again = Change(change.after, change.after, (), AUTHOR.now, added=change.added._replace(state=state))
         with pytest.raises(ConflictError), storage.write() as writer:
             writer.apply([again])
 

@@ -6,7 +6,6 @@ Names that the template binds itself (loops, `set`, `with`, macros) are not vari
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from jinja2 import nodes
 
@@ -14,13 +13,13 @@ DEFAULT_FILTERS = frozenset({"default", "d"})
 MACRO_NAMES = frozenset({"caller", "varargs", "kwargs"})
 
 
-@dataclass
 class Reads:
     """The variables read, each with whether any use of it is unguarded, and those uses themselves."""
 
-    builtins: frozenset[str]
-    needed: dict[str, bool] = field(default_factory=dict)
-    unguarded: list[nodes.Node] = field(default_factory=list)
+    def __init__(self, builtins: frozenset[str]) -> None:
+        self.builtins = builtins
+        self.needed: dict[str, bool] = {}
+        self.unguarded: list[nodes.Node] = []
 
     def note(self, node: nodes.Name | nodes.NSRef, bound: frozenset[str], sure: frozenset[str]) -> None:
         """Note one use of a name, where `bound` are the template's own and `sure` the tested ones."""

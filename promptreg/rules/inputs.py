@@ -4,8 +4,8 @@ All of this happens before anything is looked up: invalid input is the first ref
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar, get_args
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel
 
@@ -25,8 +25,7 @@ STATUSES: tuple[str, ...] = get_args(Status)
 TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """What a call says of a snapshot; what it does not say is `UNSET` and comes from the base."""
 
     template: str | FrozenList | Unset = UNSET
@@ -41,12 +40,11 @@ class Edit:
 
     def applied_to(self, base: Snapshot) -> Snapshot:
         """Give the base with what was said put over it; raise `InvalidInputError` if it grows too large."""
-        said = {name: value for name in self.__slots__ if (value := getattr(self, name)) is not UNSET}
+        said = {name: value for name, value in self._asdict().items() if value is not UNSET}
         return checked_size(replace(base, **said))
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """What `create`, `save` and `update` are asked to make of a prompt."""
 
     edit: Edit

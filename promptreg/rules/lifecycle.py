@@ -13,8 +13,8 @@ is to be, the version that the caller gets, and the `Change`, or None where noth
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from promptreg.errors import (
     ConflictError,
@@ -32,16 +32,14 @@ from promptreg.rules.inputs import Draft, Edit
 from promptreg.rules.names import Selector
 
 
-@dataclass(frozen=True)
-class Author:
+class Author(NamedTuple):
     """Who writes, and when."""
 
     actor: str | None
     now: datetime
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a verb comes to: the prompt afterwards, the version given back, and what to write."""
 
     container: Container
@@ -161,8 +159,7 @@ def plan_update(
     number = container.last_version + 1
     name = draft.name or container.name
     grants = container.access_grants if draft.grants is None else draft.grants
-    after = replace(
-        container,
+    after = container._replace(
         name=name,
         access_grants=grants,
         production_version=number if draft.is_production else container.production_version,
@@ -191,7 +188,7 @@ def plan_edit(container: Container, version: VersionRecord, edit: Edit, message:
     fields = _differing(version.snapshot, snapshot)
     if not fields and text == version.commit_message:
         return Outcome(container, version)
-    edited = replace(version, snapshot=snapshot, commit_message=text, state="draft", failure=None)
+    edited = version._replace(snapshot=snapshot, commit_message=text, state="draft", failure=None)
     event = _event("edit", author, version.number, fields=fields, content_hash=snapshot.content_hash)
     return _touched(container, edited, event, author, edited=edited)
 
@@ -201,10 +198,10 @@ def plan_publish(container: Container, version: VersionRecord, author: Author) -
     if container.production_version == version.number:
         return Outcome(container, version)
     event = _event("publish", author, version.number, previous=container.production_version or 0)
-    after = replace(container, production_version=version.number)
+    after = container._replace(production_version=version.number)
     if version.state == "published":
         return _touched(container, version, event, author, after=after, published=version.number)
-    live = replace(version, state="published", published_at=author.now, failure=None)
+    live = version._replace(state="published", published_at=author.now, failure=None)
     return _touched(container, live, event, author, after=after, edited=live, published=version.number)
 
 
@@ -218,7 +215,7 @@ def plan_check_failed(
     """Mark a draft or failed version as failed, if it is still what was checked (rule 9)."""
     if version.state == "published" or version.snapshot.content_hash != checked.snapshot.content_hash:
         raise overtaken(checked, version)
-    failed = replace(version, state="failed", failure=FrozenList(reasons))
+    failed = version._replace(state="failed", failure=FrozenList(reasons))
     event = _event("check_failed", author, version.number, failed=len(reasons))
     return _touched(container, failed, event, author, edited=failed)
 
@@ -242,7 +239,7 @@ def plan_rollback(
     if target.number == container.production_version:
         return Outcome(container, target)
     event = _event("rollback", author, target.number, previous=container.production_version or 0, reason=reason)
-    after = replace(container, production_version=target.number)
+    after = container._replace(production_version=target.number)
     if depth is None:
         return _touched(container, target, event, author, after=after, published=target.number)
     return _touched(container, target, event, author, after=after, kept_publications=depth)
@@ -262,7 +259,7 @@ def plan_discard(container: Container, version: VersionRecord, others: Sequence[
             f"Version {version.number} is the only one of {container.name!r};"
             " set_status(…, 'deleted') removes the prompt."
         )
-    after = replace(container, latest_version=max(others), updated_at=author.now)
+    after = container._replace(latest_version=max(others), updated_at=author.now)
     event = _event("discard", author, version.number)
     return Change(container, after, (event,), author.now, removed=version.number)
 
@@ -276,7 +273,7 @@ def plan_label(container: Container, shown: VersionRecord, label: str, number: i
     labels = FrozenDict(kept if number is None else {**kept, label: number})
     action = "remove_label" if number is None else "set_label"
     event = _event(action, author, number or previous, label=label, previous=previous or 0)
-    return _touched(container, shown, event, author, after=replace(container, labels=labels))
+    return _touched(container, shown, event, author, after=container._replace(labels=labels))
 
 
 def _touched(
@@ -290,7 +287,7 @@ def _touched(
     published: int | None = None,
     kept_publications: int | None = None,
 ) -> Outcome:
-    container = replace(after or before, updated_at=author.now)
+    container = (after or before)._replace(updated_at=author.now)
     change = Change(
         before,
         container,

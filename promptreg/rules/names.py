@@ -9,8 +9,7 @@ import re
 import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import NotJSON, checked_text
@@ -29,8 +28,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,50}")
 _NUMBER = re.compile(r"[0-9]{1,30}")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A prompt as a caller names it, and the version chosen with `@`, if any."""
 
     text: str

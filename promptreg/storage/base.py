@@ -13,8 +13,7 @@
 
 from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from promptreg.models import Event
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
@@ -23,8 +22,7 @@ from promptreg.rules.names import Reference
 Page: TypeAlias = memoryview | bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StorageSettings:
+class StorageSettings(NamedTuple):
     """Where the database lies, and how it is used: `busy_timeout` in seconds, `durability` full or normal."""
 
     path: str
@@ -33,8 +31,7 @@ class StorageSettings:
     busy_timeout: float
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A moment of a database: what its page showed before, its revision, and the number and hash of its last event."""
 
     token: bytes
@@ -42,8 +39,7 @@ class Mark:
     link: tuple[int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(NamedTuple):
     """What is true now, and what has changed since a mark: ids, and pairs of namespace and name; None is everything.
 
     `is_gone` says that the database is not there any more, or is another one, so nothing more will be known.
