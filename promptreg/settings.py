@@ -8,7 +8,7 @@ from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, system_clock
 from promptreg.errors import InvalidInputError
 from promptreg.models import Actor
-from promptreg.rendering.policy import RenderLimits
+from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
 from promptreg.rules.inputs import read_choice, read_filled_text, read_flag
 from promptreg.rules.names import checked_number
 from promptreg.storage.base import StorageSettings
@@ -107,7 +107,7 @@ def _functions(value: object) -> tuple[PublishCheck, ...]:
 def _render_limits(value: object) -> RenderLimits:
     if value is not None and not isinstance(value, RenderLimits):
         raise InvalidInputError.of("render_limits", f"must be RenderLimits, not {type(value).__name__}")
-    return value or RenderLimits.model_construct()
+    return value or USUAL_LIMITS
 
 
 def _clock(value: object) -> Clock:

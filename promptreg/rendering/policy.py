@@ -69,6 +69,7 @@ class RenderLimits(Value):
             raise refused(error) from None
 
 
+USUAL_LIMITS = RenderLimits.model_construct()
 BUILTINS = frozenset({"range", "dict", "namespace"})
 
 METHODS: dict[str, frozenset[str]] = {

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
 
 from promptreg.errors import StorageError
 from promptreg.storage.base import StorageSettings
@@ -41,6 +42,11 @@ class Handle:
 
     def __del__(self) -> None:
         self.connection.close()
+
+
+def file_uri(path: str, options: str) -> str:
+    """Give how SQLite is told an absolute path, and how to open what is there."""
+    return f"file://{quote(os.fsencode(path))}?{options}"
 
 
 def connect(uri: str, settings: StorageSettings) -> Handle:

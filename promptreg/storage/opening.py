@@ -4,13 +4,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyError
 from promptreg.storage import readonly
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.connections import Handle, connect
+from promptreg.storage.connections import Handle, connect, file_uri
 from promptreg.storage.failures import is_busy
 from promptreg.storage.readonly import Access
 
@@ -54,12 +53,12 @@ def open_again(path: str, settings: StorageSettings, access: Access) -> Handle:
 
 def open_to_watch(path: str, settings: StorageSettings) -> Handle:
     """Connect once more to what was found to be a registry, to look for changes and never to write."""
-    return connect(_uri(path, "rw"), settings)
+    return connect(file_uri(path, "mode=rw"), settings)
 
 
 def _open_to_write(path: str, settings: StorageSettings, *, create: bool) -> Handle:
     """Connect to the registry in a file, made or migrated where needed; safe for many processes at once."""
-    handle = connect(_uri(path, "rwc" if create else "rw"), settings)
+    handle = connect(file_uri(path, "mode=rwc" if create else "mode=rw"), settings)
     try:
         handle.connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[settings.durability]}")
         if not _is_known(handle, path, create, settings.busy_timeout):
@@ -69,10 +68,6 @@ def _open_to_write(path: str, settings: StorageSettings, *, create: bool) -> Han
         handle.close()
         raise
     return handle
-
-
-def _uri(path: str, mode: str) -> str:
-    return f"{Path(path).as_uri()}?mode={mode}"
 
 
 def open_memory(settings: StorageSettings) -> Handle:

@@ -40,7 +40,7 @@ class WriterQueue:
     """
 
     def __init__(self, database: str) -> None:
-        self._path = os.path.realpath(database) + SUFFIX
+        self._database = database
         self._descriptor: int | None = None
         self._lock = threading.Lock()
         self._holder: int | None = None  # the thread that stands for this registry
@@ -85,9 +85,10 @@ class WriterQueue:
 
     def _opened(self) -> int:
         if self._descriptor is None:
-            mode = os.stat(self._path.removesuffix(SUFFIX)).st_mode & 0o666
+            database = os.path.realpath(self._database)
+            mode = os.stat(database).st_mode & 0o666
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-            self._descriptor = os.open(self._path, flags, mode)
+            self._descriptor = os.open(database + SUFFIX, flags, mode)
         return self._descriptor
 
     def _take(self, descriptor: int, deadline: Deadline) -> int | None:

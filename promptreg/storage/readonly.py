@@ -14,7 +14,7 @@ from pathlib import Path
 
 from promptreg.errors import StorageReadOnlyError
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.connections import Handle, connect
+from promptreg.storage.connections import Handle, connect, file_uri
 
 LOG = "-wal"
 VERSION_BYTES = slice(18, 20)  # of the header: 2 is a write-ahead log, which a database in memory can't have
@@ -67,7 +67,7 @@ def open_to_read(path: str, settings: StorageSettings, access: Access) -> Handle
         return _open_copy(path, settings)
     extra = "&immutable=1" if access is Access.IMMUTABLE else ""
     taken = signature(path) if access is Access.IMMUTABLE else None
-    handle = connect(f"{Path(path).as_uri()}?mode=ro{extra}", settings)
+    handle = connect(file_uri(path, f"mode=ro{extra}"), settings)
     try:
         handle.taken = taken
         handle.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
