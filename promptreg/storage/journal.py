@@ -32,13 +32,17 @@ def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     seq, prev = last_link(connection)
     events, details = [], []
     salts = _salts(sum(len(change.events) for change in changes))
+    told: dict[int, str] = {}  # the details of each event, which many changes may share
+    at, moment = "", None
     for change in changes:
-        at = change.at.isoformat(timespec="microseconds")
+        if change.at is not moment:
+            at, moment = change.at.isoformat(timespec="microseconds"), change.at
         subject = change.subject
         name = subject.name
         for event in change.events:
             seq += 1
-            text, salt = canonical(event.details), next(salts)
+            text = told.get(id(event)) or told.setdefault(id(event), canonical(event.details))
+            salt = next(salts)
             fields = (
                 seq,
                 at,

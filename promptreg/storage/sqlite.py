@@ -459,12 +459,15 @@ class SQLiteWriter(SQLiteReader):
         self.revision += 1
         self.has_applied = True
         self._read = None
-        self._move([change.after for change in changes if change.after is not None and change.moves_only()])
+        moved: list[Container] = []
         for change in changes:
             if change.after is None:
                 self._delete(change)
-            elif not change.moves_only():
+            elif change.moves_only():
+                moved.append(change.after)
+            else:
                 self._save(change, change.after)
+        self._move(moved)
         journal.append(self._connection, changes)
         self._connection.execute("UPDATE registry SET revision = ?", (self.revision,))
         for change in changes:
