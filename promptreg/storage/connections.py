@@ -4,18 +4,20 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from promptreg.errors import StorageError
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.failures import translated
+from promptreg.storage.failures import translate
 from promptreg.storage.gate import FORKS, Gate
 from promptreg.storage.place import Place
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+
+T = TypeVar("T")
 
 SLICE = 0.05  # seconds that SQLite waits at a time, for nobody may fork meanwhile
 
@@ -121,22 +123,13 @@ class Connections:
         self.after_fork_in_child: Callable[[], None] = lambda: None
         FORKS.watch(self)
 
-    @contextmanager
-    def use(self) -> Iterator[Handle]:
+    def use(self) -> AbstractContextManager[Handle]:
         """Hold this thread's connection; raise `StorageError` once closed, and ours for the driver's."""
-        with self._inside():
-            self._place.require_kept()
-            if self._shared is None:
-                yield self._own()
-            else:
-                with self._turn:
-                    yield self._shared
+        return self._inside(self._kept) if self._shared is None else self._in_turn(self._kept)
 
-    @contextmanager
-    def watch(self) -> Iterator[Watching]:
+    def watch(self) -> AbstractContextManager[Watching]:
         """Give what gives the connections to watch with, held by one thread at a time; the file may be gone."""
-        with self._inside(), self._turn:
-            yield Watching(self._watching, self._usual)
+        return self._in_turn(lambda: Watching(self._watching, self._usual))
 
     def renew(self, handle: Handle) -> None:
         """Put another connection in the place of the shared one; its turn must be held."""
@@ -145,15 +138,22 @@ class Connections:
         self._shared = handle
 
     @contextmanager
-    def _inside(self) -> Iterator[None]:
+    def _inside(self, given: Callable[[], T]) -> Iterator[T]:
+        """Hold what is given, inside the gate; all in one layer, as each takes 1 µs of every read and write."""
         gate = self._gate
         try:
             gate.enter()
-            with translated(self._path):
-                self._require_usable()
-                yield
+            self._require_usable()
+            yield given()
+        except sqlite3.Error as error:
+            raise translate(error, self._path) from error
         finally:
             gate.leave()
+
+    @contextmanager
+    def _in_turn(self, given: Callable[[], T]) -> Iterator[T]:
+        with self._inside(lambda: self._turn) as turn, turn:
+            yield given()
 
     def _require_usable(self) -> None:
         if self.is_closed:
@@ -198,6 +198,10 @@ class Connections:
         if lease is None:
             lease = self._threads.lease = _Lease(self._opened(self._opener), self._ended)
         return lease.handle
+
+    def _kept(self) -> Handle:
+        self._place.require_kept()
+        return self._usual()
 
     def _usual(self) -> Handle:
         return self._own() if self._shared is None else self._shared
