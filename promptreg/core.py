@@ -80,9 +80,10 @@ class Found:
     `text` and `output` render it, as text and with its messages, where nothing but the values can stand against that.
     """
 
-    __slots__ = ("_told", "about", "container", "name", "output", "prompt", "text")
+    __slots__ = ("_label", "_told", "about", "container", "name", "output", "prompt", "text")
 
-    def __init__(self, container: Container, prompt: Prompt) -> None:
+    def __init__(self, container: Container, prompt: Prompt, selector: Selector | None) -> None:
+        self._label = selector if isinstance(selector, str) else None
         self.about: Hashable = container.id
         self.container = container
         self.prompt = prompt
@@ -94,7 +95,7 @@ class Found:
     def told(self) -> Mapping[str, Any]:
         """What the spans of its renders tell; made once, where anybody listens."""
         if self._told is None:
-            self._told = of_hit(self.prompt)
+            self._told = of_hit(self.prompt, self._label)
         return self._told
 
 
@@ -237,7 +238,7 @@ class Core:
             if is_true_then:
                 self.cache.keep_lacking(generation, key, lacking)
             return lacking
-        found = Found(container, self.prompt(container, record))
+        found = Found(container, self.prompt(container, record), selector)
         if is_true_then:
             self.cache.keep(generation, key, found)
         return found

@@ -244,9 +244,10 @@ def _told(result: object) -> dict[str, Any]:
     return {}
 
 
-def of_hit(prompt: Prompt) -> dict[str, Any]:
+def of_hit(prompt: Prompt, label: str | None) -> dict[str, Any]:
     """Give what a render of a prompt in memory tells."""
-    return {names.NAMESPACE: prompt.namespace, **_of_prompt(prompt), names.CACHE: names.HIT}
+    told = {names.NAMESPACE: prompt.namespace, **_of_prompt(prompt), names.LABEL: label, names.CACHE: names.HIT}
+    return _present(told)
 
 
 def _of_prompt(prompt: Prompt) -> dict[str, Any]:
