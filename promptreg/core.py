@@ -40,6 +40,7 @@ class Plan(Protocol):
 
 P = TypeVar("P", bound=Plan)
 
+_OURS = object()  # begins each key that is no name, so that nobody can pass one as a name
 LOOK_SECONDS = 0.05  # between two looks at what no page tells: other tools' commits, a file replaced, a fork
 
 
@@ -143,8 +144,13 @@ class Core:
         """Close the storage; afterwards every call is `StorageError`."""
         self.is_closed = True
         self.cache.forget()
-        self.storage.close()
-        self.cache.forget()
+        try:
+            self.storage.close()
+        except KeyboardInterrupt:  # which may come between any two steps of what closing undoes
+            self.storage.abandon()
+            raise
+        finally:
+            self.cache.forget()
 
     def require_open(self) -> None:
         """Raise `StorageError` once closed."""
@@ -190,13 +196,26 @@ class Core:
             raise not_found([reference.text])
         if isinstance(found, Lacking):
             raise found.refusal()
+        note(prompt_name=found.name, prompt_version=str(found.prompt.version))
         return stale_copy(found.prompt) if how == STALE else found.prompt
 
     def key(self, namespace: str, name: str, version: Selector | None, label: str | None) -> Hashable:
         """Give what a prompt asked for so is known by: at home its name; `True` is no version 1, though it equals 1."""
         if version is None is label:
-            return name if namespace == self.home else (namespace, name)
-        return namespace, name, type(version), version, label
+            return name if namespace == self.home else (_OURS, namespace, name)
+        return _OURS, namespace, name, type(version), version, label
+
+    def recalled(self, view: View, name: str, version: Selector | None, label: str | None) -> Prompt | None:
+        """Give a prompt that is in the cache and true, looking where that is due; None where the whole way tells."""
+        try:
+            generation, how = self._current()
+            found = generation.found.get(self.key(view.namespace, name, version, label))
+        except (StorageError, TypeError):  # what can't be hashed is no name
+            return None
+        if found is None or how == STALE or not access.may(view.actor, "read", found.container):
+            return None
+        metrics.count_request(how)
+        return found.prompt
 
     def _current(self) -> tuple[Known, str]:
         """Give the generation that is true now, and how that is known; stale where the database is gone."""

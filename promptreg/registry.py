@@ -226,7 +226,8 @@ class Registry:
                 return known.found[name].prompt
             except (KeyError, TypeError):  # what can't be hashed is no name
                 pass
-        return self._get(name, version, label, default)
+        recalled = self._core.recalled(self._view, name, version, label)
+        return self._get(name, version, label, default) if recalled is None else recalled
 
     def render(
         self,

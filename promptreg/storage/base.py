@@ -32,11 +32,15 @@ class StorageSettings(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A moment of a database: what its page showed before, its revision, and the number and hash of its last event."""
+    """A moment of a database: what its page showed before, its revision, and the number and hash of its last event.
+
+    `seen` differs once anything was committed, with a revision or without.
+    """
 
     token: bytes
     revision: int
     link: tuple[int, str]
+    seen: Hashable = None
 
 
 class News(NamedTuple):
@@ -137,6 +141,10 @@ class Storage(Protocol):
 
     def watch(self) -> AbstractContextManager[Watch]:
         """Look for changes; nothing slow and nothing of a caller's is done within."""
+        ...
+
+    def abandon(self) -> None:
+        """Leave all that an interrupt may have left this thread holding."""
         ...
 
     def close(self) -> None:

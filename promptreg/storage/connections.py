@@ -1,10 +1,11 @@
 """Connections to one database: opened with the right settings, one a thread, closed around forks."""
 
+import itertools
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -22,12 +23,16 @@ T = TypeVar("T")
 SLICE = 0.05  # seconds that SQLite waits at a time, for nobody may fork meanwhile
 
 
+_NUMBERS = itertools.count()
+
+
 class Handle:
-    """One connection, and what it last saw of whether others wrote."""
+    """One connection; no two of a process have the same number."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self.data_version = -1
+        self.number = next(_NUMBERS)
+        self.is_in_memory = False  # so that each side of a fork goes on with its own copy
         self.taken: object = None  # what the file was, where what is read is of that moment only
         self.may_be_interrupted = False  # by a fork, which does not wait for what can begin again
 
@@ -116,8 +121,11 @@ class Connections:
         self._watcher: Handle | None = None
         self.is_closed = False
         self._pid = os.getpid()
-        self._shared = first if is_shared else None
-        if not is_shared:
+        self._is_shared = is_shared
+        self._shared: Handle | None = None
+        if is_shared:
+            self._shared = first
+        else:
             self._handles.add(first)
             self._threads.lease = _Lease(first, self._ended)
         self.after_fork_in_child: Callable[[], None] = lambda: None
@@ -125,17 +133,17 @@ class Connections:
 
     def use(self) -> AbstractContextManager[Handle]:
         """Hold this thread's connection; raise `StorageError` once closed, and ours for the driver's."""
-        return self._inside(self._kept) if self._shared is None else self._in_turn(self._kept)
+        return self._in_turn(self._kept) if self._is_shared else self._inside(self._kept)
 
     def watch(self) -> AbstractContextManager[Watching]:
         """Give what gives the connections to watch with, held by one thread at a time; the file may be gone."""
         return self._in_turn(lambda: Watching(self._watching, self._usual))
 
-    def renew(self, handle: Handle) -> None:
+    def renew(self) -> None:
         """Put another connection in the place of the shared one; its turn must be held."""
-        if self._shared is not None:
-            self._shared.close()
-        self._shared = handle
+        last, self._shared = self._shared, self._opener()
+        if last is not None:
+            last.close()
 
     @contextmanager
     def _inside(self, given: Callable[[], T]) -> Iterator[T]:
@@ -145,7 +153,7 @@ class Connections:
             gate.enter()
             self._require_usable()
             yield given()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise translate(error, self._path) from error
         finally:
             gate.leave()
@@ -163,8 +171,8 @@ class Connections:
 
     def close(self) -> None:
         """Close every connection, of every thread, once those at work are done."""
-        self._gate.shut()
         try:
+            self._gate.shut()
             self.is_closed = True
             self._close_all()
             if self._shared is not None:
@@ -175,8 +183,12 @@ class Connections:
 
     def before_fork(self) -> None:
         """Shut the gate and close; a `:memory:` database goes on as a copy on each side."""
-        self._gate.shut(self._interrupt)
-        self._close_all()
+        try:
+            self._gate.shut(self._interrupt)
+            self._close_all()
+        except BaseException:
+            self._gate.open()
+            raise
 
     def after_fork(self, *, is_child: bool) -> None:
         """Open the gate again, in a child with locks that no lost thread holds."""
@@ -187,6 +199,19 @@ class Connections:
             self.after_fork_in_child()
         else:
             self._gate.open()
+
+    def abandon(self) -> None:
+        """Leave all that an interrupt may have left this thread holding."""
+        lease: _Lease | None = getattr(self._threads, "lease", None)
+        if lease is not None and lease.handle.connection.in_transaction:
+            lease.handle.connection.rollback()
+        if self._is_shared and self._turn._is_owned() and self._shared is not None:  # type: ignore[attr-defined]
+            self._shared.connection.rollback()
+        with suppress(RuntimeError):  # that it is not this thread's
+            while True:
+                self._turn.release()
+        self._gate.leave()
+        self._gate.open()
 
     def _interrupt(self) -> None:
         for handle in list(self._handles):
@@ -204,29 +229,37 @@ class Connections:
         return self._usual()
 
     def _usual(self) -> Handle:
-        return self._own() if self._shared is None else self._shared
+        return self._one() if self._is_shared else self._own()
+
+    def _one(self) -> Handle:
+        if self._shared is None:
+            self._shared = self._opener()
+        return self._shared
 
     def _watching(self) -> Handle:
-        if self._shared is not None:
-            return self._shared
+        if self._is_shared:
+            return self._one()
         if self._watcher is None:
             self._watcher = self._opened(self._watcher_opener)
         return self._watcher
 
     def _opened(self, opener: Callable[[], Handle]) -> Handle:
         """Open a connection; the file may have been replaced at that very moment."""
-        for ended in [self._ended.pop() for _ in range(len(self._ended))]:
-            self._handles.discard(ended)
-            ended.close()
+        with suppress(IndexError):  # as another thread may be taking them too
+            while True:
+                ended = self._ended.pop()
+                self._handles.discard(ended)
+                ended.close()
         handle = opener()
         self._handles.add(handle)
         self._place.require_kept()
         return handle
 
     def _close_all(self) -> None:
-        for handle in list(self._handles):
+        handles, self._handles = self._handles, set()
+        self._ended, self._threads, self._watcher = [], threading.local(), None
+        if self._shared is not None and not self._shared.is_in_memory:
+            handles.add(self._shared)
+            self._shared = None
+        for handle in handles:
             handle.close()
-        self._handles = set()
-        self._ended = []
-        self._threads = threading.local()
-        self._watcher = None

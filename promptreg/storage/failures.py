@@ -1,5 +1,6 @@
 """What went wrong in SQLite, told as one of our errors with the cause kept."""
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,12 +34,16 @@ def translated(path: str) -> Iterator[None]:
     """Raise our errors in place of the driver's."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise translate(error, path) from error
 
 
-def translate(error: sqlite3.Error, path: str) -> PromptregError:
-    """Give our error for the driver's."""
+def translate(error: sqlite3.Error | OSError, path: str) -> PromptregError:
+    """Give our error for the driver's, or the system's."""
+    if isinstance(error, OSError):
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return StorageFullError(f"The disk of {path} is full; nothing was written.", retry_after=None)
+        return StorageError(f"{path} can't be used: {error.strerror or type(error).__name__}.")
     code = primary_code(error)
     if code in BUSY:
         return StorageBusyError(f"Another process is writing to {path}; try again.", retry_after=RETRY_AFTER)

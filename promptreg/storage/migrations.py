@@ -23,6 +23,20 @@ def m0001_registry(db: Database) -> None:
     db.execute("INSERT INTO registry VALUES (1, 0, 0, 0, 0)")
 
 
+@MIGRATIONS()
+def m0002_foreign_changes(db: Database) -> None:
+    """Have a prompt that another tool writes count as changed, so that no cache misses it among our own changes."""
+    for event, condition in (
+        ("UPDATE", "NEW.revision IS OLD.revision OR NEW.revision < (SELECT revision FROM registry)"),
+        ("INSERT", "NEW.revision <= (SELECT revision FROM registry)"),
+    ):
+        db.execute(
+            f"CREATE TRIGGER prompts_{event.lower()}_counts AFTER {event} ON prompts WHEN {condition} BEGIN"
+            " UPDATE registry SET revision = revision + 1;"
+            " UPDATE prompts SET revision = (SELECT revision FROM registry) WHERE key = NEW.key; END"
+        )
+
+
 def _tables(db: Database) -> None:
     def table(name: str, required: dict[str, type], optional: dict[str, type], **options: object) -> None:
         columns = {**required, **optional}

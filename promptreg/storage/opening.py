@@ -14,7 +14,7 @@ from promptreg.storage.failures import is_busy
 from promptreg.storage.readonly import Access
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RETRY_SECONDS = 0.005
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
@@ -29,17 +29,15 @@ def open_first(path: str, settings: StorageSettings) -> tuple[Access, Handle]:
     `StorageReadOnlyError` where there is nothing to be read and nothing can be made.
     """
     _require_place(path, settings.create)
-    if readonly.is_writable(path):
+    if readonly.is_writable(os.path.realpath(path)):
         return Access.WRITE, _open_to_write(path, settings, create=settings.create)
-    access = readonly.way_to_read(path, settings)
-    return access, open_again(path, settings, access)
+    return Access.READ, open_to_read(path, settings)
 
 
-def open_again(path: str, settings: StorageSettings, access: Access) -> Handle:
-    """Connect as was found out to be possible."""
-    if access is Access.WRITE:
-        return _open_to_write(path, settings, create=False)
-    handle = readonly.open_to_read(path, settings, access)
+def open_to_read(path: str, settings: StorageSettings) -> Handle:
+    """Connect in the way that the file can be read at this moment."""
+    real = os.path.realpath(path)
+    handle = readonly.open_to_read(real, settings, readonly.way_to_read(real, settings))
     try:
         if not _seen_current(handle.connection, path, create=False):
             raise StorageReadOnlyError(
@@ -49,6 +47,11 @@ def open_again(path: str, settings: StorageSettings, access: Access) -> Handle:
         handle.close()
         raise
     return handle
+
+
+def open_to_write(path: str, settings: StorageSettings) -> Handle:
+    """Connect once more to what was found to be a registry."""
+    return _open_to_write(path, settings, create=False)
 
 
 def open_to_watch(path: str, settings: StorageSettings) -> Handle:
@@ -73,6 +76,7 @@ def _open_to_write(path: str, settings: StorageSettings, *, create: bool) -> Han
 def open_memory(settings: StorageSettings) -> Handle:
     """Make a registry that lives in this process only."""
     handle = connect("file::memory:", settings)
+    handle.is_in_memory = True
     _prepare(handle, ":memory:", True, settings.busy_timeout)
     return handle
 
@@ -80,11 +84,11 @@ def open_memory(settings: StorageSettings) -> Handle:
 def _require_place(path: str, create: bool) -> None:
     if os.path.isdir(path):
         raise StorageError(f"{path} is a folder; pass the path of a file in it.")
-    if os.path.lexists(path):
+    if os.path.exists(path):
         return
     if not create:
         raise StorageError(f"There is no file {path}, and create=False; check the path, or pass create=True.")
-    folder = os.path.dirname(path)
+    folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):
         raise StorageError(f"There is no folder {folder}; make it first.")
 

@@ -14,11 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from struct import Struct
 
+from promptreg.errors import StorageError
+from promptreg.storage.sidecar import open_beside
+
 SUFFIX = "-promptreg-queue"
 NUMBERS = Struct("<QQ")  # the next number to be given, and the one whose turn it is about
 FIRST = 64  # the byte of number 0; byte 0 is locked while a number is taken
 WAIT = 0.0004  # seconds, for each writer before one's own
 LONGEST_WAIT = 0.005
+IMPLAUSIBLE = 2**62  # a number that no queue comes to: something else was written there, so it begins again
 STUCK = 0.3  # seconds without anybody's turn beginning
 
 
@@ -56,9 +60,19 @@ class WriterQueue:
                 number = self._enter(deadline)
             yield
         finally:
-            if self._holder == threading.get_ident():
-                self._leave(number)
-                self._holder = None
+            self.abandon(number)
+
+    def abandon(self, number: int | None = None) -> None:
+        """Leave the queue, if this thread is in it."""
+        if self._holder == threading.get_ident():
+            self._leave(number)
+            self._holder = None
+
+    def close(self) -> None:
+        """Close the queue's file."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def forked(self) -> None:
         """Begin anew in a child: the parent's writers are not there."""
@@ -79,16 +93,13 @@ class WriterQueue:
             number = self._take(descriptor, deadline)
             if number is not None:
                 self._wait(descriptor, number, deadline)
-        except OSError:
+        except (OSError, StorageError):
             return None
         return number
 
     def _opened(self) -> int:
         if self._descriptor is None:
-            database = os.path.realpath(self._database)
-            mode = os.stat(database).st_mode & 0o666
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-            self._descriptor = os.open(database + SUFFIX, flags, mode)
+            self._descriptor = open_beside(os.path.realpath(self._database) + SUFFIX, self._database)
         return self._descriptor
 
     def _take(self, descriptor: int, deadline: Deadline) -> int | None:
@@ -125,14 +136,13 @@ class WriterQueue:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
     def __del__(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
+        self.close()
 
 
 def _numbers(descriptor: int) -> tuple[int, int]:
     read = os.pread(descriptor, NUMBERS.size, 0).ljust(NUMBERS.size, b"\0")
     next_number, serving = NUMBERS.unpack(read)
-    return next_number, serving
+    return (next_number, serving) if next_number < IMPLAUSIBLE else (0, 0)
 
 
 def _locked(descriptor: int, start: int, length: int) -> bool:

@@ -24,11 +24,17 @@ Signature = tuple[int, int, int, int]
 
 
 class Access(Enum):
-    """How a process uses a database."""
+    """What a process may do with a database."""
 
     MEMORY = "memory"
     WRITE = "write"
     READ = "read"
+
+
+class Way(Enum):
+    """How a database is read that can't be written: as it is, as one that never changes, or as a copy in memory."""
+
+    LIVE = "live"
     IMMUTABLE = "immutable"
     COPY = "copy"
 
@@ -43,7 +49,7 @@ def _may_write(path: str) -> bool:
     return os.access(path, os.W_OK, effective_ids=True)
 
 
-def way_to_read(path: str, settings: StorageSettings) -> Access:
+def way_to_read(path: str, settings: StorageSettings) -> Way:
     """Find out how the file can be read; raise `StorageReadOnlyError` where it can't, or is not there."""
     if not os.path.exists(path):
         raise StorageReadOnlyError(
@@ -51,22 +57,22 @@ def way_to_read(path: str, settings: StorageSettings) -> Access:
             retry_after=None,
         )
     try:
-        handle = open_to_read(path, settings, Access.READ)
+        handle = open_to_read(path, settings, Way.LIVE)
         handle.close()
-        return Access.READ
+        return Way.LIVE
     except sqlite3.OperationalError:
         pass
     _require_no_log(path)
     is_fixed = os.statvfs(path).f_flag & os.ST_RDONLY
-    return Access.IMMUTABLE if is_fixed else Access.COPY
+    return Way.IMMUTABLE if is_fixed else Way.COPY
 
 
-def open_to_read(path: str, settings: StorageSettings, access: Access) -> Handle:
+def open_to_read(path: str, settings: StorageSettings, way: Way) -> Handle:
     """Connect to read only."""
-    if access is Access.COPY:
+    if way is Way.COPY:
         return _open_copy(path, settings)
-    extra = "&immutable=1" if access is Access.IMMUTABLE else ""
-    taken = signature(path) if access is Access.IMMUTABLE else None
+    extra = "&immutable=1" if way is Way.IMMUTABLE else ""
+    taken = signature(path) if way is Way.IMMUTABLE else None
     handle = connect(file_uri(path, f"mode=ro{extra}"), settings)
     try:
         handle.taken = taken
@@ -102,7 +108,7 @@ def _open_copy(path: str, settings: StorageSettings) -> Handle:
             handle = connect("file::memory:", settings)
             handle.connection.deserialize(bytes(image))
             handle.connection.execute("PRAGMA query_only = ON")
-            handle.taken = before
+            handle.taken, handle.is_in_memory = before, True
             return handle
     raise _unreadable(path)
 

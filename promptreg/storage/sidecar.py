@@ -14,6 +14,7 @@ import errno
 import mmap
 import os
 import stat
+from contextlib import suppress
 from typing import Protocol
 
 from promptreg.errors import StorageError
@@ -45,6 +46,10 @@ class Board(Protocol):
         """Show a revision."""
         ...
 
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
 
 def revision_of(token: bytes) -> int:
     """Give the revision that a reading of the page tells."""
@@ -66,13 +71,15 @@ class Sidecar:
         Raises `OSError` where it can't be written, and `StorageError` where something else has its name.
         """
         self.path = os.path.realpath(database) + SUFFIX
-        self._descriptor = _opened(self.path, os.stat(database))
+        self._descriptor: int | None = open_beside(self.path, database)
         try:
             found = os.fstat(self._descriptor)
+            if found.st_size < SIZE:
+                os.pwrite(self._descriptor, bytes(SIZE - found.st_size), found.st_size)
             self._identity = (found.st_dev, found.st_ino)
             self.page = memoryview(mmap.mmap(self._descriptor, SIZE, prot=mmap.PROT_READ))
         except BaseException:
-            os.close(self._descriptor)
+            self.close()
             raise
 
     def read(self) -> bytes:
@@ -80,8 +87,9 @@ class Sidecar:
         return bytes(self.page)
 
     def publish(self, revision: int) -> None:
-        """Show a revision, to every process."""
-        os.pwrite(self._descriptor, _token(revision), 0)
+        """Show a revision, to every process; nothing once closed, where only a write that was under way could."""
+        if self._descriptor is not None:
+            os.pwrite(self._descriptor, _token(revision), 0)
 
     def is_in_place(self) -> bool:
         """Tell whether this is the file that others find at its path."""
@@ -91,9 +99,15 @@ class Sidecar:
             return False
         return (found.st_dev, found.st_ino) == self._identity
 
+    def close(self) -> None:
+        """Close the file; who still compares the page goes on."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
     def __del__(self) -> None:
-        if hasattr(self, "page"):
-            os.close(self._descriptor)
+        if hasattr(self, "_descriptor"):
+            self.close()
 
 
 class MemoryBoard:
@@ -113,6 +127,9 @@ class MemoryBoard:
         """Show a revision."""
         self._bytes[:] = _token(revision)
 
+    def close(self) -> None:
+        """Hold nothing."""
+
 
 class NoBoard:
     """Where no sidecar can be had: nothing is shown, so each read asks the database."""
@@ -127,43 +144,44 @@ class NoBoard:
     def publish(self, revision: int) -> None:
         """Do nothing: who can't write the sidecar can't write the database either."""
 
+    def close(self) -> None:
+        """Hold nothing."""
 
-def _opened(path: str, database: os.stat_result) -> int:
+
+def open_beside(path: str, database: str) -> int:
+    """Give a descriptor of a file of ours beside the database, made with its owner and mode where it is not there.
+
+    It is made under another name, so that nobody meets it half-made. Raises `OSError`, and `StorageError` where
+    something else has its name.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        return _sized(_created(path, database))
+        if not os.path.lexists(path):
+            _make(path, os.stat(database))
+        descriptor = os.open(path, flags)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:
             raise _in_the_way(path) from None
         raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _in_the_way(path)
+    return descriptor
 
 
-def _created(path: str, database: os.stat_result) -> int:
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+def _make(path: str, database: os.stat_result) -> None:
+    making = f"{path}.{os.urandom(8).hex()}"
+    descriptor = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return os.open(path, flags)
-    try:
-        if (database.st_uid, database.st_gid) != (os.geteuid(), os.getegid()) and os.geteuid() == 0:
+        os.pwrite(descriptor, bytes(SIZE), 0)
+        if os.geteuid() == 0:
             os.fchown(descriptor, database.st_uid, database.st_gid)
         os.fchmod(descriptor, stat.S_IMODE(database.st_mode))
-    except BaseException:
+        with suppress(FileExistsError):
+            os.link(making, path)
+    finally:
         os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _sized(descriptor: int) -> int:
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.ENXIO, "not a file")
-        if found.st_size < SIZE:
-            os.posix_fallocate(descriptor, 0, SIZE)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+        os.unlink(making)
 
 
 def _in_the_way(path: str) -> StorageError:

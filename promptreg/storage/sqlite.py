@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError, StorageReadOnlyError
 from promptreg.jsonvalues import digest
@@ -22,10 +22,11 @@ from promptreg.storage import erasure, journal
 from promptreg.storage.base import Mark, News, Page, StorageSettings
 from promptreg.storage.connections import Connections, Handle, Watching
 from promptreg.storage.failures import is_busy, primary_code, translated
-from promptreg.storage.opening import open_again, open_first, open_memory, open_to_watch
+from promptreg.storage.gate import FORKS
+from promptreg.storage.opening import open_first, open_memory, open_to_read, open_to_watch, open_to_write
 from promptreg.storage.place import Place
 from promptreg.storage.queue import Deadline, WriterQueue
-from promptreg.storage.readonly import Access, is_outdated, way_to_read
+from promptreg.storage.readonly import Access, is_outdated
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
     VERSION_COLUMNS,
@@ -63,32 +64,30 @@ class SQLiteStorage:
 
     def __init__(self, settings: StorageSettings) -> None:
         self._is_file = settings.path != ":memory:"
-        self.path = os.path.abspath(settings.path) if self._is_file else settings.path
         self._settings = settings
         self._erasing_again_at: float | None = None
-        place = Place(self.path)
-        self._place = place
-        with translated(self.path):
+        with translated(settings.path), FORKS.opening.passing():
+            self.path = os.path.abspath(settings.path) if self._is_file else settings.path
+            place = self._place = Place(self.path)
             self._access, first = open_first(self.path, settings) if self._is_file else _open_memory(settings)
             if self._is_file:
                 place.settle()
+            self._queue = WriterQueue(self.path) if self._access is Access.WRITE else None
             self._board: Board = self._open_board()
+            self._old_board: Board | None = None
+            # Functions and no methods, so that a registry that is dropped is no cycle, and closes at once.
+            opener = {Access.READ: open_to_read, Access.WRITE: open_to_write, Access.MEMORY: _lost}[self._access]
             self._connections = Connections(
                 place,
-                self._opener(),
+                partial(opener, self.path, settings),
                 partial(open_to_watch, self.path, settings),
                 first,
                 is_shared=self._access is not Access.WRITE,
             )
-        self._queue = WriterQueue(self.path) if self._is_file else None
         if self._queue is not None:
             self._connections.after_fork_in_child = self._queue.forked
         with self._connections.use() as handle:
             self._erase(handle)
-
-    def _opener(self) -> Callable[[], Handle]:
-        """Give what connects; not a method, so that a registry that is dropped is no cycle, and closes at once."""
-        return partial(open_again, self.path, self._settings, self._access)
 
     def _open_board(self) -> Board:
         if self._access is Access.MEMORY:
@@ -125,7 +124,7 @@ class SQLiteStorage:
     @contextmanager
     def write(self) -> Iterator["SQLiteWriter"]:
         """Open the one write transaction; leaving it commits what was applied, an exception nothing."""
-        if self._access in {Access.READ, Access.IMMUTABLE, Access.COPY}:
+        if self._access is Access.READ:
             raise StorageReadOnlyError(
                 f"{self.path} can't be written by this process, or its folder can't; let it write both.",
                 retry_after=None,
@@ -150,15 +149,23 @@ class SQLiteStorage:
                     self._erase(handle)
         finally:
             self._connections.close()
+            for held in (self._queue, self._board, self._old_board):
+                if held is not None:
+                    held.close()
+
+    def abandon(self) -> None:
+        """Leave all that an interrupt may have left this thread holding: a transaction, a turn, the gate, the queue."""
+        self._connections.abandon()
+        if self._queue is not None:
+            self._queue.abandon()
 
     def _renew(self) -> None:
         """Look again how the file can be read, where it can't be written and what is read is only of one moment."""
-        if self._access not in {Access.IMMUTABLE, Access.COPY}:
+        if self._access is not Access.READ:
             return
         with self._connections.watch() as watching:
-            if self._place.is_kept() and is_outdated(self.path, watching.watcher()):
-                self._access = way_to_read(self.path, self._settings)
-                self._connections.renew(self._opener()())
+            if self._place.is_kept() and is_outdated(os.path.realpath(self.path), watching.watcher()):
+                self._connections.renew()
 
     @contextmanager
     def _begun(
@@ -180,14 +187,19 @@ class SQLiteStorage:
         return nullcontext() if self._queue is None else self._queue.turn(deadline)
 
     def _require_board(self) -> None:
-        """Make the sidecar anew where somebody removed it, so that what is published is seen."""
+        """Make the sidecar anew where somebody removed it; who still looks at the old one is told there too."""
         if isinstance(self._board, Sidecar) and not self._board.is_in_place():
-            self._board = self._open_board()
+            self._old_board, self._board = self._board, self._open_board()
 
     def _show(self, revision: int) -> None:
         """Show what was read before it is returned, where its writer died before it could."""
         if self._board.is_shown and revision_of(self._board.read()) < revision:
             self._board.publish(revision)
+
+    def _publish(self, revision: int) -> None:
+        self._board.publish(revision)
+        if self._old_board is not None:
+            self._old_board.publish(revision)
 
     def _erase(self, handle: Handle, *, patience_ms: int = erasure.PATIENCE_MS) -> None:
         if self._access is Access.WRITE:
@@ -202,10 +214,10 @@ class SQLiteStorage:
         """Commit, and publish before anybody learns of it; interrupted, publish all the same that it may hold."""
         try:
             handle.connection.execute("COMMIT")
-            self._board.publish(revision)
+            self._publish(revision)
         except BaseException as error:
             with suppress(OSError):
-                self._board.publish(revision - 1)
+                self._publish(revision - 1)
             if isinstance(error, OSError) or (
                 isinstance(error, sqlite3.OperationalError) and primary_code(error) == sqlite3.SQLITE_IOERR
             ):
@@ -213,6 +225,10 @@ class SQLiteStorage:
                     f"The commit to {self.path} failed ({error}) and may or may not hold; read before you try again."
                 ) from error
             raise
+
+
+def _lost(path: str, settings: StorageSettings) -> NoReturn:
+    raise StorageError(f"The database {path} is lost; open a new registry.")
 
 
 def _open_memory(settings: StorageSettings) -> tuple[Access, Handle]:
@@ -239,11 +255,7 @@ class SQLiteWatch:
         storage._place.require_kept()
         storage._require_board()
         handle, board = self._watching.watcher(), storage._board
-        if (
-            since is not None
-            and board.read() == since.token
-            and _data_version(handle.connection) == handle.data_version
-        ):
+        if since is not None and board.read() == since.token and _seen(handle) == since.seen:
             return News(since, frozenset())
         for _ in range(ROUNDS):
             token = board.read()
@@ -254,27 +266,25 @@ class SQLiteWatch:
         return news
 
     def _looked(self, handle: Handle, token: bytes, since: Mark | None) -> News:
-        connection, before = handle.connection, handle.data_version
-        if since is None:
-            # What has changed is not asked for, so a connection that has read the schema already may look, as the first
-            # read of a process does. The watcher only notes where it is, and before: whatever follows is news to it.
-            handle.data_version = _data_version(connection)
-            connection = self._watching.usual().connection
+        seen = _seen(handle)  # before anything is read, so that whatever follows is news
+        # Where what has changed is not asked for, a connection looks that has read the schema already.
+        connection = self._watching.usual().connection if since is None else handle.connection
         try:
             connection.execute("BEGIN")
-            mark = Mark(token, _revision(connection), journal.last_link(connection))
-            if since is not None:
-                handle.data_version = _data_version(connection)
+            mark = Mark(token, _revision(connection), journal.last_link(connection), seen)
             if self._storage._erasing_again_at is None and erasure.progress(connection).is_due:
                 self._storage._erasing_again_at = 0.0
-            return News(mark, _changed(connection, since, mark, is_same=handle.data_version == before))
+            return News(mark, _changed(connection, since, mark))
         finally:
             _roll_back(connection)
 
 
-def _changed(
-    connection: sqlite3.Connection, since: Mark | None, now: Mark, *, is_same: bool
-) -> frozenset[Hashable] | None:
+def _seen(handle: Handle) -> tuple[int, int]:
+    """Give what differs once another connection has committed, or this is another one."""
+    return handle.number, _data_version(handle.connection)
+
+
+def _changed(connection: sqlite3.Connection, since: Mark | None, now: Mark) -> frozenset[Hashable] | None:
     """Give what has changed since a mark; None where the revisions do not tell it.
 
     A commit without a revision is another tool's, and a database without the mark's last event is a restored one.
@@ -282,7 +292,7 @@ def _changed(
     if since is None or now.revision < since.revision or journal.link(connection, since.link[0]) != since.link:
         return None
     if now.revision == since.revision:
-        return frozenset() if is_same else None
+        return frozenset() if now.seen == since.seen else None
     rows = connection.execute(
         "SELECT id, namespace, name FROM prompts WHERE revision > :since UNION ALL"
         " SELECT prompt_id, NULL, NULL FROM deletions WHERE revision > :since LIMIT :most",

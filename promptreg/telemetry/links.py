@@ -37,8 +37,8 @@ def linked(attributes: Mapping[str, str]) -> Iterator[None]:
 def _values(attributes: Mapping[str, str], context: Context) -> dict[str, object]:
     name, version = attributes[names.PROMPT_NAME], attributes.get(names.PROMPT_VERSION)
     told: dict[str, object] = {_PROMPT: dict(attributes)}
-    if version is None:
-        return told
+    if version is None:  # a default of the application's own, so that no prompt is credited with the call
+        return {**told, **dict.fromkeys(_KEYS), names.OPENINFERENCE_METADATA: _left(context)}
     prompt = {names.PROMPT_NAME: name, names.PROMPT_VERSION: version}
     return {
         **told,
@@ -51,6 +51,21 @@ def _values(attributes: Mapping[str, str], context: Context) -> dict[str, object
         names.TRACELOOP_VERSION: int(version),
         names.TRACELOOP_HASH: attributes[names.CONTENT_HASH],
     }
+
+
+_KEYS = (names.OPENINFERENCE_VERSION, names.LANGFUSE_NAME, names.LANGFUSE_VERSION, names.TRACELOOP_MANAGED)
+_KEYS += (names.TRACELOOP_KEY, names.TRACELOOP_VERSION, names.TRACELOOP_HASH)
+
+
+def _left(context: Context) -> object:
+    """Give the metadata without a prompt."""
+    metadata = otel_context.get_value(names.OPENINFERENCE_METADATA, context)
+    with suppress(ValueError):
+        known = json.loads(metadata) if isinstance(metadata, str) else None
+        if isinstance(known, dict):
+            left = {key: item for key, item in known.items() if key not in {names.PROMPT_NAME, names.PROMPT_VERSION}}
+            return json.dumps(left) if left else None
+    return metadata
 
 
 def _added(metadata: object, prompt: Mapping[str, str]) -> object:
@@ -84,10 +99,11 @@ class PromptSpanProcessor:
     """
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
-        """Put the prompt of the context on the span; attributes that it has already stay."""
+        """Put the prompt of the context on the span, unless it is our own; attributes that it has already stay."""
         with suppress(Exception):
             attributes = otel_context.get_value(_PROMPT, parent_context)
-            if isinstance(attributes, dict):
+            scope = getattr(span, "instrumentation_scope", None)
+            if isinstance(attributes, dict) and getattr(scope, "name", None) != names.TRACER:
                 known = getattr(span, "attributes", None) or {}
                 span.set_attributes({key: value for key, value in attributes.items() if key not in known})
 

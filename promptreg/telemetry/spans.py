@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, wraps
 from importlib.metadata import version
 from time import perf_counter, time_ns
+from traceback import clear_frames
 from typing import Any, TypeVar, cast
 
 from opentelemetry import context as otel_context
@@ -33,6 +34,8 @@ Redact = Callable[[str], str]
 
 tracing = trace
 """For the one test that a render makes of whether anybody has installed a tracer provider: of `_TRACER_PROVIDER`."""
+
+MAX_DEPTH = 8  # of containers in variables that are told
 
 _notes: ContextVar[dict[str, Any] | None] = ContextVar("promptreg notes", default=None)
 
@@ -123,8 +126,7 @@ class Teller:
             template = "" if rendered.prompt is None else rendered.prompt.template
             self._add(found, names.CONTENT_TEMPLATE, template if isinstance(template, str) else json.dumps(template))
             self._add(found, names.CONTENT_TEXT, rendered.text)
-            told = {key: value for key, item in given.items() if (value := self._redacted(_plain(item))) is not None}
-            found[names.CONTENT_VARIABLES] = json.dumps(told, ensure_ascii=False)
+            found[names.CONTENT_VARIABLES] = json.dumps(self._plain(given, MAX_DEPTH), ensure_ascii=False)
         return found
 
     def _add(self, found: dict[str, str], name: str, text: str) -> None:
@@ -136,9 +138,23 @@ class Teller:
         if self._settings.redact is None:
             return text
         try:
-            return str(self._settings.redact(text))
+            redacted = self._settings.redact(text)
         except Exception:
             return None
+        return redacted if isinstance(redacted, str) else None
+
+    def _plain(self, value: object, depth: int) -> Any:
+        """Give a variable as JSON, its texts redacted; of what is no builtin value, whose code is its own, the type."""
+        if type(value) is str:
+            return self._redacted(value)
+        if type(value) in {int, float, bool, type(None)}:
+            return value
+        if depth and isinstance(value, dict):
+            items = ((key, self._plain(item, depth - 1)) for key, item in dict.items(value) if isinstance(key, str))
+            return {key: item for key, item in items if item is not None or value[key] is None}
+        if depth and type(value) in {list, tuple}:
+            return [self._plain(item, depth - 1) for item in value]  # type: ignore[attr-defined]
+        return f"<{type(value).__name__}>"
 
 
 class _Call:
@@ -204,6 +220,10 @@ def traced(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
             try:
                 result = verb(view, *args, **kwargs)
             except BaseException as error:
+                if not isinstance(error, Exception):
+                    # An interrupt may come between any two steps of a `with`; whoever keeps the error keeps its frames.
+                    clear_frames(error.__traceback__)
+                    view._core.storage.abandon()
                 call.failed(error)
                 raise
             call.succeeded(result, (args[1], args[2]) if is_render else None)
@@ -271,11 +291,6 @@ def _of_error(error: BaseException) -> dict[str, Any]:
 
 def _code(error: BaseException) -> str:
     return error.code if isinstance(error, PromptregError) else type(error).__name__
-
-
-def _plain(value: object) -> str:
-    """Give a variable as text where that runs no code of the application's, else its type."""
-    return str(value) if type(value) in {str, int, float, bool, type(None)} else f"<{type(value).__name__}>"
 
 
 def _present(attributes: Mapping[str, Any]) -> dict[str, Any]:
