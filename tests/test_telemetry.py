@@ -1,189 +1,592 @@
-"""Spans: one for every verb, with names and numbers in it and never a text."""
+"""Spans: one for every verb, with names and numbers in it; names pinned; when there is none; and seen by a person."""
 
-import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from promptreg import Actor, PromptregError, Registry
+from promptreg import Actor, InvalidInputError, PromptregError, Registry
+from promptreg.telemetry import names
+from tests.otel import REFUSALS, VERBS, Call, Finished, live, parent, provided, stand, tracing
+from tests.test_replaced_file import move
 
-Call = Callable[[Registry], object]
-
-
-@pytest.fixture(scope="module")
-def exporter() -> InMemorySpanExporter:
-    """The SDK's in-memory exporter, behind the one provider that a process may set."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return exporter
+NAMES = {
+    "TRACER": "promptreg",
+    "PROMPT_NAME": "gen_ai.prompt.name",
+    "PROMPT_VERSION": "gen_ai.prompt.version",
+    "NAMESPACE": "promptreg.namespace",
+    "STATUS": "promptreg.status",
+    "STATE": "promptreg.state",
+    "KIND": "promptreg.kind",
+    "LABEL": "promptreg.label",
+    "PRODUCTION": "promptreg.production",
+    "CACHE": "promptreg.cache",
+    "CONTENT_HASH": "promptreg.content_hash",
+    "CHANGED": "promptreg.changed",
+    "COUNT": "promptreg.count",
+    "ERROR_TYPE": "error.type",
+    "ERROR_CODE": "promptreg.error.code",
+    "REQUEST_ID": "promptreg.request_id",
+    "CONTENT_TEMPLATE": "promptreg.content.template",
+    "CONTENT_TEXT": "promptreg.content.text",
+    "CONTENT_VARIABLES": "promptreg.content.variables",
+    "RENDER_DURATION": "promptreg.render.duration",
+    "CACHE_REQUESTS": "promptreg.cache.requests",
+    "ERRORS": "promptreg.errors",
+    "STORAGE_DURATION": "promptreg.storage.duration",
+    "RELOADS": "promptreg.freshness.reloads",
+    "OPERATION": "promptreg.operation",
+    "CAPTURE_CONTENT": "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+}
+VALUES = {"hit", "fresh", "miss", "stale", "read", "write"}
+OPERATIONS = {name.split()[0] for name, _ in VERBS}
+KEYS_OF_OTHERS = {
+    "llm.prompt_template.version",
+    "metadata",
+    "langfuse.propagated.prompt_name",
+    "langfuse.propagated.prompt_version",
+    "managed_prompt",
+    "prompt_key",
+    "prompt_version",
+    "prompt_version_hash",
+}
+SCHEMAS = "https://opentelemetry.io/schemas/"
 
 
 @pytest.fixture
-def spans(exporter: InMemorySpanExporter, registry: Registry) -> Iterator[Callable[[], list[ReadableSpan]]]:
-    """Give the spans finished since the last look; the registry holds a prompt with a draft 2."""
-    registry.create("greet", "Hello {{ name }}", tags=["t"])
-    registry.update("greet", template="Hi {{ name }}", is_production=False)
-    registry.create("other", "Other")
-    registry.set_label("greet", "staging", 2)
-    exporter.clear()
-
-    def finished() -> list[ReadableSpan]:
-        found = list(exporter.get_finished_spans())
-        exporter.clear()
-        return found
-
-    yield finished
-    exporter.clear()
+def spans() -> Iterator[Finished]:
+    """The spans that have ended since the last look, while the SDK traces."""
+    with tracing() as finished:
+        yield finished
 
 
-VERBS: list[tuple[str, Call]] = [
-    ("create_prompt new", lambda r: r.create("new", "…")),
-    ("save_prompt greet", lambda r: r.save("greet", "Hello {{ name }}")),
-    ("get_prompt greet", lambda r: r.get("greet")),
-    ("render_prompt greet", lambda r: r.render("greet", name="Ana")),
-    ("update_prompt greet", lambda r: r.update("greet", title="Greeting")),
-    ("publish_prompt greet", lambda r: r.publish("greet@staging")),
-    ("rollback_prompt other", lambda r: r.update("other", template="x") and r.rollback("other", reason="y")),
-    ("set_status_prompt greet", lambda r: r.set_status("greet", "disabled")),
-    ("set_status_prompt", lambda r: r.set_status(["greet", "other"], "disabled")),
-    ("archive_prompt greet", lambda r: r.archive("greet")),
-    ("restore_prompt greet", lambda r: r.restore("greet")),
-    ("discard_prompt greet", lambda r: r.remove_label("greet", "staging") and r.discard("greet", 2)),
-    ("set_label_prompt greet", lambda r: r.set_label("greet", "x", 1)),
-    ("remove_label_prompt greet", lambda r: r.remove_label("greet", "staging")),
-    ("history_prompt greet", lambda r: r.history("greet")),
-    ("diff_prompt greet", lambda r: r.diff("greet", 1, 2)),
-    ("list_prompts", lambda r: r.list()),
-    ("search_prompts", lambda r: r.search("hello")),
-    ("events_prompt greet", lambda r: r.events("greet")),
-    ("events_prompt", lambda r: r.events()),
-    ("list_namespaces", lambda r: r.namespaces()),
-]
+@pytest.fixture
+def standing(spans: Finished) -> Iterator[Registry]:
+    """A registry whose prompts nobody has read yet."""
+    with Registry(":memory:") as registry:
+        stand(registry)
+        spans()
+        yield registry
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let registries that open now look at the file only where the sidecar tells of news."""
+    monkeypatch.setattr("promptreg.core.LOOK_SECONDS", 3600)
+
+
+def only(spans: Finished) -> ReadableSpan:
+    """Give the one span that has ended."""
+    (span,) = spans()
+    return span
+
+
+# Names
+
+
+def test_every_name_is_pinned() -> None:
+    """Attributes and metrics are what dashboards are built on: none changes unnoticed."""
+    assert {name: getattr(names, name, None) for name in NAMES} == NAMES
+
+
+def test_no_name_is_unpinned() -> None:
+    """What else the module names is an operation, a value, a key that others read, or the schema."""
+    rest = [value for name, value in vars(names).items() if name.isupper() and name not in NAMES]
+    flat: list[object] = []
+    for value in rest:
+        within = value.values() if isinstance(value, dict) else value
+        flat += [within] if isinstance(within, str) else list(within)  # type: ignore[call-overload]
+    texts = {text for text in flat if isinstance(text, str) and not text.startswith(SCHEMAS)}
+    assert texts - OPERATIONS - VALUES - KEYS_OF_OTHERS - set(NAMES.values()) == set()
+
+
+def test_no_verb_names_its_attributes_itself(standing: Registry, spans: Finished) -> None:
+    """Every attribute of every verb and refusal is a pinned one; none makes a backend count a generation."""
+    live(standing)
+    told = {key for span in spans() for key in span.attributes}
+    assert told <= set(NAMES.values())
+    assert {key for key in told if not key.startswith("promptreg.")} == {
+        "gen_ai.prompt.name",
+        "gen_ai.prompt.version",
+        "error.type",
+    }
+
+
+# Spans of verbs
 
 
 @pytest.mark.parametrize(("name", "call"), [pytest.param(*verb, id=verb[0]) for verb in VERBS])
-def test_every_verb_runs_in_one_internal_span(registry: Registry, spans: Any, name: str, call: Call) -> None:
-    """Named by the verb and the prompt; a verb that calls another has no second span."""
-    call(registry)
+def test_every_verb_runs_in_one_internal_span(standing: Registry, spans: Finished, name: str, call: Call) -> None:
+    """Named by the verb and the prompt, by our tracer with its version and schema."""
+    call(standing)
     span = spans()[-1]
     assert span.name == name
     assert span.kind is SpanKind.INTERNAL
     assert span.attributes["promptreg.namespace"] == "default"
+    assert span.attributes.get("gen_ai.prompt.name") == (name.split()[1] if " " in name else None)
     assert span.status.status_code is StatusCode.UNSET
-    assert span.instrumentation_scope.name == "promptreg"
+    scope = span.instrumentation_scope
+    assert (scope.name, scope.version) == ("promptreg", version("promptreg-embedded"))
+    assert scope.schema_url.startswith(SCHEMAS)
 
 
-def test_a_verb_is_one_span(registry: Registry, spans: Any) -> None:
+def test_a_verb_is_one_span(standing: Registry, spans: Finished) -> None:
     """`archive` goes the way of `set_status`, `save` that of `update`; each tells itself alone."""
-    registry.archive("greet")
-    registry.save("other", "Changed")
-    assert [span.name for span in spans()] == ["archive_prompt greet", "save_prompt other"]
+    standing.archive("greet")
+    standing.save("other", "Changed")
+    standing.save("new", "New")
+    assert [span.name for span in spans()] == ["archive_prompt greet", "save_prompt other", "save_prompt new"]
 
 
-def test_a_render_tells_prompt_version_status_label_and_cache(registry: Registry, spans: Any) -> None:
-    """The attributes of the GenAI conventions, and ours; the second read is a hit."""
-    for _ in range(2):
+def test_a_verb_is_a_child_of_the_current_span(standing: Registry, spans: Finished) -> None:
+    """So a trace shows which request rendered what; and the application's span is current again afterwards."""
+    with trace.get_tracer("app").start_as_current_span("request") as request:
+        for _, call, *_ in [*REFUSALS, *VERBS]:
+            with suppress(PromptregError):
+                call(standing)
+            assert trace.get_current_span() is request
+    *verbs, _ = spans()
+    assert len(verbs) >= len(VERBS) + len(REFUSALS)
+    assert {span.parent.span_id for span in verbs} == {request.get_span_context().span_id}
+
+
+def test_a_remote_sampled_parent_is_followed(standing: Registry, spans: Finished) -> None:
+    """The trace of the caller's service goes on here."""
+    with trace.use_span(parent(sampled=True)):
+        standing.render("greet", name="Ana")
+    span = only(spans)
+    assert (span.context.trace_id, span.parent.span_id) == (0x1234, 0x5678)
+
+
+def test_a_view_tells_its_own_namespace(registry: Registry, spans: Finished) -> None:
+    """Of the view that was asked, not of the registry that it belongs to."""
+    team = registry.scope(namespace="support", actor=Actor("ana", "team_admin"))
+    team.create("reply", "Dear {{ who }}")
+    team.render("reply", who="Ana")
+    assert [span.attributes["promptreg.namespace"] for span in spans()] == ["support", "support"]
+
+
+# Attributes
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_render_tells_all_of_its_prompt(path: str, spans: Finished) -> None:
+    """Of the version that was rendered, how it was asked for, and where it came from."""
+    with Registry(path) as registry:
+        stand(registry)
+        spans()
+        prompt = registry.render("greet@staging", name="Ana").prompt
+        first = only(spans)
         registry.render("greet@staging", name="Ana")
-    first, second = spans()
+        second = only(spans)
     assert dict(first.attributes) == {
         "gen_ai.prompt.name": "greet",
         "gen_ai.prompt.version": "2",
         "promptreg.namespace": "default",
         "promptreg.status": "active",
-        "promptreg.label": "staging",
-        "promptreg.cache": "miss",
         "promptreg.state": "draft",
         "promptreg.kind": "text",
+        "promptreg.label": "staging",
         "promptreg.production": False,
-        "promptreg.content_hash": registry.get("greet@2").content_hash,
+        "promptreg.cache": "miss",
+        "promptreg.content_hash": prompt.content_hash,
     }
     assert dict(second.attributes) == {**first.attributes, "promptreg.cache": "hit"}
 
 
-def test_an_id_is_told_by_its_name(registry: Registry, spans: Any) -> None:
+@pytest.mark.parametrize("name", ["greet", "chat", "old"])
+def test_a_render_of_the_live_version_says_so(standing: Registry, spans: Finished, name: str) -> None:
+    """The production version, text or chat, archived ones too; no label was asked for, so none is told."""
+    prompt = standing.render(name, name="Ana").prompt
+    told = only(spans).attributes
+    assert told["gen_ai.prompt.version"] == str(prompt.version)
+    assert (
+        told["promptreg.status"],
+        told["promptreg.state"],
+        told["promptreg.kind"],
+        told["promptreg.production"],
+    ) == (
+        prompt.status,
+        "published",
+        prompt.kind,
+        True,
+    )
+    assert "promptreg.label" not in told
+
+
+@pytest.mark.parametrize(
+    ("call", "label"),
+    [
+        (lambda r: r.render("greet", label="staging", name="Ana"), "staging"),
+        (lambda r: r.render("greet@latest", name="Ana"), "latest"),
+        (lambda r: r.render("greet", version="staging", name="Ana"), "staging"),
+        (lambda r: r.render("greet@2", name="Ana"), None),
+        (lambda r: r.render("greet", version=2, name="Ana"), None),
+    ],
+)
+def test_a_label_is_told_however_it_was_asked_for(
+    standing: Registry, spans: Finished, call: Call, label: str | None
+) -> None:
+    """By `@`, `label=` or `version=`; a number is no label."""
+    call(standing)
+    told = only(spans).attributes
+    assert (told["gen_ai.prompt.version"], told.get("promptreg.label")) == ("2", label)
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_cache_is_hit_fresh_or_missed(path: str, spans: Finished) -> None:
+    """`hit` without a look at the database, `fresh` after a look that found it unchanged, `miss` when it was read."""
+    with Registry(path) as registry, Registry(path) as elsewhere:
+        registry.create("greet", "Hello")
+        spans()
+        for _ in range(2):
+            registry.render("greet")
+        elsewhere.create("other", "Other")
+        registry.render("greet")
+        elsewhere.update("greet", template="Hi")
+        registry.render("greet")
+        told = [span.attributes["promptreg.cache"] for span in spans() if span.name == "render_prompt greet"]
+    assert told == ["miss", "hit", "fresh", "miss"]
+
+
+def test_a_render_from_a_file_that_is_gone_is_stale(
+    path: str, spans: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in memory goes on, and the span says that nobody knows if it still holds."""
+    monkeypatch.setattr("promptreg.core.LOOK_SECONDS", 0.0)
+    with Registry(path, busy_timeout=1) as registry:
+        registry.create("greet", "Hello")
+        registry.render("greet")
+        spans()
+        move(path, path + ".away", alone=False)
+        assert registry.render("greet").prompt.stale
+        assert only(spans).attributes["promptreg.cache"] == "stale"
+        move(path + ".away", path, alone=False)
+
+
+def test_a_get_makes_a_span_only_where_it_missed_the_cache(standing: Registry, spans: Finished) -> None:
+    """What is in memory takes a fraction of a microsecond, and a span would take many."""
+    for name in ("greet", "greet", "greet@2", "greet@2"):
+        standing.get(name)
+    told = [
+        (span.name, span.attributes["gen_ai.prompt.version"], span.attributes["promptreg.cache"]) for span in spans()
+    ]
+    assert told == [("get_prompt greet", "1", "miss"), ("get_prompt greet", "2", "miss")]
+
+
+def test_an_id_is_told_by_its_name(standing: Registry, spans: Finished) -> None:
     """The attribute holds the prompt's name whatever it was asked by."""
-    registry.get(registry.get("greet").id)
-    assert spans()[-1].attributes["gen_ai.prompt.name"] == "greet"
+    prompt = standing.get("greet")
+    spans()
+    standing.render(prompt.id, name="Ana")
+    assert only(spans).attributes["gen_ai.prompt.name"] == "greet"
 
 
-FAILURES: list[tuple[str, Call, str, str]] = [
-    ("get_prompt absent", lambda r: r.get("absent"), "NotFoundError", "not_found"),
-    ("render_prompt greet", lambda r: r.render("greet"), "MissingVariablesError", "missing_variables"),
-    ("get_prompt", lambda r: r.get("No Name!\n"), "InvalidInputError", "validation_error"),
-    ("get_prompt", lambda r: r.get(7), "InvalidInputError", "validation_error"),  # type: ignore[call-overload]
-    (
-        "update_prompt greet",
-        lambda r: r.update("greet@1", template="x"),
-        "NotModifiableError",
-        "version_not_modifiable",
-    ),
+CHANGES: list[tuple[Call, bool]] = [
+    (lambda r: r.create("new", "…"), True),
+    (lambda r: r.save("new", "…"), True),
+    (lambda r: r.save("greet", "Hello {{ name }}"), False),
+    (lambda r: r.save("greet", "Other"), True),
+    (lambda r: r.update("greet", template="Hello {{ name }}"), False),
+    (lambda r: r.update("greet", template="Other"), True),
+    (lambda r: r.update("greet@2", template="Hi {{ name }}"), False),
+    (lambda r: r.update("greet@2", template="Other"), True),
+    (lambda r: r.publish("greet", 1), False),
+    (lambda r: r.publish("greet", 2), True),
+    (lambda r: r.rollback("twice", reason="x"), True),
+    (lambda r: r.set_status("off", "disabled"), False),
+    (lambda r: r.set_status("off", "active", dry_run=True), False),
+    (lambda r: r.set_status("off", "active"), True),
+    (lambda r: r.archive("old"), False),
+    (lambda r: r.archive("greet"), True),
+    (lambda r: r.restore("greet"), False),
+    (lambda r: r.restore("old"), True),
+    (lambda r: r.set_label("greet", "staging", 2), False),
+    (lambda r: r.set_label("greet", "staging", 1), True),
+    (lambda r: r.remove_label("greet", "staging"), True),
+    (lambda r: r.discard("greet", 3), True),
 ]
 
 
-@pytest.mark.parametrize(("name", "call", "kind", "code"), FAILURES)
-def test_a_failure_is_told_by_type_and_code(
-    registry: Registry, spans: Any, name: str, call: Call, kind: str, code: str
+@pytest.mark.parametrize(("call", "is_changed"), CHANGES)
+def test_a_writing_verb_tells_whether_it_changed_anything(
+    standing: Registry, spans: Finished, call: Call, is_changed: bool
 ) -> None:
-    """Status ERROR, `error.type` and our code; no description, and no exception event, for both hold texts."""
-    with pytest.raises(PromptregError):
-        call(registry)
-    span = spans()[-1]
+    """A call that finds all as it should be writes nothing, and its span says so; reads don't tell."""
+    standing.update("greet", title="Draft 3", is_production=False)
+    spans()
+    call(standing)
+    assert only(spans).attributes["promptreg.changed"] is is_changed
+    standing.history("greet")
+    assert "promptreg.changed" not in only(spans).attributes
+
+
+def test_a_write_tells_the_version_it_made(standing: Registry, spans: Finished) -> None:
+    """The draft that an update made, with its state and hash."""
+    draft = standing.update("greet", template="Servus {{ name }}", is_production=False)
+    told = only(spans).attributes
+    assert told["gen_ai.prompt.version"] == "3"
+    assert (told["promptreg.state"], told["promptreg.production"]) == ("draft", False)
+    assert told["promptreg.content_hash"] == draft.content_hash
+
+
+@pytest.mark.parametrize(
+    ("call", "count"),
+    [
+        (lambda r: r.list(), 6),
+        (lambda r: r.search("hello"), 1),
+        (lambda r: r.history("greet"), 2),
+        (lambda r: r.events("other"), 2),
+        (lambda r: r.namespaces(), 1),
+        (lambda r: r.set_status(["greet", "other", "off"], "disabled"), 2),
+    ],
+)
+def test_what_gives_many_tells_how_many(standing: Registry, spans: Finished, call: Call, count: int) -> None:
+    """Rows given, or prompts changed; never which."""
+    call(standing)
+    assert only(spans).attributes["promptreg.count"] == count
+
+
+def test_a_rendered_default_tells_its_name_alone(standing: Registry, spans: Finished) -> None:
+    """It has no version; and what a default answers is no failure."""
+    standing.render("absent", default="Hello")
+    assert standing.get("missing", default=None) is None
+    render, get = spans()
+    assert (render.name, get.name) == ("render_prompt absent", "get_prompt missing")
+    for span in (render, get):
+        assert span.status.status_code is StatusCode.UNSET
+        assert {"gen_ai.prompt.version", "promptreg.content_hash", "error.type"}.isdisjoint(span.attributes)
+    assert render.attributes["gen_ai.prompt.name"] == "absent"
+
+
+# Failures
+
+
+@pytest.mark.parametrize(("name", "call", "code"), [pytest.param(*r, id=f"{r[0]} {r[2]}") for r in REFUSALS])
+def test_a_failure_is_told_by_type_code_and_request(
+    standing: Registry, spans: Finished, name: str, call: Call, code: str
+) -> None:
+    """Status ERROR, and what finds the error in a log; no description and no exception event, for both hold texts."""
+    with pytest.raises(PromptregError) as caught:
+        call(standing)
+    span = only(spans)
     assert span.name == name
     assert span.status.status_code is StatusCode.ERROR
     assert span.status.description is None
-    assert span.attributes["error.type"] == kind
-    assert span.attributes["promptreg.error.code"] == code
     assert span.events == ()
+    assert span.attributes["error.type"] == type(caught.value).__name__
+    assert span.attributes["promptreg.error.code"] == caught.value.code == code
+    assert span.attributes["promptreg.request_id"] == caught.value.request_id
 
 
-def test_a_wrong_signature_ends_its_span(registry: Registry, spans: Any) -> None:
-    """TypeError is told too, without a code of ours."""
-    with pytest.raises(TypeError):
-        registry.update("greet", colour="red")  # type: ignore[call-arg]
-    span = spans()[-1]
-    assert (span.attributes["error.type"], "promptreg.error.code" in span.attributes) == ("TypeError", False)
-
-
-def test_no_text_reaches_a_span(registry: Registry, spans: Any) -> None:
-    """A canary in every template, variable, message and metadata field is in no span, on success or failure."""
-    canary = "canary-7f3a"
-    ana = registry.scope(actor=Actor("ana", "team_admin"))
-    ana.create(
-        "watched",
-        [{"role": "system", "content": canary}, {"placeholder": "history"}, {"role": "user", "content": "{{ q }}"}],
-        title=canary,
-        description=canary,
-        category=canary,
-        tags=[canary],
-        config={canary: canary},
-        meta={canary: canary},
-        commit_message=canary,
-        variables=[{"name": "q", "type": "string", "description": canary, "enum": [canary, "x"]}],
-    )
-    history = [{"role": canary, "content": canary}]
-    ana.render("watched", history=history, q=canary)
-    ana.update("watched", title=canary + "!", commit_message=canary)
-    ana.rollback("watched", reason=canary)
-    ana.search(canary)
-    ana.diff("watched", 1, 2)
-    for call in (
-        lambda: ana.render("watched", history=canary, q=canary),
-        lambda: ana.render("watched", history=history, q=canary + "?"),
-        lambda: ana.render("watched", {canary: canary}),
-        lambda: ana.create("broken", "{{ " + canary),
-        lambda: ana.create("watched-2", "{{ 1 / 0 }}" + canary, examples=[{}]),
-        lambda: ana.get(canary.upper() + " !"),
-    ):
+def test_a_known_absence_is_told_each_time(standing: Registry, spans: Finished) -> None:
+    """A refusal from memory is an error like any other, with a request id of its own."""
+    for _ in range(2):
         with pytest.raises(PromptregError):
-            call()
-    told = json.dumps([json.loads(span.to_json()) for span in spans()]).lower()
-    assert canary not in told
-    assert "watched" in told
+            standing.render("absent")
+    first, second = spans()
+    assert first.attributes["promptreg.request_id"] != second.attributes["promptreg.request_id"]
+
+
+def test_a_failed_render_tells_which_version_failed(standing: Registry, spans: Finished) -> None:
+    """Which version it was is what one looks for then."""
+    with pytest.raises(PromptregError):
+        standing.render("twice")
+    assert only(spans).attributes["gen_ai.prompt.version"] == "2"
+
+
+def test_a_wrong_signature_ends_its_span(standing: Registry, spans: Finished) -> None:
+    """Where TypeError is told, then without a code of ours; no span stays open or current."""
+    with pytest.raises(TypeError):
+        standing.update("greet", colour="red")  # type: ignore[call-arg]
+    assert not trace.get_current_span().get_span_context().is_valid
+    for span in spans():
+        assert (span.attributes["error.type"], "promptreg.error.code" in span.attributes) == ("TypeError", False)
+
+
+def test_an_interrupt_ends_its_span(registry: Registry, spans: Finished) -> None:
+    """What is no Exception goes through, is told by its type, and leaves no span open."""
+
+    class Interrupting:
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+    registry.create("greet", "Hello {{ name }}")
+    spans()
+    with pytest.raises(KeyboardInterrupt):
+        registry.render("greet", name=Interrupting())
+    span = only(spans)
+    assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "KeyboardInterrupt")
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+# When there is none
+
+
+def test_an_unsampled_parent_starts_nothing(standing: Registry, spans: Finished) -> None:
+    """Whoever asked does not record this trace, so no verb and no refusal does, even where the sampler would."""
+    with trace.use_span(parent(sampled=False)):
+        live(standing)
+    assert spans() == []
+    standing.render("twice", name="Ana")
+    assert only(spans).name == "render_prompt twice"
+
+
+def test_a_provider_installed_later_is_noticed(registry: Registry) -> None:
+    """Applications open their registry before they set up telemetry, too; and one that goes is noticed as well."""
+    stand(registry)
+    registry.render("twice", name="Ana")
+    for _ in range(2):
+        with tracing() as spans:
+            registry.render("twice", name="Ana")
+            assert [span.name for span in spans()] == ["render_prompt twice"]
+        registry.render("twice", name="Ana")
+        assert spans() == []
+
+
+def test_nothing_is_called_that_is_not_installed() -> None:
+    """promptreg needs the API alone: in a process without an SDK none is loaded, and the link works."""
+    program = """
+import sys
+sys.modules["opentelemetry.sdk"] = None
+from promptreg import Registry
+from promptreg.telemetry import PromptSpanProcessor
+PromptSpanProcessor()
+with Registry(":memory:") as registry:
+    registry.create("greet", "Hello")
+    with registry.render("greet").trace_context():
+        print(registry.render("greet").trace_attributes()["gen_ai.prompt.version"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+# Attributes on the current span
+
+
+@pytest.fixture
+def attributing(spans: Finished) -> Iterator[Registry]:
+    """A registry that tells the current span, and makes none."""
+    with Registry(":memory:", spans="attributes") as registry:
+        stand(registry)
+        yield registry
+
+
+def test_without_a_current_span_nothing_is_made(attributing: Registry, spans: Finished) -> None:
+    """There is nobody to tell."""
+    live(attributing)
+    assert spans() == []
+
+
+def test_the_current_span_is_told(attributing: Registry, spans: Finished) -> None:
+    """The application's own span carries the prompt and its version; no child is made."""
+    with trace.get_tracer("app").start_as_current_span("answer", attributes={"app": 1}):
+        prompt = attributing.render("greet@staging", name="Ana").prompt
+    span = only(spans)
+    assert span.name == "answer"
+    told = dict(span.attributes)
+    assert told.pop("promptreg.cache") == "miss"
+    assert told == {
+        "app": 1,
+        "gen_ai.prompt.name": "greet",
+        "gen_ai.prompt.version": "2",
+        "promptreg.namespace": "default",
+        "promptreg.status": "active",
+        "promptreg.state": "draft",
+        "promptreg.kind": "text",
+        "promptreg.label": "staging",
+        "promptreg.production": False,
+        "promptreg.content_hash": prompt.content_hash,
+    }
+
+
+def test_all_verbs_make_no_child_and_leave_the_outcome_to_the_application(
+    attributing: Registry, spans: Finished
+) -> None:
+    """A refusal that the application answers does not make its span a failure."""
+    with trace.get_tracer("app").start_as_current_span("answer"):
+        live(attributing)
+    span = only(spans)
+    assert (span.name, span.status.status_code, span.events) == ("answer", StatusCode.UNSET, ())
+
+
+def test_an_unsampled_current_span_is_left_alone(attributing: Registry, spans: Finished) -> None:
+    """Nothing is started for it, either."""
+    with trace.use_span(parent(sampled=False)):
+        assert attributing.render("twice", name="Ana").text == "Two Ana"
+    assert spans() == []
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"spans": "none"},
+        {"spans": None},
+        {"capture_content": "yes"},
+        {"capture_content": 1},
+        {"redact": "***"},
+        {"render_duration": "off"},
+        {"render_duration": None},
+    ],
+)
+def test_a_setting_that_is_none_is_refused(tmp_path: Path, setting: dict[str, Any]) -> None:
+    """Before any file is touched, naming the setting."""
+    with pytest.raises(InvalidInputError) as caught:
+        Registry(tmp_path / "x.db", **setting)
+    assert [error["field"] for error in caught.value.details["errors"]] == list(setting)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["child", "attributes"])
+def test_results_are_those_without_telemetry(tmp_path: Path, clock: Callable[[], Any], mode: str) -> None:
+    """Whoever watches changes nothing of what every verb gives or refuses."""
+
+    def lived(name: str) -> list[object]:
+        with Registry(tmp_path / name, clock=clock, spans=mode) as registry:
+            stand(registry)
+            return live(registry)
+
+    plain = lived("plain.db")
+    with provided(TracerProvider(shutdown_on_exit=False)):
+        assert lived("traced.db") == plain
+
+
+# Seen by a person
+
+
+def test_the_demo_prints_its_spans_as_a_tree(tmp_path: Path) -> None:
+    """`demo --trace`: each span with its name, attributes and microseconds, children under their parents."""
+    command = [sys.executable, "-m", "promptreg", "demo", "--trace"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for words in ("create_prompt summarize", "render_prompt summarize", "µs"):
+        assert words in done.stdout
+    line = next(line for line in done.stdout.splitlines() if "render_prompt summarize" in line)
+    assert "µs" in line
+    shown = done.stdout[done.stdout.index("create_prompt summarize") :]
+    for name in ("gen_ai.prompt.version", "promptreg.cache", "promptreg.changed"):
+        assert name in shown
+    assert "promptreg.content" not in done.stdout
+
+
+def test_the_demo_says_what_it_lacks(tmp_path: Path) -> None:
+    """Without the SDK there is nothing to print spans with: one sentence, and status 1."""
+    program = (
+        "import sys; sys.modules['opentelemetry.sdk'] = None\n"
+        "from promptreg.cli import main; sys.exit(main(['demo', '--trace']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "opentelemetry-sdk" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
