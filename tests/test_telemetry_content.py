@@ -1,0 +1,543 @@
+"""Content: a canary in all that a prompt says or is given leaves by no door, unless it is asked for, then redacted."""
+
+import json
+import logging
+import pickle
+import shutil
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from pydantic import BaseModel
+
+from promptreg import Actor, PromptregError, Registry, Rendered, StatusUpdate, StorageError
+from tests.otel import Call, Finished, Metered, alone, tracing
+from tests.test_storage_sqlite import raw
+
+CANARY = "canary7f3a"
+ASKS_FOR_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+MESSAGES = [
+    {"role": "system", "content": CANARY},
+    {"placeholder": "history"},
+    {"role": "user", "content": "{{ q }}"},
+]
+FIELDS: dict[str, Any] = {
+    "title": CANARY,
+    "description": CANARY,
+    "category": CANARY,
+    "tags": [CANARY],
+    "config": {CANARY: CANARY},
+    "meta": {CANARY: [CANARY]},
+    "commit_message": CANARY,
+}
+DECLARED = [{"name": "q", "type": "string", "description": CANARY, "enum": [CANARY, "x"], "default": CANARY}]
+HISTORY = [{"role": CANARY, "content": CANARY}]
+
+
+class Raising:
+    """A value that can't be printed, and says why."""
+
+    def __str__(self) -> str:
+        raise ValueError(CANARY)
+
+    __repr__ = __str__
+
+
+class Asked(BaseModel):
+    """Variables as a class, which refuses by quoting."""
+
+    q: int = 0
+
+
+@dataclass
+class Point:
+    """A value that prints its fields."""
+
+    x: str
+
+
+def refuse(prompt: Any) -> None:
+    """A publish check that raises without quoting anything."""
+    if prompt.name == "refused":
+        raise ValueError("refused")
+
+
+def watched(registry: Registry) -> Registry:
+    """Make prompts full of canaries, and give a view of somebody who may do everything."""
+    ana = registry.scope(actor=Actor("ana", "org_admin"))
+    ana.create("watched", MESSAGES, variables=DECLARED, **FIELDS)
+    ana.update("watched", template=f"{CANARY} {{{{ q }}}}", is_production=False, commit_message=CANARY)
+    ana.set_label("watched", "staging", 2)
+    ana.create("loose", "{{ q }}", **FIELDS)
+    ana.update("loose", title=CANARY + "!")
+    for name, template in {
+        "divides": "{{ 1 / q }}",
+        "adds": "{{ q + 1 }}",
+        "reads": "{{ q.missing.more }}",
+        "indexes": "{{ q[0][1] }}",
+        "calls": "{{ q.count(1) }}",
+        "dates": "{{ q.strftime('" + CANARY + "') }}",
+        "loops": "{% for x in q %}{{ x.y.z }}{% endfor %}",
+        "longs": "{{ '" + CANARY + "' ~ (q * 999999) }}",
+        "macros": "{% macro m(x) %}{{ x / 0 }}{% endmacro %}{{ m('" + CANARY + "') }}",
+        "numbers": "{{ q | round }}",
+        "sorts": "{{ [q, 1] | sort }}",
+        "joins": "{{ q | join(', ') }}",
+        "jsons": "{{ q | tojson }}",
+        "formats": "{{ '%d' | format(q) }}",
+    }.items():
+        ana.create(name, template, **FIELDS)
+    ana.create("draft", CANARY, is_production=False, **FIELDS)
+    ana.update("draft", template="{{ 1 / 0 }}" + CANARY, version=1, examples=[{"q": CANARY}])
+    ana.create("off", CANARY, **FIELDS)
+    ana.set_status("off", "disabled")
+    ana.create("old", CANARY, **FIELDS)
+    ana.archive("old")
+    return ana
+
+
+CALLS: dict[str, Call] = {
+    "create": lambda r: r.create("new", MESSAGES, variables=DECLARED, **FIELDS),
+    "create with examples": lambda r: r.create("new", "{{ q }}", examples=[{"q": CANARY}], **FIELDS),
+    "save": lambda r: r.save("watched", CANARY + "!", **FIELDS),
+    "get": lambda r: r.get("watched@2"),
+    "get again": lambda r: [r.get("watched"), r.get("watched")],
+    "render": lambda r: [r.render("watched", history=HISTORY, q=CANARY) for _ in range(2)],
+    "render text": lambda r: [r.render("loose", {"q": CANARY}) for _ in range(2)],
+    "render any value": lambda r: [r.render("loose", q=Point(CANARY)), r.render("loose", q={CANARY: [CANARY]})],
+    "render extra": lambda r: r.render("loose", q="x", more=CANARY),
+    "render default": lambda r: r.render("absent", {"q": CANARY}, default=CANARY + "{{ q }}"),
+    "render prompt": lambda r: r.get("loose").render(q=CANARY),
+    "update": lambda r: r.update("watched", title=CANARY + "!", commit_message=CANARY),
+    "edit": lambda r: r.update("watched@2", template=CANARY + "!"),
+    "publish": lambda r: r.publish("watched", 2),
+    "rollback": lambda r: r.rollback("loose", reason=CANARY),
+    "set_status": lambda r: r.set_status(["watched", "loose"], "disabled"),
+    "delete": lambda r: r.set_status("watched", "deleted"),
+    "archive": lambda r: r.archive("watched"),
+    "restore": lambda r: r.restore("old"),
+    "discard": lambda r: r.remove_label("watched", "staging") and r.discard("watched", 2),
+    "set_label": lambda r: r.set_label("watched", "staging", 1),
+    "history": lambda r: r.history("watched"),
+    "diff": lambda r: r.diff("watched", 1, 2),
+    "list": lambda r: r.list(tag=CANARY, category=CANARY),
+    "search": lambda r: r.search(CANARY),
+    "events": lambda r: r.events("watched"),
+    "namespaces": lambda r: r.namespaces(),
+}
+
+# Every way that a call with content in it may be refused.
+REFUSED: dict[str, Call] = {
+    "taken": lambda r: r.create("watched", CANARY, **FIELDS),
+    "syntax": lambda r: r.create("new", CANARY + " {{", **FIELDS),
+    "syntax in a text": lambda r: r.create("new", "{{ '" + CANARY + " }}", **FIELDS),
+    "syntax after a text": lambda r: r.create("new", "{{ '" + CANARY + "' 7 }}", **FIELDS),
+    "syntax of a block": lambda r: r.create("new", "{% if x %}" + CANARY, **FIELDS),
+    "syntax of a character": lambda r: r.create("new", "{{ ? }} " + CANARY, **FIELDS),
+    "policy": lambda r: r.create("new", "{% include '" + CANARY + "' %}", **FIELDS),
+    "policy of a filter": lambda r: r.create("new", "{{ '" + CANARY + "' | pprint }}", **FIELDS),
+    "policy of a format": lambda r: r.create("new", "{{ '" + CANARY + "%*d' | format(1) }}", **FIELDS),
+    "example": lambda r: r.create("new", CANARY + "{{ 1 / 0 }}", examples=[{"q": CANARY}], **FIELDS),
+    "example with a value": lambda r: r.create("new", "{{ q + 1 }}", examples=[{"q": CANARY}]),
+    "example of a wrong type": lambda r: r.create(
+        "new", "{{ q }}", variables=[{"name": "q", "type": "integer"}], examples=[{"q": CANARY}]
+    ),
+    "check": lambda r: r.create("refused", CANARY, **FIELDS),
+    "publish of a failing one": lambda r: r.publish("draft"),
+    "template": lambda r: r.create("new", {CANARY: CANARY}),  # type: ignore[arg-type]
+    "messages": lambda r: r.create("new", [{"role": CANARY, "text": CANARY}]),
+    "message content": lambda r: r.create("new", [{"role": "user", "content": [CANARY]}]),  # type: ignore[dict-item]
+    "title": lambda r: r.create("new", "x", title=[CANARY]),  # type: ignore[arg-type]
+    "tags": lambda r: r.create("new", "x", tags=[[CANARY]]),  # type: ignore[list-item]
+    "config": lambda r: r.create("new", "x", config={"a": {CANARY}}),
+    "meta": lambda r: r.create("new", "x", meta=[CANARY]),  # type: ignore[arg-type]
+    "examples": lambda r: r.create("new", "x", examples=[CANARY]),  # type: ignore[list-item]
+    "commit message": lambda r: r.create("new", "x", commit_message=[CANARY]),  # type: ignore[arg-type]
+    "variables": lambda r: r.create("new", "x", variables=[CANARY]),  # type: ignore[list-item]
+    "variable of a wrong default": lambda r: r.create(
+        "new", "x", variables=[{"name": "q", "type": "integer", "default": CANARY}]
+    ),
+    "variable of a wrong enum": lambda r: r.create(
+        "new", "x", variables=[{"name": "q", "type": "integer", "enum": [CANARY]}]
+    ),
+    "variable type": lambda r: r.create("new", "x", variables=[{"name": "q", "type": "x", "description": CANARY}]),
+    "in place": lambda r: r.update("watched@1", template=CANARY, title=CANARY),
+    "expected": lambda r: r.update("watched", template=CANARY, expected_version=9),
+    "archived": lambda r: r.update("old", **FIELDS),
+    "absent": lambda r: r.update("absent", **FIELDS),
+    "save": lambda r: r.save("absent", CANARY + "{{", **FIELDS),
+    "rollback": lambda r: r.rollback("watched", reason=CANARY),
+    "rollback reason": lambda r: r.rollback("watched", reason=[CANARY]),  # type: ignore[arg-type]
+    "search": lambda r: r.search([CANARY]),  # type: ignore[arg-type]
+    "list": lambda r: r.list(tag=[CANARY]),  # type: ignore[arg-type]
+    "page": lambda r: r.list(after=CANARY),
+    "disabled": lambda r: r.render("off", q=CANARY),
+    "not found": lambda r: r.render("absent", q=CANARY),
+    "missing": lambda r: r.render("watched", more=CANARY),
+    "no mapping": lambda r: r.render("loose", CANARY),  # type: ignore[arg-type]
+    "placeholder": lambda r: r.render("watched", history=CANARY, q=CANARY),
+    "placeholder message": lambda r: r.render("watched", history=[{CANARY: CANARY}], q=CANARY),
+    "enum": lambda r: r.render("watched", history=HISTORY, q=CANARY + "?"),
+    "type": lambda r: r.render("watched", history=HISTORY, q=[CANARY]),
+    "unprintable": lambda r: r.render("loose", q=Raising()),
+    "unprintable within": lambda r: r.render("loose", q=[Raising()]),
+    "default": lambda r: r.render("absent", {"q": CANARY}, default="{{ q / 0 }}" + CANARY),
+    "default syntax": lambda r: r.render("absent", {"q": CANARY}, default=CANARY + "{{"),
+    "prompt": lambda r: r.get("watched").render(history=HISTORY, q=CANARY + "?"),
+    **{
+        name: lambda r, name=name: r.render(name, q=CANARY)  # type: ignore[misc]
+        for name in ("divides", "adds", "reads", "indexes", "calls", "dates", "longs", "macros", "numbers", "sorts")
+    },
+    "loops": lambda r: r.render("loops", q=[{CANARY: CANARY}]),
+    "joins": lambda r: r.render("joins", q=[Raising()]),
+    "jsons": lambda r: r.render("jsons", q={CANARY: Raising()}),
+    "formats": lambda r: r.render("formats", q=CANARY),
+    "class": lambda r: r.render("divides", Asked.model_construct(q=CANARY)),
+}
+
+
+@pytest.fixture
+def spans() -> Iterator[Finished]:
+    """The spans that have ended since the last look, while the SDK traces."""
+    with tracing() as finished:
+        yield finished
+
+
+def chain(error: BaseException | None) -> list[BaseException]:
+    """Give an error and those that a traceback would print with it."""
+    found: list[BaseException] = []
+    while error is not None:
+        found.append(error)
+        error = error.__cause__ if error.__cause__ or error.__suppress_context__ else error.__context__
+    return found
+
+
+def told_by(error: BaseException) -> list[str]:
+    """Give all that an error says of itself: in logs, in a traceback without its source lines, in a response."""
+    texts = ["".join(traceback.format_exception_only(link)) + repr(link) for link in chain(error)]
+    if isinstance(error, PromptregError):
+        texts += [error.message, json.dumps(error.to_dict()), repr(error.__dict__)]
+        texts.append(repr(pickle.loads(pickle.dumps(error)).__dict__))
+    return texts
+
+
+def told_by_spans(spans: list[ReadableSpan]) -> list[str]:
+    """Give all that spans hold: names, attributes, events, links, status."""
+    return [span.to_json() for span in spans]
+
+
+@pytest.fixture(scope="module")
+def stood(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed file with the prompts of `watched` in it."""
+    path = tmp_path_factory.mktemp("watched") / "prompts.db"
+    with Registry(path, durability="normal") as registry:
+        watched(registry)
+    return path
+
+
+@pytest.fixture
+def watched_path(stood: Path, path: str) -> str:
+    """A copy of it, for one test."""
+    shutil.copy(stood, path)
+    return path
+
+
+ALL = {**{f"refused: {name}": call for name, call in REFUSED.items()}, **CALLS}
+
+
+def leaks(calls: Iterable[Call], path: str, caplog: pytest.LogCaptureFixture, **settings: Any) -> dict[str, list[str]]:
+    """Make calls that are full of canaries, and give what was said of them by each door."""
+    doors: dict[str, list[str]] = {"errors": [], "reprs": []}
+    with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with Registry(path, durability="normal", publish_checks=[refuse], **settings) as registry:
+            ana = registry.scope(actor=Actor("ana", "org_admin"))
+            for call in calls:
+                try:
+                    given = call(ana)
+                except Exception as error:
+                    doors["errors"] += told_by(error)
+                else:
+                    results = given if type(given) is list else [given]
+                    doors["reprs"] += [repr(item) for item in results if type(item) in (Rendered, StatusUpdate)]
+            doors["reprs"] += [repr(registry), repr(ana), repr(ana.actor)]
+    doors["logs"] = [record.getMessage() + str(record.__dict__) for record in caplog.records]
+    doors["warnings"] = [str(warning.message) for warning in warned]
+    return doors
+
+
+def assert_no_canary(doors: dict[str, list[str]]) -> None:
+    found = {door: [text for text in texts if CANARY in text.lower()] for door, texts in doors.items()}
+    assert found == {door: [] for door in doors}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_content_leaves_by_any_door(
+    name: str, watched_path: str, spans: Finished, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither spans, events, logs, warnings, messages nor reprs hold what a prompt says or is given."""
+    doors = leaks([ALL[name]], watched_path, caplog)
+    doors["spans"] = told_by_spans(spans())
+    assert bool(doors["errors"]) is name.startswith("refused: ")
+    assert doors["spans"] or name == "render prompt"
+    assert_no_canary(doors)
+
+
+def test_no_content_leaves_where_nobody_listens(watched_path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The short way of a render, which no span is told of, says no more."""
+    doors = leaks(ALL.values(), watched_path, caplog)
+    assert len(doors["errors"]) >= len(REFUSED)
+    assert_no_canary(doors)
+
+
+def test_no_content_leaves_by_the_current_span(
+    watched_path: str, spans: Finished, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An application's own span is told the same attributes, and no more."""
+    calls = [lambda r, call=call: in_a_span(call, r) for call in ALL.values()]
+    doors = leaks(calls, watched_path, caplog, spans="attributes")
+    doors["spans"] = told_by_spans(spans())
+    assert len(doors["spans"]) == len(ALL)
+    assert_no_canary(doors)
+
+
+def in_a_span(call: Call, registry: Registry) -> object:
+    """Call within a span of the application, which takes no exceptions down itself."""
+    tracer = trace.get_tracer("app")
+    with tracer.start_as_current_span("answer", record_exception=False, set_status_on_exception=False):
+        return call(registry)
+
+
+def measured() -> tuple[list[str], list[str]]:
+    """Make every call while somebody measures; give the names of the metrics, and all that they hold."""
+    metered = Metered()
+    with Registry(":memory:", publish_checks=[refuse]) as registry:
+        ana = watched(registry)
+        for call in [*REFUSED.values(), *CALLS.values()]:
+            try:
+                call(ana)
+            except Exception:
+                continue
+    found = metered()
+    return list(found), [name + repr(metric) for name, metric in found.items()]
+
+
+def test_no_content_is_measured() -> None:
+    """Neither names nor attributes of metrics hold any."""
+    names, texts = alone(measured)
+    assert {"promptreg.render.duration", "promptreg.errors"} <= set(names)
+    assert [text for text in texts if CANARY in text.lower()] == []
+
+
+def test_a_storage_that_fails_tells_no_content(
+    watched_path: str, spans: Finished, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is refused for want of a lock, or of an open file, quotes nothing of what it was to write."""
+    with Registry(watched_path, busy_timeout=0) as registry, closing(raw(watched_path)) as blocking:
+        blocking.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError) as busy:
+            registry.save("watched", CANARY, **FIELDS)
+    with pytest.raises(StorageError) as closed:
+        registry.save("watched", CANARY, **FIELDS)
+    texts = [*told_by(busy.value), *told_by(closed.value), *told_by_spans(spans())]
+    assert_no_canary({"errors and spans": texts, "logs": [record.getMessage() for record in caplog.records]})
+
+
+# Asked for
+
+
+def content(span: ReadableSpan) -> dict[str, Any]:
+    """Give what a span holds of content."""
+    prefix = "promptreg.content."
+    return {key.removeprefix(prefix): value for key, value in span.attributes.items() if key.startswith(prefix)}
+
+
+def rendered(spans: Finished, **settings: Any) -> dict[str, Any]:
+    """Open a registry with these settings, render twice, and give what the spans hold of content, which is equal."""
+    with Registry(":memory:", **settings) as registry:
+        registry.create("greet", "Hello {{ name }}, {{ names | join(' ') }}")
+        spans()
+        for _ in range(2):
+            assert registry.render("greet", {"name": "Ana"}, names=["Bo", "Cy"]).text == "Hello Ana, Bo Cy"
+    first, second = [content(span) for span in spans() if span.name == "render_prompt greet"]
+    assert first == second
+    return first
+
+
+def test_content_is_told_where_it_is_asked_for(spans: Finished) -> None:
+    """The template, the text, and the variables as JSON, of a render that missed the cache and of one that hit it."""
+    told = rendered(spans, capture_content=True)
+    assert json.loads(told.pop("variables")) == {"name": "Ana", "names": ["Bo", "Cy"]}
+    assert told == {"template": "Hello {{ name }}, {{ names | join(' ') }}", "text": "Hello Ana, Bo Cy"}
+
+
+def test_content_of_a_chat_prompt_is_told(spans: Finished) -> None:
+    """Its messages' templates, its text, and what was put for a placeholder."""
+    with Registry(":memory:", capture_content=True) as registry:
+        registry.create("watched", MESSAGES)
+        spans()
+        text = registry.render("watched", history=[{"role": "user", "content": "Hi"}], q="why").text
+    (span,) = spans()
+    told = content(span)
+    assert json.loads(told["template"]) == MESSAGES
+    assert told["text"] == text
+    assert json.loads(told["variables"]) == {"history": [{"role": "user", "content": "Hi"}], "q": "why"}
+
+
+def test_errors_are_told_without_their_messages_all_the_same(spans: Finished) -> None:
+    """Content is what was asked for, not exceptions: no event, no description."""
+    with Registry(":memory:", capture_content=True) as registry:
+        registry.create("divides", "{{ 1 / n }}")
+        spans()
+        with pytest.raises(PromptregError):
+            registry.render("divides", n=0)
+    (span,) = spans()
+    assert (span.events, span.status.description) == ((), None)
+
+
+@pytest.mark.parametrize("word", ["true", "True", "TRUE", "span_only", "SPAN_ONLY", "span_and_event", "Span_And_Event"])
+def test_the_environment_asks_for_content(spans: Finished, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """By the variable that all GenAI instrumentations read; `capture_content=False` said outright is stronger."""
+    monkeypatch.setenv(ASKS_FOR_CONTENT, word)
+    assert rendered(spans)["text"] == "Hello Ana, Bo Cy"
+    assert rendered(spans, capture_content=None)["text"] == "Hello Ana, Bo Cy"
+    assert rendered(spans, capture_content=False) == {}
+
+
+@pytest.mark.parametrize("word", [None, "", "false", "FALSE", "no_content", "event_only", "0", "1", "yes"])
+def test_other_words_do_not(spans: Finished, monkeypatch: pytest.MonkeyPatch, word: str | None) -> None:
+    """What does not clearly ask for content in spans gets none; `capture_content=True` is stronger."""
+    monkeypatch.delenv(ASKS_FOR_CONTENT, raising=False)
+    if word is not None:
+        monkeypatch.setenv(ASKS_FOR_CONTENT, word)
+    assert rendered(spans) == {}
+    assert rendered(spans, capture_content=True)["text"] == "Hello Ana, Bo Cy"
+
+
+def test_the_environment_is_read_when_the_registry_opens(spans: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody sets later changes nothing of an open registry."""
+    monkeypatch.delenv(ASKS_FOR_CONTENT, raising=False)
+    with Registry(":memory:") as registry:
+        registry.create("greet", "Hello {{ name }}")
+        monkeypatch.setenv(ASKS_FOR_CONTENT, "true")
+        registry.render("greet", name="Ana")
+    assert [content(span) for span in spans()] == [{}, {}]
+
+
+def test_a_view_captures_what_its_registry_does(spans: Finished) -> None:
+    """The setting is the registry's, for whomever it is asked."""
+    with Registry(":memory:", capture_content=True) as registry:
+        team = registry.scope(namespace="support", actor=Actor("ana", "team_admin"))
+        team.create("reply", "Dear {{ who }}")
+        spans()
+        team.render("reply", who="Ana")
+    assert content(spans()[-1])["text"] == "Dear Ana"
+
+
+def test_the_current_span_is_told_content_too(spans: Finished) -> None:
+    """Where spans are attributes of the application's own."""
+    with Registry(":memory:", capture_content=True, spans="attributes") as registry:
+        registry.create("greet", "Hello {{ name }}")
+        for _ in range(2):
+            with trace.get_tracer("app").start_as_current_span("answer"):
+                registry.render("greet", name="Ana")
+    assert [content(span)["text"] for span in spans()] == ["Hello Ana"] * 2
+
+
+class Opaque:
+    """A value that no JSON holds."""
+
+
+def test_a_value_that_is_no_json_keeps_the_render(spans: Finished) -> None:
+    """The text is told all the same, and the result is what it would be."""
+    with Registry(":memory:", capture_content=True) as registry:
+        registry.create("lists", "{{ things | length }} {{ point }}")
+        spans()
+        loop: list[object] = [Opaque(), Raising()]
+        loop.append(loop)
+        rendered = registry.render("lists", things=loop, point=Point("x"))
+    assert rendered.text == "3 Point(x='x')"
+    assert content(spans()[-1])["text"] == rendered.text
+
+
+# Redacted
+
+
+def redact(text: str) -> str:
+    """Take the name out."""
+    return text.replace("Ana", "[name]").replace("Bo", "[other]")
+
+
+def test_all_content_is_redacted(spans: Finished) -> None:
+    """Texts and each variable, in lists too; the result of the render is not."""
+    told = rendered(spans, capture_content=True, redact=redact)
+    assert told["text"] == "Hello [name], [other] Cy"
+    assert json.loads(told["variables"]) == {"name": "[name]", "names": ["[other]", "Cy"]}
+
+
+def fails(text: str) -> str:
+    """Fail, quoting."""
+    raise RuntimeError(text)
+
+
+@pytest.mark.parametrize("broken", [fails, lambda text: None, lambda text: 7, lambda: "x", lambda text: text.encode()])
+def test_a_redaction_that_fails_drops_the_value_and_keeps_the_render(
+    spans: Finished, broken: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """No content rather than what somebody meant to hide; the span is there, and nothing quotes it."""
+    with caplog.at_level(logging.DEBUG):
+        told = rendered(spans, capture_content=True, redact=broken)
+    assert {"template", "text"}.isdisjoint(told)
+    assert "Ana" not in repr(told)
+    assert "Ana" not in caplog.text
+
+
+def test_a_redaction_that_fails_on_one_value_keeps_the_others(spans: Finished) -> None:
+    """Each is redacted by itself."""
+
+    def picky(text: str) -> str:
+        if "Ana" in text:
+            raise ValueError(text)
+        return text
+
+    told = rendered(spans, capture_content=True, redact=picky)
+    assert told["template"] == "Hello {{ name }}, {{ names | join(' ') }}"
+    assert "text" not in told
+    assert "Ana" not in told.get("variables", "")
+
+
+def test_nothing_is_redacted_that_is_not_captured(spans: Finished) -> None:
+    """The function is not called at all; and not where no span is recorded."""
+    called: list[str] = []
+
+    def keep(text: str) -> str:
+        called.append(text)
+        return text
+
+    assert rendered(spans, redact=keep, capture_content=False) == {}
+    assert called == []
+
+
+def test_a_redaction_may_use_the_registry(spans: Finished) -> None:
+    """It is called under no lock: it may read and write, as any code of the application."""
+    called: list[str] = []
+
+    def reads(text: str) -> str:
+        if not called:
+            called.append(text)
+            registry.save("other", "Other")
+            return registry.get("other").template + text  # type: ignore[operator,return-value]
+        return text
+
+    with Registry(":memory:", capture_content=True, redact=reads) as registry:
+        registry.create("greet", "Hello {{ name }}")
+        assert registry.render("greet", name="Ana").text == "Hello Ana"
+    assert called
+    assert {span.name for span in spans()} >= {"render_prompt greet", "save_prompt other"}
