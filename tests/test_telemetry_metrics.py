@@ -1,0 +1,270 @@
+"""Metrics: how long renders and the storage take, what the cache gave, what failed; each in a process of its own."""
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from opentelemetry.trace import use_span
+
+from promptreg import PromptregError, Registry
+from tests.otel import Metered, alone, live, parent, stand
+
+RENDERS = "promptreg.render.duration"
+REQUESTS = "promptreg.cache.requests"
+ERRORS = "promptreg.errors"
+STORAGE = "promptreg.storage.duration"
+RELOADS = "promptreg.freshness.reloads"
+
+Told = dict[str, dict[str, Any]]
+
+
+@contextmanager
+def opened(**settings: Any) -> Iterator[tuple[Registry, str]]:
+    """Open a registry of a new file, with its path."""
+    with tempfile.TemporaryDirectory() as folder, Registry(f"{folder}/x.db", durability="normal", **settings) as it:
+        yield it, f"{folder}/x.db"
+
+
+def points(told: Told, metric: str) -> list[dict[str, Any]]:
+    """Give a metric's points; none where there is no such metric."""
+    return told.get(metric, {"points": []})["points"]
+
+
+def total(told: Told, metric: str, **attributes: str) -> float:
+    """Add up the points that have these attributes; of a histogram, how many were recorded."""
+    wanted = {f"promptreg.{key.replace('_', '.')}": value for key, value in attributes.items()}
+    return sum(
+        point.get("count", point.get("value", 0))
+        for point in points(told, metric)
+        if wanted.items() <= point["attributes"].items()
+    )
+
+
+def lived() -> Told:
+    """Live through every verb, many versions and refusals."""
+    metered = Metered()
+    with opened() as (registry, _):
+        stand(registry)
+        live(registry)
+        for number in range(12):
+            registry.update("twice", template=f"Version {number} {{{{ name }}}}")
+            registry.render("twice", name="Ana")
+        with suppress(PromptregError):
+            registry.render("absent")
+    return metered()
+
+
+def test_the_metrics_are_those_of_the_table() -> None:
+    """Five, of one scope; seconds for durations, with buckets under a millisecond; never told by version or content."""
+    told = alone(lived)
+    assert set(told) == {RENDERS, REQUESTS, ERRORS, STORAGE, RELOADS}
+    assert {metric["scope"] for metric in told.values()} == {"promptreg"}
+    assert {name: metric["kind"] for name, metric in told.items()} == {
+        RENDERS: "Histogram",
+        STORAGE: "Histogram",
+        REQUESTS: "Sum",
+        ERRORS: "Sum",
+        RELOADS: "Sum",
+    }
+    for name in (RENDERS, STORAGE):
+        assert told[name]["unit"] == "s"
+        (bounds,) = {tuple(point["bounds"]) for point in points(told, name)}
+        assert len([bound for bound in bounds if bound < 0.001]) >= 4
+        assert min(bounds) <= 0.000_01
+        assert max(bounds) >= 1
+    for name, metric in told.items():
+        keys = {key for point in metric["points"] for key in point["attributes"]}
+        assert not any("version" in key or "content" in key or "request" in key for key in keys), name
+        assert len(metric["points"]) <= 20, name
+        assert total(told, name) > 0, name
+
+
+def rendered() -> list[Told]:
+    """Render 10 times and get 10 times, of which one misses; then look at it from a view."""
+    metered = Metered()
+    with opened() as (registry, _):
+        registry.create("greet", "Hello {{ name }}")
+        before = metered()
+        for _ in range(10):
+            registry.render("greet", name="Ana")
+        for _ in range(10):
+            registry.get("greet")
+        after = metered()
+        view = registry.scope(namespace="support")
+        view.create("reply", "Dear {{ name }}")
+        view.render("reply", name="Ana")
+        view.render("reply", name="Ana")
+        return [before, after, metered()]
+
+
+def test_every_render_and_request_is_counted() -> None:
+    """Hits too, which make no span; each render is timed, in seconds that are plausible; views count as well."""
+    before, after, views = alone(rendered)
+    assert total(after, REQUESTS) - total(before, REQUESTS) == 20
+    assert total(after, REQUESTS, cache="miss") - total(before, REQUESTS, cache="miss") == 1
+    assert total(after, REQUESTS, cache="hit") - total(before, REQUESTS, cache="hit") >= 10
+    assert total(after, REQUESTS, cache="stale") == 0
+    assert total(after, RENDERS) - total(before, RENDERS) == 10
+    assert 0 < sum(point["sum"] for point in points(after, RENDERS)) < 5
+    assert total(views, REQUESTS) - total(after, REQUESTS) == 2
+    assert total(views, RENDERS) - total(after, RENDERS) == 2
+
+
+def refused() -> list[Told]:
+    """Have a few calls refused, some from memory."""
+    metered = Metered()
+    with opened() as (registry, _):
+        registry.create("greet", "Hello {{ name }}")
+        before = metered()
+        refusals: list[Callable[[], object]] = [
+            *[lambda: registry.render("absent")] * 3,
+            *[lambda: registry.get("absent")] * 2,
+            *[lambda: registry.render("greet")] * 4,
+            lambda: registry.create("greet", "x"),
+        ]
+        for call in refusals:
+            with suppress(PromptregError):
+                call()
+        return [before, metered()]
+
+
+def test_errors_are_counted_by_code() -> None:
+    """Of reads from memory, of renders, and of writes."""
+    before, after = alone(refused)
+    assert total(before, ERRORS) == 0
+    assert total(after, ERRORS) == 10
+    assert total(after, ERRORS, error_code="not_found") == 5
+    assert total(after, ERRORS, error_code="missing_variables") == 4
+    assert total(after, ERRORS, error_code="name_taken") == 1
+
+
+def reloaded() -> list[Told]:
+    """Read, see what others wrote, and read again."""
+    metered = Metered()
+    with opened() as (registry, path), Registry(path, durability="normal") as elsewhere:
+        registry.create("greet", "Hello")
+        registry.render("greet")
+        told = [metered()]
+        for number in range(3):
+            elsewhere.update("greet", template=f"Hello {number}")
+            registry.render("greet")
+            registry.render("greet")
+        told.append(metered())
+        registry.history("greet")
+        return [*told, metered()]
+
+
+def test_reloads_and_the_storage_are_measured() -> None:
+    """A reload for each change that was seen; the storage's time for reads and writes."""
+    before, after, last = alone(reloaded)
+    assert total(after, RELOADS) - total(before, RELOADS) == 3
+    assert total(after, REQUESTS, cache="miss") - total(before, REQUESTS, cache="miss") == 3
+    assert total(after, STORAGE) - total(before, STORAGE) >= 6
+    assert total(last, STORAGE) > total(after, STORAGE)
+    assert 0 < sum(point["sum"] for point in points(after, STORAGE)) < 60
+
+
+def switched_off() -> Told:
+    """Render where renders are not timed."""
+    metered = Metered()
+    with opened(render_duration=False) as (registry, _):
+        registry.create("greet", "Hello")
+        for _ in range(5):
+            registry.render("greet")
+        with suppress(PromptregError):
+            registry.render("absent")
+    return metered()
+
+
+def test_the_time_of_renders_can_be_left_out() -> None:
+    """`render_duration=False` records none; all else is measured."""
+    told = alone(switched_off)
+    assert total(told, RENDERS) == 0
+    assert total(told, REQUESTS) >= 5
+    assert total(told, ERRORS) == 1
+    assert total(told, STORAGE) > 0
+
+
+def closed() -> list[Told]:
+    """Count in two registries, close one, then both."""
+    metered = Metered()
+    told = []
+    with opened() as (one, _):
+        with opened() as (other, _):
+            for registry in (one, other):
+                registry.create("greet", "Hello")
+                registry.render("greet")
+                registry.render("greet")
+            told.append(metered())
+        told.append(metered())
+    return [*told, metered()]
+
+
+def test_counts_are_of_the_process_and_never_go_down() -> None:
+    """All registries together; what one has counted stays when it is closed."""
+    both, one, none = alone(closed)
+    assert total(both, REQUESTS) == 4
+    assert total(one, REQUESTS) == total(none, REQUESTS) == 4
+    assert total(none, RENDERS) == 4
+
+
+def installed_later() -> Told:
+    """Set up metrics when a registry is open and has rendered already."""
+    with opened() as (registry, _):
+        registry.create("greet", "Hello")
+        registry.render("greet")
+        metered = Metered()
+        for _ in range(3):
+            registry.render("greet")
+        return metered()
+
+
+def test_a_meter_provider_installed_later_is_noticed() -> None:
+    """From then on renders are timed and counted."""
+    told = alone(installed_later)
+    assert total(told, RENDERS) == 3
+    assert total(told, REQUESTS) >= 3
+
+
+def threaded() -> Told:
+    """Render in eight threads at once."""
+    metered = Metered()
+    with opened() as (registry, _):
+        registry.create("greet", "Hello")
+        registry.render("greet")
+
+        def render() -> None:
+            for _ in range(500):
+                registry.render("greet")
+
+        threads = [threading.Thread(target=render) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return metered()
+
+
+def test_threads_lose_no_count() -> None:
+    """Whoever renders at the same time is counted as well."""
+    told = alone(threaded)
+    assert total(told, REQUESTS) == total(told, RENDERS) == 8 * 500 + 1
+
+
+def unsampled() -> Told:
+    """Render for somebody whose trace is not recorded."""
+    metered = Metered()
+    with opened() as (registry, _):
+        registry.create("greet", "Hello")
+        with use_span(parent(sampled=False)):
+            registry.render("greet")
+            registry.render("greet")
+    return metered()
+
+
+def test_what_is_not_sampled_is_measured() -> None:
+    """Metrics are of all calls; sampling is a matter of traces."""
+    told = alone(unsampled)
+    assert total(told, REQUESTS) == total(told, RENDERS) == 2
