@@ -1,0 +1,252 @@
+"""Telemetry is never in the way: whatever in it raises or hangs, every verb gives what it would give."""
+
+import tempfile
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from opentelemetry import metrics, trace
+from opentelemetry.metrics import MeterProvider as AnyMeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanContext, TraceFlags
+
+from promptreg import Registry
+from tests.conftest import Ticking
+from tests.otel import alone, live, provided, stand
+
+PATIENCE_SECONDS = 20
+
+
+def lived(**settings: Any) -> list[object]:
+    """Live through every verb and refusal in a new registry; give what each gave."""
+    with Registry(":memory:", clock=Ticking(), **settings) as registry:
+        stand(registry)
+        return live(registry)
+
+
+@pytest.fixture(scope="module")
+def plain() -> list[object]:
+    """What every verb gives where nobody listens."""
+    return lived()
+
+
+class Failing:
+    """What raises whatever is asked of it, but for what is told; each attribute is a function that raises."""
+
+    def __init__(self, **given: Any) -> None:
+        self.__dict__.update(given)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def fail(*_: Any, **__: Any) -> Any:
+            raise RuntimeError(f"{name} fails")
+
+        return fail
+
+
+class Broken(trace.Span):
+    """A recording span of which everything fails but what is named."""
+
+    def __init__(self, *works: str) -> None:
+        self._works = works
+
+    def _do(self, name: str, value: Any = None) -> Any:
+        if name not in self._works:
+            raise RuntimeError(f"{name} fails")
+        return value
+
+    def get_span_context(self) -> SpanContext:
+        context = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+        return self._do("get_span_context", context)
+
+    def is_recording(self) -> bool:
+        return self._do("is_recording", True)
+
+    def set_attributes(self, attributes: Any) -> None:
+        self._do("set_attributes")
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        self._do("set_attribute")
+
+    def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
+        self._do("add_event")
+
+    def update_name(self, name: str) -> None:
+        self._do("update_name")
+
+    def set_status(self, status: Any, description: str | None = None) -> None:
+        self._do("set_status")
+
+    def record_exception(self, *_: Any, **__: Any) -> None:
+        self._do("record_exception")
+
+    def end(self, end_time: int | None = None) -> None:
+        self._do("end")
+
+
+class OnStart(SpanProcessor):
+    """A processor that raises when a span starts."""
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        raise RuntimeError("on_start fails")
+
+
+class OnEnd(SpanProcessor):
+    """A processor that raises when a span ends."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        raise RuntimeError("on_end fails")
+
+
+class Exporter(SpanExporter):
+    """An exporter that raises."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        raise RuntimeError("export fails")
+
+
+def sdk(*processors: SpanProcessor) -> TracerProvider:
+    """Give the SDK's provider with these processors."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    for processor in processors:
+        provider.add_span_processor(processor)
+    return provider
+
+
+def giving(span: trace.Span) -> Failing:
+    """Give a provider whose tracer starts this span."""
+    tracer = Failing(start_span=lambda *_, **__: span)
+    return Failing(get_tracer=lambda *_, **__: tracer)
+
+
+WORKING = ("get_span_context", "is_recording", "set_attributes", "set_attribute", "set_status", "end")
+PROVIDERS = {
+    "get_tracer": Failing,
+    "start_span": lambda: Failing(get_tracer=lambda *_, **__: Failing()),
+    "on_start": lambda: sdk(OnStart()),
+    "on_end": lambda: sdk(OnEnd()),
+    "on_start and on_end": lambda: sdk(OnStart(), OnEnd()),
+    "exporter": lambda: sdk(SimpleSpanProcessor(Exporter())),
+    "sampler": lambda: TracerProvider(sampler=Failing(), shutdown_on_exit=False),  # type: ignore[arg-type]
+    "id generator": lambda: TracerProvider(id_generator=Failing(), shutdown_on_exit=False),  # type: ignore[arg-type]
+    "no span": lambda: giving(None),  # type: ignore[arg-type]
+    "all of a span": lambda: giving(Broken()),
+    **{
+        f"{name} of a span": lambda name=name: giving(Broken(*(n for n in WORKING if n != name)))  # type: ignore[misc]
+        for name in WORKING
+    },
+}
+
+
+@pytest.mark.parametrize("mode", ["child", "attributes"])
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_what_raises_changes_no_result(name: str, mode: str, plain: list[object]) -> None:
+    """A tracer, span, processor, exporter or sampler that fails: every verb gives and refuses the same."""
+    with provided(PROVIDERS[name]()):
+        assert lived(spans=mode, capture_content=True) == plain
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+@pytest.mark.parametrize("works", [(), *((name,) for name in WORKING), WORKING[:2], WORKING[:1]])
+@pytest.mark.parametrize("mode", ["child", "attributes"])
+def test_a_current_span_that_raises_changes_no_result(mode: str, works: tuple[str, ...], plain: list[object]) -> None:
+    """Neither as a parent, nor as what attributes are put on; it is the current one afterwards."""
+    span = Broken(*works)
+    with provided(sdk()), trace.use_span(span, record_exception=False, set_status_on_exception=False):
+        assert lived(spans=mode, capture_content=True) == plain
+        assert trace.get_current_span() is span
+
+
+def test_a_link_needs_no_working_telemetry() -> None:
+    """`trace_context` and `trace_attributes` are of the context alone."""
+    with provided(Failing()), Registry(":memory:") as registry:
+        registry.create("greet", "Hello")
+        rendered = registry.render("greet")
+        with rendered.trace_context():
+            assert rendered.trace_attributes()["gen_ai.prompt.version"] == "1"
+
+
+def test_an_exporter_that_hangs_keeps_nobody_waiting(plain: list[object]) -> None:
+    """It hangs its own thread; more spans than its queue holds are dropped, and every verb goes on."""
+    let_go, hangs = threading.Event(), threading.Event()
+
+    class Hanging(SpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            hangs.set()
+            let_go.wait(PATIENCE_SECONDS)
+            return SpanExportResult.SUCCESS
+
+    processor = BatchSpanProcessor(Hanging(), max_queue_size=16, max_export_batch_size=4, schedule_delay_millis=10)
+    try:
+        with provided(sdk(processor)):
+            answers = [lived() for _ in range(2)]
+            assert hangs.wait(PATIENCE_SECONDS)
+            answers.append(lived())
+            assert not let_go.is_set()
+    finally:
+        let_go.set()
+        processor.shutdown()
+    assert answers == [plain] * 3
+
+
+# Meters, each in a process of its own, as a process takes one
+
+
+class FailingMeters(AnyMeterProvider):
+    """A provider of meters that raises."""
+
+    def get_meter(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("get_meter fails")
+
+
+class PartlyFailingMeters(AnyMeterProvider):
+    """A provider of meters of which only some methods work, and of instruments that raise."""
+
+    def __init__(self, *works: str) -> None:
+        self._works = works
+
+    def get_meter(self, *_: Any, **__: Any) -> Any:
+        return Failing(**dict.fromkeys(self._works, lambda *_, **__: Failing()))
+
+
+def measured(kind: str) -> list[object]:
+    """Live while a meter provider of this kind fails."""
+    providers: dict[str, Any] = {
+        "get_meter": FailingMeters,
+        "all of a meter": PartlyFailingMeters,
+        "instruments": lambda: PartlyFailingMeters(
+            "create_histogram", "create_counter", "create_observable_counter", "create_observable_gauge"
+        ),
+        "counters": lambda: PartlyFailingMeters("create_histogram"),
+    }
+    metrics.set_meter_provider(providers[kind]())
+    return lived()
+
+
+@pytest.mark.parametrize("kind", ["get_meter", "all of a meter", "instruments", "counters"])
+def test_a_meter_that_raises_changes_no_result(kind: str, plain: list[object]) -> None:
+    """Where nothing can be measured, everything is rendered."""
+    assert alone(measured, kind) == plain
+
+
+def collected() -> list[object]:
+    """Read the metrics while the registry is in use, and after the meter provider was shut down."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
+    metrics.set_meter_provider(provider)
+    with tempfile.TemporaryDirectory() as folder, Registry(f"{folder}/x.db", clock=Ticking()) as registry:
+        stand(registry)
+        reader.get_metrics_data()
+        provider.shutdown()
+        return live(registry)
+
+
+def test_a_meter_provider_that_was_shut_down_changes_no_result(plain: list[object]) -> None:
+    """Applications shut telemetry down first."""
+    assert alone(collected) == plain
