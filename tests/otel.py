@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
-from opentelemetry import metrics, trace
+from opentelemetry import context, metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -44,9 +44,11 @@ def provided(provider: Any) -> Iterator[None]:
     before = trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE
     trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
     trace.set_tracer_provider(provider)
+    token = context.attach(context.Context())
     try:
         yield
     finally:
+        context.detach(token)
         trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = before
 
 

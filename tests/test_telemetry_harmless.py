@@ -150,7 +150,7 @@ def test_what_raises_changes_no_result(name: str, mode: str, plain: list[object]
     """A tracer, span, processor, exporter or sampler that fails: every verb gives and refuses the same."""
     with provided(PROVIDERS[name]()):
         assert lived(spans=mode, capture_content=True) == plain
-    assert trace.get_current_span() is trace.INVALID_SPAN
+        assert trace.get_current_span() is trace.INVALID_SPAN
 
 
 @pytest.mark.parametrize("works", [(), *((name,) for name in WORKING), WORKING[:2], WORKING[:1]])
