@@ -44,7 +44,7 @@ from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
 from promptreg.storage.base import Reader
-from promptreg.telemetry.spans import Redact, is_wanted, traced, tracing
+from promptreg.telemetry.spans import Redact, is_wanted, note, traced, tracing
 
 D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, str]]
@@ -790,6 +790,7 @@ class Registry:
         if is_dry:
             with self._core.read() as reader:
                 done = plan(reader)
+            note(changed=False)
         else:
             done = self._core.commit(plan)
         updated = [change.subject.name for change in done.changes]
