@@ -1,14 +1,17 @@
 """Forks: with threads busy or waiting, in pools, and behind Python's hooks; nothing is lost, hangs or breaks."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from promptreg import Registry
 from tests.remote import ROOT
 from tests.test_storage_sqlite import raw
 
@@ -80,3 +83,42 @@ def test_a_process_forked_behind_the_hooks_is_told_so(tmp_path: Path) -> None:
     with closing(raw(str(tmp_path / "a.db"))) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (3,)
+
+
+def opening_and_forking(path: str, forks: int) -> tuple[list[int], int]:
+    """Fork while two threads open and close registries of the same file; give the children's ends, and the versions."""
+    ended = []
+    with Registry(path) as registry:
+        registry.create("greet", "0")
+        stop = threading.Event()
+
+        def opening() -> None:
+            while not stop.is_set():
+                Registry(path, create=False).close()
+
+        threads = [threading.Thread(target=opening) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for number in range(forks):
+            child = os.fork()
+            if child == 0:
+                try:
+                    registry.update("greet", template=f"child {number}")
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            registry.update("greet", template=f"parent {number}")
+            ended.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        stop.set()
+        for thread in threads:
+            thread.join()
+        return ended, registry.get("greet@latest").version
+
+
+def test_forking_while_other_threads_open_registries_loses_nothing(path: str) -> None:
+    """No connection that is being opened goes over the fork, and no child hangs."""
+    program = f"from tests.test_fork import opening_and_forking; print(opening_and_forking({path!r}, 30))"
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=root)
+    assert done.stdout.strip() == str(([0] * 30, 61)), done.stderr

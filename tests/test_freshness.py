@@ -1,6 +1,7 @@
 """Fresh reads: whatever another process wrote before a read began, the read sees, facts that are errors included."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from promptreg import Actor, NotFoundError, PromptregError, Registry
+from promptreg import Actor, InvalidInputError, NotFoundError, PromptregError, Registry
 from tests.remote import ROOT, Remote
 from tests.test_storage_sqlite import raw
 
@@ -339,3 +340,49 @@ def test_a_registry_in_memory_is_fresh_in_all_its_threads() -> None:
         for i in range(1, 9):
             registry.update("greet", template=str(i))
             assert view.get("greet").template == str(i)
+
+
+def test_another_tools_commit_among_the_registrys_own_is_seen(path: str) -> None:
+    """A row that the shell puts back without a revision is no less fresh because a registry commits after it."""
+    with Registry(path) as reader, Registry(path) as writer:
+        writer.create("greet", "Hello")
+        writer.create("other", "Other")
+        with closing(sqlite3.connect(path)) as tool:
+            before = tool.execute("SELECT * FROM prompts WHERE name = 'greet'").fetchone()
+            columns = [told[1] for told in tool.execute("PRAGMA table_info(prompts)")]
+            writer.set_status("greet", "disabled")
+            assert reader.get("greet").status == "disabled"
+            changes = ", ".join(
+                f"{column} = ?" for column in columns if column not in {"key", "id", "namespace", "name"}
+            )
+            values = [v for c, v in zip(columns, before, strict=True) if c not in {"key", "id", "namespace", "name"}]
+            tool.execute(f"UPDATE prompts SET {changes} WHERE name = 'greet'", values)
+            tool.commit()
+        writer.update("other", template="Changed")
+        time.sleep(0.06)
+        assert reader.get("greet").status == "active"
+
+
+def test_a_sidecar_that_is_removed_makes_no_read_stale(path: str) -> None:
+    """The next writer makes it anew, and tells those who still look at the old one too."""
+    with Registry(path) as reader, Registry(path) as writer:
+        writer.create("greet", "0")
+        for number in range(1, 6):
+            assert reader.get("greet").template == writer.get("greet").template == str(number - 1)
+            Path(f"{path}-promptreg").unlink()
+            writer.update("greet", template=str(number))
+            assert writer.get("greet").template == str(number)
+            assert reader.get("greet").template == str(number)
+
+
+def test_a_key_of_the_cache_is_no_name(path: str) -> None:
+    """What is not text is refused, warm or cold, and shows nobody another namespace's prompt."""
+    with Registry(path) as registry:
+        elsewhere = registry.scope(namespace="support")
+        elsewhere.create("reply", "Secret")
+        elsewhere.get("reply")
+        for name in (("support", "reply"), ("reply",), 7, None, ["reply"]):
+            with pytest.raises(InvalidInputError):
+                registry.get(name)  # type: ignore[call-overload]
+            with pytest.raises(InvalidInputError):
+                registry.render(name)  # type: ignore[arg-type]

@@ -122,3 +122,58 @@ def test_rule_15_any_reader_erases_what_another_left(registry: Registry, path: s
             if not traces(folder, [b"zanzibar"]):
                 break
         assert traces(folder, [b"zanzibar"]) == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_whose_error_is_kept_leaves_nothing_held(registry: Registry) -> None:
+    """A console keeps the last error, with its frames: no gate, queue or transaction stays with them."""
+    registry.create("greet", "0")
+    kept: list[BaseException] = []
+    previous = signal.signal(signal.SIGALRM, _interrupt)
+    try:
+        for trial in range(80):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0003 + trial * 0.00003)
+                for i in range(10_000):
+                    registry.list()
+                    registry.update("greet", template=f"{trial} {i}")
+            except KeyboardInterrupt as error:
+                kept.append(error)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            storage = registry._core.storage
+            assert storage._connections._gate._inside == set()  # type: ignore[attr-defined]
+            assert storage._queue._holder is None  # type: ignore[attr-defined]
+        assert len(kept) == 80
+        other = threading.Thread(target=registry.update, args=("greet",), kwargs={"template": "other"})
+        other.start()
+        other.join(4)
+        assert registry.get("greet").template == "other"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # where it comes in a destructor
+def test_closing_that_is_interrupted_can_be_done_again_by_another_thread(path: str) -> None:
+    """The gate is open again, wherever the interrupt came."""
+    previous = signal.signal(signal.SIGALRM, _interrupt)
+    interrupted = 0
+    try:
+        for trial in range(150):
+            registry = Registry(path)
+            registry.list()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.00001 + trial * 0.000004)
+                registry.close()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            again = threading.Thread(target=registry.close, daemon=True)
+            again.start()
+            again.join(5)
+            assert not again.is_alive()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert interrupted > 0

@@ -53,8 +53,8 @@ def _values(attributes: Mapping[str, str], context: Context) -> dict[str, object
     }
 
 
-_KEYS = (names.OPENINFERENCE_VERSION, names.LANGFUSE_NAME, names.LANGFUSE_VERSION, names.TRACELOOP_MANAGED)
-_KEYS += (names.TRACELOOP_KEY, names.TRACELOOP_VERSION, names.TRACELOOP_HASH)
+_KEYS = [names.OPENINFERENCE_VERSION, names.LANGFUSE_NAME, names.LANGFUSE_VERSION, names.TRACELOOP_MANAGED]
+_KEYS += [names.TRACELOOP_KEY, names.TRACELOOP_VERSION, names.TRACELOOP_HASH]
 
 
 def _left(context: Context) -> object:
