@@ -13,7 +13,7 @@ import pytest
 from promptreg import Registry
 from promptreg.cache import Cache, Memo
 from promptreg.storage.base import Mark, News
-from promptreg.storage.sqlite import SQLiteReader
+from promptreg.storage.looks import SQLiteReader
 
 Change = Callable[[Registry], object]
 

@@ -8,7 +8,8 @@ import pytest
 
 from promptreg import Registry, StorageError
 from promptreg.storage.gate import Gate
-from promptreg.storage.sqlite import SQLiteStorage, SQLiteWriter
+from promptreg.storage.looks import SQLiteWriter
+from promptreg.storage.sqlite import SQLiteStorage
 from tests.test_storage_sqlite import raw, traces
 
 

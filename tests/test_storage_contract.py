@@ -256,7 +256,7 @@ def test_the_news_is_what_has_changed_since_a_mark(storage: Storage) -> None:
 def test_what_is_read_was_shown_before(storage: Storage) -> None:
     """A writer that dies behind its commit publishes nothing; the first reader of what it wrote does."""
     mark = news(storage, None).mark
-    board = storage._board  # type: ignore[attr-defined]
+    board = storage.board  # type: ignore[attr-defined]
     shown = board.read()
     with storage.write() as writer:
         writer.apply([creation("new")])

@@ -1,0 +1,330 @@
+"""One look at the database: what a transaction reads, and what it writes; all the SQL of prompts and versions."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from promptreg.jsonvalues import digest
+from promptreg.models import Event
+from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
+from promptreg.rules.names import Reference
+from promptreg.storage import journal
+from promptreg.storage.rows import (
+    PROMPT_COLUMNS,
+    VERSION_COLUMNS,
+    damaged,
+    prompt_row,
+    read_prompt,
+    read_version,
+    searched_text,
+    version_row,
+)
+
+MAX_INTEGER = 2**63 - 1
+MAX_RANKED = 1_000  # hits; bm25 looks at each, which takes 60 ms for a word in 100,000 prompts
+
+_PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
+_VERSION = ", ".join(f"v.{column}" for column in VERSION_COLUMNS)
+_WIDTH = len(PROMPT_COLUMNS)
+_KEY = "(SELECT key FROM prompts WHERE id = ?)"
+_SHOWN = "JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.production_version, p.latest_version)"
+_READABLE = (
+    "(:sees_all OR p.created_by = :actor OR EXISTS (SELECT 1 FROM json_each(p.access_grants) AS granted"
+    " WHERE json_extract(granted.value, '$[0]') IN (SELECT value FROM json_each(:principals))))"
+)
+
+
+class SQLiteReader:
+    """One consistent look."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._read: tuple[str, int, VersionRecord | None] | None = None  # production is often the latest too
+        self.revision = revision_in(connection)
+        self.moment = (self.revision, data_version(connection))
+
+    def find(self, namespace: str, reference: Reference) -> Container | None:
+        """Give the prompt of that name or id in that namespace."""
+        column = "id" if reference.is_id else "name"
+        row = self._connection.execute(
+            f"SELECT {_PROMPT} FROM prompts p WHERE p.namespace = ? AND p.{column} = ?",
+            (namespace, reference.text),
+        ).fetchone()
+        return None if row is None else read_prompt(row)
+
+    def find_all(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
+        """Give the prompts of many names and ids, in their order."""
+        found: dict[str, Container] = {}
+        for column in ("id", "name"):
+            texts = [r.text for r in references if r.is_id == (column == "id")]
+            rows = self._connection.execute(
+                f"SELECT {_PROMPT} FROM json_each(?) AS asked"
+                f" CROSS JOIN prompts p ON p.namespace = ? AND p.{column} = asked.value",
+                (json.dumps(texts), namespace),
+            )
+            for container in map(read_prompt, rows):
+                found[getattr(container, column)] = container
+        return [found.get(reference.text) for reference in references]
+
+    def version(self, container: Container, number: int) -> VersionRecord | None:
+        """Give one version."""
+        if number > MAX_INTEGER:
+            return None
+        if self._read is not None and self._read[:2] == (container.id, number):
+            return self._read[2]
+        row = self._connection.execute(
+            f"SELECT {_VERSION} FROM versions v WHERE v.prompt = {_KEY} AND v.version = ?",
+            (container.id, number),
+        ).fetchone()
+        record = None if row is None else read_version(container.id, row)
+        self._read = container.id, number, record
+        return record
+
+    def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
+        """Give versions, newest first, below the number `before`."""
+        rows = self._connection.execute(
+            f"SELECT {_VERSION} FROM versions v WHERE v.prompt = {_KEY} AND v.version < ?"
+            " ORDER BY v.version DESC LIMIT ?",
+            (container.id, _bounded(MAX_INTEGER if before is None else before), _bounded(limit)),
+        )
+        return [read_version(container.id, row) for row in rows]
+
+    def publications(self, container: Container) -> list[int]:
+        """Give the stack of publications, the live one last."""
+        rows = self._connection.execute(
+            f"SELECT depth, version, hash FROM publications WHERE prompt = {_KEY} ORDER BY depth", (container.id,)
+        ).fetchall()
+        stack = [number for _, number, _ in rows]
+        is_whole = all(stored == digest([container.id, depth, number]) for depth, number, stored in rows)
+        if not is_whole or (stack[-1] if stack else None) != container.production_version:
+            raise damaged("the publications of the prompt", container.id)
+        return stack
+
+    def query(self, query: Query) -> list[Shown]:
+        """Give the prompts that a listing or a search finds, each with the version that it shows."""
+        if query.text is None:
+            origin, order = "prompts p", "p.name"
+        else:
+            origin = "search CROSS JOIN prompts p ON p.key = search.rowid"
+            order = "search.rank, p.name" if self._is_ranked(query.text) else "search.rowid DESC"
+        conditions = ["p.namespace = :namespace", "p.name > :after", _READABLE]
+        conditions.append("p.status IN (SELECT value FROM json_each(:statuses))")
+        for column, value in (("p.created_by", query.created_by), ("v.category", query.category)):
+            if value is not None:
+                conditions.append(f"{column} = :{column[2:]}")
+        if query.tag is not None:
+            conditions.append("EXISTS (SELECT 1 FROM json_each(v.tags) AS tagged WHERE tagged.value = :tag)")
+        if query.text is not None:
+            conditions.append("search MATCH :text")
+        rows = self._connection.execute(
+            f"SELECT {_PROMPT}, {_VERSION} FROM {origin} {_SHOWN}"
+            f" WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit",
+            {
+                **_audience(query.audience),
+                "namespace": query.namespace,
+                "after": query.after,
+                "statuses": json.dumps(query.statuses),
+                "created_by": query.created_by,
+                "category": query.category,
+                "tag": query.tag,
+                "text": query.text and _all_words(query.text),
+                "limit": _bounded(query.limit),
+            },
+        )
+        return [_shown(row) for row in rows]
+
+    def _is_ranked(self, text: str) -> bool:
+        """Tell whether few enough prompts, of all namespaces, hold these words to rank them."""
+        (hits,) = self._connection.execute(
+            "SELECT count(*) FROM (SELECT rowid FROM search WHERE search MATCH ? LIMIT ?)",
+            (_all_words(text), MAX_RANKED + 1),
+        ).fetchone()
+        return bool(hits <= MAX_RANKED)
+
+    def events(
+        self, namespace: str, audience: Audience, *, prompt_id: str | None, after: int, limit: int
+    ) -> list[Event]:
+        """Give events after that number, oldest first; of deleted prompts only to those who see all."""
+        rows = self._connection.execute(
+            "SELECT e.seq, e.at, e.actor, e.action, e.namespace, e.prompt_id, e.version, e.commitment,"
+            " d.salt, d.name, d.details"
+            " FROM events e LEFT JOIN event_details d ON d.seq = e.seq"
+            f" WHERE e.{'namespace' if prompt_id is None else 'prompt_id'} = :where AND e.seq > :after"
+            f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {_READABLE}))"
+            " ORDER BY e.seq LIMIT :limit",
+            {
+                **_audience(audience),
+                "where": namespace if prompt_id is None else prompt_id,
+                "after": _bounded(after),
+                "limit": _bounded(limit),
+            },
+        )
+        return journal.read_events(rows)
+
+    def namespaces(self, audience: Audience, home: str | None) -> list[str]:
+        """Give the namespaces in which the audience may read something; all of `home`, if that is given."""
+        rows = self._connection.execute(
+            f"SELECT DISTINCT p.namespace FROM prompts p WHERE p.namespace = :home OR {_READABLE} ORDER BY p.namespace",
+            {**_audience(audience), "home": home},
+        )
+        return [namespace for (namespace,) in rows]
+
+
+class SQLiteWriter(SQLiteReader):
+    """A look that nobody else can change until it commits."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self.has_applied = self.has_deleted = False
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Persist the changes, and make the revision grow by one."""
+        self.revision += 1
+        self.has_applied = True
+        self._read = None
+        moved: list[Container] = []
+        for change in changes:
+            if change.after is None:
+                self._delete(change)
+            elif change.moves_only():
+                moved.append(change.after)
+            else:
+                self._save(change, change.after)
+        self._move(moved)
+        journal.append(self._connection, changes)
+        self._connection.execute("UPDATE registry SET revision = ?", (self.revision,))
+        for change in changes:
+            if change.after is None:
+                self._forget_details(change.subject.id)
+
+    def _move(self, moved: Sequence[Container]) -> None:
+        rows = [(*prompt_row(container)[_KEPT:], self.revision, container.id) for container in moved]
+        if rows:
+            self._connection.executemany(_MOVE_PROMPT, rows)
+
+    def _save(self, change: Change, after: Container) -> None:
+        if change.before is None:
+            self._connection.execute(_INSERT_PROMPT, (*prompt_row(after), self.revision))
+        else:
+            self._move([after])
+            if change.before.name != after.name:
+                self._connection.execute("UPDATE prompts SET name = ? WHERE id = ?", (after.name, after.id))
+        if change.removed is not None:
+            self._connection.execute(
+                f"DELETE FROM versions WHERE prompt = {_KEY} AND version = ?", (after.id, change.removed)
+            )
+        if change.edited is not None:
+            self._connection.execute(
+                _UPDATE_VERSION, (*version_row(after.id, change.edited), after.id, change.edited.number)
+            )
+        if change.added is not None:
+            self._connection.execute(_INSERT_VERSION, (after.id, *version_row(after.id, change.added)))
+        self._publish(change, after)
+        if change.reindexes():
+            self._reindex(after, change)
+
+    def _publish(self, change: Change, after: Container) -> None:
+        if change.kept_publications is not None:
+            self._connection.execute(
+                f"DELETE FROM publications WHERE prompt = {_KEY} AND depth > ?",
+                (after.id, change.kept_publications),
+            )
+        if change.published is not None:
+            (depth,) = self._connection.execute(
+                f"SELECT coalesce(max(depth), 0) + 1 FROM publications WHERE prompt = {_KEY}", (after.id,)
+            ).fetchone()
+            self._connection.execute(
+                f"INSERT INTO publications (prompt, depth, version, hash) VALUES ({_KEY}, ?, ?, ?)",
+                (after.id, depth, change.published, digest([after.id, depth, change.published])),
+            )
+
+    def _reindex(self, container: Container, change: Change) -> None:
+        written = [v for v in (change.added, change.edited) if v is not None and v.number == container.shown_version]
+        shown = written[0] if written else self.version(container, container.shown_version)
+        if shown is None:
+            raise LookupError("a change left a prompt without the version that it shows")
+        self._connection.execute(
+            f"REPLACE INTO search (rowid, name, title, description, tags, template) VALUES ({_KEY}, ?, ?, ?, ?, ?)",
+            (container.id, *searched_text(container, shown.snapshot)),
+        )
+
+    def _delete(self, change: Change) -> None:
+        self.has_deleted = True
+        prompt_id = change.subject.id
+        self._connection.execute(
+            "INSERT INTO deletions (prompt_id, revision, at) VALUES (?, ?, ?)",
+            (prompt_id, self.revision, change.at.isoformat(timespec="microseconds")),
+        )
+        self._connection.execute(f"DELETE FROM search WHERE rowid = {_KEY}", (prompt_id,))
+        for table in ("publications", "versions"):
+            self._connection.execute(f"DELETE FROM {table} WHERE prompt = {_KEY}", (prompt_id,))
+        self._connection.execute("DELETE FROM prompts WHERE id = ?", (prompt_id,))
+        self._connection.execute("UPDATE registry SET deleted_revision = ?", (self.revision,))
+
+    def _forget_details(self, prompt_id: str) -> None:
+        """Clear what the events tell of a deleted prompt; the delete event keeps its name."""
+        self._connection.execute(
+            "DELETE FROM event_details WHERE seq IN"
+            " (SELECT seq FROM events WHERE prompt_id = ? AND action <> 'delete')",
+            (prompt_id,),
+        )
+
+
+def _placeholders(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+_INSERT_PROMPT = (
+    f"INSERT INTO prompts ({', '.join(PROMPT_COLUMNS)}, revision) VALUES ({_placeholders(len(PROMPT_COLUMNS) + 1)})"
+)
+_KEPT = PROMPT_COLUMNS.index("status")  # what stands before it is indexed, and left alone where it stays the same
+_MOVE_PROMPT = (
+    f"UPDATE prompts SET ({', '.join(PROMPT_COLUMNS[_KEPT:])}, revision)"
+    f" = ({_placeholders(len(PROMPT_COLUMNS) - _KEPT + 1)}) WHERE id = ?"
+)
+_INSERT_VERSION = (
+    f"INSERT INTO versions (prompt, {', '.join(VERSION_COLUMNS)})"
+    f" VALUES ({_KEY}, {_placeholders(len(VERSION_COLUMNS))})"
+)
+_UPDATE_VERSION = (
+    f"UPDATE versions SET ({', '.join(VERSION_COLUMNS)}) = ({_placeholders(len(VERSION_COLUMNS))})"
+    f" WHERE prompt = {_KEY} AND version = ?"
+)
+
+
+def data_version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(version)
+
+
+def revision_in(connection: sqlite3.Connection) -> int:
+    (revision,) = connection.execute("SELECT revision FROM registry").fetchone()
+    return int(revision)
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _shown(row: Sequence[Any]) -> Shown:
+    container = read_prompt(row[:_WIDTH])
+    return container, read_version(container.id, row[_WIDTH:])
+
+
+def _audience(audience: Audience) -> dict[str, Any]:
+    return {
+        "sees_all": audience.sees_all,
+        "actor": audience.actor,
+        "principals": json.dumps(audience.principals),
+    }
+
+
+def _all_words(text: str) -> str:
+    """Quote each word for FTS5, so that all must match and none is an operator."""
+    return " ".join('"' + word.replace('"', '""') + '"' for word in text.split())
+
+
+def _bounded(number: int) -> int:
+    return min(number, MAX_INTEGER)

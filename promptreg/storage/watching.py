@@ -1,0 +1,98 @@
+"""Whether anything has changed since a mark, and what: the reader's half of the protocol in `sidecar.py`."""
+
+import sqlite3
+from collections.abc import Hashable
+from typing import Protocol
+
+from promptreg.storage import erasure, journal
+from promptreg.storage.base import Mark, News, Page
+from promptreg.storage.connections import Handle, Watching
+from promptreg.storage.looks import data_version, revision_in, roll_back
+from promptreg.storage.place import Place
+from promptreg.storage.sidecar import Board, revision_of
+
+ROUNDS = 5
+MAX_CHANGED = 1_000  # prompts that a cache drops one by one
+
+
+class Watched(Protocol):
+    """What is watched."""
+
+    place: Place
+    board: Board
+
+    def require_board(self) -> None:
+        """See that the board is the one that others look at."""
+        ...
+
+    def note_erasing(self) -> None:
+        """Learn that bytes of deleted prompts may still be there."""
+        ...
+
+
+class SQLiteWatch:
+    """A look at whether anything has changed since a mark."""
+
+    def __init__(self, storage: Watched, watching: Watching) -> None:
+        self._storage = storage
+        self._watching = watching
+
+    @property
+    def page(self) -> Page:
+        """What differs from a mark's token once anything may have changed."""
+        return self._storage.board.page
+
+    def news(self, since: Mark | None) -> News:
+        """Tell what has changed; see `sidecar.py` for the protocol."""
+        storage = self._storage
+        if since is not None and not storage.place.is_kept():
+            return News(since, frozenset(), is_gone=True)
+        storage.place.require_kept()
+        storage.require_board()
+        handle, board = self._watching.watcher(), storage.board
+        if since is not None and board.read() == since.token and _seen(handle) == since.seen:
+            return News(since, frozenset())
+        for _ in range(ROUNDS):
+            token = board.read()
+            news = self._looked(handle, token, since)
+            if not board.is_shown or revision_of(token) == news.mark.revision:
+                break
+            board.publish(news.mark.revision)
+        return news
+
+    def _looked(self, handle: Handle, token: bytes, since: Mark | None) -> News:
+        seen = _seen(handle)  # before anything is read, so that whatever follows is news
+        # Where what has changed is not asked for, a connection looks that has read the schema already.
+        connection = self._watching.usual().connection if since is None else handle.connection
+        try:
+            connection.execute("BEGIN")
+            mark = Mark(token, revision_in(connection), journal.last_link(connection), seen)
+            if erasure.progress(connection).is_due:
+                self._storage.note_erasing()
+            return News(mark, _changed(connection, since, mark))
+        finally:
+            roll_back(connection)
+
+
+def _seen(handle: Handle) -> tuple[int, int]:
+    """Give what differs once another connection has committed, or this is another one."""
+    return handle.number, data_version(handle.connection)
+
+
+def _changed(connection: sqlite3.Connection, since: Mark | None, now: Mark) -> frozenset[Hashable] | None:
+    """Give what has changed since a mark; None where the revisions do not tell it.
+
+    A commit without a revision is another tool's, and a database without the mark's last event is a restored one.
+    """
+    if since is None or now.revision < since.revision or journal.link(connection, since.link[0]) != since.link:
+        return None
+    if now.revision == since.revision:
+        return frozenset() if now.seen == since.seen else None
+    rows = connection.execute(
+        "SELECT id, namespace, name FROM prompts WHERE revision > :since UNION ALL"
+        " SELECT prompt_id, NULL, NULL FROM deletions WHERE revision > :since LIMIT :most",
+        {"since": since.revision, "most": MAX_CHANGED + 1},
+    ).fetchall()
+    if len(rows) > MAX_CHANGED:
+        return None
+    return frozenset([id_ for id_, _, _ in rows] + [(namespace, name) for _, namespace, name in rows])
