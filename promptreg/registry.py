@@ -44,7 +44,7 @@ from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
 from promptreg.storage.base import Reader
-from promptreg.telemetry.spans import Redact, is_wanted, note, traced, tracing
+from promptreg.telemetry.spans import Redact, is_wanted, note, note_default, traced, tracing
 
 D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, str]]
@@ -281,6 +281,7 @@ class Registry:
         except (NotFoundError, StorageError):
             if default is UNSET:
                 raise
+            note_default()
             return default
 
     @traced("render_prompt")

@@ -15,8 +15,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from promptreg import Registry
+from promptreg.telemetry import metrics as own_metrics
 from tests.conftest import Ticking
-from tests.otel import alone, live, provided, stand
+from tests.otel import alone, live, provided, stand, tracing
 
 PATIENCE_SECONDS = 20
 
@@ -250,3 +251,66 @@ def collected() -> list[object]:
 def test_a_meter_provider_that_was_shut_down_changes_no_result(plain: list[object]) -> None:
     """Applications shut telemetry down first."""
     assert alone(collected) == plain
+
+
+class Untouchable:
+    """A default of the application's that answers nobody."""
+
+    @property
+    def __class__(self) -> type:
+        """Fail whoever asks."""
+        raise RuntimeError("looked at")
+
+
+@pytest.mark.parametrize("spans", ["child", "attributes"])
+def test_a_default_of_the_callers_is_not_looked_at(spans: str) -> None:
+    """It is given as it is, and its span says nothing of it."""
+    with tracing() as finished, Registry(":memory:", spans=spans) as registry:
+        default = Untouchable()
+        assert registry.get("absent", default=default) is default
+        registry.get("absent", default=[1, 2, 3])
+        told = [span.attributes or {} for span in finished()]
+    assert not any("promptreg.count" in attributes for attributes in told)
+
+
+def test_an_interrupt_of_redact_leaves_no_span_current() -> None:
+    """The caller's own span is the current one again."""
+
+    def redact(text: str) -> str:
+        raise KeyboardInterrupt
+
+    with tracing(), Registry(":memory:", capture_content=True, redact=redact) as registry:
+        registry.create("greet", "Hello {{ name }}")
+        with trace.get_tracer("app").start_as_current_span("app") as app:
+            with pytest.raises(KeyboardInterrupt):
+                registry.render("greet@1", name="Ana")
+            assert trace.get_current_span() is app
+
+
+def test_threads_lose_no_error() -> None:
+    """Errors are counted exactly, however threads take turns."""
+    before = own_metrics._errors.get("lost", 0)
+
+    def count() -> None:
+        for _ in range(20_000):
+            own_metrics.count_error("lost")
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert own_metrics._errors["lost"] - before == 80_000
+
+
+def test_what_a_sampler_writes_is_of_its_span_alone() -> None:
+    """The attributes that a prompt's renders share are copied for each."""
+    with tracing() as finished, Registry(":memory:") as registry:
+        registry.create("greet", "Hello")
+        registry.render("greet")
+        found = registry._core.cache.generation.found["greet"]
+        finished()
+        registry.render("greet")
+        (span,) = finished()
+    assert dict(span.attributes or {}) == dict(found.told)
+    assert span.attributes is not found.told

@@ -60,23 +60,26 @@ _KEYS += [names.TRACELOOP_KEY, names.TRACELOOP_VERSION, names.TRACELOOP_HASH]
 def _left(context: Context) -> object:
     """Give the metadata without a prompt."""
     metadata = otel_context.get_value(names.OPENINFERENCE_METADATA, context)
-    with suppress(ValueError):
-        known = json.loads(metadata) if isinstance(metadata, str) else None
-        if isinstance(known, dict):
-            left = {key: item for key, item in known.items() if key not in {names.PROMPT_NAME, names.PROMPT_VERSION}}
-            return json.dumps(left) if left else None
-    return metadata
+    known = _read(metadata)
+    if known is None:
+        return metadata
+    left = {key: item for key, item in known.items() if key not in {names.PROMPT_NAME, names.PROMPT_VERSION}}
+    return json.dumps(left) if left else None
 
 
 def _added(metadata: object, prompt: Mapping[str, str]) -> object:
     """Give JSON metadata with the prompt in it; what is something else is left as it is."""
-    known: Any = {}
-    if isinstance(metadata, str):
-        with suppress(ValueError):
-            known = json.loads(metadata)
-    elif metadata is not None:
-        return metadata
-    return json.dumps({**known, **prompt}) if isinstance(known, dict) else metadata
+    known = {} if metadata is None else _read(metadata)
+    return metadata if known is None else json.dumps({**known, **prompt})
+
+
+def _read(metadata: object) -> dict[str, Any] | None:
+    """Give what JSON metadata holds; None for what is something else."""
+    with suppress(ValueError, RecursionError):
+        known = json.loads(metadata) if isinstance(metadata, str) else None
+        if isinstance(known, dict):
+            return known
+    return None
 
 
 class PromptSpanProcessor:

@@ -3,16 +3,20 @@
 They are of this process, all its registries together, and never told by version.
 """
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
-from importlib.metadata import version
 from time import perf_counter
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation, _internal, get_meter
+from opentelemetry.environment_variables import OTEL_PYTHON_METER_PROVIDER
 
 from promptreg.telemetry import names
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 T = TypeVar("T")
 
@@ -24,9 +28,17 @@ _errors: dict[str, int] = {}
 _reloads = {"reloads": 0}
 
 
+def own_version() -> str:
+    """Give the version of promptreg."""
+    from importlib.metadata import version  # noqa: PLC0415 (8 ms, for those who listen)
+
+    return version("promptreg-embedded")
+
+
 def is_on() -> bool:
-    """Tell whether anybody has installed a meter provider."""
-    return _internal._METER_PROVIDER is not None
+    """Tell whether anybody has installed a meter provider, who must have loaded the API then, or named one."""
+    internal = sys.modules.get("opentelemetry.metrics._internal")
+    return getattr(internal, "_METER_PROVIDER", None) is not None or OTEL_PYTHON_METER_PROVIDER in os.environ
 
 
 def count_request(cache: str) -> None:
@@ -36,7 +48,9 @@ def count_request(cache: str) -> None:
 
 def count_error(code: str) -> None:
     """Count an error that a verb raised."""
-    _errors[code] = _errors.get(code, 0) + 1
+    if code not in _errors:
+        _errors.setdefault(code, 0)
+    _errors[code] += 1
 
 
 def count_reload() -> None:
@@ -72,8 +86,10 @@ def begin() -> bool:
 
 
 @cache
-def _instruments() -> tuple[Histogram, Histogram]:
-    meter = get_meter(names.TRACER, version("promptreg-embedded"), schema_url=names.SCHEMA_URL)
+def _instruments() -> "tuple[Histogram, Histogram]":
+    from opentelemetry.metrics import Observation, get_meter  # noqa: PLC0415 (2 ms that most do without)
+
+    meter = get_meter(names.TRACER, own_version(), schema_url=names.SCHEMA_URL)
     _observe(meter, names.CACHE_REQUESTS, "reads of the cache", _told(names.CACHE, _requests))
     _observe(meter, names.ERRORS, "errors that verbs raised", _told(names.ERROR_CODE, _errors))
     _observe(meter, names.RELOADS, "looks that found a change", lambda _: [Observation(_reloads["reloads"])])
@@ -87,12 +103,13 @@ def _instruments() -> tuple[Histogram, Histogram]:
     return render, storage
 
 
-Callback = Callable[[CallbackOptions], Iterable[Observation]]
-
-
-def _observe(meter: Meter, name: str, description: str, callback: Callback) -> None:
+def _observe(
+    meter: "Meter", name: str, description: str, callback: "Callable[[CallbackOptions], Iterable[Observation]]"
+) -> None:
     meter.create_observable_counter(name, [callback], "1", description)
 
 
-def _told(attribute: str, counts: dict[str, int]) -> Callback:
+def _told(attribute: str, counts: dict[str, int]) -> "Callable[[CallbackOptions], Iterable[Observation]]":
+    from opentelemetry.metrics import Observation  # noqa: PLC0415
+
     return lambda _: [Observation(number, {attribute: key}) for key, number in dict(counts).items()]

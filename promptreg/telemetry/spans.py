@@ -12,7 +12,6 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from functools import cached_property, wraps
-from importlib.metadata import version
 from time import perf_counter, time_ns
 from traceback import clear_frames
 from typing import Any, TypeVar, cast
@@ -24,6 +23,7 @@ from opentelemetry.environment_variables import OTEL_PYTHON_TRACER_PROVIDER
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from promptreg.errors import InvalidInputError, PromptregError
+from promptreg.jsonvalues import thaw
 from promptreg.models import StatusUpdate
 from promptreg.prompt import Page, Prompt, Rendered
 from promptreg.rules.names import parse_reference
@@ -36,6 +36,7 @@ tracing = trace
 """For the one test that a render makes of whether anybody has installed a tracer provider: of `_TRACER_PROVIDER`."""
 
 MAX_DEPTH = 8  # of containers in variables that are told
+_IS_DEFAULT = "is a default"
 
 _notes: ContextVar[dict[str, Any] | None] = ContextVar("promptreg notes", default=None)
 
@@ -65,12 +66,18 @@ class Teller:
     def __init__(self, settings: TelemetrySettings) -> None:
         self._settings = settings
         if OTEL_PYTHON_TRACER_PROVIDER in os.environ:
-            trace.get_tracer_provider()  # which loads the one that is named there
+            with suppress(Exception):
+                trace.get_tracer_provider()  # which loads the one that is named there
 
     @cached_property
     def _tracer(self) -> trace.Tracer:
         """Made when first needed: reading our own version takes as long as opening a registry."""
-        return trace.get_tracer(names.TRACER, version("promptreg-embedded"), schema_url=names.SCHEMA_URL)
+        return trace.get_tracer(names.TRACER, metrics.own_version(), schema_url=names.SCHEMA_URL)
+
+    @property
+    def captures_content(self) -> bool:
+        """Tell whether spans of renders hold templates, variables and texts."""
+        return self._settings.captures_content
 
     def render(
         self, prompt: Prompt, attributes: Mapping[str, Any], variables: Any, more: Mapping[str, Any]
@@ -85,54 +92,68 @@ class Teller:
             self._tell(name, began, {**attributes, **_of_error(error)}, is_error=True)
             raise
         if self._settings.captures_content:
-            attributes = {**attributes, **self._content(rendered, variables, more)}
-        self._tell(name, began, attributes)
+            self._tell(name, began, attributes, lambda: self.content(rendered, variables, more))
+        else:
+            self._tell(name, began, attributes)
         return rendered
 
-    def _tell(self, name: str, began: int, attributes: Mapping[str, Any], *, is_error: bool = False) -> None:
+    def _tell(
+        self,
+        name: str,
+        began: int,
+        attributes: Mapping[str, Any],
+        content: Callable[[], Mapping[str, str]] | None = None,
+        *,
+        is_error: bool = False,
+    ) -> None:
         try:
-            if not self._settings.makes_children:
-                trace.get_current_span().set_attributes(attributes)
-                return
-            span = self._tracer.start_span(name, None, SpanKind.INTERNAL, attributes, (), began, False)
-            if is_error:
-                span.set_status(Status(StatusCode.ERROR))
-            span.end()
+            if self._settings.makes_children:
+                told = dict(attributes)  # as a sampler may write to it
+                span = self._tracer.start_span(name, None, SpanKind.INTERNAL, told, (), began, False)
+            else:
+                span = trace.get_current_span()
+                span.set_attributes(attributes)
+            if content is not None and span.is_recording():
+                span.set_attributes(content())
+            if self._settings.makes_children:
+                if is_error:
+                    span.set_status(Status(StatusCode.ERROR))
+                span.end()
         except Exception:  # nothing of telemetry is ever in the way
             pass
 
     def begin(self, operation: str, name: str | None, namespace: str) -> "_Call":
         """Begin the span of a verb, and make it the current one."""
         call = _Call(self)
-        if trace._TRACER_PROVIDER is not None and is_wanted():
-            attributes = _present({names.NAMESPACE: namespace, names.PROMPT_NAME: name})
-            with suppress(Exception):
-                if self._settings.makes_children:
-                    call.begin(self._tracer, f"{operation} {name}" if name else operation, attributes)
-                else:
-                    call.span = trace.get_current_span()
-                    call.span.set_attributes(attributes)
+        attributes = _present({names.NAMESPACE: namespace, names.PROMPT_NAME: name})
+        with suppress(Exception):
+            if self._settings.makes_children:
+                call.begin(self._tracer, f"{operation} {name}" if name else operation, attributes)
+            else:
+                call.span = trace.get_current_span()
+                call.span.set_attributes(attributes)
         return call
 
     def times(self) -> bool:
         """Tell whether renders are timed."""
         return self._settings.times_renders and metrics.is_on()
 
-    def _content(self, rendered: Rendered, variables: Any, more: Mapping[str, Any]) -> dict[str, str]:
+    def content(self, rendered: Rendered, variables: Any, more: Mapping[str, Any]) -> dict[str, str]:
         """Give what was rendered, of what; what `redact` fails on is left out."""
         found: dict[str, str] = {}
         with suppress(Exception):
             given = {**(dict(variables) if variables is not None else {}), **more}
-            template = "" if rendered.prompt is None else rendered.prompt.template
-            self._add(found, names.CONTENT_TEMPLATE, template if isinstance(template, str) else json.dumps(template))
-            self._add(found, names.CONTENT_TEXT, rendered.text)
-            found[names.CONTENT_VARIABLES] = json.dumps(self._plain(given, MAX_DEPTH), ensure_ascii=False)
+            if rendered.prompt is not None:
+                template = self._plain(thaw(rendered.prompt.template), MAX_DEPTH)
+                self._add(found, names.CONTENT_TEMPLATE, template)
+            self._add(found, names.CONTENT_TEXT, self._redacted(rendered.text))
+            self._add(found, names.CONTENT_VARIABLES, self._plain(given, MAX_DEPTH))
         return found
 
-    def _add(self, found: dict[str, str], name: str, text: str) -> None:
-        value = self._redacted(text)
+    def _add(self, found: dict[str, str], name: str, value: Any) -> None:
         if value is not None:
-            found[name] = value
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            found[name] = text.encode(errors="replace").decode()
 
     def _redacted(self, text: str) -> str | None:
         if self._settings.redact is None:
@@ -147,61 +168,87 @@ class Teller:
         """Give a variable as JSON, its texts redacted; of what is no builtin value, whose code is its own, the type."""
         if type(value) is str:
             return self._redacted(value)
-        if type(value) in {int, float, bool, type(None)}:
+        if value is None or type(value) is bool:
             return value
+        if type(value) in {int, float}:
+            redacted = self._redacted(str(value))
+            return value if redacted == str(value) else redacted
         if depth and isinstance(value, dict):
-            items = ((key, self._plain(item, depth - 1)) for key, item in dict.items(value) if isinstance(key, str))
-            return {key: item for key, item in items if item is not None or value[key] is None}
+            items = [
+                (self._redacted(key), item, self._plain(item, depth - 1))
+                for key, item in dict.items(value)
+                if type(key) is str
+            ]
+            return {key: plain for key, item, plain in items if key is not None and (plain is not None or item is None)}
         if depth and type(value) in {list, tuple}:
             return [self._plain(item, depth - 1) for item in value]  # type: ignore[attr-defined]
         return f"<{type(value).__name__}>"
 
 
 class _Call:
-    """One verb's span, which is the current one while it runs."""
+    """One verb's span, which is the current one while it runs; in attributes mode it is the caller's own."""
 
-    __slots__ = ("_context", "_notes", "_teller", "span")
+    __slots__ = ("_context", "_is_ours", "_notes", "_teller", "span")
 
     def __init__(self, teller: Teller) -> None:
         self._teller = teller
         self.span: Span | None = None
+        self._is_ours = False
         self._context: Token[Context] | None = None
         self._notes = _notes.set({})
 
     def begin(self, tracer: trace.Tracer, name: str, attributes: dict[str, Any]) -> None:
         """Begin the span."""
-        self.span = tracer.start_span(
+        span = tracer.start_span(
             name, kind=SpanKind.INTERNAL, attributes=attributes, record_exception=False, set_status_on_exception=False
         )
-        self._context = otel_context.attach(trace.set_span_in_context(self.span))
+        if isinstance(span, Span):
+            self.span, self._is_ours = span, True
+            self._context = otel_context.attach(trace.set_span_in_context(span))
 
     def failed(self, error: BaseException) -> None:
         """Tell of an error, by type, code and request, and end."""
-        metrics.count_error(_code(error))
         self._end(_of_error(error), is_error=True)
 
     def succeeded(self, result: object, arguments: tuple[Any, Any] | None) -> None:
         """Tell of what was given, and end; `arguments` are those of a render, whose content may be told."""
-        told = {} if self.span is None else _told(result)
-        if self.span is not None and isinstance(result, Rendered) and self._teller._settings.captures_content:
-            variables, more = arguments or (None, {})
-            told |= self._teller._content(result, variables, more)
-        self._end(told)
+        told: dict[str, Any] = {}
+        try:
+            # What a caller passed as a default is its own, and not looked at.
+            if self.span is not None and self.span.is_recording() and _IS_DEFAULT not in (_notes.get() or {}):
+                told = _told(result)
+                if isinstance(result, Rendered) and self._teller.captures_content:
+                    variables, more = arguments or (None, {})
+                    told |= self._teller.content(result, variables, more)
+        except Exception:  # nothing of telemetry is ever in the way
+            pass
+        finally:
+            self._end(told)
 
     def _end(self, attributes: dict[str, Any], *, is_error: bool = False) -> None:
         notes = _notes.get() or {}
         _notes.reset(self._notes)
-        if self.span is None:
-            return
-        with suppress(Exception):
-            self.span.set_attributes(_present({**attributes, **notes}))
-            if is_error and self._context is not None:
-                self.span.set_status(Status(StatusCode.ERROR))
-        if self._context is not None:
-            with suppress(Exception):
+        try:
+            if self.span is not None:
+                told = {key: value for key, value in notes.items() if key != _IS_DEFAULT}
+                self.span.set_attributes(_present({**attributes, **told}))
+                if is_error and self._is_ours:
+                    self.span.set_status(Status(StatusCode.ERROR))
+        except Exception:
+            pass
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        try:
+            if self._context is not None:
                 otel_context.detach(self._context)
+        except Exception:
+            pass
+        finally:
             with suppress(Exception):
-                self.span.end()
+                if self.span is not None and self._is_ours:
+                    self.span.end()
 
 
 def traced(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
@@ -213,10 +260,10 @@ def traced(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
         def run(view: Any, /, *args: Any, **kwargs: Any) -> Any:
             teller: Teller = view._core.teller
             began = perf_counter() if is_render and teller.times() else None
-            name = None
-            if takes_name and trace._TRACER_PROVIDER is not None:
-                name = _shown_name(args[0] if args else kwargs.get("name"))
-            call = teller.begin(operation, name, view.namespace)
+            call = None
+            if trace._TRACER_PROVIDER is not None and is_wanted():
+                named = args[0] if args else kwargs.get("name", kwargs.get("names"))
+                call = teller.begin(operation, _shown_name(named) if takes_name else None, view.namespace)
             try:
                 result = verb(view, *args, **kwargs)
             except BaseException as error:
@@ -224,9 +271,12 @@ def traced(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
                     # An interrupt may come between any two steps of a `with`; whoever keeps the error keeps its frames.
                     clear_frames(error.__traceback__)
                     view._core.storage.abandon()
-                call.failed(error)
+                metrics.count_error(_code(error))
+                if call is not None:
+                    call.failed(error)
                 raise
-            call.succeeded(result, (args[1], args[2]) if is_render else None)
+            if call is not None:
+                call.succeeded(result, (args[1], args[2]) if is_render else None)
             if began is not None:
                 metrics.record_render(perf_counter() - began)
             return result
@@ -241,6 +291,13 @@ def note(**told: Any) -> None:
     notes = _notes.get()
     if notes is not None:
         notes.update({getattr(names, key.upper()): value for key, value in told.items() if value is not None})
+
+
+def note_default() -> None:
+    """Tell that the verb gives a default of the caller's."""
+    notes = _notes.get()
+    if notes is not None:
+        notes[_IS_DEFAULT] = True
 
 
 def _shown_name(argument: object) -> str | None:
