@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from opentelemetry.metrics import NoOpMeterProvider, set_meter_provider
 from opentelemetry.trace import use_span
 
 from promptreg import PromptregError, Registry
@@ -270,3 +271,17 @@ def test_what_is_not_sampled_is_measured() -> None:
     """Metrics are of all calls; sampling is a matter of traces."""
     told = alone(unsampled)
     assert total(told, REQUESTS) == total(told, RENDERS) == 2
+
+
+def unmeasured() -> bool:
+    """Install the provider that measures nothing; tell whether reads still go the short way."""
+    set_meter_provider(NoOpMeterProvider())
+    with opened() as (registry, _):
+        registry.create("greet", "Hello")
+        registry.render("greet")
+        return registry._core.cache.direct is registry._core.cache.generation
+
+
+def test_a_provider_that_measures_nothing_costs_nothing() -> None:
+    """Reads from memory go the short way, as with none."""
+    assert alone(unmeasured)

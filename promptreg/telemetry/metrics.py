@@ -36,9 +36,15 @@ def own_version() -> str:
 
 
 def is_on() -> bool:
-    """Tell whether anybody has installed a meter provider, who must have loaded the API then, or named one."""
+    """Tell whether anybody has installed a meter provider that measures, or named one.
+
+    Whoever has installed one has loaded the API, which this does not.
+    """
     internal = sys.modules.get("opentelemetry.metrics._internal")
-    return getattr(internal, "_METER_PROVIDER", None) is not None or OTEL_PYTHON_METER_PROVIDER in os.environ
+    provider = getattr(internal, "_METER_PROVIDER", None)
+    if internal is None or provider is None:
+        return OTEL_PYTHON_METER_PROVIDER in os.environ
+    return not isinstance(provider, internal.NoOpMeterProvider)
 
 
 def count_request(cache: str) -> None:
