@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from copy import deepcopy
 from time import monotonic
+from traceback import clear_frames
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from promptreg import checks
@@ -146,11 +147,20 @@ class Core:
         self.cache.forget()
         try:
             self.storage.close()
-        except KeyboardInterrupt:  # which may come between any two steps of what closing undoes
-            self.storage.abandon()
+        except BaseException as error:
+            self.let_go(error)
             raise
         finally:
             self.cache.forget()
+
+    def let_go(self, error: BaseException) -> None:
+        """Leave all that an interrupt may have left this thread holding.
+
+        It may come between any two steps of a `with`, and whoever keeps the error keeps its frames.
+        """
+        if not isinstance(error, Exception):
+            clear_frames(error.__traceback__)
+            self.storage.abandon()
 
     def require_open(self) -> None:
         """Raise `StorageError` once closed."""
@@ -212,6 +222,9 @@ class Core:
             found = generation.found.get(self.key(view.namespace, name, version, label))
         except (StorageError, TypeError):  # what can't be hashed is no name
             return None
+        except BaseException as error:
+            self.let_go(error)
+            raise
         if found is None or how == STALE or not access.may(view.actor, "read", found.container):
             return None
         metrics.count_request(how)

@@ -30,8 +30,10 @@ def destructors_may_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def _work(registry: Registry, trial: int) -> None:
     """Read and write for long; in a function, because Python 3.13 lets an interrupt out of a loop in a `with`."""
+    view = registry.scope(namespace="elsewhere").scope(namespace=registry.namespace)
     for i in range(10_000):
         registry.get("greet")
+        view.render("greet@1")
         if i % 20 == 0:
             registry.list()
             registry.update("greet", template=f"{trial} {i}")

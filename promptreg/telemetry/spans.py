@@ -13,7 +13,6 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from time import perf_counter, time_ns
-from traceback import clear_frames
 from typing import Any, TypeVar, cast
 
 from opentelemetry import context as otel_context
@@ -267,10 +266,7 @@ def traced(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
             try:
                 result = verb(view, *args, **kwargs)
             except BaseException as error:
-                if not isinstance(error, Exception):
-                    # An interrupt may come between any two steps of a `with`; whoever keeps the error keeps its frames.
-                    clear_frames(error.__traceback__)
-                    view._core.storage.abandon()
+                view._core.let_go(error)
                 metrics.count_error(_code(error))
                 if call is not None:
                     call.failed(error)
