@@ -5,6 +5,7 @@ be refused nothing. With `shell`, it runs behind these commands, as root of a mo
 """
 
 import importlib
+import json
 import multiprocessing
 import os
 import pkgutil
@@ -154,3 +155,18 @@ def _become_nobody() -> None:
 
 if __name__ == "__main__":
     serve(Connection(int(sys.argv[1])), False)
+
+
+def run_program(module: str, *arguments: object, seconds: float) -> dict[str, Any]:
+    """Run a program of the tests, which must end in time, and give the JSON that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told

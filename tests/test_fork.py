@@ -1,6 +1,5 @@
 """Forks: with threads busy or waiting, in pools, and behind Python's hooks; nothing is lost, hangs or breaks."""
 
-import json
 import os
 import subprocess
 import sys
@@ -12,22 +11,13 @@ from typing import Any
 import pytest
 
 from promptreg import Registry
-from tests.remote import ROOT
+from tests.remote import run_program
 from tests.test_storage_sqlite import raw
 
 
 def run(name: str, *arguments: object, seconds: float) -> dict[str, Any]:
-    """Run one of the programs in `tests/forks.py`, which must end in time."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.forks", name, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=seconds,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """Run one of the programs in `tests/forks.py`."""
+    return run_program("tests.forks", name, *arguments, seconds=seconds)
 
 
 def assert_forks_lose_nothing(folder: Path, forks: int, seconds: float) -> None:

@@ -1,9 +1,6 @@
 """Fresh reads: whatever another process wrote before a read began, the read sees, facts that are errors included."""
 
-import json
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,7 +11,7 @@ from typing import Any
 import pytest
 
 from promptreg import Actor, InvalidInputError, NotFoundError, PromptregError, Registry
-from tests.remote import ROOT, Remote
+from tests.remote import Remote, run_program
 from tests.test_storage_sqlite import raw
 
 NOTICED_SECONDS = 0.06  # 50 ms are promised
@@ -42,17 +39,8 @@ def outcome(look: Look, registry: Registry) -> object:
 
 
 def storm(path: str, commits: int, seconds: float) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.freshness", path, str(commits)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=seconds,
-    )
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
-    assert (seen["stale"], seen["backwards"], seen["errors"]) == ([], [], []), done.stderr
+    seen = run_program("tests.freshness", path, commits, seconds=seconds)
+    assert (seen["stale"], seen["backwards"], seen["errors"]) == ([], [], [])
     assert seen["commits"] >= commits
     assert seen["commits"] <= seen["counted"] <= seen["commits"] + seen["killed"]
     assert seen["killed_behind_commit"] >= 1
