@@ -76,11 +76,10 @@ class Cache(Generic[F, L]):
         last = self.generation
         if news.mark is last.mark:
             last.until = until
-            self.direct = last if self.may_be_direct else _NOTHING
-            return last
-        found, lacking = _kept(last.found, news.changed), _kept(last.lacking, news.changed)
-        page = page if self.compares else news.mark.token
-        self.generation = Generation(page, news.mark, found, lacking, until)
+        else:
+            found, lacking = _kept(last.found, news.changed), _kept(last.lacking, news.changed)
+            page = page if self.compares else news.mark.token
+            self.generation = Generation(page, news.mark, found, lacking, until)
         self.direct = self.generation if self.may_be_direct else _NOTHING
         return self.generation
 
