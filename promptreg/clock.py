@@ -28,6 +28,16 @@ def moment(clock: Clock) -> datetime:
     raise InvalidInputError.of("clock", "must give aware datetimes, such as datetime.now(UTC)")
 
 
+def stamp(at: datetime) -> str:
+    """Give a moment in UTC as text, as `isoformat(timespec="microseconds")` does in three times the time.
+
+    >>> stamp(datetime(2026, 1, 2, 3, 4, 5, 6, UTC))
+    '2026-01-02T03:04:05.000006+00:00'
+    """
+    date, time = (at.year, at.month, at.day), (at.hour, at.minute, at.second, at.microsecond)
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%06d+00:00" % (*date, *time)  # noqa: UP031 (an f-string takes twice as long)
+
+
 def new_id() -> str:
     """Give a UUID version 7 (RFC 9562): 48 bits of milliseconds, then 74 random bits.
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from promptreg.clock import stamp
 from promptreg.jsonvalues import canonical, digest, parse
 from promptreg.models import Event
 from promptreg.records import Change
@@ -36,7 +37,7 @@ def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     at, moment = "", None
     for change in changes:
         if change.at is not moment:
-            at, moment = change.at.isoformat(timespec="microseconds"), change.at
+            at, moment = stamp(change.at), change.at
         subject = change.subject
         name = subject.name
         for event in change.events:

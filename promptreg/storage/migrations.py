@@ -37,6 +37,27 @@ def m0002_foreign_changes(db: Database) -> None:
         )
 
 
+@MIGRATIONS()
+def m0003_one_trigger_a_change(db: Database) -> None:
+    """Have a change of a prompt's status, labels or pointers pass one trigger, and of what names it two."""
+    db.execute("DROP TRIGGER prompts_update")
+    db.execute("DROP TRIGGER prompts_update_counts")
+    db.execute(
+        "CREATE TRIGGER prompts_update BEFORE UPDATE OF id, namespace, name ON prompts"
+        " WHEN NEW.id IS NOT OLD.id OR NEW.namespace IS NOT OLD.namespace OR EXISTS (SELECT 1 FROM prompts"
+        " WHERE namespace = NEW.namespace AND name = NEW.name AND key IS NOT OLD.key)"
+        " BEGIN SELECT RAISE(ABORT, 'a prompt keeps its id and namespace, and a name has one prompt'); END"
+    )
+    # Of any column, as the key has other names (rowid, oid); afterwards, as that takes back what OR REPLACE did.
+    db.execute(
+        "CREATE TRIGGER prompts_update_counts AFTER UPDATE ON prompts WHEN NEW.key IS NOT OLD.key"
+        " OR NEW.revision IS OLD.revision OR NEW.revision < (SELECT revision FROM registry) BEGIN"
+        " SELECT RAISE(ABORT, 'a prompt keeps its key') WHERE NEW.key IS NOT OLD.key;"
+        " UPDATE registry SET revision = revision + 1;"
+        " UPDATE prompts SET revision = (SELECT revision FROM registry) WHERE key = NEW.key; END"
+    )
+
+
 def _tables(db: Database) -> None:
     def table(name: str, required: dict[str, type], optional: dict[str, type], **options: object) -> None:
         columns = {**required, **optional}

@@ -14,7 +14,7 @@ from promptreg.storage.failures import is_busy
 from promptreg.storage.readonly import Access
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 RETRY_SECONDS = 0.005
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from promptreg.clock import stamp
 from promptreg.errors import StorageCorruptError
 from promptreg.jsonvalues import FrozenList, compact, digest, parse
 from promptreg.models import Grant
@@ -71,8 +72,8 @@ def prompt_row(container: Container) -> tuple[Any, ...]:
         container.latest_version,
         container.last_version,
         container.created_by,
-        container.created_at.isoformat(timespec="microseconds"),
-        container.updated_at.isoformat(timespec="microseconds"),
+        stamp(container.created_at),
+        stamp(container.updated_at),
     )
     return *values, digest(values)
 
@@ -120,8 +121,8 @@ def version_row(prompt_id: str, version: VersionRecord) -> tuple[Any, ...]:
         version.commit_message,
         version.author,
         version.base_version,
-        version.created_at.isoformat(timespec="microseconds"),
-        version.published_at and version.published_at.isoformat(timespec="microseconds"),
+        stamp(version.created_at),
+        version.published_at and stamp(version.published_at),
         None if version.failure is None else compact(version.failure),
         snapshot.content_hash,
     )
