@@ -34,6 +34,11 @@ def name_of(number: int) -> str:
     return f"team-{number % 100:02}/prompt-{number:06}"
 
 
+def day(number: int) -> str:
+    """Give the moment that many days after the first, as the storage writes it."""
+    return (MADE + timedelta(days=number)).isoformat(timespec="microseconds")
+
+
 def fill(path: Path, prompts: int, versions: int) -> None:
     """Make a registry with that many prompts, each with that many published versions, the last one live."""
     Registry(path).close()
@@ -89,8 +94,8 @@ def _prompt(number: int, versions: int, word: str) -> tuple[Container, list[Vers
         latest_version=versions,
         last_version=versions,
         created_by=None,
-        created_at=MADE,
-        updated_at=MADE + timedelta(days=versions),
+        created_at=day(0),
+        updated_at=day(versions),
     )
     said = Snapshot(
         template="",
@@ -108,7 +113,7 @@ def _prompt(number: int, versions: int, word: str) -> tuple[Container, list[Vers
 
 def _history(name: str, said: Snapshot, versions: int, word: str) -> Iterator[VersionRecord]:
     for number in range(1, versions + 1):
-        made = MADE + timedelta(days=number)
+        made = day(number)
         yield VersionRecord(
             number=number,
             state="published",

@@ -276,8 +276,8 @@ def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[st
         "commit_message": record.commit_message,
         "author": record.author,
         "base_version": record.base_version,
-        "version_created_at": record.created_at,
-        "published_at": record.published_at,
+        "version_created_at": datetime.fromisoformat(record.created_at),
+        "published_at": record.published_at and datetime.fromisoformat(record.published_at),
         "content_hash": snapshot.content_hash,
         "failure": record.failure,
     }
@@ -313,8 +313,8 @@ def make_prompt(
             "production_version": container.production_version,
             "latest_version": container.latest_version,
             "created_by": container.created_by,
-            "created_at": container.created_at,
-            "updated_at": container.updated_at,
+            "created_at": datetime.fromisoformat(container.created_at),
+            "updated_at": datetime.fromisoformat(container.updated_at),
         },
         {
             "_compiled": compiled,

@@ -1,12 +1,12 @@
 """What is stored and what changes it: the values that rules, storage and registry hand to each other.
 
-A planner of `rules/` decides and gives `Change`s; a storage persists them, whole or not at all.
+A planner of `rules/` decides and gives `Change`s; a storage persists them, whole or not at all. Moments are text
+here, as they are stored: what `clock.moment` gives.
 Named tuples here and elsewhere: Python makes the class in 0.1 ms on import, and a frozen dataclass in 0.7.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -69,8 +69,8 @@ class VersionRecord(NamedTuple):
     commit_message: str
     author: str | None
     base_version: int | None
-    created_at: datetime
-    published_at: datetime | None = None
+    created_at: str
+    published_at: str | None = None
     failure: FrozenList | None = None
 
 
@@ -91,8 +91,8 @@ class Container(NamedTuple):
     latest_version: int
     last_version: int
     created_by: str | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: str
+    updated_at: str
 
     @property
     def status(self) -> Status:
@@ -134,7 +134,7 @@ class Change(NamedTuple):
     before: Container | None
     after: Container | None
     events: tuple[NewEvent, ...]
-    at: datetime
+    at: str
     added: VersionRecord | None = None
     edited: VersionRecord | None = None
     removed: int | None = None

@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import threading
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from functools import partial
 from itertools import combinations
 from multiprocessing import get_context
@@ -266,7 +265,7 @@ def test_rules_11_and_12_ten_thousand_prompts_in_one_call(registry, path):
 
 def sow(path: str, count: int) -> None:
     """Write many prompts in one transaction, through the storage's own door: each create alone would sync the disk."""
-    draft, author = read_draft(read_edit(template="Hi"), "", True), Author(None, datetime.now(UTC))
+    draft, author = read_draft(read_edit(template="Hi"), "", True), Author(None, "2026-01-01T00:00:00.000000+00:00")
     plans = [plan_create(new_id(), "default", f"p{i}", draft, author) for i in range(count)]
     storage = SQLiteStorage(StorageSettings(path, create=False, durability="full", busy_timeout=5.0))
     with storage.write() as writer:

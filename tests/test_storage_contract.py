@@ -5,7 +5,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from promptreg.storage.sidecar import revision_of
 from promptreg.storage.sqlite import SQLiteStorage
 
 Opener = Callable[[], Storage]
-AUTHOR = Author("ana", datetime(2026, 1, 1, tzinfo=UTC))
+AUTHOR = Author("ana", "2026-01-01T00:00:00.000000+00:00")
 EVERYBODY = Audience(sees_all=True)
 
 
@@ -88,7 +87,7 @@ def test_what_is_written_reads_back_equal(storage: Storage) -> None:
         assert reader.query(Query("default", EVERYBODY, ("active",), 9)) == [(container, change.added)]
         assert reader.namespaces(EVERYBODY, None) == ["default"]
         events = reader.events("default", EVERYBODY, prompt_id=container.id, after=0, limit=9)
-    assert [(e.seq, e.action, e.name, e.at) for e in events] == [
+    assert [(e.seq, e.action, e.name, e.at.isoformat(timespec="microseconds")) for e in events] == [
         (1, "create", "greet", AUTHOR.now),
         (2, "publish", "greet", AUTHOR.now),
     ]

@@ -13,7 +13,6 @@ is to be, the version that the caller gets, and the `Change`, or None where noth
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from promptreg.errors import (
@@ -36,7 +35,7 @@ class Author(NamedTuple):
     """Who writes, and when."""
 
     actor: str | None
-    now: datetime
+    now: str
 
 
 class Outcome(NamedTuple):

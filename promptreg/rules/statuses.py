@@ -4,7 +4,7 @@ The table gives the verb for each target and present status; where it gives none
 already and is skipped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from promptreg.errors import PromptDisabledError
@@ -48,14 +48,9 @@ def plan_statuses(containers: Sequence[Container], target: str, actor: Actor | N
     refused = [c.name for c, action in actions if c.is_archived and action in REFUSED_WHEN_ARCHIVED]
     if refused:
         raise archived(refused)
-    events = {
-        (action, status): NewEvent(action, author.actor, details={"previous": status})
-        for (_, status), action in ACTIONS.items()
-    }
+    make = {(action, status): _changer(action, status, author) for (_, status), action in ACTIONS.items()}
     return StatusPlan(
-        changes=tuple(
-            _change(c, action, events[action, c.status], author) for c, action in actions if action is not None
-        ),
+        changes=tuple(make[action, c.status](c) for c, action in actions if action is not None),
         skipped=tuple(c.name for c, action in actions if action is None),
     )
 
@@ -79,7 +74,10 @@ def _require_allowed(actions: list[tuple[Container, str]], actor: Actor | None) 
         raise access.forbidden([name for name, _ in refused], refused[0][1])
 
 
-def _change(container: Container, action: str, event: NewEvent, author: Author) -> Change:
+def _changer(action: str, status: str, author: Author) -> Callable[[Container], Change]:
+    """Give what makes the change of each prompt of that status."""
+    events = (NewEvent(action, author.actor, details={"previous": status}),)
     if action == "delete":
-        return Change(container, None, (event,), author.now)
-    return Change(container, container._replace(updated_at=author.now, **EFFECTS[action]), (event,), author.now)
+        return lambda container: Change(container, None, events, author.now)
+    effect = {**EFFECTS[action], "updated_at": author.now}
+    return lambda container: Change(container, container._replace(**effect), events, author.now)

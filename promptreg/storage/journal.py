@@ -14,7 +14,6 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from promptreg.clock import stamp
 from promptreg.jsonvalues import canonical, digest, parse
 from promptreg.models import Event
 from promptreg.records import Change
@@ -34,10 +33,7 @@ def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     events, details = [], []
     salts = _salts(sum(len(change.events) for change in changes))
     told: dict[int, str] = {}  # the details of each event, which many changes may share
-    at, moment = "", None
     for change in changes:
-        if change.at is not moment:
-            at, moment = stamp(change.at), change.at
         subject = change.subject
         name = subject.name
         for event in change.events:
@@ -46,7 +42,7 @@ def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
             salt = next(salts)
             fields = (
                 seq,
-                at,
+                change.at,
                 event.actor,
                 event.action,
                 subject.namespace,

@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from promptreg.clock import stamp
 from promptreg.jsonvalues import digest
 from promptreg.models import Event
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
@@ -255,7 +254,7 @@ class SQLiteWriter(SQLiteReader):
         prompt_id = change.subject.id
         self._connection.execute(
             "INSERT INTO deletions (prompt_id, revision, at) VALUES (?, ?, ?)",
-            (prompt_id, self.revision, stamp(change.at)),
+            (prompt_id, self.revision, change.at),
         )
         self._connection.execute(f"DELETE FROM search WHERE rowid = {_KEY}", (prompt_id,))
         for table in ("publications", "versions"):

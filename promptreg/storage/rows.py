@@ -5,10 +5,8 @@ or a row put in another's place, is `StorageCorruptError` and never a wrong answ
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from promptreg.clock import stamp
 from promptreg.errors import StorageCorruptError
 from promptreg.jsonvalues import FrozenList, compact, digest, parse
 from promptreg.models import Grant
@@ -72,30 +70,26 @@ def prompt_row(container: Container) -> tuple[Any, ...]:
         container.latest_version,
         container.last_version,
         container.created_by,
-        stamp(container.created_at),
-        stamp(container.updated_at),
+        container.created_at,
+        container.updated_at,
     )
     return *values, digest(values)
 
 
 def read_prompt(row: Row) -> Container:
     """Give the record of a row of `PROMPT_COLUMNS`."""
-    *values, stored = row
-    _require_whole(digest(values) == stored, "the prompt", values[0])
+    id_, namespace, name, status, is_disabled, grants, labels, *rest, stored = row
+    if digest(row[:-1]) != stored:
+        raise damaged("the prompt", id_)
     return Container(
-        id=values[0],
-        namespace=values[1],
-        name=values[2],
-        is_archived=values[3] == "archived",
-        is_disabled=bool(values[4]),
-        access_grants=_grants(values[5]),
-        labels=parse(values[6]),
-        production_version=values[7],
-        latest_version=values[8],
-        last_version=values[9],
-        created_by=values[10],
-        created_at=datetime.fromisoformat(values[11]),
-        updated_at=datetime.fromisoformat(values[12]),
+        id_,
+        namespace,
+        name,
+        status == "archived",
+        bool(is_disabled),
+        _grants(grants),
+        parse(labels),
+        *rest,
     )
 
 
@@ -121,8 +115,8 @@ def version_row(prompt_id: str, version: VersionRecord) -> tuple[Any, ...]:
         version.commit_message,
         version.author,
         version.base_version,
-        stamp(version.created_at),
-        version.published_at and stamp(version.published_at),
+        version.created_at,
+        version.published_at,
         None if version.failure is None else compact(version.failure),
         snapshot.content_hash,
     )
@@ -154,8 +148,8 @@ def read_version(prompt_id: str, row: Row) -> VersionRecord:
         commit_message=values[14],
         author=values[15],
         base_version=values[16],
-        created_at=datetime.fromisoformat(values[17]),
-        published_at=values[18] and datetime.fromisoformat(values[18]),
+        created_at=values[17],
+        published_at=values[18],
         failure=None if values[19] is None else parse(values[19]),
     )
 
