@@ -7,7 +7,6 @@ written, and put back as they were. There are no events: nothing that is measure
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from uuid import UUID
 
 from promptreg import Registry
 from promptreg.jsonvalues import FrozenDict, FrozenList, digest
-from promptreg.records import Container, Snapshot, VersionRecord
+from promptreg.records import Container, VersionRecord, snapshot_of
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, searched_text, version_row
 
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -97,27 +96,26 @@ def _prompt(number: int, versions: int, word: str) -> tuple[Container, list[Vers
         created_at=day(0),
         updated_at=day(versions),
     )
-    said = Snapshot(
-        template="",
-        variables=FrozenList(),
-        config=FrozenDict({"model": "large", "temperature": 0.2}),
-        title=f"Ticket summary {number}",
-        description="Used by the help desk",
-        category="support",
-        tags=FrozenList(["support", "summary"]),
-        meta=FrozenDict(),
-        examples=FrozenList(),
-    )
+    said = {
+        "variables": FrozenList(),
+        "config": FrozenDict({"model": "large", "temperature": 0.2}),
+        "title": f"Ticket summary {number}",
+        "description": "Used by the help desk",
+        "category": "support",
+        "tags": FrozenList(["support", "summary"]),
+        "meta": FrozenDict(),
+        "examples": FrozenList(),
+    }
     return container, list(_history(name, said, versions, word))
 
 
-def _history(name: str, said: Snapshot, versions: int, word: str) -> Iterator[VersionRecord]:
+def _history(name: str, said: dict[str, Any], versions: int, word: str) -> Iterator[VersionRecord]:
     for number in range(1, versions + 1):
         made = day(number)
         yield VersionRecord(
             number=number,
             state="published",
-            snapshot=replace(said, template=TEMPLATE % (number, word)),
+            snapshot=snapshot_of({"template": TEMPLATE % (number, word), **said}),
             name=name,
             access_grants=(),
             commit_message=f"Revision {number}",

@@ -6,17 +6,14 @@ Named tuples here and elsewhere: Python makes the class in 0.1 ms on import, and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from promptreg.jsonvalues import FrozenDict, FrozenList, digest
 from promptreg.models import Grant, Kind, State, Status
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """Everything that a version says, frozen; `variables` are the declared ones, as plain JSON."""
+class Snapshot(NamedTuple):
+    """Everything that a version says, frozen, and its hash; `variables` are the declared ones, as plain JSON."""
 
     template: str | FrozenList
     variables: FrozenList
@@ -27,35 +24,30 @@ class Snapshot:
     tags: FrozenList
     meta: FrozenDict
     examples: FrozenList
+    content_hash: str
 
     @property
     def kind(self) -> Kind:
         """Tell a text prompt from a chat prompt."""
         return "text" if isinstance(self.template, str) else "chat"
 
-    @cached_property
-    def content(self) -> Mapping[str, Any]:
-        """Give what `content_hash` covers: tags sorted, because they are a set."""
-        fields = {name: getattr(self, name) for name in SNAPSHOT_FIELDS}
-        return {**fields, "tags": sorted(self.tags), "kind": self.kind}
-
-    @cached_property
-    def content_hash(self) -> str:
-        """Give the SHA-256 of the canonical JSON of the content; equal content, equal hash (rule 1)."""
-        return digest(self.content)
+    def fields(self) -> dict[str, Any]:
+        """Give what it says, by name."""
+        return dict(zip(SNAPSHOT_FIELDS, self, strict=False))
 
 
-SNAPSHOT_FIELDS = (
-    "template",
-    "variables",
-    "config",
-    "title",
-    "description",
-    "category",
-    "tags",
-    "meta",
-    "examples",
-)
+SNAPSHOT_FIELDS = Snapshot._fields[:-1]
+
+
+def content_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what `content_hash` covers: tags sorted, because they are a set."""
+    kind = "text" if isinstance(fields["template"], str) else "chat"
+    return {**fields, "tags": sorted(fields["tags"]), "kind": kind}
+
+
+def snapshot_of(fields: Mapping[str, Any]) -> Snapshot:
+    """Give the snapshot that says this, with the SHA-256 of its canonical JSON: equal content, equal hash (rule 1)."""
+    return Snapshot(**fields, content_hash=digest(content_of(fields)))
 
 
 class VersionRecord(NamedTuple):

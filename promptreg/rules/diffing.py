@@ -3,7 +3,7 @@
 import json
 
 from promptreg.jsonvalues import canonical
-from promptreg.records import Snapshot, VersionRecord
+from promptreg.records import Snapshot, VersionRecord, content_of
 
 
 def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
@@ -23,7 +23,7 @@ def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
 
 
 def _told(snapshot: Snapshot) -> list[str]:
-    fields = {name: value for name, value in snapshot.content.items() if name != "template"}
+    fields = {name: value for name, value in content_of(snapshot.fields()).items() if name != "template"}
     text = "\n".join(_template_parts(snapshot))
     return [*text.split("\n"), *json.dumps(fields, sort_keys=True, ensure_ascii=False, indent=2).split("\n")]
 

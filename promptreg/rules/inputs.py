@@ -4,7 +4,6 @@ All of this happens before anything is looked up: invalid input is the first ref
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze
 from promptreg.models import UNSET, Grant, Status, TargetStatus, Unset
-from promptreg.records import Container, Snapshot
+from promptreg.records import Container, Snapshot, snapshot_of
 from promptreg.rules.names import checked_name, checked_number
 from promptreg.variables import declared, is_readable
 
@@ -40,8 +39,10 @@ class Edit(NamedTuple):
 
     def applied_to(self, base: Snapshot) -> Snapshot:
         """Give the base with what was said put over it; raise `InvalidInputError` if it grows too large."""
-        said = {name: value for name, value in self._asdict().items() if value is not UNSET}
-        return checked_size(replace(base, **said))
+        said = {name: value for name, value in zip(self._fields, self, strict=True) if value is not UNSET}
+        fields = base.fields() | said
+        _require_size(fields)
+        return snapshot_of(fields)
 
 
 class Draft(NamedTuple):
@@ -106,12 +107,6 @@ def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
     }
     _require_size(said)
     return Edit(**said)
-
-
-def checked_size(snapshot: Snapshot) -> Snapshot:
-    """Refuse a snapshot whose fields beside the template take over 1 MiB of JSON."""
-    _require_size(snapshot.content)
-    return snapshot
 
 
 def read_template(value: object, field: str = "template") -> str | FrozenList:
@@ -207,6 +202,7 @@ def read_variables(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _require_size(fields: Mapping[str, Any]) -> None:
+    """Refuse fields that beside the template take over 1 MiB of JSON."""
     metadata = {name: value for name, value in fields.items() if name != "template"}
     total = _size(list(metadata.values())) - len(metadata) - 1  # all at once, and without brackets and commas
     if total > MAX_METADATA_BYTES:

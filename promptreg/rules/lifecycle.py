@@ -120,7 +120,7 @@ def name_taken(name: str) -> NameTakenError:
 def plan_create(prompt_id: str, namespace: str, name: str, draft: Draft, author: Author) -> Outcome:
     """Make a prompt with its version 1 (rules 1 and 2)."""
     grants = draft.grants or ()
-    empty = Snapshot("", FrozenList(), FrozenDict(), name, "", "", FrozenList(), FrozenDict(), FrozenList())
+    empty = Snapshot("", FrozenList(), FrozenDict(), name, "", "", FrozenList(), FrozenDict(), FrozenList(), "")
     snapshot = draft.edit.applied_to(empty)
     version = _new_version(1, snapshot, name, grants, draft, author, base=None)
     container = Container(
@@ -336,9 +336,8 @@ def _new_version(
 
 def _differing(old: Snapshot, new: Snapshot) -> list[str]:
     """Name the fields that differ, by the equality of rule 1."""
-    before, after = old.content, new.content
-    given = [name for name in SNAPSHOT_FIELDS if getattr(old, name) is not getattr(new, name)]
-    return [name for name in given if canonical(before[name]) != canonical(after[name])]
+    given = [pair for pair in zip(SNAPSHOT_FIELDS, old, new, strict=False) if pair[1] is not pair[2]]
+    return [name for name, *values in given if len({canonical(sorted(v) if name == "tags" else v) for v in values}) > 1]
 
 
 def _event(action: str, author: Author, version: int | None, **details: object) -> NewEvent:

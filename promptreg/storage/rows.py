@@ -126,23 +126,23 @@ def version_row(prompt_id: str, version: VersionRecord) -> tuple[Any, ...]:
 def read_version(prompt_id: str, row: Row) -> VersionRecord:
     """Give the record of a row of `VERSION_COLUMNS`."""
     *values, stored = row
-    _require_whole(digest([prompt_id, *values]) == stored, f"version {values[0]} of the prompt", prompt_id)
-    snapshot = Snapshot(
-        template=parse(values[5]) if values[4] == "chat" else values[5],
-        variables=parse(values[6]),
-        config=parse(values[7]),
-        title=values[8],
-        description=values[9],
-        category=values[10],
-        tags=parse(values[11]),
-        meta=parse(values[12]),
-        examples=parse(values[13]),
-    )
-    snapshot.__dict__["content_hash"] = values[20]
+    if digest([prompt_id, *values]) != stored:
+        raise damaged(f"version {values[0]} of the prompt", prompt_id)
     return VersionRecord(
         number=values[0],
         state=values[1],
-        snapshot=snapshot,
+        snapshot=Snapshot(
+            template=parse(values[5]) if values[4] == "chat" else values[5],
+            variables=parse(values[6]),
+            config=parse(values[7]),
+            title=values[8],
+            description=values[9],
+            category=values[10],
+            tags=parse(values[11]),
+            meta=parse(values[12]),
+            examples=parse(values[13]),
+            content_hash=values[20],
+        ),
         name=values[2],
         access_grants=_grants(values[3]),
         commit_message=values[14],
@@ -170,11 +170,6 @@ def _grants(text: str) -> tuple[Grant, ...]:
         return ()
     pairs: FrozenList = parse(text)
     return tuple(Grant.model_construct(principal=who, permission=what) for who, what in pairs)
-
-
-def _require_whole(is_whole: bool, what: str, prompt_id: object) -> None:
-    if not is_whole:
-        raise damaged(what, prompt_id)
 
 
 def damaged(what: str, identity: object) -> StorageCorruptError:
