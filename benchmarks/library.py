@@ -18,7 +18,7 @@ from promptreg.records import Container, VersionRecord, snapshot_of
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, searched_text, version_row
 
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
-FOUND = 50  # prompts that hold the word RARE, whatever the size
+FOUND = 50  # prompts that hold the word RARE, and it as a tag, whatever the size
 RARE = "quokka"
 COMMON = "summarize"  # in every prompt
 TEMPLATE = """\
@@ -102,7 +102,7 @@ def _prompt(number: int, versions: int, word: str) -> tuple[Container, list[Vers
         "title": f"Ticket summary {number}",
         "description": "Used by the help desk",
         "category": "support",
-        "tags": FrozenList(["support", "summary"]),
+        "tags": FrozenList(["support", "summary", *([RARE] if word else [])]),
         "meta": FrozenDict(),
         "examples": FrozenList(),
     }

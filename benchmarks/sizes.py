@@ -27,6 +27,7 @@ OPEN = (1.3, 1.1)
 CALLS = {  # by the name of the row, with its goals
     "get, uncached": ("get(next(names))", GET),
     "list, a page of 50": ("list(after=next(cursors))", FIND),
+    "list by tag, 50 hits": (f"list(tag={RARE!r}, limit=50)", FIND),
     "history": ("history(next(names))", FIND),
     "search, 50 hits": (f"search({RARE!r}, limit=50)", FIND),
     "search, every prompt hit": (f"search({COMMON!r}, limit=50)", None),

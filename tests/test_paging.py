@@ -41,6 +41,42 @@ def test_paging_is_by_key_so_changes_between_pages_neither_repeat_nor_skip(many)
     assert [p.name for p in many.list(limit=10, after=page.next)] == ["d", "f", "g", "z"]
 
 
+TAGS = [
+    "odd",
+    "Odd",
+    "ódd",
+    "odd one",
+    "one odd",
+    'an "odd"',
+    "odd*",
+    "AND",
+    "tags : x",
+    "a:b",
+    "(",
+    "…",
+    "日本",
+    "日本 1",
+    "\U0001e4d0",
+]
+
+
+@pytest.mark.parametrize("most", [0, 1000])
+def test_a_tag_is_found_as_it_is_written(registry, monkeypatch, most):
+    """Rare tags are looked up in the full text and common ones by name; both find each tag, whole, and nothing else."""
+    monkeypatch.setattr("promptreg.storage.looks.MAX_RANKED", most)
+    for i, tag in enumerate(TAGS):
+        registry.create(f"p{i:02}", "odd one 日本", tags=["and", tag, "one"], title="odd", description="odd")
+        registry.create(f"q{i:02}", "odd", tags=[tag])
+        registry.update(f"q{i:02}", tags=["other"])
+    for i, tag in enumerate(TAGS):
+        assert [p.name for p in registry.list(tag=tag)] == [f"p{i:02}"]
+        registry.update(f"p{i:02}", tags=[], is_production=False)
+        assert [p.name for p in registry.list(tag=tag, status=["active", "archived"])] == [f"p{i:02}"]
+        registry.publish(f"p{i:02}")
+        assert len(registry.list(tag=tag)) == 0
+    assert len(registry.list(tag="other", limit=4)) == 4
+
+
 def test_filters_hold_on_every_page(many):
     """The filters of list apply before its limit, alone and together."""
     odd = many.list(tag="odd", limit=2)

@@ -103,20 +103,23 @@ class SQLiteReader:
 
     def query(self, query: Query) -> list[Shown]:
         """Give the prompts that a listing or a search finds, each with the version that it shows."""
-        if query.text is None:
-            origin, order = "prompts p", "p.name"
-        else:
-            origin = "search CROSS JOIN prompts p ON p.key = search.rowid"
-            order = "search.rank, p.name" if self._is_ranked(query.text) else "search.rowid DESC"
+        origin, order, sought = "prompts p", "p.name", None
+        if query.text is not None:
+            sought = _all_words(query.text)
+            order = "search.rank, p.name" if self._has_few_hits(sought) else "search.rowid DESC"
+        elif query.tag is not None and _has_words(query.tag):  # else all prompts would be looked at for a rare tag
+            tagged = f"tags : {_quoted(query.tag)}"
+            sought = tagged if self._has_few_hits(tagged) else None
         conditions = ["p.namespace = :namespace", "p.name > :after", _READABLE]
+        if sought is not None:
+            origin = "search CROSS JOIN prompts p ON p.key = search.rowid"
+            conditions.append("search MATCH :sought")
         conditions.append("p.status IN (SELECT value FROM json_each(:statuses))")
         for column, value in (("p.created_by", query.created_by), ("v.category", query.category)):
             if value is not None:
                 conditions.append(f"{column} = :{column[2:]}")
         if query.tag is not None:
             conditions.append("EXISTS (SELECT 1 FROM json_each(v.tags) AS tagged WHERE tagged.value = :tag)")
-        if query.text is not None:
-            conditions.append("search MATCH :text")
         rows = self._connection.execute(
             f"SELECT {_PROMPT}, {_VERSION} FROM {origin} {_SHOWN}"
             f" WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit",
@@ -128,17 +131,16 @@ class SQLiteReader:
                 "created_by": query.created_by,
                 "category": query.category,
                 "tag": query.tag,
-                "text": query.text and _all_words(query.text),
+                "sought": sought,
                 "limit": _bounded(query.limit),
             },
         )
         return [_shown(row) for row in rows]
 
-    def _is_ranked(self, text: str) -> bool:
-        """Tell whether few enough prompts, of all namespaces, hold these words to rank them."""
+    def _has_few_hits(self, sought: str) -> bool:
+        """Tell whether few enough prompts, of all namespaces, are found so to rank or sort them."""
         (hits,) = self._connection.execute(
-            "SELECT count(*) FROM (SELECT rowid FROM search WHERE search MATCH ? LIMIT ?)",
-            (_all_words(text), MAX_RANKED + 1),
+            "SELECT count(*) FROM (SELECT rowid FROM search WHERE search MATCH ? LIMIT ?)", (sought, MAX_RANKED + 1)
         ).fetchone()
         return bool(hits <= MAX_RANKED)
 
@@ -323,7 +325,16 @@ def _audience(audience: Audience) -> dict[str, Any]:
 
 def _all_words(text: str) -> str:
     """Quote each word for FTS5, so that all must match and none is an operator."""
-    return " ".join('"' + word.replace('"', '""') + '"' for word in text.split())
+    return " ".join(map(_quoted, text.split()))
+
+
+def _quoted(phrase: str) -> str:
+    return '"' + phrase.replace('"', '""') + '"'
+
+
+def _has_words(text: str) -> bool:
+    """Tell whether full text surely finds something in it: it knows fewer letters than Python."""
+    return any(character.isascii() and character.isalnum() for character in text)
 
 
 def _bounded(number: int) -> int:
