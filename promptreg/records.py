@@ -143,8 +143,7 @@ class Change(NamedTuple):
 
     def moves_only(self) -> bool:
         """Tell whether nothing but the prompt's own status, labels and pointers changes."""
-        is_versioned = self.added or self.edited or self.removed or self.published or self.kept_publications is not None
-        return not (self.before is None or self.after is None or is_versioned or self.reindexes())
+        return self[_VERSIONS:] == _NOTHING and not self.reindexes()
 
     def reindexes(self) -> bool:
         """Tell whether what `search` finds of the prompt differs afterwards."""
@@ -156,6 +155,10 @@ class Change(NamedTuple):
             or self.before.shown_version != shown
             or (self.edited is not None and self.edited.number == shown)
         )
+
+
+_VERSIONS = Change._fields.index("added")  # what follows is of versions
+_NOTHING = (None,) * len(Change._fields[_VERSIONS:])
 
 
 class Audience(NamedTuple):

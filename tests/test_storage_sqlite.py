@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from promptreg import (
     ConflictError,
+    NotFoundError,
     PromptregError,
     Registry,
     SchemaTooNewError,
@@ -25,7 +26,9 @@ from promptreg import (
     StorageReadOnlyError,
 )
 from promptreg.jsonvalues import canonical
+from promptreg.storage import rows
 from promptreg.storage.failures import translate
+from promptreg.storage.journal import EVENT_COLUMNS
 from promptreg.storage.migrations import GUARDS, MIGRATIONS
 from promptreg.storage.opening import APPLICATION_ID, SCHEMA_VERSION
 from tests.conftest import everything
@@ -263,6 +266,53 @@ def test_a_row_that_was_tampered_with_is_never_served(filled: Registry, change: 
     with Registry(filled.path) as again, pytest.raises(StorageCorruptError) as caught:
         [again.get(name) for name in ("greet", "other")]
     assert caught.value.code == "storage_corrupt"
+
+
+COLUMNS = {
+    "prompts": rows.PROMPT_COLUMNS,
+    "versions": rows.VERSION_COLUMNS,
+    "events": EVENT_COLUMNS[1:],
+    "event_details": ("salt", "name", "details"),
+}
+READS: tuple[Callable[[Registry], Any], ...] = (
+    lambda registry: [registry.get("greet")],
+    lambda registry: [registry.get("greet@1")],
+    lambda registry: registry.list(),
+    lambda registry: registry.search("hey OR hi OR other"),
+    lambda registry: registry.history("greet"),
+    lambda registry: registry.events(),
+)
+
+
+@pytest.mark.parametrize("damage", ["NULL", "7", "1.5", "x'ff'", "'x'", "'[]'"])
+@pytest.mark.parametrize("table", ["prompts", "versions", "events", "event_details"])
+def test_a_damaged_value_of_any_type_is_never_served(filled: Registry, table: str, damage: str) -> None:
+    """A bit that flips may make anything of a value: what is read is what was written, or an error of ours."""
+    written = [list(read(filled)) for read in READS]
+    changed, refused = set(), set()
+    with closing(raw(filled.path)) as connection:
+        for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {trigger}")
+        connection.execute("PRAGMA writable_schema = ON")
+        lenient = "UPDATE sqlite_master SET sql = replace(replace(sql, 'STRICT', ''), 'NOT NULL', '') WHERE name = ?"
+        connection.execute(lenient, (table,))
+    for column in COLUMNS[table]:
+        with closing(raw(filled.path)) as connection:
+            (kept,) = connection.execute(f"SELECT {column} FROM {table} WHERE rowid = 1").fetchone()
+            connection.execute(f"UPDATE {table} SET {column} = {damage} WHERE rowid = 1")
+            if connection.execute(f"SELECT {column} FROM {table} WHERE rowid = 1").fetchone() != (kept,):
+                changed.add(column)
+        with Registry(filled.path) as registry:
+            for read, expected in zip(READS, written, strict=True):
+                try:
+                    assert all(item in expected for item in read(registry))
+                except StorageCorruptError:
+                    refused.add(column)
+                except NotFoundError:
+                    pass
+        with closing(raw(filled.path)) as connection:
+            connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = 1", (kept,))
+    assert refused >= changed - {"namespace", "name", "version"}, "by these it is found, or it is not there"
 
 
 # Opening

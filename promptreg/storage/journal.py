@@ -11,51 +11,45 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
-from promptreg.jsonvalues import canonical, digest, parse
+from promptreg.jsonvalues import canonical, hashed, parse, quoted
 from promptreg.models import Event
 from promptreg.records import Change
-from promptreg.storage.rows import damaged
+from promptreg.storage.rows import require_whole
 
 GENESIS = "0" * 64
 
-INSERT_EVENT = (
-    "INSERT INTO events (seq, at, actor, action, namespace, prompt_id, version, commitment, prev, hash)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+EVENT_COLUMNS = "seq", "at", "actor", "action", "namespace", "prompt_id", "version", "commitment", "prev", "hash"
+INSERT_EVENT = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_DETAILS = "INSERT INTO event_details (seq, salt, name, details) VALUES (?, ?, ?, ?)"
 
 
 def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     """Write the events of these changes at the end of the chain."""
-    seq, prev = last_link(connection)
-    events, details = [], []
+    details: list[tuple[Any, ...]] = []
+    connection.executemany(INSERT_EVENT, _chained(changes, *last_link(connection), details))
+    connection.executemany(INSERT_DETAILS, details)
+
+
+def _chained(
+    changes: Sequence[Change], seq: int, prev: str, details: list[tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """Give the rows of the events after the last one, and add those of their details to the list."""
     salts = _salts(sum(len(change.events) for change in changes))
     told: dict[int, str] = {}  # the details of each event, which many changes may share
     for change in changes:
         subject = change.subject
-        name = subject.name
         for event in change.events:
             seq += 1
             text = told.get(id(event)) or told.setdefault(id(event), canonical(event.details))
             salt = next(salts)
-            fields = (
-                seq,
-                change.at,
-                event.actor,
-                event.action,
-                subject.namespace,
-                subject.id,
-                event.version,
-                _commitment(salt, name, text),
-            )
-            link = digest([prev, *fields])
-            events.append((*fields, prev, link))
-            details.append((seq, salt, name, text))
+            details.append((seq, salt, subject.name, text))
+            committed = _commitment(salt, subject.name, text)
+            fields = change.at, event.actor, event.action, subject.namespace, subject.id, event.version, committed
+            link = _link(prev, seq, *fields)
+            yield seq, *fields, prev, link
             prev = link
-    connection.executemany(INSERT_EVENT, events)
-    connection.executemany("INSERT INTO event_details (seq, salt, name, details) VALUES (?, ?, ?, ?)", details)
 
 
 def last_link(connection: sqlite3.Connection) -> tuple[int, str]:
@@ -70,31 +64,45 @@ def link(connection: sqlite3.Connection, seq: int) -> tuple[int, str] | None:
     return found or ((0, GENESIS) if seq == 0 else None)
 
 
+def _link(
+    prev: str,
+    seq: int,
+    at: str,
+    actor: str | None,
+    action: str,
+    namespace: str,
+    prompt_id: str,
+    version: int | None,
+    committed: str,
+) -> str:
+    """Give the hash of an event, of the JSON that is put together here: bulk changes take it for each prompt."""
+    return hashed(
+        f"[{quoted(prev)},{seq},{quoted(at)},{'null' if actor is None else quoted(actor)},{quoted(action)},"
+        f"{quoted(namespace)},{quoted(prompt_id)},{'null' if version is None else version},{quoted(committed)}]"
+    )
+
+
 def _salts(number: int) -> Iterator[str]:
     """Give that many random salts."""
     random = os.urandom(16 * number).hex()
     return (random[at : at + 32] for at in range(0, len(random), 32))
 
 
-def commitment(salt: str, name: str, details: Any) -> str:
-    """Give what an event row says of its details without telling them."""
-    return _commitment(salt, name, canonical(details))
-
-
 def _commitment(salt: str, name: str, details: str) -> str:
-    return sha256(f"{salt}[{canonical(name)},{details}]".encode()).hexdigest()
+    return hashed(f"{salt}[{quoted(name)},{details}]")
 
 
 def read_events(rows: Iterable[Sequence[Any]]) -> list[Event]:
-    """Give events of rows (seq, at, actor, action, namespace, prompt_id, version, commitment, salt, name, details)."""
+    """Give the events of rows of `EVENT_COLUMNS` and the salt, name and details of each."""
     return [_event(row) for row in rows]
 
 
 def _event(row: Sequence[Any]) -> Event:
-    seq, at, actor, action, namespace, prompt_id, version, committed, salt, name, text = row
+    seq, at, actor, action, namespace, prompt_id, version, committed, prev, stored, salt, name, text = row
+    require_whole(stored, _link, (prev, *row[:8]), "the event", seq)
+    if row[-3:] != (None, None, None):
+        require_whole(committed, _commitment, (salt, name, text), "the event", seq)
     details = {} if text is None else parse(text)
-    if salt is not None and commitment(salt, name, details) != committed:
-        raise damaged("the event", seq)
     return Event(
         seq=seq,
         at=datetime.fromisoformat(at),

@@ -17,6 +17,7 @@ from promptreg.storage.rows import (
     prompt_row,
     read_prompt,
     read_version,
+    require_whole,
     searched_text,
     version_row,
 )
@@ -26,6 +27,7 @@ MAX_RANKED = 1_000  # hits; bm25 looks at each, which takes 60 ms for a word in 
 
 _PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
 _VERSION = ", ".join(f"v.{column}" for column in VERSION_COLUMNS)
+_EVENT = ", ".join(f"e.{column}" for column in journal.EVENT_COLUMNS)
 _WIDTH = len(PROMPT_COLUMNS)
 _KEY = "(SELECT key FROM prompts WHERE id = ?)"
 _SHOWN = "JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.production_version, p.latest_version)"
@@ -95,10 +97,12 @@ class SQLiteReader:
         rows = self._connection.execute(
             f"SELECT depth, version, hash FROM publications WHERE prompt = {_KEY} ORDER BY depth", (container.id,)
         ).fetchall()
+        what = "the publications of the prompt"
+        for depth, number, stored in rows:
+            require_whole(stored, digest, [[container.id, depth, number]], what, container.id)
         stack = [number for _, number, _ in rows]
-        is_whole = all(stored == digest([container.id, depth, number]) for depth, number, stored in rows)
-        if not is_whole or (stack[-1] if stack else None) != container.production_version:
-            raise damaged("the publications of the prompt", container.id)
+        if (stack[-1] if stack else None) != container.production_version:
+            raise damaged(what, container.id)
         return stack
 
     def query(self, query: Query) -> list[Shown]:
@@ -149,9 +153,7 @@ class SQLiteReader:
     ) -> list[Event]:
         """Give events after that number, oldest first; of deleted prompts only to those who see all."""
         rows = self._connection.execute(
-            "SELECT e.seq, e.at, e.actor, e.action, e.namespace, e.prompt_id, e.version, e.commitment,"
-            " d.salt, d.name, d.details"
-            " FROM events e LEFT JOIN event_details d ON d.seq = e.seq"
+            f"SELECT {_EVENT}, d.salt, d.name, d.details FROM events e LEFT JOIN event_details d ON d.seq = e.seq"
             f" WHERE e.{'namespace' if prompt_id is None else 'prompt_id'} = :where AND e.seq > :after"
             f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {_READABLE}))"
             " ORDER BY e.seq LIMIT :limit",
@@ -201,9 +203,8 @@ class SQLiteWriter(SQLiteReader):
                 self._forget_details(change.subject.id)
 
     def _move(self, moved: Sequence[Container]) -> None:
-        rows = [(*prompt_row(container)[_KEPT:], self.revision, container.id) for container in moved]
-        if rows:
-            self._connection.executemany(_MOVE_PROMPT, rows)
+        rows = ((*prompt_row(container)[_KEPT:], self.revision, container.id) for container in moved)
+        self._connection.executemany(_MOVE_PROMPT, rows)
 
     def _save(self, change: Change, after: Container) -> None:
         if change.before is None:

@@ -50,8 +50,8 @@ def m0003_one_trigger_a_change(db: Database) -> None:
     )
     # Of any column, as the key has other names (rowid, oid); afterwards, as that takes back what OR REPLACE did.
     db.execute(
-        "CREATE TRIGGER prompts_update_counts AFTER UPDATE ON prompts WHEN NEW.key IS NOT OLD.key"
-        " OR NEW.revision IS OLD.revision OR NEW.revision < (SELECT revision FROM registry) BEGIN"
+        "CREATE TRIGGER prompts_update_counts AFTER UPDATE ON prompts"
+        " WHEN NEW.key IS NOT OLD.key OR NEW.revision <= OLD.revision BEGIN"
         " SELECT RAISE(ABORT, 'a prompt keeps its key') WHERE NEW.key IS NOT OLD.key;"
         " UPDATE registry SET revision = revision + 1;"
         " UPDATE prompts SET revision = (SELECT revision FROM registry) WHERE key = NEW.key; END"

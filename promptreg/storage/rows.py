@@ -4,11 +4,11 @@ The hash covers every column and, in a version, the id of its prompt: a bit that
 or a row put in another's place, is `StorageCorruptError` and never a wrong answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from promptreg.errors import StorageCorruptError
-from promptreg.jsonvalues import FrozenList, compact, digest, parse
+from promptreg.jsonvalues import FrozenList, compact, digest, hashed, parse, quoted
 from promptreg.models import Grant
 from promptreg.records import Container, Snapshot, VersionRecord
 
@@ -73,14 +73,25 @@ def prompt_row(container: Container) -> tuple[Any, ...]:
         container.created_at,
         container.updated_at,
     )
-    return *values, digest(values)
+    return *values, _prompt_hash(*values)
+
+
+def _prompt_hash(
+    id_: str, namespace: str, name: str, status: str, is_disabled: int, grants: str, labels: str, *rest: Any
+) -> str:
+    """Give the digest of the values, whose JSON is put together here: bulk changes take it twice a prompt."""
+    production, latest, last, created_by, created_at, updated_at = rest
+    return hashed(
+        f"[{quoted(id_)},{quoted(namespace)},{quoted(name)},{quoted(status)},{is_disabled},{quoted(grants)},"
+        f"{quoted(labels)},{'null' if production is None else production},{latest},{last},"
+        f"{'null' if created_by is None else quoted(created_by)},{quoted(created_at)},{quoted(updated_at)}]"
+    )
 
 
 def read_prompt(row: Row) -> Container:
     """Give the record of a row of `PROMPT_COLUMNS`."""
     id_, namespace, name, status, is_disabled, grants, labels, *rest, stored = row
-    if digest(row[:-1]) != stored:
-        raise damaged("the prompt", id_)
+    require_whole(stored, _prompt_hash, row[:-1], "the prompt", id_)
     return Container(
         id_,
         namespace,
@@ -126,8 +137,7 @@ def version_row(prompt_id: str, version: VersionRecord) -> tuple[Any, ...]:
 def read_version(prompt_id: str, row: Row) -> VersionRecord:
     """Give the record of a row of `VERSION_COLUMNS`."""
     *values, stored = row
-    if digest([prompt_id, *values]) != stored:
-        raise damaged(f"version {values[0]} of the prompt", prompt_id)
+    require_whole(stored, digest, [[prompt_id, *values]], f"version {values[0]} of the prompt", prompt_id)
     return VersionRecord(
         number=values[0],
         state=values[1],
@@ -170,6 +180,16 @@ def _grants(text: str) -> tuple[Grant, ...]:
         return ()
     pairs: FrozenList = parse(text)
     return tuple(Grant.model_construct(principal=who, permission=what) for who, what in pairs)
+
+
+def require_whole(stored: object, make_hash: Callable[..., str], of: Row, what: str, identity: object) -> None:
+    """Raise `StorageCorruptError` unless the hash of these is the one that is stored with them."""
+    try:
+        is_whole = make_hash(*of) == stored
+    except TypeError:  # in a damaged row is what no column of ours holds
+        is_whole = False
+    if not is_whole:
+        raise damaged(what, identity)
 
 
 def damaged(what: str, identity: object) -> StorageCorruptError:
