@@ -4,12 +4,12 @@ Finding a prompt that the actor may read, resolving it to a version through the 
 plan: plan on a read, vet outside any transaction, plan again inside the write, apply.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, suppress
 from copy import deepcopy
 from time import monotonic
 from traceback import clear_frames
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from promptreg import checks
 from promptreg.cache import NEVER, Cache, Generation, Memo
@@ -27,7 +27,7 @@ from promptreg.settings import Settings
 from promptreg.storage.base import Reader, Storage, Writer
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
-from promptreg.telemetry.spans import Teller, note, of_hit
+from promptreg.telemetry.spans import Hit, Teller, note, of_hit
 
 
 class Plan(Protocol):
@@ -91,10 +91,10 @@ class Found:
         self.prompt = prompt
         self.text, self.output = direct_ways(prompt)
         self.name = prompt.name
-        self._told: Mapping[str, Any] | None = None
+        self._told: Hit | None = None
 
     @property
-    def told(self) -> Mapping[str, Any]:
+    def told(self) -> Hit:
         """What the spans of its renders tell; made once, where anybody listens."""
         if self._told is None:
             self._told = of_hit(self.prompt, self._label)

@@ -44,7 +44,7 @@ from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
 from promptreg.storage.base import Reader
-from promptreg.telemetry.spans import Redact, is_wanted, note, note_default, traced, tracing
+from promptreg.telemetry.spans import Redact, listening, note, note_default, traced, tracing
 
 D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, str]]
@@ -252,24 +252,26 @@ class Registry:
         ...     registry.render("ask", what="so").messages
         [{'role': 'user', 'content': 'Why so?'}]
         """
+        listener = None if tracing._TRACER_PROVIDER is None else listening()
         known = self._home.direct
         if (known.page == known.token and monotonic() < known.until) and (
             version is None is label and default is UNSET
         ):
             found = None
-            is_told = tracing._TRACER_PROVIDER is not None and is_wanted()
             try:
                 found = known.found[name]
-                if not is_told:
-                    values = more if variables is None else inputs.read_variables(variables, more)
-                    if found.text is not None:
-                        return Rendered(found.name, found.text(values), None, found.prompt)
-                    if found.output is not None:
-                        return Rendered(found.name, *found.output(values), found.prompt)
+                values = more if variables is None else inputs.read_variables(variables, more)
+                if found.text is not None:
+                    rendered = Rendered(found.name, found.text(values), None, found.prompt)
+                    if listener is None:
+                        return rendered
+                    return self._core.teller.tell(rendered, found.told, listener, variables, more)
+                if found.output is not None and listener is None:
+                    return Rendered(found.name, *found.output(values), found.prompt)
             except Exception:  # which the whole way tells, or does without
                 pass
-            if found is not None and is_told:
-                return self._core.teller.render(found.prompt, found.told, variables, more)
+            if found is not None and listener is not None:
+                return self._core.teller.render(found.prompt, found.told, listener, variables, more)
             if found is not None:
                 return render_whole(found.prompt, inputs.read_variables(variables, more))
         if default is UNSET and tracing._TRACER_PROVIDER is None and self._core.cache.may_be_direct:
