@@ -21,7 +21,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from prompts import SHORT
 from timing import Measured, Options, Pair, Tables, run
 
-from promptreg import Registry
+from promptreg import Actor, Registry
 from promptreg.telemetry.spans import tracing
 
 ROUNDS = 40
@@ -33,6 +33,7 @@ RECORDING = (1.15, 1.15)
 SPAN = "tracer.start_span('render_prompt short', attributes=attributes).end()"
 PLAIN = "plain.render(words=20)"
 OURS = "registry.render('short', words=20)"
+VIEWS = "view.render('short', words=20)"
 
 
 def measured(options: Options) -> Tables:
@@ -43,6 +44,7 @@ def measured(options: Options) -> Tables:
         registry.create("short", SHORT)
         names = {
             "registry": registry,
+            "view": registry.scope(actor=Actor("ana", "team_member")),
             "plain": jinja2.Environment().from_string(SHORT),
             "tracing": tracing,
             "tracer": provider.get_tracer("floor"),
@@ -51,10 +53,12 @@ def measured(options: Options) -> Tables:
         return {
             "a render, more than with nothing installed / plain Jinja2's render": [
                 Measured("nothing installed: the test of a flag", flags(names, rounds), NOTHING),
-                Measured("a caller that is not sampled", unsampled(names, provider, rounds), UNSAMPLED),
+                Measured("a caller that is not sampled", unsampled(OURS, names, provider, rounds), UNSAMPLED),
+                Measured("the same, by a view", unsampled(VIEWS, names, provider, rounds), UNSAMPLED),
             ],
             "a render, more than with nothing installed / the SDK's start_span and end": [
-                Measured("recording", recording(names, provider, rounds), RECORDING),
+                Measured("recording", recording(OURS, names, provider, rounds), RECORDING),
+                Measured("the same, by a view", recording(VIEWS, names, provider, rounds), RECORDING),
             ],
         }
 
@@ -82,18 +86,18 @@ def flags(names: Mapping[str, Any], rounds: int) -> list[Pair]:
     return [(flag, plain) for flag, plain in taken(sides, rounds)]
 
 
-def unsampled(names: Mapping[str, Any], provider: TracerProvider, rounds: int) -> list[Pair]:
+def unsampled(ours: str, names: Mapping[str, Any], provider: TracerProvider, rounds: int) -> list[Pair]:
     """Give the seconds that a render takes more where the caller is not sampled, and those of a plain render."""
     with caller(is_sampled=False):
-        sides = [side(OURS, names), side(OURS, names, provider), side(PLAIN, names)]
-        return [(ours - without, plain) for without, ours, plain in taken(sides, rounds)]
+        sides = [side(ours, names), side(ours, names, provider), side(PLAIN, names)]
+        return [(told - without, plain) for without, told, plain in taken(sides, rounds)]
 
 
-def recording(names: Mapping[str, Any], provider: TracerProvider, rounds: int) -> list[Pair]:
+def recording(ours: str, names: Mapping[str, Any], provider: TracerProvider, rounds: int) -> list[Pair]:
     """Give the seconds that a render takes more where it is recorded, and where a span by hand follows it."""
     with caller(is_sampled=True):
-        sides = [side(OURS, names), side(OURS, names, provider), side(f"{OURS}; {SPAN}", names)]
-        return [(ours - without, by_hand - without) for without, ours, by_hand in taken(sides, rounds)]
+        sides = [side(ours, names), side(ours, names, provider), side(f"{ours}; {SPAN}", names)]
+        return [(told - without, by_hand - without) for without, told, by_hand in taken(sides, rounds)]
 
 
 def side(statement: str, names: Mapping[str, Any], provider: TracerProvider | None = None) -> Callable[[], float]:

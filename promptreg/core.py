@@ -230,6 +230,18 @@ class Core:
         metrics.count_request(how)
         return found.prompt
 
+    def hit(self, view: View, name: str, version: Selector | None, label: str | None) -> Found | None:
+        """Find what is in the cache and true without a look; None where the whole way tells."""
+        generation = self.cache.generation
+        try:
+            found = generation.found.get(self.key(view.namespace, name, version, label))
+        except TypeError:  # what can't be hashed is no name
+            return None
+        if found is None or not generation.is_current() or not access.may(view.actor, "read", found.container):
+            return None
+        metrics.count_request(HIT)
+        return found
+
     def _current(self) -> tuple[Known, str]:
         """Give the generation that is true now, and how that is known; stale where the database is gone."""
         generation = self.cache.generation

@@ -274,10 +274,14 @@ class Registry:
                 return self._core.teller.render(found.prompt, found.told, listener, variables, more)
             if found is not None:
                 return render_whole(found.prompt, inputs.read_variables(variables, more))
-        if default is UNSET and tracing._TRACER_PROVIDER is None and self._core.cache.may_be_direct:
+        if default is UNSET and listener is None and self._core.cache.may_be_direct:
             recalled = self._core.recalled(self._view, name, version, label)
             if recalled is not None and self._core.cache.may_be_direct:  # which a look may have changed
                 return recalled.render(variables, **more)
+        if default is UNSET and listener is not None and self._core.cache.may_be_direct:
+            hit = self._core.hit(self._view, name, version, label)
+            if hit is not None:
+                return self._core.teller.render(hit.prompt, hit.told, listener, variables, more)
         return self._render(name, variables, more, version, label, default)
 
     @traced("get_prompt")

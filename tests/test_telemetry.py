@@ -13,7 +13,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 
-from promptreg import Actor, InvalidInputError, PromptregError, Registry
+from promptreg import Actor, InvalidInputError, MissingVariablesError, NotFoundError, PromptregError, Registry
 from promptreg.telemetry import names
 from tests.otel import REFUSALS, VERBS, Call, Finished, live, parent, provided, stand, tracing
 from tests.test_replaced_file import move
@@ -255,6 +255,58 @@ def test_the_cache_is_hit_fresh_or_missed(path: str, spans: Finished) -> None:
         registry.render("greet")
         told = [span.attributes["promptreg.cache"] for span in spans() if span.name == "render_prompt greet"]
     assert told == ["miss", "hit", "fresh", "miss"]
+
+
+WAYS: list[Call] = [
+    lambda r: r.render("greet", name="Ana"),
+    lambda r: r.render("chat", name="Ana"),
+    lambda r: r.render("greet@staging", name="Ana"),
+    lambda r: r.render("greet", label="staging", name="Ana"),
+    lambda r: r.render("greet", {"name": "Ana"}, version=2),
+    lambda r: r.scope(actor=Actor("ana", "team_member")).render("greet", name="Ana"),
+    lambda r: r.scope(namespace="support").render("reply", who="Ana"),
+]
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("call", WAYS)
+def test_a_hit_is_told_as_a_miss_is_however_it_was_asked_for(path: str, spans: Finished, call: Call) -> None:
+    """By name, label or number, at home or in a view; and an unsampled caller's gives the same and is not told."""
+    with Registry(path) as registry:
+        stand(registry)
+        registry.scope(namespace="support").create("reply", "Dear {{ who }}")
+        spans()
+        answers = [call(registry) for _ in range(3)]
+        miss, *hits = spans()
+        with trace.use_span(parent(sampled=False)):
+            answers.append(call(registry))
+    assert answers == [answers[0]] * 4
+    assert [(span.name, span.status.status_code) for span in hits] == [(miss.name, StatusCode.UNSET)] * 2
+    assert miss.attributes["promptreg.cache"] == "miss"
+    for hit in hits:
+        assert dict(hit.attributes) == {**miss.attributes, "promptreg.cache": "hit"}
+        assert miss.end_time <= hit.start_time < hit.end_time
+    assert spans() == []
+
+
+def test_a_view_is_refused_what_is_in_memory_and_tells_that(standing: Registry, spans: Finished) -> None:
+    """Whom nobody lets read is told of an absence; what others read of the same prompt changes nothing of that."""
+    team = standing.scope(actor=Actor("ana", "team_member"))
+    for _ in range(2):
+        team.render("twice", name="Ana")
+    spans()
+    with pytest.raises(NotFoundError):
+        standing.scope(actor=Actor("eve")).render("twice", name="Eve")
+    with pytest.raises(MissingVariablesError):
+        team.render("twice")
+    refused, failed = spans()
+    assert (refused.attributes["promptreg.error.code"], refused.name) == ("not_found", "render_prompt twice")
+    assert "gen_ai.prompt.version" not in refused.attributes
+    assert (failed.attributes["promptreg.error.code"], failed.status.status_code) == (
+        "missing_variables",
+        StatusCode.ERROR,
+    )
+    assert failed.attributes["gen_ai.prompt.version"] == "2"
 
 
 def test_a_render_from_a_file_that_is_gone_is_stale(
