@@ -569,6 +569,112 @@ def test_all_verbs_make_no_child_and_leave_the_outcome_to_the_application(
     assert (span.name, span.status.status_code, span.events) == ("answer", StatusCode.UNSET, ())
 
 
+def told_last(spans: Finished, *calls: Call, registry: Registry) -> dict[str, Any]:
+    """Give what a span of the application's holds after these calls, but for what is empty; refusals are answered."""
+    with trace.get_tracer("app").start_as_current_span("answer"):
+        for call in calls:
+            with suppress(PromptregError):
+                call(registry)
+    return {key: value for key, value in only(spans).attributes.items() if value not in {"", False}}
+
+
+FIRST: list[Call] = [
+    lambda r: r.render("greet@staging", name="Ana"),
+    lambda r: r.render("off"),
+    lambda r: r.render("greet"),
+    lambda r: r.render("greet@staging"),
+    lambda r: r.render("absent"),
+    lambda r: r.render("absent", default="{{ 1 / 0 }}"),
+    lambda r: r.update("greet", template="Servus {{ name }}", is_production=False),
+    lambda r: r.history("greet"),
+]
+LAST: list[Call] = [
+    lambda r: r.render("twice", name="Ana"),
+    lambda r: r.render("twice"),
+    lambda r: r.render("absent"),
+    lambda r: r.render("absent", default="Hello"),
+    lambda r: r.update("twice", title="Title"),
+]
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("last", LAST)
+@pytest.mark.parametrize("first", FIRST)
+def test_the_last_call_in_a_span_is_told_whole(path: str, spans: Finished, first: Call, last: Call) -> None:
+    """Neither the label nor the error of an earlier one, nor its version, stays beside the name of another prompt."""
+    with Registry(path, spans="attributes") as registry:
+        stand(registry)
+        with suppress(PromptregError):
+            first(registry)
+        for _ in range(2):
+            with suppress(PromptregError):
+                registry.render("twice", name="Ana")
+        alone = told_last(spans, last, registry=registry)
+        after = told_last(spans, first, last, registry=registry)
+    differs = {"promptreg.cache", "promptreg.request_id", "promptreg.changed"}
+    assert {key: after[key] for key in after.keys() - differs} == {key: alone[key] for key in alone.keys() - differs}
+
+
+def test_what_an_earlier_call_told_is_emptied(attributing: Registry, spans: Finished) -> None:
+    """An attribute can't be removed, so it is empty, and of the type that it has."""
+    with trace.get_tracer("app").start_as_current_span("answer"):
+        attributing.update("greet", template="Servus {{ name }}", is_production=False)
+        attributing.history("greet")
+        attributing.render("greet@staging", name="Ana")
+        with suppress(PromptregError):
+            attributing.render("greet@staging")
+        attributing.render("twice", name="Ana")
+    told = only(spans).attributes
+    emptied = ("label", "error.code", "request_id", "changed", "count")
+    assert [told[f"promptreg.{key}"] for key in emptied] == ["", "", "", False, 0]
+
+
+def test_a_call_that_names_no_prompt_leaves_the_one_that_was_told(attributing: Registry, spans: Finished) -> None:
+    """A list or a search between the render and the model call says nothing of either."""
+    with trace.get_tracer("app").start_as_current_span("answer"):
+        attributing.render("greet@staging", name="Ana")
+        attributing.list()
+    told = only(spans).attributes
+    assert (told["gen_ai.prompt.name"], told["promptreg.label"], told["promptreg.count"]) == ("greet", "staging", 6)
+
+
+def test_a_failure_is_told_without_calling_the_current_span_failed(attributing: Registry, spans: Finished) -> None:
+    """The prompt, and what finds the error in a log; `error.type` is of the application's own outcome."""
+    for _ in range(2):  # from the file, then from memory
+        answer = trace.get_tracer("app").start_as_current_span("answer", attributes={"error.type": "its own"})
+        with answer, pytest.raises(PromptregError) as caught:
+            attributing.render("twice")
+        span = only(spans)
+        assert span.status.status_code is StatusCode.UNSET
+        assert (span.attributes["error.type"], span.attributes["promptreg.error.code"]) == (
+            "its own",
+            "missing_variables",
+        )
+        assert span.attributes["promptreg.request_id"] == caught.value.request_id
+        assert (span.attributes["gen_ai.prompt.name"], span.attributes["gen_ai.prompt.version"]) == ("twice", "2")
+
+
+def test_a_span_that_can_not_be_read_is_emptied_of_all(attributing: Registry) -> None:
+    """Other SDKs' spans need not have attributes that can be read: then nothing may be left from before."""
+
+    class Unread(trace.NonRecordingSpan):
+        def __init__(self) -> None:
+            super().__init__(parent(sampled=True).get_span_context())
+            self.told: dict[str, Any] = {}
+
+        def is_recording(self) -> bool:
+            return True
+
+        def set_attributes(self, attributes: Any) -> None:
+            self.told.update(attributes)
+
+    span = Unread()
+    with trace.use_span(span):
+        attributing.render("twice@2", name="Ana")
+    assert (span.told["gen_ai.prompt.version"], span.told["promptreg.kind"]) == ("2", "text")
+    assert [span.told[f"promptreg.{key}"] for key in ("label", "error.code", "request_id")] == [""] * 3
+
+
 def test_an_unsampled_current_span_is_left_alone(attributing: Registry, spans: Finished) -> None:
     """Nothing is started for it, either."""
     with trace.use_span(parent(sampled=False)):

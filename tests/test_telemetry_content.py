@@ -7,7 +7,7 @@ import shutil
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -449,6 +449,27 @@ def test_the_current_span_is_told_content_too(spans: Finished) -> None:
             with trace.get_tracer("app").start_as_current_span("answer"):
                 registry.render("greet", name="Ana")
     assert [content(span)["text"] for span in spans()] == ["Hello Ana"] * 2
+
+
+def test_content_that_is_left_out_does_not_leave_that_of_an_earlier_render(spans: Finished) -> None:
+    """On the application's own span: neither where redacting fails, nor where the render does."""
+
+    def picky(text: str) -> str:
+        if "Bo" in text:
+            raise ValueError(text)
+        return text
+
+    with Registry(":memory:", capture_content=True, redact=picky, spans="attributes") as registry:
+        registry.create("greet", "Hello {{ name }}")
+        registry.create("part", "Bye {{ name }}")
+        for last in ({"name": "Bo"}, {}):
+            for _ in range(2):
+                with trace.get_tracer("app").start_as_current_span("answer"), suppress(PromptregError):
+                    registry.render("greet", name="Ana")
+                    registry.render("part", last)
+    for span in spans():
+        assert content(span).get("text") == ""
+        assert "Ana" not in repr(dict(span.attributes))
 
 
 class Opaque:

@@ -38,6 +38,12 @@ tracing = trace
 
 MAX_DEPTH = 8  # of containers in variables that are told
 _IS_DEFAULT = "is a default"
+_EMPTY: dict[str, Any] = {  # what stands for nothing on the caller's span, each of its attribute's own type
+    **dict.fromkeys((names.PROMPT_VERSION, names.STATUS, names.STATE, names.KIND, names.LABEL, names.CACHE), ""),
+    **dict.fromkeys((names.CONTENT_HASH, names.ERROR_CODE, names.REQUEST_ID), ""),
+    **dict.fromkeys((names.CONTENT_TEMPLATE, names.CONTENT_TEXT, names.CONTENT_VARIABLES), ""),
+    **{names.PRODUCTION: False, names.CHANGED: False, names.COUNT: 0},
+}
 
 _notes: ContextVar[dict[str, Any] | None] = ContextVar("promptreg notes", default=None)
 
@@ -129,7 +135,7 @@ class Teller:
             else:
                 span = trace.get_current_span(context)
                 if span.is_recording():
-                    span.set_attributes({**hit.attributes, **further()})
+                    _put(span, {**hit.attributes, **further()})
 
     def begin(self, operation: str, name: str | None, namespace: str) -> "_Call":
         """Begin the span of a verb, and make it the current one."""
@@ -139,8 +145,7 @@ class Teller:
             if self._settings.makes_children:
                 call.begin(self._tracer, f"{operation} {name}" if name else operation, attributes)
             else:
-                call.span = trace.get_current_span()
-                call.span.set_attributes(attributes)
+                call.span, call.held = trace.get_current_span(), attributes
         return call
 
     def times(self) -> bool:
@@ -197,11 +202,12 @@ class Teller:
 class _Call:
     """One verb's span, which is the current one while it runs; in attributes mode it is the caller's own."""
 
-    __slots__ = ("_context", "_is_ours", "_notes", "_teller", "span")
+    __slots__ = ("_context", "_is_ours", "_notes", "_teller", "held", "span")
 
     def __init__(self, teller: Teller) -> None:
         self._teller = teller
         self.span: Span | None = None
+        self.held: dict[str, Any] = {}  # what the caller's span is told at the end
         self._is_ours = False
         self._context: Token[Context] | None = None
         self._notes = _notes.set({})
@@ -239,10 +245,14 @@ class _Call:
         _notes.reset(self._notes)
         try:
             if self.span is not None:
-                told = {key: value for key, value in notes.items() if key != _IS_DEFAULT}
-                self.span.set_attributes(_present({**attributes, **told}))
-                if is_error and self._is_ours:
-                    self.span.set_status(Status(StatusCode.ERROR))
+                noted = {key: value for key, value in notes.items() if key != _IS_DEFAULT}
+                told = _present({**self.held, **attributes, **noted})
+                if self._is_ours:
+                    self.span.set_attributes(told)
+                    if is_error:
+                        self.span.set_status(Status(StatusCode.ERROR))
+                elif self.span.is_recording():
+                    _put(self.span, told)
         except Exception:
             pass
         finally:
@@ -331,6 +341,18 @@ def of_hit(prompt: Prompt, label: str | None) -> Hit:
     """Give what a render of a prompt in memory tells."""
     told = {names.NAMESPACE: prompt.namespace, **_of_prompt(prompt), names.LABEL: label, names.CACHE: names.HIT}
     return Hit(f"render_prompt {prompt.name}", _present(told))
+
+
+def _put(span: Span, told: dict[str, Any]) -> None:
+    """Put what a call tells on the caller's own span, whose outcome is the caller's to tell.
+
+    What is told of a prompt is all of one call: what only an earlier one told is emptied, for nothing can be removed.
+    """
+    told = {key: value for key, value in told.items() if key != names.ERROR_TYPE}
+    if names.PROMPT_NAME in told:
+        known = set(getattr(span, "attributes", _EMPTY) or ())  # the SDK's can be read, others may hold any
+        told = {key: empty for key, empty in _EMPTY.items() if key in known} | told
+    span.set_attributes(told)
 
 
 def _of_prompt(prompt: Prompt) -> dict[str, Any]:
