@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from promptreg.demo import run_demo
 from promptreg.errors import PromptregError
-from promptreg.telemetry.tree import shown
+from promptreg.telemetry.tree import NotShownError, shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,8 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with shown(sys.stdout) if options.trace else nullcontext():
             _demo(options.db)
-    except ImportError:
-        print("promptreg: --trace needs an SDK; python -m pip install opentelemetry-sdk", file=sys.stderr)
+    except NotShownError as error:
+        print(f"promptreg: {error}", file=sys.stderr)
         return 1
     except PromptregError as error:
         print(f"promptreg: {error.code}: {error.message}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Spans: one for every verb, with names and numbers in it; names pinned; when there is none; and seen by a person."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -737,13 +738,60 @@ def test_the_demo_prints_its_spans_as_a_tree(tmp_path: Path) -> None:
     assert "promptreg.content." not in done.stdout
 
 
-def test_the_demo_says_what_it_lacks(tmp_path: Path) -> None:
-    """Without the SDK there is nothing to print spans with: one sentence, and status 1."""
-    program = (
-        "import sys; sys.modules['opentelemetry.sdk'] = None\n"
-        "from promptreg.cli import main; sys.exit(main(['demo', '--trace']))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "opentelemetry-sdk" in done.stderr
+def traced_demo(before: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `demo --trace` in a process in which this has run before."""
+    program = f"import sys\n{before}\nfrom promptreg.cli import main\nsys.exit(main(['demo', '--trace']))"
+    command, environment = [sys.executable, "-c", program], {**os.environ, **environment}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+SDK = "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider, export, sampling\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "environment", "reason"),
+    [
+        ("sys.modules['opentelemetry.sdk'] = None", {}, "opentelemetry-sdk"),
+        ("", {"OTEL_SDK_DISABLED": "true"}, "OTEL_SDK_DISABLED"),
+        (SDK + "trace.set_tracer_provider(TracerProvider(sampler=sampling.ALWAYS_OFF))", {}, "sampler"),
+        (SDK + "trace.set_tracer_provider(trace.NoOpTracerProvider())", {}, "NoOpTracerProvider"),
+    ],
+    ids=["no SDK", "disabled", "unsampled", "no SDK's provider"],
+)
+def test_the_demo_says_why_it_shows_no_tree(
+    tmp_path: Path, before: str, environment: dict[str, str], reason: str
+) -> None:
+    """Where no span can be shown there is one sentence of why, and status 1; the demo is not lived without."""
+    done = traced_demo(before, tmp_path, **environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert reason in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_demo_shows_its_tree_beside_a_provider_that_is_installed(tmp_path: Path) -> None:
+    """As under `opentelemetry-instrument`: the tree is printed, its exporters have their spans, and again."""
+    provider = "provider = TracerProvider()\ntrace.set_tracer_provider(provider)\n"
+    exporter = "export.ConsoleSpanExporter(out=sys.stderr, formatter=lambda span: span.name + chr(10))"
+    before = f"{SDK}{provider}provider.add_span_processor(export.SimpleSpanProcessor({exporter}))\n"
+    done = traced_demo(before + "from promptreg.cli import main\nmain(['demo', '--trace'])", tmp_path)
+    assert done.returncode == 0
+    assert len([line for line in done.stdout.splitlines() if line.startswith("demo  ")]) == 2
+    assert done.stdout.count("    create_prompt summarize") == 2
+    assert set(done.stderr.splitlines()) >= {"demo", "chat a-model", "create_prompt summarize"}
+
+
+def test_a_demo_that_fails_shows_what_it_did(tmp_path: Path) -> None:
+    """The tree is what one looks at then."""
+    before = """
+import promptreg
+import promptreg.demo
+
+def fail(_):
+    raise promptreg.StorageError("no disk")
+
+promptreg.demo._statuses = fail"""
+    done = traced_demo(before, tmp_path)
+    assert (done.returncode, done.stderr) == (1, "promptreg: internal_error: no disk\n")
+    shown = [line for line in done.stdout.splitlines() if "µs" in line]
+    assert (shown[0].startswith("demo "), shown[0].endswith(" ERROR")) == (True, True)
+    assert any(line.startswith("    create_prompt summarize") for line in shown)

@@ -9,29 +9,54 @@ from opentelemetry import trace
 from promptreg.telemetry.links import PromptSpanProcessor
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+
+
+class NotShownError(Exception):
+    """Why spans can't be shown, and what to do."""
 
 
 @contextmanager
 def shown(out: TextIO) -> Iterator[None]:
-    """Show the spans that begin within, with names, attributes and microseconds, when all have ended.
+    """Show the spans that begin within, with names, attributes and microseconds, when all have ended, or one failed.
 
-    Raises `ImportError` where no SDK is installed. It installs the one tracer provider of the process.
+    They are those of the process's tracer provider, which is installed where there is none. Raises `NotShownError`
+    where it records no spans that others may read.
     """
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
-    from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
-
-    exporter, provider = InMemorySpanExporter(), TracerProvider(sampler=ALWAYS_ON)
+    try:
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
+    except ImportError as error:
+        raise NotShownError("--trace needs an SDK; python -m pip install opentelemetry-sdk") from error
+    provider, exporter = _provider(), InMemorySpanExporter()
     provider.add_span_processor(PromptSpanProcessor())  # type: ignore[arg-type]  # it is one by its methods
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    with provider.get_tracer("the application").start_as_current_span("demo"):
-        yield
-    provider.shutdown()
-    for line in _lines(exporter.get_finished_spans()):
-        print(line, file=out)
+    demo = provider.get_tracer("the application").start_span("demo")
+    if not demo.is_recording():
+        raise NotShownError("--trace has no spans to show; look at OTEL_SDK_DISABLED and at the sampler.")
+    try:
+        with trace.use_span(demo, end_on_exit=True):
+            yield
+    finally:
+        exporter.shutdown()  # it keeps what it has, and no more
+        for line in _lines(exporter.get_finished_spans()):
+            print(line, file=out)
+
+
+def _provider() -> "TracerProvider":
+    """Give the SDK's tracer provider that is installed, or install one that records all."""
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
+
+    installed = trace._TRACER_PROVIDER
+    if installed is None:
+        provider = TracerProvider(sampler=ALWAYS_ON)
+        trace.set_tracer_provider(provider)
+        return provider
+    if not isinstance(installed, TracerProvider):
+        kind = f"{type(installed).__module__}.{type(installed).__qualname__}"
+        raise NotShownError(f"--trace shows spans of OpenTelemetry's own SDK; here {kind} is installed.")
+    return installed
 
 
 def called_model() -> AbstractContextManager[object]:
