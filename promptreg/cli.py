@@ -1,6 +1,7 @@
 """The command line: `promptreg demo`, the main job in one screen."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -12,10 +13,25 @@ from promptreg.demo import run_demo
 from promptreg.errors import PromptregError
 from promptreg.telemetry.tree import NotShownError, shown
 
+SIGPIPE_STATUS = 128 + 13
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; give the exit status: 0, or 1 with one line on standard error."""
-    options = _parser().parse_args(arguments)
+    """Run the command line; give the exit status: 0, or 1 with one line on standard error.
+
+    Where nobody reads on, as after `| head -1`, it ends without a word, with the status that shells give for SIGPIPE.
+    """
+    try:
+        try:
+            return _run(_parser().parse_args(arguments))
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python has yet to flush at its end
+        return SIGPIPE_STATUS
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         with shown(sys.stdout) if options.trace else nullcontext():
             _demo(options.db)

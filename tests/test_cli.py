@@ -1,5 +1,6 @@
 """The command line: `python -m promptreg demo`."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,34 @@ def test_a_file_that_can_not_be_used_is_one_line_and_status_1(
         capsys.readouterr().err
         == f"promptreg: internal_error: {tmp_path} is a folder; pass the path of a file in it.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_buffered"),
+    [
+        (["demo"], True),
+        (["demo"], False),
+        (["demo", "--trace"], True),
+        (["demo", "--trace"], False),
+        (["--help"], True),  # unbuffered, argparse passes over it itself
+    ],
+)
+def test_whoever_reads_no_further_ends_it_without_a_word(
+    tmp_path: Path, arguments: list[str], is_buffered: bool
+) -> None:
+    """As behind `| head -1`: no traceback, the status of SIGPIPE, and nothing is left in the folder."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "" if is_buffered else "1"}
+    command = [sys.executable, "-m", "promptreg", *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
