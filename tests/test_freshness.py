@@ -281,6 +281,33 @@ def test_rows_rewritten_by_another_tool_are_noticed(registry: Registry) -> None:
     assert registry.render("greet").text == "Hello"
 
 
+@pytest.mark.parametrize("moment", ["first", "later"])
+def test_whichever_connection_looks_sees_that_another_tool_committed(path: str, moment: str) -> None:
+    """The first look is the thread's own connection's, later ones are another's; in between nothing is missed."""
+    Registry(path).close()
+    with Registry(path) as registry, closing(raw(path)) as shell, registry._core.storage.watch() as watch:
+        mark = watch.news(None).mark
+        if moment == "later":
+            mark, changed, _ = watch.news(mark)
+            assert changed == frozenset()
+        shell.execute("UPDATE registry SET erased_revision = 1")  # a commit that no revision tells
+        mark, changed, _ = watch.news(mark)
+        assert changed is None
+        assert watch.news(mark).mark is mark
+
+
+def test_what_is_known_outlives_the_change_to_the_connection_that_looks(path: str) -> None:
+    """A process that reads once opens one connection; the second look opens another, and forgets nothing."""
+    with Registry(path) as registry:
+        registry.create("greet", "Hello")
+    with Registry(path) as registry:
+        prompt = registry.get("greet")
+        assert len(registry._core.storage._connections._handles) == 1  # type: ignore[attr-defined]
+        time.sleep(NOTICED_SECONDS)
+        assert registry.get("greet") is prompt
+        assert len(registry._core.storage._connections._handles) == 2  # type: ignore[attr-defined]
+
+
 # max_staleness
 
 

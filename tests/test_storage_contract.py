@@ -222,10 +222,12 @@ def test_both_sides_of_a_fork_go_on(storage: Storage) -> None:
 
 
 def test_the_page_differs_from_the_token_once_anything_has_changed(storage: Storage) -> None:
-    """A write shows on the page before it returns; a look that finds nothing new gives the same mark."""
+    """A write shows on the page before it returns; a look that finds nothing new says so, from then on by the mark."""
     with storage.watch() as watch:
-        mark, page = watch.news(None).mark, watch.page
-        assert page == mark.token
+        first, page = watch.news(None).mark, watch.page
+        assert page == first.token
+        mark, changed, _ = watch.news(first)
+        assert (mark.token, changed) == (first.token, frozenset())
         assert watch.news(mark).mark is mark
     with storage.write() as writer:
         writer.apply([creation("new")])

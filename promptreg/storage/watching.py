@@ -49,9 +49,15 @@ class SQLiteWatch:
             return News(since, frozenset(), is_gone=True)
         storage.place.require_kept()
         storage.require_board()
-        handle, board = self._watching.watcher(), storage.board
-        if since is not None and board.read() == since.token and _seen(handle) == since.seen:
-            return News(since, frozenset())
+        board = storage.board
+        # Of a process that reads once, the first look is the only one: no second connection is opened for it.
+        handle = self._watching.usual() if since is None else self._watching.watcher()
+        if since is not None and board.read() == since.token:
+            seen = _seen(handle)
+            if seen == since.seen:
+                return News(since, frozenset())
+            if _seen(self._watching.usual()) == since.seen:  # which made that look; asked last, for the same moment
+                return News(since._replace(seen=seen), frozenset())
         for _ in range(ROUNDS):
             token = board.read()
             news = self._looked(handle, token, since)
@@ -62,8 +68,7 @@ class SQLiteWatch:
 
     def _looked(self, handle: Handle, token: bytes, since: Mark | None) -> News:
         seen = _seen(handle)  # before anything is read, so that whatever follows is news
-        # Where what has changed is not asked for, a connection looks that has read the schema already.
-        connection = self._watching.usual().connection if since is None else handle.connection
+        connection = handle.connection
         try:
             connection.execute("BEGIN")
             mark = Mark(token, revision_in(connection), journal.last_link(connection), seen)
