@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SETTINGS = (
+    "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA recursive_triggers = ON; PRAGMA cell_size_check = ON"
+)
 SLICE = 0.05  # seconds that SQLite waits at a time, for nobody may fork meanwhile
 
 
@@ -70,8 +73,7 @@ def connect(uri: str, settings: StorageSettings) -> Handle:
         cached_statements=256,
     )
     try:
-        for setting in ("foreign_keys = ON", "trusted_schema = OFF", "recursive_triggers = ON", "cell_size_check = ON"):
-            connection.execute(f"PRAGMA {setting}")
+        connection.executescript(SETTINGS)
         return Handle(connection)
     except BaseException:
         connection.close()

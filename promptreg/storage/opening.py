@@ -21,15 +21,17 @@ SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 T = TypeVar("T")
 
 
-def open_first(path: str, settings: StorageSettings) -> tuple[Access, Handle]:
+def open_first(path: str, real: str, settings: StorageSettings) -> tuple[Access, Handle]:
     """Find out how this process may use the file, which is made or migrated where needed, and connect.
+
+    `real` is where the file lies, whatever links lead to it.
 
     Raises `StorageError` for a folder, a missing folder, an absent file with `create=False` and a database
     that is something else, `StorageCorruptError` for what is no database, `SchemaTooNewError`, and
     `StorageReadOnlyError` where there is nothing to be read and nothing can be made.
     """
     _require_place(path, settings.create)
-    if readonly.is_writable(os.path.realpath(path)):
+    if readonly.is_writable(real):
         return Access.WRITE, _open_to_write(path, settings, create=settings.create)
     return Access.READ, open_to_read(path, settings)
 
@@ -82,6 +84,8 @@ def open_memory(settings: StorageSettings) -> Handle:
 
 
 def _require_place(path: str, create: bool) -> None:
+    if os.path.isfile(path):
+        return
     if os.path.isdir(path):
         raise StorageError(f"{path} is a folder; pass the path of a file in it.")
     if os.path.exists(path):

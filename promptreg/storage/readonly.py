@@ -42,7 +42,7 @@ class Way(Enum):
 def is_writable(path: str) -> bool:
     """Tell whether this process may write the file, and make others beside it."""
     folder = os.path.dirname(path)
-    return _may_write(folder) and (not os.path.exists(path) or _may_write(path))
+    return _may_write(folder) and (_may_write(path) or not os.path.exists(path))
 
 
 def _may_write(path: str) -> bool:

@@ -66,11 +66,11 @@ class Sidecar:
     is_shown = True
 
     def __init__(self, database: str) -> None:
-        """Open it, made with the owner and mode of the database where it is not there.
+        """Open it, made with the owner and mode of the database, told by its real path, where it is not there.
 
         Raises `OSError` where it can't be written, and `StorageError` where something else has its name.
         """
-        self.path = os.path.realpath(database) + SUFFIX
+        self.path = database + SUFFIX
         self._descriptor: int | None = open_beside(self.path, database)
         try:
             found = os.fstat(self._descriptor)
@@ -156,9 +156,11 @@ def open_beside(path: str, database: str) -> int:
     """
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        if not os.path.lexists(path):
+        try:
+            descriptor = os.open(path, flags)
+        except FileNotFoundError:
             _make(path, os.stat(database))
-        descriptor = os.open(path, flags)
+            descriptor = os.open(path, flags)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:
             raise _in_the_way(path) from None

@@ -41,8 +41,11 @@ class SQLiteStorage:
         self._erasing_again_at: float | None = None
         with translated(settings.path), FORKS.opening.passing():
             self.path = os.path.abspath(settings.path) if self._is_file else settings.path
+            self._real = os.path.realpath(self.path) if self._is_file else self.path
             place = self.place = Place(self.path)
-            self._access, first = open_first(self.path, settings) if self._is_file else _open_memory(settings)
+            self._access, first = (
+                open_first(self.path, self._real, settings) if self._is_file else _open_memory(settings)
+            )
             if self._is_file:
                 place.settle()
             self._queue = WriterQueue(self.path) if self._access is Access.WRITE else None
@@ -68,7 +71,7 @@ class SQLiteStorage:
         if self._access is not Access.WRITE:
             return NoBoard()
         try:
-            return Sidecar(self.path)
+            return Sidecar(self._real)
         except OSError as error:
             raise StorageError(
                 f"{self.path}{SIDECAR} can't be used ({error.strerror}); let this process write it."
@@ -137,7 +140,7 @@ class SQLiteStorage:
         if self._access is not Access.READ:
             return
         with self._connections.watch() as watching:
-            if self.place.is_kept() and is_outdated(os.path.realpath(self.path), watching.watcher()):
+            if self.place.is_kept() and is_outdated(self._real, watching.watcher()):
                 self._connections.renew()
 
     @contextmanager
