@@ -268,7 +268,7 @@ class Core:
         key: Hashable,
     ) -> Found | Lacking:
         """Read what a name means; it is known from then on, if that generation is still the truth."""
-        refusal = not_found([reference.text])
+        refusal: NotFoundError | None = None
         with self.read() as reader:
             container = reader.find(namespace, reference)
             try:
@@ -278,7 +278,7 @@ class Core:
         is_true_then = generation.mark is not None and reader.revision == generation.mark.revision
         if container is None or record is None:
             about = (namespace, reference.text) if container is None else container.id
-            lacking = Lacking(about, refusal, container)
+            lacking = Lacking(about, refusal or not_found([reference.text]), container)
             if is_true_then:
                 self.cache.keep_lacking(generation, key, lacking)
             return lacking
