@@ -8,15 +8,17 @@ autoescape, a trailing newline stays, no loader, and of Jinja's globals only `ra
 """
 
 import re
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from io import StringIO
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from jinja2 import Environment, Undefined, nodes
 from jinja2 import TemplateSyntaxError as JinjaSyntaxError
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import TemplateRuntimeError
+from jinja2.lexer import TokenStream
 from jinja2.nodes import EvalContext
+from jinja2.parser import Parser
 from jinja2.runtime import Context, LoopContext, identity
 from jinja2.utils import missing
 from markupsafe import Markup
@@ -36,10 +38,12 @@ from promptreg.rendering.values import (
     read_item,
 )
 
+_Token: TypeAlias = tuple[int, str, str]  # its line, its kind and its text
+
 FILE = "<template>"
 SMALL = 2**63  # integers under it take no measuring: what arithmetic makes of two has at most 126 bits
 MAX_MESSAGE = 200  # characters of a message of Jinja's, which may quote much of a template
-MANY_CHARACTERS = 500  # of a source: above, its tokens are counted before it is parsed
+MANY_CHARACTERS = 500  # of a source: above, its tokens are counted as it is parsed
 MAX_TAG, MAX_CHAIN = 5_000, 600  # tokens of one tag, and between two commas of it
 
 _BINARY = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide"}
@@ -311,9 +315,7 @@ def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:
     if len(source) > limits.source_characters:
         raise TemplatePolicyError(f"The template has more than {limits.source_characters:,} characters.", line=None)
     try:
-        if len(source) > MANY_CHARACTERS:
-            _require_few_tokens(source, limits)
-        tree = ENVIRONMENT.parse(source)
+        tree = _parsed(source, limits)
     except JinjaSyntaxError as error:
         raise _syntax_error(error) from None
     except RecursionError:
@@ -323,20 +325,30 @@ def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:
     return tree, require_allowed(tree, limits, TEMPLATE_TESTS)
 
 
-def _require_few_tokens(source: str, limits: RenderLimits) -> None:
-    """Refuse what is not even to be parsed: too much in all, or a chain of operators in one tag.
+def _parsed(source: str, limits: RenderLimits) -> nodes.Template:
+    tokens: Iterable[_Token] = _LEXER.tokeniter(source, None)
+    if len(source) > MANY_CHARACTERS:
+        tokens = _few(tokens, limits)
+    parser = Parser(ENVIRONMENT, "")
+    parser.stream = TokenStream(_LEXER.wrap(tokens), None, None)
+    return parser.parse()
+
+
+def _few(tokens: Iterable[_Token], limits: RenderLimits) -> Iterator[_Token]:
+    """Give tokens up to what is not to be parsed: too much in all, or a chain of operators in one tag.
 
     Jinja parses a chain of thousands, but Python 3.13 crashes a small thread when it frees such a tree.
     """
     in_tag = in_chain = 0
-    for count, (line, kind, text) in enumerate(_LEXER.tokeniter(source, None)):
-        if kind == "whitespace":
-            continue
-        is_tag = kind in {"operator", "name", "string", "integer", "float"}
-        in_tag = in_tag + 1 if is_tag else 0
-        in_chain = in_chain + 1 if is_tag and text != "," else 0
-        if count > limits.nodes * 5 or in_tag > MAX_TAG or in_chain > MAX_CHAIN:
-            raise TemplatePolicyError(f"Line {line}: the template holds too much to be read.", line=line)
+    for count, token in enumerate(tokens):
+        line, kind, text = token
+        if kind != "whitespace":
+            is_tag = kind in {"operator", "name", "string", "integer", "float"}
+            in_tag = in_tag + 1 if is_tag else 0
+            in_chain = in_chain + 1 if is_tag and text != "," else 0
+            if count > limits.nodes * 5 or in_tag > MAX_TAG or in_chain > MAX_CHAIN:
+                raise TemplatePolicyError(f"Line {line}: the template holds too much to be read.", line=line)
+        yield token
 
 
 def _syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
