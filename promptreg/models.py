@@ -6,7 +6,7 @@ What renders lives in `prompt.py`; what is stored lives in `records.py`.
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -46,6 +46,32 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, defer_build=True)
+
+
+V = TypeVar("V", bound=Value)
+
+
+def built(
+    kind: type[V],
+    fields: dict[str, Any],
+    private: dict[str, Any] | None = None,
+    *,
+    told: set[str] | None = None,
+) -> V:
+    """Give a value of all its fields and private attributes, in their order, none of them checked or copied.
+
+    As `model_construct` does it, which looks up each alias and copies each default: 33 µs a prompt instead of 5.
+    `told` are the fields that count as set; all, where it is None.
+    """
+    value = kind.__new__(kind)
+    for name, content in (
+        ("__dict__", fields),
+        ("__pydantic_fields_set__", set(fields) if told is None else told),
+        ("__pydantic_extra__", None),
+        ("__pydantic_private__", private),
+    ):
+        object.__setattr__(value, name, content)
+    return value
 
 
 def refused(error: ValidationError) -> InvalidInputError:

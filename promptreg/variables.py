@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from promptreg.errors import InvalidInputError, InvalidVariablesError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze
-from promptreg.models import Variable, VariablesArgument
+from promptreg.models import Variable, VariablesArgument, built
 
 RESERVED = frozenset(["true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"])
 OPTIONAL_KEYS = ("required", "default", "description", "enum")
@@ -60,8 +60,8 @@ def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList
     `reads` maps each variable that the template reads to whether any use of it is unguarded.
     """
     listed = {d["name"]: _described(d, reads) for d in declarations}
-    found = {name: Variable.model_construct(name=name, required=needed) for name, needed in reads.items()}
-    return FrozenList({**found, **listed}[name] for name in {**listed, **found})
+    found = {name: _found(name, needed) for name, needed in reads.items() if name not in listed}
+    return FrozenList([*listed.values(), *found.values()])
 
 
 def bind(declarations: FrozenList, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -89,6 +89,11 @@ def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
     """Give the error for variables that are not as declared, each `{"field", "reason"}`."""
     told = "; ".join(f"{e['field']} {e['reason']}" for e in errors)
     return InvalidVariablesError(f"Variables are not as declared: {told}.", errors=errors)
+
+
+def _found(name: str, is_needed: bool) -> Variable:
+    fields = {"name": name, "type": "any", "required": is_needed, "default": None, "description": "", "enum": None}
+    return built(Variable, fields, told={"name", "required"})
 
 
 def _described(declaration: Mapping[str, Any], reads: Mapping[str, bool]) -> Variable:
