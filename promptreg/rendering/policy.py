@@ -107,7 +107,7 @@ STATEMENTS: dict[type[nodes.Node], str] = {
 MAX_BRANCHES = 200  # Python compiles them by recursion: 3,000 crash a thread with a 256 KiB stack
 MAX_LITERAL_BITS = 1_024
 MAX_WIDTH = 64
-_CONVERSION = re.compile(r"%(?:\(\w+\))?[-+ #0]*(\d*)(?:\.(\d*))?([sdiufFeEgGxXoc%])")
+_CONVERSION = r"%(?:\(\w+\))?[-+ #0]*(\d*)(?:\.(\d*))?([sdiufFeEgGxXoc%])"  # compiled where a template formats
 
 
 def require_allowed(tree: nodes.Template, limits: RenderLimits, tests: Container[str]) -> int:
@@ -217,10 +217,10 @@ def format_offence(pattern: str) -> str | None:
     >>> format_offence("%5.1f of %s"), format_offence("%999d")
     (None, 'takes widths and precisions up to 64')
     """
-    rest = _CONVERSION.sub("", pattern)
+    rest = re.sub(_CONVERSION, "", pattern)
     if "%" in rest:
         return "takes plain conversions such as %s, %d and %.2f"
-    for width, precision, _kind in _CONVERSION.findall(pattern):
+    for width, precision, _kind in re.findall(_CONVERSION, pattern):
         if any(len(number) > 2 or int(number or 0) > MAX_WIDTH for number in (width, precision)):
             return f"takes widths and precisions up to {MAX_WIDTH}"
     return None

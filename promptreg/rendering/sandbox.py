@@ -356,7 +356,7 @@ def _syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
     return TemplateSyntaxError(f"Line {error.lineno}: {told}", line=error.lineno)
 
 
-_TYPES_ALONE = re.compile(
+_TYPES_ALONE = (
     r"'\w+' object is not (?:iterable|subscriptable|reversible)|object of type '\w+' has no len\(\)"
     r"|unhashable type: '\w+'"
     r"|unsupported operand type\(s\) for \S+(?: or pow\(\))?: '\w+' and '\w+'|bad operand type for \S+ \S+: '\w+'"
@@ -365,7 +365,7 @@ _TYPES_ALONE = re.compile(
     r"|not enough values to unpack \(expected \d+, got \d+\)|too many values to unpack \(expected \d+\)"
     r"|cannot unpack non-iterable \w+ object"
 )
-"""What Python says of types alone; whatever else an error says may quote a value."""
+"""What Python says of types alone, compiled when a render fails; whatever else an error says may quote a value."""
 
 
 def _told(error: Exception) -> str:
@@ -377,7 +377,7 @@ def _told(error: Exception) -> str:
     is_pythons = type(error) in {TypeError, ValueError, ZeroDivisionError} and module.startswith(
         ("promptreg.", "jinja2.")
     )
-    return str(error) if is_pythons and _TYPES_ALONE.fullmatch(str(error)) else type(error).__name__
+    return str(error) if is_pythons and re.fullmatch(_TYPES_ALONE, str(error)) else type(error).__name__
 
 
 class Cause(Exception):

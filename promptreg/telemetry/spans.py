@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from functools import cached_property, partial, wraps
 from time import perf_counter, time_ns
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
@@ -48,8 +47,7 @@ _EMPTY: dict[str, Any] = {  # what stands for nothing on the caller's span, each
 _notes: ContextVar[dict[str, Any] | None] = ContextVar("promptreg notes", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class TelemetrySettings:
+class TelemetrySettings(NamedTuple):
     """Whether content is told, through what; whether spans are children or attributes; whether renders are timed."""
 
     captures_content: bool = False
