@@ -78,8 +78,8 @@ WAYS: dict[str, Callable[[Case, World], Outcome]] = {
 }
 # Killed after so many seconds of the processor's time: stock renders a prompt in a ten-thousandth of the first.
 STOCK_SECONDS = {"stock": 0.1, "patient": 1.0}
-# Killed after so many seconds by the clock: sixteen times the deadline.
-KILLED_AFTER_SECONDS = 4.0
+# Killed after so many seconds of the processor's time, sixteen times the deadline, or by the clock of a busy machine.
+GUARDED_SECONDS, HANGING_SECONDS = 4.0, 60.0
 MEMORY = 400 * MIB
 
 
@@ -136,10 +136,8 @@ def _cap(way: str) -> None:
     """Leave the process so much more memory, and so much time."""
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
-    if way in STOCK_SECONDS:
-        signal.setitimer(signal.ITIMER_PROF, STOCK_SECONDS[way])
-    else:
-        signal.setitimer(signal.ITIMER_REAL, KILLED_AFTER_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, STOCK_SECONDS.get(way, GUARDED_SECONDS))
+    signal.setitimer(signal.ITIMER_REAL, HANGING_SECONDS)
 
 
 def _uncap() -> None:
