@@ -4,6 +4,7 @@ import pickle
 import re
 import threading
 import time
+import tracemalloc
 from collections import OrderedDict, defaultdict, namedtuple
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -30,6 +31,7 @@ from promptreg import (
     TemplatePolicyError,
     TemplateSyntaxError,
 )
+from promptreg.rendering.fast import Unfit
 from promptreg.rendering.policy import FILTERS, METHODS
 from promptreg.rendering.template import TemplateText
 
@@ -507,6 +509,60 @@ def test_what_most_prompts_are_takes_the_fast_tier(template, variables):
     compiled = TemplateText(template, LIMITS)
     assert compiled.fast is not None
     assert compiled.fast(variables) == compiled.metered(variables)
+
+
+LONG = [{"n": n, "t": "tee " * 900, "s": "ä" * n} for n in range(40)]
+PRINTED = [
+    ("{% for d in ds %}{{ d.t }}{% if d.n %} ({{ d.n }}, {{ d.s }}){% elif d.s %}never{% endif %}\n{% endfor %}", LONG),
+    ("<{% for d in ds %}{% for e in ds if e.n < 2 %}{{ d.n }}{{ e.t }}{% endfor %}{% endfor %}>", LONG),
+    ("{% for d in ds %}{% set t = d.s ~ d.n %}{% if d.n %}{{ t }}{{ t }}{{ d.t }}{% endif %}{% endfor %}", LONG),
+    ("{{ ds[0].n }}{% if ds %}{{ ds[1].t }}{% if ds[2] %}{{ ds[1].t }}{% endif %}{% else %}none{% endif %}.", LONG),
+    ("{{ ds }}, {{ ds }}{{ ds or 1 }}", 2**31),
+    ("{% for n in ds %}{{ n }} {% endfor %}", [0, -1, 999, 1_000, 2**64 - 1, True, None, 1.0]),
+]
+
+
+@pytest.mark.parametrize(("template", "values"), PRINTED, ids=range(len(PRINTED)))
+def test_the_fast_tier_prints_as_much_as_the_limit_says(template, values):
+    """Long texts that it puts together of parts are whole, and one character too many is the metered tier's affair."""
+    expected = TemplateText(template, LIMITS).metered({"ds": values})
+    exact = TemplateText(template, RenderLimits(characters=len(expected)))
+    assert exact.fast({"ds": values}) == expected
+    less = TemplateText(template, RenderLimits(characters=len(expected) - 1))
+    with pytest.raises(Unfit):
+        less.fast({"ds": values})
+
+
+ALIASES = [
+    "{{ a }}" * 40,
+    "".join(f"{{% set b{i} = a %}}" for i in range(30)) + "".join(f"{{{{ b{i} }}}}" for i in range(30)),
+    "".join(f"{{{{ a or {i} }}}}" for i in range(30)),
+    "".join(f"{{% for x{i} in xs %}}" for i in range(15)) + "".join(f"{{{{ x{i} }}}}" for i in range(15)),
+    "{% for " + ", ".join(f"b{i}" for i in range(30)) + f" in [[{', '.join(['a'] * 30)}]] %}}"
+    "" + "".join(f"{{{{ b{i} }}}}" for i in range(30)),
+    "{% for d in ds %}" + "{{ d.t }}{{ d['t'] }}" * 20,
+    "{% for d in ds %}" + "{% if d.t %}{{ d.t }}{% endif %}" * 20,
+    "{% for d in ds %}{% set t = d.t %}" + "{{ t }}" * 30,
+    "{% if a %}" + "{{ a }}" * 30 + "{% endif %}",
+    "".join(f"{{% if a %}}{{{{ a or {i} }}}}{{% endif %}}" for i in range(15)),
+]
+
+
+@pytest.mark.parametrize("template", ALIASES, ids=range(len(ALIASES)))
+def test_a_fast_render_never_makes_many_copies_of_a_text(template):
+    """What it puts together before it looks at the length is hardly longer than what was passed."""
+    template += "{% endfor %}" * template.count("{% for")
+    fast = TemplateText(template, RenderLimits(characters=2_000_000)).fast
+    assert fast is not None
+    long = "x" * 1_500_000
+    values = {"a": long, "xs": [long], "ds": [{"t": long}]}
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unfit):
+            fast(values)
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(long)
+    finally:
+        tracemalloc.stop()
 
 
 def test_readme_tells_the_policy_and_the_limits_as_they_are():

@@ -26,6 +26,7 @@ FUEL_SHARE, MAX_FUEL = 50, 20_000
 MAX_TEXT = 1_500  # characters that a filter takes inside a loop; outside, it is a share of `MAX_TEXTS`
 MAX_TEXTS = 1_000_000
 MAX_PIECES = 40  # put together at a time: Python compiles a long sum by recursion
+CHUNK = 20_000  # characters that text grows to in a loop, as growing may copy it
 MAX_SETS = 20  # in loops, each looked for in the whole template
 NOT_VARIABLES = BUILTINS | {"loop", "caller", "varargs", "kwargs"}
 
@@ -71,11 +72,15 @@ def _fuel(limits: RenderLimits) -> int:
 
 
 class _Loop(NamedTuple):
-    """A loop around what is written: Python's names of its position and length, and the names that its body sets."""
+    """A loop around what is written.
+
+    Python's names of its position and length, the names that its body sets, and those of its items that were passed.
+    """
 
     position: str
     length: str
     own: set[str]
+    passed: set[str]
 
 
 class _Writer:
@@ -86,8 +91,11 @@ class _Writer:
         self._lines: list[str] = []
         self._indent = 1
         self._pieces: list[str] = []  # of the text that is being put together
-        self._lengths: list[str] = []
-        self._static = [0]  # of static text: the characters outside loops, and of one pass of each loop around
+        self._lengths: list[str] = []  # of those that are measured before
+        self._paths: set[tuple[Any, ...]] = set()  # of those that are not
+        self._printed = 0  # values in these pieces
+        self._is_begun = False
+        self._has_loops = False
         self._names = 0
         self._scope: dict[str, str] = {}  # names that the template binds, to Python's
         self._variables: dict[str, str] = {}
@@ -97,7 +105,6 @@ class _Writer:
         self._read_in_loops: set[str] = set()  # and those that Jinja looks up before they are set
         self._loops: list[_Loop] = []
         self._conditions = 0
-        self._is_flat = True
         self._filters = 0
         self._sets = 0
         self._is_range_used = False
@@ -109,23 +116,15 @@ class _Writer:
     def function(self, tree: nodes.Template) -> str:
         """Give the source of the function."""
         self._tree = tree
-        self._is_flat = all(type(node) is nodes.Output for node in tree.body) and _pieces(tree.body) <= MAX_PIECES
         self._body(tree.body)
-        if not self._is_flat:
-            self._flush()
-        most, static = self._limits.characters, self._static.pop()
-        if static > most:
-            raise Outside
+        self._flush()
+        self._require_fitting()
         lines = ["def render(v):", *self._loads()]
         lines += [" if 'range' in v: unfit()"] if self._is_range_used else []
-        if self._is_flat:
-            lines += self._lines
-            lines += [f" if {' + '.join(self._lengths)} > {most - static}: unfit()"] if self._lengths else []
-            lines += [f" return {self._literal()}"]
-        else:
-            lines += [f" n = {static}", f" fuel = {_fuel(self._limits)}", " out = []", " add = out.append"]
-            lines += [*self._lines, " return ''.join(out)"]
-        return "\n".join(lines)
+        if not self._has_loops:
+            return "\n".join([*lines, *self._lines, " return o"])
+        lines += [" out = None", f" fuel = {_fuel(self._limits)}", *self._lines]
+        return "\n".join([*lines, f" return o if out is None else ''.join(grown({self._limits.characters}, out, o))"])
 
     def _loads(self) -> Iterator[str]:
         """A variable that is read on every way through is there or the render fails; the others may be absent."""
@@ -149,24 +148,40 @@ class _Writer:
             self._write("pass")
         self._indent -= 1
 
-    # Output: the text is put together piece by piece, and its length checked before each piece is made.
+    # Output: the text is put together piece by piece, and its length looked at after each. A piece is hardly longer
+    # than what was passed: it holds each value once, and what may be the same value is measured before.
 
     def _literal(self) -> str:
         """Static text stands beside the f-strings, not in them: doubled braces compile slowly on Python 3.13."""
         return " ".join(self._pieces) or "''"
 
     def _flush(self) -> None:
+        most = self._limits.characters
+        self._measure()
+        if not self._is_begun:  # the first piece, whose length may wait for that of what follows
+            self._write(f"o = {self._literal()}")
+        elif self._pieces:
+            self._write(f"o += {self._literal()}")
+            if self._loops:
+                self._write(f"if len(o) > {min(most, CHUNK)}: out, o = grown({most}, out, o), ''")
+            else:
+                self._require_fitting()
+        self._is_begun = True
+        self._printed = 0
+        self._pieces, self._lengths, self._paths = [], [], set()
+
+    def _require_fitting(self) -> None:
+        """Look at the length so far."""
+        line = f"{' ' * self._indent}if len(o) > {self._limits.characters}: unfit()"
+        if self._lines[-1] != line:
+            self._lines.append(line)
+
+    def _measure(self) -> None:
         if self._lengths:
-            self._write(f"n += {' + '.join(self._lengths)}")
-            self._write(f"if n > {self._limits.characters}: unfit()")
-        if self._pieces:
-            self._write(f"add({self._literal()})")
-        self._pieces, self._lengths = [], []
+            self._write(f"if {' + '.join(self._lengths)} > {self._limits.characters}: unfit()")
 
     def _static_text(self, text: str) -> None:
-        """Static text is counted before it is reached: more than is printed, where an `if` leaves some out."""
         self._pieces.append(repr(text))
-        self._static[-1] += len(text)
 
     def _output(self, node: nodes.Output) -> None:
         for child in node.nodes:
@@ -180,21 +195,45 @@ class _Writer:
         if isinstance(node, nodes.Const) and isinstance(node.value, str):
             self._static_text(node.value)
             return
-        if len(self._lengths) == MAX_PIECES:
-            self._flush()
+        self._take(1)
         local = self._new("t")
         if isinstance(node, nodes.CondExpr) and node.expr2 is None:
             node = nodes.CondExpr(node.test, node.expr1, nodes.Const(""))  # which prints what an absent `else` prints
         self._shown |= _outlets(node)
         code, kind = self._expression(node)
-        if code.isidentifier():
-            self._write(f"{local} = {code} if type({code}) is str else text({code})")
-        else:
-            self._write(f"{local} = {code}")
-            if kind is not TEXT:
-                self._write(f"if type({local}) is not str: {local} = text({local})")
         self._pieces.append(f"f'{{{local}}}'")
-        self._lengths.append(f"len({local})")
+        if kind is INTEGER and not isinstance(node, nodes.Const | nodes.Neg):
+            self._write(f"{local} = {code}")
+            return
+        if kind is TEXT:
+            self._write(f"{local} = {code}")
+        else:
+            # Saves a call where it may be one of many; elsewhere that is less than what compiling it takes.
+            number = f"numbers[{local}] if type({local}) is int else " if self._loops else ""
+            self._write(f"if type({local} := {code}) is not str: {local} = {number}text({local})")
+        path = self._path(node)
+        if path is None or path in self._paths:
+            self._lengths.append(f"len({local})")
+        else:
+            self._paths.add(path)
+
+    def _take(self, count: int) -> None:
+        """Make room for so many values in the piece."""
+        if self._printed + count > MAX_PIECES:
+            self._flush()
+        self._printed += count
+
+    def _path(self, node: Any) -> tuple[Any, ...] | None:
+        """Tell where a value stands in what was passed; None where it may be the same value as another."""
+        match node:
+            case nodes.Name(name=name) if name in self._scope:
+                return (name,) if self._loops and name in self._loops[-1].passed else None
+            case nodes.Name(name=name):
+                return None if name in self._bound else (name,)
+            case nodes.Getattr(node=of, attr=key) | nodes.Getitem(node=of, arg=nodes.Const(value=key)):
+                path = self._path(of)
+                return None if path is None else (*path, key)
+        return None
 
     # Statements
 
@@ -213,6 +252,10 @@ class _Writer:
                     raise Outside
 
     def _if(self, node: nodes.If) -> None:
+        count = _choices(node)
+        if count is not None and count < MAX_PIECES:
+            self._choice(node, count)
+            return
         self._flush()
         self._write(f"if {self._truth(node.test)}:")
         self._conditions += 1
@@ -227,6 +270,31 @@ class _Writer:
             with self._block():
                 self._body(node.else_)
         self._conditions -= 1
+
+    def _choice(self, node: nodes.If, count: int) -> None:
+        """An `if` that only prints is a part of the piece around it."""
+        self._take(count)
+        self._printed -= count - 1
+        chosen, around = self._new("t"), (self._pieces, self._lengths)
+        tests = [f"if {self._truth(node.test)}:"]
+        self._conditions += 1
+        tests += [f"elif {self._truth(branch.test)}:" for branch in node.elif_]
+        is_measured = False
+        bodies = [node.body, *(branch.body for branch in node.elif_), node.else_]
+        for test, body in zip([*tests, "else:"], bodies, strict=True):
+            self._write(test)
+            self._indent += 1
+            self._pieces, self._lengths = [], []
+            self._body(body)
+            self._measure()
+            self._write(f"{chosen} = {self._literal()}")
+            is_measured |= bool(self._lengths)
+            self._indent -= 1
+        self._conditions -= 1
+        self._pieces, self._lengths = around
+        self._pieces.append(f"f'{{{chosen}}}'")
+        if is_measured:
+            self._lengths.append(f"len({chosen})")
 
     def _set(self, node: nodes.Assign) -> None:
         """Outside loops a name is bound for all that follows, whatever `if` it is set in, as in Python.
@@ -264,15 +332,18 @@ class _Writer:
         if any(isinstance(part, nodes.Assign) or part.find(nodes.Assign) for part in node.else_):
             raise Outside  # what an `else` sets is its own
         self._flush()
+        self._has_loops = True
         items, index, length = self._new("s"), self._new("i"), self._new("n")
-        code, is_paired = self._iterable(node.iter)
-        self._write(f"{items} = {code}")
+        is_paired, is_passed = self._iterable(node.iter, items)
         cost = body_cost([*node.body, *([node.test] if node.test else [])]) + 2
-        paid = len(self._lines)
+        self._write(f"fuel -= len({items}) * {cost}")
+        self._write("if fuel < 0: unfit()")
         outer = self._scope
         self._conditions += 1
-        self._loops.append(_Loop(index, length, self._own_names(node)))
+        self._loops.append(_Loop(index, length, self._own_names(node), set()))
         target = self._target(node.target, is_paired)
+        if is_passed:
+            self._loops[-1].passed.update(name for name, local in self._scope.items() if outer.get(name) != local)
         self._scope.update({name: self._new("x") for name in self._loops[-1].own})
         if node.test is not None:
             if "item" in target:
@@ -282,16 +353,9 @@ class _Writer:
         if counted or node.else_:
             self._write(f"{length} = len({items})")
         self._write(f"for {index}, {target} in enumerate({items}):" if counted else f"for {target} in {items}:")
-        self._static.append(0)
         with self._block():
             self._unpack(node, target)
             self._body(node.body)
-        indent = " " * self._indent
-        self._lines[paid:paid] = [
-            f"{indent}fuel -= len({items}) * {cost}",
-            f"{indent}n += len({items}) * {self._static.pop()}",
-            f"{indent}if fuel < 0 or n > {self._limits.characters}: unfit()",
-        ]
         self._loops.pop()
         self._scope = outer
         if node.else_:
@@ -332,12 +396,13 @@ class _Writer:
                     return True
         return False
 
-    def _iterable(self, node: Any) -> tuple[str, bool]:
-        """Give what to go over, and whether its items are surely pairs."""
+    def _iterable(self, node: Any, local: str) -> tuple[bool, bool]:
+        """Take what to go over; tell whether its items are surely pairs, and whether they are what was passed."""
         match node:
             case nodes.Call(node=nodes.Name(name="range"), args=args, kwargs=[], dyn_args=None, dyn_kwargs=None):
                 self._is_range_used = True
-                return f"small_range({', '.join(map(self._value, args))})", False
+                self._write(f"{local} = small_range({', '.join(map(self._value, args))})")
+                return False, False
             case nodes.Call(
                 node=nodes.Getattr(node=of, attr="items" | "keys" | "values" as name),
                 args=[],
@@ -345,13 +410,13 @@ class _Writer:
                 dyn_args=None,
                 dyn_kwargs=None,
             ):
-                return f"{self._of_type(of)}.{name}()", name == "items"
+                self._write(f"{local} = {self._of_type(of)}.{name}()")
+                return name == "items", self._path(of) is not None
             case nodes.Filter(name="items", args=[], kwargs=[], dyn_args=None, dyn_kwargs=None):
-                return f"{self._of_type(node.node)}.items()", True
-        code = self._value(node)
-        if code.isidentifier():
-            return f"{code} if type({code}) is list else iterable({code})", False
-        return f"iterable({code})", False
+                self._write(f"{local} = {self._of_type(node.node)}.items()")
+                return True, self._path(node.node) is not None
+        self._write(f"if type({local} := {self._value(node)}) is not list: {local} = iterable({local})")
+        return False, self._path(node) is not None
 
     # Expressions
 
@@ -615,8 +680,18 @@ def _bound(node: nodes.Expr | None) -> str:
     raise Outside
 
 
-def _pieces(body: Iterable[Any]) -> int:
-    return sum(len(node.nodes) for node in body)
+def _choices(node: nodes.If) -> int | None:
+    """Give how many values and choices an `if` may print, itself among them; None where it does anything else."""
+    count = 1
+    for statement in (*node.body, *(inner for branch in node.elif_ for inner in branch.body), *node.else_):
+        match statement:
+            case nodes.Output(nodes=parts):
+                count += sum(not isinstance(part, nodes.TemplateData) for part in parts)
+            case nodes.If() if (inside := _choices(statement)) is not None:
+                count += inside
+            case _:
+                return None
+    return count
 
 
 def _count(name: str, body: Iterable[nodes.Node]) -> int:

@@ -42,11 +42,28 @@ def unfit() -> NoReturn:
     raise Unfit
 
 
+class _Numbers(dict[int, str]):
+    """Integers as they are printed; most that prompts print are at hand."""
+
+    def __missing__(self, number: int) -> str:
+        return str(number) if -MAX_NUMBER < number < MAX_NUMBER else unfit()
+
+
+NUMBERS: Final = _Numbers((number, str(number)) for number in range(1_000))
+
+
 def text(value: Any) -> str:
     """Print a scalar."""
-    if type(value) is int and not -MAX_NUMBER < value < MAX_NUMBER:
-        unfit()
+    if type(value) is int:
+        return NUMBERS[value]
     return str(value) if type(value) in SCALARS else unfit()
+
+
+def grown(most: int, chunks: list[str] | None, chunk: str) -> list[str]:
+    """Give the chunks of a text with one more, of so many characters at most."""
+    chunks = [] if chunks is None else chunks
+    chunks.append(chunk)
+    return chunks if sum(map(len, chunks)) <= most else unfit()
 
 
 def exact(value: Any, kind: type) -> Any:
@@ -271,8 +288,10 @@ METHODS: dict[str, tuple[int, ...]] = {
 """Each method's numbers of arguments."""
 
 GLOBALS: dict[str, Any] = {
-    **{"ABSENT": ABSENT, "SCALARS": SCALARS, "PLAIN": PLAIN, "unfit": unfit, "text": text, "iterable": iterable},
+    **{"ABSENT": ABSENT, "SCALARS": SCALARS, "PLAIN": PLAIN, "unfit": unfit, "text": text, "numbers": NUMBERS},
     **{
+        "grown": grown,
+        "iterable": iterable,
         "sequence": sequence,
         "small_range": small_range,
         "picked": picked,
