@@ -50,6 +50,7 @@ D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, str]]
 
 SAVE_RETRIES = 4
+_new = object.__new__
 ELSEWHERE: Cache[Found, Lacking] = Cache(0, compares=True)
 """What a view of another namespace or for an actor finds on the short way: nothing, so that it takes the whole one."""
 
@@ -261,13 +262,14 @@ class Registry:
             try:
                 found = known.found[name]
                 values = more if variables is None else inputs.read_variables(variables, more)
-                if found.text is not None:
-                    rendered = Rendered(found.name, found.text(values), None, found.prompt)
+                if found.output is not None:
+                    rendered = _new(Rendered)  # filled here, as calling its `__init__` takes twice as long
+                    output = (found.text(values), None) if found.text is not None else found.output(values)
+                    rendered.text, rendered._messages = output
+                    rendered._name, rendered.prompt = found.name, found.prompt
                     if listener is None:
                         return rendered
                     return self._core.teller.tell(rendered, found.told, listener, variables, more)
-                if found.output is not None and listener is None:
-                    return Rendered(found.name, *found.output(values), found.prompt)
             except Exception:  # which the whole way tells, or does without
                 pass
             if found is not None and listener is not None:
