@@ -79,17 +79,18 @@ class View(NamedTuple):
 class Found:
     """A prompt that a name means.
 
-    `text` and `output` render it, as text and with its messages, where nothing but the values can stand against that.
+    `text` and `output` render it, as text and with its messages, where nothing but the values can stand against that;
+    `arity` is how many variables these always read, where they read no others.
     """
 
-    __slots__ = ("_label", "_told", "about", "container", "name", "output", "prompt", "text")
+    __slots__ = ("_label", "_told", "about", "arity", "container", "name", "output", "prompt", "text")
 
     def __init__(self, container: Container, prompt: Prompt, selector: Selector | None) -> None:
         self._label = selector if isinstance(selector, str) else None
         self.about: Hashable = container.id
         self.container = container
         self.prompt = prompt
-        self.text, self.output = direct_ways(prompt)
+        self.text, self.output, self.arity = direct_ways(prompt)
         self.name = prompt.name
         self._told: Hit | None = None
 

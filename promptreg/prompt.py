@@ -4,7 +4,7 @@ import builtins
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 
@@ -329,18 +329,29 @@ def make_prompt(
     )
 
 
-def direct_ways(prompt: Prompt) -> tuple[Callable[[dict[str, Any]], str] | None, Fast | None]:
-    """Give what renders the prompt where nothing but the values can stand against it: its text, or its messages too."""
+class DirectWays(NamedTuple):
+    """What renders a prompt where nothing but the values can stand against it: its text, or its messages too.
+
+    `arity` is how many variables these always read, where they read no others.
+    """
+
+    text: Callable[[dict[str, Any]], str] | None = None
+    output: Fast | None = None
+    arity: int | None = None
+
+
+def direct_ways(prompt: Prompt) -> DirectWays:
+    """Give the direct ways of a prompt that has any."""
     private: dict[str, Any] = prompt.__pydantic_private__  # type: ignore[assignment]  # as in `Prompt.render`
     compiled: CompiledTemplate | None = private["_compiled"]
     if compiled is None or private["_forbids_extra"] or private["_is_disabled"] or prompt.status == "disabled":
-        return None, None
-    return compiled.short_text, compiled.short_way
+        return DirectWays()
+    return DirectWays(compiled.short_text, compiled.short_way, compiled.short_arity)
 
 
 def render_whole(prompt: Prompt, values: dict[str, Any]) -> Rendered:
     """Render where the direct ways have failed or are none, or tell why not."""
-    return prompt._render(values, is_tried=direct_ways(prompt)[1] is not None)
+    return prompt._render(values, is_tried=direct_ways(prompt).output is not None)
 
 
 def stale_copy(prompt: Prompt) -> Prompt:

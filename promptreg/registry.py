@@ -261,7 +261,10 @@ class Registry:
             found = None
             try:
                 found = known.found[name]
-                values = more if variables is None else inputs.read_variables(variables, more)
+                if type(variables) is dict and len(variables) == found.arity and not more:
+                    values = variables  # its names are those that are read, or one is absent and the render fails
+                else:
+                    values = more if variables is None else inputs.read_variables(variables, more)
                 if found.output is not None:
                     rendered = _new(Rendered)  # filled here, as calling its `__init__` takes twice as long
                     output = (found.text(values), None) if found.text is not None else found.output(values)

@@ -389,3 +389,38 @@ def test_a_default_never_answers_anything_else(registry, unchanged):
         assert registry.get("t", default=None).status == "disabled"
         with pytest.raises(ForbiddenError):
             registry.scope(actor=Actor("m", "team_member")).update("t", title="x")
+
+
+@pytest.mark.parametrize(
+    ("template", "variables"),
+    [
+        ("{{ a }}", {"a": "x", 1: "y"}),
+        ("{{ a }}", {1: "x"}),
+        ("{% if a %}{{ b }}{% endif %}.", {"a": 0, 1: "y"}),
+        ("{% set b = a %}{{ b }}", {"a": "x", None: "y"}),
+        (
+            [{"role": "user", "content": "{{ a }}"}, {"role": "user", "content": "{{ b }}"}],
+            {"a": "x", "b": "y", 1: "z"},
+        ),
+        (
+            [{"role": "user", "content": "{{ a }}"}, {"role": "user", "content": "{% if a %}{{ b }}{% endif %}"}],
+            {"a": "", 1: "z"},
+        ),
+    ],
+)
+def test_names_that_are_not_text_are_refused_however_often_a_prompt_was_rendered(memory, template, variables):
+    """A render from memory, which need not look at each name, lets none pass."""
+    memory.save("t", template)
+    for _ in range(2):
+        memory.render("t", {"a": "x", "b": "y"})
+        with pytest.raises(InvalidInputError):
+            memory.render("t", variables)
+
+
+def test_a_prompt_that_is_rendered_from_memory_takes_more_names_than_it_reads(memory):
+    """Names are counted only to know them without looking; others are left alone, as always."""
+    memory.save("t", "{{ a }}{{ b }}")
+    for variables in ({"a": "x", "b": "y"}, {"a": "x", "b": "y", "c": "z"}):
+        assert [memory.render("t", variables).text for _ in range(2)] == ["xy"] * 2
+    with pytest.raises(MissingVariablesError):
+        memory.render("t", {"a": "x", "c": "z"})

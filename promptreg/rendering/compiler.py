@@ -52,19 +52,29 @@ class Outside(Exception):
     """The template is outside the subset."""
 
 
-def compile_fast(tree: nodes.Template, limits: RenderLimits) -> Callable[[dict[str, Any]], str] | None:
-    """Give a function from variables to text, which fails on values outside the subset; None for other templates."""
+class FastText(NamedTuple):
+    """A function from variables to text, which fails on values outside the subset.
+
+    `read` are the variables that it reads, where each way through it reads them all; else None.
+    """
+
+    render: Callable[[dict[str, Any]], str]
+    read: frozenset[str] | None
+
+
+def compile_fast(tree: nodes.Template, limits: RenderLimits) -> FastText | None:
+    """Give the function of a template in the subset; None for other templates."""
     if limits.items < fast.MAX_ITEMS or limits.depth < fast.MAX_DEPTH or limits.range_items < _fuel(limits):
         return None
+    writer = _Writer(limits)
     try:
-        source = _Writer(limits).function(tree)
+        source = writer.function(tree)
         code = compile(source, FILE, "exec")
     except (Outside, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     module: dict[str, Any] = {}
     exec(code, fast.GLOBALS, module)
-    function: Callable[[dict[str, Any]], str] = module["render"]
-    return function
+    return FastText(module["render"], writer.read())
 
 
 def _fuel(limits: RenderLimits) -> int:
@@ -125,6 +135,10 @@ class _Writer:
             return "\n".join([*lines, *self._lines, " return o"])
         lines += [" out = None", f" fuel = {_fuel(self._limits)}", *self._lines]
         return "\n".join([*lines, f" return o if out is None else ''.join(grown({self._limits.characters}, out, o))"])
+
+    def read(self) -> frozenset[str] | None:
+        """Give the variables that are read on every way through; None where some may not be."""
+        return frozenset(self._required) if len(self._required) == len(self._variables) else None
 
     def _loads(self) -> Iterator[str]:
         """A variable that is read on every way through is there or the render fails; the others may be absent."""

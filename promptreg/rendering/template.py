@@ -34,10 +34,11 @@ class TemplateText:
     """One text of a template, compiled: by the fast tier where it is in its subset, else by the metered one.
 
     `fast` gives exactly what the metered tier gives, or fails; then the metered tier renders, or tells
-    what is wrong. Never changes, so it may be shared and kept for as long as anyone likes.
+    what is wrong. `read` are the variables that `fast` always reads, where it reads no others.
+    Never changes, so it may be shared and kept for as long as anyone likes.
     """
 
-    __slots__ = ("_limits", "_metered", "fast", "reads", "source")
+    __slots__ = ("_limits", "_metered", "fast", "read", "reads", "source")
 
     def __init__(self, source: str, limits: RenderLimits) -> None:
         """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
@@ -46,7 +47,9 @@ class TemplateText:
         self.source = source
         self.reads = reads.needed
         self._limits = limits
-        self.fast = compile_fast(tree, limits)
+        compiled = compile_fast(tree, limits)
+        self.fast = None if compiled is None else compiled.render
+        self.read = None if compiled is None else compiled.read
         is_at_once = self.fast is None or count > MAX_LAZY
         self._metered = Metered(tree, reads.unguarded) if is_at_once else None
 
@@ -88,6 +91,7 @@ class CompiledTemplate:
         "_roles",
         "limits",
         "reads",
+        "short_arity",
         "short_text",
         "short_way",
         "template",
@@ -116,6 +120,7 @@ class CompiledTemplate:
         self.short_way = None if declarations else self._fast
         only = self._parts[0] if self._roles is None and self.short_way is not None else None
         self.short_text = only.fast if isinstance(only, TemplateText) else None  # the same, of a text prompt
+        self.short_arity = _arity(self._parts)
         self.reads: dict[str, bool] = {}
         for part in self._parts:
             for name, is_needed in ({part: True} if isinstance(part, str) else part.reads).items():
@@ -177,6 +182,12 @@ class CompiledTemplate:
         needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound]
         names = list(dict.fromkeys([*needed, *read]))
         return MissingVariablesError(f"Variables are missing: {', '.join(names)}; pass them to render.", missing=names)
+
+
+def _arity(parts: Sequence[TemplateText | str]) -> int | None:
+    """Give how many variables the fast tier always reads, where it reads no others."""
+    read = [part.read for part in parts if isinstance(part, TemplateText) and part.read is not None]
+    return len(frozenset().union(*read)) if len(read) == len(parts) else None
 
 
 def _fast(parts: Sequence[TemplateText | str], roles: list[str | None] | None, limits: RenderLimits) -> Fast | None:
