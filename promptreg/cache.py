@@ -43,7 +43,9 @@ class Generation(Generic[F, L]):
     ) -> None:
         self.page = page
         self.mark = mark
-        self.token = b"none" if mark is None else mark.token
+        self.token: Page = b"none" if mark is None else mark.token
+        if isinstance(page, memoryview):  # which is compared item by item: two numbers instead of sixteen bytes
+            self.page, self.token = page.cast("Q"), memoryview(self.token).cast("Q")
         self.found = found
         self.lacking = lacking
         self.until = until
