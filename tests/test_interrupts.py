@@ -22,9 +22,15 @@ def _interrupt(*_: object) -> None:
 
 @pytest.fixture
 def destructors_may_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Python tells of an error in a destructor and goes on; here it is the interrupt, which is no failure."""
+    """Python tells of an error in a destructor and goes on; here it is the interrupt, which is no failure.
+
+    Hypothesis's callback of the collector would swallow it too.
+    """
     monkeypatch.setattr(sys, "unraisablehook", lambda told: None)
+    callbacks = gc.callbacks[:]
+    gc.callbacks.clear()
     yield
+    gc.callbacks[:] = callbacks
     gc.collect()
 
 
