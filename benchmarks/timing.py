@@ -177,7 +177,7 @@ class _Side:
     def __init__(self, statement: str, row: Row) -> None:
         self._timer = Timer(statement, timer=perf_counter if row.by_clock else process_time, globals=dict(row.names))
         self._times = 1
-        while self._timer.timeit(self._times) < SLICE:
+        while min(self._timer.repeat(TURNS, self._times)) < SLICE:  # as one may meet a stall
             self._times *= 2
 
     def slice(self) -> float:
