@@ -26,7 +26,7 @@ def moment(clock: Clock) -> str:
     now = clock()
     try:
         if isinstance(now, datetime) and now.utcoffset() is not None:
-            return now.astimezone(UTC).isoformat(timespec="microseconds")
+            return datetime.isoformat(now.astimezone(UTC), timespec="microseconds")  # whatever a subclass makes of it
     except OverflowError:
         pass
     raise InvalidInputError.of("clock", "must give aware datetimes, such as datetime.now(UTC)")

@@ -357,11 +357,16 @@ def test_a_registry_in_memory_is_fresh_in_all_its_threads() -> None:
             assert view.get("greet").template == str(i)
 
 
-def test_another_tools_commit_among_the_registrys_own_is_seen(path: str) -> None:
-    """A row that the shell puts back without a revision is no less fresh because a registry commits after it."""
+@pytest.mark.parametrize(
+    "revision", [None, "revision", "revision + 1", "0", "(SELECT revision FROM registry)", "100 + revision"]
+)
+def test_another_tools_commit_among_the_registrys_own_is_seen(path: str, revision: str | None) -> None:
+    """A row that the shell puts back, whatever revision it gives it, is seen though a registry commits after it."""
     with Registry(path) as reader, Registry(path) as writer:
         writer.create("greet", "Hello")
         writer.create("other", "Other")
+        for number in range(3):
+            writer.update("other", template=str(number))
         with closing(sqlite3.connect(path)) as tool:
             before = tool.execute("SELECT * FROM prompts WHERE name = 'greet'").fetchone()
             columns = [told[1] for told in tool.execute("PRAGMA table_info(prompts)")]
@@ -370,6 +375,7 @@ def test_another_tools_commit_among_the_registrys_own_is_seen(path: str) -> None
             changes = ", ".join(
                 f"{column} = ?" for column in columns if column not in {"key", "id", "namespace", "name"}
             )
+            changes = changes.replace(" revision = ?", f" revision = coalesce({revision}, ?)") if revision else changes
             values = [v for c, v in zip(columns, before, strict=True) if c not in {"key", "id", "namespace", "name"}]
             tool.execute(f"UPDATE prompts SET {changes} WHERE name = 'greet'", values)
             tool.commit()

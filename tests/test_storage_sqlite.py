@@ -60,8 +60,10 @@ def _schema(path: str) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
-def test_a_file_of_each_earlier_schema_becomes_what_a_new_one_is(tmp_path: Path, path: str, version: int) -> None:
-    """Opening it takes the steps that are missing, once; it is written and read as a new one."""
+def test_a_file_of_each_earlier_schema_becomes_what_a_new_one_is(
+    tmp_path: Path, path: str, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening it takes the steps that are missing, once; it is written and read as a new one, and read as it is."""
     later = [step.name for step in MIGRATIONS.pending(Database(memory=True))][version]
     old = str(tmp_path / "old.db")
     with closing(raw(old)) as connection:
@@ -69,6 +71,12 @@ def test_a_file_of_each_earlier_schema_becomes_what_a_new_one_is(tmp_path: Path,
         MIGRATIONS.apply(Database(connection), stop_before=later)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("DROP TRIGGER prompts_update")  # as careless tools do
+    with monkeypatch.context() as patch:
+        patch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
+        with Registry(old) as registry, pytest.raises(StorageReadOnlyError):
+            assert registry.get("greet", default=None) is None
+            registry.create("greet", "Hello")
     Registry(path).close()
     assert _schema(old) != _schema(path)
     for _ in range(2):
@@ -145,9 +153,12 @@ def test_no_form_of_update_passes_the_guards(filled: Registry, verb: str, statem
     """Published versions, events and the identity of prompts can't be updated, by any OR clause of any tool."""
     filled.create("gone", "…")
     filled.set_status("gone", "deleted")
-    with closing(raw(filled.path)) as connection, unchanged(), suppress(sqlite3.IntegrityError):
-        changed = connection.execute(statement.format(verb)).rowcount
-        assert changed == 0, "only OR IGNORE passes without an error, and leaves out a row whose key is taken"
+    with closing(raw(filled.path)) as connection, unchanged():
+        if verb == "UPDATE OR IGNORE" and statement.startswith(("{} prompts SET key", "{} prompts SET rowid")):
+            assert connection.execute(statement.format(verb)).rowcount == 0, "a row whose key is taken is left out"
+            return
+        with pytest.raises(sqlite3.IntegrityError):
+            connection.execute(statement.format(verb))
 
 
 @pytest.mark.parametrize("verb", ["INSERT", "INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE"])
@@ -278,7 +289,7 @@ READS: tuple[Callable[[Registry], Any], ...] = (
     lambda registry: [registry.get("greet")],
     lambda registry: [registry.get("greet@1")],
     lambda registry: registry.list(),
-    lambda registry: registry.search("hey OR hi OR other"),
+    lambda registry: registry.search("hi name"),
     lambda registry: registry.history("greet"),
     lambda registry: registry.events(),
 )
@@ -313,6 +324,15 @@ def test_a_damaged_value_of_any_type_is_never_served(filled: Registry, table: st
         with closing(raw(filled.path)) as connection:
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = 1", (kept,))
     assert refused >= changed - {"namespace", "name", "version"}, "by these it is found, or it is not there"
+
+
+def test_an_event_whose_details_are_lost_is_an_error(filled: Registry) -> None:
+    """Only of a deleted prompt may the details be gone."""
+    with closing(raw(filled.path)) as connection:
+        connection.execute("DROP TRIGGER event_details_delete")
+        connection.execute("DELETE FROM event_details WHERE seq = 2")
+    with pytest.raises(StorageCorruptError, match="event 2"):
+        filled.events()
 
 
 # Opening

@@ -37,10 +37,10 @@ class Edit(NamedTuple):
     meta: FrozenDict | Unset = UNSET
     examples: FrozenList | Unset = UNSET
 
-    def applied_to(self, base: Snapshot) -> Snapshot:
-        """Give the base with what was said put over it; raise `InvalidInputError` if it grows too large."""
+    def applied_to(self, base: Mapping[str, Any]) -> Snapshot:
+        """Give the fields of the base with what was said put over; `InvalidInputError` if that grows too large."""
         said = {name: value for name, value in zip(self._fields, self, strict=True) if value is not UNSET}
-        fields = base.fields() | said
+        fields = {**base, **said}
         _require_size(fields)
         return snapshot_of(fields)
 

@@ -12,8 +12,8 @@ Every planner takes what is stored and what was asked for, and gives an `Outcome
 is to be, the version that the caller gets, and the `Change`, or None where nothing is written.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from promptreg.errors import (
     ConflictError,
@@ -29,6 +29,13 @@ from promptreg.models import Grant
 from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord
 from promptreg.rules.inputs import Draft, Edit
 from promptreg.rules.names import Selector
+
+EMPTY: Mapping[str, Any] = {
+    **dict.fromkeys(SNAPSHOT_FIELDS, ""),
+    **dict.fromkeys(("variables", "tags", "examples"), FrozenList()),
+    **dict.fromkeys(("config", "meta"), FrozenDict()),
+}
+"""What a new prompt says where its caller says nothing, but for its title."""
 
 
 class Author(NamedTuple):
@@ -120,8 +127,7 @@ def name_taken(name: str) -> NameTakenError:
 def plan_create(prompt_id: str, namespace: str, name: str, draft: Draft, author: Author) -> Outcome:
     """Make a prompt with its version 1 (rules 1 and 2)."""
     grants = draft.grants or ()
-    empty = Snapshot("", FrozenList(), FrozenDict(), name, "", "", FrozenList(), FrozenDict(), FrozenList(), "")
-    snapshot = draft.edit.applied_to(empty)
+    snapshot = draft.edit.applied_to({**EMPTY, "title": name})
     version = _new_version(1, snapshot, name, grants, draft, author, base=None)
     container = Container(
         id=prompt_id,
@@ -149,7 +155,7 @@ def plan_update(
     container: Container, base: VersionRecord, latest: VersionRecord, draft: Draft, author: Author
 ) -> Outcome:
     """Make one new version over the base if anything differs; else nothing (rules 1 to 3)."""
-    snapshot = draft.edit.applied_to(base.snapshot)
+    snapshot = draft.edit.applied_to(base.snapshot.fields())
     moves = draft.moves(container)
     if not moves and snapshot.content_hash == base.snapshot.content_hash:
         return Outcome(container, base)
@@ -182,7 +188,7 @@ def plan_update(
 
 def plan_edit(container: Container, version: VersionRecord, edit: Edit, message: str | None, author: Author) -> Outcome:
     """Change a draft or failed version in place; it is a draft afterwards (rule 7)."""
-    snapshot = edit.applied_to(version.snapshot)
+    snapshot = edit.applied_to(version.snapshot.fields())
     text = version.commit_message if message is None else message
     fields = _differing(version.snapshot, snapshot)
     if not fields and text == version.commit_message:

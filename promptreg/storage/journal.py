@@ -93,14 +93,14 @@ def _commitment(salt: str, name: str, details: str) -> str:
 
 
 def read_events(rows: Iterable[Sequence[Any]]) -> list[Event]:
-    """Give the events of rows of `EVENT_COLUMNS` and the salt, name and details of each."""
+    """Give the events of rows of `EVENT_COLUMNS`, the salt, name and details, and whether the prompt was deleted."""
     return [_event(row) for row in rows]
 
 
 def _event(row: Sequence[Any]) -> Event:
-    seq, at, actor, action, namespace, prompt_id, version, committed, prev, stored, salt, name, text = row
+    seq, at, actor, action, namespace, prompt_id, version, committed, prev, stored, salt, name, text, is_deleted = row
     require_whole(stored, _link, (prev, *row[:8]), "the event", seq)
-    if row[-3:] != (None, None, None):
+    if not is_deleted or (salt, name, text) != (None, None, None):
         require_whole(committed, _commitment, (salt, name, text), "the event", seq)
     details = {} if text is None else parse(text)
     return Event(

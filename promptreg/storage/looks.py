@@ -23,6 +23,7 @@ from promptreg.storage.rows import (
 )
 
 MAX_INTEGER = 2**63 - 1
+MAX_SOUGHT = 128  # characters of a tag; full text takes a second for a phrase of 10,000 equal words
 MAX_RANKED = 1_000  # hits; bm25 looks at each, which takes 60 ms for a word in 100,000 prompts
 
 _PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
@@ -111,7 +112,7 @@ class SQLiteReader:
         if query.text is not None:
             sought = _all_words(query.text)
             order = "search.rank, p.name" if self._has_few_hits(sought) else "search.rowid DESC"
-        elif query.tag is not None and _has_words(query.tag):  # else all prompts would be looked at for a rare tag
+        elif query.tag is not None and _is_sought(query.tag):  # else all prompts would be looked at for a rare tag
             tagged = f"tags : {_quoted(query.tag)}"
             sought = tagged if self._has_few_hits(tagged) else None
         conditions = ["p.namespace = :namespace", "p.name > :after", _READABLE]
@@ -153,7 +154,9 @@ class SQLiteReader:
     ) -> list[Event]:
         """Give events after that number, oldest first; of deleted prompts only to those who see all."""
         rows = self._connection.execute(
-            f"SELECT {_EVENT}, d.salt, d.name, d.details FROM events e LEFT JOIN event_details d ON d.seq = e.seq"
+            f"SELECT {_EVENT}, d.salt, d.name, d.details,"
+            " EXISTS (SELECT 1 FROM deletions WHERE deletions.prompt_id = e.prompt_id)"
+            " FROM events e LEFT JOIN event_details d ON d.seq = e.seq"
             f" WHERE e.{'namespace' if prompt_id is None else 'prompt_id'} = :where AND e.seq > :after"
             f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {_READABLE}))"
             " ORDER BY e.seq LIMIT :limit",
@@ -209,10 +212,10 @@ class SQLiteWriter(SQLiteReader):
     def _save(self, change: Change, after: Container) -> None:
         if change.before is None:
             self._connection.execute(_INSERT_PROMPT, (*prompt_row(after), self.revision))
+        elif change.before.name != after.name:
+            self._connection.execute(_RENAME_PROMPT, (*prompt_row(after)[_NAME:], self.revision, after.id))
         else:
             self._move([after])
-            if change.before.name != after.name:
-                self._connection.execute("UPDATE prompts SET name = ? WHERE id = ?", (after.name, after.id))
         if change.removed is not None:
             self._connection.execute(
                 f"DELETE FROM versions WHERE prompt = {_KEY} AND version = ?", (after.id, change.removed)
@@ -281,11 +284,16 @@ def _placeholders(count: int) -> str:
 _INSERT_PROMPT = (
     f"INSERT INTO prompts ({', '.join(PROMPT_COLUMNS)}, revision) VALUES ({_placeholders(len(PROMPT_COLUMNS) + 1)})"
 )
-_KEPT = PROMPT_COLUMNS.index("status")  # what stands before it is indexed, and left alone where it stays the same
-_MOVE_PROMPT = (
-    f"UPDATE prompts SET ({', '.join(PROMPT_COLUMNS[_KEPT:])}, revision)"
-    f" = ({_placeholders(len(PROMPT_COLUMNS) - _KEPT + 1)}) WHERE id = ?"
-)
+
+
+def _update_from(first: int) -> str:
+    columns = *PROMPT_COLUMNS[first:], "revision"
+    return f"UPDATE prompts SET ({', '.join(columns)}) = ({_placeholders(len(columns))}) WHERE id = ?"
+
+
+# In one statement, as a second one would pass for another tool's; what stays the same and is indexed is left alone.
+_NAME, _KEPT = PROMPT_COLUMNS.index("name"), PROMPT_COLUMNS.index("status")
+_RENAME_PROMPT, _MOVE_PROMPT = _update_from(_NAME), _update_from(_KEPT)
 _INSERT_VERSION = (
     f"INSERT INTO versions (prompt, {', '.join(VERSION_COLUMNS)})"
     f" VALUES ({_KEY}, {_placeholders(len(VERSION_COLUMNS))})"
@@ -326,16 +334,16 @@ def _audience(audience: Audience) -> dict[str, Any]:
 
 def _all_words(text: str) -> str:
     """Quote each word for FTS5, so that all must match and none is an operator."""
-    return " ".join(map(_quoted, text.split()))
+    return " ".join(map(_quoted, dict.fromkeys(text.split())))
 
 
 def _quoted(phrase: str) -> str:
     return '"' + phrase.replace('"', '""') + '"'
 
 
-def _has_words(text: str) -> bool:
-    """Tell whether full text surely finds something in it: it knows fewer letters than Python."""
-    return any(character.isascii() and character.isalnum() for character in text)
+def _is_sought(tag: str) -> bool:
+    """Tell whether full text surely knows a word of a tag, as it knows fewer letters than Python, and takes no long."""
+    return len(tag) <= MAX_SOUGHT and any(character.isascii() and character.isalnum() for character in tag)
 
 
 def _bounded(number: int) -> int:

@@ -40,8 +40,8 @@ def m0002_foreign_changes(db: Database) -> None:
 @MIGRATIONS()
 def m0003_one_trigger_a_change(db: Database) -> None:
     """Have a change of a prompt's status, labels or pointers pass one trigger, and of what names it two."""
-    db.execute("DROP TRIGGER prompts_update")
-    db.execute("DROP TRIGGER prompts_update_counts")
+    for trigger in ("prompts_update", "prompts_update_counts"):
+        db.execute(f"DROP TRIGGER IF EXISTS {trigger}")
     db.execute(
         "CREATE TRIGGER prompts_update BEFORE UPDATE OF id, namespace, name ON prompts"
         " WHEN NEW.id IS NOT OLD.id OR NEW.namespace IS NOT OLD.namespace OR EXISTS (SELECT 1 FROM prompts"
@@ -51,10 +51,11 @@ def m0003_one_trigger_a_change(db: Database) -> None:
     # Of any column, as the key has other names (rowid, oid); afterwards, as that takes back what OR REPLACE did.
     db.execute(
         "CREATE TRIGGER prompts_update_counts AFTER UPDATE ON prompts"
-        " WHEN NEW.key IS NOT OLD.key OR NEW.revision <= OLD.revision BEGIN"
+        " WHEN NEW.key IS NOT OLD.key OR NEW.revision <= OLD.revision"
+        " OR NEW.revision <= (SELECT revision FROM registry) BEGIN"
         " SELECT RAISE(ABORT, 'a prompt keeps its key') WHERE NEW.key IS NOT OLD.key;"
-        " UPDATE registry SET revision = revision + 1;"
-        " UPDATE prompts SET revision = (SELECT revision FROM registry) WHERE key = NEW.key; END"
+        " UPDATE prompts SET revision = max(revision, (SELECT revision FROM registry)) + 1 WHERE key = NEW.key;"
+        " UPDATE registry SET revision = (SELECT revision FROM prompts WHERE key = NEW.key); END"
     )
 
 
@@ -171,6 +172,7 @@ def _indexes(db: Database) -> None:
 
 _IS_DELETED = "SELECT 1 FROM deletions JOIN prompts ON prompts.id = deletions.prompt_id WHERE prompts.key = OLD.prompt"
 
+# Of the first schema; a later step may have put another in the place of one.
 # Each guards every form of the statement, OR REPLACE included: a replaced row passes DELETE triggers
 # unless recursive_triggers is on, so inserts and updates that would replace one are refused themselves.
 GUARDS = (

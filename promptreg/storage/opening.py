@@ -15,6 +15,7 @@ from promptreg.storage.readonly import Access
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
 SCHEMA_VERSION = 3
+READABLE_SCHEMA = 1  # the oldest that can be read as it is, where it can't be brought up to date
 RETRY_SECONDS = 0.005
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
@@ -41,7 +42,7 @@ def open_to_read(path: str, settings: StorageSettings) -> Handle:
     real = os.path.realpath(path)
     handle = readonly.open_to_read(real, settings, readonly.way_to_read(real, settings))
     try:
-        if not _seen_current(handle.connection, path, create=False):
+        if not _seen_current(handle.connection, path, create=False, oldest=READABLE_SCHEMA):
             raise StorageReadOnlyError(
                 f"{path} has an older schema; open it once where it can be written.", retry_after=None
             )
@@ -101,23 +102,23 @@ def _is_known(handle: Handle, path: str, create: bool, busy_timeout: float) -> b
     return _patiently(lambda: _seen_current(handle.connection, path, create), busy_timeout)
 
 
-def _seen_current(connection: sqlite3.Connection, path: str, create: bool) -> bool:
+def _seen_current(connection: sqlite3.Connection, path: str, create: bool, oldest: int = SCHEMA_VERSION) -> bool:
     """Look in one read transaction: the file may be becoming a registry at this moment."""
     connection.execute("BEGIN")
     try:
-        return _is_current(connection, path, create)
+        return _is_current(connection, path, create, oldest)
     finally:
         connection.execute("ROLLBACK")
 
 
-def _is_current(connection: sqlite3.Connection, path: str, create: bool) -> bool:
-    """Tell a registry with today's schema from one to be made or migrated; refuse anything else."""
+def _is_current(connection: sqlite3.Connection, path: str, create: bool, oldest: int = SCHEMA_VERSION) -> bool:
+    """Tell a registry with a schema that will do from one to be made or migrated; refuse anything else."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     if application == APPLICATION_ID:
         if schema > SCHEMA_VERSION:
             raise SchemaTooNewError(f"{path} has schema {schema}; this promptreg knows {SCHEMA_VERSION}: upgrade it.")
-        return bool(schema == SCHEMA_VERSION)
+        return bool(schema >= oldest)
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not create or application or schema or objects:
         raise StorageError(f"{path} is not a promptreg registry; pass the path of one, or of a new file.")

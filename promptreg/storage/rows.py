@@ -77,10 +77,21 @@ def prompt_row(container: Container) -> tuple[Any, ...]:
 
 
 def _prompt_hash(
-    id_: str, namespace: str, name: str, status: str, is_disabled: int, grants: str, labels: str, *rest: Any
+    id_: str,
+    namespace: str,
+    name: str,
+    status: str,
+    is_disabled: int,
+    grants: str,
+    labels: str,
+    production: int | None,
+    latest: int,
+    last: int,
+    created_by: str | None,
+    created_at: str,
+    updated_at: str,
 ) -> str:
     """Give the digest of the values, whose JSON is put together here: bulk changes take it twice a prompt."""
-    production, latest, last, created_by, created_at, updated_at = rest
     return hashed(
         f"[{quoted(id_)},{quoted(namespace)},{quoted(name)},{quoted(status)},{is_disabled},{quoted(grants)},"
         f"{quoted(labels)},{'null' if production is None else production},{latest},{last},"
