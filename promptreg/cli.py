@@ -4,13 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
-from importlib.metadata import version
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from promptreg.demo import run_demo
 from promptreg.errors import PromptregError
+from promptreg.telemetry.metrics import own_version
 from promptreg.telemetry.tree import NotShownError, shown
 
 SIGPIPE_STATUS = 128 + 13
@@ -27,8 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             print(end="", flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python has yet to flush at its end
+        _discard_output()
         return SIGPIPE_STATUS
+    except OSError as error:
+        _discard_output()
+        print(f"promptreg: the output can't be written: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _discard_output() -> None:
+    """Have nothing left for Python to flush at its end, where standard output is a file."""
+    with suppress(OSError), open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -54,7 +64,7 @@ def _demo(path: str | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="promptreg", description="An in-process, embeddable prompt registry.")
-    parser.add_argument("--version", action="version", version=f"promptreg {version('promptreg-embedded')}")
+    parser.add_argument("--version", action="version", version=f"promptreg {own_version()}")
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="show the main job, step by step, in a temporary folder")
     demo.add_argument("--db", metavar="FILE", help="work in this registry, in a namespace of its own, and keep it")

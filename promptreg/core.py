@@ -27,7 +27,7 @@ from promptreg.settings import Settings
 from promptreg.storage.base import Reader, Storage, Writer
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
-from promptreg.telemetry.spans import Hit, Teller, note, of_hit
+from promptreg.telemetry.spans import Hit, Teller, note, note_prompt, of_hit
 
 
 class Plan(Protocol):
@@ -207,7 +207,7 @@ class Core:
             raise not_found([reference.text])
         if isinstance(found, Lacking):
             raise found.refusal()
-        note(prompt_name=found.name, prompt_version=str(found.prompt.version))
+        note_prompt(found.prompt)
         return stale_copy(found.prompt) if how == STALE else found.prompt
 
     def key(self, namespace: str, name: str, version: Selector | None, label: str | None) -> Hashable:

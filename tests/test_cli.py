@@ -83,6 +83,16 @@ def test_whoever_reads_no_further_ends_it_without_a_word(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("arguments", [["demo"], ["demo", "--trace"], ["--version"]])
+def test_output_that_can_not_be_written_is_one_line_and_status_1(tmp_path: Path, arguments: list[str]) -> None:
+    """A full disk, say."""
+    command = [sys.executable, "-m", "promptreg", *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "No space left" in done.stderr
+
+
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     """`--version` tells the version; no command at all is a usage error."""
     for arguments, status in ((["--version"], 0), ([], 2)):

@@ -74,9 +74,10 @@ def test_a_file_of_each_earlier_schema_becomes_what_a_new_one_is(
         connection.execute("DROP TRIGGER prompts_update")  # as careless tools do
     with monkeypatch.context() as patch:
         patch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
-        with Registry(old) as registry, pytest.raises(StorageReadOnlyError):
+        with Registry(old) as registry:
             assert registry.get("greet", default=None) is None
-            registry.create("greet", "Hello")
+            with pytest.raises(StorageReadOnlyError):
+                registry.create("greet", "Hello")
     Registry(path).close()
     assert _schema(old) != _schema(path)
     for _ in range(2):

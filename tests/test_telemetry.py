@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 
 from promptreg import Actor, InvalidInputError, MissingVariablesError, NotFoundError, PromptregError, Registry
-from promptreg.telemetry import names
+from promptreg.telemetry import PromptSpanProcessor, names
+from promptreg.telemetry.metrics import own_version
 from tests.otel import REFUSALS, VERBS, Call, Finished, live, parent, provided, stand, tracing
 from tests.test_replaced_file import move
 
@@ -288,6 +289,32 @@ def test_a_hit_is_told_as_a_miss_is_however_it_was_asked_for(path: str, spans: F
         assert dict(hit.attributes) == {**miss.attributes, "promptreg.cache": "hit"}
         assert miss.end_time <= hit.start_time < hit.end_time
     assert spans() == []
+
+
+def test_a_failure_tells_as_much_from_the_file_as_from_memory(path: str, spans: Finished) -> None:
+    """The prompt that could not be rendered, whole, whether it was in the cache or not."""
+    with Registry(path) as registry:
+        registry.create("twice", "Two {{ name }}")
+        spans()
+        for _ in range(2):
+            with pytest.raises(MissingVariablesError):
+                registry.render("twice")
+    miss, hit = (dict(span.attributes) for span in spans())
+    of_one_call = {"promptreg.cache", "promptreg.request_id"}
+    assert {key: miss[key] for key in miss.keys() - of_one_call} == {key: hit[key] for key in hit.keys() - of_one_call}
+    assert hit["promptreg.kind"] == "text"
+
+
+def test_a_copy_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vendored or frozen, it tells of its work all the same."""
+
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", absent)
+    own_version.cache_clear()
+    assert own_version() == ""
+    own_version.cache_clear()
 
 
 def test_a_view_is_refused_what_is_in_memory_and_tells_that(standing: Registry, spans: Finished) -> None:
@@ -594,14 +621,21 @@ LAST: list[Call] = [
     lambda r: r.render("twice"),
     lambda r: r.render("absent"),
     lambda r: r.render("absent", default="Hello"),
+]
+OTHERS: list[Call] = [
     lambda r: r.update("twice", title="Title"),
+    lambda r: r.history("twice"),
+    lambda r: r.get("absent", default=None),
+    lambda r: r.scope(namespace="elsewhere").list(),
+    lambda r: r.list(limit=0),
+    lambda r: r.render("NO NAME"),
 ]
 
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("last", LAST)
 @pytest.mark.parametrize("first", FIRST)
-def test_the_last_call_in_a_span_is_told_whole(path: str, spans: Finished, first: Call, last: Call) -> None:
+def test_the_last_render_in_a_span_is_told_whole(path: str, spans: Finished, first: Call, last: Call) -> None:
     """Neither the label nor the error of an earlier one, nor its version, stays beside the name of another prompt."""
     with Registry(path, spans="attributes") as registry:
         stand(registry)
@@ -620,23 +654,40 @@ def test_what_an_earlier_call_told_is_emptied(attributing: Registry, spans: Fini
     """An attribute can't be removed, so it is empty, and of the type that it has."""
     with trace.get_tracer("app").start_as_current_span("answer"):
         attributing.update("greet", template="Servus {{ name }}", is_production=False)
-        attributing.history("greet")
         attributing.render("greet@staging", name="Ana")
         with suppress(PromptregError):
             attributing.render("greet@staging")
         attributing.render("twice", name="Ana")
     told = only(spans).attributes
-    emptied = ("label", "error.code", "request_id", "changed", "count")
-    assert [told[f"promptreg.{key}"] for key in emptied] == ["", "", "", False, 0]
+    emptied = ("label", "error.code", "request_id", "changed")
+    assert [told[f"promptreg.{key}"] for key in emptied] == ["", "", "", False]
 
 
-def test_a_call_that_names_no_prompt_leaves_the_one_that_was_told(attributing: Registry, spans: Finished) -> None:
-    """A list or a search between the render and the model call says nothing of either."""
-    with trace.get_tracer("app").start_as_current_span("answer"):
-        attributing.render("greet@staging", name="Ana")
+def test_other_verbs_are_told_where_no_prompt_is(attributing: Registry, spans: Finished) -> None:
+    """An application that reads between the render and the model call does not take the prompt off its span."""
+    with trace.get_tracer("app").start_as_current_span("answer") as span:
         attributing.list()
-    told = only(spans).attributes
-    assert (told["gen_ai.prompt.name"], told["promptreg.label"], told["promptreg.count"]) == ("greet", "staging", 6)
+        assert span.attributes["promptreg.count"] == 6
+        attributing.render("greet@staging", name="Ana")
+        told = dict(span.attributes)
+        for call in OTHERS:
+            with suppress(PromptregError):
+                call(attributing)
+            assert span.attributes == told
+    assert (told["gen_ai.prompt.name"], told["promptreg.label"], told["promptreg.count"]) == ("greet", "staging", 0)
+
+
+def test_the_prompt_of_a_model_call_stays_its_own(attributing: Registry, spans: Finished) -> None:
+    """What the model's tools read within the call is not what it was given."""
+    trace.get_tracer_provider().add_span_processor(PromptSpanProcessor())
+    rendered = attributing.render("twice", name="Ana")
+    with rendered.trace_context(), trace.get_tracer("app").start_as_current_span("chat") as span:
+        given = dict(span.attributes)
+        for call in OTHERS:
+            with suppress(PromptregError):
+                call(attributing)
+        assert span.attributes == given
+    assert (given["gen_ai.prompt.name"], given["gen_ai.prompt.version"]) == ("twice", "2")
 
 
 def test_a_failure_is_told_without_calling_the_current_span_failed(attributing: Registry, spans: Finished) -> None:
@@ -755,8 +806,9 @@ SDK = "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import Trac
         ("", {"OTEL_SDK_DISABLED": "true"}, "OTEL_SDK_DISABLED"),
         (SDK + "trace.set_tracer_provider(TracerProvider(sampler=sampling.ALWAYS_OFF))", {}, "sampler"),
         (SDK + "trace.set_tracer_provider(trace.NoOpTracerProvider())", {}, "NoOpTracerProvider"),
+        ("", {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"}, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"),
     ],
-    ids=["no SDK", "disabled", "unsampled", "no SDK's provider"],
+    ids=["no SDK", "disabled", "unsampled", "no SDK's provider", "a bad variable"],
 )
 def test_the_demo_says_why_it_shows_no_tree(
     tmp_path: Path, before: str, environment: dict[str, str], reason: str

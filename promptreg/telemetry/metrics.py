@@ -28,11 +28,15 @@ _errors: dict[str, int] = {}
 _reloads = {"reloads": 0}
 
 
+@cache
 def own_version() -> str:
-    """Give the version of promptreg."""
-    from importlib.metadata import version  # noqa: PLC0415 (8 ms, for those who listen)
+    """Give the version of promptreg; none where it was copied and not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 (8 ms, for those who listen)
 
-    return version("promptreg-embedded")
+    try:
+        return version("promptreg-embedded")
+    except PackageNotFoundError:
+        return ""
 
 
 def is_on() -> bool:

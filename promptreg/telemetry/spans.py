@@ -35,6 +35,7 @@ Listener: TypeAlias = tuple[Context, int]
 tracing = trace
 """For the one test that a render makes of whether anybody has installed a tracer provider: of `_TRACER_PROVIDER`."""
 
+RENDER = "render_prompt"
 MAX_DEPTH = 8  # of containers in variables that are told
 _IS_DEFAULT = "is a default"
 _EMPTY: dict[str, Any] = {  # what stands for nothing on the caller's span, each of its attribute's own type
@@ -133,11 +134,11 @@ class Teller:
             else:
                 span = trace.get_current_span(context)
                 if span.is_recording():
-                    _put(span, {**hit.attributes, **further()})
+                    _put(span, {**hit.attributes, **further()}, is_render=True)
 
     def begin(self, operation: str, name: str | None, namespace: str) -> "_Call":
         """Begin the span of a verb, and make it the current one."""
-        call = _Call(self)
+        call = _Call(self, is_render=operation == RENDER)
         attributes = _present({names.NAMESPACE: namespace, names.PROMPT_NAME: name})
         with suppress(Exception):
             if self._settings.makes_children:
@@ -200,10 +201,11 @@ class Teller:
 class _Call:
     """One verb's span, which is the current one while it runs; in attributes mode it is the caller's own."""
 
-    __slots__ = ("_context", "_is_ours", "_notes", "_teller", "held", "span")
+    __slots__ = ("_context", "_is_ours", "_notes", "_teller", "held", "is_render", "span")
 
-    def __init__(self, teller: Teller) -> None:
+    def __init__(self, teller: Teller, *, is_render: bool) -> None:
         self._teller = teller
+        self.is_render = is_render
         self.span: Span | None = None
         self.held: dict[str, Any] = {}  # what the caller's span is told at the end
         self._is_ours = False
@@ -250,7 +252,7 @@ class _Call:
                     if is_error:
                         self.span.set_status(Status(StatusCode.ERROR))
                 elif self.span.is_recording():
-                    _put(self.span, told)
+                    _put(self.span, told, is_render=self.is_render)
         except Exception:
             pass
         finally:
@@ -270,7 +272,7 @@ class _Call:
 
 def traced(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
     """Run a verb in a span named by the operation and, where its first argument names one prompt, by that."""
-    is_render = operation == "render_prompt"
+    is_render = operation == RENDER
 
     def decorate(verb: F) -> F:
         @wraps(verb)
@@ -307,6 +309,13 @@ def note(**told: Any) -> None:
         notes.update({getattr(names, key.upper()): value for key, value in told.items() if value is not None})
 
 
+def note_prompt(prompt: Prompt) -> None:
+    """Tell the verb's span of the prompt that was found."""
+    notes = _notes.get()
+    if notes is not None:
+        notes.update(_of_prompt(prompt))
+
+
 def note_default() -> None:
     """Tell that the verb gives a default of the caller's."""
     notes = _notes.get()
@@ -338,18 +347,21 @@ def _told(result: object) -> dict[str, Any]:
 def of_hit(prompt: Prompt, label: str | None) -> Hit:
     """Give what a render of a prompt in memory tells."""
     told = {names.NAMESPACE: prompt.namespace, **_of_prompt(prompt), names.LABEL: label, names.CACHE: names.HIT}
-    return Hit(f"render_prompt {prompt.name}", _present(told))
+    return Hit(f"{RENDER} {prompt.name}", _present(told))
 
 
-def _put(span: Span, told: dict[str, Any]) -> None:
+def _put(span: Span, told: dict[str, Any], *, is_render: bool) -> None:
     """Put what a call tells on the caller's own span, whose outcome is the caller's to tell.
 
-    What is told of a prompt is all of one call: what only an earlier one told is emptied, for nothing can be removed.
+    A render is told whole: what only an earlier one told is emptied, for nothing can be removed. Other verbs are told
+    where no prompt is yet, so that what a model call is given stays the prompt that it was rendered from.
     """
     told = {key: value for key, value in told.items() if key != names.ERROR_TYPE}
-    if names.PROMPT_NAME in told:
-        known = set(getattr(span, "attributes", _EMPTY) or ())  # the SDK's can be read, others may hold any
-        told = {key: empty for key, empty in _EMPTY.items() if key in known} | told
+    held = getattr(span, "attributes", None)  # the SDK's can be read, others may hold any
+    if is_render and names.PROMPT_NAME in told:
+        told = {key: empty for key, empty in _EMPTY.items() if held is None or key in held} | told
+    elif held is None or names.PROMPT_NAME in held:
+        return
     span.set_attributes(told)
 
 

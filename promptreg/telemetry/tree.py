@@ -26,13 +26,16 @@ def shown(out: TextIO) -> Iterator[None]:
     try:
         from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
         from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
+
+        provider, exporter = _provider(), InMemorySpanExporter()
     except ImportError as error:
         raise NotShownError("--trace needs an SDK; python -m pip install opentelemetry-sdk") from error
-    provider, exporter = _provider(), InMemorySpanExporter()
+    except ValueError as error:
+        raise NotShownError(f"--trace can't begin: {error}") from error
     provider.add_span_processor(PromptSpanProcessor())  # type: ignore[arg-type]  # it is one by its methods
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     demo = provider.get_tracer("the application").start_span("demo")
-    if not demo.is_recording():
+    if not demo.get_span_context().trace_flags.sampled:
         raise NotShownError("--trace has no spans to show; look at OTEL_SDK_DISABLED and at the sampler.")
     try:
         with trace.use_span(demo, end_on_exit=True):
