@@ -374,11 +374,11 @@ def find(reader: Reader, view: View, reference: Reference) -> Container:
 def find_all(reader: Reader, view: View, references: Sequence[Reference]) -> list[Container]:
     """Give each prompt once, in the order asked; raise `NotFoundError` with all that are not there."""
     found = reader.find_all(view.namespace, references)
-    pairs = list(zip(references, found, strict=True))
+    pairs = zip(references, found, strict=True)
     absent = [r.text for r, c in pairs if c is None or not access.may(view.actor, "read", c)]
     if absent:
         raise not_found(list(dict.fromkeys(absent)))
-    return list({c.id: c for _, c in pairs if c is not None}.values())
+    return list({c.id: c for c in found if c is not None}.values())
 
 
 def not_found(names: list[str]) -> NotFoundError:

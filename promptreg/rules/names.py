@@ -22,6 +22,7 @@ RESERVED_LABELS = frozenset({"production", "latest"})
 Selector: TypeAlias = int | str
 """A version as a caller names it: its number, or a label of it."""
 
+UUID_LENGTH = 36
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _USUAL = re.compile(r"(?:[a-z0-9]+[_./-])*[a-z0-9]+")  # names well formed at a glance
 _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,50}")
@@ -100,7 +101,7 @@ def checked_number(value: object, field: str, *, least: int) -> int:
 def parse_reference(value: object, field: str = "name") -> Reference:
     """Read a name or an id, with an optional `@version` or `@label`."""
     name, at, chosen = _text(value, field).partition("@")
-    is_id = _UUID.fullmatch(name) is not None
+    is_id = _is_id(name)
     reason = None if is_id else _flaw(name)
     if reason:
         raise InvalidInputError.of(field, reason)
@@ -140,9 +141,9 @@ def read_references(given: object) -> list[Reference]:
     references, errors = [], []
     for i, name in enumerate(given):
         try:
-            references.append(plain_reference(name, f"names[{i}]"))
+            references.append(plain_reference(name))
         except InvalidInputError as error:
-            errors += error.details["errors"]
+            errors += [{**told, "field": f"names[{i}]"} for told in error.details["errors"]]
     if errors:
         raise InvalidInputError.of_all(errors)
     return references
@@ -174,7 +175,7 @@ def _text(value: object, field: str) -> str:
 
 
 def _flaw(name: str) -> str | None:
-    if len(name) <= MAX_NAME and _USUAL.fullmatch(name) and not _UUID.fullmatch(name):
+    if len(name) <= MAX_NAME and _USUAL.fullmatch(name) and not _is_id(name):
         return None
     if not name:
         return "must not be empty"
@@ -190,9 +191,13 @@ def _flaw(name: str) -> str | None:
         return "must start and end with a letter or a digit"
     if ".." in name or "//" in name:
         return "must not hold .. or //"
-    if _UUID.fullmatch(name):
+    if _is_id(name):
         return "must not be a UUID: those are ids"
     return None
+
+
+def _is_id(name: str) -> bool:
+    return len(name) == UUID_LENGTH and _UUID.fullmatch(name) is not None
 
 
 def _is_word(character: str) -> bool:

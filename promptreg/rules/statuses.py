@@ -4,13 +4,14 @@ The table gives the verb for each target and present status; where it gives none
 already and is skipped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from promptreg.errors import PromptDisabledError
 from promptreg.models import Actor
 from promptreg.records import Change, Container, NewEvent
 from promptreg.rules import access
+from promptreg.rules.inputs import STATUSES
 from promptreg.rules.lifecycle import Author, archived
 
 ACTIONS: dict[tuple[str, str], str] = {
@@ -43,16 +44,21 @@ class StatusPlan(NamedTuple):
 
 def plan_statuses(containers: Sequence[Container], target: str, actor: Actor | None, author: Author) -> StatusPlan:
     """Bring all these prompts to one status, or refuse them all, naming every one that stands against it."""
-    actions = [(container, ACTIONS.get((target, container.status))) for container in containers]
-    _require_allowed([(c, action) for c, action in actions if action is not None], actor)
-    refused = [c.name for c, action in actions if c.is_archived and action in REFUSED_WHEN_ARCHIVED]
-    if refused:
-        raise archived(refused)
-    make = {(action, status): _changer(action, status, author) for (_, status), action in ACTIONS.items()}
-    return StatusPlan(
-        changes=tuple(make[action, c.status](c) for c, action in actions if action is not None),
-        skipped=tuple(c.name for c, action in actions if action is None),
-    )
+    actions = {status: ACTIONS.get((target, status)) for status in STATUSES}
+    _require_allowed(containers, actions, actor)
+    if actions["archived"] in REFUSED_WHEN_ARCHIVED:
+        refused = [container.name for container in containers if container.is_archived]
+        if refused:
+            raise archived(refused)
+    makers = {status: _maker(action, status, author) for status, action in actions.items() if action is not None}
+    changes, skipped = [], []
+    for container in containers:
+        make = makers.get(container.status)
+        if make is None:
+            skipped.append(container.name)
+        else:
+            changes.append(make(container))
+    return StatusPlan(tuple(changes), tuple(skipped))
 
 
 def require_renderable(container: Container) -> None:
@@ -68,13 +74,16 @@ def disabled(name: str) -> PromptDisabledError:
     )
 
 
-def _require_allowed(actions: list[tuple[Container, str]], actor: Actor | None) -> None:
-    refused = [(c.name, action) for c, action in actions if not access.may(actor, action, c)]
+def _require_allowed(containers: Sequence[Container], actions: Mapping[str, str | None], actor: Actor | None) -> None:
+    if actor is None:
+        return
+    asked = [(container, actions[container.status]) for container in containers]
+    refused = [(c.name, action) for c, action in asked if action is not None and not access.may(actor, action, c)]
     if refused:
         raise access.forbidden([name for name, _ in refused], refused[0][1])
 
 
-def _changer(action: str, status: str, author: Author) -> Callable[[Container], Change]:
+def _maker(action: str, status: str, author: Author) -> Callable[[Container], Change]:
     """Give what makes the change of each prompt of that status."""
     events = (NewEvent(action, author.actor, details={"previous": status}),)
     if action == "delete":

@@ -59,8 +59,8 @@ class SQLiteReader:
     def find_all(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
         """Give the prompts of many names and ids, in their order."""
         found: dict[str, Container] = {}
-        for column in ("id", "name"):
-            texts = [r.text for r in references if r.is_id == (column == "id")]
+        for column, is_id in (("id", True), ("name", False)):
+            texts = [reference.text for reference in references if reference.is_id is is_id]
             rows = self._connection.execute(
                 f"SELECT {_PROMPT} FROM json_each(?) AS asked"
                 f" CROSS JOIN prompts p ON p.namespace = ? AND p.{column} = asked.value",
