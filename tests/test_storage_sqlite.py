@@ -64,7 +64,8 @@ def test_a_file_of_each_earlier_schema_becomes_what_a_new_one_is(
     tmp_path: Path, path: str, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opening it takes the steps that are missing, once; it is written and read as a new one, and read as it is."""
-    later = [step.name for step in MIGRATIONS.pending(Database(memory=True))][version]
+    with closing(raw(":memory:")) as nothing:
+        later = [step.name for step in MIGRATIONS.pending(Database(nothing))][version]
     old = str(tmp_path / "old.db")
     with closing(raw(old)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
