@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2 import meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from promptreg import (
     MissingVariablesError,
@@ -329,6 +330,14 @@ def test_any_text_in_the_variables_renders_the_same(seed, texts, mode):
         return {**usual(), **{name: pick.choice(texts) for name in grammar.NAMES["text"]}, **names}
 
     assert report(source, build, seed) is None
+
+
+@pytest.mark.parametrize("text", ["a\n\n<b>", Markup("a\n\n<b>"), "a", Markup("a")])
+@pytest.mark.parametrize("width", [2, "> ", Markup("> ")])
+@pytest.mark.parametrize("flags", ["", ", true", ", false, true", ", true, true"])
+def test_indenting_markup_is_the_same(text, width, flags):
+    """Whatever is Markup, the text or what it is indented by."""
+    assert report(f"{{{{ x | indent(width{flags}) }}}}", lambda: {"x": text, "width": width}, 0) is None
 
 
 @pytest.mark.stress

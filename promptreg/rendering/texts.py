@@ -104,9 +104,9 @@ def _center(meter: Meter, value: Any, width: int = 80) -> Any:
 
 def _indent(meter: Meter, s: str, width: int | str = 4, first: bool = False, blank: bool = False) -> Any:
     text = _text_only(meter, s)
-    is_markup = isinstance(text, Markup)  # which escapes the width, and then each line once more to no effect
+    is_markup = isinstance(text, Markup)  # with which Jinja takes the width for Markup, and escapes lines to no effect
     plain = str(text) if is_markup else text
-    by = str(escape(width)) if is_markup and isinstance(width, str) else width
+    by = str(width) if is_markup and isinstance(width, str) else width
     unit = str.__len__(by) if isinstance(by, str) else by
     lines = len(plain.splitlines())
     meter.require_characters(unit)
