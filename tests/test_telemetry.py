@@ -48,6 +48,16 @@ NAMES = {
     "OPERATION": "promptreg.operation",
     "CAPTURE_CONTENT": "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
 }
+STAGING = {  # what a render of the draft greet@staging tells, but for the cache and the hash
+    "gen_ai.prompt.name": "greet",
+    "gen_ai.prompt.version": "2",
+    "promptreg.namespace": "default",
+    "promptreg.status": "active",
+    "promptreg.state": "draft",
+    "promptreg.kind": "text",
+    "promptreg.label": "staging",
+    "promptreg.production": False,
+}
 VALUES = {"hit", "fresh", "miss", "stale", "read", "write"}
 OPERATIONS = {name.split()[0] for name, _ in VERBS}
 KEYS_OF_OTHERS = {
@@ -190,14 +200,7 @@ def test_a_render_tells_all_of_its_prompt(path: str, spans: Finished) -> None:
         registry.render("greet@staging", name="Ana")
         second = only(spans)
     assert dict(first.attributes) == {
-        "gen_ai.prompt.name": "greet",
-        "gen_ai.prompt.version": "2",
-        "promptreg.namespace": "default",
-        "promptreg.status": "active",
-        "promptreg.state": "draft",
-        "promptreg.kind": "text",
-        "promptreg.label": "staging",
-        "promptreg.production": False,
+        **STAGING,
         "promptreg.cache": "miss",
         "promptreg.content_hash": prompt.content_hash,
     }
@@ -575,14 +578,7 @@ def test_the_current_span_is_told(attributing: Registry, spans: Finished) -> Non
     assert told.pop("promptreg.cache") == "miss"
     assert told == {
         "app": 1,
-        "gen_ai.prompt.name": "greet",
-        "gen_ai.prompt.version": "2",
-        "promptreg.namespace": "default",
-        "promptreg.status": "active",
-        "promptreg.state": "draft",
-        "promptreg.kind": "text",
-        "promptreg.label": "staging",
-        "promptreg.production": False,
+        **STAGING,
         "promptreg.content_hash": prompt.content_hash,
     }
 

@@ -18,6 +18,7 @@ from promptreg import Registry
 from promptreg.telemetry import metrics as own_metrics
 from tests.conftest import Ticking
 from tests.otel import alone, live, provided, stand, tracing
+from tests.test_threads import in_threads
 
 PATIENCE_SECONDS = 20
 
@@ -291,15 +292,11 @@ def test_threads_lose_no_error() -> None:
     """Errors are counted exactly, however threads take turns."""
     before = own_metrics._errors.get("lost", 0)
 
-    def count() -> None:
+    def count(_: int) -> None:
         for _ in range(20_000):
             own_metrics.count_error("lost")
 
-    threads = [threading.Thread(target=count) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(4, count)
     assert own_metrics._errors["lost"] - before == 80_000
 
 

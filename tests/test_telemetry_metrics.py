@@ -1,7 +1,6 @@
 """Metrics: how long renders and the storage take, what the cache gave, what failed; each in a process of its own."""
 
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from opentelemetry.trace import use_span
 
 from promptreg import PromptregError, Registry
 from tests.otel import Metered, alone, live, parent, stand
+from tests.test_threads import in_threads
 
 RENDERS = "promptreg.render.duration"
 REQUESTS = "promptreg.cache.requests"
@@ -238,15 +238,11 @@ def threaded() -> Told:
         registry.create("greet", "Hello")
         registry.render("greet")
 
-        def render() -> None:
+        def render(_: int) -> None:
             for _ in range(500):
                 registry.render("greet")
 
-        threads = [threading.Thread(target=render) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        in_threads(8, render)
         return metered()
 
 
