@@ -216,31 +216,22 @@ class Core:
             return name if namespace == self.home else (_OURS, namespace, name)
         return _OURS, namespace, name, type(version), version, label
 
-    def recalled(self, view: View, name: str, version: Selector | None, label: str | None) -> Prompt | None:
-        """Give a prompt that is in the cache and true, looking where that is due; None where the whole way tells."""
+    def recalled(
+        self, view: View, name: str, version: Selector | None, label: str | None, *, looks: bool = True
+    ) -> Found | None:
+        """Find what is in the cache and true, with a look where one is due and wanted; None where the whole way tells."""
         try:
-            generation, how = self._current()
+            generation, how = self._current() if looks else (self.cache.generation, HIT)
             found = generation.found.get(self.key(view.namespace, name, version, label))
         except (StorageError, TypeError):  # what can't be hashed is no name
             return None
         except BaseException as error:
             self.let_go(error)
             raise
-        if found is None or how == STALE or not access.may(view.actor, "read", found.container):
+        is_true = how != STALE and (looks or generation.is_current())
+        if found is None or not is_true or not access.may(view.actor, "read", found.container):
             return None
         metrics.count_request(how)
-        return found.prompt
-
-    def hit(self, view: View, name: str, version: Selector | None, label: str | None) -> Found | None:
-        """Find what is in the cache and true without a look; None where the whole way tells."""
-        generation = self.cache.generation
-        try:
-            found = generation.found.get(self.key(view.namespace, name, version, label))
-        except TypeError:  # what can't be hashed is no name
-            return None
-        if found is None or not generation.is_current() or not access.may(view.actor, "read", found.container):
-            return None
-        metrics.count_request(HIT)
         return found
 
     def _current(self) -> tuple[Known, str]:

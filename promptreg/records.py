@@ -29,7 +29,7 @@ class Snapshot(NamedTuple):
     @property
     def kind(self) -> Kind:
         """Tell a text prompt from a chat prompt."""
-        return "text" if isinstance(self.template, str) else "chat"
+        return _kind(self.template)
 
     def fields(self) -> dict[str, Any]:
         """Give what it says, by name."""
@@ -39,10 +39,13 @@ class Snapshot(NamedTuple):
 SNAPSHOT_FIELDS = Snapshot._fields[:-1]
 
 
+def _kind(template: str | FrozenList) -> Kind:
+    return "text" if isinstance(template, str) else "chat"
+
+
 def content_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Give what `content_hash` covers: tags sorted, because they are a set."""
-    kind = "text" if isinstance(fields["template"], str) else "chat"
-    return {**fields, "tags": sorted(fields["tags"]), "kind": kind}
+    return {**fields, "tags": sorted(fields["tags"]), "kind": _kind(fields["template"])}
 
 
 def snapshot_of(fields: Mapping[str, Any]) -> Snapshot:

@@ -228,7 +228,7 @@ class Registry:
             except (KeyError, TypeError):  # what can't be hashed is no name
                 pass
         recalled = self._core.recalled(self._view, name, version, label)
-        return self._get(name, version, label, default) if recalled is None else recalled
+        return self._get(name, version, label, default) if recalled is None else recalled.prompt
 
     def render(
         self,
@@ -279,14 +279,13 @@ class Registry:
                 return self._core.teller.render(found.prompt, found.told, listener, variables, more)
             if found is not None:
                 return render_whole(found.prompt, inputs.read_variables(variables, more))
-        if default is UNSET and listener is None and self._core.cache.may_be_direct:
-            recalled = self._core.recalled(self._view, name, version, label)
+        if default is UNSET and self._core.cache.may_be_direct:
+            # A look is told by the span of the whole way.
+            recalled = self._core.recalled(self._view, name, version, label, looks=listener is None)
+            if recalled is not None and listener is not None:
+                return self._core.teller.render(recalled.prompt, recalled.told, listener, variables, more)
             if recalled is not None and self._core.cache.may_be_direct:  # which a look may have changed
-                return recalled.render(variables, **more)
-        if default is UNSET and listener is not None and self._core.cache.may_be_direct:
-            hit = self._core.hit(self._view, name, version, label)
-            if hit is not None:
-                return self._core.teller.render(hit.prompt, hit.told, listener, variables, more)
+                return recalled.prompt.render(variables, **more)
         return self._render(name, variables, more, version, label, default)
 
     @traced("get_prompt")

@@ -26,7 +26,7 @@ from promptreg.errors import (
 )
 from promptreg.jsonvalues import FrozenDict, FrozenList, canonical
 from promptreg.models import Grant
-from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord
+from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, content_of
 from promptreg.rules.inputs import Draft, Edit
 from promptreg.rules.names import Selector
 
@@ -342,8 +342,9 @@ def _new_version(
 
 def _differing(old: Snapshot, new: Snapshot) -> list[str]:
     """Name the fields that differ, by the equality of rule 1."""
-    given = [pair for pair in zip(SNAPSHOT_FIELDS, old, new, strict=False) if pair[1] is not pair[2]]
-    return [name for name, *values in given if len({canonical(sorted(v) if name == "tags" else v) for v in values}) > 1]
+    before, after = content_of(old.fields()), content_of(new.fields())
+    given = [name for name in SNAPSHOT_FIELDS if before[name] is not after[name]]
+    return [name for name in given if canonical(before[name]) != canonical(after[name])]
 
 
 def _event(action: str, author: Author, version: int | None, **details: object) -> NewEvent:

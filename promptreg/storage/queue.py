@@ -44,6 +44,7 @@ class WriterQueue:
     """
 
     def __init__(self, database: str) -> None:
+        """Begin for a database, told by its real path."""
         self._database = database
         self._descriptor: int | None = None
         self._lock = threading.Lock()
@@ -99,7 +100,7 @@ class WriterQueue:
 
     def _opened(self) -> int:
         if self._descriptor is None:
-            self._descriptor = open_beside(os.path.realpath(self._database) + SUFFIX, self._database)
+            self._descriptor = open_beside(self._database + SUFFIX, self._database)
         return self._descriptor
 
     def _take(self, descriptor: int, deadline: Deadline) -> int | None:

@@ -48,7 +48,7 @@ class SQLiteStorage:
             )
             if self._is_file:
                 place.settle()
-            self._queue = WriterQueue(self.path) if self._access is Access.WRITE else None
+            self._queue = WriterQueue(self._real) if self._access is Access.WRITE else None
             self.board: Board = self._open_board()
             self._old_board: Board | None = None
             # Functions and no methods, so that a registry that is dropped is no cycle, and closes at once.
