@@ -219,7 +219,7 @@ class Core:
     def recalled(
         self, view: View, name: str, version: Selector | None, label: str | None, *, looks: bool = True
     ) -> Found | None:
-        """Find what is in the cache and true, with a look where one is due and wanted; None where the whole way tells."""
+        """Find what is in the cache and true, with a look where it is due and wanted; None where the whole way does."""
         try:
             generation, how = self._current() if looks else (self.cache.generation, HIT)
             found = generation.found.get(self.key(view.namespace, name, version, label))
