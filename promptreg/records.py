@@ -96,6 +96,10 @@ class Container(NamedTuple):
             return "archived"
         return "disabled" if self.is_disabled else "active"
 
+    def moved(self, *, is_archived: bool, is_disabled: bool, at: str) -> "Container":
+        """Give it with another status; `_replace` would take a tenth of a bulk change."""
+        return Container._make((*self[:_FLAGS], is_archived, is_disabled, *self[_FLAGS + 2 : -1], at))
+
     @property
     def shown_version(self) -> int:
         """Give the version that `list` and `search` show: production, else the latest."""
@@ -107,6 +111,9 @@ class Container(NamedTuple):
         if self.production_version is not None:
             kept["production"] = self.production_version
         return FrozenDict({**self.labels, **kept})
+
+
+_FLAGS = Container._fields.index("is_archived")  # `is_disabled` follows; `updated_at` is the last
 
 
 class NewEvent(NamedTuple):

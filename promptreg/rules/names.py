@@ -24,7 +24,7 @@ Selector: TypeAlias = int | str
 
 UUID_LENGTH = 36
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_USUAL = re.compile(r"(?:[a-z0-9]+[_./-])*[a-z0-9]+")  # names well formed at a glance
+_USUAL = re.compile(r"[a-z0-9]+(?:[_./-][a-z0-9]+)*")  # names well formed at a glance
 _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,50}")
 _NUMBER = re.compile(r"[0-9]{1,30}")
 
@@ -100,6 +100,8 @@ def checked_number(value: object, field: str, *, least: int) -> int:
 
 def parse_reference(value: object, field: str = "name") -> Reference:
     """Read a name or an id, with an optional `@version` or `@label`."""
+    if type(value) is str and _is_usual(value):
+        return Reference(value, is_id=False)
     name, at, chosen = _text(value, field).partition("@")
     is_id = _is_id(name)
     reason = None if is_id else _flaw(name)
@@ -175,7 +177,7 @@ def _text(value: object, field: str) -> str:
 
 
 def _flaw(name: str) -> str | None:
-    if len(name) <= MAX_NAME and _USUAL.fullmatch(name) and not _is_id(name):
+    if _is_usual(name):
         return None
     if not name:
         return "must not be empty"
@@ -194,6 +196,10 @@ def _flaw(name: str) -> str | None:
     if _is_id(name):
         return "must not be a UUID: those are ids"
     return None
+
+
+def _is_usual(name: str) -> bool:
+    return UUID_LENGTH != len(name) <= MAX_NAME and _USUAL.fullmatch(name) is not None
 
 
 def _is_id(name: str) -> bool:

@@ -5,7 +5,7 @@ already and is skipped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from promptreg.errors import PromptDisabledError
 from promptreg.models import Actor
@@ -27,7 +27,7 @@ ACTIONS: dict[tuple[str, str], str] = {
 }
 REFUSED_WHEN_ARCHIVED = frozenset({"disable", "delete"})
 
-EFFECTS: dict[str, dict[str, Any]] = {
+EFFECTS: dict[str, dict[str, bool]] = {
     "enable": {"is_disabled": False},
     "disable": {"is_disabled": True},
     "archive": {"is_archived": True},
@@ -88,5 +88,12 @@ def _maker(action: str, status: str, author: Author) -> Callable[[Container], Ch
     events = (NewEvent(action, author.actor, details={"previous": status}),)
     if action == "delete":
         return lambda container: Change(container, None, events, author.now)
-    effect = {**EFFECTS[action], "updated_at": author.now}
-    return lambda container: Change(container, container._replace(**effect), events, author.now)
+    effect, at = EFFECTS[action], author.now
+
+    def change(container: Container) -> Change:
+        is_archived = effect.get("is_archived", container.is_archived)
+        is_disabled = effect.get("is_disabled", container.is_disabled)
+        after = container.moved(is_archived=is_archived, is_disabled=is_disabled, at=at)
+        return Change(container, after, events, at)
+
+    return change

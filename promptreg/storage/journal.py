@@ -37,18 +37,19 @@ def _chained(
 ) -> Iterator[tuple[Any, ...]]:
     """Give the rows of the events after the last one, and add those of their details to the list."""
     salts = _salts(sum(len(change.events) for change in changes))
-    told: dict[int, str] = {}  # the details of each event, which many changes may share
+    told: dict[tuple[int, str, str], tuple[str, str]] = {}  # of each event, which many changes may share
     for change in changes:
         subject = change.subject
         for event in change.events:
             seq += 1
-            text = told.get(id(event)) or told.setdefault(id(event), canonical(event.details))
+            deed = change.at, event.actor, event.action, subject.namespace
+            key = id(event), change.at, subject.namespace
+            text, deed_text = told.get(key) or told.setdefault(key, (canonical(event.details), _deed_text(*deed)))
             salt = next(salts)
             details.append((seq, salt, subject.name, text))
             committed = _commitment(salt, subject.name, text)
-            fields = change.at, event.actor, event.action, subject.namespace, subject.id, event.version, committed
-            link = _link(prev, seq, *fields)
-            yield seq, *fields, prev, link
+            link = _link(f'"{prev}"', seq, deed_text, subject.id, event.version, f'"{committed}"')
+            yield seq, *deed, subject.id, event.version, committed, prev, link
             prev = link
 
 
@@ -64,22 +65,20 @@ def link(connection: sqlite3.Connection, seq: int) -> tuple[int, str] | None:
     return found or ((0, GENESIS) if seq == 0 else None)
 
 
-def _link(
-    prev: str,
-    seq: int,
-    at: str,
-    actor: str | None,
-    action: str,
-    namespace: str,
-    prompt_id: str,
-    version: int | None,
-    committed: str,
-) -> str:
-    """Give the hash of an event, of the JSON that is put together here: bulk changes take it for each prompt."""
-    return hashed(
-        f"[{quoted(prev)},{seq},{quoted(at)},{'null' if actor is None else quoted(actor)},{quoted(action)},"
-        f"{quoted(namespace)},{quoted(prompt_id)},{'null' if version is None else version},{quoted(committed)}]"
-    )
+def _deed_text(at: str, actor: str | None, action: str, namespace: str) -> str:
+    return f"{quoted(at)},{'null' if actor is None else quoted(actor)},{quoted(action)},{quoted(namespace)}"
+
+
+def _link(prev: str, seq: int, deed: str, prompt_id: str, version: int | None, committed: str) -> str:
+    """Give the hash of an event; `prev`, `deed` and `committed` are JSON already, for bulk changes link each prompt."""
+    number = "null" if version is None else version
+    return hashed(f"[{prev},{seq},{deed},{quoted(prompt_id)},{number},{committed}]")
+
+
+def _link_of(prev: str, seq: int, *fields: Any) -> str:
+    """Give the hash of an event as it was read, whatever its columns hold."""
+    *deed, prompt_id, version, committed = fields
+    return _link(quoted(prev), seq, _deed_text(*deed), prompt_id, version, quoted(committed))
 
 
 def _salts(number: int) -> Iterator[str]:
@@ -99,7 +98,7 @@ def read_events(rows: Iterable[Sequence[Any]]) -> list[Event]:
 
 def _event(row: Sequence[Any]) -> Event:
     seq, at, actor, action, namespace, prompt_id, version, committed, prev, stored, salt, name, text, is_deleted = row
-    require_whole(stored, _link, (prev, *row[:8]), "the event", seq)
+    require_whole(stored, _link_of, (prev, *row[:8]), "the event", seq)
     if not is_deleted or (salt, name, text) != (None, None, None):
         require_whole(committed, _commitment, (salt, name, text), "the event", seq)
     details = {} if text is None else parse(text)
