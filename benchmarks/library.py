@@ -13,8 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from promptreg import Registry
-from promptreg.jsonvalues import FrozenDict, FrozenList, digest
-from promptreg.records import Container, VersionRecord, snapshot_of
+from promptreg.jsonvalues import FrozenDict, FrozenList, digest, hashed
+from promptreg.records import Container, Snapshot, VersionRecord, content_text
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, searched_text, version_row
 
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -115,7 +115,7 @@ def _history(name: str, said: dict[str, Any], versions: int, word: str) -> Itera
         yield VersionRecord(
             number=number,
             state="published",
-            snapshot=snapshot_of({"template": TEMPLATE % (number, word), **said}),
+            snapshot=_snapshot({"template": TEMPLATE % (number, word), **said}),
             name=name,
             access_grants=(),
             commit_message=f"Revision {number}",
@@ -124,6 +124,10 @@ def _history(name: str, said: dict[str, Any], versions: int, word: str) -> Itera
             created_at=made,
             published_at=made,
         )
+
+
+def _snapshot(fields: dict[str, Any]) -> Snapshot:
+    return Snapshot(**fields, content_hash=hashed(content_text(fields)))
 
 
 def _insert(table: str, columns: tuple[Any, ...]) -> str:

@@ -8,7 +8,7 @@ Named tuples here and elsewhere: Python makes the class in 0.1 ms on import, and
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, digest
+from promptreg.jsonvalues import FrozenDict, FrozenList, canonical
 from promptreg.models import Grant, Kind, State, Status
 
 
@@ -37,6 +37,7 @@ class Snapshot(NamedTuple):
 
 
 SNAPSHOT_FIELDS = Snapshot._fields[:-1]
+_CONTENT = sorted((*SNAPSHOT_FIELDS, "kind"))
 
 
 def _kind(template: str | FrozenList) -> Kind:
@@ -44,13 +45,26 @@ def _kind(template: str | FrozenList) -> Kind:
 
 
 def content_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what `content_hash` covers: tags sorted, because they are a set."""
-    return {**fields, "tags": sorted(fields["tags"]), "kind": _kind(fields["template"])}
+    """Give what `content_hash` covers."""
+    return {**{name: _counted(name, value) for name, value in fields.items()}, "kind": _kind(fields["template"])}
 
 
-def snapshot_of(fields: Mapping[str, Any]) -> Snapshot:
-    """Give the snapshot that says this, with the SHA-256 of its canonical JSON: equal content, equal hash (rule 1)."""
-    return Snapshot(**fields, content_hash=digest(content_of(fields)))
+def content_text(fields: Mapping[str, Any]) -> str:
+    """Give the canonical JSON of which `content_hash` is the SHA-256: equal content, equal hash (rule 1)."""
+    content = content_of(fields)
+    return "{" + ",".join([f'"{name}":{canonical(content[name])}' for name in _CONTENT]) + "}"
+
+
+def differing(old: Snapshot, new: Snapshot) -> list[str]:
+    """Name the fields that differ, by the equality of rule 1."""
+    pairs = zip(SNAPSHOT_FIELDS, old, new, strict=False)
+    other = [(name, before, after) for name, before, after in pairs if before is not after]
+    return [n for n, before, after in other if canonical(_counted(n, before)) != canonical(_counted(n, after))]
+
+
+def _counted(name: str, value: Any) -> Any:
+    """Give what counts of a field: tags are a set."""
+    return sorted(value) if name == "tags" else value
 
 
 class VersionRecord(NamedTuple):

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeVar, get_args
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidInputError
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze, hashed
 from promptreg.models import UNSET, Grant, Status, TargetStatus, Unset
-from promptreg.records import Container, Snapshot, snapshot_of
+from promptreg.records import Container, Snapshot, content_text
 from promptreg.rules.names import checked_name, checked_number
 from promptreg.variables import declared, is_readable
 
@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 MAX_TEMPLATE_BYTES = 256 * 1024
 MAX_METADATA_BYTES = 1024 * 1024
+SURELY_FITS = MAX_METADATA_BYTES // 4  # characters, each of at most 4 bytes
 MESSAGE_KEYS = ({"role", "content"}, {"placeholder"})
 STATUSES: tuple[str, ...] = get_args(Status)
 TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
@@ -41,8 +42,10 @@ class Edit(NamedTuple):
         """Give the fields of the base with what was said put over; `InvalidInputError` if that grows too large."""
         said = {name: value for name, value in zip(self._fields, self, strict=True) if value is not UNSET}
         fields = {**base, **said}
-        _require_size(fields)
-        return snapshot_of(fields)
+        text = content_text(fields)
+        if len(text) > SURELY_FITS:
+            _require_size(fields)
+        return Snapshot(**fields, content_hash=hashed(text))
 
 
 class Draft(NamedTuple):

@@ -24,9 +24,9 @@ from promptreg.errors import (
     VersionNotFoundError,
     listed,
 )
-from promptreg.jsonvalues import FrozenDict, FrozenList, canonical
+from promptreg.jsonvalues import FrozenDict, FrozenList
 from promptreg.models import Grant
-from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, content_of
+from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, differing
 from promptreg.rules.inputs import Draft, Edit
 from promptreg.rules.names import Selector
 
@@ -173,7 +173,7 @@ def plan_update(
         updated_at=author.now,
     )
     version = _new_version(number, snapshot, name, grants, draft, author, base=base.number)
-    fields = _differing(base.snapshot, snapshot)
+    fields = differing(base.snapshot, snapshot)
     events = [_event("update", author, number, base=base.number, fields=fields, content_hash=snapshot.content_hash)]
     if "rename" in moves:
         events.append(_event("rename", author, number, previous=container.name, to=name))
@@ -190,7 +190,7 @@ def plan_edit(container: Container, version: VersionRecord, edit: Edit, message:
     """Change a draft or failed version in place; it is a draft afterwards (rule 7)."""
     snapshot = edit.applied_to(version.snapshot.fields())
     text = version.commit_message if message is None else message
-    fields = _differing(version.snapshot, snapshot)
+    fields = differing(version.snapshot, snapshot)
     if not fields and text == version.commit_message:
         return Outcome(container, version)
     edited = version._replace(snapshot=snapshot, commit_message=text, state="draft", failure=None)
@@ -338,13 +338,6 @@ def _new_version(
         created_at=author.now,
         published_at=author.now if draft.is_production else None,
     )
-
-
-def _differing(old: Snapshot, new: Snapshot) -> list[str]:
-    """Name the fields that differ, by the equality of rule 1."""
-    before, after = content_of(old.fields()), content_of(new.fields())
-    given = [name for name in SNAPSHOT_FIELDS if before[name] is not after[name]]
-    return [name for name in given if canonical(before[name]) != canonical(after[name])]
 
 
 def _event(action: str, author: Author, version: int | None, **details: object) -> NewEvent:

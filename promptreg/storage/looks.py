@@ -198,7 +198,8 @@ class SQLiteWriter(SQLiteReader):
                 moved.append(change.after)
             else:
                 self._save(change, change.after)
-        self._move(moved)
+        if moved:
+            self._move(moved)
         journal.append(self._connection, changes)
         self._connection.execute("UPDATE registry SET revision = ?", (self.revision,))
         for change in changes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from promptreg.errors import StorageCorruptError
-from promptreg.jsonvalues import FrozenList, compact, digest, hashed, parse, quoted
+from promptreg.jsonvalues import FrozenList, canonical_array, compact, hashed, parse, quoted
 from promptreg.models import Grant
 from promptreg.records import Container, Snapshot, VersionRecord
 
@@ -142,13 +142,17 @@ def version_row(prompt_id: str, version: VersionRecord) -> tuple[Any, ...]:
         None if version.failure is None else compact(version.failure),
         snapshot.content_hash,
     )
-    return *values, digest([prompt_id, *values])
+    return *values, _version_hash(prompt_id, *values)
+
+
+def _version_hash(*values: Any) -> str:
+    return hashed(canonical_array(values))
 
 
 def read_version(prompt_id: str, row: Row) -> VersionRecord:
     """Give the record of a row of `VERSION_COLUMNS`."""
     *values, stored = row
-    require_whole(stored, digest, [[prompt_id, *values]], f"version {values[0]} of the prompt", prompt_id)
+    require_whole(stored, _version_hash, (prompt_id, *values), f"version {values[0]} of the prompt", prompt_id)
     return VersionRecord(
         number=values[0],
         state=values[1],
