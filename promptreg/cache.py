@@ -34,9 +34,12 @@ V = TypeVar("V")
 
 
 class Generation(Generic[F, L]):
-    """What is true while `page == token`, and by the monotonic clock `until` at most: what there is, and what lacks."""
+    """What is true while `page == token`, and by the monotonic clock `until` at most: what there is, and what lacks.
 
-    __slots__ = ("found", "lacking", "mark", "page", "token", "until")
+    `written` is what this registry itself has changed since: where no more is to be learnt, that is not known any more.
+    """
+
+    __slots__ = ("found", "lacking", "mark", "page", "token", "until", "written")
 
     def __init__(
         self, page: Page, mark: Mark | None, found: dict[Hashable, F], lacking: dict[Hashable, L], until: float
@@ -49,6 +52,7 @@ class Generation(Generic[F, L]):
         self.found = found
         self.lacking = lacking
         self.until = until
+        self.written: set[Hashable] = set()
 
     def is_current(self) -> bool:
         """Tell whether it is true now."""
@@ -76,10 +80,11 @@ class Cache(Generic[F, L]):
     def renew(self, page: Page, news: News, until: float) -> Generation[F, L]:
         """Begin the next generation, or let this one hold for longer where nothing has changed."""
         last = self.generation
-        if news.mark is last.mark:
+        changed = frozenset(last.written) if news.is_gone else news.changed
+        if news.mark is last.mark and not changed:
             last.until = until
         else:
-            found, lacking = _kept(last.found, news.changed), _kept(last.lacking, news.changed)
+            found, lacking = _kept(last.found, changed), _kept(last.lacking, changed)
             page = page if self.compares else news.mark.token
             self.generation = Generation(page, news.mark, found, lacking, until)
         self.direct = self.generation if self.may_be_direct else _NOTHING

@@ -247,7 +247,7 @@ class Core:
             news = watch.news(generation.mark)
             self.cache.may_be_direct = not metrics.begin()
             renewed = self.cache.renew(watch.page, news, NEVER if news.is_gone else began + self._holds)
-        if renewed is not generation:
+        if news.changed is None or news.changed:
             metrics.count_reload()
         return renewed, STALE if news.is_gone else FRESH
 
@@ -300,12 +300,20 @@ class Core:
                     is_vetted = evidence is None or not isinstance(final, Outcome) or evidence.covers(final)
                     if is_vetted and final.changes:
                         writer.apply(final.changes)
+                        self._note_written(final.changes)
             finally:
                 self._look_again()
             if is_vetted or not final.changes:
                 note(changed=bool(final.changes))
                 return final
             proposed = final
+
+    def _note_written(self, changes: Sequence[Change]) -> None:
+        """What this registry is about to change is not known any more, should the database be gone afterwards."""
+        generation = self.cache.generation
+        if generation.found or generation.lacking:
+            for subject in (change.subject for change in changes):
+                generation.written.update((subject.id, (subject.namespace, subject.name)))
 
     def _look_again(self) -> None:
         """What this registry wrote it sees at once, also where it need not see others' writes at once."""

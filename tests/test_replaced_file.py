@@ -133,6 +133,27 @@ def test_a_removed_file_is_noticed_and_forgiven_when_it_is_back(
     assert_works_again(opened)
 
 
+def test_what_the_registry_itself_changed_is_never_given_as_it_was(opened: Registry, path: str, tmp_path: Path) -> None:
+    """Updated, created or deleted, and the file gone before the next read: those are errors, the rest goes on stale."""
+    opened.create("gone", "text gone")
+    for name in ("cached", "gone", "logged", "new"):
+        opened.get(name, default=None)
+    opened.update("cached", template="text newer")
+    opened.set_status("gone", "archived")
+    opened.create("new", "text new")
+    move(path, str(tmp_path / "aside.db"), alone=False)
+    for name in ("cached", "gone", "new"):
+        for _ in range(2):
+            with pytest.raises(StorageError):
+                opened.get(name)
+            with pytest.raises(StorageError):
+                opened.render(name)
+    assert (opened.get("logged").template, opened.get("logged").stale) == ("text logged", True)
+    move(str(tmp_path / "aside.db"), path, alone=False)
+    time.sleep(NOTICED_SECONDS)
+    assert opened.get("cached").template == "text newer"
+
+
 def test_an_unlinked_file_is_noticed_and_never_made_again(opened: Registry, path: str) -> None:
     """Gone for good: no call makes a new, empty registry in its place."""
     for file in companions(path):

@@ -168,6 +168,26 @@ def test_reloads_and_the_storage_are_measured() -> None:
     assert 0 < sum(point["sum"] for point in points(after, STORAGE)) < 60
 
 
+def looked_again() -> list[Told]:
+    """Look a second time, past the time that the first look holds for, where nothing has changed."""
+    metered = Metered()
+    with opened() as (registry, _):
+        registry.create("greet", "Hello")
+        registry.render("greet")
+        told = [metered()]
+        for _ in range(3):
+            time.sleep(0.06)
+            registry.render("greet")
+        return [*told, metered()]
+
+
+def test_a_look_that_finds_no_change_is_no_reload() -> None:
+    """Looks are due every 50 ms; only a change makes one a reload."""
+    before, after = alone(looked_again)
+    assert total(after, RELOADS) == total(before, RELOADS)
+    assert total(after, REQUESTS, cache="fresh") - total(before, REQUESTS, cache="fresh") == 3
+
+
 def switched_off() -> Told:
     """Render where renders are not timed."""
     metered = Metered()

@@ -56,7 +56,8 @@ class SQLiteWatch:
             seen = _seen(handle)
             if seen == since.seen:
                 return News(since, frozenset())
-            if _seen(self._watching.usual()) == since.seen:  # which made that look; asked last, for the same moment
+            # Which made that look, unless another thread did: then nothing is known to be as it was. Asked last.
+            if _seen(self._watching.usual()) == since.seen:
                 return News(since._replace(seen=seen), frozenset())
         for _ in range(ROUNDS):
             token = board.read()
