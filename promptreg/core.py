@@ -155,12 +155,16 @@ class Core:
             self.cache.forget()
 
     def let_go(self, error: BaseException) -> None:
-        """Leave all that an interrupt may have left this thread holding.
+        """Leave all that an error may have left this thread holding.
 
-        It may come between any two steps of a `with`, and whoever keeps the error keeps its frames.
+        One that a signal's handler raises may come between any two steps of a `with`, and whoever keeps it keeps its
+        frames.
         """
-        if not isinstance(error, Exception):
-            clear_frames(error.__traceback__)
+        if self.storage.is_held():
+            failure: BaseException | None = error
+            while failure is not None:
+                clear_frames(failure.__traceback__)
+                failure = failure.__context__
             self.storage.abandon()
 
     def require_open(self) -> None:

@@ -124,9 +124,9 @@ class Registry:
             spans=spans,
             render_duration=render_duration,
         )
-        from promptreg.storage.sqlite import SQLiteStorage  # noqa: PLC0415 (loads when a registry opens, not before)
+        from promptreg.storage.sqlite import open_storage  # noqa: PLC0415 (loads when a registry opens, not before)
 
-        self._begin(Core(SQLiteStorage(settings.storage), settings, view.namespace), view, is_view=False)
+        self._begin(Core(open_storage(settings.storage), settings, view.namespace), view, is_view=False)
 
     def _begin(self, core: Core, view: View, *, is_view: bool) -> None:
         self._core, self._view, self._is_view = core, view, is_view

@@ -1,6 +1,8 @@
 """What many tests need: registries, a clock that ticks, and the proof that a refused call changed nothing."""
 
+import gc
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -63,3 +65,17 @@ def unchanged(path: str) -> Callable[[], AbstractContextManager[None]]:
         assert everything(path) == before
 
     return check
+
+
+@pytest.fixture
+def destructors_may_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Python tells of an error in a destructor and goes on; here it is the interrupt, which is no failure.
+
+    Hypothesis's callback of the collector would swallow it too.
+    """
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: None)
+    callbacks = gc.callbacks[:]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks[:] = callbacks
+    gc.collect()

@@ -220,11 +220,23 @@ def behind(folder: str) -> Report:
     with Registry(registry.path) as seeding:
         seeding.create("absent", "text")
     registry.render("cached")
+    inside, forked = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        with registry._core.storage.read():
+            inside.set()
+            forked.wait()
+
+    busy = threading.Thread(target=stay)
+    busy.start()
+    inside.wait()
     out, into = os.pipe()
     child = ctypes.PyDLL(None).fork()
     if child == 0:
         in_child(lambda: _fares(registry), into)
     os.close(into)
+    forked.set()
+    busy.join()
     fares = of_child(child, out)
     after = registry.update("cached", template="parent").version
     return {"child": fares, "after": after, "text": registry.render("cached").text}
@@ -240,7 +252,11 @@ def _fares(registry: Registry) -> Report:
         "history": lambda: registry.history("cached"),
         "cached render": lambda: registry.render("cached"),
     }
-    return {name: _refusal(call) for name, call in calls.items()}
+    told = {name: _refusal(call) for name, call in calls.items()}
+    handles = list(registry._core.storage._connections._handles)  # type: ignore[attr-defined]
+    registry.close()
+    changes = [handle.connection.total_changes for handle in handles]  # which a closed connection would not tell
+    return {**told, "connections left": len(changes)}
 
 
 def _refusal(call: Callable[[], Any]) -> list[str]:

@@ -1,10 +1,7 @@
 """Ctrl-C at any moment: the registry goes on, no transaction stays open, and no cache is stale."""
 
-import gc
 import signal
-import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing, suppress
 
 import pytest
@@ -18,20 +15,6 @@ from tests.test_storage_sqlite import raw, traces
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-@pytest.fixture
-def destructors_may_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Python tells of an error in a destructor and goes on; here it is the interrupt, which is no failure.
-
-    Hypothesis's callback of the collector would swallow it too.
-    """
-    monkeypatch.setattr(sys, "unraisablehook", lambda told: None)
-    callbacks = gc.callbacks[:]
-    gc.callbacks.clear()
-    yield
-    gc.callbacks[:] = callbacks
-    gc.collect()
 
 
 def _work(registry: Registry, trial: int) -> None:
@@ -102,7 +85,12 @@ def test_an_interrupt_behind_a_commit_leaves_no_stale_cache(
 def test_shutting_the_gate_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waited to shut it gives up, and everybody may go in again."""
     gate, left = Gate(), threading.Event()
-    inside = threading.Thread(target=lambda: (gate.enter(), left.wait(), gate.leave()))
+
+    def stay() -> None:
+        with gate.passing():
+            left.wait()
+
+    inside = threading.Thread(target=stay)
     inside.start()
     while not gate._inside:
         pass
@@ -110,8 +98,8 @@ def test_shutting_the_gate_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -
         patch.setattr("promptreg.storage.gate.time.sleep", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             gate.shut()
-    gate.enter()
-    gate.leave()
+    with gate.passing():
+        pass
     left.set()
     inside.join()
     gate.shut()
@@ -165,9 +153,7 @@ def test_an_interrupt_whose_error_is_kept_leaves_nothing_held(registry: Registry
             except KeyboardInterrupt as error:
                 kept.append(error)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            storage = registry._core.storage
-            assert storage._connections._gate._inside == set()  # type: ignore[attr-defined]
-            assert storage._queue._holder is None  # type: ignore[attr-defined]
+            assert not registry._core.storage.is_held()
         assert len(kept) == 80
         other = threading.Thread(target=registry.update, args=("greet",), kwargs={"template": "other"})
         other.start()

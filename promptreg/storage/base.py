@@ -143,6 +143,10 @@ class Storage(Protocol):
         """Look for changes; nothing slow and nothing of a caller's is done within."""
         ...
 
+    def is_held(self) -> bool:
+        """Tell whether this thread holds anything of it, a transaction or a turn."""
+        ...
+
     def abandon(self) -> None:
         """Leave all that an interrupt may have left this thread holding."""
         ...

@@ -34,6 +34,7 @@ class Handle:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self._process = os.getpid()
         self.number = next(_NUMBERS)
         self.is_in_memory = False  # so that each side of a fork goes on with its own copy
         self.taken: object = None  # what the file was, where what is read is of that moment only
@@ -47,11 +48,17 @@ class Handle:
         return Database(self.connection, execute_plugins=False)
 
     def close(self) -> None:
-        """Close the connection."""
-        self.connection.close()
+        """Close the connection, unless it is of another process, behind whose back this one was forked."""
+        if self.is_in_memory or self._process == os.getpid():
+            self.connection.close()
+        else:
+            _INHERITED.append(self.connection)
 
     def __del__(self) -> None:
-        self.connection.close()
+        self.close()
+
+
+_INHERITED: list[sqlite3.Connection] = []  # never to be touched, so kept
 
 
 def file_uri(path: str, options: str) -> str:
@@ -150,29 +157,37 @@ class Connections:
     @contextmanager
     def _inside(self, given: Callable[[], T]) -> Iterator[T]:
         """Hold what is given, inside the gate; all in one layer, as each takes 1 µs of every read and write."""
-        gate = self._gate
+        gate, stay = self._gate, None
         try:
-            gate.enter()
-            self._require_usable()
+            self.require_free()
+            stay = gate.enter()
+            if self.is_closed:
+                raise StorageError(f"The registry of {self._path} is closed; open a new one.")
             yield given()
         except (sqlite3.Error, OSError) as error:
             raise translate(error, self._path) from error
         finally:
-            gate.leave()
+            gate.leave(stay)
 
     @contextmanager
     def _in_turn(self, given: Callable[[], T]) -> Iterator[T]:
         with self._inside(lambda: self._turn) as turn, turn:
             yield given()
 
-    def _require_usable(self) -> None:
-        if self.is_closed:
-            raise StorageError(f"The registry of {self._path} is closed; open a new one.")
+    def require_free(self) -> None:
+        """Raise `StorageError` where this process, or this thread at this moment, can't use a connection.
+
+        The process first, as who was inside the gate in another one never leaves it.
+        """
         if self._pid != os.getpid():
             raise StorageError("This process was forked behind Python's hooks; open the registry in it.")
+        self._gate.require_outside()
 
     def close(self) -> None:
-        """Close every connection, of every thread, once those at work are done."""
+        """Close every connection, of every thread, once those at work are done; none of another process."""
+        if self._pid != os.getpid():
+            self.is_closed = True
+            return
         try:
             self._gate.shut()
             self.is_closed = True
@@ -203,17 +218,28 @@ class Connections:
             self._gate.open()
 
     def abandon(self) -> None:
-        """Leave all that an interrupt may have left this thread holding."""
-        lease: _Lease | None = getattr(self._threads, "lease", None)
-        if lease is not None and lease.handle.connection.in_transaction:
-            lease.handle.connection.rollback()
-        if self._is_shared and self._turn._is_owned() and self._shared is not None:  # type: ignore[attr-defined]
+        """Leave all that an interrupt may have left this thread holding; what another call of it is in stays."""
+        if self._gate.is_inside() or self._pid != os.getpid():
+            return
+        if self._in_transaction():
+            self._own().connection.rollback()
+        if self._is_shared and self._owns_turn() and self._shared is not None:
             self._shared.connection.rollback()
         with suppress(RuntimeError):  # that it is not this thread's
             while True:
                 self._turn.release()
-        self._gate.leave()
         self._gate.open()
+
+    def is_held(self) -> bool:
+        """Tell whether this thread holds anything here."""
+        return self._gate.is_inside() or self._gate.is_shut() or self._owns_turn() or self._in_transaction()
+
+    def _in_transaction(self) -> bool:
+        lease: _Lease | None = getattr(self._threads, "lease", None)
+        return lease is not None and lease.handle.connection.in_transaction
+
+    def _owns_turn(self) -> bool:
+        return bool(self._turn._is_owned())  # type: ignore[attr-defined]
 
     def _interrupt(self) -> None:
         for handle in list(self._handles):

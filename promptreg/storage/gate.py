@@ -11,45 +11,106 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
-from weakref import WeakSet
+from weakref import WeakSet, ref
+
+from promptreg.errors import StorageError
 
 POLL_SECONDS = 0.001
 
 
-class Gate:
-    """Many threads may be inside at once; who shuts it waits until all others have left.
+class Stay:
+    """A thread's being inside; it ends with whoever holds this."""
 
-    An interrupt may come between any two steps, so who is inside is a set, and who has shut it is known: entering,
-    leaving or opening twice does no harm, and a `finally` undoes what was cut short.
+    __slots__ = ("__weakref__",)
+
+
+class Claim:
+    """What one thread at a time has, without a lock, for which a signal's handler in the same thread would wait."""
+
+    def __init__(self) -> None:
+        self._holder: dict[None, int] = {}
+
+    def take(self) -> bool:
+        """Take it, and tell whether this thread has it now; Python does this in one step."""
+        me = threading.get_ident()
+        return self._holder.setdefault(None, me) == me
+
+    def holder(self) -> int | None:
+        """Give the thread that has it."""
+        return self._holder.get(None)
+
+    def is_mine(self) -> bool:
+        """Tell whether this thread has it."""
+        return self.holder() == threading.get_ident()
+
+    def let_go(self) -> None:
+        """Give it away, if this thread has it."""
+        if self.is_mine():
+            self._holder.pop(None, None)
+
+
+class Gate:
+    """Many threads may be inside at once, each once; who shuts it waits until all others have left.
+
+    An interrupt may come between any two steps. So a thread is inside while the call that entered holds its stay, no
+    longer, and who has shut the gate is known: leaving or opening twice does no harm.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside: set[int] = set()
-        self._shut_by: int | None = None
+        self._inside: dict[int, ref[Stay]] = {}
+        self._shut = Claim()
 
-    def enter(self) -> None:
-        """Go inside; wait while the gate is shut."""
-        me = threading.get_ident()
+    def enter(self) -> Stay:
+        """Go inside; wait while the gate is shut.
+
+        Raises `StorageError` where this thread is inside, or forks: a signal's handler or a finaliser came in between.
+        """
+        self.require_outside()
+        stay, me = Stay(), threading.get_ident()
         while True:
-            with self._lock:
-                if self._shut_by is None:
-                    self._inside.add(me)
-                    return
+            self._inside[me] = ref(stay)  # first, so that either who shuts sees this, or this sees the gate shut
+            by = self._shut.holder()
+            if by is None:
+                return stay
+            self.leave(stay)
+            if by == me:
+                raise StorageError("This thread is forking, or closing the registry; call it when that is done.")
             time.sleep(POLL_SECONDS)
 
-    def leave(self) -> None:
-        """Go outside."""
-        self._inside.discard(threading.get_ident())
+    def leave(self, stay: Stay | None) -> None:
+        """Go outside, if that is where this thread's stay is."""
+        me = threading.get_ident()
+        if stay is not None and self._stay(me) is stay:
+            del self._inside[me]
+
+    def require_outside(self) -> None:
+        """Raise `StorageError` where this thread is inside."""
+        if self.is_inside():
+            raise StorageError(
+                "This thread is in the middle of another call of the registry; call it when that is done."
+            )
+
+    def is_shut(self) -> bool:
+        """Tell whether this thread has shut it."""
+        return self._shut.is_mine()
+
+    def is_inside(self) -> bool:
+        """Tell whether this thread is inside."""
+        return self._stay(threading.get_ident()) is not None
+
+    def _stay(self, thread: int) -> Stay | None:
+        known = self._inside.get(thread)
+        return None if known is None else known()
 
     @contextmanager
     def passing(self) -> Iterator[None]:
         """Be inside for a while."""
+        stay = None
         try:
-            self.enter()
+            stay = self.enter()
             yield
         finally:
-            self.leave()
+            self.leave(stay)
 
     def shut(self, hurry: Callable[[], None] = lambda: None) -> None:
         """Let nobody in, and wait until everybody else is out; interrupted, the gate is open again.
@@ -58,9 +119,9 @@ class Gate:
         """
         me = threading.get_ident()
         try:
-            while not self._is_shut_by(me):
+            while not self._shut.take():
                 time.sleep(POLL_SECONDS)
-            while self._inside - {me}:
+            while any(thread != me and stay() is not None for thread, stay in list(self._inside.items())):
                 hurry()
                 time.sleep(POLL_SECONDS)
         except BaseException:
@@ -69,14 +130,7 @@ class Gate:
 
     def open(self) -> None:
         """Let everybody in again, if it was this thread that shut it."""
-        if self._shut_by == threading.get_ident():
-            self._shut_by = None
-
-    def _is_shut_by(self, me: int) -> bool:
-        with self._lock:
-            if self._shut_by is None:
-                self._shut_by = me
-            return self._shut_by == me
+        self._shut.let_go()
 
 
 class Forkable(Protocol):
@@ -95,7 +149,7 @@ class _Forks:
     """The storages that are open in this process, and the hooks that a fork runs over them."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # as a signal's handler may open a registry while one is opened
         self._storages: WeakSet[Forkable] = WeakSet()
         self._held: list[Forkable] = []
         self.opening = Gate()
@@ -129,7 +183,7 @@ class _Forks:
         self._lock.release()
 
     def _after_in_child(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.opening = Gate()
         self._reopen(is_child=True)
 

@@ -8,13 +8,13 @@ apart, so who finds the queue broken or stuck goes ahead and asks the database.
 
 import fcntl
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from struct import Struct
 
 from promptreg.errors import StorageError
+from promptreg.storage.gate import Claim
 from promptreg.storage.sidecar import open_beside
 
 SUFFIX = "-promptreg-queue"
@@ -37,6 +37,16 @@ class Deadline:
         return max(self._end - time.monotonic(), 0.0)
 
 
+class _File:
+    """An open file, closed when nobody holds this any more: its number may be another file's a moment later."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
 class WriterQueue:
     """The queue of one database's writers: those of this registry one by one, then by number among processes.
 
@@ -46,18 +56,17 @@ class WriterQueue:
     def __init__(self, database: str) -> None:
         """Begin for a database, told by its real path."""
         self._database = database
-        self._descriptor: int | None = None
-        self._lock = threading.Lock()
-        self._holder: int | None = None  # the thread that stands for this registry
+        self._file: _File | None = None
+        self._standing = Claim()  # of the thread that stands for this registry
 
     @contextmanager
     def turn(self, deadline: Deadline) -> Iterator[None]:
         """Wait for one's turn, until the deadline at most, and hold it; past it, go ahead all the same."""
         number = None
         try:
-            while not self._is_mine() and deadline.left():
+            while not self._standing.take() and deadline.left():
                 time.sleep(WAIT)
-            if self._is_mine():
+            if self._standing.is_mine():
                 number = self._enter(deadline)
             yield
         finally:
@@ -65,43 +74,38 @@ class WriterQueue:
 
     def abandon(self, number: int | None = None) -> None:
         """Leave the queue, if this thread is in it."""
-        if self._holder == threading.get_ident():
+        if self._standing.is_mine():
             self._leave(number)
-            self._holder = None
+            self._standing.let_go()
+
+    def is_held(self) -> bool:
+        """Tell whether this thread is in the queue."""
+        return self._standing.is_mine()
 
     def close(self) -> None:
-        """Close the queue's file."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        """Let go of the queue's file, which is closed once nobody waits any more."""
+        self._file = None
 
     def forked(self) -> None:
         """Begin anew in a child: the parent's writers are not there."""
-        self._lock = threading.Lock()
-        self._holder = None
-
-    def _is_mine(self) -> bool:
-        me = threading.get_ident()
-        with self._lock:
-            if self._holder is None:
-                self._holder = me
-            return self._holder == me
+        self._standing = Claim()
 
     def _enter(self, deadline: Deadline) -> int | None:
         """Take a number and wait for its turn; None where the queue can't be used."""
         try:
-            descriptor = self._opened()
-            number = self._take(descriptor, deadline)
+            file = self._opened()
+            number = self._take(file.descriptor, deadline)
             if number is not None:
-                self._wait(descriptor, number, deadline)
+                self._wait(file.descriptor, number, deadline)
         except (OSError, StorageError):
             return None
         return number
 
-    def _opened(self) -> int:
-        if self._descriptor is None:
-            self._descriptor = open_beside(self._database + SUFFIX, self._database)
-        return self._descriptor
+    def _opened(self) -> _File:
+        file = self._file
+        if file is None:
+            file = self._file = _File(open_beside(self._database + SUFFIX, self._database))
+        return file
 
     def _take(self, descriptor: int, deadline: Deadline) -> int | None:
         end = time.monotonic() + min(STUCK, deadline.left())
@@ -129,15 +133,13 @@ class WriterQueue:
             time.sleep(min(WAIT * max(number - serving, 1), LONGEST_WAIT))
 
     def _leave(self, number: int | None) -> None:
-        if self._descriptor is None:
+        file = self._file
+        if file is None:
             return
         with suppress(OSError):  # the write that was waited for is done, and who comes next finds its way
             if number is not None:
-                os.pwrite(self._descriptor, NUMBERS.pack(0, number + 1)[8:], 8)
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
-
-    def __del__(self) -> None:
-        self.close()
+                os.pwrite(file.descriptor, NUMBERS.pack(0, number + 1)[8:], 8)
+            fcntl.lockf(file.descriptor, fcntl.LOCK_UN)
 
 
 def _numbers(descriptor: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
+from traceback import clear_frames
 from typing import NoReturn, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError, StorageReadOnlyError
@@ -105,6 +106,7 @@ class SQLiteStorage:
                 f"{self.path} can't be written by this process, or its folder can't; let it write both.",
                 retry_after=None,
             )
+        self._connections.require_free()
         deadline = Deadline(self._settings.busy_timeout)
         with self._turn(deadline), self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer):
             self.require_board()
@@ -129,8 +131,12 @@ class SQLiteStorage:
                 if held is not None:
                     held.close()
 
+    def is_held(self) -> bool:
+        """Tell whether this thread holds anything: a transaction, a turn, the gate, the queue."""
+        return self._connections.is_held() or (self._queue is not None and self._queue.is_held())
+
     def abandon(self) -> None:
-        """Leave all that an interrupt may have left this thread holding: a transaction, a turn, the gate, the queue."""
+        """Leave all that an interrupt may have left this thread holding."""
         self._connections.abandon()
         if self._queue is not None:
             self._queue.abandon()
@@ -206,6 +212,16 @@ class SQLiteStorage:
                     f"The commit to {self.path} failed ({error}) and may or may not hold; read before you try again."
                 ) from error
             raise
+
+
+def open_storage(settings: StorageSettings) -> SQLiteStorage:
+    """Open the database; interrupted, leave nothing open, whoever keeps the error."""
+    try:
+        return SQLiteStorage(settings)
+    except BaseException as error:
+        if FORKS.opening.is_inside():
+            clear_frames(error.__traceback__)
+        raise
 
 
 def _lost(path: str, settings: StorageSettings) -> NoReturn:
