@@ -1,6 +1,7 @@
 """The file of an open registry replaced or removed: within a second it is told, and nothing is ever mixed."""
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -185,6 +186,32 @@ def test_a_replaced_file_is_noticed_and_forgiven_when_it_is_back(
         os.unlink(path)
         move(aside, path, alone=False)
     assert_works_again(opened)
+
+
+def test_another_database_copied_over_the_file_is_noticed(opened: Registry, path: str, replacement: str) -> None:
+    """The file is the same, as far as its name and number tell; what it holds is not, and none of that is given."""
+    with closing(raw(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    time.sleep(NOTICED_SECONDS)
+    assert not opened.get("cached").stale
+    shutil.copyfile(replacement, path)
+    time.sleep(NOTICED_SECONDS)
+    assert_goes_on_stale(opened)
+    assert Path(path).read_bytes() == Path(replacement).read_bytes()
+
+
+def test_writing_the_log_back_into_the_file_is_no_replacement(opened: Registry, path: str) -> None:
+    """Again and again by another tool, with commits of others in between or without."""
+    with closing(raw(path)) as connection, Registry(path) as other:
+        for number in range(3, 8):
+            other.update("cached", template=f"text {number}")
+            if number % 2:
+                assert opened.get("cached").template == f"text {number}"
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            for _ in range(2):
+                time.sleep(0.06)
+                assert (opened.get("cached").template, opened.get("cached").stale) == (f"text {number}", False)
+    assert opened.update("cached", template="text again").version == 8
 
 
 def test_a_replacements_contents_never_appear(opened: Registry, path: str, replacement: str) -> None:

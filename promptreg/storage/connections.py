@@ -99,10 +99,14 @@ class _Lease:
 
 
 class Watching(NamedTuple):
-    """What gives the connection to watch with, and this thread's usual one; the same where one is shared."""
+    """What gives the connection to watch with, and this thread's usual one; the same where one is shared.
+
+    `another` gives one that has read nothing yet, for whoever asks to close.
+    """
 
     watcher: Callable[[], Handle]
     usual: Callable[[], Handle]
+    another: Callable[[], Handle]
 
 
 class Connections:
@@ -146,7 +150,7 @@ class Connections:
 
     def watch(self) -> AbstractContextManager[Watching]:
         """Give what gives the connections to watch with, held by one thread at a time; the file may be gone."""
-        return self._in_turn(lambda: Watching(self._watching, self._usual))
+        return self._in_turn(lambda: Watching(self._watching, self._usual, self._watcher_opener))
 
     def renew(self) -> None:
         """Put another connection in the place of the shared one; its turn must be held."""

@@ -1,6 +1,7 @@
 """Where the database lies: whether the file at its path is still the one that was opened."""
 
 import os
+from collections.abc import Callable
 
 from promptreg.errors import StorageError
 
@@ -11,14 +12,34 @@ class Place:
     def __init__(self, path: str) -> None:
         self.path = path
         self._identity: tuple[int, int] | None = None
+        self._written: tuple[int, int] | None = None
 
     def settle(self) -> None:
         """Remember the file that is there now."""
-        self._identity = self._found()
+        found = self._found()
+        if found is not None:
+            self._identity, self._written = _identity(found), _written(found)
 
     def is_kept(self) -> bool:
         """Tell whether the file is there, and the same."""
-        return self._identity is None or self._found() == self._identity
+        if self._identity is None:
+            return True
+        found = self._found()
+        return found is not None and _identity(found) == self._identity
+
+    def is_kept_within(self, is_same: Callable[[], bool]) -> bool:
+        """Ask, where the file was written since this was last asked, whether what it holds is the same database.
+
+        Another one copied over it is found so; once it is, the file is never again the one that was opened.
+        """
+        found = self._found()
+        if self._identity is None or found is None or _written(found) == self._written:
+            return True
+        if not is_same():
+            self._identity = _NOWHERE
+            return False
+        self._written = _written(found)
+        return True
 
     def require_kept(self) -> None:
         """Raise `StorageError` where the file was replaced or removed: nothing of another one is ever read."""
@@ -28,9 +49,19 @@ class Place:
                 f"The file {self.path} was {what} while it was open; close this registry and open it anew."
             )
 
-    def _found(self) -> tuple[int, int] | None:
+    def _found(self) -> os.stat_result | None:
         try:
-            found = os.stat(self.path)
+            return os.stat(self.path)
         except OSError:
             return None
-        return found.st_dev, found.st_ino
+
+
+_NOWHERE = (-1, -1)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _written(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns

@@ -7,6 +7,7 @@ from typing import Protocol
 from promptreg.storage import erasure, journal
 from promptreg.storage.base import Mark, News, Page
 from promptreg.storage.connections import Handle, Watching
+from promptreg.storage.failures import is_busy
 from promptreg.storage.looks import data_version, revision_in, roll_back
 from promptreg.storage.place import Place
 from promptreg.storage.sidecar import Board, revision_of
@@ -53,12 +54,10 @@ class SQLiteWatch:
         # Of a process that reads once, the first look is the only one: no second connection is opened for it.
         handle = self._watching.usual() if since is None else self._watching.watcher()
         if since is not None and board.read() == since.token:
-            seen = _seen(handle)
-            if seen == since.seen:
-                return News(since, frozenset())
-            # Which made that look, unless another thread did: then nothing is known to be as it was. Asked last.
-            if _seen(self._watching.usual()) == since.seen:
-                return News(since._replace(seen=seen), frozenset())
+            same = self._if_same(handle, since)
+            if same is not None:
+                is_kept = not board.is_shown or storage.place.is_kept_within(lambda: self._still_holds(since))
+                return News(same, frozenset(), is_gone=not is_kept)
         for _ in range(ROUNDS):
             token = board.read()
             news = self._looked(handle, token, since)
@@ -66,6 +65,26 @@ class SQLiteWatch:
                 break
             board.publish(news.mark.revision)
         return news
+
+    def _if_same(self, handle: Handle, since: Mark) -> Mark | None:
+        """Give the mark where nothing was committed since, as this connection is to see it from now on."""
+        seen = _seen(handle)
+        if seen == since.seen:
+            return since
+        # The one that made that look, unless another thread did: then nothing is known to be as it was. Asked last.
+        return since._replace(seen=seen) if _seen(self._watching.usual()) == since.seen else None
+
+    def _still_holds(self, since: Mark) -> bool:
+        """Tell whether the file, read anew, holds the mark's last event: others were written over by no commit."""
+        another = self._watching.another()
+        try:
+            return journal.link(another.connection, since.link[0]) == since.link
+        except sqlite3.DatabaseError as error:
+            if is_busy(error):
+                raise
+            return False
+        finally:
+            another.close()
 
     def _looked(self, handle: Handle, token: bytes, since: Mark | None) -> News:
         seen = _seen(handle)  # before anything is read, so that whatever follows is news
