@@ -63,7 +63,7 @@ class Registry:
     for; `actor=None` is the embedding application, which may do everything.
 
     `max_staleness` is how old a read may be, in seconds; at 0, the default, a read sees every write that
-    returned before it, in whatever process.
+    returned before it, in whatever process; more than 0.05 is as 0.05.
     `cache_size` bounds the prompts kept in memory. `durability` is `"full"` (a commit survives a power
     cut) or `"normal"`. `busy_timeout` is how long a writer waits for
     others, in seconds. `publish_checks` are called with each `Prompt` before it goes into production, and

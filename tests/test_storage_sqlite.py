@@ -1,9 +1,11 @@
 """The SQLite storage: its schema's guards, its chain of events, its hashes, and how it opens."""
 
+import errno
 import json
 import multiprocessing
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from hashlib import sha256
@@ -31,6 +33,7 @@ from promptreg.storage.failures import translate
 from promptreg.storage.journal import EVENT_COLUMNS
 from promptreg.storage.migrations import GUARDS, MIGRATIONS
 from promptreg.storage.opening import APPLICATION_ID, SCHEMA_VERSION
+from promptreg.storage.sqlite import SQLiteStorage
 from tests.conftest import everything
 
 OWN_TABLES = {"registry", "prompts", "versions", "publications", "deletions", "events", "event_details"}
@@ -279,6 +282,35 @@ def test_a_row_that_was_tampered_with_is_never_served(filled: Registry, change: 
     with Registry(filled.path) as again, pytest.raises(StorageCorruptError) as caught:
         [again.get(name) for name in ("greet", "other")]
     assert caught.value.code == "storage_corrupt"
+
+
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM registry", *(f"UPDATE registry SET revision = {number}" for number in (-5, 2**63 - 1))]
+)
+def test_a_damaged_revision_is_told(filled: Registry, damage: str) -> None:
+    """The row lost, or a number that no count of changes comes to: every call and opening is StorageCorruptError."""
+    with closing(raw(filled.path)) as connection:
+        connection.execute(damage)
+    for call in (
+        lambda: filled.get("other"),
+        filled.list,
+        lambda: filled.update("greet", template="New"),
+        lambda: Registry(filled.path).get("greet"),
+    ):
+        with pytest.raises(StorageCorruptError):
+            call()
+    assert filled.get("other", default=None) is None
+
+
+def test_a_full_disk_as_the_sidecar_is_made_is_told(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not that the process lacks a right."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("promptreg.storage.sidecar._make", full)
+    with pytest.raises(StorageFullError):
+        Registry(path)
 
 
 COLUMNS = {
@@ -584,6 +616,37 @@ def test_rule_15_erasing_that_a_crash_cut_short_is_done_at_the_next_opening(path
     process.join()
     assert traces(folder, [b"zanzibar"]) != []
     with Registry(path):
+        assert traces(folder, [b"zanzibar"]) == []
+
+
+@pytest.mark.parametrize("step", ["update", "open", "close"])
+def test_rule_15_no_read_rewrites_the_file_and_the_next_write_does(
+    path: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deleter died before it could; a read must be short, so writing, opening and closing erase what it left."""
+    folder = str(Path(path).parent)
+    with Registry(path) as registry:
+        registry.create("secret", "zanzibar")
+        registry.create("greet", "Hello")
+        with monkeypatch.context() as patch:
+            patch.setattr(SQLiteStorage, "_erase", lambda *_, **__: None)
+            with Registry(path) as dying:
+                dying.set_status("secret", "deleted")
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "vacuum", lambda _: pytest.fail("a read rewrote the file"))
+            for _ in range(3):
+                time.sleep(0.06)
+                registry.get("greet")
+                registry.render("greet")
+                registry.list()
+                registry.get("absent", default=None)
+        assert traces(folder, [b"zanzibar"]) != []
+        if step == "update":
+            registry.update("greet", template="Hi")
+        elif step == "open":
+            Registry(path).close()
+        else:
+            registry.close()
         assert traces(folder, [b"zanzibar"]) == []
 
 

@@ -3,14 +3,16 @@
 Deleting rows leaves their bytes behind: in pages that SQLite moved, in full-text segments not merged yet,
 in the write-ahead log. So after a deletion the index is optimised, the file rewritten, and the log
 cut to nothing. The last step waits for readers of older snapshots, and all for writers; until it is done
-every call that comes to the file tries again, in any process, at most each 50 ms. There is no thread: where
-nobody calls, the next opener does it.
+every call that comes to the file tries again, in any process, at most each 50 ms. A read only cuts the log: it
+must be short, so what a killed deleter has not rewritten, the next write, closing or opening does. There is no
+thread.
 """
 
 import sqlite3
 from typing import NamedTuple
 
 from promptreg.storage.connections import Handle
+from promptreg.storage.rows import damaged
 
 RETRY_SECONDS = 0.05
 PATIENCE_MS = 50
@@ -32,11 +34,13 @@ class Progress(NamedTuple):
 def progress(connection: sqlite3.Connection) -> Progress:
     """Read how far erasing has come."""
     row = connection.execute("SELECT deleted_revision, vacuumed_revision, erased_revision FROM registry").fetchone()
+    if row is None:
+        raise damaged("the registry's", "revision")
     return Progress(*row)
 
 
-def erase(handle: Handle, patience_ms: int) -> bool:
-    """Take the steps that are due, waiting that long for others; tell whether nothing is left.
+def erase(handle: Handle, patience_ms: int, *, rewrites: bool) -> bool:
+    """Take the steps that are due, rewriting the file only if told; wait that long for others; tell if nothing is left.
 
     A lock of somebody else's, a full disk, a fork that interrupts or a file that can't be written here is no failure of
     the verb, whose own work is done: the database goes on saying that the step is due, and it is tried again.
@@ -49,7 +53,7 @@ def erase(handle: Handle, patience_ms: int) -> bool:
     connection.execute(f"PRAGMA busy_timeout = {min(usual, patience_ms)}")
     try:
         handle.may_be_interrupted = True
-        return _steps(handle, due)
+        return _steps(handle, due, rewrites)
     except sqlite3.OperationalError:
         return False
     finally:
@@ -57,9 +61,11 @@ def erase(handle: Handle, patience_ms: int) -> bool:
         connection.execute(f"PRAGMA busy_timeout = {usual}")
 
 
-def _steps(handle: Handle, at: Progress) -> bool:
+def _steps(handle: Handle, at: Progress, rewrites: bool) -> bool:
     connection = handle.connection
     if at.vacuumed < at.deleted:
+        if not rewrites:
+            return False
         handle.database.table("search").optimize()
         handle.database.vacuum()
         connection.execute("UPDATE registry SET vacuumed_revision = ?", (at.deleted,))

@@ -311,8 +311,10 @@ def data_version(connection: sqlite3.Connection) -> int:
 
 
 def revision_in(connection: sqlite3.Connection) -> int:
-    (revision,) = connection.execute("SELECT revision FROM registry").fetchone()
-    return int(revision)
+    row = connection.execute("SELECT revision FROM registry").fetchone()
+    if row is None or not 0 <= row[0] < MAX_INTEGER:
+        raise damaged("the registry's", "revision")
+    return int(row[0])
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

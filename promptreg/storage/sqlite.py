@@ -73,7 +73,7 @@ class SQLiteStorage:
             return NoBoard()
         try:
             return Sidecar(self._real)
-        except OSError as error:
+        except PermissionError as error:
             raise StorageError(
                 f"{self.path}{SIDECAR} can't be used ({error.strerror}); let this process write it."
             ) from error
@@ -188,14 +188,14 @@ class SQLiteStorage:
         if self._erasing_again_at is None:
             self._erasing_again_at = 0.0
 
-    def _erase(self, handle: Handle, *, patience_ms: int = erasure.PATIENCE_MS) -> None:
+    def _erase(self, handle: Handle, *, patience_ms: int = erasure.PATIENCE_MS, rewrites: bool = True) -> None:
         if self._access is Access.WRITE:
-            is_done = erasure.erase(handle, patience_ms)
+            is_done = erasure.erase(handle, patience_ms, rewrites=rewrites)
             self._erasing_again_at = None if is_done else time.monotonic() + erasure.RETRY_SECONDS
 
     def _erase_if_due(self, handle: Handle) -> None:
         if self._erasing_again_at is not None and time.monotonic() > self._erasing_again_at:
-            self._erase(handle, patience_ms=0)
+            self._erase(handle, patience_ms=0, rewrites=False)
 
     def _commit(self, handle: Handle, revision: int) -> None:
         """Commit, and publish before anybody learns of it; interrupted, publish all the same that it may hold."""
