@@ -384,7 +384,7 @@ def test_another_tools_commit_among_the_registrys_own_is_seen(path: str, revisio
         assert reader.get("greet").status == "active"
 
 
-def test_a_sidecar_that_is_removed_makes_no_read_stale(path: str) -> None:
+def test_a_removed_sidecar_is_made_anew_by_the_next_writer_which_tells_old_readers_too(path: str) -> None:
     """The next writer makes it anew, and tells those who still look at the old one too."""
     with Registry(path) as reader, Registry(path) as writer:
         writer.create("greet", "0")
