@@ -193,15 +193,16 @@ class Prompt(Version):
         private: dict[str, Any] = self.__pydantic_private__  # type: ignore[assignment]
         values = read_variables(variables, more)
         known = private["_known"]
+        is_tried = False
         if known is not None and known[0] is self.__dict__:
             try:
                 text, messages = known[1](values)
                 return Rendered(known[2], text, messages, self)
             except Exception:  # which the whole way tells, or does without
-                return self._render(values, is_tried=True)
-        return self._render(values)
+                is_tried = True
+        return self._render(values, is_tried=is_tried)  # out here, where no context is chained that quotes a value
 
-    def _render(self, values: dict[str, Any], *, is_tried: bool = False) -> Rendered:
+    def _render(self, values: dict[str, Any], *, is_tried: bool) -> Rendered:
         """Render the whole way; know the short one from then on, where nothing but the values can stand against it.
 
         What is known holds for this very value: a copy of it may say another status or template.

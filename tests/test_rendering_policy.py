@@ -455,10 +455,15 @@ def test_what_the_applications_own_code_raises_is_a_render_error(template):
                 raise AttributeError
             raise LookupError("CANARY")
 
-    error = refused(template, x=Failing())
-    assert type(error) is RenderError
-    assert str(error.__cause__) in {"LookupError", "AbsentAttribute"}
-    assert error.__context__ is None
+    with Registry(":memory:") as registry:
+        prompt = registry.create("p", template)
+    prompt.render(x={"y": 1})
+    with pytest.raises(TemplateError) as again:  # by a prompt that has rendered before
+        prompt.render(x=Failing())
+    for error in (refused(template, x=Failing()), again.value):
+        assert type(error) is RenderError
+        assert str(error.__cause__) in {"LookupError", "AbsentAttribute"}
+        assert error.__context__ is None
 
 
 def test_an_error_of_ours_raised_by_a_value_is_a_render_error_of_this_prompt():

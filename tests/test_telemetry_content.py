@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def watched(registry: Registry) -> Registry:
         "joins": "{{ q | join(', ') }}",
         "jsons": "{{ q | tojson }}",
         "formats": "{{ '%d' | format(q) }}",
+        "picks": "{% set found = d[q] %}{{ more if d else absent }}",
     }.items():
         ana.create(name, template, **FIELDS)
     ana.create("draft", CANARY, is_production=False, **FIELDS)
@@ -101,6 +103,12 @@ def watched(registry: Registry) -> Registry:
     ana.create("old", CANARY, **FIELDS)
     ana.archive("old")
     return ana
+
+
+def again(render: Callable[..., Rendered]) -> Rendered:
+    """Render what is there, then, by what is known from then on, what is not."""
+    render(d={"x": 1}, q="x", more="")
+    return render(d={}, q=CANARY)
 
 
 CALLS: dict[str, Call] = {
@@ -200,6 +208,8 @@ REFUSED: dict[str, Call] = {
     "jsons": lambda r: r.render("jsons", q={CANARY: Raising()}),
     "formats": lambda r: r.render("formats", q=CANARY),
     "class": lambda r: r.render("divides", Asked.model_construct(q=CANARY)),
+    "again": lambda r: again(partial(r.render, "picks")),
+    "again by a prompt": lambda r: again(r.get("picks").render),
 }
 
 
