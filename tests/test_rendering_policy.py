@@ -688,15 +688,52 @@ def test_what_once_differed_is_the_same(template, variables, expected):
     assert text(template, **variables) == expected
 
 
-def test_a_fast_render_keeps_lowered_limits():
+MUCH = "a" * 1_500_000
+STEPS = "{% for i in x.r %}{% if [" + ", ".join(["x.t | upper"] * 40) + "] %}.{% endif %}{% endfor %}"
+PASSES = {"t": "ΐ" * 1_490, "r": [0] * 90}
+OVER = [
+    (RenderLimits(range_items=10), "{% for i in range(100) %}{{ i }}{% endfor %}", None),
+    (RenderLimits(range_items=20_000), "{{ x | indent }}", "\n" * 40_000),
+    (RenderLimits(items=5), "{{ x | tojson }}", [0] * 50),
+    (RenderLimits(depth=2), "{{ [[[[1]]]] | tojson }}", None),
+    (RenderLimits(characters=5), "{{ 'abc' ~ 'abc' }}", None),
+    (RenderLimits(characters=2), "{{ x | truncate }}", ""),
+    (RenderLimits(characters=5), "{{ x | indent(8) }}", ""),
+    (RenderLimits(calls=1), "{{ x | map(attribute='a') | join }}", [{"a": "b"}]),
+    (RenderLimits(calls=1), "{% for k, v in x | items %}{{ k }}{% endfor %}", {"a": "b"}),
+    (RenderLimits(seconds=1e-6), "{{ x | upper }}", "a" * 300_000),
+    (RenderLimits(fuel=10), "{{ x }}", "a" * 300),
+    (RenderLimits(fuel=10), "{{ x | map(attribute='a') | join }}", [{"a": "b"}] * 500),
+    (RenderLimits(fuel=10), "".join(f"{{% if {i} in x %}}{{% endif %}}" for i in range(20)), {}),
+    *((RenderLimits(fuel=100), f"{{{{ {read} }}}}", "a" * 300_000) for read in ("'b' in x", "x ~ 1", "x.upper()")),
+    *((RenderLimits(fuel=1_000), f"{{{{ x | {name} }}}}", "a " * 20_000) for name in ("title", "replace('a', 'bb')")),
+    (LIMITS, "{{ x | string | length }}", MUCH),
+    (LIMITS, "{{ 'b' | replace(x, 'c') }}", MUCH),
+    (LIMITS, "{{ 'b' | replace('c', x) }}", MUCH),
+    (LIMITS, "{{ 'a'.startswith(x) }}" * 12, MUCH),
+    (LIMITS, "{{ 'a'.endswith(x) }}" * 12, MUCH),
+    (LIMITS, "{{ x.d[x.k] }}" * 12, {"d": {MUCH: 1}, "k": MUCH}),
+    (LIMITS, "{{ x.d.get(x.k) }}" * 12, {"d": {}, "k": MUCH}),
+    (LIMITS, "{{ x.k in x.s }}", {"k": "b" * 2_000, "s": [MUCH]}),
+    (LIMITS, "{{ x.k in [x.t] }}", {"k": "b" * 2_000, "t": MUCH}),
+    (LIMITS, STEPS, PASSES),
+]
+
+
+@pytest.mark.parametrize(("limits", "template", "value"), OVER, ids=range(len(OVER)))
+def test_a_fast_render_keeps_the_limits(limits, template, value):
     """What the metered tier refuses, the fast one does not let pass."""
-    for limits, template in (
-        (RenderLimits(range_items=10), "{% for i in range(100) %}{{ i }}{% endfor %}"),
-        (RenderLimits(items=5), "{{ x | tojson }}"),
-        (RenderLimits(depth=2), "{{ [[[[1]]]] | tojson }}"),
-        (RenderLimits(characters=5), "{{ 'abc' ~ 'abc' }}"),
-    ):
-        assert type(refused(template, limits, x=list(range(50)))) is RenderLimitError
+    assert type(refused(template, limits, x=value)) is RenderLimitError
+
+
+def test_the_texts_of_a_fast_chat_keep_the_limits_together():
+    """Each of these messages is within the fuel, and all of them are not."""
+    passes = {**PASSES, "r": PASSES["r"][:25]}
+    assert text(STEPS, x=passes) == "." * 25
+    with Registry(":memory:") as registry:
+        registry.create("chat", [{"role": "user", "content": STEPS}] * 4)
+        with pytest.raises(RenderLimitError):
+            registry.render("chat", x=passes)
 
 
 TOLD = [

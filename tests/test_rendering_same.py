@@ -332,6 +332,29 @@ def test_any_text_in_the_variables_renders_the_same(seed, texts, mode):
     assert report(source, build, seed) is None
 
 
+LOWERED: dict[str, list[int]] = {
+    **{"fuel": [1, 10, 50, 200, 1_000, 10_000], "characters": [1, 5, 20, 150, 1_000]},
+    **{"items": [5, 1_000], "depth": [2, 6], "calls": [1, 2], "range_items": [5, 20_000]},
+}
+
+
+def test_what_the_fast_tier_gives_the_metered_one_gives_under_the_same_limits():
+    """However low any of them are."""
+    given = 0
+    for seed in range(1_500):
+        pick, (source, build) = Random(f"limits {seed}"), case_of(seed, FRIENDLY)
+        names = pick.sample(list(LOWERED), pick.randint(1, 2))
+        try:
+            template = TemplateText(source, RenderLimits(**{name: pick.choice(LOWERED[name]) for name in names}))
+        except TemplateError:
+            continue
+        fast = by_tier(template.fast, build())
+        if fast is not None:
+            given += 1
+            assert by_tier(template.metered, build()) == fast, (source, template._limits)
+    assert given > 200
+
+
 @pytest.mark.parametrize("text", ["a\n\n<b>", Markup("a\n\n<b>"), "a", Markup("a")])
 @pytest.mark.parametrize("width", [2, "> ", Markup("> ")])
 @pytest.mark.parametrize("flags", ["", ", true", ", false, true", ", true, true"])

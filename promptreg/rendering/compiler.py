@@ -7,8 +7,11 @@ dict` to go into). So it may give up at any moment, on any doubt, and the metere
 variable, another type, an attribute that is not there, a text or loop that is long. It gives up by any
 exception, and never explains: errors are the metered tier's.
 
-It stays far below the limits of a render (a fiftieth of the fuel, all of the characters), so it needs no
-clock, and what it gives up on costs little.
+What it gives, the metered tier gives under the same limits. So each function has a price, the fuel that the metered
+tier takes at most for what the function lets pass: in loops a fiftieth of the fuel for nodes, where a step on a text
+counts as several, and outside them as many characters as the rest pays for. Where limits are lower than what a step
+may need (`LEAST`), there is no function. It needs no clock, as so much fuel takes the metered tier 0.1 s, and what it
+gives up on costs little.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,13 +21,19 @@ from typing import Any, NamedTuple
 from jinja2 import nodes
 
 from promptreg.rendering import fast
+from promptreg.rendering.meter import CHARACTERS_A_UNIT, COMPARED_A_UNIT, MAX_NEEDLE
 from promptreg.rendering.policy import BUILTINS, RenderLimits, body_cost
 from promptreg.rendering.values import DICT_NAMES
 
 FILE = "<fast template>"
 FUEL_SHARE, MAX_FUEL = 50, 20_000
-MAX_TEXT = 1_500  # characters that a filter takes inside a loop; outside, it is a share of `MAX_TEXTS`
+LEAST = {"items": fast.MAX_ITEMS, "depth": fast.MAX_DEPTH, "calls": 2, "range_items": MAX_FUEL, "seconds": 0.5}
+MAX_TEXT = 1_500  # characters that a step takes inside a loop; outside, it is a share of `MAX_TEXTS`
 MAX_TEXTS = 1_000_000
+CHARACTERS_A_FUEL = CHARACTERS_A_UNIT // 4  # of a step, which takes a text and makes one three times as long
+MOST_FUEL = 2  # of a step on no text, or of a comparison
+TEXTS_IN_LOOPS = 20  # fuel for characters, to one for nodes
+STEP_COST = MAX_TEXT // CHARACTERS_A_FUEL // TEXTS_IN_LOOPS + 1
 MAX_PIECES = 40  # put together at a time: Python compiles a long sum by recursion
 CHUNK = 20_000  # characters that text grows to in a loop, as growing may copy it
 MAX_SETS = 20  # in loops, each looked for in the whole template
@@ -55,16 +64,18 @@ class Outside(Exception):
 class FastText(NamedTuple):
     """A function from variables to text, which fails on values outside the subset.
 
-    `read` are the variables that it reads, where each way through it reads them all; else None.
+    `read` are the variables that it reads, where each way through it reads them all; else None. `price` is the fuel
+    that the metered tier takes at most for what the function lets pass, but for putting the result together.
     """
 
     render: Callable[[dict[str, Any]], str]
     read: frozenset[str] | None
+    price: int
 
 
 def compile_fast(tree: nodes.Template, limits: RenderLimits) -> FastText | None:
     """Give the function of a template in the subset; None for other templates."""
-    if limits.items < fast.MAX_ITEMS or limits.depth < fast.MAX_DEPTH or limits.range_items < _fuel(limits):
+    if any(getattr(limits, name) < least for name, least in LEAST.items()):
         return None
     writer = _Writer(limits)
     try:
@@ -72,9 +83,22 @@ def compile_fast(tree: nodes.Template, limits: RenderLimits) -> FastText | None:
         code = compile(source, FILE, "exec")
     except (Outside, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+    price = writer.price()
+    if not is_paid([price], limits):
+        return None
     module: dict[str, Any] = {}
     exec(code, fast.GLOBALS, module)
-    return FastText(module["render"], writer.read())
+    return FastText(module["render"], writer.read(), price)
+
+
+def most_text(limits: RenderLimits) -> int:
+    """Give how many characters a result may have: no more than a sixteenth of the fuel pays for."""
+    return min(limits.characters, limits.fuel)
+
+
+def is_paid(prices: Iterable[int], limits: RenderLimits) -> bool:
+    """Tell whether the fuel is enough for texts of these prices, and for putting their results together."""
+    return sum(prices) + most_text(limits) // CHARACTERS_A_UNIT <= limits.fuel
 
 
 def _fuel(limits: RenderLimits) -> int:
@@ -98,6 +122,9 @@ class _Writer:
 
     def __init__(self, limits: RenderLimits) -> None:
         self._limits = limits
+        self._most = most_text(limits)
+        self._price = 0  # of what is outside loops
+        self._has_steps_in_loops = False
         self._lines: list[str] = []
         self._indent = 1
         self._pieces: list[str] = []  # of the text that is being put together
@@ -115,7 +142,7 @@ class _Writer:
         self._read_in_loops: set[str] = set()  # and those that Jinja looks up before they are set
         self._loops: list[_Loop] = []
         self._conditions = 0
-        self._filters = 0
+        self._steps = [0]  # on texts: outside loops, and in a pass of each loop around what is written
         self._sets = 0
         self._is_range_used = False
         self._dicts: set[str] = set()  # names of loops' items that were looked at already
@@ -134,11 +161,16 @@ class _Writer:
         if not self._has_loops:
             return "\n".join([*lines, *self._lines, " return o"])
         lines += [" out = None", f" fuel = {_fuel(self._limits)}", *self._lines]
-        return "\n".join([*lines, f" return o if out is None else ''.join(grown({self._limits.characters}, out, o))"])
+        return "\n".join([*lines, f" return o if out is None else ''.join(grown({self._most}, out, o))"])
 
     def read(self) -> frozenset[str] | None:
         """Give the variables that are read on every way through; None where some may not be."""
         return frozenset(self._required) if len(self._required) == len(self._variables) else None
+
+    def price(self) -> int:
+        """Give the fuel that the metered tier takes at most, but for putting the result together."""
+        a_node = 1 + MOST_FUEL + TEXTS_IN_LOOPS * self._has_steps_in_loops
+        return self._price + self._has_loops * a_node * _fuel(self._limits)
 
     def _loads(self) -> Iterator[str]:
         """A variable that is read on every way through is there or the render fails; the others may be absent."""
@@ -170,7 +202,7 @@ class _Writer:
         return " ".join(self._pieces) or "''"
 
     def _flush(self) -> None:
-        most = self._limits.characters
+        most = self._most
         self._measure()
         if not self._is_begun:  # the first piece, whose length may wait for that of what follows
             self._write(f"o = {self._literal()}")
@@ -186,13 +218,13 @@ class _Writer:
 
     def _require_fitting(self) -> None:
         """Look at the length so far."""
-        line = f"{' ' * self._indent}if len(o) > {self._limits.characters}: unfit()"
+        line = f"{' ' * self._indent}if len(o) > {self._most}: unfit()"
         if self._lines[-1] != line:
             self._lines.append(line)
 
     def _measure(self) -> None:
         if self._lengths:
-            self._write(f"if {' + '.join(self._lengths)} > {self._limits.characters}: unfit()")
+            self._write(f"if {' + '.join(self._lengths)} > {self._most}: unfit()")
 
     def _static_text(self, text: str) -> None:
         self._pieces.append(repr(text))
@@ -349,12 +381,13 @@ class _Writer:
         self._has_loops = True
         items, index, length = self._new("s"), self._new("i"), self._new("n")
         is_paired, is_passed = self._iterable(node.iter, items)
-        cost = body_cost([*node.body, *([node.test] if node.test else [])]) + 2
-        self._write(f"fuel -= len({items}) * {cost}")
+        payment = len(self._lines)  # written when all that a pass takes is known
+        self._write("")
         self._write("if fuel < 0: unfit()")
         outer = self._scope
         self._conditions += 1
         self._loops.append(_Loop(index, length, self._own_names(node), set()))
+        self._steps.append(0)
         target = self._target(node.target, is_paired)
         if is_passed:
             self._loops[-1].passed.update(name for name, local in self._scope.items() if outer.get(name) != local)
@@ -372,6 +405,10 @@ class _Writer:
             self._body(node.body)
         self._loops.pop()
         self._scope = outer
+        steps = self._steps.pop()
+        self._has_steps_in_loops |= steps > 0
+        cost = body_cost([*node.body, *([node.test] if node.test else [])]) + 2 + steps * STEP_COST
+        self._lines[payment] = f"{' ' * self._indent}fuel -= len({items}) * {cost}"
         if node.else_:
             self._write(f"if not {length}:")
             with self._block():
@@ -459,7 +496,8 @@ class _Writer:
             case nodes.Getitem(arg=nodes.Slice(start=start, stop=stop, step=None)):
                 return f"sliced({self._share()}, {self._value(node.node)}, {_bound(start)}, {_bound(stop)})", ANY
             case nodes.Getitem(arg=arg) if not isinstance(arg, nodes.Slice):
-                return f"picked({self._value(node.node)}, {self._value(arg)})", ANY
+                most = 0 if isinstance(arg, nodes.Const) else self._share()
+                return f"picked({most}, {self._value(node.node)}, {self._value(arg)})", ANY
             case nodes.CondExpr(expr2=nodes.Expr() as expr2):
                 test = self._truth(node.test)
                 with self._maybe():
@@ -483,8 +521,9 @@ class _Writer:
                 self._shown.update(*map(_outlets, node.nodes))
                 return f"concat({self._share()}, {', '.join(map(self._value, node.nodes))})", TEXT
             case nodes.Add() | nodes.Sub() | nodes.Mul() | nodes.Div() | nodes.FloorDiv() | nodes.Mod():
+                share = f"{self._share()}, " if isinstance(node, nodes.Add) else ""  # which may be of texts
                 operands = f"{self._value(node.left)}, {self._value(node.right)}"
-                return f"{ARITHMETIC[type(node)]}({self._share()}, {operands})", ANY
+                return f"{ARITHMETIC[type(node)]}({share}{operands})", ANY
             case nodes.Neg(node=nodes.Const(value=int(number))):
                 return repr(-number), INTEGER
             case nodes.List() | nodes.Tuple():
@@ -544,11 +583,16 @@ class _Writer:
         """Scalars compare as Python compares them, in a time that their length bounds."""
         return self._looked_at(node, "SCALARS")
 
-    def _small(self, node: nodes.Expr) -> str:
+    def _small(self, node: nodes.Expr, most: int = MAX_TEXT) -> str:
         """Long texts are not compared with each other."""
-        if isinstance(node, nodes.Const):
+        self._price += MOST_FUEL
+        if _is_brief(node):
             return self._value(node)
-        return f"small({self._share()}, {self._value(node)})"
+        return f"small({most}, {self._value(node)})"
+
+    def _compared(self, left: nodes.Expr, right: nodes.Expr) -> tuple[str, str]:
+        looked_at = self._scalar if _is_brief(left) or _is_brief(right) else self._small
+        return looked_at(left), looked_at(right)
 
     def _truth(self, node: Any) -> str:
         match node:
@@ -564,17 +608,17 @@ class _Writer:
             raise Outside
         operand = node.ops[0]
         if operand.op in COMPARISONS:
-            is_spelled = isinstance(node.expr, nodes.Const) or isinstance(operand.expr, nodes.Const)
-            looked_at = self._scalar if is_spelled else self._small
-            return f"({looked_at(node.expr)} {COMPARISONS[operand.op]} {looked_at(operand.expr)})"
+            left, right = self._compared(node.expr, operand.expr)
+            return f"({left} {COMPARISONS[operand.op]} {right})"
         is_in = self._membership(node.expr, operand.expr)
         return is_in if operand.op == "in" else f"(not {is_in})"
 
     def _membership(self, value: nodes.Expr, container: nodes.Expr) -> str:
         if isinstance(container, nodes.List | nodes.Tuple):
             looked_at = self._small if self._loops else self._scalar
+            self._price += len(container.items)
             items = ", ".join(looked_at(item) for item in container.items)
-            return f"({looked_at(value)} in [{items}])"
+            return f"({self._small(value, MAX_NEEDLE)} in [{items}])"
         return f"contains({self._share()}, {self._value(value)}, {self._value(container)})"
 
     def _test(self, node: nodes.Test) -> str:
@@ -584,8 +628,7 @@ class _Writer:
             return f"({'' if node.name == 'defined' else 'not '}{self._is_there(node.node)})"
         if fast.TESTS.get(node.name) != len(node.args):
             raise Outside
-        looked_at = self._small if self._loops else self._scalar
-        operands = [self._plain(node.node)] if not node.args else [looked_at(node.node), *map(looked_at, node.args)]
+        operands = self._compared(node.node, *node.args) if node.args else [self._plain(node.node)]
         return f"is_{node.name}({', '.join(operands)})"
 
     def _is_there(self, node: nodes.Expr) -> str:
@@ -606,17 +649,22 @@ class _Writer:
             raise Outside
         if node.name == "tojson" and id(node) not in self._shown:
             raise Outside  # Jinja gives Markup, which changes what is added to it
-        operands = [self._column(node.node) if node.name == "join" else self._value(node.node), *map(self._value, args)]
-        return f"{node.name}_({self._share()}, {', '.join(operands)})", kind
+        operands = [str(self._share())] if kind is TEXT else []
+        operands += [self._column(node.node) if node.name == "join" else self._value(node.node)]
+        return f"{node.name}_({', '.join([*operands, *map(self._value, args)])})", kind
 
     def _share(self) -> int:
         """Give how long a text a step may take or make: together the steps outside loops take less than two million.
 
         No step makes a text more than three times as long, so none passes the limit of the metered tier.
         """
-        self._filters += 1
-        most = MAX_TEXT if self._loops else MAX_TEXTS // (self._filters * self._filters)
-        return min(most, self._limits.characters // 3)
+        self._steps[-1] += 1
+        most = self._limits.characters // 3
+        if self._loops:
+            return min(most, MAX_TEXT)
+        most = min(most, min(MAX_TEXTS, self._limits.fuel) // self._steps[-1] ** 2)
+        self._price += most // CHARACTERS_A_FUEL + MOST_FUEL
+        return most
 
     def _column(self, node: nodes.Expr) -> str:
         """What `map` reads of each item before a `join` is the item's own, of that name."""
@@ -692,6 +740,11 @@ def _bound(node: nodes.Expr | None) -> str:
         case nodes.Neg(node=nodes.Const(value=int(number))):
             return repr(-number)
     raise Outside
+
+
+def _is_brief(node: nodes.Expr) -> bool:
+    """Tell whether a value is spelled, and to compare with it is next to nothing."""
+    return isinstance(node, nodes.Const) and len(str(node.value)) < COMPARED_A_UNIT
 
 
 def _choices(node: nodes.If) -> int | None:

@@ -12,12 +12,14 @@ from typing import Any, Final, NoReturn
 
 from jinja2.filters import do_title
 
+from promptreg.rendering.meter import MAX_NEEDLE
 from promptreg.rendering.values import PLAIN, SCALARS
 
 MAX_ITEMS = 1_000
-CHARACTERS_AN_ITEM = 20  # an item of a container costs about as much as so many characters of a text
+CHARACTERS_AN_ITEM = 24  # an item costs as much as so many characters, as `join` pays six for what `map` reads of one
 MAX_INDENT = 8
 MAX_TITLE = 50_000
+TITLE_COST = 3  # as much as so many other filters
 MAX_DEPTH = 6  # of what is written as JSON
 MAX_NUMBER = 2**64
 _NUMBERS = frozenset({int, float})
@@ -86,9 +88,14 @@ def sequence(value: Any) -> Any:
     return value if type(value) in _SEQUENCES else unfit()
 
 
+def most_items(most: int) -> int:
+    """Give how many items a step may take."""
+    return min(MAX_ITEMS, most // CHARACTERS_AN_ITEM)
+
+
 def scalars(most: int, value: Any) -> Any:
     """Give a list or tuple of scalars that is not long."""
-    if len(sequence(value)) > min(MAX_ITEMS, most // CHARACTERS_AN_ITEM) or not SCALARS.issuperset(map(type, value)):
+    if len(sequence(value)) > most_items(most) or not SCALARS.issuperset(map(type, value)):
         unfit()
     return value
 
@@ -98,11 +105,11 @@ def small_range(*bounds: Any) -> range:
     return range(*(exact(bound, int) for bound in bounds))
 
 
-def picked(container: Any, key: Any) -> Any:
+def picked(most: int, container: Any, key: Any) -> Any:
     """Be `container[key]`: the item of an exact dict or sequence."""
-    if (type(container) is dict and type(key) is str) or (type(container) in _SEQUENCES and type(key) is int):
-        return container[key]
-    return unfit()
+    if type(container) is dict:
+        return container[short(key, most)]
+    return container[key] if type(container) in _SEQUENCES and type(key) is int else unfit()
 
 
 def small(most: int, value: Any) -> Any:
@@ -118,10 +125,7 @@ def contains(most: int, value: Any, container: Any) -> bool:
         return exact(value, str) in short(container, most)
     if type(container) is dict:
         return small(most, value) in container
-    items = scalars(most, container)
-    if len(items) * (len(value) if type(value) is str else 1) > 10 * most:
-        unfit()
-    return small(most, value) in items
+    return small(min(most, MAX_NEEDLE), value) in scalars(most, container)
 
 
 def concat(most: int, *values: Any) -> str:
@@ -134,12 +138,12 @@ def sliced(most: int, value: Any, start: int | None, stop: int | None) -> Any:
     """Be `value[start:stop]`."""
     length = len(value) if type(value) in _SLICED else unfit()
     taken = len(range(*slice(start, stop).indices(length)))
-    return value[start:stop] if taken <= (most if type(value) is str else MAX_ITEMS) else unfit()
+    return value[start:stop] if taken <= (most if type(value) is str else most_items(most)) else unfit()
 
 
 def column(most: int, value: Any, key: str) -> list[Any]:
     """Give the items of that name, of exact dicts."""
-    if len(sequence(value)) > min(MAX_ITEMS, most // CHARACTERS_AN_ITEM):
+    if len(sequence(value)) > most_items(most):
         unfit()
     return [item[key] if type(item) is dict else unfit() for item in value]
 
@@ -147,11 +151,11 @@ def column(most: int, value: Any, key: str) -> list[Any]:
 def _plus(most: int, left: Any, right: Any) -> Any:
     if type(left) is str and type(right) is str:
         return left + right if len(left) + len(right) <= most else unfit()
-    return _add(most, left, right)
+    return _add(left, right)
 
 
-def _arithmetic(calculate: Callable[[Any, Any], Any]) -> Callable[[int, Any, Any], Any]:
-    def run(_most: int, left: Any, right: Any) -> Any:
+def _arithmetic(calculate: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def run(left: Any, right: Any) -> Any:
         for number in (left, right):
             if type(number) not in _NUMBERS or not -MAX_NUMBER < number < MAX_NUMBER:
                 unfit()
@@ -168,11 +172,11 @@ def _on_text(method: Callable[[str], Any]) -> Callable[[int, Any], Any]:
 
 
 def _titled(method: Callable[[str], str]) -> Callable[[int, Any], str]:
-    return lambda most, value: method(short(value, min(most, MAX_TITLE)))
+    return lambda most, value: method(short(value, min(most // TITLE_COST, MAX_TITLE)))
 
 
 def _replaced(most: int, value: Any, old: Any, new: Any) -> str:
-    source, old, new = short(value, most), exact(old, str), exact(new, str)
+    source, old, new = short(value, most), short(old, most), short(new, most)
     if len(source) + source.count(old) * len(new) > most:
         unfit()
     return source.replace(old, new)
@@ -183,31 +187,33 @@ def _joined(most: int, value: Any, separator: Any = "") -> str:
     return between.join(texts) if sum(map(len, texts)) + len(between) * len(texts) <= most else unfit()
 
 
-def _length(_most: int, value: Any) -> int:
+def _length(value: Any) -> int:
     return len(value) if type(value) in PLAIN else unfit()
 
 
-def _first(_most: int, value: Any) -> Any:
+def _first(value: Any) -> Any:
     return sequence(value)[0]
 
 
-def _last(_most: int, value: Any) -> Any:
+def _last(value: Any) -> Any:
     return sequence(value)[-1]
 
 
 def _indented(most: int, value: Any, width: Any = 4) -> str:
-    lines = (short(value, most // 4) + "\n").splitlines()
-    margin = "\n" + " " * (width if type(width) is int and 0 <= width <= 8 else unfit())
+    lines = (short(value, most) + "\n").splitlines()
+    if len(lines) + 2 > most_items(most):
+        unfit()
+    margin = "\n" + " " * (width if type(width) is int and 0 <= width <= MAX_INDENT else unfit())
     return lines[0] + "".join(margin + line if line else "\n" for line in lines[1:])
 
 
-def _rounded(_most: int, value: Any, precision: Any = 0) -> Any:
+def _rounded(value: Any, precision: Any = 0) -> Any:
     if type(value) is not float or type(precision) is not int or not 0 <= precision <= 100:
         unfit()
     return round(value, precision)
 
 
-def _integer(_most: int, value: Any) -> int:
+def _integer(value: Any) -> int:
     return int(value) if type(value) is bool or (type(value) is int and -MAX_NUMBER < value < MAX_NUMBER) else unfit()
 
 
@@ -215,7 +221,7 @@ _encode = json.JSONEncoder(sort_keys=True).encode
 
 
 def _json(most: int, value: Any, indent: Any = None) -> str:
-    _require_small(value, min(MAX_ITEMS, most // CHARACTERS_AN_ITEM), most // 6)
+    _require_small(value, most_items(most), most // 6)
     if indent is not None and not (type(indent) is int and 0 <= indent <= MAX_INDENT):
         unfit()
     written = _encode(value) if indent is None else json.dumps(value, sort_keys=True, indent=indent)
@@ -247,14 +253,18 @@ def _require_small(value: Any, most: int, characters: int) -> None:
 
 
 def _truncated(most: int, value: Any, length: Any = 255) -> str:
-    source = short(value, most)
+    source = short(value, most - 3)
     if type(length) is not int or length < 3:
         unfit()
     return source if len(source) <= length + 5 else source[: length - 3].rsplit(" ", 1)[0] + "..."
 
 
-def _got(_most: int, value: Any, key: Any, default: Any = None) -> Any:
-    return exact(value, dict).get(exact(key, str), default)
+def _printed(most: int, value: Any) -> str:
+    return short(text(value), most)
+
+
+def _got(most: int, value: Any, key: Any, default: Any = None) -> Any:
+    return exact(value, dict).get(short(key, most), default)
 
 
 def _is(kinds: Iterable[type]) -> Callable[[Any], bool]:
@@ -312,7 +322,7 @@ GLOBALS: dict[str, Any] = {
         "last_": _last,
     },
     **{"join_": _joined, "replace_": _replaced, "indent_": _indented, "tojson_": _json, "round_": _rounded},
-    **{"int_": _integer, "string_": lambda _most, value: text(value), "truncate_": _truncated},
+    **{"int_": _integer, "string_": _printed, "truncate_": _truncated},
     **{"is_none": _is([NoneType]), "is_string": _is([str]), "is_number": _is([int, float, bool])},
     **{"is_integer": _is([int]), "is_float": _is([float]), "is_boolean": _is([bool]), "is_mapping": _is([dict])},
     **dict.fromkeys(("is_sequence", "is_iterable"), _is([str, list, tuple, dict])),
@@ -323,7 +333,7 @@ GLOBALS: dict[str, Any] = {
     "is_ne": lambda value, other: value != other if type(value) in SCALARS else unfit(),
     **{f"call_{name}": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize", "strip")},
     "call_title": _titled(str.title),
-    "call_startswith": lambda most, value, start: short(value, most).startswith(exact(start, str)),
-    "call_endswith": lambda most, value, end: short(value, most).endswith(exact(end, str)),
+    "call_startswith": lambda most, value, start: short(value, most).startswith(short(start, most)),
+    "call_endswith": lambda most, value, end: short(value, most).endswith(short(end, most)),
     "call_get": _got,
 }

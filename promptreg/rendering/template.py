@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from promptreg.errors import InvalidVariablesError, MissingVariablesError, RenderError, TemplateError
 from promptreg.jsonvalues import FrozenList, thaw
 from promptreg.rendering import sandbox
-from promptreg.rendering.compiler import compile_fast
+from promptreg.rendering.compiler import compile_fast, is_paid, most_text
 from promptreg.rendering.fast import Unfit
 from promptreg.rendering.policy import BUILTINS, RenderLimits
 from promptreg.rendering.reads import variables_read
@@ -34,11 +34,12 @@ class TemplateText:
     """One text of a template, compiled: by the fast tier where it is in its subset, else by the metered one.
 
     `fast` gives exactly what the metered tier gives, or fails; then the metered tier renders, or tells
-    what is wrong. `read` are the variables that `fast` always reads, where it reads no others.
+    what is wrong. `read` are the variables that `fast` always reads, where it reads no others; `price` is the fuel that
+    what it passes may take.
     Never changes, so it may be shared and kept for as long as anyone likes.
     """
 
-    __slots__ = ("_limits", "_metered", "fast", "read", "reads", "source")
+    __slots__ = ("_limits", "_metered", "fast", "price", "read", "reads", "source")
 
     def __init__(self, source: str, limits: RenderLimits) -> None:
         """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
@@ -50,6 +51,7 @@ class TemplateText:
         compiled = compile_fast(tree, limits)
         self.fast = None if compiled is None else compiled.render
         self.read = None if compiled is None else compiled.read
+        self.price = 0 if compiled is None else compiled.price
         is_at_once = self.fast is None or count > MAX_LAZY
         self._metered = Metered(tree, reads.unguarded) if is_at_once else None
 
@@ -191,11 +193,12 @@ def _arity(parts: Sequence[TemplateText | str]) -> int | None:
 
 
 def _fast(parts: Sequence[TemplateText | str], roles: list[str | None] | None, limits: RenderLimits) -> Fast | None:
-    """Give the whole template's fast tier, where each of its parts has one."""
-    fasts = [part.fast for part in parts if isinstance(part, TemplateText) and part.fast is not None]
-    if len(fasts) < len(parts):
+    """Give the whole template's fast tier, where each of its parts has one, and the fuel pays for all of them."""
+    texts = [part for part in parts if isinstance(part, TemplateText)]
+    fasts = [text.fast for text in texts if text.fast is not None]
+    if len(fasts) < len(parts) or not is_paid([text.price for text in texts], limits):
         return None
-    most = limits.characters
+    most = most_text(limits)
     if roles is None:
         only = fasts[0]
         return lambda values: (only(values), None)
