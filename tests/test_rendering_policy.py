@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
-from jinja2 import StrictUndefined
+from jinja2 import Environment, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ValidationError
 
@@ -753,6 +753,18 @@ TOLD = [
 def test_a_render_error_says_what_is_wrong_where_no_value_can_be_in_it(template, told):
     """What Python says of types alone is passed on."""
     assert told in refused(template, n=None, d=DOCUMENT, l=[1]).message
+
+
+def test_the_line_of_an_error_is_this_templates_own():
+    """Not that of a template of the application's own, which a value renders by Jinja."""
+
+    class Page:
+        @property
+        def summary(self):
+            return Environment().from_string("\n" * 20 + "{{ 1 // 0 }}").render()
+
+    error = refused("\n{{ page.summary }}" + "\n{{ page }}" * 30, page=Page())
+    assert (type(error), error.details) == (RenderError, {"line": 2})
 
 
 def test_a_placeholder_whose_messages_fail_is_a_render_error():

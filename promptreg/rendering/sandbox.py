@@ -40,7 +40,7 @@ from promptreg.rendering.values import (
 
 _Token: TypeAlias = tuple[int, str, str]  # its line, its kind and its text
 
-FILE = "<template>"
+FILE = "<promptreg template>"  # another name than Jinja gives the templates of an application, which a value may render
 SMALL = 2**63  # integers under it take no measuring: what arithmetic makes of two has at most 126 bits
 MAX_MESSAGE = 200  # characters of a message of Jinja's, which may quote much of a template
 MANY_CHARACTERS = 500  # of a source: above, its tokens are counted as it is parsed
@@ -443,7 +443,7 @@ class Metered:
         return failure
 
     def _line(self, error: Exception) -> int | None:
-        """Find the template's line: its compiled code is the innermost frame named <template>."""
+        """Find the template's line: its compiled code is the innermost frame of a file named `FILE`."""
         written, entry = None, error.__traceback__
         while entry is not None:
             if entry.tb_frame.f_code.co_filename == FILE:
