@@ -215,7 +215,7 @@ class InvalidVariablesError(TemplateError):
 
 
 class RenderLimitError(TemplateError):
-    """Rendering would have gone over a limit; `details["limit"]` names it."""
+    """Rendering would have gone over a limit; `details["limit"]` names it, or is None for one that is fixed."""
 
     default_code = "render_limit"
 

@@ -315,7 +315,6 @@ LIMITED = [
     ("items", "{{ l == m }}"),
     ("range_items", "{{ (t * 20).split('a') | length }}"),
     ("depth", "{{ n }}"),
-    ("depth", "{% set s = namespace(x=1) %}{% for i in range(9999) %}{% set s.x = [s.x] %}{% endfor %}"),
     ("range_items", "{{ range(100001) }}"),
     ("calls", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"),
     ("integer_bits", "{{ 9 ** 99 }}"),
@@ -333,6 +332,41 @@ def test_a_render_ends_at_each_limit_and_names_it(limit, template):
     assert (type(error), error.code) == (RenderLimitError, "render_limit")
     assert error.details == {"limit": limit, "line": None if "{{ t }}" in template else 2}
     assert limit in error.message
+
+
+FIXED = [
+    ("100,000 characters", "{{ x | title }}", "a " * 60_000),
+    ("100,000 characters", "{{ x | urlencode }}", "a" * 100_001),
+    ("20,000 lines", "{{ x | wordwrap }}", "\n" * 20_001),
+    ("20,000,000 times", "{{ x.rsplit('b' * 300) }}", "a" * 100_000),
+    ("20,000,000 times", "{{ x | wordwrap }}", "a" * 5_000),
+    ("500,000,000", "{{ x | striptags }}", "<" * 50_000),
+    ("500,000 characters", "{{ x | wordcount }}", "a" * 500_001),
+    ("4,300 characters", "{{ x | int }}", "1" * 4_301),
+    ("1,024 bits", "{{ x | int }}", "1" * 400),
+    ("1,024 bits", "{{ '%d' | format(x) }}", 1 << 1_024),
+    ("at most 300", "{{ x | round }}", Decimal("1e301")),
+    ("20,000 bits", "{{ x // 7 }}", 1 << 20_000),
+    ("1,000,000 items", "{{ 1.5 in x }}", range(1_000_001)),
+    ("1,000,000", "{{ x - x }}", set(range(1_001))),
+    ("2,000 values", "{{ x | sort | length }}", [(i,) for i in range(2_001)]),
+    ("200 keys", "{{ dict(x) }}", [(i * (2**61 - 1), 1) for i in range(300)]),
+    (
+        "400 lazy filters",
+        "{% set n = namespace(m=x) %}{% for i in range(401) %}{% set n.m = [n.m, x | unique] %}{% endfor %}",
+        "a",
+    ),
+    ("2,500 levels", "{% set n = namespace(m=x) %}{% for i in range(2501) %}{% set n.m = [n.m] %}{% endfor %}", [len]),
+]
+
+
+@pytest.mark.parametrize(("cap", "template", "value"), FIXED, ids=[cap for cap, *_ in FIXED])
+def test_what_is_fixed_is_told_as_that(cap, template, value):
+    """No limit is named that could be raised, and the number is the one that holds."""
+    limits = RenderLimits(characters=10**7, items=10**6, calls=100, depth=100, integer_bits=10_000)
+    error = refused(template, limits, x=value)
+    assert (type(error), error.details) == (RenderLimitError, {"limit": None, "line": 1})
+    assert cap in error.message
 
 
 def test_a_render_ends_at_its_deadline():

@@ -83,7 +83,7 @@ def _keys(meter: Meter, items: list[Any], get: Getter, case_sensitive: bool) -> 
     if SCALARS.issuperset(map(type, keys)):
         meter.spend(work // SORTED_A_UNIT)
     elif len(keys) > MAX_OBJECTS:
-        raise Exceeded("items", MAX_OBJECTS, "too many values that are no texts or numbers are put in order")
+        raise Exceeded(f"more than {MAX_OBJECTS:,} values that are not all texts or numbers are put in order")
     else:
         meter.spend(work)
     return keys if case_sensitive else [_folded(key) for key in keys]

@@ -31,7 +31,8 @@ LOOK_EVERY = 500  # fuel between two looks at the clock
 CHARACTERS_A_UNIT = 16  # of a text that is made
 COMPARED_A_UNIT = 1_000  # characters of two texts that are compared
 SCANNED_A_UNIT = 8  # items of a container that is looked through by C code
-MAX_OPERAND = 1 << 20_000  # an integer of the application's own, where arithmetic takes the square of its length
+MAX_OPERAND_BITS = 20_000  # of an integer of the application's own: arithmetic takes the square of its length
+MAX_OPERAND = 1 << MAX_OPERAND_BITS
 MAX_SCAN = 1_000_000
 MAX_GLANCE = 500  # values that are looked at to see that what is kept is not deep
 MAX_LAZY = 400
@@ -52,10 +53,10 @@ Operation: TypeAlias = Callable[[Any, Any], Any]
 
 
 class Exceeded(Exception):
-    """A render went over the limit of this name."""
+    """A render went over the limit of this name, or over one that is fixed and has none."""
 
-    def __init__(self, limit: str, most: float, what: str) -> None:
-        super().__init__(f"{what}: the limit {limit} is {most:,}")
+    def __init__(self, told: str, limit: str | None = None) -> None:
+        super().__init__(told)
         self.limit = limit
 
 
@@ -86,15 +87,15 @@ class Meter:
         """Look at the clock; raise `Exceeded` when the time or the fuel is used up."""
         self._reserve += self.tank
         if self._reserve < 0:
-            raise Exceeded("fuel", self.limits.fuel, "the template does too much")
+            raise self.too_big("fuel", "the template does too much")
         if monotonic() > self._deadline:
-            raise Exceeded("seconds", self.limits.seconds, "the render takes too long")
+            raise self.too_big("seconds", "the render takes too long")
         self.tank = min(LOOK_EVERY, self._reserve)
         self._reserve -= self.tank
 
     def too_big(self, limit: str, what: str) -> Exceeded:
-        """Give the error for a limit of size."""
-        return Exceeded(limit, getattr(self.limits, limit), what)
+        """Give the error for one of the limits."""
+        return Exceeded(f"{what}: the limit {limit} is {getattr(self.limits, limit):,}", limit)
 
     # What values weigh
 
@@ -314,13 +315,15 @@ class Meter:
     def _require_operands(self, left: Any, right: Any) -> None:
         for operand in (left, right):
             if isinstance(operand, int) and not -MAX_OPERAND < operand < MAX_OPERAND:
-                raise self.too_big("integer_bits", "an integer is too big to calculate with")
+                raise Exceeded(
+                    f"an integer is too big to calculate with: it may have at most {MAX_OPERAND_BITS:,} bits"
+                )
 
     def _weigh_sets(self, left: Any, right: Any) -> None:
         for operand in (left, right):
             self.weigh(operand)
         if hasattr(type(left), "__len__") and hasattr(type(right), "__len__") and len(left) * len(right) > MAX_SCAN:
-            raise self.too_big("items", "the sets are too big to compare")
+            raise Exceeded(f"two sets are too big: the product of their lengths may be at most {MAX_SCAN:,}")
 
     def _integer(self, value: int) -> int:
         if not -self._greatest < value < self._greatest:
@@ -404,7 +407,7 @@ class Meter:
 
     def _require_scan(self, count: int) -> None:
         if count > MAX_SCAN:
-            raise self.too_big("items", "a container holds too much to look through")
+            raise Exceeded(f"a container is too long to look through, which takes at most {MAX_SCAN:,} items")
         self.spend(count // SCANNED_A_UNIT)
 
     # Items, and calls
@@ -440,7 +443,7 @@ class Meter:
         """Count a lazy filter that is not gone through yet: a chain of thousands crashes when it is taken apart."""
         self._lazy += 1
         if self._lazy > MAX_LAZY:
-            raise Exceeded("calls", MAX_LAZY, "too many lazy filters are made and not gone through")
+            raise Exceeded(f"more than {MAX_LAZY:,} lazy filters are made and not gone through")
 
     def end_lazy(self) -> None:
         """Count one that was gone through, or left."""
@@ -464,7 +467,7 @@ class Meter:
         if type(value) not in SCALARS and not self._is_shallow(value):
             self._levels -= levels
             if self._levels < 0:
-                raise Exceeded("depth", MAX_LEVELS, "containers are nested deeper and deeper in a namespace")
+                raise Exceeded(f"namespaces nest containers in each other by more than {MAX_LEVELS:,} levels")
         return value
 
     def _is_shallow(self, value: Any) -> bool:

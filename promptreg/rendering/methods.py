@@ -98,7 +98,7 @@ def _dict(meter: Meter, /, *pairs: Any, **items: Any) -> dict[Any, Any]:
             hashed = hash(meter.weigh(key))
             alike[hashed] = count = alike.get(hashed, 0) + (key not in made)
             if count > MAX_ALIKE:
-                raise Exceeded("items", MAX_ALIKE, "a dict holds too many keys whose hashes are the same")
+                raise Exceeded(f"a dict holds more than {MAX_ALIKE:,} keys whose hashes are the same")
             made[key] = value
     return made | items
 

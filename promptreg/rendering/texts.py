@@ -35,14 +35,14 @@ TRUNCATE_LEEWAY = 5
 def require_steps(meter: Meter, first: int, second: int) -> None:
     """Raise `Exceeded` before two texts of these lengths are matched character by character."""
     if first * second > MAX_STEPS:
-        raise Exceeded("characters", MAX_STEPS, "two texts are too long to be matched, by the product of their lengths")
+        raise Exceeded(f"texts are too long for this step, which goes over characters at most {MAX_STEPS:,} times")
     meter.spend(first * second // 2_000)
 
 
 def require_slow(meter: Meter, text: str | bytes) -> None:
     """Raise `Exceeded` before Python code goes through a text that is long for that."""
     if len(text) > MAX_SLOW_TEXT:
-        raise Exceeded("characters", MAX_SLOW_TEXT, "a text is too long for this filter")
+        raise Exceeded(f"a text is too long for this step, which takes at most {MAX_SLOW_TEXT:,} characters")
     meter.spend(len(text) // 2)
 
 
@@ -78,7 +78,7 @@ def _html(meter: Meter, value: Any) -> str:
 def _striptags(meter: Meter, value: Any) -> Any:
     text = str(_html(meter, value))
     if text.count("<") * len(text) > MAX_MOVED:
-        raise Exceeded("characters", MAX_MOVED, "a text holds too many tags, by the product with its length")
+        raise Exceeded(f"a text holds too many tags: their number times its length may be at most {MAX_MOVED:,}")
     if "&" in text:
         require_slow(meter, text)
     return meter.made(Markup(text).striptags())
@@ -150,7 +150,7 @@ def _wordwrap(
     text = _text_only(meter, s)
     require_slow(meter, text)
     if str.count(text, "\n") > MAX_WRAPPED:
-        raise Exceeded("characters", MAX_WRAPPED, "a text holds too many lines to be wrapped")
+        raise Exceeded(f"a text is too long for wordwrap, which takes at most {MAX_WRAPPED:,} lines")
     slowest = sum(len(word) ** 2 for word in _WORDS.findall(text))
     require_steps(meter, slowest, 1)
     wrapped = "\n" if wrapstring is None else wrapstring
@@ -172,7 +172,7 @@ _ENVIRONMENT: Any = _Newline("\n")
 def _wordcount(meter: Meter, value: Any) -> Any:
     text = meter.soft(value)
     if len(text) > MAX_COUNTED:
-        raise Exceeded("characters", MAX_COUNTED, "a text is too long to count its words")
+        raise Exceeded(f"a text is too long for wordcount, which takes at most {MAX_COUNTED:,} characters")
     return JINJA_FILTERS["wordcount"](text)
 
 
@@ -210,7 +210,7 @@ def _shown(meter: Meter, value: Any) -> Any:
     if type(value) not in _NUMBERS:
         return str(meter.soft(value))
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        raise Exceeded("integer_bits", MAX_BITS, "an integer is too big to format")
+        raise Exceeded(f"an integer is too big for format, which takes at most {MAX_BITS:,} bits")
     return _digits(meter, value)
 
 
@@ -233,16 +233,16 @@ def _quoted(meter: Meter, value: Any, *, for_qs: bool) -> str:
 
 def _digits(meter: Meter, value: Any) -> Any:
     if isinstance(value, str | bytes) and len(value) > MAX_DIGITS:
-        raise Exceeded("integer_bits", MAX_DIGITS, "a number has too many digits")
+        raise Exceeded(f"a number is too long: it may have at most {MAX_DIGITS:,} characters")
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() > MAX_EXPONENT:
-        raise Exceeded("integer_bits", MAX_EXPONENT, "the exponent of a number is too big")
+        raise Exceeded(f"the exponent of a number is too big: it may be at most {MAX_EXPONENT:,}")
     return value
 
 
 def _int(meter: Meter, value: Any, default: Any = 0, base: int = 10) -> Any:
     number = JINJA_FILTERS["int"](_digits(meter, value), default, base)
     if isinstance(number, int) and number.bit_length() > MAX_BITS:
-        raise Exceeded("integer_bits", MAX_BITS, "an integer gets too big")
+        raise Exceeded(f"an integer gets too big for int, which gives at most {MAX_BITS:,} bits")
     return number
 
 
