@@ -302,6 +302,54 @@ def test_functions_classes_and_addresses_are_not_printed(value, template):
     assert type(refused(template, x=value)) is RenderError
 
 
+class Lazy:
+    """A proxy, as web frameworks have them: it says by its `__class__` that it is what it stands for."""
+
+    def __init__(self, value):
+        self._value = value
+
+    @property
+    def __class__(self):
+        return type(self._value)
+
+    def __str__(self):
+        return str(self._value)
+
+    def __repr__(self):
+        return repr(self._value)
+
+    def __len__(self):
+        return len(self._value)
+
+    def __contains__(self, item):
+        return item in self._value
+
+    def __add__(self, other):
+        return self._value + other
+
+    def __getattr__(self, name):
+        return getattr(self._value, name)
+
+
+@pytest.mark.parametrize("value", ["tea", 7, 1.5, True, None, b"tea", [1], (1,), {"a": 1}, {1}, UUID(int=7), Path("a")])
+@pytest.mark.parametrize(
+    "template", ["{{ x }}", "{{ [x, {1: x}] }}", "{{ x ~ '!' }}", "{{ x | upper }}", "{{ x | e }}"]
+)
+def test_what_only_says_that_it_is_of_a_type_is_printed_as_an_object(value, template):
+    """By its own `__str__` or `__repr__`, as Jinja prints it."""
+    expected = ImmutableSandboxedEnvironment().from_string(template).render(x=Lazy(value))
+    assert text(template, x=Lazy(value)) == expected
+
+
+def test_what_only_says_that_it_is_a_text_is_looked_into_and_added_by_its_own_code():
+    """Neither is measured as the text that it is not."""
+    assert text("{{ 'e' in x }} {{ x + '!' }}", x=Lazy("tea")) == "True tea!"
+    for template in ("{{ x | indent }}", "{{ x | truncate }}"):
+        assert "Lazy" in refused(template, x=Lazy("tea")).message
+    for value in ("tea", {"a": 1}, [1]):
+        assert type(refused("{{ x | tojson }}", x=Lazy(value))) is RenderError
+
+
 def test_an_object_that_only_prints_itself_is_not_printed_in_a_container():
     """A container shows the reprs of its items, and without one of its own that is an address."""
     assert text("{{ x }}", x=Spoken()) == "spoken"

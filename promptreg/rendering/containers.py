@@ -206,7 +206,7 @@ def _list(meter: Meter, value: Iterable[Any]) -> list[Any]:
 
 
 def _reverse(meter: Meter, value: Any) -> Any:
-    if isinstance(value, str):
+    if issubclass(type(value), str):
         return meter.soft(value)[::-1]
     try:
         return reversed(value)
@@ -290,9 +290,10 @@ def _plain(meter: Meter, value: Any, depth: int) -> Any:
     """Give containers as builtin ones: those of a class of its own are gone through item by item, paid for."""
     if depth < 0:
         raise meter.too_big("depth", "a container is nested too deep")
-    if isinstance(value, dict):
+    kind = type(value)
+    if issubclass(kind, dict):
         return {key: _plain(meter, item, depth - 1) for key, item in meter.counted(value.items())}
-    if isinstance(value, list | tuple):
+    if issubclass(kind, list | tuple):
         return [_plain(meter, item, depth - 1) for item in meter.counted(value)]
     return value
 

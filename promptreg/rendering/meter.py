@@ -42,9 +42,10 @@ _END = object()
 
 def _printed_length(value: Any) -> int:
     """Give about how many characters a text, bytes or an integer is printed with, and how much work that is."""
-    if isinstance(value, str):
+    kind = type(value)
+    if issubclass(kind, str):
         return str.__len__(value)
-    if isinstance(value, int):
+    if issubclass(kind, int):
         return max(int.bit_length(value) // 3 - 20, 0)
     return 4 * len(value)
 
@@ -121,7 +122,7 @@ class Meter:
         count = characters = 0
         for item in self._walk(value, parts):
             count += 1
-            if isinstance(item, str | bytes | bytearray | int):
+            if issubclass(type(item), str | bytes | bytearray | int):
                 characters += _printed_length(item)
                 if characters > self.limits.characters:
                     raise self.too_big("characters", "a container holds too much text")
@@ -210,7 +211,7 @@ class Meter:
 
     def soft(self, value: Any) -> str:
         """Give a text as it is, Markup included, and the printed text of anything else; pay for going through it."""
-        return self.made(value if isinstance(value, str) else self.text(value))
+        return self.made(value if issubclass(type(value), str) else self.text(value))
 
     def made(self, text: str) -> str:
         """Give a text that was made, or that is about to be gone through; pay for it."""
@@ -249,7 +250,7 @@ class Meter:
             return self._integer(left + right)
         if type(left) is float or type(right) is float:
             return left + right
-        if isinstance(left, str) and isinstance(right, str):
+        if issubclass(type(left), str) and issubclass(type(right), str):
             self.require_characters(str.__len__(left) + str.__len__(right))
         elif hasattr(type(left), "__len__") and hasattr(type(right), "__len__"):
             self.require_length(len(left) + len(right))
@@ -381,7 +382,7 @@ class Meter:
         """Be `in`."""
         if type(value) not in SCALARS:
             self.weigh(value)
-        if isinstance(container, str):
+        if issubclass(type(container), str):
             self.spend(str.__len__(container) // CHARACTERS_A_UNIT)
         elif isinstance(container, range):
             self._require_scan(1 if type(value) in {int, bool} else len(container))

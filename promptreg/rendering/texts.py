@@ -70,7 +70,7 @@ def _safe(meter: Meter, value: Any) -> Any:
 
 def _html(meter: Meter, value: Any) -> str:
     """Give a text, or what an object says it is in HTML, as Markup."""
-    if isinstance(value, str) or not hasattr(value, "__html__"):
+    if issubclass(type(value), str) or not hasattr(value, "__html__"):
         return meter.soft(value)
     return Markup(require_no_leak(meter.made(str(value.__html__()))))
 
@@ -120,7 +120,7 @@ def _text_only(meter: Meter, value: Any) -> str:
     """Some filters would change a list that they are given as if it were text."""
     if isinstance(value, Undefined):
         str(value)
-    if not isinstance(value, str):
+    if not issubclass(type(value), str):
         raise Refused(f"this filter takes text, not a value of type {type(value).__name__}")
     return meter.soft(value)
 
@@ -128,7 +128,7 @@ def _text_only(meter: Meter, value: Any) -> str:
 def _truncate(
     meter: Meter, s: str, length: int = 255, killwords: bool = False, end: str = "...", leeway: int | None = None
 ) -> Any:
-    text = s if isinstance(s, str) else _text_only(meter, s)
+    text = s if issubclass(type(s), str) else _text_only(meter, s)
     meter.require_characters(min(length, str.__len__(text)) + len(end))
     leeway = TRUNCATE_LEEWAY if leeway is None else leeway
     if length < len(end) or leeway < 0:

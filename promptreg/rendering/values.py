@@ -2,6 +2,8 @@
 
 Values are the application's own objects. Reading one gives data or an error: never something to call,
 a class, a module, or a view into the running program. Every refusal here happens before any effect.
+
+What is measured or taken apart as a builtin is of that type itself: proxies say by `__class__` to be what they are not.
 """
 
 import re
@@ -210,15 +212,16 @@ def children(value: Any) -> Iterator[Any] | None:
 
     Builtin containers are walked without running code of their own.
     """
-    if isinstance(value, dict):
+    own = type(value)
+    if issubclass(own, dict):
         return _pairs(value)
     for kind in (*_SEQUENCES, *_VIEWS):
-        if isinstance(value, kind):
+        if issubclass(own, kind):
             items: Iterator[Any] = kind.__iter__(value)
             return items
-    if isinstance(value, MappingProxyType):
+    if issubclass(own, MappingProxyType):
         return chain.from_iterable(value.items())
-    return None if isinstance(value, str | Undefined) else _fields(value)
+    return None if issubclass(own, str | Undefined) else _fields(value)
 
 
 def _fields(value: Any) -> Iterator[Any] | None:
@@ -250,21 +253,21 @@ def printing(value: Any, *, is_inside: bool) -> Printing:
     dates, Enum, containers of these, namedtuples, dataclasses, and objects whose class defines `__str__`.
     """
     kind: Any = type(value)
-    if kind in SCALARS or kind in _SIMPLE or isinstance(value, str | PurePath | Undefined):
+    if kind in SCALARS or kind in _SIMPLE or issubclass(kind, str | PurePath | Undefined):
         return Printing(None, False)
     if isinstance(value, (*_HIDDEN, Namespace, LoopContext)):
         raise Refused(f"{_kind(value)} can't be printed")
     is_own = not any(kind.__repr__ is base.__repr__ for base in kind.__mro__ if base in _WITH_REPR)
-    if isinstance(value, _CONTAINERS):
+    if issubclass(kind, _CONTAINERS):
         return Printing(children(value), is_own)
     if is_dataclass(value) and kind.__repr__ is not object.__repr__:
         parts = iter([getattr(value, field.name) for field in fields(value) if field.repr])
         return Printing(parts, not hasattr(kind.__repr__, "__wrapped__"))  # dataclasses wrap the one that they make
-    if isinstance(value, BaseException) and kind.__str__ is BaseException.__str__:
+    if issubclass(kind, BaseException) and kind.__str__ is BaseException.__str__:
         return Printing(iter(value.args), is_inside)
     if kind.__str__ is object.__str__ or (is_inside and kind.__repr__ is object.__repr__):
         raise Refused(f"{_kind(value)} can't be printed; its class defines no {'__repr__' if is_inside else '__str__'}")
-    if isinstance(value, BaseModel):
+    if issubclass(kind, BaseModel):
         is_own = kind.__repr__ is not BaseModel.__repr__ or kind.__str__ is not BaseModel.__str__
         return Printing(children(value), is_own or bool(value.model_extra))
     return Printing(None, True)
