@@ -1,11 +1,11 @@
 """The fast tier: the templates that most prompts are, as one Python function over exact builtin values.
 
-Its subset is output, `if`, `for` over data, `set`, and the tests, filters and comparisons of `fast.py`. Each
-rule below says why the text is Jinja's. What they share: the function has no effect and runs no code of a
-value's own, because each value is looked at by its exact type first (`str int float bool None`, and `list tuple
-dict` to go into). So it may give up at any moment, on any doubt, and the metered tier starts afresh: an absent
-variable, another type, an attribute that is not there, a text or loop that is long. It gives up by any
-exception, and never explains: errors are the metered tier's.
+Its subset is output, `if`, `for` over data, `set`, and the tests, filters and comparisons of `fast.py`. Each rule
+below says why the text is Jinja's. What they share: the function has no effect and runs no code of a value's own, but
+for what comparing keys runs where a dict is looked up, because each value is looked at by its exact type first (`str
+int float bool None`, and `list tuple dict` to go into). So it may give up at any moment, on any doubt, and the
+metered tier starts afresh: an absent variable, another type, an attribute that is not there, a text or loop that is
+long. It gives up by any exception, and never explains: errors are the metered tier's.
 
 What it gives, the metered tier gives under the same limits. So each function has a price, the fuel that the metered
 tier takes at most for what the function lets pass: in loops a fiftieth of the fuel for nodes, where a step on a text

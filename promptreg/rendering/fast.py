@@ -1,7 +1,8 @@
 """What the fast tier's functions call: each takes exact builtin values, and fails on any other.
 
 Given these, each gives what the metered tier's filter, test or method gives, because it is the same Python
-operation; texts longer than the first argument and containers of over a thousand items are left to that tier.
+operation. Where that goes through a text or a container, texts longer than the first argument and containers of over
+a thousand items are left to that tier.
 """
 
 import json

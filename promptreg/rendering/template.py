@@ -36,7 +36,7 @@ class TemplateText:
     `fast` gives exactly what the metered tier gives, or fails; then the metered tier renders, or tells
     what is wrong. `read` are the variables that `fast` always reads, where it reads no others; `price` is the fuel that
     what it passes may take.
-    Never changes, so it may be shared and kept for as long as anyone likes.
+    What it gives never changes, so it may be shared and kept for as long as anyone likes.
     """
 
     __slots__ = ("_limits", "_metered", "fast", "price", "read", "reads", "source")
@@ -83,7 +83,7 @@ class TemplateText:
 
 
 class CompiledTemplate:
-    """One template and its declared variables, compiled. Never changes."""
+    """One template and its declared variables, compiled. What it gives never changes."""
 
     __slots__ = (
         "_declarations",
