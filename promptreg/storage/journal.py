@@ -11,31 +11,55 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import chain, islice
+from typing import Any, NamedTuple
 
 from promptreg.jsonvalues import canonical, hashed, parse, quoted
 from promptreg.models import Event
 from promptreg.records import Change
-from promptreg.storage.rows import require_whole
+from promptreg.storage.rows import Row, require_whole
 
 GENESIS = "0" * 64
 
 EVENT_COLUMNS = "seq", "at", "actor", "action", "namespace", "prompt_id", "version", "commitment", "prev", "hash"
-INSERT_EVENT = f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_DETAILS = "INSERT INTO event_details (seq, salt, name, details) VALUES (?, ?, ?, ?)"
+DETAIL_COLUMNS = "seq", "salt", "name", "details"
+ROWS = 16  # of a bulk change, written by one statement: it takes a sixth less than one a row
 
 
 def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     """Write the events of these changes at the end of the chain."""
-    details: list[tuple[Any, ...]] = []
-    connection.executemany(INSERT_EVENT, _chained(changes, *last_link(connection), details))
-    connection.executemany(INSERT_DETAILS, details)
+    rows = _chained(changes, *last_link(connection))
+    while batch := list(islice(rows, ROWS)):
+        events, details = zip(*batch, strict=True)
+        _insert(connection, _INTO_EVENTS, events)
+        _insert(connection, _INTO_DETAILS, details)
 
 
-def _chained(
-    changes: Sequence[Change], seq: int, prev: str, details: list[tuple[Any, ...]]
-) -> Iterator[tuple[Any, ...]]:
-    """Give the rows of the events after the last one, and add those of their details to the list."""
+class _Into(NamedTuple):
+    """The statements that insert a row into a table, and that insert many."""
+
+    one: str
+    many: str
+
+
+def _into(table: str, columns: Sequence[str]) -> _Into:
+    row = f"({', '.join('?' * len(columns))})"
+    into = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
+    return _Into(into + row, into + ", ".join([row] * ROWS))
+
+
+_INTO_EVENTS, _INTO_DETAILS = _into("events", EVENT_COLUMNS), _into("event_details", DETAIL_COLUMNS)
+
+
+def _insert(connection: sqlite3.Connection, into: _Into, rows: Sequence[Row]) -> None:
+    if len(rows) == ROWS:
+        connection.execute(into.many, tuple(chain.from_iterable(rows)))
+    else:
+        connection.executemany(into.one, rows)
+
+
+def _chained(changes: Sequence[Change], seq: int, prev: str) -> Iterator[tuple[Row, Row]]:
+    """Give the rows of the events after the last one, each with that of its details."""
     salts = _salts(sum(len(change.events) for change in changes))
     told: dict[tuple[int, str, str], tuple[str, str]] = {}  # of each event, which many changes may share
     for change in changes:
@@ -46,10 +70,9 @@ def _chained(
             key = id(event), change.at, subject.namespace
             text, deed_text = told.get(key) or told.setdefault(key, (canonical(event.details), _deed_text(*deed)))
             salt = next(salts)
-            details.append((seq, salt, subject.name, text))
             committed = _commitment(salt, subject.name, text)
             link = _link(f'"{prev}"', seq, deed_text, subject.id, event.version, f'"{committed}"')
-            yield seq, *deed, subject.id, event.version, committed, prev, link
+            yield (seq, *deed, subject.id, event.version, committed, prev, link), (seq, salt, subject.name, text)
             prev = link
 
 
