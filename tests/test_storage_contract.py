@@ -265,3 +265,16 @@ def test_what_is_read_was_shown_before(storage: Storage) -> None:
     assert found(storage, "new") is not None
     assert revision_of(board.read()) == mark.revision + 1
     assert board.read() != shown
+
+
+def test_what_a_look_tells_was_shown_before(storage: Storage) -> None:
+    """The same of a look for changes: others see on the page what it tells before anybody can use it."""
+    mark = news(storage, None).mark
+    board = storage.board  # type: ignore[attr-defined]
+    with storage.write() as writer:
+        writer.apply([creation("new")])
+    board.publish(mark.revision)  # as if the writer had died before
+    now = news(storage, mark).mark
+    assert now.revision == mark.revision + 1
+    assert now.token == board.read()
+    assert revision_of(now.token) == now.revision
