@@ -278,3 +278,12 @@ def test_what_a_look_tells_was_shown_before(storage: Storage) -> None:
     assert now.revision == mark.revision + 1
     assert now.token == board.read()
     assert revision_of(now.token) == now.revision
+
+
+def test_a_revision_that_is_shown_again_is_another_page(storage: Storage) -> None:
+    """Behind a restored backup one number may stand for two states, so no two publications look the same."""
+    with storage.watch() as watch:
+        mark, page = watch.news(None).mark, watch.page
+        assert page == mark.token
+        storage.board.publish(mark.revision)  # type: ignore[attr-defined]
+        assert page != mark.token
