@@ -1,14 +1,18 @@
 """Ctrl-C at any moment: the registry goes on, no transaction stays open, and no cache is stale."""
 
+import errno
+import math
 import signal
 import threading
 from contextlib import closing, suppress
+from typing import Any
 
 import pytest
 
-from promptreg import Registry, StorageError
+from promptreg import CommitUnknownError, Registry, StorageError
 from promptreg.storage.gate import Gate
 from promptreg.storage.looks import SQLiteWriter
+from promptreg.storage.sidecar import Sidecar
 from promptreg.storage.sqlite import SQLiteStorage
 from tests.test_storage_sqlite import raw, traces
 
@@ -80,6 +84,31 @@ def test_an_interrupt_behind_a_commit_leaves_no_stale_cache(
         with pytest.raises(KeyboardInterrupt):
             registry.update("greet", template="Hi")
     assert registry.get("greet").template == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"), [(KeyboardInterrupt, KeyboardInterrupt), (OSError(errno.EIO, "I/O"), CommitUnknownError)]
+)
+def test_others_see_a_commit_at_once_that_may_hold(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, failure: Any, told: type[BaseException]
+) -> None:
+    """Cut short behind its COMMIT, before it was shown: the next read of another registry sees it, without a look."""
+    registry.create("greet", "Hello")
+    publish, failures = Sidecar.publish, [failure]
+
+    def fail_once(self: Sidecar, revision: int) -> None:
+        if failures:
+            raise failures.pop()
+        publish(self, revision)
+
+    with Registry(registry.path) as other:
+        assert other.get("greet").template == "Hello"
+        other._core.cache.generation.until = math.inf  # so that no look that comes every 50 ms helps
+        monkeypatch.setattr(Sidecar, "publish", fail_once)
+        with pytest.raises(told):
+            registry.update("greet", template="Hi")
+        assert failures == []
+        assert other.get("greet").template == "Hi"
 
 
 def test_shutting_the_gate_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
