@@ -4,12 +4,14 @@ import errno
 import math
 import signal
 import threading
-from contextlib import closing, suppress
-from typing import Any
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
+from typing import Any, NoReturn
 
 import pytest
 
 from promptreg import CommitUnknownError, Registry, StorageError
+from promptreg.records import Change
 from promptreg.storage.gate import Gate
 from promptreg.storage.looks import SQLiteWriter
 from promptreg.storage.sidecar import Sidecar
@@ -191,6 +193,38 @@ def test_an_interrupt_whose_error_is_kept_leaves_nothing_held(registry: Registry
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def test_an_interrupted_write_whose_error_is_kept_is_over(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others write at once; and the error, let go within a later write of this thread, takes nothing of it along."""
+    registry.create("greet", "Hello")
+    kept: list[BaseException] = []
+    begin, apply = SQLiteStorage.write, SQLiteWriter.apply
+
+    class Interrupted(ExitStack):
+        """An interrupt between a transaction's beginning and the first step in its `with`."""
+
+        def __enter__(self) -> NoReturn:
+            self.enter_context(begin(registry._core.storage))  # type: ignore[arg-type]
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SQLiteStorage, "write", lambda _: Interrupted())
+        try:
+            registry.update("greet", template="Hi")
+        except KeyboardInterrupt as error:
+            kept.append(error)
+    with Registry(registry.path, busy_timeout=0) as other:
+        assert other.update("greet", template="Hi").version == 2
+
+    def apply_and_let_go(self: SQLiteWriter, changes: Sequence[Change]) -> None:
+        assert kept.pop().__traceback__ is not None
+        assert self._connection.in_transaction
+        apply(self, changes)
+
+    monkeypatch.setattr(SQLiteWriter, "apply", apply_and_let_go)
+    assert registry.update("greet", template="Hey").version == 3
+    assert registry.get("greet").template == "Hey"
 
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
