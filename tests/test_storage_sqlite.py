@@ -105,6 +105,22 @@ def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) ->
     assert len([row for row in kinds if row[0] == "trigger"]) == len(GUARDS) + 2  # and those that count
 
 
+def test_a_look_finds_what_has_changed_by_an_index(filled: Registry) -> None:
+    """What has changed since a mark is sought by its revision: not every prompt or deletion is looked at."""
+    asked: list[str] = []
+    with Registry(filled.path) as other, filled._core.storage.watch() as watch:
+        mark = watch.news(watch.news(None).mark).mark
+        other.update("greet", template="Good day")
+        watch._watching.watcher().connection.set_trace_callback(asked.append)  # type: ignore[attr-defined]
+        assert watch.news(mark).changed is not None
+    with closing(raw(filled.path)) as connection:
+        (select,) = [statement for statement in asked if " FROM prompts " in statement]
+        plan = [step for _, _, _, step in connection.execute(f"EXPLAIN QUERY PLAN {select}")]
+    found = [step.split(" USING ") for step in plan if "prompts" in step or "deletions" in step]
+    assert [what for what, *_ in found] == ["SEARCH prompts", "SEARCH deletions"]
+    assert all("(revision>?)" in how for _, how in found)
+
+
 def test_prompt_and_version_number_are_unique_and_versions_belong_to_prompts(filled: Registry) -> None:
     """UNIQUE(prompt, version) and the foreign keys are in the schema."""
     with closing(raw(filled.path)) as connection:
