@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -483,6 +484,26 @@ def test_a_crash_while_the_schema_is_made_leaves_a_file_that_opens(path: str, mo
         assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
     with Registry(path) as registry:
         assert registry.create("greet", "Hello").version == 1
+
+
+@pytest.mark.parametrize(("settings", "level"), [({}, 2), ({"durability": "full"}, 2), ({"durability": "normal"}, 1)])
+def test_every_connection_that_writes_is_as_durable_as_asked(path: str, settings: dict[str, Any], level: int) -> None:
+    """FULL, the default, syncs each commit and NORMAL does not: of the file's maker, and of another thread alike."""
+    told: list[int] = []
+
+    def write() -> None:
+        with registry._core.storage.write() as writer:
+            connection = writer._connection  # type: ignore[attr-defined]
+            told.extend(connection.execute("PRAGMA synchronous").fetchone())
+
+    with Registry(path, **settings) as registry:
+        write()
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+    with Registry(path, **settings) as registry:
+        write()
+    assert told == [level] * 3
 
 
 def test_memory_is_one_database_for_all_threads_and_none_other() -> None:
