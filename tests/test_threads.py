@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import os
 import sys
 import threading
@@ -9,15 +10,18 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 
-from promptreg import NameTakenError, Registry, StorageBusyError
+from promptreg import Actor, NameTakenError, Registry, StorageBusyError
+from promptreg.storage.gate import Claim
 from tests.test_storage_sqlite import raw
 
 THREADS = 32
 UPDATES = 4
+LOCKS = (type(threading.Lock()), type(threading.RLock()), Claim)
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -128,6 +132,54 @@ def test_cached_reads_go_on_while_another_thread_writes_and_waits(registry: Regi
         assert writing.result(10).version == 2
     assert reads > 100
     assert longest < 0.25
+
+
+def locks_of(*roots: object) -> list[Any]:
+    """Give every lock and claim that objects and classes of promptreg, and their containers, lead to from there."""
+    locks, seen, ahead = [], set(), list(roots)
+    while ahead:
+        each = ahead.pop()
+        kind = each if isinstance(each, type) else type(each)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, LOCKS):
+            locks.append(each)
+        elif isinstance(each, (dict, list, tuple, set)) or kind.__module__.startswith(("promptreg", "threading")):
+            ahead += gc.get_referents(each)
+    return locks
+
+
+def test_cached_reads_take_no_lock(shared: Registry) -> None:
+    """With every lock held and every gate shut that the registry and its modules have, `get` and `render` answer."""
+    view = shared.scope(actor=Actor("ana", "org_admin"))
+    looks: list[Callable[[], object]] = [
+        lambda: shared.get("greet").template,
+        lambda: shared.get("greet@production").template,
+        lambda: shared.get("greet", version=1).template,
+        lambda: shared.render("greet").text,
+        lambda: view.get("greet").template,
+        lambda: view.render("greet").text,
+    ]
+    shared.create("greet", "Hello")
+    assert {look() for look in looks} == {"Hello"}
+    shared._core.cache.generation.until = math.inf  # as a look that comes every 50 ms takes some
+    modules = [vars(module) for name, module in sys.modules.items() if name.startswith("promptreg")]
+    connections = shared._core.storage._connections  # type: ignore[attr-defined]
+    locks = locks_of(shared, *modules)
+    assert {connections._gate._shut, connections._turn} < set(locks)
+    given: list[object] = []
+    reading = threading.Thread(target=lambda: given.extend(look() for look in looks), daemon=True)
+    with ExitStack() as held:
+        for lock in locks:
+            if isinstance(lock, Claim):
+                assert lock.take()
+                held.callback(lock.let_go)
+            else:
+                held.enter_context(lock)
+        reading.start()
+        reading.join(5)
+        assert given == ["Hello"] * len(looks)
 
 
 def test_a_thread_that_ends_with_an_error_leaves_no_connection_to_the_collector(path: str) -> None:
