@@ -189,6 +189,31 @@ def waiting(folder: str) -> Report:
     return {"longest": max(times), "still_waiting": still_waiting, "seen": seen, "outcome": outcome}
 
 
+def queued(folder: str) -> Report:
+    """Fork while a thread waits in the queue of writers; then both sides write.
+
+    That thread is not there in the child, whose `busy_timeout` is ten times as long as it may live.
+    """
+    registry = Registry(f"{folder}/a.db", busy_timeout=10 * CHILD_SECONDS)
+    registry.create("shared", "0")
+    queue = registry._core.storage._queue  # type: ignore[attr-defined]
+    with Remote(registry.path) as other:
+        other.call("hold")
+        thread = threading.Thread(target=registry.update, args=("shared",), kwargs={"template": "parent"})
+        thread.start()
+        while queue._standing.holder() is None:
+            time.sleep(0.001)
+        out, into = os.pipe()
+        child, _ = fork()
+        if child == 0:
+            in_child(lambda: registry.update("shared", template="child").version, into)
+        os.close(into)
+        other.call("let_go")
+        made = of_child(child, out)
+        thread.join()
+    return {"made": made, "history": _history(registry)}
+
+
 REGISTRY: list[Registry] = []
 
 
@@ -267,5 +292,5 @@ def _refusal(call: Callable[[], Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    scenario = {"busy": busy, "waiting": waiting, "pools": pools, "behind": behind}[sys.argv[1]]
+    scenario = {"busy": busy, "waiting": waiting, "queued": queued, "pools": pools, "behind": behind}[sys.argv[1]]
     print(json.dumps(scenario(*sys.argv[2:])))

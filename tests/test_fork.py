@@ -56,6 +56,13 @@ def test_a_fork_waits_for_no_writer_that_waits(tmp_path: Path) -> None:
     assert (told["seen"], told["outcome"]) == (["0"] * 3, [2])
 
 
+def test_a_child_waits_for_no_writer_of_its_parent_that_it_lacks(tmp_path: Path) -> None:
+    """A thread stands in the queue at the fork: the child writes long before its `busy_timeout` is over."""
+    told = run("queued", tmp_path, seconds=120)
+    assert told["made"] in {2, 3}
+    assert told["history"] == {"numbers": [1, 2, 3], "children": 1, "parent": 1}
+
+
 def test_pools_that_fork_use_a_registry_of_before(tmp_path: Path) -> None:
     """In `multiprocessing` and `concurrent.futures` alike each worker's write is there."""
     told = run("pools", tmp_path, seconds=60)
