@@ -5,14 +5,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from promptreg import Registry, StorageBusyError
+from promptreg.storage.queue import NUMBERS, SUFFIX
 from tests.remote import ROOT, Remote
 from tests.test_storage_sqlite import raw
 
@@ -50,6 +53,43 @@ def test_writers_of_eight_processes_over_a_minute(registry: Registry) -> None:
     """The same for long: the slowest writes at least 0.6 as often as the fastest."""
     counts = [len(each["numbers"]) for each in assert_processes_lose_nothing(registry, 8, 60)]
     assert min(counts) >= 0.6 * max(counts)
+
+
+# Taking turns
+
+
+def test_processes_write_in_the_order_in_which_they_asked(path: str, holder: Remote) -> None:
+    """Three processes ask one after another while a fourth holds the lock, in each order: their versions come so."""
+    with ExitStack() as stack:
+        registry = stack.enter_context(Registry(path))
+        registry.create("shared", "start")
+        writers = [stack.enter_context(Remote(path, busy_timeout=60)) for _ in range(3)]
+        for writer in writers:
+            writer.call("trust")
+            writer.call("get", "shared")
+        for order in permutations(writers):
+            holder.call("hold")
+            for writer in order:
+                asked = numbers_taken(path)
+                writer.ask("update", "shared", template=f"{asked}")
+                wait_until(lambda asked=asked: numbers_taken(path) == asked + 1)
+            holder.call("let_go")
+            made = [writer.answer().version for writer in order]
+            assert made == list(range(made[0], made[0] + 3))
+
+
+def numbers_taken(path: str) -> int:
+    """Tell how many numbers the queue has given."""
+    taken, _ = NUMBERS.unpack(Path(path + SUFFIX).read_bytes()[: NUMBERS.size])
+    return int(taken)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Ask again and again; fail where nothing comes of it."""
+    over = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < over, "nothing within 10 s"
+        time.sleep(0.001)
 
 
 # Waiting too long
