@@ -214,7 +214,7 @@ def seconds_until(condition: Callable[[], bool]) -> float:
     return time.monotonic() - begin
 
 
-@pytest.mark.parametrize("settings", [{}, {"max_staleness": 0.05}], ids=["fresh", "max_staleness"])
+@pytest.mark.parametrize("settings", [{}, {"max_staleness": 0.05}, {"max_staleness": 60}], ids=str)
 def test_a_backup_restored_over_the_open_file_is_noticed(path: str, tmp_path: Path, settings: dict[str, Any]) -> None:
     """Older contents with a lower revision: 50 ms later every read gives them, and errors for what they lack."""
     with Registry(path, **settings) as registry:

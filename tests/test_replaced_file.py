@@ -134,6 +134,18 @@ def test_a_removed_file_is_noticed_and_forgiven_when_it_is_back(
     assert_works_again(opened)
 
 
+def test_a_removed_file_is_noticed_however_old_a_read_may_be(path: str, tmp_path: Path) -> None:
+    """With `max_staleness=60` too a second is enough: cached reads go on, and say that they are stale."""
+    with Registry(path, max_staleness=60) as registry:
+        registry.create("greet", "Hello")
+        assert not registry.get("greet").stale
+        move(path, str(tmp_path / "aside.db"), alone=False)
+        time.sleep(NOTICED_SECONDS)
+        assert (registry.get("greet").template, registry.get("greet").stale) == ("Hello", True)
+        with pytest.raises(StorageError):
+            registry.update("greet", template="Hi")
+
+
 def test_what_the_registry_itself_changed_is_never_given_as_it_was(opened: Registry, path: str, tmp_path: Path) -> None:
     """Updated, created or deleted, and the file gone before the next read: those are errors, the rest goes on stale."""
     opened.create("gone", "text gone")
