@@ -1,5 +1,6 @@
 """Every benchmark, one after the other, in one table; or those that are named."""
 
+import sys
 from collections.abc import Callable
 
 import pauses
@@ -21,6 +22,7 @@ PROGRAMS: dict[str, Callable[[Options], Tables]] = {
 def main() -> None:
     parser = option_parser(__doc__)
     parser.add_argument("programs", nargs="*", metavar="program", help=f"of {', '.join(PROGRAMS)}; all without one")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a row misses what it must")
     given = parser.parse_args()
     unknown = [name for name in given.programs if name not in PROGRAMS]
     if unknown:
@@ -31,6 +33,8 @@ def main() -> None:
     for name in given.programs or PROGRAMS:
         tables |= PROGRAMS[name](options)
     print_tables(tables)
+    if given.check and any(row.is_missed for rows in tables.values() for row in rows):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ Pair: TypeAlias = tuple[float, float]
 Goals: TypeAlias = tuple[float, float]
 HEADS = (("median", 10), ("min", 10), ("max", 10), ("must", 8), ("aim", 8), ("ours µs", 12), ("floor µs", 12))
 NAME_WIDTH = 52
+MISSED = "!"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,19 @@ class Measured:
     goals: Goals | None = None
     is_rate: bool = False
     in_seconds: bool = True
+
+    @property
+    def ratios(self) -> list[float]:
+        """What the rounds came to."""
+        return [ours / floor for ours, floor in self.pairs]
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether the median is not what it must be."""
+        if self.goals is None:
+            return False
+        median, must = statistics.median(self.ratios), self.goals[0]
+        return median < must if self.is_rate else median > must
 
 
 Tables: TypeAlias = dict[str, list[Measured]]
@@ -141,7 +155,7 @@ def print_machine() -> None:
 def print_tables(tables: Tables) -> None:
     """Print one table of all rows under its heads, each group told by what it is a ratio of."""
     heads = "".join(f"{head:>{width}}" for head, width in HEADS)
-    print(f"\n{'':<{NAME_WIDTH}}{heads}")
+    print(f"\n{f'{MISSED} misses what it must':<{NAME_WIDTH}}{heads}")
     for title, rows in tables.items():
         print(title)
         for row in rows:
@@ -149,14 +163,14 @@ def print_tables(tables: Tables) -> None:
 
 
 def _line(row: Measured) -> str:
-    ratios = [ours / floor for ours, floor in row.pairs]
+    ratios = row.ratios
     spread = "".join(f"{ratio:10.3f}" for ratio in (statistics.median(ratios), min(ratios), max(ratios)))
     sign = "≥" if row.is_rate else ""
     told = "".join(f"{f'{sign}{goal:g}':>8}" for goal in row.goals) if row.goals else " " * 16
     factor = 1e6 if row.in_seconds else 1
     amounts = [statistics.median(side) * factor for side in zip(*row.pairs, strict=True)]
     shown = "".join(f"{amount:12,.2f}" for amount in amounts) if row.in_seconds else ""
-    return f"  {row.name:<{NAME_WIDTH - 2}}{spread}{told}{shown}"
+    return f"{MISSED if row.is_missed else ' '} {row.name:<{NAME_WIDTH - 2}}{spread}{told}{shown}"
 
 
 class Meter:

@@ -26,6 +26,44 @@ def test_one_command_prints_one_table() -> None:
     assert any(line.startswith("compiling /") for line in lines)
 
 
+MADE_UP = """
+import all
+from timing import Measured
+
+def measured(name, ratios, goals, **more):
+    return Measured(name, [(ratio, 1) for ratio in ratios], goals, **more)
+
+rows = [
+    measured("over", [1.9, 2.1, 2.1], (2, 1)),
+    measured("too few", [0.4, 0.4, 0.9], (0.5, 0.8), is_rate=True),
+    measured("within", [1.9, 2, 9], (2, 1)),
+    measured("enough", [0.1, 0.5, 0.9], (0.5, 0.8), is_rate=True),
+    measured("without a goal", [9], None),
+]
+all.PROGRAMS = {"met": lambda _: {"met": rows[2:]}, "missed": lambda _: {"missed": rows}}
+all.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "missed"),
+    [(["--check", "met"], 0, []), (["--check"], 1, ["over", "too few"]), ([], 0, ["over", "too few"])],
+)
+def test_a_row_whose_median_misses_what_it_must_is_marked(arguments: list[str], code: int, missed: list[str]) -> None:
+    """Of made-up measurements; with `--check` the command fails then."""
+    done = subprocess.run(
+        [sys.executable, "-c", MADE_UP, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(BENCHMARKS), str(BENCHMARKS.parent)])},
+    )
+    assert done.returncode == code, done.stderr
+    marked = [line for line in done.stdout.splitlines() if line.startswith("! ") and "median" not in line]
+    assert [line[2:].split("  ")[0] for line in marked] == missed
+
+
 def run(program: str, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, BENCHMARKS / program, "--rounds", "1", "--size", "100", *arguments],
