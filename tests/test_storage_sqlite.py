@@ -301,6 +301,12 @@ def test_a_row_that_was_tampered_with_is_never_served(filled: Registry, change: 
     assert caught.value.code == "storage_corrupt"
 
 
+def reopened(registry: Registry) -> None:
+    """Open the file anew, and read."""
+    with Registry(registry.path) as again:
+        again.get("greet")
+
+
 @pytest.mark.parametrize(
     "damage", ["DELETE FROM registry", *(f"UPDATE registry SET revision = {number}" for number in (-5, 2**63 - 1))]
 )
@@ -312,7 +318,7 @@ def test_a_damaged_revision_is_told(filled: Registry, damage: str) -> None:
         lambda: filled.get("other"),
         filled.list,
         lambda: filled.update("greet", template="New"),
-        lambda: Registry(filled.path).get("greet"),
+        lambda: reopened(filled),
     ):
         with pytest.raises(StorageCorruptError):
             call()
