@@ -5,10 +5,10 @@ plan: plan on a read, vet outside any transaction, plan again inside the write, 
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from time import monotonic
-from traceback import clear_frames
+from traceback import clear_frames, walk_tb
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from promptreg import checks
@@ -42,6 +42,7 @@ class Plan(Protocol):
 P = TypeVar("P", bound=Plan)
 
 _OURS = object()  # begins each key that is no name, so that nobody can pass one as a name
+MAX_WRITTEN = 1_000  # changes of our own between two looks; of more, no cache is kept
 LOOK_SECONDS = 0.05  # between two looks at what no page tells: other tools' commits, a file replaced, a fork
 
 
@@ -143,7 +144,8 @@ class Core:
         self.teller = Teller(settings.telemetry)
 
     def close(self) -> None:
-        """Close the storage; afterwards every call is `StorageError`."""
+        """Close the storage; afterwards every call is `StorageError`, as this is in the middle of a call."""
+        self.storage.require_outside()
         self.is_closed = True
         self.cache.forget()
         try:
@@ -161,10 +163,15 @@ class Core:
         frames.
         """
         if self.storage.is_held():
-            failure: BaseException | None = error
-            while failure is not None:
-                clear_frames(failure.__traceback__)
-                failure = failure.__context__
+            ours = {frame for frame, _ in walk_tb(error.__traceback__)}
+            clear_frames(error.__traceback__)
+            seen, context = {error}, error.__context__
+            while context is not None and context not in seen and context.__traceback__ is not None:
+                if context.__traceback__.tb_frame not in ours:  # what the application was handling as it called
+                    break
+                clear_frames(context.__traceback__)
+                seen.add(context)
+                context = context.__context__
             self.storage.abandon()
 
     def require_open(self) -> None:
@@ -227,10 +234,10 @@ class Core:
         try:
             generation, how = self._current() if looks else (self.cache.generation, HIT)
             found = generation.found.get(self.key(view.namespace, name, version, label))
-        except (StorageError, TypeError):  # what can't be hashed is no name
-            return None
         except BaseException as error:
             self.let_go(error)
+            if isinstance(error, StorageError | TypeError):  # what can't be hashed is no name
+                return None
             raise
         is_true = how != STALE and (looks or generation.is_current())
         if found is None or not is_true or not access.may(view.actor, "read", found.container):
@@ -297,15 +304,17 @@ class Core:
             return proposed
         while True:
             evidence = vet(proposed) if vet else None
+            written: Sequence[Change] = ()
             try:
                 with self.write() as writer:
                     final = proposed if writer.moment == seen else plan(writer)
                     seen = writer.moment
                     is_vetted = evidence is None or not isinstance(final, Outcome) or evidence.covers(final)
                     if is_vetted and final.changes:
-                        writer.apply(final.changes)
-                        self._note_written(final.changes)
+                        written = final.changes
+                        writer.apply(written)
             finally:
+                self._note_written(written)
                 self._look_again()
             if is_vetted or not final.changes:
                 note(changed=bool(final.changes))
@@ -313,18 +322,23 @@ class Core:
             proposed = final
 
     def _note_written(self, changes: Sequence[Change]) -> None:
-        """What this registry is about to change is not known any more, should the database be gone afterwards."""
-        generation = self.cache.generation
-        if generation.found or generation.lacking:
-            for subject in (change.subject for change in changes):
-                generation.written.update((subject.id, (subject.namespace, subject.name)))
+        """What this registry has changed is not known any more, should the database be gone before the next look."""
+        written = self.cache.generation.written
+        if len(written) + len(changes) > MAX_WRITTEN:
+            self.cache.forget()
+            return
+        for subject in (change.subject for change in changes):
+            written.update((subject.id, (subject.namespace, subject.name)))
 
     def _look_again(self) -> None:
         """What this registry wrote it sees at once, also where it need not see others' writes at once."""
         if not self.cache.compares:
             # In turn with other looks, as one that began before the write may still be going on.
-            with suppress(StorageError), self.storage.watch():
-                self.cache.generation.until = NEVER
+            try:
+                with self.storage.watch():
+                    self.cache.generation.until = NEVER
+            except StorageError as error:
+                self.let_go(error)
 
     def vet_saved(self, outcome: Outcome) -> Evidence:
         """Compile what is saved, and run the checks on what becomes production (rules 9 and 20)."""

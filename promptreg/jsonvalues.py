@@ -155,7 +155,7 @@ _canonical = _encoder(sort_keys=True)
 _compact = _encoder(sort_keys=False)
 quoted = json.encoder.encode_basestring
 """Give the JSON of a text, as the encoder does, in a fifth of its time."""
-_quoted_once = lru_cache(maxsize=8)(quoted)
+_quoted_once = lru_cache(maxsize=2)(quoted)
 _decode = json.JSONDecoder().decode
 
 

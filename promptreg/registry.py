@@ -292,9 +292,10 @@ class Registry:
     def _get(self, name: str, version: Selector | None, label: str | None, default: Any) -> Any:
         try:
             return self._core.resolve(self._view, name, version, label)
-        except (NotFoundError, StorageError):
+        except (NotFoundError, StorageError) as error:
             if default is UNSET:
                 raise
+            self._core.let_go(error)
             note_default()
             return default
 
@@ -312,9 +313,10 @@ class Registry:
         fallback = None if default is UNSET else inputs.read_template(default, "default")
         try:
             prompt = self._core.resolve(self._view, name, version, label)
-        except (NotFoundError, StorageError):
+        except (NotFoundError, StorageError) as error:
             if fallback is None:
                 raise
+            self._core.let_go(error)
             return self._render_default(name, fallback, values)
         return prompt.render(values)
 

@@ -133,8 +133,7 @@ def test_shutting_the_gate_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -
         pass
     left.set()
     inside.join()
-    gate.shut()
-    gate.open()
+    gate.open(gate.shut())
 
 
 def test_closing_closes_whatever_fails(registry: Registry, path: str) -> None:

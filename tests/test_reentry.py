@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from promptreg import PromptregError, Registry, StorageError
-from promptreg.storage import journal
+from promptreg.records import Container
+from promptreg.storage import journal, looks
 from promptreg.storage.gate import FORKS, Gate
 from promptreg.storage.queue import SUFFIX, Deadline, WriterQueue
 
@@ -197,6 +198,147 @@ def test_opening_that_is_interrupted_keeps_no_fork_waiting(
     assert kept
 
 
+@pytest.mark.parametrize("is_file", [True, False])
+def test_closing_in_the_middle_of_a_call_is_refused(
+    path: str,
+    is_file: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    on_signal: Callable[[Callable[[], object]], None],
+) -> None:
+    """The connection is in use; another thread that waits its turn is no reason to wait for ever."""
+    with Registry(path if is_file else ":memory:") as registry:
+        registry.create("greet", "0")
+        row = looks.prompt_row
+        told: list[str] = []
+        waiting = threading.Thread(target=registry.list)
+
+        def close() -> None:
+            waiting.start()
+            with pytest.raises(StorageError, match="middle of another call") as caught:
+                registry.close()
+            told.append(type(caught.value).__name__)
+
+        def interrupted(container: Container) -> tuple[object, ...]:
+            if not told:
+                signal.raise_signal(signal.SIGALRM)
+            return row(container)
+
+        on_signal(close)
+        with monkeypatch.context() as patch:
+            patch.setattr(looks, "prompt_row", interrupted)
+            assert registry.update("greet", template="1").version == 2
+        waiting.join()
+        assert told == ["StorageError"]
+        assert registry.update("greet", template="2").version == 3
+
+
+def test_a_fork_in_the_middle_of_a_call_leaves_the_call_whole(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
+) -> None:
+    """The parent's write goes on; in the child the registry refuses, and a new one works."""
+    registry.create("greet", "0")
+    append = journal.append
+    ends: list[int] = []
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                registry.list()
+            except StorageError as error:
+                os._exit(7 if "middle of a call" in error.message else 8)
+            os._exit(9)
+        ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    def interrupted(*arguments: object) -> None:
+        signal.raise_signal(signal.SIGALRM)
+        append(*arguments)  # type: ignore[arg-type]
+
+    on_signal(fork)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "append", interrupted)
+        assert registry.update("greet", template="1").version == 2
+    assert ends == [7]
+    assert registry.update("greet", template="2").version == 3
+
+
+def test_a_nested_call_keeps_its_threads_place_in_the_queue(
+    registry: Registry, on_signal: Callable[[Callable[[], object]], None]
+) -> None:
+    """While a write waits its turn a handler may read; a refusal there, or a write, gives nothing of the wait away."""
+    registry.create("greet", "0")
+    queue = registry._core.storage._queue  # type: ignore[attr-defined]
+    told: list[str] = []
+
+    def handle() -> None:
+        for call in (lambda: registry.get("absent"), lambda: registry.update("greet", template="handler")):
+            with pytest.raises(PromptregError) as caught:
+                call()
+            told.append(type(caught.value).__name__)
+
+    on_signal(handle)
+    with queue.turn(Deadline(5)):
+        signal.raise_signal(signal.SIGALRM)
+        assert queue.is_held()
+    assert told == ["NotFoundError", "StorageError"]
+    assert not queue.is_held()
+
+
+def test_a_refusal_that_is_kept_refuses_no_later_call(
+    registry: Registry, on_signal: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler lets its own refusal through, and a default is given for it: the thread is free afterwards."""
+    registry.create("greet", "0")
+    kept: list[BaseException] = []
+    find = looks.SQLiteReader.find
+
+    def handle() -> None:
+        try:
+            registry.list()
+        except StorageError as error:
+            kept.append(error)
+            raise
+
+    def interrupted(self: looks.SQLiteReader, *arguments: object) -> object:
+        signal.raise_signal(signal.SIGALRM)
+        return find(self, *arguments)  # type: ignore[arg-type]
+
+    on_signal(handle)
+    with monkeypatch.context() as patch:
+        patch.setattr(looks.SQLiteReader, "find", interrupted)
+        assert registry.get("greet@1", default="default") == "default"
+        assert registry.render("greet@1", default="default").text == "default"
+    assert len(kept) == 2
+    assert [version.version for version in registry.history("greet")] == [1]
+    assert registry.update("greet", template="1").version == 2
+
+
+def test_what_the_application_was_handling_keeps_its_frames(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
+) -> None:
+    """A call made while an error is handled, and cut short: only frames of that call are cleared."""
+    registry.create("greet", "0")
+
+    def fail() -> None:
+        local = "of the application"
+        raise KeyError(local)
+
+    def limit() -> None:
+        raise SoftTimeLimitExceeded
+
+    on_signal(limit)
+    monkeypatch.setattr(journal, "append", lambda *_: signal.raise_signal(signal.SIGALRM))
+    try:
+        fail()
+    except KeyError as error:
+        with pytest.raises(SoftTimeLimitExceeded):
+            registry.update("greet", template="1")
+        failed = error.__traceback__.tb_next  # type: ignore[union-attr]
+        assert failed is not None
+        assert failed.tb_frame.f_locals == {"local": "of the application"}
+    assert not registry._core.storage.is_held()
+
+
 def test_a_stay_ends_with_the_call_that_holds_it() -> None:
     """What was cut short before its `finally` keeps nobody waiting."""
     gate = Gate()
@@ -205,10 +347,16 @@ def test_a_stay_ends_with_the_call_that_holds_it() -> None:
         gate.enter()
     del stay
     gate.leave(gate.enter())
-    gate.shut()
+    shut = gate.shut()
     with pytest.raises(StorageError, match="forking, or closing"):
         gate.enter()
-    gate.open()
+    gate.heal()
+    with pytest.raises(StorageError, match="forking, or closing"):
+        gate.enter()
+    gate.open(shut)
+    gate.leave(gate.enter())
+    shut = gate.shut()
+    del shut
     gate.leave(gate.enter())
 
 
@@ -232,6 +380,47 @@ version = registry.update("greet", template="Hello").version
 print(len(told), all(told), registry.get("greet").template, version, flush=True)
 os._exit(0)
 """
+
+
+BUSY_HOOK = """
+import os, sys, threading, time
+def hook():
+    try:
+        box and box[0].list()
+    except Exception:
+        time.sleep(0.02)
+os.register_at_fork(before=hook)
+box = []
+from promptreg import Registry
+registry = Registry(sys.argv[1])
+registry.create("greet", "Hello")
+box.append(registry)
+over = threading.Event()
+def work():
+    number = 0
+    while not over.is_set():
+        registry.update("greet", template=str(number := number + 1))
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for _ in range(8):
+    child = os.fork()
+    if child == 0:
+        registry.get("greet")
+        registry.update("greet", template=str(os.getpid()))
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+over.set()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_a_hook_that_is_refused_leaves_the_registry_shut_for_the_fork(path: str) -> None:
+    """With threads that write all the while: no child inherits a connection that is in use, and none hangs."""
+    run = [sys.executable, "-W", "ignore", "-c", BUSY_HOOK, path]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["0"] * 8
 
 
 @pytest.mark.parametrize("hook", ["before", "after_in_parent", "after_in_child"])

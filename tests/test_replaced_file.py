@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -210,6 +211,46 @@ def test_another_database_copied_over_the_file_is_noticed(opened: Registry, path
     time.sleep(NOTICED_SECONDS)
     assert_goes_on_stale(opened)
     assert Path(path).read_bytes() == Path(replacement).read_bytes()
+
+
+def test_a_later_copy_copied_over_the_file_is_noticed(opened: Registry, path: str, tmp_path: Path) -> None:
+    """It holds the same history and more, which nobody has committed here."""
+    later = str(tmp_path / "later.db")
+    with closing(raw(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("VACUUM INTO ?", (later,))
+    with Registry(later) as copy:
+        copy.update("cached", template="text of the copy")
+    time.sleep(NOTICED_SECONDS)
+    assert not opened.get("cached").stale
+    shutil.copyfile(later, path)
+    time.sleep(NOTICED_SECONDS)
+    assert_goes_on_stale(opened)
+
+
+def test_a_file_that_can_not_be_read_for_a_moment_is_not_given_up(
+    opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor is left as it is asked what the file holds: it is asked again, and goes on."""
+    time.sleep(0.06)
+    opened.get("cached")
+    with closing(raw(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    asked: list[object] = []
+
+    def fail(*_: object) -> None:
+        asked.append(_)
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(opened._core.storage._connections, "_watcher_opener", fail)  # type: ignore[attr-defined]
+        for _ in range(4):
+            time.sleep(0.06)
+            assert not opened.get("cached").stale
+    assert len(asked) > 1
+    time.sleep(0.06)
+    assert not opened.get("cached").stale
+    assert opened.update("cached", template="text again").version == 3
 
 
 def test_writing_the_log_back_into_the_file_is_no_replacement(opened: Registry, path: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from promptreg import Actor, NameTakenError, Registry, StorageBusyError
-from promptreg.storage.gate import Claim
+from promptreg.storage.gate import Claim, Stay
 from tests.test_storage_sqlite import raw
 
 THREADS = 32
@@ -169,12 +169,13 @@ def test_cached_reads_take_no_lock(shared: Registry) -> None:
     locks = locks_of(shared, *modules)
     assert {connections._gate._shut, connections._turn} < set(locks)
     given: list[object] = []
+    stay = Stay()
     reading = threading.Thread(target=lambda: given.extend(look() for look in looks), daemon=True)
     with ExitStack() as held:
         for lock in locks:
             if isinstance(lock, Claim):
-                assert lock.take()
-                held.callback(lock.let_go)
+                assert lock.take(stay)
+                held.callback(lock.give_back, stay)
             else:
                 held.enter_context(lock)
         reading.start()

@@ -143,6 +143,10 @@ class Storage(Protocol):
         """Look for changes; nothing slow and nothing of a caller's is done within."""
         ...
 
+    def require_outside(self) -> None:
+        """Raise `StorageError` where this thread is in the middle of a call."""
+        ...
+
     def is_held(self) -> bool:
         """Tell whether this thread holds anything of it, a transaction or a turn."""
         ...

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from promptreg.errors import StorageError
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.failures import translate
-from promptreg.storage.gate import FORKS, Gate
+from promptreg.storage.failures import is_of_system, translate
+from promptreg.storage.gate import FORKS, Gate, Stay
 from promptreg.storage.place import Place
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class Connections:
         self._opener = opener
         self._watcher_opener = watcher_opener
         self._gate = Gate()
+        self._shut: Stay | None = None  # for a fork
         self._turn = threading.RLock()
         self._threads = threading.local()
         self._handles: set[Handle] = set()  # held here, so that no collector takes one apart
@@ -169,6 +170,8 @@ class Connections:
                 raise StorageError(f"The registry of {self._path} is closed; open a new one.")
             yield given()
         except (sqlite3.Error, OSError) as error:
+            if isinstance(error, OSError) and not is_of_system(error):
+                raise
             raise translate(error, self._path) from error
         finally:
             gate.leave(stay)
@@ -178,13 +181,19 @@ class Connections:
         with self._inside(lambda: self._turn) as turn, turn:
             yield given()
 
+    def require_outside(self) -> None:
+        """Raise `StorageError` where this thread is in the middle of a call."""
+        self._gate.require_outside()
+
     def require_free(self) -> None:
         """Raise `StorageError` where this process, or this thread at this moment, can't use a connection.
 
         The process first, as who was inside the gate in another one never leaves it.
         """
         if self._pid != os.getpid():
-            raise StorageError("This process was forked behind Python's hooks; open the registry in it.")
+            raise StorageError(
+                "This process was forked behind Python's hooks, or in the middle of a call; open the registry in it."
+            )
         self._gate.require_outside()
 
     def close(self) -> None:
@@ -192,24 +201,31 @@ class Connections:
         if self._pid != os.getpid():
             self.is_closed = True
             return
+        shut = None
         try:
-            self._gate.shut()
+            shut = self._gate.shut()
             self.is_closed = True
             self._close_all()
             if self._shared is not None:
                 self._shared.close()
         finally:
-            self._gate.open()
+            self._gate.open(shut)
             FORKS.forget(self)
 
-    def before_fork(self) -> None:
-        """Shut the gate and close; a `:memory:` database goes on as a copy on each side."""
+    def before_fork(self) -> bool:
+        """Shut the gate and close; a `:memory:` database goes on as a copy on each side.
+
+        Not in the middle of a call of this thread, which goes on in the parent; nor in a process that refuses already.
+        """
+        if self._pid != os.getpid() or self._gate.is_inside() or self._gate.is_being_shut():
+            return False
         try:
-            self._gate.shut(self._interrupt)
+            self._shut = self._gate.shut(self._interrupt)
             self._close_all()
         except BaseException:
-            self._gate.open()
+            self._gate.open(self._shut)
             raise
+        return True
 
     def after_fork(self, *, is_child: bool) -> None:
         """Open the gate again, in a child with locks that no lost thread holds."""
@@ -219,10 +235,10 @@ class Connections:
             self._turn = threading.RLock()
             self.after_fork_in_child()
         else:
-            self._gate.open()
+            self._gate.open(self._shut)
 
     def abandon(self) -> None:
-        """Leave all that an interrupt may have left this thread holding; what another call of it is in stays."""
+        """Leave all that an error may have left this thread holding; what another call of it is in stays."""
         if self._gate.is_inside() or self._pid != os.getpid():
             return
         if self._in_transaction():
@@ -232,7 +248,7 @@ class Connections:
         with suppress(RuntimeError):  # that it is not this thread's
             while True:
                 self._turn.release()
-        self._gate.open()
+        self._gate.heal()
 
     def is_held(self) -> bool:
         """Tell whether this thread holds anything here."""

@@ -29,12 +29,19 @@ def is_busy(error: sqlite3.Error) -> bool:
     return primary_code(error) in BUSY
 
 
+def is_of_system(error: OSError) -> bool:
+    """Tell a failure of the system from what an application raises, such as a `TimeoutError` for its alarm."""
+    return error.errno is not None
+
+
 @contextmanager
 def translated(path: str) -> Iterator[None]:
     """Raise our errors in place of the driver's."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
+        if isinstance(error, OSError) and not is_of_system(error):
+            raise
         raise translate(error, path) from error
 
 

@@ -19,41 +19,62 @@ POLL_SECONDS = 0.001
 
 
 class Stay:
-    """A thread's being inside; it ends with whoever holds this."""
+    """A call's hold on something; it ends with whoever holds this, however that call is cut short."""
 
     __slots__ = ("__weakref__",)
 
 
 class Claim:
-    """What one thread at a time has, without a lock, for which a signal's handler in the same thread would wait."""
+    """What one call at a time has, without a lock, for which a signal's handler in the same thread would wait."""
 
     def __init__(self) -> None:
-        self._holder: dict[None, int] = {}
+        self._held: dict[None, tuple[int, ref[Stay]]] = {}
 
-    def take(self) -> bool:
-        """Take it, and tell whether this thread has it now; Python does this in one step."""
-        me = threading.get_ident()
-        return self._holder.setdefault(None, me) == me
+    def take(self, stay: Stay) -> bool:
+        """Take it for a call of this thread, and tell whether it is that call's now; Python does this in one step."""
+        mine = threading.get_ident(), ref(stay)
+        held = self._held.setdefault(None, mine)
+        if held is not mine and held[0] == mine[0] and held[1]() is None:  # of a call of this thread that was cut short
+            self._held[None] = held = mine
+        return held[1]() is stay
+
+    def has(self, stay: Stay | None) -> bool:
+        """Tell whether that call has it."""
+        held = self._held.get(None)
+        return held is not None and stay is not None and held[1]() is stay
+
+    def give_back(self, stay: Stay | None) -> None:
+        """Give it away, if that call has it."""
+        if self.has(stay):
+            del self._held[None]
 
     def holder(self) -> int | None:
         """Give the thread that has it."""
-        return self._holder.get(None)
+        held = self._held.get(None)
+        return None if held is None else held[0]
 
     def is_mine(self) -> bool:
-        """Tell whether this thread has it."""
+        """Tell whether a call of this thread has it, or had it when it was cut short."""
         return self.holder() == threading.get_ident()
 
-    def let_go(self) -> None:
-        """Give it away, if this thread has it."""
-        if self.is_mine():
-            self._holder.pop(None, None)
+    def is_live(self) -> bool:
+        """Tell whether a call of this thread has it that goes on."""
+        held = self._held.get(None)
+        return held is not None and held[0] == threading.get_ident() and held[1]() is not None
+
+    def heal(self) -> bool:
+        """Give it away, if a call of this thread had it that was cut short; tell whether one had."""
+        if not self.is_mine() or self.is_live():
+            return False
+        del self._held[None]
+        return True
 
 
 class Gate:
     """Many threads may be inside at once, each once; who shuts it waits until all others have left.
 
-    An interrupt may come between any two steps. So a thread is inside while the call that entered holds its stay, no
-    longer, and who has shut the gate is known: leaving or opening twice does no harm.
+    An interrupt may come between any two steps. So a thread is inside, or has the gate shut, while the call that did it
+    holds its stay, and no longer.
     """
 
     def __init__(self) -> None:
@@ -73,7 +94,7 @@ class Gate:
             if by is None:
                 return stay
             self.leave(stay)
-            if by == me:
+            if by == me and not self._shut.heal():
                 raise StorageError("This thread is forking, or closing the registry; call it when that is done.")
             time.sleep(POLL_SECONDS)
 
@@ -86,17 +107,19 @@ class Gate:
     def require_outside(self) -> None:
         """Raise `StorageError` where this thread is inside."""
         if self.is_inside():
-            raise StorageError(
-                "This thread is in the middle of another call of the registry; call it when that is done."
-            )
-
-    def is_shut(self) -> bool:
-        """Tell whether this thread has shut it."""
-        return self._shut.is_mine()
+            raise in_the_middle()
 
     def is_inside(self) -> bool:
         """Tell whether this thread is inside."""
         return self._stay(threading.get_ident()) is not None
+
+    def is_shut(self) -> bool:
+        """Tell whether this thread has it shut, or had when that was cut short."""
+        return self._shut.is_mine()
+
+    def is_being_shut(self) -> bool:
+        """Tell whether a call of this thread shuts it that goes on."""
+        return self._shut.is_live()
 
     def _stay(self, thread: int) -> Stay | None:
         known = self._inside.get(thread)
@@ -112,32 +135,42 @@ class Gate:
         finally:
             self.leave(stay)
 
-    def shut(self, hurry: Callable[[], None] = lambda: None) -> None:
-        """Let nobody in, and wait until everybody else is out; interrupted, the gate is open again.
+    def shut(self, hurry: Callable[[], None] = lambda: None) -> Stay:
+        """Let nobody in, and wait until everybody else is out; give what keeps it shut.
 
         `hurry` is called while somebody is still inside.
         """
-        me = threading.get_ident()
+        stay, me = Stay(), threading.get_ident()
         try:
-            while not self._shut.take():
+            while not self._shut.take(stay):
                 time.sleep(POLL_SECONDS)
-            while any(thread != me and stay() is not None for thread, stay in list(self._inside.items())):
+            while any(thread != me and other() is not None for thread, other in list(self._inside.items())):
                 hurry()
                 time.sleep(POLL_SECONDS)
         except BaseException:
-            self.open()
+            self.open(stay)
             raise
+        return stay
 
-    def open(self) -> None:
-        """Let everybody in again, if it was this thread that shut it."""
-        self._shut.let_go()
+    def open(self, stay: Stay | None) -> None:
+        """Let everybody in again, if this is what keeps the gate shut."""
+        self._shut.give_back(stay)
+
+    def heal(self) -> None:
+        """Open it, if a call of this thread shut it that was cut short."""
+        self._shut.heal()
+
+
+def in_the_middle() -> StorageError:
+    """Give the refusal of a call that came into another of the same thread."""
+    return StorageError("This thread is in the middle of another call of the registry; call it when that is done.")
 
 
 class Forkable(Protocol):
     """What has connections to close before a fork."""
 
-    def before_fork(self) -> None:
-        """Shut the gate and close every connection."""
+    def before_fork(self) -> bool:
+        """Shut the gate and close every connection; False where that can't be, so that the child refuses."""
         ...
 
     def after_fork(self, *, is_child: bool) -> None:
@@ -149,9 +182,10 @@ class _Forks:
     """The storages that are open in this process, and the hooks that a fork runs over them."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # as a signal's handler may open a registry while one is opened
+        self._lock = threading.RLock()  # as a signal's handler may close a registry while another is closed
         self._storages: WeakSet[Forkable] = WeakSet()
         self._held: list[Forkable] = []
+        self._opening_shut: Stay | None = None
         self.opening = Gate()
         """What whoever connects to a database goes through, until its storage is watched."""
         os.register_at_fork(
@@ -170,15 +204,15 @@ class _Forks:
 
     def _before(self) -> None:
         """Make ready. Python lets a fork go on whatever is raised here: what is not ready then refuses in the child."""
-        self.opening.shut()  # first, as whoever opens needs the lock to be watched
+        self._opening_shut = self.opening.shut()  # first, as whoever opens needs the lock to be watched
         self._lock.acquire()
         self._held = []
         for storage in list(self._storages):
-            storage.before_fork()
-            self._held.append(storage)
+            if storage.before_fork():
+                self._held.append(storage)
 
     def _after_in_parent(self) -> None:
-        self.opening.open()
+        self.opening.open(self._opening_shut)
         self._reopen(is_child=False)
         self._lock.release()
 

@@ -27,19 +27,22 @@ class Place:
         found = self._found()
         return found is not None and _identity(found) == self._identity
 
-    def is_kept_within(self, is_same: Callable[[], bool]) -> bool:
-        """Ask, where the file was written since this was last asked, whether what it holds is the same database.
+    def is_kept_within(self, is_same: Callable[[], bool | None]) -> bool:
+        """Ask, where the file was written since this was last asked, whether what it holds is what was there.
 
-        Another one copied over it is found so; once it is, the file is never again the one that was opened.
+        None is no answer: it is asked again.
         """
         found = self._found()
         if self._identity is None or found is None or _written(found) == self._written:
             return True
-        if not is_same():
-            self._identity = _NOWHERE
-            return False
-        self._written = _written(found)
-        return True
+        answer = is_same()
+        if answer:
+            self._written = _written(found)
+        return answer is not False
+
+    def lose(self) -> None:
+        """Know that another database was copied over the file: it is never again the one that was opened."""
+        self._identity = _NOWHERE
 
     def require_kept(self) -> None:
         """Raise `StorageError` where the file was replaced or removed: nothing of another one is ever read."""

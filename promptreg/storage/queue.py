@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from struct import Struct
 
 from promptreg.errors import StorageError
-from promptreg.storage.gate import Claim
+from promptreg.storage.failures import is_of_system
+from promptreg.storage.gate import Claim, Stay, in_the_middle
 from promptreg.storage.sidecar import open_beside
 
 SUFFIX = "-promptreg-queue"
@@ -62,24 +63,27 @@ class WriterQueue:
     @contextmanager
     def turn(self, deadline: Deadline) -> Iterator[None]:
         """Wait for one's turn, until the deadline at most, and hold it; past it, go ahead all the same."""
-        number = None
+        if self._standing.is_live():
+            raise in_the_middle()
+        number, stay = None, Stay()
         try:
-            while not self._standing.take() and deadline.left():
+            while not self._standing.take(stay) and deadline.left():
                 time.sleep(WAIT)
-            if self._standing.is_mine():
+            if self._standing.has(stay):
                 number = self._enter(deadline)
             yield
         finally:
-            self.abandon(number)
+            if self._standing.has(stay):
+                self._leave(number)
+                self._standing.give_back(stay)
 
-    def abandon(self, number: int | None = None) -> None:
-        """Leave the queue, if this thread is in it."""
-        if self._standing.is_mine():
-            self._leave(number)
-            self._standing.let_go()
+    def abandon(self) -> None:
+        """Leave the queue, if a call of this thread was in it that was cut short."""
+        if self._standing.heal():
+            self._leave(None)
 
     def is_held(self) -> bool:
-        """Tell whether this thread is in the queue."""
+        """Tell whether a call of this thread is in the queue, or was when it was cut short."""
         return self._standing.is_mine()
 
     def close(self) -> None:
@@ -97,7 +101,9 @@ class WriterQueue:
             number = self._take(file.descriptor, deadline)
             if number is not None:
                 self._wait(file.descriptor, number, deadline)
-        except (OSError, StorageError):
+        except (OSError, StorageError) as error:
+            if isinstance(error, OSError) and not is_of_system(error):
+                raise
             return None
         return number
 

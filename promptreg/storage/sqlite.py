@@ -17,7 +17,7 @@ from promptreg.errors import CommitUnknownError, StorageError, StorageReadOnlyEr
 from promptreg.storage import erasure
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Connections, Handle
-from promptreg.storage.failures import is_busy, primary_code, translated
+from promptreg.storage.failures import is_busy, is_of_system, primary_code, translated
 from promptreg.storage.gate import FORKS
 from promptreg.storage.looks import SQLiteReader, SQLiteWriter, roll_back
 from promptreg.storage.opening import open_first, open_memory, open_to_read, open_to_watch, open_to_write
@@ -131,12 +131,16 @@ class SQLiteStorage:
                 if held is not None:
                     held.close()
 
+    def require_outside(self) -> None:
+        """Raise `StorageError` where this thread is in the middle of a call."""
+        self._connections.require_outside()
+
     def is_held(self) -> bool:
         """Tell whether this thread holds anything: a transaction, a turn, the gate, the queue."""
         return self._connections.is_held() or (self._queue is not None and self._queue.is_held())
 
     def abandon(self) -> None:
-        """Leave all that an interrupt may have left this thread holding."""
+        """Leave all that an error may have left this thread holding; what another call of it is in stays."""
         self._connections.abandon()
         if self._queue is not None:
             self._queue.abandon()
@@ -205,7 +209,7 @@ class SQLiteStorage:
         except BaseException as error:
             with suppress(OSError):
                 self._publish(revision - 1)
-            if isinstance(error, OSError) or (
+            if (isinstance(error, OSError) and is_of_system(error)) or (
                 isinstance(error, sqlite3.OperationalError) and primary_code(error) == sqlite3.SQLITE_IOERR
             ):
                 raise CommitUnknownError(
@@ -219,8 +223,7 @@ def open_storage(settings: StorageSettings) -> SQLiteStorage:
     try:
         return SQLiteStorage(settings)
     except BaseException as error:
-        if FORKS.opening.is_inside():
-            clear_frames(error.__traceback__)
+        clear_frames(error.__traceback__)
         raise
 
 

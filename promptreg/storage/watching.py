@@ -2,17 +2,20 @@
 
 import sqlite3
 from collections.abc import Hashable
+from contextlib import closing, suppress
 from typing import Protocol
 
+from promptreg.errors import StorageCorruptError
 from promptreg.storage import erasure, journal
 from promptreg.storage.base import Mark, News, Page
 from promptreg.storage.connections import Handle, Watching
-from promptreg.storage.failures import is_busy
+from promptreg.storage.failures import primary_code
 from promptreg.storage.looks import data_version, revision_in, roll_back
 from promptreg.storage.place import Place
 from promptreg.storage.sidecar import Board, revision_of
 
 ROUNDS = 5
+ANOTHERS = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})  # what no registry gives
 MAX_CHANGED = 1_000  # prompts that a cache drops one by one
 
 
@@ -56,8 +59,11 @@ class SQLiteWatch:
         if since is not None and board.read() == since.token:
             same = self._if_same(handle, since)
             if same is not None:
-                is_kept = not board.is_shown or storage.place.is_kept_within(lambda: self._still_holds(since))
-                return News(same, frozenset(), is_gone=not is_kept)
+                if not board.is_shown or storage.place.is_kept_within(lambda: self._still_holds(since)):
+                    return News(same, frozenset())
+                if _seen(handle) == same.seen:  # so it was no commit
+                    storage.place.lose()
+                    return News(since, frozenset(), is_gone=True)
         for _ in range(ROUNDS):
             token = board.read()
             news = self._looked(handle, token, since)
@@ -74,17 +80,20 @@ class SQLiteWatch:
         # The one that made that look, unless another thread did: then nothing is known to be as it was. Asked last.
         return since._replace(seen=seen) if _seen(self._watching.usual()) == since.seen else None
 
-    def _still_holds(self, since: Mark) -> bool:
-        """Tell whether the file, read anew, holds the mark's last event: others were written over by no commit."""
-        another = self._watching.another()
-        try:
-            return journal.link(another.connection, since.link[0]) == since.link
-        except sqlite3.DatabaseError as error:
-            if is_busy(error):
-                raise
-            return False
-        finally:
-            another.close()
+    def _still_holds(self, since: Mark) -> bool | None:
+        """Tell whether the file, read anew, is what the mark tells of; None where it can't be read at this moment."""
+        with suppress(OSError):
+            try:
+                another = self._watching.another()
+                with closing(another):
+                    connection = another.connection
+                    return (revision_in(connection), journal.last_link(connection)) == (since.revision, since.link)
+            except StorageCorruptError:
+                return False
+            except sqlite3.Error as error:
+                if primary_code(error) in ANOTHERS:
+                    return False
+        return None
 
     def _looked(self, handle: Handle, token: bytes, since: Mark | None) -> News:
         seen = _seen(handle)  # before anything is read, so that whatever follows is news
