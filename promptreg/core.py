@@ -165,12 +165,12 @@ class Core:
         if self.storage.is_held():
             ours = {frame for frame, _ in walk_tb(error.__traceback__)}
             clear_frames(error.__traceback__)
-            seen, context = {error}, error.__context__
-            while context is not None and context not in seen and context.__traceback__ is not None:
+            seen, context = {id(error)}, error.__context__
+            while context is not None and id(context) not in seen and context.__traceback__ is not None:
                 if context.__traceback__.tb_frame not in ours:  # what the application was handling as it called
                     break
                 clear_frames(context.__traceback__)
-                seen.add(context)
+                seen.add(id(context))
                 context = context.__context__
             self.storage.abandon()
 
