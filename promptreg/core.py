@@ -144,7 +144,7 @@ class Core:
         self.teller = Teller(settings.telemetry)
 
     def close(self) -> None:
-        """Close the storage; afterwards every call is `StorageError`, as this is in the middle of a call."""
+        """Close the storage; afterwards every call is `StorageError`, and so is this in the middle of another call."""
         self.storage.require_outside()
         self.is_closed = True
         self.cache.forget()

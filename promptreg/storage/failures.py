@@ -29,9 +29,9 @@ def is_busy(error: sqlite3.Error) -> bool:
     return primary_code(error) in BUSY
 
 
-def is_of_system(error: OSError) -> bool:
-    """Tell a failure of the system from what an application raises, such as a `TimeoutError` for its alarm."""
-    return error.errno is not None
+def is_applications(error: BaseException) -> bool:
+    """Tell what an application raises, such as a `TimeoutError` for its alarm, from a failure of the system."""
+    return isinstance(error, OSError) and error.errno is None
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def translated(path: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        if isinstance(error, OSError) and not is_of_system(error):
+        if is_applications(error):
             raise
         raise translate(error, path) from error
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from struct import Struct
 
 from promptreg.errors import StorageError
-from promptreg.storage.failures import is_of_system
+from promptreg.storage.failures import is_applications
 from promptreg.storage.gate import Claim, Stay, in_the_middle
 from promptreg.storage.sidecar import open_beside
 
@@ -102,7 +102,7 @@ class WriterQueue:
             if number is not None:
                 self._wait(file.descriptor, number, deadline)
         except (OSError, StorageError) as error:
-            if isinstance(error, OSError) and not is_of_system(error):
+            if is_applications(error):
                 raise
             return None
         return number

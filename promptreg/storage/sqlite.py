@@ -17,7 +17,7 @@ from promptreg.errors import CommitUnknownError, StorageError, StorageReadOnlyEr
 from promptreg.storage import erasure
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Connections, Handle
-from promptreg.storage.failures import is_busy, is_of_system, primary_code, translated
+from promptreg.storage.failures import is_applications, is_busy, primary_code, translated
 from promptreg.storage.gate import FORKS
 from promptreg.storage.looks import SQLiteReader, SQLiteWriter, roll_back
 from promptreg.storage.opening import open_first, open_memory, open_to_read, open_to_watch, open_to_write
@@ -209,7 +209,7 @@ class SQLiteStorage:
         except BaseException as error:
             with suppress(OSError):
                 self._publish(revision - 1)
-            if (isinstance(error, OSError) and is_of_system(error)) or (
+            if (isinstance(error, OSError) and not is_applications(error)) or (
                 isinstance(error, sqlite3.OperationalError) and primary_code(error) == sqlite3.SQLITE_IOERR
             ):
                 raise CommitUnknownError(

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Hashable
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Protocol
 
 from promptreg.errors import StorageCorruptError
@@ -82,18 +82,14 @@ class SQLiteWatch:
 
     def _still_holds(self, since: Mark) -> bool | None:
         """Tell whether the file, read anew, is what the mark tells of; None where it can't be read at this moment."""
-        with suppress(OSError):
-            try:
-                another = self._watching.another()
-                with closing(another):
-                    connection = another.connection
-                    return (revision_in(connection), journal.last_link(connection)) == (since.revision, since.link)
-            except StorageCorruptError:
-                return False
-            except sqlite3.Error as error:
-                if primary_code(error) in ANOTHERS:
-                    return False
-        return None
+        try:
+            with closing(self._watching.another()) as another:
+                connection = another.connection
+                return (revision_in(connection), journal.last_link(connection)) == (since.revision, since.link)
+        except StorageCorruptError:
+            return False
+        except sqlite3.Error as error:
+            return False if primary_code(error) in ANOTHERS else None
 
     def _looked(self, handle: Handle, token: bytes, since: Mark | None) -> News:
         seen = _seen(handle)  # before anything is read, so that whatever follows is news
