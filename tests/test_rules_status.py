@@ -577,6 +577,31 @@ def test_rule_15_an_older_reader_only_puts_the_erasing_off(telling, tmp_path, pa
     assert found(tmp_path, ERASED_TOO) <= {"secname"}
 
 
+def test_rule_11_of_many_at_once_nothing_but_the_status_changes(registry):
+    """More than one statement writes, each unlike the one before, by names and ids, in an order of their own."""
+    view = registry.scope(actor=Actor('o"b', "team_editor"))
+    for i in range(75):
+        owner = view if i % 2 else registry
+        grants = [("anyone", "read")] if i % 3 else []
+        owner.create(f"p{i}", f"Number {i}", is_production=bool(i % 5), access_grants=grants)
+        if i % 4 == 0:
+            registry.set_label(f"p{i}", f"label-{i}", 1)
+    before = {prompt.name: prompt.model_dump() for prompt in registry.list(limit=100)}
+    asked = [f"p{i}" if i % 7 else before[f"p{i}"]["id"] for i in range(74, -1, -1)]
+    last = registry.events(limit=1_000)[-1].seq
+    done = registry.set_status(asked, "disabled")
+    names = [f"p{i}" for i in range(74, -1, -1)]
+    assert (done.updated_prompts, done.updated, done.skipped) == (75, names, [])
+    after = {prompt.name: prompt.model_dump() for prompt in registry.list(limit=100)}
+    (moment,) = {prompt["updated_at"] for prompt in after.values()}
+    moved = {"status": "disabled", "is_active": False, "updated_at": moment}
+    assert after == {name: {**prompt, **moved} for name, prompt in before.items()}
+    events = registry.events(after=last, limit=1_000)
+    assert [(event.action, event.name, event.prompt_id, event.details) for event in events] == [
+        ("disable", name, before[name]["id"], {"previous": "active"}) for name in names
+    ]
+
+
 def test_rule_15_many_deleted_at_once_are_all_erased(registry, tmp_path):
     """One call erases them all, and what was archived only after it was restored."""
     for i in range(30):

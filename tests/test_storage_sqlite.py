@@ -17,10 +17,12 @@ import pytest
 from sqlite_utils import Database
 
 from promptreg import (
+    Actor,
     ConflictError,
     NotFoundError,
     PromptregError,
     Registry,
+    Role,
     SchemaTooNewError,
     StorageBusyError,
     StorageCorruptError,
@@ -234,6 +236,7 @@ def test_a_draft_can_be_edited_and_deleted_in_sql(filled: Registry) -> None:
 def test_events_are_a_hash_chain_from_the_first_on(filled: Registry) -> None:
     """Each hash covers the row and the hash before it; each commitment its salt, name and details."""
     filled.archive("greet")
+    write_quoted(filled)
     fields = "seq, at, actor, action, namespace, prompt_id, version, commitment"
     with closing(raw(filled.path)) as connection:
         rows = connection.execute(f"SELECT {fields}, prev, hash FROM events ORDER BY seq").fetchall()
@@ -248,6 +251,25 @@ def test_events_are_a_hash_chain_from_the_first_on(filled: Registry) -> None:
         last = link
     assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
     assert len({salt for salt, _, _ in details.values()}) == len(rows)
+
+
+def test_the_hash_of_a_prompt_is_of_the_canonical_json_of_its_row(filled: Registry) -> None:
+    """It covers every column in their order, whatever an actor or a grant is called."""
+    filled.archive("other")
+    write_quoted(filled)
+    with closing(raw(filled.path)) as connection:
+        found = connection.execute(f"SELECT {', '.join(rows.PROMPT_COLUMNS)} FROM prompts").fetchall()
+    assert len(found) == 3
+    for *values, stored in found:
+        assert stored == sha256(canonical(values).encode()).hexdigest()
+
+
+def write_quoted(registry: Registry) -> None:
+    """Write what JSON escapes wherever a caller may put it, and names that it must not escape."""
+    view = registry.scope(namespace="équipe/日本", actor=Actor('o"b\\rien\n', Role.ORG_ADMIN))
+    view.create("çay_1.0-x", "…", access_grants=[('user:a"b', "read")])
+    view.set_label("çay_1.0-x", "canary", 1)
+    view.set_status("çay_1.0-x", "disabled")
 
 
 def test_the_chain_holds_after_a_deletion(filled: Registry) -> None:
@@ -623,6 +645,45 @@ def test_rule_15_no_byte_of_a_deleted_prompt_stays(registry: Registry, path: str
     assert [row for table in ("prompts", "versions", "publications") for row in rows[table] if deleted.id in row] == []
     assert len(rows["prompts"]) == 60
     assert registry.search(WORDS[0]) == []
+
+
+def test_rule_15_what_is_deleted_is_written_to_no_temporary_file(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rewriting a large file takes one, and holds what stays alone; the deletion of a long prompt takes none."""
+    with Registry(path) as registry:
+        registry.create("long", "zanzibar")
+        for i in range(60):
+            registry.update("long", template=f"{i} zanzibar " * 300)
+            registry.create(f"other-{i}", "…", description=f"{i}" * 50_000)
+    seen: dict[str, bool] = {}
+
+    class Watched(sqlite3.Connection):
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            self.statement = ""
+            self.set_trace_callback(self._begins)
+            self.set_progress_handler(self._goes_on, 10)
+
+        def _begins(self, statement: str) -> None:
+            self._goes_on()
+            self.statement = statement.split(maxsplit=1)[0]
+
+        def _goes_on(self) -> None:
+            seen[self.statement] = seen.get(self.statement, False) or has_temporary_file()
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, **{**more, "factory": Watched}))
+    with Registry(path) as registry:
+        registry.set_status("long", "deleted")
+    assert {statement for statement, is_seen in seen.items() if is_seen} == {"VACUUM;"}
+    assert {"DELETE", "INSERT", "UPDATE"} <= set(seen)
+
+
+def has_temporary_file() -> bool:
+    """Tell whether SQLite has a temporary file open in this process; it has no name any more."""
+    opened = Path("/proc/self/fd")
+    with suppress(FileNotFoundError):
+        return any("/etilqs_" in os.readlink(descriptor) for descriptor in opened.iterdir())
+    return False
 
 
 def test_rule_15_an_older_reader_delays_the_erasing_until_it_ends(registry: Registry, path: str) -> None:

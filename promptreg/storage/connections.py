@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# A statement is undone from memory: one that deletes would put what it deletes into a temporary file.
 SETTINGS = (
-    "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA recursive_triggers = ON; PRAGMA cell_size_check = ON"
+    "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA recursive_triggers = ON;"
+    " PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY"
 )
 SLICE = 0.05  # seconds that SQLite waits at a time, for nobody may fork meanwhile
 

@@ -61,13 +61,22 @@ def erase(handle: Handle, patience_ms: int, *, rewrites: bool) -> bool:
         connection.execute(f"PRAGMA busy_timeout = {usual}")
 
 
+def _rewrite(handle: Handle) -> None:
+    """Rewrite the file by way of a temporary one, as memory may be too small for all that is kept."""
+    handle.connection.execute("PRAGMA temp_store = FILE")
+    try:
+        handle.database.vacuum()
+    finally:
+        handle.connection.execute("PRAGMA temp_store = MEMORY")
+
+
 def _steps(handle: Handle, at: Progress, rewrites: bool) -> bool:
     connection = handle.connection
     if at.vacuumed < at.deleted:
         if not rewrites:
             return False
         handle.database.table("search").optimize()
-        handle.database.vacuum()
+        _rewrite(handle)
         connection.execute("UPDATE registry SET vacuumed_revision = ?", (at.deleted,))
     (is_blocked, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if is_blocked:

@@ -10,6 +10,7 @@ from promptreg.models import Event
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage import journal
+from promptreg.storage.batches import inserts, placeholders, updates
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
     VERSION_COLUMNS,
@@ -207,8 +208,10 @@ class SQLiteWriter(SQLiteReader):
                 self._forget_details(change.subject.id)
 
     def _move(self, moved: Sequence[Container]) -> None:
-        rows = ((*prompt_row(container)[_KEPT:], self.revision, container.id) for container in moved)
-        self._connection.executemany(_MOVE_PROMPT, rows)
+        values: list[Any] = []
+        for container in moved:
+            values += *prompt_row(container)[_KEPT:], self.revision, container.id
+        _MOVE_PROMPTS.execute(self._connection, values)
 
     def _save(self, change: Change, after: Container) -> None:
         if change.before is None:
@@ -278,29 +281,17 @@ class SQLiteWriter(SQLiteReader):
         )
 
 
-def _placeholders(count: int) -> str:
-    return ", ".join("?" * count)
-
-
-_INSERT_PROMPT = (
-    f"INSERT INTO prompts ({', '.join(PROMPT_COLUMNS)}, revision) VALUES ({_placeholders(len(PROMPT_COLUMNS) + 1)})"
-)
-
-
-def _update_from(first: int) -> str:
-    columns = *PROMPT_COLUMNS[first:], "revision"
-    return f"UPDATE prompts SET ({', '.join(columns)}) = ({_placeholders(len(columns))}) WHERE id = ?"
-
-
 # In one statement, as a second one would pass for another tool's; what stays the same and is indexed is left alone.
 _NAME, _KEPT = PROMPT_COLUMNS.index("name"), PROMPT_COLUMNS.index("status")
-_RENAME_PROMPT, _MOVE_PROMPT = _update_from(_NAME), _update_from(_KEPT)
+_INSERT_PROMPT = inserts("prompts", (*PROMPT_COLUMNS, "revision")).one
+_RENAME_PROMPT = updates("prompts", (*PROMPT_COLUMNS[_NAME:], "revision"), by="id").one
+_MOVE_PROMPTS = updates("prompts", (*PROMPT_COLUMNS[_KEPT:], "revision"), by="id")
 _INSERT_VERSION = (
     f"INSERT INTO versions (prompt, {', '.join(VERSION_COLUMNS)})"
-    f" VALUES ({_KEY}, {_placeholders(len(VERSION_COLUMNS))})"
+    f" VALUES ({_KEY}, {', '.join('?' * len(VERSION_COLUMNS))})"
 )
 _UPDATE_VERSION = (
-    f"UPDATE versions SET ({', '.join(VERSION_COLUMNS)}) = ({_placeholders(len(VERSION_COLUMNS))})"
+    f"UPDATE versions SET ({', '.join(VERSION_COLUMNS)}) = {placeholders(len(VERSION_COLUMNS))}"
     f" WHERE prompt = {_KEY} AND version = ?"
 )
 
