@@ -1,7 +1,9 @@
 """The file of an open registry replaced or removed: within a second it is told, and nothing is ever mixed."""
 
+import multiprocessing
 import os
 import shutil
+import signal
 import sqlite3
 import threading
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from promptreg import PromptregError, Registry, StorageError
+from promptreg.storage.siblings import LOG
 from tests.remote import Remote
 from tests.test_storage_sqlite import raw
 
@@ -336,3 +339,96 @@ def test_writers_of_all_threads_are_told(opened: Registry, path: str, replacemen
         thread.join()
     assert len(told) == 5
     assert Path(path).read_bytes() == before
+
+
+# The log of the file before
+
+
+def _log_and_die(path: str) -> None:
+    registry = Registry(path)
+    for i in range(100):
+        registry.create(f"logged-{i}", "text logged " * 50)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def killed(path: str) -> str:
+    """The path of a registry whose only process was killed, so that its log is still there."""
+    with Registry(path) as registry:
+        registry.create("cached", "text before")
+    process = multiprocessing.get_context("spawn").Process(target=_log_and_die, args=(path,))
+    process.start()
+    process.join()
+    assert os.path.getsize(path + LOG) > 100_000
+    return path
+
+
+def assert_refused(path: str) -> None:
+    """Opening says what lies there and what to do, and changes nothing."""
+    before = {file: file.read_bytes() for file in companions(path)}
+    with pytest.raises(StorageError, match=r"was replaced, and .*-wal is the log of the file before.* move .* away"):
+        Registry(path)
+    assert {file: file.read_bytes() for file in companions(path)} == before
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+def test_the_log_of_the_file_before_is_never_read_into_a_replacement(
+    killed: str, replacement: str, tmp_path: Path, may_write: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would; so opening refuses until the log is moved away, and with the file before it is whole again."""
+    aside, log = str(tmp_path / "aside.db"), str(tmp_path / "aside.db-wal")
+    os.rename(killed, aside)
+    os.rename(replacement, killed)
+    with monkeypatch.context() as patch:
+        if not may_write:
+            patch.setattr("promptreg.storage.readonly.is_writable", lambda _: False)
+        assert_refused(killed)
+    os.rename(killed + LOG, log)
+    os.unlink(killed + "-shm")
+    with Registry(killed) as registry:
+        assert [prompt.template for prompt in registry.list()] == ["text replaced", "text replaced", "text replaced"]
+        registry.update("cached", template="text again")
+    with Registry(aside) as registry:
+        assert len(registry.list(limit=200)) == 101
+
+
+def test_while_somebody_has_the_file_before_open_a_replacement_waits(
+    opened: Registry, path: str, replacement: str
+) -> None:
+    """Not even a thread of that registry reads it; closing leaves the log where it is, as it may be wanted."""
+    os.replace(replacement, path)
+    with Remote(path) as other, pytest.raises(StorageError):
+        other.call("get", "cached")
+    assert_refused(path)
+    opened.close()
+    assert_refused(path)
+
+
+def test_a_file_that_comes_with_its_log_is_opened_with_it(killed: str, path: str, tmp_path: Path) -> None:
+    """Copied whole, moved whole, or put with its log in the place of another pair: what is in the log is there."""
+    copies = []
+    for name in ("copied", "moved", "pair"):
+        folder = tmp_path / name
+        folder.mkdir()
+        copies += [shutil.copytree(tmp_path, folder / "whole", ignore=lambda _, names: set(names) - beside(path))]
+    move(str(copies[1] / Path(path).name), str(tmp_path / "moved.db"), alone=False)
+    with Registry(str(tmp_path / "other.db")) as other:
+        other.create("other", "Other")
+        for suffix in ("", LOG):
+            os.replace(str(copies[2] / Path(path).name) + suffix, str(tmp_path / "other.db") + suffix)
+    for at in (copies[0] / Path(path).name, tmp_path / "moved.db", tmp_path / "other.db"):
+        with Registry(str(at)) as registry:
+            assert len(registry.list(limit=200)) == 101
+
+
+def beside(path: str) -> set[str]:
+    """Give the names of a database's files."""
+    return {file.name for file in companions(path)}
+
+
+def test_a_database_made_where_one_was_removed_is_empty(killed: str) -> None:
+    """SQLite lets the log of what is not there any more go, and so nothing stands against a new file."""
+    os.unlink(killed)
+    with Registry(killed) as registry:
+        assert len(registry.list()) == 0
+        registry.create("new", "New")

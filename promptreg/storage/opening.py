@@ -12,6 +12,7 @@ from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect, file_uri
 from promptreg.storage.failures import is_busy
 from promptreg.storage.readonly import Access
+from promptreg.storage.siblings import note, require_own_log
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
 SCHEMA_VERSION = 3
@@ -33,13 +34,13 @@ def open_first(path: str, real: str, settings: StorageSettings) -> tuple[Access,
     """
     _require_place(path, settings.create)
     if readonly.is_writable(real):
-        return Access.WRITE, _open_to_write(path, settings, create=settings.create)
-    return Access.READ, open_to_read(path, settings)
+        return Access.WRITE, _open_to_write(path, real, settings, create=settings.create)
+    return Access.READ, open_to_read(path, real, settings)
 
 
-def open_to_read(path: str, settings: StorageSettings) -> Handle:
+def open_to_read(path: str, real: str, settings: StorageSettings) -> Handle:
     """Connect in the way that the file can be read at this moment."""
-    real = os.path.realpath(path)
+    require_own_log(real)
     handle = readonly.open_to_read(real, settings, readonly.way_to_read(real, settings))
     try:
         if not _seen_current(handle.connection, path, create=False, oldest=READABLE_SCHEMA):
@@ -52,9 +53,9 @@ def open_to_read(path: str, settings: StorageSettings) -> Handle:
     return handle
 
 
-def open_to_write(path: str, settings: StorageSettings) -> Handle:
+def open_to_write(path: str, real: str, settings: StorageSettings) -> Handle:
     """Connect once more to what was found to be a registry."""
-    return _open_to_write(path, settings, create=False)
+    return _open_to_write(path, real, settings, create=False)
 
 
 def open_to_watch(path: str, settings: StorageSettings) -> Handle:
@@ -62,14 +63,16 @@ def open_to_watch(path: str, settings: StorageSettings) -> Handle:
     return connect(file_uri(path, "mode=rw"), settings)
 
 
-def _open_to_write(path: str, settings: StorageSettings, *, create: bool) -> Handle:
+def _open_to_write(path: str, real: str, settings: StorageSettings, *, create: bool) -> Handle:
     """Connect to the registry in a file, made or migrated where needed; safe for many processes at once."""
+    require_own_log(real)
     handle = connect(file_uri(path, "mode=rwc" if create else "mode=rw"), settings)
     try:
         handle.connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[settings.durability]}")
         if not _is_known(handle, path, create, settings.busy_timeout):
             _prepare(handle, path, create, settings.busy_timeout)
         _use_wal(handle.connection, settings.busy_timeout)
+        note(real)
     except BaseException:
         handle.close()
         raise

@@ -2,8 +2,16 @@
 
 import os
 from collections.abc import Callable
+from typing import TypeAlias
 
 from promptreg.errors import StorageError
+
+Identity: TypeAlias = tuple[int, int]
+
+
+def identity(found: os.stat_result) -> Identity:
+    """Give what tells a file from all others that are there at the same time."""
+    return found.st_dev, found.st_ino
 
 
 class Place:
@@ -11,21 +19,21 @@ class Place:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._identity: tuple[int, int] | None = None
+        self._identity: Identity | None = None
         self._written: tuple[int, int] | None = None
 
     def settle(self) -> None:
         """Remember the file that is there now."""
         found = self._found()
         if found is not None:
-            self._identity, self._written = _identity(found), _written(found)
+            self._identity, self._written = identity(found), _written(found)
 
     def is_kept(self) -> bool:
         """Tell whether the file is there, and the same."""
         if self._identity is None:
             return True
         found = self._found()
-        return found is not None and _identity(found) == self._identity
+        return found is not None and identity(found) == self._identity
 
     def is_kept_within(self, is_same: Callable[[], bool | None]) -> bool:
         """Ask, where the file was written since this was last asked, whether what it holds is what was there.
@@ -46,11 +54,13 @@ class Place:
 
     def require_kept(self) -> None:
         """Raise `StorageError` where the file was replaced or removed: nothing of another one is ever read."""
-        if not self.is_kept():
-            what = "replaced" if os.path.lexists(self.path) else "removed"
-            raise StorageError(
-                f"The file {self.path} was {what} while it was open; close this registry and open it anew."
-            )
+        if self.is_kept():
+            return
+        if os.path.lexists(self.path):
+            what, step = "replaced", "close every registry of it, in every process, and open it anew"
+        else:
+            what, step = "removed", "put it back, or close this registry, and the next one makes an empty file"
+        raise StorageError(f"The file {self.path} was {what} while it was open; {step}.")
 
     def _found(self) -> os.stat_result | None:
         try:
@@ -59,11 +69,7 @@ class Place:
             return None
 
 
-_NOWHERE = (-1, -1)
-
-
-def _identity(found: os.stat_result) -> tuple[int, int]:
-    return found.st_dev, found.st_ino
+_NOWHERE: Identity = (-1, -1)
 
 
 def _written(found: os.stat_result) -> tuple[int, int]:

@@ -15,8 +15,8 @@ from pathlib import Path
 from promptreg.errors import StorageReadOnlyError
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect, file_uri
+from promptreg.storage.siblings import LOG
 
-LOG = "-wal"
 VERSION_BYTES = slice(18, 20)  # of the header: 2 is a write-ahead log, which a database in memory can't have
 TRIES = 20
 

@@ -19,9 +19,9 @@ from typing import Protocol
 
 from promptreg.errors import StorageError
 from promptreg.storage.base import Page
+from promptreg.storage.place import identity
+from promptreg.storage.siblings import PAGE, SIDECAR
 
-SUFFIX = "-promptreg"
-SIZE = 16
 NUMBER = 8  # bytes of it are the revision
 
 
@@ -57,7 +57,7 @@ def revision_of(token: bytes) -> int:
 
 
 def _token(revision: int) -> bytes:
-    return revision.to_bytes(NUMBER, "little") + os.urandom(SIZE - NUMBER)
+    return revision.to_bytes(NUMBER, "little") + os.urandom(PAGE - NUMBER)
 
 
 class Sidecar:
@@ -70,14 +70,14 @@ class Sidecar:
 
         Raises `OSError` where it can't be written, and `StorageError` where something else has its name.
         """
-        self.path = database + SUFFIX
+        self.path = database + SIDECAR
         self._descriptor: int | None = open_beside(self.path, database)
         try:
             found = os.fstat(self._descriptor)
-            if found.st_size < SIZE:
-                os.pwrite(self._descriptor, bytes(SIZE - found.st_size), found.st_size)
-            self._identity = (found.st_dev, found.st_ino)
-            self.page = memoryview(mmap.mmap(self._descriptor, SIZE, prot=mmap.PROT_READ))
+            if found.st_size < PAGE:
+                os.pwrite(self._descriptor, bytes(PAGE - found.st_size), found.st_size)
+            self._identity = identity(found)
+            self.page = memoryview(mmap.mmap(self._descriptor, PAGE, prot=mmap.PROT_READ))
         except BaseException:
             self.close()
             raise
@@ -97,7 +97,7 @@ class Sidecar:
             found = os.stat(self.path, follow_symlinks=False)
         except OSError:
             return False
-        return (found.st_dev, found.st_ino) == self._identity
+        return identity(found) == self._identity
 
     def close(self) -> None:
         """Close the file; who still compares the page goes on."""
@@ -116,7 +116,7 @@ class MemoryBoard:
     is_shown = True
 
     def __init__(self) -> None:
-        self._bytes = bytearray(SIZE)
+        self._bytes = bytearray(PAGE)
         self.page = memoryview(self._bytes)
 
     def read(self) -> bytes:
@@ -175,7 +175,7 @@ def _make(path: str, database: os.stat_result) -> None:
     making = f"{path}.{os.urandom(8).hex()}"
     descriptor = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.pwrite(descriptor, bytes(SIZE), 0)
+        os.pwrite(descriptor, bytes(PAGE), 0)
         if os.geteuid() == 0:
             os.fchown(descriptor, database.st_uid, database.st_gid)
         os.fchmod(descriptor, stat.S_IMODE(database.st_mode))

@@ -24,7 +24,7 @@ from promptreg.storage.opening import open_first, open_memory, open_to_read, ope
 from promptreg.storage.place import Place
 from promptreg.storage.queue import Deadline, WriterQueue
 from promptreg.storage.readonly import Access, is_outdated
-from promptreg.storage.sidecar import SUFFIX as SIDECAR
+from promptreg.storage.siblings import SIDECAR, note
 from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, Sidecar, revision_of
 from promptreg.storage.watching import SQLiteWatch
 
@@ -56,7 +56,7 @@ class SQLiteStorage:
             opener = {Access.READ: open_to_read, Access.WRITE: open_to_write, Access.MEMORY: _lost}[self._access]
             self._connections = Connections(
                 place,
-                partial(opener, self.path, settings),
+                partial(opener, self.path, self._real, settings),
                 partial(open_to_watch, self.path, settings),
                 first,
                 is_shared=self._access is not Access.WRITE,
@@ -72,7 +72,9 @@ class SQLiteStorage:
         if self._access is not Access.WRITE:
             return NoBoard()
         try:
-            return Sidecar(self._real)
+            board = Sidecar(self._real)
+            note(self._real)
+            return board
         except PermissionError as error:
             raise StorageError(
                 f"{self.path}{SIDECAR} can't be used ({error.strerror}); let this process write it."
@@ -227,7 +229,7 @@ def open_storage(settings: StorageSettings) -> SQLiteStorage:
         raise
 
 
-def _lost(path: str, settings: StorageSettings) -> NoReturn:
+def _lost(path: str, real: str, settings: StorageSettings) -> NoReturn:
     raise StorageError(f"The database {path} is lost; open a new registry.")
 
 

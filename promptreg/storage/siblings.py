@@ -1,0 +1,64 @@
+"""Which files beside a database are its own, so that no log is read into another file than the one it was written for.
+
+SQLite knows a log by its name alone. Where a file is put in the place of a database whose log is still there, it would
+read that log into it: old prompts come back, or the file is damaged. So who connects to write notes behind the
+sidecar's page which file the database is, which the log, and which the sidecar, as a copy of all three tells nothing.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from struct import Struct
+
+from promptreg.errors import StorageError
+from promptreg.storage.place import Identity, identity
+
+LOG = "-wal"
+SHARED = "-shm"
+SIDECAR = "-promptreg"
+PAGE = 16  # bytes of the sidecar that come before the note
+
+_NOTE = Struct("<6Q")  # device and number of the database, of the log and of the sidecar
+_NONE: Identity = (0, 0)
+
+
+def note(database: str) -> None:
+    """Note which files belong together now, unless that is what is noted; nothing where there is no sidecar yet."""
+    with suppress(FileNotFoundError), _opened(database, os.O_RDWR) as sidecar:
+        text = _NOTE.pack(*_found(database), *_found(database + LOG), *identity(os.fstat(sidecar)))
+        if os.pread(sidecar, _NOTE.size, PAGE) != text:
+            os.pwrite(sidecar, text, PAGE)
+
+
+def require_own_log(database: str) -> None:
+    """Raise `StorageError` where the database was replaced and the log is still that of the file before."""
+    try:
+        with _opened(database, os.O_RDONLY) as sidecar:
+            text, itself = os.pread(sidecar, _NOTE.size, PAGE), identity(os.fstat(sidecar))
+    except OSError:  # there is none, or none that this process may read: nothing is known
+        return
+    if len(text) < _NOTE.size:
+        return
+    noted = _NOTE.unpack(text)
+    now, log = _found(database), _found(database + LOG)
+    if (log, itself) == (noted[2:4], noted[4:]) and _NONE not in {now, log} and now != noted[:2]:
+        raise StorageError(
+            f"{database} was replaced, and {database}{LOG} is the log of the file before, which would damage it; close"
+            f" every registry of it, and move {database}{LOG} and {database}{SHARED} away."
+        )
+
+
+@contextmanager
+def _opened(database: str, access: int) -> Iterator[int]:
+    descriptor = os.open(database + SIDECAR, access | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _found(path: str) -> Identity:
+    try:
+        return identity(os.stat(path))
+    except OSError:
+        return _NONE
