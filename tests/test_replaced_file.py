@@ -341,6 +341,62 @@ def test_writers_of_all_threads_are_told(opened: Registry, path: str, replacemen
     assert Path(path).read_bytes() == before
 
 
+# The log
+
+
+def test_a_log_that_was_removed_is_noticed_and_lost_with_no_word(opened: Registry, path: str) -> None:
+    """Nobody else sees what would be written to it, so nothing is; closing writes what it holds back into the file."""
+    os.unlink(path + LOG)
+    time.sleep(NOTICED_SECONDS)
+    assert_goes_on_stale(opened)
+    with pytest.raises(StorageError, match=r"lost its log .* close this registry and open it anew"):
+        opened.get("uncached")
+    opened.close()
+    with Registry(path) as registry:
+        assert [prompt.template for prompt in registry.list()] == ["text cached", "text logged", "text uncached"]
+
+
+def test_a_file_read_by_its_own_process_loses_no_version(opened: Registry, path: str) -> None:
+    """Reading it drops SQLite's locks, so the next process to close takes the log away; then nothing is written."""
+    Path(path).read_bytes()
+    with Remote(path) as other:
+        assert other.call("update", "cached", template="text seen").version == 3
+    assert not Path(path + LOG).exists()
+    with pytest.raises(StorageError, match="lost its log"):
+        opened.update("cached", template="text lost")
+    time.sleep(NOTICED_SECONDS)
+    assert opened.get("cached").stale
+    opened.close()
+    with Registry(path) as registry:
+        assert [version.template for version in registry.history("cached")] == [
+            "text seen",
+            "text cached",
+            "text before",
+        ]
+        assert registry.update("cached", template="text kept").version == 4
+    with closing(raw(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_threads_that_come_and_go_take_no_log_away(path: str) -> None:
+    """Each closes what the one before left, and no read in between says that the file is gone."""
+    with Registry(path) as registry:
+        registry.create("cached", "text")
+    registry, seen = Registry(path), []
+
+    def read() -> None:
+        seen.extend(
+            [registry.get("cached", version=1).stale, len(registry.history("cached")), registry.get("cached").stale]
+        )
+
+    for _ in range(60):
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+    registry.close()
+    assert seen == [False, 1, False] * 60
+
+
 # The log of the file before
 
 

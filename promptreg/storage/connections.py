@@ -297,15 +297,21 @@ class Connections:
         """Open a connection; the file may have been replaced at that very moment."""
         with suppress(IndexError):  # as another thread may be taking them too
             while True:
-                ended = self._ended.pop()
-                self._handles.discard(ended)
-                ended.close()
+                self._discard(self._ended.pop())
         handle = opener()
         self._handles.add(handle)
         self._place.require_kept()
+        self._place.settle_log()
         return handle
 
+    def _discard(self, ended: Handle) -> None:
+        self._handles.discard(ended)
+        if not self._handles:
+            self._place.forget_log()
+        ended.close()
+
     def _close_all(self) -> None:
+        self._place.forget_log()
         handles, self._handles = self._handles, set()
         self._ended, self._threads, self._watcher = [], threading.local(), None
         if self._shared is not None and not self._shared.is_in_memory:

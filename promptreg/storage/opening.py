@@ -4,6 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyError
@@ -148,8 +149,9 @@ def _prepare(handle: Handle, path: str, create: bool, busy_timeout: float) -> No
 
 
 def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    """Switch to the write-ahead log; SQLite does not wait for others here, so we do."""
-    _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), busy_timeout)
+    """Switch to the write-ahead log, which is there from then on; SQLite does not wait for others here, so we do."""
+    for step in ("PRAGMA journal_mode = WAL", "PRAGMA user_version"):
+        _patiently(partial(connection.execute, step), busy_timeout)
 
 
 def _patiently(step: Callable[[], T], busy_timeout: float) -> T:

@@ -8,32 +8,63 @@ from promptreg.errors import StorageError
 
 Identity: TypeAlias = tuple[int, int]
 
+NONE: Identity = (0, 0)
+
 
 def identity(found: os.stat_result) -> Identity:
     """Give what tells a file from all others that are there at the same time."""
     return found.st_dev, found.st_ino
 
 
+def identity_at(path: str) -> Identity:
+    """Give the identity of the file that is there, or `NONE`."""
+    try:
+        return identity(os.stat(path))
+    except OSError:
+        return NONE
+
+
 class Place:
-    """The path of a file, and which file was found there."""
+    """The path of a file, and which file was found there, with which log.
+
+    SQLite goes on with a log that has lost its name, which nobody else sees; so it counts as the file's loss.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._identity: Identity | None = None
         self._written: tuple[int, int] | None = None
+        self._log: str | None = None
+        self._log_identity: Identity | None = None
 
-    def settle(self) -> None:
-        """Remember the file that is there now."""
+    def settle(self, log: str | None) -> None:
+        """Remember the file that is there now, and its log, where one stays for as long as we are connected."""
         found = self._found()
         if found is not None:
-            self._identity, self._written = identity(found), _written(found)
+            self._identity, self._written, self._log = identity(found), _written(found), log
+            self.settle_log()
+
+    def settle_log(self) -> None:
+        """Remember the log that is there, if none is remembered."""
+        if self._log is not None and self._log_identity is None:
+            found = identity_at(self._log)
+            self._log_identity = None if found == NONE else found
+
+    def forget_log(self) -> None:
+        """Expect no log any more, as our last connection is about to close, which may remove it."""
+        self._log_identity = None
 
     def is_kept(self) -> bool:
         """Tell whether the file is there, and the same."""
         if self._identity is None:
             return True
-        found = self._found()
-        return found is not None and identity(found) == self._identity
+        return identity_at(self.path) == self._identity and self._has_its_log()
+
+    def _has_its_log(self) -> bool:
+        known = self._log_identity
+        if known is None or self._log is None or identity_at(self._log) == known:
+            return True
+        return self._log_identity is not known  # as it was forgotten meanwhile
 
     def is_kept_within(self, is_same: Callable[[], bool | None]) -> bool:
         """Ask, where the file was written since this was last asked, whether what it holds is what was there.
@@ -53,14 +84,19 @@ class Place:
         self._identity = _NOWHERE
 
     def require_kept(self) -> None:
-        """Raise `StorageError` where the file was replaced or removed: nothing of another one is ever read."""
+        """Raise `StorageError` where the file, or its log, was replaced or removed: nothing else is ever read."""
         if self.is_kept():
             return
-        if os.path.lexists(self.path):
-            what, step = "replaced", "close every registry of it, in every process, and open it anew"
+        if not os.path.lexists(self.path):
+            fact = "was removed while it was open; put it back, or close this registry, and the next one makes it anew"
+        elif identity_at(self.path) != self._identity:
+            fact = "was replaced while it was open; close every registry of it, in every process, and open it anew"
         else:
-            what, step = "removed", "put it back, or close this registry, and the next one makes an empty file"
-        raise StorageError(f"The file {self.path} was {what} while it was open; {step}.")
+            fact = (
+                f"lost its log {self._log} while it was open, as it does where a process that has it open reads it by"
+                " other means than SQLite; close this registry and open it anew"
+            )
+        raise StorageError(f"The file {self.path} {fact}.")
 
     def _found(self) -> os.stat_result | None:
         try:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from struct import Struct
 
 from promptreg.errors import StorageError
-from promptreg.storage.place import Identity, identity
+from promptreg.storage.place import NONE, identity, identity_at
 
 LOG = "-wal"
 SHARED = "-shm"
@@ -19,13 +19,12 @@ SIDECAR = "-promptreg"
 PAGE = 16  # bytes of the sidecar that come before the note
 
 _NOTE = Struct("<6Q")  # device and number of the database, of the log and of the sidecar
-_NONE: Identity = (0, 0)
 
 
 def note(database: str) -> None:
     """Note which files belong together now, unless that is what is noted; nothing where there is no sidecar yet."""
     with suppress(FileNotFoundError), _opened(database, os.O_RDWR) as sidecar:
-        text = _NOTE.pack(*_found(database), *_found(database + LOG), *identity(os.fstat(sidecar)))
+        text = _NOTE.pack(*identity_at(database), *identity_at(database + LOG), *identity(os.fstat(sidecar)))
         if os.pread(sidecar, _NOTE.size, PAGE) != text:
             os.pwrite(sidecar, text, PAGE)
 
@@ -40,8 +39,8 @@ def require_own_log(database: str) -> None:
     if len(text) < _NOTE.size:
         return
     noted = _NOTE.unpack(text)
-    now, log = _found(database), _found(database + LOG)
-    if (log, itself) == (noted[2:4], noted[4:]) and _NONE not in {now, log} and now != noted[:2]:
+    now, log = identity_at(database), identity_at(database + LOG)
+    if (log, itself) == (noted[2:4], noted[4:]) and NONE not in {now, log} and now != noted[:2]:
         raise StorageError(
             f"{database} was replaced, and {database}{LOG} is the log of the file before, which would damage it; close"
             f" every registry of it, and move {database}{LOG} and {database}{SHARED} away."
@@ -55,10 +54,3 @@ def _opened(database: str, access: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _found(path: str) -> Identity:
-    try:
-        return identity(os.stat(path))
-    except OSError:
-        return _NONE

@@ -24,7 +24,7 @@ from promptreg.storage.opening import open_first, open_memory, open_to_read, ope
 from promptreg.storage.place import Place
 from promptreg.storage.queue import Deadline, WriterQueue
 from promptreg.storage.readonly import Access, is_outdated
-from promptreg.storage.siblings import SIDECAR, note
+from promptreg.storage.siblings import LOG, SIDECAR, note
 from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, Sidecar, revision_of
 from promptreg.storage.watching import SQLiteWatch
 
@@ -48,7 +48,7 @@ class SQLiteStorage:
                 open_first(self.path, self._real, settings) if self._is_file else _open_memory(settings)
             )
             if self._is_file:
-                place.settle()
+                place.settle(self._real + LOG if self._access is Access.WRITE else None)
             self._queue = WriterQueue(self._real) if self._access is Access.WRITE else None
             self.board: Board = self._open_board()
             self._old_board: Board | None = None
