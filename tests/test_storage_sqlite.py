@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import closing, suppress
 from hashlib import sha256
@@ -29,6 +30,7 @@ from promptreg import (
     StorageError,
     StorageFullError,
     StorageReadOnlyError,
+    VersionNotFoundError,
 )
 from promptreg.jsonvalues import canonical
 from promptreg.storage import rows
@@ -374,23 +376,29 @@ READS: tuple[Callable[[Registry], Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("damage", ["NULL", "7", "1.5", "x'ff'", "'x'", "'[]'"])
+def unguard(connection: sqlite3.Connection, table: str) -> None:
+    """Let a table take anything, as a damaged file does."""
+    for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {trigger}")
+    connection.execute("PRAGMA writable_schema = ON")
+    lenient = "UPDATE sqlite_master SET sql = replace(replace(sql, 'STRICT', ''), 'NOT NULL', '') WHERE name = ?"
+    connection.execute(lenient, (table,))
+
+
+@pytest.mark.parametrize("damage", ["NULL", "7", "1.5", "x'ff'", "CAST(x'ff' AS TEXT)", "'x'", "'[]'"])
 @pytest.mark.parametrize("table", ["prompts", "versions", "events", "event_details"])
 def test_a_damaged_value_of_any_type_is_never_served(filled: Registry, table: str, damage: str) -> None:
     """A bit that flips may make anything of a value: what is read is what was written, or an error of ours."""
     written = [list(read(filled)) for read in READS]
     changed, refused = set(), set()
     with closing(raw(filled.path)) as connection:
-        for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            connection.execute(f"DROP TRIGGER {trigger}")
-        connection.execute("PRAGMA writable_schema = ON")
-        lenient = "UPDATE sqlite_master SET sql = replace(replace(sql, 'STRICT', ''), 'NOT NULL', '') WHERE name = ?"
-        connection.execute(lenient, (table,))
+        unguard(connection, table)
     for column in COLUMNS[table]:
         with closing(raw(filled.path)) as connection:
             (kept,) = connection.execute(f"SELECT {column} FROM {table} WHERE rowid = 1").fetchone()
             connection.execute(f"UPDATE {table} SET {column} = {damage} WHERE rowid = 1")
-            if connection.execute(f"SELECT {column} FROM {table} WHERE rowid = 1").fetchone() != (kept,):
+            same = f"SELECT quote({column}) = quote(?) FROM {table} WHERE rowid = 1"
+            if connection.execute(same, (kept,)).fetchone() != (1,):
                 changed.add(column)
         with Registry(filled.path) as registry:
             for read, expected in zip(READS, written, strict=True):
@@ -405,6 +413,98 @@ def test_a_damaged_value_of_any_type_is_never_served(filled: Registry, table: st
     assert refused >= changed - {"namespace", "name", "version"}, "by these it is found, or it is not there"
 
 
+@pytest.mark.parametrize("column", ["revision", "deleted_revision", "vacuumed_revision", "erased_revision"])
+def test_a_count_that_is_none_is_told(filled: Registry, column: str) -> None:
+    """By opening too."""
+    filled.close()
+    with closing(raw(filled.path)) as connection:
+        unguard(connection, "registry")
+    with closing(raw(filled.path)) as connection:
+        connection.execute(f"UPDATE registry SET {column} = NULL")
+    with pytest.raises(StorageCorruptError):
+        reopened(filled)
+
+
+def test_a_text_that_is_no_utf_8_is_told_and_not_quoted(filled: Registry) -> None:
+    """The driver would quote it; so neither the message nor any error before it holds a word of it."""
+    with closing(raw(filled.path)) as connection:
+        unguard(connection, "versions")
+        connection.execute("UPDATE versions SET template = CAST(x'73656372657420ff' AS TEXT)")
+    with Registry(filled.path) as registry, pytest.raises(StorageCorruptError, match="not UTF-8") as caught:
+        registry.get("greet")
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_damaged_schema_that_sqlite_can_not_even_quote_is_told(filled: Registry) -> None:
+    """Its message is no UTF-8 either."""
+    filled.close()
+    data = bytearray(Path(filled.path).read_bytes())
+    data[data.rindex(b'CREATE TABLE "prompts"') + 9] ^= 0x80
+    Path(filled.path).write_bytes(data)
+    with pytest.raises(StorageCorruptError):
+        Registry(filled.path)
+
+
+@pytest.mark.parametrize("change", ["status = 'ctive'", "status = x'616374697665'", "production_version = 9"])
+def test_a_prompt_that_damage_hides_is_told_by_listings(filled: Registry, change: str) -> None:
+    """It would be left out without a word."""
+    with closing(raw(filled.path)) as connection:
+        unguard(connection, "prompts")
+    with closing(raw(filled.path)) as connection:
+        connection.execute(f"UPDATE prompts SET {change} WHERE name = 'greet'")
+    with Registry(filled.path) as registry:
+        for call in (registry.list, lambda: registry.search("hi"), lambda: registry.get("greet")):
+            with pytest.raises(StorageCorruptError):
+                call()
+
+
+def test_a_live_version_that_is_lost_is_told(filled: Registry) -> None:
+    """And not that the prompt has no such version; one that it never had is not found, as ever."""
+    with closing(raw(filled.path)) as connection:
+        unguard(connection, "versions")
+        connection.execute("DELETE FROM versions WHERE version > 1")
+    with Registry(filled.path) as registry:
+        for version in (None, 2, 3, "latest"):
+            with pytest.raises(StorageCorruptError):
+                registry.get("greet", version=version)
+        with pytest.raises(VersionNotFoundError):
+            registry.get("greet", version=4)
+
+
+@pytest.mark.parametrize("at", [35, 36], ids=["the id", "whose it is"])
+def test_a_damaged_index_leads_to_no_other_prompt(filled: Registry, at: int) -> None:
+    """One bit of an entry of the index of ids: what can't be written where it belongs is written nowhere."""
+    other = filled.create("third", "Third").id
+    filled.close()
+    with closing(raw(filled.path)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'idx_prompts_id'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (key,) = connection.execute("SELECT key FROM prompts WHERE id = ?", (other,)).fetchone()
+    data = bytearray(Path(filled.path).read_bytes())
+    entry = data.index(other.encode(), (root - 1) * size, root * size)
+    assert data[entry + 36] == key == 3
+    data[entry + at] ^= 1
+    Path(filled.path).write_bytes(data)
+    calls = (
+        lambda registry: registry.set_status(["greet", "third"], "disabled"),
+        lambda registry: registry.update("third", template="New"),
+        lambda registry: registry.update("third", new_name="new"),
+        lambda registry: registry.set_label("third", "staging", 1),
+        lambda registry: registry.set_status("third", "deleted"),
+        lambda registry: registry.get(other, version=1).name == "third" or pytest.fail("another prompt"),
+    )
+    for call in calls:
+        with Registry(filled.path) as registry, pytest.raises((StorageCorruptError, NotFoundError)):
+            call(registry)
+    with Registry(filled.path) as registry:
+        assert [(p.name, p.status) for p in registry.list()] == [
+            ("greet", "active"),
+            ("other", "active"),
+            ("third", "active"),
+        ]
+        assert registry.get("other").template == "Other"
+
+
 def test_an_event_whose_details_are_lost_is_an_error(filled: Registry) -> None:
     """Only of a deleted prompt may the details be gone."""
     with closing(raw(filled.path)) as connection:
@@ -412,6 +512,30 @@ def test_an_event_whose_details_are_lost_is_an_error(filled: Registry) -> None:
         connection.execute("DELETE FROM event_details WHERE seq = 2")
     with pytest.raises(StorageCorruptError, match="event 2"):
         filled.events()
+
+
+def test_the_event_of_a_deletion_keeps_its_name(filled: Registry) -> None:
+    """It is the one that does, so of it they may not be gone."""
+    filled.set_status("other", "deleted")
+    assert filled.events()[-1].name == "other"
+    with closing(raw(filled.path)) as connection:
+        unguard(connection, "event_details")
+        connection.execute("DELETE FROM event_details WHERE seq = (SELECT max(seq) FROM events)")
+    with Registry(filled.path) as registry, pytest.raises(StorageCorruptError, match="event"):
+        registry.events()
+
+
+def test_a_text_that_became_a_number_is_no_longer_what_was_written(registry: Registry) -> None:
+    """Though both print the same."""
+    registry.create("5", "Five")
+    with closing(raw(registry.path)) as connection:
+        unguard(connection, "event_details")
+    with closing(raw(registry.path)) as connection:
+        connection.execute("ALTER TABLE event_details RENAME COLUMN name TO old")
+        connection.execute("ALTER TABLE event_details ADD COLUMN name")
+        connection.execute("UPDATE event_details SET name = 5")
+    with Registry(registry.path) as again, pytest.raises(StorageCorruptError):
+        again.events()
 
 
 # Opening
@@ -569,6 +693,10 @@ def test_a_writer_that_waits_past_busy_timeout_is_told_when_to_try_again(registr
         (sqlite3.SQLITE_CORRUPT_INDEX, StorageCorruptError),
         (sqlite3.SQLITE_NOTADB, StorageCorruptError),
         (sqlite3.SQLITE_CONSTRAINT_UNIQUE, ConflictError),
+        (sqlite3.SQLITE_CONSTRAINT_TRIGGER, ConflictError),
+        (sqlite3.SQLITE_CONSTRAINT_NOTNULL, StorageCorruptError),
+        (sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, StorageCorruptError),
+        (3091, StorageCorruptError),
         (sqlite3.SQLITE_IOERR_READ, StorageError),
     ],
 )

@@ -1,10 +1,10 @@
-"""Statements that write one row, or many rows at once, which takes a third less a row."""
+"""Statements that write one row, or many rows at once, which takes up to half as long a row."""
 
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-ROWS = 32  # that one statement writes of many
+ROWS = 32  # in a statement that writes many
 
 
 class Batched(NamedTuple):
@@ -14,34 +14,37 @@ class Batched(NamedTuple):
     many: str
     width: int
 
-    def execute(self, connection: sqlite3.Connection, values: Sequence[Any]) -> None:
-        """Write rows, whose values follow one another."""
+    def execute(self, connection: sqlite3.Connection, values: Sequence[Any]) -> int:
+        """Write rows, whose values follow one another; give how many were written."""
         batch = ROWS * self.width
-        rest = len(values) - len(values) % batch
+        rest, written = len(values) - len(values) % batch, 0
         for at in range(0, rest, batch):
-            connection.execute(self.many, values[at : at + batch])
+            written += connection.execute(self.many, values[at : at + batch]).rowcount
         for at in range(rest, len(values), self.width):
-            connection.execute(self.one, values[at : at + self.width])
+            written += connection.execute(self.one, values[at : at + self.width]).rowcount
+        return written
 
 
 def inserts(table: str, columns: Sequence[str]) -> Batched:
     """Insert rows of these columns."""
-    row = placeholders(len(columns))
+    row = _placeholders(len(columns))
     into = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
     return Batched(into + row, into + _rows(row), len(columns))
 
 
-def updates(table: str, columns: Sequence[str], by: str) -> Batched:
-    """Update these columns of the rows that have the last value in the column `by`."""
-    width = len(columns) + 1
+def updates(table: str, columns: Sequence[str], by: Sequence[str]) -> Batched:
+    """Update these columns; the last values of each row tell, in the columns `by`, which one it is, each another."""
+    width = len(columns) + len(by)
     new = [f"{column} = new.column{number}" for number, column in enumerate(columns, start=1)]
-    one = f"UPDATE {table} SET ({', '.join(columns)}) = {placeholders(len(columns))} WHERE {by} = ?"
-    values = _rows(placeholders(width))
-    many = f"UPDATE {table} SET {', '.join(new)} FROM (VALUES {values}) AS new WHERE {table}.{by} = new.column{width}"
+    same = [f"{table}.{column} = new.column{number}" for number, column in enumerate(by, start=len(columns) + 1)]
+    is_it = " AND ".join(f"{column} = ?" for column in by)
+    one = f"UPDATE {table} SET ({', '.join(columns)}) = {_placeholders(len(columns))} WHERE {is_it}"
+    values = _rows(_placeholders(width))
+    many = f"UPDATE {table} SET {', '.join(new)} FROM (VALUES {values}) AS new WHERE {' AND '.join(same)}"
     return Batched(one, many, width)
 
 
-def placeholders(count: int) -> str:
+def _placeholders(count: int) -> str:
     """Give a row of as many values that are given when a statement is run."""
     return f"({', '.join('?' * count)})"
 

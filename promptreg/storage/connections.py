@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from promptreg.errors import StorageError
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.failures import is_applications, translate
+from promptreg.storage.failures import SYSTEMS, is_applications, translate
 from promptreg.storage.gate import FORKS, Gate, Stay
 from promptreg.storage.place import Place
 
@@ -171,7 +171,7 @@ class Connections:
             if self.is_closed:
                 raise StorageError(f"The registry of {self._path} is closed; open a new one.")
             yield given()
-        except (sqlite3.Error, OSError) as error:
+        except SYSTEMS as error:
             if is_applications(error):
                 raise
             raise translate(error, self._path) from error

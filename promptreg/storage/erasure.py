@@ -34,7 +34,7 @@ class Progress(NamedTuple):
 def progress(connection: sqlite3.Connection) -> Progress:
     """Read how far erasing has come."""
     row = connection.execute("SELECT deleted_revision, vacuumed_revision, erased_revision FROM registry").fetchone()
-    if row is None:
+    if row is None or any(type(revision) is not int for revision in row):
         raise damaged("the registry's", "revision")
     return Progress(*row)
 
@@ -63,8 +63,8 @@ def erase(handle: Handle, patience_ms: int, *, rewrites: bool) -> bool:
 
 def _rewrite(handle: Handle) -> None:
     """Rewrite the file by way of a temporary one, as memory may be too small for all that is kept."""
-    handle.connection.execute("PRAGMA temp_store = FILE")
     try:
+        handle.connection.execute("PRAGMA temp_store = FILE")
         handle.database.vacuum()
     finally:
         handle.connection.execute("PRAGMA temp_store = MEMORY")

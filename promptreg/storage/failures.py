@@ -16,6 +16,11 @@ from promptreg.errors import (
 )
 
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+DAMAGED = frozenset(
+    {sqlite3.SQLITE_CONSTRAINT | 12 << 8, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_CONSTRAINT_NOTNULL}
+)  # no text, no row, NULL: what no write of ours meets in a whole file; Python has no name for the first
+UNDECODED = "Could not decode to UTF-8"
+SYSTEMS = sqlite3.Error, OSError, UnicodeDecodeError  # the last where SQLite's own message quotes damaged text
 RETRY_AFTER = 1.0
 
 
@@ -39,19 +44,24 @@ def translated(path: str) -> Iterator[None]:
     """Raise our errors in place of the driver's."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except SYSTEMS as error:
         if is_applications(error):
             raise
         raise translate(error, path) from error
 
 
-def translate(error: sqlite3.Error | OSError, path: str) -> PromptregError:
+def translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str) -> PromptregError:
     """Give our error for the driver's, or the system's."""
+    if isinstance(error, UnicodeDecodeError):
+        return _undecoded(path)
     if isinstance(error, OSError):
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return StorageFullError(f"The disk of {path} is full; nothing was written.", retry_after=None)
         return StorageError(f"{path} can't be used: {error.strerror or type(error).__name__}.")
     code = primary_code(error)
+    if str(error).startswith(UNDECODED):
+        error.args = (UNDECODED,)  # the driver goes on with the text
+        return _undecoded(path)
     if code in BUSY:
         return StorageBusyError(f"Another process is writing to {path}; try again.", retry_after=RETRY_AFTER)
     if code == sqlite3.SQLITE_FULL:
@@ -60,8 +70,12 @@ def translate(error: sqlite3.Error | OSError, path: str) -> PromptregError:
         return StorageReadOnlyError(f"{path} can't be written here.", retry_after=None)
     if code == sqlite3.SQLITE_NOTADB:
         return StorageCorruptError(f"{path} is not a SQLite database, or its header is damaged.")
-    if code == sqlite3.SQLITE_CORRUPT:
+    if code == sqlite3.SQLITE_CORRUPT or getattr(error, "sqlite_errorcode", 0) in DAMAGED:
         return StorageCorruptError(f"{path} is damaged ({error}); restore a copy.")
     if code == sqlite3.SQLITE_CONSTRAINT:
         return ConflictError(f"The database refused the change: {error}.")
     return StorageError(f"{path} can't be used: {error}.")
+
+
+def _undecoded(path: str) -> StorageCorruptError:
+    return StorageCorruptError(f"{path} is damaged: it holds a text that is not UTF-8; restore a copy.")

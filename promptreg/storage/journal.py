@@ -73,9 +73,9 @@ def _deed_text(at: str, actor: str | None, action: str, namespace: str) -> str:
 
 
 def _link(prev: str, seq: int, deed: str, prompt_id: str, version: int | None, committed: str) -> str:
-    """Give the hash of an event; `deed` is JSON already, and nothing else holds what JSON would escape."""
+    """Give the hash of an event; `deed` is JSON already, and we write nothing else that JSON would escape."""
     number = "null" if version is None else version
-    return hashed(f'["{prev}",{seq},{deed},"{prompt_id}",{number},"{committed}"]')
+    return hashed('["' + prev + f'",{seq},{deed},"' + prompt_id + f'",{number},"' + committed + '"]')
 
 
 def _link_of(prev: str, seq: int, *fields: Any) -> str:
@@ -91,7 +91,7 @@ def _salts(number: int) -> Iterator[str]:
 
 
 def _commitment(salt: str, name: str, details: str) -> str:
-    return hashed(f'{salt}["{name}",{details}]')
+    return hashed(salt + '["' + name + '",' + details + "]")
 
 
 def read_events(rows: Iterable[Sequence[Any]]) -> list[Event]:
@@ -102,7 +102,7 @@ def read_events(rows: Iterable[Sequence[Any]]) -> list[Event]:
 def _event(row: Sequence[Any]) -> Event:
     seq, at, actor, action, namespace, prompt_id, version, committed, prev, stored, salt, name, text, is_deleted = row
     require_whole(stored, _link_of, (prev, *row[:8]), "the event", seq)
-    if not is_deleted or (salt, name, text) != (None, None, None):
+    if not is_deleted or action == "delete" or (salt, name, text) != (None, None, None):
         require_whole(committed, _commitment, (salt, name, text), "the event", seq)
     details = {} if text is None else parse(text)
     return Event(

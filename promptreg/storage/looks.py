@@ -3,14 +3,14 @@
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from promptreg.jsonvalues import digest
-from promptreg.models import Event
+from promptreg.models import Event, Status
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage import journal
-from promptreg.storage.batches import inserts, placeholders, updates
+from promptreg.storage.batches import inserts, updates
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
     VERSION_COLUMNS,
@@ -31,8 +31,9 @@ _PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
 _VERSION = ", ".join(f"v.{column}" for column in VERSION_COLUMNS)
 _EVENT = ", ".join(f"e.{column}" for column in journal.EVENT_COLUMNS)
 _WIDTH = len(PROMPT_COLUMNS)
+_STATUSES = ", ".join(f"'{status}'" for status in get_args(Status))  # what has none of them is damaged, and told
 _KEY = "(SELECT key FROM prompts WHERE id = ?)"
-_SHOWN = "JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.production_version, p.latest_version)"
+_SHOWN = "LEFT JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.production_version, p.latest_version)"
 _READABLE = (
     "(:sees_all OR p.created_by = :actor OR EXISTS (SELECT 1 FROM json_each(p.access_grants) AS granted"
     " WHERE json_extract(granted.value, '$[0]') IN (SELECT value FROM json_each(:principals))))"
@@ -81,6 +82,8 @@ class SQLiteReader:
             f"SELECT {_VERSION} FROM versions v WHERE v.prompt = {_KEY} AND v.version = ?",
             (container.id, number),
         ).fetchone()
+        if row is None and number in {container.latest_version, container.production_version}:
+            raise damaged(f"version {number} of the prompt", container.id)
         record = None if row is None else read_version(container.id, row)
         self._read = container.id, number, record
         return record
@@ -120,7 +123,7 @@ class SQLiteReader:
         if sought is not None:
             origin = "search CROSS JOIN prompts p ON p.key = search.rowid"
             conditions.append("search MATCH :sought")
-        conditions.append("p.status IN (SELECT value FROM json_each(:statuses))")
+        conditions.append(f"(p.status IN (SELECT value FROM json_each(:statuses)) OR p.status NOT IN ({_STATUSES}))")
         for column, value in (("p.created_by", query.created_by), ("v.category", query.category)):
             if value is not None:
                 conditions.append(f"{column} = :{column[2:]}")
@@ -191,12 +194,12 @@ class SQLiteWriter(SQLiteReader):
         self.revision += 1
         self.has_applied = True
         self._read = None
-        moved: list[Container] = []
+        moved: list[tuple[Container, str]] = []
         for change in changes:
             if change.after is None:
                 self._delete(change)
             elif change.moves_only():
-                moved.append(change.after)
+                moved.append((change.after, change.after.name))
             else:
                 self._save(change, change.after)
         if moved:
@@ -207,69 +210,79 @@ class SQLiteWriter(SQLiteReader):
             if change.after is None:
                 self._forget_details(change.subject.id)
 
-    def _move(self, moved: Sequence[Container]) -> None:
+    def _move(self, moved: Sequence[tuple[Container, str]], first: str = "status") -> None:
+        """Write the columns from the first on, of prompts with the names that they had."""
+        statement, at = _MOVES[first], PROMPT_COLUMNS.index(first)
         values: list[Any] = []
-        for container in moved:
-            values += *prompt_row(container)[_KEPT:], self.revision, container.id
-        _MOVE_PROMPTS.execute(self._connection, values)
+        for container, name in moved:
+            values += *prompt_row(container)[at:], self.revision, container.id, name
+        if statement.execute(self._connection, values) != len(moved):
+            raise damaged("the index of", "prompts")
+
+    def _key(self, container: Container) -> int:
+        """Give what the rows of a prompt are found by, from its own row: nothing of another one is ever written."""
+        row = self._connection.execute(
+            "SELECT key FROM prompts WHERE id = ? AND name = ?", (container.id, container.name)
+        ).fetchone()
+        if row is None:
+            raise damaged("the index of", "prompts")
+        return int(row[0])
 
     def _save(self, change: Change, after: Container) -> None:
         if change.before is None:
             self._connection.execute(_INSERT_PROMPT, (*prompt_row(after), self.revision))
-        elif change.before.name != after.name:
-            self._connection.execute(_RENAME_PROMPT, (*prompt_row(after)[_NAME:], self.revision, after.id))
         else:
-            self._move([after])
+            is_renamed = change.before.name != after.name
+            self._move([(after, change.before.name)], first="name" if is_renamed else "status")
+        key = self._key(after)
         if change.removed is not None:
-            self._connection.execute(
-                f"DELETE FROM versions WHERE prompt = {_KEY} AND version = ?", (after.id, change.removed)
-            )
+            self._connection.execute("DELETE FROM versions WHERE prompt = ? AND version = ?", (key, change.removed))
         if change.edited is not None:
             self._connection.execute(
-                _UPDATE_VERSION, (*version_row(after.id, change.edited), after.id, change.edited.number)
+                _UPDATE_VERSION, (*version_row(after.id, change.edited), key, change.edited.number)
             )
         if change.added is not None:
-            self._connection.execute(_INSERT_VERSION, (after.id, *version_row(after.id, change.added)))
-        self._publish(change, after)
+            self._connection.execute(_INSERT_VERSION, (key, *version_row(after.id, change.added)))
+        self._publish(change, key)
         if change.reindexes():
-            self._reindex(after, change)
+            self._reindex(after, key, change)
 
-    def _publish(self, change: Change, after: Container) -> None:
+    def _publish(self, change: Change, key: int) -> None:
         if change.kept_publications is not None:
             self._connection.execute(
-                f"DELETE FROM publications WHERE prompt = {_KEY} AND depth > ?",
-                (after.id, change.kept_publications),
+                "DELETE FROM publications WHERE prompt = ? AND depth > ?", (key, change.kept_publications)
             )
         if change.published is not None:
             (depth,) = self._connection.execute(
-                f"SELECT coalesce(max(depth), 0) + 1 FROM publications WHERE prompt = {_KEY}", (after.id,)
+                "SELECT coalesce(max(depth), 0) + 1 FROM publications WHERE prompt = ?", (key,)
             ).fetchone()
             self._connection.execute(
-                f"INSERT INTO publications (prompt, depth, version, hash) VALUES ({_KEY}, ?, ?, ?)",
-                (after.id, depth, change.published, digest([after.id, depth, change.published])),
+                "INSERT INTO publications (prompt, depth, version, hash) VALUES (?, ?, ?, ?)",
+                (key, depth, change.published, digest([change.subject.id, depth, change.published])),
             )
 
-    def _reindex(self, container: Container, change: Change) -> None:
+    def _reindex(self, container: Container, key: int, change: Change) -> None:
         written = [v for v in (change.added, change.edited) if v is not None and v.number == container.shown_version]
         shown = written[0] if written else self.version(container, container.shown_version)
         if shown is None:
             raise LookupError("a change left a prompt without the version that it shows")
         self._connection.execute(
-            f"REPLACE INTO search (rowid, name, title, description, tags, template) VALUES ({_KEY}, ?, ?, ?, ?, ?)",
-            (container.id, *searched_text(container, shown.snapshot)),
+            "REPLACE INTO search (rowid, name, title, description, tags, template) VALUES (?, ?, ?, ?, ?, ?)",
+            (key, *searched_text(container, shown.snapshot)),
         )
 
     def _delete(self, change: Change) -> None:
         self.has_deleted = True
-        prompt_id = change.subject.id
+        prompt_id, key = change.subject.id, self._key(change.subject)
         self._connection.execute(
             "INSERT INTO deletions (prompt_id, revision, at) VALUES (?, ?, ?)",
             (prompt_id, self.revision, change.at),
         )
-        self._connection.execute(f"DELETE FROM search WHERE rowid = {_KEY}", (prompt_id,))
-        for table in ("publications", "versions"):
-            self._connection.execute(f"DELETE FROM {table} WHERE prompt = {_KEY}", (prompt_id,))
-        self._connection.execute("DELETE FROM prompts WHERE id = ?", (prompt_id,))
+        self._connection.execute("DELETE FROM search WHERE rowid = ?", (key,))
+        self._connection.execute("DELETE FROM publications WHERE prompt = ?", (key,))
+        while self._connection.execute(_DELETE_VERSIONS, (key,)).rowcount:
+            pass
+        self._connection.execute("DELETE FROM prompts WHERE key = ?", (key,))
         self._connection.execute("UPDATE registry SET deleted_revision = ?", (self.revision,))
 
     def _forget_details(self, prompt_id: str) -> None:
@@ -282,18 +295,16 @@ class SQLiteWriter(SQLiteReader):
 
 
 # In one statement, as a second one would pass for another tool's; what stays the same and is indexed is left alone.
-_NAME, _KEPT = PROMPT_COLUMNS.index("name"), PROMPT_COLUMNS.index("status")
+# By the name too, which the index of ids does not hold, so that no damage of it leads to another prompt's row.
+_MOVES = {
+    first: updates("prompts", (*PROMPT_COLUMNS[PROMPT_COLUMNS.index(first) :], "revision"), by=("id", "name"))
+    for first in ("name", "status")
+}
 _INSERT_PROMPT = inserts("prompts", (*PROMPT_COLUMNS, "revision")).one
-_RENAME_PROMPT = updates("prompts", (*PROMPT_COLUMNS[_NAME:], "revision"), by="id").one
-_MOVE_PROMPTS = updates("prompts", (*PROMPT_COLUMNS[_KEPT:], "revision"), by="id")
-_INSERT_VERSION = (
-    f"INSERT INTO versions (prompt, {', '.join(VERSION_COLUMNS)})"
-    f" VALUES ({_KEY}, {', '.join('?' * len(VERSION_COLUMNS))})"
-)
-_UPDATE_VERSION = (
-    f"UPDATE versions SET ({', '.join(VERSION_COLUMNS)}) = {placeholders(len(VERSION_COLUMNS))}"
-    f" WHERE prompt = {_KEY} AND version = ?"
-)
+_INSERT_VERSION = inserts("versions", ("prompt", *VERSION_COLUMNS)).one
+_UPDATE_VERSION = updates("versions", VERSION_COLUMNS, by=("prompt", "version")).one
+# A slice at a time, as what could undo a statement lies in memory.
+_DELETE_VERSIONS = "DELETE FROM versions WHERE key IN (SELECT key FROM versions WHERE prompt = ? LIMIT 100)"
 
 
 def data_version(connection: sqlite3.Connection) -> int:
@@ -303,7 +314,7 @@ def data_version(connection: sqlite3.Connection) -> int:
 
 def revision_in(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT revision FROM registry").fetchone()
-    if row is None or not 0 <= row[0] < MAX_INTEGER:
+    if row is None or type(row[0]) is not int or not 0 <= row[0] < MAX_INTEGER:
         raise damaged("the registry's", "revision")
     return int(row[0])
 

@@ -81,12 +81,14 @@ def _prompt_hash(
 ) -> str:
     """Give the digest of the values, whose JSON is put together here: bulk changes take it twice a prompt.
 
-    In an id, a name, a status and a moment there is nothing that JSON would escape.
+    We write no id, name, status or moment that JSON would escape. `TypeError` where a damaged one is no text.
     """
+    texts = '","'.join((id_, namespace, name, status))
+    moments = '","'.join((created_at, updated_at))
     return hashed(
-        f'["{id_}","{namespace}","{name}","{status}",{is_disabled},{quoted(grants)},{quoted(labels)},'
+        f'["{texts}",{is_disabled},{quoted(grants)},{quoted(labels)},'
         f"{'null' if production is None else production},{latest},{last},"
-        f'{"null" if created_by is None else quoted(created_by)},"{created_at}","{updated_at}"]'
+        f'{"null" if created_by is None else quoted(created_by)},"{moments}"]'
     )
 
 
