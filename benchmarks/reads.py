@@ -64,6 +64,9 @@ def render_rows(registry: Registry, column: int) -> list[Row]:
         names = {"registry": registry, "plain": plain, "values": values}
         ours = f"registry.render({name!r}, values)"
         rows.append(Row(f"fresh render, {name}{told}", ours, statement, names, RENDER[name][column]))
+    with_roles = "[{'role': role, 'content': message.render(**values)} for role, message in zip(roles, plain)]"
+    names["roles"] = [message["role"] for message in CHAT]
+    rows.append(Row(f"the same and its messages{told}", f"{ours}.messages", with_roles, names))
     return rows
 
 

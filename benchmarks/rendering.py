@@ -131,7 +131,7 @@ def measured(options: Options) -> Tables:
 
 def shown(result: Any) -> str:
     """Give the text of what a render came to, that of messages joined as ours is."""
-    return "\n\n".join(result) if isinstance(result, list) else getattr(result, "text", result)
+    return "\n\n".join(map(str, result)) if isinstance(result, list) else getattr(result, "text", result)
 
 
 def prompt_rows(registry: Registry) -> list[Row]:

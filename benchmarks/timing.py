@@ -28,7 +28,7 @@ Pair: TypeAlias = tuple[float, float]
 Goals: TypeAlias = tuple[float, float]
 HEADS = (("median", 10), ("min", 10), ("max", 10), ("must", 8), ("aim", 8), ("ours µs", 12), ("floor µs", 12))
 NAME_WIDTH = 52
-MISSED = "!"
+MARKS = MUST_MISSED, AIM_MISSED = "!", "·"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,11 @@ class Measured:
         return [ours / floor for ours, floor in self.pairs]
 
     @property
-    def is_missed(self) -> bool:
-        """Whether the median is not what it must be."""
-        if self.goals is None:
-            return False
-        median, must = statistics.median(self.ratios), self.goals[0]
-        return median < must if self.is_rate else median > must
+    def mark(self) -> str:
+        """What is printed before a row whose median misses one of its goals."""
+        median = statistics.median(self.ratios)
+        missed = [median < goal if self.is_rate else median > goal for goal in self.goals or ()]
+        return next((mark for mark, is_missed in zip(MARKS, missed, strict=False) if is_missed), " ")
 
 
 Tables: TypeAlias = dict[str, list[Measured]]
@@ -155,7 +154,8 @@ def print_machine() -> None:
 def print_tables(tables: Tables) -> None:
     """Print one table of all rows under its heads, each group told by what it is a ratio of."""
     heads = "".join(f"{head:>{width}}" for head, width in HEADS)
-    print(f"\n{f'{MISSED} misses what it must':<{NAME_WIDTH}}{heads}")
+    legend = f"{MUST_MISSED} misses what it must   {AIM_MISSED} misses its aim"
+    print(f"\n{legend:<{NAME_WIDTH}}{heads}")
     for title, rows in tables.items():
         print(title)
         for row in rows:
@@ -170,7 +170,7 @@ def _line(row: Measured) -> str:
     factor = 1e6 if row.in_seconds else 1
     amounts = [statistics.median(side) * factor for side in zip(*row.pairs, strict=True)]
     shown = "".join(f"{amount:12,.2f}" for amount in amounts) if row.in_seconds else ""
-    return f"{MISSED if row.is_missed else ' '} {row.name:<{NAME_WIDTH - 2}}{spread}{told}{shown}"
+    return f"{row.mark} {row.name:<{NAME_WIDTH - 2}}{spread}{told}{shown}"
 
 
 class Meter:

@@ -245,7 +245,7 @@ class StorageBusyError(StorageError):
 
 
 class StorageFullError(StorageError):
-    """The disk is full; nothing was written. `details["retry_after"]` is in seconds."""
+    """The disk is full; nothing was written. `details["retry_after"]` is None, as nobody knows when there is room."""
 
     default_code = "service_unavailable"
     http_status = 503

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, NoReturn, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -197,6 +197,9 @@ class Registry:
     def __repr__(self) -> str:
         who = "" if self.actor is None else f", actor={self.actor.id!r}"
         return f"Registry({self.path!r}, namespace={self.namespace!r}{who})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Registry can't be copied or pickled; open the file in each process, and share it in one")
 
     # Reading and rendering
 

@@ -1,6 +1,8 @@
 """Opening a registry: bad settings, places that can hold none, and files that are none, each left as it was."""
 
+import copy
 import math
+import pickle
 import sqlite3
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -113,6 +115,14 @@ def test_an_odd_path_is_a_path(tmp_path):
     (tmp_path / "empty").touch()
     with Registry(tmp_path / "empty") as registry:
         assert len(registry.list()) == 0
+
+
+@pytest.mark.parametrize("doubled", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_registry_is_neither_copied_nor_pickled(registry, doubled):
+    """Nor is a view; the error says what to do, as this is what users of `spawn` meet first."""
+    for held in (registry, registry.scope(namespace="other")):
+        with pytest.raises(TypeError, match="open the file in each process"):
+            doubled(held)
 
 
 def test_a_newer_schema_is_refused(path):

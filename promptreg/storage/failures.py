@@ -56,16 +56,19 @@ def translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str) ->
         return _undecoded(path)
     if isinstance(error, OSError):
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return StorageFullError(f"The disk of {path} is full; nothing was written.", retry_after=None)
-        return StorageError(f"{path} can't be used: {error.strerror or type(error).__name__}.")
+            return _full(path)
+        reason = error.strerror or type(error).__name__
+        return StorageError(f"{path} can't be used: {reason}; see that this process may use it, and its folder.")
     code = primary_code(error)
     if str(error).startswith(UNDECODED):
         error.args = (UNDECODED,)  # the driver goes on with the text
         return _undecoded(path)
     if code in BUSY:
-        return StorageBusyError(f"Another process is writing to {path}; try again.", retry_after=RETRY_AFTER)
+        return StorageBusyError(
+            f"Somebody else is writing to {path}; try again, or wait longer with busy_timeout.", retry_after=RETRY_AFTER
+        )
     if code == sqlite3.SQLITE_FULL:
-        return StorageFullError(f"The disk of {path} is full; nothing was written.", retry_after=None)
+        return _full(path)
     if code == sqlite3.SQLITE_READONLY:
         return StorageReadOnlyError(f"{path} can't be written here.", retry_after=None)
     if code == sqlite3.SQLITE_NOTADB:
@@ -75,6 +78,13 @@ def translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str) ->
     if code == sqlite3.SQLITE_CONSTRAINT:
         return ConflictError(f"The database refused the change: {error}.")
     return StorageError(f"{path} can't be used: {error}.")
+
+
+def _full(path: str) -> StorageFullError:
+    return StorageFullError(
+        f"The disk of {path} is full; nothing was written. Make room on it: deleting prompts takes some first.",
+        retry_after=None,
+    )
 
 
 def _undecoded(path: str) -> StorageCorruptError:
