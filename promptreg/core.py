@@ -147,7 +147,7 @@ class Core:
         """Close the storage; afterwards every call is `StorageError`, and so is this in the middle of another call."""
         self.storage.require_outside()
         self.is_closed = True
-        self.cache.forget()
+        self.cache.forget()  # so that nothing is read while others' calls end; below, what a look brought meanwhile
         try:
             self.storage.close()
         except BaseException as error:
@@ -250,13 +250,13 @@ class Core:
         generation = self.cache.generation
         if generation.is_current():
             return generation, HIT
-        began = monotonic()
+        began, is_measured = monotonic(), metrics.begin()
         with self.storage.watch() as watch:
             generation = self.cache.generation
             if generation.is_current():  # as another thread has just looked
                 return generation, HIT
             news = watch.news(generation.mark)
-            self.cache.may_be_direct = not metrics.begin()
+            self.cache.may_be_direct = not is_measured
             renewed = self.cache.renew(watch.page, news, NEVER if news.is_gone else began + self._holds)
         if news.changed is None or news.changed:
             metrics.count_reload()
@@ -273,11 +273,15 @@ class Core:
         """Read what a name means; it is known from then on, if that generation is still the truth."""
         refusal: NotFoundError | None = None
         with self.read() as reader:
-            container = reader.find(namespace, reference)
-            try:
-                record = None if container is None else load_version(reader, container, selector)
-            except NotFoundError as error:
-                record, refusal = None, error
+            container, record = reader.find(namespace, reference), None
+            if container is not None:
+                try:
+                    number = lifecycle.number_of(container, selector)
+                except NotFoundError as error:
+                    refusal = error
+                else:  # what else is raised here is a handler's, and no fact about the prompt
+                    record = reader.version(container, number)
+                    refusal = None if record else lifecycle.version_not_found(container, number)
         is_true_then = generation.mark is not None and reader.revision == generation.mark.revision
         if container is None or record is None:
             about = (namespace, reference.text) if container is None else container.id

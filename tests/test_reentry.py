@@ -3,19 +3,23 @@
 import gc
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
-from promptreg import PromptregError, Registry, StorageError
+from promptreg import NotFoundError, PromptregError, Registry, StorageCorruptError, StorageError
 from promptreg.records import Container
 from promptreg.storage import journal, looks
+from promptreg.storage.connections import Connections, Handle
 from promptreg.storage.gate import FORKS, Gate
 from promptreg.storage.queue import SUFFIX, Deadline, WriterQueue
 
@@ -467,3 +471,172 @@ def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(path: s
     for descriptor in (*own, ahead):
         os.close(descriptor)
     assert {file.read_bytes() for file in tmp_path.glob("own-*")} == {b"of the application"}
+
+
+def test_what_a_handler_raises_is_no_fact_about_the_prompt(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one of our errors: the next read finds the prompt."""
+
+    def interrupted(*_: object) -> NoReturn:
+        raise NotFoundError("of another call", names=["other"])
+
+    registry.create("greet", "Hello")
+    with monkeypatch.context() as patch:
+        patch.setattr(looks.SQLiteReader, "version", interrupted)
+        with pytest.raises(NotFoundError, match="of another call"):
+            registry.get("greet")
+    assert registry.get("greet").template == "Hello"
+
+
+def test_closing_in_the_middle_of_closing_is_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler that closes while its thread does; it would wait for itself. The registry is closed afterwards."""
+    registry = Registry(path)
+    close, told = Handle.close, []
+
+    def nested(handle: Handle) -> None:
+        monkeypatch.setattr(Handle, "close", close)
+        with pytest.raises(StorageError, match="closing the registry"):
+            registry.close()
+        told.append(True)
+        close(handle)
+
+    monkeypatch.setattr(Handle, "close", nested)
+    registry.close()
+    assert told == [True]
+    with pytest.raises(StorageError, match="is closed"):
+        registry.list()
+
+
+FORKING = """
+import os, sys, threading
+from promptreg import Registry
+from promptreg.storage.connections import Connections
+children = []
+def fork():
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    children.append(child)
+method, parent = getattr(Connections, sys.argv[3]), os.getpid()
+def nested(connections, **more):
+    if os.getpid() == parent and len(children) < 3:
+        fork()
+    method(connections, **more)
+registries = [Registry(path) for path in sys.argv[1:3]]
+for registry in registries:
+    registry.create("greet", "0")
+setattr(Connections, sys.argv[3], nested)
+fork()
+setattr(Connections, sys.argv[3], method)
+codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+def write():
+    print(len(codes) > 2, any(codes), [registry.update("greet", template="1").version for registry in registries])
+for registry in registries:
+    registry.get("greet")
+thread = threading.Thread(target=write)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("moment", ["before_fork", "after_fork"])
+def test_a_fork_in_the_middle_of_a_fork_holds_nothing_up(path: str, tmp_path: Path, moment: str) -> None:
+    """A supervisor's handler that forks while its thread forks: all end, and both registries go on in the parent.
+
+    In a process with no hooks but Python's, as some libraries' wait for themselves then.
+    """
+    run = [sys.executable, "-c", FORKING, path, str(tmp_path / "other.db"), moment]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split("\n") == ["True False [2, 2]", ""]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_after_a_fork_leaves_no_registry_shut(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python passes over what a hook raises; what it had not opened yet is opened all the same, on both sides."""
+    after, parent = Connections.after_fork, os.getpid()
+    interrupted = []
+
+    def nested(connections: Connections, **more: Any) -> None:
+        if not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        after(connections, **more)
+
+    with Registry(path) as registry:
+        registry.create("greet", "0")
+        monkeypatch.setattr(Connections, "after_fork", nested)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if registry.update("greet", template="child").version == 2 else 1)
+        assert os.getpid() == parent
+        assert os.waitpid(child, 0)[1] == 0
+        assert interrupted == [True]
+        assert in_thread(lambda: registry.update("greet", template="parent").version) == 3
+
+
+def test_a_child_forked_in_the_middle_of_a_write_does_not_finish_it(
+    path: str, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
+) -> None:
+    """The write is its parent's, and so is the connection: the child's call is refused, and no version is lost."""
+    append, children, parent = journal.append, [], os.getpid()
+
+    def interrupted(*given: Any) -> None:
+        signal.raise_signal(signal.SIGALRM)
+        if os.getpid() != parent:
+            time.sleep(0.2)
+        append(*given)
+
+    on_signal(lambda: children.append(os.fork()))
+    with Registry(path) as registry:
+        registry.create("greet", "0")
+        monkeypatch.setattr(journal, "append", interrupted)
+        try:
+            told = str(registry.update("greet", template="1").version)
+        except StorageError as error:
+            told = error.message
+        if os.getpid() != parent:
+            os._exit(0 if "forked" in told else 1)
+        monkeypatch.undo()
+        assert told == "2"
+        assert registry.update("greet", template="2").version == 3
+        assert os.waitpid(children[0], 0)[1] == 0
+        assert [version.template for version in registry.history("greet")] == ["2", "1", "0"]
+        assert registry.update("greet", template="3").version == 4
+
+
+def in_thread(call: Callable[[], Any]) -> Any:
+    """Give what a call gives in a thread of its own, which a gate that stays shut would hold for ever."""
+    given: list[Any] = []
+    thread = threading.Thread(target=lambda: given.append(call()), daemon=True)
+    thread.start()
+    thread.join(timeout=30)
+    return given[0] if given else "it still waits"
+
+
+@pytest.mark.parametrize("verb", ["history", "list", "search", "events", "set_status"])
+def test_an_error_that_is_kept_keeps_no_snapshot(registry: Registry, path: str, verb: str) -> None:
+    """Of the first row of many: what others write afterwards is seen, and can be written over."""
+    for name in ("bad", "good"):
+        registry.create(name, "word 0")
+        registry.update(name, template="word 1")
+    with closing(sqlite3.connect(path)) as connection:
+        for trigger in ("versions_update", "events_update", "prompts_update"):
+            connection.execute(f"DROP TRIGGER {trigger}")
+        connection.execute("UPDATE versions SET title = 'damaged' WHERE name = 'bad'")
+        connection.execute("UPDATE events SET at = 'damaged' WHERE seq = 1")
+        if verb == "set_status":
+            connection.execute("UPDATE prompts SET created_at = 'damaged' WHERE name = 'bad'")
+        connection.commit()
+    calls: dict[str, Callable[[], object]] = {
+        "history": lambda: registry.history("bad"),
+        "list": registry.list,
+        "search": lambda: registry.search("word"),
+        "events": registry.events,
+        "set_status": lambda: registry.set_status(["bad", "good"], "disabled"),
+    }
+    with pytest.raises(StorageCorruptError) as kept:
+        calls[verb]()
+    with Registry(path) as other:
+        other.set_label("good", "staging", 2)
+    assert registry.get("good").labels["staging"] == 2
+    assert registry.update("good", template="word 2").version == 3
+    assert kept.value.code == "storage_corrupt"

@@ -683,6 +683,28 @@ def test_a_writer_that_waits_past_busy_timeout_is_told_when_to_try_again(registr
         assert hasty.update("greet", template="Hi").version == 2
 
 
+def test_opening_waits_for_others_as_long_as_a_write_does(path: str) -> None:
+    """Another tool has the whole file for half a second: with patience the registry opens all the same."""
+    Registry(path).close()
+
+    def held() -> threading.Timer:
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("UPDATE registry SET revision = revision")
+        release = threading.Timer(0.5, other.close)
+        release.start()
+        return release
+
+    first = held()
+    with Registry(path, busy_timeout=30) as registry:
+        assert registry.create("greet", "Hello").version == 1
+    first.join()
+    second = held()
+    with pytest.raises(StorageBusyError):
+        Registry(path, busy_timeout=0.1)
+    second.join()
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

@@ -51,16 +51,36 @@ class Handle:
 
     def close(self) -> None:
         """Close the connection, unless it is of another process, behind whose back this one was forked."""
-        if self.is_in_memory or self._process == os.getpid():
+        if self._is_own():
             self.connection.close()
         else:
             _INHERITED.append(self.connection)
+
+    def roll_back(self) -> None:
+        """Leave no transaction open; one of another process is that one's."""
+        if self.connection.in_transaction and self._is_own():
+            self.connection.execute("ROLLBACK")
+
+    def require_own(self) -> None:
+        """Raise `StorageError` where this process was forked in the middle of the call that uses the connection."""
+        if not self._is_own():
+            raise forked()
+
+    def _is_own(self) -> bool:
+        return self.is_in_memory or self._process == os.getpid()
 
     def __del__(self) -> None:
         self.close()
 
 
 _INHERITED: list[sqlite3.Connection] = []  # never to be touched, so kept
+
+
+def forked() -> StorageError:
+    """Give the refusal of a process that must not use what it has of another one."""
+    return StorageError(
+        "This process was forked behind Python's hooks, or in the middle of a call; open the registry in it."
+    )
 
 
 def file_uri(path: str, options: str) -> str:
@@ -166,7 +186,7 @@ class Connections:
         """Hold what is given, inside the gate; all in one layer, as each takes 1 µs of every read and write."""
         gate, stay = self._gate, None
         try:
-            self.require_free()
+            self._require_process()
             stay = gate.enter()
             if self.is_closed:
                 raise StorageError(f"The registry of {self._path} is closed; open a new one.")
@@ -192,11 +212,12 @@ class Connections:
 
         The process first, as who was inside the gate in another one never leaves it.
         """
-        if self._pid != os.getpid():
-            raise StorageError(
-                "This process was forked behind Python's hooks, or in the middle of a call; open the registry in it."
-            )
+        self._require_process()
         self._gate.require_outside()
+
+    def _require_process(self) -> None:
+        if self._pid != os.getpid():
+            raise forked()
 
     def close(self) -> None:
         """Close every connection, of every thread, once those at work are done; none of another process."""
@@ -212,25 +233,28 @@ class Connections:
                 self._shared.close()
         finally:
             self._gate.open(shut)
-            FORKS.forget(self)
+        FORKS.forget(self)  # last, as a fork waits for the gate while nobody is forgotten
 
-    def before_fork(self) -> bool:
+    def before_fork(self) -> None:
         """Shut the gate and close; a `:memory:` database goes on as a copy on each side.
 
         Not in the middle of a call of this thread, which goes on in the parent; nor in a process that refuses already.
         """
         if self._pid != os.getpid() or self._gate.is_inside() or self._gate.is_being_shut():
-            return False
+            return
+        shut = None
         try:
-            self._shut = self._gate.shut(self._interrupt)
+            shut = self._gate.shut(self._interrupt)
             self._close_all()
-        except BaseException:
-            self._gate.open(self._shut)
-            raise
-        return True
+            self._shut = shut
+        finally:
+            if self._shut is None:
+                self._gate.open(shut)
 
     def after_fork(self, *, is_child: bool) -> None:
-        """Open the gate again, in a child with locks that no lost thread holds."""
+        """Open the gate again, in a child with locks that no lost thread holds; nothing where it was not shut."""
+        if self._shut is None:
+            return
         if is_child:
             self._pid = os.getpid()
             self._gate = Gate()
@@ -238,6 +262,7 @@ class Connections:
             self.after_fork_in_child()
         else:
             self._gate.open(self._shut)
+        self._shut = None
 
     def abandon(self) -> None:
         """Leave all that an error may have left this thread holding; what another call of it is in stays."""
@@ -299,8 +324,12 @@ class Connections:
             while True:
                 self._discard(self._ended.pop())
         handle = opener()
+        try:
+            self._place.require_kept()
+        except BaseException:
+            handle.close()
+            raise
         self._handles.add(handle)
-        self._place.require_kept()
         self._place.settle_log()
         return handle
 

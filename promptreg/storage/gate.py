@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 from weakref import WeakSet, ref
 
@@ -95,7 +95,7 @@ class Gate:
                 return stay
             self.leave(stay)
             if by == me and not self._shut.heal():
-                raise StorageError("This thread is forking, or closing the registry; call it when that is done.")
+                raise _shutting()
             time.sleep(POLL_SECONDS)
 
     def leave(self, stay: Stay | None) -> None:
@@ -105,9 +105,11 @@ class Gate:
             del self._inside[me]
 
     def require_outside(self) -> None:
-        """Raise `StorageError` where this thread is inside."""
+        """Raise `StorageError` where this thread is inside, or shuts it."""
         if self.is_inside():
             raise in_the_middle()
+        if self.is_being_shut():
+            raise _shutting()
 
     def is_inside(self) -> bool:
         """Tell whether this thread is inside."""
@@ -138,7 +140,7 @@ class Gate:
     def shut(self, hurry: Callable[[], None] = lambda: None) -> Stay:
         """Let nobody in, and wait until everybody else is out; give what keeps it shut.
 
-        `hurry` is called while somebody is still inside.
+        `hurry` is called while somebody is still inside. Not for a thread that shuts it already.
         """
         stay, me = Stay(), threading.get_ident()
         try:
@@ -166,15 +168,19 @@ def in_the_middle() -> StorageError:
     return StorageError("This thread is in the middle of another call of the registry; call it when that is done.")
 
 
+def _shutting() -> StorageError:
+    return StorageError("This thread is forking, or closing the registry; call it when that is done.")
+
+
 class Forkable(Protocol):
     """What has connections to close before a fork."""
 
-    def before_fork(self) -> bool:
-        """Shut the gate and close every connection; False where that can't be, so that the child refuses."""
+    def before_fork(self) -> None:
+        """Shut the gate and close every connection; nothing where that can't be, so that the child refuses."""
         ...
 
     def after_fork(self, *, is_child: bool) -> None:
-        """Open the gate; a child makes its own locks first."""
+        """Open the gate, if it was shut for the fork; a child makes its own locks first."""
         ...
 
 
@@ -186,6 +192,7 @@ class _Forks:
         self._storages: WeakSet[Forkable] = WeakSet()
         self._held: list[Forkable] = []
         self._opening_shut: Stay | None = None
+        self._nested = 0  # forks of a signal's handler, in the middle of one of the same thread
         self.opening = Gate()
         """What whoever connects to a database goes through, until its storage is watched."""
         os.register_at_fork(
@@ -204,27 +211,41 @@ class _Forks:
 
     def _before(self) -> None:
         """Make ready. Python lets a fork go on whatever is raised here: what is not ready then refuses in the child."""
+        if self.opening.is_being_shut():
+            self._nested += 1
+            return
         self._opening_shut = self.opening.shut()  # first, as whoever opens needs the lock to be watched
         self._lock.acquire()
         self._held = []
         for storage in list(self._storages):
-            if storage.before_fork():
-                self._held.append(storage)
+            self._held.append(storage)
+            storage.before_fork()
 
     def _after_in_parent(self) -> None:
-        self.opening.open(self._opening_shut)
-        self._reopen(is_child=False)
-        self._lock.release()
+        if self._nested and self.opening.is_being_shut():
+            self._nested -= 1
+            return
+        with ExitStack() as last_first:  # each, whatever interrupts another
+            last_first.callback(self.opening.open, self._opening_shut)  # until then a handler may fork
+            last_first.callback(self._unlock)
+            for _ in range(2):  # again, for what an interrupt left
+                last_first.callback(self._reopen, is_child=False)
 
     def _after_in_child(self) -> None:
-        self._lock = threading.RLock()
+        self._lock, self._nested = threading.RLock(), 0
         self.opening = Gate()
-        self._reopen(is_child=True)
+        with ExitStack() as last_first:
+            for _ in range(2):
+                last_first.callback(self._reopen, is_child=True)
+
+    def _unlock(self) -> None:
+        with suppress(RuntimeError):  # that making ready was cut short
+            self._lock.release()
 
     def _reopen(self, *, is_child: bool) -> None:
-        for storage in self._held:
-            storage.after_fork(is_child=is_child)
-        self._held = []
+        while self._held:
+            self._held[-1].after_fork(is_child=is_child)
+            self._held.pop()
 
 
 FORKS = _Forks()

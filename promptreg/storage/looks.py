@@ -41,7 +41,11 @@ _READABLE = (
 
 
 class SQLiteReader:
-    """One consistent look."""
+    """One consistent look.
+
+    Each statement is read to its end at once: while one is half read its snapshot stays, whatever is rolled back, and
+    an error that is kept would keep it so.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -67,7 +71,7 @@ class SQLiteReader:
                 f"SELECT {_PROMPT} FROM json_each(?) AS asked"
                 f" CROSS JOIN prompts p ON p.namespace = ? AND p.{column} = asked.value",
                 (json.dumps(texts), namespace),
-            )
+            ).fetchall()
             for container in map(read_prompt, rows):
                 found[getattr(container, column)] = container
         return [found.get(reference.text) for reference in references]
@@ -94,7 +98,7 @@ class SQLiteReader:
             f"SELECT {_VERSION} FROM versions v WHERE v.prompt = {_KEY} AND v.version < ?"
             " ORDER BY v.version DESC LIMIT ?",
             (container.id, _bounded(MAX_INTEGER if before is None else before), _bounded(limit)),
-        )
+        ).fetchall()
         return [read_version(container.id, row) for row in rows]
 
     def publications(self, container: Container) -> list[int]:
@@ -143,7 +147,7 @@ class SQLiteReader:
                 "sought": sought,
                 "limit": _bounded(query.limit),
             },
-        )
+        ).fetchall()
         return [_shown(row) for row in rows]
 
     def _has_few_hits(self, sought: str) -> bool:
@@ -170,7 +174,7 @@ class SQLiteReader:
                 "after": _bounded(after),
                 "limit": _bounded(limit),
             },
-        )
+        ).fetchall()
         return journal.read_events(rows)
 
     def namespaces(self, audience: Audience, home: str | None) -> list[str]:
@@ -178,7 +182,7 @@ class SQLiteReader:
         rows = self._connection.execute(
             f"SELECT DISTINCT p.namespace FROM prompts p WHERE p.namespace = :home OR {_READABLE} ORDER BY p.namespace",
             {**_audience(audience), "home": home},
-        )
+        ).fetchall()
         return [namespace for (namespace,) in rows]
 
 
@@ -317,11 +321,6 @@ def revision_in(connection: sqlite3.Connection) -> int:
     if row is None or type(row[0]) is not int or not 0 <= row[0] < MAX_INTEGER:
         raise damaged("the registry's", "revision")
     return int(row[0])
-
-
-def roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
 
 
 def _shown(row: Sequence[Any]) -> Shown:

@@ -69,7 +69,8 @@ def _open_to_write(path: str, real: str, settings: StorageSettings, *, create: b
     require_own_log(real)
     handle = connect(file_uri(path, "mode=rwc" if create else "mode=rw"), settings)
     try:
-        handle.connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[settings.durability]}")
+        synchronous = f"PRAGMA synchronous = {SYNCHRONOUS[settings.durability]}"
+        _patiently(lambda: handle.connection.execute(synchronous), settings.busy_timeout)
         if not _is_known(handle, path, create, settings.busy_timeout):
             _prepare(handle, path, create, settings.busy_timeout)
         _use_wal(handle.connection, settings.busy_timeout)

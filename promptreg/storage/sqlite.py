@@ -19,7 +19,7 @@ from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Connections, Handle
 from promptreg.storage.failures import is_applications, is_busy, primary_code, translated
 from promptreg.storage.gate import FORKS
-from promptreg.storage.looks import SQLiteReader, SQLiteWriter, roll_back
+from promptreg.storage.looks import SQLiteReader, SQLiteWriter
 from promptreg.storage.opening import open_first, open_memory, open_to_read, open_to_watch, open_to_write
 from promptreg.storage.place import Place
 from promptreg.storage.queue import Deadline, WriterQueue
@@ -97,7 +97,7 @@ class SQLiteStorage:
         with self._begun("BEGIN", SQLiteReader, Deadline(self._settings.busy_timeout)) as (handle, reader):
             self._show(reader.revision)
             yield reader
-            roll_back(handle.connection)
+            handle.roll_back()
             self._erase_if_due(handle)
 
     @contextmanager
@@ -168,7 +168,7 @@ class SQLiteStorage:
                         yield handle, begun
                         return
                 finally:
-                    roll_back(handle.connection)
+                    handle.roll_back()
             time.sleep(BUSY_PAUSE)
 
     def _turn(self, deadline: Deadline) -> AbstractContextManager[None]:
@@ -204,7 +204,11 @@ class SQLiteStorage:
             self._erase(handle, patience_ms=0, rewrites=False)
 
     def _commit(self, handle: Handle, revision: int) -> None:
-        """Commit, and publish before anybody learns of it; interrupted, publish all the same that it may hold."""
+        """Commit, and publish before anybody learns of it.
+
+        Interrupted, publish all the same that something may have changed, but no revision that may not hold.
+        """
+        handle.require_own()
         try:
             handle.connection.execute("COMMIT")
             self._publish(revision)

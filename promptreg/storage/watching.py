@@ -10,7 +10,7 @@ from promptreg.storage import erasure, journal
 from promptreg.storage.base import Mark, News, Page
 from promptreg.storage.connections import Handle, Watching
 from promptreg.storage.failures import primary_code
-from promptreg.storage.looks import data_version, revision_in, roll_back
+from promptreg.storage.looks import data_version, revision_in
 from promptreg.storage.place import Place
 from promptreg.storage.sidecar import Board, revision_of
 
@@ -101,7 +101,7 @@ class SQLiteWatch:
                 self._storage.note_erasing()
             return News(mark, _changed(connection, since, mark))
         finally:
-            roll_back(connection)
+            handle.roll_back()
 
 
 def _seen(handle: Handle) -> tuple[int, int]:
