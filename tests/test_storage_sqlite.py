@@ -34,7 +34,7 @@ from promptreg import (
 )
 from promptreg.jsonvalues import canonical
 from promptreg.storage import rows
-from promptreg.storage.failures import translate
+from promptreg.storage.failures import ANOTHER_TYPE, translate
 from promptreg.storage.journal import EVENT_COLUMNS
 from promptreg.storage.migrations import GUARDS, MIGRATIONS
 from promptreg.storage.opening import APPLICATION_ID, SCHEMA_VERSION
@@ -718,7 +718,7 @@ def test_opening_waits_for_others_as_long_as_a_write_does(path: str) -> None:
         (sqlite3.SQLITE_CONSTRAINT_TRIGGER, ConflictError),
         (sqlite3.SQLITE_CONSTRAINT_NOTNULL, StorageCorruptError),
         (sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, StorageCorruptError),
-        (3091, StorageCorruptError),
+        (ANOTHER_TYPE, StorageCorruptError),
         (sqlite3.SQLITE_IOERR_READ, StorageError),
     ],
 )

@@ -61,15 +61,6 @@ def erase(handle: Handle, patience_ms: int, *, rewrites: bool) -> bool:
         connection.execute(f"PRAGMA busy_timeout = {usual}")
 
 
-def _rewrite(handle: Handle) -> None:
-    """Rewrite the file by way of a temporary one, as memory may be too small for all that is kept."""
-    try:
-        handle.connection.execute("PRAGMA temp_store = FILE")
-        handle.database.vacuum()
-    finally:
-        handle.connection.execute("PRAGMA temp_store = MEMORY")
-
-
 def _steps(handle: Handle, at: Progress, rewrites: bool) -> bool:
     connection = handle.connection
     if at.vacuumed < at.deleted:
@@ -83,3 +74,12 @@ def _steps(handle: Handle, at: Progress, rewrites: bool) -> bool:
         return False
     connection.execute("UPDATE registry SET erased_revision = ?", (at.deleted,))
     return True
+
+
+def _rewrite(handle: Handle) -> None:
+    """Rewrite the file by way of a temporary one, as memory may be too small for all that is kept."""
+    try:
+        handle.connection.execute("PRAGMA temp_store = FILE")
+        handle.database.vacuum()
+    finally:
+        handle.connection.execute("PRAGMA temp_store = MEMORY")

@@ -16,9 +16,10 @@ from promptreg.errors import (
 )
 
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-DAMAGED = frozenset(
-    {sqlite3.SQLITE_CONSTRAINT | 12 << 8, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_CONSTRAINT_NOTNULL}
-)  # no text, no row, NULL: what no write of ours meets in a whole file; Python has no name for the first
+ANOTHER_TYPE = sqlite3.SQLITE_CONSTRAINT | 12 << 8  # SQLITE_CONSTRAINT_DATATYPE, for which Python has no name
+DAMAGED = frozenset(  # what no write of ours meets in a whole file
+    {ANOTHER_TYPE, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_CONSTRAINT_NOTNULL}
+)
 UNDECODED = "Could not decode to UTF-8"
 SYSTEMS = sqlite3.Error, OSError, UnicodeDecodeError  # the last where SQLite's own message quotes damaged text
 RETRY_AFTER = 1.0

@@ -22,8 +22,11 @@ _NOTE = Struct("<6Q")  # device and number of the database, of the log and of th
 
 
 def note(database: str) -> None:
-    """Note which files belong together now, unless that is what is noted; nothing where there is no sidecar yet."""
-    with suppress(FileNotFoundError), _opened(database, os.O_RDWR) as sidecar:
+    """Note which files belong together now, unless that is what is noted.
+
+    What can't be noted is not known: there may be no sidecar yet, and who needs it says what is wrong with it.
+    """
+    with suppress(OSError), _opened(database, os.O_RDWR) as sidecar:
         text = _NOTE.pack(*identity_at(database), *identity_at(database + LOG), *identity(os.fstat(sidecar)))
         if os.pread(sidecar, _NOTE.size, PAGE) != text:
             os.pwrite(sidecar, text, PAGE)
