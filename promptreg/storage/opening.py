@@ -4,7 +4,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TypeVar
 
 from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyError
@@ -12,8 +11,9 @@ from promptreg.storage import readonly
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect, file_uri
 from promptreg.storage.failures import is_busy
+from promptreg.storage.place import NONE, identity_at
 from promptreg.storage.readonly import Access
-from promptreg.storage.siblings import note, require_own_log
+from promptreg.storage.siblings import LOG, note, require_own_log
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
 SCHEMA_VERSION = 3
@@ -56,7 +56,9 @@ def open_to_read(path: str, real: str, settings: StorageSettings) -> Handle:
 
 def open_to_write(path: str, real: str, settings: StorageSettings) -> Handle:
     """Connect once more to what was found to be a registry."""
-    return _open_to_write(path, real, settings, create=False)
+    handle = _open_to_write(path, real, settings, create=False)
+    note(real)
+    return handle
 
 
 def open_to_watch(path: str, settings: StorageSettings) -> Handle:
@@ -74,7 +76,8 @@ def _open_to_write(path: str, real: str, settings: StorageSettings, *, create: b
         if not _is_known(handle, path, create, settings.busy_timeout):
             _prepare(handle, path, create, settings.busy_timeout)
         _use_wal(handle.connection, settings.busy_timeout)
-        note(real)
+        if identity_at(real + LOG) == NONE:  # of a file that had none: the first to read makes it
+            _patiently(lambda: handle.connection.execute("PRAGMA user_version"), settings.busy_timeout)
     except BaseException:
         handle.close()
         raise
@@ -150,9 +153,8 @@ def _prepare(handle: Handle, path: str, create: bool, busy_timeout: float) -> No
 
 
 def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    """Switch to the write-ahead log, which is there from then on; SQLite does not wait for others here, so we do."""
-    for step in ("PRAGMA journal_mode = WAL", "PRAGMA user_version"):
-        _patiently(partial(connection.execute, step), busy_timeout)
+    """Switch to the write-ahead log; SQLite does not wait for others here, so we do."""
+    _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), busy_timeout)
 
 
 def _patiently(step: Callable[[], T], busy_timeout: float) -> T:

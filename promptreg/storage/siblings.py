@@ -22,18 +22,23 @@ _NOTE = Struct("<6Q")  # device and number of the database, of the log and of th
 
 
 def note(database: str) -> None:
-    """Note which files belong together now, unless that is what is noted.
-
-    What can't be noted is not known: there may be no sidecar yet, and who needs it says what is wrong with it.
-    """
+    """Note which files belong together now; what can't be noted is not known."""
     with suppress(OSError), _opened(database, os.O_RDWR) as sidecar:
-        text = _NOTE.pack(*identity_at(database), *identity_at(database + LOG), *identity(os.fstat(sidecar)))
-        if os.pread(sidecar, _NOTE.size, PAGE) != text:
-            os.pwrite(sidecar, text, PAGE)
+        note_in(sidecar, database)
+
+
+def note_in(sidecar: int, database: str) -> None:
+    """Note it in the sidecar of that descriptor, unless that is what is noted."""
+    text = _NOTE.pack(*identity_at(database), *identity_at(database + LOG), *identity(os.fstat(sidecar)))
+    if os.pread(sidecar, _NOTE.size, PAGE) != text:
+        os.pwrite(sidecar, text, PAGE)
 
 
 def require_own_log(database: str) -> None:
     """Raise `StorageError` where the database was replaced and the log is still that of the file before."""
+    log = identity_at(database + LOG)
+    if log == NONE:
+        return
     try:
         with _opened(database, os.O_RDONLY) as sidecar:
             text, itself = os.pread(sidecar, _NOTE.size, PAGE), identity(os.fstat(sidecar))
@@ -42,8 +47,8 @@ def require_own_log(database: str) -> None:
     if len(text) < _NOTE.size:
         return
     noted = _NOTE.unpack(text)
-    now, log = identity_at(database), identity_at(database + LOG)
-    if (log, itself) == (noted[2:4], noted[4:]) and NONE not in {now, log} and now != noted[:2]:
+    now = identity_at(database)
+    if (log, itself) == (noted[2:4], noted[4:]) and now not in {noted[:2], NONE}:
         raise StorageError(
             f"{database} was replaced, and {database}{LOG} is the log of the file before, which would damage it; close"
             f" every registry of it, and move {database}{LOG} and {database}{SHARED} away."

@@ -20,7 +20,7 @@ from typing import Protocol
 from promptreg.errors import StorageError
 from promptreg.storage.base import Page
 from promptreg.storage.place import identity
-from promptreg.storage.siblings import PAGE, SIDECAR
+from promptreg.storage.siblings import PAGE, SIDECAR, note_in
 
 NUMBER = 8  # bytes of it are the revision
 
@@ -78,6 +78,7 @@ class Sidecar:
                 os.pwrite(self._descriptor, bytes(PAGE - found.st_size), found.st_size)
             self._identity = identity(found)
             self.page = memoryview(mmap.mmap(self._descriptor, PAGE, prot=mmap.PROT_READ))
+            note_in(self._descriptor, database)
         except BaseException:
             self.close()
             raise

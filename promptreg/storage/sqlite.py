@@ -24,7 +24,7 @@ from promptreg.storage.opening import open_first, open_memory, open_to_read, ope
 from promptreg.storage.place import Place
 from promptreg.storage.queue import Deadline, WriterQueue
 from promptreg.storage.readonly import Access, is_outdated
-from promptreg.storage.siblings import LOG, SIDECAR, note
+from promptreg.storage.siblings import LOG, SIDECAR
 from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, Sidecar, revision_of
 from promptreg.storage.watching import SQLiteWatch
 
@@ -72,9 +72,7 @@ class SQLiteStorage:
         if self._access is not Access.WRITE:
             return NoBoard()
         try:
-            board = Sidecar(self._real)
-            note(self._real)
-            return board
+            return Sidecar(self._real)
         except PermissionError as error:
             raise StorageError(
                 f"{self.path}{SIDECAR} can't be used ({error.strerror}); let this process write it."
