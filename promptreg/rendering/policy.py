@@ -167,6 +167,10 @@ def _check_name(node: nodes.Name, _tests: Container[str]) -> None:
     _require_normal(node.name, node.lineno)
 
 
+def _check_macro(node: nodes.Macro, _tests: Container[str]) -> None:
+    _require_normal(node.name, node.lineno)
+
+
 def _require_normal(name: str, line: int) -> None:
     """Python takes names of the same normal form for one, and Jinja compiles to Python."""
     if not name.isascii() and unicodedata.normalize("NFKC", name) != name:
@@ -251,6 +255,7 @@ _CHECKS: dict[type[nodes.Node], Callable[[Any, Container[str]], None]] = {
     **dict.fromkeys(STATEMENTS, _refuse_statement),
     nodes.If: _check_branches,
     nodes.Name: _check_name,
+    nodes.Macro: _check_macro,
     nodes.Const: _check_number,
     nodes.Keyword: _check_keyword,
     nodes.Getattr: _check_attribute,
