@@ -9,12 +9,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
-from itertools import count
 from math import isfinite
 from typing import Any, NoReturn
 
 MAX_DEPTH = 64
-MAX_NODES = 1_000_000
+MAX_NODES = 100_000  # more take one call over 50 ms to write or to read
+MAX_CHARACTERS = 4 * 1024 * 1024  # of texts, shared ones each time: more than any that is kept
+MAX_TOLD = 50  # characters of a key in the place that an error tells, which is written anew for each value
 LONG = 200  # characters of a text that is likely to be a template, whose JSON one call wants a few times
 
 
@@ -68,7 +69,7 @@ def freeze(value: object) -> Any:
 
     Raises `NotJSON` for what JSON can't hold (NaN, infinities, bytes, other objects, keys that
     are not text, cycles), for text that UTF-8 can't (lone surrogates) or SQLite would cut (NUL),
-    for more than 64 levels and for more than a million values.
+    for more than 64 levels, more than 100,000 values and more than 4 MiB of text.
 
     >>> freeze({"a": (1, 2)})
     {'a': [1, 2]}
@@ -77,16 +78,33 @@ def freeze(value: object) -> Any:
         ...
     promptreg.jsonvalues.NotJSON: at $.a: NaN and infinities are not JSON
     """
-    return _frozen(value, "$", 0, count(1))
+    return _frozen(value, "$", 0, _Size())
 
 
-def _frozen(value: object, where: str, depth: int, nodes: Iterator[int]) -> Any:
-    if next(nodes) > MAX_NODES:
+class _Size:
+    """How much a value holds, as far as it is frozen."""
+
+    __slots__ = ("characters", "nodes")
+
+    def __init__(self) -> None:
+        self.nodes = self.characters = 0
+
+    def text(self, text: str, where: str) -> str:
+        """Count a text, and return it checked."""
+        self.characters += len(text)
+        if self.characters > MAX_CHARACTERS:
+            raise NotJSON(f"more than {MAX_CHARACTERS} characters of text")
+        return checked_text(text, where)
+
+
+def _frozen(value: object, where: str, depth: int, size: _Size) -> Any:
+    size.nodes += 1
+    if size.nodes > MAX_NODES:
         raise NotJSON(f"more than {MAX_NODES} values (is it a cycle?)")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return checked_text(value, where)
+        return size.text(value, where)
     if isinstance(value, int):
         return _checked_int(value, where)
     if isinstance(value, float):
@@ -96,17 +114,17 @@ def _frozen(value: object, where: str, depth: int, nodes: Iterator[int]) -> Any:
     if depth == MAX_DEPTH:
         raise NotJSON(f"at {where[:100]}: more than {MAX_DEPTH} levels (is it a cycle?)")
     if isinstance(value, Mapping):
-        return FrozenDict(_frozen_items(value, where, depth, nodes))
+        return FrozenDict(_frozen_items(value, where, depth, size))
     if isinstance(value, list | tuple):
-        return FrozenList(_frozen(item, f"{where}[{i}]", depth + 1, nodes) for i, item in enumerate(value))
+        return FrozenList(_frozen(item, f"{where}[{i}]", depth + 1, size) for i, item in enumerate(value))
     raise NotJSON(f"at {where}: {type(value).__name__} is not JSON")
 
 
-def _frozen_items(value: Mapping[Any, Any], where: str, depth: int, nodes: Iterator[int]) -> Iterator[tuple[str, Any]]:
+def _frozen_items(value: Mapping[Any, Any], where: str, depth: int, size: _Size) -> Iterator[tuple[str, Any]]:
     for key, item in value.items():
         if not isinstance(key, str):
             raise NotJSON(f"at {where}: a key is {type(key).__name__}, not text")
-        yield checked_text(key, where), _frozen(item, f"{where}.{key}", depth + 1, nodes)
+        yield size.text(key, where), _frozen(item, f"{where}.{key[:MAX_TOLD]}", depth + 1, size)
 
 
 def _checked_int(value: int, where: str) -> int:

@@ -36,6 +36,7 @@ Json: TypeAlias = Annotated[Any, AfterValidator(freeze)]
 JsonObject: TypeAlias = Annotated[dict[str, Any], AfterValidator(freeze)]
 
 MAX_PRINCIPAL = 256
+MAX_GROUPS = 1_000  # of an actor: each read of a prompt looks through them
 
 
 class Value(BaseModel):
@@ -123,7 +124,7 @@ class Actor(Value):
     """On whose behalf a call is made: an id, the role held in the view's namespace, and groups.
 
     With no role an actor sees only what it owns or is granted. Raises `InvalidInputError` for an
-    unknown role, an empty id, or groups that are not texts.
+    unknown role, an empty id, groups that are not texts, or more than 1,000 of them.
 
     >>> Actor("ana", Role.TEAM_EDITOR)
     Actor(id='ana', role=<Role.TEAM_EDITOR: 'team_editor'>, groups=())
@@ -131,7 +132,7 @@ class Actor(Value):
 
     id: Identity
     role: Role | None = None
-    groups: tuple[Identity, ...] = ()
+    groups: Annotated[tuple[Identity, ...], Field(max_length=MAX_GROUPS)] = ()
 
     def __init__(self, id: str, role: Role | str | None = None, groups: Iterable[str] = ()) -> None:
         try:

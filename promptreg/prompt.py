@@ -355,6 +355,11 @@ def render_whole(prompt: Prompt, values: dict[str, Any]) -> Rendered:
     return prompt._render(values, is_tried=direct_ways(prompt).output is not None)
 
 
+def limits_of(prompt: Prompt) -> RenderLimits:
+    """Return the limits that a prompt renders under."""
+    return prompt._limits
+
+
 def stale_copy(prompt: Prompt) -> Prompt:
     """Give the prompt, marked as one that may not hold any more."""
     copy = prompt.model_copy()

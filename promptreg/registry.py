@@ -346,6 +346,8 @@ class Registry:
     def diff(self, name: str, old: Selector, new: Selector) -> str:
         """Give what changed between two versions, as a unified diff of the whole snapshots; equal gives `""`.
 
+        Where too much has changed to be compared line by line, all of it is one block, whose heading says so.
+
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
         ...     _ = registry.update("greet", template="Hi")
@@ -397,7 +399,8 @@ class Registry:
     def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
         """Find prompts by the words of their names, titles, descriptions, tags and templates, best matches first.
 
-        All words must match, whole and in any case; accents do not count. The status filter is that of `list`.
+        All words must match, whole and in any case; accents do not count; at most 64 words, of 1,000 characters
+        together. The status filter is that of `list`.
         Searching ranks by bm25 only up to about a thousand hits in the whole file; of more, the newest prompts
         come first.
 
@@ -411,7 +414,7 @@ class Registry:
             audience=access.audience(self.actor),
             statuses=inputs.read_statuses(status),
             limit=names.checked_number(limit, "limit", least=1),
-            text=inputs.read_filled_text(text, "text"),
+            text=inputs.read_search(text),
         )
         return self._query(query)
 
@@ -471,10 +474,11 @@ class Registry:
         """Make a prompt with its version 1, in production unless `is_production=False` [VERSION].
 
         `template` is text, or messages `{"role", "content"}` and placeholders `{"placeholder": NAME}` for
-        a variable that is a whole list of messages; at most 256 KiB. The title defaults to the name. All
-        else together takes at most 1 MiB of JSON. Raises `InvalidInputError`, `ForbiddenError`,
-        `NameTakenError`, `TemplateSyntaxError`, `TemplatePolicyError`, `PublishCheckError`; then nothing
-        is written.
+        a variable that is a whole list of messages; at most 256 KiB, and 1,000 messages. The title defaults to the
+        name. All else together takes at most 1 MiB of JSON and holds at most 1,000 tags, variables and grants each,
+        and 100 examples, which may take no longer together than one render. Raises `InvalidInputError`,
+        `ForbiddenError`, `NameTakenError`, `TemplateSyntaxError`, `TemplatePolicyError`, `PublishCheckError`; then
+        nothing is written.
 
         >>> with Registry(":memory:") as registry:
         ...     prompt = registry.create("greet", "Hello {{ name }}!", tags=["demo"], config={"model": "m"})
@@ -548,9 +552,7 @@ class Registry:
         )
         message = UNSET if commit_message is None else commit_message
         updated = inputs.read_draft(edit, message, is_production, grants=access_grants)
-        created = inputs.read_draft(
-            edit, "Initial version" if message is UNSET else message, is_production, grants=access_grants
-        )
+        created = updated._replace(message="Initial version") if message is UNSET else updated
         author, prompt_id = self._core.author(self._view), new_id()
 
         def plan(reader: Reader) -> Outcome:
@@ -738,7 +740,7 @@ class Registry:
         """Move a label to a version, given by number or by another label.
 
         Raises `InvalidInputError` for a malformed label and for `production` and `latest`, which the
-        registry keeps; `VersionNotFoundError`.
+        registry keeps; `VersionNotFoundError`; `ConflictError` where the prompt has 1,000 labels already.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")

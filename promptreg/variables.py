@@ -5,8 +5,10 @@ In a snapshot a declaration is plain JSON: `name` and `type`, and what else was 
 passed in.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from itertools import islice
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -18,6 +20,9 @@ from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze
 from promptreg.models import Variable, VariablesArgument, built
 
 RESERVED = frozenset(["true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"])
+MAX_IDENTIFIER = 128  # characters; Python normalises the names that it compiles, in the square of their length
+MAX_VARIABLES = 1_000
+MAX_CHOICES = 1_000  # values of an enum, each of which a value may have to be compared with
 OPTIONAL_KEYS = ("required", "default", "description", "enum")
 
 _TYPES: dict[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -46,9 +51,12 @@ def declared(argument: VariablesArgument) -> FrozenList:
         raise InvalidInputError.of("variables", "must be a list of variables, or a pydantic model class")
     else:
         given = ((f"variables[{i}]", item) for i, item in enumerate(argument))
-    declarations = FrozenList(_declaration(item, where) for where, item in given)
-    names = [declaration["name"] for declaration in declarations]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    listed = list(islice(given, MAX_VARIABLES + 1))
+    if len(listed) > MAX_VARIABLES:
+        raise InvalidInputError.of("variables", f"declares more than {MAX_VARIABLES:,} variables; that is the most")
+    declarations = FrozenList(_declaration(item, where) for where, item in listed)
+    names = Counter(declaration["name"] for declaration in declarations)
+    twice = sorted(name for name, count in names.items() if count > 1)
     if twice:
         raise InvalidInputError.of("variables", f"declared twice: {', '.join(twice)}")
     return declarations
@@ -142,9 +150,14 @@ def _checked(said: dict[str, Any], where: str) -> Variable:
     if not isinstance(said.get("required", False), bool):
         raise InvalidInputError.of(f"{where}.required", "must be true or false")
     if not is_readable(variable.name):
-        raise InvalidInputError.of(f"{where}.name", "must be a name that a template can read, such as user_name")
+        raise InvalidInputError.of(
+            f"{where}.name",
+            f"must be a name that a template can read, such as user_name, of at most {MAX_IDENTIFIER} characters",
+        )
     if variable.enum is not None and not variable.enum:
         raise InvalidInputError.of(f"{where}.enum", "must list at least one value")
+    if len(variable.enum or ()) > MAX_CHOICES:
+        raise InvalidInputError.of(f"{where}.enum", f"lists more than {MAX_CHOICES:,} values; that is the most")
     for i, value in enumerate(variable.enum or ()):
         reason = _mismatch({"type": variable.type}, value)
         if reason and value is not None:
@@ -154,7 +167,7 @@ def _checked(said: dict[str, Any], where: str) -> Variable:
 
 def is_readable(name: str) -> bool:
     """Tell whether a template can read a variable of that name."""
-    return name.isidentifier() and name not in RESERVED
+    return len(name) <= MAX_IDENTIFIER and name.isidentifier() and name not in RESERVED
 
 
 def _mismatch(declaration: Mapping[str, Any], value: object) -> str | None:
@@ -199,7 +212,7 @@ def _fields_of(model: type[BaseModel]) -> Iterable[tuple[str, dict[str, Any]]]:
             said["default"] = _default(name, field)
         if field.description:
             said["description"] = field.description
-        yield f"variables.{name}", said
+        yield f"variables.{name[:MAX_IDENTIFIER]}", said
 
 
 def _only(annotation: Any) -> Any:

@@ -37,13 +37,13 @@ from promptreg.rendering.values import (
     read_attribute,
     read_item,
 )
+from promptreg.variables import MAX_IDENTIFIER
 
 _Token: TypeAlias = tuple[int, str, str]  # its line, its kind and its text
 
 FILE = "<promptreg template>"  # another name than Jinja gives the templates of an application, which a value may render
 SMALL = 2**63  # integers under it take no measuring: what arithmetic makes of two has at most 126 bits
 MAX_MESSAGE = 200  # characters of a message of Jinja's, which may quote much of a template
-MANY_CHARACTERS = 500  # of a source: above, its tokens are counted as it is parsed
 MAX_TAG, MAX_CHAIN = 5_000, 600  # tokens of one tag, and between two commas of it
 
 _BINARY = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide"}
@@ -327,7 +327,7 @@ def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:
 
 def _parsed(source: str, limits: RenderLimits) -> nodes.Template:
     tokens: Iterable[_Token] = _LEXER.tokeniter(source, None)
-    if len(source) > MANY_CHARACTERS:
+    if len(source) > MAX_IDENTIFIER:  # a shorter source holds neither a long name nor many tokens
         tokens = _few(tokens, limits)
     parser = Parser(ENVIRONMENT, "")
     parser.stream = TokenStream(_LEXER.wrap(tokens), None, None)
@@ -335,13 +335,18 @@ def _parsed(source: str, limits: RenderLimits) -> nodes.Template:
 
 
 def _few(tokens: Iterable[_Token], limits: RenderLimits) -> Iterator[_Token]:
-    """Give tokens up to what is not to be parsed: too much in all, or a chain of operators in one tag.
+    """Yield tokens; raise `TemplatePolicyError` for too many in all or in one tag, and for a name that is too long.
 
-    Jinja parses a chain of thousands, but Python 3.13 crashes a small thread when it frees such a tree.
+    Jinja parses a chain of thousands of operators, but Python 3.13 crashes a small thread when it frees such a tree.
+    Python normalises each identifier that it compiles, in the square of its combining marks: 130,000 take 13 s.
     """
     in_tag = in_chain = 0
     for count, token in enumerate(tokens):
         line, kind, text = token
+        if kind == "name" and len(text) > MAX_IDENTIFIER:
+            raise TemplatePolicyError(
+                f"Line {line}: a name has {len(text):,} characters; {MAX_IDENTIFIER} is the most.", line=line
+            )
         if kind != "whitespace":
             is_tag = kind in {"operator", "name", "string", "integer", "float"}
             in_tag = in_tag + 1 if is_tag else 0

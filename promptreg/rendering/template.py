@@ -1,12 +1,18 @@
 """A version's template, ready to render: text or chat, with its variables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from promptreg.errors import InvalidVariablesError, MissingVariablesError, RenderError, TemplateError
+from promptreg.errors import (
+    InvalidVariablesError,
+    MissingVariablesError,
+    RenderError,
+    TemplateError,
+    TemplatePolicyError,
+)
 from promptreg.jsonvalues import FrozenList, thaw
 from promptreg.rendering import sandbox
 from promptreg.rendering.compiler import compile_fast, is_paid, most_text
@@ -35,17 +41,18 @@ class TemplateText:
 
     `fast` gives exactly what the metered tier gives, or fails; then the metered tier renders, or tells
     what is wrong. `read` are the variables that `fast` always reads, where it reads no others; `price` is the fuel that
-    what it passes may take.
+    what it passes may take, and `nodes` how many its syntax tree has.
     What it gives never changes, so it may be shared and kept for as long as anyone likes.
     """
 
-    __slots__ = ("_limits", "_metered", "fast", "price", "read", "reads", "source")
+    __slots__ = ("_limits", "_metered", "fast", "nodes", "price", "read", "reads", "source")
 
     def __init__(self, source: str, limits: RenderLimits) -> None:
         """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
         tree, count = sandbox.parse(source, limits)
         reads = variables_read(tree, BUILTINS)
         self.source = source
+        self.nodes = count
         self.reads = reads.needed
         self._limits = limits
         compiled = compile_fast(tree, limits)
@@ -112,9 +119,7 @@ class CompiledTemplate:
         self._parts: list[TemplateText | str] = []  # texts, and the names of the variables that fill placeholders
         self._refusal: TemplateError | None = None
         try:
-            for message in messages:
-                is_text = "placeholder" not in message
-                self._parts.append(TemplateText(message["content"], limits) if is_text else message["placeholder"])
+            _compile_parts(messages, limits, self._parts)
         except TemplateError as error:
             self._refusal = error
         self._roles = None if isinstance(template, str) else [message.get("role") for message in messages]
@@ -184,6 +189,22 @@ class CompiledTemplate:
         needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound]
         names = list(dict.fromkeys([*needed, *read]))
         return MissingVariablesError(f"Variables are missing: {', '.join(names)}; pass them to render.", missing=names)
+
+
+def _compile_parts(
+    messages: Iterable[Mapping[str, str]], limits: RenderLimits, parts: list[TemplateText | str]
+) -> None:
+    """Add the part of each message; raise `TemplateError` for the first that is refused, or too many nodes together."""
+    count = 0
+    for message in messages:
+        if "placeholder" in message:
+            parts.append(message["placeholder"])
+            continue
+        text = TemplateText(message["content"], limits)
+        parts.append(text)
+        count += text.nodes
+        if count > limits.nodes:
+            raise TemplatePolicyError(f"The messages have more than {limits.nodes:,} syntax nodes together.", line=None)
 
 
 def _arity(parts: Sequence[TemplateText | str]) -> int | None:

@@ -38,6 +38,9 @@ EMPTY: Mapping[str, Any] = {
 """What a new prompt says where its caller says nothing, but for its title."""
 
 
+MAX_LABELS = 1_000  # of a prompt, whose row holds them all
+
+
 class Author(NamedTuple):
     """Who writes, and when."""
 
@@ -275,6 +278,10 @@ def plan_label(container: Container, shown: VersionRecord, label: str, number: i
     if previous == number:
         return Outcome(container, shown)
     kept = {name: at for name, at in container.labels.items() if name != label}
+    if number is not None and len(kept) >= MAX_LABELS:
+        raise ConflictError(
+            f"{container.name!r} has {len(kept):,} labels, and {MAX_LABELS:,} is the most; remove_label() makes room."
+        )
     labels = FrozenDict(kept if number is None else {**kept, label: number})
     action = "remove_label" if number is None else "set_label"
     event = _event(action, author, number or previous, label=label, previous=previous or 0)
