@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from promptreg.errors import InvalidInputError
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, checked_text, freeze
+from promptreg.jsonvalues import FrozenDict, NotJSON, checked_text, freeze, frozen_list
 
 
 class Unset(Enum):
@@ -46,6 +46,24 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, defer_build=True)
+
+    def __init__(self, **fields: Any) -> None:
+        self._require_unmade()
+        super().__init__(**fields)
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        self._require_unmade()
+        super().__setstate__(state)
+
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The names of the fields that were said, as a set of the caller's own."""
+        return set(self.__pydantic_fields_set__)
+
+    def _require_unmade(self) -> None:
+        """Refuse to fill a value again, which many threads may hold."""
+        if hasattr(self, "__pydantic_fields_set__"):
+            raise TypeError(f"{type(self).__name__} is read-only; model_copy(update=…) makes another one")
 
 
 V = TypeVar("V", bound=Value)
@@ -201,7 +219,7 @@ class Version(Value):
     state: State
     kind: Kind
     template: Annotated[str | list[dict[str, str]], AfterValidator(freeze)]
-    variables: Annotated[list[Variable], AfterValidator(FrozenList)]
+    variables: Annotated[list[Variable], AfterValidator(frozen_list)]
     config: JsonObject
     title: str
     description: str
@@ -209,7 +227,7 @@ class Version(Value):
     tags: Annotated[list[str], AfterValidator(freeze)]
     meta: JsonObject
     examples: Annotated[list[dict[str, Any]], AfterValidator(freeze)]
-    access_grants: Annotated[list[Grant], AfterValidator(FrozenList)]
+    access_grants: Annotated[list[Grant], AfterValidator(frozen_list)]
     commit_message: str
     author: str | None
     base_version: int | None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, thaw
+from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list, thaw
 from promptreg.models import Status, Value, Version, built
 from promptreg.records import Container, VersionRecord
 from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
@@ -246,7 +246,7 @@ class Page(Value):
     Iterable and sized over its `items`.
     """
 
-    items: Annotated[builtins.list[Prompt], AfterValidator(FrozenList)]
+    items: Annotated[builtins.list[Prompt], AfterValidator(frozen_list)]
     next: str | None
 
     def __iter__(self) -> Iterator[Prompt]:  # type: ignore[override]
@@ -273,7 +273,7 @@ def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[st
         "tags": snapshot.tags,
         "meta": snapshot.meta,
         "examples": snapshot.examples,
-        "access_grants": FrozenList(record.access_grants),
+        "access_grants": frozen_list(record.access_grants),
         "commit_message": record.commit_message,
         "author": record.author,
         "base_version": record.base_version,
@@ -309,7 +309,7 @@ def make_prompt(
             "namespace": container.namespace,
             "name": container.name,
             "status": container.status,
-            "access_grants": FrozenList(container.access_grants),
+            "access_grants": frozen_list(container.access_grants),
             "labels": container.all_labels(),
             "production_version": container.production_version,
             "latest_version": container.latest_version,

@@ -8,7 +8,7 @@ Named tuples here and elsewhere: Python makes the class in 0.1 ms on import, and
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, canonical
+from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, frozen_dict
 from promptreg.models import Grant, Kind, State, Status
 
 
@@ -124,7 +124,7 @@ class Container(NamedTuple):
         kept = {"latest": self.latest_version}
         if self.production_version is not None:
             kept["production"] = self.production_version
-        return FrozenDict({**self.labels, **kept})
+        return frozen_dict({**self.labels, **kept})
 
 
 _FLAGS = Container._fields.index("is_archived")  # `is_disabled` follows; `updated_at` is the last

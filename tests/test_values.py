@@ -85,6 +85,13 @@ CHANGES = {
         lambda d: d.pop("model", None),
         lambda d: d.popitem(),
         lambda d: d.__delitem__(next(iter(d), "z")),
+        lambda d: d.__init__(z=1),
+        lambda d: d.__init__({"z": 1}),
+        lambda d: d.__init__(),
+        lambda d: setattr(d, "__class__", Other),
+        lambda d: setattr(d, "z", 1),
+        lambda d: d.__setattr__("z", 1),
+        lambda d: delattr(d, "z"),
     ],
     list: [
         lambda x: x.append(1),
@@ -99,8 +106,18 @@ CHANGES = {
         lambda x: x.remove(x[0] if x else 1),
         lambda x: x.reverse(),
         lambda x: x.sort(),
+        lambda x: x.__init__([1]),
+        lambda x: x.__init__(),
+        lambda x: setattr(x, "z", 1),
+        lambda x: delattr(x, "z"),
     ],
 }
+
+
+class Other(dict):
+    """A dict that anybody may change, of the same layout as ours."""
+
+    __slots__ = ()
 
 
 def test_values_are_frozen(full):
@@ -128,6 +145,47 @@ def test_values_are_deeply_read_only(full):
     assert full.get("full").model_dump() == copied
     with pytest.raises(TypeError):
         full.render("full").config["model"] = "other"
+
+
+def test_no_value_can_be_filled_again(full):
+    """What fills a value when it is made, unpickled or copied refuses one that is made; its set of fields is a copy."""
+    for value in every_value(full):
+        if not isinstance(value, pydantic.BaseModel):
+            continue
+        before, said = value.model_dump(), value.model_fields_set
+        other = dict.fromkeys(type(value).model_fields)
+        for change in (
+            lambda v=value, fields=before: v.__init__(**fields),
+            lambda v=value, fields=other: v.__init__(**fields),
+            lambda v=value, fields=other: v.__setstate__({**v.__getstate__(), "__dict__": fields}),
+        ):
+            with pytest.raises(TypeError, match="read-only"):
+                change()
+        value.model_fields_set.clear()
+        assert (value.model_dump(), value.model_fields_set) == (before, said)
+        assert said
+
+
+def test_containers_give_copies_that_may_be_changed(full):
+    """What makes another dict or list of one that is read-only gives a plain one, and a copy of it is read-only too."""
+    config = full.get("full").config
+    stop = config["stop"]
+    for made in (
+        dict(config),
+        config | {"z": 1},
+        config.copy(),
+        stop + [1],
+        stop[:],
+        stop.copy(),
+        stop * 2,
+        list(stop),
+    ):
+        assert type(made) in {dict, list}
+    for same in (copy.copy(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config)), type(config)(config)):
+        assert (type(same), same) == (type(config), CONFIG)
+        with pytest.raises(TypeError):
+            same["stop"].clear()
+    assert (type(config)(a=1), type(stop)("ab"), type(stop)()) == ({"a": 1}, ["a", "b"], [])
 
 
 def test_values_do_not_follow_what_the_caller_passed(registry):
