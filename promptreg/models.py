@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import FrozenDict, NotJSON, checked_text, freeze, frozen_list
@@ -206,12 +206,18 @@ class Variable(Value):
             raise refused(error) from None
 
 
+def _said(variables: list[Variable]) -> list[dict[str, Any]]:
+    """Return variables as JSON of what was said of them: a default of None is not the same as none."""
+    return [variable.model_dump(exclude_unset=True) for variable in variables]
+
+
 class Version(Value):
     """A numbered snapshot of everything that a prompt says (rules 1 to 8).
 
     `name` and `access_grants` are as they were when the version was made. `template` is text, or a
     list of messages `{"role", "content"}` and placeholders `{"placeholder"}`; `variables` is the
-    effective list; `failure` lists the reasons of a failed version, else None.
+    effective list, `declared_variables` what was declared: passed to `save` or `update` they declare the same again,
+    and are dumped with what was said of them alone. `failure` lists the reasons of a failed version, else None.
     """
 
     name: str
@@ -220,6 +226,7 @@ class Version(Value):
     kind: Kind
     template: Annotated[str | list[dict[str, str]], AfterValidator(freeze)]
     variables: Annotated[list[Variable], AfterValidator(frozen_list)]
+    declared_variables: Annotated[list[Variable], AfterValidator(frozen_list), PlainSerializer(_said)]
     config: JsonObject
     title: str
     description: str

@@ -3,7 +3,7 @@
 import json
 
 from promptreg.jsonvalues import canonical
-from promptreg.records import Snapshot, VersionRecord, content_of
+from promptreg.records import Snapshot, VersionRecord, content_of, differing
 
 
 def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
@@ -12,7 +12,7 @@ def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
     First the template (in a chat prompt a `## role` line before each message), then the other
     fields as sorted JSON. A newline at the end counts: it shows as an empty line.
     """
-    if old.snapshot.content_hash == new.snapshot.content_hash:
+    if not differing(old.snapshot, new.snapshot):
         return ""
     from difflib import unified_diff  # noqa: PLC0415 (takes 1.3 ms to load, and only this verb needs it)
 
