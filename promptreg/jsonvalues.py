@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from math import isfinite
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000  # more take one call over 50 ms to write or to read
@@ -23,8 +23,19 @@ def _refuse(self: object, *_: object, **__: object) -> NoReturn:
     raise TypeError(f"{type(self).__name__} is read-only; copy it with dict(...) or list(...) to change it")
 
 
-class FrozenDict(dict[str, Any]):
-    """A dict that can't be changed.
+class _Once(type):
+    """The type of frozen containers: it fills one as it is made, so `__init__` may refuse to fill it again."""
+
+    if not TYPE_CHECKING:  # what a type checker should know is how dict and list are made
+
+        def __call__(cls, *items: Any, **more: Any) -> Any:
+            value = cls.__new__(cls)
+            cls.__mro__[-2].__init__(value, *items, **more)  # that of dict or list
+            return value
+
+
+class FrozenDict(dict[str, Any], metaclass=_Once):
+    """A dict that can't be changed by any method of its own.
 
     >>> config = freeze({"stop": ["\\n"]})
     >>> config == {"stop": ["\\n"]}, json.dumps(config)
@@ -36,8 +47,10 @@ class FrozenDict(dict[str, Any]):
     """
 
     __slots__ = ()
-    __setitem__ = __delitem__ = __ior__ = _refuse
+    __setattr__ = __delattr__ = __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
+    if not TYPE_CHECKING:
+        __init__ = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
@@ -46,18 +59,38 @@ class FrozenDict(dict[str, Any]):
         return FrozenDict, (dict(self),)
 
 
-class FrozenList(list[Any]):
-    """A list that can't be changed."""
+class FrozenList(list[Any], metaclass=_Once):
+    """A list that can't be changed by any method of its own."""
 
     __slots__ = ()
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    __setattr__ = __delattr__ = __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+    if not TYPE_CHECKING:
+        __init__ = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(tuple(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FrozenList, (list(self),)
+
+
+def frozen_dict(items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> FrozenDict:
+    """Return a `FrozenDict` of these items, in half the time that its class takes: for what is made in bulk."""
+    made = _new_dict(FrozenDict)
+    _fill_dict(made, items)
+    return made
+
+
+def frozen_list(items: Iterable[Any]) -> FrozenList:
+    """Return a `FrozenList` of these items, as `frozen_dict` does."""
+    made = _new_list(FrozenList)
+    _fill_list(made, items)
+    return made
+
+
+_new_dict, _fill_dict = dict.__new__, dict.update
+_new_list, _fill_list = list.__new__, list.extend
 
 
 class NotJSON(ValueError):
@@ -114,9 +147,9 @@ def _frozen(value: object, where: str, depth: int, size: _Size) -> Any:
     if depth == MAX_DEPTH:
         raise NotJSON(f"at {where[:100]}: more than {MAX_DEPTH} levels (is it a cycle?)")
     if isinstance(value, Mapping):
-        return FrozenDict(_frozen_items(value, where, depth, size))
+        return frozen_dict(_frozen_items(value, where, depth, size))
     if isinstance(value, list | tuple):
-        return FrozenList(_frozen(item, f"{where}[{i}]", depth + 1, size) for i, item in enumerate(value))
+        return frozen_list(_frozen(item, f"{where}[{i}]", depth + 1, size) for i, item in enumerate(value))
     raise NotJSON(f"at {where}: {type(value).__name__} is not JSON")
 
 
@@ -218,10 +251,15 @@ def parse(text: str) -> Any:
 
 
 def _refrozen(value: Any) -> Any:
-    if isinstance(value, dict):
-        return FrozenDict((key, _refrozen(item)) for key, item in value.items())
-    if isinstance(value, list):
-        return FrozenList(map(_refrozen, value))
+    kind = type(value)
+    if kind is dict:  # written out, as each prompt that is loaded has a dozen of these
+        made = _new_dict(FrozenDict)
+        _fill_dict(made, {key: _refrozen(item) for key, item in value.items()})
+        return made
+    if kind is list:
+        items = _new_list(FrozenList)
+        _fill_list(items, map(_refrozen, value))
+        return items
     return value
 
 

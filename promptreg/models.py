@@ -8,10 +8,10 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from promptreg.errors import InvalidInputError
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, checked_text, freeze
+from promptreg.jsonvalues import FrozenDict, NotJSON, checked_text, freeze, frozen_list
 
 
 class Unset(Enum):
@@ -47,6 +47,24 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, defer_build=True)
+
+    def __init__(self, **fields: Any) -> None:
+        self._require_unmade()
+        super().__init__(**fields)
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        self._require_unmade()
+        super().__setstate__(state)
+
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The names of the fields that were said, as a set of the caller's own."""
+        return set(self.__pydantic_fields_set__)
+
+    def _require_unmade(self) -> None:
+        """Refuse to fill a value again, which many threads may hold."""
+        if hasattr(self, "__pydantic_fields_set__"):
+            raise TypeError(f"{type(self).__name__} is read-only; model_copy(update=…) makes another one")
 
 
 V = TypeVar("V", bound=Value)
@@ -189,12 +207,18 @@ class Variable(Value):
             raise refused(error) from None
 
 
+def _said(variables: list[Variable]) -> list[dict[str, Any]]:
+    """Return variables as JSON of what was said of them: a default of None is not the same as none."""
+    return [variable.model_dump(exclude_unset=True) for variable in variables]
+
+
 class Version(Value):
     """A numbered snapshot of everything that a prompt says (rules 1 to 8).
 
     `name` and `access_grants` are as they were when the version was made. `template` is text, or a
     list of messages `{"role", "content"}` and placeholders `{"placeholder"}`; `variables` is the
-    effective list; `failure` lists the reasons of a failed version, else None.
+    effective list, `declared_variables` what was declared: passed to `save` or `update` they declare the same again,
+    and are dumped with what was said of them alone. `failure` lists the reasons of a failed version, else None.
     """
 
     name: str
@@ -202,7 +226,8 @@ class Version(Value):
     state: State
     kind: Kind
     template: Annotated[str | list[dict[str, str]], AfterValidator(freeze)]
-    variables: Annotated[list[Variable], AfterValidator(FrozenList)]
+    variables: Annotated[list[Variable], AfterValidator(frozen_list)]
+    declared_variables: Annotated[list[Variable], AfterValidator(frozen_list), PlainSerializer(_said)]
     config: JsonObject
     title: str
     description: str
@@ -210,7 +235,7 @@ class Version(Value):
     tags: Annotated[list[str], AfterValidator(freeze)]
     meta: JsonObject
     examples: Annotated[list[dict[str, Any]], AfterValidator(freeze)]
-    access_grants: Annotated[list[Grant], AfterValidator(FrozenList)]
+    access_grants: Annotated[list[Grant], AfterValidator(frozen_list)]
     commit_message: str
     author: str | None
     base_version: int | None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, thaw
+from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list, thaw
 from promptreg.models import Status, Value, Version, built
 from promptreg.records import Container, VersionRecord
 from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
@@ -17,7 +17,7 @@ from promptreg.rules.inputs import read_variables
 from promptreg.rules.statuses import disabled
 from promptreg.telemetry.links import linked
 from promptreg.telemetry.names import CONTENT_HASH, NAMESPACE, PROMPT_NAME, PROMPT_VERSION
-from promptreg.variables import declared
+from promptreg.variables import as_values, declared
 
 
 class Rendered:
@@ -134,7 +134,8 @@ class Rendered:
 class Prompt(Version):
     """A prompt resolved to one of its versions: what the container is, and what the version says.
 
-    Of the container: `id`, `namespace`, `name`, `status`, `is_active`, `access_grants`, `labels` (with
+    Of the container: `id`, `namespace`, `name`, `status`, `is_active`, `is_disabled` (what is disabled does not render;
+    an archived prompt may be, underneath), `access_grants`, `labels` (with
     `latest`, and `production` where there is one), `production_version`, `latest_version`,
     `created_by`, `created_at`, `updated_at`. The rest is the version's. Times are aware UTC
     datetimes. Frozen all the way down; compares by value, hashes and pickles.
@@ -143,6 +144,7 @@ class Prompt(Version):
     id: str
     namespace: str
     status: Status
+    is_disabled: bool
     labels: Annotated[dict[str, int], AfterValidator(freeze)]
     production_version: int | None
     latest_version: int
@@ -152,7 +154,6 @@ class Prompt(Version):
 
     _compiled: CompiledTemplate | None = PrivateAttr(default=None)
     _declared: FrozenList | None = PrivateAttr(default=None)
-    _is_disabled: bool = PrivateAttr(default=False)
     _is_candidate: bool = PrivateAttr(default=False)
     _forbids_extra: bool = PrivateAttr(default=False)
     _known: tuple[dict[str, Any], Fast, str] | None = PrivateAttr(default=None)
@@ -209,8 +210,8 @@ class Prompt(Version):
         """
         private: dict[str, Any] = self.__pydantic_private__  # type: ignore[assignment]
         forbids_extra = private["_forbids_extra"]
-        if (private["_is_disabled"] or self.status == "disabled") and not private["_is_candidate"]:
-            raise disabled(self.name)
+        if (self.is_disabled or self.status == "disabled") and not private["_is_candidate"]:
+            raise disabled(self.name, is_archived=self.status == "archived")
         compiled = self._template()
         text, messages = compiled.render(self.name, values, forbids_extra=forbids_extra, is_tried=is_tried)
         if compiled.short_way is not None and not forbids_extra:
@@ -223,10 +224,8 @@ class Prompt(Version):
         return self._compiled
 
     def _declarations(self) -> FrozenList:
-        """Give the declared variables; of a prompt that no registry gave, what its effective list says."""
-        if self._declared is not None:
-            return self._declared
-        return declared([{"name": v.name, **v.model_dump(exclude_defaults=True)} for v in self.variables])
+        """Return the declared variables as they are stored."""
+        return declared(self.declared_variables) if self._declared is None else self._declared
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Prompt) and self.__dict__ == other.__dict__
@@ -246,7 +245,7 @@ class Page(Value):
     Iterable and sized over its `items`.
     """
 
-    items: Annotated[builtins.list[Prompt], AfterValidator(FrozenList)]
+    items: Annotated[builtins.list[Prompt], AfterValidator(frozen_list)]
     next: str | None
 
     def __iter__(self) -> Iterator[Prompt]:  # type: ignore[override]
@@ -266,6 +265,7 @@ def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[st
         "kind": snapshot.kind,
         "template": snapshot.template,
         "variables": compiled.variables,
+        "declared_variables": as_values(snapshot.variables),
         "config": snapshot.config,
         "title": snapshot.title,
         "description": snapshot.description,
@@ -273,7 +273,7 @@ def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[st
         "tags": snapshot.tags,
         "meta": snapshot.meta,
         "examples": snapshot.examples,
-        "access_grants": FrozenList(record.access_grants),
+        "access_grants": frozen_list(record.access_grants),
         "commit_message": record.commit_message,
         "author": record.author,
         "base_version": record.base_version,
@@ -309,7 +309,8 @@ def make_prompt(
             "namespace": container.namespace,
             "name": container.name,
             "status": container.status,
-            "access_grants": FrozenList(container.access_grants),
+            "is_disabled": container.is_disabled,
+            "access_grants": frozen_list(container.access_grants),
             "labels": container.all_labels(),
             "production_version": container.production_version,
             "latest_version": container.latest_version,
@@ -320,7 +321,6 @@ def make_prompt(
         {
             "_compiled": compiled,
             "_declared": record.snapshot.variables,
-            "_is_disabled": container.is_disabled,
             "_is_candidate": is_candidate,
             "_forbids_extra": forbids_extra,
             "_known": None,
@@ -345,7 +345,7 @@ def direct_ways(prompt: Prompt) -> DirectWays:
     """Give the direct ways of a prompt that has any."""
     private: dict[str, Any] = prompt.__pydantic_private__  # type: ignore[assignment]  # as in `Prompt.render`
     compiled: CompiledTemplate | None = private["_compiled"]
-    if compiled is None or private["_forbids_extra"] or private["_is_disabled"] or prompt.status == "disabled":
+    if compiled is None or private["_forbids_extra"] or prompt.is_disabled or prompt.status == "disabled":
         return DirectWays()
     return DirectWays(compiled.short_text, compiled.short_way, compiled.short_arity)
 

@@ -8,8 +8,9 @@ Named tuples here and elsewhere: Python makes the class in 0.1 ms on import, and
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, canonical
+from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, frozen_dict
 from promptreg.models import Grant, Kind, State, Status
+from promptreg.variables import canonical_form
 
 
 class Snapshot(NamedTuple):
@@ -56,15 +57,17 @@ def content_text(fields: Mapping[str, Any]) -> str:
 
 
 def differing(old: Snapshot, new: Snapshot) -> list[str]:
-    """Name the fields that differ, by the equality of rule 1."""
+    """Name the fields that differ, by the equality of rule 1: of what they say now, whatever hashes are stored."""
     pairs = zip(SNAPSHOT_FIELDS, old, new, strict=False)
     other = [(name, before, after) for name, before, after in pairs if before is not after]
     return [n for n, before, after in other if canonical(_counted(n, before)) != canonical(_counted(n, after))]
 
 
 def _counted(name: str, value: Any) -> Any:
-    """Give what counts of a field: tags are a set."""
-    return sorted(value) if name == "tags" else value
+    """Return what counts of a field: tags are a set, and declared variables are in their canonical form."""
+    if name == "tags":
+        return sorted(value)
+    return canonical_form(value) if name == "variables" else value
 
 
 class VersionRecord(NamedTuple):
@@ -124,7 +127,7 @@ class Container(NamedTuple):
         kept = {"latest": self.latest_version}
         if self.production_version is not None:
             kept["production"] = self.production_version
-        return FrozenDict({**self.labels, **kept})
+        return frozen_dict({**self.labels, **kept})
 
 
 _FLAGS = Container._fields.index("is_archived")  # `is_disabled` follows; `updated_at` is the last

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from promptreg.errors import InvalidInputError, InvalidVariablesError
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze, frozen_dict, frozen_list
 from promptreg.models import Variable, VariablesArgument, built
 
 RESERVED = frozenset(["true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"])
@@ -24,6 +24,7 @@ MAX_IDENTIFIER = 128  # characters; Python normalises the names that it compiles
 MAX_VARIABLES = 1_000
 MAX_CHOICES = 1_000  # values of an enum, each of which a value may have to be compared with
 OPTIONAL_KEYS = ("required", "default", "description", "enum")
+_UNSAID = {"name": "", "type": "any", "required": True, "default": None, "description": "", "enum": None}
 
 _TYPES: dict[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _ACCEPTED: dict[str, type | tuple[type, ...]] = {
@@ -60,6 +61,22 @@ def declared(argument: VariablesArgument) -> FrozenList:
     if twice:
         raise InvalidInputError.of("variables", f"declared twice: {', '.join(twice)}")
     return declarations
+
+
+def canonical_form(declarations: FrozenList) -> FrozenList:
+    """Return declarations that mean the same in the same form: a default says already that nothing is required.
+
+    >>> canonical_form(declared([{"name": "n", "default": 1, "required": False}]))
+    [{'name': 'n', 'type': 'any', 'default': 1}]
+    """
+    if not any("required" in d and "default" in d for d in declarations):
+        return declarations
+    return frozen_list([_without_required(d) if "default" in d else d for d in declarations])
+
+
+def as_values(declarations: FrozenList) -> FrozenList:
+    """Return declarations as `Variable`s, whose fields that are set are those that were said."""
+    return frozen_list(built(Variable, {**_UNSAID, **d}, told=set(d)) for d in declarations)
 
 
 def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList:
@@ -100,13 +117,16 @@ def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
 
 
 def _found(name: str, is_needed: bool) -> Variable:
-    fields = {"name": name, "type": "any", "required": is_needed, "default": None, "description": "", "enum": None}
-    return built(Variable, fields, told={"name", "required"})
+    return built(Variable, {**_UNSAID, "name": name, "required": is_needed}, told={"name", "required"})
 
 
 def _described(declaration: Mapping[str, Any], reads: Mapping[str, bool]) -> Variable:
     is_needed = declaration.get("required", reads.get(declaration["name"], False)) and "default" not in declaration
     return Variable.model_construct(**{**declaration, "required": is_needed})
+
+
+def _without_required(declaration: FrozenDict) -> FrozenDict:
+    return frozen_dict({key: value for key, value in declaration.items() if key != "required"})
 
 
 def _declaration(item: object, where: str) -> FrozenDict:

@@ -90,6 +90,7 @@ def test_rule_7_edits_in_place_are_partial(registry, given):
     edited = bo.update("x", version=2, **given)
     said = {*given} - {"is_production", "expected_version"}
     derived = {"kind", "variables"} if "template" in said else set()
+    derived |= {"declared_variables"} if "variables" in said else set()
     expected = {"updated_at", "content_hash", *said, *derived}
     changed = {f for f in Prompt.model_fields if getattr(edited, f) != getattr(draft, f)}
     assert said | {"updated_at"} <= changed <= expected

@@ -232,6 +232,80 @@ def test_render_takes_an_instance_of_the_class_that_declared_the_variables(memor
     assert memory.render("t", Asked(topic="x", who=Person(name="Bo"))).text == "x kind Bo None"
 
 
+def test_rule_21_what_was_declared_is_given_back_and_declares_the_same(registry, unchanged):
+    """`declared_variables` are those declared and no other; passed to `save` or `update` they change nothing."""
+    for n, (declared, names) in enumerate(
+        (
+            (None, []),
+            ([{"name": "b", "required": False}, {"name": "a", "default": None}], ["b", "a"]),
+            (
+                [Variable(name="a", type="string", enum=["x"], description="D"), {"name": "b", "default": {"k": 1}}],
+                "ab",
+            ),
+            (Asked, [*Asked.model_fields]),
+        )
+    ):
+        prompt = registry.create(f"p{n}", "{{ a | default(1) }}{{ found }}", variables=declared)
+        assert [v.name for v in prompt.declared_variables] == [*names]
+        with unchanged():
+            for same in (prompt, registry.get(f"p{n}"), registry.history(f"p{n}")[0], registry.list().items[n]):
+                assert same.declared_variables == prompt.declared_variables
+                given = same.declared_variables
+                assert registry.save(f"p{n}", prompt.template, variables=given).version == 1
+                assert registry.update(f"p{n}", variables=given).variables == prompt.variables
+        registry.update(f"p{n}", template="{{ found }}", is_production=False)
+        edited = registry.update(f"p{n}@2", variables=given)
+        assert edited.declared_variables == prompt.declared_variables
+
+
+def test_rule_1_declarations_that_mean_the_same_are_equal(registry, unchanged):
+    """A default says already that a variable is not required; whatever else differs makes a version."""
+    registry.create("t", "{{ v | default(1) }}", variables=[{"name": "v", "default": 1}])
+    same = [
+        [{"name": "v", "default": 1, "required": False}],
+        [{"name": "v", "default": 1, "required": True}],
+        [{"required": False, "type": "any", "default": 1, "name": "v", "description": "", "enum": None}],
+        [Variable(name="v", default=1, required=False)],
+    ]
+    hashes = {registry.get("t").content_hash}
+    for n, variables in enumerate(same):
+        with unchanged():
+            assert registry.update("t", variables=variables).version == 1
+            assert registry.save("t", "{{ v | default(1) }}", variables=variables).version == 1
+        hashes.add(registry.create(f"t{n}", "{{ v | default(1) }}", title="t", variables=variables).content_hash)
+    assert len(hashes) == 1
+    for n, variables in enumerate(
+        (
+            [{"name": "v"}],
+            [{"name": "v", "required": False}],
+            [{"name": "v", "required": True}],
+            [{"name": "v", "default": None}],
+            [{"name": "v", "default": True}],
+            [{"name": "v", "default": 1, "type": "integer"}],
+            [{"name": "v", "default": 1, "description": "D"}],
+        )
+    ):
+        assert registry.update("t", variables=variables).version == n + 2
+
+
+def test_rule_1_a_version_of_an_earlier_release_keeps_its_hash_and_equals_what_means_the_same(path, monkeypatch):
+    """Its hash is of the declarations as they were written then; they are compared by what they mean."""
+    variables = [{"name": "v", "default": 1, "required": False}]
+    with monkeypatch.context() as patch:
+        patch.setattr("promptreg.records.canonical_form", lambda declarations: declarations)
+        with Registry(path) as earlier:
+            stored = earlier.create("t", "{{ v }}", variables=variables)
+    with Registry(path) as registry:
+        assert registry.create("new", "{{ v }}", title="t", variables=variables).content_hash != stored.content_hash
+        for given in (variables, [{"name": "v", "default": 1}], stored.declared_variables):
+            assert registry.update("t", variables=given) == registry.save("t", "{{ v }}", variables=given) == stored
+        assert registry.update("t", is_production=False, variables=variables).version == 1
+        assert registry.update("t", commit_message="m", title="T").version == 2
+        assert registry.update("t", title="t").version == 3
+        assert registry.diff("t", 1, 3) == ""
+        assert registry.get("t@1").content_hash == stored.content_hash != registry.get("t@3").content_hash
+
+
 NOT_VARIABLES = [
     3,
     "abc",

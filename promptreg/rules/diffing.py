@@ -3,7 +3,7 @@
 import json
 
 from promptreg.jsonvalues import canonical
-from promptreg.records import Snapshot, VersionRecord, content_of
+from promptreg.records import Snapshot, VersionRecord, content_of, differing
 
 
 def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
@@ -13,7 +13,7 @@ def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
     fields as sorted JSON. A newline at the end counts: it shows as an empty line. Where too much has changed to be
     compared line by line, all of it is one block, whose heading says so.
     """
-    if old.snapshot.content_hash == new.snapshot.content_hash:
+    if not differing(old.snapshot, new.snapshot):
         return ""
     from promptreg.rules.lines import unified  # noqa: PLC0415 (takes 1.3 ms to load, and only this verb needs it)
 

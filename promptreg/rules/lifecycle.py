@@ -159,10 +159,10 @@ def plan_update(
 ) -> Outcome:
     """Make one new version over the base if anything differs; else nothing (rules 1 to 3)."""
     snapshot = draft.edit.applied_to(base.snapshot.fields())
-    moves = draft.moves(container)
-    if not moves and snapshot.content_hash == base.snapshot.content_hash:
+    moves, fields = draft.moves(container), differing(base.snapshot, snapshot)
+    if not moves and not fields:
         return Outcome(container, base)
-    if not (moves or draft.is_production) and snapshot.content_hash == latest.snapshot.content_hash:
+    if not (moves or draft.is_production) and not differing(latest.snapshot, snapshot):
         return Outcome(container, latest)
     number = container.last_version + 1
     name = draft.name or container.name
@@ -176,7 +176,6 @@ def plan_update(
         updated_at=author.now,
     )
     version = _new_version(number, snapshot, name, grants, draft, author, base=base.number)
-    fields = differing(base.snapshot, snapshot)
     events = [_event("update", author, number, base=base.number, fields=fields, content_hash=snapshot.content_hash)]
     if "rename" in moves:
         events.append(_event("rename", author, number, previous=container.name, to=name))
