@@ -399,14 +399,15 @@ class Registry:
     def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
         """Find prompts by the words of their names, titles, descriptions, tags and templates, best matches first.
 
-        All words must match, whole and in any case; accents do not count; at most 64 words, of 1,000 characters
-        together. The status filter is that of `list`.
-        Searching ranks by bm25 only up to about a thousand hits in the whole file; of more, the newest prompts
-        come first.
+        All words must match, whole and in any case. Marks of Latin, Greek, Cyrillic, Hebrew and Arabic do not count.
+        Words of scripts written without spaces are found wherever they stand, a run of them as a phrase (rule 24).
+        At most 64 words, of 1,000 characters together; a text without a letter, digit or symbol finds nothing. The
+        status filter is that of `list`. Searching ranks by bm25 only up to about a thousand hits in the whole file;
+        of more, the newest prompts come first.
 
         >>> with Registry(":memory:") as registry:
-        ...     _ = registry.create("greet", "Say hello to {{ name }}", description="For the café")
-        ...     [prompt.name for prompt in registry.search("hello cafe")]
+        ...     _ = registry.create("greet", "Say hello to {{ name }}", description="For the café in 東京タワー")
+        ...     [prompt.name for prompt in registry.search("HELLO cafe 東京")]
         ['greet']
         """
         query = Query(

@@ -80,7 +80,10 @@ def test_a_file_of_each_earlier_schema_becomes_what_a_new_one_is(
         MIGRATIONS.apply(Database(connection), stop_before=later)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {version}")
-        connection.execute("DROP TRIGGER prompts_update")  # as careless tools do
+        if version < 3:
+            connection.execute(
+                "DROP TRIGGER prompts_update"
+            )  # as careless tools do, before the step that makes it anew
     with monkeypatch.context() as patch:
         patch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
         with Registry(old) as registry:

@@ -9,7 +9,7 @@ from promptreg.jsonvalues import digest
 from promptreg.models import Event, Status
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
-from promptreg.storage import journal
+from promptreg.storage import fulltext, journal
 from promptreg.storage.batches import inserts, updates
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
@@ -19,12 +19,10 @@ from promptreg.storage.rows import (
     read_prompt,
     read_version,
     require_whole,
-    searched_text,
     version_row,
 )
 
 MAX_INTEGER = 2**63 - 1
-MAX_SOUGHT = 128  # characters of a tag; full text takes a second for a phrase of 10,000 equal words
 MAX_RANKED = 1_000  # hits; bm25 looks at each, which takes 60 ms for a word in 100,000 prompts
 
 _PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
@@ -33,7 +31,6 @@ _EVENT = ", ".join(f"e.{column}" for column in journal.EVENT_COLUMNS)
 _WIDTH = len(PROMPT_COLUMNS)
 _STATUSES = ", ".join(f"'{status}'" for status in get_args(Status))  # what has none of them is damaged, and told
 _KEY = "(SELECT key FROM prompts WHERE id = ?)"
-_SHOWN = "LEFT JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.production_version, p.latest_version)"
 _READABLE = (
     "(:sees_all OR p.created_by = :actor OR EXISTS (SELECT 1 FROM json_each(p.access_grants) AS granted"
     " WHERE json_extract(granted.value, '$[0]') IN (SELECT value FROM json_each(:principals))))"
@@ -118,11 +115,13 @@ class SQLiteReader:
         """Give the prompts that a listing or a search finds, each with the version that it shows."""
         origin, order, sought = "prompts p", "p.name", None
         if query.text is not None:
-            sought = _all_words(query.text)
+            sought = fulltext.matching(self._connection, query.text)
+            if sought is None:
+                return []
             order = "search.rank, p.name" if self._has_few_hits(sought) else "search.rowid DESC"
-        elif query.tag is not None and _is_sought(query.tag):  # else all prompts would be looked at for a rare tag
-            tagged = f"tags : {_quoted(query.tag)}"
-            sought = tagged if self._has_few_hits(tagged) else None
+        elif query.tag is not None:  # else all prompts would be looked at for a rare tag
+            tagged = fulltext.tagged(self._connection, query.tag)
+            sought = tagged if tagged is not None and self._has_few_hits(tagged) else None
         conditions = ["p.namespace = :namespace", "p.name > :after", _READABLE]
         if sought is not None:
             origin = "search CROSS JOIN prompts p ON p.key = search.rowid"
@@ -134,7 +133,7 @@ class SQLiteReader:
         if query.tag is not None:
             conditions.append("EXISTS (SELECT 1 FROM json_each(v.tags) AS tagged WHERE tagged.value = :tag)")
         rows = self._connection.execute(
-            f"SELECT {_PROMPT}, {_VERSION} FROM {origin} {_SHOWN}"
+            f"SELECT {_PROMPT}, {_VERSION} FROM {origin} {fulltext.SHOWN}"
             f" WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit",
             {
                 **_audience(query.audience),
@@ -270,10 +269,7 @@ class SQLiteWriter(SQLiteReader):
         shown = written[0] if written else self.version(container, container.shown_version)
         if shown is None:
             raise LookupError("a change left a prompt without the version that it shows")
-        self._connection.execute(
-            "REPLACE INTO search (rowid, name, title, description, tags, template) VALUES (?, ?, ?, ?, ?, ?)",
-            (key, *searched_text(container, shown.snapshot)),
-        )
+        fulltext.index(self._connection, key, container, shown.snapshot)
 
     def _delete(self, change: Change) -> None:
         self.has_deleted = True
@@ -334,20 +330,6 @@ def _audience(audience: Audience) -> dict[str, Any]:
         "actor": audience.actor,
         "principals": json.dumps(audience.principals),
     }
-
-
-def _all_words(text: str) -> str:
-    """Quote each word for FTS5, so that all must match and none is an operator."""
-    return " ".join(map(_quoted, dict.fromkeys(text.split())))
-
-
-def _quoted(phrase: str) -> str:
-    return '"' + phrase.replace('"', '""') + '"'
-
-
-def _is_sought(tag: str) -> bool:
-    """Tell whether full text surely knows a word of a tag, as it knows fewer letters than Python, and takes no long."""
-    return len(tag) <= MAX_SOUGHT and any(character.isascii() and character.isalnum() for character in tag)
 
 
 def _bounded(number: int) -> int:

@@ -6,6 +6,8 @@ A step never calls `transform()`: it would drop the table's triggers.
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from promptreg.storage import fulltext
+
 MIGRATIONS = Migrations("promptreg")
 
 
@@ -57,6 +59,13 @@ def m0003_one_trigger_a_change(db: Database) -> None:
         " UPDATE prompts SET revision = max(revision, (SELECT revision FROM registry)) + 1 WHERE key = NEW.key;"
         " UPDATE registry SET revision = (SELECT revision FROM prompts WHERE key = NEW.key); END"
     )
+
+
+@MIGRATIONS()
+def m0005_folded_words(db: Database) -> None:
+    """Have the full text hold folded words; what it holds is written anew after each migration."""
+    db.execute("DROP TABLE search")
+    db.execute(fulltext.CREATE)
 
 
 def _tables(db: Database) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyError
-from promptreg.storage import readonly
+from promptreg.storage import fulltext, readonly
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect, file_uri
 from promptreg.storage.failures import is_busy
@@ -16,7 +16,7 @@ from promptreg.storage.readonly import Access
 from promptreg.storage.siblings import LOG, note, require_own_log
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 READABLE_SCHEMA = 1  # the oldest that can be read as it is, where it can't be brought up to date
 RETRY_SECONDS = 0.005
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
@@ -143,6 +143,7 @@ def _prepare(handle: Handle, path: str, create: bool, busy_timeout: float) -> No
             from promptreg.storage.migrations import MIGRATIONS  # noqa: PLC0415 (with sqlite-utils, for a new file only)
 
             MIGRATIONS.apply(handle.database)
+            fulltext.rebuild(connection)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")

@@ -11,6 +11,7 @@ from promptreg.errors import StorageCorruptError
 from promptreg.jsonvalues import FrozenList, canonical_array, compact, hashed, parse, quoted
 from promptreg.models import Grant
 from promptreg.records import Container, Snapshot, VersionRecord
+from promptreg.words import folded
 
 PROMPT_COLUMNS = (
     "id",
@@ -173,10 +174,16 @@ def read_version(prompt_id: str, row: Row) -> VersionRecord:
 
 
 def searched_text(container: Container, snapshot: Snapshot) -> tuple[str, str, str, str, str]:
-    """Give what full text finds a prompt by: name, title, description, tags, template."""
+    """Return what full text finds a prompt by, folded: name, title, description, tags, template."""
     template = snapshot.template
     text = template if isinstance(template, str) else "\n".join(m["content"] for m in template if "content" in m)
-    return container.name, snapshot.title, snapshot.description, "\n".join(snapshot.tags), text
+    return (
+        folded(container.name),
+        folded(snapshot.title),
+        folded(snapshot.description),
+        folded("\n".join(snapshot.tags)),
+        folded(text),
+    )
 
 
 def _grants_text(grants: tuple[Grant, ...]) -> str:
