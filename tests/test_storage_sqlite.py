@@ -62,43 +62,6 @@ def filled(registry: Registry) -> Registry:
 # The schema
 
 
-def _schema(path: str) -> list[tuple[str, ...]]:
-    with closing(raw(path)) as connection:
-        return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
-
-
-@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
-def test_a_file_of_each_earlier_schema_becomes_what_a_new_one_is(
-    tmp_path: Path, path: str, version: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Opening it takes the steps that are missing, once; it is written and read as a new one, and read as it is."""
-    with closing(raw(":memory:")) as nothing:
-        later = [step.name for step in MIGRATIONS.pending(Database(nothing))][version]
-    old = str(tmp_path / "old.db")
-    with closing(raw(old)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        MIGRATIONS.apply(Database(connection), stop_before=later)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {version}")
-        if version < 3:
-            connection.execute(
-                "DROP TRIGGER prompts_update"
-            )  # as careless tools do, before the step that makes it anew
-    with monkeypatch.context() as patch:
-        patch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
-        with Registry(old) as registry:
-            assert registry.get("greet", default=None) is None
-            with pytest.raises(StorageReadOnlyError):
-                registry.create("greet", "Hello")
-    Registry(path).close()
-    assert _schema(old) != _schema(path)
-    for _ in range(2):
-        with Registry(old) as registry:
-            registry.save("greet", "Hello")
-            assert registry.get("greet").version == 1
-        assert _schema(old) == _schema(path)
-
-
 def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) -> None:
     """STRICT tables, WAL, our application id and schema version; no views, no trigger on the full-text index."""
     with closing(raw(filled.path)) as connection:

@@ -1,11 +1,12 @@
 """Erasing what was deleted (rule 15): from the full-text index, the file's free pages, and the log.
 
-Deleting rows leaves their bytes behind: in pages that SQLite moved, in full-text segments not merged yet,
-in the write-ahead log. So after a deletion the index is optimised, the file rewritten, and the log
-cut to nothing. The last step waits for readers of older snapshots, and all for writers; until it is done
-every call that comes to the file tries again, in any process, at most each 50 ms. A read only cuts the log: it
-must be short, so what a killed deleter has not rewritten, the next write, closing or opening does. There is no
-thread.
+Deleting rows leaves their bytes behind: in pages that SQLite moved, in full-text segments not merged yet, in the
+write-ahead log. So after a deletion the index is rebuilt, the file rewritten, and the log cut to nothing. (Merging the
+index's segments is not enough: FTS5's `optimize` leaves a single segment as it is, with the words of rows that are
+gone. Its `secure-delete` would make a file that SQLite before 3.42 can't read.) The last step waits for readers of
+older snapshots, and all for writers; until it is done every call that comes to the file tries again, in any process, at
+most each 50 ms. A read only cuts the log: it must be short, so what a killed deleter has not rewritten, the next write,
+closing or opening does. There is no thread.
 """
 
 import sqlite3
@@ -66,7 +67,7 @@ def _steps(handle: Handle, at: Progress, rewrites: bool) -> bool:
     if at.vacuumed < at.deleted:
         if not rewrites:
             return False
-        handle.database.table("search").optimize()
+        connection.execute("INSERT INTO search (search) VALUES ('rebuild')")
         _rewrite(handle)
         connection.execute("UPDATE registry SET vacuumed_revision = ?", (at.deleted,))
     (is_blocked, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
