@@ -46,7 +46,9 @@ def open_to_read(path: str, real: str, settings: StorageSettings) -> Handle:
     try:
         if not _seen_current(handle.connection, path, create=False, oldest=READABLE_SCHEMA):
             raise StorageReadOnlyError(
-                f"{path} has an older schema; open it once where it can be written.", retry_after=None
+                f"{path} has an older schema; open it once where it can be written.",
+                reason="old_schema",
+                retry_after=None,
             )
     except BaseException:
         handle.close()
@@ -96,14 +98,16 @@ def _require_place(path: str, create: bool) -> None:
     if os.path.isfile(path):
         return
     if os.path.isdir(path):
-        raise StorageError(f"{path} is a folder; pass the path of a file in it.")
+        raise StorageError(f"{path} is a folder; pass the path of a file in it.", reason="folder")
     if os.path.exists(path):
         return
     if not create:
-        raise StorageError(f"There is no file {path}, and create=False; check the path, or pass create=True.")
+        raise StorageError(
+            f"There is no file {path}, and create=False; check the path, or pass create=True.", reason="missing_file"
+        )
     folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):
-        raise StorageError(f"There is no folder {folder}; make it first.")
+        raise StorageError(f"There is no folder {folder}; make it first.", reason="missing_folder")
 
 
 def _is_known(handle: Handle, path: str, create: bool, busy_timeout: float) -> bool:
@@ -125,11 +129,16 @@ def _is_current(connection: sqlite3.Connection, path: str, create: bool, oldest:
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     if application == APPLICATION_ID:
         if schema > SCHEMA_VERSION:
-            raise SchemaTooNewError(f"{path} has schema {schema}; this promptreg knows {SCHEMA_VERSION}: upgrade it.")
+            raise SchemaTooNewError(
+                f"{path} has schema {schema}; this promptreg knows {SCHEMA_VERSION}: upgrade it.",
+                reason="schema_too_new",
+            )
         return bool(schema >= oldest)
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not create or application or schema or objects:
-        raise StorageError(f"{path} is not a promptreg registry; pass the path of one, or of a new file.")
+        raise StorageError(
+            f"{path} is not a promptreg registry; pass the path of one, or of a new file.", reason="not_a_registry"
+        )
     return False
 
 
