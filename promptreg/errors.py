@@ -243,6 +243,7 @@ STORAGE_REASONS: Mapping[str, str] = MappingProxyType(
         "missing_folder": "there is no such folder",
         "folder": "the path is a folder",
         "not_a_registry": "the file is something else",
+        "log_missing": "the file holds nothing, as a copy of an open registry does that was made without its log",
         "removed": "the file was removed while it was open",
         "replaced": "the file was replaced while it was open",
         "log_lost": "the file's log was removed while it was open",
