@@ -177,7 +177,7 @@ class Core:
     def require_open(self) -> None:
         """Raise `StorageError` once closed."""
         if self.is_closed:
-            raise StorageError(f"The registry of {self.storage.path} is closed; open a new one.")
+            raise StorageError(f"The registry of {self.storage.path} is closed; open a new one.", reason="closed")
 
     def read(self) -> AbstractContextManager[Reader]:
         """Open a consistent look, and time it where anybody wants to know."""

@@ -59,7 +59,8 @@ class Registry:
     """Versioned, governed prompts in one SQLite file, as fresh as the last write of any process.
 
     `target` is the file, made with its schema when absent (unless `create=False`), or `":memory:"`, one
-    database for all threads of this process. `namespace` and `actor` are whom and where calls are
+    database for all threads of this process; a URL is neither (`sqlite:///x`, `file:x`, `postgresql://…`), while a
+    `pathlib.Path` is always a file. `namespace` and `actor` are whom and where calls are
     for; `actor=None` is the embedding application, which may do everything.
 
     `max_staleness` is how old a read may be, in seconds; at 0, the default, a read sees every write that

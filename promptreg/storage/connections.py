@@ -79,7 +79,8 @@ _INHERITED: list[sqlite3.Connection] = []  # never to be touched, so kept
 def forked() -> StorageError:
     """Give the refusal of a process that must not use what it has of another one."""
     return StorageError(
-        "This process was forked behind Python's hooks, or in the middle of a call; open the registry in it."
+        "This process was forked behind Python's hooks, or in the middle of a call; open the registry in it.",
+        reason="fork",
     )
 
 
@@ -189,7 +190,7 @@ class Connections:
             self._require_process()
             stay = gate.enter()
             if self.is_closed:
-                raise StorageError(f"The registry of {self._path} is closed; open a new one.")
+                raise StorageError(f"The registry of {self._path} is closed; open a new one.", reason="closed")
             yield given()
         except SYSTEMS as error:
             if is_applications(error):

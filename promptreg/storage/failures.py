@@ -59,34 +59,43 @@ def translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str) ->
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return _full(path)
         reason = error.strerror or type(error).__name__
-        return StorageError(f"{path} can't be used: {reason}; see that this process may use it, and its folder.")
+        return StorageError(
+            f"{path} can't be used: {reason}; see that this process may use it, and its folder.", reason="unusable"
+        )
     code = primary_code(error)
     if str(error).startswith(UNDECODED):
         error.args = (UNDECODED,)  # the driver goes on with the text
         return _undecoded(path)
     if code in BUSY:
         return StorageBusyError(
-            f"Somebody else is writing to {path}; try again, or wait longer with busy_timeout.", retry_after=RETRY_AFTER
+            f"Somebody else is writing to {path}; try again, or wait longer with busy_timeout.",
+            reason="busy",
+            retry_after=RETRY_AFTER,
         )
     if code == sqlite3.SQLITE_FULL:
         return _full(path)
     if code == sqlite3.SQLITE_READONLY:
-        return StorageReadOnlyError(f"{path} can't be written here.", retry_after=None)
+        return StorageReadOnlyError(f"{path} can't be written here.", reason="read_only", retry_after=None)
     if code == sqlite3.SQLITE_NOTADB:
-        return StorageCorruptError(f"{path} is not a SQLite database, or its header is damaged.")
+        return StorageCorruptError(
+            f"{path} is not a SQLite database, or its header is damaged.", reason="not_a_registry"
+        )
     if code == sqlite3.SQLITE_CORRUPT or getattr(error, "sqlite_errorcode", 0) in DAMAGED:
-        return StorageCorruptError(f"{path} is damaged ({error}); restore a copy.")
+        return StorageCorruptError(f"{path} is damaged ({error}); restore a copy.", reason="damaged")
     if code == sqlite3.SQLITE_CONSTRAINT:
         return ConflictError(f"The database refused the change: {error}.")
-    return StorageError(f"{path} can't be used: {error}.")
+    return StorageError(f"{path} can't be used: {error}.", reason="unusable")
 
 
 def _full(path: str) -> StorageFullError:
     return StorageFullError(
         f"The disk of {path} is full; nothing was written. Make room on it: deleting prompts takes some first.",
+        reason="full",
         retry_after=None,
     )
 
 
 def _undecoded(path: str) -> StorageCorruptError:
-    return StorageCorruptError(f"{path} is damaged: it holds a text that is not UTF-8; restore a copy.")
+    return StorageCorruptError(
+        f"{path} is damaged: it holds a text that is not UTF-8; restore a copy.", reason="damaged"
+    )

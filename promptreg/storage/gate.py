@@ -165,11 +165,13 @@ class Gate:
 
 def in_the_middle() -> StorageError:
     """Give the refusal of a call that came into another of the same thread."""
-    return StorageError("This thread is in the middle of another call of the registry; call it when that is done.")
+    return StorageError(
+        "This thread is in the middle of another call of the registry; call it when that is done.", reason="nested"
+    )
 
 
 def _shutting() -> StorageError:
-    return StorageError("This thread is forking, or closing the registry; call it when that is done.")
+    return StorageError("This thread is forking, or closing the registry; call it when that is done.", reason="nested")
 
 
 class Forkable(Protocol):

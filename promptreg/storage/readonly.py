@@ -54,6 +54,7 @@ def way_to_read(path: str, settings: StorageSettings) -> Way:
     if not os.path.exists(path):
         raise StorageReadOnlyError(
             f"There is no file {path}, and its folder can't be written; make it, or pass another path.",
+            reason="missing_file",
             retry_after=None,
         )
     try:
@@ -122,5 +123,6 @@ def _unreadable(path: str) -> StorageReadOnlyError:
     return StorageReadOnlyError(
         f"{path} is in use and this process may not write its folder; let it write there, or close the other"
         " registries, or read a copy made by VACUUM INTO.",
+        reason="in_use",
         retry_after=1.0,
     )

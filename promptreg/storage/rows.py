@@ -210,5 +210,6 @@ def require_whole(stored: object, make_hash: Callable[..., str], of: Row, what: 
 def damaged(what: str, identity: object) -> StorageCorruptError:
     """Give the refusal to serve what is not as it was written."""
     return StorageCorruptError(
-        f"What the database holds of {what} {identity!r} is not what was written; restore a copy."
+        f"What the database holds of {what} {identity!r} is not what was written; restore a copy.",
+        reason="damaged",
     )

@@ -51,7 +51,8 @@ def require_own_log(database: str) -> None:
     if (log, itself) == (noted[2:4], noted[4:]) and now not in {noted[:2], NONE}:
         raise StorageError(
             f"{database} was replaced, and {database}{LOG} is the log of the file before, which would damage it; close"
-            f" every registry of it, and move {database}{LOG} and {database}{SHARED} away."
+            f" every registry of it, and move {database}{LOG} and {database}{SHARED} away.",
+            reason="foreign_log",
         )
 
 

@@ -188,4 +188,6 @@ def _make(path: str, database: os.stat_result) -> None:
 
 
 def _in_the_way(path: str) -> StorageError:
-    return StorageError(f"{path} must be a file of the registry's own, and is something else; remove it.")
+    return StorageError(
+        f"{path} must be a file of the registry's own, and is something else; remove it.", reason="sidecar"
+    )

@@ -75,7 +75,8 @@ class SQLiteStorage:
             return Sidecar(self._real)
         except PermissionError as error:
             raise StorageError(
-                f"{self.path}{SIDECAR} can't be used ({error.strerror}); let this process write it."
+                f"{self.path}{SIDECAR} can't be used ({error.strerror}); let this process write it.",
+                reason="sidecar",
             ) from error
 
     @contextmanager
@@ -104,6 +105,7 @@ class SQLiteStorage:
         if self._access is Access.READ:
             raise StorageReadOnlyError(
                 f"{self.path} can't be written by this process, or its folder can't; let it write both.",
+                reason="read_only",
                 retry_after=None,
             )
         self._connections.require_free()
@@ -217,7 +219,8 @@ class SQLiteStorage:
                 isinstance(error, sqlite3.OperationalError) and primary_code(error) == sqlite3.SQLITE_IOERR
             ):
                 raise CommitUnknownError(
-                    f"The commit to {self.path} failed ({error}) and may or may not hold; read before you try again."
+                    f"The commit to {self.path} failed ({error}) and may or may not hold; read before you try again.",
+                    reason="commit_unknown",
                 ) from error
             raise
 
@@ -232,7 +235,7 @@ def open_storage(settings: StorageSettings) -> SQLiteStorage:
 
 
 def _lost(path: str, real: str, settings: StorageSettings) -> NoReturn:
-    raise StorageError(f"The database {path} is lost; open a new registry.")
+    raise StorageError(f"The database {path} is lost; open a new registry.", reason="removed")
 
 
 def _open_memory(settings: StorageSettings) -> tuple[Access, Handle]:
