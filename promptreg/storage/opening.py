@@ -10,13 +10,14 @@ from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyErr
 from promptreg.storage import readonly
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect, file_uri
+from promptreg.storage.earlier import complete
 from promptreg.storage.failures import is_busy
 from promptreg.storage.place import NONE, identity_at
 from promptreg.storage.readonly import Access
 from promptreg.storage.siblings import LOG, note, require_own_log
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 READABLE_SCHEMA = 1  # the oldest that can be read as it is, where it can't be brought up to date
 RETRY_SECONDS = 0.005
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
@@ -48,6 +49,7 @@ def open_to_read(path: str, real: str, settings: StorageSettings) -> Handle:
             raise StorageReadOnlyError(
                 f"{path} has an older schema; open it once where it can be written.", retry_after=None
             )
+        complete(handle.connection)
     except BaseException:
         handle.close()
         raise
