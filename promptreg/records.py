@@ -89,7 +89,8 @@ class VersionRecord(NamedTuple):
 class Container(NamedTuple):
     """A prompt without its versions; `labels` are the callers' own.
 
-    `last_version` is the highest number ever given, `latest_version` the highest that exists.
+    `last_version` is the highest number ever given, `latest_version` the highest that exists. `publications` is how
+    many the stack of publications holds; None where an earlier schema wrote the prompt, and nobody has counted since.
     """
 
     id: str
@@ -105,6 +106,7 @@ class Container(NamedTuple):
     created_by: str | None
     created_at: str
     updated_at: str
+    publications: int | None = None
 
     @property
     def status(self) -> Status:
@@ -115,7 +117,15 @@ class Container(NamedTuple):
 
     def moved(self, *, is_archived: bool, is_disabled: bool, at: str) -> "Container":
         """Give it with another status; `_replace` would take a tenth of a bulk change."""
-        return Container._make((*self[:_FLAGS], is_archived, is_disabled, *self[_FLAGS + 2 : -1], at))
+        return Container._make(
+            (*self[:_FLAGS], is_archived, is_disabled, *self[_FLAGS + 2 : _UPDATED], at, *self[_UPDATED + 1 :])
+        )
+
+    def publications_after(self, published: int | None, kept: int | None = None) -> int | None:
+        """Return how many publications there are once they are cut to `kept` and `published` is pushed."""
+        if self.publications is None:
+            return None
+        return (self.publications if kept is None else kept) + (published is not None)
 
     @property
     def shown_version(self) -> int:
@@ -130,7 +140,8 @@ class Container(NamedTuple):
         return frozen_dict({**self.labels, **kept})
 
 
-_FLAGS = Container._fields.index("is_archived")  # `is_disabled` follows; `updated_at` is the last
+_FLAGS = Container._fields.index("is_archived")  # `is_disabled` follows
+_UPDATED = Container._fields.index("updated_at")
 
 
 class NewEvent(NamedTuple):

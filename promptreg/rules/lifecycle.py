@@ -146,6 +146,7 @@ def plan_create(prompt_id: str, namespace: str, name: str, draft: Draft, author:
         created_by=author.actor,
         created_at=author.now,
         updated_at=author.now,
+        publications=int(draft.is_production),
     )
     events = [_event("create", author, 1, content_hash=snapshot.content_hash)]
     events += [_grant_event(container, author)] if grants else []
@@ -167,6 +168,7 @@ def plan_update(
     number = container.last_version + 1
     name = draft.name or container.name
     grants = container.access_grants if draft.grants is None else draft.grants
+    published = number if draft.is_production else None
     after = container._replace(
         name=name,
         access_grants=grants,
@@ -174,6 +176,7 @@ def plan_update(
         latest_version=number,
         last_version=number,
         updated_at=author.now,
+        publications=container.publications_after(published),
     )
     version = _new_version(number, snapshot, name, grants, draft, author, base=base.number)
     events = [_event("update", author, number, base=base.number, fields=fields, content_hash=snapshot.content_hash)]
@@ -183,7 +186,6 @@ def plan_update(
         events.append(_grant_event(after, author, number))
     if draft.is_production:
         events.append(_event("publish", author, number, previous=container.production_version or 0))
-    published = number if draft.is_production else None
     change = Change(container, after, tuple(events), author.now, added=version, published=published)
     return Outcome(after, version, change)
 
@@ -298,7 +300,8 @@ def _touched(
     published: int | None = None,
     kept_publications: int | None = None,
 ) -> Outcome:
-    container = (after or before)._replace(updated_at=author.now)
+    publications = before.publications_after(published, kept_publications)
+    container = (after or before)._replace(updated_at=author.now, publications=publications)
     change = Change(
         before,
         container,

@@ -11,13 +11,14 @@ from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyErr
 from promptreg.storage import fulltext, readonly
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect, file_uri
+from promptreg.storage.earlier import complete
 from promptreg.storage.failures import is_busy
 from promptreg.storage.place import NONE, identity_at
 from promptreg.storage.readonly import Access
 from promptreg.storage.siblings import LOG, note, require_own_log
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 READABLE_SCHEMA = 1  # the oldest that can be read as it is, where it can't be brought up to date
 RETRY_SECONDS = 0.005
 MAKING_SECONDS = 2.0  # that another process may take to make a registry, once its file is there
@@ -52,6 +53,7 @@ def open_to_read(path: str, real: str, settings: StorageSettings) -> Handle:
                 reason="old_schema",
                 retry_after=None,
             )
+        complete(handle.connection)
     except BaseException:
         handle.close()
         raise
