@@ -43,10 +43,6 @@ def m0002_foreign_changes(db: Database) -> None:
 @MIGRATIONS()
 def m0003_one_trigger_a_change(db: Database) -> None:
     """Have a change of a prompt's status, labels or pointers pass one trigger, and of what names it two."""
-    _guard_prompts(db)
-
-
-def _guard_prompts(db: Database) -> None:
     for trigger in ("prompts_update", "prompts_update_counts"):
         db.execute(f"DROP TRIGGER IF EXISTS {trigger}")
     db.execute(
@@ -70,10 +66,8 @@ def _guard_prompts(db: Database) -> None:
 def m0004_missing_rows(db: Database) -> None:
     """Count a prompt's publications, and keep the last event in the registry's row: so that a lost row is missed.
 
-    Rows of prompts stay as they are, with a count that is not known, until they are next written. The guards of their
-    table are made anew, as a tool that alters a table may have dropped them.
+    Rows of prompts stay as they are, with a count that is not known, until they are next written.
     """
-    _guard_prompts(db)
     db.execute("ALTER TABLE prompts ADD COLUMN publications INTEGER")
     db.execute("ALTER TABLE registry ADD COLUMN last_event INTEGER")
     db.execute("ALTER TABLE registry ADD COLUMN last_hash TEXT")
