@@ -181,10 +181,10 @@ def test_what_runs_within_a_verb_is_its_child(path: str, spans: Finished) -> Non
         with trace.get_tracer("app").start_as_current_span("check"):
             pass
 
-    with Registry(path, publish_checks=[check]) as registry:
-        with trace.get_tracer("app").start_as_current_span("request") as request:
-            registry.create("greet", "Hello")
-            assert trace.get_current_span() is request
+    request = trace.get_tracer("app").start_as_current_span("request")
+    with Registry(path, publish_checks=[check]) as registry, request as current:
+        registry.create("greet", "Hello")
+        assert trace.get_current_span() is current
     within, verb, outer = spans()
     assert [span.name for span in (within, verb, outer)] == ["check", "create_prompt greet", "request"]
     assert (within.parent, verb.parent) == (verb.context, outer.context)
