@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from promptreg import Actor, InvalidInputError, NotFoundError, PromptregError, Registry
+from promptreg.storage.sidecar import Sidecar
 from tests.remote import Remote, run_program
 from tests.test_storage_sqlite import raw
 
@@ -408,6 +409,33 @@ def test_a_removed_sidecar_is_made_anew_by_the_next_writer_which_tells_old_reade
             writer.update("greet", template=str(number))
             assert writer.get("greet").template == str(number)
             assert reader.get("greet").template == str(number)
+
+
+@pytest.mark.parametrize(
+    ("sees", "seen"),
+    [
+        (lambda r: r.history("greet")[0].template, "Later"),
+        (lambda r: [prompt.template for prompt in r.list()], ["Later"]),
+        (lambda r: r.events("greet")[-1].version, 2),
+        (lambda r: r.render("greet").text, "Later"),
+    ],
+    ids=["history", "list", "events", "render"],
+)
+def test_what_one_reader_has_seen_every_reader_sees(
+    path: str, monkeypatch: pytest.MonkeyPatch, sees: Look, seen: object
+) -> None:
+    """A writer that dies between its commit and its word leaves the commit to the first who reads it to tell."""
+    with Registry(path) as dying, Registry(path) as first, Registry(path) as warm:
+        dying.create("greet", "Hello")
+        assert (warm.get("greet").template, first.get("greet").template) == ("Hello", "Hello")
+        with monkeypatch.context() as patch:
+            patch.setattr(Sidecar, "publish", lambda *_: None)
+            dying.update("greet", template="Later")
+        warm._core.cache.generation.until = math.inf  # so that no look that comes every 50 ms helps
+        assert warm.get("greet").template == "Hello"
+        first._core.cache.forget()
+        assert sees(first) == seen
+        assert warm.get("greet").template == "Later"
 
 
 def test_a_key_of_the_cache_is_no_name(path: str) -> None:

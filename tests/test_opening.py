@@ -1,7 +1,9 @@
 """Opening a registry: bad settings, places that can hold none, and files that are none, each left as it was."""
 
 import copy
+import errno
 import math
+import os
 import pickle
 import sqlite3
 import traceback
@@ -106,6 +108,24 @@ def test_places_that_can_hold_no_registry(tmp_path):
             Registry(place, create=create)
         assert caught.value.code in {"internal_error", "storage_corrupt"}
         assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_sidecar_that_can_not_be_mapped_is_an_error_that_leaves_nothing_open(path, monkeypatch):
+    """No memory for the map: `StorageError`, and though it is kept no descriptor is; then it opens as ever."""
+    Registry(path).close()
+    before = os.listdir("/dev/fd")
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("promptreg.storage.sidecar.mmap.mmap", fail)
+        with pytest.raises(StorageError, match="Cannot allocate memory") as kept:
+            Registry(path)
+    assert os.listdir("/dev/fd") == before
+    assert isinstance(kept.value.__cause__, OSError)
+    with Registry(path) as registry:
+        assert registry.create("a", "x").version == 1
 
 
 def test_an_odd_path_is_a_path(tmp_path):

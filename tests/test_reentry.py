@@ -18,7 +18,7 @@ import pytest
 
 from promptreg import NotFoundError, PromptregError, Registry, StorageCorruptError, StorageError
 from promptreg.records import Container
-from promptreg.storage import journal, looks
+from promptreg.storage import journal, looks, queue, sidecar
 from promptreg.storage.connections import Connections, Handle
 from promptreg.storage.gate import FORKS, Gate
 from promptreg.storage.queue import SUFFIX, Deadline, WriterQueue
@@ -42,6 +42,62 @@ def on_signal() -> Iterator[Callable[[Callable[[], object]], None]]:
     yield lambda act: signal.signal(signal.SIGALRM, lambda *_: act())
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
+
+
+def test_a_timeout_of_the_applications_own_ends_a_write_that_is_queued(
+    path: str, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
+) -> None:
+    """`TimeoutError` is an `OSError`, and from an alarm's handler no failure of the queue: the call ends with it."""
+
+    def give_up() -> NoReturn:
+        raise TimeoutError
+
+    def locked(descriptor: int, start: int, length: int) -> bool:
+        """Lock nothing of those before, as if another process were writing, while the alarm goes off."""
+        if start == queue.FIRST:
+            signal.raise_signal(signal.SIGALRM)
+            return False
+        return lock(descriptor, start, length)
+
+    lock = queue._locked
+    on_signal(give_up)
+    with Registry(path) as registry:
+        registry.create("greet", "0")
+        with monkeypatch.context() as patch:
+            patch.setattr(queue, "_locked", locked)
+            with pytest.raises(TimeoutError):
+                registry.update("greet", template="1")
+        assert registry.get("greet").version == 1
+        assert registry.update("greet", template="2").version == 2
+
+
+@pytest.mark.parametrize("moment", ["write", "read", "opening"])
+def test_a_timeout_of_the_applications_own_is_no_failure_of_the_storage(
+    path: str, moment: str, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
+) -> None:
+    """In the middle of a write, a read or an opening: it comes as it is, and the next call works."""
+
+    def give_up() -> NoReturn:
+        raise TimeoutError
+
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGALRM)
+
+    on_signal(give_up)
+    with Registry(path) as registry:
+        registry.create("greet", "0")
+        calls: dict[str, tuple[object, str, Callable[[], object]]] = {
+            "write": (journal, "append", lambda: registry.update("greet", template="1")),
+            "read": (journal, "read_events", registry.events),
+            "opening": (sidecar, "open_beside", lambda: Registry(path)),
+        }
+        room, name, call = calls[moment]
+        with monkeypatch.context() as patch:
+            patch.setattr(room, name, interrupted)
+            with pytest.raises(TimeoutError):
+                call()
+        assert registry.update("greet", template="2").version == 2
+        assert len(registry.events()) == 4
 
 
 @pytest.mark.parametrize("is_file", [True, False])

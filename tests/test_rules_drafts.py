@@ -372,6 +372,18 @@ def test_rule_10_discard_takes_drafts_and_failed_versions(registry, guarded):
     assert [(e.action, e.version) for e in registry.events("x")][-2:] == [("discard", 2), ("discard", 3)]
 
 
+@pytest.mark.parametrize("is_live", [True, False])
+def test_rule_3_a_draft_that_renames_is_found_by_what_is_shown(registry, is_live):
+    """The new name is found at once, with the words of the live version; a draft's own only where nothing is live."""
+    registry.create("old", "apple", title="Cider", is_production=is_live)
+    registry.update("old", template="pear", title="Perry", new_name="new", is_production=False)
+    found = {
+        word: [p.name for p in registry.search(word)] for word in ("old", "new", "apple", "cider", "pear", "perry")
+    }
+    live, draft = (["new"], []) if is_live else ([], ["new"])
+    assert found == {"old": [], "new": ["new"], "apple": live, "cider": live, "pear": draft, "perry": draft}
+
+
 def test_rule_10_listings_show_what_is_left_of_a_prompt_never_live(registry):
     """Where nothing was ever live, discarding the latest shows the version before it."""
     registry.create("x", "apple", is_production=False)

@@ -556,6 +556,72 @@ def test_diff_is_unified_and_of_the_whole_snapshot(full):
     )
 
 
+WHOLE_DIFF = """\
+--- x@1
++++ x@2
+@@ -1,19 +1,20 @@
+ one
+-two {{ a }}
++three {{ a }}
+ last
++
+ {
+   "category": "",
+   "config": {
+-    "n": 1
++    "m": null,
++    "n": 2
+   },
+   "description": "Ein Gruß",
+   "examples": [],
+   "kind": "text",
+   "meta": {},
+   "tags": [
+-    "a",
+-    "b"
++    "a"
+   ],
+-  "title": "x",
++  "title": "Neu",
+   "variables": []
+ }"""
+CHAT_DIFF = """\
+--- x@2
++++ x@3
+@@ -1,7 +1,9 @@
++## system
+ one
+-three {{ a }}
+-last
+-
++three
++## placeholder history
++## user
++{{ a }}
+ {
+   "category": "",
+   "config": {
+@@ -10,7 +12,7 @@
+   },
+   "description": "Ein Gruß",
+   "examples": [],
+-  "kind": "text",
++  "kind": "chat",
+   "meta": {},
+   "tags": [
+     "a\""""
+
+
+def test_a_diff_is_this_text(registry):
+    """A whole one: both names, the template's lines, a newline that came to its end, and every other field sorted."""
+    registry.create("x", "one\ntwo {{ a }}\nlast", tags=["b", "a"], config={"n": 1}, description="Ein Gruß")
+    registry.update("x", template="one\nthree {{ a }}\nlast\n", tags=["a"], config={"n": 2, "m": None}, title="Neu")
+    messages = [{"role": "system", "content": "one\nthree"}, {"placeholder": "history"}]
+    registry.update("x", template=[*messages, {"role": "user", "content": "{{ a }}"}])
+    assert registry.diff("x", 1, 2) == WHOLE_DIFF
+    assert registry.diff("x", 2, 3) == CHAT_DIFF
+
+
 def test_diff_of_chat_has_a_line_for_each_role(registry):
     """A chat prompt tells `## role` before each message; a change of a role alone, or a newline, shows."""
     registry.create("p", [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}])
