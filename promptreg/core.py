@@ -17,7 +17,7 @@ from promptreg.clock import moment
 from promptreg.errors import NotFoundError, StorageError, TemplateError, listed
 from promptreg.jsonvalues import compact
 from promptreg.models import Actor, Version
-from promptreg.prompt import Prompt, direct_ways, make_prompt, make_version, stale_copy
+from promptreg.prompt import Compile, DirectWays, Prompt, direct_ways, make_prompt, make_version, stale_copy
 from promptreg.records import Change, Container, Snapshot, VersionRecord
 from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules import access, lifecycle
@@ -81,19 +81,30 @@ class Found:
     """A prompt that a name means.
 
     `text` and `output` render it, as text and with its messages, where nothing but the values can stand against that;
-    `arity` is how many variables these always read, where they read no others.
+    `arity` is how many variables these always read, where they read no others. They are there once it was rendered.
     """
 
-    __slots__ = ("_label", "_told", "about", "arity", "container", "name", "output", "prompt", "text")
+    __slots__ = ("_is_learnt", "_label", "_told", "about", "arity", "container", "name", "output", "prompt", "text")
 
     def __init__(self, container: Container, prompt: Prompt, selector: Selector | None) -> None:
         self._label = selector if isinstance(selector, str) else None
         self.about: Hashable = container.id
         self.container = container
         self.prompt = prompt
-        self.text, self.output, self.arity = direct_ways(prompt)
+        self.text, self.output, self.arity = DirectWays()
         self.name = prompt.name
+        self._is_learnt = False
         self._told: Hit | None = None
+
+    def learn(self) -> None:
+        """Find the direct ways, before the first render; what a reader of another thread sees is none of them, or all.
+
+        So `output` comes last: without it the others are not read.
+        """
+        if not self._is_learnt:
+            self.text, output, self.arity = direct_ways(self.prompt)
+            self.output = output
+            self._is_learnt = True
 
     @property
     def told(self) -> Hit:
@@ -195,12 +206,12 @@ class Core:
 
     def prompt(self, container: Container, record: VersionRecord) -> Prompt:
         """Give the prompt resolved to a version."""
-        compiled = self._compiled(record.snapshot)
-        return make_prompt(container, record, compiled, forbids_extra=self.forbids_extra)
+        compile_ = self._compile(record.snapshot)
+        return make_prompt(container, record, compile_, self.render_limits, forbids_extra=self.forbids_extra)
 
     def version(self, record: VersionRecord) -> Version:
         """Give a version alone."""
-        return make_version(record, self._compiled(record.snapshot))
+        return make_version(record, self._compile(record.snapshot))
 
     def resolve(self, view: View, name: str, version: Selector | None, label: str | None) -> Prompt:
         """Give the prompt that a `get` means, from the cache where it is still true there."""
@@ -353,7 +364,7 @@ class Core:
             error.details = {"name": outcome.container.name, **error.details}
             raise
         if outcome.version.state == "published":
-            self._require_passing(outcome, compiled)
+            self._require_passing(outcome)
         return Evidence(outcome, has_checks=bool(self._checks))
 
     def vet_published(self, outcome: Outcome) -> Evidence:
@@ -364,17 +375,25 @@ class Core:
                 compiled.require_valid()
             except TemplateError as error:
                 raise checks.failed(outcome.container.name, [f"template: {error.message}"]) from None
-            self._require_passing(outcome, compiled)
+            self._require_passing(outcome)
         return Evidence(outcome, has_checks=bool(self._checks))
 
-    def _require_passing(self, outcome: Outcome, compiled: CompiledTemplate) -> None:
+    def _require_passing(self, outcome: Outcome) -> None:
         """Check the prompt as it would be; it renders whatever its status says."""
         if self._checks or outcome.version.snapshot.examples:
-            forbids_extra = self.forbids_extra
             made = make_prompt(
-                outcome.container, outcome.version, compiled, forbids_extra=forbids_extra, is_candidate=True
+                outcome.container,
+                outcome.version,
+                self._compile(outcome.version.snapshot),
+                self.render_limits,
+                forbids_extra=self.forbids_extra,
+                is_candidate=True,
             )
             checks.require_passing(made, self._checks)
+
+    def _compile(self, snapshot: Snapshot) -> Compile:
+        """Return what compiles a template when it is rendered, checked, or asked for its variables."""
+        return Compile(lambda: self._compiled(snapshot))
 
     def _compiled(self, snapshot: Snapshot) -> CompiledTemplate:
         template = snapshot.template if isinstance(snapshot.template, str) else compact(snapshot.template)

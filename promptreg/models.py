@@ -3,15 +3,25 @@
 What renders lives in `prompt.py`; what is stored lives in `records.py`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from promptreg.errors import InvalidInputError
-from promptreg.jsonvalues import FrozenDict, NotJSON, checked_text, freeze, frozen_list
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, checked_text, freeze, frozen_list
 
 
 class Unset(Enum):
@@ -212,13 +222,23 @@ def _said(variables: list[Variable]) -> list[dict[str, Any]]:
     return [variable.model_dump(exclude_unset=True) for variable in variables]
 
 
+class Effective(Protocol):
+    """What knows the effective list of variables: a compiled template."""
+
+    @property
+    def variables(self) -> FrozenList:
+        """The effective list."""
+        ...
+
+
 class Version(Value):
     """A numbered snapshot of everything that a prompt says (rules 1 to 8).
 
     `name` and `access_grants` are as they were when the version was made. `template` is text, or a
     list of messages `{"role", "content"}` and placeholders `{"placeholder"}`; `variables` is the
-    effective list, `declared_variables` what was declared: passed to `save` or `update` they declare the same again,
-    and are dumped with what was said of them alone. `failure` lists the reasons of a failed version, else None.
+    effective list, which is found in the template when it is first asked for; `declared_variables` is what was
+    declared: passed to `save` or `update` they declare the same again, and are dumped with what was said of them
+    alone. `failure` lists the reasons of a failed version, else None.
     """
 
     name: str
@@ -243,6 +263,51 @@ class Version(Value):
     published_at: datetime | None
     content_hash: str
     failure: Annotated[list[str], AfterValidator(freeze)] | None
+
+    _compile: Callable[[], Effective] | None = PrivateAttr(default=None)
+
+    if not TYPE_CHECKING:  # which it would tell that a version has every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Find the variables when they are first asked for: it compiles the template."""
+            return self._complete()["variables"] if name == "variables" else super().__getattr__(name)
+
+    def _complete(self) -> dict[str, Any]:
+        """Return all fields by name, in their order, the variables included."""
+        fields = self.__dict__
+        if "variables" not in fields:
+            compile_ = self._compile
+            if compile_ is None:
+                raise AttributeError("variables")
+            found = {**fields, "variables": compile_().variables}
+            fields = {name: found[name] for name in type(self).model_fields if name in found}
+            object.__setattr__(self, "__dict__", fields)  # at once, as other threads may read it
+        return fields
+
+    @model_serializer(mode="wrap")
+    def _serialized(self, serialize: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        # With a return type pydantic would take it for the JSON schema.
+        self._complete()
+        return serialize(self)
+
+    def __iter__(self) -> Any:
+        self._complete()
+        return super().__iter__()
+
+    def __repr_args__(self) -> Any:
+        self._complete()
+        return super().__repr_args__()
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._complete() == other._complete()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.version, self.content_hash))
+
+    def __getstate__(self) -> dict[Any, Any]:
+        self._complete()
+        state = super().__getstate__()
+        return {**state, "__pydantic_private__": {**(state["__pydantic_private__"] or {}), "_compile": None}}
 
 
 class StatusUpdate(Value):

@@ -152,6 +152,7 @@ class Prompt(Version):
     created_at: datetime
     updated_at: datetime
 
+    _compile: Callable[[], CompiledTemplate] | None = PrivateAttr(default=None)
     _compiled: CompiledTemplate | None = PrivateAttr(default=None)
     _declared: FrozenList | None = PrivateAttr(default=None)
     _is_candidate: bool = PrivateAttr(default=False)
@@ -219,6 +220,8 @@ class Prompt(Version):
         return Rendered(self.name, text, messages, self)
 
     def _template(self) -> CompiledTemplate:
+        if self._compiled is None and self._compile is not None:
+            self._compiled = self._compile()
         if self._compiled is None or self._compiled.template != self.template:
             self._compiled = CompiledTemplate(freeze(self.template), self._declarations(), self._limits)
         return self._compiled
@@ -228,7 +231,7 @@ class Prompt(Version):
         return declared(self.declared_variables) if self._declared is None else self._declared
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Prompt) and self.__dict__ == other.__dict__
+        return isinstance(other, Prompt) and self._complete() == other._complete()
 
     def __hash__(self) -> int:
         return hash((self.id, self.version, self.content_hash, self.updated_at))
@@ -255,8 +258,27 @@ class Page(Value):
         return len(self.items)
 
 
-def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[str, Any]:
-    """Give the fields of a `Version`, all frozen already."""
+class Compile:
+    """Compiles a template at its first use, which may be in any thread; copies share it."""
+
+    __slots__ = ("_compiled", "_make")
+
+    def __init__(self, make: Callable[[], CompiledTemplate]) -> None:
+        self._make = make
+        self._compiled: CompiledTemplate | None = None
+
+    def __call__(self) -> CompiledTemplate:
+        """Return the template, compiled."""
+        if self._compiled is None:
+            self._compiled = self._make()
+        return self._compiled
+
+    def __deepcopy__(self, _: object) -> "Compile":
+        return self
+
+
+def version_fields(record: VersionRecord) -> dict[str, Any]:
+    """Return the fields of a `Version` but for its variables, all frozen already."""
     snapshot = record.snapshot
     return {
         "name": record.name,
@@ -264,7 +286,6 @@ def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[st
         "state": record.state,
         "kind": snapshot.kind,
         "template": snapshot.template,
-        "variables": compiled.variables,
         "declared_variables": as_values(snapshot.variables),
         "config": snapshot.config,
         "title": snapshot.title,
@@ -284,15 +305,16 @@ def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[st
     }
 
 
-def make_version(record: VersionRecord, compiled: CompiledTemplate) -> Version:
-    """Give the version part alone, as `history` tells it."""
-    return built(Version, version_fields(record, compiled))
+def make_version(record: VersionRecord, compile_: Compile) -> Version:
+    """Return the version part alone, as `history` tells it."""
+    return built(Version, version_fields(record), {"_compile": compile_}, told=set(Version.model_fields))
 
 
 def make_prompt(
     container: Container,
     record: VersionRecord,
-    compiled: CompiledTemplate,
+    compile_: Compile,
+    limits: RenderLimits,
     *,
     forbids_extra: bool,
     is_candidate: bool = False,
@@ -304,7 +326,7 @@ def make_prompt(
     return built(
         Prompt,
         {
-            **version_fields(record, compiled),
+            **version_fields(record),
             "id": container.id,
             "namespace": container.namespace,
             "name": container.name,
@@ -319,14 +341,16 @@ def make_prompt(
             "updated_at": datetime.fromisoformat(container.updated_at),
         },
         {
-            "_compiled": compiled,
+            "_compile": compile_,
+            "_compiled": None,
             "_declared": record.snapshot.variables,
             "_is_candidate": is_candidate,
             "_forbids_extra": forbids_extra,
             "_known": None,
             "_is_stale": False,
-            "_limits": compiled.limits,
+            "_limits": limits,
         },
+        told=set(Prompt.model_fields),
     )
 
 
@@ -342,17 +366,16 @@ class DirectWays(NamedTuple):
 
 
 def direct_ways(prompt: Prompt) -> DirectWays:
-    """Give the direct ways of a prompt that has any."""
-    private: dict[str, Any] = prompt.__pydantic_private__  # type: ignore[assignment]  # as in `Prompt.render`
-    compiled: CompiledTemplate | None = private["_compiled"]
-    if compiled is None or private["_forbids_extra"] or prompt.is_disabled or prompt.status == "disabled":
+    """Return the direct ways of a prompt that has any; it is compiled for that."""
+    if prompt._forbids_extra or prompt.is_disabled or prompt.status == "disabled":
         return DirectWays()
+    compiled = prompt._template()
     return DirectWays(compiled.short_text, compiled.short_way, compiled.short_arity)
 
 
-def render_whole(prompt: Prompt, values: dict[str, Any]) -> Rendered:
-    """Render where the direct ways have failed or are none, or tell why not."""
-    return prompt._render(values, is_tried=direct_ways(prompt).output is not None)
+def render_whole(prompt: Prompt, values: dict[str, Any], *, is_tried: bool) -> Rendered:
+    """Render where the direct ways are none, or failed when they were tried; or raise why not."""
+    return prompt._render(values, is_tried=is_tried)
 
 
 def limits_of(prompt: Prompt) -> RenderLimits:

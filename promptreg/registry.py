@@ -279,10 +279,12 @@ class Registry:
                     return self._core.teller.tell(rendered, found.told, listener, variables, more)
             except Exception:  # which the whole way tells, or does without
                 pass
-            if found is not None and listener is not None:
-                return self._core.teller.render(found.prompt, found.told, listener, variables, more)
             if found is not None:
-                return render_whole(found.prompt, inputs.read_variables(variables, more))
+                is_tried = found.output is not None
+                found.learn()
+                if listener is not None:
+                    return self._core.teller.render(found.prompt, found.told, listener, variables, more)
+                return render_whole(found.prompt, inputs.read_variables(variables, more), is_tried=is_tried)
         if default is UNSET and self._core.cache.may_be_direct:
             # A look is told by the span of the whole way.
             recalled = self._core.recalled(self._view, name, version, label, looks=listener is None)
