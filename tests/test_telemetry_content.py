@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from promptreg import Actor, PromptregError, Registry, Rendered, StatusUpdate, StorageError
 from tests.otel import Call, Finished, Metered, alone, tracing
@@ -161,6 +161,8 @@ REFUSED: dict[str, Call] = {
     "publish of a failing one": lambda r: r.publish("draft"),
     "template": lambda r: r.create("new", {CANARY: CANARY}),  # type: ignore[arg-type]
     "messages": lambda r: r.create("new", [{"role": CANARY, "text": CANARY}]),
+    "a message's keys": lambda r: r.create("new", [{"role": "user", "content": CANARY, CANARY: CANARY}]),
+    "a message's role": lambda r: r.create("new", [{"role": CANARY, "content": CANARY}]),
     "message content": lambda r: r.create("new", [{"role": "user", "content": [CANARY]}]),  # type: ignore[dict-item]
     "title": lambda r: r.create("new", "x", title=[CANARY]),  # type: ignore[arg-type]
     "tags": lambda r: r.create("new", "x", tags=[[CANARY]]),  # type: ignore[list-item]
@@ -191,7 +193,9 @@ REFUSED: dict[str, Call] = {
     "missing": lambda r: r.render("watched", more=CANARY),
     "no mapping": lambda r: r.render("loose", CANARY),  # type: ignore[arg-type]
     "placeholder": lambda r: r.render("watched", history=CANARY, q=CANARY),
-    "placeholder message": lambda r: r.render("watched", history=[{CANARY: CANARY}], q=CANARY),
+    "placeholder message": lambda r: r.render("watched", history=[{"role": [CANARY], CANARY: CANARY}], q=CANARY),
+    "placeholder that is no JSON": lambda r: r.render("watched", history=[{CANARY: {CANARY}}], q=CANARY),
+    "placeholder of a model": lambda r: r.render("watched", history=[RootModel[list]([CANARY])], q=CANARY),
     "enum": lambda r: r.render("watched", history=HISTORY, q=CANARY + "?"),
     "type": lambda r: r.render("watched", history=HISTORY, q=[CANARY]),
     "unprintable": lambda r: r.render("loose", q=Raising()),
