@@ -60,7 +60,8 @@ class Evidence(NamedTuple):
         vetted, written = self.outcome.version, final.version
         if written.state != "published" or not (self.has_checks or vetted.snapshot.examples):
             is_new_example = written.state == "published" and bool(written.snapshot.examples)
-            return vetted.snapshot.template == written.snapshot.template and not is_new_example
+            compiled, to_write = ((s.template, s.variables) for s in (vetted.snapshot, written.snapshot))
+            return compiled == to_write and not is_new_example
         if self.has_checks:
             is_same = (self.outcome.container, vetted) == (final.container, written)
         else:
@@ -359,7 +360,7 @@ class Core:
         """Compile what is saved, and run the checks on what becomes production (rules 9 and 20)."""
         compiled = self._compiled(outcome.version.snapshot)
         try:
-            compiled.require_valid()
+            compiled.require_kept()
         except TemplateError as error:
             error.details = {"name": outcome.container.name, **error.details}
             raise
@@ -372,7 +373,7 @@ class Core:
         if outcome.change is not None and outcome.change.edited is not None:
             compiled = self._compiled(outcome.version.snapshot)
             try:
-                compiled.require_valid()
+                compiled.require_kept()
             except TemplateError as error:
                 raise checks.failed(outcome.container.name, [f"template: {error.message}"]) from None
             self._require_passing(outcome)

@@ -6,7 +6,7 @@ passed in.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from enum import Enum
 from itertools import islice
 from types import NoneType, UnionType
@@ -89,14 +89,40 @@ def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList
     return FrozenList([*listed.values(), *found.values()])
 
 
-def bind(declarations: FrozenList, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Give the variables with defaults filled in, and the names of required ones that are absent.
+def is_optional(declaration: Mapping[str, Any]) -> bool:
+    """Return whether a variable is declared as not required, and has no default to stand for it."""
+    return declaration.get("required") is False and "default" not in declaration
+
+
+def may_be_left_out(declaration: Mapping[str, Any]) -> bool:
+    """Return whether a render may do without the variable, because of its declaration."""
+    return declaration.get("required") is False or "default" in declaration
+
+
+def placeholder_flaw(declaration: Mapping[str, Any] | None) -> str | None:
+    """Return why a variable of that declaration can't fill a placeholder; None where it can."""
+    if declaration is None:
+        return None
+    if declaration["type"] not in {"array", "any"}:
+        return f"takes a list of messages, but is declared as {declaration['type']}; declare it as array"
+    for key, values in (("default", [declaration.get("default")]), ("enum", declaration.get("enum") or ())):
+        if not all(value is None or isinstance(value, list) for value in values):
+            return f"takes a list of messages, so its {key} must be of lists"
+    return None
+
+
+def bind(
+    declarations: FrozenList, values: Mapping[str, Any], *, may_be_none: Container[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the variables with defaults filled in, and the names of required ones that are absent.
 
     Raises `InvalidVariablesError` with every value that is not as declared; it quotes none of them.
     """
     bound, missing, errors = dict(values), [], []
     for declaration in declarations:
         name = declaration["name"]
+        if name in bound and bound[name] is None and name in may_be_none:
+            continue
         if name in bound:
             bound[name] = _unwrapped(bound[name])
             reason = _mismatch(declaration, bound[name])

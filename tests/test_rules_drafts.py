@@ -246,7 +246,7 @@ def test_rule_9_a_failed_version_is_published_when_its_checks_pass(registry, gua
         lambda r: r.update("x", template="{{ n }}", examples=[{"m": 1}]),
         lambda r: r.update("x", template="{{ 1 / n }}", examples=[{"n": 1}, {"n": 0}]),
         lambda r: r.update("x", variables=[{"name": "n", "type": "integer"}], examples=[{"n": "1"}]),
-        lambda r: r.update("x", template=[{"placeholder": "h"}], examples=[{"h": [{"role": "user"}]}]),
+        lambda r: r.update("x", template=[{"placeholder": "h"}], examples=[{"h": ["user"]}]),
     ],
 )
 def test_rule_9_create_save_and_update_write_nothing_when_checks_fail(registry, guarded, unchanged, call):

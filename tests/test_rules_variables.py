@@ -15,9 +15,11 @@ from promptreg import (
     PromptDisabledError,
     PublishCheckError,
     Registry,
+    TemplateError,
     TemplateSyntaxError,
     Variable,
 )
+from promptreg.rendering.template import CompiledTemplate
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +160,187 @@ def test_rule_21_required(memory):
     assert sorted(caught.value.details["missing"]) == ["v", "w"]
     assert render(memory, guarded, None, [{"name": "v", "required": False}]) == "x"
     assert render(memory, guarded, None, [{"name": "v", "type": "string"}]) == "x"
+
+
+NOT_REQUIRED = [{"name": "v", "required": False}]
+
+
+def test_rule_21_an_absent_variable_that_is_declared_is_false(memory):
+    """Where its truth is tested, as often as one likes; `default` and the tests of a type answer as Jinja2 does."""
+    for declared in (NOT_REQUIRED, [{"name": "v"}], [{"name": "v", "type": "integer", "required": False}]):
+        for template, expected in (
+            ("{% if v %}{{ v }}{% endif %}", ""),
+            ("{% if not v %}no{% endif %}", "no"),
+            ("{{ 'yes' if v else 'no' }}", "no"),
+            ("{{ v or 'x' }}", "x"),
+            ("{% if v and v.a %}{{ v.a }}{% endif %}", ""),
+            ("{% if v or w %}yes{% endif %}", "yes"),
+            ("{{ v is defined }} {{ v is none }} {{ v is string }} {{ v | default('d') }}", "False False False d"),
+            ("{% if v is string %}{{ v }}{% endif %}", ""),
+            ("{% set u = v %}{% if u %}{{ u }}{% endif %}", ""),
+            ("{{ [v] | length }}", "1"),
+        ):
+            prompt = memory.save("t", template, variables=declared)
+            for _ in range(2):
+                assert memory.render("t", w=1).text == prompt.render(w=1).text == expected
+    assert render(memory, "{% if v %}{{ v }}{% endif %}", {"v": "x"}, NOT_REQUIRED) == "x"
     with pytest.raises(MissingVariablesError):
-        render(memory, "{{ v }}", None, [{"name": "v", "required": False}])
+        render(memory, "{% if v %}{% endif %}", None, None)
+
+
+def test_rule_21_a_declared_variable_is_required_where_a_use_is_unguarded_and_it_does_not_say(memory):
+    """A test of its truth guards a use of it; of what says that it is not required, no use makes it so."""
+    for template, declared, is_required in (
+        ("{% if v %}{{ v }}{% endif %}", [{"name": "v"}], False),
+        ("{{ v or 1 }}{{ not v }}{% for i in [1] if v %}{% endfor %}{{ v is mapping }}", [{"name": "v"}], False),
+        ("{% if v is number %}{{ v }}{% endif %}", [{"name": "v"}], False),
+        ("{% if v is not none %}{{ v }}{% endif %}", [{"name": "v"}], True),
+        ("{% if w %}{{ v }}{% endif %}", [{"name": "v"}], True),
+        ("{% if v %}{% else %}{{ v }}{% endif %}", [{"name": "v"}], True),
+        ("{% if w %}{{ v }}{% endif %}", NOT_REQUIRED, False),
+    ):
+        variables = {v.name: v.required for v in memory.save("t", template, variables=declared).variables}
+        assert (template, variables["v"]) == (template, is_required)
+
+
+UNKEPT = [
+    "{{ v }}",
+    "{{ v.a }}",
+    "{{ v['a'] }}",
+    "{% for x in v %}{% endfor %}",
+    "{% if v == 1 %}{% endif %}",
+    "{% if v in [] %}{% endif %}",
+    "{{ v | upper }}",
+    "{{ v | items | list }}",
+    "{{ v ~ 'a' }}",
+    "{{ v + 1 }}",
+    "{{ -v }}",
+    "{{ v is odd }}",
+    "{% set u = v.a %}",
+    "{% with u = v | length %}{% endwith %}",
+    "{% filter upper %}{{ v }}{% endfilter %}",
+    "{{ v.a or 1 }}",
+    "{{ w | default(v.a) }}",
+    "{% macro f(x) %}{% endmacro %}{{ f(v.a) }}",
+]
+
+
+def test_rule_21_a_variable_that_may_be_left_out_and_must_be_there_is_refused_with_its_line(memory):
+    """No render without it could end, so it is refused when it is saved, by every verb, as a template is."""
+    memory.save("old", "fine", variables=None)
+    for template in UNKEPT:
+        text = "first line\n" + template
+        chat = [{"role": "user", "content": "{% if v %}{{ v }}{% endif %}"}, {"role": "user", "content": text}]
+        in_chat = {"line": 2, "message": 1}
+        for given, details, where in ((text, {"line": 2}, "Line 2: v "), (chat, in_chat, "template[1], line 2: v ")):
+            for call in (memory.create, memory.save, lambda name, t, **more: memory.update("old", template=t, **more)):
+                with pytest.raises(TemplateError) as caught:
+                    call("new", given, variables=NOT_REQUIRED)
+                assert (caught.value.code, caught.value.http_status) == ("template_error", 422)
+                assert {k: v for k, v in caught.value.details.items() if k != "name"} == details
+                assert caught.value.message.startswith(where)
+            memory.save("t", given, variables=[{"name": "v", "required": False, "default": None}])
+            memory.save("t", given, variables=[{"name": "v"}])
+            with pytest.raises(TemplateError, match="declared as not required"):
+                memory.update("t", variables=NOT_REQUIRED)
+    assert (memory.get("old").version, memory.get("new", default=None)) == (1, None)
+
+
+def test_rule_21_one_that_is_read_under_a_condition_fails_only_where_the_render_reaches_it(memory):
+    """It is saved; then all that is absent and read unguarded is named, by whichever tier renders."""
+    for template in (
+        "{% if w %}{{ v }}{{ u }}{% endif %}.",
+        "{{ v if w else '' }}{% if w %}{{ u }}{% endif %}.",
+        "{{ w and v }}{% if w %}{{ u }}{% endif %}.",
+        "{% for x in [1] if w %}{{ v }}{{ u }}{% endfor %}.",
+        "{% if v is none or w and v == 1 %}{{ u }}{% endif %}.",
+        "{% if w %}{{ v | map('upper') | list }}{{ u }}{% endif %}.",
+    ):
+        memory.save("t", template, variables=NOT_REQUIRED)
+        assert memory.render("t", w="").text == "."
+        assert memory.render("t", w="", v="x").text == "."
+        with pytest.raises(MissingVariablesError) as caught:
+            memory.render("t", w=1)
+        assert caught.value.details["missing"] == ["v", "u"]
+    assert render(memory, "{% if w %}{% set v = 1 %}{% endif %}{{ v }}", {"w": 1}, NOT_REQUIRED) == "1"
+    memory.save("t", "{% if w %}{{ v }}{% endif %}{{ u }}", variables=[*NOT_REQUIRED, {"name": "u", "required": True}])
+    with pytest.raises(MissingVariablesError) as caught:
+        memory.render("t", w=0)
+    assert caught.value.details["missing"] == ["u"]
+
+
+HELLO = {"role": "user", "content": "Hello"}
+WITH_HISTORY = [{"placeholder": "h"}, HELLO]
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        {"required": False},
+        {"required": False, "type": "array"},
+        {"default": None},
+        {"default": None, "type": "array"},
+        {"default": [], "type": "array"},
+    ],
+)
+def test_rule_21_a_placeholder_that_is_not_required_and_absent_or_none_is_no_message(memory, declaration):
+    """And what is passed is there."""
+    memory.save("t", WITH_HISTORY, variables=[{"name": "h", **declaration}])
+    assert memory.render("t").messages == memory.render("t", h=None).messages == [HELLO]
+    assert memory.render("t", h=[]).messages == [HELLO]
+    assert memory.render("t", h=[{"role": "assistant", "content": "Hi"}]).text == "Hi\n\nHello"
+    for wrong in ("", 0, {}, "x", [3], [None]):
+        with pytest.raises(InvalidVariablesError):
+            memory.render("t", h=wrong)
+
+
+def test_rule_21_a_placeholder_that_is_required_is_neither_absent_nor_none(memory):
+    """Declared as required, or not declared at all."""
+    for declared in (None, [{"name": "h"}], [{"name": "h", "type": "array", "required": True}]):
+        memory.save("t", WITH_HISTORY, variables=declared)
+        with pytest.raises(MissingVariablesError):
+            memory.render("t")
+        with pytest.raises(InvalidVariablesError):
+            memory.render("t", h=None)
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        {"type": "string"},
+        {"type": "object"},
+        {"type": "string", "default": None},
+        {"type": "integer", "required": False},
+        {"default": "x"},
+        {"default": {}},
+        {"enum": ["a"]},
+    ],
+)
+def test_rule_21_a_placeholder_that_is_declared_as_no_array_is_refused_when_it_is_saved(memory, declaration):
+    """It would never render; the message that it is is told."""
+    declared = [{"name": "h", **declaration}]
+    with pytest.raises(TemplateError, match=r"template\[0\]: the placeholder h takes a list of messages") as caught:
+        memory.create("new", WITH_HISTORY, variables=declared)
+    assert caught.value.details == {"name": "new", "line": None, "message": 0}
+    memory.save("t", WITH_HISTORY, variables=None)
+    with pytest.raises(TemplateError):
+        memory.update("t", variables=declared)
+    assert memory.render("t", h=[]).messages == [HELLO]
+
+
+def test_rule_21_what_an_earlier_release_saved_renders_where_it_can(path, monkeypatch):
+    """Its declarations are held against the template when it is saved or published, and when it is rendered no more."""
+    with monkeypatch.context() as patch:
+        patch.setattr(CompiledTemplate, "require_kept", CompiledTemplate.require_valid)
+        with Registry(path) as earlier:
+            earlier.create("t", "{{ v }}", variables=NOT_REQUIRED)
+            earlier.update("t", template="{{ v }}!", is_production=False)
+    with Registry(path) as registry:
+        assert registry.render("t", v=1).text == "1"
+        with pytest.raises(PublishCheckError) as caught:
+            registry.publish("t", 2)
+        assert caught.value.details["reasons"][0].startswith("template: Line 1: v is declared as not required")
+        assert registry.update("t", variables=None).version == 3
 
 
 def test_rule_21_what_is_listed_as_required_is_required(memory):

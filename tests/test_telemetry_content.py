@@ -17,7 +17,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from promptreg import (
     Actor,
@@ -173,6 +173,8 @@ REFUSED: dict[str, Call] = {
     "publish of a failing one": lambda r: r.publish("draft"),
     "template": lambda r: r.create("new", {CANARY: CANARY}),  # type: ignore[arg-type]
     "messages": lambda r: r.create("new", [{"role": CANARY, "text": CANARY}]),
+    "a message's keys": lambda r: r.create("new", [{"role": "user", "content": CANARY, CANARY: CANARY}]),
+    "a message's role": lambda r: r.create("new", [{"role": CANARY, "content": CANARY}]),
     "message content": lambda r: r.create("new", [{"role": "user", "content": [CANARY]}]),  # type: ignore[dict-item]
     "title": lambda r: r.create("new", "x", title=[CANARY]),  # type: ignore[arg-type]
     "tags": lambda r: r.create("new", "x", tags=[[CANARY]]),  # type: ignore[list-item]
@@ -203,7 +205,9 @@ REFUSED: dict[str, Call] = {
     "missing": lambda r: r.render("watched", more=CANARY),
     "no mapping": lambda r: r.render("loose", CANARY),  # type: ignore[arg-type]
     "placeholder": lambda r: r.render("watched", history=CANARY, q=CANARY),
-    "placeholder message": lambda r: r.render("watched", history=[{CANARY: CANARY}], q=CANARY),
+    "placeholder message": lambda r: r.render("watched", history=[{"role": [CANARY], CANARY: CANARY}], q=CANARY),
+    "placeholder that is no JSON": lambda r: r.render("watched", history=[{CANARY: {CANARY}}], q=CANARY),
+    "placeholder of a model": lambda r: r.render("watched", history=[RootModel[list]([CANARY])], q=CANARY),
     "enum": lambda r: r.render("watched", history=HISTORY, q=CANARY + "?"),
     "type": lambda r: r.render("watched", history=HISTORY, q=[CANARY]),
     "unprintable": lambda r: r.render("loose", q=Raising()),

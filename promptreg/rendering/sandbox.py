@@ -31,6 +31,7 @@ from promptreg.rendering.policy import RenderLimits, body_cost, levels_made, req
 from promptreg.rendering.values import (
     Absent,
     AbsentAttribute,
+    AbsentDeclared,
     AbsentVariable,
     HintedAbsence,
     Refused,
@@ -62,6 +63,7 @@ class _Generator(CodeGenerator):
     """Jinja's code generator, which writes the measured steps as calls."""
 
     unguarded: Container[int] = ()
+    declared: Container[str] = ()
     _printed = ""
 
     def call(self, function: str, *operands: nodes.Node, frame: Frame) -> None:
@@ -114,6 +116,9 @@ class _Generator(CodeGenerator):
         if id(node) in self.unguarded:
             ref = frame.symbols.ref(node.name)
             self.write(f"({ref} if {ref} is not missing else absent({node.name!r}))")
+        elif node.ctx == "load" and node.name in self.declared:
+            ref = frame.symbols.ref(node.name)
+            self.write(f"({ref} if {ref} is not missing else absent_declared(name={node.name!r}))")
         else:
             super().visit_Name(node, frame)
 
@@ -300,7 +305,7 @@ _GLOBALS: dict[str, Any] = {
     **{f"filter_{name}": run for name, run in TEMPLATE_FILTERS.items()},
     **{f"test_{name}": run for name, run in TEMPLATE_TESTS.items()},
     **{"read_attribute": read_attribute, "read_item": read_item, "call": call, "call_method": call_method},
-    **{"absent": _absent, "undefined": Absent, "cond_expr_undefined": Undefined},
+    **{"absent": _absent, "absent_declared": AbsentDeclared, "undefined": Absent, "cond_expr_undefined": Undefined},
     **{"LoopContext": LoopContext, "Macro": OwnMacro, "Namespace": OwnNamespace, "Markup": Markup, "missing": missing},
     **{"TemplateRuntimeError": TemplateRuntimeError, "identity": identity, "environment": ENVIRONMENT},
     "__name__": f"{__name__}.template",
@@ -394,15 +399,18 @@ class Metered:
 
     __slots__ = ("_lines", "_root")
 
-    def __init__(self, tree: nodes.Template, unguarded: Iterable[nodes.Node]) -> None:
+    def __init__(
+        self, tree: nodes.Template, unguarded: Iterable[nodes.Node], declared: Container[str] = frozenset()
+    ) -> None:
         """Compile, which changes the tree; raise `TemplateSyntaxError`, or `TemplateError` where Python can't.
 
         Jinja lets an absent variable pass where nothing is done with it (`x is none`, `[x] | length`);
-        here each of the `unguarded` readings of one is an error (rule 20).
+        here each of the `unguarded` readings of one is an error (rule 20). An absent `declared` one is false elsewhere.
         """
         source = StringIO()
         generator = _Generator(ENVIRONMENT, None, None, source, optimized=False)
         generator.unguarded = {id(node) for node in unguarded}
+        generator.declared = declared
         try:
             generator.visit(tree)
             code = compile(source.getvalue(), FILE, "exec")

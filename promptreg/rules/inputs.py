@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze, hashed
 from promptreg.models import UNSET, Grant, Status, TargetStatus, Unset
+from promptreg.nearest import nearest
 from promptreg.records import Container, Snapshot, content_text
 from promptreg.rules.names import checked_name, checked_number
 from promptreg.variables import declared, is_readable
@@ -26,7 +27,8 @@ MAX_LISTED = 1_000  # tags, grants or messages
 MAX_EXAMPLES = 100
 MAX_SOUGHT = 1_000  # characters of what is searched for
 MAX_TERMS = 64
-MESSAGE_KEYS = ({"role", "content"}, {"placeholder"})
+ROLES = ("system", "developer", "user", "assistant", "tool")
+MESSAGE_FORMS = '{"role", "content"} or {"placeholder"}'
 STATUSES: tuple[str, ...] = get_args(Status)
 TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
 
@@ -257,14 +259,28 @@ def _json(value: Any, field: str, reader: Callable[[Any], T]) -> T:
 
 
 def _message(item: object, where: str) -> FrozenDict:
-    if not isinstance(item, Mapping) or set(item) not in MESSAGE_KEYS:
-        raise InvalidInputError.of(where, 'must be {"role", "content"} or {"placeholder"}, and nothing else')
+    if not isinstance(item, Mapping):
+        raise InvalidInputError.of(where, f"must be {MESSAGE_FORMS}, not {type(item).__name__}")
+    flaw = _message_flaw(item)
+    if flaw:
+        raise InvalidInputError.of(where, flaw)
     message = FrozenDict((key, read_text(text, f"{where}.{key}")) for key, text in item.items())
     if "placeholder" in message and not is_readable(message["placeholder"]):
         raise InvalidInputError.of(f"{where}.placeholder", "must be a variable's name, such as history")
-    if "role" in message:
-        read_filled_text(message["role"], f"{where}.role")
+    if "role" in message and message["role"] not in ROLES:
+        meant = nearest(message["role"], ROLES)
+        hint = f"; did you mean {meant!r}?" if meant else ""
+        raise InvalidInputError.of(f"{where}.role", f"must be one of {', '.join(ROLES)}{hint}")
     return message
+
+
+def _message_flaw(item: Mapping[Any, Any]) -> str | None:
+    """Return which keys a message lacks, or that it has others, which are the caller's and not told."""
+    wanted = {"placeholder"} if "placeholder" in item else {"role", "content"}
+    lacks = sorted(wanted.difference(item), reverse=True)
+    if lacks:
+        return f"has no {' and no '.join(lacks)}; it must be {MESSAGE_FORMS}"
+    return None if wanted.issuperset(item) else f"must be {MESSAGE_FORMS}, and hold nothing else"
 
 
 def _title(value: object, field: str) -> str:
