@@ -31,7 +31,8 @@ def _example_failures(prompt: Prompt) -> list[str]:
         try:
             prompt.render(example)
         except TemplateError as error:
-            reasons.append(f"examples[{i}]: {error.message}")
+            told = error.message.removeprefix(f"{prompt.name!r}: ")  # which the whole error names
+            reasons.append(f"examples[{i}]: {told}")
     return reasons
 
 

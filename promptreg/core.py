@@ -350,7 +350,7 @@ class Core:
         try:
             compiled.require_valid()
         except TemplateError as error:
-            error.details = {"name": outcome.container.name, **error.details}
+            error.put_name(outcome.container.name)
             raise
         if outcome.version.state == "published":
             self._require_passing(outcome, compiled)

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from promptreg.errors import InvalidInputError, InvalidVariablesError
+from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze
 from promptreg.models import Variable, VariablesArgument, built
 
@@ -87,8 +87,9 @@ def bind(declarations: FrozenList, values: Mapping[str, Any]) -> tuple[dict[str,
 
 def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
     """Give the error for variables that are not as declared, each `{"field", "reason"}`."""
-    told = "; ".join(f"{e['field']} {e['reason']}" for e in errors)
-    return InvalidVariablesError(f"Variables are not as declared: {told}.", errors=errors)
+    told = "; ".join(f"{e['field'][:LONGEST]} {e['reason']}" for e in errors[:LISTED])
+    more = f" and {len(errors) - LISTED} more" if len(errors) > LISTED else ""
+    return InvalidVariablesError(f"Variables are not as declared: {told}{more}.", errors=errors)
 
 
 def _found(name: str, is_needed: bool) -> Variable:

@@ -6,8 +6,16 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from promptreg.errors import InvalidVariablesError, MissingVariablesError, RenderError, TemplateError
+from promptreg.errors import (
+    LISTED,
+    InvalidVariablesError,
+    MissingVariablesError,
+    RenderError,
+    TemplateError,
+    listed,
+)
 from promptreg.jsonvalues import FrozenList, thaw
+from promptreg.nearest import did_you_mean, nearest
 from promptreg.rendering import sandbox
 from promptreg.rendering.compiler import compile_fast, is_paid, most_text
 from promptreg.rendering.fast import Unfit
@@ -116,6 +124,8 @@ class CompiledTemplate:
                 is_text = "placeholder" not in message
                 self._parts.append(TemplateText(message["content"], limits) if is_text else message["placeholder"])
         except TemplateError as error:
+            if not isinstance(template, str):
+                error.put_before(_message(len(self._parts), len(messages)))
             self._refusal = error
         self._roles = None if isinstance(template, str) else [message.get("role") for message in messages]
         self._fast = _fast(self._parts, self._roles, limits) if self._refusal is None else None
@@ -145,7 +155,7 @@ class CompiledTemplate:
                     pass
             return self._output(bound)
         except TemplateError as error:
-            error.details = {"name": name, **error.details}
+            error.put_name(name)
             raise
 
     def require_valid(self) -> None:
@@ -155,7 +165,7 @@ class CompiledTemplate:
 
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
         if forbids_extra:
-            _require_known(values, {variable.name for variable in self.variables})
+            _require_known(values, [variable.name for variable in self.variables])
         bound, absent = bind(self._declarations, values)
         if absent:
             raise self._missing(bound, absent)
@@ -166,14 +176,20 @@ class CompiledTemplate:
         rendering = Rendering(bound, self.limits)
         messages: list[Message] = []
         absent: str | None = None
+        done = 0
         try:
-            for role, part in zip(self._roles or [None], self._parts, strict=True):
+            for at, (role, part) in enumerate(zip(self._roles or [None], self._parts, strict=True)):
+                done = at
                 if isinstance(part, TemplateText):
                     messages.append({"role": role, "content": part.render_metered(rendering)})
                 else:
                     messages += _passed(part, bound)
         except AbsentVariable as error:
             absent = error.name
+        except TemplateError as error:
+            if self._roles is not None:
+                error.put_before(_message(done, len(self._parts)))
+            raise
         if absent is not None:
             raise self._missing(bound, [absent])
         if self._roles is None:
@@ -183,7 +199,23 @@ class CompiledTemplate:
     def _missing(self, bound: Mapping[str, Any], read: Sequence[str]) -> MissingVariablesError:
         needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound]
         names = list(dict.fromkeys([*needed, *read]))
-        return MissingVariablesError(f"Variables are missing: {', '.join(names)}; pass them to render.", missing=names)
+        known = {variable.name for variable in self.variables}
+        unread = [name for name in bound if name not in known]
+        passed = f" Passed and not read: {_unread(unread, names)}." if unread else ""
+        return MissingVariablesError(
+            f"Variables are missing: {', '.join(names)}; pass them to render.{passed}", missing=names
+        )
+
+
+def _message(at: int, count: int) -> str:
+    return f"message {at + 1} of {count}"
+
+
+def _unread(names: Sequence[str], missing: Sequence[str]) -> str:
+    """Name the variables that nothing reads, and those that are missing which they may be meant for."""
+    few = [(listed([name]), nearest(name, missing)) for name in names[:LISTED]]
+    told = ", ".join(name if near is None else f"{name} (for {near!r}?)" for name, near in few)
+    return f"{told} and {len(names) - LISTED} more" if len(names) > LISTED else told
 
 
 def _arity(parts: Sequence[TemplateText | str]) -> int | None:
@@ -212,10 +244,13 @@ def _fast(parts: Sequence[TemplateText | str], roles: list[str | None] | None, l
     return render
 
 
-def _require_known(values: Mapping[str, Any], known: set[str]) -> None:
+def _require_known(values: Mapping[str, Any], known: Sequence[str]) -> None:
     extra = [name for name in values if name not in known]
     if extra:
-        raise invalid([{"field": name, "reason": "is not a variable of this prompt"} for name in extra])
+        absent = [name for name in known if name not in values]
+        meant = [did_you_mean(name, absent) for name in extra[:LISTED]] + [""] * (len(extra) - LISTED)
+        reason = "is not a variable of this prompt"
+        raise invalid([{"field": n, "reason": reason + m} for n, m in zip(extra, meant, strict=True)])
 
 
 def _passed(name: str, bound: Mapping[str, Any]) -> list[Message]:
