@@ -40,7 +40,8 @@ def _example_failures(prompt: Prompt) -> list[str]:
         try:
             prompt.render(example)
         except TemplateError as error:
-            reasons.append(f"examples[{i}]: {error.message[:MAX_REASON]}")
+            told = error.message.removeprefix(f"{prompt.name!r}: ")  # which the whole error names
+            reasons.append(f"examples[{i}]: {told[:MAX_REASON]}")
     return reasons
 
 

@@ -362,7 +362,7 @@ class Core:
         try:
             compiled.require_kept()
         except TemplateError as error:
-            error.details = {"name": outcome.container.name, **error.details}
+            error.put_name(outcome.container.name)
             raise
         if outcome.version.state == "published":
             self._require_passing(outcome)

@@ -39,6 +39,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 LISTED = 10
+LONGEST = 128  # characters, as many as the name of a prompt has at most
 
 
 class PromptregError(Exception):
@@ -74,17 +75,22 @@ class PromptregError(Exception):
         error = {"code": self.code, "message": self.message, "details": self.details}
         return {"error": error, "request_id": self.request_id}
 
+    def put_before(self, where: str) -> None:
+        """Begin the message with where it happened, as what raises an error does not know what it is part of."""
+        self.message = f"{where}: {self.message}"
+        self.args = (self.message,)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.message, dict(self.__dict__))
 
 
 def listed(names: Sequence[str]) -> str:
-    """Give names for a message: the first ten, and whether there are more.
+    """Return names for a message: the first ten, as far as 128 characters, and how many more there are.
 
     >>> listed(["b", "a"])
     "'b', 'a'"
     """
-    shown = ", ".join(map(repr, names[:LISTED]))
+    shown = ", ".join(repr(name if len(name) <= LONGEST else f"{name[:LONGEST]}…") for name in names[:LISTED])
     return f"{shown} and {len(names) - LISTED} more" if len(names) > LISTED else shown
 
 
@@ -189,6 +195,11 @@ class TemplateError(PromptregError):
 
     default_code = "template_error"
     http_status = 422
+
+    def put_name(self, name: str) -> None:
+        """Say whose template it is."""
+        self.put_before(repr(name))
+        self.details = {"name": name, **self.details}
 
 
 class TemplateSyntaxError(TemplateError):

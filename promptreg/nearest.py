@@ -1,17 +1,56 @@
-"""The word that was most likely meant by one that is none of those there are. Knows no word of prompts."""
+"""The word that may be meant by one that is not there: what errors say one fact more by."""
 
 from collections.abc import Iterable
+from itertools import islice
 
-MAX_LENGTH = 128  # of words that are compared; longer ones are no slip of a finger
+MAX_CANDIDATES = 1_000
+MAX_LENGTH = 64  # characters that are compared of a word
+LEAST_ALIKE = 0.65  # of 1; below it short words are near to everything
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate that is most like a word; None where none is.
+    """Return the candidate that is most like the word, in any case; None where none is.
 
-    >>> nearest("sytem", ["system", "user"]), nearest("x", ["system", "user"])
-    ('system', None)
+    At most 1,000 candidates are looked at, and 64 characters of each, which takes 20 ms at most.
+
+    >>> nearest("sumarize", ["translate", "summarize"]), nearest("x", ["translate"])
+    ('summarize', None)
     """
-    from difflib import get_close_matches  # noqa: PLC0415 (takes 1.3 ms to load, and only errors need it)
+    asked, best, most = _compared(word), None, 0.0
+    places: dict[str, int] = {}
+    for at, character in enumerate(asked):
+        places[character] = places.get(character, 0) | 1 << at
+    for candidate in islice(candidates, MAX_CANDIDATES):
+        other = _compared(candidate)
+        alike = 2 * _common(places, len(asked), other) / max(len(asked) + len(other), 1)
+        if alike >= LEAST_ALIKE and alike > most:
+            best, most = candidate, alike
+    return best
 
-    close = get_close_matches(word.lower(), list(candidates), n=1) if len(word) <= MAX_LENGTH else []
-    return close[0] if close else None
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """Return what an error adds where a candidate may be meant, else nothing.
+
+    >>> did_you_mean("uper", ["lower", "upper"]), did_you_mean("x", ["lower"])
+    ("; did you mean 'upper'?", '')
+    """
+    near = nearest(word, candidates)
+    return "" if near is None else f"; did you mean {near!r}?"
+
+
+def _compared(word: str) -> str:
+    return word[:MAX_LENGTH].casefold()[:MAX_LENGTH]
+
+
+def _common(places: dict[str, int], length: int, other: str) -> int:
+    """Return the length of the longest common subsequence, by rows of its table, each the bits of a number.
+
+    `places` are the bits where a character stands in the one text. (`difflib` takes seconds for a thousand texts that
+    repeat their characters.)
+    """
+    every = (1 << length) - 1
+    row = every
+    for character in other:
+        common = row & places.get(character, 0)
+        row = ((row + common) | (row - common)) & every
+    return length - row.bit_count()

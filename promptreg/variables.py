@@ -15,7 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from promptreg.errors import InvalidInputError, InvalidVariablesError
+from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze, frozen_dict, frozen_list
 from promptreg.models import Variable, VariablesArgument, built
 
@@ -138,8 +138,9 @@ def bind(
 
 def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
     """Give the error for variables that are not as declared, each `{"field", "reason"}`."""
-    told = "; ".join(f"{e['field']} {e['reason']}" for e in errors)
-    return InvalidVariablesError(f"Variables are not as declared: {told}.", errors=errors)
+    told = "; ".join(f"{e['field'][:LONGEST]} {e['reason']}" for e in errors[:LISTED])
+    more = f" and {len(errors) - LISTED} more" if len(errors) > LISTED else ""
+    return InvalidVariablesError(f"Variables are not as declared: {told}{more}.", errors=errors)
 
 
 def _found(name: str, is_needed: bool) -> Variable:

@@ -889,7 +889,32 @@ TOLD = [
     ("{{ d | tojson }}", "a value of type Document can't be written as JSON"),
     ("{{ [] | first ~ '' }}", "The sequence was empty."),
     ("{{ l[5] }}", "a value has no such attribute or item"),
-    ("{{ l.titel }}", "a value has no 'titel'"),
+    ("{{ l.titel }}", "l has no 'titel'"),
+    ("{{ n.titel }}", "n is None, so it has no 'titel'"),
+    ("{{ n['titel'] }}", "n is None, so it has no 'titel'"),
+    ("{{ m.n.titel }}", "m.n is None, so it has no 'titel'"),
+    ("{{ m['n'].titel }}", "m['n'] is None, so it has no 'titel'"),
+    ("{{ d.tags[0].titel }}", "d.tags[0] has no 'titel'"),
+    ("{{ n[0] }}", "no such attribute or item; n is None."),
+    ("{% set w = n %}{{ w.titel }}", "w is None, so it has no 'titel'"),
+    ("{% for x in [n] %}{{ x.titel }}{% endfor %}", "x is None, so it has no 'titel'"),
+    ("{{ (n or n).titel }}", "a value is None, so it has no 'titel'"),
+    ("{{ n | attr('titel') ~ '' }}", "no such attribute or item; n is None."),
+    ("{% for x in [n] %}{{ x.titel }}{% endfor %}{{ l.titel }}", "a value is None, so it has no 'titel'"),
+    ("{{ m['n']['a b'] }}", "m['n'] is None, so it has no 'a b'"),
+    ("{{ m['a b'].titel }}", "a value is None, so it has no 'titel'"),
+    ("{{ n.get('a') }}", "get of a value of type NoneType can't be called; n is None."),
+    ("{{ n | length }}", "has no len()); n is None."),
+    ("{% for x in n %}{% endfor %}", "is not iterable); n is None."),
+    ("{% for x in m.n %}{% endfor %}", "is not iterable); m.n is None."),
+    ("{{ n + 1 }}", "and 'int'); n is None."),
+    ("{{ u['items'] | default('d') }}", "no such item: give a default with get('…', '')"),
+    ("{{ u['keys'] is defined }}", "no such item: give a default with get('…', '')"),
+    ("{{ [u] | map(attribute='items') | list }}", "no such item: give a default with get('…', '')"),
+    ("{{ u.items }}", "it is a method: call it with (), or read the item of that name with ['…']"),
+    ("{{ u | attr('items') }}", "it is a method: call it with (), or read the item of that name with ['…']"),
+    ("{{ m.f }}", "can't be read from a value."),
+    ("{{ m['f'] }}", "can't be read from a value."),
     ("{% for x in l %}{{ n }}{% endfor %}{% set n = 1 %}", "n is set only later on"),
 ]
 
@@ -897,7 +922,32 @@ TOLD = [
 @pytest.mark.parametrize(("template", "told"), TOLD)
 def test_a_render_error_says_what_is_wrong_where_no_value_can_be_in_it(template, told):
     """What Python says of types alone is passed on."""
-    assert told in refused(template, n=None, d=DOCUMENT, l=[1]).message
+    assert told in refused(template, n=None, d=DOCUMENT, l=[1], u={}, m={"n": None, "a b": None, "f": len}).message
+
+
+NEAR = [
+    ("{{ x | uper }}", "there is no filter 'uper'; did you mean 'upper'?"),
+    ("{{ x | zzz }}", "there is no filter 'zzz'."),
+    ("{{ x is definde }}", "there is no test 'definde'; did you mean 'defined'?"),
+    ("{{ x.uper() }}", "the method uper can't be called in a template; did you mean 'upper'?"),
+    ("{{ x.zzz() }}", "the method zzz can't be called in a template."),
+    ("{% fro a in x %}{% endfor %}", "unknown tag 'fro'. Did you mean 'for'?"),
+    ("{% if x %}{% endi %}", "Did you mean 'endif'?"),
+    ("{% zzz %}", "unknown tag 'zzz'."),
+]
+
+
+@pytest.mark.parametrize(("template", "told"), NEAR)
+def test_an_unknown_word_of_the_template_language_is_told_with_the_nearest(template, told):
+    """Filters, tests, methods and statements; a chat's error names the message too."""
+    with Registry(":memory:") as registry:
+        with pytest.raises(TemplateError) as caught:
+            registry.save("summarize", template)
+        assert str(caught.value).startswith("'summarize': Line 1: ")
+        assert told in str(caught.value)
+        with pytest.raises(TemplateError) as caught:
+            registry.save("summarize", [{"role": "user", "content": content} for content in ("x", template, "x")])
+        assert str(caught.value).startswith("'summarize': message 2 of 3: Line 1: ")
 
 
 def test_the_line_of_an_error_is_this_templates_own():

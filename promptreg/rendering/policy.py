@@ -12,7 +12,7 @@ value is) is decided by `values.py` and counted by `meter.py`, against the same 
 
 import re
 import unicodedata
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Annotated, Any
 
 from jinja2 import nodes
@@ -21,6 +21,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
 from promptreg.models import Value, refused
+from promptreg.nearest import did_you_mean
 
 MOST = 1_000_000_000
 Count = Annotated[int, Field(ge=1, le=MOST)]
@@ -105,6 +106,11 @@ STATEMENTS: dict[type[nodes.Node], str] = {
     nodes.ScopedEvalContextModifier: "autoescape",
 }
 
+STATEMENT_NAMES = (
+    "for endfor if elif else endif set endset macro endmacro call endcall filter endfilter with endwith raw".split()
+)
+"""What a template may spell after `{%`."""
+
 MAX_BRANCHES = 200  # Python compiles them by recursion: 3,000 crash a thread with a 256 KiB stack
 MAX_LITERAL_BITS = 1_024
 MAX_WIDTH = 64
@@ -112,7 +118,7 @@ _CONVERSION = r"%(?:\(\w++\))?[-+ #0]*+(\d*+)(?:\.(\d*+))?([sdiufFeEgGxXoc%])"
 """Compiled where a template formats; with nothing tried twice, as `0` is a flag and a digit: 20,000 took 9 s."""
 
 
-def require_allowed(tree: nodes.Template, limits: RenderLimits, tests: Container[str]) -> int:
+def require_allowed(tree: nodes.Template, limits: RenderLimits, tests: Collection[str]) -> int:
     """Give the number of nodes; the offence that stands first in the template is the one told.
 
     Raises `TemplatePolicyError` for what no template may hold, `TemplateSyntaxError` for unknown filters and tests.
@@ -151,19 +157,19 @@ def _nodes(tree: nodes.Template) -> Iterator[tuple[nodes.Node, int]]:
 
 
 def _offence(line: int, reason: str) -> TemplatePolicyError:
-    return TemplatePolicyError(f"Line {line}: {reason}.", line=line)
+    return TemplatePolicyError(f"Line {line}: {reason}{'' if reason.endswith('?') else '.'}", line=line)
 
 
-def _refuse_statement(node: Any, _tests: Container[str]) -> None:
+def _refuse_statement(node: Any, _tests: Collection[str]) -> None:
     raise _offence(node.lineno, f"a template stands alone and is plain text, so it can't use {STATEMENTS[type(node)]}")
 
 
-def _check_branches(node: nodes.If, _tests: Container[str]) -> None:
+def _check_branches(node: nodes.If, _tests: Collection[str]) -> None:
     if len(node.elif_) > MAX_BRANCHES:
         raise _offence(node.lineno, f"an if has more than {MAX_BRANCHES} elif branches")
 
 
-def _check_name(node: nodes.Name, _tests: Container[str]) -> None:
+def _check_name(node: nodes.Name, _tests: Collection[str]) -> None:
     if node.name == "self":
         raise _offence(node.lineno, "self is not available in a template")
     _require_normal(node.name, node.lineno)
@@ -175,35 +181,35 @@ def _require_normal(name: str, line: int) -> None:
         raise _offence(line, "a name is not in Unicode's normal form NFKC; write it in its plain letters")
 
 
-def _check_macro(node: nodes.Macro, _tests: Container[str]) -> None:
+def _check_macro(node: nodes.Macro, _tests: Collection[str]) -> None:
     _require_normal(node.name, node.lineno)
 
 
-def _check_reference(node: nodes.NSRef, _tests: Container[str]) -> None:
+def _check_reference(node: nodes.NSRef, _tests: Collection[str]) -> None:
     _require_normal(node.name, node.lineno)
 
 
-def _check_keyword(node: nodes.Keyword, _tests: Container[str]) -> None:
+def _check_keyword(node: nodes.Keyword, _tests: Collection[str]) -> None:
     _require_normal(node.key, node.lineno)
 
 
-def _check_number(node: nodes.Const, _tests: Container[str]) -> None:
+def _check_number(node: nodes.Const, _tests: Collection[str]) -> None:
     if isinstance(node.value, int) and node.value.bit_length() > MAX_LITERAL_BITS:
         raise _offence(node.lineno, "a number has too many digits")
     if isinstance(node.value, float) and node.value - node.value != 0:
         raise _offence(node.lineno, "a number is too big")
 
 
-def _check_attribute(node: nodes.Getattr, _tests: Container[str]) -> None:
+def _check_attribute(node: nodes.Getattr, _tests: Collection[str]) -> None:
     if node.attr.startswith("__"):
         raise _offence(node.lineno, f"{node.attr} can't be read; names that start with two underscores are Python's")
 
 
-def _check_filter(node: nodes.Filter, _tests: Container[str]) -> None:
+def _check_filter(node: nodes.Filter, _tests: Collection[str]) -> None:
     if node.name not in FILTERS:
         if node.name in JINJA_FILTERS:
             raise _offence(node.lineno, f"the filter {node.name} is not allowed in a prompt")
-        raise TemplateSyntaxError(f"Line {node.lineno}: there is no filter {node.name}.", line=node.lineno)
+        raise _unknown("filter", node, FILTERS)
     if node.name == "format":
         pattern = node.node.value if isinstance(node.node, nodes.Const) else None
         reason = "takes a literal text" if not isinstance(pattern, str) else format_offence(pattern)
@@ -211,12 +217,17 @@ def _check_filter(node: nodes.Filter, _tests: Container[str]) -> None:
             raise _offence(node.lineno, f"the filter format {reason}")
 
 
-def _check_test(node: nodes.Test, tests: Container[str]) -> None:
+def _check_test(node: nodes.Test, tests: Collection[str]) -> None:
     if node.name not in tests:
-        raise TemplateSyntaxError(f"Line {node.lineno}: there is no test {node.name}.", line=node.lineno)
+        raise _unknown("test", node, tests)
 
 
-def _check_remainder(node: nodes.Mod, _tests: Container[str]) -> None:
+def _unknown(kind: str, node: nodes.Filter | nodes.Test, known: Collection[str]) -> TemplateSyntaxError:
+    meant = did_you_mean(node.name, sorted(known)) or "."
+    return TemplateSyntaxError(f"Line {node.lineno}: there is no {kind} {node.name!r}{meant}", line=node.lineno)
+
+
+def _check_remainder(node: nodes.Mod, _tests: Collection[str]) -> None:
     if isinstance(node.left, nodes.Const) and isinstance(node.left.value, str):
         raise _offence(node.lineno, "% on text is not allowed; use the filter format")
 
@@ -241,7 +252,8 @@ def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
     called = node.node
     if isinstance(called, nodes.Getattr):
         if called.attr not in METHOD_NAMES:
-            raise _offence(node.lineno, f"the method {called.attr} can't be called in a template")
+            meant = did_you_mean(called.attr, sorted(METHOD_NAMES))
+            raise _offence(node.lineno, f"the method {called.attr} can't be called in a template{meant}")
     elif not isinstance(called, nodes.Name):
         raise _offence(node.lineno, "only methods, macros, range, dict and namespace can be called")
     elif called.name not in names:
@@ -257,7 +269,7 @@ def _callable_names(tree: nodes.Template) -> frozenset[str]:
     return BUILTINS | bound
 
 
-_CHECKS: dict[type[nodes.Node], Callable[[Any, Container[str]], None]] = {
+_CHECKS: dict[type[nodes.Node], Callable[[Any, Collection[str]], None]] = {
     **dict.fromkeys(STATEMENTS, _refuse_statement),
     nodes.If: _check_branches,
     nodes.Name: _check_name,

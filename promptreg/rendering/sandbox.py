@@ -24,10 +24,18 @@ from jinja2.utils import missing
 from markupsafe import Markup
 
 from promptreg.errors import RenderError, RenderLimitError, TemplateError, TemplatePolicyError, TemplateSyntaxError
+from promptreg.nearest import nearest
+from promptreg.rendering.blame import none_read, owner
 from promptreg.rendering.filters import TEMPLATE_FILTERS, TEMPLATE_TESTS
 from promptreg.rendering.meter import Exceeded, Meter
 from promptreg.rendering.methods import BUILTIN_FUNCTIONS, OwnMacro, OwnNamespace, call, call_method
-from promptreg.rendering.policy import RenderLimits, body_cost, levels_made, require_allowed
+from promptreg.rendering.policy import (
+    STATEMENT_NAMES,
+    RenderLimits,
+    body_cost,
+    levels_made,
+    require_allowed,
+)
 from promptreg.rendering.values import (
     Absent,
     AbsentAttribute,
@@ -363,7 +371,10 @@ def _few(tokens: Iterable[_Token], limits: RenderLimits) -> Iterator[_Token]:
 
 def _syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
     told = (error.message or "it can't be read")[:MAX_MESSAGE]
-    return TemplateSyntaxError(f"Line {error.lineno}: {told}", line=error.lineno)
+    unknown = re.match(r"Encountered unknown tag '(\w+)'", told)
+    near = nearest(unknown[1], STATEMENT_NAMES) if unknown else None
+    meant = "" if near is None else f" Did you mean {near!r}?"
+    return TemplateSyntaxError(f"Line {error.lineno}: {told}{meant}", line=error.lineno)
 
 
 _TYPES_ALONE = (
@@ -388,6 +399,11 @@ def _told(error: Exception) -> str:
         ("promptreg.", "jinja2.")
     )
     return str(error) if is_pythons and re.fullmatch(_TYPES_ALONE, str(error)) else type(error).__name__
+
+
+def _nones(told: str, source: str, line: int | None, rendering: Rendering) -> str:
+    """Return what of that line is None, where None is what failed."""
+    return none_read(_parsed(source, rendering.limits), line, rendering.variables) if "NoneType" in told else ""
 
 
 class Cause(Exception):
@@ -441,17 +457,23 @@ class Metered:
             case Exceeded():
                 return RenderLimitError(f"The render stopped{where}: {error}.", limit=error.limit, line=line)
             case Refused():
-                return RenderError(f"The template failed{where}: {error}.", line=line)
+                nones = _nones(str(error), source, line, rendering)
+                return RenderError(f"The template failed{where}: {error}{nones}.", line=line)
             case AbsentVariable():
                 failure = RenderError(f"The template failed{where}: {error.name} is set only later on.", line=line)
             case HintedAbsence():
                 failure = RenderError(f"The template failed{where}: {error.message}", line=line)
             case AbsentAttribute() if isinstance(error.name, str) and error.name in source:
-                failure = RenderError(f"The template failed{where}: a value has no {error.name!r}.", line=line)
+                whose = owner(error, _parsed(source, rendering.limits), rendering.variables)
+                failure = RenderError(f"The template failed{where}: {whose} no {error.name!r}.", line=line)
             case AbsentAttribute():
-                failure = RenderError(f"The template failed{where}: a value has no such attribute or item.", line=line)
+                told = "a value has no such attribute or item"
+                nones = _nones(type(error.obj).__name__, source, line, rendering)
+                failure = RenderError(f"The template failed{where}: {told}{nones}.", line=line)
             case _:
-                failure = RenderError(f"The template failed{where} ({_told(error)}).", line=line)
+                told = _told(error)
+                nones = _nones(told, source, line, rendering)
+                failure = RenderError(f"The template failed{where} ({told}){nones}.", line=line)
         failure.__cause__ = Cause(type(error).__name__)
         return failure
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, TypeAlias
 
-from promptreg.errors import MissingVariablesError, TemplateError, TemplatePolicyError
+from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
 from promptreg.jsonvalues import FrozenList
+from promptreg.nearest import did_you_mean, nearest
 from promptreg.rendering import sandbox
 from promptreg.rendering.compiler import compile_fast, is_paid, most_text
 from promptreg.rendering.fast import Unfit
@@ -128,6 +129,8 @@ class CompiledTemplate:
         try:
             _compile_parts(messages, limits, declared, self._parts)
         except TemplateError as error:
+            if not isinstance(template, str):
+                error.put_before(_message(len(self._parts), len(messages)))
             self._refusal = error
         self._roles = None if isinstance(template, str) else [message.get("role") for message in messages]
         self._fast = _fast(self._parts, self._roles, limits) if self._refusal is None else None
@@ -158,7 +161,7 @@ class CompiledTemplate:
                     pass
             return self._output(bound)
         except TemplateError as error:
-            error.details = {"name": name, **error.details}
+            error.put_name(name)
             raise
 
     def require_valid(self) -> None:
@@ -183,15 +186,15 @@ class CompiledTemplate:
                 raise self._unkept(i, None, f"the placeholder {part} {reason}.")
 
     def _unkept(self, number: int, line: int | None, reason: str) -> TemplateError:
-        """Return the refusal of a declaration; in a chat it tells the message."""
-        if self._roles is None:
-            return TemplateError(f"Line {line}: {reason}", line=line)
-        where = f"template[{number}]" if line is None else f"template[{number}], line {line}"
-        return TemplateError(f"{where}: {reason}", line=line, message=number)
+        """Return the refusal of a declaration; in a chat it says which message reads it."""
+        error = TemplateError(reason if line is None else f"Line {line}: {reason}", line=line)
+        if self._roles is not None:
+            error.put_before(_message(number, len(self._parts)))
+        return error
 
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
         if forbids_extra:
-            _require_known(values, {variable.name for variable in self.variables})
+            _require_known(values, [variable.name for variable in self.variables])
         placeholders = self._optional.intersection(part for part in self._parts if isinstance(part, str))
         bound, absent = bind(self._declarations, values, may_be_none=placeholders)
         if absent:
@@ -203,14 +206,20 @@ class CompiledTemplate:
         rendering = Rendering(bound, self.limits)
         messages: list[Message] = []
         absent: str | None = None
+        done = 0
         try:
-            for role, part in zip(self._roles or [None], self._parts, strict=True):
+            for at, (role, part) in enumerate(zip(self._roles or [None], self._parts, strict=True)):
+                done = at
                 if isinstance(part, TemplateText):
                     messages.append({"role": role, "content": part.render_metered(rendering)})
                 else:
                     messages += self._passed(part, bound)
         except AbsentVariable as error:
             absent = error.name
+        except TemplateError as error:
+            if self._roles is not None:
+                error.put_before(_message(done, len(self._parts)))
+            raise
         if absent is not None:
             raise self._missing(bound, [absent])
         if self._roles is None:
@@ -231,7 +240,23 @@ class CompiledTemplate:
         """Return the refusal of absent variables: those read, and others that the template reads unguarded."""
         needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound and name not in but]
         names = list(dict.fromkeys([*needed, *read]))
-        return MissingVariablesError(f"Variables are missing: {', '.join(names)}; pass them to render.", missing=names)
+        known = {variable.name for variable in self.variables}
+        unread = [name for name in bound if name not in known]
+        passed = f" Passed and not read: {_unread(unread, names)}." if unread else ""
+        return MissingVariablesError(
+            f"Variables are missing: {', '.join(names)}; pass them to render.{passed}", missing=names
+        )
+
+
+def _message(at: int, count: int) -> str:
+    return f"message {at + 1} of {count}"
+
+
+def _unread(names: Sequence[str], missing: Sequence[str]) -> str:
+    """Name the variables that nothing reads, and those that are missing which they may be meant for."""
+    few = [(listed([name]), nearest(name, missing)) for name in names[:LISTED]]
+    told = ", ".join(name if near is None else f"{name} (for {near!r}?)" for name, near in few)
+    return f"{told} and {len(names) - LISTED} more" if len(names) > LISTED else told
 
 
 def _compile_parts(
@@ -247,10 +272,10 @@ def _compile_parts(
             parts.append(message["placeholder"])
             continue
         text = TemplateText(message["content"], limits, declared)
-        parts.append(text)
         count += text.nodes
         if count > limits.nodes:
             raise TemplatePolicyError(f"The messages have more than {limits.nodes:,} syntax nodes together.", line=None)
+        parts.append(text)
 
 
 def _arity(parts: Sequence[TemplateText | str]) -> int | None:
@@ -279,7 +304,10 @@ def _fast(parts: Sequence[TemplateText | str], roles: list[str | None] | None, l
     return render
 
 
-def _require_known(values: Mapping[str, Any], known: set[str]) -> None:
+def _require_known(values: Mapping[str, Any], known: Sequence[str]) -> None:
     extra = [name for name in values if name not in known]
     if extra:
-        raise invalid([{"field": name, "reason": "is not a variable of this prompt"} for name in extra])
+        absent = [name for name in known if name not in values]
+        meant = [did_you_mean(name, absent) for name in extra[:LISTED]] + [""] * (len(extra) - LISTED)
+        reason = "is not a variable of this prompt"
+        raise invalid([{"field": n, "reason": reason + m} for n, m in zip(extra, meant, strict=True)])

@@ -76,7 +76,11 @@ class AbsentVariable(_Absent):
 
 
 class AbsentAttribute(_Absent):
-    """The render read an attribute or item that a value does not have."""
+    """The render read an attribute or item that a value, `obj`, does not have."""
+
+    def __init__(self, name: Any, obj: Any, message: str | None = None) -> None:
+        super().__init__(name, message)
+        self.obj = obj
 
 
 class HintedAbsence(UndefinedError):
@@ -98,7 +102,7 @@ class Absent(StrictUndefined):
         if obj is missing and name is not None and hint is None:
             exc = partial(AbsentVariable, name)
         elif obj is not missing and hint is None:
-            exc = partial(AbsentAttribute, name)
+            exc = partial(AbsentAttribute, name, obj)
         elif hint is not None:
             exc = HintedAbsence
         super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]
@@ -130,7 +134,7 @@ def read_attribute(obj: Any, name: str) -> Any:
             return Absent(obj=obj, name=name)
     else:
         value = _attribute(obj, name)
-    return value if type(value) in PLAIN else _readable(value, obj)
+    return value if type(value) in PLAIN else _readable(value, _about_method, obj, name)
 
 
 def _attribute(obj: Any, name: str) -> Any:
@@ -161,7 +165,7 @@ def read_item(obj: Any, key: Any) -> Any:
         value = obj[key] if is_there else _named(obj, key)
     except (TypeError, LookupError):
         value = _named(obj, key)
-    return value if type(value) in PLAIN else _readable(value, obj)
+    return value if type(value) in PLAIN else _readable(value, _about_item, obj, key)
 
 
 def _named(obj: Any, key: Any) -> Any:
@@ -204,16 +208,27 @@ def require_open(obj: Any) -> None:
 
 def readable(value: Any) -> Any:
     """Give the value, unless it is something that no template may hold."""
-    return value if type(value) in PLAIN else _readable(value, None)
+    return value if type(value) in PLAIN else _readable(value)
 
 
-def _readable(value: Any, obj: Any) -> Any:
+def _readable(value: Any, hint: Callable[[Any, Any], str] | None = None, obj: Any = None, name: Any = None) -> Any:
     if isinstance(value, Undefined):
         return value
     if callable(value) or isinstance(value, _HIDDEN):
-        hint = "; read an item of a mapping with ['…']" if isinstance(obj, Mapping) else ""
-        raise Refused(f"{_kind(value)} can't be read from a value{hint}")
+        raise Refused(f"{_kind(value)} can't be read from a value{'' if hint is None else hint(obj, name)}")
     return value
+
+
+def _about_method(obj: Any, name: str) -> str:
+    """Return what to write where a method of a mapping was read as an attribute."""
+    is_method = isinstance(obj, Mapping) and hasattr(type(obj), name)
+    return "; it is a method: call it with (), or read the item of that name with ['…']" if is_method else ""
+
+
+def _about_item(obj: Any, key: Any) -> str:
+    """Return what to write where a method of a mapping was read as an item, which is not there."""
+    is_method = isinstance(obj, Mapping) and key not in obj
+    return "; there is a method of that name and no such item: give a default with get('…', '')" if is_method else ""
 
 
 def children(value: Any) -> Iterator[Any] | None:
