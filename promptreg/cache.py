@@ -55,8 +55,8 @@ class Generation(Generic[F, L]):
         self.written: set[Hashable] = set()
 
     def is_current(self) -> bool:
-        """Tell whether it is true now."""
-        return self.page == self.token and monotonic() < self.until
+        """Tell whether it is true now; the clock first, as no page is read long after a look (`sidecar.py`)."""
+        return monotonic() < self.until and self.page == self.token
 
 
 _NOTHING: Generation[Any, Any] = Generation(b"", None, {}, {}, NEVER)

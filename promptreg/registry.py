@@ -226,7 +226,7 @@ class Registry:
         """
         # This and the beginning of `render` are on the path of every model call: written out, without a call of ours.
         known = self._home.direct
-        if known.page == known.token and monotonic() < known.until and version is None is label:
+        if monotonic() < known.until and known.page == known.token and version is None is label:
             try:
                 return known.found[name].prompt
             except (KeyError, TypeError):  # what can't be hashed is no name
@@ -259,7 +259,7 @@ class Registry:
         """
         listener = None if tracing._TRACER_PROVIDER is None else listening()
         known = self._home.direct
-        if (known.page == known.token and monotonic() < known.until) and (
+        if (monotonic() < known.until and known.page == known.token) and (
             version is None is label and default is UNSET
         ):
             found = None

@@ -383,7 +383,7 @@ def test_a_full_disk_as_the_sidecar_is_made_is_told(path: str, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("promptreg.storage.sidecar._make", full)
+    monkeypatch.setattr("promptreg.storage.beside.make", full)
     with pytest.raises(StorageFullError):
         Registry(path)
 

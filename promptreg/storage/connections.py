@@ -7,23 +7,24 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from urllib.parse import quote
 
 from promptreg.errors import StorageError
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.failures import SYSTEMS, is_applications, translate
 from promptreg.storage.gate import FORKS, Gate, Stay
 from promptreg.storage.place import Place
+from promptreg.storage.system import uri_path
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
 T = TypeVar("T")
 
+# On macOS a sync reaches the disk only with `fullfsync`, which changes nothing elsewhere.
 # A statement is undone from memory: one that deletes would put what it deletes into a temporary file.
 SETTINGS = (
     "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA recursive_triggers = ON;"
-    " PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY"
+    " PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON"
 )
 SLICE = 0.05  # seconds that SQLite waits at a time, for nobody may fork meanwhile
 
@@ -86,7 +87,7 @@ def forked() -> StorageError:
 
 def file_uri(path: str, options: str) -> str:
     """Give how SQLite is told an absolute path, and how to open what is there."""
-    return f"file://{quote(os.fsencode(path))}?{options}"
+    return f"file://{uri_path(path)}?{options}"
 
 
 def connect(uri: str, settings: StorageSettings) -> Handle:

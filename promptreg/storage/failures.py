@@ -1,6 +1,7 @@
 """What went wrong in SQLite, told as one of our errors with the cause kept."""
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from promptreg.errors import (
     StorageFullError,
     StorageReadOnlyError,
 )
+from promptreg.storage.siblings import SIDECAR, unwritable
 
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 ANOTHER_TYPE = sqlite3.SQLITE_CONSTRAINT | 12 << 8  # SQLITE_CONSTRAINT_DATATYPE, for which Python has no name
@@ -75,7 +77,7 @@ def translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str) ->
     if code == sqlite3.SQLITE_FULL:
         return _full(path)
     if code == sqlite3.SQLITE_READONLY:
-        return StorageReadOnlyError(f"{path} can't be written here.", reason="read_only", retry_after=None)
+        return may_not_write(path, os.path.realpath(path))
     if code == sqlite3.SQLITE_NOTADB:
         return StorageCorruptError(
             f"{path} is not a SQLite database, or its header is damaged.", reason="not_a_registry"
@@ -85,6 +87,15 @@ def translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str) ->
     if code == sqlite3.SQLITE_CONSTRAINT:
         return ConflictError(f"The database refused the change: {error}.")
     return StorageError(f"{path} can't be used: {error}.", reason="unusable")
+
+
+def may_not_write(path: str, real: str) -> StorageReadOnlyError:
+    """Return the refusal of a write, which names what this process may not write; `real` is where the file lies."""
+    files = unwritable(real)
+    what = ", ".join(files) if files else f"it, its folder, and {real}{SIDECAR}"
+    return StorageReadOnlyError(
+        f"{path} can't be written by this process; let it write {what}.", reason="read_only", retry_after=None
+    )
 
 
 def _full(path: str) -> StorageFullError:

@@ -5,7 +5,6 @@ makes locks meaningless. So before a fork every open storage shuts its gate (wai
 closes its connections; afterwards both sides open the gate and connect anew when they next need to.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Protocol
 from weakref import WeakSet, ref
 
 from promptreg.errors import StorageError
+from promptreg.storage import system
 
 POLL_SECONDS = 0.001
 
@@ -197,11 +197,7 @@ class _Forks:
         self._nested = 0  # forks of a signal's handler, in the middle of one of the same thread
         self.opening = Gate()
         """What whoever connects to a database goes through, until its storage is watched."""
-        os.register_at_fork(
-            before=self._before,
-            after_in_parent=self._after_in_parent,
-            after_in_child=self._after_in_child,
-        )
+        system.on_fork(self._before, self._after_in_parent, self._after_in_child)
 
     def watch(self, storage: Forkable) -> None:
         with self._lock:

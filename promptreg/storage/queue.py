@@ -6,7 +6,6 @@ a fork inherits none. The queue makes waiting fair and no more: the database's o
 apart, so who finds the queue broken or stuck goes ahead and asks the database.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from contextlib import contextmanager, suppress
 from struct import Struct
 
 from promptreg.errors import StorageError
+from promptreg.storage import system
+from promptreg.storage.beside import open_beside
 from promptreg.storage.failures import is_applications
 from promptreg.storage.gate import Claim, Stay, in_the_middle
-from promptreg.storage.sidecar import open_beside
 
 SUFFIX = "-promptreg-queue"
 NUMBERS = Struct("<QQ")  # the next number to be given, and the one whose turn it is about
@@ -123,9 +123,9 @@ class WriterQueue:
             number, serving = _numbers(descriptor)
             if not _locked(descriptor, FIRST + number, 1):
                 return None
-            os.pwrite(descriptor, NUMBERS.pack(number + 1, serving), 0)
+            system.write_at(descriptor, NUMBERS.pack(number + 1, serving), 0)
         finally:
-            fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, 0)
+            system.unlock_bytes(descriptor, 0, 1)
         return number
 
     def _wait(self, descriptor: int, number: int, deadline: Deadline) -> None:
@@ -144,22 +144,16 @@ class WriterQueue:
             return
         with suppress(OSError):  # the write that was waited for is done, and who comes next finds its way
             if number is not None:
-                os.pwrite(file.descriptor, NUMBERS.pack(0, number + 1)[8:], 8)
-            fcntl.lockf(file.descriptor, fcntl.LOCK_UN)
+                system.write_at(file.descriptor, NUMBERS.pack(0, number + 1)[8:], 8)
+            system.unlock_bytes(file.descriptor)
 
 
 def _numbers(descriptor: int) -> tuple[int, int]:
-    read = os.pread(descriptor, NUMBERS.size, 0).ljust(NUMBERS.size, b"\0")
+    read = system.read_at(descriptor, NUMBERS.size, 0).ljust(NUMBERS.size, b"\0")
     next_number, serving = NUMBERS.unpack(read)
     return (next_number, serving) if next_number < IMPLAUSIBLE else (0, 0)
 
 
 def _locked(descriptor: int, start: int, length: int) -> bool:
     """Lock bytes unless somebody else has one of them; no bytes are always locked."""
-    if length == 0:
-        return True
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
+    return length == 0 or system.lock_bytes(descriptor, start, length)

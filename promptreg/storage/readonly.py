@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 from promptreg.errors import StorageReadOnlyError
+from promptreg.storage import system
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect, file_uri
 from promptreg.storage.siblings import LOG
@@ -42,11 +43,7 @@ class Way(Enum):
 def is_writable(path: str) -> bool:
     """Tell whether this process may write the file, and make others beside it."""
     folder = os.path.dirname(path)
-    return _may_write(folder) and (_may_write(path) or not os.path.exists(path))
-
-
-def _may_write(path: str) -> bool:
-    return os.access(path, os.W_OK, effective_ids=True)
+    return system.may_write(folder) and (system.may_write(path) or not os.path.exists(path))
 
 
 def way_to_read(path: str, settings: StorageSettings) -> Way:
@@ -64,8 +61,7 @@ def way_to_read(path: str, settings: StorageSettings) -> Way:
     except sqlite3.OperationalError:
         pass
     _require_no_log(path)
-    is_fixed = os.statvfs(path).f_flag & os.ST_RDONLY
-    return Way.IMMUTABLE if is_fixed else Way.COPY
+    return Way.IMMUTABLE if system.is_on_fixed_media(path) else Way.COPY
 
 
 def open_to_read(path: str, settings: StorageSettings, way: Way) -> Handle:

@@ -4,6 +4,7 @@ A verb's write is one short `BEGIN IMMEDIATE` transaction, so what it read stays
 deferred transaction, so what it reads is one moment's. sqlite-utils makes and maintains the database.
 """
 
+import errno
 import os
 import sqlite3
 import time
@@ -13,23 +14,24 @@ from functools import partial
 from traceback import clear_frames
 from typing import NoReturn, TypeVar
 
-from promptreg.errors import CommitUnknownError, StorageError, StorageReadOnlyError
-from promptreg.storage import erasure
+from promptreg.errors import CommitUnknownError, StorageError
+from promptreg.storage import erasure, system
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Connections, Handle
-from promptreg.storage.failures import is_applications, is_busy, primary_code, translated
+from promptreg.storage.failures import is_applications, is_busy, may_not_write, primary_code, translated
 from promptreg.storage.gate import FORKS
 from promptreg.storage.looks import SQLiteReader, SQLiteWriter
 from promptreg.storage.opening import open_first, open_memory, open_to_read, open_to_watch, open_to_write
 from promptreg.storage.place import Place
 from promptreg.storage.queue import Deadline, WriterQueue
 from promptreg.storage.readonly import Access, is_outdated
-from promptreg.storage.siblings import LOG, SIDECAR
-from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, Sidecar, revision_of
+from promptreg.storage.siblings import LOG
+from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, UnwritableSidecar, open_sidecar, revision_of
 from promptreg.storage.watching import SQLiteWatch
 
 R = TypeVar("R", bound=SQLiteReader)
 
+NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 BUSY_PAUSE = 0.001  # seconds outside the gate, between two waits in SQLite
 
 
@@ -49,7 +51,7 @@ class SQLiteStorage:
             )
             if self._is_file:
                 place.settle(self._real + LOG if self._access is Access.WRITE else None)
-            self._queue = WriterQueue(self._real) if self._access is Access.WRITE else None
+            self._queue = WriterQueue(self._real) if self._access is Access.WRITE and system.LOCKS else None
             self.board: Board = self._open_board()
             self._old_board: Board | None = None
             # Functions and no methods, so that a registry that is dropped is no cycle, and closes at once.
@@ -72,12 +74,11 @@ class SQLiteStorage:
         if self._access is not Access.WRITE:
             return NoBoard()
         try:
-            return Sidecar(self._real)
-        except PermissionError as error:
-            raise StorageError(
-                f"{self.path}{SIDECAR} can't be used ({error.strerror}); let this process write it.",
-                reason="sidecar",
-            ) from error
+            return open_sidecar(self._real)
+        except OSError as error:
+            if error.errno not in NOT_PERMITTED:
+                raise
+            return UnwritableSidecar()
 
     @contextmanager
     def watch(self) -> Iterator["SQLiteWatch"]:
@@ -102,16 +103,12 @@ class SQLiteStorage:
     @contextmanager
     def write(self) -> Iterator["SQLiteWriter"]:
         """Open the one write transaction; leaving it commits what was applied, an exception nothing."""
-        if self._access is Access.READ:
-            raise StorageReadOnlyError(
-                f"{self.path} can't be written by this process, or its folder can't; let it write both.",
-                reason="read_only",
-                retry_after=None,
-            )
         self._connections.require_free()
+        self._require_writable()
         deadline = Deadline(self._settings.busy_timeout)
         with self._turn(deadline), self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer):
             self.require_board()
+            self._require_writable()
             yield writer
             if writer.has_applied:
                 self._commit(handle, writer.revision)
@@ -176,8 +173,17 @@ class SQLiteStorage:
 
     def require_board(self) -> None:
         """Make the sidecar anew where somebody removed it; who still looks at the old one is told there too."""
-        if isinstance(self.board, Sidecar) and not self.board.is_in_place():
-            self._old_board, self.board = self.board, self._open_board()
+        if not self.board.is_in_place():
+            last, self.board = self.board, self._open_board()
+            if last.is_writable:
+                self._old_board = last
+
+    def _require_writable(self) -> None:
+        """Raise `StorageReadOnlyError` where this process may not write the file, or not publish what it writes."""
+        if not self.board.is_writable and self._access is Access.WRITE:
+            self.require_board()  # which may have been mended
+        if not self.board.is_writable:
+            raise may_not_write(self.path, self._real)
 
     def _show(self, revision: int) -> None:
         """Show what was read before it is returned, where its writer died before it could."""

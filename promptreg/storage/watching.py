@@ -56,7 +56,7 @@ class SQLiteWatch:
         board = storage.board
         # Of a process that reads once, the first look is the only one: no second connection is opened for it.
         handle = self._watching.usual() if since is None else self._watching.watcher()
-        if since is not None and board.read() == since.token:
+        if since is not None and board.shows(since.token):
             same = self._if_same(handle, since)
             if same is not None:
                 if not board.is_shown or storage.place.is_kept_within(lambda: self._still_holds(since)):
@@ -77,8 +77,10 @@ class SQLiteWatch:
         seen = _seen(handle)
         if seen == since.seen:
             return since
-        # The one that made that look, unless another thread did: then nothing is known to be as it was. Asked last.
-        return since._replace(seen=seen) if _seen(self._watching.usual()) == since.seen else None
+        # The one that made that look, unless another thread did: then nothing is known to be as it was. Asked last. It
+        # does not see what it committed itself, which the page tells, compared or not.
+        is_same = self._storage.board.read() == since.token and _seen(self._watching.usual()) == since.seen
+        return since._replace(seen=seen) if is_same else None
 
     def _still_holds(self, since: Mark) -> bool | None:
         """Tell whether the file, read anew, is what the mark tells of; None where it can't be read at this moment."""
