@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 from promptreg import checks
 from promptreg.cache import NEVER, Cache, Generation, Memo
 from promptreg.clock import moment
+from promptreg.defaults import Defaults
 from promptreg.errors import NotFoundError, StorageError, TemplateError, listed
 from promptreg.jsonvalues import compact
 from promptreg.models import Actor, Version
@@ -148,6 +149,7 @@ class Core:
         self.is_closed = False
         self.cache: Cache[Found, Lacking] = Cache(settings.cache_size, compares=settings.max_staleness == 0)
         self._holds = min(settings.max_staleness or LOOK_SECONDS, LOOK_SECONDS)
+        self.defaults = Defaults(settings.render_limits)
         self._templates: Memo[Hashable, CompiledTemplate] = Memo(settings.cache_size)
         self._clock = settings.clock
         self._checks = settings.publish_checks

@@ -77,7 +77,9 @@ class Rendered:
         return messages
 
     def trace_attributes(self) -> dict[str, str]:
-        """Give what a span of the model call should say of the prompt, for those who set attributes by hand.
+        """Return what a span of the model call should say of the prompt, for those who set attributes by hand.
+
+        Nothing, where it is a rendered default.
 
         >>> from promptreg import Registry
         >>> with Registry(":memory:") as registry:
@@ -87,7 +89,7 @@ class Rendered:
         ('greet', '1')
         """
         if self.prompt is None:
-            return {PROMPT_NAME: self.name}
+            return {}
         return {
             PROMPT_NAME: self.name,
             PROMPT_VERSION: str(self.prompt.version),
@@ -99,7 +101,8 @@ class Rendered:
         """Put the prompt on OpenTelemetry's current context, so that spans started within carry its name and version.
 
         OpenInference's (Phoenix), Langfuse's and Traceloop's instrumentations read it there; for every other there is
-        `promptreg.telemetry.PromptSpanProcessor`. Nothing goes into baggage.
+        `promptreg.telemetry.PromptSpanProcessor`. Nothing goes into baggage. Within that of a rendered default no
+        prompt is credited, whatever is around it.
 
         >>> from promptreg import Registry
         >>> with Registry(":memory:") as registry:

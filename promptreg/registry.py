@@ -36,7 +36,6 @@ from promptreg.models import (
 from promptreg.prompt import Page, Prompt, Rendered, render_whole, rendered_default
 from promptreg.records import Container, Query, VersionRecord
 from promptreg.rendering.policy import RenderLimits
-from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules import access, inputs, lifecycle, names, statuses
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Draft
@@ -249,8 +248,10 @@ class Registry:
 
         Variables named `version`, `label` or `default` go in the mapping. Raises what `get` raises, then
         `PromptDisabledError` (rule 13), `MissingVariablesError` with every absent name,
-        `InvalidVariablesError`, `RenderLimitError` and `RenderError`. `default` is a template, text or
-        messages, rendered when the prompt is not found or the storage fails.
+        `InvalidVariablesError`, `RenderLimitError` and `RenderError`. `default` is a Jinja template, text (which may
+        be empty) or messages, rendered when the prompt is not found or the storage fails, and for nothing else. It is
+        compiled at the first call that passes it, so a broken one is refused at once; `extra_variables="forbid"` does
+        not apply to it.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("ask", [{"role": "user", "content": "Why {{ what }}?"}])
@@ -260,7 +261,7 @@ class Registry:
         listener = None if tracing._TRACER_PROVIDER is None else listening()
         known = self._home.direct
         if (monotonic() < known.until and known.page == known.token) and (
-            version is None is label and default is UNSET
+            version is None is label and (default is UNSET or self._core.defaults.is_known(default))
         ):
             found = None
             try:
@@ -285,7 +286,7 @@ class Registry:
                 if listener is not None:
                     return self._core.teller.render(found.prompt, found.told, listener, variables, more)
                 return render_whole(found.prompt, inputs.read_variables(variables, more), is_tried=is_tried)
-        if default is UNSET and self._core.cache.may_be_direct:
+        if self._core.cache.may_be_direct and (default is UNSET or self._core.defaults.is_known(default)):
             # A look is told by the span of the whole way.
             recalled = self._core.recalled(self._view, name, version, label, looks=listener is None)
             if recalled is not None and listener is not None:
@@ -316,14 +317,16 @@ class Registry:
         default: TemplateArgument | Unset,
     ) -> Rendered:
         values = inputs.read_variables(variables, more)
-        fallback = None if default is UNSET else inputs.read_template(default, "default")
+        if default is UNSET:
+            return self._core.resolve(self._view, name, version, label).render(values)
+        reference = names.parse_reference(name)
+        names.chosen_version(reference, version, label)
+        fallback = self._core.defaults.compiled(default, reference.text)
         try:
             prompt = self._core.resolve(self._view, name, version, label)
         except (NotFoundError, StorageError) as error:
-            if fallback is None:
-                raise
             self._core.let_go(error)
-            return self._render_default(name, fallback, values)
+            return rendered_default(reference.text, fallback.render(reference.text, values, forbids_extra=False))
         return prompt.render(values)
 
     @traced("history_prompt")
@@ -862,11 +865,6 @@ class Registry:
         with self._core.read() as reader:
             found = reader.query(query)
         return [self._core.prompt(container, record) for container, record in found]
-
-    def _render_default(self, name: str, template: str | FrozenList, values: dict[str, Any]) -> Rendered:
-        asked = names.parse_reference(name).text
-        compiled = CompiledTemplate(template, FrozenList(), self._core.render_limits)
-        return rendered_default(asked, compiled.render(asked, values, forbids_extra=self._core.forbids_extra))
 
     def _changeable(self, reader: Reader, reference: Reference, action: str) -> Container:
         container = find(reader, self._view, reference)

@@ -16,10 +16,11 @@ from promptreg import (
     PublishCheckError,
     Registry,
     TemplateError,
+    TemplatePolicyError,
     TemplateSyntaxError,
     Variable,
 )
-from promptreg.rendering.template import CompiledTemplate
+from promptreg.rendering.template import CompiledTemplate, TemplateText
 
 
 @pytest.fixture(scope="module")
@@ -631,9 +632,7 @@ def test_a_default_never_answers_anything_else(registry, unchanged):
         with pytest.raises(MissingVariablesError) as caught:
             registry.render("absent", default="{{ m }}")
         assert caught.value.details == {"name": "absent", "missing": ["m"]}
-        with pytest.raises(TemplateSyntaxError):
-            registry.render("absent", default="{{ m")
-        for wrong in (None, "", [], 3, [{"role": "user"}], "\ud800"):
+        for wrong in (None, [], 3, [{"role": "user"}], "\ud800"):
             with pytest.raises(InvalidInputError):
                 registry.render("t", default=wrong, n=1)
     registry.set_status("t", "disabled")
@@ -643,6 +642,108 @@ def test_a_default_never_answers_anything_else(registry, unchanged):
         assert registry.get("t", default=None).status == "disabled"
         with pytest.raises(ForbiddenError):
             registry.scope(actor=Actor("m", "team_member")).update("t", title="x")
+
+
+BAD_DEFAULTS = [
+    ("{{ bad", TemplateSyntaxError, 1),
+    ("\n{{ x | nope }}", TemplateSyntaxError, 2),
+    ("{% include 'x' %}", TemplatePolicyError, 1),
+    ([{"role": "user", "content": "\n{{ bad"}], TemplateSyntaxError, 2),
+    ([{"role": "user", "content": "fine"}, {"role": "user", "content": "{{ bad"}], TemplateSyntaxError, 1),
+]
+
+
+@pytest.mark.parametrize(("default", "kind", "line"), BAD_DEFAULTS)
+def test_a_broken_default_is_told_before_it_is_needed(registry, default, kind, line):
+    """At each call that passes it, though the prompt be there, in memory, and renders."""
+    registry.create("t", "x")
+    team = registry.scope(namespace="team", actor=Actor("a", "team_editor"))
+    team.create("t", "x")
+    for view in (registry, team):
+        for name in ("t", "t", "absent", "t@latest"):
+            with pytest.raises(kind) as caught:
+                view.render(name, default=default)
+            assert caught.value.details == {"name": name.partition("@")[0], "line": line}
+        assert view.render("t", default="fine").text == "x"
+    with pytest.raises(InvalidInputError):
+        registry.render("NO NAME", default=default)
+    with pytest.raises(InvalidInputError):
+        registry.render("t@1", default=default, version=1)
+
+
+def test_a_default_may_be_empty(registry):
+    """It answers with the empty text; a message of it may have an empty content too."""
+    assert (registry.render("none", default="").text, registry.render("none", default="").version) == ("", None)
+    assert registry.render("none", default="").messages == [{"role": "user", "content": ""}]
+    assert registry.render("none", default=[{"role": "user", "content": ""}]).text == ""
+    registry.create("t", "x")
+    assert registry.render("t", default="").text == "x"
+
+
+def test_a_default_is_compiled_once(registry, monkeypatch):
+    """At the first call that passes it, by its text: whatever list of messages holds it, and whoever is asked."""
+    registry.create("t", "x")
+    registry.create("u", "x {{ n }}")
+    sources = []
+    of_text = TemplateText.__init__
+    monkeypatch.setattr(
+        TemplateText, "__init__", lambda self, s, *more: (sources.append(s), of_text(self, s, *more))[1]
+    )
+    view = registry.scope(namespace="team")
+    for _ in range(3):
+        for asked in (registry, view):
+            for name in ("t", "u", "none", "t@1"):
+                asked.render(name, default="A {{ n }}", n=1)
+                asked.render(name, default=[{"role": "user", "content": "B"}, {"placeholder": "h"}], n=1, h=[])
+                asked.render(name, default=({"role": "user", "content": "B"}, {"placeholder": "h"}), n=1, h=[])
+    assert sources == ["A {{ n }}", "B"]
+
+
+def test_a_default_that_changes_is_another_one(registry):
+    """Messages are compared, not looked at by who holds them, or by what they are found by."""
+    registry.create("t", "x")
+    default = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "user", "content": "c"}]
+    for middle in ("b", "B", "{{ n }}", "b"):
+        default[1]["content"] = middle
+        for _ in range(2):
+            assert registry.render("t", default=default, n=1).text == "x"
+            assert registry.render("none", default=default, n=1).text == f"a\n\n{middle.replace('{{ n }}', '1')}\n\nc"
+    default[1]["role"] = "nobody"
+    with pytest.raises(InvalidInputError):
+        registry.render("t", default=default, n=1)
+    default[1] = {"content": "user", "role": "b"}
+    with pytest.raises(InvalidInputError):
+        registry.render("t", default=default, n=1)
+
+
+def test_a_default_that_is_passed_changes_nothing_of_a_render(registry):
+    """Of a prompt that is there, from memory and not, by a view too: its text, its errors, its disabled status."""
+    registry.create("t", "Hi {{ n }}")
+    registry.set_label("t", "staging", 1)
+    team = registry.scope(actor=Actor("m", "team_member"))
+    for view in (registry, team):
+        for name in ("t", "t", "t@staging", "t@1"):
+            assert view.render(name, default="d", n=1) == view.render(name, n=1)
+            assert view.render(name, {"n": 2}, default="d").text == "Hi 2"
+            with pytest.raises(MissingVariablesError):
+                view.render(name, default="d")
+        assert view.render("t", {"n": 1}, default="d", label="staging").version == 1
+        assert view.render("t", {"n": 1}, default="d", version=9).text == "d"
+    registry.set_status("t", "disabled")
+    for view in (registry, team):
+        with pytest.raises(PromptDisabledError):
+            view.render("t", default="d", n=1)
+
+
+def test_forbidding_extra_variables_never_applies_to_a_default(path):
+    """It is rendered with what the prompt would be, and reads of that what it likes."""
+    with Registry(path, extra_variables="forbid") as strict:
+        assert strict.render("none", default="Hi {{ a }}", a=1, b=2).text == "Hi 1"
+        assert strict.render("none", default=[{"role": "user", "content": "Hi"}], b=2).text == "Hi"
+        strict.create("t", "{{ a }}")
+        assert strict.render("t", default="Hi", a=1).text == "1"
+        with pytest.raises(InvalidVariablesError):
+            strict.render("t", default="Hi {{ b }}", a=1, b=2)
 
 
 @pytest.mark.parametrize(

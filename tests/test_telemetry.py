@@ -470,6 +470,21 @@ def test_a_rendered_default_tells_its_name_alone(standing: Registry, spans: Fini
     assert render.attributes["gen_ai.prompt.name"] == "absent"
 
 
+def test_a_rendered_default_is_told_on_the_callers_span_as_no_prompt(path: str, spans: Finished) -> None:
+    """Neither its name nor its label; and what an earlier render told there is emptied."""
+    with Registry(path, spans="attributes") as registry:
+        registry.create("greet", "Hello")
+        for before in ([], ["greet"]):
+            with trace.get_tracer("app").start_as_current_span("call"):
+                for name in before:
+                    registry.render(name)
+                registry.render("absent@staging", default="Hello")
+            told = only(spans).attributes
+            names = {"gen_ai.prompt.name", "gen_ai.prompt.version", "promptreg.label", "promptreg.content_hash"}
+            assert {name: told[name] for name in names if told.get(name)} == {}
+            assert ("gen_ai.prompt.name" in told) is bool(before)
+
+
 # Failures
 
 

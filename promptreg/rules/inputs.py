@@ -138,6 +138,13 @@ def read_template(value: object, field: str = "template") -> str | FrozenList:
     return template
 
 
+def read_default(value: object) -> str | FrozenList:
+    """Read the `default` of a render: a template, and an empty text too."""
+    if isinstance(value, str) and not value:
+        return ""
+    return read_template(value, "default")
+
+
 def read_text(value: object, field: str) -> str:
     """Read any text, the empty one too; it can't hold NUL or a lone surrogate, nor take over 1 MiB."""
     if not isinstance(value, str):
