@@ -4,6 +4,7 @@ import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from promptreg.errors import (
     ConflictError,
@@ -21,6 +22,7 @@ DAMAGED = frozenset(  # what no write of ours meets in a whole file
     {ANOTHER_TYPE, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_CONSTRAINT_NOTNULL}
 )
 UNDECODED = "Could not decode to UTF-8"
+DriverError: TypeAlias = sqlite3.Error | OSError | UnicodeDecodeError
 SYSTEMS = sqlite3.Error, OSError, UnicodeDecodeError  # the last where SQLite's own message quotes damaged text
 RETRY_AFTER = 1.0
 
@@ -51,13 +53,15 @@ def translated(path: str) -> Iterator[None]:
         raise translate(error, path) from error
 
 
-def translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str) -> PromptregError:
+def translate(error: DriverError, path: str) -> PromptregError:
     """Give our error for the driver's, or the system's."""
     if isinstance(error, UnicodeDecodeError):
         return _undecoded(path)
     if isinstance(error, OSError):
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return _full(path)
+        if error.errno == errno.EIO:
+            return _unreadable(path, error.strerror or "EIO")
         reason = error.strerror or type(error).__name__
         return StorageError(f"{path} can't be used: {reason}; see that this process may use it, and its folder.")
     code = primary_code(error)
@@ -68,6 +72,8 @@ def translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str) ->
         return StorageBusyError(
             f"Somebody else is writing to {path}; try again, or wait longer with busy_timeout.", retry_after=RETRY_AFTER
         )
+    if code == sqlite3.SQLITE_IOERR:
+        return _unreadable(path, str(error))
     if code == sqlite3.SQLITE_FULL:
         return _full(path)
     if code == sqlite3.SQLITE_READONLY:
@@ -79,6 +85,12 @@ def translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str) ->
     if code == sqlite3.SQLITE_CONSTRAINT:
         return ConflictError(f"The database refused the change: {error}.")
     return StorageError(f"{path} can't be used: {error}.")
+
+
+def _unreadable(path: str, fact: str) -> StorageError:
+    return StorageError(
+        f"{path} could not be read or written ({fact}); see that its disk works, and try again.", reason="io_error"
+    )
 
 
 def _full(path: str) -> StorageFullError:
