@@ -15,7 +15,7 @@ from promptreg import checks
 from promptreg.cache import NEVER, Cache, Generation, Memo
 from promptreg.clock import moment
 from promptreg.defaults import Defaults
-from promptreg.errors import NotFoundError, StorageError, TemplateError, listed
+from promptreg.errors import CommitUnknownError, NotFoundError, StorageError, TemplateError, listed
 from promptreg.jsonvalues import compact
 from promptreg.models import Actor, Version
 from promptreg.prompt import Compile, DirectWays, Prompt, direct_ways, make_prompt, make_version, stale_copy
@@ -25,7 +25,7 @@ from promptreg.rules import access, lifecycle
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, chosen_version, parse_reference
 from promptreg.settings import Settings
-from promptreg.storage.base import Reader, Storage, Writer
+from promptreg.storage.base import LOOK_SECONDS, Reader, Storage, Writer
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
 from promptreg.telemetry.spans import Hit, Teller, note, note_prompt, of_hit
@@ -44,7 +44,6 @@ P = TypeVar("P", bound=Plan)
 
 _OURS = object()  # begins each key that is no name, so that nobody can pass one as a name
 MAX_WRITTEN = 1_000  # changes of our own between two looks; of more, no cache is kept
-LOOK_SECONDS = 0.05  # between two looks at what no page tells: other tools' commits, a file replaced, a fork
 
 
 class Evidence(NamedTuple):
@@ -331,6 +330,9 @@ class Core:
                     if is_vetted and final.changes:
                         written = final.changes
                         writer.apply(written)
+            except CommitUnknownError:
+                self._expire()
+                raise
             finally:
                 self._note_written(written)
                 self._look_again()
@@ -351,12 +353,16 @@ class Core:
     def _look_again(self) -> None:
         """What this registry wrote it sees at once, also where it need not see others' writes at once."""
         if not self.cache.compares:
-            # In turn with other looks, as one that began before the write may still be going on.
-            try:
-                with self.storage.watch():
-                    self.cache.generation.until = NEVER
-            except StorageError as error:
-                self.let_go(error)
+            self._expire()
+
+    def _expire(self) -> None:
+        """Have the next read look at the database, whatever the page shows."""
+        # In turn with other looks, as one that began before the write may still be going on.
+        try:
+            with self.storage.watch():
+                self.cache.generation.until = NEVER
+        except StorageError as error:
+            self.let_go(error)
 
     def vet_saved(self, outcome: Outcome) -> Evidence:
         """Compile what is saved, and run the checks on what becomes production (rules 9 and 20)."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from promptreg.errors import StorageError
+from promptreg.errors import PromptregError, StorageError
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.failures import SYSTEMS, is_applications, translate
+from promptreg.storage.failures import SYSTEMS, DriverError, is_applications
 from promptreg.storage.gate import FORKS, Gate, Stay
 from promptreg.storage.place import Place
 from promptreg.storage.system import uri_path
@@ -144,9 +144,14 @@ class Connections:
         first: Handle,
         *,
         is_shared: bool,
+        translated: Callable[[DriverError], PromptregError],
     ) -> None:
-        """Begin with a connection that is open already, which is this thread's, or the shared one."""
+        """Begin with a connection that is open already, which is this thread's, or the shared one.
+
+        `translated` returns our error for one of the driver's or the system's.
+        """
         self._place = place
+        self._translated = translated
         self._path = place.path
         self._opener = opener
         self._watcher_opener = watcher_opener
@@ -196,7 +201,7 @@ class Connections:
         except SYSTEMS as error:
             if is_applications(error):
                 raise
-            raise translate(error, self._path) from error
+            raise self._translated(error) from error
         finally:
             gate.leave(stay)
 
@@ -236,6 +241,21 @@ class Connections:
         finally:
             self._gate.open(shut)
         FORKS.forget(self)  # last, as a fork waits for the gate while nobody is forgotten
+
+    def reconnect(
+        self, opener: Callable[[], Handle] | None = None, watcher_opener: Callable[[], Handle] | None = None
+    ) -> None:
+        """Close every connection once those at work are done; the next uses connect anew, each thread by `opener`."""
+        shut = None
+        try:
+            shut = self._gate.shut()
+            self._close_all()
+            if opener is not None and watcher_opener is not None:
+                if self._shared is not None:
+                    self._shared.close()
+                self._opener, self._watcher_opener, self._is_shared, self._shared = opener, watcher_opener, False, None
+        finally:
+            self._gate.open(shut)
 
     def before_fork(self) -> None:
         """Shut the gate and close; a `:memory:` database goes on as a copy on each side.

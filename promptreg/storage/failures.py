@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from promptreg.errors import (
     ConflictError,
@@ -23,6 +24,7 @@ DAMAGED = frozenset(  # what no write of ours meets in a whole file
     {ANOTHER_TYPE, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_CONSTRAINT_NOTNULL}
 )
 UNDECODED = "Could not decode to UTF-8"
+DriverError: TypeAlias = sqlite3.Error | OSError | UnicodeDecodeError
 SYSTEMS = sqlite3.Error, OSError, UnicodeDecodeError  # the last where SQLite's own message quotes damaged text
 RETRY_AFTER = 1.0
 
@@ -53,13 +55,15 @@ def translated(path: str) -> Iterator[None]:
         raise translate(error, path) from error
 
 
-def translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str) -> PromptregError:
+def translate(error: DriverError, path: str) -> PromptregError:
     """Give our error for the driver's, or the system's."""
     if isinstance(error, UnicodeDecodeError):
         return _undecoded(path)
     if isinstance(error, OSError):
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return _full(path)
+        if error.errno == errno.EIO:
+            return _unreadable(path, error.strerror or "EIO")
         reason = error.strerror or type(error).__name__
         return StorageError(
             f"{path} can't be used: {reason}; see that this process may use it, and its folder.", reason="unusable"
@@ -74,6 +78,8 @@ def translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str) ->
             reason="busy",
             retry_after=RETRY_AFTER,
         )
+    if code == sqlite3.SQLITE_IOERR:
+        return _unreadable(path, str(error))
     if code == sqlite3.SQLITE_FULL:
         return _full(path)
     if code == sqlite3.SQLITE_READONLY:
@@ -95,6 +101,12 @@ def may_not_write(path: str, real: str) -> StorageReadOnlyError:
     what = ", ".join(files) if files else f"it, its folder, and {real}{SIDECAR}"
     return StorageReadOnlyError(
         f"{path} can't be written by this process; let it write {what}.", reason="read_only", retry_after=None
+    )
+
+
+def _unreadable(path: str, fact: str) -> StorageError:
+    return StorageError(
+        f"{path} could not be read or written ({fact}); see that its disk works, and try again.", reason="io_error"
     )
 
 

@@ -29,8 +29,8 @@ COUNTED = 4_000  # events that a page of them is checked against, in about 1 ms
 _INTO_EVENTS, _INTO_DETAILS = inserts("events", EVENT_COLUMNS), inserts("event_details", DETAIL_COLUMNS)
 
 
-def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> tuple[int, str]:
-    """Write the events of these changes at the end of the chain, and return the number and hash of the last event.
+def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """Write the events of these changes at the end of the chain.
 
     Raise `StorageCorruptError` where the chain does not end with the event that the registry's row names.
     """
@@ -39,7 +39,6 @@ def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> tuple[i
     events, details = _chained(changes, *last)
     _INTO_EVENTS.execute(connection, events)
     _INTO_DETAILS.execute(connection, details)
-    return (events[-len(EVENT_COLUMNS)], events[-1]) if events else last
 
 
 def _chained(changes: Sequence[Change], seq: int, prev: str) -> tuple[list[Any], list[Any]]:

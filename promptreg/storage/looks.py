@@ -11,6 +11,7 @@ from promptreg.records import Audience, Change, Container, Query, Shown, Version
 from promptreg.rules.names import Reference
 from promptreg.storage import fulltext, journal
 from promptreg.storage.batches import inserts, updates
+from promptreg.storage.failures import primary_code
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
     VERSION_COLUMNS,
@@ -43,6 +44,8 @@ class SQLiteReader:
     Each statement is read to its end at once: while one is half read its snapshot stays, whatever is rolled back, and
     an error that is kept would keep it so.
     """
+
+    is_refused = False  # which only a write is
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -217,6 +220,7 @@ class SQLiteWriter(SQLiteReader):
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self.has_applied = self.has_deleted = False
+        self.is_refused = _is_read_only(connection)
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Persist the changes, and make the revision grow by one."""
@@ -233,13 +237,20 @@ class SQLiteWriter(SQLiteReader):
                 self._save(change, change.after)
         if moved:
             self._move(moved)
-        last = journal.append(self._connection, changes)
+        journal.append(self._connection, changes)
         self._connection.execute(
-            "UPDATE registry SET revision = ?, last_event = ?, last_hash = ?", (self.revision, *last)
+            "UPDATE registry SET revision = ?,"
+            " (last_event, last_hash) = (SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1)",
+            (self.revision,),
         )
         for change in changes:
             if change.after is None:
                 self._forget_details(change.subject.id)
+
+    def advance(self) -> None:
+        """Make the revision grow by one, and change nothing else."""
+        self.revision += 1
+        self._connection.execute("UPDATE registry SET revision = ?", (self.revision,))
 
     def _move(self, moved: Sequence[tuple[Container, str]], first: str = "status") -> None:
         """Write the columns from the first on, of prompts with the names that they had."""
@@ -351,6 +362,20 @@ def revision_in(connection: sqlite3.Connection) -> int:
     if row is None or type(row[0]) is not int or not 0 <= row[0] < MAX_INTEGER:
         raise damaged("the registry's", "revision")
     return int(row[0])
+
+
+def _is_read_only(connection: sqlite3.Connection) -> bool:
+    """Return whether a transaction to write is one to read: a connection is so for life, made where it can't write.
+
+    SQLite begins one without a word, and Python can't ask it; a statement that writes no row finds out.
+    """
+    try:
+        connection.execute("UPDATE registry SET revision = revision WHERE 0")
+    except sqlite3.OperationalError as error:
+        if primary_code(error) != sqlite3.SQLITE_READONLY:
+            raise
+        return True
+    return False
 
 
 def _shown(row: Sequence[Any]) -> Shown:
