@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
 NOBODY = 65534
 PATIENCE_SECONDS = 60
 HELD: list[sqlite3.Connection] = []
+QUEUED = ExitStack()
 
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -64,8 +65,9 @@ class Remote:
     def call(self, verb: str, *args: Any, **more: Any) -> Any:
         """Call a verb there, and give its result or raise its error.
 
-        Besides the registry's: `open`, which only opens, `hold` and `let_go` of SQLite's own write lock, and `trust`,
-        after which it takes no queue for stuck, however slow the machine is.
+        Besides the registry's: `open`, which only opens, `hold` and `let_go` of SQLite's own write lock, `queue` and
+        `leave` for a turn in the queue with no write, and `trust`, after which it takes no queue for stuck, however
+        slow the machine is.
         """
         self.ask(verb, *args, **more)
         return self.answer()
@@ -133,6 +135,11 @@ def _done(opened: dict[str, Registry], path: str, settings: Any, verb: str, args
         return HELD[-1].execute("BEGIN IMMEDIATE").close()
     if verb == "let_go":
         return HELD.pop().close()
+    if verb == "queue":
+        QUEUED.enter_context(queue.queue_of(os.path.realpath(path)).turn(queue.Deadline(PATIENCE_SECONDS)))
+        return None
+    if verb == "leave":
+        return QUEUED.close()
     if verb == "trust":
         queue.STUCK = math.inf
         return None

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Protocol
 from weakref import WeakSet, ref
 
@@ -200,6 +200,11 @@ class _Forks:
             after_in_parent=self._after_in_parent,
             after_in_child=self._after_in_child,
         )
+
+    @property
+    def lock(self) -> AbstractContextManager[bool]:
+        """What nobody forks while it is held, and a forked child has anew; for moments without any wait."""
+        return self._lock
 
     def watch(self, storage: Forkable) -> None:
         with self._lock:

@@ -29,6 +29,10 @@ class Watched(Protocol):
         """See that the board is the one that others look at."""
         ...
 
+    def require_known_schema(self, connection: sqlite3.Connection) -> None:
+        """Raise where the transaction sees a schema that this release does not know."""
+        ...
+
     def note_erasing(self) -> None:
         """Learn that bytes of deleted prompts may still be there."""
         ...
@@ -96,6 +100,7 @@ class SQLiteWatch:
         connection = handle.connection
         try:
             connection.execute("BEGIN")
+            self._storage.require_known_schema(connection)
             mark = Mark(token, revision_in(connection), journal.last_link(connection), seen)
             if erasure.progress(connection).is_due:
                 self._storage.note_erasing()
