@@ -17,7 +17,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ NOBODY = 65534
 GROUP = 65533  # of which nobody is a member
 PATIENCE_SECONDS = 60
 HELD: list[sqlite3.Connection] = []
+QUEUED = ExitStack()
 
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -76,8 +77,9 @@ class Remote:
     def call(self, verb: str, *args: Any, **more: Any) -> Any:
         """Call a verb there, and give its result or raise its error.
 
-        Besides the registry's: `open`, which only opens, `hold` and `let_go` of SQLite's own write lock, and `trust`,
-        after which it takes no queue for stuck, however slow the machine is.
+        Besides the registry's: `open`, which only opens, `hold` and `let_go` of SQLite's own write lock, `queue` and
+        `leave` for a turn in the queue with no write, and `trust`, after which it takes no queue for stuck, however
+        slow the machine is.
         """
         self.ask(verb, *args, **more)
         return self.answer()
@@ -145,6 +147,11 @@ def _done(opened: dict[str, Registry], path: str, settings: Any, verb: str, args
         return HELD[-1].execute("BEGIN IMMEDIATE").close()
     if verb == "let_go":
         return HELD.pop().close()
+    if verb == "queue":
+        QUEUED.enter_context(queue.queue_of(os.path.realpath(path)).turn(queue.Deadline(PATIENCE_SECONDS)))
+        return None
+    if verb == "leave":
+        return QUEUED.close()
     if verb == "trust":
         queue.STUCK = math.inf
         return None

@@ -21,7 +21,7 @@ from promptreg.records import Container
 from promptreg.storage import journal, looks, queue, sidecar
 from promptreg.storage.connections import Connections, Handle
 from promptreg.storage.gate import FORKS, Gate
-from promptreg.storage.queue import SUFFIX, Deadline, WriterQueue
+from promptreg.storage.queue import SUFFIX, Deadline
 
 NESTED: dict[str, Callable[[Registry], object]] = {
     "get": lambda registry: registry.get("other"),
@@ -497,12 +497,14 @@ def test_a_hook_of_the_application_is_refused_while_the_registry_is_shut(path: s
 HOLDER = "import fcntl, sys\nfcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX, 1, 0)\nprint(flush=True)\ninput()"
 
 
-def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(path: str, tmp_path: Path) -> None:
+def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The queue's file stays open for as long as the writer waits in it: its number is nobody else's meanwhile."""
-    Registry(path).close()
-    queue = WriterQueue(path)
-    with queue.turn(Deadline(5)):
-        pass
+    monkeypatch.setattr("promptreg.storage.queue.STUCK", 60)
+    registry = Registry(path, busy_timeout=60)
+    registry.create("greet", "0")
+    queue = registry._core.storage._queue  # type: ignore[attr-defined]
     ahead = os.open(path + SUFFIX, os.O_RDWR)
     run = [sys.executable, "-c", HOLDER, str(ahead)]
     with subprocess.Popen(run, pass_fds=[ahead], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -510,15 +512,16 @@ def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(path: s
         holder.stdout.readline()
 
         def wait() -> None:
-            with queue.turn(Deadline(5)):
-                pass
+            with pytest.raises(StorageError, match="closed"):
+                registry.update("greet", template="1")
 
         writer = threading.Thread(target=wait)
         writer.start()
         while queue._standing.holder() is None:
             time.sleep(0.001)
         time.sleep(0.05)
-        queue.close()
+        registry.close()
+        del queue
         own = [os.open(tmp_path / f"own-{number}", os.O_RDWR | os.O_CREAT) for number in range(8)]
         for descriptor in own:
             os.write(descriptor, b"of the application")

@@ -12,7 +12,9 @@ closing or opening does. There is no thread.
 import sqlite3
 from typing import NamedTuple
 
+from promptreg.errors import SchemaTooNewError
 from promptreg.storage.connections import Handle
+from promptreg.storage.opening import require_known_schema
 from promptreg.storage.rows import damaged
 
 RETRY_SECONDS = 0.05
@@ -40,41 +42,51 @@ def progress(connection: sqlite3.Connection) -> Progress:
     return Progress(*row)
 
 
-def erase(handle: Handle, patience_ms: int, *, rewrites: bool) -> bool:
+def erase(handle: Handle, path: str, patience_ms: int, *, rewrites: bool) -> bool:
     """Take the steps that are due, rewriting the file only if told; wait that long for others; tell if nothing is left.
 
-    A lock of somebody else's, a full disk, a fork that interrupts or a file that can't be written here is no failure of
-    the verb, whose own work is done: the database goes on saying that the step is due, and it is tried again.
+    For who has the writers' turn, as it makes checkpoints. A lock of somebody else's, a full disk, a fork that
+    interrupts or a file that can't be written here is no failure of the verb, whose own work is done: the database goes
+    on saying that the step is due, and it is tried again. A file of a newer release is left to its rules.
     """
     connection = handle.connection
-    due = progress(connection)
-    if not due.is_due:
-        return True
     (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute(f"PRAGMA busy_timeout = {min(usual, patience_ms)}")
     try:
+        due = progress(connection)
+        if not due.is_due:
+            return True
         handle.may_be_interrupted = True
-        return _steps(handle, due, rewrites)
-    except sqlite3.OperationalError:
+        return _steps(handle, path, due, rewrites)
+    except (sqlite3.OperationalError, SchemaTooNewError):
         return False
     finally:
         handle.may_be_interrupted = False
+        handle.roll_back()
         connection.execute(f"PRAGMA busy_timeout = {usual}")
 
 
-def _steps(handle: Handle, at: Progress, rewrites: bool) -> bool:
+def _steps(handle: Handle, path: str, at: Progress, rewrites: bool) -> bool:
     connection = handle.connection
     if at.vacuumed < at.deleted:
         if not rewrites:
             return False
-        connection.execute("INSERT INTO search (search) VALUES ('rebuild')")
+        _changed(connection, path, "INSERT INTO search (search) VALUES ('rebuild')")
         _rewrite(handle)
-        connection.execute("UPDATE registry SET vacuumed_revision = ?", (at.deleted,))
+        _changed(connection, path, "UPDATE registry SET vacuumed_revision = ?", at.deleted)
     (is_blocked, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if is_blocked:
         return False
-    connection.execute("UPDATE registry SET erased_revision = ?", (at.deleted,))
+    _changed(connection, path, "UPDATE registry SET erased_revision = ?", at.deleted)
     return True
+
+
+def _changed(connection: sqlite3.Connection, path: str, statement: str, *values: int) -> None:
+    """Run a statement in a transaction that sees the schema that this release knows."""
+    connection.execute("BEGIN IMMEDIATE")
+    require_known_schema(connection, path)
+    connection.execute(statement, values)
+    connection.execute("COMMIT")
 
 
 def _rewrite(handle: Handle) -> None:

@@ -8,7 +8,7 @@ closes its connections; afterwards both sides open the gate and connect anew whe
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Protocol
 from weakref import WeakSet, ref
 
@@ -198,6 +198,11 @@ class _Forks:
         self.opening = Gate()
         """What whoever connects to a database goes through, until its storage is watched."""
         system.on_fork(self._before, self._after_in_parent, self._after_in_child)
+
+    @property
+    def lock(self) -> AbstractContextManager[bool]:
+        """What nobody forks while it is held, and a forked child has anew; for moments without any wait."""
+        return self._lock
 
     def watch(self, storage: Forkable) -> None:
         with self._lock:

@@ -109,6 +109,29 @@ def open_memory(settings: StorageSettings) -> Handle:
     return handle
 
 
+def require_known_schema(connection: sqlite3.Connection, path: str, oldest: int = SCHEMA_VERSION) -> None:
+    """Raise where the file has another schema than when it was opened, as this transaction sees it.
+
+    `SchemaTooNewError` where a newer release has brought it up to date, whose rows must not be read or written by the
+    rules of this one, and `StorageError` where an older copy was restored into it.
+    """
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if schema > SCHEMA_VERSION:
+        raise _too_new(path, schema)
+    if schema < oldest:
+        raise StorageError(
+            f"{path} has the older schema {schema} now, as a restored copy has; close this registry and open it anew,"
+            f" which brings it up to {SCHEMA_VERSION}.",
+            reason="schema_too_old",
+        )
+
+
+def _too_new(path: str, schema: int) -> SchemaTooNewError:
+    return SchemaTooNewError(
+        f"{path} has schema {schema}; this promptreg knows {SCHEMA_VERSION}: upgrade it.", reason="schema_too_new"
+    )
+
+
 def _require_place(path: str, create: bool) -> None:
     if os.path.isfile(path):
         return
@@ -150,10 +173,7 @@ def _schema(connection: sqlite3.Connection, path: str) -> int | None:
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     if application == APPLICATION_ID:
         if schema > SCHEMA_VERSION:
-            raise SchemaTooNewError(
-                f"{path} has schema {schema}; this promptreg knows {SCHEMA_VERSION}: upgrade it.",
-                reason="schema_too_new",
-            )
+            raise _too_new(path, schema)
         return int(schema)
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application or schema or objects:

@@ -22,9 +22,18 @@ from promptreg.storage.diagnosis import Diagnosis
 from promptreg.storage.failures import SYSTEMS, is_applications, is_busy, may_not_write
 from promptreg.storage.gate import FORKS
 from promptreg.storage.looks import SQLiteReader, SQLiteWriter
-from promptreg.storage.opening import open_first, open_memory, open_to_read, open_to_watch, open_to_write
+from promptreg.storage.opening import (
+    READABLE_SCHEMA,
+    SCHEMA_VERSION,
+    open_first,
+    open_memory,
+    open_to_read,
+    open_to_watch,
+    open_to_write,
+    require_known_schema,
+)
 from promptreg.storage.place import Place
-from promptreg.storage.queue import Deadline, WriterQueue
+from promptreg.storage.queue import NO_QUEUE, NO_TURN, Deadline, Turn, WriterQueue, queue_of
 from promptreg.storage.readonly import Access, is_outdated
 from promptreg.storage.siblings import LOG
 from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, UnwritableSidecar, open_sidecar, revision_of
@@ -35,6 +44,7 @@ R = TypeVar("R", bound=SQLiteReader)
 NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 BUSY_PAUSE = 0.001  # seconds outside the gate, between two waits in SQLite
 PUBLISH_PAUSE = 0.005  # seconds between two trials to publish
+CLOSING_PATIENCE = 0.5  # seconds that opening and closing wait for the writers' turn, to erase or cut the log
 
 
 class SQLiteStorage:
@@ -67,7 +77,9 @@ class SQLiteStorage:
             )
         self._follow_forks()
         with self._connections.use() as handle:
-            self._erase(handle)
+            is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
+        if is_due:
+            self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
         with suppress(StorageError):
             self._require_settled()
 
@@ -80,7 +92,7 @@ class SQLiteStorage:
         )
 
     def _open_queue(self, access: Access) -> WriterQueue | None:
-        return WriterQueue(self._real) if access is Access.WRITE and system.LOCKS else None
+        return queue_of(self._real) if access is Access.WRITE and system.LOCKS else None
 
     def _follow_forks(self) -> None:
         if self._queue is not None:
@@ -107,21 +119,18 @@ class SQLiteStorage:
                 self._settle()
         with self._connections.watch() as watching:
             yield SQLiteWatch(self, watching)
-        if self._erasing_again_at is not None:
-            with suppress(StorageError), self._connections.use() as handle:
-                self._erase_if_due(handle)
+        self._erase_if_due()
 
     @contextmanager
     def read(self) -> Iterator["SQLiteReader"]:
         """Open a consistent look."""
         self._renew()
         self._require_settled()
-        with self._begun("BEGIN", SQLiteReader, Deadline(self._settings.busy_timeout)) as (handle, reader):
+        with self._begun("BEGIN", SQLiteReader, Deadline(self._settings.busy_timeout)) as (_, reader):
             if self.board.is_shown and revision_of(self.board.read()) < reader.revision:
                 self.show(reader.revision)
             yield reader
-            handle.roll_back()
-            self._erase_if_due(handle)
+        self._erase_if_due()
 
     @contextmanager
     def write(self) -> Iterator["SQLiteWriter"]:
@@ -130,13 +139,16 @@ class SQLiteStorage:
         self._require_writable()
         self._require_settled()
         deadline, is_published = Deadline(self._settings.busy_timeout), True
-        with self._turn(deadline), self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer):
+        with self._turn(deadline) as turn, self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer):
             self.require_board()
             self._require_writable()
             yield writer
             if writer.has_applied:
+                handle.let_commits_checkpoint(turn.is_sure())
                 is_published = self._commit(handle, writer.revision)
-            if writer.has_deleted or self._erasing_again_at is not None:
+            if writer.has_deleted:
+                self.note_erasing()
+            if self._erasing_again_at is not None and turn.is_sure():
                 self._erase_or_retry(handle)
         if not is_published:
             self._outwait(writer.revision)
@@ -144,17 +156,35 @@ class SQLiteStorage:
     def close(self) -> None:
         """Erase what is still to be erased, and close every connection; closing twice is fine.
 
-        What can't be erased now stays due, and whoever opens the file next does it.
+        Whoever is the last to close writes the log back into the file. What can't be done now, as others are writing,
+        stays due, and whoever opens the file next does it.
         """
-        try:
-            if self._erasing_again_at is not None:
-                with suppress(StorageError), self._connections.use() as handle:
-                    self._erase_or_retry(handle)
-        finally:
-            self._connections.close()
-            for held in (self._queue, self.board, self._old_board):
-                if held is not None:
-                    held.close()
+        with self._turn_to_close() as turn:
+            try:
+                if self._erasing_again_at is not None and turn.is_sure():
+                    with suppress(StorageError), self._connections.use() as handle:
+                        self._erase_or_retry(handle)
+            finally:
+                self._connections.close(may_checkpoint=turn.is_sure())
+        self._queue, self._connections.after_fork_in_child = None, _nothing
+        for held in (self.board, self._old_board):
+            if held is not None:
+                held.close()
+
+    def _turn_to_close(self) -> AbstractContextManager[Turn]:
+        """Wait for the turn for a short while; not in the middle of a write through another registry of the file."""
+        if self._queue is not None and self._queue.is_entered():
+            return nullcontext(NO_TURN)
+        return self._turn(Deadline(min(self._settings.busy_timeout, CLOSING_PATIENCE)))
+
+    def __del__(self) -> None:
+        """Close what nobody has closed, as the last one too where nobody else writes at this moment."""
+        connections: Connections | None = getattr(self, "_connections", None)
+        if connections is None or connections.is_closed or self._queue is None or self._queue.is_held():
+            return
+        with self._queue.turn(Deadline(0)) as turn:
+            if turn.is_sure():
+                connections.close_dropped()
 
     def require_outside(self) -> None:
         """Raise `StorageError` where this thread is in the middle of a call."""
@@ -187,7 +217,7 @@ class SQLiteStorage:
         while True:
             with self._connections.use() as handle:
                 try:
-                    begun = _tried(handle.connection, statement, kind, deadline)
+                    begun = self._tried(handle.connection, statement, kind, deadline)
                     if begun is not None and not begun.is_refused:
                         yield handle, begun
                         return
@@ -228,8 +258,30 @@ class SQLiteStorage:
                 self._connections.reconnect(*self._openers(access))
                 self._access = access
 
-    def _turn(self, deadline: Deadline) -> AbstractContextManager[None]:
-        return nullcontext() if self._queue is None else self._queue.turn(deadline)
+    def _tried(
+        self,
+        connection: sqlite3.Connection,
+        statement: str,
+        kind: Callable[[sqlite3.Connection], R],
+        deadline: Deadline,
+    ) -> R | None:
+        """Begin, and read, which is what takes the snapshot; None where others hold the lock and there is time left."""
+        try:
+            connection.execute(statement)
+            self.require_known_schema(connection)
+            return kind(connection)
+        except sqlite3.OperationalError as error:
+            if is_busy(error) and deadline.left():
+                return None
+            raise
+
+    def require_known_schema(self, connection: sqlite3.Connection) -> None:
+        """Raise where the transaction sees a schema that this release does not know (see `opening.py`)."""
+        oldest = READABLE_SCHEMA if self._access is Access.READ else SCHEMA_VERSION
+        require_known_schema(connection, self.path, oldest)
+
+    def _turn(self, deadline: Deadline) -> AbstractContextManager[Turn]:
+        return nullcontext(NO_QUEUE) if self._queue is None else self._queue.turn(deadline)
 
     def require_board(self) -> None:
         """Make the sidecar anew where somebody removed it; who still looks at the old one is told there too."""
@@ -273,13 +325,29 @@ class SQLiteStorage:
             self._erasing_again_at = 0.0
 
     def _erase(self, handle: Handle, *, patience_ms: int = erasure.PATIENCE_MS, rewrites: bool = True) -> None:
+        """Erase what is due, as who has the writers' turn."""
         if self._access is Access.WRITE:
-            is_done = erasure.erase(handle, patience_ms, rewrites=rewrites)
+            is_done = erasure.erase(handle, self.path, patience_ms, rewrites=rewrites)
             self._erasing_again_at = None if is_done else time.monotonic() + erasure.RETRY_SECONDS
 
-    def _erase_if_due(self, handle: Handle) -> None:
-        if self._erasing_again_at is not None and time.monotonic() > self._erasing_again_at:
-            self._erase_or_retry(handle, patience_ms=0, rewrites=False)
+    def _erase_in_turn(
+        self, deadline: Deadline, *, patience_ms: int = erasure.PATIENCE_MS, rewrites: bool = True
+    ) -> None:
+        """Erase what is due once the writers' turn comes, and leave it for later where it does not come in time."""
+        self._erasing_again_at = time.monotonic() + erasure.RETRY_SECONDS
+        with self._turn(deadline) as turn:
+            if turn.is_sure():
+                with self._connections.use() as handle:
+                    self._erase_or_retry(handle, patience_ms=patience_ms, rewrites=rewrites)
+
+    def _erase_if_due(self) -> None:
+        """Cut the log, if that is due and nobody writes; not where this thread itself is in the queue."""
+        due = self._erasing_again_at
+        if due is None or time.monotonic() <= due or self._access is not Access.WRITE:
+            return
+        if self._queue is None or not self._queue.is_held():
+            with suppress(StorageError):
+                self._erase_in_turn(Deadline(0), patience_ms=0, rewrites=False)
 
     def _erase_or_retry(self, handle: Handle, **how: Any) -> None:
         """Erase behind a call whose own work is done: whatever fails is no failure of that call, and is tried again."""
@@ -339,12 +407,16 @@ class SQLiteStorage:
         """
         deadline = Deadline(self._settings.busy_timeout)
         try:
-            with self._turn(deadline), self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer):
+            with (
+                self._turn(deadline) as turn,
+                self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
+            ):
                 if not self.is_unsettled():  # as another thread was faster
                     return
                 self.require_board()
                 self._require_writable()
                 writer.advance()
+                handle.let_commits_checkpoint(turn.is_sure())
                 is_published = self._commit(handle, writer.revision)
                 settling.note_settled(self._real)
         except StorageBusyError:
@@ -366,22 +438,13 @@ def open_storage(settings: StorageSettings) -> SQLiteStorage:
         raise
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 def _lost(path: str, real: str, settings: StorageSettings) -> NoReturn:
     raise StorageError(f"The database {path} is lost; open a new registry.", reason="removed")
 
 
 def _open_memory(settings: StorageSettings) -> tuple[Access, Handle]:
     return Access.MEMORY, open_memory(settings)
-
-
-def _tried(
-    connection: sqlite3.Connection, statement: str, kind: Callable[[sqlite3.Connection], R], deadline: Deadline
-) -> R | None:
-    """Begin, and read, which is what takes the snapshot; None where others hold the lock and there is time left."""
-    try:
-        connection.execute(statement)
-        return kind(connection)
-    except sqlite3.OperationalError as error:
-        if is_busy(error) and deadline.left():
-            return None
-        raise

@@ -44,6 +44,10 @@ class Watched(Protocol):
         """Return whether the file is damaged where SQLite says so, or could not be read."""
         ...
 
+    def require_known_schema(self, connection: sqlite3.Connection) -> None:
+        """Raise where the transaction sees a schema that this release does not know."""
+        ...
+
     def note_erasing(self) -> None:
         """Learn that bytes of deleted prompts may still be there."""
         ...
@@ -118,6 +122,7 @@ class SQLiteWatch:
         connection = handle.connection
         try:
             connection.execute("BEGIN")
+            self._storage.require_known_schema(connection)
             mark = Mark(token, revision_in(connection), journal.last_link(connection), seen)
             if erasure.progress(connection).is_due:
                 self._storage.note_erasing()
