@@ -15,7 +15,8 @@ from promptreg import checks
 from promptreg.cache import NEVER, Cache, Generation, Memo
 from promptreg.clock import moment
 from promptreg.defaults import Defaults
-from promptreg.errors import CommitUnknownError, NotFoundError, StorageError, TemplateError, listed
+from promptreg.errors import CommitUnknownError, NotFoundError, StorageError, TemplateError
+from promptreg.hints import Hints
 from promptreg.jsonvalues import compact
 from promptreg.models import Actor, Version
 from promptreg.prompt import Compile, DirectWays, Prompt, direct_ways, make_prompt, make_version, stale_copy
@@ -155,6 +156,7 @@ class Core:
         self.forbids_extra = settings.forbids_extra
         self.render_limits = settings.render_limits
         self.teller = Teller(settings.telemetry)
+        self._hints = Hints(storage)
 
     def close(self) -> None:
         """Close the storage; afterwards every call is `StorageError`, and so is this in the middle of another call."""
@@ -186,6 +188,18 @@ class Core:
                 seen.add(id(context))
                 context = context.__context__
             self.storage.abandon()
+
+    def explain(self, error: BaseException, view: View) -> None:
+        """Have an error that leaves a verb say what may be meant by a name or label that is not there."""
+        if not isinstance(error, NotFoundError):
+            return
+        try:
+            self._hints.explain(error, view.namespace, view.actor, self.cache.generation)
+        except StorageError as failure:  # as the first error says all that is known
+            self.let_go(failure)
+        except BaseException as failure:
+            self.let_go(failure)
+            raise
 
     def require_open(self) -> None:
         """Raise `StorageError` once closed."""
@@ -228,7 +242,7 @@ class Core:
         if found is None:
             found = self._load(view.namespace, reference, selector, generation, key)
         if found.container is not None and not access.may(view.actor, "read", found.container):
-            raise not_found([reference.text])
+            raise lifecycle.not_found([reference.text], view.namespace)
         if isinstance(found, Lacking):
             raise found.refusal()
         note_prompt(found.prompt)
@@ -298,7 +312,7 @@ class Core:
         is_true_then = generation.mark is not None and reader.revision == generation.mark.revision
         if container is None or record is None:
             about = (namespace, reference.text) if container is None else container.id
-            lacking = Lacking(about, refusal or not_found([reference.text]), container)
+            lacking = Lacking(about, refusal or lifecycle.not_found([reference.text], namespace), container)
             if is_true_then:
                 self.cache.keep_lacking(generation, key, lacking)
             return lacking
@@ -416,7 +430,7 @@ def find(reader: Reader, view: View, reference: Reference) -> Container:
     """Give the prompt; what the actor may not read is not there (rule 18)."""
     container = reader.find(view.namespace, reference)
     if container is None or not access.may(view.actor, "read", container):
-        raise not_found([reference.text])
+        raise lifecycle.not_found([reference.text], view.namespace)
     return container
 
 
@@ -426,13 +440,8 @@ def find_all(reader: Reader, view: View, references: Sequence[Reference]) -> lis
     pairs = zip(references, found, strict=True)
     absent = [r.text for r, c in pairs if c is None or not access.may(view.actor, "read", c)]
     if absent:
-        raise not_found(list(dict.fromkeys(absent)))
+        raise lifecycle.not_found(list(dict.fromkeys(absent)), view.namespace)
     return list({c.id: c for c in found if c is not None}.values())
-
-
-def not_found(names: list[str]) -> NotFoundError:
-    """Give the refusal of names that are not there, or not for this actor."""
-    return NotFoundError(f"There is no prompt {listed(names)} here; list() shows those that there are.", names=names)
 
 
 def load_version(reader: Reader, container: Container, selector: Selector | None) -> VersionRecord:

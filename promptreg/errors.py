@@ -75,10 +75,14 @@ class PromptregError(Exception):
         error = {"code": self.code, "message": self.message, "details": self.details}
         return {"error": error, "request_id": self.request_id}
 
+    def restate(self, message: str) -> None:
+        """Replace the message by one that says more."""
+        self.message = message
+        self.args = (message,)
+
     def put_before(self, where: str) -> None:
         """Begin the message with where it happened, as what raises an error does not know what it is part of."""
-        self.message = f"{where}: {self.message}"
-        self.args = (self.message,)
+        self.restate(f"{where}: {self.message}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.message, dict(self.__dict__))

@@ -4,7 +4,19 @@ from collections.abc import Callable
 
 import pytest
 
-from promptreg import InvalidVariablesError, MissingVariablesError, PromptregError, Registry, TemplateError
+from promptreg import (
+    Actor,
+    InvalidVariablesError,
+    MissingVariablesError,
+    NotFoundError,
+    PromptregError,
+    Registry,
+    StorageError,
+    TemplateError,
+    VersionNotFoundError,
+)
+from promptreg.nearest import nearest
+from promptreg.storage.looks import SQLiteReader
 
 
 @pytest.fixture
@@ -82,3 +94,145 @@ def test_a_templates_error_names_the_prompt_and_in_a_chat_the_message(memory: Re
             assert told(call, TemplateError).startswith(start), start
     message = told(lambda: memory.create("checked", "{{ x }}", examples=[{}]))
     assert message.count("'checked'") == 1
+
+
+# Names and labels
+
+
+NAMED = [
+    lambda r, name: r.get(name),
+    lambda r, name: r.render(name),
+    lambda r, name: r.render(f"{name}@2", x=1),
+    lambda r, name: r.history(name),
+    lambda r, name: r.diff(name, 1, 2),
+    lambda r, name: r.events(name),
+    lambda r, name: r.update(name, title="x"),
+    lambda r, name: r.publish(name),
+    lambda r, name: r.rollback(name, reason="x"),
+    lambda r, name: r.discard(name),
+    lambda r, name: r.set_label(name, "x", 1),
+    lambda r, name: r.remove_label(name, "x"),
+    lambda r, name: r.set_status(name, "disabled"),
+    lambda r, name: r.set_status([name], "disabled", dry_run=True),
+    lambda r, name: r.archive(name),
+    lambda r, name: r.restore(name),
+]
+
+
+@pytest.mark.parametrize("verb", NAMED)
+def test_a_name_that_is_not_there_is_told_with_its_namespace_and_the_nearest(
+    memory: Registry, verb: Callable[[Registry, str], object]
+) -> None:
+    """By every verb, again and again, and after the names have changed; the details stay the names alone."""
+    support = memory.scope(namespace="support")
+    support.create("summarize", "x")
+    memory.create("sumarize2", "x")
+    for _ in range(3):
+        message = told(lambda: verb(support, "sumarize"), NotFoundError)
+        assert "There is no prompt 'sumarize' in the namespace 'support'; did you mean 'summarize'? list() " in message
+    assert "in the namespace 'support'; list() shows" in told(lambda: verb(support, "zzz"), NotFoundError)
+    support.update("summarize", new_name="another")
+    assert "in the namespace 'support'; list() shows" in told(lambda: verb(support, "sumarize"), NotFoundError)
+    support.create("sumarized", "x")
+    with pytest.raises(NotFoundError) as caught:
+        verb(support, "sumarize")
+    assert "did you mean 'sumarized'?" in str(caught.value)
+    assert caught.value.details == {"names": ["sumarize"]}
+
+
+def test_of_many_names_each_is_told_with_its_nearest(memory: Registry) -> None:
+    """And an id is like no name."""
+    memory.create("summarize", "x")
+    memory.create("translate", "x")
+    unknown = memory.create("gone", "x").id
+    memory.set_status("gone", "deleted")
+    message = told(lambda: memory.set_status(["sumarize", "translat", "zzz", unknown, "translate"], "disabled"))
+    assert f"'sumarize', 'translat', 'zzz', '{unknown}' in the namespace 'default'" in message
+    assert "did you mean 'summarize' for 'sumarize', 'translate' for 'translat'? list()" in message
+
+
+def test_no_name_is_told_that_the_actor_may_not_read(memory: Registry) -> None:
+    """What it may not read is not there (rule 18), and is meant by nothing, whoever asked before."""
+    memory.create("summarize", "x", access_grants=[("user:lee", "read")])
+    eve, lee = (memory.scope(actor=Actor(name)) for name in ("eve", "lee"))
+    for _ in range(2):
+        assert "did you mean 'summarize'" in told(lambda: memory.get("sumarize"))
+        assert "did you mean 'summarize'" in told(lambda: lee.get("sumarize"))
+        assert "mean" not in told(lambda: eve.get("sumarize"))
+        assert "mean" not in told(lambda: eve.get("summarize"))
+    memory.update("summarize", access_grants=[("user:eve", "read")])
+    assert "did you mean 'summarize'" in told(lambda: eve.get("sumarize"))
+    assert "mean" not in told(lambda: lee.get("sumarize"))
+
+
+def test_a_label_that_is_not_there_is_told_with_those_that_are(memory: Registry) -> None:
+    """And the nearest; a number is told with the latest."""
+    memory.create("summarize", "x")
+    memory.set_label("summarize", "staging", 1)
+    has = "it has 'latest', 'production', 'staging'."
+    for call in (
+        lambda: memory.get("summarize@prodution"),
+        lambda: memory.get("summarize", label="prodution"),
+        lambda: memory.diff("summarize", 1, "prodution"),
+        lambda: memory.publish("summarize", "prodution"),
+        lambda: memory.set_label("summarize", "canary", "prodution"),
+    ):
+        for _ in range(2):
+            message = told(call, VersionNotFoundError)
+            assert message == f"'summarize' has no label 'prodution' (did you mean 'production'?); {has}"
+    assert told(lambda: memory.get("summarize@zzz")) == f"'summarize' has no label 'zzz'; {has}"
+    assert "'summarize' has no version 7; its latest is 1" in told(lambda: memory.get("summarize@7"))
+
+
+def test_the_nearest_is_sought_only_where_the_error_leaves_the_call(
+    memory: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where a default answers or a save makes the prompt; for the same name once, until something changes."""
+    sought: list[str] = []
+
+    def counted(self: SQLiteReader, namespace: str, audience: object, name: str, *, limit: int) -> list[str]:
+        sought.append(name)
+        assert limit == 1_000
+        return ["summarize"]
+
+    monkeypatch.setattr(SQLiteReader, "names_near", counted)
+    assert memory.get("sumarize", default=None) is None
+    assert memory.render("sumarize", default="x").text == "x"
+    memory.save("translate", "x")
+    assert sought == []
+    for _ in range(3):
+        assert "did you mean 'summarize'?" in told(lambda: memory.get("sumarize"))
+        assert "did you mean 'summarize'?" in told(lambda: memory.history("sumarize"))
+    assert sought == ["sumarize"]
+    memory.save("translate", "y")
+    assert "did you mean 'summarize'?" in told(lambda: memory.get("sumarize"))
+    assert sought == ["sumarize"] * 2
+
+
+def test_where_the_nearest_can_not_be_read_the_error_is_the_first_one(
+    memory: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure of the storage then hides nothing."""
+
+    def failing(*_: object, **__: object) -> list[str]:
+        raise StorageError("gone")
+
+    monkeypatch.setattr(SQLiteReader, "names_near", failing)
+    assert "There is no prompt 'sumarize'" in told(lambda: memory.get("sumarize"), NotFoundError)
+    memory.save("sumarize", "x")
+    assert memory.get("sumarize").version == 1
+
+
+def test_nearest_takes_few_candidates_and_little_time() -> None:
+    """A thousand candidates, and 64 characters of each, however alike and repetitive they are."""
+    assert nearest("summarize", ["x"] * 1_000 + ["summarize"]) is None
+    assert nearest("summarize", ["x"] * 999 + ["summarize"]) == "summarize"
+    alike = ["ab" * 100_000 + str(i) for i in range(1_000)]
+    assert nearest("ba" * 100_000, alike) == alike[0]
+    assert [nearest(word, ["Production", "latest"]) for word in ("PRODUCTION", "prodution", "latset", "x", "")] == [
+        "Production",
+        "Production",
+        "latest",
+        None,
+        None,
+    ]

@@ -287,3 +287,24 @@ def test_a_revision_that_is_shown_again_is_another_page(storage: Storage) -> Non
         assert page == mark.token
         storage.board.publish(mark.revision)  # type: ignore[attr-defined]
         assert page != mark.token
+
+
+def test_names_near_are_those_that_sort_next_to_a_name(storage: Storage) -> None:
+    """Of the namespace, on both sides, as many as are asked for at most, and only what the audience may read."""
+    with storage.write() as writer:
+        writer.apply([creation(name) for name in "abcdefgh"])
+    with storage.read() as reader:
+        assert sorted(reader.names_near("default", EVERYBODY, "dd", limit=100)) == list("abcdefgh")
+        for name, limit, expected in (
+            ("dd", 4, "cdef"),
+            ("dd", 1, "e"),
+            ("z", 3, "fgh"),
+            ("0", 3, "abc"),
+            ("g", 4, "efgh"),
+        ):
+            assert sorted(reader.names_near("default", EVERYBODY, name, limit=limit)) == list(expected), (name, limit)
+        assert reader.names_near("other", EVERYBODY, "dd", limit=100) == []
+        nobody = Audience(sees_all=False, actor="eve", principals=("user:eve", "anyone"))
+        assert reader.names_near("default", nobody, "dd", limit=100) == []
+        owner = nobody._replace(actor="ana")
+        assert len(reader.names_near("default", owner, "dd", limit=100)) == 8

@@ -19,6 +19,7 @@ from promptreg.errors import (
     ConflictError,
     NameTakenError,
     NoProductionVersionError,
+    NotFoundError,
     NotModifiableError,
     VersionConflictError,
     VersionNotFoundError,
@@ -78,13 +79,24 @@ def number_of(container: Container, selector: Selector | None) -> int:
     raise version_not_found(container, label)
 
 
-def version_not_found(container: Container, selector: Selector) -> VersionNotFoundError:
-    """Give the refusal of a version or label that the prompt does not have (rule 8)."""
-    return VersionNotFoundError(
-        f"{container.name!r} has no version or label {selector}; history() lists its versions, get() its labels.",
-        name=container.name,
-        version=selector,
+def not_found(names: list[str], namespace: str, *, near: Mapping[str, str] | None = None) -> NotFoundError:
+    """Return the error for names that are not there, or not for this actor; `near` are those that may be meant."""
+    pairs = [f"{other!r} for {name!r}" if len(names) > 1 else repr(other) for name, other in (near or {}).items()]
+    meant = f" did you mean {', '.join(pairs)}?" if pairs else ""
+    return NotFoundError(
+        f"There is no prompt {listed(names)} in the namespace {namespace!r};{meant} list() shows those that there are.",
+        names=names,
     )
+
+
+def version_not_found(container: Container, selector: Selector, *, near: str | None = None) -> VersionNotFoundError:
+    """Return the error for a version or label that the prompt does not have (rule 8); `near` may be meant."""
+    if isinstance(selector, int):
+        found = f"no version {selector}; its latest is {container.latest_version}, and history() lists them"
+    else:
+        meant = "" if near is None else f" (did you mean {near!r}?)"
+        found = f"no label {selector!r}{meant}; it has {listed(sorted(container.all_labels()))}"
+    return VersionNotFoundError(f"{container.name!r} has {found}.", name=container.name, version=selector)
 
 
 def require_unarchived(container: Container) -> None:

@@ -107,6 +107,10 @@ class Reader(Protocol):
         """Give the prompts that a listing or a search finds, each with the version that it shows."""
         ...
 
+    def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
+        """Return names that the audience may read, at most so many, those that sort next to a name."""
+        ...
+
     def events(
         self, namespace: str, audience: Audience, *, prompt_id: str | None, after: int, limit: int
     ) -> list[Event]:

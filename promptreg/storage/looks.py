@@ -24,6 +24,7 @@ from promptreg.storage.rows import (
 )
 
 MAX_INTEGER = 2**63 - 1
+MAX_SEEN = 5_000  # prompts, for names that may be meant: 10 ms where each one's grants are read
 MAX_RANKED = 1_000  # hits; bm25 looks at each, which takes 60 ms for a word in 100,000 prompts
 
 _PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
@@ -170,6 +171,24 @@ class SQLiteReader:
             },
         ).fetchall()
         return [_shown(row) for row in rows]
+
+    def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
+        """Return names that the audience may read, at most so many, those that sort next to a name.
+
+        On each side at most 5,000 are looked at, as an actor may read none of many.
+        """
+        after = self._names(namespace, audience, name, ">= :name ORDER BY name", limit)
+        room = max(limit - len(after), limit // 2)
+        before = self._names(namespace, audience, name, "< :name ORDER BY name DESC", room)
+        return before + after[: limit - len(before)]
+
+    def _names(self, namespace: str, audience: Audience, name: str, side: str, limit: int) -> list[str]:
+        rows = self._connection.execute(
+            f"SELECT p.name FROM (SELECT * FROM prompts WHERE namespace = :namespace AND name {side} LIMIT {MAX_SEEN})"
+            f" p WHERE {_READABLE} LIMIT :limit",
+            {**_audience(audience), "namespace": namespace, "name": name, "limit": limit},
+        ).fetchall()
+        return [found for (found,) in rows]
 
     def _has_few_hits(self, sought: str) -> bool:
         """Tell whether few enough prompts, of all namespaces, are found so to rank or sort them."""

@@ -289,6 +289,7 @@ def traced(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
                 result = verb(view, *args, **kwargs)
             except BaseException as error:
                 view._core.let_go(error)
+                view._core.explain(error, view._view)
                 metrics.count_error(_code(error))
                 if call is not None:
                     call.failed(error)
