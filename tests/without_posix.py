@@ -15,6 +15,7 @@ import pytest
 from tests import HIDDEN
 
 # What Python and the tests' own tools take of these as they load, they are to have.
+import asyncio  # isort: skip  # noqa: F401
 import concurrent.futures.thread  # isort: skip  # noqa: F401
 import logging  # isort: skip  # noqa: F401
 import multiprocessing.forkserver  # isort: skip

@@ -181,7 +181,8 @@ class SQLiteStorage:
     def _require_writable(self) -> None:
         """Raise `StorageReadOnlyError` where this process may not write the file, or not publish what it writes."""
         if not self.board.is_writable and self._access is Access.WRITE:
-            self.require_board()  # which may have been mended
+            with translated(self.path):
+                self.require_board()  # which may have been mended
         if not self.board.is_writable:
             raise may_not_write(self.path, self._real)
 
