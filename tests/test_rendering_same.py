@@ -445,7 +445,7 @@ def listed(table: str) -> list[str]:
 
 
 def fast_sources() -> list[str]:
-    """Return a template of each expression in each frame; `tojson`, which is Markup, is fast only as it is printed."""
+    """Return a template of each expression in each frame; `tojson` gives Markup, which is fast only where printed."""
     expressions = listed(";".join((FAST_FILTERS, FAST_TESTS, FAST_METHODS, FAST_OTHERS)))
     return [f.format(e) for e in expressions for f in FRAMES if f == PRINTED or "tojson" not in e]
 
