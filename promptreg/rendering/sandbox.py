@@ -24,6 +24,7 @@ from jinja2.utils import missing
 from markupsafe import Markup
 
 from promptreg.errors import RenderError, RenderLimitError, TemplateError, TemplatePolicyError, TemplateSyntaxError
+from promptreg.foreign import Cause
 from promptreg.rendering.filters import TEMPLATE_FILTERS, TEMPLATE_TESTS
 from promptreg.rendering.meter import Exceeded, Meter
 from promptreg.rendering.methods import BUILTIN_FUNCTIONS, OwnMacro, OwnNamespace, call, call_method
@@ -383,10 +384,6 @@ def _told(error: Exception) -> str:
         ("promptreg.", "jinja2.")
     )
     return str(error) if is_pythons and re.fullmatch(_TYPES_ALONE, str(error)) else type(error).__name__
-
-
-class Cause(Exception):
-    """What a render raised, reduced to the name of its type, because its text may quote a value."""
 
 
 class Metered:
