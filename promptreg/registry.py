@@ -228,8 +228,11 @@ class Registry:
         if monotonic() < known.until and known.page == known.token and version is None is label:
             try:
                 return known.found[name].prompt
-            except (KeyError, TypeError):  # what can't be hashed is no name
+            except KeyError:
                 pass
+            except Exception:  # what can't be hashed is no name; of a text only a signal's handler raises here
+                if type(name) is str:
+                    raise
         recalled = self._core.recalled(self._view, name, version, label)
         return self._get(name, version, label, default) if recalled is None else recalled.prompt
 
@@ -340,12 +343,12 @@ class Registry:
         [(2, 'Shorter'), (1, 'Initial version')]
         """
         reference = names.plain_reference(name)
-        names.checked_number(limit, "limit", least=1)
+        most = names.checked_number(limit, "limit", least=1)
         bound = None if before is None else names.checked_selector(before, "before")
         with self._core.read() as reader:
             container = find(reader, self._view, reference)
             number = None if bound is None else lifecycle.number_of(container, bound)
-            records = reader.versions(container, before=number, limit=limit)
+            records = reader.versions(container, before=number, limit=most)
         return [self._core.version(record) for record in records]
 
     @traced("diff_prompt")
@@ -388,18 +391,19 @@ class Registry:
         ...     [prompt.name for prompt in registry.list()], len(registry.list(tag="x"))
         (['a', 'b'], 1)
         """
+        most = names.checked_number(limit, "limit", least=1)
         filters = {"tag": tag, "category": category, "created_by": created_by}
         query = Query(
             namespace=self.namespace,
             audience=access.audience(self.actor),
             statuses=inputs.read_statuses(status),
-            limit=names.checked_number(limit, "limit", least=1) + 1,
+            limit=most + 1,
             after="" if after is None else names.read_cursor(after),
             **{key: inputs.read_text(value, key) for key, value in filters.items() if value is not None},
         )
         prompts = self._query(query)
-        cursor = names.cursor(prompts[limit - 1].name) if len(prompts) > limit else None
-        return Page.model_construct(items=FrozenList(prompts[:limit]), next=cursor)
+        cursor = names.cursor(prompts[most - 1].name) if len(prompts) > most else None
+        return Page.model_construct(items=FrozenList(prompts[:most]), next=cursor)
 
     @traced("search_prompts", takes_name=False)
     def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
@@ -438,12 +442,12 @@ class Registry:
         ['create', 'publish']
         """
         reference = None if name is None else names.plain_reference(name)
-        names.checked_number(after, "after", least=0)
-        names.checked_number(limit, "limit", least=1)
+        first = names.checked_number(after, "after", least=0)
+        most = names.checked_number(limit, "limit", least=1)
         audience = access.audience(self.actor)
         with self._core.read() as reader:
             found = None if reference is None else find(reader, self._view, reference).id
-            return reader.events(self.namespace, audience, prompt_id=found, after=after, limit=limit)
+            return reader.events(self.namespace, audience, prompt_id=found, after=first, limit=most)
 
     @traced("list_namespaces", takes_name=False)
     def namespaces(self) -> builtins.list[str]:
