@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, checked_text, freeze
+from promptreg.nearest import did_you_mean
 
 
 class Unset(Enum):
@@ -80,11 +81,18 @@ def refused(error: ValidationError) -> InvalidInputError:
         [
             {
                 "field": ".".join(map(str, e["loc"])) or "value",
-                "reason": e["msg"].removeprefix("Value error, "),
+                "reason": e["msg"].removeprefix("Value error, ") + _meant(e),
             }
-            for e in error.errors(include_input=False, include_context=False, include_url=False)
+            for e in error.errors(include_url=False)
         ]
     )
+
+
+def _meant(error: Mapping[str, Any]) -> str:
+    """Return which of a few words may be meant, as pydantic lists them: `'read' or 'write'`."""
+    if error["type"] not in {"enum", "literal_error"} or not isinstance(error["input"], str):
+        return ""
+    return did_you_mean(error["input"], error["ctx"]["expected"].split("'")[1::2])
 
 
 def _checked_id(text: str) -> str:
