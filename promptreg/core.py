@@ -25,7 +25,7 @@ from promptreg.records import Change, Container, Snapshot, VersionRecord
 from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules import access, lifecycle
 from promptreg.rules.lifecycle import Author, Outcome
-from promptreg.rules.names import Reference, Selector, chosen_version, parse_reference
+from promptreg.rules.names import Reference, Selector, read_versioned
 from promptreg.settings import Settings
 from promptreg.storage.base import LOOK_SECONDS, Reader, Storage, Writer
 from promptreg.telemetry import metrics
@@ -242,8 +242,7 @@ class Core:
 
     def resolve(self, view: View, name: str, version: Selector | None, label: str | None) -> Prompt:
         """Give the prompt that a `get` means, from the cache where it is still true there."""
-        reference = parse_reference(name)
-        selector = chosen_version(reference, version, label)
+        reference, selector = read_versioned(name, version, label)
         generation, how = self._current()
         key = self.key(view.namespace, _exact(name), _exact(version), _exact(label))
         found: Found | Lacking | None = generation.found.get(key) or generation.lacking.get(key)

@@ -122,7 +122,9 @@ class InvalidInputError(PromptregError):
     @classmethod
     def of_all(cls, errors: list[dict[str, str]]) -> "InvalidInputError":
         """Give the error for several fields, each `{"field", "reason"}`."""
-        return cls("; ".join(f"{e['field']}: {e['reason']}" for e in errors), errors=errors)
+        told = "; ".join(f"{e['field']}: {e['reason']}" for e in errors[:LISTED])
+        more = f"; and {len(errors) - LISTED} more" if len(errors) > LISTED else ""
+        return cls(told + more, errors=errors)
 
     def within(self, where: str) -> "InvalidInputError":
         """Give the same error for fields that lie within another one."""

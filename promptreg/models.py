@@ -23,6 +23,7 @@ from pydantic import (
 from promptreg.errors import InvalidInputError
 from promptreg.foreign import guarded, unreadable
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, checked_text, freeze, frozen_list
+from promptreg.nearest import did_you_mean
 
 
 class Unset(Enum):
@@ -122,8 +123,8 @@ def refused(error: ValidationError) -> InvalidInputError:
     """Translate pydantic's refusal, leaving out the values that its own text quotes."""
     return InvalidInputError.of_all(
         [
-            {"field": ".".join(map(str, e["loc"])) or "value", "reason": _reason(e["type"], e["msg"])}
-            for e in error.errors(include_input=False, include_context=False, include_url=False)
+            {"field": ".".join(map(str, e["loc"])) or "value", "reason": _reason(e["type"], e["msg"]) + _meant(e)}
+            for e in error.errors(include_url=False)
         ]
     )
 
@@ -133,6 +134,13 @@ def _reason(kind: str, text: str) -> str:
     if kind in {"iteration_error", "mapping_type", "get_attribute_error"}:
         return f"can't be read ({kind})"
     return text.removeprefix("Value error, ")
+
+
+def _meant(error: Mapping[str, Any]) -> str:
+    """Return which of a few words may be meant, as pydantic lists them: `'read' or 'write'`."""
+    if error["type"] not in {"enum", "literal_error"} or not isinstance(error["input"], str):
+        return ""
+    return did_you_mean(error["input"], error["ctx"]["expected"].split("'")[1::2])
 
 
 def _checked_id(text: str) -> str:

@@ -21,6 +21,7 @@ from promptreg.errors import (
     UnauthorizedError,
     VersionConflictError,
 )
+from promptreg.gathering import BadFields
 from promptreg.jsonvalues import FrozenList
 from promptreg.models import (
     UNSET,
@@ -107,8 +108,10 @@ class Registry:
         spans: str = "child",
         render_duration: bool = True,
     ) -> None:
-        view = View(names.checked_name(namespace, "namespace"), read_actor(actor))
-        settings = read_settings(
+        bad = BadFields()
+        view = View(bad.read(names.checked_name, namespace, "namespace"), bad.read(read_actor, actor))
+        settings = bad.read(
+            read_settings,
             target=target,
             create=create,
             max_staleness=max_staleness,
@@ -124,6 +127,7 @@ class Registry:
             spans=spans,
             render_duration=render_duration,
         )
+        bad.require_none()
         from promptreg.storage.sqlite import open_storage  # noqa: PLC0415 (loads when a registry opens, not before)
 
         self._begin(Core(open_storage(settings.storage), settings, view.namespace), view, is_view=False)
@@ -165,8 +169,10 @@ class Registry:
             raise UnauthorizedError("A view needs an actor; pass an Actor, or leave it out to keep this one.")
         self._core.require_open()
         here = self._view
-        there = here.namespace if namespace is UNSET else names.checked_name(namespace, "namespace")
-        who = here.actor if actor is UNSET else read_actor(actor)
+        bad = BadFields()
+        there = here.namespace if namespace is UNSET else bad.read(names.checked_name, namespace, "namespace")
+        who = here.actor if actor is UNSET else bad.read(read_actor, actor)
+        bad.require_none()
         if who is not None and actor is UNSET:
             who = access.moved(who, is_elsewhere=there != here.namespace)
         view = object.__new__(Registry)
@@ -319,11 +325,15 @@ class Registry:
         label: str | None,
         default: TemplateArgument | Unset,
     ) -> Rendered:
-        values = inputs.read_variables(variables, more)
+        bad = BadFields()
+        values = bad.read(inputs.read_variables, variables, more)
+        chosen = bad.read(names.read_versioned, name, version, label)
+        if default is not UNSET:
+            bad.read(inputs.read_default, default)
+        bad.require_none()
         if default is UNSET:
             return self._core.resolve(self._view, name, version, label).render(values)
-        reference = names.parse_reference(name)
-        names.chosen_version(reference, version, label)
+        reference, _ = chosen
         fallback = self._core.defaults.compiled(default, reference.text)
         try:
             prompt = self._core.resolve(self._view, name, version, label)
@@ -342,9 +352,11 @@ class Registry:
         ...     [(v.version, v.commit_message) for v in registry.history("greet")]
         [(2, 'Shorter'), (1, 'Initial version')]
         """
-        reference = names.plain_reference(name)
-        most = names.checked_number(limit, "limit", least=1)
-        bound = None if before is None else names.checked_selector(before, "before")
+        bad = BadFields()
+        reference = bad.read(names.plain_reference, name)
+        most = bad.read(names.checked_number, limit, "limit", least=1)
+        bound = None if before is None else bad.read(names.checked_selector, before, "before")
+        bad.require_none()
         with self._core.read() as reader:
             container = find(reader, self._view, reference)
             number = None if bound is None else lifecycle.number_of(container, bound)
@@ -363,8 +375,10 @@ class Registry:
         ...     print(registry.diff("greet", 1, "production").splitlines()[3])
         -Hello
         """
-        reference = names.plain_reference(name)
-        chosen = names.checked_selector(old, "old"), names.checked_selector(new, "new")
+        bad = BadFields()
+        reference = bad.read(names.plain_reference, name)
+        chosen = bad.read(names.checked_selector, old, "old"), bad.read(names.checked_selector, new, "new")
+        bad.require_none()
         with self._core.read() as reader:
             container = find(reader, self._view, reference)
             before, after = (load_version(reader, container, selector) for selector in chosen)
@@ -391,16 +405,19 @@ class Registry:
         ...     [prompt.name for prompt in registry.list()], len(registry.list(tag="x"))
         (['a', 'b'], 1)
         """
-        most = names.checked_number(limit, "limit", least=1)
+        bad = BadFields()
+        most = bad.read(names.checked_number, limit, "limit", least=1)
         filters = {"tag": tag, "category": category, "created_by": created_by}
         query = Query(
             namespace=self.namespace,
             audience=access.audience(self.actor),
-            statuses=inputs.read_statuses(status),
-            limit=most + 1,
-            after="" if after is None else names.read_cursor(after),
-            **{key: inputs.read_text(value, key) for key, value in filters.items() if value is not None},
+            statuses=bad.read(inputs.read_statuses, status),
+            limit=most,
+            after="" if after is None else bad.read(names.read_cursor, after),
+            **{key: bad.read(inputs.read_text, value, key) for key, value in filters.items() if value is not None},
         )
+        bad.require_none()
+        query = query._replace(limit=most + 1)
         prompts = self._query(query)
         cursor = names.cursor(prompts[most - 1].name) if len(prompts) > most else None
         return Page.model_construct(items=FrozenList(prompts[:most]), next=cursor)
@@ -420,13 +437,15 @@ class Registry:
         ...     [prompt.name for prompt in registry.search("HELLO cafe 東京")]
         ['greet']
         """
+        bad = BadFields()
         query = Query(
             namespace=self.namespace,
             audience=access.audience(self.actor),
-            statuses=inputs.read_statuses(status),
-            limit=names.checked_number(limit, "limit", least=1),
-            text=inputs.read_search(text),
+            statuses=bad.read(inputs.read_statuses, status),
+            limit=bad.read(names.checked_number, limit, "limit", least=1),
+            text=bad.read(inputs.read_search, text),
         )
+        bad.require_none()
         return self._query(query)
 
     @traced("events_prompt")
@@ -441,9 +460,11 @@ class Registry:
         ...     [event.action for event in registry.events("greet")]
         ['create', 'publish']
         """
-        reference = None if name is None else names.plain_reference(name)
-        first = names.checked_number(after, "after", least=0)
-        most = names.checked_number(limit, "limit", least=1)
+        bad = BadFields()
+        reference = None if name is None else bad.read(names.plain_reference, name)
+        first = bad.read(names.checked_number, after, "after", least=0)
+        most = bad.read(names.checked_number, limit, "limit", least=1)
+        bad.require_none()
         audience = access.audience(self.actor)
         with self._core.read() as reader:
             found = None if reference is None else find(reader, self._view, reference).id
@@ -496,8 +517,10 @@ class Registry:
         >>> prompt.version, prompt.state, prompt.title, prompt.config
         (1, 'published', 'greet', {'model': 'm'})
         """
-        prompt_name = names.checked_name(name)
-        edit = inputs.read_edit(
+        bad = BadFields()
+        prompt_name = bad.read(names.checked_name, name)
+        edit = bad.read(
+            inputs.read_edit,
             required=["template"],
             template=template,
             title=UNSET if title is None else title,
@@ -509,7 +532,14 @@ class Registry:
             meta=meta,
             examples=examples,
         )
-        draft = inputs.read_draft(edit, commit_message, is_production, grants=access_grants)
+        draft = bad.read(
+            inputs.read_draft,
+            edit=edit,
+            message=commit_message,
+            is_production=is_production,
+            grants=access_grants,
+        )
+        bad.require_none()
         author, prompt_id = self._core.author(self._view), new_id()
 
         def plan(reader: Reader) -> Outcome:
@@ -548,8 +578,10 @@ class Registry:
         ...     [registry.save("greet", "Hello").version for _ in range(3)]
         [1, 1, 1]
         """
-        reference = names.plain_reference(name)
-        edit = inputs.read_edit(
+        bad = BadFields()
+        reference = bad.read(names.plain_reference, name)
+        edit = bad.read(
+            inputs.read_edit,
             required=["template"],
             template=template,
             title=UNSET if title is None else title,
@@ -562,7 +594,10 @@ class Registry:
             examples=examples,
         )
         message = UNSET if commit_message is None else commit_message
-        updated = inputs.read_draft(edit, message, is_production, grants=access_grants)
+        updated = bad.read(
+            inputs.read_draft, edit=edit, message=message, is_production=is_production, grants=access_grants
+        )
+        bad.require_none()
         created = updated._replace(message="Initial version") if message is UNSET else updated
         author, prompt_id = self._core.author(self._view), new_id()
 
@@ -620,9 +655,11 @@ class Registry:
         >>> draft.version, edited.version, edited.template, live.template
         (2, 2, 'Hi there', 'Hello')
         """
-        reference = names.parse_reference(name)
-        selector = names.chosen_version(reference, inputs.read_given(version, "version"))
-        edit = inputs.read_edit(
+        bad = BadFields()
+        chosen = bad.read(inputs.read_given, version, "version")
+        versioned = bad.read(names.read_versioned, name, chosen if bad.are_none() else None)
+        edit = bad.read(
+            inputs.read_edit,
             template=template,
             title=title,
             description=description,
@@ -633,8 +670,17 @@ class Registry:
             meta=meta,
             examples=examples,
         )
-        draft = inputs.read_draft(edit, commit_message, is_production, grants=access_grants, new_name=new_name)
-        expected = inputs.read_expected(expected_version, "expected_version")
+        draft = bad.read(
+            inputs.read_draft,
+            edit=edit,
+            message=commit_message,
+            is_production=is_production,
+            grants=access_grants,
+            new_name=new_name,
+        )
+        expected = bad.read(inputs.read_expected, expected_version, "expected_version")
+        bad.require_none()
+        reference, selector = versioned
         if selector is not None:
             inputs.require_in_place(draft, is_production)
         author = self._core.author(self._view)
@@ -667,9 +713,11 @@ class Registry:
         ...     registry.publish("greet", 2).production_version
         2
         """
-        reference = names.parse_reference(name)
-        selector = names.chosen_version(reference, version) or "latest"
-        expected = inputs.read_expected(expected_production, "expected_production")
+        bad = BadFields()
+        versioned = bad.read(names.read_versioned, name, version)
+        expected = bad.read(inputs.read_expected, expected_production, "expected_production")
+        bad.require_none()
+        reference, selector = versioned[0], versioned[1] or "latest"
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
@@ -701,9 +749,11 @@ class Registry:
         ...     registry.rollback("greet", reason="Too short").template
         'Hello'
         """
-        reference = names.parse_reference(name)
-        selector = names.chosen_version(reference, version)
-        told = inputs.read_filled_text(reason, "reason")
+        bad = BadFields()
+        versioned = bad.read(names.read_versioned, name, version)
+        told = bad.read(inputs.read_filled_text, reason, "reason")
+        bad.require_none()
+        reference, selector = versioned
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
@@ -730,8 +780,8 @@ class Registry:
         ...     registry.discard("greet", 2).latest_version
         1
         """
-        reference = names.parse_reference(name)
-        selector = names.chosen_version(reference, version) or "latest"
+        reference, chosen = names.read_versioned(name, version)
+        selector = chosen or "latest"
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
@@ -759,9 +809,11 @@ class Registry:
         ...     registry.get("greet@staging").version
         1
         """
-        reference = names.plain_reference(name)
-        own = names.checked_own_label(label)
-        selector = names.checked_selector(version)
+        bad = BadFields()
+        reference = bad.read(names.plain_reference, name)
+        own = bad.read(names.checked_own_label, label)
+        selector = bad.read(names.checked_selector, version)
+        bad.require_none()
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
@@ -781,8 +833,10 @@ class Registry:
         ...     registry.remove_label("greet", "staging").labels
         {'latest': 1, 'production': 1}
         """
-        reference = names.plain_reference(name)
-        own = names.checked_own_label(label)
+        bad = BadFields()
+        reference = bad.read(names.plain_reference, name)
+        own = bad.read(names.checked_own_label, label)
+        bad.require_none()
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
@@ -811,9 +865,11 @@ class Registry:
         ...     registry.set_status(["a", "b"], "disabled")
         StatusUpdate(dry_run=False, updated_prompts=1, updated=['b'], skipped=['a'])
         """
-        references = read_references(names)
-        target = inputs.read_choice(status, "status", inputs.TARGET_STATUSES)
-        is_dry = inputs.read_flag(dry_run, "dry_run")
+        bad = BadFields()
+        references = bad.read(read_references, names)
+        target = bad.read(inputs.read_choice, status, "status", inputs.TARGET_STATUSES)
+        is_dry = bad.read(inputs.read_flag, dry_run, "dry_run")
+        bad.require_none()
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> statuses.StatusPlan:

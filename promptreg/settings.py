@@ -8,6 +8,7 @@ from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, system_clock
 from promptreg.errors import InvalidInputError
 from promptreg.foreign import reading
+from promptreg.gathering import BadFields
 from promptreg.models import Actor
 from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
 from promptreg.rules.inputs import read_choice, read_flag
@@ -54,27 +55,30 @@ def read_settings(
     spans: object,
     render_duration: object,
 ) -> Settings:
-    """Check what `Registry` was given; raise `InvalidInputError` for the first setting that is not one."""
-    return Settings(
+    """Check what `Registry` was given; raise `InvalidInputError` with every setting that is not one."""
+    bad = BadFields()
+    settings = Settings(
         storage=StorageSettings(
-            path=read_target(target),
-            create=read_flag(create, "create"),
-            durability=read_choice(durability, "durability", DURABILITIES),
-            busy_timeout=_seconds(busy_timeout, "busy_timeout"),
+            path=bad.read(read_target, target),
+            create=bad.read(read_flag, create, "create"),
+            durability=bad.read(read_choice, durability, "durability", DURABILITIES),
+            busy_timeout=bad.read(_seconds, busy_timeout, "busy_timeout"),
         ),
-        max_staleness=_seconds(max_staleness, "max_staleness"),
-        cache_size=checked_number(cache_size, "cache_size", least=0),
-        publish_checks=_functions(publish_checks),
-        forbids_extra=read_choice(extra_variables, "extra_variables", EXTRA_VARIABLES) == "forbid",
-        render_limits=_render_limits(render_limits),
-        clock=_clock(clock),
+        max_staleness=bad.read(_seconds, max_staleness, "max_staleness"),
+        cache_size=bad.read(checked_number, cache_size, "cache_size", least=0),
+        publish_checks=bad.read(_functions, publish_checks),
+        forbids_extra=bad.read(read_choice, extra_variables, "extra_variables", EXTRA_VARIABLES) == "forbid",
+        render_limits=bad.read(_render_limits, render_limits),
+        clock=bad.read(_clock, clock),
         telemetry=TelemetrySettings(
-            captures_content=_captures_content(capture_content),
-            redact=_redact(redact),
-            makes_children=read_choice(spans, "spans", SPANS) == "child",
-            times_renders=read_flag(render_duration, "render_duration"),
+            captures_content=bad.read(_captures_content, capture_content),
+            redact=bad.read(_redact, redact),
+            makes_children=bad.read(read_choice, spans, "spans", SPANS) == "child",
+            times_renders=bad.read(read_flag, render_duration, "render_duration"),
         ),
     )
+    bad.require_none()
+    return settings
 
 
 @reading("actor")

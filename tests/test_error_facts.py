@@ -6,11 +6,14 @@ import pytest
 
 from promptreg import (
     Actor,
+    Grant,
+    InvalidInputError,
     InvalidVariablesError,
     MissingVariablesError,
     NotFoundError,
     PromptregError,
     Registry,
+    RenderLimits,
     StorageError,
     TemplateError,
     VersionNotFoundError,
@@ -236,3 +239,120 @@ def test_nearest_takes_few_candidates_and_little_time() -> None:
         None,
         None,
     ]
+
+
+# Bad input
+
+
+BAD = [
+    (
+        lambda r: r.create(
+            "A B",
+            7,
+            title=1,
+            tags=3,
+            config=1,
+            meta=2,
+            commit_message=4,
+            is_production="x",
+            access_grants=5,
+            examples=6,
+        ),
+        "name template title tags config meta examples commit_message is_production access_grants",
+    ),
+    (lambda r: r.save("A B", 7, tags=3, is_production=1), "name template tags is_production"),
+    (
+        lambda r: r.update("A B", version="b c", tags=3, new_name="X Y", expected_version=-1),
+        "name version tags new_name expected_version",
+    ),
+    (lambda r: r.update("A B", version=None, category=3), "version name category"),
+    (lambda r: r.get("A B", version="b c"), "name version"),
+    (lambda r: r.get("A B", label="b c"), "name label"),
+    (lambda r: r.render("A B", 3, version="2", default=4), "variables default name version"),
+    (
+        lambda r: r.list(status=["archve", "active"], tag=3, category=4, created_by=5, limit=0, after="x"),
+        "status limit after tag category created_by",
+    ),
+    (lambda r: r.search("", status="x", limit=0), "status limit text"),
+    (lambda r: r.set_status(["A B", "a", "C D"], "x", dry_run=3), "names[0] names[2] status dry_run"),
+    (lambda r: r.publish("A B", "b c", expected_production=-1), "name version expected_production"),
+    (lambda r: r.rollback("A B", "b c", reason=3), "name version reason"),
+    (lambda r: r.discard("A B", "b c"), "name version"),
+    (lambda r: r.set_label("A B", "latest", "b c"), "name label version"),
+    (lambda r: r.remove_label("A B", "b c"), "name label"),
+    (lambda r: r.events("A B", after=-1, limit=0), "name after limit"),
+    (lambda r: r.history("A B", limit=0, before="b c"), "name limit before"),
+    (lambda r: r.diff("A B", "b c", "d e"), "name old new"),
+    (lambda r: r.scope(namespace="A B", actor=3), "namespace actor"),
+    (lambda r: Actor("", role="x", groups=3), "id role groups"),
+    (lambda r: Grant("x", "y"), "principal permission"),
+    (lambda r: RenderLimits(fuel=-1, items="x"), "fuel items"),
+    (
+        lambda r: Registry(
+            4,  # type: ignore[arg-type]
+            namespace="A B",
+            actor=3,  # type: ignore[arg-type]
+            create=3,  # type: ignore[arg-type]
+            max_staleness=-1,
+            cache_size=-1,
+            durability="x",
+            busy_timeout=-1,
+            publish_checks=3,  # type: ignore[arg-type]
+            extra_variables="x",
+            clock=3,  # type: ignore[arg-type]
+            render_limits=3,  # type: ignore[arg-type]
+            capture_content=3,  # type: ignore[arg-type]
+            redact=3,  # type: ignore[arg-type]
+            spans="x",
+            render_duration=3,  # type: ignore[arg-type]
+        ),
+        "namespace actor target create durability busy_timeout max_staleness cache_size publish_checks extra_variables"
+        " render_limits clock capture_content redact spans render_duration",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "fields"), BAD)
+def test_all_bad_fields_of_a_call_are_told_at_once(
+    memory: Registry, call: Callable[[Registry], object], fields: str
+) -> None:
+    """Each once, in the details; the message has the first ten, and how many more there are."""
+    with pytest.raises(InvalidInputError) as caught:
+        call(memory)
+    errors = caught.value.details["errors"]
+    assert [error["field"] for error in errors] == fields.split()
+    assert all(error["reason"] for error in errors)
+    shown = "; ".join(f"{error['field']}: {error['reason']}" for error in errors[:10])
+    assert str(caught.value) == (shown if len(errors) <= 10 else f"{shown}; and {len(errors) - 10} more")
+
+
+MEANT = [
+    (
+        lambda r: r.set_status("a", "archve"),
+        "status: must be one of active, disabled, archived, deleted; did you mean 'archived'?",
+    ),
+    (lambda r: r.list(status="Active"), "did you mean 'active'?"),
+    (lambda r: r.search("x", status=["disbled"]), "did you mean 'disabled'?"),
+    (lambda r: Actor("ana", "team_editr"), "did you mean 'team_editor'?"),
+    (lambda r: Grant("anyone", "red"), "did you mean 'read'?"),
+    (lambda r: r.create("a", "x", access_grants=[("anyone", "wirte")]), "did you mean 'write'?"),
+    (lambda r: r.create("a", "x", variables=[{"name": "x", "type": "strng"}]), "did you mean 'string'?"),
+    (lambda r: Registry(":memory:", durability="ful"), "did you mean 'full'?"),
+    (lambda r: Registry(":memory:", extra_variables="forbd"), "did you mean 'forbid'?"),
+    (lambda r: Registry(":memory:", spans="child "), "did you mean 'child'?"),
+    (lambda r: r.get("a", version="2"), "version: '2' is a text of digits, which no label is; pass 2"),
+    (lambda r: r.publish("a", "12"), "version: '12' is a text of digits, which no label is; pass 12"),
+    (lambda r: r.diff("a", 1, "2"), "new: '2' is a text of digits, which no label is; pass 2"),
+    (lambda r: r.history("a", before="2"), "before: '2' is a text of digits, which no label is; pass 2"),
+    (lambda r: r.render("a", label="2"), "label: '2' is no label but a number; pass version=2"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), MEANT)
+def test_one_of_a_few_words_is_told_with_the_nearest(
+    memory: Registry, call: Callable[[Registry], object], message: str
+) -> None:
+    """A status, a role, a permission, a type, a setting; and a number that was passed as a text."""
+    assert message in told(lambda: call(memory), InvalidInputError)
+    assert "mean" not in told(lambda: memory.set_status("a", "xyz"))
+    assert "mean" not in told(lambda: Actor("ana", "xyz"))

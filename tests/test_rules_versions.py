@@ -118,7 +118,7 @@ def test_rule_1_each_field_makes_one_whole_version(registry, field, is_productio
         FULL,
         {"tags": ["b", "a"]},
         {"tags": ("b", "a", "b")},
-        {"tags": {"a", "b"}},
+        pytest.param({"tags": {"a", "b"}}, id="tags-as-a-set"),
         {"config": {"deep": {"y": True, "x": 1}, "stop": ("\n", None), "model": "m"}},
         {"variables": (Variable(name="who", type="string"),)},
         {"examples": ({"who": "Ana"}, {"who": "李"})},

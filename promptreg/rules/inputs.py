@@ -12,9 +12,10 @@ from pydantic import BaseModel
 
 from promptreg.errors import InvalidInputError
 from promptreg.foreign import guarded, reading
+from promptreg.gathering import BadFields
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze, hashed
 from promptreg.models import UNSET, Grant, Status, TargetStatus, Unset
-from promptreg.nearest import nearest
+from promptreg.nearest import did_you_mean
 from promptreg.records import Container, Snapshot, content_text
 from promptreg.rules.names import checked_name, checked_number
 from promptreg.variables import declared, is_readable
@@ -82,13 +83,16 @@ def read_draft(
     new_name: object = UNSET,
 ) -> Draft:
     """Read what `create`, `save` and `update` take beside the snapshot."""
-    return Draft(
+    bad = BadFields()
+    draft = Draft(
         edit=edit,
-        message="" if message is UNSET else read_text(message, "commit_message"),
-        is_production=is_production is UNSET or read_flag(is_production, "is_production"),
-        name=None if new_name is UNSET else checked_name(new_name, "new_name"),
-        grants=None if grants is UNSET else read_grants(grants),
+        message="" if message is UNSET else bad.read(read_text, message, "commit_message"),
+        is_production=is_production is UNSET or bad.read(read_flag, is_production, "is_production"),
+        name=None if new_name is UNSET else bad.read(checked_name, new_name, "new_name"),
+        grants=None if grants is UNSET else bad.read(read_grants, grants),
     )
+    bad.require_none()
+    return draft
 
 
 def require_in_place(draft: Draft, is_production: object) -> None:
@@ -114,9 +118,13 @@ def read_given(value: Any, field: str) -> Any:
 
 def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
     """Read the snapshot arguments of `create`, `save` and `update`: those that are passed or required."""
+    bad = BadFields()
     said = {
-        name: _READERS[name](value, name) for name, value in given.items() if value is not UNSET or name in required
+        name: bad.read(_READERS[name], value, name)
+        for name, value in given.items()
+        if value is not UNSET or name in required
     }
+    bad.require_none()
     _require_size(said)
     return Edit(**said)
 
@@ -213,7 +221,10 @@ def read_statuses(value: object) -> tuple[str, ...]:
         return ("active", "disabled")
     if isinstance(value, str) or not isinstance(value, Iterable):
         return (read_choice(value, "status", STATUSES),)
-    return tuple(read_choice(item, "status", STATUSES) for item in value)
+    bad = BadFields()
+    statuses = tuple(bad.read(read_choice, item, "status", STATUSES) for item in value)
+    bad.require_none()
+    return statuses
 
 
 @reading("value")
@@ -221,7 +232,8 @@ def read_choice(value: object, field: str, choices: Iterable[str]) -> str:
     """Read one of a few words."""
     allowed = tuple(choices)
     if not isinstance(value, str) or value not in allowed:
-        raise InvalidInputError.of(field, f"must be one of {', '.join(allowed)}")
+        meant = did_you_mean(value, allowed) if isinstance(value, str) else ""
+        raise InvalidInputError.of(field, f"must be one of {', '.join(allowed)}{meant}")
     return str.__str__(value)
 
 
@@ -289,9 +301,8 @@ def _message(item: object, where: str) -> FrozenDict:
     if "placeholder" in message and not is_readable(message["placeholder"]):
         raise InvalidInputError.of(f"{where}.placeholder", "must be a variable's name, such as history")
     if "role" in message and message["role"] not in ROLES:
-        meant = nearest(message["role"], ROLES)
-        hint = f"; did you mean {meant!r}?" if meant else ""
-        raise InvalidInputError.of(f"{where}.role", f"must be one of {', '.join(ROLES)}{hint}")
+        meant = did_you_mean(message["role"], ROLES)
+        raise InvalidInputError.of(f"{where}.role", f"must be one of {', '.join(ROLES)}{meant}")
     return message
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from promptreg.errors import InvalidInputError
 from promptreg.foreign import reading
+from promptreg.gathering import BadFields
 from promptreg.jsonvalues import NotJSON, checked_text
 
 MAX_NAME = 128
@@ -37,6 +38,9 @@ class Reference(NamedTuple):
     text: str
     is_id: bool
     selector: Selector | None = None
+
+
+_UNNAMED = Reference("", is_id=False)
 
 
 @reading("text")
@@ -74,6 +78,8 @@ def checked_name(value: object, field: str = "name") -> str:
 def checked_label(value: object, field: str = "label") -> str:
     """Give a well-formed label, reserved ones included."""
     text = _text(value, field)
+    if field == "label" and _NUMBER.fullmatch(text):
+        raise InvalidInputError.of(field, f"{text!r} is no label but a number; pass version={int(text)}")
     if not _LABEL.fullmatch(text) or text.isdigit():
         raise InvalidInputError.of(field, "must be 1 to 50 of A-Z a-z 0-9 _ . - and not only digits")
     return text
@@ -90,6 +96,8 @@ def checked_own_label(value: object) -> str:
 @reading("version")
 def checked_selector(value: object, field: str = "version") -> Selector:
     """Give a version number (at least 1) or a label, as a caller may name a version."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        raise InvalidInputError.of(field, f"{value!r} is a text of digits, which no label is; pass {int(value)}")
     if isinstance(value, str):
         return checked_label(value, field)
     return checked_number(value, field, least=1)
@@ -145,6 +153,15 @@ def chosen_version(reference: Reference, version: object = None, label: object =
     return reference.selector
 
 
+def read_versioned(name: object, version: object = None, label: object = None) -> tuple[Reference, Selector | None]:
+    """Read a name or an id, and the one version chosen with `@`, `version=` or `label=`, if any."""
+    bad = BadFields()
+    reference = bad.read(parse_reference, name)
+    selector = bad.read(chosen_version, reference if bad.are_none() else _UNNAMED, version, label)
+    bad.require_none()
+    return reference, selector
+
+
 @reading("names")
 def read_references(given: object) -> list[Reference]:
     """Read one reference or many; raise `InvalidInputError` with every malformed one."""
@@ -152,14 +169,9 @@ def read_references(given: object) -> list[Reference]:
         return [plain_reference(given, "names")]
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidInputError.of("names", "must be a name or a list of names")
-    references, errors = [], []
-    for i, name in enumerate(given):
-        try:
-            references.append(plain_reference(name))
-        except InvalidInputError as error:
-            errors += [{**told, "field": f"names[{i}]"} for told in error.details["errors"]]
-    if errors:
-        raise InvalidInputError.of_all(errors)
+    bad = BadFields()
+    references = [bad.read(plain_reference, name, f"names[{i}]") for i, name in enumerate(given)]
+    bad.require_none()
     return references
 
 

@@ -9,6 +9,7 @@ import os
 import re
 
 from promptreg.errors import InvalidInputError
+from promptreg.foreign import reading
 from promptreg.rules.inputs import read_filled_text
 
 SCHEMES = frozenset("duckdb file jdbc mariadb mongodb mssql mysql odbc oracle postgres postgresql redis sqlite".split())
@@ -17,6 +18,7 @@ _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]+):(//)?")
 SHOWN = 20  # characters of a scheme
 
 
+@reading("target")
 def read_target(value: object) -> str:
     """Return the path that a target means, or `":memory:"`.
 
