@@ -55,8 +55,8 @@ class Generation(Generic[F, L]):
         self.written: set[Hashable] = set()
 
     def is_current(self) -> bool:
-        """Tell whether it is true now."""
-        return self.page == self.token and monotonic() < self.until
+        """Tell whether it is true now; the clock first, as no page is read long after a look (`sidecar.py`)."""
+        return monotonic() < self.until and self.page == self.token
 
 
 _NOTHING: Generation[Any, Any] = Generation(b"", None, {}, {}, NEVER)
@@ -126,8 +126,19 @@ class Memo(Generic[K, V]):
         value = self._values.get(key)
         if value is None:
             value = make()
-            _keep(self._values, key, value, self._size)
+            self.keep(key, value)
         return value
+
+    def find(self, key: K) -> V | None:
+        """Return the value that is kept, if there is one."""
+        return self._values.get(key)
+
+    def keep(self, key: K, value: V) -> None:
+        """Keep a value."""
+        _keep(self._values, key, value, self._size)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._values
 
 
 def _keep(entries: dict[K, V], key: K, value: V, size: int) -> None:

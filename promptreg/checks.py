@@ -1,10 +1,11 @@
 """What a version must pass before it becomes production (rule 9); run outside any transaction."""
 
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import TypeAlias
 
 from promptreg.errors import PublishCheckError, TemplateError
-from promptreg.prompt import Prompt
+from promptreg.prompt import Prompt, limits_of
 
 MAX_REASON = 2_000
 
@@ -26,13 +27,21 @@ def failed(name: str, reasons: Sequence[str]) -> PublishCheckError:
 
 
 def _example_failures(prompt: Prompt) -> list[str]:
-    reasons = []
+    """Render the examples, which together may take as long as one render may."""
+    reasons, seconds = [], limits_of(prompt).seconds
+    deadline = monotonic() + seconds
     for i, example in enumerate(prompt.examples):
+        if monotonic() > deadline:
+            reasons.append(
+                f"examples: rendering {i} of {len(prompt.examples)} took longer than all may, {seconds:g} s together"
+                " (the limit seconds); keep fewer of them"
+            )
+            break
         try:
             prompt.render(example)
         except TemplateError as error:
             told = error.message.removeprefix(f"{prompt.name!r}: ")  # which the whole error names
-            reasons.append(f"examples[{i}]: {told}")
+            reasons.append(f"examples[{i}]: {told[:MAX_REASON]}")
     return reasons
 
 

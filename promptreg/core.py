@@ -14,18 +14,19 @@ from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 from promptreg import checks
 from promptreg.cache import NEVER, Cache, Generation, Memo
 from promptreg.clock import moment
-from promptreg.errors import NotFoundError, StorageError, TemplateError
+from promptreg.defaults import Defaults
+from promptreg.errors import CommitUnknownError, NotFoundError, StorageError, TemplateError
 from promptreg.hints import Hints
 from promptreg.jsonvalues import compact
 from promptreg.models import Actor, Version
-from promptreg.prompt import Prompt, direct_ways, make_prompt, make_version, stale_copy
+from promptreg.prompt import Compile, DirectWays, Prompt, direct_ways, make_prompt, make_version, stale_copy
 from promptreg.records import Change, Container, Snapshot, VersionRecord
 from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules import access, lifecycle
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_versioned
 from promptreg.settings import Settings
-from promptreg.storage.base import Reader, Storage, Writer
+from promptreg.storage.base import LOOK_SECONDS, Reader, Storage, Writer
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
 from promptreg.telemetry.spans import Hit, Teller, note, note_prompt, of_hit
@@ -44,7 +45,6 @@ P = TypeVar("P", bound=Plan)
 
 _OURS = object()  # begins each key that is no name, so that nobody can pass one as a name
 MAX_WRITTEN = 1_000  # changes of our own between two looks; of more, no cache is kept
-LOOK_SECONDS = 0.05  # between two looks at what no page tells: other tools' commits, a file replaced, a fork
 
 
 class Evidence(NamedTuple):
@@ -61,7 +61,8 @@ class Evidence(NamedTuple):
         vetted, written = self.outcome.version, final.version
         if written.state != "published" or not (self.has_checks or vetted.snapshot.examples):
             is_new_example = written.state == "published" and bool(written.snapshot.examples)
-            return vetted.snapshot.template == written.snapshot.template and not is_new_example
+            compiled, to_write = ((s.template, s.variables) for s in (vetted.snapshot, written.snapshot))
+            return compiled == to_write and not is_new_example
         if self.has_checks:
             is_same = (self.outcome.container, vetted) == (final.container, written)
         else:
@@ -82,19 +83,30 @@ class Found:
     """A prompt that a name means.
 
     `text` and `output` render it, as text and with its messages, where nothing but the values can stand against that;
-    `arity` is how many variables these always read, where they read no others.
+    `arity` is how many variables these always read, where they read no others. They are there once it was rendered.
     """
 
-    __slots__ = ("_label", "_told", "about", "arity", "container", "name", "output", "prompt", "text")
+    __slots__ = ("_is_learnt", "_label", "_told", "about", "arity", "container", "name", "output", "prompt", "text")
 
     def __init__(self, container: Container, prompt: Prompt, selector: Selector | None) -> None:
         self._label = selector if isinstance(selector, str) else None
         self.about: Hashable = container.id
         self.container = container
         self.prompt = prompt
-        self.text, self.output, self.arity = direct_ways(prompt)
+        self.text, self.output, self.arity = DirectWays()
         self.name = prompt.name
+        self._is_learnt = False
         self._told: Hit | None = None
+
+    def learn(self) -> None:
+        """Find the direct ways, before the first render; what a reader of another thread sees is none of them, or all.
+
+        So `output` comes last: without it the others are not read.
+        """
+        if not self._is_learnt:
+            self.text, output, self.arity = direct_ways(self.prompt)
+            self.output = output
+            self._is_learnt = True
 
     @property
     def told(self) -> Hit:
@@ -137,6 +149,7 @@ class Core:
         self.is_closed = False
         self.cache: Cache[Found, Lacking] = Cache(settings.cache_size, compares=settings.max_staleness == 0)
         self._holds = min(settings.max_staleness or LOOK_SECONDS, LOOK_SECONDS)
+        self.defaults = Defaults(settings.render_limits)
         self._templates: Memo[Hashable, CompiledTemplate] = Memo(settings.cache_size)
         self._clock = settings.clock
         self._checks = settings.publish_checks
@@ -191,7 +204,7 @@ class Core:
     def require_open(self) -> None:
         """Raise `StorageError` once closed."""
         if self.is_closed:
-            raise StorageError(f"The registry of {self.storage.path} is closed; open a new one.")
+            raise StorageError(f"The registry of {self.storage.path} is closed; open a new one.", reason="closed")
 
     def read(self) -> AbstractContextManager[Reader]:
         """Open a consistent look, and time it where anybody wants to know."""
@@ -209,12 +222,12 @@ class Core:
 
     def prompt(self, container: Container, record: VersionRecord) -> Prompt:
         """Give the prompt resolved to a version."""
-        compiled = self._compiled(record.snapshot)
-        return make_prompt(container, record, compiled, forbids_extra=self.forbids_extra)
+        compile_ = self._compile(record.snapshot)
+        return make_prompt(container, record, compile_, self.render_limits, forbids_extra=self.forbids_extra)
 
     def version(self, record: VersionRecord) -> Version:
         """Give a version alone."""
-        return make_version(record, self._compiled(record.snapshot))
+        return make_version(record, self._compile(record.snapshot))
 
     def resolve(self, view: View, name: str, version: Selector | None, label: str | None) -> Prompt:
         """Give the prompt that a `get` means, from the cache where it is still true there."""
@@ -330,6 +343,9 @@ class Core:
                     if is_vetted and final.changes:
                         written = final.changes
                         writer.apply(written)
+            except CommitUnknownError:
+                self._expire()
+                raise
             finally:
                 self._note_written(written)
                 self._look_again()
@@ -350,23 +366,27 @@ class Core:
     def _look_again(self) -> None:
         """What this registry wrote it sees at once, also where it need not see others' writes at once."""
         if not self.cache.compares:
-            # In turn with other looks, as one that began before the write may still be going on.
-            try:
-                with self.storage.watch():
-                    self.cache.generation.until = NEVER
-            except StorageError as error:
-                self.let_go(error)
+            self._expire()
+
+    def _expire(self) -> None:
+        """Have the next read look at the database, whatever the page shows."""
+        # In turn with other looks, as one that began before the write may still be going on.
+        try:
+            with self.storage.watch():
+                self.cache.generation.until = NEVER
+        except StorageError as error:
+            self.let_go(error)
 
     def vet_saved(self, outcome: Outcome) -> Evidence:
         """Compile what is saved, and run the checks on what becomes production (rules 9 and 20)."""
         compiled = self._compiled(outcome.version.snapshot)
         try:
-            compiled.require_valid()
+            compiled.require_kept()
         except TemplateError as error:
             error.put_name(outcome.container.name)
             raise
         if outcome.version.state == "published":
-            self._require_passing(outcome, compiled)
+            self._require_passing(outcome)
         return Evidence(outcome, has_checks=bool(self._checks))
 
     def vet_published(self, outcome: Outcome) -> Evidence:
@@ -374,20 +394,28 @@ class Core:
         if outcome.change is not None and outcome.change.edited is not None:
             compiled = self._compiled(outcome.version.snapshot)
             try:
-                compiled.require_valid()
+                compiled.require_kept()
             except TemplateError as error:
                 raise checks.failed(outcome.container.name, [f"template: {error.message}"]) from None
-            self._require_passing(outcome, compiled)
+            self._require_passing(outcome)
         return Evidence(outcome, has_checks=bool(self._checks))
 
-    def _require_passing(self, outcome: Outcome, compiled: CompiledTemplate) -> None:
+    def _require_passing(self, outcome: Outcome) -> None:
         """Check the prompt as it would be; it renders whatever its status says."""
         if self._checks or outcome.version.snapshot.examples:
-            forbids_extra = self.forbids_extra
             made = make_prompt(
-                outcome.container, outcome.version, compiled, forbids_extra=forbids_extra, is_candidate=True
+                outcome.container,
+                outcome.version,
+                self._compile(outcome.version.snapshot),
+                self.render_limits,
+                forbids_extra=self.forbids_extra,
+                is_candidate=True,
             )
             checks.require_passing(made, self._checks)
+
+    def _compile(self, snapshot: Snapshot) -> Compile:
+        """Return what compiles a template when it is rendered, checked, or asked for its variables."""
+        return Compile(lambda: self._compiled(snapshot))
 
     def _compiled(self, snapshot: Snapshot) -> CompiledTemplate:
         template = snapshot.template if isinstance(snapshot.template, str) else compact(snapshot.template)

@@ -34,6 +34,7 @@ No message holds a variable's value.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -250,8 +251,37 @@ class PublishCheckError(PromptregError):
     http_status = 422
 
 
+STORAGE_REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "closed": "the registry was closed",
+        "nested": "the call came into the middle of another one of its thread, of a fork or of closing",
+        "fork": "the process was forked behind Python's hooks, or in the middle of the call",
+        "missing_file": "there is no such file, and none may be made",
+        "missing_folder": "there is no such folder",
+        "folder": "the path is a folder",
+        "not_a_registry": "the file is something else",
+        "log_missing": "the file holds nothing, as a copy of an open registry does that was made without its log",
+        "removed": "the file was removed while it was open",
+        "replaced": "the file was replaced while it was open",
+        "log_lost": "the file's log was removed while it was open",
+        "foreign_log": "the log beside the file is that of the file before it",
+        "sidecar": "the sidecar is something else, or this process may not write it",
+        "read_only": "this process may not write the file, its folder or a file beside it",
+        "in_use": "others write to what this process may only read",
+        "old_schema": "the file has an older schema, and can't be brought up to date here",
+        "schema_too_new": "a newer promptreg wrote the file",
+        "busy": "others kept the file for longer than `busy_timeout`",
+        "full": "the disk is full",
+        "damaged": "what the file holds is not what was written",
+        "commit_unknown": "the commit may or may not have happened",
+        "unusable": "the system, or SQLite, failed in another way, which the message names",
+    }
+)
+"""What `details["reason"]` of a `StorageError` may be, and what each means."""
+
+
 class StorageError(PromptregError):
-    """The database can't be used: closed, absent, not a registry, or failing."""
+    """The database can't be used; `details["reason"]` is a word of `STORAGE_REASONS` that says why."""
 
 
 class StorageBusyError(StorageError):

@@ -9,12 +9,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
-from itertools import count
 from math import isfinite
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 MAX_DEPTH = 64
-MAX_NODES = 1_000_000
+MAX_NODES = 100_000  # more take one call over 50 ms to write or to read
+MAX_CHARACTERS = 4 * 1024 * 1024  # of texts, shared ones each time: more than any that is kept
+MAX_TOLD = 50  # characters of a key in the place that an error tells, which is written anew for each value
 LONG = 200  # characters of a text that is likely to be a template, whose JSON one call wants a few times
 
 
@@ -22,8 +23,19 @@ def _refuse(self: object, *_: object, **__: object) -> NoReturn:
     raise TypeError(f"{type(self).__name__} is read-only; copy it with dict(...) or list(...) to change it")
 
 
-class FrozenDict(dict[str, Any]):
-    """A dict that can't be changed.
+class _Once(type):
+    """The type of frozen containers: it fills one as it is made, so `__init__` may refuse to fill it again."""
+
+    if not TYPE_CHECKING:  # what a type checker should know is how dict and list are made
+
+        def __call__(cls, *items: Any, **more: Any) -> Any:
+            value = cls.__new__(cls)
+            cls.__mro__[-2].__init__(value, *items, **more)  # that of dict or list
+            return value
+
+
+class FrozenDict(dict[str, Any], metaclass=_Once):
+    """A dict that can't be changed by any method of its own.
 
     >>> config = freeze({"stop": ["\\n"]})
     >>> config == {"stop": ["\\n"]}, json.dumps(config)
@@ -35,8 +47,10 @@ class FrozenDict(dict[str, Any]):
     """
 
     __slots__ = ()
-    __setitem__ = __delitem__ = __ior__ = _refuse
+    __setattr__ = __delattr__ = __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
+    if not TYPE_CHECKING:
+        __init__ = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
@@ -45,18 +59,38 @@ class FrozenDict(dict[str, Any]):
         return FrozenDict, (dict(self),)
 
 
-class FrozenList(list[Any]):
-    """A list that can't be changed."""
+class FrozenList(list[Any], metaclass=_Once):
+    """A list that can't be changed by any method of its own."""
 
     __slots__ = ()
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    __setattr__ = __delattr__ = __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+    if not TYPE_CHECKING:
+        __init__ = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(tuple(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FrozenList, (list(self),)
+
+
+def frozen_dict(items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> FrozenDict:
+    """Return a `FrozenDict` of these items, in half the time that its class takes: for what is made in bulk."""
+    made = _new_dict(FrozenDict)
+    _fill_dict(made, items)
+    return made
+
+
+def frozen_list(items: Iterable[Any]) -> FrozenList:
+    """Return a `FrozenList` of these items, as `frozen_dict` does."""
+    made = _new_list(FrozenList)
+    _fill_list(made, items)
+    return made
+
+
+_new_dict, _fill_dict = dict.__new__, dict.update
+_new_list, _fill_list = list.__new__, list.extend
 
 
 class NotJSON(ValueError):
@@ -68,7 +102,7 @@ def freeze(value: object) -> Any:
 
     Raises `NotJSON` for what JSON can't hold (NaN, infinities, bytes, other objects, keys that
     are not text, cycles), for text that UTF-8 can't (lone surrogates) or SQLite would cut (NUL),
-    for more than 64 levels and for more than a million values.
+    for more than 64 levels, more than 100,000 values and more than 4 MiB of text.
 
     >>> freeze({"a": (1, 2)})
     {'a': [1, 2]}
@@ -77,16 +111,33 @@ def freeze(value: object) -> Any:
         ...
     promptreg.jsonvalues.NotJSON: at $.a: NaN and infinities are not JSON
     """
-    return _frozen(value, "$", 0, count(1))
+    return _frozen(value, "$", 0, _Size())
 
 
-def _frozen(value: object, where: str, depth: int, nodes: Iterator[int]) -> Any:
-    if next(nodes) > MAX_NODES:
+class _Size:
+    """How much a value holds, as far as it is frozen."""
+
+    __slots__ = ("characters", "nodes")
+
+    def __init__(self) -> None:
+        self.nodes = self.characters = 0
+
+    def text(self, text: str, where: str) -> str:
+        """Count a text, and return it checked."""
+        self.characters += len(text)
+        if self.characters > MAX_CHARACTERS:
+            raise NotJSON(f"more than {MAX_CHARACTERS} characters of text")
+        return checked_text(text, where)
+
+
+def _frozen(value: object, where: str, depth: int, size: _Size) -> Any:
+    size.nodes += 1
+    if size.nodes > MAX_NODES:
         raise NotJSON(f"more than {MAX_NODES} values (is it a cycle?)")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return checked_text(value, where)
+        return size.text(value, where)
     if isinstance(value, int):
         return _checked_int(value, where)
     if isinstance(value, float):
@@ -96,17 +147,17 @@ def _frozen(value: object, where: str, depth: int, nodes: Iterator[int]) -> Any:
     if depth == MAX_DEPTH:
         raise NotJSON(f"at {where[:100]}: more than {MAX_DEPTH} levels (is it a cycle?)")
     if isinstance(value, Mapping):
-        return FrozenDict(_frozen_items(value, where, depth, nodes))
+        return frozen_dict(_frozen_items(value, where, depth, size))
     if isinstance(value, list | tuple):
-        return FrozenList(_frozen(item, f"{where}[{i}]", depth + 1, nodes) for i, item in enumerate(value))
+        return frozen_list(_frozen(item, f"{where}[{i}]", depth + 1, size) for i, item in enumerate(value))
     raise NotJSON(f"at {where}: {type(value).__name__} is not JSON")
 
 
-def _frozen_items(value: Mapping[Any, Any], where: str, depth: int, nodes: Iterator[int]) -> Iterator[tuple[str, Any]]:
+def _frozen_items(value: Mapping[Any, Any], where: str, depth: int, size: _Size) -> Iterator[tuple[str, Any]]:
     for key, item in value.items():
         if not isinstance(key, str):
             raise NotJSON(f"at {where}: a key is {type(key).__name__}, not text")
-        yield checked_text(key, where), _frozen(item, f"{where}.{key}", depth + 1, nodes)
+        yield size.text(key, where), _frozen(item, f"{where}.{key[:MAX_TOLD]}", depth + 1, size)
 
 
 def _checked_int(value: int, where: str) -> int:
@@ -200,10 +251,15 @@ def parse(text: str) -> Any:
 
 
 def _refrozen(value: Any) -> Any:
-    if isinstance(value, dict):
-        return FrozenDict((key, _refrozen(item)) for key, item in value.items())
-    if isinstance(value, list):
-        return FrozenList(map(_refrozen, value))
+    kind = type(value)
+    if kind is dict:  # written out, as each prompt that is loaded has a dozen of these
+        made = _new_dict(FrozenDict)
+        _fill_dict(made, {key: _refrozen(item) for key, item in value.items()})
+        return made
+    if kind is list:
+        items = _new_list(FrozenList)
+        _fill_list(items, map(_refrozen, value))
+        return items
     return value
 
 

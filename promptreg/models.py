@@ -3,15 +3,25 @@
 What renders lives in `prompt.py`; what is stored lives in `records.py`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from promptreg.errors import InvalidInputError
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, checked_text, freeze
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, checked_text, freeze, frozen_list
 from promptreg.nearest import did_you_mean
 
 
@@ -37,6 +47,7 @@ Json: TypeAlias = Annotated[Any, AfterValidator(freeze)]
 JsonObject: TypeAlias = Annotated[dict[str, Any], AfterValidator(freeze)]
 
 MAX_PRINCIPAL = 256
+MAX_GROUPS = 1_000  # of an actor: each read of a prompt looks through them
 
 
 class Value(BaseModel):
@@ -47,6 +58,24 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, defer_build=True)
+
+    def __init__(self, **fields: Any) -> None:
+        self._require_unmade()
+        super().__init__(**fields)
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        self._require_unmade()
+        super().__setstate__(state)
+
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The names of the fields that were said, as a set of the caller's own."""
+        return set(self.__pydantic_fields_set__)
+
+    def _require_unmade(self) -> None:
+        """Refuse to fill a value again, which many threads may hold."""
+        if hasattr(self, "__pydantic_fields_set__"):
+            raise TypeError(f"{type(self).__name__} is read-only; model_copy(update=…) makes another one")
 
 
 V = TypeVar("V", bound=Value)
@@ -131,7 +160,7 @@ class Actor(Value):
     """On whose behalf a call is made: an id, the role held in the view's namespace, and groups.
 
     With no role an actor sees only what it owns or is granted. Raises `InvalidInputError` for an
-    unknown role, an empty id, or groups that are not texts.
+    unknown role, an empty id, groups that are not texts, or more than 1,000 of them.
 
     >>> Actor("ana", Role.TEAM_EDITOR)
     Actor(id='ana', role=<Role.TEAM_EDITOR: 'team_editor'>, groups=())
@@ -139,7 +168,7 @@ class Actor(Value):
 
     id: Identity
     role: Role | None = None
-    groups: tuple[Identity, ...] = ()
+    groups: Annotated[tuple[Identity, ...], Field(max_length=MAX_GROUPS)] = ()
 
     def __init__(self, id: str, role: Role | str | None = None, groups: Iterable[str] = ()) -> None:
         try:
@@ -196,12 +225,28 @@ class Variable(Value):
             raise refused(error) from None
 
 
+def _said(variables: list[Variable]) -> list[dict[str, Any]]:
+    """Return variables as JSON of what was said of them: a default of None is not the same as none."""
+    return [variable.model_dump(exclude_unset=True) for variable in variables]
+
+
+class Effective(Protocol):
+    """What knows the effective list of variables: a compiled template."""
+
+    @property
+    def variables(self) -> FrozenList:
+        """The effective list."""
+        ...
+
+
 class Version(Value):
     """A numbered snapshot of everything that a prompt says (rules 1 to 8).
 
     `name` and `access_grants` are as they were when the version was made. `template` is text, or a
     list of messages `{"role", "content"}` and placeholders `{"placeholder"}`; `variables` is the
-    effective list; `failure` lists the reasons of a failed version, else None.
+    effective list, which is found in the template when it is first asked for; `declared_variables` is what was
+    declared: passed to `save` or `update` they declare the same again, and are dumped with what was said of them
+    alone. `failure` lists the reasons of a failed version, else None.
     """
 
     name: str
@@ -209,7 +254,8 @@ class Version(Value):
     state: State
     kind: Kind
     template: Annotated[str | list[dict[str, str]], AfterValidator(freeze)]
-    variables: Annotated[list[Variable], AfterValidator(FrozenList)]
+    variables: Annotated[list[Variable], AfterValidator(frozen_list)]
+    declared_variables: Annotated[list[Variable], AfterValidator(frozen_list), PlainSerializer(_said)]
     config: JsonObject
     title: str
     description: str
@@ -217,7 +263,7 @@ class Version(Value):
     tags: Annotated[list[str], AfterValidator(freeze)]
     meta: JsonObject
     examples: Annotated[list[dict[str, Any]], AfterValidator(freeze)]
-    access_grants: Annotated[list[Grant], AfterValidator(FrozenList)]
+    access_grants: Annotated[list[Grant], AfterValidator(frozen_list)]
     commit_message: str
     author: str | None
     base_version: int | None
@@ -225,6 +271,51 @@ class Version(Value):
     published_at: datetime | None
     content_hash: str
     failure: Annotated[list[str], AfterValidator(freeze)] | None
+
+    _compile: Callable[[], Effective] | None = PrivateAttr(default=None)
+
+    if not TYPE_CHECKING:  # which it would tell that a version has every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Find the variables when they are first asked for: it compiles the template."""
+            return self._complete()["variables"] if name == "variables" else super().__getattr__(name)
+
+    def _complete(self) -> dict[str, Any]:
+        """Return all fields by name, in their order, the variables included."""
+        fields = self.__dict__
+        if "variables" not in fields:
+            compile_ = self._compile
+            if compile_ is None:
+                raise AttributeError("variables")
+            found = {**fields, "variables": compile_().variables}
+            fields = {name: found[name] for name in type(self).model_fields if name in found}
+            object.__setattr__(self, "__dict__", fields)  # at once, as other threads may read it
+        return fields
+
+    @model_serializer(mode="wrap")
+    def _serialized(self, serialize: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        # With a return type pydantic would take it for the JSON schema.
+        self._complete()
+        return serialize(self)
+
+    def __iter__(self) -> Any:
+        self._complete()
+        return super().__iter__()
+
+    def __repr_args__(self) -> Any:
+        self._complete()
+        return super().__repr_args__()
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._complete() == other._complete()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.version, self.content_hash))
+
+    def __getstate__(self) -> dict[Any, Any]:
+        self._complete()
+        state = super().__getstate__()
+        return {**state, "__pydantic_private__": {**(state["__pydantic_private__"] or {}), "_compile": None}}
 
 
 class StatusUpdate(Value):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, thaw
+from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list, thaw
 from promptreg.models import Status, Value, Version, built
 from promptreg.records import Container, VersionRecord
 from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
@@ -17,7 +17,7 @@ from promptreg.rules.inputs import read_variables
 from promptreg.rules.statuses import disabled
 from promptreg.telemetry.links import linked
 from promptreg.telemetry.names import CONTENT_HASH, NAMESPACE, PROMPT_NAME, PROMPT_VERSION
-from promptreg.variables import declared
+from promptreg.variables import as_values, declared
 
 
 class Rendered:
@@ -77,7 +77,9 @@ class Rendered:
         return messages
 
     def trace_attributes(self) -> dict[str, str]:
-        """Give what a span of the model call should say of the prompt, for those who set attributes by hand.
+        """Return what a span of the model call should say of the prompt, for those who set attributes by hand.
+
+        Nothing, where it is a rendered default.
 
         >>> from promptreg import Registry
         >>> with Registry(":memory:") as registry:
@@ -87,7 +89,7 @@ class Rendered:
         ('greet', '1')
         """
         if self.prompt is None:
-            return {PROMPT_NAME: self.name}
+            return {}
         return {
             PROMPT_NAME: self.name,
             PROMPT_VERSION: str(self.prompt.version),
@@ -99,7 +101,8 @@ class Rendered:
         """Put the prompt on OpenTelemetry's current context, so that spans started within carry its name and version.
 
         OpenInference's (Phoenix), Langfuse's and Traceloop's instrumentations read it there; for every other there is
-        `promptreg.telemetry.PromptSpanProcessor`. Nothing goes into baggage.
+        `promptreg.telemetry.PromptSpanProcessor`. Nothing goes into baggage. Within that of a rendered default no
+        prompt is credited, whatever is around it.
 
         >>> from promptreg import Registry
         >>> with Registry(":memory:") as registry:
@@ -134,7 +137,8 @@ class Rendered:
 class Prompt(Version):
     """A prompt resolved to one of its versions: what the container is, and what the version says.
 
-    Of the container: `id`, `namespace`, `name`, `status`, `is_active`, `access_grants`, `labels` (with
+    Of the container: `id`, `namespace`, `name`, `status`, `is_active`, `is_disabled` (what is disabled does not render;
+    an archived prompt may be, underneath), `access_grants`, `labels` (with
     `latest`, and `production` where there is one), `production_version`, `latest_version`,
     `created_by`, `created_at`, `updated_at`. The rest is the version's. Times are aware UTC
     datetimes. Frozen all the way down; compares by value, hashes and pickles.
@@ -143,6 +147,7 @@ class Prompt(Version):
     id: str
     namespace: str
     status: Status
+    is_disabled: bool
     labels: Annotated[dict[str, int], AfterValidator(freeze)]
     production_version: int | None
     latest_version: int
@@ -150,9 +155,9 @@ class Prompt(Version):
     created_at: datetime
     updated_at: datetime
 
+    _compile: Callable[[], CompiledTemplate] | None = PrivateAttr(default=None)
     _compiled: CompiledTemplate | None = PrivateAttr(default=None)
     _declared: FrozenList | None = PrivateAttr(default=None)
-    _is_disabled: bool = PrivateAttr(default=False)
     _is_candidate: bool = PrivateAttr(default=False)
     _forbids_extra: bool = PrivateAttr(default=False)
     _known: tuple[dict[str, Any], Fast, str] | None = PrivateAttr(default=None)
@@ -209,8 +214,8 @@ class Prompt(Version):
         """
         private: dict[str, Any] = self.__pydantic_private__  # type: ignore[assignment]
         forbids_extra = private["_forbids_extra"]
-        if (private["_is_disabled"] or self.status == "disabled") and not private["_is_candidate"]:
-            raise disabled(self.name)
+        if (self.is_disabled or self.status == "disabled") and not private["_is_candidate"]:
+            raise disabled(self.name, is_archived=self.status == "archived")
         compiled = self._template()
         text, messages = compiled.render(self.name, values, forbids_extra=forbids_extra, is_tried=is_tried)
         if compiled.short_way is not None and not forbids_extra:
@@ -218,18 +223,18 @@ class Prompt(Version):
         return Rendered(self.name, text, messages, self)
 
     def _template(self) -> CompiledTemplate:
+        if self._compiled is None and self._compile is not None:
+            self._compiled = self._compile()
         if self._compiled is None or self._compiled.template != self.template:
             self._compiled = CompiledTemplate(freeze(self.template), self._declarations(), self._limits)
         return self._compiled
 
     def _declarations(self) -> FrozenList:
-        """Give the declared variables; of a prompt that no registry gave, what its effective list says."""
-        if self._declared is not None:
-            return self._declared
-        return declared([{"name": v.name, **v.model_dump(exclude_defaults=True)} for v in self.variables])
+        """Return the declared variables as they are stored."""
+        return declared(self.declared_variables) if self._declared is None else self._declared
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Prompt) and self.__dict__ == other.__dict__
+        return isinstance(other, Prompt) and self._complete() == other._complete()
 
     def __hash__(self) -> int:
         return hash((self.id, self.version, self.content_hash, self.updated_at))
@@ -246,7 +251,7 @@ class Page(Value):
     Iterable and sized over its `items`.
     """
 
-    items: Annotated[builtins.list[Prompt], AfterValidator(FrozenList)]
+    items: Annotated[builtins.list[Prompt], AfterValidator(frozen_list)]
     next: str | None
 
     def __iter__(self) -> Iterator[Prompt]:  # type: ignore[override]
@@ -256,8 +261,27 @@ class Page(Value):
         return len(self.items)
 
 
-def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[str, Any]:
-    """Give the fields of a `Version`, all frozen already."""
+class Compile:
+    """Compiles a template at its first use, which may be in any thread; copies share it."""
+
+    __slots__ = ("_compiled", "_make")
+
+    def __init__(self, make: Callable[[], CompiledTemplate]) -> None:
+        self._make = make
+        self._compiled: CompiledTemplate | None = None
+
+    def __call__(self) -> CompiledTemplate:
+        """Return the template, compiled."""
+        if self._compiled is None:
+            self._compiled = self._make()
+        return self._compiled
+
+    def __deepcopy__(self, _: object) -> "Compile":
+        return self
+
+
+def version_fields(record: VersionRecord) -> dict[str, Any]:
+    """Return the fields of a `Version` but for its variables, all frozen already."""
     snapshot = record.snapshot
     return {
         "name": record.name,
@@ -265,7 +289,7 @@ def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[st
         "state": record.state,
         "kind": snapshot.kind,
         "template": snapshot.template,
-        "variables": compiled.variables,
+        "declared_variables": as_values(snapshot.variables),
         "config": snapshot.config,
         "title": snapshot.title,
         "description": snapshot.description,
@@ -273,7 +297,7 @@ def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[st
         "tags": snapshot.tags,
         "meta": snapshot.meta,
         "examples": snapshot.examples,
-        "access_grants": FrozenList(record.access_grants),
+        "access_grants": frozen_list(record.access_grants),
         "commit_message": record.commit_message,
         "author": record.author,
         "base_version": record.base_version,
@@ -284,15 +308,16 @@ def version_fields(record: VersionRecord, compiled: CompiledTemplate) -> dict[st
     }
 
 
-def make_version(record: VersionRecord, compiled: CompiledTemplate) -> Version:
-    """Give the version part alone, as `history` tells it."""
-    return built(Version, version_fields(record, compiled))
+def make_version(record: VersionRecord, compile_: Compile) -> Version:
+    """Return the version part alone, as `history` tells it."""
+    return built(Version, version_fields(record), {"_compile": compile_}, told=set(Version.model_fields))
 
 
 def make_prompt(
     container: Container,
     record: VersionRecord,
-    compiled: CompiledTemplate,
+    compile_: Compile,
+    limits: RenderLimits,
     *,
     forbids_extra: bool,
     is_candidate: bool = False,
@@ -304,12 +329,13 @@ def make_prompt(
     return built(
         Prompt,
         {
-            **version_fields(record, compiled),
+            **version_fields(record),
             "id": container.id,
             "namespace": container.namespace,
             "name": container.name,
             "status": container.status,
-            "access_grants": FrozenList(container.access_grants),
+            "is_disabled": container.is_disabled,
+            "access_grants": frozen_list(container.access_grants),
             "labels": container.all_labels(),
             "production_version": container.production_version,
             "latest_version": container.latest_version,
@@ -318,15 +344,16 @@ def make_prompt(
             "updated_at": datetime.fromisoformat(container.updated_at),
         },
         {
-            "_compiled": compiled,
+            "_compile": compile_,
+            "_compiled": None,
             "_declared": record.snapshot.variables,
-            "_is_disabled": container.is_disabled,
             "_is_candidate": is_candidate,
             "_forbids_extra": forbids_extra,
             "_known": None,
             "_is_stale": False,
-            "_limits": compiled.limits,
+            "_limits": limits,
         },
+        told=set(Prompt.model_fields),
     )
 
 
@@ -342,17 +369,21 @@ class DirectWays(NamedTuple):
 
 
 def direct_ways(prompt: Prompt) -> DirectWays:
-    """Give the direct ways of a prompt that has any."""
-    private: dict[str, Any] = prompt.__pydantic_private__  # type: ignore[assignment]  # as in `Prompt.render`
-    compiled: CompiledTemplate | None = private["_compiled"]
-    if compiled is None or private["_forbids_extra"] or private["_is_disabled"] or prompt.status == "disabled":
+    """Return the direct ways of a prompt that has any; it is compiled for that."""
+    if prompt._forbids_extra or prompt.is_disabled or prompt.status == "disabled":
         return DirectWays()
+    compiled = prompt._template()
     return DirectWays(compiled.short_text, compiled.short_way, compiled.short_arity)
 
 
-def render_whole(prompt: Prompt, values: dict[str, Any]) -> Rendered:
-    """Render where the direct ways have failed or are none, or tell why not."""
-    return prompt._render(values, is_tried=direct_ways(prompt).output is not None)
+def render_whole(prompt: Prompt, values: dict[str, Any], *, is_tried: bool) -> Rendered:
+    """Render where the direct ways are none, or failed when they were tried; or raise why not."""
+    return prompt._render(values, is_tried=is_tried)
+
+
+def limits_of(prompt: Prompt) -> RenderLimits:
+    """Return the limits that a prompt renders under."""
+    return prompt._limits
 
 
 def stale_copy(prompt: Prompt) -> Prompt:

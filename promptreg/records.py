@@ -8,8 +8,9 @@ Named tuples here and elsewhere: Python makes the class in 0.1 ms on import, and
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, canonical
+from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, frozen_dict
 from promptreg.models import Grant, Kind, State, Status
+from promptreg.variables import canonical_form
 
 
 class Snapshot(NamedTuple):
@@ -56,15 +57,17 @@ def content_text(fields: Mapping[str, Any]) -> str:
 
 
 def differing(old: Snapshot, new: Snapshot) -> list[str]:
-    """Name the fields that differ, by the equality of rule 1."""
+    """Name the fields that differ, by the equality of rule 1: of what they say now, whatever hashes are stored."""
     pairs = zip(SNAPSHOT_FIELDS, old, new, strict=False)
     other = [(name, before, after) for name, before, after in pairs if before is not after]
     return [n for n, before, after in other if canonical(_counted(n, before)) != canonical(_counted(n, after))]
 
 
 def _counted(name: str, value: Any) -> Any:
-    """Give what counts of a field: tags are a set."""
-    return sorted(value) if name == "tags" else value
+    """Return what counts of a field: tags are a set, and declared variables are in their canonical form."""
+    if name == "tags":
+        return sorted(value)
+    return canonical_form(value) if name == "variables" else value
 
 
 class VersionRecord(NamedTuple):
@@ -86,7 +89,8 @@ class VersionRecord(NamedTuple):
 class Container(NamedTuple):
     """A prompt without its versions; `labels` are the callers' own.
 
-    `last_version` is the highest number ever given, `latest_version` the highest that exists.
+    `last_version` is the highest number ever given, `latest_version` the highest that exists. `publications` is how
+    many the stack of publications holds; None where an earlier schema wrote the prompt, and nobody has counted since.
     """
 
     id: str
@@ -102,6 +106,7 @@ class Container(NamedTuple):
     created_by: str | None
     created_at: str
     updated_at: str
+    publications: int | None = None
 
     @property
     def status(self) -> Status:
@@ -112,7 +117,15 @@ class Container(NamedTuple):
 
     def moved(self, *, is_archived: bool, is_disabled: bool, at: str) -> "Container":
         """Give it with another status; `_replace` would take a tenth of a bulk change."""
-        return Container._make((*self[:_FLAGS], is_archived, is_disabled, *self[_FLAGS + 2 : -1], at))
+        return Container._make(
+            (*self[:_FLAGS], is_archived, is_disabled, *self[_FLAGS + 2 : _UPDATED], at, *self[_UPDATED + 1 :])
+        )
+
+    def publications_after(self, published: int | None, kept: int | None = None) -> int | None:
+        """Return how many publications there are once they are cut to `kept` and `published` is pushed."""
+        if self.publications is None:
+            return None
+        return (self.publications if kept is None else kept) + (published is not None)
 
     @property
     def shown_version(self) -> int:
@@ -124,10 +137,11 @@ class Container(NamedTuple):
         kept = {"latest": self.latest_version}
         if self.production_version is not None:
             kept["production"] = self.production_version
-        return FrozenDict({**self.labels, **kept})
+        return frozen_dict({**self.labels, **kept})
 
 
-_FLAGS = Container._fields.index("is_archived")  # `is_disabled` follows; `updated_at` is the last
+_FLAGS = Container._fields.index("is_archived")  # `is_disabled` follows
+_UPDATED = Container._fields.index("updated_at")
 
 
 class NewEvent(NamedTuple):

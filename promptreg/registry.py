@@ -37,7 +37,6 @@ from promptreg.models import (
 from promptreg.prompt import Page, Prompt, Rendered, render_whole, rendered_default
 from promptreg.records import Container, Query, VersionRecord
 from promptreg.rendering.policy import RenderLimits
-from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules import access, inputs, lifecycle, names, statuses
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Draft
@@ -60,7 +59,8 @@ class Registry:
     """Versioned, governed prompts in one SQLite file, as fresh as the last write of any process.
 
     `target` is the file, made with its schema when absent (unless `create=False`), or `":memory:"`, one
-    database for all threads of this process. `namespace` and `actor` are whom and where calls are
+    database for all threads of this process; a URL is neither (`sqlite:///x`, `file:x`, `postgresql://…`), while a
+    `pathlib.Path` is always a file. `namespace` and `actor` are whom and where calls are
     for; `actor=None` is the embedding application, which may do everything.
 
     `max_staleness` is how old a read may be, in seconds; at 0, the default, a read sees every write that
@@ -231,7 +231,7 @@ class Registry:
         """
         # This and the beginning of `render` are on the path of every model call: written out, without a call of ours.
         known = self._home.direct
-        if known.page == known.token and monotonic() < known.until and version is None is label:
+        if monotonic() < known.until and known.page == known.token and version is None is label:
             try:
                 return known.found[name].prompt
             except (KeyError, TypeError):  # what can't be hashed is no name
@@ -254,8 +254,10 @@ class Registry:
 
         Variables named `version`, `label` or `default` go in the mapping. Raises what `get` raises, then
         `PromptDisabledError` (rule 13), `MissingVariablesError` with every absent name,
-        `InvalidVariablesError`, `RenderLimitError` and `RenderError`. `default` is a template, text or
-        messages, rendered when the prompt is not found or the storage fails.
+        `InvalidVariablesError`, `RenderLimitError` and `RenderError`. `default` is a Jinja template, text (which may
+        be empty) or messages, rendered when the prompt is not found or the storage fails, and for nothing else. It is
+        compiled at the first call that passes it, so a broken one is refused at once; `extra_variables="forbid"` does
+        not apply to it.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("ask", [{"role": "user", "content": "Why {{ what }}?"}])
@@ -264,8 +266,8 @@ class Registry:
         """
         listener = None if tracing._TRACER_PROVIDER is None else listening()
         known = self._home.direct
-        if (known.page == known.token and monotonic() < known.until) and (
-            version is None is label and default is UNSET
+        if (monotonic() < known.until and known.page == known.token) and (
+            version is None is label and (default is UNSET or self._core.defaults.is_known(default))
         ):
             found = None
             try:
@@ -284,11 +286,13 @@ class Registry:
                     return self._core.teller.tell(rendered, found.told, listener, variables, more)
             except Exception:  # which the whole way tells, or does without
                 pass
-            if found is not None and listener is not None:
-                return self._core.teller.render(found.prompt, found.told, listener, variables, more)
             if found is not None:
-                return render_whole(found.prompt, inputs.read_variables(variables, more))
-        if default is UNSET and self._core.cache.may_be_direct:
+                is_tried = found.output is not None
+                found.learn()
+                if listener is not None:
+                    return self._core.teller.render(found.prompt, found.told, listener, variables, more)
+                return render_whole(found.prompt, inputs.read_variables(variables, more), is_tried=is_tried)
+        if self._core.cache.may_be_direct and (default is UNSET or self._core.defaults.is_known(default)):
             # A look is told by the span of the whole way.
             recalled = self._core.recalled(self._view, name, version, label, looks=listener is None)
             if recalled is not None and listener is not None:
@@ -320,17 +324,19 @@ class Registry:
     ) -> Rendered:
         bad = BadFields()
         values = bad.read(inputs.read_variables, variables, more)
-        fallback = None if default is UNSET else bad.read(inputs.read_template, default, "default")
-        if not bad.are_none():
-            bad.read(names.read_versioned, name, version, label)
+        if default is UNSET and bad.are_none():
+            return self._core.resolve(self._view, name, version, label).render(values)
+        versioned = bad.read(names.read_versioned, name, version, label)
+        if default is not UNSET and not bad.are_none():
+            bad.read(inputs.read_default, default)
         bad.require_none()
+        reference = versioned[0]
+        fallback = self._core.defaults.compiled(default, reference.text)
         try:
             prompt = self._core.resolve(self._view, name, version, label)
         except (NotFoundError, StorageError) as error:
-            if fallback is None:
-                raise
             self._core.let_go(error)
-            return self._render_default(name, fallback, values)
+            return rendered_default(reference.text, fallback.render(reference.text, values, forbids_extra=False))
         return prompt.render(values)
 
     @traced("history_prompt")
@@ -357,6 +363,8 @@ class Registry:
     @traced("diff_prompt")
     def diff(self, name: str, old: Selector, new: Selector) -> str:
         """Give what changed between two versions, as a unified diff of the whole snapshots; equal gives `""`.
+
+        Where too much has changed to be compared line by line, all of it is one block, whose heading says so.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -416,8 +424,9 @@ class Registry:
 
         All words must match, whole and in any case. Marks of Latin, Greek, Cyrillic, Hebrew and Arabic do not count.
         Words of scripts written without spaces are found wherever they stand, a run of them as a phrase (rule 24).
-        A text without a letter, digit or symbol finds nothing. The status filter is that of `list`. Searching ranks
-        by bm25 only up to about a thousand hits in the whole file; of more, the newest prompts come first.
+        At most 64 words, of 1,000 characters together; a text without a letter, digit or symbol finds nothing. The
+        status filter is that of `list`. Searching ranks by bm25 only up to about a thousand hits in the whole file;
+        of more, the newest prompts come first.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Say hello to {{ name }}", description="For the café in 東京タワー")
@@ -430,7 +439,7 @@ class Registry:
             audience=access.audience(self.actor),
             statuses=bad.read(inputs.read_statuses, status),
             limit=bad.read(names.checked_number, limit, "limit", least=1),
-            text=bad.read(inputs.read_filled_text, text, "text"),
+            text=bad.read(inputs.read_search, text),
         )
         bad.require_none()
         return self._query(query)
@@ -493,10 +502,11 @@ class Registry:
         """Make a prompt with its version 1, in production unless `is_production=False` [VERSION].
 
         `template` is text, or messages `{"role", "content"}` and placeholders `{"placeholder": NAME}` for
-        a variable that is a whole list of messages; at most 256 KiB. The title defaults to the name. All
-        else together takes at most 1 MiB of JSON. Raises `InvalidInputError`, `ForbiddenError`,
-        `NameTakenError`, `TemplateSyntaxError`, `TemplatePolicyError`, `PublishCheckError`; then nothing
-        is written.
+        a variable that is a whole list of messages; at most 256 KiB, and 1,000 messages. The title defaults to the
+        name. All else together takes at most 1 MiB of JSON and holds at most 1,000 tags, variables and grants each,
+        and 100 examples, which may take no longer together than one render. Raises `InvalidInputError`,
+        `ForbiddenError`, `NameTakenError`, `TemplateSyntaxError`, `TemplatePolicyError`, `PublishCheckError`; then
+        nothing is written.
 
         >>> with Registry(":memory:") as registry:
         ...     prompt = registry.create("greet", "Hello {{ name }}!", tags=["demo"], config={"model": "m"})
@@ -787,7 +797,7 @@ class Registry:
         """Move a label to a version, given by number or by another label.
 
         Raises `InvalidInputError` for a malformed label and for `production` and `latest`, which the
-        registry keeps; `VersionNotFoundError`.
+        registry keeps; `VersionNotFoundError`; `ConflictError` where the prompt has 1,000 labels already.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -911,11 +921,6 @@ class Registry:
         with self._core.read() as reader:
             found = reader.query(query)
         return [self._core.prompt(container, record) for container, record in found]
-
-    def _render_default(self, name: str, template: str | FrozenList, values: dict[str, Any]) -> Rendered:
-        asked = names.parse_reference(name).text
-        compiled = CompiledTemplate(template, FrozenList(), self._core.render_limits)
-        return rendered_default(asked, compiled.render(asked, values, forbids_extra=self._core.forbids_extra))
 
     def _changeable(self, reader: Reader, reference: Reference, action: str) -> Container:
         container = find(reader, self._view, reference)

@@ -10,8 +10,9 @@ from promptreg.errors import InvalidInputError
 from promptreg.gathering import BadFields
 from promptreg.models import Actor
 from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
-from promptreg.rules.inputs import read_choice, read_filled_text, read_flag
+from promptreg.rules.inputs import read_choice, read_flag
 from promptreg.rules.names import checked_number
+from promptreg.rules.targets import read_target
 from promptreg.storage.base import StorageSettings
 from promptreg.telemetry.names import CAPTURE_CONTENT
 from promptreg.telemetry.spans import Redact, TelemetrySettings
@@ -57,7 +58,7 @@ def read_settings(
     bad = BadFields()
     settings = Settings(
         storage=StorageSettings(
-            path=bad.read(_path, target),
+            path=bad.read(read_target, target),
             create=bad.read(read_flag, create, "create"),
             durability=bad.read(read_choice, durability, "durability", DURABILITIES),
             busy_timeout=bad.read(_seconds, busy_timeout, "busy_timeout"),
@@ -84,13 +85,6 @@ def read_actor(value: object) -> Actor | None:
     if value is not None and not isinstance(value, Actor):
         raise InvalidInputError.of("actor", f"must be an Actor, not {type(value).__name__}")
     return value
-
-
-def _path(target: object) -> str:
-    path = os.fspath(target) if isinstance(target, os.PathLike) else target
-    if not isinstance(path, str):
-        raise InvalidInputError.of("target", f"must be a path or ':memory:', not {type(target).__name__}")
-    return read_filled_text(path, "target")
 
 
 def _seconds(value: object, field: str) -> float:

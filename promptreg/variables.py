@@ -5,8 +5,10 @@ In a snapshot a declaration is plain JSON: `name` and `type`, and what else was 
 passed in.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from enum import Enum
+from itertools import islice
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -14,11 +16,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze, frozen_dict, frozen_list
 from promptreg.models import Variable, VariablesArgument, built
 
 RESERVED = frozenset(["true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"])
+MAX_IDENTIFIER = 128  # characters; Python normalises the names that it compiles, in the square of their length
+MAX_VARIABLES = 1_000
+MAX_CHOICES = 1_000  # values of an enum, each of which a value may have to be compared with
 OPTIONAL_KEYS = ("required", "default", "description", "enum")
+_UNSAID = {"name": "", "type": "any", "required": True, "default": None, "description": "", "enum": None}
 
 _TYPES: dict[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _ACCEPTED: dict[str, type | tuple[type, ...]] = {
@@ -46,12 +52,31 @@ def declared(argument: VariablesArgument) -> FrozenList:
         raise InvalidInputError.of("variables", "must be a list of variables, or a pydantic model class")
     else:
         given = ((f"variables[{i}]", item) for i, item in enumerate(argument))
-    declarations = FrozenList(_declaration(item, where) for where, item in given)
-    names = [declaration["name"] for declaration in declarations]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    listed = list(islice(given, MAX_VARIABLES + 1))
+    if len(listed) > MAX_VARIABLES:
+        raise InvalidInputError.of("variables", f"declares more than {MAX_VARIABLES:,} variables; that is the most")
+    declarations = FrozenList(_declaration(item, where) for where, item in listed)
+    names = Counter(declaration["name"] for declaration in declarations)
+    twice = sorted(name for name, count in names.items() if count > 1)
     if twice:
         raise InvalidInputError.of("variables", f"declared twice: {', '.join(twice)}")
     return declarations
+
+
+def canonical_form(declarations: FrozenList) -> FrozenList:
+    """Return declarations that mean the same in the same form: a default says already that nothing is required.
+
+    >>> canonical_form(declared([{"name": "n", "default": 1, "required": False}]))
+    [{'name': 'n', 'type': 'any', 'default': 1}]
+    """
+    if not any("required" in d and "default" in d for d in declarations):
+        return declarations
+    return frozen_list([_without_required(d) if "default" in d else d for d in declarations])
+
+
+def as_values(declarations: FrozenList) -> FrozenList:
+    """Return declarations as `Variable`s, whose fields that are set are those that were said."""
+    return frozen_list(built(Variable, {**_UNSAID, **d}, told=set(d)) for d in declarations)
 
 
 def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList:
@@ -64,14 +89,40 @@ def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList
     return FrozenList([*listed.values(), *found.values()])
 
 
-def bind(declarations: FrozenList, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Give the variables with defaults filled in, and the names of required ones that are absent.
+def is_optional(declaration: Mapping[str, Any]) -> bool:
+    """Return whether a variable is declared as not required, and has no default to stand for it."""
+    return declaration.get("required") is False and "default" not in declaration
+
+
+def may_be_left_out(declaration: Mapping[str, Any]) -> bool:
+    """Return whether a render may do without the variable, because of its declaration."""
+    return declaration.get("required") is False or "default" in declaration
+
+
+def placeholder_flaw(declaration: Mapping[str, Any] | None) -> str | None:
+    """Return why a variable of that declaration can't fill a placeholder; None where it can."""
+    if declaration is None:
+        return None
+    if declaration["type"] not in {"array", "any"}:
+        return f"takes a list of messages, but is declared as {declaration['type']}; declare it as array"
+    for key, values in (("default", [declaration.get("default")]), ("enum", declaration.get("enum") or ())):
+        if not all(value is None or isinstance(value, list) for value in values):
+            return f"takes a list of messages, so its {key} must be of lists"
+    return None
+
+
+def bind(
+    declarations: FrozenList, values: Mapping[str, Any], *, may_be_none: Container[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the variables with defaults filled in, and the names of required ones that are absent.
 
     Raises `InvalidVariablesError` with every value that is not as declared; it quotes none of them.
     """
     bound, missing, errors = dict(values), [], []
     for declaration in declarations:
         name = declaration["name"]
+        if name in bound and bound[name] is None and name in may_be_none:
+            continue
         if name in bound:
             bound[name] = _unwrapped(bound[name])
             reason = _mismatch(declaration, bound[name])
@@ -93,13 +144,16 @@ def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
 
 
 def _found(name: str, is_needed: bool) -> Variable:
-    fields = {"name": name, "type": "any", "required": is_needed, "default": None, "description": "", "enum": None}
-    return built(Variable, fields, told={"name", "required"})
+    return built(Variable, {**_UNSAID, "name": name, "required": is_needed}, told={"name", "required"})
 
 
 def _described(declaration: Mapping[str, Any], reads: Mapping[str, bool]) -> Variable:
     is_needed = declaration.get("required", reads.get(declaration["name"], False)) and "default" not in declaration
     return Variable.model_construct(**{**declaration, "required": is_needed})
+
+
+def _without_required(declaration: FrozenDict) -> FrozenDict:
+    return frozen_dict({key: value for key, value in declaration.items() if key != "required"})
 
 
 def _declaration(item: object, where: str) -> FrozenDict:
@@ -143,9 +197,14 @@ def _checked(said: dict[str, Any], where: str) -> Variable:
     if not isinstance(said.get("required", False), bool):
         raise InvalidInputError.of(f"{where}.required", "must be true or false")
     if not is_readable(variable.name):
-        raise InvalidInputError.of(f"{where}.name", "must be a name that a template can read, such as user_name")
+        raise InvalidInputError.of(
+            f"{where}.name",
+            f"must be a name that a template can read, such as user_name, of at most {MAX_IDENTIFIER} characters",
+        )
     if variable.enum is not None and not variable.enum:
         raise InvalidInputError.of(f"{where}.enum", "must list at least one value")
+    if len(variable.enum or ()) > MAX_CHOICES:
+        raise InvalidInputError.of(f"{where}.enum", f"lists more than {MAX_CHOICES:,} values; that is the most")
     for i, value in enumerate(variable.enum or ()):
         reason = _mismatch({"type": variable.type}, value)
         if reason and value is not None:
@@ -155,7 +214,7 @@ def _checked(said: dict[str, Any], where: str) -> Variable:
 
 def is_readable(name: str) -> bool:
     """Tell whether a template can read a variable of that name."""
-    return name.isidentifier() and name not in RESERVED
+    return len(name) <= MAX_IDENTIFIER and name.isidentifier() and name not in RESERVED
 
 
 def _mismatch(declaration: Mapping[str, Any], value: object) -> str | None:
@@ -200,7 +259,7 @@ def _fields_of(model: type[BaseModel]) -> Iterable[tuple[str, dict[str, Any]]]:
             said["default"] = _default(name, field)
         if field.description:
             said["description"] = field.description
-        yield f"variables.{name}", said
+        yield f"variables.{name[:MAX_IDENTIFIER]}", said
 
 
 def _only(annotation: Any) -> Any:

@@ -1,8 +1,10 @@
 """Templates that escape, or overuse the machine, wherever nothing guards against them: the corpus, and nothing else.
 
-Each case names the variables it is given (`hostile_values`) and the plainest stock environment that it bites on.
+Each case names the variables it is given (`hostile_values`) and the plainest stock environment that it bites on. A few
+bite only on interpreters before one that mended what they use; each of these has a sibling that bites on all.
 """
 
+import sys
 from typing import Literal, NamedTuple
 
 from jinja2 import DictLoader, Environment, StrictUndefined
@@ -16,7 +18,8 @@ Kind = Literal["escape", "bomb", "quote"]
 class Case(NamedTuple):
     """One template: what it tries (an escape, a bomb, an error that quotes a value), with what, and where it bites.
 
-    `text_is_fine` where an honest text is as good an end as a refusal.
+    `text_is_fine` where an honest text is as good an end as a refusal; `mended_in` is the first Python on which stock
+    Jinja2 survives it.
     """
 
     name: str
@@ -25,6 +28,11 @@ class Case(NamedTuple):
     world: str = "nothing"
     on: str = "sandbox"
     text_is_fine: bool = False
+    mended_in: tuple[int, int] | None = None
+
+    def bites_here(self) -> bool:
+        """Return whether this interpreter lets stock Jinja2 be bitten."""
+        return self.mended_in is None or sys.version_info < self.mended_in
 
 
 LOADED = {"secret": SECRET, "macros": f"{{% set token = '{SECRET}' %}}{{% macro tell() %}}{SECRET}{{% endmacro %}}"}
@@ -579,6 +587,7 @@ _BOMBS: dict[tuple[str, str], dict[str, str]] = {
         "made tree in json": "{% set a = [] %}" + "{% set a = {'a': a, 'b': a} %}" * 40 + "{{ a|tojson|length }}",
         "made trees compared": "{% set a, b = [], [] %}" + "{% set a, b = [a, a], [b, b] %}" * 40 + "{{ a == b }}",
         "made tuples hashed": "{% set a = () %}" + "{% set a = (a, a) %}" * 40 + "{{ {a: 1}|length }}",
+        "made deep tuple hashed": _steps("()", "(ns.x,)", "range(99999)", "{{ {(ns.x, ns.x): 1}|length }}"),
         "made depth": _steps("[]", "[ns.x]", "range(50000)", "{{ ns.x }}"),
         "made depth in json": _steps("[]", "[ns.x]", "range(50000)", "{{ ns.x|tojson }}"),
         "made chain of maps": _steps("[1]", "ns.x|map('abs')", "range(50000)", "{{ ns.x|list }}"),
@@ -724,6 +733,9 @@ _BOMBS: dict[tuple[str, str], dict[str, str]] = {
         "pair looked up": "{{ {}.get(pair) }}",
         "pair as an item": "{{ {'a': 1}[pair] }}",
         "pair in a dict": "{{ pair in {'a': 1} }}",
+        "deep tuple as a key": "{{ {chain: 1}|length }}",
+        "deep tuple looked up": "{{ {}.get(chain) }}",
+        "deep tuple in a dict": "{{ chain in {'a': 1} }}",
         "pairs unique": "{{ [pair, pair2]|unique|list|length }}",
         "tree flattened": "{% for a in [tree] recursive %}{% if a is iterable %}{{ loop(a) }}{% endif %}{% endfor %}",
         "circles equal": "{{ circle == circle2 }}",
@@ -803,16 +815,25 @@ _TEXT_IS_FINE = {
     "nine power in dead code",
 }
 
+# Python 3.14 keeps a tuple's hash, so a tree of tuples is hashed in no time; and its error of a list quotes nothing.
+_MENDED_IN = {
+    "made tuples hashed": (3, 14),
+    "pair as a key": (3, 14),
+    "pair looked up": (3, 14),
+    "pair in a dict": (3, 14),
+    "index of a list": (3, 14),
+}
+
 CASES = [
     *(
-        Case(name, "escape", template, world, on, name in _TEXT_IS_FINE)
+        Case(name, "escape", template, world, on, name in _TEXT_IS_FINE, _MENDED_IN.get(name))
         for (world, on), table in _ESCAPES.items()
         for name, template in table.items()
     ),
     *(
-        Case(name, "bomb", template, world, on, name in _TEXT_IS_FINE)
+        Case(name, "bomb", template, world, on, name in _TEXT_IS_FINE, _MENDED_IN.get(name))
         for (world, on), table in _BOMBS.items()
         for name, template in table.items()
     ),
-    *(Case(name, "quote", template, "quoted") for name, template in _QUOTES.items()),
+    *(Case(name, "quote", template, "quoted", mended_in=_MENDED_IN.get(name)) for name, template in _QUOTES.items()),
 ]

@@ -306,10 +306,10 @@ def shared() -> World:
             value = make(value)
         return value
 
-    def nested(times: int) -> list[Any]:
-        value: list[Any] = []
-        for _ in range(times):
-            value = [value]
+    def nested(make: Callable[[Any], Any]) -> Any:
+        value = make(1)
+        for _ in range(200_000):  # more than any interpreter's stack takes
+            value = make(value)
         return value
 
     circle: list[Any] = []
@@ -329,7 +329,8 @@ def shared() -> World:
     }
     variables = {name: doubled(make) for name, make in makers.items()}
     variables |= {f"{name}2": doubled(make) for name, make in makers.items()}
-    variables |= {"circle": circle, "circle2": other, "nest": nested(20_000), "nest2": nested(20_000)}
+    variables |= {"circle": circle, "circle2": other, "chain": nested(lambda v: (v,))}
+    variables |= {name: nested(lambda v: [v]) for name in ("nest", "nest2")}
     return World(variables)
 
 

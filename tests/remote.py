@@ -1,7 +1,8 @@
 """Another process with registries of its own, which a test tells what to do.
 
 `unprivileged` makes it nobody, for files that only their owner may write: a test that runs as root would
-be refused nothing. With `shell`, it runs behind these commands, as root of a mount namespace of its own.
+be refused nothing. With `shell`, it runs behind these commands, as root of a mount namespace of its own. With
+`without_posix`, it has no more than Windows has.
 """
 
 import importlib
@@ -16,7 +17,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,13 @@ import promptreg
 from promptreg import PromptregError, Registry
 from promptreg.storage import queue
 
+SWITCH = "PROMPTREG_TESTS_WITHOUT_POSIX"
 ROOT = Path(__file__).parent.parent
 NOBODY = 65534
+GROUP = 65533  # of which nobody is a member
 PATIENCE_SECONDS = 60
 HELD: list[sqlite3.Connection] = []
+QUEUED = ExitStack()
 
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -38,11 +42,19 @@ SERVER.set_forkserver_preload(["tests.remote"])
 class Remote:
     """A process that calls verbs on registries; its errors are raised here."""
 
-    def __init__(self, path: str, *, unprivileged: bool = False, shell: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        unprivileged: bool = False,
+        shell: str | None = None,
+        without_posix: bool = False,
+        **settings: Any,
+    ) -> None:
         """Start it; its registry of `path` is opened with `settings` at the first call."""
         self.path, self.settings = path, settings
         self.process: Any
-        if shell is None:
+        if shell is None and not without_posix:
             self._connection, theirs = SERVER.Pipe()
             self.process = SERVER.Process(target=serve, args=(theirs, unprivileged))
             self.process.start()
@@ -50,8 +62,9 @@ class Remote:
         else:
             ours, other = socket.socketpair()
             program = [sys.executable, "-m", "tests.remote", str(other.fileno())]
-            command = ["unshare", "-rm", "sh", "-c", f'{shell} && exec "$@"', "sh", *program]
-            self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[other.fileno()])
+            behind = ["unshare", "-rm", "sh", "-c", f'{shell} && exec "$@"', "sh"] if shell else []
+            environment = {**os.environ, SWITCH: "1"} if without_posix else None
+            self.process = subprocess.Popen([*behind, *program], cwd=ROOT, pass_fds=[other.fileno()], env=environment)
             other.close()
             self._connection = Connection(ours.detach())
 
@@ -64,8 +77,9 @@ class Remote:
     def call(self, verb: str, *args: Any, **more: Any) -> Any:
         """Call a verb there, and give its result or raise its error.
 
-        Besides the registry's: `open`, which only opens, `hold` and `let_go` of SQLite's own write lock, and `trust`,
-        after which it takes no queue for stuck, however slow the machine is.
+        Besides the registry's: `open`, which only opens, `hold` and `let_go` of SQLite's own write lock, `queue` and
+        `leave` for a turn in the queue with no write, and `trust`, after which it takes no queue for stuck, however
+        slow the machine is.
         """
         self.ask(verb, *args, **more)
         return self.answer()
@@ -133,6 +147,11 @@ def _done(opened: dict[str, Registry], path: str, settings: Any, verb: str, args
         return HELD[-1].execute("BEGIN IMMEDIATE").close()
     if verb == "let_go":
         return HELD.pop().close()
+    if verb == "queue":
+        QUEUED.enter_context(queue.queue_of(os.path.realpath(path)).turn(queue.Deadline(PATIENCE_SECONDS)))
+        return None
+    if verb == "leave":
+        return QUEUED.close()
     if verb == "trust":
         queue.STUCK = math.inf
         return None
@@ -154,7 +173,7 @@ def _become_nobody() -> None:
         registry.diff("warm", 1, 2)
         registry.set_status("warm", "deleted")
     if os.geteuid() == 0:
-        os.setgroups([])
+        os.setgroups([GROUP])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
 

@@ -16,6 +16,7 @@ from promptreg import (
     StorageError,
     UnauthorizedError,
 )
+from promptreg.jsonvalues import canonical
 
 NUL, SURROGATE = "a\0b", "a\ud800b"
 CYCLE: dict = {}
@@ -276,6 +277,25 @@ def test_sizes_are_taken_up_to_their_limits(registry, unchanged):
             lambda: registry.create("d", "x", config={"a": "x" * 1024 * 600}, meta={"a": "x" * 1024 * 600}),
         ):
             with pytest.raises(InvalidInputError):
+                call()
+
+
+@pytest.mark.parametrize("character", ["x", "é", "😀"], ids=["1 byte", "2 bytes", "4 bytes"])
+def test_metadata_takes_one_mebibyte_and_no_byte_more(registry, unchanged, character):
+    """Of the JSON of all fields but the template, in bytes of UTF-8; neither template nor message counts."""
+    empty = registry.create("a", "x" * 1000, meta={"a": ""}, commit_message="x" * 1000)
+    fields = ("title", "description", "category", "tags", "variables", "config", "meta", "examples")
+    left = 1024 * 1024 - sum(len(canonical(getattr(empty, field)).encode()) for field in fields)
+    size = len(character.encode())
+    most = "x" * (left % size) + character * (left // size)
+    assert registry.update("a", meta={"a": most}).meta == {"a": most}
+    with unchanged():
+        for call in (
+            lambda: registry.update("a", meta={"a": most + "x"}),
+            lambda: registry.update("a", description="x", is_production=False),
+            lambda: registry.create("b", "x", meta={"a": most + "x"}),
+        ):
+            with pytest.raises(InvalidInputError, match="takes 1048577 bytes of JSON; 1048576 is the most"):
                 call()
 
 

@@ -6,14 +6,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from promptreg import Registry
+from promptreg import NotModifiableError, Registry, StorageError, core
 from promptreg.cache import Cache, Memo
+from promptreg.storage import watching
 from promptreg.storage.base import Mark, News
 from promptreg.storage.looks import SQLiteReader
+from promptreg.storage.sqlite import SQLiteStorage
 
 Change = Callable[[Registry], object]
 
@@ -73,6 +76,112 @@ def test_only_what_has_changed_is_read_again(registry: Registry, monkeypatch: py
         assert reads == []
         assert registry.get("a").template == "Hi"
         assert reads == ["find", "version"]
+
+
+def test_what_a_registry_changes_itself_leaves_the_rest_in_its_cache(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own update of one prompt has that one read again, and no other."""
+    for name in ("a", "b"):
+        registry.create(name, "Hello")
+        registry.get(name)
+    other = registry.get("b")
+    registry.update("a", template="Hi")
+    with counted(monkeypatch) as reads:
+        assert registry.get("b") is other
+        assert reads == []
+        assert registry.get("a").template == "Hi"
+        assert reads == ["find", "version"]
+
+
+def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
+    """Create prompts and read them, have another registry disable all of them in one call, and return their statuses.
+
+    Where nothing is said to have changed at once, what is read is what the cache kept.
+    """
+    names = [f"p{number}" for number in range(count)]
+    for name in names:
+        registry.create(name, "Hello")
+    assert [registry.get(name).status for name in names] == ["active"] * count
+    with Registry(registry.path, durability="normal") as other:
+        assert other.set_status(names, "disabled").updated_prompts == count
+    return [registry.get(name).status for name in names]
+
+
+@pytest.mark.parametrize("count", range(2, 9))
+def test_no_prompt_of_many_that_one_call_changed_stays_in_the_cache(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Fewer, as many, and more than are dropped one by one: each is read anew."""
+    monkeypatch.setattr(watching, "MAX_CHANGED", 4)
+    assert disabled_elsewhere(registry, count) == ["disabled"] * count
+
+
+def test_no_prompt_of_a_thousand_and_three_that_one_call_changed_stays_in_the_cache(path: str) -> None:
+    """The same with the bound as it is."""
+    with Registry(path, durability="normal") as registry:
+        assert disabled_elsewhere(registry, 1_003) == ["disabled"] * 1_003
+
+
+def test_up_to_the_bound_changed_prompts_are_dropped_one_by_one(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another prompt stays in the cache when so many have changed, and leaves it with them when one more has."""
+    monkeypatch.setattr(watching, "MAX_CHANGED", 4)
+    kept = registry.create("kept", "Hello")
+    for count, is_kept in ((4, True), (5, False)):
+        kept = registry.get("kept")
+        disabled_elsewhere(registry, count)
+        assert (registry.get("kept") is kept) is is_kept
+        registry.set_status([f"p{number}" for number in range(count)], "deleted")
+
+
+@pytest.mark.parametrize("count", range(3, 7))
+def test_what_the_registry_itself_changed_is_not_known_however_much_it_is(
+    path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
+) -> None:
+    """Fewer, as many, and more changes than are counted one by one, then the file is gone: none is given as it was."""
+    monkeypatch.setattr(core, "MAX_WRITTEN", 4)
+    names = [f"p{number}" for number in range(count)]
+    with Registry(path) as registry:
+        for name in names:
+            registry.create(name, "Hello")
+        assert [registry.get(name).status for name in names] == ["active"] * count
+        registry.set_status(names, "disabled")
+        Path(path).rename(tmp_path / "aside.db")
+        for name in names:
+            with pytest.raises(StorageError):
+                registry.get(name)
+        (tmp_path / "aside.db").rename(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "template"),
+    [
+        (lambda r: r.update("greet", template="Hi"), "Hi"),
+        (lambda r: r.set_status("greet", "deleted"), None),
+    ],
+    ids=["changed", "deleted"],
+)
+def test_what_was_read_of_a_later_moment_is_given_and_not_kept(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, change: Change, template: str | None
+) -> None:
+    """A commit between the look for changes and the load: the answer is the later one, and no part of the cache."""
+    registry.create("greet", "Hello")
+    generation, _ = registry._core._current()
+    read = SQLiteStorage.read
+
+    def overtaken(storage: SQLiteStorage) -> object:
+        monkeypatch.setattr(SQLiteStorage, "read", read)
+        with Registry(registry.path) as other:
+            change(other)
+        return read(storage)
+
+    monkeypatch.setattr(SQLiteStorage, "read", overtaken)
+    for _ in range(2):
+        prompt = registry.get("greet", default=None)
+        assert (prompt and prompt.template) == template
+        assert (generation.found, generation.lacking) == ({}, {})
 
 
 CHANGES: list[tuple[str, Change, Change]] = [
@@ -185,6 +294,6 @@ def test_a_refusal_leaves_the_cache_as_it_was(registry: Registry) -> None:
     """After a refused write the very same cached object is given."""
     registry.create("greet", "Hello")
     before = registry.get("greet")
-    with pytest.raises(Exception, match="published"):
+    with pytest.raises(NotModifiableError, match="Version 1 of 'greet' is published"):
         registry.update("greet@1", template="Hi")
     assert registry.get("greet") is before

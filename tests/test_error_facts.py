@@ -268,7 +268,7 @@ BAD = [
     (lambda r: r.update("A B", version=None, category=3), "version name category"),
     (lambda r: r.get("A B", version="b c"), "name version"),
     (lambda r: r.get("A B", label="b c"), "name label"),
-    (lambda r: r.render("A B", 3, version="2", default=4), "variables default name version"),
+    (lambda r: r.render("A B", 3, version="2", default=4), "variables name version default"),
     (
         lambda r: r.list(status=["archve", "active"], tag=3, category=4, created_by=5, limit=0, after="x"),
         "status limit after tag category created_by",

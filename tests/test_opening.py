@@ -1,9 +1,12 @@
 """Opening a registry: bad settings, places that can hold none, and files that are none, each left as it was."""
 
 import copy
+import errno
 import math
+import os
 import pickle
 import sqlite3
+import traceback
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -17,6 +20,8 @@ from promptreg import (
     StorageCorruptError,
     StorageError,
 )
+from promptreg.cli import main
+from tests.otel import tracing
 
 NUL, SURROGATE = "a\0b", "a\ud800b"
 
@@ -105,6 +110,24 @@ def test_places_that_can_hold_no_registry(tmp_path):
         assert set(tmp_path.rglob("*")) == before
 
 
+def test_a_sidecar_that_can_not_be_mapped_is_an_error_that_leaves_nothing_open(path, monkeypatch):
+    """No memory for the map: `StorageError`, and though it is kept no descriptor is; then it opens as ever."""
+    Registry(path).close()
+    before = os.listdir("/dev/fd")
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("promptreg.storage.sidecar.mmap.mmap", fail)
+        with pytest.raises(StorageError, match="Cannot allocate memory") as kept:
+            Registry(path)
+    assert os.listdir("/dev/fd") == before
+    assert isinstance(kept.value.__cause__, OSError)
+    with Registry(path) as registry:
+        assert registry.create("a", "x").version == 1
+
+
 def test_an_odd_path_is_a_path(tmp_path):
     """Blanks and the characters of URIs are part of a file's name; an empty file becomes a registry."""
     for name in ("we ird#?%41&mode=ro.db", "é☕.db", "file:x"):
@@ -115,6 +138,79 @@ def test_an_odd_path_is_a_path(tmp_path):
     (tmp_path / "empty").touch()
     with Registry(tmp_path / "empty") as registry:
         assert len(registry.list()) == 0
+
+
+URLS = {
+    "sqlite:///{}": "sqlite",
+    "sqlite:{}": "sqlite",
+    "SQLite://user:s3cr%65t@h/x": "sqlite",
+    "file:{}": "file",
+    "file:{}?mode=ro": "file",
+    "file://{}": "file",
+    "mysql://user:s3cr%65t@host/db": "mysql",
+    "mysql+pymysql://user:s3cr%65t@host:3306/db?x=s3cret": "mysql+pymysql",
+    "mysql:user:s3cr%65t@host": "mysql",
+    "postgresql://user:s3cr%65t@host/db": "PostgreSQL",
+    "postgres://user:s3cret@host/db": "PostgreSQL",
+    "postgresql+psycopg://user:s3cret@host/db": "PostgreSQL",
+    " \tpostgresql://user:s3cret@host/db\n": "PostgreSQL",
+    "jdbc:sqlite:{}": "jdbc",
+    "https://user:s3cret@host/prompts.db": "https",
+    "x-unknown://user:s3cret@host": "x-unknown",
+    "a" * 100_000 + "://user:s3cret@host": "aaa",
+    "postgresql://user:s3cret@host/db\0": "PostgreSQL",
+}
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("url", URLS, ids=[url[:24].strip() for url in URLS])
+def test_a_url_is_invalid_input_and_nothing_of_it_but_the_scheme_is_repeated(tmp_path, monkeypatch, url, create):
+    """It makes no file, here or there, and no password in it, as it stands or decoded, is in anything that is told."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInputError) as caught:
+        Registry(url.format(tmp_path / "new.db"), create=create)
+    error = caught.value
+    assert [told["field"] for told in error.details["errors"]] == ["target"]
+    assert URLS[url] in error.message
+    said = "".join(traceback.format_exception(error)) + repr(error) + str(error.to_dict()) + repr(error.__dict__)
+    assert "s3cr" not in said
+    assert "user" not in str(error.to_dict())
+    assert (error.__cause__, error.__context__, len(error.message) < 200) == (None, None, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_password_of_a_target_is_told_to_a_span_or_by_the_command(monkeypatch, capsys, tmp_path):
+    """Not even where content is captured, nor on standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
+    with tracing() as spans:
+        assert main(["demo", "--db", "postgresql://user:s3cr%65t@host/db"]) == 1
+    out, err = capsys.readouterr()
+    told = out + err + repr([span.to_json() for span in spans()])
+    assert "this release has no storage in PostgreSQL" in err
+    assert "s3cr" not in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_only_looks_like_a_scheme_is_a_file(tmp_path, monkeypatch):
+    """A drive's letter, a word before a colon, a time, and whatever a `Path` spells."""
+    monkeypatch.chdir(tmp_path)
+    for target, made in (
+        ("C:x.db", "C:x.db"),
+        ("c:/x.db", "c:/x.db"),
+        ("C:\\x.db", "C:\\x.db"),
+        ("a:b.db", "a:b.db"),
+        ("prompts:v2.db", "prompts:v2.db"),
+        ("10:30.db", "10:30.db"),
+        ("./sqlite:x.db", "sqlite:x.db"),
+        (Path("sqlite:x"), "sqlite:x"),
+        (Path("file:y?mode=ro"), "file:y?mode=ro"),
+    ):
+        (tmp_path / "c:").mkdir(exist_ok=True)
+        with Registry(target) as registry:
+            assert registry.path == str(tmp_path / made)
+            registry.create("a", "x")
+        assert (tmp_path / made).is_file()
 
 
 @pytest.mark.parametrize("doubled", [copy.copy, copy.deepcopy, pickle.dumps])

@@ -18,10 +18,10 @@ import pytest
 
 from promptreg import NotFoundError, PromptregError, Registry, StorageCorruptError, StorageError
 from promptreg.records import Container
-from promptreg.storage import journal, looks
+from promptreg.storage import journal, looks, queue, sidecar
 from promptreg.storage.connections import Connections, Handle
 from promptreg.storage.gate import FORKS, Gate
-from promptreg.storage.queue import SUFFIX, Deadline, WriterQueue
+from promptreg.storage.queue import SUFFIX, Deadline
 
 NESTED: dict[str, Callable[[Registry], object]] = {
     "get": lambda registry: registry.get("other"),
@@ -42,6 +42,62 @@ def on_signal() -> Iterator[Callable[[Callable[[], object]], None]]:
     yield lambda act: signal.signal(signal.SIGALRM, lambda *_: act())
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
+
+
+def test_a_timeout_of_the_applications_own_ends_a_write_that_is_queued(
+    path: str, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
+) -> None:
+    """`TimeoutError` is an `OSError`, and from an alarm's handler no failure of the queue: the call ends with it."""
+
+    def give_up() -> NoReturn:
+        raise TimeoutError
+
+    def locked(descriptor: int, start: int, length: int) -> bool:
+        """Lock nothing of those before, as if another process were writing, while the alarm goes off."""
+        if start == queue.FIRST:
+            signal.raise_signal(signal.SIGALRM)
+            return False
+        return lock(descriptor, start, length)
+
+    lock = queue._locked
+    on_signal(give_up)
+    with Registry(path) as registry:
+        registry.create("greet", "0")
+        with monkeypatch.context() as patch:
+            patch.setattr(queue, "_locked", locked)
+            with pytest.raises(TimeoutError):
+                registry.update("greet", template="1")
+        assert registry.get("greet").version == 1
+        assert registry.update("greet", template="2").version == 2
+
+
+@pytest.mark.parametrize("moment", ["write", "read", "opening"])
+def test_a_timeout_of_the_applications_own_is_no_failure_of_the_storage(
+    path: str, moment: str, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
+) -> None:
+    """In the middle of a write, a read or an opening: it comes as it is, and the next call works."""
+
+    def give_up() -> NoReturn:
+        raise TimeoutError
+
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGALRM)
+
+    on_signal(give_up)
+    with Registry(path) as registry:
+        registry.create("greet", "0")
+        calls: dict[str, tuple[object, str, Callable[[], object]]] = {
+            "write": (journal, "append", lambda: registry.update("greet", template="1")),
+            "read": (journal, "read_events", registry.events),
+            "opening": (sidecar, "open_beside", lambda: Registry(path)),
+        }
+        room, name, call = calls[moment]
+        with monkeypatch.context() as patch:
+            patch.setattr(room, name, interrupted)
+            with pytest.raises(TimeoutError):
+                call()
+        assert registry.update("greet", template="2").version == 2
+        assert len(registry.events()) == 4
 
 
 @pytest.mark.parametrize("is_file", [True, False])
@@ -441,12 +497,14 @@ def test_a_hook_of_the_application_is_refused_while_the_registry_is_shut(path: s
 HOLDER = "import fcntl, sys\nfcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX, 1, 0)\nprint(flush=True)\ninput()"
 
 
-def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(path: str, tmp_path: Path) -> None:
+def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The queue's file stays open for as long as the writer waits in it: its number is nobody else's meanwhile."""
-    Registry(path).close()
-    queue = WriterQueue(path)
-    with queue.turn(Deadline(5)):
-        pass
+    monkeypatch.setattr("promptreg.storage.queue.STUCK", 60)
+    registry = Registry(path, busy_timeout=60)
+    registry.create("greet", "0")
+    queue = registry._core.storage._queue  # type: ignore[attr-defined]
     ahead = os.open(path + SUFFIX, os.O_RDWR)
     run = [sys.executable, "-c", HOLDER, str(ahead)]
     with subprocess.Popen(run, pass_fds=[ahead], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -454,15 +512,16 @@ def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(path: s
         holder.stdout.readline()
 
         def wait() -> None:
-            with queue.turn(Deadline(5)):
-                pass
+            with pytest.raises(StorageError, match="closed"):
+                registry.update("greet", template="1")
 
         writer = threading.Thread(target=wait)
         writer.start()
         while queue._standing.holder() is None:
             time.sleep(0.001)
         time.sleep(0.05)
-        queue.close()
+        registry.close()
+        del queue
         own = [os.open(tmp_path / f"own-{number}", os.O_RDWR | os.O_CREAT) for number in range(8)]
         for descriptor in own:
             os.write(descriptor, b"of the application")

@@ -31,7 +31,7 @@ from promptreg import (
     TemplatePolicyError,
     TemplateSyntaxError,
 )
-from promptreg.rendering.fast import Unfit
+from promptreg.rendering.fast import GLOBALS, Unfit
 from promptreg.rendering.policy import FILTERS, METHODS
 from promptreg.rendering.template import TemplateText
 
@@ -98,6 +98,45 @@ READS = [
     ("{{ [d, d] | map(attribute='title') | join(',') }}", "Tea,Tea"),
     ("{{ d | attr('title') }}", "Tea"),
 ]
+
+
+UNDERSCORED = [
+    "{{ v['_x'] | default('none') }}",
+    "{% macro m() %}{{ v['_x'] | default('none') }}{% endmacro %}{{ m() }}",
+]
+
+
+@pytest.mark.parametrize("template", UNDERSCORED)
+def test_a_name_with_an_underscore_is_a_mappings_key_wherever_it_is_read(template):
+    """Present or not, guarded or not, in a macro or not; of anything else it can't be read."""
+    assert (text(template, v={"_x": 1}), text(template, v={})) == ("1", "none")
+    assert type(refused(template, v=Document("Tea", []))) is RenderError
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ﬁle }}",
+        "{{ x | default(ﬁle) }}",
+        "{% set ﬁle = 1 %}",
+        "{% for ﬁle in x %}{% endfor %}",
+        "{% with ﬁle = 1 %}{% endwith %}",
+        "{% macro ﬁle() %}{% endmacro %}",
+        "{% macro m(ﬁle) %}{% endmacro %}",
+        "{{ dict(ﬁle=1) }}",
+        "{% set n = namespace(ﬁle=1) %}",
+    ],
+)
+def test_a_name_that_python_takes_for_another_is_refused(template):
+    """`ﬁle`, with a ligature, would be the variable `file`: no name may be but in its normal form."""
+    error = refused(template, x=[], file="CANARY")
+    assert type(error) is TemplatePolicyError
+    assert (error.details["line"], "NFKC" in error.message) == (1, True)
+
+
+def test_a_text_or_key_that_python_would_take_for_another_is_data():
+    """Only names are normalised: texts, keys and attributes are what they are."""
+    assert text("{{ 'ﬁle' }} {{ x['ﬁle'] }} {{ x.ﬁle }} {{ x.file }}", x={"ﬁle": 1, "file": 2}) == "ﬁle 1 1 2"
 
 
 @pytest.mark.parametrize(("template", "expected"), READS)
@@ -587,6 +626,9 @@ FAST = [
     ("{{ a | default('x') }}{% if a is defined %}{{ a }}{% endif %}{{ m.k | default('y', true) }}", {"m": {"k": ""}}),
     ("{% for x in xs %}{% for y in x.ys %}{{ x.n }}{{ y }}{% endfor %}{% endfor %}", {"xs": [{"n": 1, "ys": [2, 3]}]}),
     ("{{ xs | join(', ') }}{{ xs | first }}{{ a | replace('a', 'b') | trim }}", {"xs": ["p", "q"], "a": " a "}),
+    ("{{ a[1:3] }} {{ a[:2] }} {{ a[-2:] }} {{ xs[1:] | join(', ') }}", {"a": "abcdef", "xs": [1, 2, 3]}),
+    ("{{ a | truncate }} {{ a | truncate(9) }} {{ b | truncate(9) }}", {"a": "abc " * 90, "b": "a" * 20}),
+    ("{{ ds | map(attribute='t') | join(', ') }}", {"ds": [{"t": "x"}] * 1_000}),
 ]
 
 
@@ -596,6 +638,17 @@ def test_what_most_prompts_are_takes_the_fast_tier(template, variables):
     compiled = TemplateText(template, LIMITS)
     assert compiled.fast is not None
     assert compiled.fast(variables) == compiled.metered(variables)
+
+
+def test_the_fast_tier_leaves_many_items_to_the_metered_one():
+    """It joins what it reads of a thousand items; of one more it reads nothing, and the text is the same."""
+    template = TemplateText("{{ ds | map(attribute='t') | join }}", LIMITS)
+    more = {"ds": [{"t": "x"}] * 1_001}
+    with pytest.raises(Unfit):
+        template.fast(more)
+    with pytest.raises(Unfit):
+        GLOBALS["column"](10**9, more["ds"], "t")
+    assert template.render(more) == "x" * 1_001
 
 
 LONG = [{"n": n, "t": "tee " * 900, "s": "ä" * n} for n in range(40)]
@@ -770,6 +823,14 @@ def test_what_once_differed_is_the_same(template, variables, expected):
     assert text(template, **variables) == expected
 
 
+def nested(depth):
+    """Return a list in a list in a list."""
+    value = [1]
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
 MUCH = "a" * 1_500_000
 STEPS = "{% for i in x.r %}{% if [" + ", ".join(["x.t | upper"] * 40) + "] %}.{% endif %}{% endfor %}"
 PASSES = {"t": "ΐ" * 1_490, "r": [0] * 90}
@@ -778,6 +839,8 @@ OVER = [
     (RenderLimits(range_items=20_000), "{{ x | indent }}", "\n" * 40_000),
     (RenderLimits(items=5), "{{ x | tojson }}", [0] * 50),
     (RenderLimits(depth=2), "{{ [[[[1]]]] | tojson }}", None),
+    (LIMITS, "{{ x | tojson }}", nested(60)),
+    (LIMITS, "{{ x | tojson(2) }}", nested(60)),
     (RenderLimits(characters=5), "{{ 'abc' ~ 'abc' }}", None),
     (RenderLimits(characters=2), "{{ x | truncate }}", ""),
     (RenderLimits(characters=5), "{{ x | indent(8) }}", ""),

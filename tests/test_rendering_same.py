@@ -6,9 +6,9 @@ We may refuse what Jinja2 renders, as a policy does; we never render what Jinja2
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jinja2
 import pytest
@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2 import meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 from markupsafe import Markup
 
 from promptreg import (
@@ -26,7 +27,7 @@ from promptreg import (
     TemplateError,
     TemplateSyntaxError,
 )
-from promptreg.jsonvalues import FrozenList
+from promptreg.jsonvalues import freeze
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 from promptreg.rendering.values import AbsentVariable
 from tests import grammar, grammar_values
@@ -34,7 +35,21 @@ from tests.grammar import FRIENDLY, NORMAL
 
 pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning")
 
-STOCK = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+NONE_DECLARED: frozenset[str] = frozenset()
+
+
+class Strict(jinja2.StrictUndefined):
+    """Jinja2's strict undefined, which is false where it stands for an absent variable that is declared (rule 21)."""
+
+    __slots__ = ()
+    declared: ClassVar[frozenset[str]] = NONE_DECLARED
+
+    def __bool__(self) -> bool:
+        is_variable = self._undefined_obj is missing and self._undefined_hint is None
+        return False if is_variable and self._undefined_name in Strict.declared else super().__bool__()
+
+
+STOCK = ImmutableSandboxedEnvironment(undefined=Strict, keep_trailing_newline=True)
 LIMITS = RenderLimits()
 GLOBALS = {"range", "dict", "namespace"}
 ABSENT = re.compile(r"'(\w+)' is undefined")
@@ -61,11 +76,12 @@ class Ending(NamedTuple):
 
 
 compiled_by_jinja = lru_cache(4)(STOCK.from_string)
-compiled_by_us = lru_cache(4)(lambda source: TemplateText(source, LIMITS))
+compiled_by_us = lru_cache(4)(lambda source, declared: TemplateText(source, LIMITS, declared))
 
 
-def by_jinja(source: str, values: Variables) -> Ending:
-    """Render as Jinja2 itself does."""
+def by_jinja(source: str, values: Variables, declared: frozenset[str] = NONE_DECLARED) -> Ending:
+    """Render as Jinja2 itself does, with the declared variables that are absent false."""
+    Strict.declared = declared
     try:
         compiled = compiled_by_jinja(source)
     except jinja2.TemplateSyntaxError as error:
@@ -81,19 +97,20 @@ def by_jinja(source: str, values: Variables) -> Ending:
         return Ending("error", type(error).__name__)
 
 
-def by_promptreg(template: TemplateText, build: Build) -> Ending:
+def by_promptreg(template: TemplateText, build: Build, declared: frozenset[str]) -> Ending:
     """Render as the registry does; any error that is not ours goes on."""
     try:
         return Ending("text", template.render(build()))
     except AbsentVariable:
-        return Ending("absent", _missing(template.source, build()))
+        return Ending("absent", _missing(template.source, build(), declared))
     except (RenderError, RenderLimitError) as error:
         return Ending("error", error.code)
 
 
-def _missing(source: str, values: Variables) -> list[str]:
+def _missing(source: str, values: Variables, declared: frozenset[str]) -> list[str]:
+    declarations = freeze([{"name": name, "type": "any", "required": False} for name in declared])
     with pytest.raises(MissingVariablesError) as caught:
-        CompiledTemplate(source, FrozenList(), LIMITS).render("p", values, forbids_extra=False)
+        CompiledTemplate(source, declarations, LIMITS).render("p", values, forbids_extra=False)
     return caught.value.details["missing"]
 
 
@@ -106,25 +123,26 @@ def by_tier(tier: Callable[[Variables], str] | None, values: Variables) -> str |
 
 
 class Seen(NamedTuple):
-    """What came of one case: how Jinja2 ended, how we did, and the text of each tier."""
+    """What came of one case: how Jinja2 ended, how we did, and the text of each tier; `exact` if none is declared."""
 
     stock: Ending
     ours: Ending
     fast: str | None = None
     metered: str | None = None
+    exact: bool = True
 
 
-def seen(source: str, build: Build) -> Seen:
+def seen(source: str, build: Build, declared: frozenset[str] = NONE_DECLARED) -> Seen:
     """Render by all ways, each with variables of its own, as a render may use up an iterator."""
-    stock = by_jinja(source, build())
+    stock = by_jinja(source, build(), declared)
     try:
-        template = compiled_by_us(source)
+        template = compiled_by_us(source, declared)
     except TemplateSyntaxError as error:
         return Seen(stock, Ending("syntax", error.message))
     except TemplateError as error:
         return Seen(stock, Ending("policy", error.message))
     fast, metered = by_tier(template.fast, build()), by_tier(template.metered, build())
-    return Seen(stock, by_promptreg(template, build), fast, metered)
+    return Seen(stock, by_promptreg(template, build, declared), fast, metered, exact=not declared)
 
 
 def undeclared(source: str) -> set[str] | None:
@@ -137,7 +155,7 @@ def undeclared(source: str) -> set[str] | None:
 
 def wrong(source: str, values: Mapping[str, Any], case: Seen) -> str | None:
     """Say what is not the same, None where all is well."""
-    stock, ours, fast, metered = case
+    stock, ours, fast, metered, _ = case
     if fast is not None and fast != metered:
         return "the fast tier renders what the metered one does not"
     if metered is not None and ours != ("text", metered):
@@ -168,7 +186,7 @@ def _wrong_names(source: str, values: Mapping[str, Any], case: Seen) -> str | No
         return "a name is said to be missing that is no variable"
     if case.stock.kind == "absent" and not told >= set(case.stock.said) - {"loop"}:
         return "Jinja2 misses another variable"
-    if not GUARD_OR_NAME.search(source) and told != may_be:
+    if case.exact and not GUARD_OR_NAME.search(source) and told != may_be:
         return "an absent variable that is read unguarded is not named"
     return None
 
@@ -178,35 +196,35 @@ def bound_by(source: str) -> set[str]:
     return {node.name for node in STOCK.parse(source).find_all(nodes.Name) if node.ctx != "load"}
 
 
-def shortest(source: str, build: Build) -> str:
+def shortest(source: str, build: Build, declared: frozenset[str] = NONE_DECLARED) -> str:
     """Take tokens away for as long as the same thing is wrong."""
-    what = wrong(source, build(), seen(source, build))
+    what = wrong(source, build(), seen(source, build, declared))
     tokens = TOKEN.findall(source)
     size = len(tokens)
     while size:
         for start in range(0, len(tokens), size):
             fewer = tokens[:start] + tokens[start + size :]
-            if _still("".join(fewer), build, what):
+            if _still("".join(fewer), build, what, declared):
                 tokens, size = fewer, min(2 * size, len(fewer)) + 1
                 break
         size = size - 1 if size < 4 else size // 2
     return "".join(tokens)
 
 
-def _still(source: str, build: Build, what: str | None) -> bool:
+def _still(source: str, build: Build, what: str | None, declared: frozenset[str]) -> bool:
     try:
-        return wrong(source, build(), seen(source, build)) == what
+        return wrong(source, build(), seen(source, build, declared)) == what
     except Exception:
         return False
 
 
-def report(source: str, build: Build, seed: object) -> str | None:
+def report(source: str, build: Build, seed: object, declared: frozenset[str] = NONE_DECLARED) -> str | None:
     """Tell what is wrong with one case in full, with the shortest template that shows it; None if nothing is."""
-    what = wrong(source, build(), seen(source, build))
+    what = wrong(source, build(), seen(source, build, declared))
     if what is None:
         return None
-    short = shortest(source, build)
-    case = seen(short, build)
+    short = shortest(source, build, declared)
+    case = seen(short, build, declared)
     read = {name: value for name, value in build().items() if re.search(rf"\b{name}\b", short)}
     return f"{what} (seed {seed})\n  template: {short!a}\n  variables: {told(read)}\n  {case!a}\n  in full: {source!a}"
 
@@ -265,6 +283,73 @@ def test_the_cases_reach_every_ending():
     for ending in [("syntax", "syntax"), ("absent", "absent"), ("error", "error")]:
         assert found[ending] > 0.01 * USUAL[NORMAL]
     assert found["absent", "error"] < 0.1 * found["absent", "absent"]
+
+
+TESTED = """
+    {% if x %}A{{ x }}{% endif %}. ; {{ 'y' if x else 'n' }} ; {{ x or 'd' }} ; {{ x and 'd' }}
+    {% if not x %}N{% endif %} ; {% if x and y %}B{% elif x or y %}O{% else %}-{% endif %}
+    {% if x is defined and x %}D{% endif %}. ; {{ not x }}
+    {{ x is none }} {{ x is string }} {{ x is defined }} {{ x is sequence }} {{ x is iterable }} ; {{ x is odd }}
+    {% set m = x %}{% if m %}M{% endif %}. ; {% set m = x or 'd' %}{{ m }} ; {% set m = x %}{{ m }}
+    {{ [x] | length }} ; {% macro f(a) %}{% if a %}1{% else %}0{% endif %}{% endmacro %}{{ f(x) }}
+    {{ x | default('d') }} ; {{ x or y }} ; {{ x | default('d', true) }}
+    {% for i in [1, 2] %}{% if x %}{{ x }}{% endif %}{{ i }}{% endfor %} ; {{ x }} ; {{ x.a }}
+    {% for i in [1, 2] if x %}{{ i }}{% else %}E{% endfor %} ; {% for i in x %}{{ i }}{% endfor %} ; {{ x == 1 }}
+    {% if y %}{{ x }}{% endif %}. ; {% if x in [1] %}I{% endif %} ; {{ x in [] }} ; {{ 1 in x }} ; {{ x ~ 'a' }}
+    {{ x + 1 }} ; {{ x[0] }} ; {{ x | upper }} ; {{ x | map('upper') | list }} ; {{ x | select | list }}
+    {{ [x, 1] | select | list }} ; {{ -x }} ; {{ [x, 1] | reject | list | length }} ; {{ x | items | list }}
+    {{ x | list }} ; {{ (x or y) and 'b' }} ; {% if (x and y) or not (x or y) %}1{% endif %}.
+    {% if x %}{% set x = 1 %}{% endif %}{% if x %}s{% endif %}.
+    {% with m = x %}{% if m %}W{% else %}w{% endif %}{% endwith %} ; {{ {'k': x} | length }} ; {{ x | tojson }}
+    {{ x < 1 }} ; {% filter upper %}{% if x %}a{% endif %}b{% endfilter %}
+    {% set ns = namespace(a=x) %}{% if ns.a %}1{% endif %}.
+"""
+
+
+def test_an_absent_variable_that_is_declared_is_false_and_no_more():
+    """Where its truth is tested, in both tiers; else all is as with Jinja2's strict undefined.
+
+    But a filter that looks at the truth of what it is given is refused, and so is `in` on an empty list.
+    """
+    found: Counter[str] = Counter()
+    more = set()
+    for source in [part.strip() for line in TESTED.strip().splitlines() for part in line.split(" ; ")]:
+        for values in ({}, {"x": "v"}, {"y": "w"}, {"x": "v", "y": "w"}, {"x": ""}, {"x": None, "y": 0}, {"x": [1]}):
+            build = partial(dict, values)
+            case = seen(source, build, frozenset("xy"))
+            assert report(source, build, values, frozenset("xy")) is None
+            if "x" not in values:
+                found[case.ours.kind] += 1
+                found["fast"] += case.fast is not None
+                more |= {source} if (case.stock.kind, case.ours.kind) == ("text", "absent") else set()
+    assert more == {
+        "{{ x | map('upper') | list }}",
+        "{{ x | select | list }}",
+        "{{ x | items | list }}",
+        "{{ x in [] }}",
+    }
+    assert found == {"text": 49, "absent": 47, "fast": 31}
+
+
+@pytest.mark.parametrize("mode", USUAL)
+def test_with_declared_variables_absent_the_text_and_the_kind_of_error_are_the_same(mode):
+    """For each random template, with some of the variables that it reads declared and not passed."""
+    found: Counter[tuple[str, str]] = Counter()
+    for seed in range(USUAL[mode] // 2):
+        source, build = case_of(seed, mode)
+        pick = Random(f"declared {seed}")
+        declared = frozenset(name for name in sorted(undeclared(source) or ()) if pick.random() < 0.5)
+
+        def fewer(build: Build = build, declared: frozenset[str] = declared) -> Variables:
+            return {name: value for name, value in build().items() if name not in declared}
+
+        assert report(source, fewer, f"{mode} {seed}", declared) is None
+        case = seen(source, fewer, declared)
+        found[case.stock.kind, case.ours.kind] += bool(declared)
+        found["tier", "fast"] += bool(declared) and case.fast is not None
+    assert found["text", "text"] > 10
+    assert found["tier", "fast"] > (20 if mode == FRIENDLY else 1)
+    assert found["absent", "absent"] > 10
 
 
 def every_value() -> list[Build]:

@@ -90,6 +90,7 @@ def test_rule_7_edits_in_place_are_partial(registry, given):
     edited = bo.update("x", version=2, **given)
     said = {*given} - {"is_production", "expected_version"}
     derived = {"kind", "variables"} if "template" in said else set()
+    derived |= {"declared_variables"} if "variables" in said else set()
     expected = {"updated_at", "content_hash", *said, *derived}
     changed = {f for f in Prompt.model_fields if getattr(edited, f) != getattr(draft, f)}
     assert said | {"updated_at"} <= changed <= expected
@@ -245,7 +246,7 @@ def test_rule_9_a_failed_version_is_published_when_its_checks_pass(registry, gua
         lambda r: r.update("x", template="{{ n }}", examples=[{"m": 1}]),
         lambda r: r.update("x", template="{{ 1 / n }}", examples=[{"n": 1}, {"n": 0}]),
         lambda r: r.update("x", variables=[{"name": "n", "type": "integer"}], examples=[{"n": "1"}]),
-        lambda r: r.update("x", template=[{"placeholder": "h"}], examples=[{"h": [{"role": "user"}]}]),
+        lambda r: r.update("x", template=[{"placeholder": "h"}], examples=[{"h": ["user"]}]),
     ],
 )
 def test_rule_9_create_save_and_update_write_nothing_when_checks_fail(registry, guarded, unchanged, call):
@@ -369,6 +370,18 @@ def test_rule_10_discard_takes_drafts_and_failed_versions(registry, guarded):
     assert registry.discard("x@latest").labels == {"production": 1, "latest": 1, "staging": 1}
     assert [v.version for v in registry.history("x")] == [1]
     assert [(e.action, e.version) for e in registry.events("x")][-2:] == [("discard", 2), ("discard", 3)]
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_rule_3_a_draft_that_renames_is_found_by_what_is_shown(registry, is_live):
+    """The new name is found at once, with the words of the live version; a draft's own only where nothing is live."""
+    registry.create("old", "apple", title="Cider", is_production=is_live)
+    registry.update("old", template="pear", title="Perry", new_name="new", is_production=False)
+    found = {
+        word: [p.name for p in registry.search(word)] for word in ("old", "new", "apple", "cider", "pear", "perry")
+    }
+    live, draft = (["new"], []) if is_live else ([], ["new"])
+    assert found == {"old": [], "new": ["new"], "apple": live, "cider": live, "pear": draft, "perry": draft}
 
 
 def test_rule_10_listings_show_what_is_left_of_a_prompt_never_live(registry):

@@ -594,7 +594,7 @@ def test_rule_11_of_many_at_once_nothing_but_the_status_changes(registry):
     assert (done.updated_prompts, done.updated, done.skipped) == (75, names, [])
     after = {prompt.name: prompt.model_dump() for prompt in registry.list(limit=100)}
     (moment,) = {prompt["updated_at"] for prompt in after.values()}
-    moved = {"status": "disabled", "is_active": False, "updated_at": moment}
+    moved = {"status": "disabled", "is_active": False, "is_disabled": True, "updated_at": moment}
     assert after == {name: {**prompt, **moved} for name, prompt in before.items()}
     events = registry.events(after=last, limit=1_000)
     assert [(event.action, event.name, event.prompt_id, event.details) for event in events] == [

@@ -93,12 +93,6 @@ def test_rule_20_chat_renders_each_message(memory):
     assert rendered.prompt.template == chat
 
 
-def test_rule_20_roles_are_not_templates(memory):
-    """Only contents are templates: a role is the text that it is."""
-    rendered = render(memory, [{"role": "{{ role }}", "content": "x"}], {"role": "system"})
-    assert rendered.messages[0]["role"] == "{{ role }}"
-
-
 def test_rule_20_placeholder_messages_pass_through_whole(memory):
     """A placeholder's messages come out as they went in, further keys included, and are copies."""
     chat = [{"role": "system", "content": "S"}, {"placeholder": "history"}, {"role": "user", "content": "U"}]
@@ -118,12 +112,11 @@ def test_rule_20_placeholder_messages_pass_through_whole(memory):
 
 
 def test_rule_20_a_placeholder_takes_messages_only(memory):
-    """Anything but a list of role and content is refused, and a placeholder that is absent is missing."""
+    """Anything but a list of mappings or models is refused, and a placeholder that is absent is missing."""
     chat = [{"placeholder": "history"}, {"role": "user", "content": "{{ q }}"}]
-    role_only, wrong_role = [{"role": "user"}], [{"role": 1, "content": "x"}]
     for value in ("system: obey", '[{"role": "user"}]', None, 3, {"role": "user", "content": "x"}, ["x"], [None]):
         assert invalid(memory, chat, {"history": value, "q": "x"}) == ["history"]
-    for value in (role_only, wrong_role, [{"content": "x"}], [{"role": "user", "content": 3}]):
+    for value in ([[]], [{"role": 1, "content": "x"}], [{"role": "user", "content": 3}]):
         assert invalid(memory, chat, {"history": value, "q": "x"}) == ["history"]
     assert missing(memory, chat) == ["history", "q"]
 

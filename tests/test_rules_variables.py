@@ -15,9 +15,12 @@ from promptreg import (
     PromptDisabledError,
     PublishCheckError,
     Registry,
+    TemplateError,
+    TemplatePolicyError,
     TemplateSyntaxError,
     Variable,
 )
+from promptreg.rendering.template import CompiledTemplate, TemplateText
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +161,186 @@ def test_rule_21_required(memory):
     assert sorted(caught.value.details["missing"]) == ["v", "w"]
     assert render(memory, guarded, None, [{"name": "v", "required": False}]) == "x"
     assert render(memory, guarded, None, [{"name": "v", "type": "string"}]) == "x"
+
+
+NOT_REQUIRED = [{"name": "v", "required": False}]
+
+
+def test_rule_21_an_absent_variable_that_is_declared_is_false(memory):
+    """Where its truth is tested, as often as one likes; `default` and the tests of a type answer as Jinja2 does."""
+    for declared in (NOT_REQUIRED, [{"name": "v"}], [{"name": "v", "type": "integer", "required": False}]):
+        for template, expected in (
+            ("{% if v %}{{ v }}{% endif %}", ""),
+            ("{% if not v %}no{% endif %}", "no"),
+            ("{{ 'yes' if v else 'no' }}", "no"),
+            ("{{ v or 'x' }}", "x"),
+            ("{% if v and v.a %}{{ v.a }}{% endif %}", ""),
+            ("{% if v or w %}yes{% endif %}", "yes"),
+            ("{{ v is defined }} {{ v is none }} {{ v is string }} {{ v | default('d') }}", "False False False d"),
+            ("{% if v is string %}{{ v }}{% endif %}", ""),
+            ("{% set u = v %}{% if u %}{{ u }}{% endif %}", ""),
+            ("{{ [v] | length }}", "1"),
+        ):
+            prompt = memory.save("t", template, variables=declared)
+            for _ in range(2):
+                assert memory.render("t", w=1).text == prompt.render(w=1).text == expected
+    assert render(memory, "{% if v %}{{ v }}{% endif %}", {"v": "x"}, NOT_REQUIRED) == "x"
     with pytest.raises(MissingVariablesError):
-        render(memory, "{{ v }}", None, [{"name": "v", "required": False}])
+        render(memory, "{% if v %}{% endif %}", None, None)
+
+
+def test_rule_21_a_declared_variable_is_required_where_a_use_is_unguarded_and_it_does_not_say(memory):
+    """A test of its truth guards a use of it; of what says that it is not required, no use makes it so."""
+    for template, declared, is_required in (
+        ("{% if v %}{{ v }}{% endif %}", [{"name": "v"}], False),
+        ("{{ v or 1 }}{{ not v }}{% for i in [1] if v %}{% endfor %}{{ v is mapping }}", [{"name": "v"}], False),
+        ("{% if v is number %}{{ v }}{% endif %}", [{"name": "v"}], False),
+        ("{% if v is not none %}{{ v }}{% endif %}", [{"name": "v"}], True),
+        ("{% if w %}{{ v }}{% endif %}", [{"name": "v"}], True),
+        ("{% if v %}{% else %}{{ v }}{% endif %}", [{"name": "v"}], True),
+        ("{% if w %}{{ v }}{% endif %}", NOT_REQUIRED, False),
+    ):
+        variables = {v.name: v.required for v in memory.save("t", template, variables=declared).variables}
+        assert (template, variables["v"]) == (template, is_required)
+
+
+UNKEPT = [
+    "{{ v }}",
+    "{{ v.a }}",
+    "{{ v['a'] }}",
+    "{% for x in v %}{% endfor %}",
+    "{% if v == 1 %}{% endif %}",
+    "{% if v in [] %}{% endif %}",
+    "{{ v | upper }}",
+    "{{ v | items | list }}",
+    "{{ v ~ 'a' }}",
+    "{{ v + 1 }}",
+    "{{ -v }}",
+    "{{ v is odd }}",
+    "{% set u = v.a %}",
+    "{% with u = v | length %}{% endwith %}",
+    "{% filter upper %}{{ v }}{% endfilter %}",
+    "{{ v.a or 1 }}",
+    "{{ w | default(v.a) }}",
+    "{% macro f(x) %}{% endmacro %}{{ f(v.a) }}",
+]
+
+
+def test_rule_21_a_variable_that_may_be_left_out_and_must_be_there_is_refused_with_its_line(memory):
+    """No render without it could end, so it is refused when it is saved, by every verb, as a template is."""
+    memory.save("old", "fine", variables=None)
+    for template in UNKEPT:
+        text = "first line\n" + template
+        chat = [{"role": "user", "content": "{% if v %}{{ v }}{% endif %}"}, {"role": "user", "content": text}]
+        for given, where in ((text, "Line 2: v "), (chat, "message 2 of 2: Line 2: v ")):
+            for call in (memory.create, memory.save, lambda name, t, **more: memory.update("old", template=t, **more)):
+                with pytest.raises(TemplateError) as caught:
+                    call("new", given, variables=NOT_REQUIRED)
+                assert (caught.value.code, caught.value.http_status) == ("template_error", 422)
+                assert caught.value.details["line"] == 2
+                assert where in caught.value.message
+            memory.save("t", given, variables=[{"name": "v", "required": False, "default": None}])
+            memory.save("t", given, variables=[{"name": "v"}])
+            with pytest.raises(TemplateError, match="declared as not required"):
+                memory.update("t", variables=NOT_REQUIRED)
+    assert (memory.get("old").version, memory.get("new", default=None)) == (1, None)
+
+
+def test_rule_21_one_that_is_read_under_a_condition_fails_only_where_the_render_reaches_it(memory):
+    """It is saved; then all that is absent and read unguarded is named, by whichever tier renders."""
+    for template in (
+        "{% if w %}{{ v }}{{ u }}{% endif %}.",
+        "{{ v if w else '' }}{% if w %}{{ u }}{% endif %}.",
+        "{{ w and v }}{% if w %}{{ u }}{% endif %}.",
+        "{% for x in [1] if w %}{{ v }}{{ u }}{% endfor %}.",
+        "{% if v is none or w and v == 1 %}{{ u }}{% endif %}.",
+        "{% if w %}{{ v | map('upper') | list }}{{ u }}{% endif %}.",
+    ):
+        memory.save("t", template, variables=NOT_REQUIRED)
+        assert memory.render("t", w="").text == "."
+        assert memory.render("t", w="", v="x").text == "."
+        with pytest.raises(MissingVariablesError) as caught:
+            memory.render("t", w=1)
+        assert caught.value.details["missing"] == ["v", "u"]
+    assert render(memory, "{% if w %}{% set v = 1 %}{% endif %}{{ v }}", {"w": 1}, NOT_REQUIRED) == "1"
+    memory.save("t", "{% if w %}{{ v }}{% endif %}{{ u }}", variables=[*NOT_REQUIRED, {"name": "u", "required": True}])
+    with pytest.raises(MissingVariablesError) as caught:
+        memory.render("t", w=0)
+    assert caught.value.details["missing"] == ["u"]
+
+
+HELLO = {"role": "user", "content": "Hello"}
+WITH_HISTORY = [{"placeholder": "h"}, HELLO]
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        {"required": False},
+        {"required": False, "type": "array"},
+        {"default": None},
+        {"default": None, "type": "array"},
+        {"default": [], "type": "array"},
+    ],
+)
+def test_rule_21_a_placeholder_that_is_not_required_and_absent_or_none_is_no_message(memory, declaration):
+    """And what is passed is there."""
+    memory.save("t", WITH_HISTORY, variables=[{"name": "h", **declaration}])
+    assert memory.render("t").messages == memory.render("t", h=None).messages == [HELLO]
+    assert memory.render("t", h=[]).messages == [HELLO]
+    assert memory.render("t", h=[{"role": "assistant", "content": "Hi"}]).text == "Hi\n\nHello"
+    for wrong in ("", 0, {}, "x", [3], [None]):
+        with pytest.raises(InvalidVariablesError):
+            memory.render("t", h=wrong)
+
+
+def test_rule_21_a_placeholder_that_is_required_is_neither_absent_nor_none(memory):
+    """Declared as required, or not declared at all."""
+    for declared in (None, [{"name": "h"}], [{"name": "h", "type": "array", "required": True}]):
+        memory.save("t", WITH_HISTORY, variables=declared)
+        with pytest.raises(MissingVariablesError):
+            memory.render("t")
+        with pytest.raises(InvalidVariablesError):
+            memory.render("t", h=None)
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        {"type": "string"},
+        {"type": "object"},
+        {"type": "string", "default": None},
+        {"type": "integer", "required": False},
+        {"default": "x"},
+        {"default": {}},
+        {"enum": ["a"]},
+    ],
+)
+def test_rule_21_a_placeholder_that_is_declared_as_no_array_is_refused_when_it_is_saved(memory, declaration):
+    """It would never render; the message that it is is told."""
+    declared = [{"name": "h", **declaration}]
+    with pytest.raises(TemplateError, match="message 1 of 2: the placeholder h takes a list of messages") as caught:
+        memory.create("new", WITH_HISTORY, variables=declared)
+    assert caught.value.details == {"name": "new", "line": None}
+    memory.save("t", WITH_HISTORY, variables=None)
+    with pytest.raises(TemplateError):
+        memory.update("t", variables=declared)
+    assert memory.render("t", h=[]).messages == [HELLO]
+
+
+def test_rule_21_what_an_earlier_release_saved_renders_where_it_can(path, monkeypatch):
+    """Its declarations are held against the template when it is saved or published, and when it is rendered no more."""
+    with monkeypatch.context() as patch:
+        patch.setattr(CompiledTemplate, "require_kept", CompiledTemplate.require_valid)
+        with Registry(path) as earlier:
+            earlier.create("t", "{{ v }}", variables=NOT_REQUIRED)
+            earlier.update("t", template="{{ v }}!", is_production=False)
+    with Registry(path) as registry:
+        assert registry.render("t", v=1).text == "1"
+        with pytest.raises(PublishCheckError) as caught:
+            registry.publish("t", 2)
+        assert caught.value.details["reasons"][0].startswith("template: Line 1: v is declared as not required")
+        assert registry.update("t", variables=None).version == 3
 
 
 def test_rule_21_what_is_listed_as_required_is_required(memory):
@@ -230,6 +411,80 @@ def test_render_takes_an_instance_of_the_class_that_declared_the_variables(memor
     """The class declares the variables, and its instance fills them, defaults and enumerations included."""
     memory.save("t", "{{ topic }} {{ tone }} {{ who.name }} {{ note }}", variables=Asked)
     assert memory.render("t", Asked(topic="x", who=Person(name="Bo"))).text == "x kind Bo None"
+
+
+def test_rule_21_what_was_declared_is_given_back_and_declares_the_same(registry, unchanged):
+    """`declared_variables` are those declared and no other; passed to `save` or `update` they change nothing."""
+    for n, (declared, names) in enumerate(
+        (
+            (None, []),
+            ([{"name": "b", "required": False}, {"name": "a", "default": None}], ["b", "a"]),
+            (
+                [Variable(name="a", type="string", enum=["x"], description="D"), {"name": "b", "default": {"k": 1}}],
+                "ab",
+            ),
+            (Asked, [*Asked.model_fields]),
+        )
+    ):
+        prompt = registry.create(f"p{n}", "{{ a | default(1) }}{{ found }}", variables=declared)
+        assert [v.name for v in prompt.declared_variables] == [*names]
+        with unchanged():
+            for same in (prompt, registry.get(f"p{n}"), registry.history(f"p{n}")[0], registry.list().items[n]):
+                assert same.declared_variables == prompt.declared_variables
+                given = same.declared_variables
+                assert registry.save(f"p{n}", prompt.template, variables=given).version == 1
+                assert registry.update(f"p{n}", variables=given).variables == prompt.variables
+        registry.update(f"p{n}", template="{{ found }}", is_production=False)
+        edited = registry.update(f"p{n}@2", variables=given)
+        assert edited.declared_variables == prompt.declared_variables
+
+
+def test_rule_1_declarations_that_mean_the_same_are_equal(registry, unchanged):
+    """A default says already that a variable is not required; whatever else differs makes a version."""
+    registry.create("t", "{{ v | default(1) }}", variables=[{"name": "v", "default": 1}])
+    same = [
+        [{"name": "v", "default": 1, "required": False}],
+        [{"name": "v", "default": 1, "required": True}],
+        [{"required": False, "type": "any", "default": 1, "name": "v", "description": "", "enum": None}],
+        [Variable(name="v", default=1, required=False)],
+    ]
+    hashes = {registry.get("t").content_hash}
+    for n, variables in enumerate(same):
+        with unchanged():
+            assert registry.update("t", variables=variables).version == 1
+            assert registry.save("t", "{{ v | default(1) }}", variables=variables).version == 1
+        hashes.add(registry.create(f"t{n}", "{{ v | default(1) }}", title="t", variables=variables).content_hash)
+    assert len(hashes) == 1
+    for n, variables in enumerate(
+        (
+            [{"name": "v"}],
+            [{"name": "v", "required": False}],
+            [{"name": "v", "required": True}],
+            [{"name": "v", "default": None}],
+            [{"name": "v", "default": True}],
+            [{"name": "v", "default": 1, "type": "integer"}],
+            [{"name": "v", "default": 1, "description": "D"}],
+        )
+    ):
+        assert registry.update("t", variables=variables).version == n + 2
+
+
+def test_rule_1_a_version_of_an_earlier_release_keeps_its_hash_and_equals_what_means_the_same(path, monkeypatch):
+    """Its hash is of the declarations as they were written then; they are compared by what they mean."""
+    variables = [{"name": "v", "default": 1, "required": False}]
+    with monkeypatch.context() as patch:
+        patch.setattr("promptreg.records.canonical_form", lambda declarations: declarations)
+        with Registry(path) as earlier:
+            stored = earlier.create("t", "{{ v }}", variables=variables)
+    with Registry(path) as registry:
+        assert registry.create("new", "{{ v }}", title="t", variables=variables).content_hash != stored.content_hash
+        for given in (variables, [{"name": "v", "default": 1}], stored.declared_variables):
+            assert registry.update("t", variables=given) == registry.save("t", "{{ v }}", variables=given) == stored
+        assert registry.update("t", is_production=False, variables=variables).version == 1
+        assert registry.update("t", commit_message="m", title="T").version == 2
+        assert registry.update("t", title="t").version == 3
+        assert registry.diff("t", 1, 3) == ""
+        assert registry.get("t@1").content_hash == stored.content_hash != registry.get("t@3").content_hash
 
 
 NOT_VARIABLES = [
@@ -377,9 +632,7 @@ def test_a_default_never_answers_anything_else(registry, unchanged):
         with pytest.raises(MissingVariablesError) as caught:
             registry.render("absent", default="{{ m }}")
         assert caught.value.details == {"name": "absent", "missing": ["m"]}
-        with pytest.raises(TemplateSyntaxError):
-            registry.render("absent", default="{{ m")
-        for wrong in (None, "", [], 3, [{"role": "user"}], "\ud800"):
+        for wrong in (None, [], 3, [{"role": "user"}], "\ud800"):
             with pytest.raises(InvalidInputError):
                 registry.render("t", default=wrong, n=1)
     registry.set_status("t", "disabled")
@@ -389,6 +642,108 @@ def test_a_default_never_answers_anything_else(registry, unchanged):
         assert registry.get("t", default=None).status == "disabled"
         with pytest.raises(ForbiddenError):
             registry.scope(actor=Actor("m", "team_member")).update("t", title="x")
+
+
+BAD_DEFAULTS = [
+    ("{{ bad", TemplateSyntaxError, 1),
+    ("\n{{ x | nope }}", TemplateSyntaxError, 2),
+    ("{% include 'x' %}", TemplatePolicyError, 1),
+    ([{"role": "user", "content": "\n{{ bad"}], TemplateSyntaxError, 2),
+    ([{"role": "user", "content": "fine"}, {"role": "user", "content": "{{ bad"}], TemplateSyntaxError, 1),
+]
+
+
+@pytest.mark.parametrize(("default", "kind", "line"), BAD_DEFAULTS)
+def test_a_broken_default_is_told_before_it_is_needed(registry, default, kind, line):
+    """At each call that passes it, though the prompt be there, in memory, and renders."""
+    registry.create("t", "x")
+    team = registry.scope(namespace="team", actor=Actor("a", "team_editor"))
+    team.create("t", "x")
+    for view in (registry, team):
+        for name in ("t", "t", "absent", "t@latest"):
+            with pytest.raises(kind) as caught:
+                view.render(name, default=default)
+            assert caught.value.details == {"name": name.partition("@")[0], "line": line}
+        assert view.render("t", default="fine").text == "x"
+    with pytest.raises(InvalidInputError):
+        registry.render("NO NAME", default=default)
+    with pytest.raises(InvalidInputError):
+        registry.render("t@1", default=default, version=1)
+
+
+def test_a_default_may_be_empty(registry):
+    """It answers with the empty text; a message of it may have an empty content too."""
+    assert (registry.render("none", default="").text, registry.render("none", default="").version) == ("", None)
+    assert registry.render("none", default="").messages == [{"role": "user", "content": ""}]
+    assert registry.render("none", default=[{"role": "user", "content": ""}]).text == ""
+    registry.create("t", "x")
+    assert registry.render("t", default="").text == "x"
+
+
+def test_a_default_is_compiled_once(registry, monkeypatch):
+    """At the first call that passes it, by its text: whatever list of messages holds it, and whoever is asked."""
+    registry.create("t", "x")
+    registry.create("u", "x {{ n }}")
+    sources = []
+    of_text = TemplateText.__init__
+    monkeypatch.setattr(
+        TemplateText, "__init__", lambda self, s, *more: (sources.append(s), of_text(self, s, *more))[1]
+    )
+    view = registry.scope(namespace="team")
+    for _ in range(3):
+        for asked in (registry, view):
+            for name in ("t", "u", "none", "t@1"):
+                asked.render(name, default="A {{ n }}", n=1)
+                asked.render(name, default=[{"role": "user", "content": "B"}, {"placeholder": "h"}], n=1, h=[])
+                asked.render(name, default=({"role": "user", "content": "B"}, {"placeholder": "h"}), n=1, h=[])
+    assert sources == ["A {{ n }}", "B"]
+
+
+def test_a_default_that_changes_is_another_one(registry):
+    """Messages are compared, not looked at by who holds them, or by what they are found by."""
+    registry.create("t", "x")
+    default = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "user", "content": "c"}]
+    for middle in ("b", "B", "{{ n }}", "b"):
+        default[1]["content"] = middle
+        for _ in range(2):
+            assert registry.render("t", default=default, n=1).text == "x"
+            assert registry.render("none", default=default, n=1).text == f"a\n\n{middle.replace('{{ n }}', '1')}\n\nc"
+    default[1]["role"] = "nobody"
+    with pytest.raises(InvalidInputError):
+        registry.render("t", default=default, n=1)
+    default[1] = {"content": "user", "role": "b"}
+    with pytest.raises(InvalidInputError):
+        registry.render("t", default=default, n=1)
+
+
+def test_a_default_that_is_passed_changes_nothing_of_a_render(registry):
+    """Of a prompt that is there, from memory and not, by a view too: its text, its errors, its disabled status."""
+    registry.create("t", "Hi {{ n }}")
+    registry.set_label("t", "staging", 1)
+    team = registry.scope(actor=Actor("m", "team_member"))
+    for view in (registry, team):
+        for name in ("t", "t", "t@staging", "t@1"):
+            assert view.render(name, default="d", n=1) == view.render(name, n=1)
+            assert view.render(name, {"n": 2}, default="d").text == "Hi 2"
+            with pytest.raises(MissingVariablesError):
+                view.render(name, default="d")
+        assert view.render("t", {"n": 1}, default="d", label="staging").version == 1
+        assert view.render("t", {"n": 1}, default="d", version=9).text == "d"
+    registry.set_status("t", "disabled")
+    for view in (registry, team):
+        with pytest.raises(PromptDisabledError):
+            view.render("t", default="d", n=1)
+
+
+def test_forbidding_extra_variables_never_applies_to_a_default(path):
+    """It is rendered with what the prompt would be, and reads of that what it likes."""
+    with Registry(path, extra_variables="forbid") as strict:
+        assert strict.render("none", default="Hi {{ a }}", a=1, b=2).text == "Hi 1"
+        assert strict.render("none", default=[{"role": "user", "content": "Hi"}], b=2).text == "Hi"
+        strict.create("t", "{{ a }}")
+        assert strict.render("t", default="Hi", a=1).text == "1"
+        with pytest.raises(InvalidVariablesError):
+            strict.render("t", default="Hi {{ b }}", a=1, b=2)
 
 
 @pytest.mark.parametrize(

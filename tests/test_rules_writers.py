@@ -175,6 +175,24 @@ def test_rule_9_what_changed_during_the_checks_is_compared_again(registry, path,
         assert twin.get("x@production").template == "one"
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda r: r.update("x", template="three"),
+        lambda r: r.update("x", template="three", expected_version=1),
+        lambda r: r.publish("x", 2, expected_production=1),
+    ],
+)
+def test_rule_9_an_overtaken_write_says_what_it_was_made_against_and_what_is_there(registry, path, call):
+    """The details are the live version's numbers: the one that was read, and the one that is live by now."""
+    stand(registry)
+    with overtaking(path, lambda r: r.update("x", title="Other")) as slow:
+        with pytest.raises(VersionConflictError) as caught:
+            call(slow)
+        assert caught.value.details == {"expected": 1, "actual": 3}
+        assert slow.get("x").version == 3
+
+
 def test_rule_9_examples_that_arrive_meanwhile_are_checked_too(registry, path, monkeypatch):
     """An update is not put live over examples, stored by another writer since it was planned, that it fails."""
     registry.create("x", "Hello")

@@ -62,43 +62,6 @@ def filled(registry: Registry) -> Registry:
 # The schema
 
 
-def _schema(path: str) -> list[tuple[str, ...]]:
-    with closing(raw(path)) as connection:
-        return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
-
-
-@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
-def test_a_file_of_each_earlier_schema_becomes_what_a_new_one_is(
-    tmp_path: Path, path: str, version: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Opening it takes the steps that are missing, once; it is written and read as a new one, and read as it is."""
-    with closing(raw(":memory:")) as nothing:
-        later = [step.name for step in MIGRATIONS.pending(Database(nothing))][version]
-    old = str(tmp_path / "old.db")
-    with closing(raw(old)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        MIGRATIONS.apply(Database(connection), stop_before=later)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {version}")
-        if version < 3:
-            connection.execute(
-                "DROP TRIGGER prompts_update"
-            )  # as careless tools do, before the step that makes it anew
-    with monkeypatch.context() as patch:
-        patch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
-        with Registry(old) as registry:
-            assert registry.get("greet", default=None) is None
-            with pytest.raises(StorageReadOnlyError):
-                registry.create("greet", "Hello")
-    Registry(path).close()
-    assert _schema(old) != _schema(path)
-    for _ in range(2):
-        with Registry(old) as registry:
-            registry.save("greet", "Hello")
-            assert registry.get("greet").version == 1
-        assert _schema(old) == _schema(path)
-
-
 def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) -> None:
     """STRICT tables, WAL, our application id and schema version; no views, no trigger on the full-text index."""
     with closing(raw(filled.path)) as connection:
@@ -110,7 +73,7 @@ def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) ->
         assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert [row for row in kinds if row[0] == "view" or (row[0] == "trigger" and "search" in row[2])] == []
-    assert len([row for row in kinds if row[0] == "trigger"]) == len(GUARDS) + 2  # and those that count
+    assert len([row for row in kinds if row[0] == "trigger"]) == len(GUARDS) + 3  # those that count, and the registry's
 
 
 def test_a_look_finds_what_has_changed_by_an_index(filled: Registry) -> None:
@@ -158,27 +121,50 @@ COPY = VERSION_COLUMNS.replace(" template", " 'changed'")
 
 @pytest.mark.parametrize("verb", ["UPDATE", "UPDATE OR REPLACE", "UPDATE OR IGNORE", "UPDATE OR ROLLBACK"])
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "message"),
     [
-        f"{{}} versions SET template = 'changed' WHERE {PUBLISHED}",
-        f"{{}} versions SET state = 'draft' WHERE {PUBLISHED}",
-        f"{{}} versions SET version = 1 WHERE {DRAFT}",
-        f"{{}} versions SET key = (SELECT key FROM versions WHERE {PUBLISHED}) WHERE {DRAFT}",
-        f"{{}} versions SET prompt = (SELECT key FROM prompts WHERE name = 'other'), version = 1 WHERE {DRAFT}",
-        "{} prompts SET name = 'greet' WHERE name = 'other'",
-        "{} prompts SET key = (SELECT key FROM prompts WHERE name = 'greet') WHERE name = 'other'",
-        "{} prompts SET rowid = (SELECT key FROM prompts WHERE name = 'greet') WHERE name = 'other'",
-        "{} prompts SET oid = 100 WHERE name = 'other'",
-        "{} prompts SET namespace = 'elsewhere' WHERE name = 'other'",
-        "{} prompts SET id = (SELECT id FROM prompts WHERE name = 'greet') WHERE name = 'other'",
-        "{} events SET actor = 'mallory' WHERE seq = 1",
-        "{} events SET seq = 1 WHERE seq = 2",
-        "{} event_details SET details = '{{}}' WHERE seq = 1",
-        "{} event_details SET seq = 1 WHERE seq = 2",
-        "{} deletions SET prompt_id = 'x'",
+        (f"{{}} versions SET template = 'changed' WHERE {PUBLISHED}", "a published version never changes"),
+        (f"{{}} versions SET state = 'draft' WHERE {PUBLISHED}", "a published version never changes"),
+        (f"{{}} versions SET version = 1 WHERE {DRAFT}", "a published version never changes"),
+        (
+            f"{{}} versions SET key = (SELECT key FROM versions WHERE {PUBLISHED}) WHERE {DRAFT}",
+            "a published version never changes",
+        ),
+        (
+            f"{{}} versions SET prompt = (SELECT key FROM prompts WHERE name = 'other'), version = 1 WHERE {DRAFT}",
+            "a published version never changes",
+        ),
+        (
+            "{} prompts SET name = 'greet' WHERE name = 'other'",
+            "a prompt keeps its id and namespace, and a name has one prompt",
+        ),
+        (
+            "{} prompts SET key = (SELECT key FROM prompts WHERE name = 'greet') WHERE name = 'other'",
+            "prompts.key|a prompt keeps its key",
+        ),
+        (
+            "{} prompts SET rowid = (SELECT key FROM prompts WHERE name = 'greet') WHERE name = 'other'",
+            "prompts.key|a prompt keeps its key",
+        ),
+        ("{} prompts SET oid = 100 WHERE name = 'other'", "a prompt keeps its key"),
+        (
+            "{} prompts SET namespace = 'elsewhere' WHERE name = 'other'",
+            "a prompt keeps its id and namespace, and a name has one prompt",
+        ),
+        (
+            "{} prompts SET id = (SELECT id FROM prompts WHERE name = 'greet') WHERE name = 'other'",
+            "a prompt keeps its id and namespace, and a name has one prompt",
+        ),
+        ("{} events SET actor = 'mallory' WHERE seq = 1", "events never change"),
+        ("{} events SET seq = 1 WHERE seq = 2", "events never change"),
+        ("{} event_details SET details = '{{}}' WHERE seq = 1", "details of events never change"),
+        ("{} event_details SET seq = 1 WHERE seq = 2", "details of events never change"),
+        ("{} deletions SET prompt_id = 'x'", "a deletion is for ever"),
     ],
 )
-def test_no_form_of_update_passes_the_guards(filled: Registry, verb: str, statement: str, unchanged: Any) -> None:
+def test_no_form_of_update_passes_the_guards(
+    filled: Registry, verb: str, statement: str, message: str, unchanged: Any
+) -> None:
     """Published versions, events and the identity of prompts can't be updated, by any OR clause of any tool."""
     filled.create("gone", "…")
     filled.set_status("gone", "deleted")
@@ -186,45 +172,58 @@ def test_no_form_of_update_passes_the_guards(filled: Registry, verb: str, statem
         if verb == "UPDATE OR IGNORE" and statement.startswith(("{} prompts SET key", "{} prompts SET rowid")):
             assert connection.execute(statement.format(verb)).rowcount == 0, "a row whose key is taken is left out"
             return
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(sqlite3.IntegrityError, match=message):
             connection.execute(statement.format(verb))
 
 
 @pytest.mark.parametrize("verb", ["INSERT", "INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE"])
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "message"),
     [
-        f"{{}} INTO versions ({VERSION_COLUMNS}) SELECT {COPY} FROM versions WHERE {PUBLISHED}",
-        f"{{}} INTO versions (key, {VERSION_COLUMNS}) SELECT key, {COPY.replace('version,', '9,', 1)}"
-        f" FROM versions WHERE {PUBLISHED}",
-        "{} INTO prompts SELECT * FROM prompts WHERE name = 'greet'",
-        "{} INTO events SELECT * FROM events WHERE seq = 1",
-        "{} INTO events SELECT seq + 100, at, action, namespace, prompt_id, commitment, prev, hash, actor, version"
-        " FROM events WHERE seq = 1",
-        "{} INTO event_details SELECT * FROM event_details WHERE seq = 1",
+        (
+            f"{{}} INTO versions ({VERSION_COLUMNS}) SELECT {COPY} FROM versions WHERE {PUBLISHED}",
+            "the prompt has that version already",
+        ),
+        (
+            f"{{}} INTO versions (key, {VERSION_COLUMNS}) SELECT key, {COPY.replace('version,', '9,', 1)}"
+            f" FROM versions WHERE {PUBLISHED}",
+            "the prompt has that version already",
+        ),
+        ("{} INTO prompts SELECT * FROM prompts WHERE name = 'greet'", "there is such a prompt already"),
+        ("{} INTO events SELECT * FROM events WHERE seq = 1", "events are only appended"),
+        (
+            "{} INTO events SELECT seq + 100, at, action, namespace, prompt_id, commitment, prev, hash, actor, version"
+            " FROM events WHERE seq = 1",
+            "events are only appended",
+        ),
+        ("{} INTO event_details SELECT * FROM event_details WHERE seq = 1", "details of events never change"),
     ],
 )
-def test_no_form_of_insert_replaces_a_row(filled: Registry, verb: str, statement: str, unchanged: Any) -> None:
+def test_no_form_of_insert_replaces_a_row(
+    filled: Registry, verb: str, statement: str, message: str, unchanged: Any
+) -> None:
     """OR REPLACE, which passes update and delete triggers by default, is refused by the inserts' own guards."""
-    with closing(raw(filled.path)) as connection, unchanged(), pytest.raises(sqlite3.IntegrityError):
+    with closing(raw(filled.path)) as connection, unchanged(), pytest.raises(sqlite3.IntegrityError, match=message):
         connection.execute(statement.format(verb))
 
 
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "message"),
     [
-        f"DELETE FROM versions WHERE {PUBLISHED}",
-        "DELETE FROM prompts",
-        "DELETE FROM events",
-        "DELETE FROM event_details",
-        "DELETE FROM deletions",
+        (f"DELETE FROM versions WHERE {PUBLISHED}", "a published version is only deleted with its prompt"),
+        ("DELETE FROM prompts", "a prompt is only deleted by its registry"),
+        ("DELETE FROM events", "events are never deleted"),
+        ("DELETE FROM event_details", "details of events are only deleted with their prompt"),
+        ("DELETE FROM deletions", "a deletion is for ever"),
     ],
 )
-def test_nothing_published_or_recorded_is_deleted(filled: Registry, statement: str, unchanged: Any) -> None:
+def test_nothing_published_or_recorded_is_deleted(
+    filled: Registry, statement: str, message: str, unchanged: Any
+) -> None:
     """Deleting works only through the registry."""
     filled.create("gone", "…")
     filled.set_status("gone", "deleted")
-    with closing(raw(filled.path)) as connection, unchanged(), pytest.raises(sqlite3.IntegrityError):
+    with closing(raw(filled.path)) as connection, unchanged(), pytest.raises(sqlite3.IntegrityError, match=message):
         connection.execute(statement)
 
 
@@ -328,6 +327,32 @@ def test_a_row_that_was_tampered_with_is_never_served(filled: Registry, change: 
     assert caught.value.code == "storage_corrupt"
 
 
+GREET = "prompt = (SELECT key FROM prompts WHERE name = 'greet')"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        f"UPDATE publications SET version = 1 WHERE {GREET} AND depth = 2",
+        f"UPDATE publications SET version = 3 - version WHERE {GREET} AND depth < 3",
+        f"UPDATE publications SET depth = -depth WHERE {GREET} AND depth = 1",
+        f"DELETE FROM publications WHERE {GREET} AND depth = 3",
+        f"DELETE FROM publications WHERE {GREET}",
+    ],
+)
+@pytest.mark.parametrize("name", ["greet", "greet@1"])
+def test_a_damaged_stack_of_publications_is_never_gone_back_on(filled: Registry, name: str, damage: str) -> None:
+    """A changed, moved or missing row: a rollback is StorageCorruptError and goes nowhere, to no wrong version."""
+    filled.publish("greet", 3)
+    with closing(raw(filled.path)) as connection:
+        unguard(connection, "publications")
+        assert connection.execute(damage).rowcount > 0
+    with Registry(filled.path) as registry:
+        with pytest.raises(StorageCorruptError, match="publications"):
+            registry.rollback(name, reason="Too terse")
+        assert registry.get("greet").version == 3
+
+
 def reopened(registry: Registry) -> None:
     """Open the file anew, and read."""
     with Registry(registry.path) as again:
@@ -358,7 +383,7 @@ def test_a_full_disk_as_the_sidecar_is_made_is_told(path: str, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("promptreg.storage.sidecar._make", full)
+    monkeypatch.setattr("promptreg.storage.beside.make", full)
     with pytest.raises(StorageFullError):
         Registry(path)
 

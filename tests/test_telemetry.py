@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 
-from promptreg import Actor, InvalidInputError, MissingVariablesError, NotFoundError, PromptregError, Registry
+from promptreg import Actor, InvalidInputError, MissingVariablesError, NotFoundError, Prompt, PromptregError, Registry
 from promptreg.telemetry import PromptSpanProcessor, names
 from promptreg.telemetry.metrics import own_version
 from tests.otel import REFUSALS, VERBS, Call, Finished, live, parent, provided, stand, tracing
@@ -161,13 +161,33 @@ def test_a_verb_is_one_span(standing: Registry, spans: Finished) -> None:
 def test_a_verb_is_a_child_of_the_current_span(standing: Registry, spans: Finished) -> None:
     """So a trace shows which request rendered what; and the application's span is current again afterwards."""
     with trace.get_tracer("app").start_as_current_span("request") as request:
-        for _, call, *_ in [*REFUSALS, *VERBS]:
-            with suppress(PromptregError):
+        for _, call, _ in REFUSALS:
+            with pytest.raises(PromptregError):
+                call(standing)
+            assert trace.get_current_span() is request
+        for _, call in VERBS:
+            with suppress(PromptregError):  # where a verb before it stands against it
                 call(standing)
             assert trace.get_current_span() is request
     *verbs, _ = spans()
     assert len(verbs) >= len(VERBS) + len(REFUSALS)
     assert {span.parent.span_id for span in verbs} == {request.get_span_context().span_id}
+
+
+def test_what_runs_within_a_verb_is_its_child(path: str, spans: Finished) -> None:
+    """A span that a publish check begins is the verb's child, and the caller's span is the current one afterwards."""
+
+    def check(prompt: Prompt) -> None:
+        with trace.get_tracer("app").start_as_current_span("check"):
+            pass
+
+    request = trace.get_tracer("app").start_as_current_span("request")
+    with Registry(path, publish_checks=[check]) as registry, request as current:
+        registry.create("greet", "Hello")
+        assert trace.get_current_span() is current
+    within, verb, outer = spans()
+    assert [span.name for span in (within, verb, outer)] == ["check", "create_prompt greet", "request"]
+    assert (within.parent, verb.parent) == (verb.context, outer.context)
 
 
 def test_a_remote_sampled_parent_is_followed(standing: Registry, spans: Finished) -> None:
@@ -450,6 +470,21 @@ def test_a_rendered_default_tells_its_name_alone(standing: Registry, spans: Fini
     assert render.attributes["gen_ai.prompt.name"] == "absent"
 
 
+def test_a_rendered_default_is_told_on_the_callers_span_as_no_prompt(path: str, spans: Finished) -> None:
+    """Neither its name nor its label; and what an earlier render told there is emptied."""
+    with Registry(path, spans="attributes") as registry:
+        registry.create("greet", "Hello")
+        for before in ([], ["greet"]):
+            with trace.get_tracer("app").start_as_current_span("call"):
+                for name in before:
+                    registry.render(name)
+                registry.render("absent@staging", default="Hello")
+            told = only(spans).attributes
+            names = {"gen_ai.prompt.name", "gen_ai.prompt.version", "promptreg.label", "promptreg.content_hash"}
+            assert {name: told[name] for name in names if told.get(name)} == {}
+            assert ("gen_ai.prompt.name" in told) is bool(before)
+
+
 # Failures
 
 
@@ -651,7 +686,7 @@ def test_what_an_earlier_call_told_is_emptied(attributing: Registry, spans: Fini
     with trace.get_tracer("app").start_as_current_span("answer"):
         attributing.update("greet", template="Servus {{ name }}", is_production=False)
         attributing.render("greet@staging", name="Ana")
-        with suppress(PromptregError):
+        with pytest.raises(MissingVariablesError):
             attributing.render("greet@staging")
         attributing.render("twice", name="Ana")
     told = only(spans).attributes

@@ -146,22 +146,31 @@ PROVIDERS = {
 }
 
 
-@pytest.mark.parametrize("mode", ["child", "attributes"])
+SETTINGS = [
+    pytest.param({"spans": mode, "capture_content": captures}, id=f"{mode}, {'with' if captures else 'no'} content")
+    for mode in ("child", "attributes")
+    for captures in (False, True)
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_what_raises_changes_no_result(name: str, mode: str, plain: list[object]) -> None:
+def test_what_raises_changes_no_result(name: str, settings: dict[str, Any], plain: list[object]) -> None:
     """A tracer, span, processor, exporter or sampler that fails: every verb gives and refuses the same."""
     with provided(PROVIDERS[name]()):
-        assert lived(spans=mode, capture_content=True) == plain
+        assert lived(**settings) == plain
         assert trace.get_current_span() is trace.INVALID_SPAN
 
 
 @pytest.mark.parametrize("works", [(), *((name,) for name in WORKING), WORKING[:2], WORKING[:1]])
-@pytest.mark.parametrize("mode", ["child", "attributes"])
-def test_a_current_span_that_raises_changes_no_result(mode: str, works: tuple[str, ...], plain: list[object]) -> None:
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_current_span_that_raises_changes_no_result(
+    settings: dict[str, Any], works: tuple[str, ...], plain: list[object]
+) -> None:
     """Neither as a parent, nor as what attributes are put on; it is the current one afterwards."""
     span = Broken(*works)
     with provided(sdk()), trace.use_span(span, record_exception=False, set_status_on_exception=False):
-        assert lived(spans=mode, capture_content=True) == plain
+        assert lived(**settings) == plain
         assert trace.get_current_span() is span
 
 

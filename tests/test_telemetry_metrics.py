@@ -3,13 +3,14 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from opentelemetry.metrics import NoOpMeterProvider, set_meter_provider
 from opentelemetry.trace import use_span
 
-from promptreg import PromptregError, Registry
+from promptreg import NotFoundError, PromptregError, Registry
 from tests.otel import Metered, alone, live, parent, stand
 from tests.test_threads import in_threads
 
@@ -53,7 +54,7 @@ def lived() -> Told:
         for number in range(12):
             registry.update("twice", template=f"Version {number} {{{{ name }}}}")
             registry.render("twice", name="Ana")
-        with suppress(PromptregError):
+        with pytest.raises(NotFoundError):
             registry.render("absent")
     return metered()
 
@@ -127,7 +128,7 @@ def refused() -> list[Told]:
             lambda: registry.create("greet", "x"),
         ]
         for call in refusals:
-            with suppress(PromptregError):
+            with pytest.raises(PromptregError):
                 call()
         return [before, metered()]
 
@@ -195,7 +196,7 @@ def switched_off() -> Told:
         registry.create("greet", "Hello")
         for _ in range(5):
             registry.render("greet")
-        with suppress(PromptregError):
+        with pytest.raises(NotFoundError):
             registry.render("absent")
     return metered()
 

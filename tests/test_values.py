@@ -85,6 +85,13 @@ CHANGES = {
         lambda d: d.pop("model", None),
         lambda d: d.popitem(),
         lambda d: d.__delitem__(next(iter(d), "z")),
+        lambda d: d.__init__(z=1),
+        lambda d: d.__init__({"z": 1}),
+        lambda d: d.__init__(),
+        lambda d: setattr(d, "__class__", Other),
+        lambda d: setattr(d, "z", 1),
+        lambda d: d.__setattr__("z", 1),
+        lambda d: delattr(d, "z"),
     ],
     list: [
         lambda x: x.append(1),
@@ -99,8 +106,18 @@ CHANGES = {
         lambda x: x.remove(x[0] if x else 1),
         lambda x: x.reverse(),
         lambda x: x.sort(),
+        lambda x: x.__init__([1]),
+        lambda x: x.__init__(),
+        lambda x: setattr(x, "z", 1),
+        lambda x: delattr(x, "z"),
     ],
 }
+
+
+class Other(dict):
+    """A dict that anybody may change, of the same layout as ours."""
+
+    __slots__ = ()
 
 
 def test_values_are_frozen(full):
@@ -128,6 +145,47 @@ def test_values_are_deeply_read_only(full):
     assert full.get("full").model_dump() == copied
     with pytest.raises(TypeError):
         full.render("full").config["model"] = "other"
+
+
+def test_no_value_can_be_filled_again(full):
+    """What fills a value when it is made, unpickled or copied refuses one that is made; its set of fields is a copy."""
+    for value in every_value(full):
+        if not isinstance(value, pydantic.BaseModel):
+            continue
+        before, said = value.model_dump(), value.model_fields_set
+        other = dict.fromkeys(type(value).model_fields)
+        for change in (
+            lambda v=value, fields=before: v.__init__(**fields),
+            lambda v=value, fields=other: v.__init__(**fields),
+            lambda v=value, fields=other: v.__setstate__({**v.__getstate__(), "__dict__": fields}),
+        ):
+            with pytest.raises(TypeError, match="read-only"):
+                change()
+        value.model_fields_set.clear()
+        assert (value.model_dump(), value.model_fields_set) == (before, said)
+        assert said
+
+
+def test_containers_give_copies_that_may_be_changed(full):
+    """What makes another dict or list of one that is read-only gives a plain one, and a copy of it is read-only too."""
+    config = full.get("full").config
+    stop = config["stop"]
+    for made in (
+        dict(config),
+        config | {"z": 1},
+        config.copy(),
+        stop + stop,
+        stop[:],
+        stop.copy(),
+        stop * 2,
+        list(stop),
+    ):
+        assert type(made) in {dict, list}
+    for same in (copy.copy(config), copy.deepcopy(config), pickle.loads(pickle.dumps(config)), type(config)(config)):
+        assert (type(same), same) == (type(config), CONFIG)
+        with pytest.raises(TypeError):
+            same["stop"].clear()
+    assert (type(config)(a=1), type(stop)("ab"), type(stop)()) == ({"a": 1}, ["a", "b"], [])
 
 
 def test_values_do_not_follow_what_the_caller_passed(registry):
@@ -181,6 +239,32 @@ def test_a_prompt_made_of_its_dump_renders_the_same(full):
     """A prompt that went through JSON still has its variables, and renders with their defaults."""
     prompt = full.get("full")
     assert Prompt.model_validate(prompt.model_dump(mode="json")).render() == prompt.render()
+
+
+def test_a_prompt_made_of_its_dump_keeps_what_was_declared(full):
+    """A default of None stays one, and no default none, through JSON and Python; each renders as the prompt does."""
+    declared = [{"name": "a", "default": None}, {"name": "b", "required": False}, {"name": "c", "type": "string"}]
+    prompt = full.create("p", "{{ a }} {{ b | default('B') }} {{ c }}", variables=declared)
+    for made in (
+        Prompt.model_validate(prompt.model_dump()),
+        Prompt.model_validate_json(prompt.model_dump_json()),
+        pickle.loads(pickle.dumps(prompt)),
+    ):
+        assert made == prompt
+        assert made.render(c="C").text == "None B C"
+        assert [v.model_fields_set for v in made.declared_variables] == [
+            {"name", "type", "default"},
+            {"name", "type", "required"},
+            {"name", "type"},
+        ]
+        with pytest.raises(promptreg.MissingVariablesError):
+            made.render()
+        assert full.save("p", made.template, variables=made.declared_variables).version == 1
+    assert prompt.model_dump(mode="json")["declared_variables"] == [
+        {"name": "a", "type": "any", "default": None},
+        {"name": "b", "type": "any", "required": False},
+        {"name": "c", "type": "string"},
+    ]
 
 
 def test_values_compare_by_value_hash_and_pickle(full):
@@ -265,6 +349,37 @@ def test_a_prompt_that_says_disabled_refuses_to_render(full):
         with pytest.raises(promptreg.PromptDisabledError) as caught:
             disabled.render()
         assert caught.value.details == {"name": "full"}
+
+
+def test_what_is_disabled_says_so_and_a_copy_through_json_refuses_too(full):
+    """`is_disabled` is true of a disabled prompt, and of one that was archived while disabled; each copy keeps it."""
+    assert (full.get("full").is_disabled, full.archive("full").is_disabled) == (False, False)
+    full.restore("full")
+    full.set_status("full", "disabled")
+    disabled = full.get("full")
+    archived = full.archive("full")
+    for prompt, status, advice in (
+        (disabled, "disabled", "'full' is disabled, so it does not render; set_status(…, 'active') enables it."),
+        (archived, "archived", "restore() it, then set_status(…, 'active') enables it."),
+    ):
+        for made in (
+            prompt,
+            Prompt.model_validate(prompt.model_dump()),
+            Prompt.model_validate_json(prompt.model_dump_json()),
+            pickle.loads(pickle.dumps(prompt)),
+            copy.deepcopy(prompt),
+        ):
+            assert made == prompt
+            assert (made.status, made.is_disabled, made.is_active) == (status, True, False)
+            with pytest.raises(promptreg.PromptDisabledError) as caught:
+                made.render()
+            assert caught.value.message.endswith(advice)
+    with pytest.raises(promptreg.PromptDisabledError) as caught:
+        full.render("full")
+    assert "archived while it was disabled" in caught.value.message
+    assert (full.restore("full").status, full.get("full").is_disabled) == ("disabled", True)
+    full.set_status("full", "active")
+    assert (full.get("full").is_disabled, full.render("full").version) == (False, 1)
 
 
 def test_rendered_messages_are_fresh(full):
@@ -439,6 +554,72 @@ def test_diff_is_unified_and_of_the_whole_snapshot(full):
     assert sorted(line[1:] for line in swapped.splitlines()[2:] if line.startswith("+")) == sorted(
         line[1:] for line in told.splitlines()[2:] if line.startswith("-")
     )
+
+
+WHOLE_DIFF = """\
+--- x@1
++++ x@2
+@@ -1,19 +1,20 @@
+ one
+-two {{ a }}
++three {{ a }}
+ last
++
+ {
+   "category": "",
+   "config": {
+-    "n": 1
++    "m": null,
++    "n": 2
+   },
+   "description": "Ein Gruß",
+   "examples": [],
+   "kind": "text",
+   "meta": {},
+   "tags": [
+-    "a",
+-    "b"
++    "a"
+   ],
+-  "title": "x",
++  "title": "Neu",
+   "variables": []
+ }"""
+CHAT_DIFF = """\
+--- x@2
++++ x@3
+@@ -1,7 +1,9 @@
++## system
+ one
+-three {{ a }}
+-last
+-
++three
++## placeholder history
++## user
++{{ a }}
+ {
+   "category": "",
+   "config": {
+@@ -10,7 +12,7 @@
+   },
+   "description": "Ein Gruß",
+   "examples": [],
+-  "kind": "text",
++  "kind": "chat",
+   "meta": {},
+   "tags": [
+     "a\""""
+
+
+def test_a_diff_is_this_text(registry):
+    """A whole one: both names, the template's lines, a newline that came to its end, and every other field sorted."""
+    registry.create("x", "one\ntwo {{ a }}\nlast", tags=["b", "a"], config={"n": 1}, description="Ein Gruß")
+    registry.update("x", template="one\nthree {{ a }}\nlast\n", tags=["a"], config={"n": 2, "m": None}, title="Neu")
+    messages = [{"role": "system", "content": "one\nthree"}, {"placeholder": "history"}]
+    registry.update("x", template=[*messages, {"role": "user", "content": "{{ a }}"}])
+    assert registry.diff("x", 1, 2) == WHOLE_DIFF
+    assert registry.diff("x", 2, 3) == CHAT_DIFF
 
 
 def test_diff_of_chat_has_a_line_for_each_role(registry):

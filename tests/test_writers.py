@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from promptreg import Registry, StorageBusyError
-from promptreg.storage.queue import NUMBERS, SUFFIX
+from promptreg.storage import queue
+from promptreg.storage.queue import NUMBERS, SUFFIX, Deadline
 from tests.remote import ROOT, Remote
 from tests.test_storage_sqlite import raw
 
@@ -80,7 +81,7 @@ def test_processes_write_in_the_order_in_which_they_asked(path: str, holder: Rem
 
 def numbers_taken(path: str) -> int:
     """Tell how many numbers the queue has given."""
-    taken, _ = NUMBERS.unpack(Path(path + SUFFIX).read_bytes()[: NUMBERS.size])
+    taken, *_ = NUMBERS.unpack(Path(path + SUFFIX).read_bytes()[: NUMBERS.size])
     return int(taken)
 
 
@@ -211,6 +212,133 @@ def test_a_writer_stopped_in_the_queue_holds_up_nobody_for_long(path: str, holde
         assert {number for number, answer in enumerate(answers) if isinstance(answer, int)} == {
             number for number in range(waiting) if f"queued {number}" in written
         }
+
+
+class Clock:
+    """The time as the queue of this process sees it: it goes on while it sleeps, and then alone."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def monotonic(self) -> float:
+        return self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that tells how long the queue of this process waited, however slow the machine is."""
+    made = Clock()
+    monkeypatch.setattr(queue, "time", made)
+    return made
+
+
+@pytest.fixture(params=[1, 2])
+def stopped(path: str, holder: Remote, request: pytest.FixtureRequest) -> Iterator[list[Remote]]:
+    """Processes that were stopped in the queue: the first as its turn had come, the second as it waited for that."""
+    with ExitStack() as stack:
+        stack.enter_context(Registry(path)).create("shared", "start")
+        others = [stack.enter_context(Remote(path, busy_timeout=60)) for _ in range(request.param)]
+        for other in others:
+            other.call("trust")
+            other.call("get", "shared")
+        holder.call("hold")
+        for number, other in enumerate(others):
+            asked = numbers_taken(path)
+            other.ask("update", "shared", template=f"stopped {number}")
+            wait_until(lambda asked=asked: numbers_taken(path) == asked + 1)
+        for other in others:
+            other.stop()
+            stack.callback(other.go)
+        holder.call("let_go")
+        yield others
+
+
+def test_a_stopped_process_is_waited_for_once(path: str, stopped: list[Remote], waits: Clock) -> None:
+    """Ten writes wait as long as it takes to find out, for each that was stopped, and not that long each."""
+    with Registry(path) as registry:
+        for i in range(10):
+            registry.update("shared", template=f"ours {i}")
+        least = len(stopped) * queue.STUCK
+        assert least <= waits.slept <= least + 10 * queue.LONGEST_WAIT
+        with queue.queue_of(registry.path).turn(Deadline(5)) as turn:
+            assert (turn.has_come, turn.is_sure()) == (True, False)
+
+
+def test_what_one_process_found_out_no_other_waits_for(path: str, stopped: list[Remote], waits: Clock) -> None:
+    """Nor does one that would wait for ever to find out."""
+    with Registry(path) as registry, Remote(path, busy_timeout=600) as other:
+        registry.update("shared", template="ours")
+        other.call("trust")
+        assert other.call("update", "shared", template="another's").version == 3
+
+
+def test_a_stopped_process_that_goes_on_takes_another_number(path: str, stopped: list[Remote], holder: Remote) -> None:
+    """Behind those who came meanwhile; its write is made, none is lost, and whoever writes then waits for nobody."""
+    with Registry(path) as registry:
+        registry.update("shared", template="ours")
+        holder.call("queue")
+        asked = numbers_taken(path)
+        for other in stopped:
+            other.go()
+        wait_until(lambda: numbers_taken(path) == asked + len(stopped) - 1)
+        holder.call("leave")
+        assert sorted(other.answer().version for other in stopped) == list(range(3, 3 + len(stopped)))
+        written = [version.template for version in registry.history("shared")][::-1]
+        assert written[:2] == ["start", "ours"]
+        assert sorted(written[2:]) == [f"stopped {number}" for number in range(len(stopped))]
+        with queue.queue_of(registry.path).turn(Deadline(5)) as turn:
+            assert (turn.has_come, turn.is_sure()) == (True, True)
+
+
+def test_a_process_stopped_as_it_takes_a_number_is_waited_for_once(path: str, waits: Clock) -> None:
+    """Nobody can take one then; writers go ahead without, and the first that can have one again is in the queue."""
+    with Registry(path) as registry, closing(NumberLock(path)) as lock:
+        registry.create("shared", "start")
+        lock.hold()
+        for i in range(10):
+            registry.update("shared", template=f"ours {i}")
+        assert queue.STUCK <= waits.slept <= queue.STUCK + 10 * queue.LONGEST_WAIT
+        lock.let_go()
+        asked = numbers_taken(path)
+        registry.update("shared", template="at last")
+        assert numbers_taken(path) == asked + 1
+
+
+class NumberLock:
+    """Another process that can hold the lock under which numbers are taken."""
+
+    def __init__(self, path: str) -> None:
+        program = (
+            "import fcntl, sys\nfile = open(sys.argv[1], 'r+b')\n"
+            "for line in sys.stdin:\n"
+            "    fcntl.lockf(file, fcntl.LOCK_EX if line == 'hold\\n' else fcntl.LOCK_UN, 1, 0)\n"
+            "    print(flush=True)"
+        )
+        command = [sys.executable, "-c", program, path + SUFFIX]
+        self._path, self._command = path, command
+        self._process: subprocess.Popen[str] | None = None
+
+    def _say(self, line: str) -> None:
+        if self._process is None:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "\n"
+
+    def hold(self) -> None:
+        self._say("hold")
+
+    def let_go(self) -> None:
+        self._say("let go")
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.communicate()
 
 
 def test_a_writer_killed_in_the_queue_holds_up_nobody(path: str, holder: Remote) -> None:

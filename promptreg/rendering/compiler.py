@@ -73,11 +73,14 @@ class FastText(NamedTuple):
     price: int
 
 
-def compile_fast(tree: nodes.Template, limits: RenderLimits) -> FastText | None:
-    """Give the function of a template in the subset; None for other templates."""
+def compile_fast(tree: nodes.Template, limits: RenderLimits, declared: frozenset[str] = frozenset()) -> FastText | None:
+    """Return the function of a template in the subset; None for other templates.
+
+    An absent variable is false where its truth is tested, if it is one of those `declared`.
+    """
     if any(getattr(limits, name) < least for name, least in LEAST.items()):
         return None
-    writer = _Writer(limits)
+    writer = _Writer(limits, declared)
     try:
         source = writer.function(tree)
         code = compile(source, FILE, "exec")
@@ -120,8 +123,9 @@ class _Loop(NamedTuple):
 class _Writer:
     """Writes the function: statements as lines, expressions as Python expressions."""
 
-    def __init__(self, limits: RenderLimits) -> None:
+    def __init__(self, limits: RenderLimits, declared: frozenset[str]) -> None:
         self._limits = limits
+        self._declared = declared
         self._most = most_text(limits)
         self._price = 0  # of what is outside loops
         self._has_steps_in_loops = False
@@ -504,7 +508,7 @@ class _Writer:
                     return f"({self._plain(node.expr1)} if {test} else {self._plain(expr2)})", ANY
             case nodes.And() | nodes.Or():
                 word = "and" if isinstance(node, nodes.And) else "or"
-                left = self._plain(node.left)
+                left = self._plain(node.left) if word == "and" else self._truth(node.left)
                 with self._maybe():
                     return f"({left} {word} {self._plain(node.right)})", ANY
             case nodes.Not():
@@ -601,6 +605,10 @@ class _Writer:
                 left = self._truth(node.left)
                 with self._maybe():
                     return f"({left} {word} {self._truth(node.right)})"
+            case nodes.Name(name=name) if name in self._declared and name not in self._scope:
+                with self._maybe():  # where it is absent, it is false
+                    local = self._name(name)
+                return f"({local} if type({local}) in TESTED else unfit())"
         return self._plain(node)
 
     def _comparison(self, node: nodes.Compare) -> str:

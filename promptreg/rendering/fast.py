@@ -34,10 +34,14 @@ class Unfit(Exception):
 
 
 class _Absent:
-    """An absent variable: of no type that anything here takes."""
+    """An absent variable: of no type that anything here takes; false, where the truth of a declared one is tested."""
+
+    def __bool__(self) -> bool:
+        return False
 
 
 ABSENT: Final = _Absent()
+TESTED: Final = PLAIN | {_Absent}
 
 
 def unfit() -> NoReturn:
@@ -299,7 +303,15 @@ METHODS: dict[str, tuple[int, ...]] = {
 """Each method's numbers of arguments."""
 
 GLOBALS: dict[str, Any] = {
-    **{"ABSENT": ABSENT, "SCALARS": SCALARS, "PLAIN": PLAIN, "unfit": unfit, "text": text, "numbers": NUMBERS},
+    **{
+        "ABSENT": ABSENT,
+        "SCALARS": SCALARS,
+        "PLAIN": PLAIN,
+        "TESTED": TESTED,
+        "unfit": unfit,
+        "text": text,
+        "numbers": NUMBERS,
+    },
     **{
         "grown": grown,
         "iterable": iterable,

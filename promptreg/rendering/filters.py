@@ -11,7 +11,7 @@ from jinja2.tests import TESTS as JINJA_TESTS
 from promptreg.rendering.containers import CONTAINER_FILTERS, getter, lazy
 from promptreg.rendering.meter import Meter
 from promptreg.rendering.texts import TEXT_FILTERS
-from promptreg.rendering.values import Refused
+from promptreg.rendering.values import AbsentDeclared, Refused
 
 
 def call_filter(meter: Meter, name: Any, value: Any, args: Iterable[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -28,9 +28,16 @@ def call_test(meter: Meter, name: Any, value: Any, args: Iterable[Any], kwargs: 
     return TEMPLATE_TESTS[name](meter, value, *args, **kwargs)
 
 
+def _holds_items(value: Any) -> bool:
+    """Return whether there is anything to go through; what is absent is no list, though it may be false."""
+    if isinstance(value, AbsentDeclared):
+        str(value)
+    return bool(value)
+
+
 @lazy
 def _map(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
-    if not value:
+    if not _holds_items(value):
         return
     if not args and "attribute" in kwargs:
         get = getter(meter, kwargs.pop("attribute"), kwargs.pop("default", None))
@@ -48,7 +55,7 @@ def _map(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Itera
 def _choosing(*, wanted: bool, by_attribute: bool) -> Callable[..., Iterator[Any]]:
     @lazy
     def run(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
-        if not value:
+        if not _holds_items(value):
             return
         if by_attribute and not args:
             raise Refused("the name of an attribute is missing")

@@ -2,22 +2,33 @@
 
 A use is guarded when the template itself says what happens without the variable: `x | default(…)`,
 `x is defined`, or any use that such a test stands before (`{% if x is defined %}{{ x }}{% endif %}`).
-Names that the template binds itself (loops, `set`, `with`, macros) are not variables.
+An absent variable that is declared is false, so a test of its truth (`{% if x %}`, `x or …`, `not x`) and of its type
+(`x is none`) guards it too. Names that the template binds itself (loops, `set`, `with`, macros) are not variables.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from jinja2 import nodes
 
 DEFAULT_FILTERS = frozenset({"default", "d"})
 MACRO_NAMES = frozenset({"caller", "varargs", "kwargs"})
+TYPE_TESTS = frozenset("boolean callable escaped false float integer mapping none number sequence string true".split())
+FALSE_OF_ABSENT = TYPE_TESTS - {"none"}
+"""Tests that come out false for what is absent, so that where one comes out true the variable is there."""
 
 
 class Reads:
-    """The variables read, each with whether any use of it is unguarded, and those uses themselves."""
+    """The variables read, each with whether any use of it is unguarded, and the uses that fail where it is absent.
 
-    def __init__(self, builtins: frozenset[str]) -> None:
+    Each unguarded use of one that is not declared does; of one that is, only what takes it apart (`_taken_apart`).
+    """
+
+    def __init__(self, builtins: frozenset[str], declared: frozenset[str], tree: nodes.Template) -> None:
         self.builtins = builtins
+        self.declared = declared
+        operands = (_taken_apart(node) for node in tree.find_all(nodes.Node)) if declared else ()
+        self._taken_apart = {id(operand) for some in operands for operand in some}
         self.needed: dict[str, bool] = {}
         self.unguarded: list[nodes.Node] = []
 
@@ -26,18 +37,42 @@ class Reads:
         name = node.name
         if name not in bound and name not in self.builtins:
             self.needed[name] = self.needed.get(name, False) or name not in sure
-            if name not in sure:
+            if name not in sure and (name not in self.declared or id(node) in self._taken_apart):
                 self.unguarded.append(node)
 
+    def sure(self, test: nodes.Node, outcome: bool) -> frozenset[str]:
+        """Return the variables that are certainly there when the test came out so."""
+        match test:
+            case nodes.Name(name=name) if outcome and name in self.declared:
+                return frozenset({name})
+            case nodes.Test(node=nodes.Name(name=name), name=kind) if (
+                outcome and kind in FALSE_OF_ABSENT and name in self.declared
+            ):
+                return frozenset({name})
+            case nodes.Test(node=nodes.Name(name=name), name=("defined" | "undefined") as word):
+                return frozenset({name} if (word == "defined") == outcome else ())
+            case nodes.Not():
+                return self.sure(test.node, not outcome)
+            case nodes.And() | nodes.Or():
+                left, right = self.sure(test.left, outcome), self.sure(test.right, outcome)
+                return left | right if isinstance(test, nodes.And) == outcome else left & right
+        return frozenset()
 
-def variables_read(tree: nodes.Template, builtins: Iterable[str]) -> Reads:
+    def is_declared(self, name: str, bound: frozenset[str]) -> bool:
+        """Return whether a name means a declared variable there."""
+        return name in self.declared and name not in bound and name not in self.builtins
+
+
+def variables_read(tree: nodes.Template, builtins: Iterable[str], declared: frozenset[str] = frozenset()) -> Reads:
     """Find each variable that the template reads, in order of first use, and whether it is needed.
 
     >>> from jinja2 import Environment
     >>> variables_read(Environment().parse("{{ a }} {{ b | default('') }} {{ range(3) }}"), {"range"}).needed
     {'a': True, 'b': False}
+    >>> variables_read(Environment().parse("{% if a %}{{ a }}{% endif %}"), (), frozenset({"a"})).needed
+    {'a': False}
     """
-    reads = Reads(frozenset(builtins))
+    reads = Reads(frozenset(builtins), declared, tree)
     _body(tree.body, reads, frozenset(), frozenset())
     return reads
 
@@ -70,16 +105,22 @@ def _visit(  # noqa: PLR0912 - one case a kind of node
             _guarded(subject, node, reads, bound, sure)
         case nodes.Test(node=nodes.Name() as subject, name="defined" | "undefined"):
             _guarded(subject, node, reads, bound, sure)
+        case nodes.Test(node=nodes.Name() as subject, name=name) if name in TYPE_TESTS and reads.is_declared(
+            subject.name, bound
+        ):
+            _guarded(subject, node, reads, bound, sure)
+        case nodes.Not():
+            _truth(node.node, reads, bound, sure)
         case nodes.If():
             return _if(node, reads, bound, sure)
         case nodes.CondExpr():
-            _visit(node.test, reads, bound, sure)
-            _visit(node.expr1, reads, bound, sure | _sure(node.test, True))
+            _truth(node.test, reads, bound, sure)
+            _visit(node.expr1, reads, bound, sure | reads.sure(node.test, True))
             if node.expr2 is not None:
-                _visit(node.expr2, reads, bound, sure | _sure(node.test, False))
+                _visit(node.expr2, reads, bound, sure | reads.sure(node.test, False))
         case nodes.And() | nodes.Or():
-            _visit(node.left, reads, bound, sure)
-            _visit(node.right, reads, bound, sure | _sure(node.left, isinstance(node, nodes.And)))
+            _truth(node.left, reads, bound, sure)
+            _visit(node.right, reads, bound, sure | reads.sure(node.left, isinstance(node, nodes.And)))
         case nodes.For():
             _for(node, reads, bound, sure)
         case nodes.Assign():
@@ -104,6 +145,18 @@ def _visit(  # noqa: PLR0912 - one case a kind of node
     return bound
 
 
+def _truth(node: nodes.Node, reads: Reads, bound: frozenset[str], sure: frozenset[str]) -> None:
+    """Walk an expression whose truth is all that is asked for: an absent variable that is declared is false there."""
+    match node:
+        case nodes.Name() if reads.is_declared(node.name, bound):
+            reads.note(node, bound, sure | {node.name})
+        case nodes.And() | nodes.Or():
+            _truth(node.left, reads, bound, sure)
+            _truth(node.right, reads, bound, sure | reads.sure(node.left, isinstance(node, nodes.And)))
+        case _:
+            _visit(node, reads, bound, sure)
+
+
 def _guarded(
     subject: nodes.Name,
     node: nodes.Filter | nodes.Test,
@@ -120,10 +173,10 @@ def _if(node: nodes.If, reads: Reads, bound: frozenset[str], sure: frozenset[str
     """A name that every branch sets, or is certain of, needs nothing afterwards; else it may be the variable."""
     ends, before = [], sure
     for branch in (node, *node.elif_):
-        _visit(branch.test, reads, bound, sure)
-        inside = sure | _sure(branch.test, True)
+        _truth(branch.test, reads, bound, sure)
+        inside = sure | reads.sure(branch.test, True)
         ends.append(_body(branch.body, reads, bound, inside) | inside)
-        sure |= _sure(branch.test, False)
+        sure |= reads.sure(branch.test, False)
     ends.append(_body(node.else_, reads, bound, sure) | sure)
     return bound | (frozenset.intersection(*ends) - before)
 
@@ -133,8 +186,8 @@ def _for(node: nodes.For, reads: Reads, bound: frozenset[str], sure: frozenset[s
     named = bound | _names([node.target])
     inner = named | {"loop"}
     if node.test is not None:
-        _visit(node.test, reads, named, sure)
-        sure_inside = sure | _sure(node.test, True)
+        _truth(node.test, reads, named, sure)
+        sure_inside = sure | reads.sure(node.test, True)
     else:
         sure_inside = sure
     _body(node.body, reads, inner, sure_inside)
@@ -162,14 +215,62 @@ def _names(targets: Iterable[nodes.Node]) -> frozenset[str]:
     return frozenset(found | {target.name for target in targets if isinstance(target, nodes.Name)})
 
 
-def _sure(test: nodes.Node, outcome: bool) -> frozenset[str]:
-    """Give the variables that are certainly there when the test came out so."""
-    match test:
-        case nodes.Test(node=nodes.Name(name=name), name=("defined" | "undefined") as word):
-            return frozenset({name} if (word == "defined") == outcome else ())
-        case nodes.Not():
-            return _sure(test.node, not outcome)
+def surely_needed(tree: nodes.Template, names: frozenset[str]) -> dict[str, int]:
+    """Return those of the variables without which every render fails, each with the line that reads it first.
+
+    That is outside every condition, and printed, looped over, compared, read further or given to a filter.
+
+    >>> from jinja2 import Environment
+    >>> surely_needed(Environment().parse("{% if a %}{{ b }}{% endif %}\\n{{ c.d }}"), frozenset("abc"))
+    {'c': 2}
+    """
+    found: dict[str, int] = {}
+    waiting: list[nodes.Node] = [tree]
+    while waiting:
+        node = waiting.pop()
+        for operand in _taken_apart(node):
+            if isinstance(operand, nodes.Name) and operand.name in names:
+                found.setdefault(operand.name, operand.lineno)
+        waiting += reversed(list(_always_run(node)))
+    bound = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
+    bound |= {macro.name for macro in tree.find_all(nodes.Macro)}
+    return {name: line for name, line in found.items() if name not in bound}
+
+
+def _always_run(node: nodes.Node) -> Iterator[nodes.Node]:
+    """Yield the parts of a node that run whenever it does."""
+    match node:
+        case nodes.Macro():
+            return
+        case nodes.CallBlock():
+            yield node.call
+        case nodes.If() | nodes.CondExpr():
+            yield node.test
         case nodes.And() | nodes.Or():
-            left, right = _sure(test.left, outcome), _sure(test.right, outcome)
-            return left | right if isinstance(test, nodes.And) == outcome else left & right
-    return frozenset()
+            yield node.left
+        case nodes.For():
+            yield node.iter
+        case nodes.Compare():
+            yield from (node.expr, node.ops[0].expr)
+        case _:
+            yield from node.iter_child_nodes()
+
+
+def _taken_apart(node: Any) -> Iterable[nodes.Node | None]:
+    """Return the operands of a node that fails where one of them is absent."""
+    match node:
+        case nodes.Output() | nodes.Concat():
+            return node.nodes
+        case nodes.For():
+            return [node.iter]
+        case nodes.Compare():
+            return [node.expr, node.ops[0].expr]
+        case nodes.Filter(name=name) if name in DEFAULT_FILTERS:
+            return []
+        case nodes.Test(name=name) if name in {*TYPE_TESTS, "defined", "undefined", "sameas"}:
+            return []
+        case nodes.Getattr() | nodes.Getitem() | nodes.Filter() | nodes.Test() | nodes.Neg() | nodes.Pos():
+            return [node.node]
+        case nodes.BinExpr() if not isinstance(node, nodes.And | nodes.Or):
+            return [node.left, node.right]
+    return []

@@ -39,19 +39,20 @@ from promptreg.rendering.policy import (
 from promptreg.rendering.values import (
     Absent,
     AbsentAttribute,
+    AbsentDeclared,
     AbsentVariable,
     HintedAbsence,
     Refused,
     read_attribute,
     read_item,
 )
+from promptreg.variables import MAX_IDENTIFIER
 
 _Token: TypeAlias = tuple[int, str, str]  # its line, its kind and its text
 
 FILE = "<promptreg template>"  # another name than Jinja gives the templates of an application, which a value may render
 SMALL = 2**63  # integers under it take no measuring: what arithmetic makes of two has at most 126 bits
 MAX_MESSAGE = 200  # characters of a message of Jinja's, which may quote much of a template
-MANY_CHARACTERS = 500  # of a source: above, its tokens are counted as it is parsed
 MAX_TAG, MAX_CHAIN = 5_000, 600  # tokens of one tag, and between two commas of it
 
 _BINARY = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide"}
@@ -70,6 +71,7 @@ class _Generator(CodeGenerator):
     """Jinja's code generator, which writes the measured steps as calls."""
 
     unguarded: Container[int] = ()
+    declared: Container[str] = ()
     _printed = ""
 
     def call(self, function: str, *operands: nodes.Node, frame: Frame) -> None:
@@ -122,6 +124,9 @@ class _Generator(CodeGenerator):
         if id(node) in self.unguarded:
             ref = frame.symbols.ref(node.name)
             self.write(f"({ref} if {ref} is not missing else absent({node.name!r}))")
+        elif node.ctx == "load" and node.name in self.declared:
+            ref = frame.symbols.ref(node.name)
+            self.write(f"({ref} if {ref} is not missing else absent_declared(name={node.name!r}))")
         else:
             super().visit_Name(node, frame)
 
@@ -308,7 +313,7 @@ _GLOBALS: dict[str, Any] = {
     **{f"filter_{name}": run for name, run in TEMPLATE_FILTERS.items()},
     **{f"test_{name}": run for name, run in TEMPLATE_TESTS.items()},
     **{"read_attribute": read_attribute, "read_item": read_item, "call": call, "call_method": call_method},
-    **{"absent": _absent, "undefined": Absent, "cond_expr_undefined": Undefined},
+    **{"absent": _absent, "absent_declared": AbsentDeclared, "undefined": Absent, "cond_expr_undefined": Undefined},
     **{"LoopContext": LoopContext, "Macro": OwnMacro, "Namespace": OwnNamespace, "Markup": Markup, "missing": missing},
     **{"TemplateRuntimeError": TemplateRuntimeError, "identity": identity, "environment": ENVIRONMENT},
     "__name__": f"{__name__}.template",
@@ -335,7 +340,7 @@ def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:
 
 def _parsed(source: str, limits: RenderLimits) -> nodes.Template:
     tokens: Iterable[_Token] = _LEXER.tokeniter(source, None)
-    if len(source) > MANY_CHARACTERS:
+    if len(source) > MAX_IDENTIFIER:  # a shorter source holds neither a long name nor many tokens
         tokens = _few(tokens, limits)
     parser = Parser(ENVIRONMENT, "")
     parser.stream = TokenStream(_LEXER.wrap(tokens), None, None)
@@ -343,13 +348,18 @@ def _parsed(source: str, limits: RenderLimits) -> nodes.Template:
 
 
 def _few(tokens: Iterable[_Token], limits: RenderLimits) -> Iterator[_Token]:
-    """Give tokens up to what is not to be parsed: too much in all, or a chain of operators in one tag.
+    """Yield tokens; raise `TemplatePolicyError` for too many in all or in one tag, and for a name that is too long.
 
-    Jinja parses a chain of thousands, but Python 3.13 crashes a small thread when it frees such a tree.
+    Jinja parses a chain of thousands of operators, but Python 3.13 crashes a small thread when it frees such a tree.
+    Python normalises each identifier that it compiles, in the square of its combining marks: 130,000 take 13 s.
     """
     in_tag = in_chain = 0
     for count, token in enumerate(tokens):
         line, kind, text = token
+        if kind == "name" and len(text) > MAX_IDENTIFIER:
+            raise TemplatePolicyError(
+                f"Line {line}: a name has {len(text):,} characters; {MAX_IDENTIFIER} is the most.", line=line
+            )
         if kind != "whitespace":
             is_tag = kind in {"operator", "name", "string", "integer", "float"}
             in_tag = in_tag + 1 if is_tag else 0
@@ -405,15 +415,18 @@ class Metered:
 
     __slots__ = ("_lines", "_root")
 
-    def __init__(self, tree: nodes.Template, unguarded: Iterable[nodes.Node]) -> None:
+    def __init__(
+        self, tree: nodes.Template, unguarded: Iterable[nodes.Node], declared: Container[str] = frozenset()
+    ) -> None:
         """Compile, which changes the tree; raise `TemplateSyntaxError`, or `TemplateError` where Python can't.
 
         Jinja lets an absent variable pass where nothing is done with it (`x is none`, `[x] | length`);
-        here each of the `unguarded` readings of one is an error (rule 20).
+        here each of the `unguarded` readings of one is an error (rule 20). An absent `declared` one is false elsewhere.
         """
         source = StringIO()
         generator = _Generator(ENVIRONMENT, None, None, source, optimized=False)
         generator.unguarded = {id(node) for node in unguarded}
+        generator.declared = declared
         try:
             generator.visit(tree)
             code = compile(source.getvalue(), FILE, "exec")

@@ -1,39 +1,32 @@
 """A version's template, ready to render: text or chat, with its variables."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel
-
-from promptreg.errors import (
-    LISTED,
-    InvalidVariablesError,
-    MissingVariablesError,
-    RenderError,
-    TemplateError,
-    listed,
-)
-from promptreg.jsonvalues import FrozenList, thaw
+from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
+from promptreg.jsonvalues import FrozenList
 from promptreg.nearest import did_you_mean, nearest
 from promptreg.rendering import sandbox
 from promptreg.rendering.compiler import compile_fast, is_paid, most_text
 from promptreg.rendering.fast import Unfit
+from promptreg.rendering.placeholders import BETWEEN_TEXTS, Message, joined_text, passed_messages
 from promptreg.rendering.policy import BUILTINS, RenderLimits
-from promptreg.rendering.reads import variables_read
-from promptreg.rendering.sandbox import Cause, Metered, Rendering
+from promptreg.rendering.reads import surely_needed, variables_read
+from promptreg.rendering.sandbox import Metered, Rendering
 from promptreg.rendering.values import AbsentVariable
-from promptreg.variables import bind, effective, invalid
+from promptreg.variables import bind, effective, invalid, is_optional, may_be_left_out, placeholder_flaw
 
-BETWEEN_MESSAGES = "\n\n"
 MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
-
-Message: TypeAlias = dict[str, Any]
-
 
 Messages: TypeAlias = list[Message] | tuple[list[str | None], list[str]] | None
 Output: TypeAlias = tuple[str, Messages]
 """What a render gives: the text, and for a chat prompt its messages, or their roles and contents; else None."""
+
+_UNKEPT = (
+    "{name} is declared as not required, but read outside every condition; declare it as required,"
+    " give it a default, or read it within {{% if {name} %}}."
+)
 
 Fast: TypeAlias = Callable[[dict[str, Any]], Output]
 
@@ -43,25 +36,30 @@ class TemplateText:
 
     `fast` gives exactly what the metered tier gives, or fails; then the metered tier renders, or tells
     what is wrong. `read` are the variables that `fast` always reads, where it reads no others; `price` is the fuel that
-    what it passes may take.
+    what it passes may take, and `nodes` how many its syntax tree has.
     What it gives never changes, so it may be shared and kept for as long as anyone likes.
     """
 
-    __slots__ = ("_limits", "_metered", "fast", "price", "read", "reads", "source")
+    __slots__ = ("_declared", "_limits", "_metered", "fast", "nodes", "price", "read", "reads", "source")
 
-    def __init__(self, source: str, limits: RenderLimits) -> None:
-        """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
+    def __init__(self, source: str, limits: RenderLimits, declared: frozenset[str] = frozenset()) -> None:
+        """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`.
+
+        `declared` are the variables that are false where they are absent and their truth is tested.
+        """
         tree, count = sandbox.parse(source, limits)
-        reads = variables_read(tree, BUILTINS)
+        reads = variables_read(tree, BUILTINS, declared)
         self.source = source
+        self.nodes = count
         self.reads = reads.needed
+        self._declared = declared
         self._limits = limits
-        compiled = compile_fast(tree, limits)
+        compiled = compile_fast(tree, limits, declared)
         self.fast = None if compiled is None else compiled.render
         self.read = None if compiled is None else compiled.read
         self.price = 0 if compiled is None else compiled.price
         is_at_once = self.fast is None or count > MAX_LAZY
-        self._metered = Metered(tree, reads.unguarded) if is_at_once else None
+        self._metered = Metered(tree, reads.unguarded, declared) if is_at_once else None
 
     def render(self, values: dict[str, Any]) -> str:
         """Give the text; raise `AbsentVariable`, `RenderLimitError` or `RenderError`."""
@@ -82,12 +80,18 @@ class TemplateText:
         metered = self._metered
         if metered is None:
             tree, _ = sandbox.parse(self.source, self._limits)
-            metered = self._metered = Metered(tree, variables_read(tree, BUILTINS).unguarded)
+            unguarded = variables_read(tree, BUILTINS, self._declared).unguarded
+            metered = self._metered = Metered(tree, unguarded, self._declared)
         try:
             return metered.render(rendering)
         except Exception as error:
             failure = metered.failed(error, self.source, rendering)
         raise failure  # out here, where no context is chained to it that quotes a value
+
+    def surely_needed(self, names: frozenset[str]) -> dict[str, int]:
+        """Return those of the variables without which every render fails, each with the line that reads it first."""
+        found = names.intersection(self.reads)
+        return surely_needed(sandbox.parse(self.source, self._limits)[0], found) if found else {}
 
 
 class CompiledTemplate:
@@ -96,6 +100,7 @@ class CompiledTemplate:
     __slots__ = (
         "_declarations",
         "_fast",
+        "_optional",
         "_parts",
         "_refusal",
         "_roles",
@@ -116,13 +121,13 @@ class CompiledTemplate:
         self.template = template
         self.limits = limits
         self._declarations = declarations
+        self._optional = frozenset(d["name"] for d in declarations if may_be_left_out(d))
+        declared = frozenset([declaration["name"] for declaration in declarations])
         messages = [{"content": template}] if isinstance(template, str) else template
         self._parts: list[TemplateText | str] = []  # texts, and the names of the variables that fill placeholders
         self._refusal: TemplateError | None = None
         try:
-            for message in messages:
-                is_text = "placeholder" not in message
-                self._parts.append(TemplateText(message["content"], limits) if is_text else message["placeholder"])
+            _compile_parts(messages, limits, declared, self._parts)
         except TemplateError as error:
             if not isinstance(template, str):
                 error.put_before(_message(len(self._parts), len(messages)))
@@ -135,7 +140,8 @@ class CompiledTemplate:
         self.short_arity = _arity(self._parts)
         self.reads: dict[str, bool] = {}
         for part in self._parts:
-            for name, is_needed in ({part: True} if isinstance(part, str) else part.reads).items():
+            reads = {part: part not in self._optional} if isinstance(part, str) else part.reads
+            for name, is_needed in reads.items():
                 self.reads[name] = self.reads.get(name, False) or is_needed
         self.variables = effective(declarations, self.reads)
 
@@ -163,12 +169,36 @@ class CompiledTemplate:
         if self._refusal is not None:
             raise copy(self._refusal)
 
+    def require_kept(self) -> None:
+        """Raise what `require_valid` raises, and `TemplateError` for declarations that no render could keep to.
+
+        That is a variable that may be left out and is read outside every condition, or a placeholder that is no array.
+        A stored version that holds one renders where it can.
+        """
+        self.require_valid()
+        optional = frozenset([d["name"] for d in self._declarations if is_optional(d)])
+        kinds = {declaration["name"]: declaration for declaration in self._declarations}
+        for i, part in enumerate(self._parts):
+            if isinstance(part, TemplateText):
+                for name, line in part.surely_needed(optional).items():
+                    raise self._unkept(i, line, _UNKEPT.format(name=name))
+            elif reason := placeholder_flaw(kinds.get(part)):
+                raise self._unkept(i, None, f"the placeholder {part} {reason}.")
+
+    def _unkept(self, number: int, line: int | None, reason: str) -> TemplateError:
+        """Return the refusal of a declaration; in a chat it says which message reads it."""
+        error = TemplateError(reason if line is None else f"Line {line}: {reason}", line=line)
+        if self._roles is not None:
+            error.put_before(_message(number, len(self._parts)))
+        return error
+
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
         if forbids_extra:
             _require_known(values, [variable.name for variable in self.variables])
-        bound, absent = bind(self._declarations, values)
+        placeholders = self._optional.intersection(part for part in self._parts if isinstance(part, str))
+        bound, absent = bind(self._declarations, values, may_be_none=placeholders)
         if absent:
-            raise self._missing(bound, absent)
+            raise self._missing(bound, absent, but=self._optional)
         return bound
 
     def _output(self, bound: dict[str, Any]) -> Output:
@@ -183,7 +213,7 @@ class CompiledTemplate:
                 if isinstance(part, TemplateText):
                     messages.append({"role": role, "content": part.render_metered(rendering)})
                 else:
-                    messages += _passed(part, bound)
+                    messages += self._passed(part, bound)
         except AbsentVariable as error:
             absent = error.name
         except TemplateError as error:
@@ -194,10 +224,21 @@ class CompiledTemplate:
             raise self._missing(bound, [absent])
         if self._roles is None:
             return messages[0]["content"], None
-        return BETWEEN_MESSAGES.join([m["content"] for m in messages if isinstance(m["content"], str)]), messages
+        return joined_text(messages), messages
 
-    def _missing(self, bound: Mapping[str, Any], read: Sequence[str]) -> MissingVariablesError:
-        needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound]
+    def _passed(self, name: str, bound: Mapping[str, Any]) -> list[Message]:
+        """Return the messages of a placeholder: none where it may be left out, and is absent or None."""
+        if bound.get(name) is None and name in self._optional:
+            return []
+        if name not in bound:
+            raise AbsentVariable(name)
+        return passed_messages(name, bound[name])
+
+    def _missing(
+        self, bound: Mapping[str, Any], read: Sequence[str], *, but: Container[str] = ()
+    ) -> MissingVariablesError:
+        """Return the refusal of absent variables: those read, and others that the template reads unguarded."""
+        needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound and name not in but]
         names = list(dict.fromkeys([*needed, *read]))
         known = {variable.name for variable in self.variables}
         unread = [name for name in bound if name not in known]
@@ -216,6 +257,25 @@ def _unread(names: Sequence[str], missing: Sequence[str]) -> str:
     few = [(listed([name]), nearest(name, missing)) for name in names[:LISTED]]
     told = ", ".join(name if near is None else f"{name} (for {near!r}?)" for name, near in few)
     return f"{told} and {len(names) - LISTED} more" if len(names) > LISTED else told
+
+
+def _compile_parts(
+    messages: Iterable[Mapping[str, str]],
+    limits: RenderLimits,
+    declared: frozenset[str],
+    parts: list[TemplateText | str],
+) -> None:
+    """Add the part of each message; raise `TemplateError` for the first that is refused, or too many nodes together."""
+    count = 0
+    for message in messages:
+        if "placeholder" in message:
+            parts.append(message["placeholder"])
+            continue
+        text = TemplateText(message["content"], limits, declared)
+        count += text.nodes
+        if count > limits.nodes:
+            raise TemplatePolicyError(f"The messages have more than {limits.nodes:,} syntax nodes together.", line=None)
+        parts.append(text)
 
 
 def _arity(parts: Sequence[TemplateText | str]) -> int | None:
@@ -239,7 +299,7 @@ def _fast(parts: Sequence[TemplateText | str], roles: list[str | None] | None, l
         contents = [fast(values) for fast in fasts]
         if sum(map(len, contents)) > most:
             raise Unfit
-        return BETWEEN_MESSAGES.join(contents), (roles, contents)
+        return BETWEEN_TEXTS.join(contents), (roles, contents)
 
     return render
 
@@ -251,38 +311,3 @@ def _require_known(values: Mapping[str, Any], known: Sequence[str]) -> None:
         meant = [did_you_mean(name, absent) for name in extra[:LISTED]] + [""] * (len(extra) - LISTED)
         reason = "is not a variable of this prompt"
         raise invalid([{"field": n, "reason": reason + m} for n, m in zip(extra, meant, strict=True)])
-
-
-def _passed(name: str, bound: Mapping[str, Any]) -> list[Message]:
-    """Give the messages of a placeholder; what the application's own code raises there is told by its type alone."""
-    try:
-        return _passed_messages(name, bound)
-    except (InvalidVariablesError, AbsentVariable):
-        raise
-    except Exception as error:
-        failure = RenderError(f"The messages in {name} can't be read ({type(error).__name__}).", line=None)
-        failure.__cause__ = Cause(type(error).__name__)
-    raise failure
-
-
-def _passed_messages(name: str, bound: Mapping[str, Any]) -> list[Message]:
-    if name not in bound:
-        raise AbsentVariable(name)
-    value = bound[name]
-    if not isinstance(value, list | tuple):
-        raise _no_messages(name)
-    return [_passed_message(name, item) for item in value]
-
-
-def _passed_message(name: str, item: object) -> Message:
-    plain = item.model_dump() if isinstance(item, BaseModel) else item
-    if not isinstance(plain, Mapping) or not {"role", "content"} <= set(plain):
-        raise _no_messages(name)
-    message: Message = thaw(plain)
-    if not isinstance(message["role"], str) or not isinstance(message["content"], str | list | None):
-        raise _no_messages(name)
-    return message
-
-
-def _no_messages(name: str) -> InvalidVariablesError:
-    return invalid([{"field": name, "reason": 'must be a list of messages {"role", "content"}'}])

@@ -112,6 +112,15 @@ class Absent(StrictUndefined):
         return str(self)
 
 
+class AbsentDeclared(Absent):
+    """An absent variable that is declared: false where its truth is tested (rule 21)."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:  # type: ignore[override]  # which Jinja's never returns
+        return False
+
+
 def read_attribute(obj: Any, name: str) -> Any:
     """Give `obj.name`: the attribute, else the item, as Jinja looks them up; `Absent` where there is neither.
 

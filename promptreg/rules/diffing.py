@@ -3,23 +3,24 @@
 import json
 
 from promptreg.jsonvalues import canonical
-from promptreg.records import Snapshot, VersionRecord, content_of
+from promptreg.records import Snapshot, VersionRecord, content_of, differing
 
 
 def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
     """Give a unified diff of the whole snapshots; equal content gives the empty text.
 
     First the template (in a chat prompt a `## role` line before each message), then the other
-    fields as sorted JSON. A newline at the end counts: it shows as an empty line.
+    fields as sorted JSON. A newline at the end counts: it shows as an empty line. Where too much has changed to be
+    compared line by line, all of it is one block, whose heading says so.
     """
-    if old.snapshot.content_hash == new.snapshot.content_hash:
+    if not differing(old.snapshot, new.snapshot):
         return ""
-    from difflib import unified_diff  # noqa: PLC0415 (takes 1.3 ms to load, and only this verb needs it)
+    from promptreg.rules.lines import unified  # noqa: PLC0415 (takes 1.3 ms to load, and only this verb needs it)
 
     before, after = _told(old.snapshot), _told(new.snapshot)
     if before == after:
         before, after = [canonical(old.snapshot.template)], [canonical(new.snapshot.template)]
-    return "\n".join(unified_diff(before, after, f"{name}@{old.number}", f"{name}@{new.number}", lineterm=""))
+    return "\n".join(unified(before, after, f"{name}@{old.number}", f"{name}@{new.number}"))
 
 
 def _told(snapshot: Snapshot) -> list[str]:

@@ -3,7 +3,9 @@
 All of this happens before anything is looked up: invalid input is the first refusal (rule 18).
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel
@@ -12,7 +14,7 @@ from promptreg.errors import InvalidInputError
 from promptreg.gathering import BadFields
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze, hashed
 from promptreg.models import UNSET, Grant, Status, TargetStatus, Unset
-from promptreg.nearest import did_you_mean
+from promptreg.nearest import did_you_mean, nearest
 from promptreg.records import Container, Snapshot, content_text
 from promptreg.rules.names import checked_name, checked_number
 from promptreg.variables import declared, is_readable
@@ -22,7 +24,12 @@ T = TypeVar("T")
 MAX_TEMPLATE_BYTES = 256 * 1024
 MAX_METADATA_BYTES = 1024 * 1024
 SURELY_FITS = MAX_METADATA_BYTES // 4  # characters, each of at most 4 bytes
-MESSAGE_KEYS = ({"role", "content"}, {"placeholder"})
+MAX_LISTED = 1_000  # tags, grants or messages
+MAX_EXAMPLES = 100
+MAX_SOUGHT = 1_000  # characters of what is searched for
+MAX_TERMS = 64
+ROLES = ("system", "developer", "user", "assistant", "tool")
+MESSAGE_FORMS = '{"role", "content"} or {"placeholder"}'
 STATUSES: tuple[str, ...] = get_args(Status)
 TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
 
@@ -128,7 +135,7 @@ def read_template(value: object, field: str = "template") -> str | FrozenList:
         template = read_text(value, field)
         size = len(template.encode())
     elif isinstance(value, list | tuple):
-        template = FrozenList(_message(item, f"{field}[{i}]") for i, item in enumerate(value))
+        template = FrozenList(_message(item, f"{field}[{i}]") for i, item in enumerate(_few(value, field, "messages")))
         size = sum(len(text.encode()) for message in template for text in message.values())
     else:
         raise InvalidInputError.of(field, f"must be text or a list of messages, not {type(value).__name__}")
@@ -137,6 +144,13 @@ def read_template(value: object, field: str = "template") -> str | FrozenList:
     if size > MAX_TEMPLATE_BYTES:
         raise InvalidInputError.of(field, f"takes {size} bytes of UTF-8; {MAX_TEMPLATE_BYTES} is the most")
     return template
+
+
+def read_default(value: object) -> str | FrozenList:
+    """Read the `default` of a render: a template, and an empty text too."""
+    if isinstance(value, str) and not value:
+        return ""
+    return read_template(value, "default")
 
 
 def read_text(value: object, field: str) -> str:
@@ -158,6 +172,22 @@ def read_filled_text(value: object, field: str) -> str:
     return text
 
 
+def read_search(value: object) -> str:
+    """Read what is searched for: at most 1,000 characters and 64 terms, which spaces or punctuation part (rule 24)."""
+    text = read_filled_text(value, "text")
+    if len(text) > MAX_SOUGHT:
+        raise InvalidInputError.of("text", f"has {len(text):,} characters; {MAX_SOUGHT:,} is the most")
+    terms = sum(is_term for is_term, _ in groupby(text, _is_of_term))
+    if terms > MAX_TERMS:
+        raise InvalidInputError.of("text", f"has {terms} terms; {MAX_TERMS} is the most")
+    return text
+
+
+def _is_of_term(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] in "LMN" or category == "Co"
+
+
 def read_flag(value: object, field: str) -> bool:
     """Read an exact boolean."""
     if not isinstance(value, bool):
@@ -170,7 +200,7 @@ def read_grants(value: object, field: str = "access_grants") -> tuple[Grant, ...
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of grants")
     grants: dict[str, Grant] = {}
-    for i, item in enumerate(value):
+    for i, item in enumerate(_few(value, field, "grants")):
         grant = _grant(item, f"{field}[{i}]")
         if grant.principal not in grants or grant.permission == "write":
             grants[grant.principal] = grant
@@ -219,17 +249,25 @@ def read_variables(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
 
 def _require_size(fields: Mapping[str, Any]) -> None:
     """Refuse fields that beside the template take over 1 MiB of JSON."""
-    metadata = {name: value for name, value in fields.items() if name != "template"}
-    total = _size(list(metadata.values())) - len(metadata) - 1  # all at once, and without brackets and commas
+    sizes = {name: _size(value) for name, value in fields.items() if name != "template"}
+    total = sum(sizes.values())
     if total > MAX_METADATA_BYTES:
         raise InvalidInputError.of(
-            max(metadata, key=lambda name: _size(metadata[name])),
+            max(sizes, key=sizes.__getitem__),
             f"the metadata takes {total} bytes of JSON; {MAX_METADATA_BYTES} is the most",
         )
 
 
 def _size(value: Any) -> int:
     return len(canonical(value).encode())
+
+
+def _few(items: Iterable[T], field: str, what: str, most: int = MAX_LISTED) -> list[T]:
+    """Return the items of a list; raise `InvalidInputError` for too many, endless ones included."""
+    taken = list(islice(items, most + 1))
+    if len(taken) > most:
+        raise InvalidInputError.of(field, f"holds more than {most:,} {what}; that is the most")
+    return taken
 
 
 def _json(value: Any, field: str, reader: Callable[[Any], T]) -> T:
@@ -240,14 +278,28 @@ def _json(value: Any, field: str, reader: Callable[[Any], T]) -> T:
 
 
 def _message(item: object, where: str) -> FrozenDict:
-    if not isinstance(item, Mapping) or set(item) not in MESSAGE_KEYS:
-        raise InvalidInputError.of(where, 'must be {"role", "content"} or {"placeholder"}, and nothing else')
+    if not isinstance(item, Mapping):
+        raise InvalidInputError.of(where, f"must be {MESSAGE_FORMS}, not {type(item).__name__}")
+    flaw = _message_flaw(item)
+    if flaw:
+        raise InvalidInputError.of(where, flaw)
     message = FrozenDict((key, read_text(text, f"{where}.{key}")) for key, text in item.items())
     if "placeholder" in message and not is_readable(message["placeholder"]):
         raise InvalidInputError.of(f"{where}.placeholder", "must be a variable's name, such as history")
-    if "role" in message:
-        read_filled_text(message["role"], f"{where}.role")
+    if "role" in message and message["role"] not in ROLES:
+        meant = nearest(message["role"], ROLES)
+        hint = f"; did you mean {meant!r}?" if meant else ""
+        raise InvalidInputError.of(f"{where}.role", f"must be one of {', '.join(ROLES)}{hint}")
     return message
+
+
+def _message_flaw(item: Mapping[Any, Any]) -> str | None:
+    """Return which keys a message lacks, or that it has others, which are the caller's and not told."""
+    wanted = {"placeholder"} if "placeholder" in item else {"role", "content"}
+    lacks = sorted(wanted.difference(item), reverse=True)
+    if lacks:
+        return f"has no {' and no '.join(lacks)}; it must be {MESSAGE_FORMS}"
+    return None if wanted.issuperset(item) else f"must be {MESSAGE_FORMS}, and hold nothing else"
 
 
 def _title(value: object, field: str) -> str:
@@ -257,8 +309,10 @@ def _title(value: object, field: str) -> str:
 def _tags(value: object, field: str) -> FrozenList:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of texts")
-    given = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
-    return FrozenList(dict.fromkeys(read_filled_text(tag, f"{field}[{i}]") for i, tag in enumerate(given)))
+    taken = _few(value, field, "tags")
+    given = sorted(taken, key=repr) if isinstance(value, set | frozenset) else taken
+    tags = FrozenList(dict.fromkeys(read_filled_text(tag, f"{field}[{i}]") for i, tag in enumerate(given)))
+    return _frozen_list(tags, field)
 
 
 def _object(value: object, field: str) -> FrozenDict:
@@ -273,16 +327,21 @@ def _object(value: object, field: str) -> FrozenDict:
 def _examples(value: object, field: str) -> FrozenList:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of mappings of variables")
-    examples = FrozenList(value)
+    examples = _few(value, field, "examples", MAX_EXAMPLES)
     for i, example in enumerate(examples):
         if not isinstance(example, Mapping):
             raise InvalidInputError.of(f"{field}[{i}]", f"must be a mapping, not {type(example).__name__}")
-    frozen: FrozenList = _json(examples, field, freeze)
+    return _frozen_list(examples, field)
+
+
+def _variables(value: Any, field: str) -> FrozenList:
+    return _frozen_list(declared(value), field)
+
+
+def _frozen_list(items: Sequence[Any], field: str) -> FrozenList:
+    """Freeze a list whole: its items are bounded together."""
+    frozen: FrozenList = _json(items, field, freeze)
     return frozen
-
-
-def _variables(value: Any, _: str) -> FrozenList:
-    return declared(value)
 
 
 def _grant(item: object, where: str) -> Grant:

@@ -39,6 +39,9 @@ EMPTY: Mapping[str, Any] = {
 """What a new prompt says where its caller says nothing, but for its title."""
 
 
+MAX_LABELS = 1_000  # of a prompt, whose row holds them all
+
+
 class Author(NamedTuple):
     """Who writes, and when."""
 
@@ -155,6 +158,7 @@ def plan_create(prompt_id: str, namespace: str, name: str, draft: Draft, author:
         created_by=author.actor,
         created_at=author.now,
         updated_at=author.now,
+        publications=int(draft.is_production),
     )
     events = [_event("create", author, 1, content_hash=snapshot.content_hash)]
     events += [_grant_event(container, author)] if grants else []
@@ -168,14 +172,15 @@ def plan_update(
 ) -> Outcome:
     """Make one new version over the base if anything differs; else nothing (rules 1 to 3)."""
     snapshot = draft.edit.applied_to(base.snapshot.fields())
-    moves = draft.moves(container)
-    if not moves and snapshot.content_hash == base.snapshot.content_hash:
+    moves, fields = draft.moves(container), differing(base.snapshot, snapshot)
+    if not moves and not fields:
         return Outcome(container, base)
-    if not (moves or draft.is_production) and snapshot.content_hash == latest.snapshot.content_hash:
+    if not (moves or draft.is_production) and not differing(latest.snapshot, snapshot):
         return Outcome(container, latest)
     number = container.last_version + 1
     name = draft.name or container.name
     grants = container.access_grants if draft.grants is None else draft.grants
+    published = number if draft.is_production else None
     after = container._replace(
         name=name,
         access_grants=grants,
@@ -183,9 +188,9 @@ def plan_update(
         latest_version=number,
         last_version=number,
         updated_at=author.now,
+        publications=container.publications_after(published),
     )
     version = _new_version(number, snapshot, name, grants, draft, author, base=base.number)
-    fields = differing(base.snapshot, snapshot)
     events = [_event("update", author, number, base=base.number, fields=fields, content_hash=snapshot.content_hash)]
     if "rename" in moves:
         events.append(_event("rename", author, number, previous=container.name, to=name))
@@ -193,7 +198,6 @@ def plan_update(
         events.append(_grant_event(after, author, number))
     if draft.is_production:
         events.append(_event("publish", author, number, previous=container.production_version or 0))
-    published = number if draft.is_production else None
     change = Change(container, after, tuple(events), author.now, added=version, published=published)
     return Outcome(after, version, change)
 
@@ -287,6 +291,10 @@ def plan_label(container: Container, shown: VersionRecord, label: str, number: i
     if previous == number:
         return Outcome(container, shown)
     kept = {name: at for name, at in container.labels.items() if name != label}
+    if number is not None and len(kept) >= MAX_LABELS:
+        raise ConflictError(
+            f"{container.name!r} has {len(kept):,} labels, and {MAX_LABELS:,} is the most; remove_label() makes room."
+        )
     labels = FrozenDict(kept if number is None else {**kept, label: number})
     action = "remove_label" if number is None else "set_label"
     event = _event(action, author, number or previous, label=label, previous=previous or 0)
@@ -304,7 +312,8 @@ def _touched(
     published: int | None = None,
     kept_publications: int | None = None,
 ) -> Outcome:
-    container = (after or before)._replace(updated_at=author.now)
+    publications = before.publications_after(published, kept_publications)
+    container = (after or before)._replace(updated_at=author.now, publications=publications)
     change = Change(
         before,
         container,

@@ -17,6 +17,7 @@ from promptreg.jsonvalues import NotJSON, checked_text
 
 MAX_NAME = 128
 MAX_NUMBER = 10**30
+MAX_SLUGGED = 1_000  # characters of a text that a name is made of: normalising takes the square of combining marks
 SEPARATORS = "_-./"
 RESERVED_LABELS = frozenset({"production", "latest"})
 
@@ -44,14 +45,16 @@ _UNNAMED = Reference("", is_id=False)
 def slugify(text: str) -> str:
     """Make a name of any text: lower case, every run of other characters one `_`, at most 128 long.
 
-    Letters of every script stay. Raises `InvalidInputError` when nothing is left, or for what is not text.
+    Letters of every script stay. Of a long text the first 1,000 characters count. Raises `InvalidInputError` when
+    nothing is left, or for what is not text.
 
     >>> slugify("`position` Interviewer"), slugify("Çay, ☕ & Simit!")
     ('position_interviewer', 'çay_simit')
     """
     if not isinstance(text, str):
         raise InvalidInputError.of("text", f"must be text, not {type(text).__name__}")
-    lowered = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
+    start = text.strip()[:MAX_SLUGGED]
+    lowered = unicodedata.normalize("NFC", unicodedata.normalize("NFC", start).lower())
     spelled = "".join(character if _is_word(character) else " " for character in lowered)
     name = "_".join(spelled.split())[:MAX_NAME].rstrip("_")
     if not name:

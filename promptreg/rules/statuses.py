@@ -61,14 +61,14 @@ def plan_statuses(containers: Sequence[Container], target: str, actor: Actor | N
     return StatusPlan(tuple(changes), tuple(skipped))
 
 
-def require_renderable(container: Container) -> None:
-    """Refuse to render what is disabled, or was when it was archived (rules 13 and 14)."""
-    if container.is_disabled:
-        raise disabled(container.name)
-
-
-def disabled(name: str) -> PromptDisabledError:
-    """Give the refusal to render a disabled prompt."""
+def disabled(name: str, *, is_archived: bool) -> PromptDisabledError:
+    """Return the refusal to render a prompt that is disabled, or was when it was archived (rules 13 and 14)."""
+    if is_archived:
+        return PromptDisabledError(
+            f"{name!r} was archived while it was disabled, so it does not render;"
+            " restore() it, then set_status(…, 'active') enables it.",
+            name=name,
+        )
     return PromptDisabledError(
         f"{name!r} is disabled, so it does not render; set_status(…, 'active') enables it.", name=name
     )

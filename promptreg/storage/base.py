@@ -3,7 +3,7 @@
 - What a reader read is one moment's truth; what a writer read stays true until it commits.
 - A writer's changes are kept whole or not at all, and a `with` left by an exception keeps nothing.
 - A second version with the same number of the same prompt is a `ConflictError`.
-- The revision grows by one in the same transaction as any change, and never otherwise.
+- The revision grows by one in the same transaction as any change, or as settles a failed commit, and never otherwise.
 - What is read is on the page of every process before it is returned, so no later read is older.
 - Every error is one of ours.
 - Connections never cross threads or forks.
@@ -20,6 +20,8 @@ from promptreg.records import Audience, Change, Container, Query, Shown, Version
 from promptreg.rules.names import Reference
 
 Page: TypeAlias = memoryview | bytes
+
+LOOK_SECONDS = 0.05  # between two looks at what no page tells: other tools' commits, a file replaced, a fork
 
 
 class StorageSettings(NamedTuple):
@@ -46,7 +48,8 @@ class Mark(NamedTuple):
 class News(NamedTuple):
     """What is true now, and what has changed since a mark: ids, and pairs of namespace and name; None is everything.
 
-    `is_gone` says that the database is not there any more, or is another one, so nothing more will be known.
+    `is_gone` says that the database is not there any more, is another one, or can't say yet whether its last commit
+    holds, so nothing more is known.
     """
 
     mark: Mark

@@ -3,28 +3,32 @@
 import itertools
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from urllib.parse import quote
 
-from promptreg.errors import StorageError
+from promptreg.errors import PromptregError, StorageError
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.failures import SYSTEMS, is_applications, translate
+from promptreg.storage.failures import SYSTEMS, DriverError, is_applications
 from promptreg.storage.gate import FORKS, Gate, Stay
 from promptreg.storage.place import Place
+from promptreg.storage.system import uri_path
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
 T = TypeVar("T")
 
-# A statement is undone from memory: one that deletes would put what it deletes into a temporary file.
+# On macOS a sync reaches the disk only with `fullfsync`, which changes nothing elsewhere. A statement is undone from
+# memory: one that deletes would put what it deletes into a temporary file. No connection makes a checkpoint unless it
+# is told to, by who has the writers' turn (see `queue.py`).
 SETTINGS = (
     "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA recursive_triggers = ON;"
-    " PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY"
+    " PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON; PRAGMA wal_autocheckpoint = 0"
 )
+LOG_PAGES = 1_000  # in the log, from which on a commit writes it back; SQLite's own default
 SLICE = 0.05  # seconds that SQLite waits at a time, for nobody may fork meanwhile
 
 
@@ -41,6 +45,7 @@ class Handle:
         self.is_in_memory = False  # so that each side of a fork goes on with its own copy
         self.taken: object = None  # what the file was, where what is read is of that moment only
         self.may_be_interrupted = False  # by a fork, which does not wait for what can begin again
+        self._log_pages = 0
 
     @property
     def database(self) -> "Database":
@@ -55,6 +60,18 @@ class Handle:
             self.connection.close()
         else:
             _INHERITED.append(self.connection)
+
+    def let_closing_checkpoint(self) -> None:
+        """Let closing write the log back into the file and remove it, if this is the last connection of all."""
+        if self._is_own():
+            _checkpoint_on_close(self.connection, may=True)
+
+    def let_commits_checkpoint(self, may: bool) -> None:
+        """Let a commit write a long log back into the file, or not; at first it may not."""
+        pages = LOG_PAGES if may else 0
+        if pages != self._log_pages:
+            self.connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+            self._log_pages = pages
 
     def roll_back(self) -> None:
         """Leave no transaction open; one of another process is that one's."""
@@ -73,19 +90,30 @@ class Handle:
         self.close()
 
 
+def _checkpoint_on_close(connection: sqlite3.Connection, *, may: bool) -> None:
+    """Say whether closing may write the log back.
+
+    Before Python 3.12 SQLite can't be told; there it does so where it can lock the whole file, so nobody else is
+    connected at all, and no commit can be under way.
+    """
+    if sys.version_info >= (3, 12):
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, not may)
+
+
 _INHERITED: list[sqlite3.Connection] = []  # never to be touched, so kept
 
 
 def forked() -> StorageError:
     """Give the refusal of a process that must not use what it has of another one."""
     return StorageError(
-        "This process was forked behind Python's hooks, or in the middle of a call; open the registry in it."
+        "This process was forked behind Python's hooks, or in the middle of a call; open the registry in it.",
+        reason="fork",
     )
 
 
 def file_uri(path: str, options: str) -> str:
     """Give how SQLite is told an absolute path, and how to open what is there."""
-    return f"file://{quote(os.fsencode(path))}?{options}"
+    return f"file://{uri_path(path)}?{options}"
 
 
 def connect(uri: str, settings: StorageSettings) -> Handle:
@@ -103,6 +131,7 @@ def connect(uri: str, settings: StorageSettings) -> Handle:
     )
     try:
         connection.executescript(SETTINGS)
+        _checkpoint_on_close(connection, may=False)
         return Handle(connection)
     except BaseException:
         connection.close()
@@ -142,9 +171,14 @@ class Connections:
         first: Handle,
         *,
         is_shared: bool,
+        translated: Callable[[DriverError], PromptregError],
     ) -> None:
-        """Begin with a connection that is open already, which is this thread's, or the shared one."""
+        """Begin with a connection that is open already, which is this thread's, or the shared one.
+
+        `translated` returns our error for one of the driver's or the system's.
+        """
         self._place = place
+        self._translated = translated
         self._path = place.path
         self._opener = opener
         self._watcher_opener = watcher_opener
@@ -189,12 +223,12 @@ class Connections:
             self._require_process()
             stay = gate.enter()
             if self.is_closed:
-                raise StorageError(f"The registry of {self._path} is closed; open a new one.")
+                raise StorageError(f"The registry of {self._path} is closed; open a new one.", reason="closed")
             yield given()
         except SYSTEMS as error:
             if is_applications(error):
                 raise
-            raise translate(error, self._path) from error
+            raise self._translated(error) from error
         finally:
             gate.leave(stay)
 
@@ -219,7 +253,7 @@ class Connections:
         if self._pid != os.getpid():
             raise forked()
 
-    def close(self) -> None:
+    def close(self, *, may_checkpoint: bool) -> None:
         """Close every connection, of every thread, once those at work are done; none of another process."""
         if self._pid != os.getpid():
             self.is_closed = True
@@ -228,12 +262,32 @@ class Connections:
         try:
             shut = self._gate.shut()
             self.is_closed = True
-            self._close_all()
+            self._close_all(may_checkpoint=may_checkpoint)
             if self._shared is not None:
                 self._shared.close()
         finally:
             self._gate.open(shut)
         FORKS.forget(self)  # last, as a fork waits for the gate while nobody is forgotten
+
+    def reconnect(
+        self, opener: Callable[[], Handle] | None = None, watcher_opener: Callable[[], Handle] | None = None
+    ) -> None:
+        """Close every connection once those at work are done; the next uses connect anew, each thread by `opener`."""
+        shut = None
+        try:
+            shut = self._gate.shut()
+            self._close_all()
+            if opener is not None and watcher_opener is not None:
+                if self._shared is not None:
+                    self._shared.close()
+                self._opener, self._watcher_opener, self._is_shared, self._shared = opener, watcher_opener, False, None
+        finally:
+            self._gate.open(shut)
+
+    def close_dropped(self) -> None:
+        """Close every connection of a storage that nobody has any more, as who has the turn."""
+        if self._pid == os.getpid():
+            self._close_all(may_checkpoint=True)
 
     def before_fork(self) -> None:
         """Shut the gate and close; a `:memory:` database goes on as a copy on each side.
@@ -339,7 +393,7 @@ class Connections:
             self._place.forget_log()
         ended.close()
 
-    def _close_all(self) -> None:
+    def _close_all(self, *, may_checkpoint: bool = False) -> None:
         self._place.forget_log()
         handles, self._handles = self._handles, set()
         self._ended, self._threads, self._watcher = [], threading.local(), None
@@ -347,4 +401,6 @@ class Connections:
             handles.add(self._shared)
             self._shared = None
         for handle in handles:
+            if may_checkpoint:
+                handle.let_closing_checkpoint()
             handle.close()

@@ -5,15 +5,15 @@ makes locks meaningless. So before a fork every open storage shuts its gate (wai
 closes its connections; afterwards both sides open the gate and connect anew when they next need to.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Protocol
 from weakref import WeakSet, ref
 
 from promptreg.errors import StorageError
+from promptreg.storage import system
 
 POLL_SECONDS = 0.001
 
@@ -165,11 +165,13 @@ class Gate:
 
 def in_the_middle() -> StorageError:
     """Give the refusal of a call that came into another of the same thread."""
-    return StorageError("This thread is in the middle of another call of the registry; call it when that is done.")
+    return StorageError(
+        "This thread is in the middle of another call of the registry; call it when that is done.", reason="nested"
+    )
 
 
 def _shutting() -> StorageError:
-    return StorageError("This thread is forking, or closing the registry; call it when that is done.")
+    return StorageError("This thread is forking, or closing the registry; call it when that is done.", reason="nested")
 
 
 class Forkable(Protocol):
@@ -195,11 +197,12 @@ class _Forks:
         self._nested = 0  # forks of a signal's handler, in the middle of one of the same thread
         self.opening = Gate()
         """What whoever connects to a database goes through, until its storage is watched."""
-        os.register_at_fork(
-            before=self._before,
-            after_in_parent=self._after_in_parent,
-            after_in_child=self._after_in_child,
-        )
+        system.on_fork(self._before, self._after_in_parent, self._after_in_child)
+
+    @property
+    def lock(self) -> AbstractContextManager[bool]:
+        """What nobody forks while it is held, and a forked child has anew; for moments without any wait."""
+        return self._lock
 
     def watch(self, storage: Forkable) -> None:
         with self._lock:

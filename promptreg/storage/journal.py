@@ -17,19 +17,26 @@ from promptreg.jsonvalues import canonical, hashed, parse, quoted
 from promptreg.models import Event
 from promptreg.records import Change
 from promptreg.storage.batches import inserts
-from promptreg.storage.rows import require_whole
+from promptreg.storage.rows import damaged, require_whole
 
 GENESIS = "0" * 64
+_UNKNOWN = (None, None)  # in a file of an earlier schema that can't be written
 
 EVENT_COLUMNS = "seq", "at", "actor", "action", "namespace", "prompt_id", "version", "commitment", "prev", "hash"
 DETAIL_COLUMNS = "seq", "salt", "name", "details"
+COUNTED = 4_000  # events that a page of them is checked against, in about 1 ms
 
 _INTO_EVENTS, _INTO_DETAILS = inserts("events", EVENT_COLUMNS), inserts("event_details", DETAIL_COLUMNS)
 
 
 def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
-    """Write the events of these changes at the end of the chain."""
-    events, details = _chained(changes, *last_link(connection))
+    """Write the events of these changes at the end of the chain.
+
+    Raise `StorageCorruptError` where the chain does not end with the event that the registry's row names.
+    """
+    last = last_link(connection)
+    require_last(connection, last)
+    events, details = _chained(changes, *last)
     _INTO_EVENTS.execute(connection, events)
     _INTO_DETAILS.execute(connection, details)
 
@@ -60,6 +67,34 @@ def last_link(connection: sqlite3.Connection) -> tuple[int, str]:
     """Give the number and the hash of the last event, which stand for all before."""
     last = connection.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
     return last or (0, GENESIS)
+
+
+def require_last(connection: sqlite3.Connection, last: tuple[int, str]) -> None:
+    """Raise `StorageCorruptError` unless this is the last event that was written."""
+    written = connection.execute("SELECT last_event, last_hash FROM registry").fetchone()
+    if written not in {last, _UNKNOWN}:
+        raise damaged("the record of events after event", last[0])
+
+
+def require_complete(
+    connection: sqlite3.Connection, about: str, value: str, *, after: int, last: int | None, listed: Sequence[int]
+) -> None:
+    """Raise `StorageCorruptError` where an event is missing among those above `after`, up to `last`.
+
+    `last` None is the end of the record. `listed` are the numbers of the events there whose column `about` has that
+    value. Others' events may lie between them, so only the last `COUNTED` numbers are looked at.
+    """
+    if last is None:
+        last, link = last_link(connection)
+        require_last(connection, (last, link))
+    first = max(after, last - COUNTED)
+    if first >= last:
+        return
+    count, mine = connection.execute(
+        f"SELECT count(*), total({about} = ?) FROM events NOT INDEXED WHERE seq > ? AND seq <= ?", (value, first, last)
+    ).fetchone()
+    if (count, mine) != (last - first, sum(seq > first for seq in listed)):
+        raise damaged("the record of events up to event", last)
 
 
 def link(connection: sqlite3.Connection, seq: int) -> tuple[int, str] | None:
@@ -95,13 +130,19 @@ def _commitment(salt: str, name: str, details: str) -> str:
 
 
 def read_events(rows: Iterable[Sequence[Any]]) -> list[Event]:
-    """Give the events of rows of `EVENT_COLUMNS`, the salt, name and details, and whether the prompt was deleted."""
+    """Return the events of rows of `EVENT_COLUMNS`, salt, name, details, whether the prompt was deleted, and the link.
+
+    The link is the hash of the event before, which the chain continues.
+    """
     return [_event(row) for row in rows]
 
 
 def _event(row: Sequence[Any]) -> Event:
-    seq, at, actor, action, namespace, prompt_id, version, committed, prev, stored, salt, name, text, is_deleted = row
+    seq, at, actor, action, namespace, prompt_id, version, committed, prev, stored, *rest = row
+    salt, name, text, is_deleted, before = rest
     require_whole(stored, _link_of, (prev, *row[:8]), "the event", seq)
+    if prev != (GENESIS if seq == 1 else before):
+        raise damaged("the event", seq - 1)
     if not is_deleted or action == "delete" or (salt, name, text) != (None, None, None):
         require_whole(committed, _commitment, (salt, name, text), "the event", seq)
     details = {} if text is None else parse(text)

@@ -11,6 +11,7 @@ from promptreg.records import Audience, Change, Container, Query, Shown, Version
 from promptreg.rules.names import Reference
 from promptreg.storage import fulltext, journal
 from promptreg.storage.batches import inserts, updates
+from promptreg.storage.failures import primary_code
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
     VERSION_COLUMNS,
@@ -44,6 +45,8 @@ class SQLiteReader:
     Each statement is read to its end at once: while one is half read its snapshot stays, whatever is rolled back, and
     an error that is kept would keep it so.
     """
+
+    is_refused = False  # which only a write is
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -97,7 +100,24 @@ class SQLiteReader:
             " ORDER BY v.version DESC LIMIT ?",
             (container.id, _bounded(MAX_INTEGER if before is None else before), _bounded(limit)),
         ).fetchall()
-        return [read_version(container.id, row) for row in rows]
+        records = [read_version(container.id, row) for row in rows]
+        above = container.latest_version if before is None else min(before - 1, container.latest_version)
+        self._require_complete(container, records, above, 1 if len(records) < limit else records[-1].number)
+        return records
+
+    def _require_complete(
+        self, container: Container, records: Sequence[VersionRecord], newest: int, oldest: int
+    ) -> None:
+        """Raise `StorageCorruptError` unless these are all the versions between two numbers that were not discarded."""
+        missing = newest - oldest + 1 - len(records)
+        if missing > 0:
+            (discarded,) = self._connection.execute(
+                "SELECT count(*) FROM events WHERE prompt_id = ? AND action = 'discard' AND version BETWEEN ? AND ?",
+                (container.id, oldest, newest),
+            ).fetchone()
+            missing -= discarded
+        if missing:
+            raise damaged(f"the versions {oldest} to {newest} of the prompt", container.id)
 
     def publications(self, container: Container) -> list[int]:
         """Give the stack of publications, the live one last."""
@@ -108,7 +128,9 @@ class SQLiteReader:
         for depth, number, stored in rows:
             require_whole(stored, digest, [[container.id, depth, number]], what, container.id)
         stack = [number for _, number, _ in rows]
-        if (stack[-1] if stack else None) != container.production_version:
+        is_counted = container.publications in {None, len(stack)}
+        is_whole = is_counted and [depth for depth, _, _ in rows] == [*range(1, len(stack) + 1)]
+        if not is_whole or (stack[-1] if stack else None) != container.production_version:
             raise damaged(what, container.id)
         return stack
 
@@ -181,7 +203,8 @@ class SQLiteReader:
         """Give events after that number, oldest first; of deleted prompts only to those who see all."""
         rows = self._connection.execute(
             f"SELECT {_EVENT}, d.salt, d.name, d.details,"
-            " EXISTS (SELECT 1 FROM deletions WHERE deletions.prompt_id = e.prompt_id)"
+            " EXISTS (SELECT 1 FROM deletions WHERE deletions.prompt_id = e.prompt_id),"
+            " (SELECT hash FROM events AS before WHERE before.seq = e.seq - 1)"
             " FROM events e LEFT JOIN event_details d ON d.seq = e.seq"
             f" WHERE e.{'namespace' if prompt_id is None else 'prompt_id'} = :where AND e.seq > :after"
             f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {_READABLE}))"
@@ -193,7 +216,13 @@ class SQLiteReader:
                 "limit": _bounded(limit),
             },
         ).fetchall()
-        return journal.read_events(rows)
+        events = journal.read_events(rows)
+        if audience.sees_all:
+            last = events[-1].seq if len(events) == limit else None
+            about, value = ("namespace", namespace) if prompt_id is None else ("prompt_id", prompt_id)
+            listed = [event.seq for event in events]
+            journal.require_complete(self._connection, about, value, after=after, last=last, listed=listed)
+        return events
 
     def namespaces(self, audience: Audience, home: str | None) -> list[str]:
         """Give the namespaces in which the audience may read something; all of `home`, if that is given."""
@@ -210,6 +239,7 @@ class SQLiteWriter(SQLiteReader):
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self.has_applied = self.has_deleted = False
+        self.is_refused = _is_read_only(connection)
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Persist the changes, and make the revision grow by one."""
@@ -227,10 +257,19 @@ class SQLiteWriter(SQLiteReader):
         if moved:
             self._move(moved)
         journal.append(self._connection, changes)
-        self._connection.execute("UPDATE registry SET revision = ?", (self.revision,))
+        self._connection.execute(
+            "UPDATE registry SET revision = ?,"
+            " (last_event, last_hash) = (SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1)",
+            (self.revision,),
+        )
         for change in changes:
             if change.after is None:
                 self._forget_details(change.subject.id)
+
+    def advance(self) -> None:
+        """Make the revision grow by one, and change nothing else."""
+        self.revision += 1
+        self._connection.execute("UPDATE registry SET revision = ?", (self.revision,))
 
     def _move(self, moved: Sequence[tuple[Container, str]], first: str = "status") -> None:
         """Write the columns from the first on, of prompts with the names that they had."""
@@ -251,6 +290,10 @@ class SQLiteWriter(SQLiteReader):
         return int(row[0])
 
     def _save(self, change: Change, after: Container) -> None:
+        if change.before is not None and after.publications is None:  # of an earlier schema: counted now
+            known = change.before._replace(publications=len(self.publications(change.before)))
+            counted = known.publications_after(change.published, change.kept_publications)
+            after = after._replace(publications=counted)
         if change.before is None:
             self._connection.execute(_INSERT_PROMPT, (*prompt_row(after), self.revision))
         else:
@@ -265,11 +308,11 @@ class SQLiteWriter(SQLiteReader):
             )
         if change.added is not None:
             self._connection.execute(_INSERT_VERSION, (key, *version_row(after.id, change.added)))
-        self._publish(change, key)
+        self._publish(change, after, key)
         if change.reindexes():
             self._reindex(after, key, change)
 
-    def _publish(self, change: Change, key: int) -> None:
+    def _publish(self, change: Change, after: Container, key: int) -> None:
         if change.kept_publications is not None:
             self._connection.execute(
                 "DELETE FROM publications WHERE prompt = ? AND depth > ?", (key, change.kept_publications)
@@ -278,6 +321,8 @@ class SQLiteWriter(SQLiteReader):
             (depth,) = self._connection.execute(
                 "SELECT coalesce(max(depth), 0) + 1 FROM publications WHERE prompt = ?", (key,)
             ).fetchone()
+            if depth != after.publications:
+                raise damaged("the publications of the prompt", after.id)
             self._connection.execute(
                 "INSERT INTO publications (prompt, depth, version, hash) VALUES (?, ?, ?, ?)",
                 (key, depth, change.published, digest([change.subject.id, depth, change.published])),
@@ -336,6 +381,20 @@ def revision_in(connection: sqlite3.Connection) -> int:
     if row is None or type(row[0]) is not int or not 0 <= row[0] < MAX_INTEGER:
         raise damaged("the registry's", "revision")
     return int(row[0])
+
+
+def _is_read_only(connection: sqlite3.Connection) -> bool:
+    """Return whether a transaction to write is one to read: a connection is so for life, made where it can't write.
+
+    SQLite begins one without a word, and Python can't ask it; a statement that writes no row finds out.
+    """
+    try:
+        connection.execute("UPDATE registry SET revision = revision WHERE 0")
+    except sqlite3.OperationalError as error:
+        if primary_code(error) != sqlite3.SQLITE_READONLY:
+            raise
+        return True
+    return False
 
 
 def _shown(row: Sequence[Any]) -> Shown:

@@ -7,6 +7,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from promptreg.storage import fulltext
+from promptreg.storage.journal import GENESIS
 
 MIGRATIONS = Migrations("promptreg")
 
@@ -58,6 +59,25 @@ def m0003_one_trigger_a_change(db: Database) -> None:
         " SELECT RAISE(ABORT, 'a prompt keeps its key') WHERE NEW.key IS NOT OLD.key;"
         " UPDATE prompts SET revision = max(revision, (SELECT revision FROM registry)) + 1 WHERE key = NEW.key;"
         " UPDATE registry SET revision = (SELECT revision FROM prompts WHERE key = NEW.key); END"
+    )
+
+
+@MIGRATIONS()
+def m0004_missing_rows(db: Database) -> None:
+    """Count a prompt's publications, and keep the last event in the registry's row: so that a lost row is missed.
+
+    Rows of prompts stay as they are, with a count that is not known, until they are next written.
+    """
+    db.execute("ALTER TABLE prompts ADD COLUMN publications INTEGER")
+    db.execute("ALTER TABLE registry ADD COLUMN last_event INTEGER")
+    db.execute("ALTER TABLE registry ADD COLUMN last_hash TEXT")
+    last_event = "(SELECT coalesce(max(seq), 0) FROM events)"
+    last_hash = f"coalesce((SELECT hash FROM events WHERE seq = {last_event}), '{GENESIS}')"
+    db.execute(f"UPDATE registry SET last_event = {last_event}, last_hash = {last_hash}")
+    db.execute(
+        "CREATE TRIGGER registry_update BEFORE UPDATE OF last_event, last_hash ON registry"
+        f" WHEN NEW.last_event IS NOT {last_event} OR NEW.last_hash IS NOT {last_hash}"
+        " BEGIN SELECT RAISE(ABORT, 'the registry keeps the last event that there is'); END"
     )
 
 

@@ -88,15 +88,22 @@ class Place:
         if self.is_kept():
             return
         if not os.path.lexists(self.path):
-            fact = "was removed while it was open; put it back, or close this registry, and the next one makes it anew"
-        elif identity_at(self.path) != self._identity:
-            fact = "was replaced while it was open; close every registry of it, in every process, and open it anew"
-        else:
-            fact = (
-                f"lost its log {self._log} while it was open, as it does where a process that has it open reads it by"
-                " other means than SQLite; close this registry and open it anew"
+            raise StorageError(
+                f"The file {self.path} was removed while it was open; put it back, or close this registry, and the next"
+                " one makes it anew.",
+                reason="removed",
             )
-        raise StorageError(f"The file {self.path} {fact}.")
+        if identity_at(self.path) != self._identity:
+            raise StorageError(
+                f"The file {self.path} was replaced while it was open; close every registry of it, in every process,"
+                " and open it anew.",
+                reason="replaced",
+            )
+        raise StorageError(
+            f"The file {self.path} lost its log {self._log} while it was open, as it does where a process that has it"
+            " open reads it by other means than SQLite; close this registry and open it anew.",
+            reason="log_lost",
+        )
 
     def _found(self) -> os.stat_result | None:
         try:

@@ -1,25 +1,36 @@
 """The queue of writers: SQLite lets whoever asks first at the right moment write, and starves the others.
 
 Writers take numbers. A number is a byte of the queue's file, locked for as long as its writer waits or writes; a
-writer's turn has come when it can lock all bytes before its own. The system drops the locks of a process that dies, and
-a fork inherits none. The queue makes waiting fair and no more: the database's own lock is what keeps writers
-apart, so who finds the queue broken or stuck goes ahead and asks the database.
+writer's turn has come when no byte before its own is locked. The system drops the locks of a process that dies, and
+a fork inherits none. The queue makes waiting fair, and keeps checkpoints apart; the database's own lock is what keeps
+writers apart, so who finds the queue broken or stuck goes ahead and asks the database.
+
+A process that is stopped, or slow, in the queue is passed over, once for all: the file says below which number nobody
+is waited for any more. When it goes on, it takes another number.
+
+Checkpoints: SQLite before 3.51.3 can damage a database where one process commits and restarts the log while another
+begins a checkpoint just after a finished one. So whoever makes a checkpoint must be alone: nobody who came before it is
+still in the queue, not even one that was passed over, and nobody has passed it over. A log is cut later rather than
+so. Where the queue can't be used at all, SQLite's own locks must do, as a log that nobody ever cuts fills the disk.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from struct import Struct
+from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from promptreg.errors import StorageError
+from promptreg.storage import system
+from promptreg.storage.beside import open_beside
 from promptreg.storage.failures import is_applications
-from promptreg.storage.gate import Claim, Stay, in_the_middle
-from promptreg.storage.sidecar import open_beside
+from promptreg.storage.gate import FORKS, Claim, Stay, in_the_middle
 
 SUFFIX = "-promptreg-queue"
-NUMBERS = Struct("<QQ")  # the next number to be given, and the one whose turn it is about
+NUMBERS = Struct("<QQQ")  # the next number to be given, the one whose turn it is about, the first that is waited for
+SERVING, PASSED = 8, 16  # where the second and the third stand
 FIRST = 64  # the byte of number 0; byte 0 is locked while a number is taken
 WAIT = 0.0004  # seconds, for each writer before one's own
 LONGEST_WAIT = 0.005
@@ -48,64 +59,101 @@ class _File:
         os.close(self.descriptor)
 
 
-class WriterQueue:
-    """The queue of one database's writers: those of this registry one by one, then by number among processes.
+class Numbers(NamedTuple):
+    """What the queue's file says: `passed` is the first number that is waited for."""
 
-    An interrupt may come between any two steps, so what is left behind is put right by `_leave`, taken twice or not.
+    next: int
+    serving: int
+    passed: int
+
+
+class Turn:
+    """A writer's place in the queue: its number, whether its turn has come, and whether it has it alone."""
+
+    __slots__ = ("_file", "_is_alone", "has_come", "number")
+
+    def __init__(self, file: _File | None, number: int | None, *, has_come: bool, is_alone: bool) -> None:
+        self._file = file
+        self.number = number
+        self.has_come = has_come
+        self._is_alone = is_alone
+
+    def is_sure(self) -> bool:
+        """Return whether no other writer of ours can be at work now, so that a checkpoint may be made."""
+        if not self._is_alone or self._file is None or self.number is None:
+            return self._is_alone
+        try:
+            return _numbers(self._file.descriptor).passed <= self.number
+        except OSError:
+            return False
+
+
+NO_QUEUE = Turn(None, None, has_come=True, is_alone=True)  # of a database with no queue, or one that can't be used
+NO_TURN = Turn(None, None, has_come=False, is_alone=False)  # of who waited for too long
+
+
+class WriterQueue:
+    """The queue of one database's writers: those of this process one by one, then by number among processes.
+
+    One for all registries of a process, as the system's locks are a process's: `queue_of` gives it. An interrupt may
+    come between any two steps, so what is left behind is put right by `_leave`, taken twice or not.
     """
 
     def __init__(self, database: str) -> None:
         """Begin for a database, told by its real path."""
         self._database = database
         self._file: _File | None = None
-        self._standing = Claim()  # of the thread that stands for this registry
+        self._standing = Claim()  # of the thread that stands for this process
+        self._is_jammed = False  # who takes a number was stopped, as was found by waiting for it
 
     @contextmanager
-    def turn(self, deadline: Deadline) -> Iterator[None]:
+    def turn(self, deadline: Deadline) -> Iterator[Turn]:
         """Wait for one's turn, until the deadline at most, and hold it; past it, go ahead all the same."""
-        if self._standing.is_live():
+        if self.is_entered():
             raise in_the_middle()
-        number, stay = None, Stay()
+        turn, stay = NO_TURN, Stay()
         try:
             while not self._standing.take(stay) and deadline.left():
                 time.sleep(WAIT)
             if self._standing.has(stay):
-                number = self._enter(deadline)
-            yield
+                turn = self._enter(deadline)
+            yield turn
         finally:
             if self._standing.has(stay):
-                self._leave(number)
+                self._leave(turn)
                 self._standing.give_back(stay)
 
     def abandon(self) -> None:
         """Leave the queue, if a call of this thread was in it that was cut short."""
         if self._standing.heal():
-            self._leave(None)
+            self._leave(NO_TURN)
+
+    def is_entered(self) -> bool:
+        """Return whether a call of this thread is in the queue, and goes on."""
+        return self._standing.is_live()
 
     def is_held(self) -> bool:
         """Tell whether a call of this thread is in the queue, or was when it was cut short."""
         return self._standing.is_mine()
 
-    def close(self) -> None:
-        """Let go of the queue's file, which is closed once nobody waits any more."""
-        self._file = None
-
     def forked(self) -> None:
         """Begin anew in a child: the parent's writers are not there."""
         self._standing = Claim()
 
-    def _enter(self, deadline: Deadline) -> int | None:
-        """Take a number and wait for its turn; None where the queue can't be used."""
+    def _enter(self, deadline: Deadline) -> Turn:
+        """Take a number and wait for its turn; another number where this one was passed over meanwhile."""
         try:
-            file = self._opened()
-            number = self._take(file.descriptor, deadline)
-            if number is not None:
-                self._wait(file.descriptor, number, deadline)
+            file, turn = self._opened(), None
+            while turn is None:
+                number = self._take(file.descriptor, deadline)
+                if number is None:
+                    return NO_TURN
+                turn = self._wait(file, number, deadline)
         except (OSError, StorageError) as error:
             if is_applications(error):
                 raise
-            return None
-        return number
+            return NO_QUEUE
+        return turn
 
     def _opened(self) -> _File:
         file = self._file
@@ -114,52 +162,108 @@ class WriterQueue:
         return file
 
     def _take(self, descriptor: int, deadline: Deadline) -> int | None:
-        end = time.monotonic() + min(STUCK, deadline.left())
+        """Take the next number; None where somebody else is at it for too long, who is waited for but once."""
+        end = time.monotonic() + (0 if self._is_jammed else min(STUCK, deadline.left()))
         while not _locked(descriptor, 0, 1):
             if time.monotonic() > end:
+                self._is_jammed = deadline.left() > 0
                 return None
             time.sleep(WAIT)
+        self._is_jammed = False
         try:
-            number, serving = _numbers(descriptor)
-            if not _locked(descriptor, FIRST + number, 1):
+            numbers = _numbers(descriptor)
+            if not _locked(descriptor, FIRST + numbers.next, 1):
                 return None
-            os.pwrite(descriptor, NUMBERS.pack(number + 1, serving), 0)
+            system.write_at(descriptor, NUMBERS.pack(*numbers._replace(next=numbers.next + 1)), 0)
         finally:
-            fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, 0)
-        return number
+            _unlock(descriptor, 0, 1)
+        return numbers.next
 
-    def _wait(self, descriptor: int, number: int, deadline: Deadline) -> None:
-        last, end = -1, 0.0
-        while not _locked(descriptor, FIRST, number):
-            _, serving = _numbers(descriptor)
-            if serving != last:
-                last, end = serving, time.monotonic() + STUCK
-            if time.monotonic() > end or not deadline.left():
-                return
-            time.sleep(min(WAIT * max(number - serving, 1), LONGEST_WAIT))
+    def _wait(self, file: _File, number: int, deadline: Deadline) -> Turn | None:
+        """Wait until nobody before that number is waited for; return None where it was itself passed over."""
+        descriptor, since, end = file.descriptor, (-1, -1), 0.0
+        while True:
+            now = _numbers(descriptor)
+            if now.passed > number:
+                _unlock(descriptor, FIRST + number, 1)
+                return None
+            is_alone = _are_free(descriptor, 0, number)
+            if is_alone or _are_free(descriptor, now.passed, number):
+                return Turn(file, number, has_come=True, is_alone=is_alone)
+            if now[1:] != since:
+                since, end = now[1:], time.monotonic() + STUCK
+            if not deadline.left():
+                return Turn(file, number, has_come=False, is_alone=False)
+            if time.monotonic() > end:
+                self._pass_over(descriptor, now, number)
+            time.sleep(min(WAIT * max(number - now.serving, 1), LONGEST_WAIT))
 
-    def _leave(self, number: int | None) -> None:
+    def _pass_over(self, descriptor: int, seen: Numbers, number: int) -> None:
+        """Let nobody wait any more for the first that holds up this number, unless somebody has moved since."""
+        if not _locked(descriptor, 0, 1):
+            return
+        try:
+            now = _numbers(descriptor)
+            first = _first_held(descriptor, now.passed, number)
+            if now[1:] == seen[1:] and first < number:
+                system.write_at(descriptor, NUMBERS.pack(*now._replace(passed=first + 1)), 0)
+        finally:
+            _unlock(descriptor, 0, 1)
+
+    def _leave(self, turn: Turn) -> None:
         file = self._file
         if file is None:
             return
         with suppress(OSError):  # the write that was waited for is done, and who comes next finds its way
-            if number is not None:
-                os.pwrite(file.descriptor, NUMBERS.pack(0, number + 1)[8:], 8)
-            fcntl.lockf(file.descriptor, fcntl.LOCK_UN)
+            if turn.has_come and turn.number is not None:
+                serving = max(turn.number + 1, _numbers(file.descriptor).serving)
+                system.write_at(file.descriptor, NUMBERS.pack(0, serving, 0)[SERVING:PASSED], SERVING)
+            system.unlock_bytes(file.descriptor)
 
 
-def _numbers(descriptor: int) -> tuple[int, int]:
-    read = os.pread(descriptor, NUMBERS.size, 0).ljust(NUMBERS.size, b"\0")
-    next_number, serving = NUMBERS.unpack(read)
-    return (next_number, serving) if next_number < IMPLAUSIBLE else (0, 0)
+_QUEUES: WeakValueDictionary[str, WriterQueue] = WeakValueDictionary()
+
+
+def queue_of(database: str) -> WriterQueue:
+    """Return the queue of a database, told by its real path: the same to all of this process that ask."""
+    with FORKS.lock:
+        queue = _QUEUES.get(database)
+        if queue is None:
+            queue = _QUEUES[database] = WriterQueue(database)
+        return queue
+
+
+def _numbers(descriptor: int) -> Numbers:
+    read = system.read_at(descriptor, NUMBERS.size, 0).ljust(NUMBERS.size, b"\0")
+    numbers = Numbers(*NUMBERS.unpack(read))
+    return numbers if numbers.passed <= numbers.next < IMPLAUSIBLE else Numbers(0, 0, 0)
+
+
+def _first_held(descriptor: int, low: int, high: int) -> int:
+    """Return the first number of these that somebody has, or `high`."""
+    begin, end = low, high
+    while begin < end:
+        middle = (begin + end) // 2
+        if _are_free(descriptor, begin, middle + 1):
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
+
+
+def _are_free(descriptor: int, low: int, high: int) -> bool:
+    """Return whether nobody has one of these numbers; nobody takes one any more, so none need stay locked."""
+    is_so = _locked(descriptor, FIRST + low, high - low)
+    if is_so:
+        _unlock(descriptor, FIRST + low, high - low)
+    return is_so
+
+
+def _unlock(descriptor: int, start: int, length: int) -> None:
+    if length:  # as none would mean all from there on
+        system.unlock_bytes(descriptor, start, length)
 
 
 def _locked(descriptor: int, start: int, length: int) -> bool:
     """Lock bytes unless somebody else has one of them; no bytes are always locked."""
-    if length == 0:
-        return True
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
+    return length == 0 or system.lock_bytes(descriptor, start, length)

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 from promptreg.errors import StorageReadOnlyError
+from promptreg.storage import system
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect, file_uri
 from promptreg.storage.siblings import LOG
@@ -42,11 +43,7 @@ class Way(Enum):
 def is_writable(path: str) -> bool:
     """Tell whether this process may write the file, and make others beside it."""
     folder = os.path.dirname(path)
-    return _may_write(folder) and (_may_write(path) or not os.path.exists(path))
-
-
-def _may_write(path: str) -> bool:
-    return os.access(path, os.W_OK, effective_ids=True)
+    return system.may_write(folder) and (system.may_write(path) or not os.path.exists(path))
 
 
 def way_to_read(path: str, settings: StorageSettings) -> Way:
@@ -54,6 +51,7 @@ def way_to_read(path: str, settings: StorageSettings) -> Way:
     if not os.path.exists(path):
         raise StorageReadOnlyError(
             f"There is no file {path}, and its folder can't be written; make it, or pass another path.",
+            reason="missing_file",
             retry_after=None,
         )
     try:
@@ -63,8 +61,7 @@ def way_to_read(path: str, settings: StorageSettings) -> Way:
     except sqlite3.OperationalError:
         pass
     _require_no_log(path)
-    is_fixed = os.statvfs(path).f_flag & os.ST_RDONLY
-    return Way.IMMUTABLE if is_fixed else Way.COPY
+    return Way.IMMUTABLE if system.is_on_fixed_media(path) else Way.COPY
 
 
 def open_to_read(path: str, settings: StorageSettings, way: Way) -> Handle:
@@ -122,5 +119,6 @@ def _unreadable(path: str) -> StorageReadOnlyError:
     return StorageReadOnlyError(
         f"{path} is in use and this process may not write its folder; let it write there, or close the other"
         " registries, or read a copy made by VACUUM INTO.",
+        reason="in_use",
         retry_after=1.0,
     )

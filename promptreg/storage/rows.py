@@ -27,6 +27,7 @@ PROMPT_COLUMNS = (
     "created_by",
     "created_at",
     "updated_at",
+    "publications",
     "hash",
 )
 VERSION_COLUMNS = (
@@ -79,17 +80,20 @@ def _prompt_hash(
     created_by: str | None,
     created_at: str,
     updated_at: str,
+    publications: int | None,
 ) -> str:
     """Give the digest of the values, whose JSON is put together here: bulk changes take it twice a prompt.
 
-    We write no id, name, status or moment that JSON would escape. `TypeError` where a damaged one is no text.
+    A count that is not known is left out, as earlier schemas had none. We write no id, name, status or moment that
+    JSON would escape. `TypeError` where a damaged one is no text.
     """
     texts = '","'.join((id_, namespace, name, status))
     moments = '","'.join((created_at, updated_at))
     return hashed(
         f'["{texts}",{is_disabled},{quoted(grants)},{quoted(labels)},'
         f"{'null' if production is None else production},{latest},{last},"
-        f'{"null" if created_by is None else quoted(created_by)},"{moments}"]'
+        f'{"null" if created_by is None else quoted(created_by)},"{moments}"'
+        f"{'' if publications is None else f',{publications}'}]"
     )
 
 
@@ -210,5 +214,6 @@ def require_whole(stored: object, make_hash: Callable[..., str], of: Row, what: 
 def damaged(what: str, identity: object) -> StorageCorruptError:
     """Give the refusal to serve what is not as it was written."""
     return StorageCorruptError(
-        f"What the database holds of {what} {identity!r} is not what was written; restore a copy."
+        f"What the database holds of {what} {identity!r} is not what was written; restore a copy.",
+        reason="damaged",
     )

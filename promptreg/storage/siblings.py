@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from struct import Struct
 
 from promptreg.errors import StorageError
+from promptreg.storage import system
 from promptreg.storage.place import NONE, identity, identity_at
 
 LOG = "-wal"
@@ -30,8 +31,8 @@ def note(database: str) -> None:
 def note_in(sidecar: int, database: str) -> None:
     """Note it in the sidecar of that descriptor, unless that is what is noted."""
     text = _NOTE.pack(*identity_at(database), *identity_at(database + LOG), *identity(os.fstat(sidecar)))
-    if os.pread(sidecar, _NOTE.size, PAGE) != text:
-        os.pwrite(sidecar, text, PAGE)
+    if system.read_at(sidecar, _NOTE.size, PAGE) != text:
+        system.write_at(sidecar, text, PAGE)
 
 
 def require_own_log(database: str) -> None:
@@ -41,7 +42,7 @@ def require_own_log(database: str) -> None:
         return
     try:
         with _opened(database, os.O_RDONLY) as sidecar:
-            text, itself = os.pread(sidecar, _NOTE.size, PAGE), identity(os.fstat(sidecar))
+            text, itself = system.read_at(sidecar, _NOTE.size, PAGE), identity(os.fstat(sidecar))
     except OSError:  # there is none, or none that this process may read: nothing is known
         return
     if len(text) < _NOTE.size:
@@ -51,13 +52,20 @@ def require_own_log(database: str) -> None:
     if (log, itself) == (noted[2:4], noted[4:]) and now not in {noted[:2], NONE}:
         raise StorageError(
             f"{database} was replaced, and {database}{LOG} is the log of the file before, which would damage it; close"
-            f" every registry of it, and move {database}{LOG} and {database}{SHARED} away."
+            f" every registry of it, and move {database}{LOG} and {database}{SHARED} away.",
+            reason="foreign_log",
         )
+
+
+def unwritable(database: str) -> list[str]:
+    """Return which of the folder, the database and the files beside it this process may not write."""
+    files = [os.path.dirname(database), *(database + suffix for suffix in ("", LOG, SHARED, SIDECAR))]
+    return [file for file in files if os.path.lexists(file) and not system.may_write(file)]
 
 
 @contextmanager
 def _opened(database: str, access: int) -> Iterator[int]:
-    descriptor = os.open(database + SIDECAR, access | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    descriptor = system.open_file(database + SIDECAR, access)
     try:
         yield descriptor
     finally:

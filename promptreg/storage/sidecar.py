@@ -6,20 +6,20 @@ the sidecar has shown that revision or a later one. So a writer publishes after 
 learns of it; a reader whose snapshot is newer publishes first; and a cache that holds for one reading of the
 16 bytes holds until they differ, in whatever way.
 
-The sidecar is an ordinary file that never shrinks and is never locked: storing through a map of a file that was
-cut short would kill the process.
+The sidecar is an ordinary file that we never shorten and never lock. One that another tool cuts short ends a process
+that reads its map at that moment (SIGBUS). So the map is only read within 50 ms of a look, and a look reads the file
+itself, and makes it whole again.
 """
 
-import errno
-import mmap
 import os
-import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
-from promptreg.errors import StorageError
+from promptreg.storage import system
 from promptreg.storage.base import Page
-from promptreg.storage.place import identity
+from promptreg.storage.beside import open_beside
+from promptreg.storage.place import Identity, identity
 from promptreg.storage.siblings import PAGE, SIDECAR, note_in
 
 NUMBER = 8  # bytes of it are the revision
@@ -35,15 +35,28 @@ class Board(Protocol):
 
     @property
     def is_shown(self) -> bool:
-        """Whether a change is seen on the page; else each read must ask the database."""
+        """Whether there is a page to be published on, which others compare."""
+        ...
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether a commit can be published, so that this process may write."""
         ...
 
     def read(self) -> bytes:
         """Give what the page shows now."""
         ...
 
+    def shows(self, token: bytes) -> bool:
+        """Return whether, as far as the page tells, nothing was published since that was read."""
+        ...
+
     def publish(self, revision: int) -> None:
         """Show a revision."""
+        ...
+
+    def is_in_place(self) -> bool:
+        """Return whether it is the one that others look at."""
         ...
 
     def close(self) -> None:
@@ -63,42 +76,41 @@ def _token(revision: int) -> bytes:
 class Sidecar:
     """The sidecar of a database in a file; a fork may go on using it, as nothing in it is held."""
 
-    is_shown = True
+    is_shown = is_writable = True
 
     def __init__(self, database: str) -> None:
-        """Open it, made with the owner and mode of the database, told by its real path, where it is not there.
+        """Open it, made with the rights of the database, told by its real path, where it is not there.
 
         Raises `OSError` where it can't be written, and `StorageError` where something else has its name.
         """
         self.path = database + SIDECAR
-        self._descriptor: int | None = open_beside(self.path, database)
+        self._descriptor: int | None = open_beside(self.path, database, _token(0))
         try:
-            found = os.fstat(self._descriptor)
-            if found.st_size < PAGE:
-                os.pwrite(self._descriptor, bytes(PAGE - found.st_size), found.st_size)
-            self._identity = identity(found)
-            self.page = memoryview(mmap.mmap(self._descriptor, PAGE, prot=mmap.PROT_READ))
-            note_in(self._descriptor, database)
+            self._identity = _prepared(self._descriptor, database)
+            self.page = system.map_to_read(self._descriptor, PAGE)
         except BaseException:
             self.close()
             raise
 
     def read(self) -> bytes:
-        """Give what the page shows now."""
-        return bytes(self.page)
+        """Give what the page shows now; by way of the file, which may be too short to be read through the map.
+
+        Of a short one, nothing: who reads that publishes, which makes it whole.
+        """
+        return b"" if self._descriptor is None else _whole(system.read_at(self._descriptor, PAGE, 0))
+
+    def shows(self, token: bytes) -> bool:
+        """Return whether nothing was published since that was read."""
+        return self.read() == token
 
     def publish(self, revision: int) -> None:
         """Show a revision, to every process; nothing once closed, where only a write that was under way could."""
         if self._descriptor is not None:
-            os.pwrite(self._descriptor, _token(revision), 0)
+            system.write_at(self._descriptor, _token(revision), 0)
 
     def is_in_place(self) -> bool:
-        """Tell whether this is the file that others find at its path."""
-        try:
-            found = os.stat(self.path, follow_symlinks=False)
-        except OSError:
-            return False
-        return identity(found) == self._identity
+        """Return whether this is the file that others find at its path, and whole."""
+        return _is_in_place(self.path, self._identity)
 
     def close(self) -> None:
         """Close the file; who still compares the page goes on."""
@@ -111,10 +123,82 @@ class Sidecar:
             self.close()
 
 
+class UnmappedSidecar:
+    """The sidecar on a system that can't map it: it is written for whoever else can, and opened for each use.
+
+    Nothing is compared with its page. A commit is seen by asking the database, at each read.
+    """
+
+    is_shown = is_writable = True
+    page = b""
+
+    def __init__(self, database: str) -> None:
+        """Make it where it is not there; raises as that of a `Sidecar` does."""
+        self.path = database + SIDECAR
+        self._database = database
+        with self._opened() as descriptor:
+            self._identity = _prepared(descriptor, database)
+
+    def read(self) -> bytes:
+        """Give what others see on the page now."""
+        with self._opened() as descriptor:
+            return _whole(system.read_at(descriptor, PAGE, 0))
+
+    def shows(self, token: bytes) -> bool:
+        """Return that it may be so: whatever is published was committed before, and each read asks for commits."""
+        return True
+
+    def publish(self, revision: int) -> None:
+        """Show a revision, to every process."""
+        with self._opened() as descriptor:
+            system.write_at(descriptor, _token(revision), 0)
+
+    def is_in_place(self) -> bool:
+        """Return whether this is the file that others find at its path, and whole."""
+        return _is_in_place(self.path, self._identity)
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        descriptor = open_beside(self.path, self._database, _token(0))
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def open_sidecar(database: str) -> Sidecar | UnmappedSidecar:
+    """Open the sidecar in the way that this system can; raises as that of a `Sidecar` does."""
+    return Sidecar(database) if system.MAPS else UnmappedSidecar(database)
+
+
+def _prepared(descriptor: int, database: str) -> Identity:
+    """Make a file long enough for its page, note what belongs together, and return which file it is."""
+    found = os.fstat(descriptor)
+    if found.st_size < PAGE:  # a page that was never there, so that nobody takes it for one that they know
+        system.write_at(descriptor, _token(0), 0)
+    note_in(descriptor, database)
+    return identity(found)
+
+
+def _whole(page: bytes) -> bytes:
+    return page if len(page) == PAGE else b""
+
+
+def _is_in_place(path: str, known: Identity) -> bool:
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return False
+    return identity(found) == known and found.st_size >= PAGE
+
+
 class MemoryBoard:
     """The page of a database that lives in this process only."""
 
-    is_shown = True
+    is_shown = is_writable = True
 
     def __init__(self) -> None:
         self._bytes = bytearray(PAGE)
@@ -124,9 +208,17 @@ class MemoryBoard:
         """Give what the page shows now."""
         return bytes(self._bytes)
 
+    def shows(self, token: bytes) -> bool:
+        """Return whether nothing was published since that was read."""
+        return self._bytes == token
+
     def publish(self, revision: int) -> None:
         """Show a revision."""
         self._bytes[:] = _token(revision)
+
+    def is_in_place(self) -> bool:
+        """Return True, as nobody can take it away."""
+        return True
 
     def close(self) -> None:
         """Hold nothing."""
@@ -135,57 +227,31 @@ class MemoryBoard:
 class NoBoard:
     """Where no sidecar can be had: nothing is shown, so each read asks the database."""
 
-    is_shown = False
+    is_shown = is_writable = False
     page = b""
 
     def read(self) -> bytes:
         """Give what never equals the page."""
         return b"none"
 
+    def shows(self, token: bytes) -> bool:
+        """Return whether that is what is read here."""
+        return token == b"none"
+
     def publish(self, revision: int) -> None:
         """Do nothing: who can't write the sidecar can't write the database either."""
+
+    def is_in_place(self) -> bool:
+        """Return True, as there is none to look for."""
+        return True
 
     def close(self) -> None:
         """Hold nothing."""
 
 
-def open_beside(path: str, database: str) -> int:
-    """Give a descriptor of a file of ours beside the database, made with its owner and mode where it is not there.
+class UnwritableSidecar(NoBoard):
+    """Where this process may write the database, but not its sidecar: it only reads, until that was mended."""
 
-    It is made under another name, so that nobody meets it half-made. Raises `OSError`, and `StorageError` where
-    something else has its name.
-    """
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    try:
-        try:
-            descriptor = os.open(path, flags)
-        except FileNotFoundError:
-            _make(path, os.stat(database))
-            descriptor = os.open(path, flags)
-    except OSError as error:
-        if error.errno in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:
-            raise _in_the_way(path) from None
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _in_the_way(path)
-    return descriptor
-
-
-def _make(path: str, database: os.stat_result) -> None:
-    making = f"{path}.{os.urandom(8).hex()}"
-    descriptor = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.pwrite(descriptor, bytes(PAGE), 0)
-        if os.geteuid() == 0:
-            os.fchown(descriptor, database.st_uid, database.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(database.st_mode))
-        with suppress(FileExistsError):
-            os.link(making, path)
-    finally:
-        os.close(descriptor)
-        os.unlink(making)
-
-
-def _in_the_way(path: str) -> StorageError:
-    return StorageError(f"{path} must be a file of the registry's own, and is something else; remove it.")
+    def is_in_place(self) -> bool:
+        """Return False, so that each look opens it again."""
+        return False

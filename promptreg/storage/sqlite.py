@@ -4,6 +4,7 @@ A verb's write is one short `BEGIN IMMEDIATE` transaction, so what it read stays
 deferred transaction, so what it reads is one moment's. sqlite-utils makes and maintains the database.
 """
 
+import errno
 import os
 import sqlite3
 import time
@@ -11,26 +12,39 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from traceback import clear_frames
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from promptreg.errors import CommitUnknownError, StorageError, StorageReadOnlyError
-from promptreg.storage import erasure
-from promptreg.storage.base import StorageSettings
+from promptreg.errors import CommitUnknownError, StorageBusyError, StorageError
+from promptreg.storage import erasure, readonly, settling, system
+from promptreg.storage.base import LOOK_SECONDS, StorageSettings
 from promptreg.storage.connections import Connections, Handle
-from promptreg.storage.failures import is_applications, is_busy, primary_code, translated
+from promptreg.storage.diagnosis import Diagnosis
+from promptreg.storage.failures import SYSTEMS, is_applications, is_busy, may_not_write
 from promptreg.storage.gate import FORKS
 from promptreg.storage.looks import SQLiteReader, SQLiteWriter
-from promptreg.storage.opening import open_first, open_memory, open_to_read, open_to_watch, open_to_write
+from promptreg.storage.opening import (
+    READABLE_SCHEMA,
+    SCHEMA_VERSION,
+    open_first,
+    open_memory,
+    open_to_read,
+    open_to_watch,
+    open_to_write,
+    require_known_schema,
+)
 from promptreg.storage.place import Place
-from promptreg.storage.queue import Deadline, WriterQueue
+from promptreg.storage.queue import NO_QUEUE, NO_TURN, Deadline, Turn, WriterQueue, queue_of
 from promptreg.storage.readonly import Access, is_outdated
-from promptreg.storage.siblings import LOG, SIDECAR
-from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, Sidecar, revision_of
+from promptreg.storage.siblings import LOG
+from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, UnwritableSidecar, open_sidecar, revision_of
 from promptreg.storage.watching import SQLiteWatch
 
 R = TypeVar("R", bound=SQLiteReader)
 
+NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 BUSY_PAUSE = 0.001  # seconds outside the gate, between two waits in SQLite
+PUBLISH_PAUSE = 0.005  # seconds between two trials to publish
+CLOSING_PATIENCE = 0.5  # seconds that opening and closing wait for the writers' turn, to erase or cut the log
 
 
 class SQLiteStorage:
@@ -40,96 +54,137 @@ class SQLiteStorage:
         self._is_file = settings.path != ":memory:"
         self._settings = settings
         self._erasing_again_at: float | None = None
-        with translated(settings.path), FORKS.opening.passing():
-            self.path = os.path.abspath(settings.path) if self._is_file else settings.path
-            self._real = os.path.realpath(self.path) if self._is_file else self.path
+        self.path = os.path.abspath(settings.path) if self._is_file else settings.path
+        self._real = os.path.realpath(self.path) if self._is_file else self.path
+        self._diagnosis = Diagnosis(self.path, self._real if self._is_file else None, settings)
+        self.waited_for = -1
+        with self._diagnosis.translating(), FORKS.opening.passing():
             place = self.place = Place(self.path)
             self._access, first = (
                 open_first(self.path, self._real, settings) if self._is_file else _open_memory(settings)
             )
             if self._is_file:
                 place.settle(self._real + LOG if self._access is Access.WRITE else None)
-            self._queue = WriterQueue(self._real) if self._access is Access.WRITE else None
-            self.board: Board = self._open_board()
+            self._queue = self._open_queue(self._access)
+            self.board: Board = self._open_board(self._access)
             self._old_board: Board | None = None
-            # Functions and no methods, so that a registry that is dropped is no cycle, and closes at once.
-            opener = {Access.READ: open_to_read, Access.WRITE: open_to_write, Access.MEMORY: _lost}[self._access]
             self._connections = Connections(
                 place,
-                partial(opener, self.path, self._real, settings),
-                partial(open_to_watch, self.path, settings),
+                *self._openers(self._access),
                 first,
                 is_shared=self._access is not Access.WRITE,
+                translated=self._diagnosis.translated,
             )
+        self._follow_forks()
+        with self._connections.use() as handle:
+            is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
+        if is_due:
+            self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
+        with suppress(StorageError):
+            self._require_settled()
+
+    def _openers(self, access: Access) -> tuple[Callable[[], Handle], Callable[[], Handle]]:
+        # Functions and no methods, so that a registry that is dropped is no cycle, and closes at once.
+        opener = {Access.READ: open_to_read, Access.WRITE: open_to_write, Access.MEMORY: _lost}[access]
+        return (
+            partial(opener, self.path, self._real, self._settings),
+            partial(open_to_watch, self.path, self._settings),
+        )
+
+    def _open_queue(self, access: Access) -> WriterQueue | None:
+        return queue_of(self._real) if access is Access.WRITE and system.LOCKS else None
+
+    def _follow_forks(self) -> None:
         if self._queue is not None:
             self._connections.after_fork_in_child = self._queue.forked
-        with self._connections.use() as handle:
-            self._erase(handle)
 
-    def _open_board(self) -> Board:
-        if self._access is Access.MEMORY:
+    def _open_board(self, access: Access) -> Board:
+        if access is Access.MEMORY:
             return MemoryBoard()
-        if self._access is not Access.WRITE:
+        if access is not Access.WRITE:
             return NoBoard()
         try:
-            return Sidecar(self._real)
-        except PermissionError as error:
-            raise StorageError(
-                f"{self.path}{SIDECAR} can't be used ({error.strerror}); let this process write it."
-            ) from error
+            return open_sidecar(self._real)
+        except OSError as error:
+            if error.errno not in NOT_PERMITTED:
+                raise
+            return UnwritableSidecar()
 
     @contextmanager
     def watch(self) -> Iterator["SQLiteWatch"]:
         """Look for changes, one thread at a time."""
         self._renew()
+        if self.is_unsettled() and settling.is_due(self._real):
+            with suppress(StorageError):
+                self._settle()
         with self._connections.watch() as watching:
             yield SQLiteWatch(self, watching)
-        if self._erasing_again_at is not None:
-            with self._connections.use() as handle:
-                self._erase_if_due(handle)
+        self._erase_if_due()
 
     @contextmanager
     def read(self) -> Iterator["SQLiteReader"]:
         """Open a consistent look."""
         self._renew()
-        with self._begun("BEGIN", SQLiteReader, Deadline(self._settings.busy_timeout)) as (handle, reader):
-            self._show(reader.revision)
+        self._require_settled()
+        with self._begun("BEGIN", SQLiteReader, Deadline(self._settings.busy_timeout)) as (_, reader):
+            if self.board.is_shown and revision_of(self.board.read()) < reader.revision:
+                self.show(reader.revision)
             yield reader
-            handle.roll_back()
-            self._erase_if_due(handle)
+        self._erase_if_due()
 
     @contextmanager
     def write(self) -> Iterator["SQLiteWriter"]:
         """Open the one write transaction; leaving it commits what was applied, an exception nothing."""
-        if self._access is Access.READ:
-            raise StorageReadOnlyError(
-                f"{self.path} can't be written by this process, or its folder can't; let it write both.",
-                retry_after=None,
-            )
         self._connections.require_free()
-        deadline = Deadline(self._settings.busy_timeout)
-        with self._turn(deadline), self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer):
+        self._require_writable()
+        self._require_settled()
+        deadline, is_published = Deadline(self._settings.busy_timeout), True
+        with self._turn(deadline) as turn, self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer):
             self.require_board()
+            self._require_writable()
             yield writer
             if writer.has_applied:
-                self._commit(handle, writer.revision)
-            if writer.has_deleted or self._erasing_again_at is not None:
-                self._erase(handle)
+                handle.let_commits_checkpoint(turn.is_sure())
+                is_published = self._commit(handle, writer.revision)
+            if writer.has_deleted:
+                self.note_erasing()
+            if self._erasing_again_at is not None and turn.is_sure():
+                self._erase_or_retry(handle)
+        if not is_published:
+            self._outwait(writer.revision)
 
     def close(self) -> None:
         """Erase what is still to be erased, and close every connection; closing twice is fine.
 
-        What can't be erased now stays due, and whoever opens the file next does it.
+        Whoever is the last to close writes the log back into the file. What can't be done now, as others are writing,
+        stays due, and whoever opens the file next does it.
         """
-        try:
-            if self._erasing_again_at is not None:
-                with suppress(StorageError), self._connections.use() as handle:
-                    self._erase(handle)
-        finally:
-            self._connections.close()
-            for held in (self._queue, self.board, self._old_board):
-                if held is not None:
-                    held.close()
+        with self._turn_to_close() as turn:
+            try:
+                if self._erasing_again_at is not None and turn.is_sure():
+                    with suppress(StorageError), self._connections.use() as handle:
+                        self._erase_or_retry(handle)
+            finally:
+                self._connections.close(may_checkpoint=turn.is_sure())
+        self._queue, self._connections.after_fork_in_child = None, _nothing
+        for held in (self.board, self._old_board):
+            if held is not None:
+                held.close()
+
+    def _turn_to_close(self) -> AbstractContextManager[Turn]:
+        """Wait for the turn for a short while; not in the middle of a write through another registry of the file."""
+        if self._queue is not None and self._queue.is_entered():
+            return nullcontext(NO_TURN)
+        return self._turn(Deadline(min(self._settings.busy_timeout, CLOSING_PATIENCE)))
+
+    def __del__(self) -> None:
+        """Close what nobody has closed, as the last one too where nobody else writes at this moment."""
+        connections: Connections | None = getattr(self, "_connections", None)
+        if connections is None or connections.is_closed or self._queue is None or self._queue.is_held():
+            return
+        with self._queue.turn(Deadline(0)) as turn:
+            if turn.is_sure():
+                connections.close_dropped()
 
     def require_outside(self) -> None:
         """Raise `StorageError` where this thread is in the middle of a call."""
@@ -158,29 +213,106 @@ class SQLiteStorage:
         self, statement: str, kind: Callable[[sqlite3.Connection], R], deadline: Deadline
     ) -> Iterator[tuple[Handle, R]]:
         """Begin a transaction, waiting for others a slice at a time, outside the gate; leave none open."""
+        may_reconnect = True
         while True:
             with self._connections.use() as handle:
                 try:
-                    begun = _tried(handle.connection, statement, kind, deadline)
-                    if begun is not None:
+                    begun = self._tried(handle.connection, statement, kind, deadline)
+                    if begun is not None and not begun.is_refused:
                         yield handle, begun
                         return
                 finally:
                     handle.roll_back()
-            time.sleep(BUSY_PAUSE)
+                if begun is not None and not (may_reconnect and readonly.is_writable(self._real)):
+                    raise may_not_write(self.path, self._real)
+            if begun is None:
+                time.sleep(BUSY_PAUSE)
+            else:
+                may_reconnect = False
+                self._connections.reconnect()
 
-    def _turn(self, deadline: Deadline) -> AbstractContextManager[None]:
-        return nullcontext() if self._queue is None else self._queue.turn(deadline)
+    def _require_writable(self) -> None:
+        """Raise `StorageReadOnlyError` where this process may not write the file, or not publish what it writes.
+
+        That is asked at this moment, as what it found when it opened may have been mended.
+        """
+        if self._access is Access.READ:
+            self._become_writable()
+        elif not self.board.is_writable:
+            self.require_board()
+        if not self.board.is_writable:
+            raise may_not_write(self.path, self._real)
+
+    def _become_writable(self) -> None:
+        """Go on as a registry that writes, if the file can be written by now."""
+        if not readonly.is_writable(self._real):
+            return
+        with self._diagnosis.translating(), FORKS.opening.passing():
+            self.place.require_kept()
+            access, first = open_first(self.path, self._real, self._settings)
+            first.close()
+            if access is Access.WRITE and self._access is Access.READ:  # else another thread was faster
+                self._queue, self.board = self._open_queue(access), self._open_board(access)
+                self._follow_forks()
+                self.place.settle(self._real + LOG)
+                self._connections.reconnect(*self._openers(access))
+                self._access = access
+
+    def _tried(
+        self,
+        connection: sqlite3.Connection,
+        statement: str,
+        kind: Callable[[sqlite3.Connection], R],
+        deadline: Deadline,
+    ) -> R | None:
+        """Begin, and read, which is what takes the snapshot; None where others hold the lock and there is time left."""
+        try:
+            connection.execute(statement)
+            self.require_known_schema(connection)
+            return kind(connection)
+        except sqlite3.OperationalError as error:
+            if is_busy(error) and deadline.left():
+                return None
+            raise
+
+    def require_known_schema(self, connection: sqlite3.Connection) -> None:
+        """Raise where the transaction sees a schema that this release does not know (see `opening.py`)."""
+        oldest = READABLE_SCHEMA if self._access is Access.READ else SCHEMA_VERSION
+        require_known_schema(connection, self.path, oldest)
+
+    def _turn(self, deadline: Deadline) -> AbstractContextManager[Turn]:
+        return nullcontext(NO_QUEUE) if self._queue is None else self._queue.turn(deadline)
 
     def require_board(self) -> None:
         """Make the sidecar anew where somebody removed it; who still looks at the old one is told there too."""
-        if isinstance(self.board, Sidecar) and not self.board.is_in_place():
-            self._old_board, self.board = self.board, self._open_board()
+        if not self.board.is_in_place():
+            last, self.board = self.board, self._open_board(self._access)
+            if last.is_writable:
+                self._old_board = last
 
-    def _show(self, revision: int) -> None:
-        """Show what was read before it is returned, where its writer died before it could."""
-        if self.board.is_shown and revision_of(self.board.read()) < revision:
+    def show(self, revision: int) -> None:
+        """Publish what was read before it is returned, where its writer died before it could.
+
+        Where that fails, wait until every cache that may hold what was before has expired, once for each revision.
+        """
+        try:
             self.board.publish(revision)
+        except OSError as error:
+            if is_applications(error):
+                raise
+            if revision != self.waited_for:
+                time.sleep(LOOK_SECONDS)
+                self.waited_for = revision
+
+    def _outwait(self, revision: int) -> None:
+        """Try again to publish what is committed, for as long as a cache may hold what was before."""
+        end = time.monotonic() + LOOK_SECONDS
+        while time.monotonic() < end:
+            with suppress(OSError):
+                self._publish(revision)
+                return
+            time.sleep(PUBLISH_PAUSE)
+        self.waited_for = revision
 
     def _publish(self, revision: int) -> None:
         self.board.publish(revision)
@@ -193,33 +325,108 @@ class SQLiteStorage:
             self._erasing_again_at = 0.0
 
     def _erase(self, handle: Handle, *, patience_ms: int = erasure.PATIENCE_MS, rewrites: bool = True) -> None:
+        """Erase what is due, as who has the writers' turn."""
         if self._access is Access.WRITE:
-            is_done = erasure.erase(handle, patience_ms, rewrites=rewrites)
+            is_done = erasure.erase(handle, self.path, patience_ms, rewrites=rewrites)
             self._erasing_again_at = None if is_done else time.monotonic() + erasure.RETRY_SECONDS
 
-    def _erase_if_due(self, handle: Handle) -> None:
-        if self._erasing_again_at is not None and time.monotonic() > self._erasing_again_at:
-            self._erase(handle, patience_ms=0, rewrites=False)
+    def _erase_in_turn(
+        self, deadline: Deadline, *, patience_ms: int = erasure.PATIENCE_MS, rewrites: bool = True
+    ) -> None:
+        """Erase what is due once the writers' turn comes, and leave it for later where it does not come in time."""
+        self._erasing_again_at = time.monotonic() + erasure.RETRY_SECONDS
+        with self._turn(deadline) as turn:
+            if turn.is_sure():
+                with self._connections.use() as handle:
+                    self._erase_or_retry(handle, patience_ms=patience_ms, rewrites=rewrites)
 
-    def _commit(self, handle: Handle, revision: int) -> None:
-        """Commit, and publish before anybody learns of it.
+    def _erase_if_due(self) -> None:
+        """Cut the log, if that is due and nobody writes; not where this thread itself is in the queue."""
+        due = self._erasing_again_at
+        if due is None or time.monotonic() <= due or self._access is not Access.WRITE:
+            return
+        if self._queue is None or not self._queue.is_held():
+            with suppress(StorageError):
+                self._erase_in_turn(Deadline(0), patience_ms=0, rewrites=False)
+
+    def _erase_or_retry(self, handle: Handle, **how: Any) -> None:
+        """Erase behind a call whose own work is done: whatever fails is no failure of that call, and is tried again."""
+        try:
+            self._erase(handle, **how)
+        except (StorageError, *SYSTEMS) as error:
+            if is_applications(error):
+                raise
+            self._erasing_again_at = time.monotonic() + erasure.RETRY_SECONDS
+
+    def _commit(self, handle: Handle, revision: int) -> bool:
+        """Commit, and publish before anybody learns of it; return whether that could be published.
 
         Interrupted, publish all the same that something may have changed, but no revision that may not hold.
         """
         handle.require_own()
         try:
             handle.connection.execute("COMMIT")
+        except BaseException as error:
+            is_unknown = settling.may_hold(error)
+            if is_unknown:
+                settling.note_unknown(self._real)
+            with suppress(OSError):
+                self._publish(revision - 1)
+            if is_unknown:
+                raise CommitUnknownError(
+                    f"The commit to {self.path} failed ({error}) and may or may not hold; read before you try again.",
+                    reason="commit_unknown",
+                ) from error
+            raise
+        try:
             self._publish(revision)
         except BaseException as error:
             with suppress(OSError):
                 self._publish(revision - 1)
-            if (isinstance(error, OSError) and not is_applications(error)) or (
-                isinstance(error, sqlite3.OperationalError) and primary_code(error) == sqlite3.SQLITE_IOERR
-            ):
-                raise CommitUnknownError(
-                    f"The commit to {self.path} failed ({error}) and may or may not hold; read before you try again."
-                ) from error
+            if isinstance(error, OSError) and not is_applications(error):
+                return False
             raise
+        return True
+
+    def is_unsettled(self) -> bool:
+        """Return whether a commit may or may not hold that this registry can settle."""
+        return self._access is Access.WRITE and settling.is_unsettled(self._real)
+
+    def is_damage(self, error: sqlite3.Error) -> bool | None:
+        """Return whether the file is damaged where SQLite says so, or could not be read."""
+        return self._diagnosis.is_damage(error)
+
+    def _require_settled(self) -> None:
+        if self.is_unsettled():
+            self._settle()
+
+    def _settle(self) -> None:
+        """Settle a commit that may or may not hold, by one of nothing but a revision, before anything is answered.
+
+        Raises `StorageError` where that fails as well.
+        """
+        deadline = Deadline(self._settings.busy_timeout)
+        try:
+            with (
+                self._turn(deadline) as turn,
+                self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
+            ):
+                if not self.is_unsettled():  # as another thread was faster
+                    return
+                self.require_board()
+                self._require_writable()
+                writer.advance()
+                handle.let_commits_checkpoint(turn.is_sure())
+                is_published = self._commit(handle, writer.revision)
+                settling.note_settled(self._real)
+        except StorageBusyError:
+            settling.note_failed(self._real)
+            raise
+        except StorageError as error:
+            settling.note_failed(self._real)
+            raise settling.unsettled(self.path) from error
+        if not is_published:
+            self._outwait(writer.revision)
 
 
 def open_storage(settings: StorageSettings) -> SQLiteStorage:
@@ -231,22 +438,13 @@ def open_storage(settings: StorageSettings) -> SQLiteStorage:
         raise
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 def _lost(path: str, real: str, settings: StorageSettings) -> NoReturn:
-    raise StorageError(f"The database {path} is lost; open a new registry.")
+    raise StorageError(f"The database {path} is lost; open a new registry.", reason="removed")
 
 
 def _open_memory(settings: StorageSettings) -> tuple[Access, Handle]:
     return Access.MEMORY, open_memory(settings)
-
-
-def _tried(
-    connection: sqlite3.Connection, statement: str, kind: Callable[[sqlite3.Connection], R], deadline: Deadline
-) -> R | None:
-    """Begin, and read, which is what takes the snapshot; None where others hold the lock and there is time left."""
-    try:
-        connection.execute(statement)
-        return kind(connection)
-    except sqlite3.OperationalError as error:
-        if is_busy(error) and deadline.left():
-            return None
-        raise

@@ -12,6 +12,7 @@ from promptreg.storage.connections import Handle, Watching
 from promptreg.storage.failures import primary_code
 from promptreg.storage.looks import data_version, revision_in
 from promptreg.storage.place import Place
+from promptreg.storage.settling import unsettled
 from promptreg.storage.sidecar import Board, revision_of
 
 ROUNDS = 5
@@ -24,9 +25,27 @@ class Watched(Protocol):
 
     place: Place
     board: Board
+    waited_for: int
+    """The last revision that could not be published, but was waited for until every cache had expired."""
 
     def require_board(self) -> None:
         """See that the board is the one that others look at."""
+        ...
+
+    def show(self, revision: int) -> None:
+        """Publish the revision of a snapshot; where that can't be done, wait until every cache has expired."""
+        ...
+
+    def is_unsettled(self) -> bool:
+        """Return whether an earlier commit may or may not hold."""
+        ...
+
+    def is_damage(self, error: sqlite3.Error) -> bool | None:
+        """Return whether the file is damaged where SQLite says so, or could not be read."""
+        ...
+
+    def require_known_schema(self, connection: sqlite3.Connection) -> None:
+        """Raise where the transaction sees a schema that this release does not know."""
         ...
 
     def note_erasing(self) -> None:
@@ -49,6 +68,10 @@ class SQLiteWatch:
     def news(self, since: Mark | None) -> News:
         """Tell what has changed; see `sidecar.py` for the protocol."""
         storage = self._storage
+        if storage.is_unsettled():
+            if since is None:
+                raise unsettled(storage.place.path)
+            return News(since, frozenset(), is_gone=True)
         if since is not None and not storage.place.is_kept():
             return News(since, frozenset(), is_gone=True)
         storage.place.require_kept()
@@ -56,7 +79,7 @@ class SQLiteWatch:
         board = storage.board
         # Of a process that reads once, the first look is the only one: no second connection is opened for it.
         handle = self._watching.usual() if since is None else self._watching.watcher()
-        if since is not None and board.read() == since.token:
+        if since is not None and board.shows(since.token) and since.revision >= storage.waited_for:
             same = self._if_same(handle, since)
             if same is not None:
                 if not board.is_shown or storage.place.is_kept_within(lambda: self._still_holds(since)):
@@ -69,7 +92,7 @@ class SQLiteWatch:
             news = self._looked(handle, token, since)
             if not board.is_shown or revision_of(token) == news.mark.revision:
                 break
-            board.publish(news.mark.revision)
+            storage.show(news.mark.revision)
         return news
 
     def _if_same(self, handle: Handle, since: Mark) -> Mark | None:
@@ -77,8 +100,10 @@ class SQLiteWatch:
         seen = _seen(handle)
         if seen == since.seen:
             return since
-        # The one that made that look, unless another thread did: then nothing is known to be as it was. Asked last.
-        return since._replace(seen=seen) if _seen(self._watching.usual()) == since.seen else None
+        # The one that made that look, unless another thread did: then nothing is known to be as it was. Asked last. It
+        # does not see what it committed itself, which the page tells, compared or not.
+        is_same = self._storage.board.read() == since.token and _seen(self._watching.usual()) == since.seen
+        return since._replace(seen=seen) if is_same else None
 
     def _still_holds(self, since: Mark) -> bool | None:
         """Tell whether the file, read anew, is what the mark tells of; None where it can't be read at this moment."""
@@ -89,13 +114,15 @@ class SQLiteWatch:
         except StorageCorruptError:
             return False
         except sqlite3.Error as error:
-            return False if primary_code(error) in ANOTHERS else None
+            is_anothers = primary_code(error) in ANOTHERS and self._storage.is_damage(error) is not False
+            return False if is_anothers else None
 
     def _looked(self, handle: Handle, token: bytes, since: Mark | None) -> News:
         seen = _seen(handle)  # before anything is read, so that whatever follows is news
         connection = handle.connection
         try:
             connection.execute("BEGIN")
+            self._storage.require_known_schema(connection)
             mark = Mark(token, revision_in(connection), journal.last_link(connection), seen)
             if erasure.progress(connection).is_due:
                 self._storage.note_erasing()

@@ -35,10 +35,10 @@ def linked(attributes: Mapping[str, str]) -> Iterator[None]:
 
 
 def _values(attributes: Mapping[str, str], context: Context) -> dict[str, object]:
-    name, version = attributes[names.PROMPT_NAME], attributes.get(names.PROMPT_VERSION)
     told: dict[str, object] = {_PROMPT: dict(attributes)}
-    if version is None:  # a default of the application's own, so that no prompt is credited with the call
+    if not attributes:  # a default of the application's own, so that no prompt is credited with the call
         return {**told, **dict.fromkeys(_KEYS), names.OPENINFERENCE_METADATA: _left(context)}
+    name, version = attributes[names.PROMPT_NAME], attributes[names.PROMPT_VERSION]
     prompt = {names.PROMPT_NAME: name, names.PROMPT_VERSION: version}
     return {
         **told,

@@ -232,6 +232,8 @@ class _Call:
             # What a caller passed as a default is its own, and not looked at.
             if self.span is not None and self.span.is_recording() and _IS_DEFAULT not in (_notes.get() or {}):
                 told = _told(result)
+                if isinstance(result, Rendered) and result.prompt is None and not self._is_ours:
+                    told = _of_no_prompt()
                 if isinstance(result, Rendered) and self._teller.captures_content:
                     variables, more = arguments or (None, {})
                     told |= self._teller.content(result, variables, more)
@@ -335,7 +337,7 @@ def _shown_name(argument: object) -> str | None:
 def _told(result: object) -> dict[str, Any]:
     match result:
         case Rendered():
-            return _of_prompt(result.prompt) if result.prompt else {names.PROMPT_NAME: result.name}
+            return _of_prompt(result.prompt) if result.prompt else {}
         case Prompt():
             return _of_prompt(result)
         case StatusUpdate():
@@ -361,6 +363,8 @@ def _put(span: Span, told: dict[str, Any], *, is_render: bool) -> None:
     held = getattr(span, "attributes", None)  # the SDK's can be read, others may hold any
     if is_render and names.PROMPT_NAME in told:
         told = {key: empty for key, empty in _EMPTY.items() if held is None or key in held} | told
+        if not told[names.PROMPT_NAME] and held is not None and names.PROMPT_NAME not in held:
+            del told[names.PROMPT_NAME]
     elif held is None or names.PROMPT_NAME in held:
         return
     span.set_attributes(told)
@@ -376,6 +380,14 @@ def _of_prompt(prompt: Prompt) -> dict[str, Any]:
         names.PRODUCTION: prompt.version == prompt.production_version,
         names.CONTENT_HASH: prompt.content_hash,
     }
+
+
+def _of_no_prompt() -> dict[str, Any]:
+    """Return what the caller's own span is told of a rendered default, which is credited to no prompt."""
+    notes = _notes.get()
+    if notes is not None:
+        notes.pop(names.LABEL, None)
+    return {names.PROMPT_NAME: ""}
 
 
 def _of_error(error: BaseException) -> dict[str, Any]:

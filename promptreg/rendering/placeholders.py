@@ -1,0 +1,167 @@
+"""The messages that a variable brings into a chat prompt, as plain JSON values (rule 20: they pass through whole).
+
+A message is a mapping, of whatever shape the SDK that takes it wants, or a pydantic model. What JSON can't hold is
+refused here, where the variable can be named, and no error quotes a part of it.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from itertools import count
+from math import isfinite
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, RootModel
+
+from promptreg.errors import InvalidVariablesError, RenderError
+from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES
+from promptreg.rendering.sandbox import Cause
+from promptreg.variables import invalid
+
+Message: TypeAlias = dict[str, Any]
+
+TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
+BETWEEN_TEXTS = "\n\n"
+
+
+class _NotPlain(Exception):
+    """A message holds what JSON can't; the text says what."""
+
+
+class _TooMuch(Exception):
+    """A message holds too much, or itself; the text says what is too much."""
+
+
+def passed_messages(name: str, value: object) -> list[Message]:
+    """Return the messages of a placeholder; what the application's own code raises there is told by its type alone.
+
+    Raises `InvalidVariablesError` for what is no list of mappings or models of JSON values, and `RenderError`.
+    """
+    try:
+        return _messages(name, value)
+    except InvalidVariablesError:
+        raise
+    except Exception as error:
+        told = str(error) if isinstance(error, _TooMuch) else type(error).__name__
+        failure = RenderError(f"The messages in {name} can't be read ({told}).", line=None)
+        failure.__cause__ = Cause(type(error).__name__)
+    raise failure  # out here, where no context is chained to it that quotes a value
+
+
+def text_of(message: Message) -> str | None:
+    """Return the text of a message: its content, or of a list of parts their texts; None where there is none.
+
+    >>> text_of({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]})
+    'a'
+    >>> text_of({"role": "assistant", "content": None, "tool_calls": []}) is None
+    True
+    """
+    content = message.get("content")
+    if isinstance(content, list):
+        texts = [text for part in content if (text := _part_text(part)) is not None]
+        return BETWEEN_TEXTS.join(texts) if texts else None
+    return content if isinstance(content, str) else None
+
+
+def joined_text(messages: list[Message]) -> str:
+    """Return the texts of messages, a blank line between them."""
+    return BETWEEN_TEXTS.join([text for message in messages if (text := text_of(message)) is not None])
+
+
+def _part_text(part: object) -> str | None:
+    text = part.get("text") if isinstance(part, dict) and part.get("type", "text") in TEXT_PARTS else part
+    return text if isinstance(text, str) else None
+
+
+def _messages(name: str, value: object) -> list[Message]:
+    if not isinstance(value, list | tuple):
+        raise _refusal(name, f"must be a list of messages, not {type(value).__name__}")
+    messages: list[Message] = []
+    nodes = count(1)
+    for i, item in enumerate(value):
+        if not isinstance(item, Mapping | BaseModel):
+            raise _refusal(name, f"must be a list of messages, mappings or models, but [{i}] is {type(item).__name__}")
+        try:
+            message = _plain(item, 0, nodes)
+        except _NotPlain as error:
+            reason = f"must be messages of JSON values, but [{i}] holds {error}"
+        else:
+            flaw = _flaw(message)
+            if flaw is None:
+                messages.append(message)
+                continue
+            reason = f"must be a list of messages, but [{i}] {flaw}"
+        raise _refusal(name, reason)
+    return messages
+
+
+def _flaw(message: Any) -> str | None:
+    """Return what is wrong with a message in any SDK's shape: of what a role and content are, if it has them."""
+    if not isinstance(message, dict):
+        return "is a model that is no mapping"
+    for key, kinds in (("role", str), ("content", str | list | dict | None)):
+        if key in message and not isinstance(message[key], kinds):
+            return f"has a {key} of type {type(message[key]).__name__}"
+    return None
+
+
+def _refusal(name: str, reason: str) -> InvalidVariablesError:
+    return invalid([{"field": name, "reason": reason}])
+
+
+def _plain(value: Any, depth: int, nodes: Iterator[int]) -> Any:
+    """Return a value as JSON holds it: exact, fresh builtin values all the way down."""
+    if next(nodes) > MAX_NODES:
+        raise _TooMuch(f"more than {MAX_NODES:,} values; is it a cycle?")
+    if value is None or value is True or value is False or type(value) in {str, int}:
+        return value
+    if depth > MAX_DEPTH:
+        raise _TooMuch(f"more than {MAX_DEPTH} levels; is it a cycle?")
+    if isinstance(value, BaseModel):
+        return _plain(_of_model(value, value.model_dump(mode="json", warnings=False)), depth + 1, nodes)
+    if isinstance(value, Enum):
+        return _plain(value.value, depth + 1, nodes)
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item, depth + 1, nodes) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, depth + 1, nodes) for item in value]
+    return _scalar(value)
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str):
+        raise _NotPlain(f"a key of type {type(key).__name__}")
+    return str.__str__(key)
+
+
+def _scalar(value: Any) -> str | int | float:
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__index__(value)
+    if isinstance(value, float):
+        number = float.__float__(value)
+        if isfinite(number):
+            return number
+        raise _NotPlain("NaN or an infinity")
+    raise _NotPlain(f"a value of type {type(value).__name__}")
+
+
+def _of_model(value: Any, dumped: Any) -> Any:
+    """Leave out of a model's dump, all the way down, each field that is None and was not set."""
+    if isinstance(value, RootModel):
+        return _of_model(value.root, dumped)
+    if isinstance(value, BaseModel) and isinstance(dumped, dict):
+        return dict(_of_fields(value, dumped))
+    if isinstance(value, Mapping) and isinstance(dumped, dict):
+        return {key: _of_model(value.get(key), item) for key, item in dumped.items()}
+    if isinstance(value, list | tuple) and isinstance(dumped, list) and len(value) == len(dumped):
+        return [_of_model(item, plain) for item, plain in zip(value, dumped, strict=True)]
+    return dumped
+
+
+def _of_fields(value: BaseModel, dumped: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    names = {field.serialization_alias: name for name, field in type(value).model_fields.items()}
+    for key, item in dumped.items():
+        name = names.get(key, key)  # of models that are dumped by alias
+        if item is not None or name in value.model_fields_set:
+            yield key, _of_model(getattr(value, name, None), item)

@@ -1,0 +1,91 @@
+"""The difference between two texts, line by line, as a unified diff whose cost is bounded.
+
+`difflib` compares each line with all of its repetitions, once for each block that it finds: 10,000 numbers in another
+order take it 12 s. So its work is counted, and above a bound all that lies between the first and the last difference is
+one block. Loading `difflib` takes 1.3 ms, so this room is imported where a diff is made.
+"""
+
+from collections.abc import Iterator, Sequence
+from difflib import Match, SequenceMatcher
+from itertools import accumulate, takewhile
+from typing import TypeAlias
+
+MAX_WORK = 3_000_000  # comparisons: 0.3 s
+_Operation: TypeAlias = tuple[str, int, int, int, int]
+COARSE = " too much has changed to compare it line by line: all of it is one block"
+
+
+def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str) -> list[str]:
+    """Return the lines of a unified diff, as `difflib.unified_diff` writes it; no lines where the texts are equal.
+
+    Where comparing them line by line takes too much, what differs is one block, and its heading says so.
+    """
+    matcher, heading = _Matcher(old, new), ""
+    try:
+        matcher.get_opcodes()
+    except _TooMuch:
+        matcher.opcodes, heading = _one_block(old, new), COARSE
+    hunks = [line for group in matcher.get_grouped_opcodes() for line in _hunk(group, old, new, heading)]
+    return [f"--- {old_name}", f"+++ {new_name}", *hunks] if hunks else []
+
+
+class _TooMuch(Exception):
+    """Comparing takes more than is allowed."""
+
+
+class _Matcher(SequenceMatcher[str]):
+    """A `SequenceMatcher` that counts its work, and raises `_TooMuch` above the bound.
+
+    `b2j` is documented to hold the places of each line of the second text; `opcodes` is what `get_opcodes` keeps.
+    """
+
+    b2j: dict[str, list[int]]
+    opcodes: list[_Operation] | None
+
+    def __init__(self, old: Sequence[str], new: Sequence[str]) -> None:
+        super().__init__(None, old, new)
+        self._costs = [0, *accumulate(3 + len(self.b2j.get(line, ())) for line in old)]
+        self._left = MAX_WORK
+
+    def find_longest_match(self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Match:
+        """Be that of `SequenceMatcher`, which this is called by for each block."""
+        end = len(self._costs) - 1 if ahi is None else ahi
+        self._left -= 10 + self._costs[end] - self._costs[alo]
+        if self._left < 0:
+            raise _TooMuch
+        return super().find_longest_match(alo, ahi, blo, bhi)
+
+
+def _one_block(old: Sequence[str], new: Sequence[str]) -> list[_Operation]:
+    """Return the operations that replace all between the first difference and the last."""
+    start = _equal(zip(old, new, strict=False))
+    rest = min(len(old), len(new)) - start
+    end = min(_equal(zip(reversed(old), reversed(new), strict=False)), rest)
+    last, new_last = len(old) - end, len(new) - end
+    blocks: list[_Operation] = [
+        ("equal", 0, start, 0, start),
+        ("replace", start, last, start, new_last),
+        ("equal", last, len(old), new_last, len(new)),
+    ]
+    return [block for block in blocks if block[1] < block[2] or block[3] < block[4]]
+
+
+def _equal(pairs: Iterator[tuple[str, str]]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _hunk(group: Sequence[_Operation], old: Sequence[str], new: Sequence[str], heading: str) -> Iterator[str]:
+    first, last = group[0], group[-1]
+    yield f"@@ -{_range(first[1], last[2])} +{_range(first[3], last[4])} @@{heading}"
+    for kind, start, end, new_start, new_end in group:
+        if kind == "equal":
+            yield from (f" {line}" for line in old[start:end])
+        else:
+            yield from (f"-{line}" for line in old[start:end])
+            yield from (f"+{line}" for line in new[new_start:new_end])
+
+
+def _range(start: int, end: int) -> str:
+    """Write a range of lines as the format has it: counted from 1, and one line by its number alone."""
+    length = end - start
+    return str(start + 1) if length == 1 else f"{start + (length > 0)},{length}"

@@ -1,0 +1,88 @@
+"""Whether what SQLite calls damage is damage, as it has one code for a bad page and for a page that could not be read.
+
+A read that the system refuses (EIO) reaches whoever runs a statement as `SQLITE_CORRUPT`. Copying the file page by
+page, by SQLite's own means, meets the system's refusal itself; and a copy that is whole shows that the file is. Nothing
+but SQLite may open the file (closing it elsewhere drops SQLite's locks).
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from time import monotonic
+
+from promptreg.errors import PromptregError, StorageCorruptError, StorageError
+from promptreg.storage.base import StorageSettings
+from promptreg.storage.connections import connect, file_uri
+from promptreg.storage.failures import SYSTEMS, DriverError, is_applications, primary_code, translate
+
+LARGEST = 64 * 2**20  # bytes of a file that is copied and checked, which takes up to half a second
+REMEMBERED = 1.0  # seconds for which a damaged file is not checked again
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})  # of a copy that is checked
+
+
+class Diagnosis:
+    """What is known of one database's failures."""
+
+    def __init__(self, path: str, real: str | None, settings: StorageSettings) -> None:
+        """Begin for a file, given by its path and its real path, which is None of a database in memory."""
+        self._path = path
+        self._real = real
+        self._settings = settings
+        self._damaged_until = 0.0
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Raise our errors in place of the driver's."""
+        try:
+            yield
+        except SYSTEMS as error:
+            if is_applications(error):
+                raise
+            raise self.translated(error) from error
+
+    def translated(self, error: DriverError) -> PromptregError:
+        """Return our error for the driver's, or the system's."""
+        if self._real is None or not (isinstance(error, sqlite3.Error) and _is_doubtful(error)):
+            return translate(error, self._path)
+        is_damaged = self.is_damage(error)
+        if is_damaged:
+            return translate(error, self._path)
+        if is_damaged is None:
+            return StorageCorruptError(
+                f"{self._path} is damaged, or its disk can't be read ({error}); verify() tells which."
+            )
+        return StorageError(
+            f"{self._path} could not be read ({error}), and is not damaged; see that its disk works, and try again.",
+            reason="io_error",
+        )
+
+    def is_damage(self, error: sqlite3.Error) -> bool | None:
+        """Return whether the file is damaged where SQLite says so, or could not be read; None is not known."""
+        if self._real is None or not _is_doubtful(error) or monotonic() < self._damaged_until:
+            return True
+        is_damaged = _is_damaged(self._real, self._settings)
+        if is_damaged:
+            self._damaged_until = monotonic() + REMEMBERED
+        return is_damaged
+
+
+def _is_doubtful(error: sqlite3.Error) -> bool:
+    """Return whether a failed read is told so too; an extended code names what is damaged."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CORRUPT
+
+
+def _is_damaged(path: str, settings: StorageSettings) -> bool | None:
+    try:
+        with ExitStack() as opened:
+            original = opened.enter_context(closing(connect(file_uri(path, "mode=ro"), settings))).connection
+            copy = opened.enter_context(closing(sqlite3.connect(":memory:")))
+            pages, size = (original.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+            if pages * size > LARGEST:
+                return None
+            original.backup(copy)
+            return bool(copy.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",))
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        code = primary_code(error) if isinstance(error, sqlite3.Error) else sqlite3.SQLITE_CORRUPT
+        if code == sqlite3.SQLITE_IOERR:
+            return False
+        return True if code in _DAMAGE else None

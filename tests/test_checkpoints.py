@@ -1,0 +1,217 @@
+"""Checkpoints are made in the writers' queue only, by who surely has the turn; else they are left for later.
+
+SQLite before 3.51.3 can damage a database where one process makes a checkpoint while another commits. What a checkpoint
+does is seen in the file, which another process reads: opening it in this one would drop SQLite's locks.
+"""
+
+import gc
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from promptreg import Registry
+from promptreg.storage import connections, queue
+from promptreg.storage.queue import Deadline, queue_of
+from promptreg.storage.siblings import LOG
+from tests.remote import Remote
+from tests.test_migrations import SCHEMAS
+from tests.test_storage_sqlite import raw
+
+CAN_TELL_SQLITE = sys.version_info >= (3, 12)  # that closing must not write the log back
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each commit write the log back, if it may, and a writer take the queue for stuck soon."""
+    monkeypatch.setattr(connections, "LOG_PAGES", 1)
+    monkeypatch.setattr(queue, "STUCK", 0.05)
+
+
+@pytest.fixture
+def other(path: str) -> Iterator[Remote]:
+    """Another process, which can stand in the queue and has no connection."""
+    with Remote(path) as remote:
+        yield remote
+
+
+def contents(path: str) -> bytes:
+    """Return what differs once the file itself, without its log, was written."""
+    return subprocess.check_output(["cksum", path])
+
+
+def committed(registry: Registry) -> None:
+    registry.update("greet", template="Hi")
+
+
+def deleted(registry: Registry) -> None:
+    registry.set_status("secret", "deleted")
+
+
+def read_when_due(registry: Registry) -> None:
+    registry._core.storage.note_erasing()  # type: ignore[attr-defined]
+    registry.history("greet")
+
+
+def looked_when_due(registry: Registry) -> None:
+    with registry._core.storage.watch():
+        registry._core.storage.note_erasing()  # type: ignore[attr-defined]
+
+
+def closed(registry: Registry) -> None:
+    registry.close()
+
+
+WAYS: dict[str, Callable[[Registry], None]] = {
+    way.__name__: way for way in (committed, deleted, read_when_due, looked_when_due, closed)
+}
+
+
+@pytest.fixture
+def filled(path: str, request: pytest.FixtureRequest) -> Iterator[Registry]:
+    """A registry whose log holds what the file does not; where erasing is to be due, only the log is to be cut."""
+    with Registry(path) as made:
+        made.create("greet", "Hello")
+        made.create("secret", "zanzibar")
+    with Registry(path, busy_timeout=1) as registry:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(connections, "LOG_PAGES", 1_000_000)
+            registry.create("logged", "…")
+            if "due" in request.node.name:
+                with closing(raw(path)) as reader:
+                    reader.execute("BEGIN")
+                    reader.execute("SELECT count(*) FROM versions").fetchone()
+                    registry.set_status("secret", "deleted")
+        registry._core.storage._erasing_again_at = None  # type: ignore[attr-defined]
+        yield registry
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_has_the_turn_makes_checkpoints(filled: Registry, path: str, way: str) -> None:
+    """The file itself is written, so that the tests below would notice it."""
+    before = contents(path)
+    WAYS[way](filled)
+    assert contents(path) != before
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nobody_makes_one_while_another_process_has_the_turn(
+    filled: Registry, path: str, way: str, other: Remote
+) -> None:
+    """Each call does its own work and soon returns; the log stays as it is, and the next turn makes up for it.
+
+    Python 3.11 can't tell SQLite so for closing; there it does so where nobody else at all is connected.
+    """
+    other.call("queue")
+    before = contents(path)
+    WAYS[way](filled)
+    is_left = way != "closed" or CAN_TELL_SQLITE
+    assert (contents(path) == before) is Path(path + LOG).exists() is is_left
+    other.call("leave")
+    with Registry(path) as registry:
+        assert registry.get("greet").template == ("Hi" if way == "committed" else "Hello")
+        registry.update("greet", template="At last")
+        assert contents(path) != before
+        filled.close()
+    assert not Path(path + LOG).exists()
+
+
+def test_nobody_makes_one_while_another_registry_of_the_process_has_the_turn(filled: Registry, path: str) -> None:
+    """The system's locks are a process's, so all its registries of a file stand in one queue."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def stand() -> None:
+        with queue_of(os.path.realpath(path)).turn(Deadline(5)):
+            entered.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=stand)
+    thread.start()
+    assert entered.wait(60)
+    before = contents(path)
+    committed(filled)
+    assert contents(path) == before
+    leave.set()
+    thread.join()
+    filled.update("greet", template="At last")
+    assert contents(path) != before
+
+
+def test_opening_erases_in_its_turn_only(path: str, other: Remote) -> None:
+    """What a deleter could not erase is erased by who opens the file next and gets the turn."""
+    with closing(raw(path)) as reader:
+        with Registry(path, busy_timeout=1) as made:
+            made.create("secret", "zanzibar")
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM versions").fetchone()
+            made.set_status("secret", "deleted")
+            other.call("queue")
+        reader.execute("COMMIT")
+        before = contents(path)
+        for _ in range(2):
+            with Registry(path, busy_timeout=1):
+                assert contents(path) == before
+        other.call("leave")
+        with Registry(path):
+            assert contents(path) != before
+            assert b"zanzibar" not in subprocess.check_output(["cat", path, path + LOG])
+
+
+def test_bringing_a_file_up_to_date_makes_none(path: str) -> None:
+    """That is before any turn, however long the log gets."""
+    with closing(raw(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN; {(SCHEMAS / '1.sql').read_text(encoding='utf-8')} COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        before = contents(path)
+        with Registry(path) as registry:
+            assert connection.execute("PRAGMA user_version").fetchone() != (1,)
+            assert contents(path) == before
+            registry.create("new", "Hello")
+            assert contents(path) != before
+
+
+def test_a_dropped_registry_writes_its_log_back_in_its_turn(path: str) -> None:
+    """Whoever never closes still leaves a file that is whole without its log."""
+    registry = Registry(path)
+    registry.create("greet", "Hello")
+    assert Path(path + LOG).exists()
+    del registry
+    gc.collect()
+    assert not Path(path + LOG).exists()
+
+
+@pytest.mark.parametrize("way", ["dropped", "forked", "thread ended"])
+def test_no_other_closing_writes_the_log_back(filled: Registry, path: str, way: str, other: Remote) -> None:
+    """A registry that is dropped while others write, connections closed for a fork, and those of ended threads.
+
+    But on Python 3.11, where SQLite can't be told, as above.
+    """
+    other.call("queue")
+    before = contents(path)
+    if way == "dropped":
+        dropped = Registry(path)
+        filled.close()
+        assert dropped.get("logged").version == 1
+        del dropped
+        gc.collect()
+    elif way == "forked":
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    else:
+        filled._core.storage._connections._close_all()
+        thread = threading.Thread(target=lambda: filled.history("greet"))
+        thread.start()
+        thread.join()
+        filled.history("greet")
+    assert (contents(path) == before) is CAN_TELL_SQLITE
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (3,)

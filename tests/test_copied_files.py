@@ -1,0 +1,157 @@
+"""Copies of a registry's file: with its log they are whole; without it, what can be known is told."""
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from promptreg import Registry, StorageError
+from promptreg.storage import opening
+from promptreg.storage.migrations import MIGRATIONS
+from tests.remote import Remote
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a process wait no longer for another one that may be making the registry."""
+    monkeypatch.setattr(opening, "MAKING_SECONDS", 0.05)
+
+
+@pytest.fixture
+def copy(path: str, tmp_path: Path) -> str:
+    """The path of a copy of an open registry that was never checkpointed, without its log."""
+    to = str(tmp_path / "copy.db")
+    with Registry(path) as registry:
+        registry.create("greet", "Hello")
+        shutil.copyfile(path, to)
+    return to
+
+
+def beside(path: str) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in Path(path).parent.glob(f"{Path(path).name}*")}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("create", [True, False])
+def test_a_copy_without_the_log_that_holds_everything_is_told_and_never_taken_for_a_new_file(
+    copy: str, create: bool
+) -> None:
+    """The message names the log, and how to copy; the file stays byte for byte, however often it is opened."""
+    before = beside(copy)
+    for _ in range(2):
+        with pytest.raises(
+            StorageError, match=r"copy\.db-wal, which holds .* was not copied: .* VACUUM INTO"
+        ) as caught:
+            Registry(copy, create=create)
+        assert caught.value.details == {"reason": "log_missing"}
+        assert beside(copy) == before
+
+
+@pytest.mark.usefixtures("impatient")
+def test_many_who_open_such_a_copy_at_once_are_all_told(copy: str) -> None:
+    """The log that one of them makes by looking is not taken for that of the copy by the next."""
+
+    def reason(_: int) -> object:
+        with pytest.raises(StorageError) as caught:
+            Registry(copy)
+        return caught.value.details["reason"]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(reason, range(16))) == ["log_missing"] * 16
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o777])
+def test_who_may_only_read_such_a_copy_is_told_too(copy: str, tmp_path: Path, mode: int) -> None:
+    """In a folder that can't be written a copy in memory is read, which has lost the mode of the log."""
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    os.chmod(copy, 0o444)
+    tmp_path.chmod(mode)
+    with Remote(copy, unprivileged=True) as reader, pytest.raises(StorageError) as caught:
+        reader.call("open")
+    tmp_path.chmod(0o755)
+    assert caught.value.details["reason"] == "log_missing"
+
+
+def with_its_log(source: str, to: str) -> None:
+    for suffix in ("", "-wal"):
+        shutil.copyfile(source + suffix, to + suffix)
+
+
+def vacuumed(source: str, to: str) -> None:
+    with closing(sqlite3.connect(source, isolation_level=None)) as tool:
+        tool.execute("VACUUM INTO ?", (to,))
+
+
+def backed_up(source: str, to: str) -> None:
+    with closing(sqlite3.connect(source)) as tool, closing(sqlite3.connect(to)) as target:
+        tool.backup(target)
+
+
+@pytest.mark.parametrize("copied", [with_its_log, vacuumed, backed_up])
+def test_a_copy_that_is_whole_is_opened_whole(path: str, tmp_path: Path, copied: Callable[[str, str], None]) -> None:
+    """With the log beside it, or made as the message says."""
+    to = str(tmp_path / "copy.db")
+    with Registry(path) as registry:
+        registry.create("greet", "Hello")
+        copied(path, to)
+        registry.update("greet", template="Later")
+    with Registry(to) as opened:
+        assert [prompt.template for prompt in opened.list()] == ["Hello"]
+        assert opened.update("greet", template="Hi").version == 2
+
+
+def test_a_copy_without_a_log_that_holds_the_latest_alone_is_an_older_state(path: str, tmp_path: Path) -> None:
+    """Nothing in the file tells of what came after the last checkpoint: this is why the README says how to copy."""
+    to = str(tmp_path / "copy.db")
+    with Registry(path) as registry:
+        registry.create("greet", "Hello")
+        with closing(sqlite3.connect(path)) as tool:
+            tool.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        registry.update("greet", template="Later")
+        shutil.copyfile(path, to)
+    with Registry(to) as opened:
+        assert [prompt.template for prompt in opened.list()] == ["Hello"]
+
+
+def test_a_making_that_is_cut_short_leaves_a_file_that_opens(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted before the schema is there, the file does not look like a copy that lost its log."""
+    for failure in (KeyboardInterrupt, sqlite3.OperationalError("disk I/O error")):
+
+        def fail(_: object, failure: BaseException | type[BaseException] = failure) -> None:
+            raise failure
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MIGRATIONS, "apply", fail)
+            with pytest.raises((KeyboardInterrupt, StorageError)):
+                Registry(path)
+    with Registry(path) as registry:
+        registry.create("greet", "Hello")
+
+
+def test_who_opens_a_file_while_another_makes_a_registry_of_it_waits(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other has switched to the log, and has written nothing yet: it looks like a lost log, and is none."""
+    apply, began = MIGRATIONS.apply, []
+
+    def slowly(database: object) -> None:
+        began.append(database)
+        time.sleep(0.3)
+        apply(database)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MIGRATIONS, "apply", slowly)
+    with ThreadPoolExecutor(1) as threads:
+        made = threads.submit(Registry, path)
+        while not began:
+            time.sleep(0.001)
+        with Registry(path) as second, made.result() as first:
+            first.create("greet", "Hello")
+            assert second.get("greet").template == "Hello"
+    assert len(began) == 1

@@ -1,0 +1,456 @@
+"""After a fault: a commit that may or may not hold, a disk that fails, a moment at which nothing could be written."""
+
+import itertools
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptreg import (
+    CommitUnknownError,
+    NotFoundError,
+    PromptregError,
+    Registry,
+    StorageBusyError,
+    StorageCorruptError,
+    StorageError,
+    StorageReadOnlyError,
+)
+from promptreg.storage import diagnosis, settling
+from promptreg.storage.sidecar import Sidecar
+from tests.faulty import CORRUPT, IOERR_FSYNC, IOERR_READ, Faults, copied, install, leave_unknown_commit
+from tests.test_storage_sqlite import raw, traces
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
+    """What fails of the connections that are made from now on."""
+    return install(monkeypatch)
+
+
+@pytest.fixture
+def opened(faults: Faults, path: str) -> Iterator[Registry]:
+    """A registry with `greet`, version 1, and `other` in its cache, and `uncached`; its statements can fail."""
+    with Registry(path) as registry:
+        registry.create("greet", "One")
+        registry.create("other", "Other")
+        registry.create("uncached", "Uncached")
+        registry.get("greet")
+        registry.get("other")
+        yield registry
+    settling.note_settled(path)
+
+
+NUMBERS = itertools.count()
+
+
+def after_a_crash(path: str, tmp_path: Path) -> int:
+    """Which version of `greet` is live for whoever opens the file after a crash at this moment."""
+    with Registry(copied(path, str(tmp_path / f"crash-{next(NUMBERS)}"))) as registry:
+        return registry.get("greet").version
+
+
+# A commit that may or may not hold
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    sqlite3.Connection.execute(connection, "ROLLBACK")
+
+
+def commit(connection: sqlite3.Connection) -> None:
+    sqlite3.Connection.execute(connection, "COMMIT")
+
+
+ANSWERS: dict[str, Callable[[Registry], object]] = {
+    "cached": lambda r: until_it_is_not_stale(r) == 1,
+    "what it wrote": lambda r: r.get("greet").version == 1,
+    "render": lambda r: r.render("greet").text == "One",
+    "uncached": lambda r: r.get("uncached").version == 1,
+    "absent": lambda r: r.get("absent", default=None) is None,
+    "list": lambda r: [prompt.version for prompt in r.list()] == [1, 1, 1],
+    "events": lambda r: len(r.events()) == 6,
+    "history": lambda r: len(r.history("greet")) == 1,
+    "update": lambda r: r.update("greet", template="One").version == 1,
+    "another registry": lambda r: open_and_get(r.path) == 1,
+}
+
+
+def until_it_is_not_stale(registry: Registry) -> int:
+    while registry.get("other").stale:
+        time.sleep(0.01)
+    return registry.get("other").version
+
+
+def open_and_get(path: str) -> int:
+    with Registry(path) as registry:
+        return registry.get("greet").version
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+@pytest.mark.parametrize("staleness", [0, 0.05])
+def test_whoever_answers_after_a_commit_that_is_unknown_has_settled_it(
+    opened: Registry, faults: Faults, path: str, tmp_path: Path, answer: Callable[[Registry], bool], staleness: float
+) -> None:
+    """The log holds it, and a crash would bring it back; once anybody has answered that it is not there, none does."""
+    with Registry(path, max_staleness=staleness) as registry:
+        registry.get("greet"), registry.get("other")
+
+        def fail(connection: sqlite3.Connection) -> None:
+            roll_back(connection)
+            if faults.count == 1:  # and not as it is to be settled, at once
+                leave_unknown_commit(path, str(tmp_path / "copy"))
+
+        with faults.failing("COMMIT", IOERR_FSYNC, fail), pytest.raises(CommitUnknownError):
+            registry.update("greet", template="Two")
+        assert after_a_crash(path, tmp_path) == 2
+        assert answer(registry)
+        assert after_a_crash(path, tmp_path) == 1
+        assert registry.update("greet", template="Three").version == 2
+        assert after_a_crash(path, tmp_path) == 2
+
+
+def test_a_failed_commit_that_holds_is_answered(opened: Registry, faults: Faults, path: str, tmp_path: Path) -> None:
+    """The other fate: the next read of any registry says so, and a crash too."""
+    with Registry(path) as other:
+        assert other.get("greet").version == 1
+        with faults.failing("COMMIT", IOERR_FSYNC, commit), pytest.raises(CommitUnknownError):
+            opened.update("greet", template="Two")
+        assert opened.get("greet").version == other.get("greet").version == 2
+        assert after_a_crash(path, tmp_path) == 2
+        assert opened.update("greet", template="Three").version == 3
+
+
+def refused(call: Callable[[Registry], object], registry: Registry) -> dict[str, Any]:
+    """Call, and return the details of the refusal, which is no `CommitUnknownError`: that is of a call's own commit."""
+    with pytest.raises(StorageError) as caught:
+        call(registry)
+    assert type(caught.value) is StorageError
+    return caught.value.details
+
+
+def test_while_it_can_not_be_settled_only_what_was_cached_is_answered_and_is_stale(
+    opened: Registry, faults: Faults
+) -> None:
+    """Not what this registry has tried to change; when the disk works again all is as it was, or as was written."""
+    with faults.failing("COMMIT", IOERR_FSYNC, roll_back):
+        with pytest.raises(CommitUnknownError):
+            opened.update("greet", template="Two")
+        for _ in range(3):
+            assert (opened.get("other").version, opened.get("other").stale) == (1, True)
+            assert opened.render("other").text == "Other"
+            for name, call in ANSWERS.items():
+                if name not in {"cached", "absent", "another registry"}:
+                    assert refused(call, opened)["reason"] == "unsettled", name
+            assert refused(lambda r: r.create("new", "New"), opened) == {"reason": "unsettled"}
+            time.sleep(0.06)
+        assert opened.get("uncached", default=None) is None
+    assert opened.get("uncached").version == 1
+    assert (opened.get("other").stale, opened.get("greet").version) == (False, 1)
+    assert opened.update("greet", template="Two").version == 2
+
+
+def test_reads_of_what_is_cached_try_to_settle_it_at_most_every_50_ms(
+    opened: Registry, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails takes its time."""
+    monkeypatch.setattr(settling, "LOOK_SECONDS", 3600.0)
+    with faults.failing("COMMIT", IOERR_FSYNC, roll_back):
+        with pytest.raises(CommitUnknownError):
+            opened.update("greet", template="Two")
+        for _ in range(100):
+            assert opened.get("other").stale
+        assert faults.count == 2
+
+
+def test_who_can_not_settle_it_for_others_writing_is_told_so(opened: Registry, faults: Faults, path: str) -> None:
+    """That passes by itself: `StorageBusyError`, with the seconds to wait."""
+    with Registry(path, busy_timeout=0) as hasty:
+        with faults.failing("COMMIT", IOERR_FSYNC, roll_back), pytest.raises(CommitUnknownError):
+            hasty.update("greet", template="Two")
+        with closing(raw(path)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StorageBusyError):
+                hasty.list()
+            other.execute("ROLLBACK")
+        assert len(hasty.list()) == 3
+
+
+def test_a_commit_that_surely_failed_is_not_unknown(opened: Registry, faults: Faults) -> None:
+    """A full disk wrote no commit: nothing needs to be settled, so reads go on while it is full."""
+    full = "database or disk is full", sqlite3.OperationalError, sqlite3.SQLITE_FULL
+    with faults.failing("COMMIT", full, roll_back):
+        with pytest.raises(StorageError) as caught:
+            opened.update("greet", template="Two")
+        assert caught.value.code == "service_unavailable"
+        assert [prompt.version for prompt in opened.list()] == [1, 1, 1]
+        assert not opened.get("greet").stale
+
+
+# What fails behind a commit
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 10_000])
+def test_publishing_that_fails_is_no_failure_of_the_write_and_leaves_nobody_stale(
+    opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch, attempts: int
+) -> None:
+    """Tried again; and where it goes on failing, the write returns when every cache has looked at the file itself."""
+    for where in ("core", "storage.sqlite"):
+        monkeypatch.setattr(f"promptreg.{where}.LOOK_SECONDS", 1.0)
+    publish, left = Sidecar.publish, iter(range(attempts))
+
+    def fail(self: Sidecar, revision: int) -> None:
+        if next(left, None) is not None:
+            raise OSError(5, "Input/output error")
+        publish(self, revision)
+
+    with Registry(path) as other, Registry(path, max_staleness=0.05) as stale:
+        for registry in (other, stale, opened):
+            registry._core._holds = 1.0
+            registry.get("greet")
+            registry._core.cache.generation.until = time.monotonic() + 1.0
+        monkeypatch.setattr(Sidecar, "publish", fail)
+        assert opened.update("greet", template="Two").version == 2
+        assert other.get("greet").version == opened.get("greet").version == 2
+        if attempts == 10_000:
+            assert stale.get("greet").version == 2
+        assert opened.get("uncached").version == other.get("uncached").version == 1
+
+
+def test_a_handlers_error_as_a_revision_is_published_goes_on(opened: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `TimeoutError` for an alarm is the application's, and no failure of the disk."""
+
+    def alarm(self: Sidecar, revision: int) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sidecar, "publish", alarm)
+        with pytest.raises(TimeoutError):
+            opened.update("greet", template="Two")
+
+
+ERASING = [
+    "VACUUM",
+    "PRAGMA wal_checkpoint",
+    "UPDATE registry SET (vacuumed|erased)",
+    "PRAGMA b",
+]
+
+
+@pytest.mark.parametrize("step", ERASING)
+@pytest.mark.parametrize("kind", [CORRUPT, IOERR_READ])
+def test_erasing_that_fails_is_no_failure_of_the_deletion_and_is_done_later(
+    opened: Registry, faults: Faults, path: str, step: str, kind: Any
+) -> None:
+    """Nor of a read or write that tries again meanwhile."""
+    opened.create("secret", "zanzibar")
+    with faults.failing(step, kind):
+        assert opened.set_status("secret", "deleted").updated == ["secret"]
+        assert faults.count == 1
+        for _ in range(3):
+            assert opened.get("secret", default=None) is None
+            assert opened.get("uncached@1").version == 1
+            opened.set_label("greet", "staging", 1)
+            opened.remove_label("greet", "staging")
+            time.sleep(0.06)
+    opened.update("greet", template="Two")
+    assert traces(os.path.dirname(path), [b"zanzibar"]) == []
+
+
+def test_a_deletion_does_not_fail_where_how_far_erasing_has_come_can_not_be_read(
+    opened: Registry, faults: Faults, path: str
+) -> None:
+    """That too is behind its commit."""
+    opened.create("secret", "zanzibar")
+    with faults.failing("SELECT deleted_revision", CORRUPT):
+        assert opened.set_status("secret", "deleted").updated == ["secret"]
+    opened.update("greet", template="Two")
+    assert traces(os.path.dirname(path), [b"zanzibar"]) == []
+
+
+# A disk that fails, and a file that is damaged
+
+
+CALLS: dict[str, Callable[[Registry], object]] = {
+    "get": lambda r: r.get("uncached"),
+    "list": lambda r: r.list(),
+    "search": lambda r: r.search("one"),
+    "history": lambda r: r.history("greet"),
+    "events": lambda r: r.events(),
+    "update": lambda r: r.update("greet", template="Two"),
+    "set_status": lambda r: r.set_status("greet", "deleted"),
+    "open": lambda r: open_and_get(r.path),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("again", [None, IOERR_READ], ids=["passing", "lasting"])
+@pytest.mark.parametrize("told", [CORRUPT, IOERR_READ], ids=["as damage", "as it is"])
+def test_a_read_that_the_disk_fails_is_no_damage(
+    opened: Registry, faults: Faults, call: Callable[[Registry], object], told: Any, again: Any
+) -> None:
+    """SQLite calls it damage; it is `StorageError`, reason `io_error`, and nobody is told to restore a copy."""
+    faults.backup = again
+    with faults.failing(r"SELECT (?!\S* FROM sqlite_master)", told), pytest.raises(StorageError) as caught:
+        call(opened)
+    assert type(caught.value) is StorageError
+    assert caught.value.details == {"reason": "io_error"}
+    assert "restore" not in caught.value.message
+    assert isinstance(caught.value.__cause__, sqlite3.Error)
+    faults.backup = None
+    assert opened.get("uncached").version == 1
+
+
+@pytest.fixture
+def damaged(path: str) -> str:
+    """The path of a file with a page of zeros in the place of the versions' first."""
+    with Registry(path) as registry:
+        for number in range(40):
+            registry.create(f"p{number}", "text " * 300)
+    with closing(raw(path)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'versions'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    data = bytearray(Path(path).read_bytes())
+    data[(root - 1) * size : root * size] = b"\7" * size
+    Path(path).write_bytes(data)
+    return path
+
+
+def test_a_damaged_page_is_damage(damaged: str) -> None:
+    """A copy of it is damaged too; so a copy from before is to be restored."""
+    with Registry(damaged) as registry:
+        for _ in range(3):
+            with pytest.raises(StorageCorruptError, match="restore a copy"):
+                registry.get("p1")
+
+
+def test_of_a_large_file_is_told_what_is_known(damaged: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of both it is would take too long within a call, so it says who tells."""
+    monkeypatch.setattr(diagnosis, "LARGEST", 4096)
+    with (
+        Registry(damaged) as registry,
+        pytest.raises(StorageCorruptError, match=r"or its disk .* verify\(\)") as caught,
+    ):
+        registry.get("p1")
+    assert "restore" not in caught.value.message
+
+
+def test_a_disk_that_fails_as_the_file_is_looked_at_is_no_other_file(opened: Registry, faults: Faults) -> None:
+    """Touched by another tool, and not to be read at that moment: the registry goes on with it."""
+    os.utime(opened.path, (1, 1))
+    time.sleep(0.06)
+    connect, made = sqlite3.connect, []
+
+    def fail(connection: sqlite3.Connection) -> None:
+        made.append(connection)
+
+    with faults.failing("SELECT revision", CORRUPT, fail):
+        opened.get("other")
+    assert made
+    assert connect is sqlite3.connect
+    time.sleep(0.06)
+    assert not opened.get("other").stale
+    assert opened.update("greet", template="Two").version == 2
+
+
+# A moment at which nothing could be written
+
+
+def in_a_thread(
+    *steps: tuple[threading.Event, threading.Event, Callable[[], object]],
+) -> tuple[threading.Thread, list[Any]]:
+    """Take steps in one thread, each when its first event is set; the second tells that it is done."""
+    results: list[Any] = []
+
+    def run() -> None:
+        for begin, done, step in steps:
+            begin.wait(30)
+            try:
+                results.append(step())
+            except PromptregError as error:
+                results.append(error)
+            done.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, results
+
+
+def unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each connection be made as SQLite makes it where the file can't be opened to write."""
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda name, **more: connect(name.replace("mode=rw", "mode=ro"), **more))
+
+
+def test_a_connection_made_where_nothing_could_be_written_is_made_anew(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would refuse writes for as long as its thread lives; others' connections go on."""
+    with Registry(path) as registry:
+        registry.create("greet", "One")
+        events = [threading.Event() for _ in range(4)]
+        thread, results = in_a_thread(
+            (events[0], events[1], registry.list),
+            (events[2], events[3], lambda: registry.update("greet", template="Two").version),
+        )
+        with monkeypatch.context() as patch:
+            unwritable(patch)
+            events[0].set()
+            events[1].wait(30)
+        events[2].set()
+        thread.join()
+        assert results[1:] == [2]
+        assert registry.update("greet", template="Three").version == 3
+
+
+def test_a_file_that_can_not_be_written_is_still_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each connection that is made is one to read with: the write is refused once, and reads go on."""
+    with Registry(path) as registry:
+        registry.create("greet", "One")
+        with monkeypatch.context() as patch:
+            unwritable(patch)
+            registry._core.storage._connections.reconnect()  # type: ignore[attr-defined]
+            with pytest.raises(StorageReadOnlyError):
+                registry.update("greet", template="Two")
+            assert registry.get("greet").version == 1
+        assert registry.update("greet", template="Two").version == 2
+
+
+def test_a_registry_opened_where_nothing_could_be_written_writes_when_it_can(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first write that may be made makes it one that writes, with a warm cache that is fresh; a fork too."""
+    with Registry(path) as registry:
+        registry.create("greet", "One")
+    with monkeypatch.context() as patch:
+        patch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
+        late = Registry(path)
+        assert late.get("greet").version == 1
+        with pytest.raises(StorageReadOnlyError):
+            late.update("greet", template="Two")
+    with late, Registry(path) as other:
+        assert late.get("greet").version == 1
+        assert late.update("greet", template="Two").version == 2
+        assert (late.get("greet").version, other.get("greet").version) == (2, 2)
+        for number in range(3, 6):
+            assert other.update("greet", template=f"{number}").version == number
+            assert late.get("greet").version == number
+        threads = [
+            threading.Thread(target=late.update, args=("greet",), kwargs={"template": f"t{n}"}) for n in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        child = os.fork()
+        if child == 0:
+            os._exit(late.update("greet", template="child").version)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 10
+        assert late.get("greet").version == 10
+        with pytest.raises(NotFoundError):
+            late.get("absent")

@@ -1,0 +1,281 @@
+"""Rows that are not there any more: an event, a publication, a version. None is passed over without a word."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from hashlib import sha256
+
+import pytest
+
+from promptreg import Registry, StorageCorruptError, StorageReadOnlyError
+from promptreg.jsonvalues import canonical
+from promptreg.storage.rows import PROMPT_COLUMNS
+from tests.test_storage_sqlite import raw, unguard
+
+
+@pytest.fixture
+def many(registry: Registry) -> Registry:
+    """Two namespaces with events in turn; `greet` was live as 1, 2, 1, then had 3, which was discarded, and draft 4."""
+    registry.create("greet", "One")
+    other = registry.scope(namespace="other")
+    other.create("greet", "Other")
+    registry.update("greet", template="Two")
+    other.update("greet", template="Other two")
+    registry.publish("greet", 1)
+    registry.update("greet", template="Three", is_production=False)
+    registry.discard("greet", 3)
+    registry.update("greet", template="Four", is_production=False)
+    other.update("greet", template="Other three")
+    return registry
+
+
+def damage(registry: Registry, table: str, statement: str) -> None:
+    """Change a table as no tool should."""
+    with closing(raw(registry.path)) as connection:
+        unguard(connection, table)
+    with closing(raw(registry.path)) as connection:
+        assert connection.execute(statement).rowcount > 0
+
+
+def paged(registry: Registry, name: str | None = None) -> list[int]:
+    """Read all events, three at a time."""
+    found: list[int] = []
+    while page := registry.events(name, after=found[-1] if found else 0, limit=3):
+        found += [event.seq for event in page]
+    return found
+
+
+# Events
+
+
+READS: dict[str, Callable[[Registry], object]] = {
+    "all": lambda r: r.events(),
+    "of a prompt": lambda r: r.events("greet"),
+    "in pages": paged,
+    "of a prompt, in pages": lambda r: paged(r, "greet"),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+@pytest.mark.parametrize("which", ["1", "2", "5", "8", "(SELECT max(seq) - 3 FROM events)"])
+def test_a_missing_event_is_told_by_whoever_reads_past_it(
+    many: Registry, which: str, read: Callable[[Registry], object]
+) -> None:
+    """The first or one in the middle, of this namespace or of another one."""
+    read(many)
+    damage(many, "events", f"DELETE FROM events WHERE seq = {which}")
+    with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="event"):
+        read(again)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_missing_last_events_are_told_by_reads_and_by_the_next_write(many: Registry, lost: int) -> None:
+    """The chain that is left is whole, and does not end where the registry says; nothing is written behind it."""
+    damage(many, "events", f"DELETE FROM events WHERE seq > (SELECT max(seq) - {lost} FROM events)")
+    with Registry(many.path) as again:
+        for read in READS.values():
+            with pytest.raises(StorageCorruptError, match="event"):
+                read(again)
+        for write in (
+            lambda: again.update("greet", template="New"),
+            lambda: again.set_status("greet", "disabled"),
+            lambda: again.create("new", "New"),
+        ):
+            with pytest.raises(StorageCorruptError, match="event"):
+                write()
+        assert again.get("greet").latest_version == 4
+
+
+def test_an_event_put_in_the_place_of_the_last_is_told(many: Registry) -> None:
+    """Whole in itself and continuing the chain, but not the one that was written last."""
+    with closing(raw(many.path)) as connection:
+        unguard(connection, "events")
+        connection.execute("DROP TABLE event_details")
+        (prev, seq, *rest) = connection.execute(
+            "SELECT prev, seq, at, actor, action, namespace, prompt_id, version, commitment"
+            " FROM events ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        rest[2] = "archive"
+        forged = sha256(canonical([prev, seq, *rest]).encode()).hexdigest()
+        connection.execute("UPDATE events SET action = 'archive', hash = ? WHERE seq = ?", (forged, seq))
+    with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="event"):
+        again.update("greet", template="New")
+
+
+def hide(path: str, index: str, definition: str, where: str) -> None:
+    """Leave rows out of an index, as a page of it that was lost does."""
+    with closing(raw(path)) as connection:
+        connection.execute(f"DROP INDEX {index}")
+        connection.execute(f"CREATE {definition} WHERE {where}")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (f"CREATE {definition}", index))
+
+
+EVENT_INDEXES = {
+    "namespace": ("idx_events_namespace", "INDEX idx_events_namespace ON events (namespace)"),
+    "prompt": ("idx_events_prompt_id", "INDEX idx_events_prompt_id ON events (prompt_id)"),
+}
+
+
+@pytest.mark.parametrize("which", ["seq <> 1", "seq <> 5", "action <> 'discard'", "seq < 10", "seq > 99"])
+@pytest.mark.parametrize("index", EVENT_INDEXES)
+def test_an_event_that_a_damaged_index_hides_is_told(many: Registry, index: str, which: str) -> None:
+    """It is there, and the listing would leave it out."""
+    hide(many.path, *EVENT_INDEXES[index], which)
+    name = None if index == "namespace" else "greet"
+    with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="event"):
+        again.events(name)
+
+
+def test_the_registry_names_the_last_event_that_there_is_and_no_other(many: Registry) -> None:
+    """No SQL sets it to another one."""
+    with closing(raw(many.path)) as connection:
+        for change in ("last_event = last_event - 1", "last_event = NULL", "last_hash = prev", "last_hash = 'x'"):
+            with pytest.raises(sqlite3.IntegrityError, match="last event that there is"):
+                connection.execute(f"UPDATE OR REPLACE registry SET {change.replace('prev', chr(39) * 2)}")
+        last = connection.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        assert connection.execute("SELECT last_event, last_hash FROM registry").fetchone() == last
+
+
+# Publications
+
+
+@pytest.mark.parametrize("depths", ["1", "2", "3", "2, 3", "1, 2", "1, 2, 3"])
+@pytest.mark.parametrize("version", [None, 2])
+def test_a_missing_publication_is_told_by_a_rollback(many: Registry, depths: str, version: int | None) -> None:
+    """The first, the middle, the top, and the two above the same version: no rollback goes by what is left."""
+    many.scope(namespace="other").rollback("greet", reason="x")
+    damage(many, "publications", f"DELETE FROM publications WHERE prompt = 1 AND depth IN ({depths})")
+    with Registry(many.path) as again:
+        with pytest.raises(StorageCorruptError, match="publications"):
+            again.rollback("greet", version, reason="x")
+        assert again.get("greet").version == 1
+
+
+def test_a_missing_publication_is_told_by_the_next_one(many: Registry) -> None:
+    """The stack that is left would take it for one of an earlier depth."""
+    damage(many, "publications", "DELETE FROM publications WHERE prompt = 1 AND depth > 1")
+    with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="publications"):
+        again.publish("greet", 2)
+
+
+def test_the_count_of_publications_is_that_of_the_stack(registry: Registry) -> None:
+    """Through every verb that pushes or pops."""
+
+    def counts() -> tuple[int, int]:
+        with closing(raw(registry.path)) as connection:
+            counted = connection.execute("SELECT publications FROM prompts").fetchone()
+            return *counted, *connection.execute("SELECT count(*) FROM publications").fetchone()
+
+    registry.create("greet", "One", is_production=False)
+    assert counts() == (0, 0)
+    registry.publish("greet", 1)
+    for number in range(2, 5):
+        registry.update("greet", template=f"{number}")
+    assert counts() == (4, 4)
+    registry.update("greet", template="Draft", is_production=False)
+    registry.update("greet@latest", template="Draft again")
+    registry.set_label("greet", "staging", 5)
+    registry.set_status("greet", "disabled")
+    registry.update("greet", new_name="hello")
+    assert counts() == (5, 5)
+    registry.rollback("hello", reason="x")
+    assert counts() == (4, 4)
+    registry.rollback("hello", 2, reason="x")
+    assert counts() == (2, 2)
+    registry.rollback("hello", 4, reason="x")
+    assert counts() == (3, 3)
+
+
+# Versions
+
+
+VERSIONS = "idx_versions_prompt_version", "UNIQUE INDEX idx_versions_prompt_version ON versions (prompt, version)"
+
+
+@pytest.mark.parametrize("which", ["version <> 1", "version <> 2", "version <> 4", "version < 2", "FALSE"])
+def test_history_tells_of_versions_that_are_lost_or_hidden(many: Registry, which: str) -> None:
+    """The newest, the oldest, one between or all; the number that was discarded is no loss."""
+    assert [version.version for version in many.history("greet")] == [4, 2, 1]
+    hide(many.path, *VERSIONS, f"prompt <> 1 OR {which}")
+    with Registry(many.path) as again:
+        with pytest.raises(StorageCorruptError, match="versions"):
+            again.history("greet")
+        assert [version.version for version in again.scope(namespace="other").history("greet")] == [3, 2, 1]
+
+
+def test_a_page_of_a_history_tells_of_what_it_lacks_alone(many: Registry) -> None:
+    """It begins below `before` and ends with `limit`: what lies beyond is not asked for."""
+    hide(many.path, *VERSIONS, "version <> 2")
+    with Registry(many.path) as again:
+        assert [v.version for v in again.history("greet", limit=1)] == [4]
+        assert [v.version for v in again.history("greet", before=2)] == [1]
+        assert again.history("greet", before=1) == []
+        for limits in ({"limit": 2}, {"before": 4}, {"before": 3, "limit": 1}, {"before": 9}):
+            with pytest.raises(StorageCorruptError, match="versions"):
+                again.history("greet", **limits)
+
+
+def test_discarded_numbers_are_no_loss_wherever_they_are(registry: Registry) -> None:
+    """The first, the newest and all between; of another prompt's they tell nothing."""
+    registry.create("greet", "One", is_production=False)
+    for number in range(2, 7):
+        registry.update("greet", template=f"{number}", is_production=False)
+    for number in (1, 6, 3, 4):
+        registry.discard("greet", number)
+    for limit in range(1, 4):
+        for before in (None, *range(1, 9)):
+            numbers = [number for number in (5, 2) if before is None or number < before][:limit]
+            assert [v.version for v in registry.history("greet", limit=limit, before=before)] == numbers
+
+
+# A file of the schema before
+
+
+def make_earlier(path: str) -> None:
+    """Make a file, which is closed, what schema 3 wrote of the same prompts."""
+    with closing(raw(path)) as connection:
+        connection.execute("DROP TRIGGER registry_update")
+        connection.execute("DROP TRIGGER prompts_update_counts")
+        columns = ", ".join(column for column in PROMPT_COLUMNS if column not in {"publications", "hash"})
+        for key, *values in connection.execute(f"SELECT key, {columns} FROM prompts").fetchall():
+            earlier = sha256(canonical(values).encode()).hexdigest()
+            connection.execute("UPDATE prompts SET hash = ? WHERE key = ?", (earlier, key))
+        connection.execute("ALTER TABLE prompts DROP COLUMN publications")
+        connection.execute("ALTER TABLE registry DROP COLUMN last_event")
+        connection.execute("ALTER TABLE registry DROP COLUMN last_hash")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name > 'm0004'")
+        connection.execute("PRAGMA user_version = 3")
+
+
+def told(registry: Registry) -> list[object]:
+    """Read all there is."""
+    listed = [prompt.model_dump() for prompt in registry.list()]
+    return [listed, registry.history("greet"), registry.events(), [p.name for p in registry.search("two OR one")]]
+
+
+def test_a_file_of_the_schema_before_is_read_as_it_is_and_brought_up_to_date(
+    many: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it can't be written too; its prompts keep their hashes until they are written, and are counted then."""
+    before = told(many)
+    many.close()
+    make_earlier(many.path)
+    with monkeypatch.context() as patch:
+        patch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
+        with Registry(many.path) as readonly:
+            assert told(readonly) == before
+            with pytest.raises(StorageReadOnlyError):
+                readonly.update("greet", template="New")
+    with Registry(many.path) as again:
+        assert told(again) == before
+        again.set_label("greet", "staging", 2)
+        assert again.get("greet@staging").version == 2
+        again.rollback("greet", reason="x")
+        assert again.get("greet").version == 2
+        with closing(raw(many.path)) as connection:
+            counts = connection.execute("SELECT name, namespace, publications FROM prompts ORDER BY key").fetchall()
+        assert counts == [("greet", "default", 2), ("greet", "other", None)]
+    damage(again, "publications", "DELETE FROM publications WHERE prompt = 1 AND depth = 1")
+    with Registry(many.path) as damaged, pytest.raises(StorageCorruptError, match="publications"):
+        damaged.rollback("greet", 1, reason="x")

@@ -1,0 +1,187 @@
+"""A process that is open while a newer release brings its file up to date: each transaction tells, and none harms."""
+
+import math
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+
+import pytest
+
+from promptreg import Registry, SchemaTooNewError, StorageCorruptError, StorageError
+from promptreg.storage.opening import SCHEMA_VERSION
+from promptreg.storage.sqlite import SQLiteStorage
+from tests.conftest import everything
+from tests.test_erasing import LIVE
+from tests.test_storage_sqlite import raw
+
+CHANGES = {
+    "only the number": [],
+    "a column": ["ALTER TABLE versions ADD COLUMN syntax TEXT NOT NULL DEFAULT 'jinja'"],
+    "another registry table": ["ALTER TABLE registry RENAME COLUMN revision TO revisions"],
+    "other prompts": ["DROP TRIGGER prompts_update_counts", "ALTER TABLE prompts RENAME TO prompts_2"],
+    "another index": ["DROP TABLE search", "CREATE VIRTUAL TABLE search USING fts5(text, content='')"],
+    "nothing that is known": ["DROP TABLE registry", "CREATE TABLE registry (name TEXT) STRICT"],
+}
+
+
+def bring_up_to_date(path: str, change: str = "a column", version: int = SCHEMA_VERSION + 1) -> None:
+    """Do what a newer release does, in one transaction of its own."""
+    with closing(raw(path)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in CHANGES[change]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("COMMIT")
+
+
+READS: dict[str, Callable[[Registry], object]] = {
+    "get": lambda r: r.get("uncached"),
+    "get a version": lambda r: r.get("cached", version=1),
+    "render": lambda r: r.render("uncached"),
+    "history": lambda r: r.history("cached"),
+    "diff": lambda r: r.diff("cached", 1, 1),
+    "list": lambda r: r.list(),
+    "search": lambda r: r.search("text"),
+    "events": lambda r: r.events(),
+    "namespaces": lambda r: r.namespaces(),
+}
+WRITES: dict[str, Callable[[Registry], object]] = {
+    "create": lambda r: r.create("new", "text"),
+    "save": lambda r: r.save("cached", "other text"),
+    "update": lambda r: r.update("cached", template="other text"),
+    "publish": lambda r: r.publish("draft", 1),
+    "label": lambda r: r.set_label("cached", "canary", 1),
+    "status": lambda r: r.set_status(["cached", "uncached"], "disabled"),
+    "delete": lambda r: r.set_status("cached", "deleted"),
+}
+
+
+@pytest.fixture
+def opened(registry: Registry) -> Registry:
+    """A registry with one prompt in its cache, whose cache holds until a look is wanted."""
+    for name in ("cached", "uncached"):
+        registry.create(name, f"text {name}")
+    registry.create("draft", "text draft", is_production=False)
+    assert registry.get("cached").version == 1
+    registry._core.cache.generation.until = math.inf  # type: ignore[attr-defined]
+    return registry
+
+
+def assert_told(call: Callable[[], object]) -> None:
+    """It is told by its name: nothing is damaged, and no copy is to be restored."""
+    with pytest.raises(SchemaTooNewError, match=rf"has schema {SCHEMA_VERSION + 1}; .* upgrade it") as caught:
+        call()
+    assert (caught.value.code, caught.value.details["reason"]) == ("schema_too_new", "schema_too_new")
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_each_transaction_notices_it(opened: Registry, path: str, change: str) -> None:
+    """Every read and write, in a thread that had a connection before and in one that had none; nothing is written."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(opened.history, "cached").result()
+        bring_up_to_date(path, change)
+        before = everything(path)
+        for call in (READS | WRITES).values():
+            assert_told(lambda call=call: call(opened))
+            assert_told(lambda call=call: pool.submit(call, opened).result())
+        thread = threading.Thread(target=lambda: assert_told(lambda: opened.history("cached")))
+        thread.start()
+        thread.join()
+        with pytest.raises(SchemaTooNewError), opened._core.storage.write():
+            pytest.fail("a transaction was begun")
+        assert everything(path) == before
+
+
+def test_cached_reads_go_on_until_then(opened: Registry, path: str) -> None:
+    """What is in the cache is what it was, until a look is due, which is a transaction; a default still answers."""
+    bring_up_to_date(path)
+    assert opened.get("cached").template == opened.render("cached").text == "text cached"
+    opened._core.cache.generation.until = 0
+    for _ in range(2):
+        assert_told(lambda: opened.get("cached"))
+        assert_told(lambda: opened.render("cached"))
+    assert opened.get("cached", default=None) is None
+    assert opened.render("cached", default="instead").text == "instead"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_it_is_noticed_between_the_plan_and_the_write(path: str, change: str) -> None:
+    """The file is brought up to date while checks run, after the last read: the write notices, and writes nothing."""
+    done = threading.Event()
+
+    def check(_: object) -> None:
+        if not done.is_set():
+            done.set()
+            bring_up_to_date(path, change)
+
+    with Registry(path) as made:
+        made.create("cached", "text")
+    with Registry(path, publish_checks=[check]) as registry:
+        assert_told(lambda: registry.update("cached", template="other text"))
+    assert done.is_set()
+    with closing(raw(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM versions").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("step", ["read", "write", "close"])
+def test_what_is_to_be_erased_is_left_to_the_newer_release(opened: Registry, path: str, change: str, step: str) -> None:
+    """Whose rules are others: an old process neither rewrites the file nor says that all is erased."""
+    opened.create("secret", LIVE)
+    with pytest.MonkeyPatch.context() as patch:  # as where a full disk keeps it from erasing
+        patch.setattr(SQLiteStorage, "_erase", lambda *_, **__: None)
+        opened.set_status("secret", "deleted")
+    bring_up_to_date(path, change)
+    before, statements = everything(path), []
+    opened._core.storage._erasing_again_at = 0.0
+    with opened._core.storage._connections.use() as handle:
+        handle.connection.set_trace_callback(statements.append)
+    if step == "close":
+        opened.close()
+    else:
+        with suppress(SchemaTooNewError):
+            (READS["history"] if step == "read" else WRITES["update"])(opened)
+    assert everything(path) == before
+    assert not [statement for statement in statements if statement.startswith(("VACUUM", "INSERT", "UPDATE"))]
+
+
+def test_erasing_that_is_overtaken_half_way_stops(opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newer release comes between two of its steps: what it has not done it does not say that it did."""
+    opened.create("secret", LIVE)
+    monkeypatch.setattr("promptreg.storage.erasure._rewrite", lambda _: bring_up_to_date(path))
+    opened.set_status("secret", "deleted")
+    with closing(raw(path)) as connection:
+        deleted, vacuumed, erased = connection.execute(
+            "SELECT deleted_revision, vacuumed_revision, erased_revision FROM registry"
+        ).fetchone()
+    assert deleted > vacuumed == erased == 0
+
+
+def test_a_file_that_can_not_be_written_is_noticed_too(opened: Registry, path: str) -> None:
+    """Who only reads may read older schemas, and no newer one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("promptreg.storage.readonly.is_writable", lambda _: False)
+        reader = Registry(path)
+    with reader:
+        assert reader.get("cached").version == 1
+        bring_up_to_date(path)
+        for name in ("get", "history", "list"):
+            assert_told(lambda name=name: READS[name](reader))
+
+
+def test_a_copy_of_an_older_schema_that_is_restored_is_no_damage(opened: Registry, path: str) -> None:
+    """By the backup API it may come at any time; opening anew brings it up to date."""
+    with closing(sqlite3.connect(":memory:")) as older:
+        with closing(raw(path)) as connection:
+            connection.backup(older)
+        older.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
+        older.commit()
+        with closing(raw(path)) as connection:
+            older.backup(connection)
+    for call in (READS | WRITES).values():
+        with pytest.raises(StorageError, match=r"older schema .* close this registry and open it anew") as caught:
+            call(opened)
+        assert not isinstance(caught.value, StorageCorruptError)
+        assert caught.value.details["reason"] == "schema_too_old"

@@ -1,0 +1,185 @@
+"""Who may write the file and not all that lies beside it reads as anybody; what is ours there follows the file."""
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from promptreg import Registry, StorageReadOnlyError
+from promptreg.storage import system
+from tests.remote import GROUP, NOBODY, Remote
+
+OURS = ("-promptreg", "-promptreg-queue")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user, who is refused something")
+
+
+@pytest.fixture
+def shared() -> Iterator[str]:
+    """The path of a registry that every user may write, in a folder that every user may write."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        path = f"{folder}/prompts.db"
+        with Registry(path) as registry:
+            registry.create("greet", "0")
+        os.chmod(path, 0o666)
+        yield path
+
+
+def mode(path: str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def close_to_others(path: str) -> None:
+    """Leave what is ours beside the file to its owner, as where it was made when the file was still the owner's too."""
+    for suffix in OURS:
+        os.chmod(path + suffix, 0o644)
+
+
+def open_to_others(path: str) -> None:
+    os.chmod(f"{path}-promptreg", 0o666)
+
+
+def open_again(path: str) -> None:
+    """Open it as the owner, which mends."""
+    Registry(path).close()
+
+
+@needs_root
+@pytest.mark.parametrize("mend", [open_to_others, open_again])
+@pytest.mark.parametrize("hidden", [0o644, 0o600], ids=["readable", "unreadable"])
+def test_who_may_not_write_the_sidecar_reads_and_writes_once_it_was_mended(
+    shared: str, hidden: int, mend: Callable[[str], None]
+) -> None:
+    """Every read is fresh, a write is refused with the name of what to mend, and works later, without opening anew."""
+    with Registry(shared) as owner, Remote(shared, unprivileged=True) as other:
+        close_to_others(shared)
+        os.chmod(f"{shared}-promptreg", hidden)
+        for number in range(1, 6):
+            assert other.call("get", "greet").template == str(number - 1)
+            assert other.call("history", "greet", limit=1)[0].template == str(number - 1)
+            owner.update("greet", template=str(number))
+            assert other.call("render", "greet").text == str(number)
+        with pytest.raises(StorageReadOnlyError) as caught:
+            other.call("update", "greet", template="refused")
+        assert caught.value.details == {"reason": "read_only", "retry_after": None}
+        assert caught.value.message == f"{shared} can't be written by this process; let it write {shared}-promptreg."
+        assert other.call("get", "greet").template == owner.get("greet").template == "5"
+        mend(shared)
+        assert other.call("update", "greet", template="mended").version == 7
+        assert owner.get("greet").template == "mended"
+        owner.update("greet", template="last")
+        assert other.call("get", "greet").template == "last"
+
+
+def test_a_sidecar_that_may_not_be_written_is_opened_again(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, whoever runs it: the system refuses, until it does not."""
+    open_file, refuses = system.open_file, [True]
+
+    def refusing(file: str, *more: int) -> int:
+        if file.endswith("-promptreg") and refuses:
+            raise PermissionError(errno.EACCES, "Permission denied", file)
+        return open_file(file, *more)
+
+    with Registry(path) as owner:
+        owner.create("greet", "0")
+        monkeypatch.setattr(system, "open_file", refusing)
+        with Registry(path) as other:
+            for number in range(1, 6):
+                assert other.get("greet").template == str(number - 1)
+                owner.update("greet", template=str(number))
+                assert other.get("greet").template == str(number)
+            with pytest.raises(StorageReadOnlyError, match="-promptreg"):
+                other.update("greet", template="refused")
+            assert owner.get("greet").template == "5"
+            refuses.clear()
+            assert other.update("greet", template="mended").version == 7
+            assert owner.get("greet").template == "mended"
+            owner.update("greet", template="last")
+            assert other.get("greet").template == "last"
+            assert other._core.storage.board.is_shown  # type: ignore[attr-defined]
+
+
+@needs_root
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_a_write_that_a_file_of_sqlites_stands_against_names_it(shared: str, suffix: str) -> None:
+    """The log is older than the file's mode: it is read, and the refusal says what is to be mended."""
+    with Registry(shared) as owner, Remote(shared, unprivileged=True) as other:
+        os.chmod(shared + suffix, 0o644)
+        for number in range(1, 4):
+            assert other.call("get", "greet").template == str(number - 1)
+            owner.update("greet", template=str(number))
+        with pytest.raises(StorageReadOnlyError) as caught:
+            other.call("update", "greet", template="refused")
+        assert caught.value.message.endswith(f"let it write {shared}{suffix}.")
+        assert other.call("get", "greet").template == "3"
+
+
+@needs_root
+def test_a_queue_that_may_not_be_written_keeps_nobody_from_writing(shared: str) -> None:
+    """It is about fairness alone."""
+    with Registry(shared) as owner, Remote(shared, unprivileged=True) as other:
+        owner.update("greet", template="1")
+        os.chmod(f"{shared}-promptreg-queue", 0o600)
+        assert other.call("update", "greet", template="2").version == 3
+        assert owner.update("greet", template="3").version == 4
+        assert other.call("get", "greet").template == "3"
+
+
+# What is ours follows the file
+
+
+@pytest.mark.parametrize("found", [0o444, 0o600, 0o666])
+def test_the_owner_mends_what_has_another_mode_than_the_file(path: str, found: int) -> None:
+    """In opening it, the sidecar; in writing, the queue. A mode that lets not even the owner write is mended too."""
+    with Registry(path) as registry:
+        registry.create("greet", "0")
+    os.chmod(path, 0o660)
+    for suffix in OURS:
+        os.chmod(path + suffix, found)
+    with Registry(path) as registry:
+        assert mode(f"{path}-promptreg") == 0o660
+        assert registry.update("greet", template="1").version == 2
+        assert mode(f"{path}-promptreg-queue") == 0o660
+
+
+@needs_root
+def test_root_gives_what_it_makes_to_the_owner_of_the_file(shared: str) -> None:
+    """And what another user, or root, made before."""
+    for suffix in OURS:
+        os.chown(shared + suffix, 0, 0)
+    os.chown(shared, NOBODY, GROUP)
+    with Registry(shared) as registry:
+        registry.update("greet", template="1")
+        owners = [(os.stat(shared + suffix).st_uid, os.stat(shared + suffix).st_gid) for suffix in OURS]
+    assert owners == [(NOBODY, GROUP)] * 2
+
+
+@needs_root
+def test_a_member_gives_what_it_makes_to_the_group_of_the_file(shared: str) -> None:
+    """So that the others of that group may write it too, though it has another group first."""
+    for suffix in OURS:
+        os.unlink(shared + suffix)
+    os.chown(shared, 0, GROUP)
+    os.chmod(shared, 0o664)
+    with Remote(shared, unprivileged=True) as other:
+        other.call("update", "greet", template="1")
+        made = [os.stat(shared + suffix) for suffix in OURS]
+    assert [(file.st_uid, file.st_gid, stat.S_IMODE(file.st_mode)) for file in made] == [(NOBODY, GROUP, 0o664)] * 2
+
+
+def test_a_file_with_another_name_too_is_not_mended(path: str, tmp_path: Path) -> None:
+    """It may be somebody's that was linked there, for root to open it to others."""
+    with Registry(path) as registry:
+        registry.create("greet", "0")
+    os.chmod(path, 0o666)
+    another = tmp_path / "another"
+    another.write_bytes(bytes(64))
+    another.chmod(0o600)
+    os.unlink(f"{path}-promptreg")
+    os.link(another, f"{path}-promptreg")
+    Registry(path).close()
+    assert mode(str(another)) == 0o600

@@ -1,0 +1,194 @@
+"""Systems that have less than Linux: the same registry, with what they lack hidden or failing."""
+
+import errno
+import math
+import os
+import re
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptreg import Registry, StorageError
+from promptreg.storage import system
+from promptreg.storage.sidecar import Sidecar
+from tests import HIDDEN
+from tests.remote import ROOT, Remote
+
+EVERYWHERE = (
+    "test_storage_contract",
+    "test_freshness",
+    "test_rules_versions",
+    "test_rules_drafts",
+    "test_rules_writers",
+)
+RULES = sorted(file.stem for file in (ROOT / "tests").glob("test_rules_*.py"))
+
+
+def run_without_posix(*names: str) -> str:
+    """Run test files in processes that have no more than Windows has, and return pytest's last line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-rs", "-p", "tests.without_posix", "-p", "no:cacheprovider"]
+        + [f"tests/{name}.py" for name in names],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def counted(line: str, what: str) -> int:
+    found = re.search(rf"(\d+) {what}", line)
+    return int(found[1]) if found else 0
+
+
+def test_nothing_that_only_posix_has_is_needed() -> None:
+    """The storage contract, freshness and rules, without it; what is skipped is about it, and named with the reason."""
+    last = run_without_posix(*EVERYWHERE)
+    assert counted(last, "passed") > 150
+    assert counted(last, "skipped") == 6
+
+
+@pytest.mark.stress
+def test_no_rule_needs_what_only_posix_has() -> None:
+    """Every file of rules, without it."""
+    assert counted(run_without_posix(*RULES), "passed") > 1_000
+
+
+def test_a_process_without_it_takes_the_other_ways(tmp_path: Path) -> None:
+    """It maps nothing, has no queue, and holds no file of ours open; so the run above shows what it is to show."""
+    program = """
+import os, sys
+import tests
+from promptreg import Registry
+from promptreg.storage import sidecar, system
+
+with Registry(sys.argv[1]) as registry:
+    registry.create("greet", "Hello")
+    storage = registry._core.storage
+    ours = [f for f in os.listdir("/proc/self/fd") if "-promptreg" in str(os.path.realpath(f"/proc/self/fd/{f}"))]
+    print(system.MAPS, system.LOCKS, type(storage.board).__name__, storage._queue, ours)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "prompts.db")],
+        cwd=ROOT,
+        env={**os.environ, "PROMPTREG_TESTS_WITHOUT_POSIX": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False False UnmappedSidecar None []\n"
+
+
+# Beside a process that has it
+
+
+def look_at_the_page_alone(registry: Registry) -> None:
+    """Let nothing but the page tell of a change, as no look at the file comes every 50 ms any more."""
+    registry._core.cache.generation.until = math.inf
+
+
+def test_each_sees_what_the_other_writes_by_the_very_next_read(path: str) -> None:
+    """A process that maps nothing publishes for those who do, and sees what they commit."""
+    with Registry(path) as registry, Remote(path, without_posix=True) as other:
+        registry.create("greet", "0")
+        for number in range(1, 60, 2):
+            assert registry.get("greet").template == other.call("get", "greet").template == str(number - 1)
+            look_at_the_page_alone(registry)
+            other.call("update", "greet", template=str(number))
+            assert registry.get("greet").template == str(number)
+            assert other.call("render", "greet").text == str(number)
+            registry.update("greet", template=str(number + 1))
+
+
+def test_what_it_reads_was_published_before(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that dies behind its commit publishes nothing; who reads what it wrote does, mapped or not."""
+    with Registry(path) as registry, Registry(path) as dying, Remote(path, without_posix=True) as other:
+        registry.create("greet", "Hello")
+        assert registry.get("greet").template == other.call("get", "greet").template == "Hello"
+        look_at_the_page_alone(registry)
+        with monkeypatch.context() as patch:
+            patch.setattr(Sidecar, "publish", lambda *_: None)
+            dying.update("greet", template="Hi")
+        assert registry.get("greet").template == "Hello"
+        assert other.call("get", "greet").template == "Hi"
+        assert registry.get("greet").template == "Hi"
+
+
+# What single systems lack
+
+
+def failing(code: int) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EMLINK, None])
+def test_a_file_system_without_links_takes_a_registry(
+    path: str, monkeypatch: pytest.MonkeyPatch, code: int | None
+) -> None:
+    """FAT and some of the network say that a link is not permitted; what is made has the database's mode there too."""
+    Path(path).touch()
+    os.chmod(path, 0o660)
+    with monkeypatch.context() as patch:
+        if code is None:
+            patch.delattr(os, "link")
+        else:
+            patch.setattr(os, "link", failing(code))
+        with Registry(path) as registry:
+            registry.create("greet", "Hello")
+            for suffix in ("-promptreg", "-promptreg-queue"):
+                assert stat.S_IMODE(os.stat(path + suffix).st_mode) == 0o660
+    assert sorted(os.listdir(Path(path).parent)) == ["prompts.db", "prompts.db-promptreg", "prompts.db-promptreg-queue"]
+
+
+@pytest.mark.parametrize("lacks", [True, False])
+def test_no_link_is_followed_to_what_is_written(path: str, tmp_path: Path, monkeypatch: Any, lacks: bool) -> None:
+    """A symbolic link with the sidecar's name is in the way, whether the system can refuse it or it is looked for."""
+    target = tmp_path / "target"
+    target.write_text("somebody's")
+    Path(f"{path}-promptreg").symlink_to(target)
+    with monkeypatch.context() as patch:
+        if lacks:
+            patch.setattr(system, "_FLAGS", system._FLAGS & ~os.O_NOFOLLOW)
+            patch.delattr(os, "O_NOFOLLOW")
+        with pytest.raises(StorageError, match="must be a file of the registry's own") as caught:
+            Registry(path)
+    assert caught.value.details["reason"] == "sidecar"
+    assert target.read_text() == "somebody's"
+
+
+def test_every_connection_has_its_syncs_reach_the_disk_on_macos(path: str) -> None:
+    """Those that write, that only look, and that close last, which may write the log back into the file."""
+    told: list[int] = []
+
+    def read() -> None:
+        with registry._core.storage.read() as reader:
+            told.extend(reader._connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
+
+    with Registry(path) as registry:
+        read()
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+        with registry._core.storage.watch() as watch:
+            told.extend(watch._watching.watcher().connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
+    assert told == [1, 1, 1]
+
+
+def test_what_a_system_may_lack_is_asked_for_in_one_room() -> None:
+    """No other module names what is hidden above, nor the system that it runs on."""
+    names = "|".join((*HIDDEN, "PROT_READ", "access", "name"))
+    words = re.compile(rf"\b(?:os|mmap)\.(?:{names})\b|\bfcntl\b|sys\.platform|import platform")
+    sources = {file.name: file.read_text(encoding="utf-8") for file in (ROOT / "promptreg").rglob("*.py")}
+    assert [name for name, text in sources.items() if words.search(text)] == ["system.py"]
