@@ -262,6 +262,18 @@ BAD = [
     ),
     (lambda r: r.save("A B", 7, tags=3, is_production=1), "name template tags is_production"),
     (
+        lambda r: r.save(
+            "a",
+            ["x", {"role": "sytem", "content": "x"}, {"role": "user", "content": 3}, {"role": "user", "content": "x"}],
+            tags=["t", "", 3],
+            variables=[{"name": "a", "type": "x"}, {"name": "a b"}, {"name": "c"}],
+            examples=[{}, 3, "x"],
+            access_grants=[("x", "y"), 3, ("anyone", "read")],
+        ),
+        "template[0] template[1].role template[2].content tags[1] tags[2] variables[0].type variables[1].name"
+        " examples[1] examples[2] access_grants[0].principal access_grants[0].permission access_grants[1]",
+    ),
+    (
         lambda r: r.update("A B", version="b c", tags=3, new_name="X Y", expected_version=-1),
         "name version tags new_name expected_version",
     ),
@@ -337,6 +349,8 @@ MEANT = [
     (lambda r: Grant("anyone", "red"), "did you mean 'read'?"),
     (lambda r: r.create("a", "x", access_grants=[("anyone", "wirte")]), "did you mean 'write'?"),
     (lambda r: r.create("a", "x", variables=[{"name": "x", "type": "strng"}]), "did you mean 'string'?"),
+    (lambda r: r.create("a", "x", variables=[{"name": "x", "requird": True}]), "did you mean 'required'?"),
+    (lambda r: r.create("a", [{"role": "sytem", "content": "x"}]), "did you mean 'system'?"),
     (lambda r: Registry(":memory:", durability="ful"), "did you mean 'full'?"),
     (lambda r: Registry(":memory:", extra_variables="forbd"), "did you mean 'forbid'?"),
     (lambda r: Registry(":memory:", spans="child "), "did you mean 'child'?"),
