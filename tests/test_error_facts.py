@@ -1,6 +1,6 @@
 """What errors say beside the fact: whose it is, what was found beside it, and the nearest that is there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,9 +23,10 @@ from promptreg.storage.looks import SQLiteReader
 
 
 @pytest.fixture
-def memory() -> Registry:
+def memory() -> Iterator[Registry]:
     """A registry of one test."""
-    return Registry(":memory:")
+    with Registry(":memory:") as opened:
+        yield opened
 
 
 def told(call: Callable[[], object], kind: type[PromptregError] = PromptregError) -> str:
