@@ -51,9 +51,17 @@ def _check_failures(prompt: Prompt, checks: Sequence[PublishCheck]) -> list[str]
         try:
             check(prompt)
         except Exception as error:
-            name = getattr(check, "__name__", type(check).__name__)
-            reasons.append(f"{name}: {_told(error)}")
+            reasons.append(f"{_name_of(check)}: {_told(error)}")
     return reasons
+
+
+def _name_of(check: PublishCheck) -> str:
+    """Return the name of a function; of another check, whose own code may say anything, that of its type."""
+    try:
+        name = getattr(check, "__name__", None)
+    except Exception:
+        name = None
+    return name if type(name) is str else type(check).__name__
 
 
 def _told(error: Exception) -> str:

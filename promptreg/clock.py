@@ -8,6 +8,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from promptreg.errors import InvalidInputError
+from promptreg.foreign import reading
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -17,6 +18,7 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
+@reading("clock")
 def moment(clock: Clock) -> str:
     """Read the clock, as the text of a moment in UTC; raise `InvalidInputError` where it gives no aware datetime.
 

@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from copy import deepcopy
 from time import monotonic
 from traceback import clear_frames, walk_tb
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+from types import NoneType
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from promptreg import checks
 from promptreg.cache import NEVER, Cache, Generation, Memo
@@ -45,6 +46,16 @@ P = TypeVar("P", bound=Plan)
 
 _OURS = object()  # begins each key that is no name, so that nobody can pass one as a name
 MAX_WRITTEN = 1_000  # changes of our own between two looks; of more, no cache is kept
+
+
+_EXACT = frozenset({str, int, NoneType})
+
+
+def _exact(argument: Any) -> Any:
+    """Return a text or a number that was read as one as the builtin value, whose hash no other code tells."""
+    if type(argument) in _EXACT:
+        return argument
+    return str.__str__(argument) if isinstance(argument, str) else int.__index__(argument)
 
 
 class Evidence(NamedTuple):
@@ -233,7 +244,7 @@ class Core:
         """Give the prompt that a `get` means, from the cache where it is still true there."""
         reference, selector = read_versioned(name, version, label)
         generation, how = self._current()
-        key = self.key(view.namespace, name, version, label)
+        key = self.key(view.namespace, _exact(name), _exact(version), _exact(label))
         found: Found | Lacking | None = generation.found.get(key) or generation.lacking.get(key)
         how = how if found is not None else MISS
         metrics.count_request(how)
@@ -262,8 +273,9 @@ class Core:
             found = generation.found.get(self.key(view.namespace, name, version, label))
         except BaseException as error:
             self.let_go(error)
-            if isinstance(error, StorageError | TypeError):  # what can't be hashed is no name
-                return None
+            is_exact = _EXACT.issuperset((type(name), type(version), type(label)))
+            if isinstance(error, StorageError) or (isinstance(error, Exception) and not is_exact):
+                return None  # as what can't be hashed is no name
             raise
         is_true = how != STALE and (looks or generation.is_current())
         if found is None or not is_true or not access.may(view.actor, "read", found.container):

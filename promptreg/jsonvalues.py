@@ -111,7 +111,13 @@ def freeze(value: object) -> Any:
         ...
     promptreg.jsonvalues.NotJSON: at $.a: NaN and infinities are not JSON
     """
-    return _frozen(value, "$", 0, _Size())
+    try:
+        return _frozen(value, "$", 0, _Size())
+    except NotJSON:
+        raise
+    except Exception as error:  # of a value's own code, whose text may quote anything
+        kind = type(error).__name__
+    raise NotJSON(f"can't be read: its own code raised {kind}")
 
 
 class _Size:
@@ -161,11 +167,12 @@ def _frozen_items(value: Mapping[Any, Any], where: str, depth: int, size: _Size)
 
 
 def _checked_int(value: int, where: str) -> int:
+    number = int.__index__(value)  # of a subclass too, none of whose own code runs
     try:
-        str(value)
+        str(number)
     except ValueError:
         raise NotJSON(f"at {where}: an integer of too many digits") from None
-    return int(value)
+    return number
 
 
 def checked_text(value: str, where: str = "$") -> str:

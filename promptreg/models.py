@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from promptreg.errors import InvalidInputError
+from promptreg.foreign import guarded, unreadable
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, checked_text, freeze, frozen_list
 from promptreg.nearest import did_you_mean
 
@@ -62,6 +63,20 @@ class Value(BaseModel):
     def __init__(self, **fields: Any) -> None:
         self._require_unmade()
         super().__init__(**fields)
+
+    def _fill(self, what: str, fields: dict[str, Any]) -> None:
+        """Validate what a caller passes for the fields; raise `InvalidInputError`, which quotes none of it."""
+        self._require_unmade()
+        for name, value in fields.items():  # pydantic asks for it too, and writes what that raises to stderr
+            guarded(name, getattr, value, "__class__")
+        try:
+            super().__init__(**fields)
+            return
+        except ValidationError as error:
+            refusal = refused(error)
+        except Exception as error:
+            refusal = unreadable(what, error)
+        raise refusal  # out here, where no context is chained to it that quotes a value
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         self._require_unmade()
@@ -110,11 +125,18 @@ def refused(error: ValidationError) -> InvalidInputError:
         [
             {
                 "field": ".".join(map(str, e["loc"])) or "value",
-                "reason": e["msg"].removeprefix("Value error, ") + _meant(e),
+                "reason": _reason(e["type"], e["msg"]) + _meant(e),
             }
             for e in error.errors(include_url=False)
         ]
     )
+
+
+def _reason(kind: str, text: str) -> str:
+    """Return pydantic's text, which may be followed by that of an error that a value's own code raised."""
+    if kind in {"iteration_error", "mapping_type", "get_attribute_error"}:
+        return f"can't be read ({kind})"
+    return text.removeprefix("Value error, ")
 
 
 def _meant(error: Mapping[str, Any]) -> str:
@@ -125,6 +147,7 @@ def _meant(error: Mapping[str, Any]) -> str:
 
 
 def _checked_id(text: str) -> str:
+    text = str.__str__(text)
     if not text or text.isspace() or len(text) > MAX_PRINCIPAL:
         raise ValueError(f"must be text of 1 to {MAX_PRINCIPAL} characters")
     try:
@@ -134,6 +157,7 @@ def _checked_id(text: str) -> str:
 
 
 def _checked_principal(text: str) -> str:
+    text = str.__str__(text)
     kind, colon, identity = text.partition(":")
     if text != "anyone" and not (colon and identity and kind in {"user", "group"}):
         raise ValueError("must be user:ID, group:ID or anyone")
@@ -171,10 +195,7 @@ class Actor(Value):
     groups: Annotated[tuple[Identity, ...], Field(max_length=MAX_GROUPS)] = ()
 
     def __init__(self, id: str, role: Role | str | None = None, groups: Iterable[str] = ()) -> None:
-        try:
-            super().__init__(**{"id": id, "role": role, "groups": groups})
-        except ValidationError as error:
-            raise refused(error) from None
+        self._fill("actor", {"id": id, "role": role, "groups": groups})
 
 
 class Grant(Value):
@@ -191,11 +212,8 @@ class Grant(Value):
     permission: Permission
 
     def __init__(self, principal: str, permission: str) -> None:
-        try:
-            super().__init__(**{"principal": principal, "permission": permission})
-        except ValidationError as error:
-            raise refused(error) from None
-        if (principal, permission) == ("anyone", "write"):
+        self._fill("grant", {"principal": principal, "permission": permission})
+        if (self.principal, self.permission) == ("anyone", "write"):
             raise InvalidInputError.of("permission", "anyone may only read")
 
 
@@ -219,10 +237,7 @@ class Variable(Value):
     enum: Annotated[list[Any], AfterValidator(freeze)] | None = None
 
     def __init__(self, **fields: Any) -> None:
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise refused(error) from None
+        self._fill("variable", fields)
 
 
 def _said(variables: list[Variable]) -> list[dict[str, Any]]:

@@ -234,8 +234,11 @@ class Registry:
         if monotonic() < known.until and known.page == known.token and version is None is label:
             try:
                 return known.found[name].prompt
-            except (KeyError, TypeError):  # what can't be hashed is no name
+            except KeyError:
                 pass
+            except Exception:  # what can't be hashed is no name; of a text only a signal's handler raises here
+                if type(name) is str:
+                    raise
         recalled = self._core.recalled(self._view, name, version, label)
         return self._get(name, version, label, default) if recalled is None else recalled.prompt
 
@@ -351,13 +354,13 @@ class Registry:
         """
         bad = BadFields()
         reference = bad.read(names.plain_reference, name)
-        bad.read(names.checked_number, limit, "limit", least=1)
+        most = bad.read(names.checked_number, limit, "limit", least=1)
         bound = None if before is None else bad.read(names.checked_selector, before, "before")
         bad.require_none()
         with self._core.read() as reader:
             container = find(reader, self._view, reference)
             number = None if bound is None else lifecycle.number_of(container, bound)
-            records = reader.versions(container, before=number, limit=limit)
+            records = reader.versions(container, before=number, limit=most)
         return [self._core.version(record) for record in records]
 
     @traced("diff_prompt")
@@ -403,20 +406,21 @@ class Registry:
         (['a', 'b'], 1)
         """
         bad = BadFields()
+        most = bad.read(names.checked_number, limit, "limit", least=1)
         filters = {"tag": tag, "category": category, "created_by": created_by}
         query = Query(
             namespace=self.namespace,
             audience=access.audience(self.actor),
             statuses=bad.read(inputs.read_statuses, status),
-            limit=bad.read(names.checked_number, limit, "limit", least=1),
+            limit=most,
             after="" if after is None else bad.read(names.read_cursor, after),
             **{key: bad.read(inputs.read_text, value, key) for key, value in filters.items() if value is not None},
         )
         bad.require_none()
-        query = query._replace(limit=limit + 1)
+        query = query._replace(limit=most + 1)
         prompts = self._query(query)
-        cursor = names.cursor(prompts[limit - 1].name) if len(prompts) > limit else None
-        return Page.model_construct(items=FrozenList(prompts[:limit]), next=cursor)
+        cursor = names.cursor(prompts[most - 1].name) if len(prompts) > most else None
+        return Page.model_construct(items=FrozenList(prompts[:most]), next=cursor)
 
     @traced("search_prompts", takes_name=False)
     def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
@@ -458,13 +462,13 @@ class Registry:
         """
         bad = BadFields()
         reference = None if name is None else bad.read(names.plain_reference, name)
-        bad.read(names.checked_number, after, "after", least=0)
-        bad.read(names.checked_number, limit, "limit", least=1)
+        first = bad.read(names.checked_number, after, "after", least=0)
+        most = bad.read(names.checked_number, limit, "limit", least=1)
         bad.require_none()
         audience = access.audience(self.actor)
         with self._core.read() as reader:
             found = None if reference is None else find(reader, self._view, reference).id
-            return reader.events(self.namespace, audience, prompt_id=found, after=after, limit=limit)
+            return reader.events(self.namespace, audience, prompt_id=found, after=first, limit=most)
 
     @traced("list_namespaces", takes_name=False)
     def namespaces(self) -> builtins.list[str]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, system_clock
 from promptreg.errors import InvalidInputError
+from promptreg.foreign import reading
 from promptreg.gathering import BadFields
 from promptreg.models import Actor
 from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
@@ -80,6 +81,7 @@ def read_settings(
     return settings
 
 
+@reading("actor")
 def read_actor(value: object) -> Actor | None:
     """Read an actor; None is the application itself."""
     if value is not None and not isinstance(value, Actor):
@@ -87,12 +89,14 @@ def read_actor(value: object) -> Actor | None:
     return value
 
 
+@reading("value")
 def _seconds(value: object, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SECONDS:
         raise InvalidInputError.of(field, f"must be seconds, from 0 to {MAX_SECONDS}")
     return float(value)
 
 
+@reading("publish_checks")
 def _functions(value: object) -> tuple[PublishCheck, ...]:
     functions: tuple[Any, ...] = (None,)
     # A tuple is told from the rest first: Python takes 0.1 ms to find out that it is iterable, the first time.
@@ -103,12 +107,14 @@ def _functions(value: object) -> tuple[PublishCheck, ...]:
     return functions
 
 
+@reading("render_limits")
 def _render_limits(value: object) -> RenderLimits:
     if value is not None and not isinstance(value, RenderLimits):
         raise InvalidInputError.of("render_limits", f"must be RenderLimits, not {type(value).__name__}")
     return value or USUAL_LIMITS
 
 
+@reading("clock")
 def _clock(value: object) -> Clock:
     if value is None:
         return system_clock
@@ -123,6 +129,7 @@ def _captures_content(value: object) -> bool:
     return read_flag(value, "capture_content")
 
 
+@reading("redact")
 def _redact(value: object) -> Redact | None:
     if value is not None and not callable(value):
         raise InvalidInputError.of("redact", "must be a function from text to text")

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError
+from promptreg.foreign import guarded, reading
 from promptreg.gathering import BadFields
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze, frozen_dict, frozen_list
 from promptreg.models import Variable, VariablesArgument, built
@@ -40,6 +41,7 @@ _ACCEPTED: dict[str, type | tuple[type, ...]] = {
 }
 
 
+@reading("variables")
 def declared(argument: VariablesArgument) -> FrozenList:
     """Read a `variables=` argument into declarations; raise `InvalidInputError` for what is none.
 
@@ -128,8 +130,7 @@ def bind(
         if name in bound and bound[name] is None and name in may_be_none:
             continue
         if name in bound:
-            bound[name] = _unwrapped(bound[name])
-            reason = _mismatch(declaration, bound[name])
+            bound[name], reason = _as_declared(declaration, bound[name])
             errors += [{"field": name, "reason": reason}] if reason else []
         elif "default" in declaration:
             bound[name] = declaration["default"]
@@ -217,6 +218,15 @@ def _checked(said: dict[str, Any], where: str) -> Variable:
     return variable
 
 
+def _as_declared(declaration: Mapping[str, Any], value: Any) -> tuple[Any, str | None]:
+    """Return what a value stands for, and why it is not as declared, which may be that its own code raises."""
+    try:
+        plain = _unwrapped(value)
+        return plain, _mismatch(declaration, plain)
+    except Exception as error:
+        return value, f"can't be read: its own code raised {type(error).__name__}"
+
+
 def is_readable(name: str) -> bool:
     """Tell whether a template can read a variable of that name."""
     return len(name) <= MAX_IDENTIFIER and name.isidentifier() and name not in RESERVED
@@ -275,12 +285,7 @@ def _only(annotation: Any) -> Any:
 
 
 def _default(name: str, field: FieldInfo) -> Any:
-    try:
-        value = field.get_default(call_default_factory=True, validated_data={})
-    except Exception as error:
-        raise InvalidInputError.of(
-            f"variables.{name}", f"its default can't be made ({type(error).__name__})"
-        ) from error
+    value = guarded(f"variables.{name}.default", field.get_default, call_default_factory=True, validated_data={})
     plain = _unwrapped(value)
     return plain.model_dump(mode="json") if isinstance(plain, BaseModel) else plain
 

@@ -155,7 +155,10 @@ VERBS = {
         {**SNAPSHOT, "title": but(None, of=FILLED), "is_production": FLAG, "commit_message": but(None, of=GIVEN_TEXT)},
     ),
     "get": ({"name": "a"}, {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True, "9"]}),
-    "render": ({}, {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True], "default": TEMPLATE}),
+    "render": (
+        {},
+        {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True], "default": [t for t in TEMPLATE if t != ""]},
+    ),
     "update": (
         {"name": "a", "title": "x"},
         {

@@ -4,6 +4,8 @@ Nothing is timed here: each outcome is one that only a bound gives, most of them
 """
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -253,3 +255,25 @@ def test_a_diff_of_long_templates_ends(registry: Registry) -> None:
     for mark in "uv":
         registry.save("a", "\n".join(f"{mark if i % 2 else ''}{i:x}"[-4:] for i in range(50_000)))
     assert "too much has changed" in registry.diff("a", 1, 2)
+
+
+def test_a_render_fits_in_a_stack_of_128_kib() -> None:
+    """Macros may call themselves as deep as `calls` allows in a thread of 128 KiB, in a process of its own."""
+    program = """
+import threading
+from promptreg import Registry
+registry, done = Registry(":memory:"), []
+macro = "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{% endif %}x{% endmacro %}{{ f(49) }}"
+nested = "{{ " + "[" * 20 + "1" + "]" * 20 + " | tojson }}"
+def run():
+    for name, template in (("macro", macro), ("nested", nested)):
+        registry.create(name, template)
+        done.append(len(registry.render(name).text))
+threading.stack_size(128 * 1024)
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+print(done)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "[50, 41]\n", "")

@@ -284,7 +284,7 @@ BAD = [
     (lambda r: r.render("A B", 3, version="2", default=4), "variables name version default"),
     (
         lambda r: r.list(status=["archve", "active"], tag=3, category=4, created_by=5, limit=0, after="x"),
-        "status limit after tag category created_by",
+        "limit status after tag category created_by",
     ),
     (lambda r: r.search("", status="x", limit=0), "status limit text"),
     (lambda r: r.set_status(["A B", "a", "C D"], "x", dry_run=3), "names[0] names[2] status dry_run"),
@@ -371,3 +371,45 @@ def test_one_of_a_few_words_is_told_with_the_nearest(
     assert message in told(lambda: call(memory), InvalidInputError)
     assert "mean" not in told(lambda: memory.set_status("a", "xyz"))
     assert "mean" not in told(lambda: Actor("ana", "xyz"))
+
+
+# Every error about a prompt
+
+
+def test_an_error_about_a_prompt_names_it(memory: Registry) -> None:
+    """A log line that shows the error alone tells which prompt it is about."""
+    memory.create("a", "{{ x }}", variables=[{"name": "x", "type": "integer"}])
+    memory.update("a", title="Draft", is_production=False)
+    memory.create("off", "x")
+    memory.set_status("off", "disabled")
+    memory.create("old", "x")
+    memory.archive("old")
+    memory.create("draft", "x", is_production=False)
+    memory.create("endless", "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
+    member = memory.scope(actor=Actor("m", "team_member"))
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("a", lambda: member.update("a", title="x")),
+        ("absent", lambda: memory.get("absent")),
+        ("a", lambda: memory.get("a@9")),
+        ("a", lambda: memory.get("a@beta")),
+        ("draft", lambda: memory.get("draft")),
+        ("a", lambda: memory.rollback("a", reason="x")),
+        ("a", lambda: memory.rollback("a", 2, reason="x")),
+        ("a", lambda: memory.create("a", "x")),
+        ("a", lambda: memory.update("a@1", title="x")),
+        ("draft", lambda: memory.discard("draft@1")),
+        ("old", lambda: memory.update("old", title="x")),
+        ("off", lambda: memory.render("off")),
+        ("new", lambda: memory.create("new", "\n{{")),
+        ("new", lambda: memory.create("new", "\n{% include 'x' %}")),
+        ("a", lambda: memory.render("a")),
+        ("a", lambda: memory.render("a", x="SECRET")),
+        ("new", lambda: memory.create("new", "{{ x }}", examples=[{}])),
+        ("endless", lambda: memory.render("endless")),
+        ("none", lambda: memory.render("none", default="{{ 1 / 0 }}")),
+        ("none", lambda: memory.render("none", default="{{")),
+    ]
+    for name, call in calls:
+        message = told(call)
+        assert repr(name) in message
+        assert "SECRET" not in message

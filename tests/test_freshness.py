@@ -465,6 +465,22 @@ def test_a_sidecar_that_a_tool_cut_short_ends_no_process_that_was_not_reading_th
             assert other.call("get", "greet").template == f"again {number}"
 
 
+def test_a_page_that_is_made_whole_is_none_that_anybody_knew(path: str) -> None:
+    """What was cached for another page, the first one included, never holds for one that was filled up."""
+    Registry(path).close()
+    pages = []
+    for size in (None, 0, 15, 0):
+        if size is None:
+            os.unlink(f"{path}-promptreg")
+        else:
+            os.truncate(f"{path}-promptreg", size)
+        sidecar = Sidecar(path)
+        pages.append(sidecar.read())
+        sidecar.close()
+    assert [len(page) for page in pages] == [16] * 4
+    assert len({*pages, bytes(16)}) == 5
+
+
 def test_a_key_of_the_cache_is_no_name(path: str) -> None:
     """What is not text is refused, warm or cold, and shows nobody another namespace's prompt."""
     with Registry(path) as registry:

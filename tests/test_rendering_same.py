@@ -28,6 +28,8 @@ from promptreg import (
     TemplateSyntaxError,
 )
 from promptreg.jsonvalues import freeze
+from promptreg.rendering import fast as fast_tier
+from promptreg.rendering.fast import Unfit
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 from promptreg.rendering.values import AbsentVariable
 from tests import grammar, grammar_values
@@ -114,11 +116,18 @@ def _missing(source: str, values: Variables, declared: frozenset[str]) -> list[s
     return caught.value.details["missing"]
 
 
-def by_tier(tier: Callable[[Variables], str] | None, values: Variables) -> str | None:
-    """Give the text of one tier, None where it gives none."""
+# What an operation on data ends in; a `NameError`, say, is that of an operation that is not there, and goes on.
+BAILOUTS = Unfit, LookupError, TypeError, ValueError, ArithmeticError
+REFUSALS = TemplateError, AbsentVariable
+
+
+def by_tier(
+    tier: Callable[[Variables], str] | None, values: Variables, leaves: tuple[type[Exception], ...]
+) -> str | None:
+    """Give the text of one tier, None where it leaves these values to another, or refuses them."""
     try:
         return None if tier is None else tier(values)
-    except Exception:
+    except leaves:
         return None
 
 
@@ -141,7 +150,8 @@ def seen(source: str, build: Build, declared: frozenset[str] = NONE_DECLARED) ->
         return Seen(stock, Ending("syntax", error.message))
     except TemplateError as error:
         return Seen(stock, Ending("policy", error.message))
-    fast, metered = by_tier(template.fast, build()), by_tier(template.metered, build())
+    fast = by_tier(template.fast, build(), BAILOUTS)
+    metered = by_tier(template.metered, build(), REFUSALS)
     return Seen(stock, by_promptreg(template, build, declared), fast, metered, exact=not declared)
 
 
@@ -399,6 +409,70 @@ def test_every_filter_and_test_comes_up_in_what_renders():
     assert [name for name in words if not found[f"Test {name}", "text"]] == []
 
 
+# Every operation of the fast tier: each filter, test and method with each number of arguments, then what is written
+# otherwise. `t` is a text, `n` and `f` are numbers, `l` is a list, `ds` a list of dicts, `d` a dict.
+FAST_VALUES = {
+    **{"t": "some text", "n": 7, "f": 2.5, "l": ["b", "a"], "ds": [{"a": "x"}], "d": {"a": "x"}},
+    **{"z": None, "y": True},
+}
+PRINTED = "{{{{ {} }}}}"
+FRAMES = [PRINTED, "{{% if ({}) %}}1{{% else %}}2{{% endif %}}", "{{% set x = {} %}}{{{{ x }}}}"]
+FAST_FILTERS = """
+    t|upper ; t|lower ; t|trim ; t|capitalize ; t|title ; t|length ; l|count ; l|first ; l|last ; l|join ; l|join('-') ;
+    t|replace('e', 'a') ; t|indent ; t|indent(2) ; d|tojson ; d|tojson(2) ; f|round ; f|round(1) ; n|int ; n|string ;
+    t|truncate ; t|truncate(5)
+"""
+FAST_TESTS = """
+    z is none ; t is string ; n is number ; n is integer ; f is float ; y is boolean ; d is mapping ; l is sequence ;
+    l is iterable ; y is true ; y is false ; n is eq(7) ; n is equalto(7) ; n is ne(7)
+"""
+FAST_METHODS = """
+    t.upper() ; t.lower() ; t.capitalize() ; t.title() ; t.strip() ; t.startswith('s') ; t.endswith('s') ; d.get('a') ;
+    d.get('b', 'c')
+"""
+FAST_OTHERS = """
+    t[1:3] ; t[:3] ; t[-3:] ; l[1:]|join ; ds|map(attribute='a')|join ; t ~ n ; n + 1 ; t + 'x' ; n - 1 ; n * 2 ;
+    n / 2 ; n // 2 ; n % 2 ; d['a'] ; d.a ; l[0] ; l[n - 7] ; 'a' in l ; 'a' in d ; 'e' in t ; t in ['a', 'b'] ;
+    n not in [1, 2] ;
+    n < 8 ; n >= 7 ; t == 'a' ; t != l[0] ; t if n else l[0] ; n and t ; z or t ; not n ; u|default('v') ;
+    t|default('v', true) ; u is defined ; d.b is undefined ; -1
+"""
+
+
+def listed(table: str) -> list[str]:
+    """Return the expressions of a table."""
+    return [expression.strip() for expression in table.split(";")]
+
+
+def fast_sources() -> list[str]:
+    """Return a template of each expression in each frame; `tojson` gives Markup, which is fast only where printed."""
+    expressions = listed(";".join((FAST_FILTERS, FAST_TESTS, FAST_METHODS, FAST_OTHERS)))
+    return [f.format(e) for e in expressions for f in FRAMES if f == PRINTED or "tojson" not in e]
+
+
+@pytest.mark.parametrize("source", fast_sources())
+def test_the_fast_tier_has_every_operation_that_it_says(source):
+    """On the values that it is for it gives the text itself, and the same as the metered tier and Jinja2."""
+    template = TemplateText(source, LIMITS)
+    given = template.fast(dict(FAST_VALUES))
+    assert given == template.metered(dict(FAST_VALUES)) == STOCK.from_string(source).render(FAST_VALUES)
+
+
+def test_the_tables_hold_every_operation_of_the_fast_tier():
+    """Each filter, test and method that it declares, with each number of arguments, and none that it lacks."""
+
+    def arguments(expression: str, kind: type[nodes.Expr]) -> tuple[str, int]:
+        node = STOCK.parse(f"{{{{ {expression} }}}}").find(kind)
+        return (node.node.attr if kind is nodes.Call else node.name), len(node.args)
+
+    for table, kind, declared in (
+        (FAST_FILTERS, nodes.Filter, {(name, n) for name, (counts, _) in fast_tier.FILTERS.items() for n in counts}),
+        (FAST_TESTS, nodes.Test, set(fast_tier.TESTS.items())),
+        (FAST_METHODS, nodes.Call, {(name, n) for name, counts in fast_tier.METHODS.items() for n in counts}),
+    ):
+        assert {arguments(expression, kind) for expression in listed(table)} == declared
+
+
 @settings(max_examples=80, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     seed=st.integers(0, 2**32),
@@ -433,10 +507,10 @@ def test_what_the_fast_tier_gives_the_metered_one_gives_under_the_same_limits():
             template = TemplateText(source, RenderLimits(**{name: pick.choice(LOWERED[name]) for name in names}))
         except TemplateError:
             continue
-        fast = by_tier(template.fast, build())
+        fast = by_tier(template.fast, build(), BAILOUTS)
         if fast is not None:
             given += 1
-            assert by_tier(template.metered, build()) == fast, (source, template._limits)
+            assert by_tier(template.metered, build(), REFUSALS) == fast, (source, template._limits)
     assert given > 200
 
 

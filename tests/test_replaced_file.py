@@ -1,4 +1,4 @@
-"""The file of an open registry replaced or removed: within a second it is told, and nothing is ever mixed."""
+"""The file of an open registry replaced or removed: 50 ms later it is told, and nothing is ever mixed."""
 
 import multiprocessing
 import os
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from promptreg import PromptregError, Registry, StorageError
+from promptreg import NotFoundError, Registry, StorageError
 from promptreg.storage.siblings import LOG
-from tests.remote import Remote
+from tests.remote import PATIENCE_SECONDS, Remote
 from tests.test_storage_sqlite import raw
 
-NOTICED_SECONDS = 1.0
+NOTICED_SECONDS = 0.06  # 50 ms are promised: a read that begins later looks, however slow the machine is
 
 UNCACHED: dict[str, Callable[[Registry], object]] = {
     "get": lambda r: r.get("uncached"),
@@ -95,16 +95,9 @@ def assert_goes_on_stale(registry: Registry) -> None:
 
 
 def assert_works_again(registry: Registry) -> None:
-    """Within a second all is as it was: what was read is not stale, and writes hold."""
-    over = time.monotonic() + NOTICED_SECONDS
-    while True:
-        try:
-            if not registry.get("cached").stale and registry.get("uncached").template == "text uncached":
-                break
-        except StorageError:
-            pass
-        assert time.monotonic() < over, "not noticed within a second"
-        time.sleep(0.01)
+    """50 ms later all is as it was: what was read is not stale, and writes hold."""
+    time.sleep(NOTICED_SECONDS)
+    assert (registry.get("cached").stale, registry.get("uncached").template) == (False, "text uncached")
     assert (registry.render("cached").text, registry.render("cached").prompt.stale) == ("text cached", False)
     assert registry.update("cached", template="text again").version == 3
     assert [prompt.template for prompt in registry.list()] == ["text again", "text logged", "text uncached"]
@@ -128,7 +121,7 @@ def test_a_prompt_is_not_stale_normally(opened: Registry) -> None:
 def test_a_removed_file_is_noticed_and_forgiven_when_it_is_back(
     opened: Registry, path: str, tmp_path: Path, alone: bool
 ) -> None:
-    """Moved away: a second later writes and uncached reads fail, cached ones go on stale; moved back, all works."""
+    """Moved away: 50 ms later writes and uncached reads fail, cached ones go on stale; moved back, all works."""
     aside = str(tmp_path / "aside.db")
     move(path, aside, alone=alone)
     time.sleep(NOTICED_SECONDS)
@@ -139,7 +132,7 @@ def test_a_removed_file_is_noticed_and_forgiven_when_it_is_back(
 
 
 def test_a_removed_file_is_noticed_however_old_a_read_may_be(path: str, tmp_path: Path) -> None:
-    """With `max_staleness=60` too a second is enough: cached reads go on, and say that they are stale."""
+    """With `max_staleness=60` too 50 ms are enough: cached reads go on, and say that they are stale."""
     with Registry(path, max_staleness=60) as registry:
         registry.create("greet", "Hello")
         assert not registry.get("greet").stale
@@ -235,7 +228,7 @@ def test_a_file_that_can_not_be_read_for_a_moment_is_not_given_up(
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No descriptor is left as it is asked what the file holds: it is asked again, and goes on."""
-    time.sleep(0.06)
+    time.sleep(NOTICED_SECONDS)
     opened.get("cached")
     with closing(raw(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -248,10 +241,10 @@ def test_a_file_that_can_not_be_read_for_a_moment_is_not_given_up(
     with monkeypatch.context() as patch:
         patch.setattr(opened._core.storage._connections, "_watcher_opener", fail)  # type: ignore[attr-defined]
         for _ in range(4):
-            time.sleep(0.06)
+            time.sleep(NOTICED_SECONDS)
             assert not opened.get("cached").stale
     assert len(asked) > 1
-    time.sleep(0.06)
+    time.sleep(NOTICED_SECONDS)
     assert not opened.get("cached").stale
     assert opened.update("cached", template="text again").version == 3
 
@@ -265,42 +258,64 @@ def test_writing_the_log_back_into_the_file_is_no_replacement(opened: Registry, 
                 assert opened.get("cached").template == f"text {number}"
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             for _ in range(2):
-                time.sleep(0.06)
+                time.sleep(NOTICED_SECONDS)
                 assert (opened.get("cached").template, opened.get("cached").stale) == (f"text {number}", False)
     assert opened.update("cached", template="text again").version == 8
 
 
 def test_a_replacements_contents_never_appear(opened: Registry, path: str, replacement: str) -> None:
     """From the moment of the replacement on, in several threads, each read gives the old contents or `StorageError`."""
-    stop, seen, wrong = threading.Event(), [], []
+    stop, wrong = threading.Event(), []
+    rounds, refused, seen = [0] * 3, [0] * 3, set()
 
-    def read() -> None:
+    def read(number: int) -> None:
         while not stop.is_set():
-            for call in (
-                lambda: opened.get("cached"),
-                lambda: opened.get("uncached"),
-                lambda: opened.get("only-there"),
-            ):
+            for name in ("cached", "uncached", "only-there"):
                 try:
-                    seen.append(call().template)
-                except StorageError:
-                    pass
-                except PromptregError as error:
-                    if error.code != "not_found":
-                        wrong.append(error)
-            time.sleep(0.002)
+                    seen.add(opened.get(name).template)
+                except NotFoundError:
+                    if name != "only-there":
+                        wrong.append(name)
+            try:
+                seen.update(version.template for version in opened.history("cached", limit=1))
+            except StorageError:
+                refused[number] += 1
+            rounds[number] += 1
 
-    threads = [threading.Thread(target=read) for _ in range(3)]
+    def reached(counts: list[int], least: int) -> None:
+        over = time.monotonic() + PATIENCE_SECONDS
+        while min(counts) < least:
+            assert time.monotonic() < over, (rounds, refused)
+            time.sleep(0.001)
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
-    time.sleep(0.05)
-    os.replace(replacement, path)
+    try:
+        reached(rounds, 5)
+        os.replace(replacement, path)
+        reached(refused, 5)  # each thread has noticed it, and reads on
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert (seen, wrong) == ({"text cached", "text uncached"}, [])
     time.sleep(NOTICED_SECONDS)
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert (set(seen) <= {"text cached", "text uncached"}, wrong) == (True, [])
     assert opened.get("cached").stale
+
+
+def test_a_damaged_database_copied_over_the_file_is_noticed(opened: Registry, path: str, replacement: str) -> None:
+    """One that tells no revision any more is no copy of what was there, and nothing of it is given."""
+    with closing(raw(replacement)) as connection:
+        connection.execute("DELETE FROM registry")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with closing(raw(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    time.sleep(NOTICED_SECONDS)
+    assert not opened.get("cached").stale
+    shutil.copyfile(replacement, path)
+    time.sleep(NOTICED_SECONDS)
+    assert_goes_on_stale(opened)
 
 
 def test_a_registry_opened_on_the_replacement_and_the_old_one_keep_apart(
@@ -319,7 +334,7 @@ def test_a_registry_opened_on_the_replacement_and_the_old_one_keep_apart(
 
 
 def test_writers_of_all_threads_are_told(opened: Registry, path: str, replacement: str) -> None:
-    """Threads that have written before and threads that have not: a second later none writes into either file."""
+    """Threads that have written before and threads that have not: 50 ms later none writes into either file."""
     told = []
 
     def write() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from promptreg import Registry, StorageReadOnlyError
+from promptreg import Registry, StorageError, StorageReadOnlyError
 from promptreg.storage import system
 from tests.remote import GROUP, NOBODY, Remote
 
@@ -77,11 +77,11 @@ def test_who_may_not_write_the_sidecar_reads_and_writes_once_it_was_mended(
 
 def test_a_sidecar_that_may_not_be_written_is_opened_again(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, whoever runs it: the system refuses, until it does not."""
-    open_file, refuses = system.open_file, [True]
+    open_file, refuses = system.open_file, [errno.EACCES]
 
     def refusing(file: str, *more: int) -> int:
         if file.endswith("-promptreg") and refuses:
-            raise PermissionError(errno.EACCES, "Permission denied", file)
+            raise OSError(refuses[0], os.strerror(refuses[0]), file)
         return open_file(file, *more)
 
     with Registry(path) as owner:
@@ -95,6 +95,9 @@ def test_a_sidecar_that_may_not_be_written_is_opened_again(path: str, monkeypatc
             with pytest.raises(StorageReadOnlyError, match="-promptreg"):
                 other.update("greet", template="refused")
             assert owner.get("greet").template == "5"
+            refuses[0] = errno.EMFILE
+            with pytest.raises(StorageError, match="Too many open files"):
+                other.update("greet", template="refused")
             refuses.clear()
             assert other.update("greet", template="mended").version == 7
             assert owner.get("greet").template == "mended"

@@ -8,15 +8,18 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
 
 from promptreg import Actor, NameTakenError, Registry, StorageBusyError
+from promptreg.storage import journal, sqlite
+from promptreg.storage.connections import Handle
 from promptreg.storage.gate import Claim, Stay
+from promptreg.storage.looks import SQLiteReader
 from tests.test_storage_sqlite import raw
 
 THREADS = 32
@@ -115,23 +118,39 @@ def test_threads_that_come_and_go_leave_nothing_behind(shared: Registry, path: s
     assert not os.path.exists(f"{path}-wal")
 
 
-def test_cached_reads_go_on_while_another_thread_writes_and_waits(registry: Registry) -> None:
-    """A thread in SQLite's wait for a lock keeps no reader from anything."""
-    registry.create("greet", "Hello")
-    registry.render("greet")
-    with closing(raw(registry.path)) as holder, ThreadPoolExecutor(1) as pool:
+@contextmanager
+def reached(patch: pytest.MonkeyPatch, room: object, name: str, *, is_held: bool = False) -> Iterator[threading.Event]:
+    """Yield what is set once a thread comes to this function; `is_held` keeps it there until the end of the `with`."""
+    original, comes, goes = getattr(room, name), threading.Event(), threading.Event()
+
+    def begun(*args: Any, **more: Any) -> Any:
+        comes.set()
+        if is_held:
+            goes.wait()
+        return original(*args, **more)
+
+    with patch.context() as within:
+        within.setattr(room, name, begun)
+        try:
+            yield comes
+        finally:
+            goes.set()
+
+
+def test_cached_reads_go_on_while_another_thread_writes_and_waits(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread in SQLite's wait for a lock keeps no reader from anything: they are read before it may go on."""
+    with Registry(path, busy_timeout=60) as registry, closing(raw(path)) as holder, ThreadPoolExecutor(1) as pool:
+        registry.create("greet", "Hello")
+        registry.render("greet")
         holder.execute("BEGIN IMMEDIATE")
-        writing = pool.submit(registry.update, "greet", template="Hi")
-        over, longest, reads = time.monotonic() + 0.5, 0.0, 0
-        while time.monotonic() < over:
-            begin = time.monotonic()
-            assert registry.render("greet").text == "Hello"
-            longest, reads = max(longest, time.monotonic() - begin), reads + 1
+        with reached(monkeypatch, sqlite, "_tried") as waits:
+            writing = pool.submit(registry.update, "greet", template="Hi")
+            assert waits.wait(60)
+        for _ in range(1_000):
+            assert registry.render("greet").text == registry.get("greet").template == "Hello"
         assert not writing.done()
         holder.execute("ROLLBACK")
-        assert writing.result(10).version == 2
-    assert reads > 100
-    assert longest < 0.25
+        assert writing.result(60).version == 2
 
 
 def locks_of(*roots: object) -> list[Any]:
@@ -208,8 +227,8 @@ def test_a_thread_that_ends_with_an_error_leaves_no_connection_to_the_collector(
 
 
 def assert_no_transaction_is_open(path: str) -> None:
-    """Another registry writes without a wait."""
-    with Registry(path, busy_timeout=1) as other:
+    """Another registry writes, at the latest when what goes on is over."""
+    with Registry(path, busy_timeout=30) as other:
         other.save("probe", f"at {time.monotonic_ns()}")
 
 
@@ -229,49 +248,62 @@ def test_writing_from_an_event_loop(registry: Registry) -> None:
     assert sorted(asyncio.run(run())) == list(range(2, 22))
 
 
-def test_a_cancelled_task_leaves_no_transaction(registry: Registry) -> None:
-    """Cancelled at any moment of a write: others write at once, and the write is there whole or not at all."""
-    registry.create("greet", "start", config={"n": "start"})
+MOMENTS = {
+    "plan": (SQLiteReader, "find"),
+    "begin": (sqlite, "_tried"),
+    "write": (journal, "append"),
+    "commit": (Handle, "roll_back"),
+}
 
-    async def run() -> None:
-        cancelled = 0
-        for i in range(40):
-            write = asyncio.to_thread(registry.update, "greet", template=str(i), config={"n": str(i)})
-            task = asyncio.create_task(write)
-            await asyncio.sleep(i * 0.0001)
-            cancelled += task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await asyncio.to_thread(assert_no_transaction_is_open, registry.path)
-            prompt = registry.get("greet")
-            assert prompt.template == prompt.config["n"]
-        assert cancelled >= 5
 
-    asyncio.run(run())
-    versions = registry.history("greet", limit=100)
-    assert [version.version for version in versions] == list(range(len(versions), 0, -1))
-    assert registry.update("greet", template="last").version == len(versions) + 1
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_cancelled_task_leaves_no_transaction(path: str, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelled at this moment of its write: its thread goes on, the write is whole, and others write after it."""
+    with Registry(path, busy_timeout=30) as registry:
+        registry.create("greet", "start", config={"n": "start"})
+
+        async def run() -> None:
+            with reached(monkeypatch, *MOMENTS[moment], is_held=True) as comes:
+                write = asyncio.to_thread(registry.update, "greet", template="new", config={"n": "new"})
+                task = asyncio.create_task(write)
+                assert await asyncio.to_thread(comes.wait, 60)
+                assert task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            await asyncio.to_thread(assert_no_transaction_is_open, path)
+
+        asyncio.run(run())  # which waits for the thread
+        assert [(v.version, v.template, v.config["n"]) for v in registry.history("greet")] == [
+            (2, "new", "new"),
+            (1, "start", "start"),
+        ]
+        assert registry.update("greet", template="last").version == 3
 
 
 def test_a_task_cancelled_while_it_waits_for_the_lock_leaves_no_transaction(path: str) -> None:
-    """Its thread gives up at the busy timeout or writes when its turn comes; either way others write after it."""
-    with Registry(path, busy_timeout=0.5) as registry, closing(raw(path)) as holder:
+    """Its thread writes when its turn comes; who gives up at the busy timeout does not, and others write after them."""
+    with Registry(path, busy_timeout=60) as registry, closing(raw(path)) as holder:
         registry.create("greet", "start")
+        begun: list[int] = []
+
+        def write(number: int) -> None:
+            begun.append(number)
+            registry.update("greet", template=str(number))
 
         async def run() -> None:
             holder.execute("BEGIN IMMEDIATE")
-            tasks = [
-                asyncio.create_task(asyncio.to_thread(registry.update, "greet", template=str(i))) for i in range(4)
-            ]
-            await asyncio.sleep(0.2)
+            tasks = [asyncio.create_task(asyncio.to_thread(write, number)) for number in range(4)]
+            while len(begun) < len(tasks):
+                await asyncio.sleep(0)
             for task in tasks:
-                task.cancel()
-            assert {type(each) for each in await asyncio.gather(*tasks, return_exceptions=True)} == {
-                asyncio.CancelledError
-            }
-            with pytest.raises(StorageBusyError):
-                await asyncio.to_thread(registry.update, "greet", template="late")
+                assert task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [type(each) for each in ended] == [asyncio.CancelledError] * 4
+            with Registry(path, busy_timeout=0.1) as hasty, pytest.raises(StorageBusyError):
+                await asyncio.to_thread(hasty.update, "greet", template="late")
             holder.execute("ROLLBACK")
             await asyncio.to_thread(assert_no_transaction_is_open, path)
 
-        asyncio.run(run())
-        assert registry.update("greet", template="last").version == registry.get("greet").version
+        asyncio.run(run())  # which waits for the threads
+        assert {version.template for version in registry.history("greet")} == {"start", "0", "1", "2", "3"}
+        assert registry.update("greet", template="last").version == 6

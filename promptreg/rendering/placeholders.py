@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, RootModel
 
 from promptreg.errors import InvalidVariablesError, RenderError
+from promptreg.foreign import Cause
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES
-from promptreg.rendering.sandbox import Cause
 from promptreg.variables import invalid
 
 Message: TypeAlias = dict[str, Any]

@@ -17,10 +17,10 @@ from typing import Annotated, Any
 
 from jinja2 import nodes
 from jinja2.filters import FILTERS as JINJA_FILTERS
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
-from promptreg.models import Value, refused
+from promptreg.models import Value
 from promptreg.nearest import did_you_mean
 
 MOST = 1_000_000_000
@@ -65,10 +65,7 @@ class RenderLimits(Value):
     integer_bits: Annotated[int, Field(ge=128, le=10_000)] = 256
 
     def __init__(self, **limits: Any) -> None:
-        try:
-            super().__init__(**limits)
-        except ValidationError as error:
-            raise refused(error) from None
+        self._fill("render_limits", limits)
 
 
 USUAL_LIMITS = RenderLimits.model_construct()

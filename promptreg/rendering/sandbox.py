@@ -24,6 +24,7 @@ from jinja2.utils import missing
 from markupsafe import Markup
 
 from promptreg.errors import RenderError, RenderLimitError, TemplateError, TemplatePolicyError, TemplateSyntaxError
+from promptreg.foreign import Cause
 from promptreg.nearest import nearest
 from promptreg.rendering.blame import none_read, owner
 from promptreg.rendering.filters import TEMPLATE_FILTERS, TEMPLATE_TESTS
@@ -404,10 +405,6 @@ def _told(error: Exception) -> str:
 def _nones(told: str, source: str, line: int | None, rendering: Rendering) -> str:
     """Return what of that line is None, where None is what failed."""
     return none_read(_parsed(source, rendering.limits), line, rendering.variables) if "NoneType" in told else ""
-
-
-class Cause(Exception):
-    """What a render raised, reduced to the name of its type, because its text may quote a value."""
 
 
 class Metered:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidInputError
+from promptreg.foreign import guarded, reading
 from promptreg.gathering import BadFields, read_each
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze, hashed
 from promptreg.models import UNSET, Grant, Status, TargetStatus, Unset
@@ -128,6 +129,7 @@ def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
     return Edit(**said)
 
 
+@reading("template")
 def read_template(value: object, field: str = "template") -> str | FrozenList:
     """Read a template: text, or a list of messages `{"role", "content"}` and `{"placeholder"}`."""
     template: str | FrozenList
@@ -146,6 +148,7 @@ def read_template(value: object, field: str = "template") -> str | FrozenList:
     return template
 
 
+@reading("default")
 def read_default(value: object) -> str | FrozenList:
     """Read the `default` of a render: a template, and an empty text too."""
     if isinstance(value, str) and not value:
@@ -153,6 +156,7 @@ def read_default(value: object) -> str | FrozenList:
     return read_template(value, "default")
 
 
+@reading("text")
 def read_text(value: object, field: str) -> str:
     """Read any text, the empty one too; it can't hold NUL or a lone surrogate, nor take over 1 MiB."""
     if not isinstance(value, str):
@@ -172,6 +176,7 @@ def read_filled_text(value: object, field: str) -> str:
     return text
 
 
+@reading("text")
 def read_search(value: object) -> str:
     """Read what is searched for: at most 1,000 characters and 64 terms, which spaces or punctuation part (rule 24)."""
     text = read_filled_text(value, "text")
@@ -183,6 +188,7 @@ def read_search(value: object) -> str:
     return text
 
 
+@reading("value")
 def read_flag(value: object, field: str) -> bool:
     """Read an exact boolean."""
     if not isinstance(value, bool):
@@ -190,6 +196,7 @@ def read_flag(value: object, field: str) -> bool:
     return value
 
 
+@reading("access_grants")
 def read_grants(value: object, field: str = "access_grants") -> tuple[Grant, ...]:
     """Read grants: `Grant`s, pairs, or mappings; one a principal, and of two for it the wider."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
@@ -201,6 +208,7 @@ def read_grants(value: object, field: str = "access_grants") -> tuple[Grant, ...
     return tuple(grants.values())
 
 
+@reading("status")
 def read_statuses(value: object) -> tuple[str, ...]:
     """Read the `status` filter of `list` and `search`; None is active and disabled."""
     if value is None:
@@ -213,6 +221,7 @@ def read_statuses(value: object) -> tuple[str, ...]:
     return statuses
 
 
+@reading("value")
 def read_choice(value: object, field: str, choices: Iterable[str]) -> str:
     """Read one of a few words."""
     allowed = tuple(choices)
@@ -232,13 +241,18 @@ def read_variables(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
                 break
         else:
             return mapping
+    return guarded("variables", _named, mapping, more)
+
+
+def _named(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(mapping, BaseModel):
         return {**dict(mapping), **more}
     if not isinstance(mapping, Mapping):
         raise InvalidInputError.of("variables", f"must be a mapping or a pydantic model, not {type(mapping).__name__}")
-    if not all(isinstance(key, str) for key in mapping):
+    named = dict(mapping)
+    if not all(isinstance(key, str) for key in named):
         raise InvalidInputError.of("variables", "the names must be text")
-    return {**mapping, **more}
+    return {**{str.__str__(key): value for key, value in named.items()}, **more}
 
 
 def _require_size(fields: Mapping[str, Any]) -> None:
@@ -299,6 +313,7 @@ def _title(value: object, field: str) -> str:
     return read_filled_text(value, field)
 
 
+@reading("tags")
 def _tags(value: object, field: str) -> FrozenList:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of texts")
@@ -308,6 +323,7 @@ def _tags(value: object, field: str) -> FrozenList:
     return _frozen_list(tags, field)
 
 
+@reading("config")
 def _object(value: object, field: str) -> FrozenDict:
     if value is None:
         return FrozenDict()
@@ -317,6 +333,7 @@ def _object(value: object, field: str) -> FrozenDict:
     return frozen
 
 
+@reading("examples")
 def _examples(value: object, field: str) -> FrozenList:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of mappings of variables")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from promptreg.errors import InvalidInputError
+from promptreg.foreign import reading
 from promptreg.gathering import BadFields, read_each
 from promptreg.jsonvalues import NotJSON, checked_text
 
@@ -42,6 +43,7 @@ class Reference(NamedTuple):
 _UNNAMED = Reference("", is_id=False)
 
 
+@reading("text")
 def slugify(text: str) -> str:
     """Make a name of any text: lower case, every run of other characters one `_`, at most 128 long.
 
@@ -62,6 +64,7 @@ def slugify(text: str) -> str:
     return name
 
 
+@reading("name")
 def checked_name(value: object, field: str = "name") -> str:
     """Give a well-formed name or namespace, or raise `InvalidInputError` that says what is wrong with it."""
     text = _text(value, field)
@@ -71,6 +74,7 @@ def checked_name(value: object, field: str = "name") -> str:
     return text
 
 
+@reading("label")
 def checked_label(value: object, field: str = "label") -> str:
     """Give a well-formed label, reserved ones included."""
     text = _text(value, field)
@@ -89,6 +93,7 @@ def checked_own_label(value: object) -> str:
     return label
 
 
+@reading("version")
 def checked_selector(value: object, field: str = "version") -> Selector:
     """Give a version number (at least 1) or a label, as a caller may name a version."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
@@ -98,10 +103,12 @@ def checked_selector(value: object, field: str = "version") -> Selector:
     return checked_number(value, field, least=1)
 
 
+@reading("value")
 def checked_number(value: object, field: str, *, least: int) -> int:
     """Give an exact integer of at least `least`; a boolean is none."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidInputError.of(field, f"must be an integer, not {type(value).__name__}")
+    value = int.__index__(value)
     if value < least:
         raise InvalidInputError.of(field, f"must be at least {least}")
     if value > MAX_NUMBER:
@@ -109,6 +116,7 @@ def checked_number(value: object, field: str, *, least: int) -> int:
     return value
 
 
+@reading("name")
 def parse_reference(value: object, field: str = "name") -> Reference:
     """Read a name or an id, with an optional `@version` or `@label`."""
     if type(value) is str and _is_usual(value):
@@ -154,6 +162,7 @@ def read_versioned(name: object, version: object = None, label: object = None) -
     return reference, selector
 
 
+@reading("names")
 def read_references(given: object) -> list[Reference]:
     """Read one reference or many; raise `InvalidInputError` with every malformed one."""
     if isinstance(given, str):
@@ -168,6 +177,7 @@ def cursor(name: str) -> str:
     return urlsafe_b64encode(name.encode()).decode()
 
 
+@reading("after")
 def read_cursor(after: object) -> str:
     """Give the name that a cursor stands for."""
     try:

@@ -239,7 +239,8 @@ class SQLiteStorage:
         if self._access is Access.READ:
             self._become_writable()
         elif not self.board.is_writable:
-            self.require_board()
+            with self._diagnosis.translating():
+                self.require_board()
         if not self.board.is_writable:
             raise may_not_write(self.path, self._real)
 

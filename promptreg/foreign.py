@@ -1,0 +1,56 @@
+"""Reading what a caller passes, whose own code may raise: its properties, iterators, comparisons, conversions.
+
+What it raises is told by its type alone, in an error of ours, for its text may quote anything; and so is the cause.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+from promptreg.errors import InvalidInputError, PromptregError
+
+F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Cause(Exception):
+    """What code that is not ours raised, reduced to the name of its type, because its text may quote a value."""
+
+
+def unreadable(field: str, error: BaseException) -> InvalidInputError:
+    """Return the refusal of an argument whose own code raised this error."""
+    kind = type(error).__name__
+    refusal = InvalidInputError.of(field, f"can't be read: its own code raised {kind}")
+    refusal.__cause__ = Cause(kind)
+    return refusal
+
+
+def guarded(field: str, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what a reader makes of an argument; raise `InvalidInputError` of the field where its own code raises.
+
+    >>> guarded("tags", list, (1 / 0 for _ in "a"))
+    Traceback (most recent call last):
+        ...
+    promptreg.errors.InvalidInputError: tags: can't be read: its own code raised ZeroDivisionError
+    """
+    try:
+        return read(*args, **kwargs)
+    except PromptregError:
+        raise
+    except Exception as error:
+        refusal = unreadable(field, error)
+    raise refusal  # out here, where no context is chained to it that quotes a value
+
+
+def reading(field: str) -> Callable[[F], F]:
+    """Guard a reader, which takes an argument and the name of its field, by default this one."""
+
+    def decorate(read: F) -> F:
+        @wraps(read)
+        def run(value: Any, *args: Any, **kwargs: Any) -> Any:
+            return guarded(args[0] if args else field, read, value, *args, **kwargs)
+
+        return cast(F, run)
+
+    return decorate

@@ -1,0 +1,315 @@
+"""Arguments and variables whose own code raises: an error of ours that says so by type, and quotes nothing."""
+
+import pickle
+from collections import UserDict
+from collections.abc import Iterator, Mapping
+
+import pytest
+from pydantic import BaseModel, Field
+
+from promptreg import (
+    Actor,
+    Grant,
+    InvalidInputError,
+    InvalidVariablesError,
+    PromptregError,
+    PublishCheckError,
+    Registry,
+    RenderLimits,
+    TemplateError,
+    Variable,
+)
+from tests.test_bad_input import VERBS, answer, fill
+
+SECRET = "what nobody may read"
+
+
+class OwnError(ValueError):
+    """What the application's own code raises; a `ValueError`, which validators take for their own."""
+
+    def __init__(self, *_):
+        super().__init__(SECRET)
+
+
+def fail(*_, **__):
+    """Raise it."""
+    raise OwnError
+
+
+class NoClass:
+    """Its class can't be asked for."""
+
+    __class__ = property(fail)
+
+
+class NoAttribute:
+    """Nothing of it can be asked for."""
+
+    __getattribute__ = fail
+
+
+class NoIterator(list):
+    """A list that can't be gone through."""
+
+    __iter__ = fail
+
+
+class NoLength(list):
+    """A list whose length can't be told."""
+
+    __len__ = __bool__ = fail
+
+
+class NoKeys(UserDict):
+    """A mapping that can't be gone through."""
+
+    __iter__ = keys = items = fail
+
+
+class NoItems(Mapping):
+    """A mapping whose keys are there, and not its items."""
+
+    def __iter__(self):
+        return iter(["role", "content"])
+
+    def __len__(self):
+        return 2
+
+    __getitem__ = fail
+
+
+class NoHash(str):
+    """A text that can't be looked up, and has no method that works."""
+
+    __hash__ = __eq__ = __len__ = __contains__ = fail
+    encode = isspace = strip = partition = lower = split = fail
+
+
+class NoNumber(int):
+    """A number that can't be compared."""
+
+    __hash__ = __eq__ = __lt__ = __gt__ = __le__ = __ge__ = __str__ = __repr__ = __index__ = __int__ = fail
+
+
+def broken() -> Iterator[str]:
+    """Give something, and then fail."""
+    yield "a"
+    fail()
+
+
+class Path:
+    """A path that can't be told."""
+
+    __fspath__ = fail
+
+
+KINDS = {
+    "class": NoClass,
+    "attribute": NoAttribute,
+    "iterator": lambda: NoIterator(["a"]),
+    "length": lambda: NoLength(["a"]),
+    "keys": lambda: NoKeys(a=1),
+    "items": NoItems,
+    "generator": broken,
+    "text": lambda: NoHash("x"),
+    "number": lambda: NoNumber(2),
+    "path": Path,
+    "in a list": lambda: [NoClass()],
+    "list in a list": lambda: [NoIterator(["a"])],
+    "mapping in a list": lambda: [NoKeys(a=1)],
+    "items in a list": lambda: [NoItems()],
+    "text in a list": lambda: [NoHash("a")],
+    "in a mapping": lambda: {"a": NoClass()},
+    "list in a mapping": lambda: {"a": NoIterator([1])},
+    "mapping in a mapping": lambda: {"a": NoItems()},
+    "number in a mapping": lambda: {"a": NoNumber(3)},
+    "in a declaration": lambda: [{"name": NoClass(), "default": NoItems()}],
+    "in an enum": lambda: [{"name": "a", "enum": NoIterator([1])}],
+    "in a default": lambda: [{"name": "a", "default": [NoItems()]}],
+    "in a message": lambda: [{"role": NoClass(), "content": NoAttribute()}],
+    "in a grant": lambda: [("user:a", NoClass())],
+    "grant of an iterator": lambda: [NoIterator(["user:a", "read"])],
+}
+
+
+def require_told(error: BaseException | None, what: object) -> None:
+    """Require an error of ours, if any, none of whose chain quotes the text."""
+    if error is None:
+        return
+    assert isinstance(error, PromptregError), (what, error)
+    assert pickle.loads(pickle.dumps(error)).to_dict() == error.to_dict()
+    waiting, seen = [error], set()
+    while waiting:
+        link = waiting.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            assert SECRET not in f"{link!r} {link} {getattr(link, 'details', '')}", (what, link)
+            waiting += [link.__cause__, link.__context__]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_argument_lets_out_what_its_own_code_raises(kind):
+    """Whatever the verb and the argument: it is refused by an error of ours, or taken where that code is not run."""
+    with Registry(":memory:") as registry:
+        fill(registry)
+        for verb, (good, arguments) in VERBS.items():
+            for argument in {"name": None, **arguments} if "name" in good else arguments:
+                require_told(answer(registry, verb, {**good, argument: KINDS[kind]()}), (verb, argument))
+        for call in (
+            registry.get,
+            lambda value: registry.get("a", version=value),
+            lambda value: registry.scope(namespace="other").get(value),
+            lambda value: registry.scope(actor=Actor("a", "org_admin")).get("a", label=value),
+            lambda value: registry.render(value, n=1),
+            lambda value: registry.render("a", n=1, version=value),
+            lambda value: registry.render("a", value),
+            lambda value: registry.get("a").render(value),
+            lambda value: registry.render("a", {"a": value}),
+            lambda value: registry.render("none", default=value),
+            Actor,
+            lambda value: Actor("a", value),
+            lambda value: Actor("a", groups=value),
+            lambda value: Grant(value, "read"),
+            lambda value: Grant("user:a", value),
+            lambda value: Variable(name=value),
+            lambda value: Variable(name="a", default=value),
+            lambda value: Variable(name="a", enum=value),
+            lambda value: RenderLimits(fuel=value),
+            *(
+                lambda value, setting=setting: Registry(**{"target": ":memory:", setting: value}).close()
+                for setting in (
+                    *("target", "namespace", "actor", "create", "max_staleness", "cache_size", "durability"),
+                    *("busy_timeout", "publish_checks", "extra_variables", "render_limits", "clock", "redact", "spans"),
+                )
+            ),
+        ):
+            value = KINDS[kind]()
+            try:
+                call(value)
+            except Exception as error:
+                require_told(error, kind)
+
+
+@pytest.mark.parametrize(
+    ("call", "field"),
+    [
+        (lambda r: r.create("new", "x", tags=broken()), "tags"),
+        (lambda r: r.create("new", "x", tags=NoIterator(["a"])), "tags"),
+        (lambda r: r.create("new", "x", examples=broken()), "examples"),
+        (lambda r: r.create("new", "x", examples=[NoItems()]), "examples"),
+        (lambda r: r.create("new", "x", access_grants=broken()), "access_grants[0]"),
+        (lambda r: r.create("new", "x", access_grants=NoIterator([1])), "access_grants"),
+        (lambda r: r.create("new", "x", config=NoKeys(a=1)), "config"),
+        (lambda r: r.create("new", "x", config={"a": NoItems()}), "config"),
+        (lambda r: r.create("new", "x", meta=NoItems()), "meta"),
+        (lambda r: r.create("new", "x", variables=NoIterator([1])), "variables"),
+        (lambda r: r.create("new", "x", variables=[NoItems()]), "variables"),
+        (lambda r: r.create("new", "x", variables=Failing), "variables.a.default"),
+        (lambda r: r.create("new", NoIterator([1])), "template"),
+        (lambda r: r.create("new", [NoItems()]), "template"),
+        (lambda r: r.create("new", "x", title=NoClass()), "title"),
+        (lambda r: r.get(NoClass()), "name"),
+        (lambda r: r.get("a", version=NoClass()), "version"),
+        (lambda r: r.set_status(NoIterator(["a"]), "active"), "names"),
+        (lambda r: r.set_status(broken(), "active"), "names"),
+        (lambda r: r.list(status=broken()), "status"),
+        (lambda r: r.list(limit=NoClass()), "limit"),
+        (lambda r: r.render("a", NoKeys(a=1)), "variables"),
+        (lambda r: r.render("a", NoItems()), "variables"),
+        (lambda _: Actor("a", groups=broken()), "groups"),
+        (lambda _: Variable(name="a", enum=broken()), "enum"),
+        (lambda _: Registry(":memory:", publish_checks=broken()), "publish_checks"),
+        (lambda _: Registry(Path()), "target"),
+        (lambda _: Registry(":memory:", clock=fail).create("new", "x"), "clock"),
+    ],
+)
+def test_what_can_not_be_read_is_invalid_input_of_its_field(call, field):
+    """The error names the argument, and keeps of the cause the type."""
+    with Registry(":memory:") as registry:
+        registry.create("a", "x")
+        with pytest.raises(InvalidInputError) as caught:
+            call(registry)
+        require_told(caught.value, field)
+        (told,) = caught.value.details["errors"]
+        assert told["field"] == field or told["field"].startswith(f"{field}.")
+        assert registry.get("new", default=None) is None
+        assert [event.action for event in registry.events()] == ["create", "publish"]
+
+
+class Failing(BaseModel):
+    """A model whose default can't be made."""
+
+    a: str = Field(default_factory=fail)
+
+
+class FailingField(BaseModel):
+    """A model that can't be gone through."""
+
+    a: str = "x"
+
+    __iter__ = fail
+
+
+def test_a_model_that_can_not_be_gone_through_is_invalid_input():
+    """As a mapping of variables is."""
+    with Registry(":memory:") as registry:
+        registry.create("a", "{{ a }}")
+        for call in (lambda v: registry.render("a", v), registry.get("a").render):
+            with pytest.raises(
+                InvalidInputError, match="variables: can't be read: its own code raised OwnError"
+            ) as caught:
+                call(FailingField())
+            require_told(caught.value, "model")
+            assert str(caught.value.__cause__) == "OwnError"
+
+
+@pytest.mark.parametrize("kind", ["string", "integer", "number", "boolean", "array", "object", "any"])
+def test_a_declared_variable_whose_own_code_raises_is_not_as_declared(kind):
+    """Its class, its attributes, its comparison with an enum: told with all others that are wrong, and not quoted."""
+    with Registry(":memory:") as registry:
+        declared = [{"name": "a", "type": kind, "required": False}, {"name": "b", "type": "integer"}]
+        prompt = registry.create("p", "{% if a is defined %}{{ b }}{% endif %}", variables=declared)
+        for value in (NoClass(), NoAttribute()):
+            for call in (lambda **v: registry.render("p", **v), prompt.render):
+                with pytest.raises(InvalidVariablesError) as caught:
+                    call(a=value, b="1")
+                require_told(caught.value, kind)
+                told = {e["field"]: e["reason"] for e in caught.value.details["errors"]}
+                assert told["b"] == "must be of type integer, not str"
+                assert told["a"] == "can't be read: its own code raised OwnError"
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ a }}", "{{ a.b }}", "{% for x in a %}{{ x }}{% endfor %}", "{{ a is string }}"]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_render_lets_out_what_a_variable_raises(template, kind):
+    """Not declared, in a text, and as the messages of a placeholder."""
+    with Registry(":memory:") as registry:
+        registry.create("p", template)
+        registry.create("chat", [{"placeholder": "a"}])
+        for name in ("p", "chat", "p", "chat"):
+            for wrap in (
+                lambda value: value,
+                lambda value: [value],
+                lambda value: [{"role": "user", "content": value}],
+            ):
+                try:
+                    registry.render(name, a=wrap(KINDS[kind]()))
+                except TemplateError as error:
+                    require_told(error, (name, kind))
+
+
+def test_a_check_that_has_no_name_to_tell_is_told_by_its_type():
+    """What its `__name__` raises stays in it; what the check itself raises is its reason, as ever."""
+
+    class Check:
+        def __call__(self, prompt):
+            raise ValueError("no")
+
+        def __getattr__(self, name):
+            raise OwnError
+
+    with Registry(":memory:", publish_checks=[Check()]) as registry, pytest.raises(PublishCheckError) as caught:
+        registry.create("p", "x")
+    assert caught.value.details["reasons"] == ["Check: no"]
