@@ -50,7 +50,7 @@ class Defaults:
         try:
             compiled.require_valid()
         except TemplateError as error:
-            error.details = {"name": name, **error.details}
+            error.put_name(name)
             raise
         self._known.keep(key, (template, compiled))
         return compiled

@@ -1,7 +1,7 @@
 """All bad fields of a call, told at once."""
 
-from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar, cast
+from collections.abc import Callable, Iterable
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from promptreg.errors import InvalidInputError
 
@@ -49,6 +49,19 @@ class BadFields:
         """Raise `InvalidInputError` with all that were found."""
         if self._errors:
             raise InvalidInputError.of_all(self._errors)
+
+
+def read_each(reader: Callable[[Any, str], T], items: Iterable[Any], field: str) -> list[T]:
+    """Read each item of a list, as `field[0]` and so on; raise `InvalidInputError` with every bad one.
+
+    >>> from promptreg.rules.names import checked_label
+    >>> read_each(checked_label, ["canary", "staging"], "labels")
+    ['canary', 'staging']
+    """
+    bad = BadFields()
+    read = [bad.read(reader, item, f"{field}[{i}]") for i, item in enumerate(items)]
+    bad.require_none()
+    return read
 
 
 class _Bad:

@@ -327,13 +327,13 @@ class Registry:
     ) -> Rendered:
         bad = BadFields()
         values = bad.read(inputs.read_variables, variables, more)
-        chosen = bad.read(names.read_versioned, name, version, label)
-        if default is not UNSET:
+        if default is UNSET and bad.are_none():
+            return self._core.resolve(self._view, name, version, label).render(values)
+        versioned = bad.read(names.read_versioned, name, version, label)
+        if default is not UNSET and not bad.are_none():
             bad.read(inputs.read_default, default)
         bad.require_none()
-        if default is UNSET:
-            return self._core.resolve(self._view, name, version, label).render(values)
-        reference, _ = chosen
+        reference = versioned[0]
         fallback = self._core.defaults.compiled(default, reference.text)
         try:
             prompt = self._core.resolve(self._view, name, version, label)

@@ -17,8 +17,10 @@ from pydantic.fields import FieldInfo
 
 from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError
 from promptreg.foreign import guarded, reading
+from promptreg.gathering import BadFields
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze, frozen_dict, frozen_list
 from promptreg.models import Variable, VariablesArgument, built
+from promptreg.nearest import did_you_mean
 
 RESERVED = frozenset(["true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"])
 MAX_IDENTIFIER = 128  # characters; Python normalises the names that it compiles, in the square of their length
@@ -57,7 +59,9 @@ def declared(argument: VariablesArgument) -> FrozenList:
     listed = list(islice(given, MAX_VARIABLES + 1))
     if len(listed) > MAX_VARIABLES:
         raise InvalidInputError.of("variables", f"declares more than {MAX_VARIABLES:,} variables; that is the most")
-    declarations = FrozenList(_declaration(item, where) for where, item in listed)
+    bad = BadFields()
+    declarations = FrozenList(bad.read(_declaration, item, where) for where, item in listed)
+    bad.require_none()
     names = Counter(declaration["name"] for declaration in declarations)
     twice = sorted(name for name, count in names.items() if count > 1)
     if twice:
@@ -178,7 +182,8 @@ def _said(item: object, where: str) -> dict[str, Any]:
         raise InvalidInputError.of(where, f"must be a Variable or a mapping, not {type(item).__name__}")
     unknown = sorted(str(key) for key in said if key not in {"name", "type", *OPTIONAL_KEYS})
     if unknown:
-        raise InvalidInputError.of(where, f"unknown keys: {', '.join(unknown)}")
+        meant = did_you_mean(unknown[0], ("name", "type", *OPTIONAL_KEYS))
+        raise InvalidInputError.of(where, f"unknown keys: {', '.join(unknown)}{meant}")
     for key, empty in (("enum", None), ("description", "")):
         if key in said and said[key] == empty:
             del said[key]

@@ -11,7 +11,8 @@ ASCII is its own folded form, as such an engine splits and lower-cases it by its
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 BREAK = "\u00b6"
 """A word between two unspaced runs that a space or punctuation separates; no text holds it, as it is punctuation."""
@@ -56,9 +57,22 @@ _SIGNS = (  # marks within these scripts, which belong to the character before t
     r"\ua9e5\uaa7b-\uaa7d\u17b4-\u17d3\u17dd\u302a-\u302f\u3099\u309a"
 )
 _ASCII_WORD = re.compile("[0-9a-z]+")
-_WORD = re.compile(f"[{_UNSPACED}][{_SIGNS}]*|[^ {_UNSPACED}]+")
-_GAP = re.compile(f"(?<=[{_UNSPACED}]) +(?=[{_UNSPACED}])")
-_JAMO = re.compile("[\uac00-\ud7a3]?[\u1100-\u11ff]+")
+
+
+class _Patterns(NamedTuple):
+    word: re.Pattern[str]
+    gap: re.Pattern[str]
+    jamo: re.Pattern[str]
+
+
+@cache
+def _patterns() -> _Patterns:
+    """Compile what a text beyond ASCII takes, at the first: some milliseconds, which no import is to take."""
+    return _Patterns(
+        word=re.compile(f"[{_UNSPACED}][{_SIGNS}]*|[^ {_UNSPACED}]+"),
+        gap=re.compile(f"(?<=[{_UNSPACED}]) +(?=[{_UNSPACED}])"),
+        jamo=re.compile("[\uac00-\ud7a3]?[\u1100-\u11ff]+"),
+    )
 
 
 def folded(text: str) -> str:
@@ -69,7 +83,8 @@ def folded(text: str) -> str:
     """
     if text.isascii():
         return text
-    return " ".join(_WORD.findall(_GAP.sub(f" {BREAK} ", _spelled(text))))
+    patterns = _patterns()
+    return " ".join(patterns.word.findall(patterns.gap.sub(f" {BREAK} ", _spelled(text))))
 
 
 def terms(text: str) -> list[str]:
@@ -80,7 +95,8 @@ def terms(text: str) -> list[str]:
     """
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
-    return [" ".join(_WORD.findall(run)) for run in _spelled(text).split()]
+    word = _patterns().word
+    return [" ".join(word.findall(run)) for run in _spelled(text).split()]
 
 
 def _spelled(text: str) -> str:
@@ -89,7 +105,7 @@ def _spelled(text: str) -> str:
     Character by character, as normalising a text takes quadratic time in the marks that follow one another. What a
     syllable of Hangul is composed of has no such marks.
     """
-    composed = _JAMO.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
+    composed = _patterns().jamo.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
     return composed.translate(_Folded())
 
 

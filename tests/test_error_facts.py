@@ -1,6 +1,6 @@
 """What errors say beside the fact: whose it is, what was found beside it, and the nearest that is there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,9 +23,10 @@ from promptreg.storage.looks import SQLiteReader
 
 
 @pytest.fixture
-def memory() -> Registry:
+def memory() -> Iterator[Registry]:
     """A registry of one test."""
-    return Registry(":memory:")
+    with Registry(":memory:") as opened:
+        yield opened
 
 
 def told(call: Callable[[], object], kind: type[PromptregError] = PromptregError) -> str:
@@ -262,16 +263,28 @@ BAD = [
     ),
     (lambda r: r.save("A B", 7, tags=3, is_production=1), "name template tags is_production"),
     (
+        lambda r: r.save(
+            "a",
+            ["x", {"role": "sytem", "content": "x"}, {"role": "user", "content": 3}, {"role": "user", "content": "x"}],
+            tags=["t", "", 3],
+            variables=[{"name": "a", "type": "x"}, {"name": "a b"}, {"name": "c"}],
+            examples=[{}, 3, "x"],
+            access_grants=[("x", "y"), 3, ("anyone", "read")],
+        ),
+        "template[0] template[1].role template[2].content tags[1] tags[2] variables[0].type variables[1].name"
+        " examples[1] examples[2] access_grants[0].principal access_grants[0].permission access_grants[1]",
+    ),
+    (
         lambda r: r.update("A B", version="b c", tags=3, new_name="X Y", expected_version=-1),
         "name version tags new_name expected_version",
     ),
     (lambda r: r.update("A B", version=None, category=3), "version name category"),
     (lambda r: r.get("A B", version="b c"), "name version"),
     (lambda r: r.get("A B", label="b c"), "name label"),
-    (lambda r: r.render("A B", 3, version="2", default=4), "variables default name version"),
+    (lambda r: r.render("A B", 3, version="2", default=4), "variables name version default"),
     (
         lambda r: r.list(status=["archve", "active"], tag=3, category=4, created_by=5, limit=0, after="x"),
-        "status limit after tag category created_by",
+        "limit status after tag category created_by",
     ),
     (lambda r: r.search("", status="x", limit=0), "status limit text"),
     (lambda r: r.set_status(["A B", "a", "C D"], "x", dry_run=3), "names[0] names[2] status dry_run"),
@@ -337,6 +350,8 @@ MEANT = [
     (lambda r: Grant("anyone", "red"), "did you mean 'read'?"),
     (lambda r: r.create("a", "x", access_grants=[("anyone", "wirte")]), "did you mean 'write'?"),
     (lambda r: r.create("a", "x", variables=[{"name": "x", "type": "strng"}]), "did you mean 'string'?"),
+    (lambda r: r.create("a", "x", variables=[{"name": "x", "requird": True}]), "did you mean 'required'?"),
+    (lambda r: r.create("a", [{"role": "sytem", "content": "x"}]), "did you mean 'system'?"),
     (lambda r: Registry(":memory:", durability="ful"), "did you mean 'full'?"),
     (lambda r: Registry(":memory:", extra_variables="forbd"), "did you mean 'forbid'?"),
     (lambda r: Registry(":memory:", spans="child "), "did you mean 'child'?"),
@@ -356,3 +371,45 @@ def test_one_of_a_few_words_is_told_with_the_nearest(
     assert message in told(lambda: call(memory), InvalidInputError)
     assert "mean" not in told(lambda: memory.set_status("a", "xyz"))
     assert "mean" not in told(lambda: Actor("ana", "xyz"))
+
+
+# Every error about a prompt
+
+
+def test_an_error_about_a_prompt_names_it(memory: Registry) -> None:
+    """A log line that shows the error alone tells which prompt it is about."""
+    memory.create("a", "{{ x }}", variables=[{"name": "x", "type": "integer"}])
+    memory.update("a", title="Draft", is_production=False)
+    memory.create("off", "x")
+    memory.set_status("off", "disabled")
+    memory.create("old", "x")
+    memory.archive("old")
+    memory.create("draft", "x", is_production=False)
+    memory.create("endless", "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
+    member = memory.scope(actor=Actor("m", "team_member"))
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("a", lambda: member.update("a", title="x")),
+        ("absent", lambda: memory.get("absent")),
+        ("a", lambda: memory.get("a@9")),
+        ("a", lambda: memory.get("a@beta")),
+        ("draft", lambda: memory.get("draft")),
+        ("a", lambda: memory.rollback("a", reason="x")),
+        ("a", lambda: memory.rollback("a", 2, reason="x")),
+        ("a", lambda: memory.create("a", "x")),
+        ("a", lambda: memory.update("a@1", title="x")),
+        ("draft", lambda: memory.discard("draft@1")),
+        ("old", lambda: memory.update("old", title="x")),
+        ("off", lambda: memory.render("off")),
+        ("new", lambda: memory.create("new", "\n{{")),
+        ("new", lambda: memory.create("new", "\n{% include 'x' %}")),
+        ("a", lambda: memory.render("a")),
+        ("a", lambda: memory.render("a", x="SECRET")),
+        ("new", lambda: memory.create("new", "{{ x }}", examples=[{}])),
+        ("endless", lambda: memory.render("endless")),
+        ("none", lambda: memory.render("none", default="{{ 1 / 0 }}")),
+        ("none", lambda: memory.render("none", default="{{")),
+    ]
+    for name, call in calls:
+        message = told(call)
+        assert repr(name) in message
+        assert "SECRET" not in message

@@ -2,6 +2,7 @@
 
 import sqlite3
 import unicodedata
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -94,9 +95,10 @@ NOT_FOUND = [
 
 
 @pytest.fixture
-def memory() -> Registry:
+def memory() -> Iterator[Registry]:
     """A registry of one test."""
-    return Registry(":memory:")
+    with Registry(":memory:") as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(("text", "template"), FOUND)

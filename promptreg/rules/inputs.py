@@ -3,22 +3,22 @@
 All of this happens before anything is looked up: invalid input is the first refusal (rule 18).
 """
 
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidInputError
 from promptreg.foreign import guarded, reading
-from promptreg.gathering import BadFields
+from promptreg.gathering import BadFields, read_each
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze, hashed
 from promptreg.models import UNSET, Grant, Status, TargetStatus, Unset
 from promptreg.nearest import did_you_mean
 from promptreg.records import Container, Snapshot, content_text
 from promptreg.rules.names import checked_name, checked_number
 from promptreg.variables import declared, is_readable
+from promptreg.words import terms
 
 T = TypeVar("T")
 
@@ -137,7 +137,7 @@ def read_template(value: object, field: str = "template") -> str | FrozenList:
         template = read_text(value, field)
         size = len(template.encode())
     elif isinstance(value, list | tuple):
-        template = FrozenList(_message(item, f"{field}[{i}]") for i, item in enumerate(_few(value, field, "messages")))
+        template = FrozenList(read_each(_message, _few(value, field, "messages"), field))
         size = sum(len(text.encode()) for message in template for text in message.values())
     else:
         raise InvalidInputError.of(field, f"must be text or a list of messages, not {type(value).__name__}")
@@ -182,15 +182,10 @@ def read_search(value: object) -> str:
     text = read_filled_text(value, "text")
     if len(text) > MAX_SOUGHT:
         raise InvalidInputError.of("text", f"has {len(text):,} characters; {MAX_SOUGHT:,} is the most")
-    terms = sum(is_term for is_term, _ in groupby(text, _is_of_term))
-    if terms > MAX_TERMS:
-        raise InvalidInputError.of("text", f"has {terms} terms; {MAX_TERMS} is the most")
+    count = len(terms(text))
+    if count > MAX_TERMS:
+        raise InvalidInputError.of("text", f"has {count} terms; {MAX_TERMS} is the most")
     return text
-
-
-def _is_of_term(character: str) -> bool:
-    category = unicodedata.category(character)
-    return category[0] in "LMN" or category == "Co"
 
 
 @reading("value")
@@ -207,8 +202,7 @@ def read_grants(value: object, field: str = "access_grants") -> tuple[Grant, ...
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of grants")
     grants: dict[str, Grant] = {}
-    for i, item in enumerate(_few(value, field, "grants")):
-        grant = _grant(item, f"{field}[{i}]")
+    for grant in read_each(_grant, _few(value, field, "grants"), field):
         if grant.principal not in grants or grant.permission == "write":
             grants[grant.principal] = grant
     return tuple(grants.values())
@@ -325,7 +319,7 @@ def _tags(value: object, field: str) -> FrozenList:
         raise InvalidInputError.of(field, "must be a list of texts")
     taken = _few(value, field, "tags")
     given = sorted(taken, key=repr) if isinstance(value, set | frozenset) else taken
-    tags = FrozenList(dict.fromkeys(read_filled_text(tag, f"{field}[{i}]") for i, tag in enumerate(given)))
+    tags = FrozenList(dict.fromkeys(read_each(read_filled_text, given, field)))
     return _frozen_list(tags, field)
 
 
@@ -344,10 +338,13 @@ def _examples(value: object, field: str) -> FrozenList:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of mappings of variables")
     examples = _few(value, field, "examples", MAX_EXAMPLES)
-    for i, example in enumerate(examples):
-        if not isinstance(example, Mapping):
-            raise InvalidInputError.of(f"{field}[{i}]", f"must be a mapping, not {type(example).__name__}")
+    read_each(_example, examples, field)
     return _frozen_list(examples, field)
+
+
+def _example(value: object, where: str) -> None:
+    if not isinstance(value, Mapping):
+        raise InvalidInputError.of(where, f"must be a mapping, not {type(value).__name__}")
 
 
 def _variables(value: Any, field: str) -> FrozenList:

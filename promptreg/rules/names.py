@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from promptreg.errors import InvalidInputError
 from promptreg.foreign import reading
-from promptreg.gathering import BadFields
+from promptreg.gathering import BadFields, read_each
 from promptreg.jsonvalues import NotJSON, checked_text
 
 MAX_NAME = 128
@@ -169,10 +169,7 @@ def read_references(given: object) -> list[Reference]:
         return [plain_reference(given, "names")]
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidInputError.of("names", "must be a name or a list of names")
-    bad = BadFields()
-    references = [bad.read(plain_reference, name, f"names[{i}]") for i, name in enumerate(given)]
-    bad.require_none()
-    return references
+    return read_each(plain_reference, given, "names")
 
 
 def cursor(name: str) -> str:

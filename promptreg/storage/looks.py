@@ -188,7 +188,7 @@ class SQLiteReader:
             f" p WHERE {_READABLE} LIMIT :limit",
             {**_audience(audience), "namespace": namespace, "name": name, "limit": limit},
         ).fetchall()
-        return [found for (found,) in rows]
+        return [found for (found,) in rows if isinstance(found, str)]  # of damaged rows too, which nothing checks here
 
     def _has_few_hits(self, sought: str) -> bool:
         """Tell whether few enough prompts, of all namespaces, are found so to rank or sort them."""
