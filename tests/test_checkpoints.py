@@ -18,11 +18,13 @@ import pytest
 
 from promptreg import Registry
 from promptreg.storage import connections, queue
+from promptreg.storage.opening import SCHEMA_VERSION
 from promptreg.storage.queue import Deadline, queue_of
 from promptreg.storage.siblings import LOG
 from tests.remote import Remote
 from tests.test_migrations import SCHEMAS
 from tests.test_storage_sqlite import raw
+from tests.test_writers import numbers_taken, wait_until
 
 CAN_TELL_SQLITE = sys.version_info >= (3, 12)  # that closing must not write the log back
 
@@ -175,6 +177,35 @@ def test_bringing_a_file_up_to_date_makes_none(path: str) -> None:
             assert contents(path) == before
             registry.create("new", "Hello")
             assert contents(path) != before
+
+
+def test_bringing_a_file_up_to_date_is_done_in_turn(path: str, other: Remote) -> None:
+    """It is a commit like others: a process that opens the file waits while another one has the turn."""
+    with closing(raw(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN; {(SCHEMAS / '1.sql').read_text(encoding='utf-8')} COMMIT")
+        with Remote(path, busy_timeout=600) as opener:
+            opener.call("trust")
+            other.call("queue")
+            opener.ask("open")
+            wait_until(lambda: numbers_taken(path) == 2)
+            assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+            other.call("leave")
+            opener.answer()
+            assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+
+
+def test_a_forked_child_has_a_queue_of_its_own(path: str) -> None:
+    """A thread that stood in the queue of the parent is not in the child, whose registries must not wait for it."""
+    Registry(path).close()
+    database = os.path.realpath(path)
+    with queue_of(database).turn(Deadline(5)):
+        mine = queue_of(database)
+        child = os.fork()
+        if child == 0:
+            os._exit(queue_of(database) is mine)
+        assert os.waitpid(child, 0)[1] == 0
+        assert queue_of(database) is mine
 
 
 def test_a_dropped_registry_writes_its_log_back_in_its_turn(path: str) -> None:

@@ -57,6 +57,7 @@ def erase(handle: Handle, path: str, patience_ms: int, *, rewrites: bool) -> boo
         if not due.is_due:
             return True
         handle.may_be_interrupted = True
+        handle.let_commits_checkpoint(False)  # one at the end is enough
         return _steps(handle, path, due, rewrites)
     except (sqlite3.OperationalError, SchemaTooNewError):
         return False

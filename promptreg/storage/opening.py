@@ -14,6 +14,7 @@ from promptreg.storage.connections import Handle, connect, file_uri
 from promptreg.storage.earlier import complete
 from promptreg.storage.failures import is_busy
 from promptreg.storage.place import NONE, identity_at
+from promptreg.storage.queue import Deadline, queue_of
 from promptreg.storage.readonly import Access
 from promptreg.storage.siblings import LOG, note, require_own_log
 
@@ -91,7 +92,8 @@ def _connect_to_write(path: str, real: str, settings: StorageSettings, *, create
         synchronous = f"PRAGMA synchronous = {SYNCHRONOUS[settings.durability]}"
         _patiently(lambda: handle.connection.execute(synchronous), settings.busy_timeout)
         if not _is_known(handle, path, create, settings.busy_timeout):
-            _prepare(handle, path, settings.busy_timeout)
+            with queue_of(real).turn(Deadline(settings.busy_timeout)):  # so that nobody makes a checkpoint meanwhile
+                _prepare(handle, path, settings.busy_timeout)
         _use_wal(handle.connection, settings.busy_timeout)
         if identity_at(real + LOG) == NONE:  # of a file that had none: the first to read makes it
             _patiently(lambda: handle.connection.execute("PRAGMA user_version"), settings.busy_timeout)

@@ -137,11 +137,14 @@ class WriterQueue:
         return self._standing.is_mine()
 
     def forked(self) -> None:
-        """Begin anew in a child: the parent's writers are not there."""
+        """Begin anew in a child: the parent's writers are not there. It is the child's queue of that database too."""
         self._standing = Claim()
+        _QUEUES[self._database, os.getpid()] = self
 
     def _enter(self, deadline: Deadline) -> Turn:
         """Take a number and wait for its turn; another number where this one was passed over meanwhile."""
+        if not system.LOCKS:
+            return NO_QUEUE
         try:
             file, turn = self._opened(), None
             while turn is None:
@@ -221,15 +224,19 @@ class WriterQueue:
             system.unlock_bytes(file.descriptor)
 
 
-_QUEUES: WeakValueDictionary[str, WriterQueue] = WeakValueDictionary()
+_QUEUES: WeakValueDictionary[tuple[str, int], WriterQueue] = WeakValueDictionary()  # by database and process
 
 
 def queue_of(database: str) -> WriterQueue:
-    """Return the queue of a database, told by its real path: the same to all of this process that ask."""
+    """Return the queue of a database, told by its real path: the same to all of this process that ask.
+
+    Never one of another process, in which a thread that a fork lost may stand for ever.
+    """
     with FORKS.lock:
-        queue = _QUEUES.get(database)
+        mine = database, os.getpid()
+        queue = _QUEUES.get(mine)
         if queue is None:
-            queue = _QUEUES[database] = WriterQueue(database)
+            queue = _QUEUES[mine] = WriterQueue(database)
         return queue
 
 
