@@ -106,6 +106,24 @@ def test_a_sidecar_that_may_not_be_written_is_opened_again(path: str, monkeypatc
             assert other._core.storage.board.is_shown  # type: ignore[attr-defined]
 
 
+def test_nothing_is_written_that_could_not_be_published(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sidecar is gone, and another's can't be written: the write that finds it out is refused, reads go on."""
+
+    def refuse(file: str, *_: int) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file)
+
+    with Registry(path) as registry:
+        registry.create("greet", "0")
+        os.unlink(f"{path}-promptreg")
+        with monkeypatch.context() as patch:
+            patch.setattr(system, "open_file", refuse)
+            with pytest.raises(StorageReadOnlyError, match="-promptreg"):
+                registry.update("greet", template="refused")
+            assert registry.get("greet").template == "0"
+        assert registry.update("greet", template="1").version == 2
+        assert registry.get("greet").template == "1"
+
+
 @needs_root
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
 def test_a_write_that_a_file_of_sqlites_stands_against_names_it(shared: str, suffix: str) -> None:

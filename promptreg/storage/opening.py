@@ -81,7 +81,7 @@ def _open_to_write(path: str, real: str, settings: StorageSettings, *, create: b
         try:
             return _connect_to_write(path, real, settings, create=create)
         except StorageError as error:
-            if error.details["reason"] != "log_missing" or time.monotonic() > deadline:
+            if error.details.get("reason") != "log_missing" or time.monotonic() > deadline:
                 raise
         time.sleep(RETRY_SECONDS)
 
