@@ -59,8 +59,14 @@ def content_text(fields: Mapping[str, Any]) -> str:
 def differing(old: Snapshot, new: Snapshot) -> list[str]:
     """Name the fields that differ, by the equality of rule 1: of what they say now, whatever hashes are stored."""
     pairs = zip(SNAPSHOT_FIELDS, old, new, strict=False)
-    other = [(name, before, after) for name, before, after in pairs if before is not after]
-    return [n for n, before, after in other if canonical(_counted(n, before)) != canonical(_counted(n, after))]
+    return [name for name, before, after in pairs if before is not after and not _equal(name, before, after)]
+
+
+def _equal(name: str, before: Any, after: Any) -> bool:
+    one, other = _counted(name, before), _counted(name, after)
+    if name == "tags" or (isinstance(one, str) and isinstance(other, str)):
+        return bool(one == other)
+    return canonical(one) == canonical(other)
 
 
 def _counted(name: str, value: Any) -> Any:

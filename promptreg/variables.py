@@ -127,11 +127,10 @@ def bind(
     bound, missing, errors = dict(values), [], []
     for declaration in declarations:
         name = declaration["name"]
-        if name in bound and bound[name] is None and name in may_be_none:
-            continue
         if name in bound:
-            bound[name], reason = _as_declared(declaration, bound[name])
-            errors += [{"field": name, "reason": reason}] if reason else []
+            if bound[name] is not None or name not in may_be_none:
+                bound[name], reason = _as_declared(declaration, bound[name])
+                errors += [{"field": name, "reason": reason}] if reason else []
         elif "default" in declaration:
             bound[name] = declaration["default"]
         elif declaration.get("required"):

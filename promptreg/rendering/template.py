@@ -100,6 +100,7 @@ class CompiledTemplate:
     __slots__ = (
         "_declarations",
         "_fast",
+        "_may_be_none",
         "_optional",
         "_parts",
         "_refusal",
@@ -138,6 +139,7 @@ class CompiledTemplate:
         only = self._parts[0] if self._roles is None and self.short_way is not None else None
         self.short_text = only.fast if isinstance(only, TemplateText) else None  # the same, of a text prompt
         self.short_arity = _arity(self._parts)
+        self._may_be_none = self._optional.intersection(part for part in self._parts if isinstance(part, str))
         self.reads: dict[str, bool] = {}
         for part in self._parts:
             reads = {part: part not in self._optional} if isinstance(part, str) else part.reads
@@ -195,8 +197,7 @@ class CompiledTemplate:
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
         if forbids_extra:
             _require_known(values, [variable.name for variable in self.variables])
-        placeholders = self._optional.intersection(part for part in self._parts if isinstance(part, str))
-        bound, absent = bind(self._declarations, values, may_be_none=placeholders)
+        bound, absent = bind(self._declarations, values, may_be_none=self._may_be_none)
         if absent:
             raise self._missing(bound, absent, but=self._optional)
         return bound
