@@ -150,7 +150,7 @@ def test_what_the_registry_itself_changed_is_not_known_however_much_it_is(
         registry.set_status(names, "disabled")
         Path(path).rename(tmp_path / "aside.db")
         for name in names:
-            with pytest.raises(StorageError):
+            with pytest.raises(StorageError, match="was removed while it was open"):
                 registry.get(name)
         (tmp_path / "aside.db").rename(path)
 

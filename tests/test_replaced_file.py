@@ -87,10 +87,9 @@ def assert_goes_on_stale(registry: Registry) -> None:
     assert (prompt.template, prompt.version, prompt.stale) == ("text cached", 2, True)
     rendered = registry.render("cached")
     assert (rendered.text, rendered.prompt.stale) == ("text cached", True)
-    for name, call in {**UNCACHED, **WRITES}.items():
-        with pytest.raises(StorageError) as caught:
+    for call in [*UNCACHED.values(), *WRITES.values()]:
+        with pytest.raises(StorageError, match="while it was open"):
             call(registry)
-        assert caught.value.message, name
     assert registry.get("cached").stale
 
 
@@ -139,7 +138,7 @@ def test_a_removed_file_is_noticed_however_old_a_read_may_be(path: str, tmp_path
         move(path, str(tmp_path / "aside.db"), alone=False)
         time.sleep(NOTICED_SECONDS)
         assert (registry.get("greet").template, registry.get("greet").stale) == ("Hello", True)
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError, match="was removed while it was open"):
             registry.update("greet", template="Hi")
 
 
@@ -154,9 +153,9 @@ def test_what_the_registry_itself_changed_is_never_given_as_it_was(opened: Regis
     move(path, str(tmp_path / "aside.db"), alone=False)
     for name in ("cached", "gone", "new"):
         for _ in range(2):
-            with pytest.raises(StorageError):
+            with pytest.raises(StorageError, match="was removed while it was open"):
                 opened.get(name)
-            with pytest.raises(StorageError):
+            with pytest.raises(StorageError, match="was removed while it was open"):
                 opened.render(name)
     assert (opened.get("logged").template, opened.get("logged").stale) == ("text logged", True)
     move(str(tmp_path / "aside.db"), path, alone=False)

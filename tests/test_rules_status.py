@@ -4,7 +4,7 @@ import pickle
 import shutil
 import sqlite3
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from itertools import combinations
 from multiprocessing import get_context
@@ -483,7 +483,7 @@ def fill_secrets(registry: Registry) -> str:
     registry.update("secname", template="secbefore", is_production=False)
     registry.update("secname@5", template="secedited")
     registry.update("secname", template="secfailed", is_production=False)
-    with suppress(PublishCheckError):
+    with pytest.raises(PublishCheckError):
         registry.publish("secname")
     registry.update("secname", template="secdraft", is_production=False)
     registry.set_label("secname", "seclabel", 1)
