@@ -157,6 +157,7 @@ class Machine(RuleBasedStateMachine):
             for invalid, ask in calls.INVALID.items():
                 self.both(invalid, by, ask, refusing("validation_error"))
         elif verb == "close":
+            assert self.registries[self.writer].verify() == []
             self.registries[self.writer].close()
             self.both("namespaces", by, lambda view: view.namespaces(), refusing("internal_error"))
             self.open(self.writer)

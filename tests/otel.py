@@ -167,6 +167,7 @@ VERBS: list[tuple[str, Call]] = [
     ("events_prompt greet", lambda r: r.events("greet")),
     ("events_prompt", lambda r: r.events()),
     ("list_namespaces", lambda r: r.namespaces()),
+    ("verify_prompts", lambda r: r.verify()),
 ]
 
 REFUSALS: list[tuple[str, Call, str]] = [

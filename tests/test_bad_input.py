@@ -406,6 +406,7 @@ CLOSED = [(verb, good) for verb, (good, _) in VERBS.items()] + [
     ("archive", {"name": "a"}),
     ("restore", {"name": "a"}),
     ("namespaces", {}),
+    ("verify", {}),
     ("get cached", {"name": "a", "version": 1}),
     ("set_status nothing", {"names": [], "status": "active"}),
     ("set_status dry", {"names": ["a"], "status": "active", "dry_run": True}),

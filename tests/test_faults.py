@@ -192,6 +192,26 @@ def test_a_commit_that_surely_failed_is_not_unknown(opened: Registry, faults: Fa
         assert not opened.get("greet").stale
 
 
+def test_who_can_not_even_publish_that_a_commit_is_unknown_answers_nothing_from_memory(
+    opened: Registry, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This registry's own next read settles it first, though its cache would hold for long."""
+
+    def fail(self: Sidecar, revision: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    opened._core.cache.generation.until = float("inf")
+    with monkeypatch.context() as patch:
+        patch.setattr(Sidecar, "publish", fail)
+        with faults.failing("COMMIT", IOERR_FSYNC, roll_back):
+            with pytest.raises(CommitUnknownError):
+                opened.update("greet", template="Two")
+            assert opened.get("other").stale
+    time.sleep(0.06)
+    assert not opened.get("other").stale
+    assert not settling.is_unsettled(opened.path)
+
+
 # What fails behind a commit
 
 

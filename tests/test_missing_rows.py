@@ -102,6 +102,21 @@ def test_an_event_put_in_the_place_of_the_last_is_told(many: Registry) -> None:
         again.update("greet", template="New")
 
 
+def test_an_event_in_the_middle_that_was_put_in_anothers_place_is_told(many: Registry) -> None:
+    """It is whole in itself, and the next one does not continue it."""
+    with closing(raw(many.path)) as connection:
+        unguard(connection, "events")
+        event = "prev, seq, at, actor, action, namespace, prompt_id, version, commitment"
+        values = list(connection.execute(f"SELECT {event} FROM events WHERE seq = 4").fetchone())
+        values[3] = "mallory"
+        forged = sha256(canonical(values).encode()).hexdigest()
+        connection.execute("UPDATE events SET actor = 'mallory', hash = ? WHERE seq = 4", (forged,))
+    with Registry(many.path) as again:
+        with pytest.raises(StorageCorruptError, match="event 4"):
+            again.events()
+        assert "event 5 does not continue the one before" in again.verify()
+
+
 def hide(path: str, index: str, definition: str, where: str) -> None:
     """Leave rows out of an index, as a page of it that was lost does."""
     with closing(raw(path)) as connection:

@@ -26,6 +26,7 @@ READS: list[tuple[str, tuple[Any, ...], Callable[[Any], object], object]] = [
     ("diff", ("greet", 1, 2), lambda text: "+Hi {{ name }}" in text, True),
     ("events", ("greet",), lambda events: events[0].action, "create"),
     ("namespaces", (), list, ["default"]),
+    ("verify", (), list, []),
 ]
 WRITES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("create", ("new", "New"), {}),

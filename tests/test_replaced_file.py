@@ -31,6 +31,7 @@ UNCACHED: dict[str, Callable[[Registry], object]] = {
     "search": lambda r: r.search("text"),
     "events": lambda r: r.events(),
     "namespaces": lambda r: r.namespaces(),
+    "verify": lambda r: r.verify(),
 }
 WRITES: dict[str, Callable[[Registry], object]] = {
     "create": lambda r: r.create("new", "New"),

@@ -449,6 +449,7 @@ def test_a_write_tells_the_version_it_made(standing: Registry, spans: Finished) 
         (lambda r: r.history("greet"), 2),
         (lambda r: r.events("other"), 2),
         (lambda r: r.namespaces(), 1),
+        (lambda r: r.verify(), 0),
         (lambda r: r.set_status(["greet", "other", "off"], "disabled"), 2),
     ],
 )

@@ -151,6 +151,7 @@ CALLS: dict[str, Call] = {
     "search": lambda r: r.search(CANARY),
     "events": lambda r: r.events("watched"),
     "namespaces": lambda r: r.namespaces(),
+    "verify": lambda r: r.verify(),
 }
 
 # Every way that a call with content in it may be refused.

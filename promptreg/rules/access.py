@@ -65,6 +65,14 @@ def require_creating(actor: Actor | None, name: str) -> None:
         raise forbidden([name], "create")
 
 
+def require_verifying(actor: Actor | None) -> None:
+    """Raise `ForbiddenError` unless the caller is the application or an admin of the whole organisation."""
+    if actor is not None and actor.role is not Role.ORG_ADMIN:
+        raise ForbiddenError(
+            "The actor may not verify a registry; the application itself and org admins may.", names=[], action="verify"
+        )
+
+
 def forbidden(names: list[str], action: str) -> ForbiddenError:
     """Give the refusal of an action on prompts that the actor may read."""
     return ForbiddenError(

@@ -5,7 +5,7 @@ All of this happens before anything is looked up: invalid input is the first ref
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel
 
@@ -21,6 +21,8 @@ from promptreg.variables import declared, is_readable
 from promptreg.words import terms
 
 T = TypeVar("T")
+Progress: TypeAlias = Callable[[int, int], object]
+"""What a long call tells how far it has come: so many of so many rows."""
 
 MAX_TEMPLATE_BYTES = 256 * 1024
 MAX_METADATA_BYTES = 1024 * 1024
@@ -229,6 +231,19 @@ def read_choice(value: object, field: str, choices: Iterable[str]) -> str:
         meant = did_you_mean(value, allowed) if isinstance(value, str) else ""
         raise InvalidInputError.of(field, f"must be one of {', '.join(allowed)}{meant}")
     return str.__str__(value)
+
+
+def read_progress(value: object) -> Progress:
+    """Read what is told how far a call has come: a function of two numbers, or None for nobody."""
+    if value is None:
+        return _ignore
+    if not callable(value):
+        raise InvalidInputError.of("progress", f"must be a function of two numbers, not {type(value).__name__}")
+    return value
+
+
+def _ignore(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 def read_variables(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:

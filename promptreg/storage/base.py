@@ -11,7 +11,7 @@
 `tests/test_storage_contract.py` shows each of these; every storage runs it.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -55,6 +55,14 @@ class News(NamedTuple):
     mark: Mark
     changed: frozenset[Hashable] | None
     is_gone: bool = False
+
+
+class Verified(NamedTuple):
+    """How many rows of how many a whole check has looked at, and what it found wrong since it last told."""
+
+    done: int
+    total: int
+    wrong: list[str]
 
 
 class Watch(Protocol):
@@ -148,6 +156,10 @@ class Storage(Protocol):
 
     def watch(self) -> AbstractContextManager[Watch]:
         """Look for changes; nothing slow and nothing of a caller's is done within."""
+        ...
+
+    def verify(self) -> Generator[Verified, None, None]:
+        """Check all that is stored, a slice at each step; nothing is held between two."""
         ...
 
     def require_outside(self) -> None:

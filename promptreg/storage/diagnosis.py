@@ -49,7 +49,8 @@ class Diagnosis:
             return translate(error, self._path)
         if is_damaged is None:
             return StorageCorruptError(
-                f"{self._path} is damaged, or its disk can't be read ({error}); verify() tells which."
+                f"{self._path} is damaged, or its disk can't be read ({error}): copy it to another disk, which fails"
+                " where the disk does, and let verify() look at the copy."
             )
         return StorageError(
             f"{self._path} could not be read ({error}), and is not damaged; see that its disk works, and try again.",

@@ -20,7 +20,7 @@ from promptreg.storage.batches import inserts
 from promptreg.storage.rows import damaged, require_whole
 
 GENESIS = "0" * 64
-_UNKNOWN = (None, None)  # in a file of an earlier schema that can't be written
+UNKNOWN = (None, None)  # in a file of an earlier schema that can't be written
 
 EVENT_COLUMNS = "seq", "at", "actor", "action", "namespace", "prompt_id", "version", "commitment", "prev", "hash"
 DETAIL_COLUMNS = "seq", "salt", "name", "details"
@@ -72,7 +72,7 @@ def last_link(connection: sqlite3.Connection) -> tuple[int, str]:
 def require_last(connection: sqlite3.Connection, last: tuple[int, str]) -> None:
     """Raise `StorageCorruptError` unless this is the last event that was written."""
     written = connection.execute("SELECT last_event, last_hash FROM registry").fetchone()
-    if written not in {last, _UNKNOWN}:
+    if written not in {last, UNKNOWN}:
         raise damaged("the record of events after event", last[0])
 
 

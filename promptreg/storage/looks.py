@@ -18,8 +18,8 @@ from promptreg.storage.rows import (
     damaged,
     prompt_row,
     read_prompt,
+    read_publications,
     read_version,
-    require_whole,
     version_row,
 )
 
@@ -124,15 +124,7 @@ class SQLiteReader:
         rows = self._connection.execute(
             f"SELECT depth, version, hash FROM publications WHERE prompt = {_KEY} ORDER BY depth", (container.id,)
         ).fetchall()
-        what = "the publications of the prompt"
-        for depth, number, stored in rows:
-            require_whole(stored, digest, [[container.id, depth, number]], what, container.id)
-        stack = [number for _, number, _ in rows]
-        is_counted = container.publications in {None, len(stack)}
-        is_whole = is_counted and [depth for depth, _, _ in rows] == [*range(1, len(stack) + 1)]
-        if not is_whole or (stack[-1] if stack else None) != container.production_version:
-            raise damaged(what, container.id)
-        return stack
+        return read_publications(container, rows)
 
     def query(self, query: Query) -> list[Shown]:
         """Give the prompts that a listing or a search finds, each with the version that it shows."""

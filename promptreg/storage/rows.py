@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from promptreg.errors import StorageCorruptError
-from promptreg.jsonvalues import FrozenList, canonical_array, compact, hashed, parse, quoted
+from promptreg.jsonvalues import FrozenList, canonical_array, compact, digest, hashed, parse, quoted
 from promptreg.models import Grant
 from promptreg.records import Container, Snapshot, VersionRecord
 from promptreg.words import folded
@@ -175,6 +175,19 @@ def read_version(prompt_id: str, row: Row) -> VersionRecord:
         published_at=values[18],
         failure=None if values[19] is None else parse(values[19]),
     )
+
+
+def read_publications(container: Container, rows: Sequence[Row]) -> list[int]:
+    """Return the stack of publications of rows of depth, version and hash, in their order; the live one is last."""
+    what = "the publications of the prompt"
+    for depth, number, stored in rows:
+        require_whole(stored, digest, [[container.id, depth, number]], what, container.id)
+    stack = [number for _, number, _ in rows]
+    is_counted = container.publications in {None, len(stack)}
+    is_whole = is_counted and [depth for depth, _, _ in rows] == [*range(1, len(stack) + 1)]
+    if not is_whole or (stack[-1] if stack else None) != container.production_version:
+        raise damaged(what, container.id)
+    return stack
 
 
 def searched_text(container: Container, snapshot: Snapshot) -> tuple[str, str, str, str, str]:

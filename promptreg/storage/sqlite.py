@@ -8,15 +8,15 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from traceback import clear_frames
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageBusyError, StorageError
 from promptreg.storage import erasure, readonly, settling, system
-from promptreg.storage.base import LOOK_SECONDS, StorageSettings
+from promptreg.storage.base import LOOK_SECONDS, StorageSettings, Verified
 from promptreg.storage.connections import Connections, Handle
 from promptreg.storage.diagnosis import Diagnosis
 from promptreg.storage.failures import SYSTEMS, is_applications, is_busy, may_not_write
@@ -37,9 +37,17 @@ from promptreg.storage.queue import NO_QUEUE, NO_TURN, Deadline, Turn, WriterQue
 from promptreg.storage.readonly import Access, is_outdated
 from promptreg.storage.siblings import LOG
 from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, UnwritableSidecar, open_sidecar, revision_of
+from promptreg.storage.verification import Moment, verified
 from promptreg.storage.watching import SQLiteWatch
 
-R = TypeVar("R", bound=SQLiteReader)
+
+class Begun(Protocol):
+    """What a transaction begins with; `is_refused` where it was to write, and can't."""
+
+    is_refused: bool
+
+
+R = TypeVar("R", bound=Begun)
 
 NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 BUSY_PAUSE = 0.001  # seconds outside the gate, between two waits in SQLite
@@ -152,6 +160,18 @@ class SQLiteStorage:
                 self._erase_or_retry(handle)
         if not is_published:
             self._outwait(writer.revision)
+
+    def verify(self) -> Generator[Verified, None, None]:
+        """Check all that is stored, a slice at each step; nothing is held between two."""
+        return verified(self._snapshot, self.path)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Handle]:
+        """Open a snapshot of whatever is stored, be it whole or not."""
+        self._renew()
+        self._require_settled()
+        with self._begun("BEGIN", Moment, Deadline(self._settings.busy_timeout)) as (handle, _):
+            yield handle
 
     def close(self) -> None:
         """Erase what is still to be erased, and close every connection; closing twice is fine.

@@ -1,0 +1,385 @@
+"""What the whole check looks at, table by table: each row, and all that says what it should be.
+
+What is wrong is told by the names of prompts and the numbers of versions and events, never by what a row holds.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from time import monotonic
+from typing import Any, NamedTuple
+
+from promptreg.errors import InvalidInputError, StorageCorruptError
+from promptreg.records import Container
+from promptreg.rules.names import checked_name
+from promptreg.storage import erasure, journal
+from promptreg.storage.failures import UNDECODED, primary_code
+from promptreg.storage.rows import (
+    PROMPT_COLUMNS,
+    VERSION_COLUMNS,
+    read_prompt,
+    read_publications,
+    read_version,
+    searched_text,
+)
+
+ROWS = 500  # keys read at a time
+INDEXES = (
+    "idx_prompts_id",
+    "idx_prompts_namespace_name",
+    "idx_versions_prompt_version",
+    "idx_events_namespace",
+    "idx_events_prompt_id",
+)
+FIRST, LAST = -(2**63), 2**63 - 1  # of all keys
+SYSTEMS_AND_OURS = StorageCorruptError, sqlite3.Error, UnicodeDecodeError
+WORDS = 64  # looked for by one query
+MAX_MESSAGES = 1_000  # of SQLite's own check
+CHECKS_FULL_TEXT = (3, 44)  # since this version SQLite's own check looks at the full-text index as well
+
+Found = tuple[int, object, list[str]]
+"""How many rows were checked, where the next slice begins (None: nowhere), and what is wrong."""
+
+
+class UnreadableRow(Exception):
+    """A row whose pages SQLite finds damaged: its key, what it is of, and the driver's error."""
+
+    def __init__(self, key: int, what: str, cause: Exception) -> None:
+        super().__init__(what)
+        self.key, self.what, self.cause = key, what, cause
+
+
+class Check(NamedTuple):
+    """A check: what it is of, the table and key of its rows, where it begins, and what takes a slice of it.
+
+    A slice is taken of a connection, from where it begins to the last key of all, until a time by the monotonic clock.
+    """
+
+    what: str
+    table: str | None
+    key: str
+    start: object
+    slice: Callable[[sqlite3.Connection, Any, int, float], Found]
+
+
+# SQLite's own checks
+
+
+def _pages(connection: sqlite3.Connection, _: object, last: int, until: float) -> Found:
+    messages: list[str] = []
+    with closing(connection.execute(f"PRAGMA quick_check({MAX_MESSAGES})")) as cursor:
+        try:
+            messages += [message for (message,) in iter(cursor.fetchone, None) if message != "ok"]
+        except sqlite3.DatabaseError as error:  # which ends the check; what it said before tells more
+            if not messages:
+                raise
+            messages.append(str(error))
+    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()}
+    wrong = [f"the index {name} is missing" for name in INDEXES if name not in found]
+    return 0, None, wrong + [f"SQLite: {message}" for message in messages]
+
+
+def _belongings(connection: sqlite3.Connection, _: object, last: int, until: float) -> Found:
+    """Look for publications and details of events whose prompt or event is not there."""
+    wrong = []
+    for table in ("publications", "event_details"):
+        rows = connection.execute(f"PRAGMA foreign_key_check({table})").fetchall()
+        wrong += [f"{table}: row {row} is of none of the {parent}" for _, row, parent, _ in rows]
+    return 0, None, wrong
+
+
+# The registry's own row
+
+
+def _registry(connection: sqlite3.Connection, _: object, last: int, until: float) -> Found:
+    wrong = []
+    rows = connection.execute("SELECT revision FROM registry").fetchall()
+    (newest,) = connection.execute("SELECT max(revision) FROM prompts").fetchone()
+    if len(rows) != 1 or type(rows[0][0]) is not int or rows[0][0] < (newest or 0):
+        wrong.append("the registry: its revision is not what was written")
+    try:
+        erasure.progress(connection)
+    except StorageCorruptError:
+        wrong.append("the registry: how far erasing has come is not what was written")
+    unrecorded = connection.execute(
+        "SELECT prompt_id FROM deletions WHERE NOT EXISTS"
+        " (SELECT 1 FROM events WHERE events.prompt_id = deletions.prompt_id AND action = 'delete')"
+    ).fetchall()
+    wrong += [f"prompt {id_!r}: its deletion is no event" for (id_,) in unrecorded]
+    return 0, None, wrong + _wrong_with_end(connection)
+
+
+# Prompts, with all that belongs to them
+
+
+def _prompts(connection: sqlite3.Connection, after: int, last: int, until: float) -> Found:
+    return _by_key(connection, "prompts", after, last, until, _wrong_with_prompt)
+
+
+def _wrong_with_prompt(connection: sqlite3.Connection, key: int) -> Iterator[str]:
+    row = connection.execute(f"SELECT {_PROMPT} FROM prompts WHERE key = ?", (key,)).fetchone()
+    container = read_prompt(row)
+    what = _prompt_named(container.namespace, container.name)
+    for index, found in (
+        ("ids", connection.execute("SELECT key FROM prompts WHERE id = ?", (container.id,))),
+        (
+            "names",
+            connection.execute(
+                "SELECT key FROM prompts WHERE namespace = ? AND name = ?", (container.namespace, container.name)
+            ),
+        ),
+    ):
+        if found.fetchall() != [(key,)]:
+            yield f"{what}: the index of {index} does not lead to it"
+    numbers = {number for (number,) in connection.execute(_NUMBERS, (key,)).fetchall()}
+    yield from (f"{what}: {message}" for message in _wrong_with_numbers(connection, container, numbers))
+    publications = connection.execute(_PUBLICATIONS, (key,)).fetchall()
+    try:
+        if not numbers.issuperset(read_publications(container, publications)):
+            yield f"{what}: a publication is of a version that is not there"
+    except StorageCorruptError:
+        yield f"{what}: its publications are not what was written"
+    if container.shown_version in numbers:
+        yield from (f"{what}: {message}" for message in _wrong_with_full_text(connection, container, key))
+
+
+def _wrong_with_numbers(connection: sqlite3.Connection, container: Container, numbers: set[int]) -> Iterator[str]:
+    missing = set(range(1, container.last_version + 1)) - numbers
+    if missing:
+        discarded = connection.execute(_DISCARDED, (container.id,)).fetchall()
+        missing -= {number for (number,) in discarded if number != container.latest_version}
+    yield from (f"version {number} is missing" for number in sorted(missing))
+    if max(numbers, default=None) != container.latest_version and container.latest_version not in missing:
+        yield f"its newest version is not {container.latest_version}"
+    for label, number in container.all_labels().items():
+        if number not in numbers and number not in missing:
+            yield f"the label {label} is of version {number}, which is not there"
+
+
+def _wrong_with_full_text(connection: sqlite3.Connection, container: Container, key: int) -> Iterator[str]:
+    """Compare what full text holds with the version that it shows; a damaged version is told elsewhere."""
+    row = connection.execute(f"SELECT {_VERSION} FROM versions WHERE {_AT}", (key, container.shown_version)).fetchone()
+    try:
+        record = read_version(container.id, row)
+    except StorageCorruptError:
+        return
+    if container.production_version is not None and record.state != "published":
+        yield f"version {record.number}: it is in production and not published"
+    texts = searched_text(container, record.snapshot)
+    try:
+        held = connection.execute("SELECT * FROM search WHERE rowid = ?", (key,)).fetchone()
+        if held is None:
+            yield "the full text lacks it"
+        elif tuple(held) != tuple(texts):
+            yield "the full text is of something else"
+        elif sqlite3.sqlite_version_info < CHECKS_FULL_TEXT and not _is_found(connection, key, texts):
+            yield "the full text does not find it by its words"
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_CORRUPT_VTAB:
+            raise
+        yield "the full text is damaged"
+
+
+def _is_found(connection: sqlite3.Connection, key: int, texts: Iterable[str]) -> bool:
+    """Return whether a search for all the words of these texts finds the row."""
+    words = sorted(filter(_is_sought, set(" ".join(texts).split())))
+    for at in range(0, len(words), WORDS):
+        sought = " ".join('"' + word.replace('"', '""') + '"' for word in words[at : at + WORDS])
+        found = connection.execute("SELECT 1 FROM search WHERE search MATCH ? AND rowid = ?", (sought, key)).fetchone()
+        if found is None:
+            return False
+    return True
+
+
+def _is_sought(word: str) -> bool:
+    """Return whether full text surely knows a part of it; of a long one it would take too long to find it."""
+    return len(word) <= 64 and any(character.isascii() and character.isalnum() for character in word)
+
+
+# Versions
+
+
+def _versions(connection: sqlite3.Connection, after: int, last: int, until: float) -> Found:
+    return _by_key(connection, "versions", after, last, until, _wrong_with_version)
+
+
+def _wrong_with_version(connection: sqlite3.Connection, key: int) -> Iterator[str]:
+    owner, number = connection.execute("SELECT prompt, version FROM versions WHERE key = ?", (key,)).fetchone()
+    prompt = connection.execute("SELECT id FROM prompts WHERE key = ?", (owner,)).fetchone()
+    if prompt is None:
+        yield f"version {number} in row {key}: its prompt is not there"
+        return
+    try:
+        read_version(prompt[0], connection.execute(f"SELECT {_VERSION} FROM versions WHERE key = ?", (key,)).fetchone())
+    except SYSTEMS_AND_OURS as error:
+        _require_damaged_row(error)
+        yield f"{_row_named(connection, 'prompts', owner)}: version {number} is not what was written"
+
+
+# Full text without a prompt
+
+
+def _full_text(connection: sqlite3.Connection, after: int, last: int, until: float) -> Found:
+    rows = connection.execute(
+        "SELECT rowid FROM search WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?", (after, last, ROWS)
+    ).fetchall()
+    keys = [key for (key,) in rows]
+    wrong = [
+        f"the full text holds row {key}, which is of no prompt"
+        for key in keys
+        if connection.execute("SELECT 1 FROM prompts WHERE key = ?", (key,)).fetchone() is None
+    ]
+    return len(keys), keys[-1] if keys else None, wrong
+
+
+# Events
+
+
+def _events(connection: sqlite3.Connection, before: tuple[int, str], last: int, until: float) -> Found:
+    """Follow the chain from the event whose number and hash these are."""
+    wrong: list[str] = []
+    count, (seq, link) = 0, before
+    indexes = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()}
+    while monotonic() < until or not count:
+        row = connection.execute(_NEXT_EVENT, (seq, last)).fetchone()
+        if row is None:
+            return count, None, wrong
+        if row[0] != seq + 1:
+            wrong.append(_missing(seq + 1, row[0] - 1))
+        elif row[1] != link:
+            wrong.append(f"event {row[0]} does not continue the one before")
+        seq, link, count = row[0], row[2], count + 1
+        wrong += _wrong_with_event(connection, seq, indexes)
+    return count, (seq, link), wrong
+
+
+def _missing(first: int, last: int) -> str:
+    return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
+
+
+def _wrong_with_end(connection: sqlite3.Connection) -> list[str]:
+    """Compare the last event with what the registry's row says of it."""
+    last = journal.last_link(connection)
+    written = connection.execute("SELECT last_event, last_hash FROM registry").fetchone()
+    if written in {last, journal.UNKNOWN, None}:
+        return []
+    if type(written[0]) is int and written[0] > last[0]:
+        return [_missing(last[0] + 1, written[0])]
+    return [f"event {last[0]} is not the last that was written"]
+
+
+def _wrong_with_event(connection: sqlite3.Connection, seq: int, indexes: set[str]) -> Iterator[str]:
+    what = f"event {seq}"
+    try:
+        row = connection.execute(_EVENT, (seq,)).fetchone()
+        (event,) = journal.read_events([(*row, None if seq == 1 else row[8])])  # the link is followed by whoever asks
+    except SYSTEMS_AND_OURS as error:
+        _require_damaged_row(error)
+        yield f"{what} is not what was written"
+        return
+    for index, column, value in (
+        ("idx_events_namespace", "namespace", event.namespace),
+        ("idx_events_prompt_id", "prompt_id", event.prompt_id),
+    ):
+        if index not in indexes:  # told once, by the check of the file
+            continue
+        found = connection.execute(
+            f"SELECT 1 FROM events INDEXED BY {index} WHERE {column} = ? AND seq = ?", (value, seq)
+        ).fetchone()
+        if found is None:
+            yield f"{what}: the index of its {column} does not lead to it"
+    if event.action == "create" and connection.execute(_IS_KNOWN, (event.prompt_id,) * 2).fetchone() == (0,):
+        yield f"{_prompt_named(event.namespace, event.name)} of event {seq} is missing"
+
+
+# What they have in common
+
+
+def _by_key(
+    connection: sqlite3.Connection,
+    table: str,
+    after: int,
+    last: int,
+    until: float,
+    wrong_with: Callable[[sqlite3.Connection, int], Iterator[str]],
+) -> Found:
+    """Check rows in the order of their keys until the time is over: at least one.
+
+    Raises `UnreadableRow` for the first, where SQLite finds its pages damaged; what is before another one is a slice.
+    """
+    keys = connection.execute(
+        f"SELECT key FROM {table} WHERE key > ? AND key <= ? ORDER BY key LIMIT ?", (after, last, ROWS)
+    ).fetchall()
+    wrong: list[str] = []
+    for count, (key,) in enumerate(keys):
+        try:
+            wrong += wrong_with(connection, key)
+        except SYSTEMS_AND_OURS as error:
+            if _is_damaged_page(error):
+                if count:
+                    return count, keys[count - 1][0], wrong
+                raise UnreadableRow(key, _row_named(connection, table, key), error) from error
+            _require_damaged_row(error)
+            wrong.append(f"{_row_named(connection, table, key)} is not what was written")
+        if monotonic() > until:
+            return count + 1, key, wrong
+    return len(keys), keys[-1][0] if keys else None, wrong
+
+
+def _is_damaged_page(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_CORRUPT
+
+
+def _require_damaged_row(error: Exception) -> None:
+    """Let through what is no damaged row: a disk that fails, or an interrupt."""
+    if isinstance(error, sqlite3.Error) and not str(error).startswith(UNDECODED):
+        raise error
+
+
+def _row_named(connection: sqlite3.Connection, table: str, key: int) -> str:
+    otherwise = f"row {key} of the {table}"
+    try:
+        names = connection.execute(_NAMES[table], (key,)).fetchone()
+    except (sqlite3.Error, UnicodeDecodeError):
+        return otherwise
+    return otherwise if names is None else _prompt_named(names[0], names[1], otherwise)
+
+
+def _prompt_named(namespace: object, name: object, otherwise: str = "a prompt without a name") -> str:
+    """Name a prompt, unless its name may be something else: a damaged row may hold any text."""
+    try:
+        return f"prompt {checked_name(name)!r} in namespace {checked_name(namespace)!r}"
+    except InvalidInputError:
+        return otherwise
+
+
+def _columns(columns: Sequence[str], table: str = "") -> str:
+    return ", ".join(f"{table}{column}" for column in columns)
+
+
+_PROMPT, _VERSION = _columns(PROMPT_COLUMNS), _columns(VERSION_COLUMNS)
+_NAMES = {
+    "prompts": "SELECT namespace, name FROM prompts WHERE key = ?",
+    "versions": "SELECT namespace, p.name FROM versions v JOIN prompts p ON p.key = v.prompt WHERE v.key = ?",
+}
+_AT = "prompt = ? AND version = ?"
+_NUMBERS = "SELECT version FROM versions WHERE prompt = ?"
+_PUBLICATIONS = "SELECT depth, version, hash FROM publications WHERE prompt = ? ORDER BY depth"
+_DISCARDED = "SELECT version FROM events WHERE prompt_id = ? AND action = 'discard'"
+_IS_KNOWN = "SELECT EXISTS (SELECT 1 FROM prompts WHERE id = ?) OR EXISTS (SELECT 1 FROM deletions WHERE prompt_id = ?)"
+_NEXT_EVENT = "SELECT seq, prev, hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1"
+_EVENT = (
+    f"SELECT {_columns(journal.EVENT_COLUMNS, 'e.')}, d.salt, d.name, d.details,"
+    " EXISTS (SELECT 1 FROM deletions WHERE deletions.prompt_id = e.prompt_id)"
+    " FROM events e LEFT JOIN event_details d ON d.seq = e.seq WHERE e.seq = ?"
+)
+
+CHECKS = (
+    Check("the file", None, "", 0, _pages),
+    Check("the registry", None, "", 0, _registry),
+    Check("prompts", "prompts", "key", FIRST, _prompts),
+    Check("versions", "versions", "key", FIRST, _versions),
+    Check("the full text", "search", "rowid", FIRST, _full_text),
+    Check("events", "events", "seq", (0, journal.GENESIS), _events),
+    Check("what belongs to prompts and events", None, "", 0, _belongings),
+)
