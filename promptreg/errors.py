@@ -268,12 +268,14 @@ STORAGE_REASONS: Mapping[str, str] = MappingProxyType(
         "sidecar": "the sidecar is something else, or this process may not write it",
         "read_only": "this process may not write the file, its folder or a file beside it",
         "in_use": "others write to what this process may only read",
-        "old_schema": "the file has an older schema, and can't be brought up to date here",
+        "old_schema": "the file has an older schema, and is not brought up to date by this call",
         "schema_too_new": "a newer promptreg wrote the file",
         "busy": "others kept the file for longer than `busy_timeout`",
         "full": "the disk is full",
         "damaged": "what the file holds is not what was written",
+        "io_error": "the disk failed as it was read or written",
         "commit_unknown": "the commit may or may not have happened",
+        "unsettled": "an earlier commit may or may not have happened, and the disk still fails",
         "unusable": "the system, or SQLite, failed in another way, which the message names",
     }
 )

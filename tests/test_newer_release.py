@@ -184,4 +184,4 @@ def test_a_copy_of_an_older_schema_that_is_restored_is_no_damage(opened: Registr
         with pytest.raises(StorageError, match=r"older schema .* close this registry and open it anew") as caught:
             call(opened)
         assert not isinstance(caught.value, StorageCorruptError)
-        assert caught.value.details["reason"] == "schema_too_old"
+        assert caught.value.details["reason"] == "old_schema"

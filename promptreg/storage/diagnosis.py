@@ -50,7 +50,8 @@ class Diagnosis:
         if is_damaged is None:
             return StorageCorruptError(
                 f"{self._path} is damaged, or its disk can't be read ({error}): copy it to another disk, which fails"
-                " where the disk does, and let verify() look at the copy."
+                " where the disk does, and let verify() look at the copy.",
+                reason="damaged",
             )
         return StorageError(
             f"{self._path} could not be read ({error}), and is not damaged; see that its disk works, and try again.",

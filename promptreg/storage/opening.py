@@ -124,7 +124,7 @@ def require_known_schema(connection: sqlite3.Connection, path: str, oldest: int 
         raise StorageError(
             f"{path} has the older schema {schema} now, as a restored copy has; close this registry and open it anew,"
             f" which brings it up to {SCHEMA_VERSION}.",
-            reason="schema_too_old",
+            reason="old_schema",
         )
 
 
