@@ -124,6 +124,16 @@ def test_nobody_makes_one_while_another_process_has_the_turn(
     assert not Path(path + LOG).exists()
 
 
+def test_nobody_makes_one_once_it_was_passed_over(filled: Registry, path: str, other: Remote) -> None:
+    """Who has the turn for too long has it no longer alone, as others go ahead."""
+    with queue_of(os.path.realpath(path)).turn(Deadline(5)) as turn:
+        assert turn.is_sure()
+        assert other.call("update", "greet", template="Hi").version == 2
+        assert not turn.is_sure()
+    with queue_of(os.path.realpath(path)).turn(Deadline(5)) as turn:
+        assert turn.is_sure()
+
+
 def test_nobody_makes_one_while_another_registry_of_the_process_has_the_turn(filled: Registry, path: str) -> None:
     """The system's locks are a process's, so all its registries of a file stand in one queue."""
     entered, leave = threading.Event(), threading.Event()
@@ -166,11 +176,12 @@ def test_opening_erases_in_its_turn_only(path: str, other: Remote) -> None:
 
 
 def test_bringing_a_file_up_to_date_makes_none(path: str) -> None:
-    """That is before any turn, however long the log gets."""
+    """However long the log is: the next write makes up for it."""
     with closing(raw(path)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0")
         connection.executescript(f"BEGIN; {(SCHEMAS / '1.sql').read_text(encoding='utf-8')} COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # More than the 1,000 pages from which on SQLite makes one of itself.
+        connection.executescript("CREATE TABLE long AS SELECT zeroblob(8000000) AS a; DROP TABLE long")
         before = contents(path)
         with Registry(path) as registry:
             assert connection.execute("PRAGMA user_version").fetchone() != (1,)

@@ -85,10 +85,12 @@ def test_whoever_reads_no_further_ends_it_without_a_word(
 
 @pytest.mark.parametrize("arguments", [["demo"], ["demo", "--trace"], ["--version"]])
 def test_output_that_can_not_be_written_is_one_line_and_status_1(tmp_path: Path, arguments: list[str]) -> None:
-    """A full disk, say."""
-    command = [sys.executable, "-m", "promptreg", *arguments]
+    """A full disk, say; where output is not buffered, argparse passes over it itself."""
+    command, environment = [sys.executable, "-m", "promptreg", *arguments], {**os.environ, "PYTHONUNBUFFERED": ""}
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "No space left" in done.stderr
 

@@ -94,9 +94,10 @@ def test_each_transaction_notices_it(opened: Registry, path: str, change: str) -
         assert everything(path) == before
 
 
-def test_cached_reads_go_on_until_then(opened: Registry, path: str) -> None:
+@pytest.mark.parametrize("change", CHANGES)
+def test_cached_reads_go_on_until_then(opened: Registry, path: str, change: str) -> None:
     """What is in the cache is what it was, until a look is due, which is a transaction; a default still answers."""
-    bring_up_to_date(path)
+    bring_up_to_date(path, change)
     assert opened.get("cached").template == opened.render("cached").text == "text cached"
     opened._core.cache.generation.until = 0
     for _ in range(2):
