@@ -287,6 +287,7 @@ BAD = [
         "limit status after tag category created_by",
     ),
     (lambda r: r.search("", status="x", limit=0), "status limit text"),
+    (lambda r: r.search("x", status=["xxx", "yyy"]), "status"),
     (lambda r: r.set_status(["A B", "a", "C D"], "x", dry_run=3), "names[0] names[2] status dry_run"),
     (lambda r: r.publish("A B", "b c", expected_production=-1), "name version expected_production"),
     (lambda r: r.rollback("A B", "b c", reason=3), "name version reason"),

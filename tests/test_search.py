@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptreg import Registry
+from promptreg.storage.fulltext import MAX_PHRASE, _parts
 from promptreg.storage.migrations import MIGRATIONS
 from promptreg.words import BREAK, folded, terms
 
@@ -289,3 +290,7 @@ def test_a_term_of_many_words_is_found_by_its_parts(memory: Registry) -> None:
     assert [p.name for p in memory.search(sentence)] == ["it"]
     assert sorted(p.name for p in memory.search(sentence[:-1])) == ["it", "less"]
     assert [p.name for p in memory.search("的" * 1_000)] == ["long"]
+    words = [chr(0x4E00 + at) for at in range(1_000)]
+    parts = [part.split() for part in _parts(" ".join(words))]
+    assert max(map(len, parts)) == MAX_PHRASE
+    assert [word for part in parts[:-1] for word in part] + parts[-1][-(1_000 % MAX_PHRASE) :] == words
