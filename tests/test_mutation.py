@@ -76,6 +76,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "promptreg" / "rules" / "ages.py").write_text("ADULT = 18\n")
     test = "from promptreg.rules.ages import ADULT\n\ndef test_it():\n    assert ADULT > 17\n"
     (root / "tests" / "test_ages.py").write_text(test)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # which take most of a start
     monkeypatch.setattr(mutation, "ROOT", root)
     monkeypatch.setattr(mutation, "TESTS", {"promptreg/rules": "ages"})
     monkeypatch.setattr(sys, "argv", ["mutation", "--results", str(tmp_path / "results")])
