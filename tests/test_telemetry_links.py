@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from promptreg import PromptregError, Registry, Rendered
+from promptreg import NotFoundError, PromptregError, Registry, Rendered
 from promptreg.telemetry import PromptSpanProcessor
 from tests.otel import Finished, provided, tracing
 
@@ -155,7 +155,7 @@ def test_our_own_spans_say_what_they_did(registry: Registry, rendered: Rendered)
     with tracing(PromptSpanProcessor()) as spans:
         with rendered.trace_context():
             registry.render("other")
-            with pytest.raises(PromptregError):
+            with pytest.raises(NotFoundError):
                 registry.render("absent")
             registry.list()
         render, failed, listed = spans()
