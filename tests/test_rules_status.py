@@ -14,6 +14,7 @@ import pytest
 
 from promptreg import (
     Actor,
+    ConflictError,
     ForbiddenError,
     InvalidInputError,
     NameTakenError,
@@ -202,8 +203,9 @@ def test_rule_11_what_fails_half_way_leaves_nothing(four, path, unchanged):
         connection.execute(fault)
     connection.close()
     before = values(four)
-    with unchanged(), pytest.raises(PromptregError):
+    with unchanged(), pytest.raises(ConflictError) as caught:
         four.set_status(list("abcd"), "disabled")
+    assert str(caught.value.__cause__) == "fault"
     assert values(four) == before
     assert four.set_status(list("abd"), "disabled").updated_prompts == 3
 

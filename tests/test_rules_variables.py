@@ -541,7 +541,8 @@ def test_rule_21_what_declares_no_variables_is_refused(registry, unchanged):
             ):
                 with pytest.raises(InvalidInputError) as caught:
                     call(variables)
-                assert all(e["field"].startswith("variables") for e in caught.value.details["errors"])
+                fields = [e["field"] for e in caught.value.details["errors"]]
+                assert fields == [field for field in fields if field.startswith("variables")] != []
     assert registry.get("t") == warm
 
 

@@ -509,7 +509,7 @@ def test_a_failure_is_told_by_type_code_and_request(
 def test_a_known_absence_is_told_each_time(standing: Registry, spans: Finished) -> None:
     """A refusal from memory is an error like any other, with a request id of its own."""
     for _ in range(2):
-        with pytest.raises(PromptregError):
+        with pytest.raises(NotFoundError):
             standing.render("absent")
     first, second = spans()
     assert first.attributes["promptreg.request_id"] != second.attributes["promptreg.request_id"]
@@ -517,7 +517,7 @@ def test_a_known_absence_is_told_each_time(standing: Registry, spans: Finished) 
 
 def test_a_failed_render_tells_which_version_failed(standing: Registry, spans: Finished) -> None:
     """Which version it was is what one looks for then."""
-    with pytest.raises(PromptregError):
+    with pytest.raises(MissingVariablesError):
         standing.render("twice")
     assert only(spans).attributes["gen_ai.prompt.version"] == "2"
 

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from promptreg import PromptregError, Registry, Rendered
+from promptreg import NotFoundError, PromptregError, Registry, Rendered
 from promptreg.telemetry import PromptSpanProcessor
 from tests.otel import Finished, provided, tracing
 
@@ -159,7 +159,7 @@ def test_our_own_spans_say_what_they_did(registry: Registry, rendered: Rendered)
     with tracing(PromptSpanProcessor()) as spans:
         with rendered.trace_context():
             registry.render("other")
-            with pytest.raises(PromptregError):
+            with pytest.raises(NotFoundError):
                 registry.render("absent")
             registry.list()
         render, failed, listed = spans()
@@ -243,12 +243,16 @@ def test_openinference_metadata_that_is_there_is_kept(rendered: Rendered) -> Non
 
 
 @pytest.mark.parametrize("metadata", ["no JSON", "[1]", "7", 7, {"a": 1}, object()])
-def test_metadata_that_is_no_json_object_is_in_nobodys_way(rendered: Rendered, metadata: object) -> None:
-    """Whatever somebody else put there: the version is told, and theirs is there again afterwards."""
+def test_metadata_that_is_no_json_object_is_in_nobodys_way(
+    registry: Registry, rendered: Rendered, metadata: object
+) -> None:
+    """Whatever somebody else put there stays, within and afterwards, beside the version, and beside a default."""
     token = otel_context.attach(otel_context.set_value("metadata", metadata))
     try:
-        with rendered.trace_context():
-            assert otel_context.get_value(OPENINFERENCE_VERSION) == "2"
+        for made, version in ((rendered, "2"), (registry.render("absent", default="Hello"), None)):
+            with made.trace_context():
+                assert otel_context.get_value(OPENINFERENCE_VERSION) == version
+                assert otel_context.get_value("metadata") is metadata
         assert otel_context.get_value("metadata") is metadata
     finally:
         otel_context.detach(token)
@@ -280,6 +284,15 @@ def test_langfuse_links_the_generation_to_the_prompt(
     inside, outside = exporter.get_finished_spans()
     assert (inside.attributes[LANGFUSE_NAME], inside.attributes[LANGFUSE_VERSION]) == ("greet", 2)
     assert {LANGFUSE_NAME, LANGFUSE_VERSION}.isdisjoint(outside.attributes)
+
+
+def test_a_default_within_a_prompt_leaves_the_applications_own_metadata(registry: Registry, rendered: Rendered) -> None:
+    """The prompt's part of it is gone within; where nothing else is in it, so is all of it."""
+    default, calls = registry.render("absent", default="Hello"), Calls()
+    with using_metadata({"session": "ü"}), rendered.trace_context(), default.trace_context():
+        assert json.loads(openinference(calls)["metadata"]) == {"session": "ü"}
+    with rendered.trace_context(), default.trace_context():
+        assert "metadata" not in openinference(calls)
 
 
 def test_a_default_within_a_prompt_is_not_told_as_that_prompt(

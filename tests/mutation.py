@@ -1,0 +1,249 @@
+"""Change one place of the code at a time, and list the changes that no test notices.
+
+    python -m tests.mutation --most 60 --seed 1 --only promptreg/rules
+
+Each mutant is written into a copy of the tree, where the tests of its room run until the first one fails. What came of
+it is appended to a file of JSON lines, so a run that was stopped goes on where it was; a file that has changed since is
+tried anew, and `--again` tries the survivors once more. The exit status is 1 where mutants survived.
+
+Neither cosmic-ray nor mutmut 3 removes statements or returned values; cosmic-ray runs one test command for all files,
+and mutmut calls each function through another one, which the code that looks at frames notices. So this is our own.
+"""
+
+import argparse
+import ast
+import compileall
+import hashlib
+import json
+import os
+import py_compile
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("rules", "core.py", "cache.py", "prompt.py", "storage", "telemetry")
+STORAGE = "storage_contract storage_sqlite"
+TESTS = {  # of the longest name that a file's path begins with; the quickest run first
+    "promptreg/rules": "rules_versions rules_drafts rules_labels rules_names bad_input model",
+    "promptreg/rules/access": "rules_people rules_status",
+    "promptreg/rules/inputs": "bad_input values rules_versions rules_drafts rules_variables rules_templates",
+    "promptreg/rules/names": "rules_names bad_input rules_labels rules_people rules_versions",
+    "promptreg/rules/statuses": "rules_status rules_people bad_input",
+    "promptreg/core": "cache rules_versions rules_drafts rules_writers reentry interrupts threads telemetry",
+    "promptreg/cache": "cache freshness replaced_file",
+    "promptreg/prompt": "values rules_variables rules_templates rules_status errors telemetry_content telemetry_links",
+    "promptreg/storage": STORAGE,
+    "promptreg/storage/connections": f"{STORAGE} cache replaced_file reentry interrupts",
+    "promptreg/storage/erasure": f"{STORAGE} rules_status",
+    "promptreg/storage/failures": f"{STORAGE} opening reentry",
+    "promptreg/storage/gate": f"{STORAGE} reentry interrupts fork",
+    "promptreg/storage/journal": f"{STORAGE} rules_people",
+    "promptreg/storage/looks": f"{STORAGE} rules_versions rules_status paging cache rules_people",
+    "promptreg/storage/opening": f"opening {STORAGE} read_only",
+    "promptreg/storage/place": f"replaced_file {STORAGE}",
+    "promptreg/storage/queue": f"{STORAGE} rules_writers reentry writers",
+    "promptreg/storage/readonly": f"read_only {STORAGE}",
+    "promptreg/storage/siblings": f"replaced_file {STORAGE}",
+    "promptreg/storage/sidecar": f"{STORAGE} cache freshness replaced_file",
+    "promptreg/storage/sqlite": f"{STORAGE} cache freshness interrupts replaced_file read_only reentry rules_status",
+    "promptreg/storage/watching": f"{STORAGE} cache freshness replaced_file",
+    "promptreg/telemetry": "telemetry telemetry_content telemetry_harmless telemetry_metrics",
+    "promptreg/telemetry/links": "telemetry_links telemetry_content",
+    "promptreg/telemetry/tree": "cli telemetry",
+}
+LEAST_SECONDS = 60.0  # of the timeout; beyond, it is some times what the tests take
+SWAPS: dict[type[ast.AST], type[ast.AST]] = {
+    **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
+    **{ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And},
+    **{ast.Add: ast.Sub, ast.Sub: ast.Add},
+}
+
+
+class Mutant(NamedTuple):
+    """One change of one file: bytes from `start` to `end` become `new`."""
+
+    path: str
+    line: int
+    start: int
+    end: int
+    old: str
+    new: str
+
+    @property
+    def change(self) -> str:
+        """What is changed, on one line."""
+        return f"{' '.join(self.old.split())}  ->  {self.new}"
+
+    def key(self, source: bytes) -> str:
+        """Return what identifies it in the file of results, as long as the source is the same."""
+        return f"{self.path}:{self.start}:{hashlib.sha256(source).hexdigest()[:12]}:{self.new}"
+
+    def applied_to(self, source: bytes) -> bytes:
+        """Return the changed source."""
+        return source[: self.start] + self.new.encode() + source[self.end :]
+
+
+def mutants(path: str, source: str) -> list[Mutant]:
+    """Return every mutant of a file, in its order."""
+    lines = [0]
+    for line in source.encode().splitlines(keepends=True):
+        lines.append(lines[-1] + len(line))
+    found = []
+    for node in _nodes(ast.parse(source)):
+        start = lines[node.lineno - 1] + node.col_offset
+        end = lines[node.end_lineno - 1] + node.end_col_offset
+        old = source.encode()[start:end].decode()
+        found += [Mutant(path, node.lineno, start, end, old, new) for new in _replacements(node)]
+    return sorted(found, key=lambda mutant: mutant[2:])
+
+
+def _nodes(node: ast.AST) -> Iterator[Any]:
+    """Walk what runs: no annotations, and no f-strings, whose parts have no positions before Python 3.12."""
+    if isinstance(node, ast.expr | ast.stmt):
+        yield node
+    for name, value in ast.iter_fields(node):
+        if name not in {"annotation", "returns"}:
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST) and not isinstance(child, ast.JoinedStr):
+                    yield from _nodes(child)
+
+
+def _replacements(node: ast.AST) -> Iterable[str]:
+    match node:
+        case ast.Compare(left, operators, right):
+            for i, operator in enumerate(operators):
+                swapped = [*operators[:i], SWAPS[type(operator)](), *operators[i + 1 :]]
+                yield f"({ast.unparse(ast.Compare(left, swapped, right))})"
+        case ast.BoolOp(operator, values):
+            yield f"({ast.unparse(ast.BoolOp(SWAPS[type(operator)](), values))})"
+        case ast.UnaryOp(ast.Not(), operand):
+            yield f"({ast.unparse(operand)})"
+        case ast.BinOp(left, ast.Add() | ast.Sub() as operator, right):
+            yield f"({ast.unparse(ast.BinOp(left, SWAPS[type(operator)](), right))})"
+        case ast.Constant(bool() as value):
+            yield str(not value)
+        case ast.Constant(int() as value):
+            yield str(value + 1)
+        case ast.IfExp(test, body, orelse):
+            yield f"({ast.unparse(ast.IfExp(test, orelse, body))})"
+        case ast.Return(value) if value is not None and not (isinstance(value, ast.Constant) and value.value is None):
+            yield "return None"
+        case ast.Raise() | ast.Continue() | ast.Break() | ast.Delete() | ast.AugAssign():
+            yield "pass"
+        case ast.Expr(ast.Call()):
+            yield "pass"
+        case ast.Assign(targets) if any(isinstance(target, ast.Attribute | ast.Subscript) for target in targets):
+            yield "pass"
+
+
+def relevant(path: str) -> list[str]:
+    """Return the test files that a changed file is tried with, and itself, for its examples."""
+    longest = max((prefix for prefix in TESTS if path.startswith(prefix)), key=len)
+    return [*(f"tests/test_{name}.py" for name in TESTS[longest].split()), path]
+
+
+def sources(only: str) -> dict[str, str]:
+    """Return the files of the rooms, by their paths in the tree, that begin with `only`."""
+    paths = [
+        path
+        for room in ROOMS
+        for path in sorted((ROOT / "promptreg").glob(f"{room}/**/*.py" if "." not in room else room))
+    ]
+    named = {path.relative_to(ROOT).as_posix(): path.read_text() for path in paths}
+    return {name: text for name, text in named.items() if name.startswith(only)}
+
+
+class Tree:
+    """A copy of the tree in which mutants are tried."""
+
+    def __init__(self, folder: str) -> None:
+        self.root = Path(folder, "tree")
+        ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "dist", "build")
+        shutil.copytree(ROOT, self.root, ignore=ignored)
+        # By the hash of its source, as a mutant may have the size and the second of the file.
+        mode = py_compile.PycInvalidationMode.CHECKED_HASH
+        compileall.compile_dir(str(self.root), quiet=2, invalidation_mode=mode)
+        self._seconds: dict[str, float] = {}
+
+    def result(self, mutant: Mutant, source: bytes) -> str:
+        """Return what comes of a mutant: `killed`, `timeout` or `survived`."""
+        tests = sorted(relevant(mutant.path), key=self._seconds_alone)
+        timeout = max(LEAST_SECONDS, 5 * sum(map(self._seconds_alone, tests)))
+        file = self.root / mutant.path
+        file.write_bytes(mutant.applied_to(source))
+        status = self._run(tests, timeout)
+        file.write_bytes(source)
+        return {None: "timeout", 0: "survived"}.get(status, "killed")
+
+    def _seconds_alone(self, test: str) -> float:
+        """Return how long a test file takes on the code as it is; `SystemExit` where it fails there."""
+        if test not in self._seconds:
+            began = time.monotonic()
+            if self._run([test], timeout=None) not in {0, 5}:  # 5: a file without examples
+                sys.exit(f"{test} fails on the code as it is; run it alone first.")
+            self._seconds[test] = time.monotonic() - began
+        return self._seconds[test]
+
+    def _run(self, tests: list[str], timeout: float | None) -> int | None:
+        """Return the exit status of pytest; None after the timeout, when it and all that it began is killed."""
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, cwd=self.root, env=environment, start_new_session=True, **quiet)
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def main() -> int:
+    """Try mutants, and list the survivors."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.split("\n")[0])
+    parser.add_argument("--most", type=int, default=60, help="mutants to try in this run (60)")
+    parser.add_argument("--seed", type=int, default=0, help="which ones are chosen (0)")
+    parser.add_argument("--only", default="promptreg/", help="the file or folder to change (promptreg/)")
+    parser.add_argument("--again", action="store_true", help="try those that survived once more, and no others")
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / ".mutants.jsonl", help="what came of each (.mutants.jsonl)"
+    )
+    asked = parser.parse_args()
+    texts = sources(asked.only)
+    chosen = {mutant.key(texts[path].encode()): mutant for path in texts for mutant in mutants(path, texts[path])}
+    known = read_results(asked.results)
+    left = [key for key in chosen if (known.get(key) == "survived" if asked.again else key not in known)]
+    Random(asked.seed).shuffle(left)
+    with tempfile.TemporaryDirectory() as folder, asked.results.open("a") as results:
+        tree = Tree(folder)
+        for number, key in enumerate(left[: asked.most], 1):
+            mutant = chosen[key]
+            known[key] = tree.result(mutant, texts[mutant.path].encode())
+            print(json.dumps({"key": key, "result": known[key]}), file=results, flush=True)
+            print(f"{number:4}  {known[key]:8}  {mutant.path}:{mutant.line}  {mutant.change}", flush=True)
+    survivors = [chosen[key] for key in chosen if known.get(key) == "survived"]
+    tried = sum(key in known for key in chosen)
+    print(f"{tried} of {len(chosen)} mutants were tried; {len(survivors)} survived{':' if survivors else '.'}")
+    for mutant in survivors:
+        print(f"{mutant.path}:{mutant.line}  {mutant.change}")
+    return 1 if survivors else 0
+
+
+def read_results(path: Path) -> dict[str, str]:
+    """Return what came of the mutants that were tried before."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {line["key"]: line["result"] for line in map(json.loads, lines)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
