@@ -35,7 +35,7 @@ TargetStatus: TypeAlias = Literal["active", "disabled", "archived", "deleted"]
 Json: TypeAlias = Annotated[Any, AfterValidator(freeze)]
 JsonObject: TypeAlias = Annotated[dict[str, Any], AfterValidator(freeze)]
 
-MAX_PRINCIPAL = 256
+MAX_IDENTITY = 256
 
 
 class Value(BaseModel):
@@ -88,8 +88,8 @@ def refused(error: ValidationError) -> InvalidInputError:
 
 
 def _checked_id(text: str) -> str:
-    if not text or text.isspace() or len(text) > MAX_PRINCIPAL:
-        raise ValueError(f"must be text of 1 to {MAX_PRINCIPAL} characters")
+    if not text or text.isspace() or len(text) > MAX_IDENTITY:
+        raise ValueError(f"must be text of 1 to {MAX_IDENTITY} characters")
     try:
         return checked_text(text)
     except NotJSON as error:
@@ -100,7 +100,8 @@ def _checked_principal(text: str) -> str:
     kind, colon, identity = text.partition(":")
     if text != "anyone" and not (colon and identity and kind in {"user", "group"}):
         raise ValueError("must be user:ID, group:ID or anyone")
-    return _checked_id(text)
+    _checked_id(identity or text)  # what an actor may be called, so that every actor can be granted something
+    return text
 
 
 Identity: TypeAlias = Annotated[str, AfterValidator(_checked_id)]

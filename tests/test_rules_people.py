@@ -314,6 +314,27 @@ def test_rule_17_only_the_wider_of_two_grants_counts_and_anyone_only_reads(opene
             assert type(refusal(lambda g=grant: registry.create("new", "…", access_grants=[g]))) is InvalidInputError
 
 
+@pytest.mark.parametrize("length", [1, 255, 256])
+def test_rule_17_every_actor_and_every_group_can_be_granted_something(registry, length):
+    """The longest id that an actor, or a group, may have is one that a grant may name."""
+    name = "a" * length
+    registry.create("x", "one", access_grants=[(f"user:{name}", "write"), Grant(f"group:{name}", "read")])
+    assert registry.scope(actor=Actor(name)).update("x", title="T").title == "T"
+    assert registry.scope(actor=Actor("b", groups=[name])).get("x").version == 2
+
+
+@pytest.mark.parametrize("name", ["a" * 257, "", " ", "\0"], ids=["257", "empty", "blank", "nul"])
+def test_rule_17_what_no_actor_can_be_called_no_grant_names(name):
+    """A principal takes exactly the ids that actors and groups take."""
+    for make in (
+        lambda: Actor(name),
+        lambda: Actor("a", groups=[name]),
+        lambda: Grant(f"user:{name}", "read"),
+        lambda: Grant(f"group:{name}", "read"),
+    ):
+        assert type(refusal(make)) is InvalidInputError
+
+
 # Views
 
 
