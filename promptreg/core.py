@@ -204,6 +204,7 @@ class Core:
 
     def resolve(self, view: View, name: str, version: Selector | None, label: str | None) -> Prompt:
         """Give the prompt that a `get` means, from the cache where it is still true there."""
+        self.require_open()
         reference = parse_reference(name)
         selector = chosen_version(reference, version, label)
         generation, how = self._current()

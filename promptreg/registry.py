@@ -2,11 +2,12 @@
 
 import builtins
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import wraps
 from time import monotonic
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, overload
+from typing import Any, NoReturn, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
@@ -47,12 +48,30 @@ from promptreg.storage.base import Reader
 from promptreg.telemetry.spans import Redact, listening, note, note_default, traced, tracing
 
 D = TypeVar("D")
+F = TypeVar("F", bound=Callable[..., Any])
 TemplateArgument = str | Sequence[Mapping[str, str]]
 
 SAVE_RETRIES = 4
 _new = object.__new__
 ELSEWHERE: Cache[Found, Lacking] = Cache(0, compares=True)
 """What a view of another namespace or for an actor finds on the short way: nothing, so that it takes the whole one."""
+
+
+def verb(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
+    """Make a method a verb: run it in a span, and refuse it on a closed registry before its arguments are read.
+
+    `get` and `render` do the latter themselves, as a `default` answers for a closed registry too.
+    """
+
+    def decorate(method: F) -> F:
+        @wraps(method)
+        def run(view: "Registry", /, *args: Any, **kwargs: Any) -> Any:
+            view._core.require_open()
+            return method(view, *args, **kwargs)
+
+        return traced(operation, takes_name=takes_name)(cast(F, run))
+
+    return decorate
 
 
 class Registry:
@@ -161,9 +180,9 @@ class Registry:
         ...     team.create("reply", "Dear {{ name }}").created_by
         'ana'
         """
+        self._core.require_open()
         if actor is None:
             raise UnauthorizedError("A view needs an actor; pass an Actor, or leave it out to keep this one.")
-        self._core.require_open()
         here = self._view
         there = here.namespace if namespace is UNSET else names.checked_name(namespace, "namespace")
         who = here.actor if actor is UNSET else read_actor(actor)
@@ -312,6 +331,8 @@ class Registry:
         label: str | None,
         default: TemplateArgument | Unset,
     ) -> Rendered:
+        if default is UNSET:
+            self._core.require_open()
         values = inputs.read_variables(variables, more)
         fallback = None if default is UNSET else inputs.read_template(default, "default")
         try:
@@ -323,7 +344,7 @@ class Registry:
             return self._render_default(name, fallback, values)
         return prompt.render(values)
 
-    @traced("history_prompt")
+    @verb("history_prompt")
     def history(self, name: str, *, limit: int = 20, before: Selector | None = None) -> builtins.list[Version]:
         """Give the versions of a prompt, newest first; `before`, a number or label, leaves out that and newer ones.
 
@@ -342,7 +363,7 @@ class Registry:
             records = reader.versions(container, before=number, limit=limit)
         return [self._core.version(record) for record in records]
 
-    @traced("diff_prompt")
+    @verb("diff_prompt")
     def diff(self, name: str, old: Selector, new: Selector) -> str:
         """Give what changed between two versions, as a unified diff of the whole snapshots; equal gives `""`.
 
@@ -359,7 +380,7 @@ class Registry:
             before, after = (load_version(reader, container, selector) for selector in chosen)
         return diff_versions(container.name, before, after)
 
-    @traced("list_prompts", takes_name=False)
+    @verb("list_prompts", takes_name=False)
     def list(
         self,
         *,
@@ -393,7 +414,7 @@ class Registry:
         cursor = names.cursor(prompts[limit - 1].name) if len(prompts) > limit else None
         return Page.model_construct(items=FrozenList(prompts[:limit]), next=cursor)
 
-    @traced("search_prompts", takes_name=False)
+    @verb("search_prompts", takes_name=False)
     def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
         """Find prompts by the words of their names, titles, descriptions, tags and templates, best matches first.
 
@@ -415,7 +436,7 @@ class Registry:
         )
         return self._query(query)
 
-    @traced("events_prompt")
+    @verb("events_prompt")
     def events(self, name: str | None = None, *, after: int = 0, limit: int = 100) -> builtins.list[Event]:
         """Give the record of who did what, oldest first: of the namespace, or of one prompt.
 
@@ -435,7 +456,7 @@ class Registry:
             found = None if reference is None else find(reader, self._view, reference).id
             return reader.events(self.namespace, audience, prompt_id=found, after=after, limit=limit)
 
-    @traced("list_namespaces", takes_name=False)
+    @verb("list_namespaces", takes_name=False)
     def namespaces(self) -> builtins.list[str]:
         """Give the namespaces in which the actor may read something, in order.
 
@@ -450,7 +471,7 @@ class Registry:
 
     # Writing versions
 
-    @traced("create_prompt")
+    @verb("create_prompt")
     def create(
         self,
         name: str,
@@ -504,7 +525,7 @@ class Registry:
 
         return self._given(self._core.commit(plan, self._core.vet_saved))
 
-    @traced("save_prompt")
+    @verb("save_prompt")
     def save(
         self,
         name: str,
@@ -567,7 +588,7 @@ class Registry:
                 return self._given(self._core.commit(plan, self._core.vet_saved))
         return self._given(self._core.commit(plan, self._core.vet_saved))
 
-    @traced("update_prompt")
+    @verb("update_prompt")
     def update(
         self,
         name: str,
@@ -638,7 +659,7 @@ class Registry:
 
         return self._given(self._core.commit(plan, self._core.vet_saved))
 
-    @traced("publish_prompt")
+    @verb("publish_prompt")
     def publish(
         self, name: str, version: Selector | None = None, *, expected_production: int | Unset = UNSET
     ) -> Prompt:
@@ -674,7 +695,7 @@ class Registry:
 
         return self._given(self._core.commit(plan, vet))
 
-    @traced("rollback_prompt")
+    @verb("rollback_prompt")
     def rollback(self, name: str, version: Selector | None = None, *, reason: str) -> Prompt:
         """Bring back the version that was live before, or the published version named (rule 5).
 
@@ -705,7 +726,7 @@ class Registry:
 
         return self._given(self._core.commit(plan))
 
-    @traced("discard_prompt")
+    @verb("discard_prompt")
     def discard(self, name: str, version: Selector | None = None) -> Prompt:
         """Throw away a draft or failed version: the one named, or the latest; its number stays used (rule 10).
 
@@ -733,7 +754,7 @@ class Registry:
 
     # Labels
 
-    @traced("set_label_prompt")
+    @verb("set_label_prompt")
     def set_label(self, name: str, label: str, version: Selector) -> Prompt:
         """Move a label to a version, given by number or by another label.
 
@@ -758,7 +779,7 @@ class Registry:
 
         return self._given(self._core.commit(plan))
 
-    @traced("remove_label_prompt")
+    @verb("remove_label_prompt")
     def remove_label(self, name: str, label: str) -> Prompt:
         """Take a label away; raises `VersionNotFoundError` where the prompt has no such label.
 
@@ -782,7 +803,7 @@ class Registry:
 
     # Status
 
-    @traced("set_status_prompt")
+    @verb("set_status_prompt")
     def set_status(self, names: str | Iterable[str], status: TargetStatus, *, dry_run: bool = False) -> StatusUpdate:
         """Bring one prompt or many to a status, in one transaction, all or nothing [BULK, ARCHIVE].
 
@@ -821,7 +842,7 @@ class Registry:
             skipped=FrozenList(done.skipped),
         )
 
-    @traced("archive_prompt")
+    @verb("archive_prompt")
     def archive(self, name: str) -> Prompt:
         """Archive a prompt: it still renders, for ever, but leaves `list` and `search`, and nothing of it can change.
 
@@ -834,7 +855,7 @@ class Registry:
         """
         return self._move(name, "archived")
 
-    @traced("restore_prompt")
+    @verb("restore_prompt")
     def restore(self, name: str) -> Prompt:
         """Take a prompt out of the archive: the same as `set_status(name, "active")`, so it enables a disabled one.
 

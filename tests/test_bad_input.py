@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, date, datetime
+from inspect import signature
 
 import pytest
 
@@ -409,3 +410,47 @@ def test_every_call_on_a_closed_registry_and_its_views_is_a_storage_error(path, 
                 perform(opened, verb, arguments)
             assert (caught.value.code, caught.value.http_status) == ("internal_error", 500)
     assert prompt.render().text == "one"
+
+
+def public_methods():
+    """Return the name and the parameters of every public method but `close`."""
+    members = {name: member for name, member in vars(Registry).items() if name[0] != "_" and name != "close"}
+    return {name: signature(member).parameters for name, member in members.items() if callable(member)}
+
+
+@pytest.mark.parametrize("target", ["file", ":memory:"])
+def test_on_a_closed_registry_no_argument_is_looked_at(path, target):
+    """Every public method is StorageError, whatever it is given, also what it would otherwise refuse first."""
+    registry = Registry(path if target == "file" else target)
+    fill(registry)
+    view = registry.scope(namespace="other", actor=Actor("ana", "team_editor"))
+    registry.get("a")
+    registry.close()
+    methods = public_methods()
+    assert {"get", "render", "scope", "namespaces", "list"} < methods.keys()
+    for opened in (registry, view):
+        for name, parameters in methods.items():
+            _, *required = [p for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+            by_name = {p.name: object() for p in required if p.kind is p.KEYWORD_ONLY}
+            by_place = [p for p in required if p.kind is not p.KEYWORD_ONLY]
+            options = {
+                p.name: object() for p in parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "default"
+            }
+            for given, chosen in (("a", {}), ("A B", {}), ("a@1", options), (object(), {})):
+                with pytest.raises(StorageError, match="closed"):
+                    getattr(opened, name)(*[given] * len(by_place), **{**by_name, **chosen})
+        with pytest.raises(StorageError, match="closed"):
+            opened.scope(actor=None)
+        with pytest.raises(StorageError, match="closed"):
+            opened.render("a", 3)
+    told = [(each.path, each.namespace, each.actor) for each in (registry, view)]
+    assert told == [(registry.path, "default", None), (registry.path, "other", Actor("ana", "team_editor"))]
+    assert "other" in repr(view)
+
+
+def test_a_default_answers_for_a_closed_registry(registry):
+    """A default is for when the storage fails, and a closed one does; names are not looked at either."""
+    registry.create("a", "one")
+    registry.close()
+    assert registry.get("a", default=None) is registry.get("A B", default=None) is None
+    assert registry.render("a", default="Hi {{ x }}", x=1).text == "Hi 1"
