@@ -194,7 +194,8 @@ class Version(Value):
 
     `name` and `access_grants` are as they were when the version was made. `template` is text, or a
     list of messages `{"role", "content"}` and placeholders `{"placeholder"}`; `variables` is the
-    effective list; `failure` lists the reasons of a failed version, else None.
+    effective list; `failure` lists the reasons of a failed version, else None. `base_version` is the number of the
+    version that it was made from: None for the first, and where that version was discarded since.
     """
 
     name: str

@@ -748,7 +748,8 @@ class Registry:
             newest = [v.number for v in reader.versions(container, before=None, limit=2)]
             others = [number for number in newest if number != record.number]
             change = lifecycle.plan_discard(container, record, others, author)
-            return Outcome(change.subject, shown(reader, change.subject), change)
+            remaining = lifecycle.after_discard(shown(reader, change.subject), record.number)
+            return Outcome(change.subject, remaining, change)
 
         return self._given(self._core.commit(plan))
 

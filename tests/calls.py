@@ -382,7 +382,7 @@ def version_told(prompt, number):
         "access_grants": version["grants"],
         "commit_message": version["message"],
         "author": version["author"],
-        "base_version": version["base"],
+        "base_version": version["base"] if version["base"] in prompt["versions"] else None,
     }
 
 

@@ -45,6 +45,13 @@ SELDOM = [
     ("create", {}),
 ]
 NEVER_LIVE = [("create", {"live": False}), ("get", {}), ("publish", {"version": 0}), ("get", {})]
+BASES_GONE = [
+    ("create", {"live": False}),
+    ("draft", {"given": {"template": "Two"}}),
+    ("save", {"given": {"template": "Three"}}),
+    ("discard", {"version": 1}),
+    ("discard", {"version": 0}),
+]
 
 
 def walk(path):
@@ -76,6 +83,7 @@ def explored(examples, steps):
     run_state_machine_as_test(Machine, settings=how)
     walk(SELDOM)
     walk(NEVER_LIVE)
+    walk(BASES_GONE)
     return dict(REACHED), dict(DEEPEST)
 
 
@@ -107,6 +115,7 @@ def test_paths_that_chance_seldom_takes_agree_with_the_model():
     """Published twice and rolled back to, archived while disabled, a discarded number, a reused name, a lone draft."""
     walk(SELDOM)
     walk(NEVER_LIVE)
+    walk(BASES_GONE)
 
 
 @pytest.mark.stress

@@ -409,3 +409,29 @@ def test_rule_10_discard_refuses(registry, refuses, call, error, code):
     registry.discard("left", 1)
     registry.archive("gone")
     refuses(call, error, code)
+
+
+def test_rule_10_base_version_never_names_a_discarded_version(registry, path, unchanged):
+    """What was made from a version that is discarded says None: a draft, a live version, in every reader."""
+    registry.create("x", "one", is_production=False)
+    registry.update("x", template="two", is_production=False)
+    registry.update("x", template="three", is_production=False)
+    registry.update("x", template="four")
+    assert [v.base_version for v in registry.history("x")] == [3, 2, 1, None]
+    with Registry(path) as other:
+        assert other.get("x").base_version == 3
+        assert registry.discard("x", 3).base_version is None
+        assert (registry.get("x").base_version, other.get("x").base_version) == (None, None)
+        registry.discard("x", 1)
+        for reader in (registry, other):
+            assert [(v.version, v.base_version) for v in reader.history("x")] == [(4, None), (2, None)]
+            assert reader.get("x@2").base_version is None
+            assert [p.base_version for p in [*reader.list(), *reader.search("four")]] == [None, None]
+    assert registry.update("x@2", title="T").base_version is None
+    assert registry.publish("x", 2).base_version is None
+    made = registry.update("x", template="five", is_production=False)
+    assert made.base_version == 2
+    with unchanged():
+        assert registry.update("x@5", template="five").base_version == 2
+    with Registry(path) as reopened:
+        assert [(v.version, v.base_version) for v in reopened.history("x")] == [(5, 2), (4, None), (2, None)]

@@ -269,6 +269,11 @@ def plan_discard(container: Container, version: VersionRecord, others: Sequence[
     return Change(container, after, (event,), author.now, removed=version.number)
 
 
+def after_discard(version: VersionRecord, removed: int) -> VersionRecord:
+    """Return a version as it reads once another one is discarded: without a base, where that was its base."""
+    return version._replace(base_version=None) if version.base_version == removed else version
+
+
 def plan_label(container: Container, shown: VersionRecord, label: str, number: int | None, author: Author) -> Outcome:
     """Move a label to a version, or with None take it away."""
     previous = container.labels.get(label)

@@ -2,6 +2,7 @@
 
 - What a reader read is one moment's truth; what a writer read stays true until it commits.
 - A writer's changes are kept whole or not at all, and a `with` left by an exception keeps nothing.
+- A version's `base_version` is read as None once that version is discarded.
 - A second version with the same number of the same prompt is a `ConflictError`.
 - The revision grows by one in the same transaction as any change, and never otherwise.
 - What is read is on the page of every process before it is returned, so no later read is older.

@@ -28,7 +28,14 @@ MAX_SOUGHT = 128  # characters of a tag; full text takes a second for a phrase o
 MAX_RANKED = 1_000  # hits; bm25 looks at each, which takes 60 ms for a word in 100,000 prompts
 
 _PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
-_VERSION = ", ".join(f"v.{column}" for column in VERSION_COLUMNS)
+# A base that is not there was discarded, and an event tells of it, or else the file is damaged: then it is NULL.
+_IS_BASE_GONE = (
+    "CASE WHEN v.base_version IS NULL OR EXISTS"
+    " (SELECT 1 FROM versions b WHERE b.prompt = v.prompt AND b.version = v.base_version) THEN 0"
+    " WHEN EXISTS (SELECT 1 FROM events d WHERE d.prompt_id = (SELECT id FROM prompts WHERE key = v.prompt)"
+    " AND d.action = 'discard' AND d.version = v.base_version) THEN 1 END"
+)
+_VERSION = ", ".join([*(f"v.{column}" for column in VERSION_COLUMNS), _IS_BASE_GONE])
 _EVENT = ", ".join(f"e.{column}" for column in journal.EVENT_COLUMNS)
 _WIDTH = len(PROMPT_COLUMNS)
 _STATUSES = ", ".join(f"'{status}'" for status in get_args(Status))  # what has none of them is damaged, and told
