@@ -2,10 +2,19 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from promptreg import Actor, InvalidInputError, NotFoundError, Registry, VersionNotFoundError
+from promptreg import (
+    Actor,
+    InvalidInputError,
+    NotFoundError,
+    Prompt,
+    PublishCheckError,
+    Registry,
+    VersionNotFoundError,
+)
 from tests.refusals import refused, stand
 
 
@@ -195,3 +204,42 @@ def test_events_tell_who_what_and_when(registry):
     assert "secret" not in repr([event.details for event in told])
     assert registry.events(made.id, after=told[1].seq, limit=1) == [told[2]]
     assert all(event.namespace == "default" for event in told)
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        ({"commit_message": "Better"}, ["commit_message"]),
+        ({"commit_message": "Better", "title": "T", "template": "new"}, ["template", "title", "commit_message"]),
+        ({"title": "T", "commit_message": "First"}, ["title"]),
+    ],
+)
+def test_an_edit_records_every_field_that_it_changed(registry, given, fields):
+    """The names of what differs afterwards are in the event, the commit message's too, and never what they say."""
+    registry.create("x", "one", is_production=False, commit_message="First")
+    made = registry.update("x@1", **given)
+    event = registry.events("x")[-1]
+    assert event.action == "edit"
+    assert event.details == {"fields": fields, "content_hash": made.content_hash}
+
+
+def test_a_failed_check_records_its_reasons_until_the_prompt_is_deleted(registry, path):
+    """The event keeps what the error and the version tell, though the version is edited; deleting clears it."""
+
+    def refuse(prompt: Prompt) -> None:
+        raise ValueError(f"too {'loud' if prompt.template == 'one' else 'low'}")
+
+    registry.create("x", "one", is_production=False)
+    with Registry(path, publish_checks=[refuse]) as checking:
+        for template in ("one", "two"):
+            checking.update("x@1", template=template)
+            with pytest.raises(PublishCheckError):
+                checking.publish("x")
+    registry.update("x@1", template="three")
+    told = [event.details for event in registry.events("x") if event.action == "check_failed"]
+    assert told == [{"reasons": ["refuse: too loud"]}, {"reasons": ["refuse: too low"]}]
+    registry.set_status("x", "deleted")
+    assert [(e.action, e.details) for e in registry.events() if e.action != "delete"] == [
+        (action, {}) for action in ("create", "check_failed", "edit", "check_failed", "edit")
+    ]
+    assert b"too loud" not in b"".join(file.read_bytes() for file in Path(path).parent.iterdir())

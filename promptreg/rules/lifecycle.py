@@ -190,8 +190,8 @@ def plan_edit(container: Container, version: VersionRecord, edit: Edit, message:
     """Change a draft or failed version in place; it is a draft afterwards (rule 7)."""
     snapshot = edit.applied_to(version.snapshot.fields())
     text = version.commit_message if message is None else message
-    fields = differing(version.snapshot, snapshot)
-    if not fields and text == version.commit_message:
+    fields = differing(version.snapshot, snapshot) + ["commit_message"] * (text != version.commit_message)
+    if not fields:
         return Outcome(container, version)
     edited = version._replace(snapshot=snapshot, commit_message=text, state="draft", failure=None)
     event = _event("edit", author, version.number, fields=fields, content_hash=snapshot.content_hash)
@@ -221,7 +221,7 @@ def plan_check_failed(
     if version.state == "published" or version.snapshot.content_hash != checked.snapshot.content_hash:
         raise overtaken(checked, version)
     failed = version._replace(state="failed", failure=FrozenList(reasons))
-    event = _event("check_failed", author, version.number, failed=len(reasons))
+    event = _event("check_failed", author, version.number, reasons=list(reasons))
     return _touched(container, failed, event, author, edited=failed)
 
 
