@@ -17,6 +17,7 @@ from promptreg.clock import Clock, new_id
 from promptreg.core import Core, Evidence, Found, Lacking, View, find, find_all, load_version, shown
 from promptreg.errors import (
     NotFoundError,
+    PromptregError,
     PublishCheckError,
     StorageError,
     UnauthorizedError,
@@ -38,9 +39,9 @@ from promptreg.prompt import Page, Prompt, Rendered, render_whole, rendered_defa
 from promptreg.records import Container, Query, VersionRecord
 from promptreg.rendering.policy import RenderLimits
 from promptreg.rendering.template import CompiledTemplate
-from promptreg.rules import access, inputs, lifecycle, names, statuses
+from promptreg.rules import access, conflicts, inputs, lifecycle, names, statuses
 from promptreg.rules.diffing import diff_versions
-from promptreg.rules.inputs import Draft
+from promptreg.rules.inputs import Draft, Expected
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
@@ -523,7 +524,7 @@ class Registry:
             self._require_free(reader, prompt_name)
             return lifecycle.plan_create(prompt_id, self.namespace, prompt_name, draft, author)
 
-        return self._given(self._core.commit(plan, self._core.vet_saved))
+        return self._commit(plan, self._core.vet_saved)
 
     @verb("save_prompt")
     def save(
@@ -543,7 +544,7 @@ class Registry:
         commit_message: str | None = None,
         is_production: bool = True,
     ) -> Prompt:
-        """Create the prompt, or update it where there is one; nothing is written when it is equal.
+        """Create the prompt, or update it where there is one; nothing is written when it is live and equal.
 
         What is not passed is not touched. Safe when many processes seed at once: one creates, the others
         find it equal, in the archive too. It states what the prompt is to say, so it replaces what
@@ -585,8 +586,8 @@ class Registry:
 
         for _ in range(SAVE_RETRIES):
             with suppress(VersionConflictError):
-                return self._given(self._core.commit(plan, self._core.vet_saved))
-        return self._given(self._core.commit(plan, self._core.vet_saved))
+                return self._commit(plan, self._core.vet_saved)
+        return self._commit(plan, self._core.vet_saved)
 
     @verb("update_prompt")
     def update(
@@ -608,17 +609,22 @@ class Registry:
         is_production: bool | Unset = UNSET,
         version: Selector | Unset = UNSET,
         expected_version: int | Unset = UNSET,
+        expected_hash: str | Unset = UNSET,
     ) -> Prompt:
         """Make a new version, or with `version` (or `name@3`) edit a draft or failed one in place.
 
         What is not passed comes from the base: the production version, or the latest where none was ever
-        live. Where nothing differs, nothing is written, nor is an equal draft published: `publish` does that.
-        `is_production` defaults to True: the new version
-        goes live at once; False makes a draft (rules 1 to 3) [VERSION]. An edit in place never publishes, and
-        takes neither `new_name` nor `access_grants` (rule 7) [EDIT]. `expected_version` is the number of the
-        base (of the version edited), else `VersionConflictError`. `None` empties `variables`, `config`
-        and `meta`. Raises also what `create` raises, and `NotModifiableError` for a published version
-        or an archived prompt.
+        live. Where nothing differs, nothing is written. `is_production` defaults to True: the new version
+        goes live at once; False makes a draft, or returns the latest version where that is equal. Where nothing is
+        live, and a field of the version was passed and the base holds all that was asked for, True publishes the base,
+        which keeps its own commit message (rules 1 to 3) [VERSION].
+
+        An edit in place never publishes, and takes neither `new_name` nor `access_grants` (rule 7) [EDIT].
+
+        `expected_version` is the number of the base, and goes with no edit in place; `expected_hash` is the
+        `content_hash` of the version edited, or of the base; otherwise it is `VersionConflictError`. `None` empties
+        `variables`, `config` and `meta`. Raises also what `create` raises, and `NotModifiableError` for a published
+        version or an archived prompt.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -642,9 +648,9 @@ class Registry:
             examples=examples,
         )
         draft = inputs.read_draft(edit, commit_message, is_production, grants=access_grants, new_name=new_name)
-        expected = inputs.read_expected(expected_version, "expected_version")
+        expected = inputs.read_expected(version=expected_version, content_hash=expected_hash)
         if selector is not None:
-            inputs.require_in_place(draft, is_production)
+            inputs.require_in_place(draft, is_production, expected)
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
@@ -653,65 +659,84 @@ class Registry:
             container, record = self._versioned(reader, reference, selector, "update")
             lifecycle.require_unarchived(container)
             lifecycle.require_modifiable(container, record)
-            lifecycle.require_expected(expected, record.number)
+            conflicts.require_expected(container, record, expected)
             message = None if commit_message is UNSET else draft.message
             return lifecycle.plan_edit(container, record, edit, message, author)
 
-        return self._given(self._core.commit(plan, self._core.vet_saved))
+        return self._commit(plan, self._core.vet_saved)
 
     @verb("publish_prompt")
     def publish(
-        self, name: str, version: Selector | None = None, *, expected_production: int | Unset = UNSET
+        self,
+        name: str,
+        version: Selector | None = None,
+        *,
+        expected_production: int | Unset = UNSET,
+        expected_hash: str | Unset = UNSET,
     ) -> Prompt:
-        """Make a version the production version: the one named, or the latest. `publish("x@staging")` promotes.
+        """Make a version the production version: `publish("x@staging")` promotes what the label names.
 
-        Publishing what is live changes nothing. A version that was never live must pass the checks first;
-        when they fail it is marked `failed` and `PublishCheckError` gives every reason (rule 9).
-        `expected_production` is the number that must be live (0: none), else `VersionConflictError`.
+        Without a version it is the one draft or failed version that there is; several are `ConflictError`, whose
+        `details["versions"]` lists them. Where there is none, what is live is returned, if it is the latest version
+        too; otherwise it is `ConflictError`. Publishing what is live changes nothing (rules 4 and 5).
+
+        A version that was never live must pass the checks first; when they fail it is marked `failed`, and
+        `PublishCheckError` carries every reason, though somebody has edited or discarded the version meanwhile. Where
+        the mark can't be stored, that `StorageError` is its `__cause__`. What changed while checks passed is
+        `VersionConflictError`, whose `details["field"]` says what: `production`, `name`, `status`, `version` (the
+        label was moved) or `content_hash` (rule 9).
+
+        `expected_production` is the number that must be live (0: none), `expected_hash` the `content_hash` of the
+        version to publish, so that what was reviewed is what goes live; otherwise it is `VersionConflictError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
-        ...     _ = registry.update("greet", template="Hi", is_production=False)
-        ...     registry.publish("greet", 2).production_version
+        ...     reviewed = registry.update("greet", template="Hi", is_production=False)
+        ...     registry.publish("greet", expected_hash=reviewed.content_hash).production_version
         2
         """
         reference = names.parse_reference(name)
-        selector = names.chosen_version(reference, version) or "latest"
-        expected = inputs.read_expected(expected_production, "expected_production")
+        selector = names.chosen_version(reference, version)
+        expected = inputs.read_expected(production=expected_production, content_hash=expected_hash)
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
-            container, record = self._versioned(reader, reference, selector, "publish")
-            lifecycle.require_unarchived(container)
-            lifecycle.require_expected(expected, container.production_version)
+            nonlocal selector
+            container, record = self._chosen(reader, reference, selector, "publish", lifecycle.number_to_publish)
+            if selector is None:  # chosen once: a draft that is saved while this one is checked is no conflict
+                selector = record.number
+            conflicts.require_expected(container, record, expected)
             return lifecycle.plan_publish(container, record, author)
 
         def vet(outcome: Outcome) -> Evidence:
             try:
                 return self._core.vet_published(outcome)
             except PublishCheckError as error:
-                self._mark_failed(outcome, expected, error, author)
-                raise
+                raise error from self._mark_failed(outcome, error.details["reasons"], author)
 
-        return self._given(self._core.commit(plan, vet))
+        return self._commit(plan, vet)
 
     @verb("rollback_prompt")
-    def rollback(self, name: str, version: Selector | None = None, *, reason: str) -> Prompt:
+    def rollback(
+        self, name: str, version: Selector | None = None, *, reason: str, expected_production: int | Unset = UNSET
+    ) -> Prompt:
         """Bring back the version that was live before, or the published version named (rule 5).
 
         Without a version it pops the stack of publications; with one, back to that version's place on it,
         or pushes it where it has none. Runs no checks. Raises `ConflictError` where nothing was live
-        before or the version was never published.
+        before or the version was never published. `expected_production` is the number that must be live (0: none),
+        otherwise it is `VersionConflictError`: so that two who roll back the same mistake go back one version.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
         ...     _ = registry.update("greet", template="Hi")
-        ...     registry.rollback("greet", reason="Too short").template
+        ...     registry.rollback("greet", reason="Too short", expected_production=2).template
         'Hello'
         """
         reference = names.parse_reference(name)
         selector = names.chosen_version(reference, version)
         told = inputs.read_filled_text(reason, "reason")
+        expected = inputs.read_expected(production=expected_production)
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
@@ -722,55 +747,57 @@ class Registry:
             depth = lifecycle.rollback_depth(container, target, stack)
             if target is None:
                 target = load_version(reader, container, stack[-2])
+            conflicts.require_expected(container, target, expected)
             return lifecycle.plan_rollback(container, target, depth, told, author)
 
-        return self._given(self._core.commit(plan))
+        return self._commit(plan)
 
     @verb("discard_prompt")
     def discard(self, name: str, version: Selector | None = None) -> Prompt:
-        """Throw away a draft or failed version: the one named, or the latest; its number stays used (rule 10).
+        """Throw away a draft or failed version; its number stays used (rule 10).
 
-        Raises `NotModifiableError` for a published version, `ConflictError` for a labelled one or the only one.
+        Without a version it is the one that there is; none, or several, which `details["versions"]` lists, are
+        `ConflictError` (rule 5). So is a labelled version, or the prompt's only one. Raises `NotModifiableError` for a
+        published version.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
         ...     _ = registry.update("greet", template="Hi", is_production=False)
-        ...     registry.discard("greet", 2).latest_version
+        ...     registry.discard("greet").latest_version
         1
         """
         reference = names.parse_reference(name)
-        selector = names.chosen_version(reference, version) or "latest"
+        selector = names.chosen_version(reference, version)
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
-            container, record = self._versioned(reader, reference, selector, "discard")
-            lifecycle.require_unarchived(container)
+            container, record = self._chosen(reader, reference, selector, "discard", lifecycle.number_to_discard)
             newest = [v.number for v in reader.versions(container, before=None, limit=2)]
             others = [number for number in newest if number != record.number]
             change = lifecycle.plan_discard(container, record, others, author)
             remaining = lifecycle.after_discard(shown(reader, change.subject), record.number)
             return Outcome(change.subject, remaining, change)
 
-        return self._given(self._core.commit(plan))
+        return self._commit(plan)
 
     # Labels
 
     @verb("set_label_prompt")
-    def set_label(self, name: str, label: str, version: Selector) -> Prompt:
-        """Move a label to a version, given by number or by another label.
+    def set_label(self, name: str, label: str, version: Selector | None = None) -> Prompt:
+        """Move a label to a version, given once: `set_label("greet@3", "staging")`, or as `version`.
 
-        Raises `InvalidInputError` for a malformed label and for `production` and `latest`, which the
-        registry keeps; `VersionNotFoundError`.
+        The version is a number or another label. Raises `InvalidInputError` for a malformed label and for
+        `production` and `latest`, which the registry keeps; `VersionNotFoundError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
-        ...     _ = registry.set_label("greet", "staging", "latest")
+        ...     _ = registry.set_label("greet@latest", "staging")
         ...     registry.get("greet@staging").version
         1
         """
-        reference = names.plain_reference(name)
+        reference = names.parse_reference(name)
         own = names.checked_own_label(label)
-        selector = names.checked_selector(version)
+        selector = names.required_version(reference, version)
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
@@ -778,7 +805,7 @@ class Registry:
             lifecycle.require_unarchived(container)
             return lifecycle.plan_label(container, shown(reader, container), own, record.number, author)
 
-        return self._given(self._core.commit(plan))
+        return self._commit(plan)
 
     @verb("remove_label_prompt")
     def remove_label(self, name: str, label: str) -> Prompt:
@@ -800,7 +827,7 @@ class Registry:
             lifecycle.require_unarchived(container)
             return lifecycle.plan_label(container, shown(reader, container), own, None, author)
 
-        return self._given(self._core.commit(plan))
+        return self._commit(plan)
 
     # Status
 
@@ -834,7 +861,7 @@ class Registry:
                 done = plan(reader)
             note(changed=False)
         else:
-            done = self._core.commit(plan)
+            done = self._core.commit(self._view, plan)
         updated = [change.subject.name for change in done.changes]
         return StatusUpdate.model_construct(
             dry_run=is_dry,
@@ -871,7 +898,8 @@ class Registry:
 
     # The steps that verbs share
 
-    def _given(self, outcome: Outcome) -> Prompt:
+    def _commit(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence] | None = None) -> Prompt:
+        outcome = self._core.commit(self._view, plan, vet)
         return self._core.prompt(outcome.container, outcome.version)
 
     def _query(self, query: Query) -> builtins.list[Prompt]:
@@ -895,17 +923,31 @@ class Registry:
         container = self._changeable(reader, reference, action)
         return container, load_version(reader, container, selector)
 
+    def _chosen(
+        self,
+        reader: Reader,
+        reference: Reference,
+        selector: Selector | None,
+        action: str,
+        default: Callable[[Container, Sequence[int]], int],
+    ) -> tuple[Container, VersionRecord]:
+        """Find the version that a call chooses; without one, that which `default` chooses of the unpublished ones."""
+        container = self._changeable(reader, reference, action)
+        record = None if selector is None else load_version(reader, container, selector)
+        lifecycle.require_unarchived(container)
+        return container, record or load_version(reader, container, default(container, reader.unpublished(container)))
+
     def _require_free(self, reader: Reader, name: str) -> None:
         if reader.find(self.namespace, Reference(name, is_id=False)) is not None:
             raise lifecycle.name_taken(name)
 
     def _plan_update(
-        self, reader: Reader, reference: Reference, draft: Draft, expected: int | None, author: Author
+        self, reader: Reader, reference: Reference, draft: Draft, expected: Expected, author: Author
     ) -> Outcome:
         container = self._drafted(reader, reference, draft)
         lifecycle.require_unarchived(container)
         base = shown(reader, container)
-        lifecycle.require_expected(expected, base.number)
+        conflicts.require_expected(container, base, expected)
         if draft.name is not None and draft.name != container.name:
             self._require_free(reader, draft.name)
         latest = load_version(reader, container, container.latest_version)
@@ -924,16 +966,27 @@ class Registry:
         access.require(self.actor, draft.moves(container), container)
         return container
 
-    def _mark_failed(self, looked_at: Outcome, expected: int | None, error: PublishCheckError, author: Author) -> None:
-        reference, number = Reference(looked_at.container.id, is_id=True), looked_at.version.number
+    def _mark_failed(self, checked: Outcome, reasons: Sequence[str], author: Author) -> StorageError | None:
+        """Mark the version that failed its checks, unless it has become another; return what kept it from being stored.
+
+        Whatever has become of the version meanwhile, the caller gets the reasons.
+        """
+        reference, number = Reference(checked.container.id, is_id=True), checked.version.number
 
         def plan(reader: Reader) -> Outcome:
             container, record = self._versioned(reader, reference, number, "publish")
             lifecycle.require_unarchived(container)
-            lifecycle.require_expected(expected, container.production_version)
-            return lifecycle.plan_check_failed(container, record, looked_at.version, error.details["reasons"], author)
+            return lifecycle.plan_check_failed(container, record, checked.version, reasons, author)
 
-        self._core.commit(plan)
+        try:
+            self._core.commit(self._view, plan)
+        except StorageError as error:
+            self._core.let_go(error)
+            error.__context__ = None  # which is the error that this becomes the cause of
+            return error
+        except PromptregError as error:
+            self._core.let_go(error)
+        return None
 
     def _move(self, name: str, status: str) -> Prompt:
         reference = names.plain_reference(name)
@@ -945,4 +998,4 @@ class Registry:
             record = shown(reader, container)
             return Outcome(changes[0].subject, record, changes[0]) if changes else Outcome(container, record)
 
-        return self._given(self._core.commit(plan))
+        return self._commit(plan)

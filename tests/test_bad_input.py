@@ -118,6 +118,7 @@ GRANTS += [
     [{"principal": "anyone"}],
 ]
 GRANTS += [[("user:a", None)], [{"principal": "anyone", "permission": "read", "x": 1}], [("user:" + "x" * 300, "read")]]
+HASH = [None, "", 7, True, "0" * 63, "F" * 64, "0" * 64 + "\n", b"0" * 64, ["0" * 64], SURROGATE, NUL, HUGE]
 CHOICE = [None, 3, "", "Active", "gone", b"active", ["active"], True, SURROGATE, NUL]
 STATUSES = [3, "", "gone", "deleted", ["active", "gone"], [3], [None], b"active", SURROGATE, True]
 CURSOR = [3, 1500, True, b"x", [], "", "x", "!!!!", "YQ", SURROGATE, NUL, object()]
@@ -164,14 +165,25 @@ VERBS = {
             "new_name": [None, "", "A", "a b", "x" * 129, 3, NUL, SURROGATE],
             "version": [*SELECTOR, None],
             "expected_version": NUMBER,
+            "expected_hash": HASH,
         },
     ),
     "update in place": (
         {"name": "a", "version": 3},
-        {**IN_PLACE, "is_production": [True, *FLAG], "new_name": ["b"], "access_grants": [[], [("anyone", "read")]]},
+        {
+            **IN_PLACE,
+            "is_production": [True, *FLAG],
+            "new_name": ["b"],
+            "access_grants": [[], [("anyone", "read")]],
+            "expected_version": [3, *NUMBER],
+            "expected_hash": HASH,
+        },
     ),
-    "publish": ({"name": "a"}, {"version": SELECTOR, "expected_production": NUMBER}),
-    "rollback": ({"name": "a", "reason": "x"}, {"version": SELECTOR, "reason": FILLED}),
+    "publish": ({"name": "a"}, {"version": SELECTOR, "expected_production": NUMBER, "expected_hash": HASH}),
+    "rollback": (
+        {"name": "a", "reason": "x"},
+        {"version": SELECTOR, "reason": FILLED, "expected_production": NUMBER},
+    ),
     "set_status": (
         {"names": "a", "status": "disabled"},
         {"names": [None, 3, b"a", {"a": 1}, [3], ["a", None], ["a", "A b"], ""], "status": CHOICE, "dry_run": FLAG},
@@ -181,6 +193,7 @@ VERBS = {
         {"name": "a", "label": "x", "version": 1},
         {"label": [None, *SELECTOR[4:], 1], "version": [None, *SELECTOR]},
     ),
+    "set_label by reference": ({"name": "a@3", "label": "x"}, {"label": [None, *SELECTOR[4:], 1], "version": [1, 3]}),
     "remove_label": ({"name": "a", "label": "staging"}, {"label": [None, *SELECTOR[4:], 1]}),
     "history": ({"name": "a"}, {"limit": LIMIT, "before": SELECTOR}),
     "diff": ({"name": "a", "old": 1, "new": 2}, {"old": [None, *SELECTOR], "new": [None, *SELECTOR]}),
@@ -302,6 +315,7 @@ def test_numbers_that_python_can_not_print_are_errors_of_ours(stocked, unchanged
         "update ": {"name": "a", "expected_version": HUGE, "title": "x"},
         "publish": {"name": "a", "version": HUGE},
         "publish ": {"name": "a", "expected_production": HUGE},
+        "rollback ": {"name": "a", "reason": "x", "expected_production": HUGE},
         "rollback": {"name": "a", "version": HUGE, "reason": "x"},
         "discard": {"name": "a", "version": HUGE},
         "set_label": {"name": "a", "label": "x", "version": HUGE},

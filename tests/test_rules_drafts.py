@@ -1,6 +1,6 @@
 """Rules 7, 9 and 10: drafts edited in place, what is checked before production, and what may be thrown away.
 
-What changes while checks run is in test_rules_writers.py.
+What changes while checks run is in test_rules_meanwhile.py.
 """
 
 from collections.abc import Callable, Iterator
@@ -77,7 +77,7 @@ def fail(guarded: Registry) -> None:
         {"variables": [{"name": "n", "type": "integer"}]},
         {"examples": [{"n": 1}]},
         {"commit_message": "Better"},
-        {"title": "Two", "is_production": False, "expected_version": 2},
+        {"title": "Two", "is_production": False},
     ],
     ids=str,
 )
@@ -88,7 +88,7 @@ def test_rule_7_edits_in_place_are_partial(registry, given):
     draft = ana.update("x", template="two", commit_message="First", is_production=False)
     live = registry.get("x")
     edited = bo.update("x", version=2, **given)
-    said = {*given} - {"is_production", "expected_version"}
+    said = {*given} - {"is_production"}
     derived = {"kind", "variables"} if "template" in said else set()
     expected = {"updated_at", "content_hash", *said, *derived}
     changed = {f for f in Prompt.model_fields if getattr(edited, f) != getattr(draft, f)}
@@ -170,14 +170,15 @@ def test_rule_7_edit_in_place_never_publishes(registry, refuses, given, version)
 
 
 def test_rule_7_other_refusals_of_an_edit(registry, refuses):
-    """Another expected number, a template that does not compile, an unknown prompt and an archived one: refused."""
+    """Another content expected, a template that does not compile, an unknown prompt and an archived one: refused."""
     stand(registry)
+    live, draft = registry.get("x").content_hash, registry.get("x@2").content_hash
     refuses(
-        lambda r: r.update("x@2", title="T", expected_version=1),
+        lambda r: r.update("x@2", title="T", expected_hash=live),
         VersionConflictError,
         "version_conflict",
-        expected=1,
-        actual=2,
+        expected=live,
+        actual=draft,
     )
     refuses(lambda r: r.update("x@2", template="a\n{{ b"), TemplateSyntaxError, "template_syntax_error", line=2)
     refuses(lambda r: r.update("no@2", title="T"), NotFoundError, "not_found", names=["no"])
@@ -375,7 +376,7 @@ def test_rule_10_listings_show_what_is_left_of_a_prompt_never_live(registry):
     """Where nothing was ever live, discarding the latest shows the version before it."""
     registry.create("x", "apple", is_production=False)
     registry.update("x", template="pear", is_production=False)
-    registry.discard("x")
+    registry.discard("x", 2)
     assert ([p.version for p in registry.search("apple")], registry.search("pear")) == ([1], [])
     assert [p.version for p in registry.list()] == [1]
 

@@ -3,6 +3,7 @@
 All of this happens before anything is looked up: invalid input is the first refusal (rule 18).
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar, get_args
 
@@ -20,6 +21,7 @@ T = TypeVar("T")
 MAX_TEMPLATE_BYTES = 256 * 1024
 MAX_METADATA_BYTES = 1024 * 1024
 SURELY_FITS = MAX_METADATA_BYTES // 4  # characters, each of at most 4 bytes
+_HASH = re.compile(r"[0-9a-f]{64}")
 MESSAGE_KEYS = ({"role", "content"}, {"placeholder"})
 STATUSES: tuple[str, ...] = get_args(Status)
 TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
@@ -37,6 +39,11 @@ class Edit(NamedTuple):
     config: FrozenDict | Unset = UNSET
     meta: FrozenDict | Unset = UNSET
     examples: FrozenList | Unset = UNSET
+
+    @property
+    def says_something(self) -> bool:
+        """Return whether any field was passed."""
+        return any(value is not UNSET for value in self)
 
     def applied_to(self, base: Mapping[str, Any]) -> Snapshot:
         """Give the fields of the base with what was said put over; `InvalidInputError` if that grows too large."""
@@ -64,6 +71,18 @@ class Draft(NamedTuple):
         return ["rename"] * renames + ["grant"] * grants
 
 
+class Expected(NamedTuple):
+    """What a caller expects to find (rule 4), None where it expects nothing.
+
+    `version` is the base of an update; `production` the live version, 0 for none; `content_hash` that of the version
+    which is edited or published, or of the base.
+    """
+
+    version: int | None = None
+    production: int | None = None
+    content_hash: str | None = None
+
+
 def read_draft(
     edit: Edit,
     message: object,
@@ -82,18 +101,26 @@ def read_draft(
     )
 
 
-def require_in_place(draft: Draft, is_production: object) -> None:
-    """Refuse what an edit in place can't do (rules 3 and 7)."""
+def require_in_place(draft: Draft, is_production: object, expected: Expected) -> None:
+    """Refuse what an edit in place can't do (rules 3, 4 and 7)."""
     if is_production is True:
         raise InvalidInputError.of("is_production", "an edit in place never publishes; publish() does")
+    if expected.version is not None:
+        raise InvalidInputError.of(
+            "expected_version", "an edit in place has no base; expected_hash says what the version must hold"
+        )
     for field, value in (("new_name", draft.name), ("access_grants", draft.grants)):
         if value is not None:
             raise InvalidInputError.of(field, "belongs to the prompt; update() without version= changes it")
 
 
-def read_expected(value: object, field: str) -> int | None:
-    """Read the number that must be found, 0 meaning none; `UNSET` expects nothing."""
-    return None if value is UNSET else checked_number(value, field, least=0)
+def read_expected(*, version: object = UNSET, production: object = UNSET, content_hash: object = UNSET) -> Expected:
+    """Read what must be found; `UNSET` expects nothing, and 0 that nothing is in production."""
+    return Expected(
+        version=None if version is UNSET else checked_number(version, "expected_version", least=0),
+        production=None if production is UNSET else checked_number(production, "expected_production", least=0),
+        content_hash=None if content_hash is UNSET else _hash(content_hash, "expected_hash"),
+    )
 
 
 def read_given(value: Any, field: str) -> Any:
@@ -235,6 +262,12 @@ def _message(item: object, where: str) -> FrozenDict:
     if "role" in message:
         read_filled_text(message["role"], f"{where}.role")
     return message
+
+
+def _hash(value: object, field: str) -> str:
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise InvalidInputError.of(field, "must be the content_hash of a version: 64 of 0-9 a-f")
+    return str.__str__(value)
 
 
 def _title(value: object, field: str) -> str:

@@ -16,17 +16,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from promptreg.errors import (
+    LISTED,
     ConflictError,
     NameTakenError,
     NoProductionVersionError,
     NotModifiableError,
-    VersionConflictError,
     VersionNotFoundError,
     listed,
 )
 from promptreg.jsonvalues import FrozenDict, FrozenList
 from promptreg.models import Grant
-from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, differing
+from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
+from promptreg.rules.conflicts import Sight, sight
 from promptreg.rules.inputs import Draft, Edit
 from promptreg.rules.names import Selector
 
@@ -51,6 +52,22 @@ class Outcome(NamedTuple):
     container: Container
     version: VersionRecord
     change: Change | None = None
+
+    @property
+    def named(self) -> Container:
+        """Return the prompt as its caller named it: as it is before the change, or a new one."""
+        return self.container if self.change is None or self.change.before is None else self.change.before
+
+    @property
+    def goes_live(self) -> bool:
+        """Return whether a version becomes production that was never live before, so that it must be checked."""
+        written = () if self.change is None else (self.change.added, self.change.edited)
+        return any(version is not None and version.state == "published" for version in written)
+
+    @property
+    def sight(self) -> Sight:
+        """Return what the checks of this change look at."""
+        return sight(self.container, self.version, self.change)
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -84,6 +101,41 @@ def version_not_found(container: Container, selector: Selector) -> VersionNotFou
     )
 
 
+def number_to_publish(container: Container, unpublished: Sequence[int]) -> int:
+    """Return the number that `publish` means without a version: the one draft, or what is live already (rule 5)."""
+    if unpublished:
+        return _only(container, unpublished)
+    if container.production_version != container.latest_version:
+        raise ConflictError(
+            f"{container.name!r} has no draft to publish: version {container.production_version} is live, and version"
+            f" {container.latest_version}, the latest, was live before; choose one with version=.",
+            name=container.name,
+            versions=[],
+        )
+    return container.latest_version
+
+
+def number_to_discard(container: Container, unpublished: Sequence[int]) -> int:
+    """Return the number that `discard` means without a version: the one draft or failed version (rule 5)."""
+    if not unpublished:
+        raise ConflictError(
+            f"{container.name!r} has no draft or failed version to discard.", name=container.name, versions=[]
+        )
+    return _only(container, unpublished)
+
+
+def _only(container: Container, unpublished: Sequence[int]) -> int:
+    if len(unpublished) > 1:
+        shown = ", ".join(map(str, sorted(unpublished)[:LISTED]))
+        more = f" and {len(unpublished) - LISTED} more" if len(unpublished) > LISTED else ""
+        raise ConflictError(
+            f"{container.name!r} has several drafts or failed versions: {shown}{more}; choose one with version=.",
+            name=container.name,
+            versions=sorted(unpublished),
+        )
+    return unpublished[0]
+
+
 def require_unarchived(container: Container) -> None:
     """Refuse any change to an archived prompt (rule 14)."""
     if container.is_archived:
@@ -97,25 +149,6 @@ def archived(names: list[str]) -> NotModifiableError:
         code="prompt_archived",
         names=names,
         state="archived",
-    )
-
-
-def require_expected(expected: int | None, actual: int | None) -> None:
-    """Refuse a change made against another version than the caller expected (rule 4); 0 means none."""
-    if expected is not None and expected != (actual or 0):
-        raise VersionConflictError(
-            f"Expected version {expected}, but it is {actual or 0}; read it again and repeat the change.",
-            expected=expected,
-            actual=actual or 0,
-        )
-
-
-def overtaken(vetted: VersionRecord, written: VersionRecord) -> VersionConflictError:
-    """Give the refusal to write what is no longer what was checked."""
-    return VersionConflictError(
-        "The prompt changed while this call was checked; read it again and repeat the change.",
-        expected=vetted.base_version or vetted.number,
-        actual=written.base_version or written.number,
     )
 
 
@@ -154,13 +187,20 @@ def plan_create(prompt_id: str, namespace: str, name: str, draft: Draft, author:
 def plan_update(
     container: Container, base: VersionRecord, latest: VersionRecord, draft: Draft, author: Author
 ) -> Outcome:
-    """Make one new version over the base if anything differs; else nothing (rules 1 to 3)."""
+    """Make one new version over the base if anything differs; else nothing (rules 1 to 3).
+
+    A draft is compared with the latest version first. Where nothing is live, a base that says what was asked for
+    goes live itself.
+    """
     snapshot = draft.edit.applied_to(base.snapshot.fields())
     moves = draft.moves(container)
-    if not moves and snapshot.content_hash == base.snapshot.content_hash:
-        return Outcome(container, base)
-    if not (moves or draft.is_production) and snapshot.content_hash == latest.snapshot.content_hash:
+    if not (moves or draft.is_production) and is_equal(latest.snapshot, snapshot):
         return Outcome(container, latest)
+    fields = differing(base.snapshot, snapshot)
+    if not (moves or fields):
+        if container.production_version is None and draft.edit.says_something:  # an equal draft is returned above
+            return plan_publish(container, base, author)
+        return Outcome(container, base)
     number = container.last_version + 1
     name = draft.name or container.name
     grants = container.access_grants if draft.grants is None else draft.grants
@@ -173,7 +213,6 @@ def plan_update(
         updated_at=author.now,
     )
     version = _new_version(number, snapshot, name, grants, draft, author, base=base.number)
-    fields = differing(base.snapshot, snapshot)
     events = [_event("update", author, number, base=base.number, fields=fields, content_hash=snapshot.content_hash)]
     if "rename" in moves:
         events.append(_event("rename", author, number, previous=container.name, to=name))
@@ -217,9 +256,9 @@ def plan_check_failed(
     reasons: Sequence[str],
     author: Author,
 ) -> Outcome:
-    """Mark a draft or failed version as failed, if it is still what was checked (rule 9)."""
+    """Mark a draft or failed version as failed, if it still has the content that was checked (rule 9)."""
     if version.state == "published" or version.snapshot.content_hash != checked.snapshot.content_hash:
-        raise overtaken(checked, version)
+        return Outcome(container, version)
     failed = version._replace(state="failed", failure=FrozenList(reasons))
     event = _event("check_failed", author, version.number, reasons=list(reasons))
     return _touched(container, failed, event, author, edited=failed)

@@ -134,6 +134,14 @@ def chosen_version(reference: Reference, version: object = None, label: object =
     return reference.selector
 
 
+def required_version(reference: Reference, version: object = None) -> Selector:
+    """Return the one version chosen by `@` or `version=`; choosing none, or twice, is `InvalidInputError`."""
+    chosen = chosen_version(reference, version)
+    if chosen is None:
+        raise InvalidInputError.of("version", "choose a version: with @ after the name, or with version=")
+    return chosen
+
+
 def read_references(given: object) -> list[Reference]:
     """Read one reference or many; raise `InvalidInputError` with every malformed one."""
     if isinstance(given, str):

@@ -97,6 +97,10 @@ class Reader(Protocol):
         """Give versions, newest first, below the number `before`."""
         ...
 
+    def unpublished(self, container: Container) -> list[int]:
+        """Return the numbers of its drafts and failed versions, newest first."""
+        ...
+
     def publications(self, container: Container) -> list[int]:
         """Give the stack of publications, the live one last."""
         ...

@@ -26,6 +26,7 @@ from promptreg.storage.rows import (
 MAX_INTEGER = 2**63 - 1
 MAX_SOUGHT = 128  # characters of a tag; full text takes a second for a phrase of 10,000 equal words
 MAX_RANKED = 1_000  # hits; bm25 looks at each, which takes 60 ms for a word in 100,000 prompts
+MAX_SCANNED = 10_000  # versions that one statement looks at, which takes 25 ms
 
 _PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
 # A base that is not there was discarded, and an event tells of it, or else the file is damaged: then it is NULL.
@@ -107,6 +108,18 @@ class SQLiteReader:
             (container.id, _bounded(MAX_INTEGER if before is None else before), _bounded(limit)),
         ).fetchall()
         return [read_version(container.id, row) for row in rows]
+
+    def unpublished(self, container: Container) -> list[int]:
+        """Return the numbers of its drafts and failed versions, newest first."""
+        numbers: list[int] = []
+        for newest in range(container.last_version, 0, -MAX_SCANNED):
+            rows = self._connection.execute(
+                f"SELECT version FROM versions WHERE prompt = {_KEY} AND version > ? AND version <= ?"
+                " AND state <> 'published' ORDER BY version DESC",
+                (container.id, newest - MAX_SCANNED, newest),
+            ).fetchall()
+            numbers += [number for (number,) in rows]
+        return numbers
 
     def publications(self, container: Container) -> list[int]:
         """Give the stack of publications, the live one last."""
