@@ -23,7 +23,7 @@ from promptreg.models import Actor, Version
 from promptreg.prompt import Compile, DirectWays, Prompt, direct_ways, make_prompt, make_version, stale_copy
 from promptreg.records import Change, Container, Snapshot, VersionRecord
 from promptreg.rendering.template import CompiledTemplate
-from promptreg.rules import access, lifecycle
+from promptreg.rules import access, conflicts, lifecycle
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_versioned
 from promptreg.settings import Settings
@@ -59,28 +59,29 @@ def _exact(argument: Any) -> Any:
 
 
 class Evidence(NamedTuple):
-    """What vetting looked at: checks at the whole prompt, examples at the content, compiling at the template."""
+    """What vetting looked at: compiling at template and declarations, examples at the content, functions at the prompt.
+
+    `is_checked` says whether examples or functions ran; `has_functions` whether the registry has `publish_checks`.
+    """
 
     outcome: Outcome
-    has_checks: bool
+    has_functions: bool = False
+    is_checked: bool = False
 
     def covers(self, final: Outcome) -> bool:
-        """Tell whether what is to be written is what was looked at.
+        """Return whether what is to be written is what was looked at.
 
-        Raises `VersionConflictError` where it is not and checks or examples had passed on it (rule 9).
+        Raise `VersionConflictError` where checks passed on something else (rule 9).
         """
-        vetted, written = self.outcome.version, final.version
-        if written.state != "published" or not (self.has_checks or vetted.snapshot.examples):
-            is_new_example = written.state == "published" and bool(written.snapshot.examples)
-            compiled, to_write = ((s.template, s.variables) for s in (vetted.snapshot, written.snapshot))
-            return compiled == to_write and not is_new_example
-        if self.has_checks:
-            is_same = (self.outcome.container, vetted) == (final.container, written)
-        else:
-            is_same = vetted.snapshot.content_hash == written.snapshot.content_hash
-        if not is_same:
-            raise lifecycle.overtaken(vetted, written)
-        return True
+        if not final.changes:
+            return True
+        vetted, written = self.outcome.version.snapshot, final.version.snapshot
+        if self.is_checked:
+            conflicts.require_unchanged(self.outcome.sight, final.sight, only_content=not self.has_functions)
+            return True
+        if final.goes_live and (self.has_functions or written.examples):
+            return False
+        return (vetted.template, vetted.variables) == (written.template, written.variables)
 
 
 class View(NamedTuple):
@@ -242,6 +243,7 @@ class Core:
 
     def resolve(self, view: View, name: str, version: Selector | None, label: str | None) -> Prompt:
         """Give the prompt that a `get` means, from the cache where it is still true there."""
+        self.require_open()
         reference, selector = read_versioned(name, version, label)
         generation, how = self._current()
         key = self.key(view.namespace, _exact(name), _exact(version), _exact(label))
@@ -332,7 +334,7 @@ class Core:
             self.cache.keep(generation, key, found)
         return found
 
-    def commit(self, plan: Callable[[Reader], P], vet: Callable[[P], Evidence] | None = None) -> P:
+    def commit(self, view: View, plan: Callable[[Reader], P], vet: Callable[[P], Evidence] | None = None) -> P:
         """Carry out a plan: nothing, or all of it in one transaction.
 
         The plan is made on a read, so a refusal or a call that changes nothing takes no lock. Then it is
@@ -349,7 +351,7 @@ class Core:
             written: Sequence[Change] = ()
             try:
                 with self.write() as writer:
-                    final = proposed if writer.moment == seen else plan(writer)
+                    final = proposed if writer.moment == seen else replanned(writer, view, plan, evidence)
                     seen = writer.moment
                     is_vetted = evidence is None or not isinstance(final, Outcome) or evidence.covers(final)
                     if is_vetted and final.changes:
@@ -397,24 +399,23 @@ class Core:
         except TemplateError as error:
             error.put_name(outcome.container.name)
             raise
-        if outcome.version.state == "published":
-            self._require_passing(outcome)
-        return Evidence(outcome, has_checks=bool(self._checks))
+        return self._checked(outcome)
 
     def vet_published(self, outcome: Outcome) -> Evidence:
         """Run the checks on a version that was never live; what was live before has passed them."""
-        if outcome.change is not None and outcome.change.edited is not None:
+        if outcome.goes_live:
             compiled = self._compiled(outcome.version.snapshot)
             try:
                 compiled.require_kept()
             except TemplateError as error:
                 raise checks.failed(outcome.container.name, [f"template: {error.message}"]) from None
-            self._require_passing(outcome)
-        return Evidence(outcome, has_checks=bool(self._checks))
+        return self._checked(outcome)
 
-    def _require_passing(self, outcome: Outcome) -> None:
-        """Check the prompt as it would be; it renders whatever its status says."""
-        if self._checks or outcome.version.snapshot.examples:
+    def _checked(self, outcome: Outcome) -> Evidence:
+        """Check what goes live as it would be; it renders whatever its status says."""
+        has_functions = bool(self._checks)
+        is_checked = outcome.goes_live and (has_functions or bool(outcome.version.snapshot.examples))
+        if is_checked:
             made = make_prompt(
                 outcome.container,
                 outcome.version,
@@ -424,6 +425,7 @@ class Core:
                 is_candidate=True,
             )
             checks.require_passing(made, self._checks)
+        return Evidence(outcome, has_functions, is_checked)
 
     def _compile(self, snapshot: Snapshot) -> Compile:
         """Return what compiles a template when it is rendered, checked, or asked for its variables."""
@@ -435,6 +437,22 @@ class Core:
         return self._templates.get(
             key, lambda: CompiledTemplate(snapshot.template, snapshot.variables, self.render_limits)
         )
+
+
+def replanned(writer: Reader, view: View, plan: Callable[[Reader], P], evidence: Evidence | None) -> P:
+    """Plan again on what is true now.
+
+    A name that finds nothing any more, as the prompt was renamed while it was checked, is `VersionConflictError`.
+    """
+    try:
+        return plan(writer)
+    except NotFoundError:
+        if evidence is not None and evidence.is_checked:
+            checked = evidence.outcome.named
+            now = writer.find(view.namespace, Reference(checked.id, is_id=True))
+            if now is not None and now.name != checked.name and access.may(view.actor, "read", now):
+                raise conflicts.changed_meanwhile(checked.name, "name", checked.name, now.name) from None
+        raise
 
 
 def find(reader: Reader, view: View, reference: Reference) -> Container:

@@ -179,7 +179,11 @@ class NameTakenError(ConflictError):
 
 
 class VersionConflictError(ConflictError):
-    """Somebody was faster; `details`: the version `expected` and the `actual` one."""
+    """Somebody was faster; `details`: what was `expected` (a version or a content hash) and the `actual` one.
+
+    Of a prompt that changed while its checks ran, `field` says what: `production`, `name`, `status`, `version` or
+    `content_hash`; `expected` and `actual` are its two values.
+    """
 
     default_code = "version_conflict"
 

@@ -47,7 +47,7 @@ TargetStatus: TypeAlias = Literal["active", "disabled", "archived", "deleted"]
 Json: TypeAlias = Annotated[Any, AfterValidator(freeze)]
 JsonObject: TypeAlias = Annotated[dict[str, Any], AfterValidator(freeze)]
 
-MAX_PRINCIPAL = 256
+MAX_IDENTITY = 256
 MAX_GROUPS = 1_000  # of an actor: each read of a prompt looks through them
 
 
@@ -145,8 +145,8 @@ def _meant(error: Mapping[str, Any]) -> str:
 
 def _checked_id(text: str) -> str:
     text = str.__str__(text)
-    if not text or text.isspace() or len(text) > MAX_PRINCIPAL:
-        raise ValueError(f"must be text of 1 to {MAX_PRINCIPAL} characters")
+    if not text or text.isspace() or len(text) > MAX_IDENTITY:
+        raise ValueError(f"must be text of 1 to {MAX_IDENTITY} characters")
     try:
         return checked_text(text)
     except NotJSON as error:
@@ -158,7 +158,8 @@ def _checked_principal(text: str) -> str:
     kind, colon, identity = text.partition(":")
     if text != "anyone" and not (colon and identity and kind in {"user", "group"}):
         raise ValueError("must be user:ID, group:ID or anyone")
-    return _checked_id(text)
+    _checked_id(identity or text)  # what an actor may be called, so that every actor can be granted something
+    return text
 
 
 Identity: TypeAlias = Annotated[str, AfterValidator(_checked_id)]
@@ -258,7 +259,8 @@ class Version(Value):
     list of messages `{"role", "content"}` and placeholders `{"placeholder"}`; `variables` is the
     effective list, which is found in the template when it is first asked for; `declared_variables` is what was
     declared: passed to `save` or `update` they declare the same again, and are dumped with what was said of them
-    alone. `failure` lists the reasons of a failed version, else None.
+    alone. `failure` lists the reasons of a failed version, else None. `base_version` is the number of the version that
+    it was made from: None for the first, and where that version was discarded since.
     """
 
     name: str

@@ -5,7 +5,7 @@ here, as they are stored: what `clock.moment` gives.
 Named tuples here and elsewhere: Python makes the class in 0.1 ms on import, and a frozen dataclass in 0.7.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, frozen_dict
@@ -58,8 +58,18 @@ def content_text(fields: Mapping[str, Any]) -> str:
 
 def differing(old: Snapshot, new: Snapshot) -> list[str]:
     """Name the fields that differ, by the equality of rule 1: of what they say now, whatever hashes are stored."""
-    pairs = zip(SNAPSHOT_FIELDS, old, new, strict=False)
-    return [name for name, before, after in pairs if before is not after and not _equal(name, before, after)]
+    return list(_differing(old, new))
+
+
+def is_equal(old: Snapshot, new: Snapshot) -> bool:
+    """Return whether two snapshots are equal by rule 1, whatever their stored hashes are."""
+    return next(_differing(old, new), None) is None
+
+
+def _differing(old: Snapshot, new: Snapshot) -> Iterator[str]:
+    for name, before, after in zip(SNAPSHOT_FIELDS, old, new, strict=False):
+        if before is not after and not _equal(name, before, after):
+            yield name
 
 
 def _equal(name: str, before: Any, after: Any) -> bool:

@@ -2,11 +2,12 @@
 
 import builtins
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import wraps
 from time import monotonic
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, overload
+from typing import Any, NoReturn, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
@@ -16,6 +17,7 @@ from promptreg.clock import Clock, new_id
 from promptreg.core import Core, Evidence, Found, Lacking, View, find, find_all, load_version, shown
 from promptreg.errors import (
     NotFoundError,
+    PromptregError,
     PublishCheckError,
     StorageError,
     UnauthorizedError,
@@ -37,9 +39,9 @@ from promptreg.models import (
 from promptreg.prompt import Page, Prompt, Rendered, render_whole, rendered_default
 from promptreg.records import Container, Query, VersionRecord
 from promptreg.rendering.policy import RenderLimits
-from promptreg.rules import access, inputs, lifecycle, names, statuses
+from promptreg.rules import access, conflicts, inputs, lifecycle, names, statuses
 from promptreg.rules.diffing import diff_versions
-from promptreg.rules.inputs import Draft, Progress
+from promptreg.rules.inputs import Draft, Expected, Progress
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
@@ -47,12 +49,30 @@ from promptreg.storage.base import Reader
 from promptreg.telemetry.spans import Redact, listening, note, note_default, traced, tracing
 
 D = TypeVar("D")
+F = TypeVar("F", bound=Callable[..., Any])
 TemplateArgument = str | Sequence[Mapping[str, str]]
 
 SAVE_RETRIES = 4
 _new = object.__new__
 ELSEWHERE: Cache[Found, Lacking] = Cache(0, compares=True)
 """What a view of another namespace or for an actor finds on the short way: nothing, so that it takes the whole one."""
+
+
+def verb(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
+    """Make a method a verb: run it in a span, and refuse it on a closed registry before its arguments are read.
+
+    `get` and `render` do the latter themselves, as a `default` answers for a closed registry too.
+    """
+
+    def decorate(method: F) -> F:
+        @wraps(method)
+        def run(view: "Registry", /, *args: Any, **kwargs: Any) -> Any:
+            view._core.require_open()
+            return method(view, *args, **kwargs)
+
+        return traced(operation, takes_name=takes_name)(cast(F, run))
+
+    return decorate
 
 
 class Registry:
@@ -165,9 +185,9 @@ class Registry:
         ...     team.create("reply", "Dear {{ name }}").created_by
         'ana'
         """
+        self._core.require_open()
         if actor is None:
             raise UnauthorizedError("A view needs an actor; pass an Actor, or leave it out to keep this one.")
-        self._core.require_open()
         here = self._view
         bad = BadFields()
         there = here.namespace if namespace is UNSET else bad.read(names.checked_name, namespace, "namespace")
@@ -325,6 +345,8 @@ class Registry:
         label: str | None,
         default: TemplateArgument | Unset,
     ) -> Rendered:
+        if default is UNSET:
+            self._core.require_open()
         bad = BadFields()
         values = bad.read(inputs.read_variables, variables, more)
         if default is UNSET and bad.are_none():
@@ -342,7 +364,7 @@ class Registry:
             return rendered_default(reference.text, fallback.render(reference.text, values, forbids_extra=False))
         return prompt.render(values)
 
-    @traced("history_prompt")
+    @verb("history_prompt")
     def history(self, name: str, *, limit: int = 20, before: Selector | None = None) -> builtins.list[Version]:
         """Give the versions of a prompt, newest first; `before`, a number or label, leaves out that and newer ones.
 
@@ -363,7 +385,7 @@ class Registry:
             records = reader.versions(container, before=number, limit=most)
         return [self._core.version(record) for record in records]
 
-    @traced("diff_prompt")
+    @verb("diff_prompt")
     def diff(self, name: str, old: Selector, new: Selector) -> str:
         """Give what changed between two versions, as a unified diff of the whole snapshots; equal gives `""`.
 
@@ -384,7 +406,7 @@ class Registry:
             before, after = (load_version(reader, container, selector) for selector in chosen)
         return diff_versions(container.name, before, after)
 
-    @traced("list_prompts", takes_name=False)
+    @verb("list_prompts", takes_name=False)
     def list(
         self,
         *,
@@ -422,7 +444,7 @@ class Registry:
         cursor = names.cursor(prompts[most - 1].name) if len(prompts) > most else None
         return Page.model_construct(items=FrozenList(prompts[:most]), next=cursor)
 
-    @traced("search_prompts", takes_name=False)
+    @verb("search_prompts", takes_name=False)
     def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
         """Find prompts by the words of their names, titles, descriptions, tags and templates, best matches first.
 
@@ -448,7 +470,7 @@ class Registry:
         bad.require_none()
         return self._query(query)
 
-    @traced("events_prompt")
+    @verb("events_prompt")
     def events(self, name: str | None = None, *, after: int = 0, limit: int = 100) -> builtins.list[Event]:
         """Give the record of who did what, oldest first: of the namespace, or of one prompt.
 
@@ -470,7 +492,7 @@ class Registry:
             found = None if reference is None else find(reader, self._view, reference).id
             return reader.events(self.namespace, audience, prompt_id=found, after=first, limit=most)
 
-    @traced("list_namespaces", takes_name=False)
+    @verb("list_namespaces", takes_name=False)
     def namespaces(self) -> builtins.list[str]:
         """Give the namespaces in which the actor may read something, in order.
 
@@ -483,7 +505,7 @@ class Registry:
         with self._core.read() as reader:
             return reader.namespaces(audience, home)
 
-    @traced("verify_prompts", takes_name=False)
+    @verb("verify_prompts", takes_name=False)
     def verify(self, *, progress: Progress | None = None) -> builtins.list[str]:
         """Return what is wrong with the stored data, by the names of prompts and the numbers of versions and events.
 
@@ -512,7 +534,7 @@ class Registry:
 
     # Writing versions
 
-    @traced("create_prompt")
+    @verb("create_prompt")
     def create(
         self,
         name: str,
@@ -574,9 +596,9 @@ class Registry:
             self._require_free(reader, prompt_name)
             return lifecycle.plan_create(prompt_id, self.namespace, prompt_name, draft, author)
 
-        return self._given(self._core.commit(plan, self._core.vet_saved))
+        return self._commit(plan, self._core.vet_saved)
 
-    @traced("save_prompt")
+    @verb("save_prompt")
     def save(
         self,
         name: str,
@@ -594,7 +616,7 @@ class Registry:
         commit_message: str | None = None,
         is_production: bool = True,
     ) -> Prompt:
-        """Create the prompt, or update it where there is one; nothing is written when it is equal.
+        """Create the prompt, or update it where there is one; nothing is written when it is live and equal.
 
         What is not passed is not touched. Safe when many processes seed at once: one creates, the others
         find it equal, in the archive too. It states what the prompt is to say, so it replaces what
@@ -639,10 +661,10 @@ class Registry:
 
         for _ in range(SAVE_RETRIES):
             with suppress(VersionConflictError):
-                return self._given(self._core.commit(plan, self._core.vet_saved))
-        return self._given(self._core.commit(plan, self._core.vet_saved))
+                return self._commit(plan, self._core.vet_saved)
+        return self._commit(plan, self._core.vet_saved)
 
-    @traced("update_prompt")
+    @verb("update_prompt")
     def update(
         self,
         name: str,
@@ -662,17 +684,22 @@ class Registry:
         is_production: bool | Unset = UNSET,
         version: Selector | Unset = UNSET,
         expected_version: int | Unset = UNSET,
+        expected_hash: str | Unset = UNSET,
     ) -> Prompt:
         """Make a new version, or with `version` (or `name@3`) edit a draft or failed one in place.
 
         What is not passed comes from the base: the production version, or the latest where none was ever
-        live. Where nothing differs, nothing is written, nor is an equal draft published: `publish` does that.
-        `is_production` defaults to True: the new version
-        goes live at once; False makes a draft (rules 1 to 3) [VERSION]. An edit in place never publishes, and
-        takes neither `new_name` nor `access_grants` (rule 7) [EDIT]. `expected_version` is the number of the
-        base (of the version edited), else `VersionConflictError`. `None` empties `variables`, `config`
-        and `meta`. Raises also what `create` raises, and `NotModifiableError` for a published version
-        or an archived prompt.
+        live. Where nothing differs, nothing is written. `is_production` defaults to True: the new version
+        goes live at once; False makes a draft, or returns the latest version where that is equal. Where nothing is
+        live, and a field of the version was passed and the base holds all that was asked for, True publishes the base,
+        which keeps its own commit message (rules 1 to 3) [VERSION].
+
+        An edit in place never publishes, and takes neither `new_name` nor `access_grants` (rule 7) [EDIT].
+
+        `expected_version` is the number of the base, and goes with no edit in place; `expected_hash` is the
+        `content_hash` of the version edited, or of the base; otherwise it is `VersionConflictError`. `None` empties
+        `variables`, `config` and `meta`. Raises also what `create` raises, and `NotModifiableError` for a published
+        version or an archived prompt.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -705,11 +732,11 @@ class Registry:
             grants=access_grants,
             new_name=new_name,
         )
-        expected = bad.read(inputs.read_expected, expected_version, "expected_version")
+        expected = bad.read(inputs.read_expected, version=expected_version, content_hash=expected_hash)
         bad.require_none()
         reference, selector = versioned
         if selector is not None:
-            inputs.require_in_place(draft, is_production)
+            inputs.require_in_place(draft, is_production, expected)
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
@@ -718,67 +745,86 @@ class Registry:
             container, record = self._versioned(reader, reference, selector, "update")
             lifecycle.require_unarchived(container)
             lifecycle.require_modifiable(container, record)
-            lifecycle.require_expected(expected, record.number)
+            conflicts.require_expected(container, record, expected)
             message = None if commit_message is UNSET else draft.message
             return lifecycle.plan_edit(container, record, edit, message, author)
 
-        return self._given(self._core.commit(plan, self._core.vet_saved))
+        return self._commit(plan, self._core.vet_saved)
 
-    @traced("publish_prompt")
+    @verb("publish_prompt")
     def publish(
-        self, name: str, version: Selector | None = None, *, expected_production: int | Unset = UNSET
+        self,
+        name: str,
+        version: Selector | None = None,
+        *,
+        expected_production: int | Unset = UNSET,
+        expected_hash: str | Unset = UNSET,
     ) -> Prompt:
-        """Make a version the production version: the one named, or the latest. `publish("x@staging")` promotes.
+        """Make a version the production version: `publish("x@staging")` promotes what the label names.
 
-        Publishing what is live changes nothing. A version that was never live must pass the checks first;
-        when they fail it is marked `failed` and `PublishCheckError` gives every reason (rule 9).
-        `expected_production` is the number that must be live (0: none), else `VersionConflictError`.
+        Without a version it is the one draft or failed version that there is; several are `ConflictError`, whose
+        `details["versions"]` lists them. Where there is none, what is live is returned, if it is the latest version
+        too; otherwise it is `ConflictError`. Publishing what is live changes nothing (rules 4 and 5).
+
+        A version that was never live must pass the checks first; when they fail it is marked `failed`, and
+        `PublishCheckError` carries every reason, though somebody has edited or discarded the version meanwhile. Where
+        the mark can't be stored, that `StorageError` is its `__cause__`. What changed while checks passed is
+        `VersionConflictError`, whose `details["field"]` says what: `production`, `name`, `status`, `version` (the
+        label was moved) or `content_hash` (rule 9).
+
+        `expected_production` is the number that must be live (0: none), `expected_hash` the `content_hash` of the
+        version to publish, so that what was reviewed is what goes live; otherwise it is `VersionConflictError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
-        ...     _ = registry.update("greet", template="Hi", is_production=False)
-        ...     registry.publish("greet", 2).production_version
+        ...     reviewed = registry.update("greet", template="Hi", is_production=False)
+        ...     registry.publish("greet", expected_hash=reviewed.content_hash).production_version
         2
         """
         bad = BadFields()
         versioned = bad.read(names.read_versioned, name, version)
-        expected = bad.read(inputs.read_expected, expected_production, "expected_production")
+        expected = bad.read(inputs.read_expected, production=expected_production, content_hash=expected_hash)
         bad.require_none()
-        reference, selector = versioned[0], versioned[1] or "latest"
+        reference, selector = versioned
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
-            container, record = self._versioned(reader, reference, selector, "publish")
-            lifecycle.require_unarchived(container)
-            lifecycle.require_expected(expected, container.production_version)
+            nonlocal selector
+            container, record = self._chosen(reader, reference, selector, "publish", lifecycle.number_to_publish)
+            if selector is None:  # chosen once: a draft that is saved while this one is checked is no conflict
+                selector = record.number
+            conflicts.require_expected(container, record, expected)
             return lifecycle.plan_publish(container, record, author)
 
         def vet(outcome: Outcome) -> Evidence:
             try:
                 return self._core.vet_published(outcome)
             except PublishCheckError as error:
-                self._mark_failed(outcome, expected, error, author)
-                raise
+                raise error from self._mark_failed(outcome, error.details["reasons"], author)
 
-        return self._given(self._core.commit(plan, vet))
+        return self._commit(plan, vet)
 
-    @traced("rollback_prompt")
-    def rollback(self, name: str, version: Selector | None = None, *, reason: str) -> Prompt:
+    @verb("rollback_prompt")
+    def rollback(
+        self, name: str, version: Selector | None = None, *, reason: str, expected_production: int | Unset = UNSET
+    ) -> Prompt:
         """Bring back the version that was live before, or the published version named (rule 5).
 
         Without a version it pops the stack of publications; with one, back to that version's place on it,
         or pushes it where it has none. Runs no checks. Raises `ConflictError` where nothing was live
-        before or the version was never published.
+        before or the version was never published. `expected_production` is the number that must be live (0: none),
+        otherwise it is `VersionConflictError`: so that two who roll back the same mistake go back one version.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
         ...     _ = registry.update("greet", template="Hi")
-        ...     registry.rollback("greet", reason="Too short").template
+        ...     registry.rollback("greet", reason="Too short", expected_production=2).template
         'Hello'
         """
         bad = BadFields()
         versioned = bad.read(names.read_versioned, name, version)
         told = bad.read(inputs.read_filled_text, reason, "reason")
+        expected = bad.read(inputs.read_expected, production=expected_production)
         bad.require_none()
         reference, selector = versioned
         author = self._core.author(self._view)
@@ -791,56 +837,59 @@ class Registry:
             depth = lifecycle.rollback_depth(container, target, stack)
             if target is None:
                 target = load_version(reader, container, stack[-2])
+            conflicts.require_expected(container, target, expected)
             return lifecycle.plan_rollback(container, target, depth, told, author)
 
-        return self._given(self._core.commit(plan))
+        return self._commit(plan)
 
-    @traced("discard_prompt")
+    @verb("discard_prompt")
     def discard(self, name: str, version: Selector | None = None) -> Prompt:
-        """Throw away a draft or failed version: the one named, or the latest; its number stays used (rule 10).
+        """Throw away a draft or failed version; its number stays used (rule 10).
 
-        Raises `NotModifiableError` for a published version, `ConflictError` for a labelled one or the only one.
+        Without a version it is the one that there is; none, or several, which `details["versions"]` lists, are
+        `ConflictError` (rule 5). So is a labelled version, or the prompt's only one. Raises `NotModifiableError` for a
+        published version.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
         ...     _ = registry.update("greet", template="Hi", is_production=False)
-        ...     registry.discard("greet", 2).latest_version
+        ...     registry.discard("greet").latest_version
         1
         """
-        reference, chosen = names.read_versioned(name, version)
-        selector = chosen or "latest"
+        reference, selector = names.read_versioned(name, version)
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
-            container, record = self._versioned(reader, reference, selector, "discard")
-            lifecycle.require_unarchived(container)
+            container, record = self._chosen(reader, reference, selector, "discard", lifecycle.number_to_discard)
             newest = [v.number for v in reader.versions(container, before=None, limit=2)]
             others = [number for number in newest if number != record.number]
             change = lifecycle.plan_discard(container, record, others, author)
-            return Outcome(change.subject, shown(reader, change.subject), change)
+            remaining = lifecycle.after_discard(shown(reader, change.subject), record.number)
+            return Outcome(change.subject, remaining, change)
 
-        return self._given(self._core.commit(plan))
+        return self._commit(plan)
 
     # Labels
 
-    @traced("set_label_prompt")
-    def set_label(self, name: str, label: str, version: Selector) -> Prompt:
-        """Move a label to a version, given by number or by another label.
+    @verb("set_label_prompt")
+    def set_label(self, name: str, label: str, version: Selector | None = None) -> Prompt:
+        """Move a label to a version, given once: `set_label("greet@3", "staging")`, or as `version`.
 
-        Raises `InvalidInputError` for a malformed label and for `production` and `latest`, which the
-        registry keeps; `VersionNotFoundError`; `ConflictError` where the prompt has 1,000 labels already.
+        The version is a number or another label. Raises `InvalidInputError` for a malformed label and for
+        `production` and `latest`, which the registry keeps; `VersionNotFoundError`; `ConflictError` where the prompt
+        has 1,000 labels already.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
-        ...     _ = registry.set_label("greet", "staging", "latest")
+        ...     _ = registry.set_label("greet@latest", "staging")
         ...     registry.get("greet@staging").version
         1
         """
         bad = BadFields()
-        reference = bad.read(names.plain_reference, name)
+        versioned = bad.read(names.read_one_version, name, version)
         own = bad.read(names.checked_own_label, label)
-        selector = bad.read(names.checked_selector, version)
         bad.require_none()
+        reference, selector = versioned
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
@@ -848,9 +897,9 @@ class Registry:
             lifecycle.require_unarchived(container)
             return lifecycle.plan_label(container, shown(reader, container), own, record.number, author)
 
-        return self._given(self._core.commit(plan))
+        return self._commit(plan)
 
-    @traced("remove_label_prompt")
+    @verb("remove_label_prompt")
     def remove_label(self, name: str, label: str) -> Prompt:
         """Take a label away; raises `VersionNotFoundError` where the prompt has no such label.
 
@@ -872,11 +921,11 @@ class Registry:
             lifecycle.require_unarchived(container)
             return lifecycle.plan_label(container, shown(reader, container), own, None, author)
 
-        return self._given(self._core.commit(plan))
+        return self._commit(plan)
 
     # Status
 
-    @traced("set_status_prompt")
+    @verb("set_status_prompt")
     def set_status(self, names: str | Iterable[str], status: TargetStatus, *, dry_run: bool = False) -> StatusUpdate:
         """Bring one prompt or many to a status, in one transaction, all or nothing [BULK, ARCHIVE].
 
@@ -908,7 +957,7 @@ class Registry:
                 done = plan(reader)
             note(changed=False)
         else:
-            done = self._core.commit(plan)
+            done = self._core.commit(self._view, plan)
         updated = [change.subject.name for change in done.changes]
         return StatusUpdate.model_construct(
             dry_run=is_dry,
@@ -917,7 +966,7 @@ class Registry:
             skipped=FrozenList(done.skipped),
         )
 
-    @traced("archive_prompt")
+    @verb("archive_prompt")
     def archive(self, name: str) -> Prompt:
         """Archive a prompt: it still renders, for ever, but leaves `list` and `search`, and nothing of it can change.
 
@@ -930,7 +979,7 @@ class Registry:
         """
         return self._move(name, "archived")
 
-    @traced("restore_prompt")
+    @verb("restore_prompt")
     def restore(self, name: str) -> Prompt:
         """Take a prompt out of the archive: the same as `set_status(name, "active")`, so it enables a disabled one.
 
@@ -945,7 +994,8 @@ class Registry:
 
     # The steps that verbs share
 
-    def _given(self, outcome: Outcome) -> Prompt:
+    def _commit(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence] | None = None) -> Prompt:
+        outcome = self._core.commit(self._view, plan, vet)
         return self._core.prompt(outcome.container, outcome.version)
 
     def _query(self, query: Query) -> builtins.list[Prompt]:
@@ -964,17 +1014,31 @@ class Registry:
         container = self._changeable(reader, reference, action)
         return container, load_version(reader, container, selector)
 
+    def _chosen(
+        self,
+        reader: Reader,
+        reference: Reference,
+        selector: Selector | None,
+        action: str,
+        default: Callable[[Container, Sequence[int]], int],
+    ) -> tuple[Container, VersionRecord]:
+        """Find the version that a call chooses; without one, that which `default` chooses of the unpublished ones."""
+        container = self._changeable(reader, reference, action)
+        record = None if selector is None else load_version(reader, container, selector)
+        lifecycle.require_unarchived(container)
+        return container, record or load_version(reader, container, default(container, reader.unpublished(container)))
+
     def _require_free(self, reader: Reader, name: str) -> None:
         if reader.find(self.namespace, Reference(name, is_id=False)) is not None:
             raise lifecycle.name_taken(name)
 
     def _plan_update(
-        self, reader: Reader, reference: Reference, draft: Draft, expected: int | None, author: Author
+        self, reader: Reader, reference: Reference, draft: Draft, expected: Expected, author: Author
     ) -> Outcome:
         container = self._drafted(reader, reference, draft)
         lifecycle.require_unarchived(container)
         base = shown(reader, container)
-        lifecycle.require_expected(expected, base.number)
+        conflicts.require_expected(container, base, expected)
         if draft.name is not None and draft.name != container.name:
             self._require_free(reader, draft.name)
         latest = load_version(reader, container, container.latest_version)
@@ -993,16 +1057,27 @@ class Registry:
         access.require(self.actor, draft.moves(container), container)
         return container
 
-    def _mark_failed(self, looked_at: Outcome, expected: int | None, error: PublishCheckError, author: Author) -> None:
-        reference, number = Reference(looked_at.container.id, is_id=True), looked_at.version.number
+    def _mark_failed(self, checked: Outcome, reasons: Sequence[str], author: Author) -> StorageError | None:
+        """Mark the version that failed its checks, unless it has become another; return what kept it from being stored.
+
+        Whatever has become of the version meanwhile, the caller gets the reasons.
+        """
+        reference, number = Reference(checked.container.id, is_id=True), checked.version.number
 
         def plan(reader: Reader) -> Outcome:
             container, record = self._versioned(reader, reference, number, "publish")
             lifecycle.require_unarchived(container)
-            lifecycle.require_expected(expected, container.production_version)
-            return lifecycle.plan_check_failed(container, record, looked_at.version, error.details["reasons"], author)
+            return lifecycle.plan_check_failed(container, record, checked.version, reasons, author)
 
-        self._core.commit(plan)
+        try:
+            self._core.commit(self._view, plan)
+        except StorageError as error:
+            self._core.let_go(error)
+            error.__context__ = None  # which is the error that this becomes the cause of
+            return error
+        except PromptregError as error:
+            self._core.let_go(error)
+        return None
 
     def _move(self, name: str, status: str) -> Prompt:
         reference = names.plain_reference(name)
@@ -1014,4 +1089,4 @@ class Registry:
             record = shown(reader, container)
             return Outcome(changes[0].subject, record, changes[0]) if changes else Outcome(container, record)
 
-        return self._given(self._core.commit(plan))
+        return self._commit(plan)

@@ -106,6 +106,7 @@ def pick(seed):
         "message": among([None, None, "Again", "Shorter"]),
         "live": among([True, True, False]),
         "expected": among([None] * 24 + [0, 1, 2, 3]),
+        "read": among([None] * 12 + [*range(4)]),
         "label": among(["staging", "eu"]),
         "target": among(["active", "disabled", "disabled"] * 3 + ["archived", "archived", "deleted"]),
         "statuses": among(STATUSES),
@@ -124,7 +125,7 @@ INVALID = {
     "get": lambda v: v.get("alpha@1", version=1),
     "render": lambda v: v.render("alpha", version=1, label="staging"),
     "update": lambda v: v.update("alpha", title=None),
-    "edit": lambda v: v.update("alpha", version=1, is_production=True),
+    "edit": lambda v: v.update("alpha", version=1, expected_version=1),
     "rename": lambda v: v.update("alpha@1", new_name="beta"),
     "grant": lambda v: v.update("alpha", access_grants=[("anyone", "write")]),
     "publish": lambda v: v.publish("alpha", 0),
@@ -134,7 +135,7 @@ INVALID = {
     "archive": lambda v: v.archive("alpha@1"),
     "restore": lambda v: v.restore(""),
     "discard": lambda v: v.discard("alpha@1", 1),
-    "set_label": lambda v: v.set_label("alpha", "Production", 1),
+    "set_label": lambda v: v.set_label("alpha@1", "eu", 1),
     "remove_label": lambda v: v.remove_label("alpha", "17"),
     "history": lambda v: v.history("alpha", limit=0),
     "diff": lambda v: v.diff("alpha", 1, 1.0),
@@ -144,7 +145,17 @@ INVALID = {
 }
 
 
-def placed(world, asking, asked, last):
+def read(prompt, number, hashes):
+    """Return the content of one of a prompt's versions, if somebody has read it, and the registry's hash of it."""
+    if number is None or prompt is None:
+        return None, None
+    contents = [model.canonical(version["content"]) for version in prompt["versions"].values()]
+    says = contents[number % len(contents)]
+    found = hashes.get(("hash of", says))
+    return (None, None) if found is None else (says, found)
+
+
+def placed(world, asking, asked, last, hashes):
     """Give the arguments of a call with its references made names or ids of this world; `last` is the last one."""
     here = [p for p in world["prompts"] if p["namespace"] == asking["namespace"]]
     elsewhere = [p for p in world["prompts"] if p not in here]
@@ -169,6 +180,7 @@ def placed(world, asking, asked, last):
     call = SimpleNamespace(**asked)
     call.name, call.many = reference(call.name), [reference(place) for place in call.many]
     call.version, call.other = version(call.version), version(call.other)
+    call.says, call.hash = read(next((p for p in here if call.name in (p["name"], p["id"])), None), call.read, hashes)
     call.content = {name: model.EMPTY[name] if value is None else value for name, value in call.given.items()}
     return call
 
@@ -206,12 +218,19 @@ def saved(call, given, **more):
 
 
 def updated(view, call):
-    return view.update(call.name, **saved(call, call.given, new_name=call.new_name, expected_version=call.expected))
+    expected = {"expected_version": call.expected, "expected_hash": call.hash}
+    return view.update(call.name, **saved(call, call.given, new_name=call.new_name, **expected))
 
 
 def update(world, asking, call):
-    extra = call.grants, call.message, call.live, call.new_name, call.expected
+    extra = call.grants, call.message, call.live, call.new_name, call.expected, call.says
     return model.update(world, asking, call.name, call.content, *extra)
+
+
+def labelled(view, call):
+    if call.way == "@":
+        return view.set_label(f"{call.name}@{call.other}", call.label)
+    return view.set_label(call.name, call.label, call.other)
 
 
 def pages(view, call):
@@ -280,23 +299,25 @@ CALLS = {
     ),
     **dict.fromkeys(["update", "draft", "rename", "grant"], (updated, update)),
     "edit": (
-        lambda v, c: chosen(v.update, c, **c.given, **said(commit_message=c.message, expected_version=c.expected)),
-        lambda w, a, c: model.edit(w, a, c.name, c.version, c.content, c.message, c.expected),
+        lambda v, c: chosen(v.update, c, **c.given, **said(commit_message=c.message, expected_hash=c.hash)),
+        lambda w, a, c: model.edit(w, a, c.name, c.version, c.content, c.message, c.says),
     ),
     "publish": (
-        lambda v, c: chosen(v.publish, c, **said(expected_production=c.expected)),
-        lambda w, a, c: model.publish(w, a, c.name, c.version or "latest", c.expected),
+        lambda v, c: chosen(v.publish, c, **said(expected_production=c.expected, expected_hash=c.hash)),
+        lambda w, a, c: model.publish(w, a, c.name, c.version, c.expected, c.says),
     ),
     "rollback": (
-        lambda v, c: chosen(v.rollback, c, reason="too long"),
-        lambda w, a, c: model.rollback(w, a, c.name, c.version),
+        lambda v, c: chosen(v.rollback, c, reason="too long", **said(expected_production=c.expected)),
+        lambda w, a, c: model.rollback(w, a, c.name, c.version, c.expected),
     ),
     "discard": (
         lambda v, c: chosen(v.discard, c),
-        lambda w, a, c: model.discard(w, a, c.name, c.version or "latest"),
+        lambda w, a, c: model.discard(w, a, c.name, c.version),
     ),
     "set_label": (
-        lambda v, c: v.set_label(c.name, c.label, c.other),
+        lambda v, c: (
+            v.set_label(f"{c.name}@{c.other}", c.label) if c.way == "@" else v.set_label(c.name, c.label, c.other)
+        ),
         lambda w, a, c: model.set_label(w, a, c.name, c.label, c.other),
     ),
     "remove_label": (
@@ -382,7 +403,7 @@ def version_told(prompt, number):
         "access_grants": version["grants"],
         "commit_message": version["message"],
         "author": version["author"],
-        "base_version": version["base"],
+        "base_version": version["base"] if version["base"] in prompt["versions"] else None,
     }
 
 

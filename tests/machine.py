@@ -131,7 +131,7 @@ class Machine(RuleBasedStateMachine):
         REACHED[verb, code or ("changed" if is_written else "same")] += 1
 
     def ask(self, verb, by, asked):
-        call = calls.shape(verb, calls.placed(self.world, self.asking(by), asked, self.last))
+        call = calls.shape(verb, calls.placed(self.world, self.asking(by), asked, self.last, self.stamps))
         real, modelled = calls.CALLS[verb]
         self.last, self.before = call.name, (verb, by, {**asked, "name": (0, "last")})
         self.both(verb, by, lambda view: real(view, call), lambda asking: modelled(self.world, asking, call))

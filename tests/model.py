@@ -298,6 +298,7 @@ def update(
     is_production=True,
     new_name=None,
     expected=None,
+    says=None,
     is_save=False,
 ):
     prompt = find(world, view, reference)
@@ -311,15 +312,20 @@ def update(
     base, latest = shown(prompt), max(prompt["versions"])
     if expected not in (None, base):
         raise Refused("version_conflict")
+    require_content(prompt, base, says)
     if renames:
         require_free(world, view, new_name)
     old = prompt["versions"][base]["content"]
     content = {**old, **fields}
     if not (renames or regrants):
-        if same(content, old):
-            return prompt, base
         if not is_production and same(content, prompt["versions"][latest]["content"]):
             return prompt, latest
+        if same(content, old):
+            if not is_production or prompt["stack"] or not fields:
+                return prompt, base
+            require_unarchived(prompt)
+            vet(content, is_production)
+            return go_live(world, view, prompt, base)
     require_unarchived(prompt)
     vet(content, is_production)
     prompt["name"] = new_name or prompt["name"]
@@ -331,7 +337,20 @@ def update(
     return prompt, number
 
 
-def edit(world, view, reference, selector, fields, message=None, expected=None):
+def require_content(prompt, number, says):
+    """The version that the caller looked at says still the same; in the registry by its hash."""
+    if says is not None and says != canonical(prompt["versions"][number]["content"]):
+        raise Refused("version_conflict")
+
+
+def go_live(world, view, prompt, number):
+    prompt["versions"][number]["state"] = "published"
+    prompt["stack"].append(number)
+    wrote(world, view, prompt, "publish", version=number)
+    return prompt, number
+
+
+def edit(world, view, reference, selector, fields, message=None, says=None):
     """`update` in place."""
     prompt = find(world, view, reference)
     need(view, "update", prompt)
@@ -340,8 +359,7 @@ def edit(world, view, reference, selector, fields, message=None, expected=None):
     version = prompt["versions"][number]
     if version["state"] == "published":
         raise Refused("version_not_modifiable")
-    if expected not in (None, number):
-        raise Refused("version_conflict")
+    require_content(prompt, number, says)
     content = {**version["content"], **fields}
     if same(content, version["content"]) and message in (None, version["message"]):
         return prompt, number
@@ -352,28 +370,38 @@ def edit(world, view, reference, selector, fields, message=None, expected=None):
     return prompt, number
 
 
-def publish(world, view, reference, selector="latest", expected=None):
+def unpublished(prompt):
+    return [number for number, version in prompt["versions"].items() if version["state"] != "published"]
+
+
+def live(prompt):
+    return prompt["stack"][-1] if prompt["stack"] else 0
+
+
+def publish(world, view, reference, selector=None, expected=None, says=None):
     prompt = find(world, view, reference)
     need(view, "publish", prompt)
-    number = choose(prompt, selector)
+    number = None if selector is None else choose(prompt, selector)
     require_unarchived(prompt)
-    live = prompt["stack"][-1] if prompt["stack"] else 0
-    if expected not in (None, live):
+    if number is None:
+        drafts = unpublished(prompt)
+        if len(drafts) > 1 or (not drafts and live(prompt) != max(prompt["versions"])):
+            raise Refused("conflict")
+        number = drafts[0] if drafts else live(prompt)
+    if expected not in (None, live(prompt)):
         raise Refused("version_conflict")
-    if number == live:
+    require_content(prompt, number, says)
+    if number == live(prompt):
         return prompt, number
     version = prompt["versions"][number]
     if version["state"] != "published" and not passes(version["content"]):
         version["state"] = "failed"
         wrote(world, view, prompt, "check_failed", version=number)
         raise Refused("publish_check_failed")
-    version["state"] = "published"
-    prompt["stack"].append(number)
-    wrote(world, view, prompt, "publish", version=number)
-    return prompt, number
+    return go_live(world, view, prompt, number)
 
 
-def rollback(world, view, reference, selector=None):
+def rollback(world, view, reference, selector=None, expected=None):
     prompt = find(world, view, reference)
     need(view, "rollback", prompt)
     number = None if selector is None else choose(prompt, selector)
@@ -386,22 +414,28 @@ def rollback(world, view, reference, selector=None):
         kept = stack[:-1]
     elif prompt["versions"][number]["state"] != "published":
         raise Refused("conflict")
-    elif number == stack[-1]:
-        return prompt, number
     elif number in stack:
         kept = stack[: len(stack) - stack[::-1].index(number)]
     else:
         kept = [*stack, number]
+    if expected not in (None, live(prompt)):
+        raise Refused("version_conflict")
+    if number == live(prompt):
+        return prompt, number
     prompt["stack"] = kept
     wrote(world, view, prompt, "rollback", version=number)
     return prompt, number
 
 
-def discard(world, view, reference, selector="latest"):
+def discard(world, view, reference, selector=None):
     prompt = find(world, view, reference)
     need(view, "discard", prompt)
-    number = choose(prompt, selector)
+    number = None if selector is None else choose(prompt, selector)
     require_unarchived(prompt)
+    if number is None:
+        if len(unpublished(prompt)) != 1:
+            raise Refused("conflict")
+        (number,) = unpublished(prompt)
     if prompt["versions"][number]["state"] == "published":
         raise Refused("version_not_modifiable")
     if number in prompt["labels"].values() or len(prompt["versions"]) == 1:

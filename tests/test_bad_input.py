@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, date, datetime
+from inspect import signature
 
 import pytest
 
@@ -118,6 +119,7 @@ GRANTS += [
     [{"principal": "anyone"}],
 ]
 GRANTS += [[("user:a", None)], [{"principal": "anyone", "permission": "read", "x": 1}], [("user:" + "x" * 300, "read")]]
+HASH = [None, "", 7, True, "0" * 63, "F" * 64, "0" * 64 + "\n", b"0" * 64, ["0" * 64], SURROGATE, NUL, HUGE]
 CHOICE = [None, 3, "", "Active", "gone", b"active", ["active"], True, SURROGATE, NUL]
 STATUSES = [3, "", "gone", "deleted", ["active", "gone"], [3], [None], b"active", SURROGATE, True]
 CURSOR = [3, 1500, True, b"x", [], "", "x", "!!!!", "YQ", SURROGATE, NUL, object()]
@@ -167,14 +169,25 @@ VERBS = {
             "new_name": [None, "", "A", "a b", "x" * 129, 3, NUL, SURROGATE],
             "version": [*SELECTOR, None],
             "expected_version": NUMBER,
+            "expected_hash": HASH,
         },
     ),
     "update in place": (
         {"name": "a", "version": 3},
-        {**IN_PLACE, "is_production": [True, *FLAG], "new_name": ["b"], "access_grants": [[], [("anyone", "read")]]},
+        {
+            **IN_PLACE,
+            "is_production": [True, *FLAG],
+            "new_name": ["b"],
+            "access_grants": [[], [("anyone", "read")]],
+            "expected_version": [3, *NUMBER],
+            "expected_hash": HASH,
+        },
     ),
-    "publish": ({"name": "a"}, {"version": SELECTOR, "expected_production": NUMBER}),
-    "rollback": ({"name": "a", "reason": "x"}, {"version": SELECTOR, "reason": FILLED}),
+    "publish": ({"name": "a"}, {"version": SELECTOR, "expected_production": NUMBER, "expected_hash": HASH}),
+    "rollback": (
+        {"name": "a", "reason": "x"},
+        {"version": SELECTOR, "reason": FILLED, "expected_production": NUMBER},
+    ),
     "set_status": (
         {"names": "a", "status": "disabled"},
         {"names": [None, 3, b"a", {"a": 1}, [3], ["a", None], ["a", "A b"], ""], "status": CHOICE, "dry_run": FLAG},
@@ -184,6 +197,7 @@ VERBS = {
         {"name": "a", "label": "x", "version": 1},
         {"label": [None, *SELECTOR[4:], 1], "version": [None, *SELECTOR]},
     ),
+    "set_label by reference": ({"name": "a@3", "label": "x"}, {"label": [None, *SELECTOR[4:], 1], "version": [1, 3]}),
     "remove_label": ({"name": "a", "label": "staging"}, {"label": [None, *SELECTOR[4:], 1]}),
     "history": ({"name": "a"}, {"limit": LIMIT, "before": SELECTOR}),
     "diff": ({"name": "a", "old": 1, "new": 2}, {"old": [None, *SELECTOR], "new": [None, *SELECTOR]}),
@@ -324,6 +338,7 @@ def test_numbers_that_python_can_not_print_are_errors_of_ours(stocked, unchanged
         "update ": {"name": "a", "expected_version": HUGE, "title": "x"},
         "publish": {"name": "a", "version": HUGE},
         "publish ": {"name": "a", "expected_production": HUGE},
+        "rollback ": {"name": "a", "reason": "x", "expected_production": HUGE},
         "rollback": {"name": "a", "version": HUGE, "reason": "x"},
         "discard": {"name": "a", "version": HUGE},
         "set_label": {"name": "a", "label": "x", "version": HUGE},
@@ -433,3 +448,47 @@ def test_every_call_on_a_closed_registry_and_its_views_is_a_storage_error(path, 
                 perform(opened, verb, arguments)
             assert (caught.value.code, caught.value.http_status) == ("internal_error", 500)
     assert prompt.render().text == "one"
+
+
+def public_methods():
+    """Return the name and the parameters of every public method but `close`."""
+    members = {name: member for name, member in vars(Registry).items() if name[0] != "_" and name != "close"}
+    return {name: signature(member).parameters for name, member in members.items() if callable(member)}
+
+
+@pytest.mark.parametrize("target", ["file", ":memory:"])
+def test_on_a_closed_registry_no_argument_is_looked_at(path, target):
+    """Every public method is StorageError, whatever it is given, also what it would otherwise refuse first."""
+    registry = Registry(path if target == "file" else target)
+    fill(registry)
+    view = registry.scope(namespace="other", actor=Actor("ana", "team_editor"))
+    registry.get("a")
+    registry.close()
+    methods = public_methods()
+    assert {"get", "render", "scope", "namespaces", "list"} < methods.keys()
+    for opened in (registry, view):
+        for name, parameters in methods.items():
+            _, *required = [p for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+            by_name = {p.name: object() for p in required if p.kind is p.KEYWORD_ONLY}
+            by_place = [p for p in required if p.kind is not p.KEYWORD_ONLY]
+            options = {
+                p.name: object() for p in parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "default"
+            }
+            for given, chosen in (("a", {}), ("A B", {}), ("a@1", options), (object(), {})):
+                with pytest.raises(StorageError, match="closed"):
+                    getattr(opened, name)(*[given] * len(by_place), **{**by_name, **chosen})
+        with pytest.raises(StorageError, match="closed"):
+            opened.scope(actor=None)
+        with pytest.raises(StorageError, match="closed"):
+            opened.render("a", 3)
+    told = [(each.path, each.namespace, each.actor) for each in (registry, view)]
+    assert told == [(registry.path, "default", None), (registry.path, "other", Actor("ana", "team_editor"))]
+    assert "other" in repr(view)
+
+
+def test_a_default_answers_for_a_closed_registry(registry):
+    """A default is for when the storage fails, and a closed one does; names are not looked at either."""
+    registry.create("a", "one")
+    registry.close()
+    assert registry.get("a", default=None) is registry.get("A B", default=None) is None
+    assert registry.render("a", default="Hi {{ x }}", x=1).text == "Hi 1"

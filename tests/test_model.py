@@ -16,7 +16,7 @@ LONG = 140, 120
 
 # A verb, and what it is given beside `PLAIN`; a version counts from 0 here.
 PLAIN = {"name": (0, "last"), "many": [], "given": {}, "version": None, "way": "version", "grants": None}
-PLAIN |= {"message": None, "live": True, "expected": None, "label": "eu", "other": 0, "fresh": "alpha"}
+PLAIN |= {"message": None, "live": True, "expected": None, "read": None, "label": "eu", "other": 0, "fresh": "alpha"}
 SELDOM = [
     ("create", {}),
     ("update", {"given": {"template": "Two"}}),
@@ -45,6 +45,41 @@ SELDOM = [
     ("create", {}),
 ]
 NEVER_LIVE = [("create", {"live": False}), ("get", {}), ("publish", {"version": 0}), ("get", {})]
+HELLO, TWO = {"given": {"template": "Hello {{ who }}"}}, {"given": {"template": "Two"}}
+LONE = [
+    ("create", {"live": False}),
+    ("update", {}),
+    ("draft", HELLO),
+    ("update", HELLO),
+    ("publish", {}),
+    ("draft", TWO),
+    ("edit", {"version": 1, **HELLO}),
+    ("draft", HELLO),
+    ("edit", {"version": 1, **TWO, "read": 0}),
+    ("edit", {"version": 1, **TWO, "read": 1}),
+    ("publish", {"read": 0}),
+    ("publish", {"read": 1}),
+    ("publish", {}),
+    ("discard", {}),
+    ("draft", HELLO),
+    ("rollback", {"expected": 1}),
+    ("rollback", {"expected": 2}),
+    ("publish", {"version": 1}),
+    ("discard", {}),
+    ("rollback", {}),
+    ("publish", {}),
+    ("set_label", {"way": "@"}),
+    ("remove_label", {}),
+]
+BASES_GONE = [
+    ("create", {"live": False}),
+    ("draft", TWO),
+    ("save", {"given": {"template": "Three"}}),
+    ("discard", {}),
+    ("discard", {"version": 1}),
+    ("discard", {}),
+    ("draft", TWO),
+]
 
 
 def walk(path):
@@ -76,6 +111,8 @@ def explored(examples, steps):
     run_state_machine_as_test(Machine, settings=how)
     walk(SELDOM)
     walk(NEVER_LIVE)
+    walk(LONE)
+    walk(BASES_GONE)
     return dict(REACHED), dict(DEEPEST)
 
 
@@ -107,6 +144,8 @@ def test_paths_that_chance_seldom_takes_agree_with_the_model():
     """Published twice and rolled back to, archived while disabled, a discarded number, a reused name, a lone draft."""
     walk(SELDOM)
     walk(NEVER_LIVE)
+    walk(LONE)
+    walk(BASES_GONE)
 
 
 @pytest.mark.stress

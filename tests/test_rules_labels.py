@@ -2,10 +2,19 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from promptreg import Actor, InvalidInputError, NotFoundError, Registry, VersionNotFoundError
+from promptreg import (
+    Actor,
+    InvalidInputError,
+    NotFoundError,
+    Prompt,
+    PublishCheckError,
+    Registry,
+    VersionNotFoundError,
+)
 from tests.refusals import refused, stand
 
 
@@ -62,6 +71,25 @@ def test_labels_choose_versions_in_every_verb(registry):
     assert registry.diff("x", "staging", "production") == ""
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda r, i: r.set_label("x@2", "eu"),
+        lambda r, i: r.set_label("x@staging", "eu"),
+        lambda r, i: r.set_label("x@latest", "eu"),
+        lambda r, i: r.set_label(f"{i}@2", "eu"),
+        lambda r, i: r.set_label("x", "eu", 2),
+        lambda r, i: r.set_label("x", "eu", "staging"),
+        lambda r, i: r.set_label("x", label="eu", version="latest"),
+    ],
+)
+def test_labels_are_set_by_any_reference(registry, call):
+    """The version is given once, with @ or as an argument, as a number or a label."""
+    stand(registry)
+    given = call(registry, registry.get("x").id)
+    assert (given.version, given.labels["eu"], registry.get("x@eu").version) == (1, 2, 2)
+
+
 def test_labels_move_and_go(registry, path, unchanged):
     """Setting a label moves it alone, to where another label points then; a warm cache elsewhere sees it."""
     stand(registry)
@@ -114,7 +142,6 @@ MALFORMED = {
         lambda r: r.archive("x@1"),
         lambda r: r.restore("x@1"),
         lambda r: r.set_status(["x@1"], "disabled"),
-        lambda r: r.set_label("x@1", "l", 1),
         lambda r: r.remove_label("x@1", "staging"),
     ],
     "a version chosen twice": [
@@ -126,11 +153,25 @@ MALFORMED = {
         lambda r: r.rollback("x@1", 1, reason="r"),
         lambda r: r.discard("x@2", "staging"),
         lambda r: r.update("x@2", version=2, template="new"),
+        lambda r: r.set_label("x@1", "l", 1),
+        lambda r: r.set_label("x@staging", "l", version="staging"),
+        lambda r: r.set_label(f"{r.get('x').id}@1", "l", 2),
     ],
+    "no version chosen": [lambda r: r.set_label("x", "l"), lambda r: r.set_label("x", "l", None)],
     "no version": [lambda r, v=v: r.publish("x", v) for v in (0, -1, True, 1.0, "1", "", "a b", b"1", [1])],
     "no reference": [lambda r, n=n: r.publish(n) for n in ("x@", "x@0", "x@a b", "@1", "x@1@2", "X@1", "", None, 1)],
     "no expected_production": [
-        lambda r, e=e: r.publish("x", 2, expected_production=e) for e in (None, -1, False, "1", 1.0)
+        lambda r, e=e, c=c: c(r, e)
+        for e in (None, -1, False, "1", 1.0)
+        for c in (
+            lambda r, e: r.publish("x", 2, expected_production=e),
+            lambda r, e: r.rollback("x", reason="r", expected_production=e),
+        )
+    ],
+    "no expected_hash": [
+        lambda r, h=h, n=n: r.publish(n, expected_hash=h)
+        for h in (None, "", "x" * 64, 1, b"0" * 64)
+        for n in ("x", "no")
     ],
 }
 
@@ -195,3 +236,42 @@ def test_events_tell_who_what_and_when(registry):
     assert "secret" not in repr([event.details for event in told])
     assert registry.events(made.id, after=told[1].seq, limit=1) == [told[2]]
     assert all(event.namespace == "default" for event in told)
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        ({"commit_message": "Better"}, ["commit_message"]),
+        ({"commit_message": "Better", "title": "T", "template": "new"}, ["template", "title", "commit_message"]),
+        ({"title": "T", "commit_message": "First"}, ["title"]),
+    ],
+)
+def test_an_edit_records_every_field_that_it_changed(registry, given, fields):
+    """The names of what differs afterwards are in the event, the commit message's too, and never what they say."""
+    registry.create("x", "one", is_production=False, commit_message="First")
+    made = registry.update("x@1", **given)
+    event = registry.events("x")[-1]
+    assert event.action == "edit"
+    assert event.details == {"fields": fields, "content_hash": made.content_hash}
+
+
+def test_a_failed_check_records_its_reasons_until_the_prompt_is_deleted(registry, path):
+    """The event keeps what the error and the version tell, though the version is edited; deleting clears it."""
+
+    def refuse(prompt: Prompt) -> None:
+        raise ValueError(f"too {'loud' if prompt.template == 'one' else 'low'}")
+
+    registry.create("x", "one", is_production=False)
+    with Registry(path, publish_checks=[refuse]) as checking:
+        for template in ("one", "two"):
+            checking.update("x@1", template=template)
+            with pytest.raises(PublishCheckError):
+                checking.publish("x")
+    registry.update("x@1", template="three")
+    told = [event.details for event in registry.events("x") if event.action == "check_failed"]
+    assert told == [{"reasons": ["refuse: too loud"]}, {"reasons": ["refuse: too low"]}]
+    registry.set_status("x", "deleted")
+    assert [(e.action, e.details) for e in registry.events() if e.action != "delete"] == [
+        (action, {}) for action in ("create", "check_failed", "edit", "check_failed", "edit")
+    ]
+    assert b"too loud" not in b"".join(file.read_bytes() for file in Path(path).parent.iterdir())

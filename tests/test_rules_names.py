@@ -273,10 +273,12 @@ def test_references_choose_a_version_by_number_or_label(stocked):
         assert stocked.render("a", version=version).version == number
 
 
-def test_references_choose_a_version_in_publish_rollback_discard_and_update(stocked):
+def test_references_choose_a_version_in_every_verb_that_writes_one(stocked):
     """The verbs that choose a version take it with `@` too, by name and by id."""
     prompt_id = stocked.get("a").id
     assert stocked.update("a@3", title="Third").title == "Third"
+    assert stocked.set_label("a@3", "next").labels["next"] == 3
+    assert stocked.set_label(f"{prompt_id}@staging", "next").labels["next"] == 1
     assert stocked.update(f"{prompt_id}@latest", title="Fourth").version == 4
     assert stocked.publish("a@staging").production_version == 1
     assert stocked.publish(f"{prompt_id}@3").production_version == 3
@@ -303,6 +305,8 @@ CHOSEN_TWICE = [
     ("rollback", ["a@1", 1], {"reason": "x"}),
     ("discard", ["a@3", 3], {}),
     ("update", ["a@3"], {"version": 3, "title": "x"}),
+    ("set_label", ["a@3", "x", 3], {}),
+    ("set_label", ["a@staging", "x"], {"version": "staging"}),
 ]
 
 
@@ -321,7 +325,6 @@ def test_at_is_refused_where_the_verb_chooses_no_version(stocked, unchanged, ref
         ("save", ["text"]),
         ("archive", []),
         ("restore", []),
-        ("set_label", ["x", 1]),
         ("remove_label", ["staging"]),
         ("history", []),
         ("diff", [1, 2]),

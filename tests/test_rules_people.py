@@ -35,6 +35,7 @@ from tests.conftest import everything
 
 ALL = ["active", "disabled", "archived"]
 PROMPTS = ("on", "off", "kept")
+LONE = ("one", "never")  # with a single draft: beside a live version, and alone
 GRANTS = [("user:walt", "write"), ("group:writers", "write"), ("user:rita", "read"), ("group:readers", "read")]
 OLGA = Actor("olga")
 
@@ -113,9 +114,28 @@ VERBS = {
     "publish": Verb("change", "on", lambda r, n: r.publish(n, 3), ("publish",)),
     "publish a label": Verb("change", "on", lambda r, n: r.publish(f"{n}@staging"), ("publish",)),
     "publish what is live": Verb("change", "on", lambda r, n: r.publish(n, 2)),
+    "publish the one draft": Verb("change", "one", lambda r, n: r.publish(n), ("publish",)),
+    "publish what is expected": Verb(
+        "change", "one", lambda r, n: r.publish(n, expected_production=1, expected_hash=r.get(f"{n}@2").content_hash),
+        ("publish",),
+    ),
+    "a lone draft goes live": Verb("change", "never", lambda r, n: r.update(n, template="Draft"), ("publish",)),
+    "a lone draft goes live, saved": Verb("change", "never", lambda r, n: r.save(n, "Draft"), ("publish",)),
+    "update to an equal draft": Verb(
+        "change", "one", lambda r, n: r.update(n, template="Draft", is_production=False), gives=lambda x: x.version == 2
+    ),
+    "edit what is expected": Verb(
+        "change", "one", lambda r, n: r.update(f"{n}@2", title="T", expected_hash=r.get(f"{n}@2").content_hash),
+        ("edit",),
+    ),
     "rollback": Verb("change", "on", lambda r, n: r.rollback(n, reason="why"), ("rollback",)),
-    "discard": Verb("change", "on", lambda r, n: r.discard(n), ("discard",)),
+    "rollback what is expected": Verb(
+        "change", "on", lambda r, n: r.rollback(n, reason="why", expected_production=2), ("rollback",)
+    ),
+    "discard": Verb("change", "on", lambda r, n: r.discard(n, 4), ("discard",)),
+    "discard the one draft": Verb("change", "one", lambda r, n: r.discard(n), ("discard",)),
     "set_label": Verb("change", "on", lambda r, n: r.set_label(n, "canary", 2), ("set_label",)),
+    "set_label by reference": Verb("change", "on", lambda r, n: r.set_label(f"{n}@2", "canary"), ("set_label",)),
     "set_label where it is": Verb("change", "on", lambda r, n: r.set_label(n, "staging", 1)),
     "remove_label": Verb("change", "on", lambda r, n: r.remove_label(n, "staging"), ("remove_label",)),
     "disable": Verb("change", "on", lambda r, n: r.set_status(n, "disabled"), ("disable",)),
@@ -142,10 +162,10 @@ VERBS = {
 }  # fmt: skip
 NAMED = {title: verb for title, verb in VERBS.items() if verb.row != "create"}
 LISTINGS = {
-    "list": lambda r: [p.name for p in r.list()] == ["off", "on"],
-    "list archived": lambda r: [p.name for p in r.list(status=ALL)] == ["kept", "off", "on"],
+    "list": lambda r: [p.name for p in r.list()] == ["never", "off", "on", "one"],
+    "list archived": lambda r: [p.name for p in r.list(status=ALL)] == ["kept", "never", "off", "on", "one"],
     "search": lambda r: {p.name for p in r.search("second")} == {"on", "off"},
-    "events": lambda r: {e.name for e in r.events(limit=1000)} == set(PROMPTS),
+    "events": lambda r: {e.name for e in r.events(limit=1000)} == {*PROMPTS, *LONE},
     "namespaces": lambda r: r.namespaces() == ["default"],
 }
 
@@ -157,7 +177,10 @@ def check(prompt) -> None:
 
 
 def fill(registry: Registry, grants: list) -> None:
-    """Make Olga's prompts: an active, a disabled and an archived one, each with two drafts over its two versions."""
+    """Make Olga's prompts: an active, a disabled and an archived one, each with two drafts over its two versions.
+
+    And two with one draft, the second of which was never live.
+    """
     olga = registry.scope(actor=Actor("olga", Role.TEAM_EDITOR))
     for name in PROMPTS:
         olga.create(name, f"First of {name}", access_grants=grants)
@@ -165,6 +188,9 @@ def fill(registry: Registry, grants: list) -> None:
         for draft in ("Draft {{ n }}", "Bad"):
             olga.update(name, template=draft, is_production=False)
         olga.set_label(name, "staging", 1)
+    olga.create("one", "Live", access_grants=grants)
+    olga.update("one", template="Draft", is_production=False)
+    olga.create("never", "Draft", access_grants=grants, is_production=False)
     registry.set_status("off", "disabled")
     registry.archive("kept")
 
@@ -213,7 +239,8 @@ def seen_by(registry: Registry, actor: Actor | None) -> Registry:
 
 def values(registry: Registry) -> list:
     """Give every prompt, from the warm cache too."""
-    return [value for p in registry.list(status=ALL) for value in (p, registry.get(p.name), registry.get(p.id))]
+    found = registry.list(status=ALL)
+    return [v for p in found for v in (p, registry.get(p.name, default=None), registry.get(f"{p.id}@latest"))]
 
 
 def refusal(call, *arguments) -> PromptregError:
@@ -314,6 +341,27 @@ def test_rule_17_only_the_wider_of_two_grants_counts_and_anyone_only_reads(opene
             assert type(refusal(lambda g=grant: registry.create("new", "…", access_grants=[g]))) is InvalidInputError
 
 
+@pytest.mark.parametrize("length", [1, 255, 256])
+def test_rule_17_every_actor_and_every_group_can_be_granted_something(registry, length):
+    """The longest id that an actor, or a group, may have is one that a grant may name."""
+    name = "a" * length
+    registry.create("x", "one", access_grants=[(f"user:{name}", "write"), Grant(f"group:{name}", "read")])
+    assert registry.scope(actor=Actor(name)).update("x", title="T").title == "T"
+    assert registry.scope(actor=Actor("b", groups=[name])).get("x").version == 2
+
+
+@pytest.mark.parametrize("name", ["a" * 257, "", " ", "\0"], ids=["257", "empty", "blank", "nul"])
+def test_rule_17_what_no_actor_can_be_called_no_grant_names(name):
+    """A principal takes exactly the ids that actors and groups take."""
+    for make in (
+        lambda: Actor(name),
+        lambda: Actor("a", groups=[name]),
+        lambda: Grant(f"user:{name}", "read"),
+        lambda: Grant(f"group:{name}", "read"),
+    ):
+        assert type(refusal(make)) is InvalidInputError
+
+
 # Views
 
 
@@ -407,12 +455,12 @@ def test_rule_18_what_may_not_be_read_is_as_if_not_there(kept_open, title):
     """A stranger gets the very refusal that a name or id of no prompt gets, whatever the cache holds."""
     with Registry(kept_open[False].path) as registry:
         stranger, verb = registry.scope(actor=Actor("sam")), VERBS[title]
-        prompt = kept_open[False].get(verb.prompt)
+        prompt = kept_open[False].get(f"{verb.prompt}@latest")
         absent = {prompt.name: "absent", prompt.id: "00000000-0000-7000-8000-000000000000"}
         for is_warm in (False, True):
             for hidden, unknown in absent.items():
                 for choice in ("", "@1", "@4", "@staging") * is_warm:
-                    registry.get(f"{hidden}{choice}")
+                    registry.get(f"{hidden}{choice}", default=None)
                 with untouched(kept_open[False]):
                     found, missing = refusal(verb.call, stranger, hidden), refusal(verb.call, stranger, unknown)
                 told = str(found.to_dict()["error"]).replace(f"'{hidden}", f"'{unknown}")
@@ -489,7 +537,10 @@ REFUSALS: dict[str, tuple[type[PromptregError], ...]] = {
     "checks": (PublishCheckError,),
 }
 HUGE = {"x": "y" * 1_100_000}
+NO_HASH, WRONG = "0" * 63, "0" * 64  # what is no content_hash, and one that no version has
 BROKEN = "{% if %} Bad"
+HASH = {"expected_hash": WRONG}
+OLD = {"reason": "why", "expected_production": 9}
 NO_TITLE, TITLE = {"title": 3}, {"title": "T"}
 APP, MIA, ED = "application", "member", "editor"
 
@@ -504,6 +555,13 @@ PAIRS = [
     ("invalid input", "not found", lambda p, x: p[APP].set_label("absent", x, 1), "Latest", "canary"),
     ("invalid input", "not found", lambda p, x: p[APP].rollback("absent", reason=x), " ", "why"),
     ("invalid input", "not found", lambda p, x: p[APP].history("absent", limit=x), 0, 1),
+    ("invalid input", "not found", lambda p, x: p[APP].publish("absent", expected_hash=x), NO_HASH, WRONG),
+    ("invalid input", "not found", lambda p, x: p[APP].update("absent", expected_hash=x), NO_HASH, WRONG),
+    ("invalid input", "not found", lambda p, x: p[APP].rollback("absent", reason="why", expected_production=x), -1, 0),
+    ("invalid input", "not found", lambda p, x: p[APP].set_label("absent", "canary", x), None, 1),
+    ("invalid input", "not found", lambda p, x: p[APP].update("absent@3", **x), {"expected_version": 3}, {}),
+    ("invalid input", "forbidden", lambda p, x: p[MIA].set_label("on@1", "canary", x), 1, None),
+    ("invalid input", "forbidden", lambda p, x: p[MIA].publish("on", expected_hash=x), NO_HASH, WRONG),
     ("invalid input", "forbidden", lambda p, x: p[MIA].update("on", **x), NO_TITLE, TITLE),
     ("invalid input", "forbidden", lambda p, x: p[MIA].create("new", "…", meta=x), HUGE, {}),
     ("invalid input", "forbidden", lambda p, x: p[MIA].set_status("on", "disabled", dry_run=x), 1, True),
@@ -537,6 +595,11 @@ PAIRS = [
     ("not found", "template", lambda p, x: p[APP].update(x, template=BROKEN), "absent", "on"),
     ("not found", "template", lambda p, x: p[x].render("on@3"), "stranger", APP),
     ("not found", "checks", lambda p, x: p[x].publish("on", 4), "stranger", "writer"),
+    ("forbidden", "status or state", lambda p, x: p[x].publish("on"), MIA, "writer"),
+    ("forbidden", "status or state", lambda p, x: p[x].discard("on"), "reader", "writer"),
+    ("forbidden", "expected version", lambda p, x: p[x].publish("one", expected_hash=WRONG), MIA, ED),
+    ("forbidden", "expected version", lambda p, x: p[x].rollback("on", **OLD), "reader", "writer"),
+    ("forbidden", "checks", lambda p, x: p[x].update("bad", template="Bad"), MIA, ED),
     ("forbidden", "version not found", lambda p, x: p[x].publish("on", 99), MIA, "writer"),
     ("forbidden", "version not found", lambda p, x: p[x].set_label("on", "canary", "nope"), "reader", "writer"),
     ("forbidden", "version not found", lambda p, x: p[x].discard("on@99"), MIA, ED),
@@ -562,12 +625,21 @@ PAIRS = [
     ("version not found", "status or state", lambda p, x: p[APP].update("kept", version=x, title="T"), 99, 3),
     ("version not found", "status or state", lambda p, x: p[APP].render("off", version=x), "nope", 1),
     ("version not found", "expected version", lambda p, x: p[APP].publish("on", x, expected_production=9), 99, 3),
-    ("version not found", "expected version", lambda p, x: p[APP].update("on", version=x, expected_version=9), 99, 3),
+    ("version not found", "expected version", lambda p, x: p[APP].update("on", version=x, expected_hash=WRONG), 99, 3),
+    ("version not found", "expected version", lambda p, x: p[APP].publish("on", x, expected_hash=WRONG), 99, 3),
+    ("version not found", "expected version", lambda p, x: p[APP].rollback("on", x, **OLD), 99, 1),
     ("version not found", "template", lambda p, x: p[APP].update("on", version=x, template=BROKEN), 99, 3),
     ("version not found", "template", lambda p, x: p[APP].render("on", version=x), "nope", 3),
     ("version not found", "checks", lambda p, x: p[APP].publish("on", x), "nope", 4),
     ("status or state", "expected version", lambda p, x: p[APP].publish(x, 3, expected_production=9), "kept", "on"),
-    ("status or state", "expected version", lambda p, x: p[APP].update(f"on@{x}", expected_version=9), 1, 3),
+    ("status or state", "expected version", lambda p, x: p[APP].update(f"on@{x}", expected_hash=WRONG), 1, 3),
+    ("status or state", "expected version", lambda p, x: p[APP].publish(x, 3, expected_hash=WRONG), "kept", "on"),
+    ("status or state", "expected version", lambda p, x: p[APP].publish(x, expected_production=9), "on", "one"),
+    ("status or state", "expected version", lambda p, x: p[APP].publish(x, expected_hash=WRONG), "on", "one"),
+    ("status or state", "expected version", lambda p, x: p[APP].rollback("on", x, **OLD), 3, 1),
+    ("status or state", "expected version", lambda p, x: p[APP].rollback(x, **OLD), "one", "on"),
+    ("status or state", "expected version", lambda p, x: p[APP].rollback(x, **OLD), "kept", "on"),
+    ("status or state", "checks", lambda p, x: p[APP].publish(x), "on", "bad"),
     ("status or state", "expected version", lambda p, x: p[APP].update(x, expected_version=9), "kept", "on"),
     ("status or state", "name taken", lambda p, x: p[APP].update(x, new_name="off"), "kept", "on"),
     ("status or state", "template", lambda p, x: p[APP].update(x, template=BROKEN), "kept", "on"),
@@ -577,7 +649,11 @@ PAIRS = [
     ("status or state", "checks", lambda p, x: p[APP].save(x, "Bad"), "kept", "on"),
     ("expected version", "name taken", lambda p, x: p[APP].update("on", new_name="off", expected_version=x), 9, 2),
     ("expected version", "template", lambda p, x: p[APP].update("on", template=BROKEN, expected_version=x), 9, 2),
-    ("expected version", "template", lambda p, x: p[APP].update("on@3", template=BROKEN, expected_version=x), 2, 3),
+    ("expected version", "name taken", lambda p, x: p[APP].update("on", new_name="off", **x), HASH, {}),
+    ("expected version", "template", lambda p, x: p[APP].update("on@3", template=BROKEN, **x), HASH, {}),
+    ("expected version", "checks", lambda p, x: p[APP].publish("on", 4, **x), HASH, {}),
+    ("expected version", "checks", lambda p, x: p[APP].publish("bad", **x), HASH, {}),
+    ("expected version", "checks", lambda p, x: p[APP].update("bad", template="Bad", **x), HASH, {}),
     ("expected version", "checks", lambda p, x: p[APP].publish("on", 4, expected_production=x), 0, 2),
     ("expected version", "checks", lambda p, x: p[APP].update("on", template="Bad", expected_version=x), 4, 2),
     ("name taken", "template", lambda p, x: p[APP].create(x, BROKEN), "on", "new"),
@@ -595,6 +671,7 @@ PAIRS = [
 def test_rule_18_the_earlier_refusal_wins(opened, earlier, later, call, fault, cure):
     """Of two faults in one call the earlier kind is told, and nothing is changed; without it the later is told."""
     registry = opened()
+    registry.create("bad", "Bad", is_production=False)  # a lone draft that fails its checks
     people = {column: seen_by(registry, next(iter(them.values()))) for column, them in PEOPLE.items()}
     people |= {"writer": people["write grant"], "reader": people["read grant"]}
     with untouched(registry):

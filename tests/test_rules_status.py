@@ -486,7 +486,7 @@ def fill_secrets(registry: Registry) -> str:
     registry.update("secname@5", template="secedited")
     registry.update("secname", template="secfailed", is_production=False)
     with pytest.raises(PublishCheckError):
-        registry.publish("secname")
+        registry.publish("secname@latest")
     registry.update("secname", template="secdraft", is_production=False)
     registry.set_label("secname", "seclabel", 1)
     return registry.rollback("secname", reason="secreason").id

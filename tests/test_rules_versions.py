@@ -20,6 +20,7 @@ from promptreg import (
     NotFoundError,
     NotModifiableError,
     Prompt,
+    PublishCheckError,
     Registry,
     Variable,
     VersionConflictError,
@@ -57,6 +58,11 @@ MOVED_BY_A_DRAFT = {"latest_version", "labels", "updated_at"}
 def refuses(registry, unchanged) -> Callable[..., None]:
     """Give `refused` for the registry of this test."""
     return partial(refused, registry, unchanged)
+
+
+def fails(prompt: Prompt) -> None:
+    """Refuse everything."""
+    raise ValueError("no")
 
 
 def but(prompt: Prompt, *fields: str) -> dict[str, object]:
@@ -184,12 +190,77 @@ def test_rule_1_the_base_is_production_else_latest(registry):
     assert registry.update("live", template="four").base_version == 1
 
 
-def test_rule_1_an_equal_update_of_a_prompt_never_live_publishes_nothing(registry, unchanged):
-    """Nothing at all is written when the base is an equal draft, though is_production is True."""
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda r: r.update("x", template="one", commit_message="Again"),
+        lambda r: r.update("x", title="x", is_production=True),
+        lambda r: r.update("x", tags=["b", "a"]),
+        lambda r: r.update("x", variables=None),
+        lambda r: r.update("x", template="one", new_name="x", access_grants=[]),
+        lambda r: r.save("x", "one", commit_message="Again"),
+    ],
+)
+def test_rule_1_where_nothing_is_live_an_equal_update_publishes_the_latest(registry, call):
+    """After a call with is_production=True what was asked for is live, though a draft said it already."""
+    draft = registry.create("x", "one", tags=["a", "b"], commit_message="First", is_production=False)
+    made = call(registry)
+    moved = {"state", "production_version", "labels", "updated_at", "published_at"}
+    assert but(made, *moved) == but(draft, *moved)
+    assert (made.version, made.state, made.production_version) == (1, "published", 1)
+    assert made.published_at == made.updated_at > draft.updated_at
+    assert registry.get("x") == made
+    assert registry.render("x").text == "one"
+    assert [event.action for event in registry.events("x")] == ["create", "publish"]
+
+
+def test_rule_1_of_several_drafts_the_latest_goes_live(registry):
+    """The base is the latest where none was ever live: it is what goes live, and the others stay drafts."""
+    registry.create("x", "one", is_production=False)
+    registry.update("x", template="two", is_production=False)
+    assert registry.update("x", template="two").version == 2
+    assert [(v.version, v.state) for v in registry.history("x")] == [(2, "published"), (1, "draft")]
+    assert registry.rollback("x", 2, reason="r").version == 2
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda r: r.update("x"),
+        lambda r: r.update("x", is_production=True),
+        lambda r: r.update("x", commit_message="Again"),
+        lambda r: r.update("x", new_name="x", access_grants=[]),
+        lambda r: r.update("x", expected_version=1),
+        lambda r: r.update("x", template="one", is_production=False),
+        lambda r: r.save("x", "one", is_production=False),
+        lambda r: r.update("x@1", template="one"),
+    ],
+)
+def test_rule_1_a_draft_goes_live_only_where_a_field_of_it_was_passed(registry, unchanged, call):
+    """Without a field of the version, or for a draft, nothing is written where nothing differs."""
     draft = registry.create("x", "one", is_production=False)
     with unchanged():
-        assert registry.update("x", template="one") == registry.save("x", "one") == draft
+        assert call(registry) == draft
     assert draft.production_version is None
+
+
+def test_rule_1_what_goes_live_so_passes_the_checks_or_nothing_is_written(registry, refuses):
+    """An equal draft that fails its checks stays a draft, and that of an archived prompt too."""
+    registry.create("x", "{{ n }}", examples=[{}], is_production=False)
+    for call in (lambda r: r.update("x", template="{{ n }}"), lambda r: r.save("x", "{{ n }}")):
+        refuses(call, PublishCheckError, "publish_check_failed")
+    assert registry.get("x@1").state == "draft"
+    registry.archive("x")
+    for call in (lambda r: r.update("x", template="{{ n }}"), lambda r: r.save("x", "{{ n }}")):
+        refuses(call, NotModifiableError, "prompt_archived")
+
+
+def test_rule_1_once_something_is_live_an_equal_update_publishes_nothing(registry, unchanged):
+    """An update equal to the live version leaves drafts and earlier versions as they are."""
+    stand(registry)
+    with unchanged():
+        assert registry.update("x", template="one").version == 1
+        assert registry.save("x", "one").version == 1
 
 
 def test_rule_1_save_creates_updates_or_does_nothing(registry, unchanged):
@@ -233,6 +304,21 @@ def test_rule_2_a_draft_equal_to_the_latest_version_is_a_no_op(registry, unchang
         assert registry.save("x", "two", is_production=False) == draft
         assert registry.update("x", template="one", is_production=False) == registry.get("x")
     assert registry.update("x", template="two").version == 3
+
+
+def test_rule_2_an_equal_draft_is_the_latest_version_though_the_base_is_equal_too(registry, unchanged):
+    """A draft edited back to what is live is what an equal draft gives; as production it is the live version."""
+    registry.create("a", "one")
+    registry.update("a", template="two", is_production=False)
+    registry.update("a@2", template="one")
+    with unchanged():
+        assert registry.update("a", template="one", is_production=False).version == 2
+        assert registry.save("a", "one", is_production=False).version == 2
+        assert registry.update("a", is_production=False).version == 2
+        assert registry.update("a", template="one").version == 1
+    registry.update("a", template="three", is_production=False)
+    with unchanged():
+        assert registry.update("a", template="one", is_production=False).version == 1
 
 
 def test_rule_2_a_draft_equal_to_an_older_draft_is_new(registry):
@@ -317,6 +403,78 @@ def test_rule_4_expected_numbers_that_fail_refuse(registry, refuses, expected):
     conflict(lambda r: r.update("x", expected_version=expected))
     conflict(lambda r: r.publish("x", 2, expected_production=expected))
     conflict(lambda r: r.publish("x", 1, expected_production=expected))
+    conflict(lambda r: r.publish("x", expected_production=expected))
+    conflict(lambda r: r.rollback("x", 1, reason="r", expected_production=expected))
+
+
+@pytest.mark.parametrize("by", [{"version": 2}, {"version": "staging"}, {}])
+def test_rule_4_no_edit_in_place_takes_an_expected_version(registry, refuses, by):
+    """`expected_version` is the base's number, and an edit in place has none: invalid, the right number too."""
+    stand(registry)
+    name = "x" if by else "x@2"
+    for expected in (1, 2, 0):
+        refuses(
+            lambda r, e=expected: r.update(name, **by, title="T", expected_version=e),
+            InvalidInputError,
+            "validation_error",
+        )
+
+
+def test_rule_4_expected_hashes_that_hold_let_the_call_through(registry):
+    """It is the content_hash of the version edited or published, or of the base, whatever its number is."""
+    stand(registry)
+    live, draft = registry.get("x"), registry.get("x@2")
+    assert registry.publish("x", 1, expected_hash=live.content_hash) == live
+    edited = registry.update("x@2", title="T", expected_hash=draft.content_hash)
+    assert (edited.version, edited.title) == (2, "T")
+    third = registry.update("x", template="three", is_production=False, expected_hash=live.content_hash)
+    assert registry.update("x", template="four", expected_hash=live.content_hash, expected_version=1).version == 4
+    assert registry.publish("x", 3, expected_hash=third.content_hash, expected_production=4).version == 3
+    assert registry.publish("x", expected_hash=edited.content_hash).version == 2
+    assert registry.publish("x@4", expected_hash=registry.get("x@4").content_hash).version == 4
+
+
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [
+        (lambda r, h: r.update("x@2", title="T", expected_hash=h), 2),
+        (lambda r, h: r.update("x@2", expected_hash=h), 2),
+        (lambda r, h: r.update("x", version="staging", template="two", expected_hash=h), 2),
+        (lambda r, h: r.update("x", title="T", expected_hash=h), 1),
+        (lambda r, h: r.update("x", expected_hash=h), 1),
+        (lambda r, h: r.update("x", template="two", is_production=False, expected_hash=h), 1),
+        (lambda r, h: r.publish("x", 2, expected_hash=h), 2),
+        (lambda r, h: r.publish("x", expected_hash=h), 2),
+        (lambda r, h: r.publish("x@production", expected_hash=h), 1),
+        (lambda r, h: r.publish("x@staging", expected_hash=h, expected_production=1), 2),
+    ],
+)
+def test_rule_4_expected_hashes_that_fail_refuse(registry, refuses, call, number):
+    """Another content is VersionConflictError with both hashes, even where the call would change nothing."""
+    stand(registry)
+    right, other = registry.get("x", version=number).content_hash, registry.get("x", version=3 - number).content_hash
+    for wrong in (other, "0" * 64):
+        refuses(lambda r, h=wrong: call(r, h), VersionConflictError, "version_conflict", expected=wrong, actual=right)
+
+
+def test_rule_4_nobody_overwrites_a_draft_that_another_has_edited(registry, refuses):
+    """Two who edit what they read: the second is told; what was reviewed is what goes live, or nothing does."""
+    stand(registry)
+    read = registry.get("x@2").content_hash
+    edited = registry.update("x@2", template="Ana's", expected_hash=read)
+    conflict = partial(refuses, error=VersionConflictError, code="version_conflict", expected=read)
+    conflict(lambda r: r.update("x@2", template="Bo's", expected_hash=read))
+    conflict(lambda r: r.publish("x", 2, expected_hash=read))
+    conflict(lambda r: r.publish("x", expected_hash=read))
+    assert registry.publish("x", expected_hash=edited.content_hash).template == "Ana's"
+
+
+def test_rule_4_a_hash_says_nothing_of_the_commit_message(registry):
+    """What a version says is its content: an edited commit message leaves its hash as it was."""
+    stand(registry)
+    read = registry.get("x@2").content_hash
+    registry.update("x@2", commit_message="Better", expected_hash=read)
+    assert registry.publish("x", 2, expected_hash=read).commit_message == "Better"
 
 
 @pytest.mark.parametrize(
@@ -372,6 +530,82 @@ def test_rule_5_rollback_refuses(registry, refuses, call, error, code):
     refuses(call, error, code)
 
 
+def test_rule_5_two_who_roll_back_the_same_mistake_go_back_one_version(registry, refuses):
+    """With expected_production the second is told that another version is live now, by number or without."""
+    registry.create("x", "one")
+    registry.update("x", template="two")
+    registry.update("x", template="three")
+    assert registry.rollback("x", reason="r", expected_production=3).version == 2
+    conflict = partial(refuses, error=VersionConflictError, code="version_conflict", expected=3, actual=2)
+    conflict(lambda r: r.rollback("x", reason="r", expected_production=3))
+    conflict(lambda r: r.rollback("x", 1, reason="r", expected_production=3))
+    conflict(lambda r: r.rollback("x@2", reason="r", expected_production=3))
+    assert registry.rollback("x@1", reason="r", expected_production=2).version == 1
+    refuses(lambda r: r.rollback("x", reason="r", expected_production=1), ConflictError, "conflict")
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("state", ["draft", "failed"])
+def test_rule_5_without_a_version_publish_takes_the_one_draft(registry, path, live, state):
+    """The one draft or failed version goes live, the latest or not, whether or not anything was live before."""
+    registry.create("x", "one", is_production=live)
+    if live:
+        registry.update("x", template="two", is_production=False)
+        registry.update("x", template="three")
+    number = 2 if live else 1
+    if state == "failed":
+        with Registry(path, publish_checks=[fails]) as failing, pytest.raises(PublishCheckError):
+            failing.publish("x")
+    assert registry.get("x", version=number).state == state
+    published = registry.publish("x")
+    assert (published.version, published.production_version, published.state) == (number, number, "published")
+    assert [(e.action, e.version) for e in registry.events("x")][-1] == ("publish", number)
+
+
+def test_rule_5_without_a_version_nothing_else_is_published(registry, unchanged, refuses):
+    """Several drafts are named; with none, what is live is given back if it is the latest too, else it is refused."""
+    stand(registry)
+    registry.update("x", template="three", is_production=False)
+    several = partial(refuses, error=ConflictError, code="conflict", name="x", versions=[2, 3])
+    several(lambda r: r.publish("x"))
+    several(lambda r: r.publish("x", expected_production=1))
+    several(lambda r: r.discard("x"))
+    with pytest.raises(
+        ConflictError, match=r"'x' has several drafts or failed versions: 2, 3; choose one with version="
+    ):
+        registry.publish("x")
+    registry.publish("x", 3)
+    assert registry.publish("x").version == 2
+    refuses(lambda r: r.publish("x"), ConflictError, "conflict", name="x", versions=[])
+    refuses(lambda r: r.discard("x"), ConflictError, "conflict", name="x", versions=[])
+    live = registry.publish("x", 3)
+    with unchanged():
+        assert registry.publish("x") == registry.publish("x", expected_production=3) == live
+    refuses(lambda r: r.publish("x", expected_production=2), VersionConflictError, "version_conflict", actual=3)
+    refuses(lambda r: r.publish("x", expected_hash="0" * 64), VersionConflictError, "version_conflict")
+    refuses(lambda r: r.discard("x"), ConflictError, "conflict")
+
+
+def test_rule_5_of_many_drafts_the_message_names_ten(registry):
+    """However many there are, the message stays short, and the details have all."""
+    registry.create("x", "t1", is_production=False)
+    for number in range(2, 13):
+        registry.update("x", template=f"t{number}", is_production=False)
+    with pytest.raises(ConflictError, match="1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more") as caught:
+        registry.discard("x")
+    assert caught.value.details == {"name": "x", "versions": [*range(1, 13)]}
+
+
+def test_rule_5_without_a_version_discard_takes_the_one_draft(registry):
+    """The one draft goes, also where a newer version is live."""
+    registry.create("x", "one")
+    registry.update("x", template="two", is_production=False)
+    registry.update("x", template="three")
+    after = registry.discard("x")
+    assert (after.version, [v.version for v in registry.history("x")]) == (3, [3, 1])
+    assert [(e.action, e.version) for e in registry.events("x")][-1] == ("discard", 2)
+
+
 def test_rule_5_rollback_records_its_reason(registry):
     """The reason is in the event, and no version is made by it."""
     registry.create("x", "one")
@@ -417,6 +651,7 @@ INVALID = {
     "is_production": [None, 1, 0, "yes"],
     "version": [None, 0, True, "1", 1.5],
     "expected_version": [None, -1, True, "1", 1.0],
+    "expected_hash": [None, "", 1, "0" * 63, "0" * 65, "A" * 64, "0" * 64 + "\n", b"0" * 64, "\ud800" * 64],
 }
 
 

@@ -13,7 +13,7 @@ from promptreg import ConflictError, StorageError
 from promptreg.clock import new_id
 from promptreg.records import Audience, Change, Container, Query
 from promptreg.rules.inputs import Draft, read_edit
-from promptreg.rules.lifecycle import Author, plan_create, plan_update
+from promptreg.rules.lifecycle import Author, plan_create, plan_discard, plan_update
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Mark, News, Storage, StorageSettings, Writer
 from promptreg.storage.sidecar import revision_of
@@ -39,18 +39,18 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
     opened.close()
 
 
-def creation(name: str, template: str = "Hello") -> Change:
-    outcome = plan_create(new_id(), "default", name, Draft(read_edit(template=template), "", True), AUTHOR)
+def creation(name: str, template: str = "Hello", *, is_live: bool = True) -> Change:
+    outcome = plan_create(new_id(), "default", name, Draft(read_edit(template=template), "", is_live), AUTHOR)
     assert outcome.change is not None
     return outcome.change
 
 
-def add_version(writer: Writer, name: str, template: str) -> int:
+def add_version(writer: Writer, name: str, template: str, *, is_live: bool = True) -> int:
     container = writer.find("default", Reference(name, is_id=False))
     assert container is not None
     base = writer.version(container, container.last_version)
     assert base is not None
-    outcome = plan_update(container, base, base, Draft(read_edit(template=template), "", True), AUTHOR)
+    outcome = plan_update(container, base, base, Draft(read_edit(template=template), "", is_live), AUTHOR)
     writer.apply(outcome.changes)
     return outcome.version.number
 
@@ -91,6 +91,47 @@ def test_what_is_written_reads_back_equal(storage: Storage) -> None:
         (1, "create", "greet", AUTHOR.now),
         (2, "publish", "greet", AUTHOR.now),
     ]
+
+
+def test_unpublished_versions_are_listed_and_a_discarded_base_reads_as_none(storage: Storage) -> None:
+    """Drafts are told newest first, published ones not; what was made from a discarded version has no base."""
+    with storage.write() as writer:
+        writer.apply([creation("x", is_live=False)])
+        add_version(writer, "x", "two", is_live=False)
+        add_version(writer, "x", "three")
+        writer.apply([creation("y")])
+    with storage.write() as writer:
+        container = writer.find("default", Reference("x", is_id=False))
+        assert container is not None
+        assert writer.unpublished(container) == [2, 1]
+        first = writer.version(container, 1)
+        assert first is not None
+        writer.apply([plan_discard(container, first, [3, 2], AUTHOR)])
+    with storage.read() as reader:
+        assert reader.unpublished(container) == [2]
+        assert [v.base_version for v in reader.versions(container, before=None, limit=9)] == [2, None]
+        made = reader.version(container, 2)
+        assert made is not None
+        assert made.base_version is None
+        other = reader.find("default", Reference("y", is_id=False))
+        assert other is not None
+        assert reader.unpublished(other) == []
+
+
+def test_unpublished_versions_are_found_however_many_there_are(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked for some at a time, every draft is found once, the first and the last included."""
+    with storage.write() as writer:
+        writer.apply([creation("x", is_live=False)])
+        for number in range(2, 8):
+            add_version(writer, "x", f"t{number}", is_live=number in {3, 4, 6})
+        container = writer.find("default", Reference("x", is_id=False))
+    assert container is not None
+    for at_once in (1, 2, 3, 7, 100):
+        monkeypatch.setattr("promptreg.storage.looks.MAX_SCANNED", at_once)
+        with storage.read() as reader:
+            assert reader.unpublished(container) == [7, 5, 2, 1]
 
 
 def test_a_reader_sees_one_moment(storage: Storage) -> None:

@@ -806,7 +806,7 @@ def fill_with_secrets(registry: Registry) -> None:
     registry.update("secret", template=draft * 50, is_production=False)
     registry.update("secret@latest", template=draft * 60)
     registry.update("secret", template=discarded * 50, is_production=False)
-    registry.discard("secret")
+    registry.discard("secret@latest")
     registry.update("secret", new_name=f"secret-{tag}")
     for i in range(60):
         registry.update(f"noise-{i}", template=f"Noise {i} again " * 40)

@@ -3,6 +3,7 @@
 All of this happens before anything is looked up: invalid input is the first refusal (rule 18).
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias, TypeVar, get_args
@@ -33,6 +34,7 @@ MAX_SOUGHT = 1_000  # characters of what is searched for
 MAX_TERMS = 64
 ROLES = ("system", "developer", "user", "assistant", "tool")
 MESSAGE_FORMS = '{"role", "content"} or {"placeholder"}'
+_HASH = re.compile(r"[0-9a-f]{64}")
 STATUSES: tuple[str, ...] = get_args(Status)
 TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
 
@@ -49,6 +51,11 @@ class Edit(NamedTuple):
     config: FrozenDict | Unset = UNSET
     meta: FrozenDict | Unset = UNSET
     examples: FrozenList | Unset = UNSET
+
+    @property
+    def says_something(self) -> bool:
+        """Return whether any field was passed."""
+        return any(value is not UNSET for value in self)
 
     def applied_to(self, base: Mapping[str, Any]) -> Snapshot:
         """Give the fields of the base with what was said put over; `InvalidInputError` if that grows too large."""
@@ -76,6 +83,18 @@ class Draft(NamedTuple):
         return ["rename"] * renames + ["grant"] * grants
 
 
+class Expected(NamedTuple):
+    """What a caller expects to find (rule 4), None where it expects nothing.
+
+    `version` is the base of an update; `production` the live version, 0 for none; `content_hash` that of the version
+    which is edited or published, or of the base.
+    """
+
+    version: int | None = None
+    production: int | None = None
+    content_hash: str | None = None
+
+
 def read_draft(
     edit: Edit,
     message: object,
@@ -97,17 +116,32 @@ def read_draft(
     return draft
 
 
-def require_in_place(draft: Draft, is_production: object) -> None:
-    """Refuse what an edit in place can't do (rules 3 and 7)."""
+def require_in_place(draft: Draft, is_production: object, expected: Expected) -> None:
+    """Refuse what an edit in place can't do (rules 3, 4 and 7)."""
     if is_production is True:
         raise InvalidInputError.of("is_production", "an edit in place never publishes; publish() does")
+    if expected.version is not None:
+        raise InvalidInputError.of(
+            "expected_version", "an edit in place has no base; expected_hash says what the version must hold"
+        )
     for field, value in (("new_name", draft.name), ("access_grants", draft.grants)):
         if value is not None:
             raise InvalidInputError.of(field, "belongs to the prompt; update() without version= changes it")
 
 
-def read_expected(value: object, field: str) -> int | None:
-    """Read the number that must be found, 0 meaning none; `UNSET` expects nothing."""
+def read_expected(*, version: object = UNSET, production: object = UNSET, content_hash: object = UNSET) -> Expected:
+    """Read what must be found; `UNSET` expects nothing, and 0 that nothing is in production."""
+    bad = BadFields()
+    expected = Expected(
+        version=bad.read(_expected_number, version, "expected_version"),
+        production=bad.read(_expected_number, production, "expected_production"),
+        content_hash=None if content_hash is UNSET else bad.read(_hash, content_hash, "expected_hash"),
+    )
+    bad.require_none()
+    return expected
+
+
+def _expected_number(value: object, field: str) -> int | None:
     return None if value is UNSET else checked_number(value, field, least=0)
 
 
@@ -322,6 +356,13 @@ def _message_flaw(item: Mapping[Any, Any]) -> str | None:
     if lacks:
         return f"has no {' and no '.join(lacks)}; it must be {MESSAGE_FORMS}"
     return None if wanted.issuperset(item) else f"must be {MESSAGE_FORMS}, and hold nothing else"
+
+
+@reading("expected_hash")
+def _hash(value: object, field: str) -> str:
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise InvalidInputError.of(field, "must be the content_hash of a version: 64 of 0-9 a-f")
+    return str.__str__(value)
 
 
 def _title(value: object, field: str) -> str:

@@ -16,18 +16,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from promptreg.errors import (
+    LISTED,
     ConflictError,
     NameTakenError,
     NoProductionVersionError,
     NotFoundError,
     NotModifiableError,
-    VersionConflictError,
     VersionNotFoundError,
     listed,
 )
 from promptreg.jsonvalues import FrozenDict, FrozenList
 from promptreg.models import Grant
-from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, differing
+from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
+from promptreg.rules.conflicts import Sight, sight
 from promptreg.rules.inputs import Draft, Edit
 from promptreg.rules.names import Selector
 
@@ -55,6 +56,22 @@ class Outcome(NamedTuple):
     container: Container
     version: VersionRecord
     change: Change | None = None
+
+    @property
+    def named(self) -> Container:
+        """Return the prompt as its caller named it: as it is before the change, or a new one."""
+        return self.container if self.change is None or self.change.before is None else self.change.before
+
+    @property
+    def goes_live(self) -> bool:
+        """Return whether a version becomes production that was never live before, so that it must be checked."""
+        written = () if self.change is None else (self.change.added, self.change.edited)
+        return any(version is not None and version.state == "published" for version in written)
+
+    @property
+    def sight(self) -> Sight:
+        """Return what the checks of this change look at."""
+        return sight(self.container, self.version, self.change)
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -99,6 +116,41 @@ def version_not_found(container: Container, selector: Selector, *, near: str | N
     return VersionNotFoundError(f"{container.name!r} has {found}.", name=container.name, version=selector)
 
 
+def number_to_publish(container: Container, unpublished: Sequence[int]) -> int:
+    """Return the number that `publish` means without a version: the one draft, or what is live already (rule 5)."""
+    if unpublished:
+        return _only(container, unpublished)
+    if container.production_version != container.latest_version:
+        raise ConflictError(
+            f"{container.name!r} has no draft to publish: version {container.production_version} is live, and version"
+            f" {container.latest_version}, the latest, was live before; choose one with version=.",
+            name=container.name,
+            versions=[],
+        )
+    return container.latest_version
+
+
+def number_to_discard(container: Container, unpublished: Sequence[int]) -> int:
+    """Return the number that `discard` means without a version: the one draft or failed version (rule 5)."""
+    if not unpublished:
+        raise ConflictError(
+            f"{container.name!r} has no draft or failed version to discard.", name=container.name, versions=[]
+        )
+    return _only(container, unpublished)
+
+
+def _only(container: Container, unpublished: Sequence[int]) -> int:
+    if len(unpublished) > 1:
+        shown = ", ".join(map(str, sorted(unpublished)[:LISTED]))
+        more = f" and {len(unpublished) - LISTED} more" if len(unpublished) > LISTED else ""
+        raise ConflictError(
+            f"{container.name!r} has several drafts or failed versions: {shown}{more}; choose one with version=.",
+            name=container.name,
+            versions=sorted(unpublished),
+        )
+    return unpublished[0]
+
+
 def require_unarchived(container: Container) -> None:
     """Refuse any change to an archived prompt (rule 14)."""
     if container.is_archived:
@@ -112,25 +164,6 @@ def archived(names: list[str]) -> NotModifiableError:
         code="prompt_archived",
         names=names,
         state="archived",
-    )
-
-
-def require_expected(expected: int | None, actual: int | None) -> None:
-    """Refuse a change made against another version than the caller expected (rule 4); 0 means none."""
-    if expected is not None and expected != (actual or 0):
-        raise VersionConflictError(
-            f"Expected version {expected}, but it is {actual or 0}; read it again and repeat the change.",
-            expected=expected,
-            actual=actual or 0,
-        )
-
-
-def overtaken(vetted: VersionRecord, written: VersionRecord) -> VersionConflictError:
-    """Give the refusal to write what is no longer what was checked."""
-    return VersionConflictError(
-        "The prompt changed while this call was checked; read it again and repeat the change.",
-        expected=vetted.base_version or vetted.number,
-        actual=written.base_version or written.number,
     )
 
 
@@ -170,13 +203,20 @@ def plan_create(prompt_id: str, namespace: str, name: str, draft: Draft, author:
 def plan_update(
     container: Container, base: VersionRecord, latest: VersionRecord, draft: Draft, author: Author
 ) -> Outcome:
-    """Make one new version over the base if anything differs; else nothing (rules 1 to 3)."""
+    """Make one new version over the base if anything differs; else nothing (rules 1 to 3).
+
+    A draft is compared with the latest version first. Where nothing is live, a base that says what was asked for
+    goes live itself.
+    """
     snapshot = draft.edit.applied_to(base.snapshot.fields())
-    moves, fields = draft.moves(container), differing(base.snapshot, snapshot)
-    if not moves and not fields:
-        return Outcome(container, base)
-    if not (moves or draft.is_production) and not differing(latest.snapshot, snapshot):
+    moves = draft.moves(container)
+    if not (moves or draft.is_production) and is_equal(latest.snapshot, snapshot):
         return Outcome(container, latest)
+    fields = differing(base.snapshot, snapshot)
+    if not (moves or fields):
+        if container.production_version is None and draft.edit.says_something:  # an equal draft is returned above
+            return plan_publish(container, base, author)
+        return Outcome(container, base)
     number = container.last_version + 1
     name = draft.name or container.name
     grants = container.access_grants if draft.grants is None else draft.grants
@@ -206,8 +246,8 @@ def plan_edit(container: Container, version: VersionRecord, edit: Edit, message:
     """Change a draft or failed version in place; it is a draft afterwards (rule 7)."""
     snapshot = edit.applied_to(version.snapshot.fields())
     text = version.commit_message if message is None else message
-    fields = differing(version.snapshot, snapshot)
-    if not fields and text == version.commit_message:
+    fields = differing(version.snapshot, snapshot) + ["commit_message"] * (text != version.commit_message)
+    if not fields:
         return Outcome(container, version)
     edited = version._replace(snapshot=snapshot, commit_message=text, state="draft", failure=None)
     event = _event("edit", author, version.number, fields=fields, content_hash=snapshot.content_hash)
@@ -233,11 +273,11 @@ def plan_check_failed(
     reasons: Sequence[str],
     author: Author,
 ) -> Outcome:
-    """Mark a draft or failed version as failed, if it is still what was checked (rule 9)."""
+    """Mark a draft or failed version as failed, if it still has the content that was checked (rule 9)."""
     if version.state == "published" or version.snapshot.content_hash != checked.snapshot.content_hash:
-        raise overtaken(checked, version)
+        return Outcome(container, version)
     failed = version._replace(state="failed", failure=FrozenList(reasons))
-    event = _event("check_failed", author, version.number, failed=len(reasons))
+    event = _event("check_failed", author, version.number, reasons=list(reasons))
     return _touched(container, failed, event, author, edited=failed)
 
 
@@ -283,6 +323,11 @@ def plan_discard(container: Container, version: VersionRecord, others: Sequence[
     after = container._replace(latest_version=max(others), updated_at=author.now)
     event = _event("discard", author, version.number)
     return Change(container, after, (event,), author.now, removed=version.number)
+
+
+def after_discard(version: VersionRecord, removed: int) -> VersionRecord:
+    """Return a version as it reads once another one is discarded: without a base, where that was its base."""
+    return version._replace(base_version=None) if version.base_version == removed else version
 
 
 def plan_label(container: Container, shown: VersionRecord, label: str, number: int | None, author: Author) -> Outcome:

@@ -162,6 +162,14 @@ def read_versioned(name: object, version: object = None, label: object = None) -
     return reference, selector
 
 
+def read_one_version(name: object, version: object = None) -> tuple[Reference, Selector]:
+    """Read a name or an id, and the version chosen with `@` or `version=`; choosing none is `InvalidInputError`."""
+    reference, selector = read_versioned(name, version)
+    if selector is None:
+        raise InvalidInputError.of("version", "choose a version: with @ after the name, or with version=")
+    return reference, selector
+
+
 @reading("names")
 def read_references(given: object) -> list[Reference]:
     """Read one reference or many; raise `InvalidInputError` with every malformed one."""

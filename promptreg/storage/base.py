@@ -2,6 +2,7 @@
 
 - What a reader read is one moment's truth; what a writer read stays true until it commits.
 - A writer's changes are kept whole or not at all, and a `with` left by an exception keeps nothing.
+- A version's `base_version` is read as None once that version is discarded.
 - A second version with the same number of the same prompt is a `ConflictError`.
 - The revision grows by one in the same transaction as any change, or as settles a failed commit, and never otherwise.
 - What is read is on the page of every process before it is returned, so no later read is older.
@@ -105,6 +106,10 @@ class Reader(Protocol):
 
     def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
         """Give versions, newest first, below the number `before`."""
+        ...
+
+    def unpublished(self, container: Container) -> list[int]:
+        """Return the numbers of its drafts and failed versions, newest first."""
         ...
 
     def publications(self, container: Container) -> list[int]:

@@ -26,9 +26,17 @@ from promptreg.storage.rows import (
 MAX_INTEGER = 2**63 - 1
 MAX_SEEN = 5_000  # prompts, for names that may be meant: 10 ms where each one's grants are read
 MAX_RANKED = 1_000  # hits; bm25 looks at each, which takes 60 ms for a word in 100,000 prompts
+MAX_SCANNED = 10_000  # versions that one statement looks at, which takes 25 ms
 
 _PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
-_VERSION = ", ".join(f"v.{column}" for column in VERSION_COLUMNS)
+# A base that is not there was discarded, and an event tells of it, or else the file is damaged: then it is NULL.
+_IS_BASE_GONE = (
+    "CASE WHEN v.base_version IS NULL OR EXISTS"
+    " (SELECT 1 FROM versions b WHERE b.prompt = v.prompt AND b.version = v.base_version) THEN 0"
+    " WHEN EXISTS (SELECT 1 FROM events d WHERE d.prompt_id = (SELECT id FROM prompts WHERE key = v.prompt)"
+    " AND d.action = 'discard' AND d.version = v.base_version) THEN 1 END"
+)
+_VERSION = ", ".join([*(f"v.{column}" for column in VERSION_COLUMNS), _IS_BASE_GONE])
 _EVENT = ", ".join(f"e.{column}" for column in journal.EVENT_COLUMNS)
 _WIDTH = len(PROMPT_COLUMNS)
 _STATUSES = ", ".join(f"'{status}'" for status in get_args(Status))  # what has none of them is damaged, and told
@@ -118,6 +126,18 @@ class SQLiteReader:
             missing -= discarded
         if missing:
             raise damaged(f"the versions {oldest} to {newest} of the prompt", container.id)
+
+    def unpublished(self, container: Container) -> list[int]:
+        """Return the numbers of its drafts and failed versions, newest first."""
+        numbers: list[int] = []
+        for newest in range(container.last_version, 0, -MAX_SCANNED):
+            rows = self._connection.execute(
+                f"SELECT version FROM versions WHERE prompt = {_KEY} AND version > ? AND version <= ?"
+                " AND state <> 'published' ORDER BY version DESC",
+                (container.id, newest - MAX_SCANNED, newest),
+            ).fetchall()
+            numbers += [number for (number,) in rows]
+        return numbers
 
     def publications(self, container: Container) -> list[int]:
         """Give the stack of publications, the live one last."""

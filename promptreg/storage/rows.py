@@ -148,9 +148,15 @@ def _version_hash(*values: Any) -> str:
 
 
 def read_version(prompt_id: str, row: Row) -> VersionRecord:
-    """Give the record of a row of `VERSION_COLUMNS`."""
-    *values, stored = row
+    """Return the record of a row of `VERSION_COLUMNS`, after which comes whether its base was discarded.
+
+    A base that was discarded reads as None: a published row never changes, and its hash covers what is stored. One that
+    is neither there nor discarded is damage; then NULL comes.
+    """
+    *values, stored, is_base_gone = row
     require_whole(stored, _version_hash, (prompt_id, *values), f"version {values[0]} of the prompt", prompt_id)
+    if is_base_gone is None:
+        raise damaged(f"version {values[16]} of the prompt", prompt_id)
     return VersionRecord(
         number=values[0],
         state=values[1],
@@ -170,7 +176,7 @@ def read_version(prompt_id: str, row: Row) -> VersionRecord:
         access_grants=_grants(values[3]),
         commit_message=values[14],
         author=values[15],
-        base_version=values[16],
+        base_version=None if is_base_gone else values[16],
         created_at=values[17],
         published_at=values[18],
         failure=None if values[19] is None else parse(values[19]),
