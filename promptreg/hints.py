@@ -32,7 +32,7 @@ class Hints:
         asked = error.details.get("version"), *(error.details.get("names") or (error.details.get("name"),))
         if type(error) not in {NotFoundError, VersionNotFoundError} or isinstance(asked[0], int):
             return
-        key = namespace, actor, asked
+        key = namespace, actor, asked, error.message
         kept_for, kept = self._kept
         if not generation.is_current():
             kept = {}
@@ -49,6 +49,8 @@ def _explained(reader: Reader, error: NotFoundError, namespace: str, actor: Acto
     if isinstance(error, VersionNotFoundError):
         return _of_label(reader, error, namespace, actor)
     names: list[str] = error.details["names"]
+    if error.message != lifecycle.not_found(names, namespace).message:  # another call's, that a handler let through
+        return error.message
     return lifecycle.not_found(names, namespace, near=_near(reader, names, namespace, actor)).message
 
 

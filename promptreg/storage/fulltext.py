@@ -8,7 +8,14 @@ import sqlite3
 
 from promptreg.errors import StorageCorruptError
 from promptreg.records import Container, Snapshot
-from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, read_prompt, read_version, searched_text
+from promptreg.storage.rows import (
+    PROMPT_COLUMNS,
+    PROMPT_FIELDS,
+    VERSION_FIELDS,
+    read_prompt,
+    read_version,
+    searched_text,
+)
 from promptreg.words import folded, terms
 
 SEARCH_COLUMNS = ("name", "title", "description", "tags", "template")
@@ -16,8 +23,6 @@ CREATE = f"CREATE VIRTUAL TABLE search USING fts5({', '.join(SEARCH_COLUMNS)}, t
 MAX_PHRASE = 32  # words
 MAX_SOUGHT = 128  # characters of a tag; full text takes a second for a phrase of 10,000 equal words
 
-_PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
-_VERSION = ", ".join(f"v.{column}" for column in VERSION_COLUMNS)
 SHOWN = "LEFT JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.production_version, p.latest_version)"
 """The version of a prompt that listings, and so the index, show."""
 
@@ -33,7 +38,9 @@ def rebuild(connection: sqlite3.Connection) -> None:
     """Write the index anew from the rows, one at a time; a prompt whose rows are damaged is left out of it."""
     connection.execute("DELETE FROM search")
     width = len(PROMPT_COLUMNS)
-    for key, *row in connection.execute(f"SELECT p.key, {_PROMPT}, {_VERSION} FROM prompts p {SHOWN} ORDER BY p.key"):
+    for key, *row in connection.execute(
+        f"SELECT p.key, {PROMPT_FIELDS}, {VERSION_FIELDS} FROM prompts p {SHOWN} ORDER BY p.key"
+    ):
         try:
             container = read_prompt(row[:width])
             version = read_version(container.id, row[width:])

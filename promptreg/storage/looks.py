@@ -14,7 +14,9 @@ from promptreg.storage.batches import inserts, updates
 from promptreg.storage.failures import primary_code
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
+    PROMPT_FIELDS,
     VERSION_COLUMNS,
+    VERSION_FIELDS,
     damaged,
     prompt_row,
     read_prompt,
@@ -28,15 +30,6 @@ MAX_SEEN = 5_000  # prompts, for names that may be meant: 10 ms where each one's
 MAX_RANKED = 1_000  # hits; bm25 looks at each, which takes 60 ms for a word in 100,000 prompts
 MAX_SCANNED = 10_000  # versions that one statement looks at, which takes 25 ms
 
-_PROMPT = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
-# A base that is not there was discarded, and an event tells of it, or else the file is damaged: then it is NULL.
-_IS_BASE_GONE = (
-    "CASE WHEN v.base_version IS NULL OR EXISTS"
-    " (SELECT 1 FROM versions b WHERE b.prompt = v.prompt AND b.version = v.base_version) THEN 0"
-    " WHEN EXISTS (SELECT 1 FROM events d WHERE d.prompt_id = (SELECT id FROM prompts WHERE key = v.prompt)"
-    " AND d.action = 'discard' AND d.version = v.base_version) THEN 1 END"
-)
-_VERSION = ", ".join([*(f"v.{column}" for column in VERSION_COLUMNS), _IS_BASE_GONE])
 _EVENT = ", ".join(f"e.{column}" for column in journal.EVENT_COLUMNS)
 _WIDTH = len(PROMPT_COLUMNS)
 _STATUSES = ", ".join(f"'{status}'" for status in get_args(Status))  # what has none of them is damaged, and told
@@ -66,7 +59,7 @@ class SQLiteReader:
         """Give the prompt of that name or id in that namespace."""
         column = "id" if reference.is_id else "name"
         row = self._connection.execute(
-            f"SELECT {_PROMPT} FROM prompts p WHERE p.namespace = ? AND p.{column} = ?",
+            f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE p.namespace = ? AND p.{column} = ?",
             (namespace, reference.text),
         ).fetchone()
         return None if row is None else read_prompt(row)
@@ -77,7 +70,7 @@ class SQLiteReader:
         for column, is_id in (("id", True), ("name", False)):
             texts = [reference.text for reference in references if reference.is_id is is_id]
             rows = self._connection.execute(
-                f"SELECT {_PROMPT} FROM json_each(?) AS asked"
+                f"SELECT {PROMPT_FIELDS} FROM json_each(?) AS asked"
                 f" CROSS JOIN prompts p ON p.namespace = ? AND p.{column} = asked.value",
                 (json.dumps(texts), namespace),
             ).fetchall()
@@ -92,7 +85,7 @@ class SQLiteReader:
         if self._read is not None and self._read[:2] == (container.id, number):
             return self._read[2]
         row = self._connection.execute(
-            f"SELECT {_VERSION} FROM versions v WHERE v.prompt = {_KEY} AND v.version = ?",
+            f"SELECT {VERSION_FIELDS} FROM versions v WHERE v.prompt = {_KEY} AND v.version = ?",
             (container.id, number),
         ).fetchone()
         if row is None and number in {container.latest_version, container.production_version}:
@@ -104,7 +97,7 @@ class SQLiteReader:
     def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
         """Give versions, newest first, below the number `before`."""
         rows = self._connection.execute(
-            f"SELECT {_VERSION} FROM versions v WHERE v.prompt = {_KEY} AND v.version < ?"
+            f"SELECT {VERSION_FIELDS} FROM versions v WHERE v.prompt = {_KEY} AND v.version < ?"
             " ORDER BY v.version DESC LIMIT ?",
             (container.id, _bounded(MAX_INTEGER if before is None else before), _bounded(limit)),
         ).fetchall()
@@ -168,7 +161,7 @@ class SQLiteReader:
         if query.tag is not None:
             conditions.append("EXISTS (SELECT 1 FROM json_each(v.tags) AS tagged WHERE tagged.value = :tag)")
         rows = self._connection.execute(
-            f"SELECT {_PROMPT}, {_VERSION} FROM {origin} {fulltext.SHOWN}"
+            f"SELECT {PROMPT_FIELDS}, {VERSION_FIELDS} FROM {origin} {fulltext.SHOWN}"
             f" WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit",
             {
                 **_audience(query.audience),

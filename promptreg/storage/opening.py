@@ -87,6 +87,7 @@ def _open_to_write(path: str, real: str, settings: StorageSettings, *, create: b
 
 
 def _connect_to_write(path: str, real: str, settings: StorageSettings, *, create: bool) -> Handle:
+    had_log = identity_at(real + LOG) != NONE
     handle = connect(file_uri(path, "mode=rwc" if create else "mode=rw"), settings)
     try:
         synchronous = f"PRAGMA synchronous = {SYNCHRONOUS[settings.durability]}"
@@ -98,6 +99,8 @@ def _connect_to_write(path: str, real: str, settings: StorageSettings, *, create
         if identity_at(real + LOG) == NONE:  # of a file that had none: the first to read makes it
             _patiently(lambda: handle.connection.execute("PRAGMA user_version"), settings.busy_timeout)
     except BaseException:
+        if not had_log:  # so that an empty one, made by looking, goes again; another's is left as it is
+            handle.let_closing_checkpoint()
         handle.close()
         raise
     return handle

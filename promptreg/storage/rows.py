@@ -55,6 +55,19 @@ VERSION_COLUMNS = (
     "hash",
 )
 
+PROMPT_FIELDS = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
+"""What a statement selects of `prompts p` for `read_prompt`."""
+
+# A base that is not there was discarded, and an event tells of it, or else the file is damaged: then it is NULL.
+_IS_BASE_GONE = (
+    "CASE WHEN v.base_version IS NULL OR EXISTS"
+    " (SELECT 1 FROM versions b WHERE b.prompt = v.prompt AND b.version = v.base_version) THEN 0"
+    " WHEN EXISTS (SELECT 1 FROM events d WHERE d.prompt_id = (SELECT id FROM prompts WHERE key = v.prompt)"
+    " AND d.action = 'discard' AND d.version = v.base_version) THEN 1 END"
+)
+VERSION_FIELDS = ", ".join([*(f"v.{column}" for column in VERSION_COLUMNS), _IS_BASE_GONE])
+"""What a statement selects of `versions v` for `read_version`."""
+
 Row = Sequence[Any]
 
 
@@ -98,7 +111,7 @@ def _prompt_hash(
 
 
 def read_prompt(row: Row) -> Container:
-    """Give the record of a row of `PROMPT_COLUMNS`."""
+    """Return the record of a row of `PROMPT_FIELDS`."""
     id_, namespace, name, status, is_disabled, grants, labels, *rest, stored = row
     require_whole(stored, _prompt_hash, row[:-1], "the prompt", id_)
     return Container(
@@ -148,7 +161,7 @@ def _version_hash(*values: Any) -> str:
 
 
 def read_version(prompt_id: str, row: Row) -> VersionRecord:
-    """Return the record of a row of `VERSION_COLUMNS`, after which comes whether its base was discarded.
+    """Return the record of a row of `VERSION_FIELDS`, whose last says whether its base was discarded.
 
     A base that was discarded reads as None: a published row never changes, and its hash covers what is stored. One that
     is neither there nor discarded is damage; then NULL comes.

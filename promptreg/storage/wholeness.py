@@ -4,7 +4,7 @@ What is wrong is told by the names of prompts and the numbers of versions and ev
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from time import monotonic
 from typing import Any, NamedTuple
@@ -15,8 +15,8 @@ from promptreg.rules.names import checked_name
 from promptreg.storage import erasure, journal
 from promptreg.storage.failures import UNDECODED, primary_code
 from promptreg.storage.rows import (
-    PROMPT_COLUMNS,
-    VERSION_COLUMNS,
+    PROMPT_FIELDS,
+    VERSION_FIELDS,
     read_prompt,
     read_publications,
     read_version,
@@ -117,7 +117,7 @@ def _prompts(connection: sqlite3.Connection, after: int, last: int, until: float
 
 
 def _wrong_with_prompt(connection: sqlite3.Connection, key: int) -> Iterator[str]:
-    row = connection.execute(f"SELECT {_PROMPT} FROM prompts WHERE key = ?", (key,)).fetchone()
+    row = connection.execute(f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE key = ?", (key,)).fetchone()
     container = read_prompt(row)
     what = _prompt_named(container.namespace, container.name)
     for index, found in (
@@ -158,7 +158,8 @@ def _wrong_with_numbers(connection: sqlite3.Connection, container: Container, nu
 
 def _wrong_with_full_text(connection: sqlite3.Connection, container: Container, key: int) -> Iterator[str]:
     """Compare what full text holds with the version that it shows; a damaged version is told elsewhere."""
-    row = connection.execute(f"SELECT {_VERSION} FROM versions WHERE {_AT}", (key, container.shown_version)).fetchone()
+    shown = f"SELECT {VERSION_FIELDS} FROM versions v WHERE {_AT}"
+    row = connection.execute(shown, (key, container.shown_version)).fetchone()
     try:
         record = read_version(container.id, row)
     except StorageCorruptError:
@@ -210,7 +211,8 @@ def _wrong_with_version(connection: sqlite3.Connection, key: int) -> Iterator[st
         yield f"version {number} in row {key}: its prompt is not there"
         return
     try:
-        read_version(prompt[0], connection.execute(f"SELECT {_VERSION} FROM versions WHERE key = ?", (key,)).fetchone())
+        row = connection.execute(f"SELECT {VERSION_FIELDS} FROM versions v WHERE key = ?", (key,)).fetchone()
+        read_version(prompt[0], row)
     except SYSTEMS_AND_OURS as error:
         _require_damaged_row(error)
         yield f"{_row_named(connection, 'prompts', owner)}: version {number} is not what was written"
@@ -353,15 +355,11 @@ def _prompt_named(namespace: object, name: object, otherwise: str = "a prompt wi
         return otherwise
 
 
-def _columns(columns: Sequence[str], table: str = "") -> str:
-    return ", ".join(f"{table}{column}" for column in columns)
-
-
-_PROMPT, _VERSION = _columns(PROMPT_COLUMNS), _columns(VERSION_COLUMNS)
 _NAMES = {
     "prompts": "SELECT namespace, name FROM prompts WHERE key = ?",
     "versions": "SELECT namespace, p.name FROM versions v JOIN prompts p ON p.key = v.prompt WHERE v.key = ?",
 }
+_EVENT = ", ".join(f"e.{column}" for column in journal.EVENT_COLUMNS)
 _AT = "prompt = ? AND version = ?"
 _NUMBERS = "SELECT version FROM versions WHERE prompt = ?"
 _PUBLICATIONS = "SELECT depth, version, hash FROM publications WHERE prompt = ? ORDER BY depth"
@@ -369,7 +367,7 @@ _DISCARDED = "SELECT version FROM events WHERE prompt_id = ? AND action = 'disca
 _IS_KNOWN = "SELECT EXISTS (SELECT 1 FROM prompts WHERE id = ?) OR EXISTS (SELECT 1 FROM deletions WHERE prompt_id = ?)"
 _NEXT_EVENT = "SELECT seq, prev, hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1"
 _EVENT = (
-    f"SELECT {_columns(journal.EVENT_COLUMNS, 'e.')}, d.salt, d.name, d.details,"
+    f"SELECT {_EVENT}, d.salt, d.name, d.details,"
     " EXISTS (SELECT 1 FROM deletions WHERE deletions.prompt_id = e.prompt_id)"
     " FROM events e LEFT JOIN event_details d ON d.seq = e.seq WHERE e.seq = ?"
 )
