@@ -73,8 +73,12 @@ class SQLiteStorage:
             )
         if self._queue is not None:
             self._connections.after_fork_in_child = self._queue.forked
-        with self._connections.use() as handle:
-            self._erase(handle)
+        try:
+            with self._connections.use() as handle:
+                self._erase(handle)
+        except BaseException:  # so that who keeps the error keeps nothing open
+            self._connections.close()
+            raise
         with suppress(StorageError):
             self._require_settled()
 
