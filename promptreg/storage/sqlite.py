@@ -84,10 +84,14 @@ class SQLiteStorage:
                 translated=self._diagnosis.translated,
             )
         self._follow_forks()
-        with self._connections.use() as handle:
-            is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
-        if is_due:
-            self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
+        try:
+            with self._connections.use() as handle:
+                is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
+            if is_due:
+                self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
+        except BaseException:  # so that who keeps the error keeps nothing open
+            self._connections.close(may_checkpoint=False)
+            raise
         with suppress(StorageError):
             self._require_settled()
 
