@@ -269,6 +269,33 @@ def test_rule_21_one_that_is_read_under_a_condition_fails_only_where_the_render_
     assert caught.value.details["missing"] == ["u"]
 
 
+def test_rule_21_a_declaration_that_another_writer_made_meanwhile_is_held_against_the_template(registry, monkeypatch):
+    """What was compiled without it is compiled anew, so that neither of two writers saves what never renders."""
+    registry.create("t", "fine")
+    require_kept = CompiledTemplate.require_kept
+    others = [lambda: registry.update("t", variables=NOT_REQUIRED)]
+
+    def overtaken(compiled):
+        require_kept(compiled)
+        if others:
+            others.pop()()
+
+    monkeypatch.setattr(CompiledTemplate, "require_kept", overtaken)
+    with pytest.raises(TemplateError, match="declared as not required"):
+        registry.update("t", template="{{ v }}")
+    assert [version.template for version in registry.history("t")] == ["fine", "fine"]
+
+
+def test_rule_21_what_may_be_left_out_is_not_missing(memory):
+    """Where another variable is absent; but it is, with all others, where the render comes to read one of them."""
+    chat = [{"placeholder": "h"}, {"role": "user", "content": "{% if w %}{{ v }}{% endif %}{{ u }}"}]
+    memory.save("t", chat, variables=[*NOT_REQUIRED, {"name": "h", "required": False}])
+    for w, missing in ((0, ["u"]), (1, ["v", "u"])):
+        with pytest.raises(MissingVariablesError) as caught:
+            memory.render("t", w=w)
+        assert caught.value.details["missing"] == missing
+
+
 HELLO = {"role": "user", "content": "Hello"}
 WITH_HISTORY = [{"placeholder": "h"}, HELLO]
 

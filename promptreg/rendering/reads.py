@@ -233,7 +233,6 @@ def surely_needed(tree: nodes.Template, names: frozenset[str]) -> dict[str, int]
                 found.setdefault(operand.name, operand.lineno)
         waiting += reversed(list(_always_run(node)))
     bound = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
-    bound |= {macro.name for macro in tree.find_all(nodes.Macro)}
     return {name: line for name, line in found.items() if name not in bound}
 
 

@@ -222,7 +222,7 @@ class CompiledTemplate:
                 error.put_before(_message(done, len(self._parts)))
             raise
         if absent is not None:
-            raise self._missing(bound, [absent])
+            raise self._missing(bound, [absent], but=() if absent in self._optional else self._optional)
         if self._roles is None:
             return messages[0]["content"], None
         return joined_text(messages), messages
