@@ -39,7 +39,7 @@ TESTS = {  # of the longest name that a file's path begins with; the quickest ru
     "promptreg/rules/statuses": "rules_status rules_people bad_input",
     "promptreg/core": "cache rules_versions rules_drafts rules_writers reentry interrupts threads telemetry",
     "promptreg/cache": "cache freshness replaced_file",
-    "promptreg/prompt": "values rules_variables rules_templates rules_status errors telemetry_content telemetry_links",
+    "promptreg/prompt": "values rules_variables rules_templates rules_status errors telemetry_content replaced_file",
     "promptreg/storage": STORAGE,
     "promptreg/storage/connections": f"{STORAGE} cache replaced_file reentry interrupts",
     "promptreg/storage/erasure": f"{STORAGE} rules_status",

@@ -556,6 +556,16 @@ def test_diff_is_unified_and_of_the_whole_snapshot(full):
     )
 
 
+def test_a_prompt_that_is_rendered_again_goes_the_short_way(registry, monkeypatch):
+    """What was found out by its first render is not found out again; values that it does not take go the whole way."""
+    prompt = registry.create("p", "Hello {{ name }}")
+    assert prompt.render(name="Ana").text == "Hello Ana"
+    with monkeypatch.context() as patch:
+        patch.setattr(Prompt, "_render", lambda *_, **__: pytest.fail("the whole way"))
+        assert prompt.render(name="Bo").text == prompt.render({"name": "Bo"}).text == "Hello Bo"
+    assert prompt.render(name=[1]).text == "Hello [1]"
+
+
 WHOLE_DIFF = """\
 --- x@1
 +++ x@2
