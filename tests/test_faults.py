@@ -212,6 +212,15 @@ def test_who_can_not_even_publish_that_a_commit_is_unknown_answers_nothing_from_
     assert not settling.is_unsettled(opened.path)
 
 
+def test_a_commit_that_memory_failed_may_hold_too(opened: Registry, faults: Faults) -> None:
+    """The log may have been written before, so it is settled as well."""
+    with faults.failing("COMMIT", ("", MemoryError, 7), roll_back):  # type: ignore[arg-type]
+        with pytest.raises(CommitUnknownError):
+            opened.update("greet", template="Two")
+        assert settling.is_unsettled(opened.path)
+    assert (opened.get("greet").version, settling.is_unsettled(opened.path)) == (1, False)
+
+
 # What fails behind a commit
 
 
@@ -240,6 +249,29 @@ def test_publishing_that_fails_is_no_failure_of_the_write_and_leaves_nobody_stal
         if attempts == 10_000:
             assert stale.get("greet").version == 2
         assert opened.get("uncached").version == other.get("uncached").version == 1
+
+
+def test_a_reader_that_can_not_publish_for_a_dead_writer_waits_until_nobody_is_behind_it(
+    opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So no later read of another process is older than its own."""
+    for where in ("core", "storage.sqlite"):
+        monkeypatch.setattr(f"promptreg.{where}.LOOK_SECONDS", 1.0)
+
+    def fail(self: Sidecar, revision: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with Registry(path) as other:
+        other._core._holds = 1.0
+        other.get("greet")
+        other._core.cache.generation.until = time.monotonic() + 1.0
+        with monkeypatch.context() as patch:
+            patch.setattr(Sidecar, "publish", lambda self, revision: None)  # as if the writer had died before
+            opened.update("greet", template="Two")
+        with Registry(path) as reader:
+            monkeypatch.setattr(Sidecar, "publish", fail)
+            assert reader.get("greet").version == 2
+            assert other.get("greet").version == 2
 
 
 def test_a_handlers_error_as_a_revision_is_published_goes_on(opened: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
