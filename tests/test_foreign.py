@@ -190,6 +190,12 @@ def test_no_argument_lets_out_what_its_own_code_raises(kind):
                 require_told(error, kind)
 
 
+def create_by_a_clock_that_fails():
+    """Write, which reads the clock."""
+    with Registry(":memory:", clock=fail) as registry:
+        registry.create("new", "x")
+
+
 @pytest.mark.parametrize(
     ("call", "field"),
     [
@@ -220,7 +226,7 @@ def test_no_argument_lets_out_what_its_own_code_raises(kind):
         (lambda _: Variable(name="a", enum=broken()), "enum"),
         (lambda _: Registry(":memory:", publish_checks=broken()), "publish_checks"),
         (lambda _: Registry(Path()), "target"),
-        (lambda _: Registry(":memory:", clock=fail).create("new", "x"), "clock"),
+        (lambda _: create_by_a_clock_that_fails(), "clock"),
     ],
 )
 def test_what_can_not_be_read_is_invalid_input_of_its_field(call, field):
