@@ -292,7 +292,7 @@ BAD = [
     (lambda r: r.publish("A B", "b c", expected_production=-1), "name version expected_production"),
     (lambda r: r.rollback("A B", "b c", reason=3), "name version reason"),
     (lambda r: r.discard("A B", "b c"), "name version"),
-    (lambda r: r.set_label("A B", "latest", "b c"), "name label version"),
+    (lambda r: r.set_label("A B", "latest", "b c"), "name version label"),
     (lambda r: r.remove_label("A B", "b c"), "name label"),
     (lambda r: r.events("A B", after=-1, limit=0), "name after limit"),
     (lambda r: r.history("A B", limit=0, before="b c"), "name limit before"),

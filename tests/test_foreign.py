@@ -203,7 +203,7 @@ def create_by_a_clock_that_fails():
         (lambda r: r.create("new", "x", tags=NoIterator(["a"])), "tags"),
         (lambda r: r.create("new", "x", examples=broken()), "examples"),
         (lambda r: r.create("new", "x", examples=[NoItems()]), "examples"),
-        (lambda r: r.create("new", "x", access_grants=broken()), "access_grants[0]"),
+        (lambda r: r.create("new", "x", access_grants=broken()), "access_grants"),
         (lambda r: r.create("new", "x", access_grants=NoIterator([1])), "access_grants"),
         (lambda r: r.create("new", "x", config=NoKeys(a=1)), "config"),
         (lambda r: r.create("new", "x", config={"a": NoItems()}), "config"),
