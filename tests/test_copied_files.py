@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -67,15 +68,15 @@ def test_many_who_open_such_a_copy_at_once_are_all_told(copy: str) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o555, 0o777])
-def test_who_may_only_read_such_a_copy_is_told_too(copy: str, tmp_path: Path, mode: int) -> None:
+def test_who_may_only_read_such_a_copy_is_told_too(copy: str, mode: int) -> None:
     """In a folder that can't be written a copy in memory is read, which has lost the mode of the log."""
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
-    os.chmod(copy, 0o444)
-    tmp_path.chmod(mode)
-    with Remote(copy, unprivileged=True) as reader, pytest.raises(StorageError) as caught:
-        reader.call("open")
-    tmp_path.chmod(0o755)
+    with tempfile.TemporaryDirectory() as folder:  # which others may reach, as they may not a test's own
+        path = shutil.copyfile(copy, f"{folder}/prompts.db")
+        os.chmod(path, 0o444)
+        os.chmod(folder, mode)
+        with Remote(path, unprivileged=True) as reader, pytest.raises(StorageError) as caught:
+            reader.call("open")
+        os.chmod(folder, 0o755)
     assert caught.value.details["reason"] == "log_missing"
 
 
