@@ -299,6 +299,12 @@ def test_metadata_takes_one_mebibyte_and_no_byte_more(registry, unchanged, chara
                 call()
 
 
+def test_too_much_metadata_is_refused_before_anything_is_looked_up(registry):
+    """It is invalid whatever it would be put over, so it comes before a prompt that is not there (rule 18)."""
+    with pytest.raises(InvalidInputError, match="bytes of JSON"):
+        registry.update("absent", meta={"a": "x" * 1024 * 1024})
+
+
 @pytest.mark.parametrize("character", ["x", "😀"], ids=["1 byte", "4 bytes"])
 def test_a_text_takes_one_mebibyte_and_no_byte_more(registry, unchanged, character):
     """A commit message, which is no metadata, by itself."""
