@@ -316,6 +316,21 @@ def test_metadata_takes_one_mebibyte_and_no_byte_more(registry, unchanged, chara
                 call()
 
 
+def test_too_much_metadata_is_refused_before_anything_is_looked_up(registry):
+    """It is invalid whatever it would be put over, so it comes before a prompt that is not there (rule 18)."""
+    with pytest.raises(InvalidInputError, match="bytes of JSON"):
+        registry.update("absent", meta={"a": "x" * 1024 * 1024})
+
+
+@pytest.mark.parametrize("character", ["x", "😀"], ids=["1 byte", "4 bytes"])
+def test_a_text_takes_one_mebibyte_and_no_byte_more(registry, unchanged, character):
+    """A commit message, which is no metadata, by itself."""
+    most = character * (1024 * 1024 // len(character.encode()))
+    assert registry.create("a", "x", commit_message=most).commit_message == most
+    with unchanged(), pytest.raises(InvalidInputError, match="takes 1048577 bytes of UTF-8; 1048576 is the most"):
+        registry.update("a", template="y", commit_message=most + "x")
+
+
 def test_big_numbers_are_numbers(stocked, unchanged):
     """A limit or position beyond what SQLite can count means everything, or nothing."""
     for big in (2**31, 2**63 - 1, 2**63, 10**30):

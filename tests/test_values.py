@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
+from unittest.mock import ANY
 from uuid import UUID
 
 import pydantic
@@ -19,6 +20,7 @@ from promptreg import (
     Grant,
     InvalidInputError,
     Prompt,
+    PromptDisabledError,
     Registry,
     Role,
     Variable,
@@ -564,6 +566,25 @@ def test_a_prompt_that_is_rendered_again_goes_the_short_way(registry, monkeypatc
         patch.setattr(Prompt, "_render", lambda *_, **__: pytest.fail("the whole way"))
         assert prompt.render(name="Bo").text == prompt.render({"name": "Bo"}).text == "Hello Bo"
     assert prompt.render(name=[1]).text == "Hello [1]"
+
+
+def test_what_was_rendered_is_no_text_and_leaves_others_to_compare(registry):
+    """It equals none, and something that equals anything is asked."""
+    registry.create("p", "Hello")
+    rendered = registry.render("p")
+    assert (rendered == "Hello") is False
+    assert rendered == ANY
+
+
+def test_a_disabled_prompt_made_anew_from_its_fields_renders_not(registry):
+    """Whoever reads it from JSON has what the registry gave: extra variables are fine, and disabled is disabled."""
+    registry.create("p", "Hello {{ name }}")
+    assert (
+        Prompt.model_validate_json(registry.get("p").model_dump_json()).render(name="Ana", more=1).text == "Hello Ana"
+    )
+    registry.set_status("p", "disabled")
+    with pytest.raises(PromptDisabledError):
+        Prompt.model_validate_json(registry.get("p").model_dump_json()).render(name="Ana")
 
 
 WHOLE_DIFF = """\
