@@ -109,10 +109,8 @@ def explored(examples, steps):
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(Machine, settings=how)
-    walk(SELDOM)
-    walk(NEVER_LIVE)
-    walk(LONE)
-    walk(BASES_GONE)
+    for path in PATHS:
+        walk(path)
     return dict(REACHED), dict(DEEPEST)
 
 
@@ -141,11 +139,9 @@ def test_the_run_reaches_every_refusal_and_deep_prompts():
 
 
 def test_paths_that_chance_seldom_takes_agree_with_the_model():
-    """Published twice and rolled back to, archived while disabled, a discarded number, a reused name, a lone draft."""
-    walk(SELDOM)
-    walk(NEVER_LIVE)
-    walk(LONE)
-    walk(BASES_GONE)
+    """Published twice and rolled back to, archived while disabled, a discarded number, a reused name, a lone draft, a failed check."""
+    for path in PATHS:
+        walk(path)
 
 
 @pytest.mark.stress
