@@ -80,6 +80,15 @@ BASES_GONE = [
     ("discard", {}),
     ("draft", TWO),
 ]
+TOO_LOUD = [
+    ("create", {}),
+    ("draft", {"given": {"template": "LOUD {{ who }}"}}),
+    ("publish", {}),
+    ("history", {}),
+    ("edit", {"version": 1, **TWO}),
+    ("publish", {}),
+]
+PATHS = (SELDOM, NEVER_LIVE, LONE, BASES_GONE, TOO_LOUD)
 
 
 def walk(path):
@@ -139,7 +148,7 @@ def test_the_run_reaches_every_refusal_and_deep_prompts():
 
 
 def test_paths_that_chance_seldom_takes_agree_with_the_model():
-    """Published twice and rolled back to, archived while disabled, a discarded number, a reused name, a lone draft, a failed check."""
+    """Rolled back twice, archived while disabled, a discarded number, a name used again, a lone draft, a failed check."""
     for path in PATHS:
         walk(path)
 
