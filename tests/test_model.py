@@ -148,7 +148,7 @@ def test_the_run_reaches_every_refusal_and_deep_prompts():
 
 
 def test_paths_that_chance_seldom_takes_agree_with_the_model():
-    """Rolled back twice, archived while disabled, a discarded number, a name used again, a lone draft, a failed check."""
+    """Rolled back twice, archived while disabled, a discarded number, a name used again, a failed check."""
     for path in PATHS:
         walk(path)
 

@@ -143,7 +143,7 @@ def test_cached_reads_go_on_while_another_thread_writes_and_waits(path: str, mon
         registry.create("greet", "Hello")
         registry.render("greet")
         holder.execute("BEGIN IMMEDIATE")
-        with reached(monkeypatch, sqlite, "_tried") as waits:
+        with reached(monkeypatch, sqlite.SQLiteStorage, "_tried") as waits:
             writing = pool.submit(registry.update, "greet", template="Hi")
             assert waits.wait(60)
         for _ in range(1_000):
@@ -250,7 +250,7 @@ def test_writing_from_an_event_loop(registry: Registry) -> None:
 
 MOMENTS = {
     "plan": (SQLiteReader, "find"),
-    "begin": (sqlite, "_tried"),
+    "begin": (sqlite.SQLiteStorage, "_tried"),
     "write": (journal, "append"),
     "commit": (Handle, "roll_back"),
 }

@@ -34,6 +34,8 @@ ABOUT_POSIX = {
     "test_the_page_differs_from_the_token_once_anything_has_changed[sqlite_file]": NO_MAP,
     "test_a_revision_that_is_shown_again_is_another_page[sqlite_file]": NO_MAP,
     "test_a_page_that_is_made_whole_is_none_that_anybody_knew": NO_MAP,
+    "test_what_one_reader_has_seen_every_reader_sees": NO_MAP,
+    "test_a_writer_tells_those_who_opened_after_the_sidecar_was_removed": NO_MAP,
     "test_what_is_known_outlives_the_change_to_the_connection_that_looks": NO_MAP,
 }
 
