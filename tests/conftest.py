@@ -3,6 +3,7 @@
 import gc
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -35,6 +36,14 @@ def everything(path: str) -> dict[str, list[Any]]:
         return {table: sorted(connection.execute(f'SELECT * FROM "{table}"').fetchall(), key=repr) for table in tables}
     finally:
         connection.close()
+
+
+def assert_other_threads_open(path: str) -> None:
+    """Fail where this thread was left holding what another needs to open and close a registry, as by an interrupt."""
+    other = threading.Thread(target=lambda: Registry(path).close(), daemon=True)
+    other.start()
+    other.join(30)
+    assert not other.is_alive()
 
 
 @pytest.fixture

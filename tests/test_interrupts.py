@@ -16,6 +16,7 @@ from promptreg.storage.gate import Gate
 from promptreg.storage.looks import SQLiteWriter
 from promptreg.storage.sidecar import Sidecar
 from promptreg.storage.sqlite import SQLiteStorage
+from tests.conftest import assert_other_threads_open
 from tests.test_storage_sqlite import raw, traces
 
 
@@ -257,6 +258,7 @@ def test_closing_that_is_interrupted_can_be_done_again_by_another_thread(path: s
             again.start()
             again.join(5)
             assert not again.is_alive()
+        assert_other_threads_open(path)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)

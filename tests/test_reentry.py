@@ -22,6 +22,7 @@ from promptreg.storage import journal, looks, queue, sidecar
 from promptreg.storage.connections import Connections, Handle
 from promptreg.storage.gate import FORKS, Gate
 from promptreg.storage.queue import SUFFIX, Deadline
+from tests.conftest import assert_other_threads_open
 
 NESTED: dict[str, Callable[[Registry], object]] = {
     "get": lambda registry: registry.get("other"),
@@ -256,6 +257,7 @@ def test_opening_that_is_interrupted_keeps_no_fork_waiting(
         signal.setitimer(signal.ITIMER_REAL, 0)
         assert not FORKS.opening.is_inside()
     assert kept
+    assert_other_threads_open(path)
 
 
 @pytest.mark.parametrize("is_file", [True, False])

@@ -8,9 +8,9 @@ closes its connections; afterwards both sides open the gate and connect anew whe
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
-from weakref import WeakSet, ref
+from weakref import ref
 
 from promptreg.errors import StorageError
 from promptreg.storage import system
@@ -190,8 +190,8 @@ class _Forks:
     """The storages that are open in this process, and the hooks that a fork runs over them."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # as a signal's handler may close a registry while another is closed
-        self._storages: WeakSet[Forkable] = WeakSet()
+        # No lock: each use is one step. An interrupt within a `with` could leave one held, from Python 3.14 on.
+        self._storages: dict[int, ref[Forkable]] = {}
         self._held: list[Forkable] = []
         self._opening_shut: Stay | None = None
         self._nested = 0  # forks of a signal's handler, in the middle of one of the same thread
@@ -199,30 +199,31 @@ class _Forks:
         """What whoever connects to a database goes through, until its storage is watched."""
         system.on_fork(self._before, self._after_in_parent, self._after_in_child)
 
-    @property
-    def lock(self) -> AbstractContextManager[bool]:
-        """What nobody forks while it is held, and a forked child has anew; for moments without any wait."""
-        return self._lock
-
     def watch(self, storage: Forkable) -> None:
-        with self._lock:
-            self._storages.add(storage)
+        """Have forks close it; for who is inside the gate of those that open."""
+        key = id(storage)
+        self._storages[key] = ref(storage, lambda dead: self._drop(key, dead))
 
     def forget(self, storage: Forkable) -> None:
-        with self._lock:
-            self._storages.discard(storage)
+        """Leave it alone from now on."""
+        self._storages.pop(id(storage), None)
+
+    def _drop(self, key: int, dead: "ref[Forkable]") -> None:
+        if self._storages.get(key) is dead:
+            self._storages.pop(key, None)
 
     def _before(self) -> None:
         """Make ready. Python lets a fork go on whatever is raised here: what is not ready then refuses in the child."""
         if self.opening.is_being_shut():
             self._nested += 1
             return
-        self._opening_shut = self.opening.shut()  # first, as whoever opens needs the lock to be watched
-        self._lock.acquire()
+        self._opening_shut = self.opening.shut()  # so nobody comes to be watched, and no other thread forks
         self._held = []
-        for storage in list(self._storages):
-            self._held.append(storage)
-            storage.before_fork()
+        for watched in list(self._storages.values()):
+            storage = watched()
+            if storage is not None:
+                self._held.append(storage)
+                storage.before_fork()
 
     def _after_in_parent(self) -> None:
         if self._nested and self.opening.is_being_shut():
@@ -230,20 +231,15 @@ class _Forks:
             return
         with ExitStack() as last_first:  # each, whatever interrupts another
             last_first.callback(self.opening.open, self._opening_shut)  # until then a handler may fork
-            last_first.callback(self._unlock)
             for _ in range(2):  # again, for what an interrupt left
                 last_first.callback(self._reopen, is_child=False)
 
     def _after_in_child(self) -> None:
-        self._lock, self._nested = threading.RLock(), 0
+        self._nested = 0
         self.opening = Gate()
         with ExitStack() as last_first:
             for _ in range(2):
                 last_first.callback(self._reopen, is_child=True)
-
-    def _unlock(self) -> None:
-        with suppress(RuntimeError):  # that making ready was cut short
-            self._lock.release()
 
     def _reopen(self, *, is_child: bool) -> None:
         while self._held:

@@ -20,13 +20,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from struct import Struct
 from typing import NamedTuple
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from promptreg.errors import StorageError
 from promptreg.storage import system
 from promptreg.storage.beside import open_beside
 from promptreg.storage.failures import is_applications
-from promptreg.storage.gate import FORKS, Claim, Stay, in_the_middle
+from promptreg.storage.gate import Claim, Stay, in_the_middle
 
 SUFFIX = "-promptreg-queue"
 NUMBERS = Struct("<QQQ")  # the next number to be given, the one whose turn it is about, the first that is waited for
@@ -139,7 +139,8 @@ class WriterQueue:
     def forked(self) -> None:
         """Begin anew in a child: the parent's writers are not there. It is the child's queue of that database too."""
         self._standing = Claim()
-        _QUEUES[self._database, os.getpid()] = self
+        mine = self._database, os.getpid()
+        _QUEUES[mine] = _kept(mine, self)
 
     def _enter(self, deadline: Deadline) -> Turn:
         """Take a number and wait for its turn; another number where this one was passed over meanwhile."""
@@ -224,7 +225,7 @@ class WriterQueue:
             system.unlock_bytes(file.descriptor)
 
 
-_QUEUES: WeakValueDictionary[tuple[str, int], WriterQueue] = WeakValueDictionary()  # by database and process
+_QUEUES: dict[tuple[str, int], ref[WriterQueue]] = {}  # by database and process
 
 
 def queue_of(database: str) -> WriterQueue:
@@ -232,12 +233,22 @@ def queue_of(database: str) -> WriterQueue:
 
     Never one of another process, in which a thread that a fork lost may stand for ever.
     """
-    with FORKS.lock:
-        mine = database, os.getpid()
-        queue = _QUEUES.get(mine)
-        if queue is None:
-            queue = _QUEUES[mine] = WriterQueue(database)
-        return queue
+    mine, made = (database, os.getpid()), WriterQueue(database)
+    while True:
+        known = _QUEUES.setdefault(mine, _kept(mine, made))  # in one step, as other threads open the file too
+        queue = known()
+        if queue is not None:
+            return queue
+        _drop(mine, known)
+
+
+def _kept(mine: tuple[str, int], queue: WriterQueue) -> ref[WriterQueue]:
+    return ref(queue, lambda dead: _drop(mine, dead))
+
+
+def _drop(mine: tuple[str, int], dead: ref[WriterQueue]) -> None:
+    if _QUEUES.get(mine) is dead:
+        _QUEUES.pop(mine, None)
 
 
 def _numbers(descriptor: int) -> Numbers:
