@@ -134,6 +134,19 @@ def test_nobody_makes_one_once_it_was_passed_over(filled: Registry, path: str, o
         assert turn.is_sure()
 
 
+def test_a_queue_whose_file_was_removed_is_the_one_of_all_again(filled: Registry, path: str, other: Remote) -> None:
+    """Who has it open does not go on alone with the file that nobody else finds."""
+    committed(filled)
+    os.unlink(path + queue.SUFFIX)
+    other.call("queue")
+    before = contents(path)
+    filled.update("greet", template="Meanwhile")
+    assert contents(path) == before
+    other.call("leave")
+    filled.update("greet", template="At last")
+    assert contents(path) != before
+
+
 def test_nobody_makes_one_while_another_registry_of_the_process_has_the_turn(filled: Registry, path: str) -> None:
     """The system's locks are a process's, so all its registries of a file stand in one queue."""
     entered, leave = threading.Event(), threading.Event()

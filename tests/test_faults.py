@@ -181,6 +181,37 @@ def test_who_can_not_settle_it_for_others_writing_is_told_so(opened: Registry, f
         assert len(hasty.list()) == 3
 
 
+def test_who_reads_what_is_cached_does_not_wait_to_settle_it(opened: Registry, faults: Faults, path: str) -> None:
+    """Others may write for as long as they like: what is cached is answered meanwhile, as stale."""
+    with faults.failing("COMMIT", IOERR_FSYNC, roll_back), pytest.raises(CommitUnknownError):
+        opened.update("greet", template="Two")
+    with closing(raw(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        time.sleep(0.06)
+        before = time.monotonic()
+        assert opened.get("other").stale
+        assert time.monotonic() - before < 2  # and not 5, the usual `busy_timeout`
+        other.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("reason", ["schema_too_new", "removed"])
+def test_who_can_not_settle_it_for_another_reason_than_the_disk_is_told_that(
+    opened: Registry, faults: Faults, path: str, reason: str
+) -> None:
+    """An advice about the disk would lead nowhere."""
+    with faults.failing("COMMIT", IOERR_FSYNC, roll_back), pytest.raises(CommitUnknownError):
+        opened.update("greet", template="Two")
+    if reason == "removed":
+        os.unlink(path)
+    else:
+        with closing(raw(path)) as other:
+            other.execute("PRAGMA user_version = 99")
+    for call in (lambda r: r.get("uncached"), lambda r: r.update("greet", template="Two")):
+        with pytest.raises(StorageError) as caught:
+            call(opened)
+        assert caught.value.details["reason"] == reason
+
+
 def test_a_commit_that_surely_failed_is_not_unknown(opened: Registry, faults: Faults) -> None:
     """A full disk wrote no commit: nothing needs to be settled, so reads go on while it is full."""
     full = "database or disk is full", sqlite3.OperationalError, sqlite3.SQLITE_FULL

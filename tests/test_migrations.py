@@ -110,6 +110,13 @@ def test_it_is_read_as_it_is_where_it_can_not_be_written(
     assert schema(old) == before
 
 
+def test_a_file_that_can_only_be_read_is_whole(old: str, unwritable: Any) -> None:
+    """Its full text holds the words as they are, which later schemas fold."""
+    unwritable()
+    with Registry(old) as registry:
+        assert registry.verify() == []
+
+
 def test_no_row_is_written_anew(old: str) -> None:
     """Published versions, events and all that has a hash are byte for byte what they were, in the columns that were."""
     before = kept(old)

@@ -51,7 +51,7 @@ def rebuild(connection: sqlite3.Connection) -> None:
 
 def matching(connection: sqlite3.Connection, text: str) -> str | None:
     """Return the query that finds the prompts with every term of a text; None where it has no term."""
-    found = terms(text) if text.isascii() or _is_folded(connection) else text.split()
+    found = terms(text) if text.isascii() or is_folded(connection) else text.split()
     phrases = dict.fromkeys(phrase for term in found for phrase in _parts(term))
     return " ".join(map(_phrase, phrases)) or None
 
@@ -69,12 +69,12 @@ def _parts(term: str) -> list[str]:
 
 def tagged(connection: sqlite3.Connection, tag: str) -> str | None:
     """Return the query that finds at least the prompts with a tag; None where the index can't find it."""
-    if len(tag) > MAX_SOUGHT or not terms(tag) or not (tag.isascii() or _is_folded(connection)):
+    if len(tag) > MAX_SOUGHT or not terms(tag) or not (tag.isascii() or is_folded(connection)):
         return None
     return f"tags : {_phrase(folded(tag))}"
 
 
-def _is_folded(connection: sqlite3.Connection) -> bool:
+def is_folded(connection: sqlite3.Connection) -> bool:
     """Tell whether the index holds folded words; in a file of an older schema that can only be read it does not."""
     (count,) = connection.execute(
         "SELECT count(*) FROM sqlite_master WHERE name = 'search' AND sql LIKE '%''ascii''%'"

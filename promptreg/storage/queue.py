@@ -27,6 +27,7 @@ from promptreg.storage import system
 from promptreg.storage.beside import open_beside
 from promptreg.storage.failures import is_applications
 from promptreg.storage.gate import Claim, Stay, in_the_middle
+from promptreg.storage.place import identity, identity_at
 
 SUFFIX = "-promptreg-queue"
 NUMBERS = Struct("<QQQ")  # the next number to be given, the one whose turn it is about, the first that is waited for
@@ -52,8 +53,14 @@ class Deadline:
 class _File:
     """An open file, closed when nobody holds this any more: its number may be another file's a moment later."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, path: str, descriptor: int) -> None:
         self.descriptor = descriptor
+        self._path = path
+        self._identity = identity(os.fstat(descriptor))
+
+    def is_in_place(self) -> bool:
+        """Return whether this is the file that others find at its path."""
+        return identity_at(self._path) == self._identity
 
     def __del__(self) -> None:
         os.close(self.descriptor)
@@ -160,9 +167,11 @@ class WriterQueue:
         return turn
 
     def _opened(self) -> _File:
+        """Return the file, opened anew where somebody removed it, as who comes next makes another and waits there."""
         file = self._file
-        if file is None:
-            file = self._file = _File(open_beside(self._database + SUFFIX, self._database))
+        if file is None or not file.is_in_place():
+            path = self._database + SUFFIX
+            file = self._file = _File(path, open_beside(path, self._database))
         return file
 
     def _take(self, descriptor: int, deadline: Deadline) -> int | None:

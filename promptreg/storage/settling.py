@@ -23,6 +23,11 @@ SURE = BUSY | {
     sqlite3.SQLITE_ERROR,
 }
 
+# Reasons of a `StorageError` that say by themselves why nothing can be settled, nor answered, at this moment.
+NOT_THE_DISK = frozenset(
+    {"busy", "closed", "fork", "log_lost", "nested", "old_schema", "removed", "replaced", "schema_too_new"}
+)
+
 _UNSETTLED: dict[str, float] = {}  # of this process: the database's real path, and when it is to be tried again
 
 

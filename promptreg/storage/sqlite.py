@@ -14,7 +14,7 @@ from functools import partial
 from traceback import clear_frames
 from typing import Any, NoReturn, Protocol, TypeVar
 
-from promptreg.errors import CommitUnknownError, StorageBusyError, StorageError
+from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage import erasure, readonly, settling, system
 from promptreg.storage.base import LOOK_SECONDS, StorageSettings, Verified
 from promptreg.storage.connections import Connections, Handle
@@ -127,8 +127,8 @@ class SQLiteStorage:
         """Look for changes, one thread at a time."""
         self._renew()
         if self.is_unsettled() and settling.is_due(self._real):
-            with suppress(StorageError):
-                self._settle()
+            with suppress(StorageError):  # without waiting for others, as what is cached can be answered
+                self._settle(Deadline(0))
         with self._connections.watch() as watching:
             yield SQLiteWatch(self, watching)
         self._erase_if_due()
@@ -423,14 +423,13 @@ class SQLiteStorage:
 
     def _require_settled(self) -> None:
         if self.is_unsettled():
-            self._settle()
+            self._settle(Deadline(self._settings.busy_timeout))
 
-    def _settle(self) -> None:
+    def _settle(self, deadline: Deadline) -> None:
         """Settle a commit that may or may not hold, by one of nothing but a revision, before anything is answered.
 
         Raises `StorageError` where that fails as well.
         """
-        deadline = Deadline(self._settings.busy_timeout)
         try:
             with (
                 self._turn(deadline) as turn,
@@ -444,11 +443,10 @@ class SQLiteStorage:
                 handle.let_commits_checkpoint(turn.is_sure())
                 is_published = self._commit(handle, writer.revision)
                 settling.note_settled(self._real)
-        except StorageBusyError:
-            settling.note_failed(self._real)
-            raise
         except StorageError as error:
             settling.note_failed(self._real)
+            if error.details.get("reason") in settling.NOT_THE_DISK:
+                raise
             raise settling.unsettled(self.path) from error
         if not is_published:
             self._outwait(writer.revision)

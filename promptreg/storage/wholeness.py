@@ -14,6 +14,7 @@ from promptreg.records import Container
 from promptreg.rules.names import checked_name
 from promptreg.storage import erasure, journal
 from promptreg.storage.failures import UNDECODED, primary_code
+from promptreg.storage.fulltext import is_folded
 from promptreg.storage.rows import (
     PROMPT_FIELDS,
     VERSION_FIELDS,
@@ -22,6 +23,7 @@ from promptreg.storage.rows import (
     read_version,
     searched_text,
 )
+from promptreg.words import folded
 
 ROWS = 500  # keys read at a time
 INDEXES = (
@@ -171,14 +173,21 @@ def _wrong_with_full_text(connection: sqlite3.Connection, container: Container, 
         held = connection.execute("SELECT * FROM search WHERE rowid = ?", (key,)).fetchone()
         if held is None:
             yield "the full text lacks it"
-        elif tuple(held) != tuple(texts):
+        elif _folded_words(connection, held) != tuple(texts):
             yield "the full text is of something else"
-        elif sqlite3.sqlite_version_info < CHECKS_FULL_TEXT and not _is_found(connection, key, texts):
+        elif sqlite3.sqlite_version_info < CHECKS_FULL_TEXT and not _is_found(connection, key, held):
             yield "the full text does not find it by its words"
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_CORRUPT_VTAB:
             raise
         yield "the full text is damaged"
+
+
+def _folded_words(connection: sqlite3.Connection, held: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what full text holds of a prompt, folded also in a file of an earlier schema, which can only be read."""
+    if is_folded(connection):
+        return held
+    return tuple(folded(text) if isinstance(text, str) else text for text in held)
 
 
 def _is_found(connection: sqlite3.Connection, key: int, texts: Iterable[str]) -> bool:
