@@ -207,9 +207,14 @@ class SQLiteStorage:
         connections: Connections | None = getattr(self, "_connections", None)
         if connections is None or connections.is_closed or self._queue is None or self._queue.is_held():
             return
-        with self._queue.turn(Deadline(0)) as turn:
-            if turn.is_sure():
-                connections.close_dropped()
+        try:
+            with self._queue.turn(Deadline(0)) as turn:
+                if turn.is_sure():
+                    connections.close_dropped()
+        except BaseException as error:  # of a signal's handler; other registries of the file share the queue
+            clear_frames(error.__traceback__)
+            self._queue.abandon()
+            raise
 
     def require_outside(self) -> None:
         """Raise `StorageError` where this thread is in the middle of a call."""
@@ -462,6 +467,8 @@ def open_storage(settings: StorageSettings) -> SQLiteStorage:
         return SQLiteStorage(settings)
     except BaseException as error:
         clear_frames(error.__traceback__)
+        if settings.path != ":memory:":  # other registries of the file share its queue
+            queue_of(os.path.realpath(settings.path)).abandon()
         raise
 
 
