@@ -18,6 +18,7 @@ import pytest
 
 from promptreg import Registry
 from promptreg.storage import connections, queue
+from promptreg.storage.gate import Claim, Stay
 from promptreg.storage.opening import SCHEMA_VERSION
 from promptreg.storage.queue import Deadline, queue_of
 from promptreg.storage.siblings import LOG
@@ -166,6 +167,44 @@ def test_nobody_makes_one_while_another_registry_of_the_process_has_the_turn(fil
     thread.join()
     filled.update("greet", template="At last")
     assert contents(path) != before
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("way", ["opened", "dropped"])
+def test_a_turn_that_was_cut_short_is_left_for_other_threads(
+    filled: Registry, path: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a signal's handler raises may come right before the turn is given back; all registries share the queue."""
+    give_back = Claim.give_back
+
+    def interrupted(self: Claim, stay: Stay | None) -> None:
+        monkeypatch.setattr(Claim, "give_back", give_back)
+        raise KeyboardInterrupt
+
+    if way == "opened":
+        with closing(raw(path)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM prompts").fetchone()
+            filled.set_status("secret", "deleted")
+        monkeypatch.setattr(Claim, "give_back", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Registry(path)
+    else:
+        dropped = [Registry(path)]
+        monkeypatch.setattr(Claim, "give_back", interrupted)
+        dropped.clear()
+        gc.collect()
+    assert Claim.give_back is give_back
+    turns: list[bool] = []
+
+    def stand() -> None:
+        with queue_of(os.path.realpath(path)).turn(Deadline(0.2)) as turn:
+            turns.append(turn.is_sure())
+
+    thread = threading.Thread(target=stand)
+    thread.start()
+    thread.join()
+    assert turns == [True]
 
 
 def test_opening_erases_in_its_turn_only(path: str, other: Remote) -> None:

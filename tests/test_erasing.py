@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from promptreg import PublishCheckError, Registry
-from promptreg.storage import connections
+from promptreg.storage import connections, erasure
+from promptreg.storage.connections import Handle
 
 WORDS = ["zanzibar", "quokka", "jubilee", "yclept", "xylophone"]
 LIVE, EDITED, DRAFT, DISCARDED, FAILED = WORDS
@@ -137,3 +138,26 @@ def test_the_index_is_whole_after_a_deletion_and_any_sqlite_reads_it(registry: R
         connection.execute("INSERT INTO search (search, rank) VALUES ('integrity-check', 1)")
         assert connection.execute("SELECT v FROM search_config WHERE k = 'version'").fetchone() == (4,)
     assert [prompt.name for prompt in registry.search("common")] == ["a", "c"]
+
+
+def test_writers_hardly_wait_for_what_an_older_reader_keeps(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool may read an older state for hours, as a slow backup does; only who deletes waits for it to end soon."""
+    patience: list[int] = []
+    erase = erasure.erase
+
+    def noted(handle: Handle, path: str, patience_ms: int, *, rewrites: bool) -> bool:
+        patience.append(patience_ms)
+        return erase(handle, path, patience_ms, rewrites=rewrites)
+
+    monkeypatch.setattr(erasure, "erase", noted)
+    with Registry(path) as registry, closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        registry.create("stays", "One")
+        registry.create("goes", "One")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        registry.set_status("goes", "deleted")
+        assert patience.pop() == erasure.PATIENCE_MS
+        for template in ("Two", "Three", "Four"):
+            registry.update("stays", template=template)
+        assert patience
+        assert max(patience) <= erasure.BRIEF_MS < erasure.PATIENCE_MS / 5

@@ -18,7 +18,8 @@ from promptreg.storage.opening import require_known_schema
 from promptreg.storage.rows import damaged
 
 RETRY_SECONDS = 0.05
-PATIENCE_MS = 50
+PATIENCE_MS = 50  # of who deletes, opens or closes, for readers of older snapshots
+BRIEF_MS = 5  # of any other write, at most each 50 ms, as all writers wait for it meanwhile
 
 
 class Progress(NamedTuple):

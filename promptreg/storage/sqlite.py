@@ -161,7 +161,8 @@ class SQLiteStorage:
             if writer.has_deleted:
                 self.note_erasing()
             if self._erasing_again_at is not None and turn.is_sure():
-                self._erase_or_retry(handle)
+                briefly = erasure.BRIEF_MS if self._is_erasing_due() else 0
+                self._erase_or_retry(handle, patience_ms=erasure.PATIENCE_MS if writer.has_deleted else briefly)
         if not is_published:
             self._outwait(writer.revision)
 
@@ -206,9 +207,14 @@ class SQLiteStorage:
         connections: Connections | None = getattr(self, "_connections", None)
         if connections is None or connections.is_closed or self._queue is None or self._queue.is_held():
             return
-        with self._queue.turn(Deadline(0)) as turn:
-            if turn.is_sure():
-                connections.close_dropped()
+        try:
+            with self._queue.turn(Deadline(0)) as turn:
+                if turn.is_sure():
+                    connections.close_dropped()
+        except BaseException as error:  # of a signal's handler; other registries of the file share the queue
+            clear_frames(error.__traceback__)
+            self._queue.abandon()
+            raise
 
     def require_outside(self) -> None:
         """Raise `StorageError` where this thread is in the middle of a call."""
@@ -367,12 +373,15 @@ class SQLiteStorage:
 
     def _erase_if_due(self) -> None:
         """Cut the log, if that is due and nobody writes; not where this thread itself is in the queue."""
-        due = self._erasing_again_at
-        if due is None or time.monotonic() <= due or self._access is not Access.WRITE:
+        if not self._is_erasing_due() or self._access is not Access.WRITE:
             return
         if self._queue is None or not self._queue.is_held():
             with suppress(StorageError):
                 self._erase_in_turn(Deadline(0), patience_ms=0, rewrites=False)
+
+    def _is_erasing_due(self) -> bool:
+        due = self._erasing_again_at
+        return due is not None and time.monotonic() > due
 
     def _erase_or_retry(self, handle: Handle, **how: Any) -> None:
         """Erase behind a call whose own work is done: whatever fails is no failure of that call, and is tried again."""
@@ -458,6 +467,8 @@ def open_storage(settings: StorageSettings) -> SQLiteStorage:
         return SQLiteStorage(settings)
     except BaseException as error:
         clear_frames(error.__traceback__)
+        if settings.path != ":memory:":  # other registries of the file share its queue
+            queue_of(os.path.realpath(settings.path)).abandon()
         raise
 
 
