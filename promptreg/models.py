@@ -73,7 +73,7 @@ class Value(BaseModel):
             super().__init__(**fields)
             return
         except ValidationError as error:
-            refusal = refused(error)
+            refusal = refused(error, type(self).model_fields)
         except Exception as error:
             refusal = unreadable(what, error)
         raise refusal  # out here, where no context is chained to it that quotes a value
@@ -119,11 +119,14 @@ def built(
     return value
 
 
-def refused(error: ValidationError) -> InvalidInputError:
-    """Translate pydantic's refusal, leaving out the values that its own text quotes."""
+def refused(error: ValidationError, known: Iterable[str] = ()) -> InvalidInputError:
+    """Translate pydantic's refusal, without the values that it quotes; `known` are the names of all fields."""
     return InvalidInputError.of_all(
         [
-            {"field": ".".join(map(str, e["loc"])) or "value", "reason": _reason(e["type"], e["msg"]) + _meant(e)}
+            {
+                "field": ".".join(map(str, e["loc"])) or "value",
+                "reason": _reason(e["type"], e["msg"]) + _meant(e, known),
+            }
             for e in error.errors(include_url=False)
         ]
     )
@@ -133,11 +136,13 @@ def _reason(kind: str, text: str) -> str:
     """Return pydantic's text, which may be followed by that of an error that a value's own code raised."""
     if kind in {"iteration_error", "mapping_type", "get_attribute_error"}:
         return f"can't be read ({kind})"
-    return text.removeprefix("Value error, ")
+    return "is no such field" if kind == "extra_forbidden" else text.removeprefix("Value error, ")
 
 
-def _meant(error: Mapping[str, Any]) -> str:
-    """Return which of a few words may be meant, as pydantic lists them: `'read' or 'write'`."""
+def _meant(error: Mapping[str, Any], known: Iterable[str]) -> str:
+    """Return which field, or which of a few words, may be meant; pydantic lists these: `'read' or 'write'`."""
+    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
+        return did_you_mean(str(error["loc"][0]), known)
     if error["type"] not in {"enum", "literal_error"} or not isinstance(error["input"], str):
         return ""
     return did_you_mean(error["input"], error["ctx"]["expected"].split("'")[1::2])

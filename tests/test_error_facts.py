@@ -1,6 +1,7 @@
 """What errors say beside the fact: whose it is, what was found beside it, and the nearest that is there."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -153,6 +154,7 @@ def test_of_many_names_each_is_told_with_its_nearest(memory: Registry) -> None:
     message = told(lambda: memory.set_status(["sumarize", "translat", "zzz", unknown, "translate"], "disabled"))
     assert f"'sumarize', 'translat', 'zzz', '{unknown}' in the namespace 'default'" in message
     assert "did you mean 'summarize' for 'sumarize', 'translate' for 'translat'? list()" in message
+    assert message.startswith("There are no prompts ")
 
 
 def test_no_name_is_told_that_the_actor_may_not_read(memory: Registry) -> None:
@@ -346,6 +348,9 @@ MEANT = [
         "status: must be one of active, disabled, archived, deleted; did you mean 'archived'?",
     ),
     (lambda r: r.list(status="Active"), "did you mean 'active'?"),
+    (lambda r: r.set_status("a", "Enabled"), "did you mean 'active'?"),
+    (lambda r: RenderLimits(fule=1), "fule: is no such field; did you mean 'fuel'?"),
+    (lambda r: r.get("a@"), "name: the label after the @ must be 1 to 50 of"),
     (lambda r: r.search("x", status=["disbled"]), "did you mean 'disabled'?"),
     (lambda r: Actor("ana", "team_editr"), "did you mean 'team_editor'?"),
     (lambda r: Grant("anyone", "red"), "did you mean 'read'?"),
@@ -414,3 +419,11 @@ def test_an_error_about_a_prompt_names_it(memory: Registry) -> None:
         message = told(call)
         assert repr(name) in message
         assert "SECRET" not in message
+
+
+def test_a_name_that_is_taken_and_a_file_of_another_kind_say_what_to_do_next(memory: Registry, tmp_path: Path) -> None:
+    """The first mistakes of a program that runs twice, or is given the wrong file."""
+    memory.create("a", "x")
+    assert told(lambda: memory.create("a", "x")).endswith("choose another name, or change that one with save().")
+    (tmp_path / "notes.txt").write_text("no database " * 100)
+    assert "; pass another path, or restore a copy." in told(lambda: Registry(tmp_path / "notes.txt"), StorageError)

@@ -939,6 +939,11 @@ NEAR = [
     ("{% fro a in x %}{% endfor %}", "unknown tag 'fro'. Did you mean 'for'?"),
     ("{% if x %}{% endi %}", "Did you mean 'endif'?"),
     ("{% zzz %}", "unknown tag 'zzz'."),
+    ("x{% endif %}", "Line 1: the tag 'endif' is out of place."),
+    ("x{% endraw %}", "Line 1: the tag 'endraw' is out of place."),
+    ("{% for a in x %}{% endif %}", "the tag 'endif' is out of place. Jinja was looking for"),
+    ("{{ '{}'.format(x) }}", "the method format can't be called in a template; use the filter format."),
+    ("{% for a in x %}" * 21 + "{% endfor %}" * 21, "too deep in each other; Python takes 20 loops."),
 ]
 
 

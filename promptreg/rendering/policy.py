@@ -104,8 +104,8 @@ STATEMENTS: dict[type[nodes.Node], str] = {
 }
 
 STATEMENT_NAMES = (
-    "for endfor if elif else endif set endset macro endmacro call endcall filter endfilter with endwith raw".split()
-)
+    "for endfor if elif else endif set endset macro endmacro call endcall filter endfilter with endwith raw endraw"
+).split()
 """What a template may spell after `{%`."""
 
 MAX_BRANCHES = 200  # Python compiles them by recursion: 3,000 crash a thread with a 256 KiB stack
@@ -250,6 +250,7 @@ def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
     if isinstance(called, nodes.Getattr):
         if called.attr not in METHOD_NAMES:
             meant = did_you_mean(called.attr, sorted(METHOD_NAMES))
+            meant = "; use the filter format" if called.attr == "format" else meant
             raise _offence(node.lineno, f"the method {called.attr} can't be called in a template{meant}")
     elif not isinstance(called, nodes.Name):
         raise _offence(node.lineno, "only methods, macros, range, dict and namespace can be called")

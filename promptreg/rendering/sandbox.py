@@ -373,6 +373,9 @@ def _few(tokens: Iterable[_Token], limits: RenderLimits) -> Iterator[_Token]:
 def _syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
     told = (error.message or "it can't be read")[:MAX_MESSAGE]
     unknown = re.match(r"Encountered unknown tag '(\w+)'", told)
+    if unknown and unknown[1] in STATEMENT_NAMES:  # as Jinja calls the end, or another branch, of nothing that is open
+        told = f"the tag {unknown[1]!r} is out of place{told[unknown.end() :]}"
+        unknown = None
     near = nearest(unknown[1], STATEMENT_NAMES) if unknown else None
     meant = "" if near is None else f" Did you mean {near!r}?"
     return TemplateSyntaxError(f"Line {error.lineno}: {told}{meant}", line=error.lineno)
@@ -407,6 +410,11 @@ def _nones(told: str, source: str, line: int | None, rendering: Rendering) -> st
     return none_read(_parsed(source, rendering.limits), line, rendering.variables) if "NoneType" in told else ""
 
 
+def _template_line(lines: Iterable[tuple[int, int]], written: int | None) -> int | None:
+    """Return the template's line that a line of its compiled code was written for."""
+    return max((line for line, code in lines if written and code <= written), default=None)
+
+
 class Metered:
     """A template compiled for the metered tier. What `render` raises is ours, Jinja's or the variables' own."""
 
@@ -429,6 +437,10 @@ class Metered:
             code = compile(source.getvalue(), FILE, "exec")
         except JinjaSyntaxError as error:
             raise _syntax_error(error) from None
+        except SyntaxError as error:  # Python's, of blocks in each other
+            line = _template_line(generator.debug_info, error.lineno) or 1
+            reason = f"Line {line}: loops or macros lie too deep in each other; Python takes 20 loops."
+            raise TemplateError(reason, line=line) from None
         except Exception as error:
             raise TemplateError(f"The template does not compile ({type(error).__name__}).", line=None) from None
         module: dict[str, Any] = {}
@@ -481,4 +493,4 @@ class Metered:
             if entry.tb_frame.f_code.co_filename == FILE:
                 written = entry.tb_lineno
             entry = entry.tb_next
-        return max((line for line, code in self._lines if written and code <= written), default=None)
+        return _template_line(self._lines, written)

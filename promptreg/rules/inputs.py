@@ -37,6 +37,7 @@ MESSAGE_FORMS = '{"role", "content"} or {"placeholder"}'
 _HASH = re.compile(r"[0-9a-f]{64}")
 STATUSES: tuple[str, ...] = get_args(Status)
 TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
+SYNONYMS = {"enabled": "active", "enable": "active"}  # spelled most like its opposite, which nobody means
 
 
 class Edit(NamedTuple):
@@ -262,7 +263,7 @@ def read_choice(value: object, field: str, choices: Iterable[str]) -> str:
     """Read one of a few words."""
     allowed = tuple(choices)
     if not isinstance(value, str) or value not in allowed:
-        meant = did_you_mean(value, allowed) if isinstance(value, str) else ""
+        meant = did_you_mean(SYNONYMS.get(value.lower(), value), allowed) if isinstance(value, str) else ""
         raise InvalidInputError.of(field, f"must be one of {', '.join(allowed)}{meant}")
     return str.__str__(value)
 

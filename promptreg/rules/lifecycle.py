@@ -100,8 +100,9 @@ def not_found(names: list[str], namespace: str, *, near: Mapping[str, str] | Non
     """Return the error for names that are not there, or not for this actor; `near` are those that may be meant."""
     pairs = [f"{other!r} for {name!r}" if len(names) > 1 else repr(other) for name, other in (near or {}).items()]
     meant = f" did you mean {', '.join(pairs)}?" if pairs else ""
+    is_one = "is no prompt" if len(names) == 1 else "are no prompts"
     return NotFoundError(
-        f"There is no prompt {listed(names)} in the namespace {namespace!r};{meant} list() shows those that there are.",
+        f"There {is_one} {listed(names)} in the namespace {namespace!r};{meant} list() shows those that there are.",
         names=names,
     )
 
@@ -169,7 +170,8 @@ def archived(names: list[str]) -> NotModifiableError:
 
 def name_taken(name: str) -> NameTakenError:
     """Give the refusal of a name that another prompt has."""
-    return NameTakenError(f"Another prompt is named {name!r}; choose another name.", name=name)
+    advice = "choose another name, or change that one with save()"
+    return NameTakenError(f"Another prompt is named {name!r}; {advice}.", name=name)
 
 
 def plan_create(prompt_id: str, namespace: str, name: str, draft: Draft, author: Author) -> Outcome:

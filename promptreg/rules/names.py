@@ -75,13 +75,13 @@ def checked_name(value: object, field: str = "name") -> str:
 
 
 @reading("label")
-def checked_label(value: object, field: str = "label") -> str:
+def checked_label(value: object, field: str = "label", what: str = "") -> str:
     """Give a well-formed label, reserved ones included."""
     text = _text(value, field)
     if field == "label" and _NUMBER.fullmatch(text):
         raise InvalidInputError.of(field, f"{text!r} is no label but a number; pass version={int(text)}")
     if not _LABEL.fullmatch(text) or text.isdigit():
-        raise InvalidInputError.of(field, "must be 1 to 50 of A-Z a-z 0-9 _ . - and not only digits")
+        raise InvalidInputError.of(field, f"{what}must be 1 to 50 of A-Z a-z 0-9 _ . - and not only digits")
     return text
 
 
@@ -130,7 +130,7 @@ def parse_reference(value: object, field: str = "name") -> Reference:
         return Reference(name, is_id)
     if _NUMBER.fullmatch(chosen):
         return Reference(name, is_id, checked_number(int(chosen), field, least=1))
-    return Reference(name, is_id, checked_label(chosen, field))
+    return Reference(name, is_id, checked_label(chosen, field, "the label after the @ "))
 
 
 def plain_reference(value: object, field: str = "name") -> Reference:

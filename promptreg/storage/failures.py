@@ -86,7 +86,8 @@ def translate(error: DriverError, path: str) -> PromptregError:
         return may_not_write(path, os.path.realpath(path))
     if code == sqlite3.SQLITE_NOTADB:
         return StorageCorruptError(
-            f"{path} is not a SQLite database, or its header is damaged.", reason="not_a_registry"
+            f"{path} is not a SQLite database, or its header is damaged; pass another path, or restore a copy.",
+            reason="not_a_registry",
         )
     if code == sqlite3.SQLITE_CORRUPT or getattr(error, "sqlite_errorcode", 0) in DAMAGED:
         return StorageCorruptError(f"{path} is damaged ({error}); restore a copy.", reason="damaged")
