@@ -13,16 +13,14 @@ from types import NoneType
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from promptreg import checks
-from promptreg.cache import NEVER, Cache, Generation, Memo
+from promptreg.cache import NEVER, Cache, Generation
 from promptreg.clock import moment
 from promptreg.defaults import Defaults
 from promptreg.errors import CommitUnknownError, NotFoundError, StorageError, TemplateError
 from promptreg.hints import Hints
-from promptreg.jsonvalues import compact
 from promptreg.models import Actor, Version
-from promptreg.prompt import Compile, DirectWays, Prompt, direct_ways, make_prompt, make_version, stale_copy
-from promptreg.records import Change, Container, Snapshot, VersionRecord
-from promptreg.rendering.template import CompiledTemplate
+from promptreg.prompt import DirectWays, Prompt, direct_ways, make_prompt, make_version, stale_copy
+from promptreg.records import Change, Container, VersionRecord
 from promptreg.rules import access, conflicts, lifecycle
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_versioned
@@ -31,6 +29,7 @@ from promptreg.storage.base import LOOK_SECONDS, Reader, Storage, Writer
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
 from promptreg.telemetry.spans import Hit, Teller, note, note_prompt, of_hit
+from promptreg.templates import Templates
 
 
 class Plan(Protocol):
@@ -162,11 +161,10 @@ class Core:
         self.cache: Cache[Found, Lacking] = Cache(settings.cache_size, compares=settings.max_staleness == 0)
         self._holds = min(settings.max_staleness or LOOK_SECONDS, LOOK_SECONDS)
         self.defaults = Defaults(settings.render_limits)
-        self._templates: Memo[Hashable, CompiledTemplate] = Memo(settings.cache_size)
+        self._templates = Templates(settings.cache_size, settings.render_limits)
         self._clock = settings.clock
         self._checks = settings.publish_checks
         self.forbids_extra = settings.forbids_extra
-        self.render_limits = settings.render_limits
         self.teller = Teller(settings.telemetry)
         self._hints = Hints(storage)
 
@@ -234,12 +232,12 @@ class Core:
 
     def prompt(self, container: Container, record: VersionRecord) -> Prompt:
         """Give the prompt resolved to a version."""
-        compile_ = self._compile(record.snapshot)
-        return make_prompt(container, record, compile_, self.render_limits, forbids_extra=self.forbids_extra)
+        compile_ = self._templates.later(record.snapshot)
+        return make_prompt(container, record, compile_, self._templates.limits, forbids_extra=self.forbids_extra)
 
     def version(self, record: VersionRecord) -> Version:
         """Give a version alone."""
-        return make_version(record, self._compile(record.snapshot))
+        return make_version(record, self._templates.later(record.snapshot))
 
     def resolve(self, view: View, name: str, version: Selector | None, label: str | None) -> Prompt:
         """Give the prompt that a `get` means, from the cache where it is still true there."""
@@ -393,7 +391,7 @@ class Core:
 
     def vet_saved(self, outcome: Outcome) -> Evidence:
         """Compile what is saved, and run the checks on what becomes production (rules 9 and 20)."""
-        compiled = self._compiled(outcome.version.snapshot)
+        compiled = self._templates.compiled(outcome.version.snapshot)
         try:
             compiled.require_kept()
         except TemplateError as error:
@@ -404,7 +402,7 @@ class Core:
     def vet_published(self, outcome: Outcome) -> Evidence:
         """Run the checks on a version that was never live; what was live before has passed them."""
         if outcome.goes_live:
-            compiled = self._compiled(outcome.version.snapshot)
+            compiled = self._templates.compiled(outcome.version.snapshot)
             try:
                 compiled.require_kept()
             except TemplateError as error:
@@ -419,24 +417,13 @@ class Core:
             made = make_prompt(
                 outcome.container,
                 outcome.version,
-                self._compile(outcome.version.snapshot),
-                self.render_limits,
+                self._templates.later(outcome.version.snapshot),
+                self._templates.limits,
                 forbids_extra=self.forbids_extra,
                 is_candidate=True,
             )
             checks.require_passing(made, self._checks)
         return Evidence(outcome, has_functions, is_checked)
-
-    def _compile(self, snapshot: Snapshot) -> Compile:
-        """Return what compiles a template when it is rendered, checked, or asked for its variables."""
-        return Compile(lambda: self._compiled(snapshot))
-
-    def _compiled(self, snapshot: Snapshot) -> CompiledTemplate:
-        template = snapshot.template if isinstance(snapshot.template, str) else compact(snapshot.template)
-        key = snapshot.kind, template, compact(snapshot.variables)
-        return self._templates.get(
-            key, lambda: CompiledTemplate(snapshot.template, snapshot.variables, self.render_limits)
-        )
 
 
 def replanned(writer: Reader, view: View, plan: Callable[[Reader], P], evidence: Evidence | None) -> P:

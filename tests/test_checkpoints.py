@@ -4,15 +4,18 @@ SQLite before 3.51.3 can damage a database where one process makes a checkpoint 
 does is seen in the file, which another process reads: opening it in this one would drop SQLite's locks.
 """
 
+import errno
 import gc
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -279,6 +282,46 @@ def test_a_dropped_registry_writes_its_log_back_in_its_turn(path: str) -> None:
     del registry
     gc.collect()
     assert not Path(path + LOG).exists()
+
+
+@pytest.mark.parametrize(("failure", "is_sure"), [(errno.EMFILE, False), (errno.EIO, False), (errno.EACCES, True)])
+def test_a_queue_that_fails_for_a_moment_is_none_that_can_not_be_used(
+    filled: Registry, monkeypatch: pytest.MonkeyPatch, failure: int, is_sure: bool
+) -> None:
+    """Others are in it all the same, so nobody else makes a checkpoint; one that may not be opened is nobody's."""
+
+    def fail(*_: object) -> NoReturn:
+        raise OSError(failure, os.strerror(failure))
+
+    own = queue.WriterQueue(filled.path)
+    monkeypatch.setattr(queue, "open_beside", fail)
+    with own.turn(Deadline(0.1)) as turn:
+        assert turn.is_sure() is is_sure
+
+
+def test_a_dropped_registry_is_no_cycle(path: str) -> None:
+    """It closes at once, though all that it gave is kept: a collector closes in any order."""
+    gc.disable()
+    try:
+        registry = Registry(path)
+        registry.create("greet", "Hello {{ name }}")
+        registry.create("chat", [{"role": "user", "content": "{{ text }}"}], variables=[{"name": "text"}])
+        kept = [
+            registry.get("greet"),
+            registry.list(),
+            registry.search("hello"),
+            registry.history("greet"),
+            registry.render("greet", name="Ana"),
+            registry.render("chat", text="Hi"),
+            registry.render("absent", default="Hi"),
+            registry.scope(namespace="other").save("greet", "Hi"),
+        ]
+        storage = weakref.ref(registry._core.storage)
+        del registry
+        assert storage() is None
+    finally:
+        gc.enable()
+    assert kept[0].variables[0].name == "name"
 
 
 @pytest.mark.parametrize("way", ["dropped", "forked", "thread ended"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from promptreg import Page, Prompt, PromptDisabledError, Registry, Version, core
+from promptreg import Page, Prompt, PromptDisabledError, Registry, Version, templates
 from promptreg.rendering.template import CompiledTemplate
 
 
@@ -45,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 def compiled(monkeypatch: pytest.MonkeyPatch) -> Compiled:
     """Note what registries compile from now on."""
     compiled = Compiled()
-    monkeypatch.setattr(core, "CompiledTemplate", compiled.compile)
+    monkeypatch.setattr(templates, "CompiledTemplate", compiled.compile)
     return compiled
 
 

@@ -23,6 +23,7 @@ ANOTHER_TYPE = sqlite3.SQLITE_CONSTRAINT | 12 << 8  # SQLITE_CONSTRAINT_DATATYPE
 DAMAGED = frozenset(  # what no write of ours meets in a whole file
     {ANOTHER_TYPE, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_CONSTRAINT_NOTNULL}
 )
+NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 UNDECODED = "Could not decode to UTF-8"
 DriverError: TypeAlias = sqlite3.Error | OSError | UnicodeDecodeError
 SYSTEMS = sqlite3.Error, OSError, UnicodeDecodeError  # the last where SQLite's own message quotes damaged text

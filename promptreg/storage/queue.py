@@ -25,7 +25,7 @@ from weakref import ref
 from promptreg.errors import StorageError
 from promptreg.storage import system
 from promptreg.storage.beside import open_beside
-from promptreg.storage.failures import is_applications
+from promptreg.storage.failures import NOT_PERMITTED, is_applications
 from promptreg.storage.gate import Claim, Stay, in_the_middle
 from promptreg.storage.place import identity, identity_at
 
@@ -63,7 +63,8 @@ class _File:
         return identity_at(self._path) == self._identity
 
     def __del__(self) -> None:
-        os.close(self.descriptor)
+        descriptor, self.descriptor = self.descriptor, -1  # as who is in a cycle with it may ask for it afterwards
+        os.close(descriptor)
 
 
 class Numbers(NamedTuple):
@@ -96,7 +97,7 @@ class Turn:
 
 
 NO_QUEUE = Turn(None, None, has_come=True, is_alone=True)  # of a database with no queue, or one that can't be used
-NO_TURN = Turn(None, None, has_come=False, is_alone=False)  # of who waited for too long
+NO_TURN = Turn(None, None, has_come=False, is_alone=False)  # of who waited for too long, or failed for a moment
 
 
 class WriterQueue:
@@ -160,10 +161,12 @@ class WriterQueue:
                 if number is None:
                     return NO_TURN
                 turn = self._wait(file, number, deadline)
-        except (OSError, StorageError) as error:
+        except StorageError:
+            return NO_QUEUE
+        except OSError as error:
             if is_applications(error):
                 raise
-            return NO_QUEUE
+            return NO_QUEUE if error.errno in NOT_PERMITTED else NO_TURN
         return turn
 
     def _opened(self) -> _File:

@@ -4,7 +4,6 @@ A verb's write is one short `BEGIN IMMEDIATE` transaction, so what it read stays
 deferred transaction, so what it reads is one moment's. sqlite-utils makes and maintains the database.
 """
 
-import errno
 import os
 import sqlite3
 import time
@@ -19,7 +18,7 @@ from promptreg.storage import erasure, readonly, settling, system
 from promptreg.storage.base import LOOK_SECONDS, StorageSettings, Verified
 from promptreg.storage.connections import Connections, Handle
 from promptreg.storage.diagnosis import Diagnosis
-from promptreg.storage.failures import SYSTEMS, is_applications, is_busy, may_not_write
+from promptreg.storage.failures import NOT_PERMITTED, SYSTEMS, is_applications, is_busy, may_not_write
 from promptreg.storage.gate import FORKS
 from promptreg.storage.looks import SQLiteReader, SQLiteWriter
 from promptreg.storage.opening import (
@@ -49,7 +48,6 @@ class Begun(Protocol):
 
 R = TypeVar("R", bound=Begun)
 
-NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 BUSY_PAUSE = 0.001  # seconds outside the gate, between two waits in SQLite
 PUBLISH_PAUSE = 0.005  # seconds between two trials to publish
 CLOSING_PATIENCE = 0.5  # seconds that opening and closing wait for the writers' turn, to erase or cut the log
@@ -203,13 +201,16 @@ class SQLiteStorage:
         return self._turn(Deadline(min(self._settings.busy_timeout, CLOSING_PATIENCE)))
 
     def __del__(self) -> None:
-        """Close what nobody has closed, as the last one too where nobody else writes at this moment."""
+        """Close what nobody has closed, as the last one too where nobody else writes at this moment.
+
+        In a cycle that the collector takes apart the queue's file may be closed by now: then there is no telling.
+        """
         connections: Connections | None = getattr(self, "_connections", None)
         if connections is None or connections.is_closed or self._queue is None or self._queue.is_held():
             return
         try:
             with self._queue.turn(Deadline(0)) as turn:
-                if turn.is_sure():
+                if turn.number is not None and turn.is_sure():
                     connections.close_dropped()
         except BaseException as error:  # of a signal's handler; other registries of the file share the queue
             clear_frames(error.__traceback__)
