@@ -733,10 +733,16 @@ class Registry:
             new_name=new_name,
         )
         expected = bad.read(inputs.read_expected, version=expected_version, content_hash=expected_hash)
+        bad.read(
+            inputs.require_in_place,
+            versioned,
+            is_production=is_production,
+            expected_version=expected_version,
+            new_name=new_name,
+            access_grants=access_grants,
+        )
         bad.require_none()
         reference, selector = versioned
-        if selector is not None:
-            inputs.require_in_place(draft, is_production, expected)
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError
-from promptreg.foreign import guarded, reading
+from promptreg.foreign import few_items, guarded, reading
 from promptreg.gathering import BadFields
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze, frozen_dict, frozen_list
 from promptreg.models import Variable, VariablesArgument, built
@@ -25,6 +25,7 @@ from promptreg.nearest import did_you_mean
 RESERVED = frozenset(["true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"])
 MAX_IDENTIFIER = 128  # characters; Python normalises the names that it compiles, in the square of their length
 MAX_VARIABLES = 1_000
+MAX_KEYS = 100  # of a declaration, known or not
 MAX_CHOICES = 1_000  # values of an enum, each of which a value may have to be compared with
 OPTIONAL_KEYS = ("required", "default", "description", "enum")
 _UNSAID = {"name": "", "type": "any", "required": True, "default": None, "description": "", "enum": None}
@@ -176,7 +177,7 @@ def _said(item: object, where: str) -> dict[str, Any]:
     if isinstance(item, Variable):
         said = {key: getattr(item, key) for key in ("name", "type", *OPTIONAL_KEYS) if key in item.model_fields_set}
     elif isinstance(item, Mapping):
-        said = dict(item)
+        said = few_items(item, where, "keys", MAX_KEYS)
     else:
         raise InvalidInputError.of(where, f"must be a Variable or a mapping, not {type(item).__name__}")
     unknown = sorted(str(key) for key in said if key not in {"name", "type", *OPTIONAL_KEYS})
