@@ -15,7 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError
+from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError, listed
 from promptreg.foreign import few_items, guarded, reading
 from promptreg.gathering import BadFields
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze, frozen_dict, frozen_list
@@ -119,13 +119,17 @@ def placeholder_flaw(declaration: Mapping[str, Any] | None) -> str | None:
 
 
 def bind(
-    declarations: FrozenList, values: Mapping[str, Any], *, may_be_none: Container[str] = ()
+    declarations: FrozenList,
+    values: Mapping[str, Any],
+    *,
+    may_be_none: Container[str] = (),
+    errors: Iterable[dict[str, str]] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the variables with defaults filled in, and the names of required ones that are absent.
 
-    Raises `InvalidVariablesError` with every value that is not as declared; it quotes none of them.
+    Raises `InvalidVariablesError` with the errors found before and every value that is not as declared; it quotes none.
     """
-    bound, missing, errors = dict(values), [], []
+    bound, missing, errors = dict(values), [], [*errors]
     for declaration in declarations:
         name = declaration["name"]
         if name in bound:
@@ -183,7 +187,7 @@ def _said(item: object, where: str) -> dict[str, Any]:
     unknown = sorted(str(key) for key in said if key not in {"name", "type", *OPTIONAL_KEYS})
     if unknown:
         meant = did_you_mean(unknown[0], ("name", "type", *OPTIONAL_KEYS))
-        raise InvalidInputError.of(where, f"unknown keys: {', '.join(unknown)}{meant}")
+        raise InvalidInputError.of(where, f"unknown keys: {listed(unknown)}{meant}")
     for key, empty in (("enum", None), ("description", "")):
         if key in said and said[key] == empty:
             del said[key]

@@ -5,7 +5,7 @@ from itertools import repeat
 
 import pytest
 
-from promptreg import Actor, Grant, InvalidInputError, Registry, Variable
+from promptreg import Actor, Grant, InvalidInputError, InvalidVariablesError, Registry, Variable
 
 
 class Endless(Mapping[str, object]):
@@ -94,3 +94,13 @@ def test_a_message_says_what_is_meant():
             with pytest.raises(InvalidInputError) as caught:
                 call()
             assert str(caught.value).startswith(told)
+
+
+def test_unknown_and_wrong_variables_are_told_together():
+    """Where extra variables are forbidden, one of another type is told beside them."""
+    with Registry(":memory:", extra_variables="forbid") as registry:
+        registry.create("a", "{{ n }}", variables=[{"name": "n", "type": "integer"}])
+        with pytest.raises(InvalidVariablesError) as caught:
+            registry.render("a", n="SECRET", word=1)
+    assert [error["field"] for error in caught.value.details["errors"]] == ["word", "n"]
+    assert "SECRET" not in str(caught.value)
