@@ -5,7 +5,7 @@ from itertools import repeat
 
 import pytest
 
-from promptreg import Actor, Grant, InvalidInputError, InvalidVariablesError, Registry, Variable
+from promptreg import Actor, Grant, InvalidInputError, InvalidVariablesError, Registry, TemplateSyntaxError, Variable
 
 
 class Endless(Mapping[str, object]):
@@ -94,6 +94,14 @@ def test_a_message_says_what_is_meant():
             with pytest.raises(InvalidInputError) as caught:
                 call()
             assert str(caught.value).startswith(told)
+
+
+def test_a_broken_default_is_not_told_as_the_prompt():
+    """The prompt of that name is whole, so the refusal says that it is the default that is not."""
+    with Registry(":memory:") as registry:
+        registry.create("a", "one")
+        with pytest.raises(TemplateSyntaxError, match="^'a': the default: Line 1: "):
+            registry.render("a", default="{{ bad")
 
 
 def test_unknown_and_wrong_variables_are_told_together():
