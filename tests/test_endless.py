@@ -100,7 +100,7 @@ def test_a_broken_default_is_not_told_as_the_prompt():
     """The prompt of that name is whole, so the refusal says that it is the default that is not."""
     with Registry(":memory:") as registry:
         registry.create("a", "one")
-        with pytest.raises(TemplateSyntaxError, match="^'a': the default: Line 1: "):
+        with pytest.raises(TemplateSyntaxError, match=r"^'a': the default: Line 1: "):
             registry.render("a", default="{{ bad")
 
 
