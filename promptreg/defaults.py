@@ -50,6 +50,7 @@ class Defaults:
         try:
             compiled.require_valid()
         except TemplateError as error:
+            error.put_before("the default")
             error.put_name(name)
             raise
         self._known.keep(key, (template, compiled))

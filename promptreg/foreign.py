@@ -3,8 +3,9 @@
 What it raises is told by its type alone, in an error of ours, for its text may quote anything; and so is the cause.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
+from itertools import islice
 from typing import Any, ParamSpec, TypeVar, cast
 
 from promptreg.errors import InvalidInputError, PromptregError
@@ -12,6 +13,8 @@ from promptreg.errors import InvalidInputError, PromptregError
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
 T = TypeVar("T")
+
+MAX_LISTED = 1_000  # tags, grants, messages, statuses or functions
 
 
 class Cause(Exception):
@@ -41,6 +44,25 @@ def guarded(field: str, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     except Exception as error:
         refusal = unreadable(field, error)
     raise refusal  # out here, where no context is chained to it that quotes a value
+
+
+def few(items: Iterable[T], field: str, what: str, most: int = MAX_LISTED) -> list[T]:
+    """Return the items of a list; raise `InvalidInputError` for too many, endless ones included.
+
+    >>> few(iter(int, 1), "tags", "tags")
+    Traceback (most recent call last):
+        ...
+    promptreg.errors.InvalidInputError: tags: holds more than 1,000 tags; that is the most
+    """
+    taken = list(islice(items, most + 1))
+    if len(taken) > most:
+        raise InvalidInputError.of(field, f"holds more than {most:,} {what}; that is the most")
+    return taken
+
+
+def few_items(mapping: Mapping[Any, T], field: str, what: str, most: int) -> dict[Any, T]:
+    """Return the items of a mapping; raise `InvalidInputError` for too many, as `few` does."""
+    return {key: mapping[key] for key in few(mapping, field, what, most)}
 
 
 def reading(field: str) -> Callable[[F], F]:

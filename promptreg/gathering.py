@@ -26,7 +26,7 @@ class BadFields:
     __slots__ = ("_errors",)
 
     def __init__(self) -> None:
-        self._errors: list[dict[str, str]] = []
+        self._errors: dict[tuple[str, str], dict[str, str]] = {}  # by what they say, as one may be found twice
 
     def read(self, reader: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a reader makes of an argument; of a bad one, something for `require_none` and this alone.
@@ -38,7 +38,8 @@ class BadFields:
         try:
             return reader(*args, **kwargs)
         except InvalidInputError as error:
-            self._errors += [told for told in error.details["errors"] if told not in self._errors]
+            for told in error.details["errors"]:
+                self._errors.setdefault((told["field"], told["reason"]), told)
             return cast(T, _BAD)
 
     def are_none(self) -> bool:
@@ -48,7 +49,7 @@ class BadFields:
     def require_none(self) -> None:
         """Raise `InvalidInputError` with all that were found."""
         if self._errors:
-            raise InvalidInputError.of_all(self._errors)
+            raise InvalidInputError.of_all([*self._errors.values()])
 
 
 def read_each(reader: Callable[[Any, str], T], items: Iterable[Any], field: str) -> list[T]:

@@ -6,6 +6,7 @@ What renders lives in `prompt.py`; what is stored lives in `records.py`.
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import (
@@ -22,7 +23,7 @@ from pydantic import (
 
 from promptreg.errors import InvalidInputError
 from promptreg.foreign import guarded, unreadable
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, checked_text, freeze, frozen_list
+from promptreg.jsonvalues import MAX_NODES, FrozenDict, FrozenList, NotJSON, checked_text, freeze, frozen_list
 from promptreg.nearest import did_you_mean
 
 
@@ -143,9 +144,9 @@ def _meant(error: Mapping[str, Any], known: Iterable[str]) -> str:
     """Return which field, or which of a few words, may be meant; pydantic lists these: `'read' or 'write'`."""
     if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
         return did_you_mean(str(error["loc"][0]), known)
-    if error["type"] not in {"enum", "literal_error"} or not isinstance(error["input"], str):
+    if error["type"] not in {"enum", "literal_error"} or not issubclass(type(error["input"]), str):
         return ""
-    return did_you_mean(error["input"], error["ctx"]["expected"].split("'")[1::2])
+    return did_you_mean(str.__str__(error["input"]), error["ctx"]["expected"].split("'")[1::2])
 
 
 def _checked_id(text: str) -> str:
@@ -165,6 +166,13 @@ def _checked_principal(text: str) -> str:
         raise ValueError("must be user:ID, group:ID or anyone")
     _checked_id(identity or text)  # what an actor may be called, so that every actor can be granted something
     return text
+
+
+def _few(groups: Any) -> Any:
+    """Return at most one group more than there may be: pydantic looks at each, and an endless iterable has no last."""
+    if isinstance(groups, str | bytes | Mapping) or not isinstance(groups, Iterable):
+        return groups
+    return tuple(islice(groups, MAX_GROUPS + 1))
 
 
 Identity: TypeAlias = Annotated[str, AfterValidator(_checked_id)]
@@ -198,7 +206,7 @@ class Actor(Value):
     groups: Annotated[tuple[Identity, ...], Field(max_length=MAX_GROUPS)] = ()
 
     def __init__(self, id: str, role: Role | str | None = None, groups: Iterable[str] = ()) -> None:
-        self._fill("actor", {"id": id, "role": role, "groups": groups})
+        self._fill("actor", {"id": id, "role": role, "groups": guarded("groups", _few, groups)})
 
 
 class Grant(Value):
@@ -237,7 +245,7 @@ class Variable(Value):
     required: bool = True
     default: Json = None
     description: str = ""
-    enum: Annotated[list[Any], AfterValidator(freeze)] | None = None
+    enum: Annotated[list[Any], Field(max_length=MAX_NODES), AfterValidator(freeze)] | None = None
 
     def __init__(self, **fields: Any) -> None:
         self._fill("variable", fields)

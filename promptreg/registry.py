@@ -275,7 +275,8 @@ class Registry:
     ) -> Rendered:
         """Render a prompt with variables: a mapping or pydantic model, keywords, or both (keywords win).
 
-        Variables named `version`, `label` or `default` go in the mapping. Raises what `get` raises, then
+        Variables named `version`, `label` or `default` go in the mapping (at most 100,000, if it is no `dict`).
+        Raises what `get` raises, then
         `PromptDisabledError` (rule 13), `MissingVariablesError` with every absent name,
         `InvalidVariablesError`, `RenderLimitError` and `RenderError`. `default` is a Jinja template, text (which may
         be empty) or messages, rendered when the prompt is not found or the storage fails, and for nothing else. It is
@@ -733,10 +734,16 @@ class Registry:
             new_name=new_name,
         )
         expected = bad.read(inputs.read_expected, version=expected_version, content_hash=expected_hash)
+        bad.read(
+            inputs.require_in_place,
+            versioned,
+            is_production=is_production,
+            expected_version=expected_version,
+            new_name=new_name,
+            access_grants=access_grants,
+        )
         bad.require_none()
         reference, selector = versioned
-        if selector is not None:
-            inputs.require_in_place(draft, is_production, expected)
         author = self._core.author(self._view)
 
         def plan(reader: Reader) -> Outcome:
@@ -929,9 +936,9 @@ class Registry:
     def set_status(self, names: str | Iterable[str], status: TargetStatus, *, dry_run: bool = False) -> StatusUpdate:
         """Bring one prompt or many to a status, in one transaction, all or nothing [BULK, ARCHIVE].
 
-        `status` is `active`, `disabled`, `archived` or `deleted`. Prompts that are there already are
-        skipped, and need no more than reading. `dry_run=True` validates everything, permissions included, gives
-        the same counts and writes nothing. Raises `NotFoundError` with every unknown name, `ForbiddenError` and
+        `status` is `active`, `disabled`, `archived` or `deleted`; at most 100,000 names. Prompts that are there
+        already are skipped, and need no more than reading. `dry_run=True` validates everything, permissions included,
+        gives the same counts and writes nothing. Raises `NotFoundError` with every unknown name, `ForbiddenError` and
         `NotModifiableError` with every prompt that stands against it: an archived prompt takes only
         `active`, which restores it.
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, system_clock
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import reading
+from promptreg.foreign import few, reading
 from promptreg.gathering import BadFields
 from promptreg.models import Actor
 from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
@@ -101,7 +101,7 @@ def _functions(value: object) -> tuple[PublishCheck, ...]:
     functions: tuple[Any, ...] = (None,)
     # A tuple is told from the rest first: Python takes 0.1 ms to find out that it is iterable, the first time.
     if isinstance(value, tuple) or (isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)):
-        functions = tuple(value)
+        functions = tuple(few(value, "publish_checks", "functions"))
     if not all(callable(function) for function in functions):
         raise InvalidInputError.of("publish_checks", "must be a list of functions, each called with a Prompt")
     return functions

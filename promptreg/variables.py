@@ -15,8 +15,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError
-from promptreg.foreign import guarded, reading
+from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError, listed
+from promptreg.foreign import few_items, guarded, reading
 from promptreg.gathering import BadFields
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze, frozen_dict, frozen_list
 from promptreg.models import Variable, VariablesArgument, built
@@ -25,6 +25,7 @@ from promptreg.nearest import did_you_mean
 RESERVED = frozenset(["true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"])
 MAX_IDENTIFIER = 128  # characters; Python normalises the names that it compiles, in the square of their length
 MAX_VARIABLES = 1_000
+MAX_KEYS = 100  # of a declaration, known or not
 MAX_CHOICES = 1_000  # values of an enum, each of which a value may have to be compared with
 OPTIONAL_KEYS = ("required", "default", "description", "enum")
 _UNSAID = {"name": "", "type": "any", "required": True, "default": None, "description": "", "enum": None}
@@ -118,13 +119,17 @@ def placeholder_flaw(declaration: Mapping[str, Any] | None) -> str | None:
 
 
 def bind(
-    declarations: FrozenList, values: Mapping[str, Any], *, may_be_none: Container[str] = ()
+    declarations: FrozenList,
+    values: Mapping[str, Any],
+    *,
+    may_be_none: Container[str] = (),
+    errors: Iterable[dict[str, str]] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the variables with defaults filled in, and the names of required ones that are absent.
 
-    Raises `InvalidVariablesError` with every value that is not as declared; it quotes none of them.
+    Raises `InvalidVariablesError` with the errors found before and every value that is not as declared; it quotes none.
     """
-    bound, missing, errors = dict(values), [], []
+    bound, missing, errors = dict(values), [], [*errors]
     for declaration in declarations:
         name = declaration["name"]
         if name in bound:
@@ -176,13 +181,13 @@ def _said(item: object, where: str) -> dict[str, Any]:
     if isinstance(item, Variable):
         said = {key: getattr(item, key) for key in ("name", "type", *OPTIONAL_KEYS) if key in item.model_fields_set}
     elif isinstance(item, Mapping):
-        said = dict(item)
+        said = few_items(item, where, "keys", MAX_KEYS)
     else:
         raise InvalidInputError.of(where, f"must be a Variable or a mapping, not {type(item).__name__}")
     unknown = sorted(str(key) for key in said if key not in {"name", "type", *OPTIONAL_KEYS})
     if unknown:
         meant = did_you_mean(unknown[0], ("name", "type", *OPTIONAL_KEYS))
-        raise InvalidInputError.of(where, f"unknown keys: {', '.join(unknown)}{meant}")
+        raise InvalidInputError.of(where, f"unknown keys: {listed(unknown)}{meant}")
     for key, empty in (("enum", None), ("description", "")):
         if key in said and said[key] == empty:
             del said[key]

@@ -15,7 +15,7 @@ from promptreg.rendering.policy import BUILTINS, RenderLimits
 from promptreg.rendering.reads import surely_needed, variables_read
 from promptreg.rendering.sandbox import Metered, Rendering
 from promptreg.rendering.values import AbsentVariable
-from promptreg.variables import bind, effective, invalid, is_optional, may_be_left_out, placeholder_flaw
+from promptreg.variables import bind, effective, is_optional, may_be_left_out, placeholder_flaw
 
 MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
 
@@ -195,9 +195,8 @@ class CompiledTemplate:
         return error
 
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
-        if forbids_extra:
-            _require_known(values, [variable.name for variable in self.variables])
-        bound, absent = bind(self._declarations, values, may_be_none=self._may_be_none)
+        extra = _extra(values, [variable.name for variable in self.variables]) if forbids_extra else []
+        bound, absent = bind(self._declarations, values, may_be_none=self._may_be_none, errors=extra)
         if absent:
             raise self._missing(bound, absent, but=self._optional)
         return bound
@@ -305,10 +304,10 @@ def _fast(parts: Sequence[TemplateText | str], roles: list[str | None] | None, l
     return render
 
 
-def _require_known(values: Mapping[str, Any], known: Sequence[str]) -> None:
+def _extra(values: Mapping[str, Any], known: Sequence[str]) -> list[dict[str, str]]:
+    """Return what is wrong with the variables that are none of the prompt."""
     extra = [name for name in values if name not in known]
-    if extra:
-        absent = [name for name in known if name not in values]
-        meant = [did_you_mean(name, absent) for name in extra[:LISTED]] + [""] * (len(extra) - LISTED)
-        reason = "is not a variable of this prompt"
-        raise invalid([{"field": n, "reason": reason + m} for n, m in zip(extra, meant, strict=True)])
+    absent = [name for name in known if name not in values]
+    meant = [did_you_mean(name, absent) for name in extra[:LISTED]] + [""] * (len(extra) - LISTED)
+    reason = "is not a variable of this prompt"
+    return [{"field": n, "reason": reason + m} for n, m in zip(extra, meant, strict=True)]

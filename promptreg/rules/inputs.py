@@ -5,19 +5,18 @@ All of this happens before anything is looked up: invalid input is the first ref
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Any, NamedTuple, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import guarded, reading
+from promptreg.foreign import MAX_LISTED, few, few_items, guarded, reading
 from promptreg.gathering import BadFields, read_each
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze, hashed
 from promptreg.models import UNSET, Grant, Status, TargetStatus, Unset
 from promptreg.nearest import did_you_mean
 from promptreg.records import Container, Snapshot, content_text
-from promptreg.rules.names import checked_name, checked_number
+from promptreg.rules.names import Reference, Selector, checked_name, checked_number
 from promptreg.variables import declared, is_readable
 from promptreg.words import terms
 
@@ -28,7 +27,7 @@ Progress: TypeAlias = Callable[[int, int], object]
 MAX_TEMPLATE_BYTES = 256 * 1024
 MAX_METADATA_BYTES = 1024 * 1024
 SURELY_FITS = MAX_METADATA_BYTES // 4  # characters, each of at most 4 bytes
-MAX_LISTED = 1_000  # tags, grants or messages
+MAX_PASSED = 100_000  # variables of a render, of a mapping that may have no end
 MAX_EXAMPLES = 100
 MAX_SOUGHT = 1_000  # characters of what is searched for
 MAX_TERMS = 64
@@ -117,17 +116,21 @@ def read_draft(
     return draft
 
 
-def require_in_place(draft: Draft, is_production: object, expected: Expected) -> None:
-    """Refuse what an edit in place can't do (rules 3, 4 and 7)."""
+def require_in_place(versioned: tuple[Reference, Selector | None], *, is_production: object, **given: object) -> None:
+    """Refuse what an edit in place can't do, which an update with a version is (rules 3, 4 and 7)."""
+    if versioned[1] is None:
+        return
+    errors = [{"field": field, "reason": _ELSEWHERE[field]} for field, value in given.items() if value is not UNSET]
     if is_production is True:
-        raise InvalidInputError.of("is_production", "an edit in place never publishes; publish() does")
-    if expected.version is not None:
-        raise InvalidInputError.of(
-            "expected_version", "an edit in place has no base; expected_hash says what the version must hold"
-        )
-    for field, value in (("new_name", draft.name), ("access_grants", draft.grants)):
-        if value is not None:
-            raise InvalidInputError.of(field, "belongs to the prompt; update() without version= changes it")
+        errors.insert(0, {"field": "is_production", "reason": "an edit in place never publishes; publish() does"})
+    if errors:
+        raise InvalidInputError.of_all(errors)
+
+
+_ELSEWHERE = {
+    "expected_version": "an edit in place has no base; expected_hash says what the version must hold",
+    **dict.fromkeys(("new_name", "access_grants"), "belongs to the prompt; update() without version= changes it"),
+}
 
 
 def read_expected(*, version: object = UNSET, production: object = UNSET, content_hash: object = UNSET) -> Expected:
@@ -174,7 +177,7 @@ def read_template(value: object, field: str = "template") -> str | FrozenList:
         template = read_text(value, field)
         size = len(template.encode())
     elif isinstance(value, list | tuple):
-        template = FrozenList(read_each(_message, _few(value, field, "messages"), field))
+        template = FrozenList(read_each(_message, few(value, field, "messages"), field))
         size = sum(len(text.encode()) for message in template for text in message.values())
     else:
         raise InvalidInputError.of(field, f"must be text or a list of messages, not {type(value).__name__}")
@@ -239,7 +242,7 @@ def read_grants(value: object, field: str = "access_grants") -> tuple[Grant, ...
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of grants")
     grants: dict[str, Grant] = {}
-    for grant in read_each(_grant, _few(value, field, "grants"), field):
+    for grant in read_each(_grant, few(value, field, "grants"), field):
         if grant.principal not in grants or grant.permission == "write":
             grants[grant.principal] = grant
     return tuple(grants.values())
@@ -253,7 +256,7 @@ def read_statuses(value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Iterable):
         return (read_choice(value, "status", STATUSES),)
     bad = BadFields()
-    statuses = tuple(bad.read(read_choice, item, "status", STATUSES) for item in value)
+    statuses = tuple(bad.read(read_choice, item, "status", STATUSES) for item in few(value, "status", "statuses"))
     bad.require_none()
     return statuses
 
@@ -299,7 +302,7 @@ def _named(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
         return {**dict(mapping), **more}
     if not isinstance(mapping, Mapping):
         raise InvalidInputError.of("variables", f"must be a mapping or a pydantic model, not {type(mapping).__name__}")
-    named = dict(mapping)
+    named = few_items(mapping, "variables", "variables", MAX_PASSED)
     if not all(isinstance(key, str) for key in named):
         raise InvalidInputError.of("variables", "the names must be text")
     return {**{str.__str__(key): value for key, value in named.items()}, **more}
@@ -320,14 +323,6 @@ def _size(value: Any) -> int:
     return len(canonical(value).encode())
 
 
-def _few(items: Iterable[T], field: str, what: str, most: int = MAX_LISTED) -> list[T]:
-    """Return the items of a list; raise `InvalidInputError` for too many, endless ones included."""
-    taken = list(islice(items, most + 1))
-    if len(taken) > most:
-        raise InvalidInputError.of(field, f"holds more than {most:,} {what}; that is the most")
-    return taken
-
-
 def _json(value: Any, field: str, reader: Callable[[Any], T]) -> T:
     try:
         return reader(value)
@@ -341,22 +336,40 @@ def _message(item: object, where: str) -> FrozenDict:
     flaw = _message_flaw(item)
     if flaw:
         raise InvalidInputError.of(where, flaw)
-    message = FrozenDict((key, read_text(text, f"{where}.{key}")) for key, text in item.items())
-    if "placeholder" in message and not is_readable(message["placeholder"]):
-        raise InvalidInputError.of(f"{where}.placeholder", "must be a variable's name, such as history")
-    if "role" in message and message["role"] not in ROLES:
-        meant = did_you_mean(message["role"], ROLES)
-        raise InvalidInputError.of(f"{where}.role", f"must be one of {', '.join(ROLES)}{meant}")
+    bad = BadFields()
+    message = FrozenDict(
+        (str.__str__(key), bad.read(_MESSAGE_READERS[key], item[key], f"{where}.{key}")) for key in item
+    )
+    bad.require_none()
     return message
+
+
+def _placeholder(value: object, field: str) -> str:
+    name = read_text(value, field)
+    if not is_readable(name):
+        raise InvalidInputError.of(field, "must be a variable's name, such as history")
+    return name
+
+
+def _role(value: object, field: str) -> str:
+    return read_choice(read_text(value, field), field, ROLES)
+
+
+_MESSAGE_READERS: dict[str, Callable[[object, str], str]] = {
+    "role": _role,
+    "content": read_text,
+    "placeholder": _placeholder,
+}
 
 
 def _message_flaw(item: Mapping[Any, Any]) -> str | None:
     """Return which keys a message lacks, or that it has others, which are the caller's and not told."""
     wanted = {"placeholder"} if "placeholder" in item else {"role", "content"}
-    lacks = sorted(wanted.difference(item), reverse=True)
+    lacks = sorted([key for key in wanted if key not in item], reverse=True)
     if lacks:
         return f"has no {' and no '.join(lacks)}; it must be {MESSAGE_FORMS}"
-    return None if wanted.issuperset(item) else f"must be {MESSAGE_FORMS}, and hold nothing else"
+    is_whole = all(key in wanted for key in item)  # which ends at the first other one, as there may be no last
+    return None if is_whole else f"must be {MESSAGE_FORMS}, and hold nothing else"
 
 
 @reading("expected_hash")
@@ -374,7 +387,7 @@ def _title(value: object, field: str) -> str:
 def _tags(value: object, field: str) -> FrozenList:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of texts")
-    taken = _few(value, field, "tags")
+    taken = few(value, field, "tags")
     given = sorted(taken, key=repr) if isinstance(value, set | frozenset) else taken
     tags = FrozenList(dict.fromkeys(read_each(read_filled_text, given, field)))
     return _frozen_list(tags, field)
@@ -394,7 +407,7 @@ def _object(value: object, field: str) -> FrozenDict:
 def _examples(value: object, field: str) -> FrozenList:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of mappings of variables")
-    examples = _few(value, field, "examples", MAX_EXAMPLES)
+    examples = few(value, field, "examples", MAX_EXAMPLES)
     read_each(_example, examples, field)
     return _frozen_list(examples, field)
 
@@ -417,9 +430,10 @@ def _frozen_list(items: Sequence[Any], field: str) -> FrozenList:
 def _grant(item: object, where: str) -> Grant:
     if isinstance(item, Grant):
         return item
+    named = few_items(item, where, "keys", MAX_LISTED) if isinstance(item, Mapping) else {}
     try:
         if isinstance(item, Mapping):
-            return Grant(**item)
+            return Grant(**named)
         if isinstance(item, tuple | list):
             return Grant(*item)
     except TypeError:

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import reading
+from promptreg.foreign import few, reading
 from promptreg.gathering import BadFields, read_each
 from promptreg.jsonvalues import NotJSON, checked_text
 
 MAX_NAME = 128
 MAX_NUMBER = 10**30
+MAX_NAMES = 100_000  # of one call
 MAX_SLUGGED = 1_000  # characters of a text that a name is made of: normalising takes the square of combining marks
 SEPARATORS = "_-./"
 RESERVED_LABELS = frozenset({"production", "latest"})
@@ -30,6 +31,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _USUAL = re.compile(r"[a-z0-9]+(?:[_./-][a-z0-9]+)*")  # names well formed at a glance
 _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,50}")
 _NUMBER = re.compile(r"[0-9]{1,30}")
+_NO_LABEL = "must be 1 to 50 of A-Z a-z 0-9 _ . - and not only digits"
 
 
 class Reference(NamedTuple):
@@ -75,19 +77,19 @@ def checked_name(value: object, field: str = "name") -> str:
 
 
 @reading("label")
-def checked_label(value: object, field: str = "label", what: str = "") -> str:
-    """Give a well-formed label, reserved ones included."""
+def checked_label(value: object, field: str = "label", *, is_own: bool = False) -> str:
+    """Give a well-formed label, reserved ones included; `is_own` says that it chooses no version."""
     text = _text(value, field)
-    if field == "label" and _NUMBER.fullmatch(text):
+    if field == "label" and not is_own and _NUMBER.fullmatch(text):
         raise InvalidInputError.of(field, f"{text!r} is no label but a number; pass version={int(text)}")
-    if not _LABEL.fullmatch(text) or text.isdigit():
-        raise InvalidInputError.of(field, f"{what}must be 1 to 50 of A-Z a-z 0-9 _ . - and not only digits")
+    if not _is_label(text):
+        raise InvalidInputError.of(field, _NO_LABEL)
     return text
 
 
 def checked_own_label(value: object) -> str:
     """Give a label that a caller may move: `production` and `latest` are the registry's, in any case."""
-    label = checked_label(value)
+    label = checked_label(value, "label", is_own=True)
     if label.lower() in RESERVED_LABELS:
         raise InvalidInputError.of("label", f"{label.lower()} is kept by the registry; publish or update moves it")
     return label
@@ -129,8 +131,12 @@ def parse_reference(value: object, field: str = "name") -> Reference:
     if not at:
         return Reference(name, is_id)
     if _NUMBER.fullmatch(chosen):
-        return Reference(name, is_id, checked_number(int(chosen), field, least=1))
-    return Reference(name, is_id, checked_label(chosen, field, "the label after the @ "))
+        if int(chosen) < 1:
+            raise InvalidInputError.of(field, "the version after @ must be at least 1")
+        return Reference(name, is_id, int(chosen))
+    if not _is_label(chosen):
+        raise InvalidInputError.of(field, f"what follows @ {_NO_LABEL}, or a version's number")
+    return Reference(name, is_id, chosen)
 
 
 def plain_reference(value: object, field: str = "name") -> Reference:
@@ -177,7 +183,7 @@ def read_references(given: object) -> list[Reference]:
         return [plain_reference(given, "names")]
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidInputError.of("names", "must be a name or a list of names")
-    return read_each(plain_reference, given, "names")
+    return read_each(plain_reference, few(given, "names", "names", MAX_NAMES), "names")
 
 
 def cursor(name: str) -> str:
@@ -226,6 +232,10 @@ def _flaw(name: str) -> str | None:
     if _is_id(name):
         return "must not be a UUID: those are ids"
     return None
+
+
+def _is_label(text: str) -> bool:
+    return _LABEL.fullmatch(text) is not None and not text.isdigit()
 
 
 def _is_usual(name: str) -> bool:
