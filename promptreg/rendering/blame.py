@@ -15,15 +15,23 @@ from promptreg.rendering.values import AbsentAttribute
 MAX_SPELLED = 100  # characters of an expression
 
 
-def owner(error: AbsentAttribute, tree: nodes.Template, variables: Mapping[str, Any]) -> str:
-    """Return the subject of "… no 'name'": what has no such attribute or item, and whether it is None."""
+def owner(error: AbsentAttribute, tree: nodes.Template, line: int | None, variables: Mapping[str, Any]) -> str:
+    """Return the subject of "… no 'name'": what has no such attribute or item, and whether it is None.
+
+    Of several expressions that may be it, that of the failed line is named, where it is the only one there.
+    """
     reads: Iterator[Any] = tree.find_all((nodes.Getattr, nodes.Getitem))
     bases = [node.node for node in reads if _key(node) == error.name]
-    spelled = {_spelled(base): base for base in bases}
-    certain = [text for text, base in spelled.items() if text and _value(base, variables) is error.obj]
-    if not certain and len(spelled) == 1:
-        certain = [text for text, base in spelled.items() if text and _value(base, variables) is missing]
-    subject = certain[0] if certain else "a value"
+    values = [(_spelled(base), base.lineno, _value(base, variables)) for base in bases]
+    possible = [(text, at) for text, at, value in values if value is error.obj or value is missing]
+    if len({text for text, _ in possible}) > 1:
+        possible = [(text, at) for text, at in possible if at == line]
+    named = {text for text, _ in possible}
+    is_sure = len(named) == 1 and (
+        len({text for text, _, _ in values}) == 1
+        or any(text in named and value is error.obj for text, _, value in values)
+    )
+    subject = (named.pop() if is_sure else "") or "a value"
     return f"{subject} is None, so it has" if error.obj is None else f"{subject} has"
 
 

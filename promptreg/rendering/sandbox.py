@@ -473,7 +473,7 @@ class Metered:
             case HintedAbsence():
                 failure = RenderError(f"The template failed{where}: {error.message}", line=line)
             case AbsentAttribute() if isinstance(error.name, str) and error.name in source:
-                whose = owner(error, _parsed(source, rendering.limits), rendering.variables)
+                whose = owner(error, _parsed(source, rendering.limits), line, rendering.variables)
                 failure = RenderError(f"The template failed{where}: {whose} no {error.name!r}.", line=line)
             case AbsentAttribute():
                 told = "a value has no such attribute or item"
