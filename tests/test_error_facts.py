@@ -350,7 +350,7 @@ MEANT = [
     (lambda r: r.list(status="Active"), "did you mean 'active'?"),
     (lambda r: r.set_status("a", "Enabled"), "did you mean 'active'?"),
     (lambda r: RenderLimits(fule=1), "fule: is no such field; did you mean 'fuel'?"),
-    (lambda r: r.get("a@"), "name: the label after the @ must be 1 to 50 of"),
+    (lambda r: r.get("a@"), "name: what follows @ must be 1 to 50 of"),
     (lambda r: r.search("x", status=["disbled"]), "did you mean 'disabled'?"),
     (lambda r: Actor("ana", "team_editr"), "did you mean 'team_editor'?"),
     (lambda r: Grant("anyone", "red"), "did you mean 'read'?"),
