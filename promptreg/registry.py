@@ -302,8 +302,10 @@ class Registry:
                     values = more if variables is None else inputs.read_variables(variables, more)
                 if found.output is not None:
                     rendered = _new(Rendered)  # filled here, as calling its `__init__` takes twice as long
-                    output = (found.text(values), None) if found.text is not None else found.output(values)
-                    rendered.text, rendered._messages = output
+                    if found.text is not None:
+                        rendered.text, rendered._messages = found.text(values), None
+                    else:
+                        rendered.text, rendered._messages = found.output(values)
                     rendered._name, rendered.prompt = found.name, found.prompt
                     if listener is None:
                         return rendered
