@@ -262,7 +262,7 @@ class Registry:
         recalled = self._core.recalled(self._view, name, version, label)
         return self._get(name, version, label, default) if recalled is None else recalled.prompt
 
-    def render(
+    def render(  # noqa: PLR0912 (written out, as `get` is)
         self,
         name: str,
         variables: Mapping[str, Any] | BaseModel | None = None,

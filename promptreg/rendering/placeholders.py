@@ -10,7 +10,7 @@ from itertools import count
 from math import isfinite
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel
 
 from promptreg.errors import InvalidVariablesError, RenderError
 from promptreg.foreign import Cause
@@ -148,8 +148,8 @@ def _scalar(value: Any) -> str | int | float:
 
 def _of_model(value: Any, dumped: Any) -> Any:
     """Leave out of a model's dump, all the way down, each field that is None and was not set."""
-    if isinstance(value, RootModel):
-        return _of_model(value.root, dumped)
+    if isinstance(value, BaseModel) and value.__pydantic_root_model__:  # importing RootModel takes 18 ms
+        return _of_model(value.root, dumped)  # type: ignore[attr-defined]
     if isinstance(value, BaseModel) and isinstance(dumped, dict):
         return dict(_of_fields(value, dumped))
     if isinstance(value, Mapping) and isinstance(dumped, dict):

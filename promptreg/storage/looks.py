@@ -40,6 +40,15 @@ _READABLE = (
 )
 
 
+class Moment:
+    """What a slice needs of a snapshot: that it was taken; `is_refused` only a write is."""
+
+    is_refused = False
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
 class SQLiteReader:
     """One consistent look.
 

@@ -11,7 +11,6 @@ from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyErr
 from promptreg.storage import fulltext, readonly
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect, file_uri
-from promptreg.storage.earlier import complete
 from promptreg.storage.failures import is_busy
 from promptreg.storage.place import NONE, identity_at
 from promptreg.storage.queue import Deadline, queue_of
@@ -54,11 +53,17 @@ def open_to_read(path: str, real: str, settings: StorageSettings) -> Handle:
                 reason="old_schema",
                 retry_after=None,
             )
-        complete(handle.connection)
+        _complete(handle)
     except BaseException:
         handle.close()
         raise
     return handle
+
+
+def _complete(handle: Handle) -> None:
+    from promptreg.storage.earlier import complete  # noqa: PLC0415 (for a file that can only be read)
+
+    complete(handle.connection)
 
 
 def open_to_write(path: str, real: str, settings: StorageSettings) -> Handle:

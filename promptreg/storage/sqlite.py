@@ -20,7 +20,7 @@ from promptreg.storage.connections import Connections, Handle
 from promptreg.storage.diagnosis import Diagnosis
 from promptreg.storage.failures import NOT_PERMITTED, SYSTEMS, is_applications, is_busy, may_not_write
 from promptreg.storage.gate import FORKS
-from promptreg.storage.looks import SQLiteReader, SQLiteWriter
+from promptreg.storage.looks import Moment, SQLiteReader, SQLiteWriter
 from promptreg.storage.opening import (
     READABLE_SCHEMA,
     SCHEMA_VERSION,
@@ -36,7 +36,6 @@ from promptreg.storage.queue import NO_QUEUE, NO_TURN, Deadline, Turn, WriterQue
 from promptreg.storage.readonly import Access, is_outdated
 from promptreg.storage.siblings import LOG
 from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, UnwritableSidecar, open_sidecar, revision_of
-from promptreg.storage.verification import Moment, verified
 from promptreg.storage.watching import SQLiteWatch
 
 
@@ -166,6 +165,8 @@ class SQLiteStorage:
 
     def verify(self) -> Generator[Verified, None, None]:
         """Check all that is stored, a slice at each step; nothing is held between two."""
+        from promptreg.storage.verification import verified  # noqa: PLC0415 (4 ms that no other verb needs)
+
         return verified(self._snapshot, self.path)
 
     @contextmanager

@@ -28,15 +28,6 @@ _ERROR_CODE = re.compile(r"error code=(\d+)")
 Snapshot = Callable[[], AbstractContextManager[Handle]]
 
 
-class Moment:
-    """What a slice needs of a snapshot: that it was taken; `is_refused` only a write is."""
-
-    is_refused = False
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-
-
 def verified(snapshot: Snapshot, path: str) -> Generator[Verified, None, None]:
     """Check everything, and yield after each slice how far that has come and what it found wrong.
 
