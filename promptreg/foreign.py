@@ -71,7 +71,13 @@ def reading(field: str) -> Callable[[F], F]:
     def decorate(read: F) -> F:
         @wraps(read)
         def run(value: Any, *args: Any, **kwargs: Any) -> Any:
-            return guarded(args[0] if args else field, read, value, *args, **kwargs)
+            try:  # as `guarded` does, which takes as long again
+                return read(value, *args, **kwargs)
+            except PromptregError:
+                raise
+            except Exception as error:
+                refusal = unreadable(args[0] if args else field, error)
+            raise refusal
 
         return cast(F, run)
 

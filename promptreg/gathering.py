@@ -33,8 +33,9 @@ class BadFields:
 
         Where one of `args` is such a thing, as what is read depends on it, nothing is read; in `kwargs` it may be.
         """
-        if any(argument is _BAD for argument in args):
-            return cast(T, _BAD)
+        for argument in args:  # written out: `any` takes a third of reading what is good
+            if argument is _BAD:
+                return cast(T, _BAD)
         try:
             return reader(*args, **kwargs)
         except InvalidInputError as error:

@@ -223,11 +223,14 @@ class Prompt(Version):
         return Rendered(self.name, text, messages, self)
 
     def _template(self) -> CompiledTemplate:
-        if self._compiled is None and self._compile is not None:
-            self._compiled = self._compile()
-        if self._compiled is None or self._compiled.template != self.template:
-            self._compiled = CompiledTemplate(freeze(self.template), self._declarations(), self._limits)
-        return self._compiled
+        private: dict[str, Any] = self.__pydantic_private__  # type: ignore[assignment]  # as in `render`
+        compiled: CompiledTemplate | None = private["_compiled"]
+        if compiled is None and private["_compile"] is not None:
+            compiled = private["_compiled"] = private["_compile"]()
+        if compiled is None or compiled.template != self.template:
+            compiled = CompiledTemplate(freeze(self.template), self._declarations(), private["_limits"])
+            private["_compiled"] = compiled
+        return compiled
 
     def _declarations(self) -> FrozenList:
         """Return the declared variables as they are stored."""
