@@ -257,8 +257,8 @@ def test_a_diff_of_long_templates_ends(registry: Registry) -> None:
     assert "too much has changed" in registry.diff("a", 1, 2)
 
 
-def test_a_render_fits_in_a_stack_of_128_kib() -> None:
-    """Macros may call themselves as deep as `calls` allows in a thread of 128 KiB, in a process of its own."""
+def test_a_render_fits_in_a_small_stack() -> None:
+    """Macros may call themselves as deep as `calls` allows in a thread of that stack, in a process of its own."""
     program = """
 import threading
 from promptreg import Registry
@@ -269,11 +269,13 @@ def run():
     for name, template in (("macro", macro), ("nested", nested)):
         registry.create(name, template)
         done.append(len(registry.render(name).text))
-threading.stack_size(128 * 1024)
+threading.stack_size(KIB * 1024)
 thread = threading.Thread(target=run)
 thread.start()
 thread.join()
 print(done)
 """
+    kib = 192 if sys.version_info >= (3, 14) else 128  # Python keeps more of it back from 3.14 on
+    program = program.replace("KIB", str(kib))
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (0, "[50, 41]\n", "")

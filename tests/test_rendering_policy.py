@@ -946,7 +946,7 @@ NEAR = [
     ("x{% endraw %}", "Line 1: the tag 'endraw' is out of place."),
     ("{% for a in x %}{% endif %}", "the tag 'endif' is out of place. Jinja was looking for"),
     ("{{ '{}'.format(x) }}", "the method format can't be called in a template; use the filter format."),
-    ("{% for a in x %}" * 21 + "{% endfor %}" * 21, "too deep in each other; Python takes 20 loops."),
+    ("{% for a in x %}" * 30 + "{% endfor %}" * 30, "too deep in each other; Python takes about 20."),
 ]
 
 

@@ -439,7 +439,7 @@ class Metered:
             raise _syntax_error(error) from None
         except SyntaxError as error:  # Python's, of blocks in each other
             line = _template_line(generator.debug_info, error.lineno) or 1
-            reason = f"Line {line}: loops or macros lie too deep in each other; Python takes 20 loops."
+            reason = f"Line {line}: loops or macros lie too deep in each other; Python takes about 20."
             raise TemplateError(reason, line=line) from None
         except Exception as error:
             raise TemplateError(f"The template does not compile ({type(error).__name__}).", line=None) from None
