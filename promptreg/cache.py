@@ -55,7 +55,7 @@ class Generation(Generic[F, L]):
         self.written: set[Hashable] = set()
 
     def is_current(self) -> bool:
-        """Tell whether it is true now; the clock first, as no page is read long after a look (`sidecar.py`)."""
+        """Return whether it is true now; the clock first, as no page is read long after a look (`sidecar.py`)."""
         return monotonic() < self.until and self.page == self.token
 
 

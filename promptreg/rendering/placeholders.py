@@ -147,7 +147,7 @@ def _scalar(value: Any) -> str | int | float:
 
 
 def _of_model(value: Any, dumped: Any) -> Any:
-    """Leave out of a model's dump, all the way down, each field that is None and was not set."""
+    """Drop from a model's dump, all the way down, each field that is None and was not set."""
     if isinstance(value, BaseModel) and value.__pydantic_root_model__:  # importing RootModel takes 18 ms
         return _of_model(value.root, dumped)  # type: ignore[attr-defined]
     if isinstance(value, BaseModel) and isinstance(dumped, dict):

@@ -281,7 +281,7 @@ def read_progress(value: object) -> Progress:
 
 
 def _ignore(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Report to nobody."""
 
 
 def read_variables(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:

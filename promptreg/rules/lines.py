@@ -48,7 +48,7 @@ class _Matcher(SequenceMatcher[str]):
         self._left = MAX_WORK
 
     def find_longest_match(self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Match:
-        """Be that of `SequenceMatcher`, which this is called by for each block."""
+        """Find the longest match, as `SequenceMatcher` does, which calls this for each block."""
         end = len(self._costs) - 1 if ahi is None else ahi
         self._left -= 10 + self._costs[end] - self._costs[alo]
         if self._left < 0:

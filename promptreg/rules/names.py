@@ -78,7 +78,7 @@ def checked_name(value: object, field: str = "name") -> str:
 
 @reading("label")
 def checked_label(value: object, field: str = "label", *, is_own: bool = False) -> str:
-    """Give a well-formed label, reserved ones included; `is_own` says that it chooses no version."""
+    """Return a well-formed label, reserved ones included; `is_own` says that it chooses no version."""
     text = _text(value, field)
     if field == "label" and not is_own and _NUMBER.fullmatch(text):
         raise InvalidInputError.of(field, f"{text!r} is no label but a number; pass version={int(text)}")

@@ -45,7 +45,7 @@ def _opened(path: str, database: str, begin: bytes) -> int:
 
 
 def _mend(descriptor: int, database: str) -> None:
-    """Give a file of ours the database's rights; none that has another name too, as that one may not be ours."""
+    """Set a file of ours to the database's rights; none that has another name too, as that one may not be ours."""
     with suppress(OSError):
         found = os.fstat(descriptor)
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:

@@ -75,7 +75,7 @@ def tagged(connection: sqlite3.Connection, tag: str) -> str | None:
 
 
 def is_folded(connection: sqlite3.Connection) -> bool:
-    """Tell whether the index holds folded words; in a file of an older schema that can only be read it does not."""
+    """Return whether the index holds folded words; in a file of an older schema that can only be read it does not."""
     (count,) = connection.execute(
         "SELECT count(*) FROM sqlite_master WHERE name = 'search' AND sql LIKE '%''ascii''%'"
     ).fetchone()

@@ -205,7 +205,7 @@ class _Forks:
         self._storages[key] = ref(storage, lambda dead: self._drop(key, dead))
 
     def forget(self, storage: Forkable) -> None:
-        """Leave it alone from now on."""
+        """Stop closing it around forks."""
         self._storages.pop(id(storage), None)
 
     def _drop(self, key: int, dead: "ref[Forkable]") -> None:
