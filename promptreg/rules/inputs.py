@@ -18,7 +18,6 @@ from promptreg.nearest import did_you_mean
 from promptreg.records import Container, Snapshot, content_text
 from promptreg.rules.names import Reference, Selector, checked_name, checked_number
 from promptreg.variables import declared, is_readable
-from promptreg.words import terms
 
 T = TypeVar("T")
 Progress: TypeAlias = Callable[[int, int], object]
@@ -222,6 +221,8 @@ def read_search(value: object) -> str:
     text = read_filled_text(value, "text")
     if len(text) > MAX_SOUGHT:
         raise InvalidInputError.of("text", f"has {len(text):,} characters; {MAX_SOUGHT:,} is the most")
+    from promptreg.words import terms  # noqa: PLC0415 (for a search alone)
+
     count = len(terms(text))
     if count > MAX_TERMS:
         raise InvalidInputError.of("text", f"has {count} terms; {MAX_TERMS} is the most")

@@ -8,14 +8,7 @@ import sqlite3
 
 from promptreg.errors import StorageCorruptError
 from promptreg.records import Container, Snapshot
-from promptreg.storage.rows import (
-    PROMPT_COLUMNS,
-    PROMPT_FIELDS,
-    VERSION_FIELDS,
-    read_prompt,
-    read_version,
-    searched_text,
-)
+from promptreg.storage.rows import PROMPT_COLUMNS, PROMPT_FIELDS, SHOWN, VERSION_FIELDS, read_prompt, read_version
 from promptreg.words import folded, terms
 
 SEARCH_COLUMNS = ("name", "title", "description", "tags", "template")
@@ -23,15 +16,25 @@ CREATE = f"CREATE VIRTUAL TABLE search USING fts5({', '.join(SEARCH_COLUMNS)}, t
 MAX_PHRASE = 32  # words
 MAX_SOUGHT = 128  # characters of a tag; full text takes a second for a phrase of 10,000 equal words
 
-SHOWN = "LEFT JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.production_version, p.latest_version)"
-"""The version of a prompt that listings, and so the index, show."""
-
 _REPLACE = f"REPLACE INTO search (rowid, {', '.join(SEARCH_COLUMNS)}) VALUES (?{', ?' * len(SEARCH_COLUMNS)})"
 
 
 def index(connection: sqlite3.Connection, key: int, container: Container, snapshot: Snapshot) -> None:
     """Write what a prompt is found by."""
     connection.execute(_REPLACE, (key, *searched_text(container, snapshot)))
+
+
+def searched_text(container: Container, snapshot: Snapshot) -> tuple[str, str, str, str, str]:
+    """Return what full text finds a prompt by, folded: name, title, description, tags, template."""
+    template = snapshot.template
+    text = template if isinstance(template, str) else "\n".join(m["content"] for m in template if "content" in m)
+    return (
+        folded(container.name),
+        folded(snapshot.title),
+        folded(snapshot.description),
+        folded("\n".join(snapshot.tags)),
+        folded(text),
+    )
 
 
 def rebuild(connection: sqlite3.Connection) -> None:

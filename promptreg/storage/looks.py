@@ -9,12 +9,13 @@ from promptreg.jsonvalues import digest
 from promptreg.models import Event, Status
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
-from promptreg.storage import fulltext, journal
+from promptreg.storage import journal
 from promptreg.storage.batches import inserts, updates
 from promptreg.storage.failures import primary_code
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
     PROMPT_FIELDS,
+    SHOWN,
     VERSION_COLUMNS,
     VERSION_FIELDS,
     damaged,
@@ -150,6 +151,8 @@ class SQLiteReader:
 
     def query(self, query: Query) -> list[Shown]:
         """Give the prompts that a listing or a search finds, each with the version that it shows."""
+        from promptreg.storage import fulltext  # noqa: PLC0415 (as in `_reindex`)
+
         origin, order, sought = "prompts p", "p.name", None
         if query.text is not None:
             sought = fulltext.matching(self._connection, query.text)
@@ -170,7 +173,7 @@ class SQLiteReader:
         if query.tag is not None:
             conditions.append("EXISTS (SELECT 1 FROM json_each(v.tags) AS tagged WHERE tagged.value = :tag)")
         rows = self._connection.execute(
-            f"SELECT {PROMPT_FIELDS}, {VERSION_FIELDS} FROM {origin} {fulltext.SHOWN}"
+            f"SELECT {PROMPT_FIELDS}, {VERSION_FIELDS} FROM {origin} {SHOWN}"
             f" WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit",
             {
                 **_audience(query.audience),
@@ -347,6 +350,8 @@ class SQLiteWriter(SQLiteReader):
         shown = written[0] if written else self.version(container, container.shown_version)
         if shown is None:
             raise LookupError("a change left a prompt without the version that it shows")
+        from promptreg.storage import fulltext  # noqa: PLC0415 (with the words, which no usual read needs)
+
         fulltext.index(self._connection, key, container, shown.snapshot)
 
     def _delete(self, change: Change) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyError
-from promptreg.storage import fulltext, readonly
+from promptreg.storage import readonly
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.connections import Handle, connect, file_uri
 from promptreg.storage.failures import is_busy
@@ -218,6 +218,7 @@ def _no_registry(path: str) -> StorageError:
 
 def _prepare(handle: Handle, path: str, busy_timeout: float) -> None:
     """Bring the schema up to date in one transaction; who comes second finds it done."""
+    from promptreg.storage import fulltext  # noqa: PLC0415 (for a new file, or an older one, as this is)
     from promptreg.storage.migrations import MIGRATIONS  # noqa: PLC0415 (with sqlite-utils, for a new file only)
 
     connection = handle.connection

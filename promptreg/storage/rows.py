@@ -11,7 +11,6 @@ from promptreg.errors import StorageCorruptError
 from promptreg.jsonvalues import FrozenList, canonical_array, compact, digest, hashed, parse, quoted
 from promptreg.models import Grant
 from promptreg.records import Container, Snapshot, VersionRecord
-from promptreg.words import folded
 
 PROMPT_COLUMNS = (
     "id",
@@ -67,6 +66,8 @@ _IS_BASE_GONE = (
 )
 VERSION_FIELDS = ", ".join([*(f"v.{column}" for column in VERSION_COLUMNS), _IS_BASE_GONE])
 """What a statement selects of `versions v` for `read_version`."""
+SHOWN = "LEFT JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.production_version, p.latest_version)"
+"""The version of a prompt that listings, and so the full-text index, show."""
 
 Row = Sequence[Any]
 
@@ -207,19 +208,6 @@ def read_publications(container: Container, rows: Sequence[Row]) -> list[int]:
     if not is_whole or (stack[-1] if stack else None) != container.production_version:
         raise damaged(what, container.id)
     return stack
-
-
-def searched_text(container: Container, snapshot: Snapshot) -> tuple[str, str, str, str, str]:
-    """Return what full text finds a prompt by, folded: name, title, description, tags, template."""
-    template = snapshot.template
-    text = template if isinstance(template, str) else "\n".join(m["content"] for m in template if "content" in m)
-    return (
-        folded(container.name),
-        folded(snapshot.title),
-        folded(snapshot.description),
-        folded("\n".join(snapshot.tags)),
-        folded(text),
-    )
 
 
 def _grants_text(grants: tuple[Grant, ...]) -> str:

@@ -14,14 +14,13 @@ from promptreg.records import Container
 from promptreg.rules.names import checked_name
 from promptreg.storage import erasure, journal
 from promptreg.storage.failures import UNDECODED, primary_code
-from promptreg.storage.fulltext import is_folded
+from promptreg.storage.fulltext import is_folded, searched_text
 from promptreg.storage.rows import (
     PROMPT_FIELDS,
     VERSION_FIELDS,
     read_prompt,
     read_publications,
     read_version,
-    searched_text,
 )
 from promptreg.words import folded
 
