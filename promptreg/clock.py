@@ -8,7 +8,6 @@ from typing import TypeAlias
 from uuid import UUID
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import reading
 
 Clock: TypeAlias = Callable[[], datetime]
 
@@ -18,9 +17,10 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-@reading("clock")
 def moment(clock: Clock) -> str:
     """Read the clock, as the text of a moment in UTC; raise `InvalidInputError` where it gives no aware datetime.
+
+    What the clock itself raises is let out: it is the application's, as is what a signal's handler raises meanwhile.
 
     >>> moment(lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     '2026-01-02T03:04:05.000000+00:00'

@@ -1,6 +1,7 @@
 """Reading what a caller passes, whose own code may raise: its properties, iterators, comparisons, conversions.
 
 What it raises is told by its type alone, in an error of ours, for its text may quote anything; and so is the cause.
+Where all that is read is builtin no such code ran: then a signal's handler has raised, and its error is let out.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,6 +10,7 @@ from itertools import islice
 from typing import Any, ParamSpec, TypeVar, cast
 
 from promptreg.errors import InvalidInputError, PromptregError
+from promptreg.jsonvalues import is_builtin
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -42,6 +44,8 @@ def guarded(field: str, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     except PromptregError:
         raise
     except Exception as error:
+        if args and is_builtin(args):
+            raise
         refusal = unreadable(field, error)
     raise refusal  # out here, where no context is chained to it that quotes a value
 
@@ -76,6 +80,8 @@ def reading(field: str) -> Callable[[F], F]:
             except PromptregError:
                 raise
             except Exception as error:
+                if is_builtin(value):
+                    raise
                 refusal = unreadable(args[0] if args else field, error)
             raise refusal
 

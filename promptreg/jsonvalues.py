@@ -16,6 +16,9 @@ MAX_DEPTH = 64
 MAX_NODES = 100_000  # more take one call over 50 ms to write or to read
 MAX_CHARACTERS = 4 * 1024 * 1024  # of texts, shared ones each time: more than any that is kept
 MAX_TOLD = 50  # characters of a key in the place that an error tells, which is written anew for each value
+MAX_LOOKED_AT = 10_000
+_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
+_COLLECTIONS = frozenset({list, tuple, dict, set, frozenset})
 LONG = 200  # characters of a text that is likely to be a template, whose JSON one call wants a few times
 
 
@@ -116,8 +119,30 @@ def freeze(value: object) -> Any:
     except NotJSON:
         raise
     except Exception as error:  # of a value's own code, whose text may quote anything
+        if is_builtin(value):
+            raise
         kind = type(error).__name__
     raise NotJSON(f"can't be read: its own code raised {kind}")
+
+
+def is_builtin(value: object) -> bool:
+    """Return whether a value is made of exact builtin values alone, of which there are 10,000 at most.
+
+    Reading one runs no code of the caller's, so what is raised meanwhile comes from a signal's handler, and is let out.
+
+    >>> is_builtin({"a": [1, None]}), is_builtin([object()])
+    (True, False)
+    """
+    waiting: list[Any] = [value]
+    for _ in range(MAX_LOOKED_AT):
+        if not waiting:
+            return True
+        item = waiting.pop()
+        if type(item) in _COLLECTIONS:
+            waiting += item.items() if type(item) is dict else item
+        elif type(item) not in _SCALARS:
+            return False
+    return False
 
 
 class _Size:

@@ -23,7 +23,16 @@ from pydantic import (
 
 from promptreg.errors import InvalidInputError
 from promptreg.foreign import guarded, unreadable
-from promptreg.jsonvalues import MAX_NODES, FrozenDict, FrozenList, NotJSON, checked_text, freeze, frozen_list
+from promptreg.jsonvalues import (
+    MAX_NODES,
+    FrozenDict,
+    FrozenList,
+    NotJSON,
+    checked_text,
+    freeze,
+    frozen_list,
+    is_builtin,
+)
 from promptreg.nearest import did_you_mean
 
 
@@ -76,6 +85,8 @@ class Value(BaseModel):
         except ValidationError as error:
             refusal = refused(error, type(self).model_fields)
         except Exception as error:
+            if is_builtin(fields):
+                raise
             refusal = unreadable(what, error)
         raise refusal  # out here, where no context is chained to it that quotes a value
 

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError, listed
 from promptreg.foreign import few_items, guarded, reading
 from promptreg.gathering import BadFields
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze, frozen_dict, frozen_list
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze, frozen_dict, frozen_list, is_builtin
 from promptreg.models import Variable, VariablesArgument, built
 from promptreg.nearest import did_you_mean
 
@@ -228,6 +228,8 @@ def _as_declared(declaration: Mapping[str, Any], value: Any) -> tuple[Any, str |
         plain = _unwrapped(value)
         return plain, _mismatch(declaration, plain)
     except Exception as error:
+        if is_builtin(value):
+            raise
         return value, f"can't be read: its own code raised {type(error).__name__}"
 
 

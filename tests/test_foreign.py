@@ -190,10 +190,18 @@ def test_no_argument_lets_out_what_its_own_code_raises(kind):
                 require_told(error, kind)
 
 
-def create_by_a_clock_that_fails():
-    """Write, which reads the clock."""
-    with Registry(":memory:", clock=fail) as registry:
-        registry.create("new", "x")
+def test_what_the_clock_raises_is_let_out():
+    """It is called and not read: an error of its own, or of a signal's handler meanwhile, is the application's."""
+    raised = TimeoutError("of the application")
+
+    def late():
+        raise raised
+
+    with Registry(":memory:", clock=late) as registry:
+        with pytest.raises(TimeoutError) as caught:
+            registry.create("new", "x")
+        assert caught.value is raised
+        assert registry.get("new", default=None) is None
 
 
 @pytest.mark.parametrize(
@@ -226,7 +234,6 @@ def create_by_a_clock_that_fails():
         (lambda _: Variable(name="a", enum=broken()), "enum"),
         (lambda _: Registry(":memory:", publish_checks=broken()), "publish_checks"),
         (lambda _: Registry(Path()), "target"),
-        (lambda _: create_by_a_clock_that_fails(), "clock"),
     ],
 )
 def test_what_can_not_be_read_is_invalid_input_of_its_field(call, field):
@@ -319,3 +326,19 @@ def test_a_check_that_has_no_name_to_tell_is_told_by_its_type():
     with Registry(":memory:", publish_checks=[Check()]) as registry, pytest.raises(PublishCheckError) as caught:
         registry.create("p", "x")
     assert caught.value.details["reasons"] == ["Check: no"]
+
+
+@pytest.mark.parametrize("template", ["x", [{"role": "user", "content": "x"}]])
+def test_where_no_code_of_the_callers_ran_an_error_is_a_handlers(monkeypatch, template):
+    """An `Exception` that a signal's handler raises while builtin values are read, a soft time limit, is let out."""
+
+    def interrupted(*_, **__):
+        raise TimeoutError("a soft time limit")
+
+    with Registry(":memory:") as registry:
+        with monkeypatch.context() as patch:
+            patch.setattr("promptreg.rules.inputs.checked_text", interrupted)
+            for given in ({"template": template}, {"template": "x", "tags": ["a"], "config": {"a": [1, None]}}):
+                with pytest.raises(TimeoutError, match="a soft time limit"):
+                    registry.create("new", **given)
+        assert registry.create("new", template).version == 1
