@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from promptreg import NotFoundError, Registry, StorageError
+from promptreg.storage.base import StorageSettings
+from promptreg.storage.opening import open_to_watch
 from promptreg.storage.siblings import LOG
 from tests.remote import PATIENCE_SECONDS, Remote
 from tests.test_storage_sqlite import raw
@@ -507,3 +509,13 @@ def test_a_database_made_where_one_was_removed_is_empty(killed: str) -> None:
     with Registry(killed) as registry:
         assert len(registry.list()) == 0
         registry.create("new", "New")
+
+
+def test_who_watches_keeps_the_log_from_the_moment_it_connects(path: str) -> None:
+    """So the log that it remembers can't be taken away, by the last other one that closes, before it first looks."""
+    settings = StorageSettings(path=path, create=True, durability="full", busy_timeout=5.0)
+    with Registry(path) as registry:
+        registry.create("greet", "Hello")
+        watcher = open_to_watch(path, settings)
+    assert Path(f"{path}-wal").exists()
+    watcher.close()

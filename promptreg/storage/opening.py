@@ -74,8 +74,17 @@ def open_to_write(path: str, real: str, settings: StorageSettings) -> Handle:
 
 
 def open_to_watch(path: str, settings: StorageSettings) -> Handle:
-    """Connect once more to what was found to be a registry, to look for changes and never to write."""
-    return connect(file_uri(path, "mode=rw"), settings)
+    """Connect once more to what was found to be a registry, to look for changes and never to write.
+
+    It reads the header at once: from then on nobody else takes the log away, which whoever opens it is to remember.
+    """
+    handle = connect(file_uri(path, "mode=rw"), settings)
+    try:
+        _patiently(lambda: handle.connection.execute("PRAGMA user_version").fetchone(), settings.busy_timeout)
+    except BaseException:
+        handle.close()
+        raise
+    return handle
 
 
 def _open_to_write(path: str, real: str, settings: StorageSettings, *, create: bool) -> Handle:
