@@ -204,9 +204,9 @@ class Storm:
         return _start(lambda: write(self._path, self._board, number))
 
     def blow(self, commits: int, seconds: float) -> None:
-        """Go on until that many calls returned, or so many seconds passed."""
+        """Go on until that many calls returned and a writer died behind its commit, or so many seconds passed."""
         over, kill_at = time.monotonic() + seconds, time.monotonic() + KILL_EVERY_SECONDS
-        while self._board.calls < commits and time.monotonic() < over and not self.errors:
+        while (self._board.calls < commits or not self._board.deaths) and time.monotonic() < over and not self.errors:
             time.sleep(0.002)
             if time.monotonic() > kill_at:
                 os.kill(random.choice(self._writers)[0], signal.SIGKILL)
