@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, ParamSpec, TypeVar, cast
 
 from promptreg.errors import InvalidInputError, PromptregError
-from promptreg.jsonvalues import is_builtin
+from promptreg.jsonvalues import is_builtin, unreadable_reason
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -25,9 +25,8 @@ class Cause(Exception):
 
 def unreadable(field: str, error: BaseException) -> InvalidInputError:
     """Return the refusal of an argument whose own code raised this error."""
-    kind = type(error).__name__
-    refusal = InvalidInputError.of(field, f"can't be read: its own code raised {kind}")
-    refusal.__cause__ = Cause(kind)
+    refusal = InvalidInputError.of(field, unreadable_reason(error))
+    refusal.__cause__ = Cause(type(error).__name__)
     return refusal
 
 

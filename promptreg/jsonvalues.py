@@ -121,8 +121,17 @@ def freeze(value: object) -> Any:
     except Exception as error:  # of a value's own code, whose text may quote anything
         if is_builtin(value):
             raise
-        kind = type(error).__name__
-    raise NotJSON(f"can't be read: its own code raised {kind}")
+        reason = unreadable_reason(error)
+    raise NotJSON(reason)
+
+
+def unreadable_reason(error: BaseException) -> str:
+    """Return why a value can't be read whose own code raised this: its type alone, as its text may quote anything.
+
+    >>> unreadable_reason(KeyError("secret"))
+    "can't be read: its own code raised KeyError"
+    """
+    return f"can't be read: its own code raised {type(error).__name__}"
 
 
 def is_builtin(value: object) -> bool:

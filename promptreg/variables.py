@@ -18,7 +18,16 @@ from pydantic.fields import FieldInfo
 from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError, listed
 from promptreg.foreign import few_items, guarded, reading
 from promptreg.gathering import BadFields
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, freeze, frozen_dict, frozen_list, is_builtin
+from promptreg.jsonvalues import (
+    FrozenDict,
+    FrozenList,
+    NotJSON,
+    freeze,
+    frozen_dict,
+    frozen_list,
+    is_builtin,
+    unreadable_reason,
+)
 from promptreg.models import Variable, VariablesArgument, built
 from promptreg.nearest import did_you_mean
 
@@ -230,7 +239,7 @@ def _as_declared(declaration: Mapping[str, Any], value: Any) -> tuple[Any, str |
     except Exception as error:
         if is_builtin(value):
             raise
-        return value, f"can't be read: its own code raised {type(error).__name__}"
+        return value, unreadable_reason(error)
 
 
 def is_readable(name: str) -> bool:

@@ -140,7 +140,7 @@ def _plain(character: str) -> str:
 
 
 def _is_plain(character: str) -> bool:
-    """Tell whether a character is its own folded form, as most are."""
+    """Return whether a character is its own folded form, as most are."""
     is_same = unicodedata.normalize("NFKD", character) == character.casefold() == character
     return is_same and not _is_left_out(ord(character))
 

@@ -92,7 +92,7 @@ class NoNumber(int):
 
 
 def broken() -> Iterator[str]:
-    """Give something, and then fail."""
+    """Yield something, and then fail."""
     yield "a"
     fail()
 

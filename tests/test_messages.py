@@ -171,7 +171,7 @@ def test_a_placeholders_models_pass_by_what_was_set_or_is_not_none(memory):
 
 
 def leaves(value):
-    """Give every value that holds no other, and every key."""
+    """Yield every value that holds no other, and every key."""
     if type(value) is dict:
         return [leaf for item in value.items() for leaf in leaves(item)]
     return [leaf for item in value for leaf in leaves(item)] if type(value) in {list, tuple} else [value]

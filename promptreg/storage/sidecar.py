@@ -93,7 +93,7 @@ class Sidecar:
             raise
 
     def read(self) -> bytes:
-        """Give what the page shows now; by way of the file, which may be too short to be read through the map.
+        """Return what the page shows now; by way of the file, which may be too short to be read through the map.
 
         Of a short one, nothing: who reads that publishes, which makes it whole.
         """
@@ -140,7 +140,7 @@ class UnmappedSidecar:
             self._identity = _prepared(descriptor, database)
 
     def read(self) -> bytes:
-        """Give what others see on the page now."""
+        """Return what others see on the page now."""
         with self._opened() as descriptor:
             return _whole(system.read_at(descriptor, PAGE, 0))
 

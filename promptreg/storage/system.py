@@ -87,7 +87,7 @@ def is_on_fixed_media(path: str) -> bool:
 
 
 def take_name(making: str, path: str) -> bool:
-    """Give a file that is made its name, unless that is taken; return False where the file system can't."""
+    """Name a file that is made, unless the name is taken; return False where the file system can't."""
     if not hasattr(os, "link"):
         return False
     try:
@@ -100,7 +100,7 @@ def take_name(making: str, path: str) -> bool:
 
 
 def follow_rights(descriptor: int, model: os.stat_result) -> None:
-    """Give a file the owner, group and mode of another one, as far as this process may and the system has them."""
+    """Set owner, group and mode of a file to those of another, as far as this process may and the system has them."""
     if not hasattr(os, "fchmod"):
         return
     found = os.fstat(descriptor)

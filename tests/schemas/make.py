@@ -109,7 +109,7 @@ def stored(prompt: Prompt, fields: str) -> dict[str, object]:
 
 
 def statements(connection: sqlite3.Connection) -> Iterator[str]:
-    """Give SQL that makes the database again, its full-text index by its rows."""
+    """Return SQL that makes the database again, its full-text index by its rows."""
     for pragma in ("application_id", "user_version"):
         yield f"PRAGMA {pragma} = {connection.execute(f'PRAGMA {pragma}').fetchone()[0]}"
     made = connection.execute(
