@@ -15,8 +15,8 @@ from uuid import UUID
 from promptreg import Registry
 from promptreg.jsonvalues import FrozenDict, FrozenList, digest, hashed
 from promptreg.records import Container, Snapshot, VersionRecord, content_text
-from promptreg.storage.fulltext import searched_text
-from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
+from promptreg.storage.sqlite.fulltext import searched_text
+from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
 
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
 FOUND = 50  # prompts that hold the word RARE, and it as a tag, whatever the size

@@ -17,9 +17,9 @@ from timing import Options, Row, Tables, measure, require_same, run
 
 from promptreg import Registry, RenderLimits
 from promptreg.jsonvalues import FrozenList, freeze
+from promptreg.rendering.metered.sandbox import Metered, parse
 from promptreg.rendering.policy import BUILTINS
 from promptreg.rendering.reads import variables_read
-from promptreg.rendering.sandbox import Metered, parse
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 
 ROUNDS = 40

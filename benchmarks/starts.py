@@ -28,7 +28,7 @@ IMPORTING_OURS = "import promptreg"
 IMPORTING_FLOOR = "from pydantic import BaseModel\nimport jinja2.sandbox\nimport opentelemetry.trace"
 
 OPENING_OURS = "import promptreg"
-STORAGE = "import promptreg.storage.sqlite"
+STORAGE = "import promptreg.storage.sqlite.storage"
 OURS = """
 registry = promptreg.Registry(path)
 text = registry.render(name, values).text

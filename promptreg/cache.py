@@ -1,7 +1,7 @@
 """What is known of prompts, and whether it is still true.
 
 What was loaded belongs to a generation: the state of the database at one mark. A read compares 16 bytes of the
-storage's page with the generation's token, and the clock with the time until which it holds; while both agree the
+storage's stamp with the generation's seen_stamp, and the clock with the time until which it holds; while both agree the
 generation is the truth, and reading it takes no lock and no call. Otherwise the storage tells what has changed, and the
 next generation begins with what has not. What was loaded for a generation enters that one or none, so a
 late load never makes a newer one stale. Absent prompts are facts as well. Compiled templates depend on
@@ -13,7 +13,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
-from promptreg.storage.base import Mark, News, Page
+from promptreg.storage.base import Mark, News, Stamp
 
 NEVER = float("-inf")
 
@@ -34,38 +34,38 @@ V = TypeVar("V")
 
 
 class Generation(Generic[F, L]):
-    """What is true while `page == token`, and by the monotonic clock `until` at most: what there is, and what lacks.
+    """What is true while `stamp == seen_stamp`, until `until` on the monotonic clock at most.
 
     `written` is what this registry itself has changed since: where no more is to be learnt, that is not known any more.
     """
 
-    __slots__ = ("found", "lacking", "mark", "page", "token", "until", "written")
+    __slots__ = ("entries", "mark", "negative", "seen_stamp", "stamp", "until", "written")
 
     def __init__(
-        self, page: Page, mark: Mark | None, found: dict[Hashable, F], lacking: dict[Hashable, L], until: float
+        self, stamp: Stamp, mark: Mark | None, entries: dict[Hashable, F], negative: dict[Hashable, L], until: float
     ) -> None:
-        self.page = page
+        self.stamp = stamp
         self.mark = mark
-        self.token: Page = b"none" if mark is None else mark.token
-        if isinstance(page, memoryview):  # which is compared item by item: two numbers instead of sixteen bytes
-            self.page, self.token = page.cast("Q"), memoryview(self.token).cast("Q")
-        self.found = found
-        self.lacking = lacking
+        self.seen_stamp: Stamp = b"none" if mark is None else mark.stamp
+        if isinstance(stamp, memoryview):  # which is compared item by item: two numbers instead of sixteen bytes
+            self.stamp, self.seen_stamp = stamp.cast("Q"), memoryview(self.seen_stamp).cast("Q")
+        self.entries = entries
+        self.negative = negative
         self.until = until
         self.written: set[Hashable] = set()
 
     def is_current(self) -> bool:
-        """Return whether it is true now; the clock first, as no page is read long after a look (`sidecar.py`)."""
-        return monotonic() < self.until and self.page == self.token
+        """Return whether it is true now; the clock first, as no stamp is read long after a look (`sidecar.py`)."""
+        return monotonic() < self.until and self.stamp == self.seen_stamp
 
 
 _NOTHING: Generation[Any, Any] = Generation(b"", None, {}, {}, NEVER)
 
 
 class Cache(Generic[F, L]):
-    """About `size` prompts that were found at most, and as many that were not; the oldest makes room.
+    """About `size` prompts that were entries at most, and as many that were not; the oldest makes room.
 
-    Where reads may be up to some seconds old, a generation's page is its own token, so only the clock tells.
+    Where reads may be up to some seconds old, a generation's stamp is its own seen_stamp, so only the clock tells.
     """
 
     def __init__(self, size: int, *, compares: bool) -> None:
@@ -77,26 +77,26 @@ class Cache(Generic[F, L]):
         """What the short way of a read may take: this generation, or one that is never true."""
         self.forget()
 
-    def renew(self, page: Page, news: News, until: float) -> Generation[F, L]:
+    def renew(self, stamp: Stamp, news: News, until: float) -> Generation[F, L]:
         """Begin the next generation, or let this one hold for longer where nothing has changed."""
         last = self.generation
         changed = frozenset(last.written) if news.is_gone else news.changed
         if news.mark is last.mark and not changed:
             last.until = until
         else:
-            found, lacking = _kept(last.found, changed), _kept(last.lacking, changed)
-            page = page if self.compares else news.mark.token
-            self.generation = Generation(page, news.mark, found, lacking, until)
+            entries, negative = _kept(last.entries, changed), _kept(last.negative, changed)
+            stamp = stamp if self.compares else news.mark.stamp
+            self.generation = Generation(stamp, news.mark, entries, negative, until)
         self.direct = self.generation if self.may_be_direct else _NOTHING
         return self.generation
 
     def keep(self, generation: Generation[F, L], key: Hashable, fact: F) -> None:
-        """Keep what was found for that generation."""
-        _keep(generation.found, key, fact, self._size)
+        """Keep what was entries for that generation."""
+        _keep(generation.entries, key, fact, self._size)
 
-    def keep_lacking(self, generation: Generation[F, L], key: Hashable, fact: L) -> None:
-        """Keep what was not found for that generation."""
-        _keep(generation.lacking, key, fact, self._size)
+    def keep_negative(self, generation: Generation[F, L], key: Hashable, fact: L) -> None:
+        """Keep what was not entries for that generation."""
+        _keep(generation.negative, key, fact, self._size)
 
     def forget(self) -> None:
         """Know nothing any more."""
@@ -104,14 +104,14 @@ class Cache(Generic[F, L]):
         self.direct = _NOTHING
 
     def __len__(self) -> int:
-        return len(self.generation.found)
+        return len(self.generation.entries)
 
 
 def _kept(facts: Mapping[Hashable, F], changed: frozenset[Hashable] | None) -> dict[Hashable, F]:
     if changed is None:
         return {}
-    found = dict(facts)  # in one step, as other threads may be adding
-    return {key: fact for key, fact in found.items() if fact.about not in changed} if changed else found
+    entries = dict(facts)  # in one step, as other threads may be adding
+    return {key: fact for key, fact in entries.items() if fact.about not in changed} if changed else entries
 
 
 class Memo(Generic[K, V]):

@@ -19,7 +19,7 @@ from promptreg.defaults import Defaults
 from promptreg.errors import CommitUnknownError, NotFoundError, StorageError, TemplateError
 from promptreg.hints import Hints
 from promptreg.models import Actor, Version
-from promptreg.prompt import DirectWays, Prompt, direct_ways, make_prompt, make_version, stale_copy
+from promptreg.prompt import FastPaths, Prompt, fast_paths, make_prompt, make_version, stale_copy
 from promptreg.records import Change, Container, VersionRecord
 from promptreg.rules import access, conflicts, lifecycle
 from promptreg.rules.lifecycle import Author, Outcome
@@ -28,7 +28,7 @@ from promptreg.settings import Settings
 from promptreg.storage.base import LOOK_SECONDS, Reader, Storage, Writer
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
-from promptreg.telemetry.spans import Hit, Teller, note, note_prompt, of_hit
+from promptreg.telemetry.spans import Hit, Instrumentation, note, note_prompt, of_hit
 from promptreg.templates import Templates
 
 
@@ -90,7 +90,7 @@ class View(NamedTuple):
     actor: Actor | None
 
 
-class Found:
+class CacheEntry:
     """A prompt that a name means.
 
     `text` and `output` render it, as text and with its messages, where nothing but the values can stand against that;
@@ -104,7 +104,7 @@ class Found:
         self.about: Hashable = container.id
         self.container = container
         self.prompt = prompt
-        self.text, self.output, self.arity = DirectWays()
+        self.text, self.output, self.arity = FastPaths()
         self.name = prompt.name
         self._is_learnt = False
         self._told: Hit | None = None
@@ -115,7 +115,7 @@ class Found:
         So `output` comes last: without it the others are not read.
         """
         if not self._is_learnt:
-            self.text, output, self.arity = direct_ways(self.prompt)
+            self.text, output, self.arity = fast_paths(self.prompt)
             self.output = output
             self._is_learnt = True
 
@@ -127,7 +127,7 @@ class Found:
         return self._told
 
 
-class Lacking:
+class NegativeEntry:
     """A name that means no prompt, or one without such a version: known too, until something about it changes."""
 
     __slots__ = ("_refusal", "about", "container")
@@ -143,7 +143,7 @@ class Lacking:
         return type(known)(known.message, code=known.code, **deepcopy(known.details))
 
 
-Known: TypeAlias = Generation[Found, Lacking]
+Known: TypeAlias = Generation[CacheEntry, NegativeEntry]
 
 
 class Core:
@@ -158,14 +158,14 @@ class Core:
         self.storage = storage
         self.home = home
         self.is_closed = False
-        self.cache: Cache[Found, Lacking] = Cache(settings.cache_size, compares=settings.max_staleness == 0)
+        self.cache: Cache[CacheEntry, NegativeEntry] = Cache(settings.cache_size, compares=settings.max_staleness == 0)
         self._holds = min(settings.max_staleness or LOOK_SECONDS, LOOK_SECONDS)
         self.defaults = Defaults(settings.render_limits)
         self._templates = Templates(settings.cache_size, settings.render_limits)
         self._clock = settings.clock
         self._checks = settings.publish_checks
         self.forbids_extra = settings.forbids_extra
-        self.teller = Teller(settings.telemetry)
+        self.instrumentation = Instrumentation(settings.telemetry)
         self._hints = Hints(storage)
 
     def close(self) -> None:
@@ -176,12 +176,12 @@ class Core:
         try:
             self.storage.close()
         except BaseException as error:
-            self.let_go(error)
+            self.release_after(error)
             raise
         finally:
             self.cache.forget()
 
-    def let_go(self, error: BaseException) -> None:
+    def release_after(self, error: BaseException) -> None:
         """Leave all that an error may have left this thread holding.
 
         One that a signal's handler raises may come between any two steps of a `with`, and whoever keeps it keeps its
@@ -206,9 +206,9 @@ class Core:
         try:
             self._hints.explain(error, view.namespace, view.actor, self.cache.generation)
         except StorageError as failure:  # as the first error says all that is known
-            self.let_go(failure)
+            self.release_after(failure)
         except BaseException as failure:
-            self.let_go(failure)
+            self.release_after(failure)
             raise
 
     def require_open(self) -> None:
@@ -245,7 +245,7 @@ class Core:
         reference, selector = read_versioned(name, version, label)
         generation, how = self._current()
         key = self.key(view.namespace, _exact(name), _exact(version), _exact(label))
-        found: Found | Lacking | None = generation.found.get(key) or generation.lacking.get(key)
+        found: CacheEntry | NegativeEntry | None = generation.entries.get(key) or generation.negative.get(key)
         how = how if found is not None else MISS
         metrics.count_request(how)
         note(cache=how, label=selector if isinstance(selector, str) else None)
@@ -253,7 +253,7 @@ class Core:
             found = self._load(view.namespace, reference, selector, generation, key)
         if found.container is not None and not access.may(view.actor, "read", found.container):
             raise lifecycle.not_found([reference.text], view.namespace)
-        if isinstance(found, Lacking):
+        if isinstance(found, NegativeEntry):
             raise found.refusal()
         note_prompt(found.prompt)
         return stale_copy(found.prompt) if how == STALE else found.prompt
@@ -266,13 +266,13 @@ class Core:
 
     def recalled(
         self, view: View, name: str, version: Selector | None, label: str | None, *, looks: bool = True
-    ) -> Found | None:
+    ) -> CacheEntry | None:
         """Find what is in the cache and true, with a look where it is due and wanted; None where the whole way does."""
         try:
             generation, how = self._current() if looks else (self.cache.generation, HIT)
-            found = generation.found.get(self.key(view.namespace, name, version, label))
+            found = generation.entries.get(self.key(view.namespace, name, version, label))
         except BaseException as error:
-            self.let_go(error)
+            self.release_after(error)
             is_exact = _EXACT.issuperset((type(name), type(version), type(label)))
             if isinstance(error, StorageError) or (isinstance(error, Exception) and not is_exact):
                 return None  # as what can't be hashed is no name
@@ -295,7 +295,7 @@ class Core:
                 return generation, HIT
             news = watch.news(generation.mark)
             self.cache.may_be_direct = not is_measured
-            renewed = self.cache.renew(watch.page, news, NEVER if news.is_gone else began + self._holds)
+            renewed = self.cache.renew(watch.stamp, news, NEVER if news.is_gone else began + self._holds)
         if news.changed is None or news.changed:
             metrics.count_reload()
         return renewed, STALE if news.is_gone else FRESH
@@ -307,7 +307,7 @@ class Core:
         selector: Selector | None,
         generation: Known,
         key: Hashable,
-    ) -> Found | Lacking:
+    ) -> CacheEntry | NegativeEntry:
         """Read what a name means; it is known from then on, if that generation is still the truth."""
         refusal: NotFoundError | None = None
         with self.read() as reader:
@@ -323,11 +323,11 @@ class Core:
         is_true_then = generation.mark is not None and reader.revision == generation.mark.revision
         if container is None or record is None:
             about = (namespace, reference.text) if container is None else container.id
-            lacking = Lacking(about, refusal or lifecycle.not_found([reference.text], namespace), container)
+            lacking = NegativeEntry(about, refusal or lifecycle.not_found([reference.text], namespace), container)
             if is_true_then:
-                self.cache.keep_lacking(generation, key, lacking)
+                self.cache.keep_negative(generation, key, lacking)
             return lacking
-        found = Found(container, self.prompt(container, record), selector)
+        found = CacheEntry(container, self.prompt(container, record), selector)
         if is_true_then:
             self.cache.keep(generation, key, found)
         return found
@@ -387,7 +387,7 @@ class Core:
             with self.storage.watch():
                 self.cache.generation.until = NEVER
         except StorageError as error:
-            self.let_go(error)
+            self.release_after(error)
 
     def vet_saved(self, outcome: Outcome) -> Evidence:
         """Compile what is saved, and run the checks on what becomes production (rules 9 and 20)."""

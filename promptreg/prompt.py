@@ -360,7 +360,7 @@ def make_prompt(
     )
 
 
-class DirectWays(NamedTuple):
+class FastPaths(NamedTuple):
     """What renders a prompt where nothing but the values can stand against it: its text, or its messages too.
 
     `arity` is how many variables these always read, where they read no others.
@@ -371,12 +371,12 @@ class DirectWays(NamedTuple):
     arity: int | None = None
 
 
-def direct_ways(prompt: Prompt) -> DirectWays:
+def fast_paths(prompt: Prompt) -> FastPaths:
     """Return the direct ways of a prompt that has any; it is compiled for that."""
     if prompt._forbids_extra or prompt.is_disabled or prompt.status == "disabled":
-        return DirectWays()
+        return FastPaths()
     compiled = prompt._template()
-    return DirectWays(compiled.short_text, compiled.short_way, compiled.short_arity)
+    return FastPaths(compiled.short_text, compiled.short_way, compiled.short_arity)
 
 
 def render_whole(prompt: Prompt, values: dict[str, Any], *, is_tried: bool) -> Rendered:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from promptreg.cache import Cache
 from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, new_id
-from promptreg.core import Core, Evidence, Found, Lacking, View, find, find_all, load_version, shown
+from promptreg.core import CacheEntry, Core, Evidence, NegativeEntry, View, find, find_all, load_version, shown
 from promptreg.errors import (
     NotFoundError,
     PromptregError,
@@ -54,7 +54,7 @@ TemplateArgument = str | Sequence[Mapping[str, str]]
 
 SAVE_RETRIES = 4
 _new = object.__new__
-ELSEWHERE: Cache[Found, Lacking] = Cache(0, compares=True)
+EMPTY_CACHE: Cache[CacheEntry, NegativeEntry] = Cache(0, compares=True)
 """What a view of another namespace or for an actor finds on the short way: nothing, so that it takes the whole one."""
 
 
@@ -148,13 +148,13 @@ class Registry:
             render_duration=render_duration,
         )
         bad.require_none()
-        from promptreg.storage.sqlite import open_storage  # noqa: PLC0415 (loads when a registry opens, not before)
+        from promptreg.storage.sqlite.storage import open_storage  # noqa: PLC0415 (loads when a registry opens, not before)
 
         self._begin(Core(open_storage(settings.storage), settings, view.namespace), view, is_view=False)
 
     def _begin(self, core: Core, view: View, *, is_view: bool) -> None:
         self._core, self._view, self._is_view = core, view, is_view
-        self._home = core.cache if view == View(core.home, None) else ELSEWHERE
+        self._home = core.cache if view == View(core.home, None) else EMPTY_CACHE
 
     # The registry and its views
 
@@ -251,9 +251,9 @@ class Registry:
         """
         # This and the beginning of `render` are on the path of every model call: written out, without a call of ours.
         known = self._home.direct
-        if monotonic() < known.until and known.page == known.token and version is None is label:
+        if monotonic() < known.until and known.stamp == known.seen_stamp and version is None is label:
             try:
-                return known.found[name].prompt
+                return known.entries[name].prompt
             except KeyError:
                 pass
             except Exception:  # what can't be hashed is no name; of a text only a signal's handler raises here
@@ -290,12 +290,12 @@ class Registry:
         """
         listener = None if tracing._TRACER_PROVIDER is None else listening()
         known = self._home.direct
-        if (monotonic() < known.until and known.page == known.token) and (
+        if (monotonic() < known.until and known.stamp == known.seen_stamp) and (
             version is None is label and (default is UNSET or self._core.defaults.is_known(default))
         ):
             found = None
             try:
-                found = known.found[name]
+                found = known.entries[name]
                 if type(variables) is dict and len(variables) == found.arity and not more:
                     values = variables  # its names are those that are read, or one is absent and the render fails
                 else:
@@ -309,20 +309,20 @@ class Registry:
                     rendered._name, rendered.prompt = found.name, found.prompt
                     if listener is None:
                         return rendered
-                    return self._core.teller.tell(rendered, found.told, listener, variables, more)
+                    return self._core.instrumentation.tell(rendered, found.told, listener, variables, more)
             except Exception:  # which the whole way tells, or does without
                 pass
             if found is not None:
                 is_tried = found.output is not None
                 found.learn()
                 if listener is not None:
-                    return self._core.teller.render(found.prompt, found.told, listener, variables, more)
+                    return self._core.instrumentation.render(found.prompt, found.told, listener, variables, more)
                 return render_whole(found.prompt, inputs.read_variables(variables, more), is_tried=is_tried)
         if self._core.cache.may_be_direct and (default is UNSET or self._core.defaults.is_known(default)):
             # A look is told by the span of the whole way.
             recalled = self._core.recalled(self._view, name, version, label, looks=listener is None)
             if recalled is not None and listener is not None:
-                return self._core.teller.render(recalled.prompt, recalled.told, listener, variables, more)
+                return self._core.instrumentation.render(recalled.prompt, recalled.told, listener, variables, more)
             if recalled is not None and self._core.cache.may_be_direct:  # which a look may have changed
                 return recalled.prompt.render(variables, **more)
         return self._render(name, variables, more, version, label, default)
@@ -334,7 +334,7 @@ class Registry:
         except (NotFoundError, StorageError) as error:
             if default is UNSET:
                 raise
-            self._core.let_go(error)
+            self._core.release_after(error)
             note_default()
             return default
 
@@ -363,7 +363,7 @@ class Registry:
         try:
             prompt = self._core.resolve(self._view, name, version, label)
         except (NotFoundError, StorageError) as error:
-            self._core.let_go(error)
+            self._core.release_after(error)
             return rendered_default(reference.text, fallback.render(reference.text, values, forbids_extra=False))
         return prompt.render(values)
 
@@ -1081,11 +1081,11 @@ class Registry:
         try:
             self._core.commit(self._view, plan)
         except StorageError as error:
-            self._core.let_go(error)
+            self._core.release_after(error)
             error.__context__ = None  # which is the error that this becomes the cause of
             return error
         except PromptregError as error:
-            self._core.let_go(error)
+            self._core.release_after(error)
         return None
 
     def _move(self, name: str, status: str) -> Prompt:

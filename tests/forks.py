@@ -184,7 +184,7 @@ def waiting(folder: str) -> Report:
             times.append(seconds)
             seen.append(of_child(child, out))
         still_waiting = thread.is_alive()
-        other.call("let_go")
+        other.call("release")
         thread.join()
     return {"longest": max(times), "still_waiting": still_waiting, "seen": seen, "outcome": outcome}
 
@@ -208,7 +208,7 @@ def queued(folder: str) -> Report:
         if child == 0:
             in_child(lambda: registry.update("shared", template="child").version, into)
         os.close(into)
-        other.call("let_go")
+        other.call("release")
         made = of_child(child, out)
         thread.join()
     return {"made": made, "history": _history(registry)}

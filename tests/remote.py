@@ -24,7 +24,7 @@ from typing import Any
 
 import promptreg
 from promptreg import PromptregError, Registry
-from promptreg.storage import queue
+from promptreg.storage.sqlite import queue
 
 SWITCH = "PROMPTREG_TESTS_WITHOUT_POSIX"
 ROOT = Path(__file__).parent.parent
@@ -77,7 +77,7 @@ class Remote:
     def call(self, verb: str, *args: Any, **more: Any) -> Any:
         """Call a verb there, and give its result or raise its error.
 
-        Besides the registry's: `open`, which only opens, `hold` and `let_go` of SQLite's own write lock, `queue` and
+        Besides the registry's: `open`, which only opens, `hold` and `release` of SQLite's own write lock, `queue` and
         `leave` for a turn in the queue with no write, and `trust`, after which it takes no queue for stuck, however
         slow the machine is.
         """
@@ -145,10 +145,10 @@ def _done(opened: dict[str, Registry], path: str, settings: Any, verb: str, args
     if verb == "hold":
         HELD.append(sqlite3.connect(path, isolation_level=None))
         return HELD[-1].execute("BEGIN IMMEDIATE").close()
-    if verb == "let_go":
+    if verb == "release":
         return HELD.pop().close()
     if verb == "queue":
-        QUEUED.enter_context(queue.queue_of(os.path.realpath(path)).turn(queue.Deadline(PATIENCE_SECONDS)))
+        QUEUED.enter_context(queue.queue_of(os.path.realpath(path)).ticket(queue.Deadline(PATIENCE_SECONDS)))
         return None
     if verb == "leave":
         return QUEUED.close()

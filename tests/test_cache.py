@@ -13,10 +13,10 @@ import pytest
 
 from promptreg import NotModifiableError, Registry, StorageError, core
 from promptreg.cache import Cache, Memo
-from promptreg.storage import watching
 from promptreg.storage.base import Mark, News
-from promptreg.storage.looks import SQLiteReader
-from promptreg.storage.sqlite import SQLiteStorage
+from promptreg.storage.sqlite import watching
+from promptreg.storage.sqlite.storage import SQLiteStorage
+from promptreg.storage.sqlite.transactions import SQLiteReader
 
 Change = Callable[[Registry], object]
 
@@ -181,7 +181,7 @@ def test_what_was_read_of_a_later_moment_is_given_and_not_kept(
     for _ in range(2):
         prompt = registry.get("greet", default=None)
         assert (prompt and prompt.template) == template
-        assert (generation.found, generation.lacking) == ({}, {})
+        assert (generation.entries, generation.negative) == ({}, {})
 
 
 CHANGES: list[tuple[str, Change, Change]] = [
@@ -278,7 +278,7 @@ def test_a_late_load_never_enters_a_newer_generation() -> None:
     cache.keep(old, "b", Fact("b"))
     new = cache.renew(b"2", News(Mark(b"2", 2, (2, "")), frozenset({"b"})), math.inf)
     cache.keep(old, "b", Fact("b"))
-    assert (set(old.found), set(new.found), cache.generation) == ({"a", "b"}, {"a"}, new)
+    assert (set(old.entries), set(new.entries), cache.generation) == ({"a", "b"}, {"a"}, new)
 
 
 def test_a_memo_makes_each_value_once_and_keeps_the_newest() -> None:

@@ -20,11 +20,11 @@ from typing import NoReturn
 import pytest
 
 from promptreg import Registry
-from promptreg.storage import connections, queue
-from promptreg.storage.gate import Claim, Stay
-from promptreg.storage.opening import SCHEMA_VERSION
-from promptreg.storage.queue import Deadline, queue_of
-from promptreg.storage.siblings import LOG
+from promptreg.storage.sqlite import connections, queue
+from promptreg.storage.sqlite.connecting import SCHEMA_VERSION
+from promptreg.storage.sqlite.files import LOG
+from promptreg.storage.sqlite.gate import Claim, Stay
+from promptreg.storage.sqlite.queue import Deadline, queue_of
 from tests.remote import Remote
 from tests.test_migrations import SCHEMAS
 from tests.test_storage_sqlite import raw
@@ -130,12 +130,12 @@ def test_nobody_makes_one_while_another_process_has_the_turn(
 
 def test_nobody_makes_one_once_it_was_passed_over(filled: Registry, path: str, other: Remote) -> None:
     """Who has the turn for too long has it no longer alone, as others go ahead."""
-    with queue_of(os.path.realpath(path)).turn(Deadline(5)) as turn:
-        assert turn.is_sure()
+    with queue_of(os.path.realpath(path)).ticket(Deadline(5)) as turn:
+        assert turn.is_guarded()
         assert other.call("update", "greet", template="Hi").version == 2
-        assert not turn.is_sure()
-    with queue_of(os.path.realpath(path)).turn(Deadline(5)) as turn:
-        assert turn.is_sure()
+        assert not turn.is_guarded()
+    with queue_of(os.path.realpath(path)).ticket(Deadline(5)) as turn:
+        assert turn.is_guarded()
 
 
 def test_a_queue_whose_file_was_removed_is_the_one_of_all_again(filled: Registry, path: str, other: Remote) -> None:
@@ -156,7 +156,7 @@ def test_nobody_makes_one_while_another_registry_of_the_process_has_the_turn(fil
     entered, leave = threading.Event(), threading.Event()
 
     def stand() -> None:
-        with queue_of(os.path.realpath(path)).turn(Deadline(5)):
+        with queue_of(os.path.realpath(path)).ticket(Deadline(5)):
             entered.set()
             leave.wait(60)
 
@@ -201,8 +201,8 @@ def test_a_turn_that_was_cut_short_is_left_for_other_threads(
     turns: list[bool] = []
 
     def stand() -> None:
-        with queue_of(os.path.realpath(path)).turn(Deadline(0.2)) as turn:
-            turns.append(turn.is_sure())
+        with queue_of(os.path.realpath(path)).ticket(Deadline(0.2)) as turn:
+            turns.append(turn.is_guarded())
 
     thread = threading.Thread(target=stand)
     thread.start()
@@ -265,7 +265,7 @@ def test_a_forked_child_has_a_queue_of_its_own(path: str) -> None:
     """A thread that stood in the queue of the parent is not in the child, whose registries must not wait for it."""
     Registry(path).close()
     database = os.path.realpath(path)
-    with queue_of(database).turn(Deadline(5)):
+    with queue_of(database).ticket(Deadline(5)):
         mine = queue_of(database)
         child = os.fork()
         if child == 0:
@@ -295,8 +295,8 @@ def test_a_queue_that_fails_for_a_moment_is_none_that_can_not_be_used(
 
     own = queue.WriterQueue(filled.path)
     monkeypatch.setattr(queue, "open_beside", fail)
-    with own.turn(Deadline(0.1)) as turn:
-        assert turn.is_sure() is is_sure
+    with own.ticket(Deadline(0.1)) as turn:
+        assert turn.is_guarded() is is_sure
 
 
 def test_a_dropped_registry_is_no_cycle(path: str) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from promptreg import Registry, StorageError
-from promptreg.storage import opening
-from promptreg.storage.migrations import MIGRATIONS
+from promptreg.storage.sqlite import connecting as opening
+from promptreg.storage.sqlite.migrations import MIGRATIONS
 from tests.remote import Remote
 
 

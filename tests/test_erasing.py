@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from promptreg import PublishCheckError, Registry
-from promptreg.storage import connections, erasure
-from promptreg.storage.connections import Handle
+from promptreg.storage.sqlite import connections, erasure
+from promptreg.storage.sqlite.connections import Handle
 
 WORDS = ["zanzibar", "quokka", "jubilee", "yclept", "xylophone"]
 LIVE, EDITED, DRAFT, DISCARDED, FAILED = WORDS

@@ -20,7 +20,7 @@ from promptreg import (
     VersionNotFoundError,
 )
 from promptreg.nearest import nearest
-from promptreg.storage.looks import SQLiteReader
+from promptreg.storage.sqlite.transactions import SQLiteReader
 
 
 @pytest.fixture

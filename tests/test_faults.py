@@ -22,8 +22,8 @@ from promptreg import (
     StorageError,
     StorageReadOnlyError,
 )
-from promptreg.storage import diagnosis, settling
-from promptreg.storage.sidecar import Sidecar
+from promptreg.storage.sqlite import diagnosis, settling
+from promptreg.storage.sqlite.sidecar import Sidecar
 from tests.faulty import CORRUPT, IOERR_FSYNC, IOERR_READ, Faults, copied, install, leave_unknown_commit
 from tests.test_storage_sqlite import raw, traces
 
@@ -260,7 +260,7 @@ def test_publishing_that_fails_is_no_failure_of_the_write_and_leaves_nobody_stal
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch, attempts: int
 ) -> None:
     """Tried again; and where it goes on failing, the write returns when every cache has looked at the file itself."""
-    for where in ("core", "storage.sqlite"):
+    for where in ("core", "storage.sqlite.storage"):
         monkeypatch.setattr(f"promptreg.{where}.LOOK_SECONDS", 1.0)
     publish, left = Sidecar.publish, iter(range(attempts))
 
@@ -286,7 +286,7 @@ def test_a_reader_that_can_not_publish_for_a_dead_writer_waits_until_nobody_is_b
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So no later read of another process is older than its own."""
-    for where in ("core", "storage.sqlite"):
+    for where in ("core", "storage.sqlite.storage"):
         monkeypatch.setattr(f"promptreg.{where}.LOOK_SECONDS", 1.0)
 
     def fail(self: Sidecar, revision: int) -> None:
@@ -511,7 +511,7 @@ def test_a_registry_opened_where_nothing_could_be_written_writes_when_it_can(
     with Registry(path) as registry:
         registry.create("greet", "One")
     with monkeypatch.context() as patch:
-        patch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
+        patch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
         late = Registry(path)
         assert late.get("greet").version == 1
         with pytest.raises(StorageReadOnlyError):

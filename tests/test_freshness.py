@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from promptreg import Actor, InvalidInputError, NotFoundError, PromptregError, Registry
-from promptreg.storage import system
-from promptreg.storage.sidecar import Sidecar
+from promptreg.storage.sqlite import system
+from promptreg.storage.sqlite.sidecar import Sidecar
 from tests.remote import Remote, run_program
 from tests.test_storage_sqlite import raw
 

@@ -12,10 +12,10 @@ import pytest
 
 from promptreg import Registry, StorageError
 from promptreg.records import Change
-from promptreg.storage.gate import Gate
-from promptreg.storage.looks import SQLiteWriter
-from promptreg.storage.sidecar import Sidecar
-from promptreg.storage.sqlite import SQLiteStorage
+from promptreg.storage.sqlite.gate import Gate
+from promptreg.storage.sqlite.sidecar import Sidecar
+from promptreg.storage.sqlite.storage import SQLiteStorage
+from promptreg.storage.sqlite.transactions import SQLiteWriter
 from tests.conftest import assert_other_threads_open
 from tests.test_storage_sqlite import raw, traces
 
@@ -138,7 +138,7 @@ def test_shutting_the_gate_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -
     while not gate._inside:
         pass
     with monkeypatch.context() as patch:
-        patch.setattr("promptreg.storage.gate.time.sleep", _interrupt)
+        patch.setattr("promptreg.storage.sqlite.gate.time.sleep", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             gate.shut()
     with gate.passing():

@@ -16,8 +16,8 @@ import pytest
 from sqlite_utils import Database
 
 from promptreg import Registry, StorageCorruptError, StorageReadOnlyError
-from promptreg.storage.migrations import MIGRATIONS
-from promptreg.storage.opening import APPLICATION_ID, READABLE_SCHEMA, SCHEMA_VERSION
+from promptreg.storage.sqlite.connecting import APPLICATION_ID, READABLE_SCHEMA, SCHEMA_VERSION
+from promptreg.storage.sqlite.migrations import MIGRATIONS
 from tests.schemas import make
 from tests.test_storage_sqlite import raw
 
@@ -64,7 +64,7 @@ def expected(dumped: int) -> Any:
 @pytest.fixture
 def unwritable(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Give what makes no file writable from then on."""
-    return lambda: monkeypatch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
+    return lambda: monkeypatch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
 
 
 def schema(path: str) -> list[tuple[str, ...]]:

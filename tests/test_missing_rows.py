@@ -9,7 +9,7 @@ import pytest
 
 from promptreg import Registry, StorageCorruptError, StorageReadOnlyError
 from promptreg.jsonvalues import canonical
-from promptreg.storage.rows import PROMPT_COLUMNS
+from promptreg.storage.sqlite.rows import PROMPT_COLUMNS
 from tests.test_storage_sqlite import raw, unguard
 
 
@@ -277,7 +277,7 @@ def test_a_file_of_the_schema_before_is_read_as_it_is_and_brought_up_to_date(
     many.close()
     make_earlier(many.path)
     with monkeypatch.context() as patch:
-        patch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
+        patch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
         with Registry(many.path) as readonly:
             assert told(readonly) == before
             with pytest.raises(StorageReadOnlyError):

@@ -10,8 +10,8 @@ from contextlib import closing, suppress
 import pytest
 
 from promptreg import Registry, SchemaTooNewError, StorageCorruptError, StorageError
-from promptreg.storage.opening import SCHEMA_VERSION
-from promptreg.storage.sqlite import SQLiteStorage
+from promptreg.storage.sqlite.connecting import SCHEMA_VERSION
+from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.conftest import everything
 from tests.test_erasing import LIVE
 from tests.test_storage_sqlite import raw
@@ -151,7 +151,7 @@ def test_what_is_to_be_erased_is_left_to_the_newer_release(opened: Registry, pat
 def test_erasing_that_is_overtaken_half_way_stops(opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newer release comes between two of its steps: what it has not done it does not say that it did."""
     opened.create("secret", LIVE)
-    monkeypatch.setattr("promptreg.storage.erasure._rewrite", lambda _: bring_up_to_date(path))
+    monkeypatch.setattr("promptreg.storage.sqlite.erasure._rewrite", lambda _: bring_up_to_date(path))
     opened.set_status("secret", "deleted")
     with closing(raw(path)) as connection:
         deleted, vacuumed, erased = connection.execute(
@@ -163,7 +163,7 @@ def test_erasing_that_is_overtaken_half_way_stops(opened: Registry, path: str, m
 def test_a_file_that_can_not_be_written_is_noticed_too(opened: Registry, path: str) -> None:
     """Who only reads may read older schemas, and no newer one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("promptreg.storage.readonly.is_writable", lambda _: False)
+        patch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda _: False)
         reader = Registry(path)
     with reader:
         assert reader.get("cached").version == 1

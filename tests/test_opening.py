@@ -119,7 +119,7 @@ def test_a_sidecar_that_can_not_be_mapped_is_an_error_that_leaves_nothing_open(p
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr("promptreg.storage.system.mmap.mmap", fail)
+        patch.setattr("promptreg.storage.sqlite.system.mmap.mmap", fail)
         with pytest.raises(StorageError, match="Cannot allocate memory") as kept:
             Registry(path)
     assert os.listdir("/dev/fd") == before

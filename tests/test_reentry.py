@@ -18,10 +18,11 @@ import pytest
 
 from promptreg import NotFoundError, PromptregError, Registry, StorageCorruptError, StorageError
 from promptreg.records import Container
-from promptreg.storage import journal, looks, queue, sidecar
-from promptreg.storage.connections import Connections, Handle
-from promptreg.storage.gate import FORKS, Gate
-from promptreg.storage.queue import SUFFIX, Deadline
+from promptreg.storage.sqlite import journal, queue, sidecar
+from promptreg.storage.sqlite import transactions as looks
+from promptreg.storage.sqlite.connections import Connections, Handle
+from promptreg.storage.sqlite.gate import FORKS, Gate
+from promptreg.storage.sqlite.queue import SUFFIX, Deadline
 from tests.conftest import assert_other_threads_open
 
 NESTED: dict[str, Callable[[Registry], object]] = {
@@ -339,7 +340,7 @@ def test_a_nested_call_keeps_its_threads_place_in_the_queue(
             told.append(type(caught.value).__name__)
 
     on_signal(handle)
-    with queue.turn(Deadline(5)):
+    with queue.ticket(Deadline(5)):
         signal.raise_signal(signal.SIGALRM)
         assert queue.is_held()
     assert told == ["NotFoundError", "StorageError"]
@@ -503,7 +504,7 @@ def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue's file stays open for as long as the writer waits in it: its number is nobody else's meanwhile."""
-    monkeypatch.setattr("promptreg.storage.queue.STUCK", 60)
+    monkeypatch.setattr("promptreg.storage.sqlite.queue.STUCK", 60)
     registry = Registry(path, busy_timeout=60)
     registry.create("greet", "0")
     queue = registry._core.storage._queue  # type: ignore[attr-defined]
@@ -570,7 +571,7 @@ def test_closing_in_the_middle_of_closing_is_refused(path: str, monkeypatch: pyt
 FORKING = """
 import os, sys, threading
 from promptreg import Registry
-from promptreg.storage.connections import Connections
+from promptreg.storage.sqlite.connections import Connections
 children = []
 def fork():
     child = os.fork()

@@ -31,7 +31,7 @@ from promptreg import (
     TemplatePolicyError,
     TemplateSyntaxError,
 )
-from promptreg.rendering.fast import GLOBALS, Unfit
+from promptreg.rendering.fast.operations import GLOBALS, Bailout
 from promptreg.rendering.policy import FILTERS, METHODS
 from promptreg.rendering.template import TemplateText
 
@@ -649,9 +649,9 @@ def test_the_fast_tier_leaves_many_items_to_the_metered_one():
     """It joins what it reads of a thousand items; of one more it reads nothing, and the text is the same."""
     template = TemplateText("{{ ds | map(attribute='t') | join }}", LIMITS)
     more = {"ds": [{"t": "x"}] * 1_001}
-    with pytest.raises(Unfit):
+    with pytest.raises(Bailout):
         template.fast(more)
-    with pytest.raises(Unfit):
+    with pytest.raises(Bailout):
         GLOBALS["column"](10**9, more["ds"], "t")
     assert template.render(more) == "x" * 1_001
 
@@ -674,7 +674,7 @@ def test_the_fast_tier_prints_as_much_as_the_limit_says(template, values):
     exact = TemplateText(template, RenderLimits(characters=len(expected)))
     assert exact.fast({"ds": values}) == expected
     less = TemplateText(template, RenderLimits(characters=len(expected) - 1))
-    with pytest.raises(Unfit):
+    with pytest.raises(Bailout):
         less.fast({"ds": values})
 
 
@@ -703,7 +703,7 @@ def test_a_fast_render_never_makes_many_copies_of_a_text(template):
     values = {"a": long, "xs": [long], "ds": [{"t": long}]}
     tracemalloc.start()
     try:
-        with pytest.raises(Unfit):
+        with pytest.raises(Bailout):
             fast(values)
         assert tracemalloc.get_traced_memory()[1] < 3 * len(long)
     finally:

@@ -28,8 +28,8 @@ from promptreg import (
     TemplateSyntaxError,
 )
 from promptreg.jsonvalues import freeze
-from promptreg.rendering import fast as fast_tier
-from promptreg.rendering.fast import Unfit
+from promptreg.rendering.fast import operations as fast_tier
+from promptreg.rendering.fast.operations import Bailout
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 from promptreg.rendering.values import AbsentVariable
 from tests import grammar, grammar_values
@@ -117,7 +117,7 @@ def _missing(source: str, values: Variables, declared: frozenset[str]) -> list[s
 
 
 # What an operation on data ends in; a `NameError`, say, is that of an operation that is not there, and goes on.
-BAILOUTS = Unfit, LookupError, TypeError, ValueError, ArithmeticError
+BAILOUTS = Bailout, LookupError, TypeError, ValueError, ArithmeticError
 REFUSALS = TemplateError, AbsentVariable
 
 

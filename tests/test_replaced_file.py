@@ -15,8 +15,8 @@ import pytest
 
 from promptreg import NotFoundError, Registry, StorageError
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.opening import open_to_watch
-from promptreg.storage.siblings import LOG
+from promptreg.storage.sqlite.connecting import open_to_watch
+from promptreg.storage.sqlite.files import LOG
 from tests.remote import PATIENCE_SECONDS, Remote
 from tests.test_storage_sqlite import raw
 
@@ -458,7 +458,7 @@ def test_the_log_of_the_file_before_is_never_read_into_a_replacement(
     os.rename(replacement, killed)
     with monkeypatch.context() as patch:
         if not may_write:
-            patch.setattr("promptreg.storage.readonly.is_writable", lambda _: False)
+            patch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda _: False)
         assert_refused(killed)
     os.rename(killed + LOG, log)
     os.unlink(killed + "-shm")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from promptreg import Registry, StorageError, StorageReadOnlyError
-from promptreg.storage import system
+from promptreg.storage.sqlite import system
 from tests.remote import GROUP, NOBODY, Remote
 
 OURS = ("-promptreg", "-promptreg-queue")
@@ -103,7 +103,7 @@ def test_a_sidecar_that_may_not_be_written_is_opened_again(path: str, monkeypatc
             assert owner.get("greet").template == "mended"
             owner.update("greet", template="last")
             assert other.get("greet").template == "last"
-            assert other._core.storage.board.is_shown  # type: ignore[attr-defined]
+            assert other._core.storage.signal.is_shared  # type: ignore[attr-defined]
 
 
 def test_nothing_is_written_that_could_not_be_published(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from promptreg import (
 )
 from promptreg.rules.inputs import Draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_check_failed, plan_create
-from promptreg.storage.sqlite import SQLiteStorage
+from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.refusals import stand
 
 

@@ -31,7 +31,7 @@ from promptreg.clock import new_id
 from promptreg.rules.inputs import read_draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_create
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.sqlite import SQLiteStorage
+from promptreg.storage.sqlite.storage import SQLiteStorage
 
 ALL = ["active", "disabled", "archived"]
 STATUS = {"on": "active", "off": "disabled", "kept": "archived", "kept_off": "archived"}

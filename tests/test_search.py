@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptreg import Registry
-from promptreg.storage.fulltext import MAX_PHRASE, _parts
-from promptreg.storage.migrations import MIGRATIONS
-from promptreg.words import BREAK, folded, terms
+from promptreg.storage.sqlite.fulltext import MAX_PHRASE, _parts
+from promptreg.storage.sqlite.migrations import MIGRATIONS
+from promptreg.tokenizer import BREAK, folded, terms
 
 FOUND = [
     # Case, in every script
@@ -274,7 +274,7 @@ def test_a_file_of_an_earlier_schema_that_can_only_be_read_is_searched_as_before
 ) -> None:
     """Its words are not folded yet: what was found is found, and no tag is lost."""
     _filled(path)
-    monkeypatch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
+    monkeypatch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
     with Registry(path) as registry:
         assert [p.name for p in registry.search("请翻译文本")] == ["a"]
         assert [p.name for p in registry.search("HELLO")] == ["d"]

@@ -16,8 +16,8 @@ from promptreg.rules.inputs import Draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_create, plan_discard, plan_update
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Mark, News, Storage, StorageSettings, Writer
-from promptreg.storage.sidecar import revision_of
-from promptreg.storage.sqlite import SQLiteStorage
+from promptreg.storage.sqlite.sidecar import revision_of
+from promptreg.storage.sqlite.storage import SQLiteStorage
 
 Opener = Callable[[], Storage]
 AUTHOR = Author("ana", "2026-01-01T00:00:00.000000+00:00")
@@ -129,7 +129,7 @@ def test_unpublished_versions_are_found_however_many_there_are(
         container = writer.find("default", Reference("x", is_id=False))
     assert container is not None
     for at_once in (1, 2, 3, 7, 100):
-        monkeypatch.setattr("promptreg.storage.looks.MAX_SCANNED", at_once)
+        monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_SCANNED", at_once)
         with storage.read() as reader:
             assert reader.unpublished(container) == [7, 5, 2, 1]
 
@@ -263,16 +263,16 @@ def test_both_sides_of_a_fork_go_on(storage: Storage) -> None:
 
 
 def test_the_page_differs_from_the_token_once_anything_has_changed(storage: Storage) -> None:
-    """A write shows on the page before it returns; a look that finds nothing new says so, from then on by the mark."""
+    """A write shows on the stamp before it returns; a look that finds nothing new says so, from then on by the mark."""
     with storage.watch() as watch:
-        first, page = watch.news(None).mark, watch.page
-        assert page == first.token
+        first, stamp = watch.news(None).mark, watch.stamp
+        assert stamp == first.stamp
         mark, changed, _ = watch.news(first)
-        assert (mark.token, changed) == (first.token, frozenset())
+        assert (mark.stamp, changed) == (first.stamp, frozenset())
         assert watch.news(mark).mark is mark
     with storage.write() as writer:
         writer.apply([creation("new")])
-    assert page != mark.token
+    assert stamp != mark.stamp
     assert news(storage, mark).mark.revision == mark.revision + 1
 
 
@@ -298,7 +298,7 @@ def test_the_news_is_what_has_changed_since_a_mark(storage: Storage) -> None:
 def test_what_is_read_was_shown_before(storage: Storage) -> None:
     """A writer that dies behind its commit publishes nothing; the first reader of what it wrote does."""
     mark = news(storage, None).mark
-    board = storage.board  # type: ignore[attr-defined]
+    board = storage.signal  # type: ignore[attr-defined]
     shown = board.read()
     with storage.write() as writer:
         writer.apply([creation("new")])
@@ -309,25 +309,25 @@ def test_what_is_read_was_shown_before(storage: Storage) -> None:
 
 
 def test_what_a_look_tells_was_shown_before(storage: Storage) -> None:
-    """The same of a look for changes: others see on the page what it tells before anybody can use it."""
+    """The same of a look for changes: others see on the stamp what it tells before anybody can use it."""
     mark = news(storage, None).mark
-    board = storage.board  # type: ignore[attr-defined]
+    board = storage.signal  # type: ignore[attr-defined]
     with storage.write() as writer:
         writer.apply([creation("new")])
     board.publish(mark.revision)  # as if the writer had died before
     now = news(storage, mark).mark
     assert now.revision == mark.revision + 1
-    assert now.token == board.read()
-    assert revision_of(now.token) == now.revision
+    assert now.stamp == board.read()
+    assert revision_of(now.stamp) == now.revision
 
 
 def test_a_revision_that_is_shown_again_is_another_page(storage: Storage) -> None:
     """Behind a restored backup one number may stand for two states, so no two publications look the same."""
     with storage.watch() as watch:
-        mark, page = watch.news(None).mark, watch.page
-        assert page == mark.token
-        storage.board.publish(mark.revision)  # type: ignore[attr-defined]
-        assert page != mark.token
+        mark, stamp = watch.news(None).mark, watch.stamp
+        assert stamp == mark.stamp
+        storage.signal.publish(mark.revision)  # type: ignore[attr-defined]
+        assert stamp != mark.stamp
 
 
 def test_names_near_are_those_that_sort_next_to_a_name(storage: Storage) -> None:

@@ -33,12 +33,12 @@ from promptreg import (
     VersionNotFoundError,
 )
 from promptreg.jsonvalues import canonical
-from promptreg.storage import rows
-from promptreg.storage.failures import ANOTHER_TYPE, translate
-from promptreg.storage.journal import EVENT_COLUMNS
-from promptreg.storage.migrations import GUARDS, MIGRATIONS
-from promptreg.storage.opening import APPLICATION_ID, SCHEMA_VERSION
-from promptreg.storage.sqlite import SQLiteStorage
+from promptreg.storage.sqlite import rows
+from promptreg.storage.sqlite.connecting import APPLICATION_ID, SCHEMA_VERSION
+from promptreg.storage.sqlite.failures import ANOTHER_TYPE, translate
+from promptreg.storage.sqlite.journal import EVENT_COLUMNS
+from promptreg.storage.sqlite.migrations import GUARDS, MIGRATIONS
+from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.conftest import everything
 
 OWN_TABLES = {"registry", "prompts", "versions", "publications", "deletions", "events", "event_details"}
@@ -294,9 +294,9 @@ def test_of_very_many_hits_the_newest_come_first(registry: Registry, monkeypatch
         registry.create(name, template)
     registry.archive("c")
     assert [prompt.name for prompt in registry.search("tea")] == ["b", "a"]
-    monkeypatch.setattr("promptreg.storage.looks.MAX_RANKED", 3)
+    monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_RANKED", 3)
     assert [prompt.name for prompt in registry.search("tea")] == ["b", "a"]
-    monkeypatch.setattr("promptreg.storage.looks.MAX_RANKED", 2)
+    monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_RANKED", 2)
     assert [prompt.name for prompt in registry.search("tea")] == ["a", "b"]
     assert [prompt.name for prompt in registry.search("tea", limit=1)] == ["a"]
     assert [prompt.name for prompt in registry.search("tea", status="archived")] == ["c"]
@@ -385,7 +385,7 @@ def test_a_full_disk_as_the_sidecar_is_made_is_told(path: str, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("promptreg.storage.beside.make", full)
+    monkeypatch.setattr("promptreg.storage.sqlite.beside.make", full)
     with pytest.raises(StorageFullError):
         Registry(path)
 
@@ -947,7 +947,7 @@ def test_an_interrupted_write_leaves_no_transaction_open(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, unchanged():
-        patch.setattr("promptreg.storage.journal.append", interrupt)
+        patch.setattr("promptreg.storage.sqlite.journal.append", interrupt)
         with pytest.raises(KeyboardInterrupt):
             registry.update("greet", template="Hi")
     assert registry.update("greet", template="Hi").version == 2

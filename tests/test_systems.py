@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from promptreg import Registry, StorageError
-from promptreg.storage import system
-from promptreg.storage.sidecar import Sidecar
+from promptreg.storage.sqlite import system
+from promptreg.storage.sqlite.sidecar import Sidecar
 from tests import HIDDEN
 from tests.remote import ROOT, Remote
 
@@ -69,13 +69,13 @@ def test_a_process_without_it_takes_the_other_ways(tmp_path: Path) -> None:
 import os, sys
 import tests
 from promptreg import Registry
-from promptreg.storage import sidecar, system
+from promptreg.storage.sqlite import sidecar, system
 
 with Registry(sys.argv[1]) as registry:
     registry.create("greet", "Hello")
     storage = registry._core.storage
     ours = [f for f in os.listdir("/proc/self/fd") if "-promptreg" in str(os.path.realpath(f"/proc/self/fd/{f}"))]
-    print(system.MAPS, system.LOCKS, type(storage.board).__name__, storage._queue, ours)
+    print(system.MAPS, system.LOCKS, type(storage.signal).__name__, storage._queue, ours)
 """
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "prompts.db")],

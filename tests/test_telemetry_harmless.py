@@ -185,12 +185,12 @@ def test_a_link_needs_no_working_telemetry() -> None:
 
 def test_an_exporter_that_hangs_keeps_nobody_waiting(plain: list[object]) -> None:
     """It hangs its own thread; more spans than its queue holds are dropped, and every verb goes on."""
-    let_go, hangs = threading.Event(), threading.Event()
+    release, hangs = threading.Event(), threading.Event()
 
     class Hanging(SpanExporter):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             hangs.set()
-            let_go.wait(PATIENCE_SECONDS)
+            release.wait(PATIENCE_SECONDS)
             return SpanExportResult.SUCCESS
 
     processor = BatchSpanProcessor(Hanging(), max_queue_size=16, max_export_batch_size=4, schedule_delay_millis=10)
@@ -199,9 +199,9 @@ def test_an_exporter_that_hangs_keeps_nobody_waiting(plain: list[object]) -> Non
             answers = [lived() for _ in range(2)]
             assert hangs.wait(PATIENCE_SECONDS)
             answers.append(lived())
-            assert not let_go.is_set()
+            assert not release.is_set()
     finally:
-        let_go.set()
+        release.set()
         processor.shutdown()
     assert answers == [plain] * 3
 
@@ -314,7 +314,7 @@ def test_what_a_sampler_writes_is_of_its_span_alone() -> None:
     with tracing() as finished, Registry(":memory:") as registry:
         registry.create("greet", "Hello")
         registry.render("greet")
-        found = registry._core.cache.generation.found["greet"]
+        found = registry._core.cache.generation.entries["greet"]
         finished()
         registry.render("greet")
         (span,) = finished()

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from promptreg import Actor, NameTakenError, Registry, StorageBusyError
-from promptreg.storage import journal, sqlite
-from promptreg.storage.connections import Handle
-from promptreg.storage.gate import Claim, Stay
-from promptreg.storage.looks import SQLiteReader
+from promptreg.storage.sqlite import journal
+from promptreg.storage.sqlite import storage as sqlite
+from promptreg.storage.sqlite.connections import Handle
+from promptreg.storage.sqlite.gate import Claim, Stay
+from promptreg.storage.sqlite.transactions import SQLiteReader
 from tests.test_storage_sqlite import raw
 
 THREADS = 32

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from promptreg import Actor, ForbiddenError, InvalidInputError, Registry, Role, StorageError
-from promptreg.storage import diagnosis, verification
+from promptreg.storage.sqlite import diagnosis, verification
 from tests.faulty import CORRUPT, IOERR_READ, Faults, install
 from tests.test_missing_rows import EVENT_INDEXES, VERSIONS, hide, make_earlier
 from tests.test_storage_sqlite import raw, unguard, write_quoted
@@ -62,7 +62,7 @@ def test_what_every_verb_wrote_is_whole_wherever_it_is(
     assert filled.verify() == []
     filled.close()
     with monkeypatch.context() as patch:
-        patch.setattr("promptreg.storage.readonly.is_writable", lambda path: False)
+        patch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
         with Registry(path) as readonly:
             assert readonly.verify() == []
         make_earlier(path)

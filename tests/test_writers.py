@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from promptreg import Registry, StorageBusyError
-from promptreg.storage import queue
-from promptreg.storage.queue import NUMBERS, SUFFIX, Deadline
+from promptreg.storage.sqlite import queue
+from promptreg.storage.sqlite.queue import NUMBERS, SUFFIX, Deadline
 from tests.remote import ROOT, Remote
 from tests.test_storage_sqlite import raw
 
@@ -74,7 +74,7 @@ def test_processes_write_in_the_order_in_which_they_asked(path: str, holder: Rem
                 asked = numbers_taken(path)
                 writer.ask("update", "shared", template=f"{asked}")
                 wait_until(lambda asked=asked: numbers_taken(path) == asked + 1)
-            holder.call("let_go")
+            holder.call("release")
             made = [writer.answer().version for writer in order]
             assert made == list(range(made[0], made[0] + 3))
 
@@ -140,7 +140,7 @@ def test_a_writer_waits_for_its_timeout_and_is_told_when_to_try_again(
             reading.result(10)
         assert reads[0] > 0
         assert slowest[0] < max(timeout, 0.5)
-        holder.call("let_go")
+        holder.call("release")
         assert registry.update("cached", template="x").version == 2
 
 
@@ -165,7 +165,7 @@ def test_writers_who_wait_together_wait_no_longer(path: str, holder: Remote) -> 
             writes += [lambda other=other: other.call("update", "shared", template="p") for other in others]
             times = list(pool.map(waited, writes))
         assert all(0.55 <= seconds <= 0.6 + GRACE_SECONDS for seconds in times), times
-        holder.call("let_go")
+        holder.call("release")
         assert registry.update("shared", template="then").version == 2
 
 
@@ -177,7 +177,7 @@ def test_a_write_of_a_transaction_that_ends_in_time_waits_and_holds(path: str, h
         writing = pool.submit(registry.update, "shared", template="waited")
         time.sleep(0.7)
         assert not writing.done()
-        holder.call("let_go")
+        holder.call("release")
         begin = time.monotonic()
         assert writing.result(10).version == 2
         assert time.monotonic() - begin < GRACE_SECONDS
@@ -201,7 +201,7 @@ def test_a_writer_stopped_in_the_queue_holds_up_nobody_for_long(path: str, holde
             time.sleep(0.15)
         queue[0].stop()
         stack.callback(queue[0].go)
-        holder.call("let_go")
+        holder.call("release")
         for i in range(5):
             assert seconds_to_write(registry, f"ours {i}") < 2
         queue[0].go()
@@ -252,7 +252,7 @@ def stopped(path: str, holder: Remote, request: pytest.FixtureRequest) -> Iterat
         for other in others:
             other.stop()
             stack.callback(other.go)
-        holder.call("let_go")
+        holder.call("release")
         yield others
 
 
@@ -263,8 +263,8 @@ def test_a_stopped_process_is_waited_for_once(path: str, stopped: list[Remote], 
             registry.update("shared", template=f"ours {i}")
         least = len(stopped) * queue.STUCK
         assert least <= waits.slept <= least + 10 * queue.LONGEST_WAIT
-        with queue.queue_of(registry.path).turn(Deadline(5)) as turn:
-            assert (turn.has_come, turn.is_sure()) == (True, False)
+        with queue.queue_of(registry.path).ticket(Deadline(5)) as turn:
+            assert (turn.has_come, turn.is_guarded()) == (True, False)
 
 
 def test_what_one_process_found_out_no_other_waits_for(path: str, stopped: list[Remote], waits: Clock) -> None:
@@ -289,8 +289,8 @@ def test_a_stopped_process_that_goes_on_takes_another_number(path: str, stopped:
         written = [version.template for version in registry.history("shared")][::-1]
         assert written[:2] == ["start", "ours"]
         assert sorted(written[2:]) == [f"stopped {number}" for number in range(len(stopped))]
-        with queue.queue_of(registry.path).turn(Deadline(5)) as turn:
-            assert (turn.has_come, turn.is_sure()) == (True, True)
+        with queue.queue_of(registry.path).ticket(Deadline(5)) as turn:
+            assert (turn.has_come, turn.is_guarded()) == (True, True)
 
 
 def test_a_process_stopped_as_it_takes_a_number_is_waited_for_once(path: str, waits: Clock) -> None:
@@ -301,7 +301,7 @@ def test_a_process_stopped_as_it_takes_a_number_is_waited_for_once(path: str, wa
         for i in range(10):
             registry.update("shared", template=f"ours {i}")
         assert queue.STUCK <= waits.slept <= queue.STUCK + 10 * queue.LONGEST_WAIT
-        lock.let_go()
+        lock.release()
         asked = numbers_taken(path)
         registry.update("shared", template="at last")
         assert numbers_taken(path) == asked + 1
@@ -333,7 +333,7 @@ class NumberLock:
     def hold(self) -> None:
         self._say("hold")
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         self._say("let go")
 
     def close(self) -> None:
@@ -350,7 +350,7 @@ def test_a_writer_killed_in_the_queue_holds_up_nobody(path: str, holder: Remote)
         other.ask("update", "shared", template="never")
         time.sleep(0.3)
         other.kill()
-        holder.call("let_go")
+        holder.call("release")
         assert seconds_to_write(registry, "ours") < 1
         assert [version.template for version in registry.history("shared")] == ["ours", "start"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from jinja2.tests import TESTS as JINJA_TESTS
 
-from promptreg.rendering.containers import CONTAINER_FILTERS, getter, lazy
-from promptreg.rendering.meter import Meter
-from promptreg.rendering.texts import TEXT_FILTERS
+from promptreg.rendering.metered.containers import CONTAINER_FILTERS, getter, lazy
+from promptreg.rendering.metered.meter import Meter
+from promptreg.rendering.metered.texts import TEXT_FILTERS
 from promptreg.rendering.values import AbsentDeclared, Refused
 
 

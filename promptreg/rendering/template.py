@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
 from promptreg.jsonvalues import FrozenList
 from promptreg.nearest import did_you_mean, nearest
-from promptreg.rendering import sandbox
-from promptreg.rendering.compiler import compile_fast, is_paid, most_text
-from promptreg.rendering.fast import Unfit
+from promptreg.rendering.fast.compiler import compile_fast, is_paid, most_text
+from promptreg.rendering.fast.operations import Bailout
+from promptreg.rendering.metered import sandbox
+from promptreg.rendering.metered.sandbox import Metered, Rendering
 from promptreg.rendering.placeholders import BETWEEN_TEXTS, Message, joined_text, passed_messages
 from promptreg.rendering.policy import BUILTINS, RenderLimits
 from promptreg.rendering.reads import surely_needed, variables_read
-from promptreg.rendering.sandbox import Metered, Rendering
 from promptreg.rendering.values import AbsentVariable
 from promptreg.variables import bind, effective, is_optional, may_be_left_out, placeholder_flaw
 
@@ -300,7 +300,7 @@ def _fast(parts: Sequence[TemplateText | str], roles: list[str | None] | None, l
     def render(values: dict[str, Any]) -> Output:
         contents = [fast(values) for fast in fasts]
         if sum(map(len, contents)) > most:
-            raise Unfit
+            raise Bailout
         return join(contents), (roles, contents)
 
     return render

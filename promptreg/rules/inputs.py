@@ -221,7 +221,7 @@ def read_search(value: object) -> str:
     text = read_filled_text(value, "text")
     if len(text) > MAX_SOUGHT:
         raise InvalidInputError.of("text", f"has {len(text):,} characters; {MAX_SOUGHT:,} is the most")
-    from promptreg.words import terms  # noqa: PLC0415 (for a search alone)
+    from promptreg.tokenizer import terms  # noqa: PLC0415 (for a search alone)
 
     count = len(terms(text))
     if count > MAX_TERMS:

@@ -5,7 +5,7 @@
 - A version's `base_version` is read as None once that version is discarded.
 - A second version with the same number of the same prompt is a `ConflictError`.
 - The revision grows by one in the same transaction as any change, or as settles a failed commit, and never otherwise.
-- What is read is on the page of every process before it is returned, so no later read is older.
+- What is read is on the stamp of every process before it is returned, so no later read is older.
 - Every error is one of ours.
 - Connections never cross threads or forks.
 
@@ -20,9 +20,9 @@ from promptreg.models import Event
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
 
-Page: TypeAlias = memoryview | bytes
+Stamp: TypeAlias = memoryview | bytes
 
-LOOK_SECONDS = 0.05  # between two looks at what no page tells: other tools' commits, a file replaced, a fork
+LOOK_SECONDS = 0.05  # between two looks at what no stamp tells: other tools' commits, a file replaced, a fork
 
 
 class StorageSettings(NamedTuple):
@@ -35,12 +35,12 @@ class StorageSettings(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A moment of a database: what its page showed before, its revision, and the number and hash of its last event.
+    """A moment of a database: what its stamp showed before, its revision, and the number and hash of its last event.
 
     `seen` differs once anything was committed, with a revision or without.
     """
 
-    token: bytes
+    stamp: bytes
     revision: int
     link: tuple[int, str]
     seen: Hashable = None
@@ -70,8 +70,8 @@ class Watch(Protocol):
     """A look at whether anything has changed, by one thread at a time."""
 
     @property
-    def page(self) -> Page:
-        """What differs from a mark's token once anything may have changed."""
+    def stamp(self) -> Stamp:
+        """What differs from a mark's stamp once anything may have changed."""
         ...
 
     def news(self, since: Mark | None) -> News:

@@ -75,7 +75,7 @@ def listening() -> Listener | None:
         return None
 
 
-class Teller:
+class Instrumentation:
     """What tells OpenTelemetry of one registry."""
 
     def __init__(self, settings: TelemetrySettings) -> None:
@@ -203,8 +203,8 @@ class _Call:
 
     __slots__ = ("_context", "_is_ours", "_notes", "_teller", "held", "is_render", "span")
 
-    def __init__(self, teller: Teller, *, is_render: bool) -> None:
-        self._teller = teller
+    def __init__(self, instrumentation: Instrumentation, *, is_render: bool) -> None:
+        self._teller = instrumentation
         self.is_render = is_render
         self.span: Span | None = None
         self.held: dict[str, Any] = {}  # what the caller's span is told at the end
@@ -279,16 +279,16 @@ def traced(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
     def decorate(verb: F) -> F:
         @wraps(verb)
         def run(view: Any, /, *args: Any, **kwargs: Any) -> Any:
-            teller: Teller = view._core.teller
-            began = perf_counter() if is_render and teller.times() else None
+            instrumentation: Instrumentation = view._core.instrumentation
+            began = perf_counter() if is_render and instrumentation.times() else None
             call = None
             if trace._TRACER_PROVIDER is not None and listening() is not None:
                 named = args[0] if args else kwargs.get("name", kwargs.get("names"))
-                call = teller.begin(operation, _shown_name(named) if takes_name else None, view.namespace)
+                call = instrumentation.begin(operation, _shown_name(named) if takes_name else None, view.namespace)
             try:
                 result = verb(view, *args, **kwargs)
             except BaseException as error:
-                view._core.let_go(error)
+                view._core.release_after(error)
                 view._core.explain(error, view._view)
                 metrics.count_error(_code(error))
                 if call is not None:

@@ -16,7 +16,7 @@ from promptreg.errors import (
     StorageFullError,
     StorageReadOnlyError,
 )
-from promptreg.storage.siblings import SIDECAR, unwritable
+from promptreg.storage.sqlite.files import SIDECAR, unwritable_files
 
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 ANOTHER_TYPE = sqlite3.SQLITE_CONSTRAINT | 12 << 8  # SQLITE_CONSTRAINT_DATATYPE, for which Python has no name
@@ -99,7 +99,7 @@ def translate(error: DriverError, path: str) -> PromptregError:
 
 def may_not_write(path: str, real: str) -> StorageReadOnlyError:
     """Return the refusal of a write, which names what this process may not write; `real` is where the file lies."""
-    files = unwritable(real)
+    files = unwritable_files(real)
     what = ", ".join(files) if files else f"it, its folder, and {real}{SIDECAR}"
     return StorageReadOnlyError(
         f"{path} can't be written by this process; let it write {what}.", reason="read_only", retry_after=None

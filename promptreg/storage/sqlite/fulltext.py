@@ -1,15 +1,22 @@
 """The full-text index: what is written to it, and what it is asked.
 
-The table holds the folded words of `promptreg.words`, which SQLite's `ascii` tokenizer takes as they are: it splits at
-ASCII alone, so no table of Unicode in any SQLite has a say. It is written by code and by no trigger.
+The table holds the folded words of `promptreg.tokenizer`, which SQLite's `ascii` tokenizer takes as they are: it
+splits at ASCII alone, so no table of Unicode in any SQLite has a say. It is written by code and by no trigger.
 """
 
 import sqlite3
 
 from promptreg.errors import StorageCorruptError
 from promptreg.records import Container, Snapshot
-from promptreg.storage.rows import PROMPT_COLUMNS, PROMPT_FIELDS, SHOWN, VERSION_FIELDS, read_prompt, read_version
-from promptreg.words import folded, terms
+from promptreg.storage.sqlite.rows import (
+    PROMPT_COLUMNS,
+    PROMPT_FIELDS,
+    SHOWN,
+    VERSION_FIELDS,
+    read_prompt,
+    read_version,
+)
+from promptreg.tokenizer import folded, terms
 
 SEARCH_COLUMNS = ("name", "title", "description", "tags", "template")
 CREATE = f"CREATE VIRTUAL TABLE search USING fts5({', '.join(SEARCH_COLUMNS)}, tokenize = 'ascii')"

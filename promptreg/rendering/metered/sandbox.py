@@ -26,10 +26,10 @@ from markupsafe import Markup
 from promptreg.errors import RenderError, RenderLimitError, TemplateError, TemplatePolicyError, TemplateSyntaxError
 from promptreg.foreign import Cause
 from promptreg.nearest import nearest
-from promptreg.rendering.blame import none_read, owner
 from promptreg.rendering.filters import TEMPLATE_FILTERS, TEMPLATE_TESTS
-from promptreg.rendering.meter import Exceeded, Meter
-from promptreg.rendering.methods import BUILTIN_FUNCTIONS, OwnMacro, OwnNamespace, call, call_method
+from promptreg.rendering.metered.blame import none_read, owner
+from promptreg.rendering.metered.meter import Exceeded, Meter
+from promptreg.rendering.metered.methods import BUILTIN_FUNCTIONS, OwnMacro, OwnNamespace, call, call_method
 from promptreg.rendering.policy import (
     STATEMENT_NAMES,
     RenderLimits,

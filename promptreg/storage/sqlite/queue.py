@@ -23,11 +23,11 @@ from typing import NamedTuple
 from weakref import ref
 
 from promptreg.errors import StorageError
-from promptreg.storage import system
-from promptreg.storage.beside import open_beside
-from promptreg.storage.failures import NOT_PERMITTED, is_applications
-from promptreg.storage.gate import Claim, Stay, in_the_middle
-from promptreg.storage.place import identity, identity_at
+from promptreg.storage.sqlite import system
+from promptreg.storage.sqlite.beside import open_beside
+from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_applications
+from promptreg.storage.sqlite.files import identity, identity_at
+from promptreg.storage.sqlite.gate import Claim, Stay, in_the_middle
 
 SUFFIX = "-promptreg-queue"
 NUMBERS = Struct("<QQQ")  # the next number to be given, the one whose turn it is about, the first that is waited for
@@ -58,7 +58,7 @@ class _File:
         self._path = path
         self._identity = identity(os.fstat(descriptor))
 
-    def is_in_place(self) -> bool:
+    def is_current_file(self) -> bool:
         """Return whether this is the file that others find at its path."""
         return identity_at(self._path) == self._identity
 
@@ -75,7 +75,7 @@ class Numbers(NamedTuple):
     passed: int
 
 
-class Turn:
+class Ticket:
     """A writer's place in the queue: its number, whether its turn has come, and whether it has it alone."""
 
     __slots__ = ("_file", "_is_alone", "has_come", "number")
@@ -86,7 +86,7 @@ class Turn:
         self.has_come = has_come
         self._is_alone = is_alone
 
-    def is_sure(self) -> bool:
+    def is_guarded(self) -> bool:
         """Return whether no other writer of ours can be at work now, so that a checkpoint may be made."""
         if not self._is_alone or self._file is None or self.number is None:
             return self._is_alone
@@ -96,8 +96,8 @@ class Turn:
             return False
 
 
-NO_QUEUE = Turn(None, None, has_come=True, is_alone=True)  # of a database with no queue, or one that can't be used
-NO_TURN = Turn(None, None, has_come=False, is_alone=False)  # of who waited for too long, or failed for a moment
+NO_QUEUE = Ticket(None, None, has_come=True, is_alone=True)  # of a database with no queue, or one that can't be used
+NO_TICKET = Ticket(None, None, has_come=False, is_alone=False)  # of who waited for too long, or failed for a moment
 
 
 class WriterQueue:
@@ -115,26 +115,26 @@ class WriterQueue:
         self._is_jammed = False  # who takes a number was stopped, as was found by waiting for it
 
     @contextmanager
-    def turn(self, deadline: Deadline) -> Iterator[Turn]:
+    def ticket(self, deadline: Deadline) -> Iterator[Ticket]:
         """Wait for one's turn, until the deadline at most, and hold it; past it, go ahead all the same."""
         if self.is_entered():
             raise in_the_middle()
-        turn, stay = NO_TURN, Stay()
+        ticket, stay = NO_TICKET, Stay()
         try:
             while not self._standing.take(stay) and deadline.left():
                 time.sleep(WAIT)
             if self._standing.has(stay):
-                turn = self._enter(deadline)
-            yield turn
+                ticket = self._enter(deadline)
+            yield ticket
         finally:
             if self._standing.has(stay):
-                self._leave(turn)
+                self._leave(ticket)
                 self._standing.give_back(stay)
 
     def abandon(self) -> None:
         """Leave the queue, if a call of this thread was in it that was cut short."""
         if self._standing.heal():
-            self._leave(NO_TURN)
+            self._leave(NO_TICKET)
 
     def is_entered(self) -> bool:
         """Return whether a call of this thread is in the queue, and goes on."""
@@ -150,29 +150,29 @@ class WriterQueue:
         mine = self._database, os.getpid()
         _QUEUES[mine] = _kept(mine, self)
 
-    def _enter(self, deadline: Deadline) -> Turn:
+    def _enter(self, deadline: Deadline) -> Ticket:
         """Take a number and wait for its turn; another number where this one was passed over meanwhile."""
         if not system.LOCKS:
             return NO_QUEUE
         try:
-            file, turn = self._opened(), None
-            while turn is None:
+            file, ticket = self._opened(), None
+            while ticket is None:
                 number = self._take(file.descriptor, deadline)
                 if number is None:
-                    return NO_TURN
-                turn = self._wait(file, number, deadline)
+                    return NO_TICKET
+                ticket = self._wait(file, number, deadline)
         except StorageError:
             return NO_QUEUE
         except OSError as error:
             if is_applications(error):
                 raise
-            return NO_QUEUE if error.errno in NOT_PERMITTED else NO_TURN
-        return turn
+            return NO_QUEUE if error.errno in NOT_PERMITTED else NO_TICKET
+        return ticket
 
     def _opened(self) -> _File:
         """Return the file, opened anew where somebody removed it, as who comes next makes another and waits there."""
         file = self._file
-        if file is None or not file.is_in_place():
+        if file is None or not file.is_current_file():
             path = self._database + SUFFIX
             file = self._file = _File(path, open_beside(path, self._database))
         return file
@@ -195,7 +195,7 @@ class WriterQueue:
             _unlock(descriptor, 0, 1)
         return numbers.next
 
-    def _wait(self, file: _File, number: int, deadline: Deadline) -> Turn | None:
+    def _wait(self, file: _File, number: int, deadline: Deadline) -> Ticket | None:
         """Wait until nobody before that number is waited for; return None where it was itself passed over."""
         descriptor, since, end = file.descriptor, (-1, -1), 0.0
         while True:
@@ -205,11 +205,11 @@ class WriterQueue:
                 return None
             is_alone = _are_free(descriptor, 0, number)
             if is_alone or _are_free(descriptor, now.passed, number):
-                return Turn(file, number, has_come=True, is_alone=is_alone)
+                return Ticket(file, number, has_come=True, is_alone=is_alone)
             if now[1:] != since:
                 since, end = now[1:], time.monotonic() + STUCK
             if not deadline.left():
-                return Turn(file, number, has_come=False, is_alone=False)
+                return Ticket(file, number, has_come=False, is_alone=False)
             if time.monotonic() > end:
                 self._pass_over(descriptor, now, number)
             time.sleep(min(WAIT * max(number - now.serving, 1), LONGEST_WAIT))
@@ -226,13 +226,13 @@ class WriterQueue:
         finally:
             _unlock(descriptor, 0, 1)
 
-    def _leave(self, turn: Turn) -> None:
+    def _leave(self, ticket: Ticket) -> None:
         file = self._file
         if file is None:
             return
         with suppress(OSError):  # the write that was waited for is done, and who comes next finds its way
-            if turn.has_come and turn.number is not None:
-                serving = max(turn.number + 1, _numbers(file.descriptor).serving)
+            if ticket.has_come and ticket.number is not None:
+                serving = max(ticket.number + 1, _numbers(file.descriptor).serving)
                 system.write_at(file.descriptor, NUMBERS.pack(0, serving, 0)[SERVING:PASSED], SERVING)
             system.unlock_bytes(file.descriptor)
 

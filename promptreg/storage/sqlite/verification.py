@@ -16,9 +16,9 @@ from time import monotonic
 
 from promptreg.errors import StorageCorruptError, StorageError
 from promptreg.storage.base import Verified
-from promptreg.storage.connections import Handle
-from promptreg.storage.failures import primary_code
-from promptreg.storage.wholeness import CHECKS, FIRST, LAST, Check, Found, UnreadableRow
+from promptreg.storage.sqlite.connections import Handle
+from promptreg.storage.sqlite.failures import primary_code
+from promptreg.storage.sqlite.wholeness import CHECKS, FIRST, LAST, Check, Found, UnreadableRow
 
 SLICE_SECONDS = 0.05
 MAX_WRONG = 1_000  # lines; of more only the number is told

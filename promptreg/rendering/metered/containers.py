@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from jinja2 import Undefined
 from jinja2.utils import htmlsafe_json_dumps
 
-from promptreg.rendering.meter import Exceeded, Meter
+from promptreg.rendering.metered.meter import Exceeded, Meter
 from promptreg.rendering.values import SCALARS, Absent, Refused, read_attribute, read_item, require_open
 
 MAX_ATTRIBUTE = 1_000

@@ -16,8 +16,8 @@ from typing import Any
 from promptreg.jsonvalues import canonical, hashed, parse, quoted
 from promptreg.models import Event
 from promptreg.records import Change
-from promptreg.storage.batches import inserts
-from promptreg.storage.rows import damaged, require_whole
+from promptreg.storage.sqlite.batches import inserts
+from promptreg.storage.sqlite.rows import damaged, require_whole
 
 GENESIS = "0" * 64
 UNKNOWN = (None, None)  # in a file of an earlier schema that can't be written

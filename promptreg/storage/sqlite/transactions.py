@@ -9,10 +9,10 @@ from promptreg.jsonvalues import digest
 from promptreg.models import Event, Status
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
-from promptreg.storage import journal
-from promptreg.storage.batches import inserts, updates
-from promptreg.storage.failures import primary_code
-from promptreg.storage.rows import (
+from promptreg.storage.sqlite import journal
+from promptreg.storage.sqlite.batches import inserts, updates
+from promptreg.storage.sqlite.failures import primary_code
+from promptreg.storage.sqlite.rows import (
     PROMPT_COLUMNS,
     PROMPT_FIELDS,
     SHOWN,
@@ -151,7 +151,7 @@ class SQLiteReader:
 
     def query(self, query: Query) -> list[Shown]:
         """Give the prompts that a listing or a search finds, each with the version that it shows."""
-        from promptreg.storage import fulltext  # noqa: PLC0415 (as in `_reindex`)
+        from promptreg.storage.sqlite import fulltext  # noqa: PLC0415 (as in `_reindex`)
 
         origin, order, sought = "prompts p", "p.name", None
         if query.text is not None:
@@ -350,7 +350,7 @@ class SQLiteWriter(SQLiteReader):
         shown = written[0] if written else self.version(container, container.shown_version)
         if shown is None:
             raise LookupError("a change left a prompt without the version that it shows")
-        from promptreg.storage import fulltext  # noqa: PLC0415 (with the words, which no usual read needs)
+        from promptreg.storage.sqlite import fulltext  # noqa: PLC0415 (with the words, which no usual read needs)
 
         fulltext.index(self._connection, key, container, shown.snapshot)
 

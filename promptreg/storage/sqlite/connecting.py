@@ -8,14 +8,13 @@ from contextlib import suppress
 from typing import TypeVar
 
 from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyError
-from promptreg.storage import readonly
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.connections import Handle, connect, file_uri
-from promptreg.storage.failures import is_busy
-from promptreg.storage.place import NONE, identity_at
-from promptreg.storage.queue import Deadline, queue_of
-from promptreg.storage.readonly import Access
-from promptreg.storage.siblings import LOG, note, require_own_log
+from promptreg.storage.sqlite import readonly
+from promptreg.storage.sqlite.connections import Handle, connect, file_uri
+from promptreg.storage.sqlite.failures import is_busy
+from promptreg.storage.sqlite.files import LOG, NONE, identity_at, record_files, refuse_foreign_wal
+from promptreg.storage.sqlite.queue import Deadline, queue_of
+from promptreg.storage.sqlite.readonly import Access
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
 SCHEMA_VERSION = 5
@@ -44,7 +43,7 @@ def open_first(path: str, real: str, settings: StorageSettings) -> tuple[Access,
 
 def open_to_read(path: str, real: str, settings: StorageSettings) -> Handle:
     """Connect in the way that the file can be read at this moment."""
-    require_own_log(real)
+    refuse_foreign_wal(real)
     handle = readonly.open_to_read(real, settings, readonly.way_to_read(real, settings))
     try:
         if not _seen_current(handle.connection, path, create=False, oldest=READABLE_SCHEMA):
@@ -61,7 +60,7 @@ def open_to_read(path: str, real: str, settings: StorageSettings) -> Handle:
 
 
 def _complete(handle: Handle) -> None:
-    from promptreg.storage.earlier import complete  # noqa: PLC0415 (for a file that can only be read)
+    from promptreg.storage.sqlite.earlier import complete  # noqa: PLC0415 (for a file that can only be read)
 
     complete(handle.connection)
 
@@ -69,7 +68,7 @@ def _complete(handle: Handle) -> None:
 def open_to_write(path: str, real: str, settings: StorageSettings) -> Handle:
     """Connect once more to what was found to be a registry."""
     handle = _open_to_write(path, real, settings, create=False)
-    note(real)
+    record_files(real)
     return handle
 
 
@@ -89,7 +88,7 @@ def open_to_watch(path: str, settings: StorageSettings) -> Handle:
 
 def _open_to_write(path: str, real: str, settings: StorageSettings, *, create: bool) -> Handle:
     """Connect to the registry in a file, made or migrated where needed; safe for many processes at once."""
-    require_own_log(real)
+    refuse_foreign_wal(real)
     deadline = time.monotonic() + MAKING_SECONDS
     while True:
         try:
@@ -107,7 +106,7 @@ def _connect_to_write(path: str, real: str, settings: StorageSettings, *, create
         synchronous = f"PRAGMA synchronous = {SYNCHRONOUS[settings.durability]}"
         _patiently(lambda: handle.connection.execute(synchronous), settings.busy_timeout)
         if not _is_known(handle, path, create, settings.busy_timeout):
-            with queue_of(real).turn(Deadline(settings.busy_timeout)):  # so that nobody makes a checkpoint meanwhile
+            with queue_of(real).ticket(Deadline(settings.busy_timeout)):  # so that nobody makes a checkpoint meanwhile
                 _prepare(handle, path, settings.busy_timeout)
         _use_wal(handle.connection, settings.busy_timeout)
         if identity_at(real + LOG) == NONE:  # of a file that had none: the first to read makes it
@@ -227,8 +226,8 @@ def _no_registry(path: str) -> StorageError:
 
 def _prepare(handle: Handle, path: str, busy_timeout: float) -> None:
     """Bring the schema up to date in one transaction; who comes second finds it done."""
-    from promptreg.storage import fulltext  # noqa: PLC0415 (for a new file, or an older one, as this is)
-    from promptreg.storage.migrations import MIGRATIONS  # noqa: PLC0415 (with sqlite-utils, for a new file only)
+    from promptreg.storage.sqlite import fulltext  # noqa: PLC0415 (for a new file, or an older one, as this is)
+    from promptreg.storage.sqlite.migrations import MIGRATIONS  # noqa: PLC0415 (with sqlite-utils, for a new file only)
 
     connection = handle.connection
     try:

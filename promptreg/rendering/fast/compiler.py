@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
-from promptreg.rendering import fast
-from promptreg.rendering.meter import CHARACTERS_A_UNIT, COMPARED_A_UNIT, MAX_NEEDLE
+from promptreg.rendering.fast import operations as fast
+from promptreg.rendering.metered.meter import CHARACTERS_A_UNIT, COMPARED_A_UNIT, MAX_NEEDLE
 from promptreg.rendering.policy import BUILTINS, RenderLimits, body_cost
 from promptreg.rendering.values import DICT_NAMES
 
@@ -57,7 +57,7 @@ ARITHMETIC: dict[type[nodes.Expr], str] = {
 }
 
 
-class Outside(Exception):
+class UnsupportedSyntax(Exception):
     """The template is outside the subset."""
 
 
@@ -84,7 +84,7 @@ def compile_fast(tree: nodes.Template, limits: RenderLimits, declared: frozenset
     try:
         source = writer.function(tree)
         code = compile(source, FILE, "exec")
-    except (Outside, SyntaxError, ValueError, RecursionError, MemoryError):
+    except (UnsupportedSyntax, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     price = writer.price()
     if not is_paid([price], limits):
@@ -299,7 +299,7 @@ class _Writer:
                 case nodes.Assign():
                     self._set(node)
                 case _:
-                    raise Outside
+                    raise UnsupportedSyntax
 
     def _if(self, node: nodes.If) -> None:
         count = _choices(node)
@@ -352,10 +352,10 @@ class _Writer:
         Inside a loop it is of one pass, so it must be set there before it is read, and known nowhere else.
         """
         if not isinstance(node.target, nodes.Name) or node.target.name in NOT_VARIABLES:
-            raise Outside
+            raise UnsupportedSyntax
         name = node.target.name
         if (self._loops and name not in self._loops[-1].own) or name in self._read_in_loops:
-            raise Outside
+            raise UnsupportedSyntax
         value = self._plain(node.node)
         self._bound.add(name)
         self._write(f"{self._local(name)} = {value}")
@@ -367,20 +367,20 @@ class _Writer:
             if isinstance(statement, nodes.Assign) and isinstance(statement.target, nodes.Name):
                 self._sets += 1
                 if self._sets > MAX_SETS:
-                    raise Outside
+                    raise UnsupportedSyntax
                 name = statement.target.name
                 before = _count(name, node.body[:i]) + _count(name, [statement.node])
                 if (before and name not in own) or _count(name, node.body) != _count(name, [self._tree]):
-                    raise Outside
+                    raise UnsupportedSyntax
                 own.add(name)
         return own
 
     def _for(self, node: nodes.For) -> None:
         """Exact lists, tuples, dicts and ranges are gone through as Jinja does, their length known before."""
         if node.recursive or _reads_loop([*node.else_, *([node.test] if node.test else [])]):
-            raise Outside
+            raise UnsupportedSyntax
         if any(isinstance(part, nodes.Assign) or part.find(nodes.Assign) for part in node.else_):
-            raise Outside  # what an `else` sets is its own
+            raise UnsupportedSyntax  # what an `else` sets is its own
         self._flush()
         self._has_loops = True
         items, index, length = self._new("s"), self._new("i"), self._new("n")
@@ -398,7 +398,7 @@ class _Writer:
         self._scope.update({name: self._new("x") for name in self._loops[-1].own})
         if node.test is not None:
             if "item" in target:
-                raise Outside
+                raise UnsupportedSyntax
             self._write(f"{items} = [{target} for {target} in {items} if {self._truth(node.test)}]")
         counted = _reads_loop(node.body)
         if counted or node.else_:
@@ -422,7 +422,7 @@ class _Writer:
     def _target(self, target: nodes.Node, is_paired: bool) -> str:
         names = [target] if isinstance(target, nodes.Name) else getattr(target, "items", [None])
         if any(not isinstance(name, nodes.Name) or name.name in NOT_VARIABLES for name in names):
-            raise Outside
+            raise UnsupportedSyntax
         self._scope = {**self._scope, **{name.name: self._new("x") for name in names}}
         if isinstance(target, nodes.Name):
             return self._scope[target.name]
@@ -532,7 +532,7 @@ class _Writer:
                 return repr(-number), INTEGER
             case nodes.List() | nodes.Tuple():
                 return f"[{', '.join(self._plain(item) for item in node.items)}]", ANY
-        raise Outside
+        raise UnsupportedSyntax
 
     @contextmanager
     def _maybe(self) -> Iterator[None]:
@@ -544,7 +544,7 @@ class _Writer:
         if name in self._scope:
             return self._scope[name]
         if name in NOT_VARIABLES:
-            raise Outside
+            raise UnsupportedSyntax
         if self._loops and name not in self._bound:
             self._read_in_loops.add(name)
         if not self._conditions and name not in self._bound:
@@ -556,7 +556,7 @@ class _Writer:
 
     def _loop_part(self, attr: str) -> tuple[str, str]:
         if not self._loops or attr not in LOOP_PARTS:
-            raise Outside
+            raise UnsupportedSyntax
         kind = BOOLEAN if attr in {"first", "last"} else INTEGER
         return LOOP_PARTS[attr].format(i=self._loops[-1].position, n=self._loops[-1].length), kind
 
@@ -613,7 +613,7 @@ class _Writer:
 
     def _comparison(self, node: nodes.Compare) -> str:
         if len(node.ops) != 1:
-            raise Outside
+            raise UnsupportedSyntax
         operand = node.ops[0]
         if operand.op in COMPARISONS:
             left, right = self._compared(node.expr, operand.expr)
@@ -631,11 +631,11 @@ class _Writer:
 
     def _test(self, node: nodes.Test) -> str:
         if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
-            raise Outside
+            raise UnsupportedSyntax
         if node.name in {"defined", "undefined"} and not node.args:
             return f"({'' if node.name == 'defined' else 'not '}{self._is_there(node.node)})"
         if fast.TESTS.get(node.name) != len(node.args):
-            raise Outside
+            raise UnsupportedSyntax
         operands = self._compared(node.node, *node.args) if node.args else [self._plain(node.node)]
         return f"is_{node.name}({', '.join(operands)})"
 
@@ -647,16 +647,16 @@ class _Writer:
 
     def _filter(self, node: nodes.Filter) -> tuple[str, str]:
         if node.node is None or node.dyn_args is not None or node.dyn_kwargs is not None:
-            raise Outside
+            raise UnsupportedSyntax
         args = _positional(node)
         if node.name in {"default", "d"} and _is_plain_default(args):
             return self._default(node.node, args)
         counts, kind = fast.FILTERS.get(node.name, ((), ANY))
         is_slow = node.name == "title" or (node.name == "tojson" and bool(args))  # written by Python code
         if len(args) not in counts or (self._loops and is_slow):
-            raise Outside
+            raise UnsupportedSyntax
         if node.name == "tojson" and id(node) not in self._shown:
-            raise Outside  # Jinja gives Markup, which changes what is added to it
+            raise UnsupportedSyntax  # Jinja gives Markup, which changes what is added to it
         operands = [str(self._share())] if kind is TEXT else []
         operands += [self._column(node.node) if node.name == "join" else self._value(node.node)]
         return f"{node.name}_({', '.join([*operands, *map(self._value, args)])})", kind
@@ -679,10 +679,10 @@ class _Writer:
         if not isinstance(node, nodes.Filter) or node.name != "map" or node.node is None:
             return self._value(node)
         if node.args or node.dyn_args is not None or node.dyn_kwargs is not None or len(node.kwargs) != 1:
-            raise Outside
+            raise UnsupportedSyntax
         key = node.kwargs[0].value.value if isinstance(node.kwargs[0].value, nodes.Const) else None
         if node.kwargs[0].key != "attribute" or not isinstance(key, str) or not key.isidentifier():
-            raise Outside
+            raise UnsupportedSyntax
         return f"column({self._share()}, {self._value(node.node)}, {key!r})"
 
     def _default(self, subject: nodes.Expr, args: list[nodes.Expr]) -> tuple[str, str]:
@@ -707,18 +707,18 @@ class _Writer:
                 return local, f"({local} is not ABSENT)"
             case nodes.Getattr(attr=key) | nodes.Getitem(arg=nodes.Const(value=str(key))):
                 if key in DICT_NAMES or _is_loop(node.node):
-                    raise Outside
+                    raise UnsupportedSyntax
                 local = self._new("t")
                 return f"{local}[{key!r}]", f"({key!r} in ({local} := {self._of_type(node.node)}))"
-        raise Outside
+        raise UnsupportedSyntax
 
     def _method(self, node: nodes.Call) -> tuple[str, str]:
         if node.kwargs or node.dyn_args is not None or node.dyn_kwargs is not None:
-            raise Outside
+            raise UnsupportedSyntax
         if not isinstance(node.node, nodes.Getattr) or (self._loops and node.node.attr == "title"):
-            raise Outside
+            raise UnsupportedSyntax
         if len(node.args) not in fast.METHODS.get(node.node.attr, ()):
-            raise Outside
+            raise UnsupportedSyntax
         operands = [self._value(node.node.node), *map(self._plain, node.args)]
         return f"call_{node.node.attr}({self._share()}, {', '.join(operands)})", ANY
 
@@ -734,7 +734,7 @@ def _positional(node: nodes.Filter) -> list[nodes.Expr]:
     names = {"default": ["default_value", "boolean"], "d": ["default_value", "boolean"], "tojson": ["indent"]}
     rest = names.get(node.name, [])[len(node.args) :]
     if [keyword.key for keyword in node.kwargs] != rest[: len(node.kwargs)]:
-        raise Outside
+        raise UnsupportedSyntax
     return [*node.args, *(keyword.value for keyword in node.kwargs)]
 
 
@@ -747,7 +747,7 @@ def _bound(node: nodes.Expr | None) -> str:
             return repr(number)
         case nodes.Neg(node=nodes.Const(value=int(number))):
             return repr(-number)
-    raise Outside
+    raise UnsupportedSyntax
 
 
 def _is_brief(node: nodes.Expr) -> bool:

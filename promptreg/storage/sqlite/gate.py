@@ -13,7 +13,7 @@ from typing import Protocol
 from weakref import ref
 
 from promptreg.errors import StorageError
-from promptreg.storage import system
+from promptreg.storage.sqlite import system
 
 POLL_SECONDS = 0.001
 

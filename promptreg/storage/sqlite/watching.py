@@ -6,33 +6,34 @@ from contextlib import closing
 from typing import Protocol
 
 from promptreg.errors import StorageCorruptError
-from promptreg.storage import erasure, journal
-from promptreg.storage.base import Mark, News, Page
-from promptreg.storage.connections import Handle, Watching
-from promptreg.storage.failures import primary_code
-from promptreg.storage.looks import data_version, revision_in
-from promptreg.storage.place import Place
-from promptreg.storage.settling import unsettled
-from promptreg.storage.sidecar import Board, revision_of
+from promptreg.storage.base import Mark, News, Stamp
+from promptreg.storage.sqlite import erasure, journal
+from promptreg.storage.sqlite.connections import Handle, Watching
+from promptreg.storage.sqlite.failures import primary_code
+from promptreg.storage.sqlite.files import FileIdentity
+from promptreg.storage.sqlite.settling import unsettled
+from promptreg.storage.sqlite.sidecar import ChangeSignal, revision_of
+from promptreg.storage.sqlite.transactions import data_version, revision_in
 
 ROUNDS = 5
-ANOTHERS = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})  # what no registry gives
+# SQLite's codes that a registry's file never gives
+FOREIGN_FILE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 MAX_CHANGED = 1_000  # prompts that a cache drops one by one
 
 
 class Watched(Protocol):
     """What is watched."""
 
-    place: Place
-    board: Board
+    file: FileIdentity
+    signal: ChangeSignal
     waited_for: int
     """The last revision that could not be published, but was waited for until every cache had expired."""
 
-    def require_board(self) -> None:
-        """See that the board is the one that others look at."""
+    def require_signal(self) -> None:
+        """See that the signal is the one that others look at."""
         ...
 
-    def show(self, revision: int) -> None:
+    def publish(self, revision: int) -> None:
         """Publish the revision of a snapshot; where that can't be done, wait until every cache has expired."""
         ...
 
@@ -61,38 +62,38 @@ class SQLiteWatch:
         self._watching = watching
 
     @property
-    def page(self) -> Page:
-        """What differs from a mark's token once anything may have changed."""
-        return self._storage.board.page
+    def stamp(self) -> Stamp:
+        """What differs from a mark's stamp once anything may have changed."""
+        return self._storage.signal.stamp
 
     def news(self, since: Mark | None) -> News:
         """Tell what has changed; see `sidecar.py` for the protocol."""
         storage = self._storage
         if storage.is_unsettled():
             if since is None:
-                raise unsettled(storage.place.path)
+                raise unsettled(storage.file.path)
             return News(since, frozenset(), is_gone=True)
-        if since is not None and not storage.place.is_kept():
+        if since is not None and not storage.file.is_unchanged():
             return News(since, frozenset(), is_gone=True)
-        storage.place.require_kept()
-        storage.require_board()
-        board = storage.board
+        storage.file.require_unchanged()
+        storage.require_signal()
+        signal = storage.signal
         # Of a process that reads once, the first look is the only one: no second connection is opened for it.
         handle = self._watching.usual() if since is None else self._watching.watcher()
-        if since is not None and board.shows(since.token) and since.revision >= storage.waited_for:
+        if since is not None and signal.is_unchanged_since(since.stamp) and since.revision >= storage.waited_for:
             same = self._if_same(handle, since)
             if same is not None:
-                if not board.is_shown or storage.place.is_kept_within(lambda: self._still_holds(since)):
+                if not signal.is_shared or storage.file.has_same_content(lambda: self._still_holds(since)):
                     return News(same, frozenset())
                 if _seen(handle) == same.seen:  # so it was no commit
-                    storage.place.lose()
+                    storage.file.mark_replaced()
                     return News(since, frozenset(), is_gone=True)
         for _ in range(ROUNDS):
-            token = board.read()
-            news = self._looked(handle, token, since)
-            if not board.is_shown or revision_of(token) == news.mark.revision:
+            stamp = signal.read()
+            news = self._looked(handle, stamp, since)
+            if not signal.is_shared or revision_of(stamp) == news.mark.revision:
                 break
-            storage.show(news.mark.revision)
+            storage.publish(news.mark.revision)
         return news
 
     def _if_same(self, handle: Handle, since: Mark) -> Mark | None:
@@ -101,8 +102,8 @@ class SQLiteWatch:
         if seen == since.seen:
             return since
         # The one that made that look, unless another thread did: then nothing is known to be as it was. Asked last. It
-        # does not see what it committed itself, which the page tells, compared or not.
-        is_same = self._storage.board.read() == since.token and _seen(self._watching.usual()) == since.seen
+        # does not see what it committed itself, which the stamp tells, compared or not.
+        is_same = self._storage.signal.read() == since.stamp and _seen(self._watching.usual()) == since.seen
         return since._replace(seen=seen) if is_same else None
 
     def _still_holds(self, since: Mark) -> bool | None:
@@ -114,16 +115,16 @@ class SQLiteWatch:
         except StorageCorruptError:
             return False
         except sqlite3.Error as error:
-            is_anothers = primary_code(error) in ANOTHERS and self._storage.is_damage(error) is not False
+            is_anothers = primary_code(error) in FOREIGN_FILE_CODES and self._storage.is_damage(error) is not False
             return False if is_anothers else None
 
-    def _looked(self, handle: Handle, token: bytes, since: Mark | None) -> News:
+    def _looked(self, handle: Handle, stamp: bytes, since: Mark | None) -> News:
         seen = _seen(handle)  # before anything is read, so that whatever follows is news
         connection = handle.connection
         try:
             connection.execute("BEGIN")
             self._storage.require_known_schema(connection)
-            mark = Mark(token, revision_in(connection), journal.last_link(connection), seen)
+            mark = Mark(stamp, revision_in(connection), journal.last_link(connection), seen)
             if erasure.progress(connection).is_due:
                 self._storage.note_erasing()
             return News(mark, _changed(connection, since, mark))

@@ -11,7 +11,7 @@ from time import monotonic
 
 from promptreg.errors import StorageError
 from promptreg.storage.base import LOOK_SECONDS
-from promptreg.storage.failures import BUSY, primary_code
+from promptreg.storage.sqlite.failures import BUSY, primary_code
 
 # What a COMMIT fails with that surely does not hold: SQLite had not written it, or rolled it back.
 SURE = BUSY | {

@@ -13,10 +13,10 @@ from enum import Enum
 from pathlib import Path
 
 from promptreg.errors import StorageReadOnlyError
-from promptreg.storage import system
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.connections import Handle, connect, file_uri
-from promptreg.storage.siblings import LOG
+from promptreg.storage.sqlite import system
+from promptreg.storage.sqlite.connections import Handle, connect, file_uri
+from promptreg.storage.sqlite.files import LOG
 
 VERSION_BYTES = slice(18, 20)  # of the header: 2 is a write-ahead log, which a database in memory can't have
 TRIES = 20

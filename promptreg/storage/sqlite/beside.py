@@ -11,7 +11,7 @@ import stat
 from contextlib import suppress
 
 from promptreg.errors import StorageError
-from promptreg.storage import system
+from promptreg.storage.sqlite import system
 
 IN_THE_WAY = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
 

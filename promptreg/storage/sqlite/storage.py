@@ -14,14 +14,9 @@ from traceback import clear_frames
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
-from promptreg.storage import erasure, readonly, settling, system
 from promptreg.storage.base import LOOK_SECONDS, StorageSettings, Verified
-from promptreg.storage.connections import Connections, Handle
-from promptreg.storage.diagnosis import Diagnosis
-from promptreg.storage.failures import NOT_PERMITTED, SYSTEMS, is_applications, is_busy, may_not_write
-from promptreg.storage.gate import FORKS
-from promptreg.storage.looks import Moment, SQLiteReader, SQLiteWriter
-from promptreg.storage.opening import (
+from promptreg.storage.sqlite import erasure, readonly, settling, system
+from promptreg.storage.sqlite.connecting import (
     READABLE_SCHEMA,
     SCHEMA_VERSION,
     open_first,
@@ -31,12 +26,23 @@ from promptreg.storage.opening import (
     open_to_write,
     require_known_schema,
 )
-from promptreg.storage.place import Place
-from promptreg.storage.queue import NO_QUEUE, NO_TURN, Deadline, Turn, WriterQueue, queue_of
-from promptreg.storage.readonly import Access, is_outdated
-from promptreg.storage.siblings import LOG
-from promptreg.storage.sidecar import Board, MemoryBoard, NoBoard, UnwritableSidecar, open_sidecar, revision_of
-from promptreg.storage.watching import SQLiteWatch
+from promptreg.storage.sqlite.connections import Connections, Handle
+from promptreg.storage.sqlite.diagnosis import Diagnosis
+from promptreg.storage.sqlite.failures import NOT_PERMITTED, SYSTEMS, is_applications, is_busy, may_not_write
+from promptreg.storage.sqlite.files import LOG, FileIdentity
+from promptreg.storage.sqlite.gate import FORKS
+from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
+from promptreg.storage.sqlite.readonly import Access, is_outdated
+from promptreg.storage.sqlite.sidecar import (
+    ChangeSignal,
+    MemorySignal,
+    NullSignal,
+    UnwritableSidecar,
+    open_sidecar,
+    revision_of,
+)
+from promptreg.storage.sqlite.transactions import Moment, SQLiteReader, SQLiteWriter
+from promptreg.storage.sqlite.watching import SQLiteWatch
 
 
 class Begun(Protocol):
@@ -64,17 +70,17 @@ class SQLiteStorage:
         self._diagnosis = Diagnosis(self.path, self._real if self._is_file else None, settings)
         self.waited_for = -1
         with self._diagnosis.translating(), FORKS.opening.passing():
-            place = self.place = Place(self.path)
+            file = self.file = FileIdentity(self.path)
             self._access, first = (
                 open_first(self.path, self._real, settings) if self._is_file else _open_memory(settings)
             )
             if self._is_file:
-                place.settle(self._real + LOG if self._access is Access.WRITE else None)
+                file.record(self._real + LOG if self._access is Access.WRITE else None)
             self._queue = self._open_queue(self._access)
-            self.board: Board = self._open_board(self._access)
-            self._old_board: Board | None = None
+            self.signal: ChangeSignal = self._open_signal(self._access)
+            self._old_signal: ChangeSignal | None = None
             self._connections = Connections(
-                place,
+                file,
                 *self._openers(self._access),
                 first,
                 is_shared=self._access is not Access.WRITE,
@@ -107,11 +113,11 @@ class SQLiteStorage:
         if self._queue is not None:
             self._connections.after_fork_in_child = self._queue.forked
 
-    def _open_board(self, access: Access) -> Board:
+    def _open_signal(self, access: Access) -> ChangeSignal:
         if access is Access.MEMORY:
-            return MemoryBoard()
+            return MemorySignal()
         if access is not Access.WRITE:
-            return NoBoard()
+            return NullSignal()
         try:
             return open_sidecar(self._real)
         except OSError as error:
@@ -136,8 +142,8 @@ class SQLiteStorage:
         self._renew()
         self._require_settled()
         with self._begun("BEGIN", SQLiteReader, Deadline(self._settings.busy_timeout)) as (_, reader):
-            if self.board.is_shown and revision_of(self.board.read()) < reader.revision:
-                self.show(reader.revision)
+            if self.signal.is_shared and revision_of(self.signal.read()) < reader.revision:
+                self.publish(reader.revision)
             yield reader
         self._erase_if_due()
 
@@ -148,16 +154,19 @@ class SQLiteStorage:
         self._require_writable()
         self._require_settled()
         deadline, is_published = Deadline(self._settings.busy_timeout), True
-        with self._turn(deadline) as turn, self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer):
-            self.require_board()
+        with (
+            self._ticket(deadline) as ticket,
+            self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
+        ):
+            self.require_signal()
             self._require_writable()
             yield writer
             if writer.has_applied:
-                handle.let_commits_checkpoint(turn.is_sure())
+                handle.let_commits_checkpoint(ticket.is_guarded())
                 is_published = self._commit(handle, writer.revision)
             if writer.has_deleted:
                 self.note_erasing()
-            if self._erasing_again_at is not None and turn.is_sure():
+            if self._erasing_again_at is not None and ticket.is_guarded():
                 briefly = erasure.BRIEF_MS if self._is_erasing_due() else 0
                 self._erase_or_retry(handle, patience_ms=erasure.PATIENCE_MS if writer.has_deleted else briefly)
         if not is_published:
@@ -165,7 +174,7 @@ class SQLiteStorage:
 
     def verify(self) -> Generator[Verified, None, None]:
         """Check all that is stored, a slice at each step; nothing is held between two."""
-        from promptreg.storage.verification import verified  # noqa: PLC0415 (4 ms that no other verb needs)
+        from promptreg.storage.sqlite.verification import verified  # noqa: PLC0415 (4 ms that no other verb needs)
 
         return verified(self._snapshot, self.path)
 
@@ -183,23 +192,23 @@ class SQLiteStorage:
         Whoever is the last to close writes the log back into the file. What can't be done now, as others are writing,
         stays due, and whoever opens the file next does it.
         """
-        with self._turn_to_close() as turn:
+        with self._ticket_to_close() as ticket:
             try:
-                if self._erasing_again_at is not None and turn.is_sure():
+                if self._erasing_again_at is not None and ticket.is_guarded():
                     with suppress(StorageError), self._connections.use() as handle:
                         self._erase_or_retry(handle)
             finally:
-                self._connections.close(may_checkpoint=turn.is_sure())
+                self._connections.close(may_checkpoint=ticket.is_guarded())
         self._queue, self._connections.after_fork_in_child = None, _nothing
-        for held in (self.board, self._old_board):
+        for held in (self.signal, self._old_signal):
             if held is not None:
                 held.close()
 
-    def _turn_to_close(self) -> AbstractContextManager[Turn]:
+    def _ticket_to_close(self) -> AbstractContextManager[Ticket]:
         """Wait for the turn for a short while; not in the middle of a write through another registry of the file."""
         if self._queue is not None and self._queue.is_entered():
-            return nullcontext(NO_TURN)
-        return self._turn(Deadline(min(self._settings.busy_timeout, CLOSING_PATIENCE)))
+            return nullcontext(NO_TICKET)
+        return self._ticket(Deadline(min(self._settings.busy_timeout, CLOSING_PATIENCE)))
 
     def __del__(self) -> None:
         """Close what nobody has closed, as the last one too where nobody else writes at this moment.
@@ -210,8 +219,8 @@ class SQLiteStorage:
         if connections is None or connections.is_closed or self._queue is None or self._queue.is_held():
             return
         try:
-            with self._queue.turn(Deadline(0)) as turn:
-                if turn.number is not None and turn.is_sure():
+            with self._queue.ticket(Deadline(0)) as ticket:
+                if ticket.number is not None and ticket.is_guarded():
                     connections.close_dropped()
         except BaseException as error:  # of a signal's handler; other registries of the file share the queue
             clear_frames(error.__traceback__)
@@ -237,7 +246,7 @@ class SQLiteStorage:
         if self._access is not Access.READ:
             return
         with self._connections.watch() as watching:
-            if self.place.is_kept() and is_outdated(self._real, watching.watcher()):
+            if self.file.is_unchanged() and is_outdated(self._real, watching.watcher()):
                 self._connections.renew()
 
     @contextmanager
@@ -270,10 +279,10 @@ class SQLiteStorage:
         """
         if self._access is Access.READ:
             self._become_writable()
-        elif not self.board.is_writable:
+        elif not self.signal.is_writable:
             with self._diagnosis.translating():
-                self.require_board()
-        if not self.board.is_writable:
+                self.require_signal()
+        if not self.signal.is_writable:
             raise may_not_write(self.path, self._real)
 
     def _become_writable(self) -> None:
@@ -281,13 +290,13 @@ class SQLiteStorage:
         if not readonly.is_writable(self._real):
             return
         with self._diagnosis.translating(), FORKS.opening.passing():
-            self.place.require_kept()
+            self.file.require_unchanged()
             access, first = open_first(self.path, self._real, self._settings)
             first.close()
             if access is Access.WRITE and self._access is Access.READ:  # else another thread was faster
-                self._queue, self.board = self._open_queue(access), self._open_board(access)
+                self._queue, self.signal = self._open_queue(access), self._open_signal(access)
                 self._follow_forks()
-                self.place.settle(self._real + LOG)
+                self.file.record(self._real + LOG)
                 self._connections.reconnect(*self._openers(access))
                 self._access = access
 
@@ -313,23 +322,23 @@ class SQLiteStorage:
         oldest = READABLE_SCHEMA if self._access is Access.READ else SCHEMA_VERSION
         require_known_schema(connection, self.path, oldest)
 
-    def _turn(self, deadline: Deadline) -> AbstractContextManager[Turn]:
-        return nullcontext(NO_QUEUE) if self._queue is None else self._queue.turn(deadline)
+    def _ticket(self, deadline: Deadline) -> AbstractContextManager[Ticket]:
+        return nullcontext(NO_QUEUE) if self._queue is None else self._queue.ticket(deadline)
 
-    def require_board(self) -> None:
+    def require_signal(self) -> None:
         """Make the sidecar anew where somebody removed it; who still looks at the old one is told there too."""
-        if not self.board.is_in_place():
-            last, self.board = self.board, self._open_board(self._access)
+        if not self.signal.is_current_file():
+            last, self.signal = self.signal, self._open_signal(self._access)
             if last.is_writable:
-                self._old_board = last
+                self._old_signal = last
 
-    def show(self, revision: int) -> None:
+    def publish(self, revision: int) -> None:
         """Publish what was read before it is returned, where its writer died before it could.
 
         Where that fails, wait until every cache that may hold what was before has expired, once for each revision.
         """
         try:
-            self.board.publish(revision)
+            self.signal.publish(revision)
         except OSError as error:
             if is_applications(error):
                 raise
@@ -348,9 +357,9 @@ class SQLiteStorage:
         self.waited_for = revision
 
     def _publish(self, revision: int) -> None:
-        self.board.publish(revision)
-        if self._old_board is not None:
-            self._old_board.publish(revision)
+        self.signal.publish(revision)
+        if self._old_signal is not None:
+            self._old_signal.publish(revision)
 
     def note_erasing(self) -> None:
         """Learn that bytes of deleted prompts may still be there: the next call erases them."""
@@ -368,8 +377,8 @@ class SQLiteStorage:
     ) -> None:
         """Erase what is due once the writers' turn comes, and leave it for later where it does not come in time."""
         self._erasing_again_at = time.monotonic() + erasure.RETRY_SECONDS
-        with self._turn(deadline) as turn:
-            if turn.is_sure():
+        with self._ticket(deadline) as ticket:
+            if ticket.is_guarded():
                 with self._connections.use() as handle:
                     self._erase_or_retry(handle, patience_ms=patience_ms, rewrites=rewrites)
 
@@ -443,15 +452,15 @@ class SQLiteStorage:
         """
         try:
             with (
-                self._turn(deadline) as turn,
+                self._ticket(deadline) as ticket,
                 self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
             ):
                 if not self.is_unsettled():  # as another thread was faster
                     return
-                self.require_board()
+                self.require_signal()
                 self._require_writable()
                 writer.advance()
-                handle.let_commits_checkpoint(turn.is_sure())
+                handle.let_commits_checkpoint(ticket.is_guarded())
                 is_published = self._commit(handle, writer.revision)
                 settling.note_settled(self._real)
         except StorageError as error:

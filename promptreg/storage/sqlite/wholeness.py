@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 from promptreg.errors import InvalidInputError, StorageCorruptError
 from promptreg.records import Container
 from promptreg.rules.names import checked_name
-from promptreg.storage import erasure, journal
-from promptreg.storage.failures import UNDECODED, primary_code
-from promptreg.storage.fulltext import is_folded, searched_text
-from promptreg.storage.rows import (
+from promptreg.storage.sqlite import erasure, journal
+from promptreg.storage.sqlite.failures import UNDECODED, primary_code
+from promptreg.storage.sqlite.fulltext import is_folded, searched_text
+from promptreg.storage.sqlite.rows import (
     PROMPT_FIELDS,
     VERSION_FIELDS,
     read_prompt,
     read_publications,
     read_version,
 )
-from promptreg.words import folded
+from promptreg.tokenizer import folded
 
 ROWS = 500  # keys read at a time
 INDEXES = (

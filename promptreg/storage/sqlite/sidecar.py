@@ -16,26 +16,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from promptreg.storage import system
-from promptreg.storage.base import Page
-from promptreg.storage.beside import open_beside
-from promptreg.storage.place import Identity, identity
-from promptreg.storage.siblings import PAGE, SIDECAR, note_in
+from promptreg.storage.base import Stamp
+from promptreg.storage.sqlite import system
+from promptreg.storage.sqlite.beside import open_beside
+from promptreg.storage.sqlite.files import SIDECAR, STAMP_BYTES, Identity, identity, record_files_in
 
 NUMBER = 8  # bytes of it are the revision
 
 
-class Board(Protocol):
+class ChangeSignal(Protocol):
     """Where revisions are shown."""
 
     @property
-    def page(self) -> Page:
+    def stamp(self) -> Stamp:
         """What readers compare."""
         ...
 
     @property
-    def is_shown(self) -> bool:
-        """Whether there is a page to be published on, which others compare."""
+    def is_shared(self) -> bool:
+        """Whether there is a stamp to be published on, which others compare."""
         ...
 
     @property
@@ -44,18 +43,18 @@ class Board(Protocol):
         ...
 
     def read(self) -> bytes:
-        """Give what the page shows now."""
+        """Give what the stamp shows now."""
         ...
 
-    def shows(self, token: bytes) -> bool:
-        """Return whether, as far as the page tells, nothing was published since that was read."""
+    def is_unchanged_since(self, stamp: bytes) -> bool:
+        """Return whether, as far as the stamp tells, nothing was published since that was read."""
         ...
 
     def publish(self, revision: int) -> None:
         """Show a revision."""
         ...
 
-    def is_in_place(self) -> bool:
+    def is_current_file(self) -> bool:
         """Return whether it is the one that others look at."""
         ...
 
@@ -64,19 +63,19 @@ class Board(Protocol):
         ...
 
 
-def revision_of(token: bytes) -> int:
-    """Give the revision that a reading of the page tells."""
-    return int.from_bytes(token[:NUMBER], "little")
+def revision_of(stamp: bytes) -> int:
+    """Give the revision that a reading of the stamp tells."""
+    return int.from_bytes(stamp[:NUMBER], "little")
 
 
-def _token(revision: int) -> bytes:
-    return revision.to_bytes(NUMBER, "little") + os.urandom(PAGE - NUMBER)
+def _stamp(revision: int) -> bytes:
+    return revision.to_bytes(NUMBER, "little") + os.urandom(STAMP_BYTES - NUMBER)
 
 
 class Sidecar:
     """The sidecar of a database in a file; a fork may go on using it, as nothing in it is held."""
 
-    is_shown = is_writable = True
+    is_shared = is_writable = True
 
     def __init__(self, database: str) -> None:
         """Open it, made with the rights of the database, told by its real path, where it is not there.
@@ -84,36 +83,36 @@ class Sidecar:
         Raises `OSError` where it can't be written, and `StorageError` where something else has its name.
         """
         self.path = database + SIDECAR
-        self._descriptor: int | None = open_beside(self.path, database, _token(0))
+        self._descriptor: int | None = open_beside(self.path, database, _stamp(0))
         try:
             self._identity = _prepared(self._descriptor, database)
-            self.page = system.map_to_read(self._descriptor, PAGE)
+            self.stamp = system.map_to_read(self._descriptor, STAMP_BYTES)
         except BaseException:
             self.close()
             raise
 
     def read(self) -> bytes:
-        """Return what the page shows now; by way of the file, which may be too short to be read through the map.
+        """Return what the stamp shows now; by way of the file, which may be too short to be read through the map.
 
         Of a short one, nothing: who reads that publishes, which makes it whole.
         """
-        return b"" if self._descriptor is None else _whole(system.read_at(self._descriptor, PAGE, 0))
+        return b"" if self._descriptor is None else _whole(system.read_at(self._descriptor, STAMP_BYTES, 0))
 
-    def shows(self, token: bytes) -> bool:
+    def is_unchanged_since(self, stamp: bytes) -> bool:
         """Return whether nothing was published since that was read."""
-        return self.read() == token
+        return self.read() == stamp
 
     def publish(self, revision: int) -> None:
         """Show a revision, to every process; nothing once closed, where only a write that was under way could."""
         if self._descriptor is not None:
-            system.write_at(self._descriptor, _token(revision), 0)
+            system.write_at(self._descriptor, _stamp(revision), 0)
 
-    def is_in_place(self) -> bool:
+    def is_current_file(self) -> bool:
         """Return whether this is the file that others find at its path, and whole."""
         return _is_in_place(self.path, self._identity)
 
     def close(self) -> None:
-        """Close the file; who still compares the page goes on."""
+        """Close the file; who still compares the stamp goes on."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -126,11 +125,11 @@ class Sidecar:
 class UnmappedSidecar:
     """The sidecar on a system that can't map it: it is written for whoever else can, and opened for each use.
 
-    Nothing is compared with its page. A commit is seen by asking the database, at each read.
+    Nothing is compared with its stamp. A commit is seen by asking the database, at each read.
     """
 
-    is_shown = is_writable = True
-    page = b""
+    is_shared = is_writable = True
+    stamp = b""
 
     def __init__(self, database: str) -> None:
         """Make it where it is not there; raises as that of a `Sidecar` does."""
@@ -140,20 +139,20 @@ class UnmappedSidecar:
             self._identity = _prepared(descriptor, database)
 
     def read(self) -> bytes:
-        """Return what others see on the page now."""
+        """Return what others see on the stamp now."""
         with self._opened() as descriptor:
-            return _whole(system.read_at(descriptor, PAGE, 0))
+            return _whole(system.read_at(descriptor, STAMP_BYTES, 0))
 
-    def shows(self, token: bytes) -> bool:
+    def is_unchanged_since(self, stamp: bytes) -> bool:
         """Return that it may be so: whatever is published was committed before, and each read asks for commits."""
         return True
 
     def publish(self, revision: int) -> None:
         """Show a revision, to every process."""
         with self._opened() as descriptor:
-            system.write_at(descriptor, _token(revision), 0)
+            system.write_at(descriptor, _stamp(revision), 0)
 
-    def is_in_place(self) -> bool:
+    def is_current_file(self) -> bool:
         """Return whether this is the file that others find at its path, and whole."""
         return _is_in_place(self.path, self._identity)
 
@@ -162,7 +161,7 @@ class UnmappedSidecar:
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
-        descriptor = open_beside(self.path, self._database, _token(0))
+        descriptor = open_beside(self.path, self._database, _stamp(0))
         try:
             yield descriptor
         finally:
@@ -175,16 +174,16 @@ def open_sidecar(database: str) -> Sidecar | UnmappedSidecar:
 
 
 def _prepared(descriptor: int, database: str) -> Identity:
-    """Make a file long enough for its page, note what belongs together, and return which file it is."""
+    """Make a file long enough for its stamp, note what belongs together, and return which file it is."""
     found = os.fstat(descriptor)
-    if found.st_size < PAGE:  # a page that was never there, so that nobody takes it for one that they know
-        system.write_at(descriptor, _token(0), 0)
-    note_in(descriptor, database)
+    if found.st_size < STAMP_BYTES:  # a stamp that was never there, so that nobody takes it for one that they know
+        system.write_at(descriptor, _stamp(0), 0)
+    record_files_in(descriptor, database)
     return identity(found)
 
 
-def _whole(page: bytes) -> bytes:
-    return page if len(page) == PAGE else b""
+def _whole(stamp: bytes) -> bytes:
+    return stamp if len(stamp) == STAMP_BYTES else b""
 
 
 def _is_in_place(path: str, known: Identity) -> bool:
@@ -192,31 +191,31 @@ def _is_in_place(path: str, known: Identity) -> bool:
         found = os.stat(path, follow_symlinks=False)
     except OSError:
         return False
-    return identity(found) == known and found.st_size >= PAGE
+    return identity(found) == known and found.st_size >= STAMP_BYTES
 
 
-class MemoryBoard:
-    """The page of a database that lives in this process only."""
+class MemorySignal:
+    """The stamp of a database that lives in this process only."""
 
-    is_shown = is_writable = True
+    is_shared = is_writable = True
 
     def __init__(self) -> None:
-        self._bytes = bytearray(PAGE)
-        self.page = memoryview(self._bytes)
+        self._bytes = bytearray(STAMP_BYTES)
+        self.stamp = memoryview(self._bytes)
 
     def read(self) -> bytes:
-        """Give what the page shows now."""
+        """Give what the stamp shows now."""
         return bytes(self._bytes)
 
-    def shows(self, token: bytes) -> bool:
+    def is_unchanged_since(self, stamp: bytes) -> bool:
         """Return whether nothing was published since that was read."""
-        return self._bytes == token
+        return self._bytes == stamp
 
     def publish(self, revision: int) -> None:
         """Show a revision."""
-        self._bytes[:] = _token(revision)
+        self._bytes[:] = _stamp(revision)
 
-    def is_in_place(self) -> bool:
+    def is_current_file(self) -> bool:
         """Return True, as nobody can take it away."""
         return True
 
@@ -224,24 +223,24 @@ class MemoryBoard:
         """Hold nothing."""
 
 
-class NoBoard:
+class NullSignal:
     """Where no sidecar can be had: nothing is shown, so each read asks the database."""
 
-    is_shown = is_writable = False
-    page = b""
+    is_shared = is_writable = False
+    stamp = b""
 
     def read(self) -> bytes:
-        """Give what never equals the page."""
+        """Give what never equals the stamp."""
         return b"none"
 
-    def shows(self, token: bytes) -> bool:
+    def is_unchanged_since(self, stamp: bytes) -> bool:
         """Return whether that is what is read here."""
-        return token == b"none"
+        return stamp == b"none"
 
     def publish(self, revision: int) -> None:
         """Do nothing: who can't write the sidecar can't write the database either."""
 
-    def is_in_place(self) -> bool:
+    def is_current_file(self) -> bool:
         """Return True, as there is none to look for."""
         return True
 
@@ -249,9 +248,9 @@ class NoBoard:
         """Hold nothing."""
 
 
-class UnwritableSidecar(NoBoard):
+class UnwritableSidecar(NullSignal):
     """Where this process may write the database, but not its sidecar: it only reads, until that was mended."""
 
-    def is_in_place(self) -> bool:
+    def is_current_file(self) -> bool:
         """Return False, so that each look opens it again."""
         return False

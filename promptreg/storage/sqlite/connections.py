@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from promptreg.errors import PromptregError, StorageError
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.failures import SYSTEMS, DriverError, is_applications
-from promptreg.storage.gate import FORKS, Gate, Stay
-from promptreg.storage.place import Place
-from promptreg.storage.system import uri_path
+from promptreg.storage.sqlite.failures import SYSTEMS, DriverError, is_applications
+from promptreg.storage.sqlite.files import FileIdentity
+from promptreg.storage.sqlite.gate import FORKS, Gate, Stay
+from promptreg.storage.sqlite.system import uri_path
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -165,7 +165,7 @@ class Connections:
 
     def __init__(
         self,
-        place: Place,
+        file: FileIdentity,
         opener: Callable[[], Handle],
         watcher_opener: Callable[[], Handle],
         first: Handle,
@@ -177,9 +177,9 @@ class Connections:
 
         `translated` returns our error for one of the driver's or the system's.
         """
-        self._place = place
+        self._file = file
         self._translated = translated
-        self._path = place.path
+        self._path = file.path
         self._opener = opener
         self._watcher_opener = watcher_opener
         self._gate = Gate()
@@ -354,7 +354,7 @@ class Connections:
         return lease.handle
 
     def _kept(self) -> Handle:
-        self._place.require_kept()
+        self._file.require_unchanged()
         return self._usual()
 
     def _usual(self) -> Handle:
@@ -379,22 +379,22 @@ class Connections:
                 self._discard(self._ended.pop())
         handle = opener()
         try:
-            self._place.require_kept()
+            self._file.require_unchanged()
         except BaseException:
             handle.close()
             raise
         self._handles.add(handle)
-        self._place.settle_log()
+        self._file.record_wal()
         return handle
 
     def _discard(self, ended: Handle) -> None:
         self._handles.discard(ended)
         if not self._handles:
-            self._place.forget_log()
+            self._file.forget_wal()
         ended.close()
 
     def _close_all(self, *, may_checkpoint: bool = False) -> None:
-        self._place.forget_log()
+        self._file.forget_wal()
         handles, self._handles = self._handles, set()
         self._ended, self._threads, self._watcher = [], threading.local(), None
         if self._shared is not None and not self._shared.is_in_memory:

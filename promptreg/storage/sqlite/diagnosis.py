@@ -12,8 +12,8 @@ from time import monotonic
 
 from promptreg.errors import PromptregError, StorageCorruptError, StorageError
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.connections import connect, file_uri
-from promptreg.storage.failures import SYSTEMS, DriverError, is_applications, primary_code, translate
+from promptreg.storage.sqlite.connections import connect, file_uri
+from promptreg.storage.sqlite.failures import SYSTEMS, DriverError, is_applications, primary_code, translate
 
 LARGEST = 64 * 2**20  # bytes of a file that is copied and checked, which takes up to half a second
 REMEMBERED = 1.0  # seconds for which a damaged file is not checked again

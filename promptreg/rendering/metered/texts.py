@@ -15,7 +15,7 @@ from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.utils import url_quote
 from markupsafe import Markup, escape
 
-from promptreg.rendering.meter import Exceeded, Meter
+from promptreg.rendering.metered.meter import Exceeded, Meter
 from promptreg.rendering.policy import format_offence
 from promptreg.rendering.values import Refused, require_no_leak
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 from jinja2.filters import do_title
 
-from promptreg.rendering.meter import MAX_NEEDLE
+from promptreg.rendering.metered.meter import MAX_NEEDLE
 from promptreg.rendering.values import PLAIN, SCALARS
 
 MAX_ITEMS = 1_000
@@ -29,7 +29,7 @@ _SLICED = frozenset({str, list, tuple})
 _ITERABLES = frozenset({list, tuple, dict})
 
 
-class Unfit(Exception):
+class Bailout(Exception):
     """The values are outside the subset."""
 
 
@@ -46,7 +46,7 @@ TESTED: Final = PLAIN | {_Absent}
 
 def unfit() -> NoReturn:
     """Give up."""
-    raise Unfit
+    raise Bailout
 
 
 class _Numbers(dict[int, str]):

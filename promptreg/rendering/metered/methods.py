@@ -13,10 +13,10 @@ from jinja2.runtime import LoopContext, Macro
 from jinja2.utils import Namespace
 from markupsafe import Markup, escape
 
-from promptreg.rendering.containers import joined
-from promptreg.rendering.meter import Exceeded, Meter
+from promptreg.rendering.metered.containers import joined
+from promptreg.rendering.metered.meter import Exceeded, Meter
+from promptreg.rendering.metered.texts import replaced, require_slow, require_steps
 from promptreg.rendering.policy import METHODS
-from promptreg.rendering.texts import replaced, require_slow, require_steps
 from promptreg.rendering.values import Refused, method_of, readable
 
 MAX_FORMAT = 1_000

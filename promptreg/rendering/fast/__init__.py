@@ -1,0 +1,1 @@
+"""The fast tier: a template's text as one Python function over exact builtin values."""

@@ -1,0 +1,1 @@
+"""The metered tier: Jinja's own compiler, with every step measured."""
