@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from traceback import clear_frames
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage.base import LOOK_SECONDS, StorageSettings, Verified
@@ -26,11 +26,12 @@ from promptreg.storage.sqlite.connecting import (
     open_to_write,
     require_known_schema,
 )
-from promptreg.storage.sqlite.connections import Connections, Handle
+from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, SYSTEMS, is_applications, is_busy, may_not_write
 from promptreg.storage.sqlite.files import LOG, FileIdentity
-from promptreg.storage.sqlite.gate import FORKS
+from promptreg.storage.sqlite.forks import FORKS
+from promptreg.storage.sqlite.pool import ConnectionPool
 from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
 from promptreg.storage.sqlite.readonly import Access, is_outdated
 from promptreg.storage.sqlite.sidecar import (
@@ -52,8 +53,10 @@ class Begun(Protocol):
 
 
 R = TypeVar("R", bound=Begun)
+Hold: TypeAlias = Callable[[float], AbstractContextManager[Handle]]
 
-BUSY_PAUSE = 0.001  # seconds outside the gate, between two waits in SQLite
+BUSY_PAUSE = 0.001  # seconds outside any slot, between two waits in SQLite
+LEAST_WAIT = 0.25  # seconds for which a call waits for other threads of its process, whatever `busy_timeout` is
 PUBLISH_PAUSE = 0.005  # seconds between two trials to publish
 CLOSING_PATIENCE = 0.5  # seconds that opening and closing wait for the writers' turn, to erase or cut the log
 
@@ -69,7 +72,7 @@ class SQLiteStorage:
         self._real = os.path.realpath(self.path) if self._is_file else self.path
         self._diagnosis = Diagnosis(self.path, self._real if self._is_file else None, settings)
         self.waited_for = -1
-        with self._diagnosis.translating(), FORKS.opening.passing():
+        with self._diagnosis.translating(), FORKS.opening():
             file = self.file = FileIdentity(self.path)
             self._access, first = (
                 open_first(self.path, self._real, settings) if self._is_file else _open_memory(settings)
@@ -79,7 +82,7 @@ class SQLiteStorage:
             self._queue = self._open_queue(self._access)
             self.signal: ChangeSignal = self._open_signal(self._access)
             self._old_signal: ChangeSignal | None = None
-            self._connections = Connections(
+            self._connections = ConnectionPool(
                 file,
                 *self._openers(self._access),
                 first,
@@ -88,7 +91,7 @@ class SQLiteStorage:
             )
         self._follow_forks()
         try:
-            with self._connections.use() as handle:
+            with self._connections.writer(settings.busy_timeout) as handle:
                 is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
             if is_due:
                 self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
@@ -132,7 +135,7 @@ class SQLiteStorage:
         if self.is_unsettled() and settling.is_due(self._real):
             with suppress(StorageError):  # without waiting for others, as what is cached can be answered
                 self._settle(Deadline(0))
-        with self._connections.watch() as watching:
+        with self._connections.watch(self._settings.busy_timeout) as watching:
             yield SQLiteWatch(self, watching)
         self._erase_if_due()
 
@@ -141,7 +144,8 @@ class SQLiteStorage:
         """Open a consistent look."""
         self._renew()
         self._require_settled()
-        with self._begun("BEGIN", SQLiteReader, Deadline(self._settings.busy_timeout)) as (_, reader):
+        deadline = Deadline(self._settings.busy_timeout)
+        with self._begun(self._connections.reader, "BEGIN", SQLiteReader, deadline) as (_, reader):
             if self.signal.is_shared and revision_of(self.signal.read()) < reader.revision:
                 self.publish(reader.revision)
             yield reader
@@ -156,7 +160,7 @@ class SQLiteStorage:
         deadline, is_published = Deadline(self._settings.busy_timeout), True
         with (
             self._ticket(deadline) as ticket,
-            self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
+            self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
         ):
             self.require_signal()
             self._require_writable()
@@ -183,7 +187,8 @@ class SQLiteStorage:
         """Open a snapshot of whatever is stored, be it whole or not."""
         self._renew()
         self._require_settled()
-        with self._begun("BEGIN", Moment, Deadline(self._settings.busy_timeout)) as (handle, _):
+        deadline = Deadline(self._settings.busy_timeout)
+        with self._begun(self._connections.reader, "BEGIN", Moment, deadline) as (handle, _):
             yield handle
 
     def close(self) -> None:
@@ -195,7 +200,7 @@ class SQLiteStorage:
         with self._ticket_to_close() as ticket:
             try:
                 if self._erasing_again_at is not None and ticket.is_guarded():
-                    with suppress(StorageError), self._connections.use() as handle:
+                    with suppress(StorageError), self._connections.writer(CLOSING_PATIENCE) as handle:
                         self._erase_or_retry(handle)
             finally:
                 self._connections.close(may_checkpoint=ticket.is_guarded())
@@ -215,17 +220,19 @@ class SQLiteStorage:
 
         In a cycle that the collector takes apart the queue's file may be closed by now: then there is no telling.
         """
-        connections: Connections | None = getattr(self, "_connections", None)
+        connections: ConnectionPool | None = getattr(self, "_connections", None)
         if connections is None or connections.is_closed or self._queue is None or self._queue.is_held():
             return
         try:
+            self._close_dropped()
+        finally:  # other registries of the file share the queue
+            self._queue.release_abandoned()
+
+    def _close_dropped(self) -> None:
+        if self._queue is not None:
             with self._queue.ticket(Deadline(0)) as ticket:
                 if ticket.number is not None and ticket.is_guarded():
-                    connections.close_dropped()
-        except BaseException as error:  # of a signal's handler; other registries of the file share the queue
-            clear_frames(error.__traceback__)
-            self._queue.abandon()
-            raise
+                    self._connections.close_dropped()
 
     def require_outside(self) -> None:
         """Raise `StorageError` where this thread is in the middle of a call."""
@@ -237,33 +244,31 @@ class SQLiteStorage:
 
     def abandon(self) -> None:
         """Leave all that an error may have left this thread holding; what another call of it is in stays."""
-        self._connections.abandon()
+        self._connections.release_abandoned()
+        FORKS.release_abandoned()
         if self._queue is not None:
-            self._queue.abandon()
+            self._queue.release_abandoned()
 
     def _renew(self) -> None:
         """Look again how the file can be read, where it can't be written and what is read is only of one moment."""
         if self._access is not Access.READ:
             return
-        with self._connections.watch() as watching:
+        with self._connections.watch(self._settings.busy_timeout) as watching:
             if self.file.is_unchanged() and is_outdated(self._real, watching.watcher()):
                 self._connections.renew()
 
     @contextmanager
     def _begun(
-        self, statement: str, kind: Callable[[sqlite3.Connection], R], deadline: Deadline
+        self, hold: Hold, statement: str, kind: Callable[[Handle], R], deadline: Deadline
     ) -> Iterator[tuple[Handle, R]]:
-        """Begin a transaction, waiting for others a slice at a time, outside the gate; leave none open."""
+        """Begin a transaction, waiting for other processes a slice at a time, outside any slot; leave none open."""
         may_reconnect = True
         while True:
-            with self._connections.use() as handle:
-                try:
-                    begun = self._tried(handle.connection, statement, kind, deadline)
-                    if begun is not None and not begun.is_refused:
-                        yield handle, begun
-                        return
-                finally:
-                    handle.roll_back()
+            with hold(max(deadline.left(), LEAST_WAIT)) as handle:
+                begun = self._tried(handle, statement, kind, deadline)
+                if begun is not None and not begun.is_refused:
+                    yield handle, begun
+                    return
                 if begun is not None and not (may_reconnect and readonly.is_writable(self._real)):
                     raise may_not_write(self.path, self._real)
             if begun is None:
@@ -289,7 +294,7 @@ class SQLiteStorage:
         """Go on as a registry that writes, if the file can be written by now."""
         if not readonly.is_writable(self._real):
             return
-        with self._diagnosis.translating(), FORKS.opening.passing():
+        with self._diagnosis.translating(), FORKS.opening():
             self.file.require_unchanged()
             access, first = open_first(self.path, self._real, self._settings)
             first.close()
@@ -300,18 +305,12 @@ class SQLiteStorage:
                 self._connections.reconnect(*self._openers(access))
                 self._access = access
 
-    def _tried(
-        self,
-        connection: sqlite3.Connection,
-        statement: str,
-        kind: Callable[[sqlite3.Connection], R],
-        deadline: Deadline,
-    ) -> R | None:
+    def _tried(self, handle: Handle, statement: str, kind: Callable[[Handle], R], deadline: Deadline) -> R | None:
         """Begin, and read, which is what takes the snapshot; None where others hold the lock and there is time left."""
         try:
-            connection.execute(statement)
-            self.require_known_schema(connection)
-            return kind(connection)
+            handle.connection.execute(statement)
+            self.require_known_schema(handle.connection)
+            return kind(handle)
         except sqlite3.OperationalError as error:
             if is_busy(error) and deadline.left():
                 return None
@@ -379,7 +378,7 @@ class SQLiteStorage:
         self._erasing_again_at = time.monotonic() + erasure.RETRY_SECONDS
         with self._ticket(deadline) as ticket:
             if ticket.is_guarded():
-                with self._connections.use() as handle:
+                with self._connections.writer(deadline.left()) as handle:
                     self._erase_or_retry(handle, patience_ms=patience_ms, rewrites=rewrites)
 
     def _erase_if_due(self) -> None:
@@ -453,7 +452,7 @@ class SQLiteStorage:
         try:
             with (
                 self._ticket(deadline) as ticket,
-                self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
+                self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
             ):
                 if not self.is_unsettled():  # as another thread was faster
                     return
@@ -479,7 +478,8 @@ def open_storage(settings: StorageSettings) -> SQLiteStorage:
     except BaseException as error:
         clear_frames(error.__traceback__)
         if settings.path != ":memory:":  # other registries of the file share its queue
-            queue_of(os.path.realpath(settings.path)).abandon()
+            queue_of(os.path.realpath(settings.path)).release_abandoned()
+        FORKS.release_abandoned()
         raise
 
 

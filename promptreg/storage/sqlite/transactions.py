@@ -11,6 +11,7 @@ from promptreg.records import Audience, Change, Container, Query, Shown, Version
 from promptreg.rules.names import Reference
 from promptreg.storage.sqlite import journal
 from promptreg.storage.sqlite.batches import inserts, updates
+from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.rows import (
     PROMPT_COLUMNS,
@@ -46,8 +47,8 @@ class Moment:
 
     is_refused = False
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    def __init__(self, handle: Handle) -> None:
+        handle.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 class SQLiteReader:
@@ -59,11 +60,11 @@ class SQLiteReader:
 
     is_refused = False  # which only a write is
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, handle: Handle) -> None:
+        connection = self._connection = handle.connection
         self._read: tuple[str, int, VersionRecord | None] | None = None  # production is often the latest too
         self.revision = revision_in(connection)
-        self.moment = (self.revision, data_version(connection))
+        self.moment = (self.revision, handle.number, data_version(connection))
 
     def find(self, namespace: str, reference: Reference) -> Container | None:
         """Give the prompt of that name or id in that namespace."""
@@ -253,10 +254,10 @@ class SQLiteReader:
 class SQLiteWriter(SQLiteReader):
     """A look that nobody else can change until it commits."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, handle: Handle) -> None:
+        super().__init__(handle)
         self.has_applied = self.has_deleted = False
-        self.is_refused = _is_read_only(connection)
+        self.is_refused = _is_read_only(handle.connection)
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Persist the changes, and make the revision grow by one."""
