@@ -299,7 +299,7 @@ def test_closing_in_the_middle_of_a_call_is_refused(
 def test_a_fork_in_the_middle_of_a_call_leaves_the_call_whole(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
 ) -> None:
-    """The parent's write goes on; in the child the registry refuses, and so does a new one: SQLite has its parent's locks."""
+    """The parent's write goes on; in the child the registry refuses, and so does a new one, which would break locks."""
     registry.create("greet", "0")
     append = journal.append
     ends: list[int] = []

@@ -8,6 +8,7 @@ from types import CodeType, FrameType
 from typing import Any, cast
 
 _CONTEXTS = contextlib.__file__
+_GENERATOR = inspect.CO_GENERATOR
 
 
 def ownership(lock: Any) -> Callable[[], bool]:
@@ -22,7 +23,7 @@ def calling_frame() -> FrameType:
     """
     frame = sys._getframe(1)
     outer = frame.f_back
-    while outer is not None and (outer.f_code.co_flags & inspect.CO_GENERATOR or outer.f_code.co_filename == _CONTEXTS):
+    while outer is not None and (outer.f_code.co_flags & _GENERATOR or outer.f_code.co_filename == _CONTEXTS):
         outer = outer.f_back
     return outer or frame
 

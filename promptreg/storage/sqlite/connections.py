@@ -13,9 +13,9 @@ from promptreg.storage.sqlite.system import uri_path
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-# On macOS a sync reaches the disk only with `fullfsync`, which changes nothing elsewhere. `temp_store`: the journal of a
-# statement that deletes would otherwise put what it deletes into a temporary file. `wal_autocheckpoint`: only a writer
-# whose turn it is in the queue makes checkpoints (see `queue.py`).
+# On macOS a sync reaches the disk only with `fullfsync`, which changes nothing elsewhere. `temp_store`: a statement
+# that deletes would otherwise put what it deletes into a temporary file. `wal_autocheckpoint`: only a writer whose turn
+# it is in the queue makes checkpoints (see `queue.py`).
 SETTINGS = (
     "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA recursive_triggers = ON;"
     " PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON; PRAGMA wal_autocheckpoint = 0"

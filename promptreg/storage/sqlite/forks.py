@@ -6,6 +6,7 @@ connect anew when they next need to. A fork takes the locks of whoever is openin
 each storage, in the order in which they were opened.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -17,7 +18,6 @@ from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.slots import CallLock, acquire_all, acquire_any, require_outside
 
 OPENERS = 8  # threads that may be opening a storage at the same time
-FOREVER = 1e9
 
 
 class Forkable(Protocol):
@@ -55,7 +55,7 @@ class _Forks:
         require_outside(self._opening)
         frame = calling_frame()
         try:
-            acquire_any(self._opening, frame, FOREVER)
+            acquire_any(self._opening, frame, lambda: math.inf)
             yield
         finally:
             for lock in self._opening:

@@ -24,11 +24,11 @@ from typing import NamedTuple
 from weakref import ref
 
 from promptreg.errors import StorageError
+from promptreg.storage.compat import calling_frame
 from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.beside import open_beside
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_applications
 from promptreg.storage.sqlite.files import identity, identity_at
-from promptreg.storage.compat import calling_frame
 from promptreg.storage.sqlite.slots import WAIT as LOCK_WAIT
 from promptreg.storage.sqlite.slots import CallLock, nested
 

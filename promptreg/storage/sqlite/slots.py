@@ -65,9 +65,6 @@ class CallLock:
             self.release()
 
 
-_CODES = frozenset({CallLock.acquire.__code__, CallLock.release.__code__})  # where `frame` is not set, or not any more
-
-
 class Slot(CallLock):
     """A connection, which the call that holds the lock may use."""
 
@@ -76,25 +73,35 @@ class Slot(CallLock):
         self.handle: Handle | None = None
 
     def acquire(self, frame: FrameType, seconds: float = 0.0) -> bool:
-        """Take it, and leave no transaction open that an earlier call may have left."""
-        if not super().acquire(frame, seconds):
+        """Take it, and roll back a transaction that an earlier call may have left open."""
+        if not self._lock.acquire(timeout=seconds):
             return False
-        if self.handle is not None:
-            self.handle.roll_back()
+        self.frame = frame
+        self._roll_back()
         return True
 
     def roll_back(self, frame: FrameType) -> None:
         """Roll back the transaction that the call with that frame left open, if it holds the lock."""
-        if self.handle is not None and self.frame is frame and self.is_held():
-            self.handle.roll_back()
+        if self.frame is frame and self.is_held():
+            self._roll_back()
 
     def release(self) -> None:
         """Release it, with no transaction open."""
         try:
-            if self.handle is not None:
-                self.handle.roll_back()
+            self._roll_back()
         finally:
-            super().release()
+            self.frame = None
+            while self.is_held():
+                self._lock.release()
+
+    def _roll_back(self) -> None:
+        handle = self.handle
+        if handle is not None and handle.connection.in_transaction:
+            handle.roll_back()
+
+
+# Functions in which `frame` is not set yet, or not any more, while the lock is held.
+_CODES = frozenset(f.__code__ for f in (CallLock.acquire, CallLock.release, Slot.acquire, Slot.release))
 
 
 def require_outside(locks: Sequence[CallLock]) -> None:
@@ -106,12 +113,12 @@ def require_outside(locks: Sequence[CallLock]) -> None:
             lock.release()
 
 
-def acquire_any(locks: Sequence[L], frame: FrameType, seconds: float) -> L | None:
-    """Take the first lock that is free, waiting so long at most, and return it."""
+def acquire_any(locks: Sequence[L], frame: FrameType, seconds_left: Callable[[], float]) -> L | None:
+    """Take the first lock that is free and return it; return None where none is for as long as is left."""
     for lock in locks:
         if lock.acquire(frame):
             return lock
-    end, wait = time.monotonic() + seconds, WAIT if len(locks) == 1 else WAIT_AMONG
+    end, wait = time.monotonic() + seconds_left(), WAIT if len(locks) == 1 else WAIT_AMONG
     while True:
         for lock in locks:
             left = end - time.monotonic()

@@ -53,10 +53,9 @@ class Begun(Protocol):
 
 
 R = TypeVar("R", bound=Begun)
-Hold: TypeAlias = Callable[[float], AbstractContextManager[Handle]]
+Hold: TypeAlias = Callable[[Deadline], AbstractContextManager[Handle]]
 
 BUSY_PAUSE = 0.001  # seconds outside any slot, between two waits in SQLite
-LEAST_WAIT = 0.25  # seconds for which a call waits for other threads of its process, whatever `busy_timeout` is
 PUBLISH_PAUSE = 0.005  # seconds between two trials to publish
 CLOSING_PATIENCE = 0.5  # seconds that opening and closing wait for the writers' turn, to erase or cut the log
 
@@ -91,7 +90,7 @@ class SQLiteStorage:
             )
         self._follow_forks()
         try:
-            with self._connections.writer(settings.busy_timeout) as handle:
+            with self._connections.writer(Deadline(settings.busy_timeout)) as handle:
                 is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
             if is_due:
                 self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
@@ -135,7 +134,7 @@ class SQLiteStorage:
         if self.is_unsettled() and settling.is_due(self._real):
             with suppress(StorageError):  # without waiting for others, as what is cached can be answered
                 self._settle(Deadline(0))
-        with self._connections.watch(self._settings.busy_timeout) as watching:
+        with self._connections.watch(Deadline(self._settings.busy_timeout)) as watching:
             yield SQLiteWatch(self, watching)
         self._erase_if_due()
 
@@ -200,7 +199,7 @@ class SQLiteStorage:
         with self._ticket_to_close() as ticket:
             try:
                 if self._erasing_again_at is not None and ticket.is_guarded():
-                    with suppress(StorageError), self._connections.writer(CLOSING_PATIENCE) as handle:
+                    with suppress(StorageError), self._connections.writer(Deadline(CLOSING_PATIENCE)) as handle:
                         self._erase_or_retry(handle)
             finally:
                 self._connections.close(may_checkpoint=ticket.is_guarded())
@@ -253,7 +252,7 @@ class SQLiteStorage:
         """Look again how the file can be read, where it can't be written and what is read is only of one moment."""
         if self._access is not Access.READ:
             return
-        with self._connections.watch(self._settings.busy_timeout) as watching:
+        with self._connections.watch(Deadline(self._settings.busy_timeout)) as watching:
             if self.file.is_unchanged() and is_outdated(self._real, watching.watcher()):
                 self._connections.renew()
 
@@ -264,7 +263,7 @@ class SQLiteStorage:
         """Begin a transaction, waiting for other processes a slice at a time, outside any slot; leave none open."""
         may_reconnect = True
         while True:
-            with hold(max(deadline.left(), LEAST_WAIT)) as handle:
+            with hold(deadline) as handle:
                 begun = self._tried(handle, statement, kind, deadline)
                 if begun is not None and not begun.is_refused:
                     yield handle, begun
@@ -378,7 +377,7 @@ class SQLiteStorage:
         self._erasing_again_at = time.monotonic() + erasure.RETRY_SECONDS
         with self._ticket(deadline) as ticket:
             if ticket.is_guarded():
-                with self._connections.writer(deadline.left()) as handle:
+                with self._connections.writer(deadline) as handle:
                     self._erase_or_retry(handle, patience_ms=patience_ms, rewrites=rewrites)
 
     def _erase_if_due(self) -> None:
