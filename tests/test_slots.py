@@ -11,7 +11,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -19,12 +20,12 @@ import pytest
 
 from promptreg import Registry, StorageBusyError, StorageError
 from promptreg.storage.compat import calling_frame, is_running, ownership
-from promptreg.storage.sqlite import pool, slots
-from promptreg.storage.sqlite.queue import Deadline
+from promptreg.storage.sqlite import pool
 from promptreg.storage.sqlite.slots import CallLock, Slot, acquire_any, require_outside
 from promptreg.storage.sqlite.storage import SQLiteStorage
 
-TRACED = ("contextlib.py", "storage/compat.py", *(f"sqlite/{name}.py" for name in ("slots", "pool", "queue", "storage")))
+WING = ("slots", "pool", "queue", "storage")
+TRACED = ("contextlib.py", "storage/compat.py", *(f"sqlite/{name}.py" for name in WING))
 
 
 class SoftTimeLimitExceeded(Exception):
@@ -116,11 +117,11 @@ def test_a_slot_found_in_a_transaction_is_rolled_back_before_its_next_use(path: 
 
 def test_the_first_free_slot_is_taken_and_none_is_busy() -> None:
     """Readers beyond the number of slots wait, and give up when nothing is left of their time."""
-    made = [Slot() for _ in range(2)]
-    frame = sys._getframe()
-    assert acquire_any(made, frame, lambda: 0.0) is made[0]
-    assert in_thread(lambda: acquire_any(made, sys._getframe(), lambda: 0.0)) is made[1]
-    assert in_thread(lambda: acquire_any(made, sys._getframe(), lambda: 0.01)) is None
+    made, here = [Slot() for _ in range(2)], sys._getframe()
+    with ThreadPoolExecutor(1) as pool:
+        assert acquire_any(made, here, lambda: 0.0) is made[0]
+        assert pool.submit(acquire_any, made, here, lambda: 0.0).result(30) is made[1]
+        assert in_thread(lambda: acquire_any(made, here, lambda: 0.01)) is None
 
 
 def test_a_read_that_finds_every_slot_in_use_is_told_so(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,15 +217,6 @@ def looked(registry: Registry) -> str:
     return registry.get("greet").template
 
 
-def places(verb: str, step: int, act: Callable[[Registry], None], check: Callable[[Registry, bool], None]) -> int:
-    """Act at each place of a verb, or at some chosen by chance; return how many there were."""
-    chance = random.Random(step)
-    with Registry(":memory:" if verb == "in memory" else f"{FOLDER}/{verb}.db") as registry:
-        pass
-    del registry
-    return chance.randrange(1)
-
-
 def is_free(registry: Registry) -> bool:
     """Return whether another thread can take every slot, the queue, and the right to open a registry."""
     storage = registry._core.storage
@@ -241,3 +233,154 @@ def is_free(registry: Registry) -> bool:
         return len(taken) == len(locks)
 
     return in_thread(take_all) is True
+
+
+def places_of(verb: str, registry: Registry) -> int:
+    """Return how many bytecodes of the traced files a verb runs."""
+    most = 10**9
+    at = At(most, raising)
+    at.run(lambda: VERBS[verb](registry, -1))
+    return most - at.left
+
+
+def chosen(count: int, request: pytest.FixtureRequest) -> list[int]:
+    """Return every place in the long run, and some in the short one, others each time."""
+    return list(range(count)) if request.node.get_closest_marker("stress") else random.sample(range(count), 60)
+
+
+@pytest.fixture(params=["file", "memory"])
+def shared(request: pytest.FixtureRequest, path: str) -> Iterator[Registry]:
+    """A registry in a file, and one in memory, whose calls have been made once."""
+    with Registry(path if request.param == "file" else ":memory:") as registry:
+        registry.create("greet", "Hello")
+        for verb in VERBS.values():
+            verb(registry, -2)
+        yield registry
+
+
+def assert_raising_leaves_nothing_held(registry: Registry, verb: str, places: list[int]) -> None:
+    kept: list[BaseException] = []
+    for number in places:
+        try:
+            At(number, raising).run(lambda number=number: VERBS[verb](registry, number))
+        except SoftTimeLimitExceeded as error:
+            kept.append(error)  # with its frames, and what these hold
+        assert is_free(registry), number
+        if number % 10 == 0:
+            version = in_thread(lambda: registry.update("greet", template=f"then {len(kept)}").version)
+            assert registry.get("greet").version == version
+    assert kept
+    versions = registry.history("greet", limit=100_000)
+    assert [version.version for version in versions] == list(range(len(versions), 0, -1))
+
+
+def assert_calls_are_made_or_refused(registry: Registry, verb: str, places: list[int]) -> None:
+    """The calls that they come into all hold."""
+    refused, done = Counter[str](), 0
+
+    def nested() -> None:
+        nonlocal done
+        for name in ("read", "write"):
+            try:
+                VERBS[name](registry, -3)
+                done += 1
+            except StorageError as error:
+                refused[error.details["reason"]] += 1
+
+    for number in places:
+        At(number, nested).run(lambda number=number: VERBS[verb](registry, number))
+        assert is_free(registry), number
+    assert done > 0
+    assert set(refused) == {"nested"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.usefixtures("destructors_may_be_interrupted")
+def test_an_exception_between_two_bytecodes_leaves_nothing_held(
+    shared: Registry, verb: str, request: pytest.FixtureRequest
+) -> None:
+    """Wherever it comes and though it is kept: other threads read, write and may fork at once."""
+    assert_raising_leaves_nothing_held(shared, verb, chosen(places_of(verb, shared), request))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_call_between_two_bytecodes_is_made_or_refused(
+    shared: Registry, verb: str, request: pytest.FixtureRequest
+) -> None:
+    """As a handler or a finaliser makes it: it never gets the connection that the call around it uses."""
+    assert_calls_are_made_or_refused(shared, verb, chosen(places_of(verb, shared), request))
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.usefixtures("destructors_may_be_interrupted")
+def test_an_exception_between_any_two_bytecodes_leaves_nothing_held(
+    shared: Registry, verb: str, request: pytest.FixtureRequest
+) -> None:
+    """At each place."""
+    assert_raising_leaves_nothing_held(shared, verb, chosen(places_of(verb, shared), request))
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_call_between_any_two_bytecodes_is_made_or_refused(
+    shared: Registry, verb: str, request: pytest.FixtureRequest
+) -> None:
+    """At each place."""
+    assert_calls_are_made_or_refused(shared, verb, chosen(places_of(verb, shared), request))
+
+
+def assert_a_storm_holds_nothing_up(registry: Registry, seconds: float) -> None:
+    """Interrupt reads and looks every 0.3 ms beside two busy threads; each of these gets its turn."""
+    told: Counter[str] = Counter()
+    stop = threading.Event()
+
+    def others() -> None:
+        while not stop.is_set():
+            registry.history("greet", limit=1)
+            told["others"] += 1
+
+    def interrupt(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    threads = [threading.Thread(target=others) for _ in range(2)]
+    before = signal.signal(signal.SIGALRM, interrupt)
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.random() * 0.0006 + 1e-6)
+            while True:
+                VERBS["read"](registry, 0)
+                VERBS["look"](registry, 0)
+                told["uses"] += 1
+        except SoftTimeLimitExceeded:
+            told["interrupts"] += 1
+        except StorageError as error:
+            told[error.details["reason"]] += 1
+        finally:
+            with suppress(SoftTimeLimitExceeded):
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    print(dict(told))
+    assert is_free(registry)
+    assert set(told) == {"others", "uses", "interrupts"}
+    assert min(told.values()) > seconds
+
+
+@pytest.mark.usefixtures("destructors_may_be_interrupted")
+def test_a_storm_of_interrupts_holds_nothing_up(shared: Registry) -> None:
+    """Signals, as a worker's soft time limit."""
+    assert_a_storm_holds_nothing_up(shared, 1)
+
+
+@pytest.mark.stress
+@pytest.mark.usefixtures("destructors_may_be_interrupted")
+def test_a_long_storm_of_interrupts_holds_nothing_up(shared: Registry) -> None:
+    """The same for long."""
+    assert_a_storm_holds_nothing_up(shared, 25)
