@@ -66,7 +66,7 @@ def read_when_due(registry: Registry) -> None:
 
 
 def looked_when_due(registry: Registry) -> None:
-    with registry._core.storage.watch():
+    with registry._core.storage.monitor():
         registry._core.storage.note_erasing()  # type: ignore[attr-defined]
 
 

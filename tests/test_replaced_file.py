@@ -513,7 +513,7 @@ def test_a_database_made_where_one_was_removed_is_empty(killed: str) -> None:
 
 def test_who_watches_keeps_the_log_from_the_moment_it_connects(path: str) -> None:
     """So the log that it remembers can't be taken away, by the last other one that closes, before it first looks."""
-    settings = StorageSettings(path=path, create=True, durability="full", busy_timeout=5.0)
+    settings = StorageSettings(path, create=True, durability="full", busy_timeout=5.0)
     with Registry(path) as registry:
         registry.create("greet", "Hello")
         watcher = open_to_watch(path, settings)

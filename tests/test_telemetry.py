@@ -92,7 +92,7 @@ def standing(spans: Finished) -> Iterator[Registry]:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let registries that open now look at the file only where the sidecar tells of news."""
-    monkeypatch.setattr("promptreg.core.LOOK_SECONDS", 3600)
+    monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 3600)
 
 
 def only(spans: Finished) -> ReadableSpan:
@@ -364,7 +364,7 @@ def test_a_render_from_a_file_that_is_gone_is_stale(
     path: str, spans: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is in memory goes on, and the span says that nobody knows if it still holds."""
-    monkeypatch.setattr("promptreg.core.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 0.0)
     with Registry(path, busy_timeout=1) as registry:
         registry.create("greet", "Hello")
         registry.render("greet")
