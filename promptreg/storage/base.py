@@ -56,8 +56,8 @@ class StorageProfile(NamedTuple):
 class Position(NamedTuple):
     """A point in the history of a database, as a cache remembers what it has loaded.
 
-    The live stamp differs from `stamp` once anything was committed after it; where a storage has no live stamp it always
-    differs, so that every read checks. `detail` is for the storage alone.
+    The live stamp differs from `stamp` once anything was committed after it, and always differs where a storage has no
+    live stamp, so that every read checks. `detail` is for the storage alone.
     """
 
     stamp: Stamp
