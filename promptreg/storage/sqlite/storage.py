@@ -29,7 +29,7 @@ from promptreg.storage.sqlite.connecting import (
 from promptreg.storage.sqlite.connections import Connections, Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, SYSTEMS, is_applications, is_busy, may_not_write
-from promptreg.storage.sqlite.files import LOG, FileIdentity
+from promptreg.storage.sqlite.files import WAL, FileIdentity
 from promptreg.storage.sqlite.gate import FORKS
 from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
 from promptreg.storage.sqlite.readonly import Access, is_outdated
@@ -77,7 +77,7 @@ class SQLiteStorage:
                 open_first(self.path, self._real, settings) if self._is_file else _open_memory(settings)
             )
             if self._is_file:
-                file.record(self._real + LOG if self._access is Access.WRITE else None)
+                file.record(self._real + WAL if self._access is Access.WRITE else None)
             self._queue = self._open_queue(self._access)
             self.signal: ChangeSignal = self._open_signal(self._access)
             self._old_signal: ChangeSignal | None = None
@@ -305,7 +305,7 @@ class SQLiteStorage:
             if access is Access.WRITE and self._access is Access.READ:  # else another thread was faster
                 self._queue, self.signal = self._open_queue(access), self._open_signal(access)
                 self._follow_forks()
-                self.file.record(self._real + LOG)
+                self.file.record(self._real + WAL)
                 self._connections.reconnect(*self._openers(access))
                 self._access = access
 
