@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from promptreg.errors import InvalidVariablesError, RenderError
 from promptreg.foreign import Cause
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES
+from promptreg.rendering.compat import is_root_model
 from promptreg.variables import invalid
 
 Message: TypeAlias = dict[str, Any]
@@ -148,7 +149,7 @@ def _scalar(value: Any) -> str | int | float:
 
 def _of_model(value: Any, dumped: Any) -> Any:
     """Drop from a model's dump, all the way down, each field that is None and was not set."""
-    if isinstance(value, BaseModel) and value.__pydantic_root_model__:  # importing RootModel takes 18 ms
+    if isinstance(value, BaseModel) and is_root_model(value):
         return _of_model(value.root, dumped)  # type: ignore[attr-defined]
     if isinstance(value, BaseModel) and isinstance(dumped, dict):
         return dict(_of_fields(value, dumped))

@@ -15,10 +15,10 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from jinja2 import nodes
-from jinja2.filters import FILTERS as JINJA_FILTERS
 
 from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
 from promptreg.nearest import did_you_mean
+from promptreg.rendering.compat import JINJA_FILTERS
 from promptreg.rendering.filters import FILTERS, LEVELS, TESTS
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.texts import format_offence

@@ -33,10 +33,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from jinja2 import StrictUndefined, Undefined, UndefinedError
-from jinja2.runtime import LoopContext, Macro
-from jinja2.utils import Namespace, missing
 from markupsafe import Markup
 from pydantic import BaseModel
+
+from promptreg.rendering.compat import LoopContext, Macro, Namespace, missing
 
 METHODS: dict[str, frozenset[str]] = {
     "str": frozenset(

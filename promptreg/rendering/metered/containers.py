@@ -11,9 +11,10 @@ from itertools import groupby
 from typing import Any, NamedTuple, NoReturn
 
 from jinja2 import Undefined
-from jinja2.utils import htmlsafe_json_dumps
 
+from promptreg.rendering.compat import htmlsafe_json_dumps
 from promptreg.rendering.metered.meter import Exceeded, Meter
+from promptreg.rendering.metered.operators import add
 from promptreg.rendering.values import SCALARS, Absent, Refused, read_attribute, read_item, require_open
 
 MAX_ATTRIBUTE = 1_000
@@ -290,10 +291,10 @@ def do_sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = 
     # Python adds floats with more care in one sum than one by one, so only what may take long is added so.
     integers = [item for item in (start, *items) if type(item) not in {float, Decimal}]
     if all(type(item) in {int, bool} and -MAX_ADDED < item < MAX_ADDED for item in integers):
-        return meter.add(sum(items, start), 0) if type(start) is int else sum(items, start)
+        return add(meter, sum(items, start), 0) if type(start) is int else sum(items, start)
     total = start
     for item in items:
-        total = meter.add(total, item)
+        total = add(meter, total, item)
     return total
 
 
@@ -304,7 +305,7 @@ def do_tojson(meter: Meter, value: Any, indent: int | None = None) -> Any:
         raise Refused(f"tojson takes an indent of 0 to {MAX_INDENT}")
     extra: dict[str, Any] = {} if indent is None else {"indent": indent}
     plain = _plain(meter, value, meter.limits.depth)
-    return meter.made(htmlsafe_json_dumps(plain, json.dumps, sort_keys=True, default=_refuse_json, **extra))
+    return meter.paid(htmlsafe_json_dumps(plain, json.dumps, sort_keys=True, default=_refuse_json, **extra))
 
 
 def _plain(meter: Meter, value: Any, depth: int) -> Any:

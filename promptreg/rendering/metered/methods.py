@@ -9,10 +9,9 @@ from types import FunctionType
 from typing import Any
 
 from jinja2 import Undefined
-from jinja2.runtime import LoopContext, Macro
-from jinja2.utils import Namespace
 from markupsafe import Markup, escape
 
+from promptreg.rendering.compat import LoopContext, Macro, Namespace
 from promptreg.rendering.metered.containers import joined
 from promptreg.rendering.metered.meter import Exceeded, Meter
 from promptreg.rendering.metered.texts import replaced, require_slow, require_steps
