@@ -15,8 +15,9 @@ from promptreg.rules.inputs import read_choice, read_flag
 from promptreg.rules.names import checked_number
 from promptreg.rules.targets import read_target
 from promptreg.storage.base import StorageSettings
+from promptreg.telemetry.content import Redact
 from promptreg.telemetry.names import CAPTURE_CONTENT
-from promptreg.telemetry.spans import Redact, TelemetrySettings
+from promptreg.telemetry.spans import TelemetrySettings
 
 MAX_SECONDS = 1_000_000
 DURABILITIES = ("full", "normal")

@@ -1,7 +1,7 @@
 """The undocumented names of Jinja2 and pydantic that rendering depends on; no other file of `rendering/` uses any.
 
 The others import from `jinja2`, `jinja2.nodes` and `markupsafe` alone, whose names are documented. A release that
-changes one of the names below fails `tests/test_compat.py`, which has a test for each.
+changes one of the names below fails `tests/test_rendering_compat.py`, which has a test for each.
 """
 
 from collections.abc import Iterable, Iterator
