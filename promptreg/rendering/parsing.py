@@ -13,7 +13,7 @@ from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
 from promptreg.nearest import nearest
 from promptreg.rendering.compat import Token, parse_tokens, tokenize
 from promptreg.rendering.limits import RenderLimits
-from promptreg.rendering.policy import STATEMENT_NAMES, require_allowed
+from promptreg.rendering.policy import TAGS, require_allowed
 from promptreg.rendering.values import Absent
 from promptreg.variables import MAX_IDENTIFIER
 
@@ -76,9 +76,9 @@ def syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
     """Return our error for Jinja's; it suggests the nearest tag for an unknown one."""
     message = (error.message or "it can't be read")[:MAX_MESSAGE]
     unknown = re.match(r"Encountered unknown tag '(\w+)'", message)
-    if unknown and unknown[1] in STATEMENT_NAMES:  # an end, or another branch, of nothing that is open
+    if unknown and unknown[1] in TAGS:  # an end, or another branch, of nothing that is open
         message = f"the tag {unknown[1]!r} is out of place{message[unknown.end() :]}"
         unknown = None
-    near = nearest(unknown[1], STATEMENT_NAMES) if unknown else None
+    near = nearest(unknown[1], TAGS) if unknown else None
     meant = "" if near is None else f" Did you mean {near!r}?"
     return TemplateSyntaxError(f"Line {error.lineno}: {message}{meant}", line=error.lineno)

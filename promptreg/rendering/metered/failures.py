@@ -85,9 +85,9 @@ def _message(error: Exception) -> str:
 
 
 def owner(error: AbsentAttribute, tree: nodes.Template, line: int | None, variables: Mapping[str, Any]) -> str:
-    """Return the subject of "… no 'name'": what has no such attribute or item, and whether it is None.
+    """Return the subject of "… no 'name'": the expression that has no such attribute or item, and whether it is None.
 
-    Of several expressions that may be it, that of the failed line is named, where it is the only one there.
+    Where several may be meant, the one on the failed line is named, if it is the only one there.
     """
     reads: Iterator[Any] = tree.find_all((nodes.Getattr, nodes.Getitem))
     bases = [node.node for node in reads if _key(node) == error.name]
@@ -105,7 +105,7 @@ def owner(error: AbsentAttribute, tree: nodes.Template, line: int | None, variab
 
 
 def none_read(tree: nodes.Template, line: int | None, variables: Mapping[str, Any]) -> str:
-    """Return which expressions of a line are None, as what an error of None adds."""
+    """Return which expressions of a line are None, as an addition to a message about None."""
     read = (node for node in tree.find_all((nodes.Name, nodes.Getattr, nodes.Getitem)) if node.lineno == line)
     texts = dict.fromkeys(_spelled(node) for node in read if _value(node, variables) is None)
     return "".join(f"; {text} is None" for text in texts if text)
@@ -118,11 +118,11 @@ def _key(node: nodes.Getattr | nodes.Getitem) -> Any:
 
 
 def _spelled(node: nodes.Node) -> str:
-    """Return a name with attributes and items as the template spells it; nothing for any other expression."""
+    """Return a name with attributes and items as the template spells it; `""` for any other expression."""
     keys: list[str] = []
     while isinstance(node, nodes.Getattr | nodes.Getitem):
         key = _key(node)
-        if type(key) is not int and not (type(key) is str and key.isidentifier()):  # another text may be anything
+        if type(key) is not int and not (type(key) is str and key.isidentifier()):  # any other text could hold anything
             return ""
         keys.append(f".{key}" if isinstance(node, nodes.Getattr) else f"[{key!r}]")
         node = node.node
@@ -131,7 +131,7 @@ def _spelled(node: nodes.Node) -> str:
 
 
 def _value(node: nodes.Node, variables: Mapping[str, Any]) -> Any:
-    """Return what such an expression stands for, as far as plain containers and objects tell; else `missing`."""
+    """Return the value of such an expression, where plain containers and objects show it; else `missing`."""
     if isinstance(node, nodes.Name):
         return variables.get(node.name, missing)
     if not isinstance(node, nodes.Getattr | nodes.Getitem):
@@ -141,14 +141,14 @@ def _value(node: nodes.Node, variables: Mapping[str, Any]) -> Any:
         return base.get(key, missing)
     if type(base) in {list, tuple} and type(key) is int and -len(base) <= key < len(base):
         return base[key]
-    held = _held(base)
-    return held.get(key, missing) if type(key) is str else missing
+    attributes = _instance_dict(base)
+    return attributes.get(key, missing) if type(key) is str else missing
 
 
-def _held(value: Any) -> dict[str, Any]:
-    """Return the attributes that an object holds itself, without its own code."""
+def _instance_dict(value: Any) -> dict[str, Any]:
+    """Return the attributes in the object's `__dict__`, read without running code of its class."""
     try:
-        held = object.__getattribute__(value, "__dict__")
+        attributes = object.__getattribute__(value, "__dict__")
     except (AttributeError, TypeError):
         return {}
-    return held if type(held) is dict else {}
+    return attributes if type(attributes) is dict else {}

@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, nodes
 
 from promptreg.rendering.compat import CodeGenerator, Frame
+from promptreg.rendering.filters import FILTERS, LEVELS
 from promptreg.rendering.limits import body_cost
-from promptreg.rendering.policy import levels_made
 
 SMALL = 2**63  # integers under it need no measuring: what arithmetic makes of two has at most 126 bits
 
@@ -93,7 +93,7 @@ class _Generator(CodeGenerator):
         return super().macro_body(node, frame)
 
     def visit_Assign(self, node: nodes.Assign, frame: Frame) -> None:
-        levels = levels_made(node.node) if node.find(nodes.NSRef) else 0
+        levels = _levels_made(node.node) if node.find(nodes.NSRef) else 0
         if levels:
             node.node = _internal("nested", node.node, nodes.Const(levels))
         super().visit_Assign(node, frame)
@@ -212,6 +212,22 @@ def _internal(name: str, node: Any, *args: nodes.Expr) -> nodes.Filter:
 
 def _payment(cost: int, node: nodes.Node) -> nodes.ExprStmt:
     return nodes.ExprStmt(nodes.Const(cost), lineno=node.lineno)
+
+
+_LEVELS: dict[type[nodes.Node], int] = {nodes.List: 1, nodes.Tuple: 1, nodes.Dict: 2, nodes.Call: 7}
+
+
+def _levels_made(node: nodes.Node) -> int:
+    """Return by how many levels of containers an expression may be deeper than the values that it reads."""
+    levels, waiting = 0, [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, nodes.Filter):
+            levels += LEVELS.get(FILTERS[part.name].returns, 0)
+        else:
+            levels += _LEVELS.get(type(part), 0)
+        waiting += part.iter_child_nodes()
+    return levels
 
 
 def _bounded(node: Any) -> Any:
