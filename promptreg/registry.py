@@ -38,7 +38,7 @@ from promptreg.models import (
 )
 from promptreg.prompt import Page, Prompt, Rendered, render_whole, rendered_default
 from promptreg.records import Container, Query, VersionRecord
-from promptreg.rendering.policy import RenderLimits
+from promptreg.rendering.limits import RenderLimits
 from promptreg.rules import access, conflicts, inputs, lifecycle, names, statuses
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Draft, Expected, Progress
