@@ -32,6 +32,7 @@ from promptreg.models import Event
 from promptreg.rendering.filters import TEMPLATE_TESTS
 from promptreg.rendering.policy import FILTERS, METHODS
 from promptreg.rules.access import ALLOWED
+from promptreg.telemetry import names
 
 ROOT = Path(__file__).parents[1]
 DOCS = Path(promptreg.__file__).parent / "docs"
@@ -95,12 +96,12 @@ def test_every_example_prints_what_the_text_below_it_says(
 ) -> None:
     """All Python blocks of a page run in order, as one program, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"__name__": "__main__"}
+    variables: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks(page):
         if block.language == "python":
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
-                exec(compile(block.text, page.name, "exec"), names)
+                exec(compile(block.text, page.name, "exec"), variables)
             assert printed.getvalue() == (block.output or ""), block.text
 
 
@@ -285,13 +286,25 @@ def test_the_page_of_access_lists_each_action() -> None:
 def test_the_page_of_templates_tells_the_policy_and_the_limits_as_they_are() -> None:
     """Each filter, test and method is in its table, and each default of a limit in its own."""
     filters = [row[0].split() for row in rows(section("templates.md", "Filters"))]
-    assert sorted(name for names in filters for name in names) == sorted(f"`{name}`" for name in FILTERS)
+    assert sorted(name for group in filters for name in group) == sorted(f"`{name}`" for name in FILTERS)
     tests = [row[0].split() for row in rows(section("templates.md", "Tests"))]
-    assert sorted(name for names in tests for name in names) == sorted(f"`{name}`" for name in TEMPLATE_TESTS)
+    assert sorted(name for group in tests for name in group) == sorted(f"`{name}`" for name in TEMPLATE_TESTS)
     calls = [set(re.findall(r"`(\w+)`", row[1])) for row in rows(section("templates.md", "Calls"))]
     assert calls == [set(METHODS[kind]) for kind in ("str", "dict", "sequence", "moment", "loop")]
     limits = {row[0].strip("`"): row[1] for row in rows(section("templates.md", "Limits"))}
     assert limits == {name: f"{getattr(RenderLimits(), name):,}" for name in RenderLimits.model_fields}
+
+
+def test_the_page_of_telemetry_lists_each_attribute_and_metric() -> None:
+    """As names.py declares them; keys that others read from the context are theirs to document."""
+    text = read("telemetry.md")
+    told = [row[0].strip("`") for row in rows(text)]
+    constants = [value for name, value in vars(names).items() if name.isupper()]
+    ours = {value for value in constants if value.startswith("promptreg.")}
+    standard = {names.PROMPT_NAME, names.PROMPT_VERSION, names.ERROR_TYPE}
+    assert len(told) == len(set(told))
+    assert set(told) == (ours | standard) - {names.OPERATION}
+    assert names.OPERATION in text
 
 
 def test_every_setting_and_public_name_is_on_some_page() -> None:
