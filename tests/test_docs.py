@@ -15,6 +15,7 @@ import os
 import re
 import shlex
 import socket
+import sqlite3
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -37,7 +38,7 @@ from promptreg.telemetry import names
 ROOT = Path(__file__).parents[1]
 DOCS = Path(promptreg.__file__).parent / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-NAMES = [page.name for page in PAGES]
+FOR_DEVELOPERS = sorted((ROOT / ".github").glob("*.md"))
 RECIPES = DOCS / "recipes.md"
 TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
 RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
@@ -181,7 +182,7 @@ def test_there_is_a_page_for_each_question_and_each_is_short() -> None:
     assert {name: length for name, length in lengths.items() if length >= 200} == {}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES + FOR_DEVELOPERS, ids=lambda page: page.stem)
 def test_every_link_leads_somewhere(page: Path) -> None:
     """To a file that is there, and to a heading in it."""
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
@@ -199,7 +200,7 @@ def test_every_page_is_linked_from_the_readme() -> None:
     assert [page.name for page in PAGES[1:] if f"(promptreg/docs/{page.name})" not in readme] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES + FOR_DEVELOPERS, ids=lambda page: page.stem)
 def test_every_command_exists(page: Path) -> None:
     """A module can be imported, promptreg parses its own arguments, and a file is there."""
     for block in blocks(page):
@@ -240,6 +241,16 @@ def test_the_picture_of_the_house_is_the_tree() -> None:
     modules = {f"promptreg/{path.relative_to(package).as_posix()}" for path in package.rglob("*.py")}
     empty = {name for name in modules if name.endswith("__init__.py") and name != "promptreg/__init__.py"}
     assert drawn == modules - empty
+
+
+def test_the_page_of_internals_lists_each_table_of_the_file(tmp_path: Path) -> None:
+    """All but SQLite's and sqlite-utils' own."""
+    path = tmp_path / "prompts.db"
+    Registry(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    told = [row[0].strip("`") for row in rows(section("internals.md", "The file"))]
+    assert set(told) == {name for name in tables if name[0] != "_" and not name.startswith(("search_", "sqlite_"))}
 
 
 def test_every_guarantee_names_tests_that_exist() -> None:
