@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, get_args
 import pytest
 from opentelemetry import trace
 from opentelemetry.util._once import Once
+from pydantic import BaseModel
 
 import promptreg
 from promptreg import PromptregError, Registry, RenderLimits
@@ -123,6 +124,15 @@ def installed(package: str) -> bool:
     return False
 
 
+def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+    """Return what a command prints."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize(("recipe", "needs"), recipes())
 def test_every_recipe_is_a_complete_program_that_prints_what_the_page_says(
     recipe: str, needs: list[str], tmp_path: Path
@@ -140,6 +150,7 @@ def test_every_recipe_is_a_complete_program_that_prints_what_the_page_says(
     folder = tmp_path / "recipe"
     folder.mkdir()
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "OTEL"))}
+    environment["GUNICORN_CMD_ARGS"] = "--no-control-socket"  # which would be made in the user's home
     beside: list[subprocess.Popen[bytes]] = []
     ran = 0
     try:
@@ -152,13 +163,10 @@ def test_every_recipe_is_a_complete_program_that_prints_what_the_page_says(
                     assert words[0] == "python"
                     command = [sys.executable, *words[1:]]
                     if line.endswith(" &"):
-                        beside.append(subprocess.Popen(command, cwd=folder, env={**environment, "HOME": str(tmp_path)}))
+                        beside.append(subprocess.Popen(command, cwd=folder, env=environment))
                         continue
-                    done = subprocess.run(
-                        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-                    )
-                    assert done.returncode == 0, done.stdout + done.stderr
-                    assert re.sub(r"in [\d.]+s$", "in 0.10s", done.stdout, flags=re.MULTILINE) == block.output
+                    printed = run(command, folder, environment)
+                    assert re.sub(r"in [\d.]+s$", "in 0.10s", printed, flags=re.MULTILINE) == block.output
                     ran += 1
     finally:
         for process in beside:
@@ -327,6 +335,24 @@ def test_every_setting_and_public_name_is_on_some_page() -> None:
     assert absent == []
     told = [row[0].strip("`") for row in rows(section("operations.md", "Settings"))]
     assert told == [name for name in settings if name != "target"]
+
+
+def test_the_page_of_rules_lists_each_attribute_of_each_value() -> None:
+    """Of every public class that a call takes or returns."""
+    told = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows(section("rules.md", "Values"))}
+    told["Prompt"] = told["Prompt"] - {"Version"} | told["Version"]
+    classes = {name: getattr(promptreg, name) for name in promptreg.__all__}
+    values = {
+        name: value for name, value in classes.items() if isinstance(value, type) and issubclass(value, BaseModel)
+    }
+    del values["RenderLimits"]
+    fields = {name: {*value.model_fields, *public_properties(value)} for name, value in values.items()}
+    assert told == {**fields, "Rendered": {name for name in vars(promptreg.Rendered) if name[0] != "_"}}
+
+
+def public_properties(value: type) -> set[str]:
+    """Return the names of the properties that a class defines."""
+    return {name for name, member in vars(value).items() if isinstance(member, property) and name[0] != "_"}
 
 
 def test_every_public_name_has_a_docstring() -> None:
