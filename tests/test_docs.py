@@ -111,7 +111,7 @@ def recipes() -> list[Any]:
     """Return the sections of the page of recipes, each with the packages that it needs."""
     found = []
     for part in RECIPES.read_text(encoding="utf-8").split("\n## ")[1:]:
-        needs = re.search(r"^Needs (.*)$", part, re.MULTILINE)
+        needs = re.search(r"^Needs (.*?)\.(?: |$)", part, re.MULTILINE)
         packages = re.findall(r"`([\w-]+)`", needs[1]) if needs else []
         found.append(pytest.param(part, packages, id=part.partition("\n")[0].replace(" ", "-")))
     return found
@@ -151,6 +151,7 @@ def test_every_recipe_is_a_complete_program_that_prints_what_the_page_says(
     folder.mkdir()
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "OTEL"))}
     environment["GUNICORN_CMD_ARGS"] = "--no-control-socket"  # which would be made in the user's home
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of this project take seconds to load
     beside: list[subprocess.Popen[bytes]] = []
     ran = 0
     try:
@@ -200,6 +201,13 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert linked.exists(), target
         headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
         assert not anchor or anchor in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    """Paths in the text are those of the repository."""
+    named = re.findall(r"`((?:tests|benchmarks|promptreg|\.github|\.ci)/[^`*…]*)`", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
