@@ -127,7 +127,7 @@ def test_the_first_free_slot_is_taken_and_none_is_busy() -> None:
 def test_a_read_that_finds_every_slot_in_use_is_told_so(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its `busy_timeout`, as where another process holds the lock; others' calls go on."""
     monkeypatch.setattr(pool, "LEAST_WAIT", 0.0)
-    monkeypatch.setattr(pool, "SLOTS", 1)
+    monkeypatch.setattr(pool, "READERS", 1)
     with Registry(path, busy_timeout=0.05) as registry:
         registry.create("greet", "Hello")
         with registry._core.storage.read() as reader:
@@ -154,20 +154,20 @@ def test_readers_at_the_same_time_use_several_connections_and_no_more(path: str)
         registry.list()
         registry.update("greet", template="Hi")
         assert sum(slot.handle is not None for slot in connections._readers) == 1
-        barrier = threading.Barrier(pool.SLOTS)
+        barrier = threading.Barrier(pool.READERS)
 
         def read() -> None:
             with registry._core.storage.read() as reader:
                 barrier.wait(30)
                 assert reader.revision == 2
 
-        threads = [threading.Thread(target=read) for _ in range(pool.SLOTS)]
+        threads = [threading.Thread(target=read) for _ in range(pool.READERS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(set(connections.open_handles())) <= pool.SLOTS + 1
-        assert sum(slot.handle is not None for slot in connections._readers) == pool.SLOTS
+        assert len(set(connections.open_handles())) <= pool.READERS + 2
+        assert sum(slot.handle is not None for slot in connections._readers) == pool.READERS
 
 
 # Between any two bytecodes

@@ -118,7 +118,7 @@ def connect(uri: str, settings: StorageSettings) -> Handle:
     No statement makes SQLite read the schema, which takes 0.5 ms. Raises `StorageError` where this process inherited a
     connection to the same database: SQLite has the locks of a file once for a process.
     """
-    database = None if uri == IN_MEMORY else os.path.realpath(settings.path)
+    database = None if uri == IN_MEMORY else os.path.realpath(settings.target)
     _require_none_inherited(database)
     connection = sqlite3.connect(
         uri,

@@ -1,8 +1,9 @@
 """The connections of one storage: a few slots, of which a call takes one for as long as its transaction lasts.
 
-Reads take the first slot that is free. Writes take the first slot of all, so a process whose calls follow one another
-has one connection, and needs no other for the plan of a write than for the write. One more slot has the connection that
-looks for changes. Of a database in memory, or one that is only read, all of these are a single slot.
+Reads take the first of their slots that is free. Writes, which the queue lets through one at a time, take the first one
+too, or where it is in use a slot of theirs, so that no read holds up a write. A process whose calls follow one another
+therefore has one connection, and plans a write on the one that makes it. One more slot has the connection that looks
+for changes. Of a database in memory, or one that is only read, all of these are a single slot.
 """
 
 import os
@@ -22,7 +23,7 @@ from promptreg.storage.sqlite.slots import Slot, acquire_all, acquire_any, requi
 
 T = TypeVar("T")
 
-SLOTS = 5  # calls of a process that use the database at the same time
+READERS = 4  # slots; more threads at a time wait for one another
 LEAST_WAIT = 1.0  # seconds for which a call waits for other threads of its process, whatever `busy_timeout` is
 
 
@@ -59,7 +60,7 @@ class ConnectionPool:
         self._translated = translated
         self._opener = opener
         self._watcher_opener = watcher_opener
-        self._all = [Slot() for _ in range(SLOTS + 1)]
+        self._all = [Slot() for _ in range(READERS + 2)]
         self._share(is_shared)
         self._all[0].handle = first
         self._is_closed_for_fork = False
@@ -69,17 +70,19 @@ class ConnectionPool:
         FORKS.watch(self)
 
     def _share(self, is_shared: bool) -> None:
-        self._writer, self._readers, self._watcher = self._all[:1], self._all[:-1], self._all[-1:]
         if is_shared:
-            self._readers = self._watcher = self._writer
+            self._readers = self._writers = self._watcher = self._all[:1]
+        else:
+            *self._readers, writer, watcher = self._all
+            self._writers, self._watcher = [self._all[0], writer], [watcher]
 
     def reader(self, deadline: Deadline) -> AbstractContextManager[Handle]:
         """Hold a connection to read with; wait until the deadline for one, or for `LEAST_WAIT`."""
         return self._slot(self._readers, deadline, self._usual)
 
     def writer(self, deadline: Deadline) -> AbstractContextManager[Handle]:
-        """Hold the connection that writes; wait until the deadline for it, or for `LEAST_WAIT`."""
-        return self._slot(self._writer, deadline, self._usual)
+        """Hold a connection to write with; wait until the deadline for one, or for `LEAST_WAIT`."""
+        return self._slot(self._writers, deadline, self._usual)
 
     def _usual(self, slot: Slot) -> Handle:
         self._file.require_unchanged()

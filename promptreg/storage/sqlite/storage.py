@@ -14,7 +14,7 @@ from traceback import clear_frames
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
-from promptreg.storage.base import LOOK_SECONDS, StorageSettings, Verified
+from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
 from promptreg.storage.sqlite import erasure, readonly, settling, system
 from promptreg.storage.sqlite.connecting import (
     READABLE_SCHEMA,
@@ -29,12 +29,13 @@ from promptreg.storage.sqlite.connecting import (
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, SYSTEMS, is_applications, is_busy, may_not_write
-from promptreg.storage.sqlite.files import LOG, FileIdentity
+from promptreg.storage.sqlite.files import WAL, FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
 from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
 from promptreg.storage.sqlite.readonly import Access, is_outdated
 from promptreg.storage.sqlite.sidecar import (
+    CHECK_SECONDS,
     ChangeSignal,
     MemorySignal,
     NullSignal,
@@ -43,7 +44,7 @@ from promptreg.storage.sqlite.sidecar import (
     revision_of,
 )
 from promptreg.storage.sqlite.transactions import Moment, SQLiteReader, SQLiteWriter
-from promptreg.storage.sqlite.watching import SQLiteWatch
+from promptreg.storage.sqlite.watching import SQLiteMonitor
 
 
 class Begun(Protocol):
@@ -64,10 +65,11 @@ class SQLiteStorage:
     """A registry in one SQLite file, or with `":memory:"` in this process."""
 
     def __init__(self, settings: StorageSettings) -> None:
-        self._is_file = settings.path != ":memory:"
+        self._is_file = settings.target != ":memory:"
         self._settings = settings
         self._erasing_again_at: float | None = None
-        self.path = os.path.abspath(settings.path) if self._is_file else settings.path
+        self.path = os.path.abspath(settings.target) if self._is_file else settings.target
+        self.profile = StorageProfile(self.path, staleness=0, check_interval=CHECK_SECONDS)
         self._real = os.path.realpath(self.path) if self._is_file else self.path
         self._diagnosis = Diagnosis(self.path, self._real if self._is_file else None, settings)
         self.waited_for = -1
@@ -77,7 +79,7 @@ class SQLiteStorage:
                 open_first(self.path, self._real, settings) if self._is_file else _open_memory(settings)
             )
             if self._is_file:
-                file.record(self._real + LOG if self._access is Access.WRITE else None)
+                file.record(self._real + WAL if self._access is Access.WRITE else None)
             self._queue = self._open_queue(self._access)
             self.signal: ChangeSignal = self._open_signal(self._access)
             self._old_signal: ChangeSignal | None = None
@@ -128,14 +130,14 @@ class SQLiteStorage:
             return UnwritableSidecar()
 
     @contextmanager
-    def watch(self) -> Iterator["SQLiteWatch"]:
-        """Look for changes, one thread at a time."""
+    def monitor(self) -> Iterator[ChangeMonitor]:
+        """Check for changes, one thread at a time."""
         self._renew()
         if self.is_unsettled() and settling.is_due(self._real):
             with suppress(StorageError):  # without waiting for others, as what is cached can be answered
                 self._settle(Deadline(0))
         with self._connections.watch(Deadline(self._settings.busy_timeout)) as watching:
-            yield SQLiteWatch(self, watching)
+            yield SQLiteMonitor(self, watching).changes_since
         self._erase_if_due()
 
     @contextmanager
@@ -175,7 +177,7 @@ class SQLiteStorage:
         if not is_published:
             self._outwait(writer.revision)
 
-    def verify(self) -> Generator[Verified, None, None]:
+    def verify(self) -> Generator[VerificationStep, None, None]:
         """Check all that is stored, a slice at each step; nothing is held between two."""
         from promptreg.storage.sqlite.verification import verified  # noqa: PLC0415 (4 ms that no other verb needs)
 
@@ -196,6 +198,7 @@ class SQLiteStorage:
         Whoever is the last to close writes the log back into the file. What can't be done now, as others are writing,
         stays due, and whoever opens the file next does it.
         """
+        self._connections.require_outside()
         with self._ticket_to_close() as ticket:
             try:
                 if self._erasing_again_at is not None and ticket.is_guarded():
@@ -233,20 +236,19 @@ class SQLiteStorage:
                 if ticket.number is not None and ticket.is_guarded():
                     self._connections.close_dropped()
 
-    def require_outside(self) -> None:
-        """Raise `StorageError` where this thread is in the middle of a call."""
-        self._connections.require_outside()
+    def release_after(self, error: BaseException) -> None:
+        """Release whatever an error, which may have come between any two bytecodes, has left this thread holding.
 
-    def is_held(self) -> bool:
-        """Tell whether this thread holds anything: a transaction, a turn, the gate, the queue."""
-        return self._connections.is_held() or (self._queue is not None and self._queue.is_held())
-
-    def abandon(self) -> None:
-        """Leave all that an error may have left this thread holding; what another call of it is in stays."""
+        What a call around this one holds stays: this call came from a signal's handler or a finaliser.
+        """
         self._connections.release_abandoned()
         FORKS.release_abandoned()
         if self._queue is not None:
             self._queue.release_abandoned()
+
+    def is_held(self) -> bool:
+        """Return whether this thread holds a connection or a place in the queue."""
+        return self._connections.is_held() or (self._queue is not None and self._queue.is_held())
 
     def _renew(self) -> None:
         """Look again how the file can be read, where it can't be written and what is read is only of one moment."""
@@ -300,7 +302,7 @@ class SQLiteStorage:
             if access is Access.WRITE and self._access is Access.READ:  # else another thread was faster
                 self._queue, self.signal = self._open_queue(access), self._open_signal(access)
                 self._follow_forks()
-                self.file.record(self._real + LOG)
+                self.file.record(self._real + WAL)
                 self._connections.reconnect(*self._openers(access))
                 self._access = access
 
@@ -341,12 +343,12 @@ class SQLiteStorage:
             if is_applications(error):
                 raise
             if revision != self.waited_for:
-                time.sleep(LOOK_SECONDS)
+                time.sleep(CHECK_SECONDS)
                 self.waited_for = revision
 
     def _outwait(self, revision: int) -> None:
         """Try again to publish what is committed, for as long as a cache may hold what was before."""
-        end = time.monotonic() + LOOK_SECONDS
+        end = time.monotonic() + CHECK_SECONDS
         while time.monotonic() < end:
             with suppress(OSError):
                 self._publish(revision)
@@ -470,14 +472,14 @@ class SQLiteStorage:
             self._outwait(writer.revision)
 
 
-def open_storage(settings: StorageSettings) -> SQLiteStorage:
-    """Open the database; interrupted, leave nothing open, whoever keeps the error."""
+def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
+    """Open the database; after an error, even an interrupt, leave nothing open, though the error be kept."""
     try:
         return SQLiteStorage(settings)
     except BaseException as error:
         clear_frames(error.__traceback__)
-        if settings.path != ":memory:":  # other registries of the file share its queue
-            queue_of(os.path.realpath(settings.path)).release_abandoned()
+        if settings.target != ":memory:":  # other registries of the file share its queue
+            queue_of(os.path.realpath(settings.target)).release_abandoned()
         FORKS.release_abandoned()
         raise
 
