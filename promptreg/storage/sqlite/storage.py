@@ -1,7 +1,10 @@
-"""SQLite behind the seam: plain SQL through one connection a thread.
+"""The storage seam on SQLite: when transactions begin, commit and are published, and what is done around them.
 
-A verb's write is one short `BEGIN IMMEDIATE` transaction, so what it read stays true; a read is one
-deferred transaction, so what it reads is one moment's. sqlite-utils makes and maintains the database.
+A write is one short `BEGIN IMMEDIATE` transaction, so what it has read stays true until it commits; a read is one
+deferred transaction, so it sees one snapshot. A call waits for the writers' queue first, then for a connection
+(`pool.py`), and for the locks of other processes in slices, between which it holds no connection.
+
+No SQL of prompts (`transactions.py`), no settings of connections (`connections.py`) and no locks (`slots.py`) here.
 """
 
 import os
@@ -48,7 +51,7 @@ from promptreg.storage.sqlite.watching import SQLiteMonitor
 
 
 class Begun(Protocol):
-    """What a transaction begins with; `is_refused` where it was to write, and can't."""
+    """What is made of a transaction that has begun; `is_refused` where it was to write but its connection can't."""
 
     is_refused: bool
 
@@ -56,13 +59,13 @@ class Begun(Protocol):
 R = TypeVar("R", bound=Begun)
 Hold: TypeAlias = Callable[[Deadline], AbstractContextManager[Handle]]
 
-BUSY_PAUSE = 0.001  # seconds outside any slot, between two waits in SQLite
-PUBLISH_PAUSE = 0.005  # seconds between two trials to publish
-CLOSING_PATIENCE = 0.5  # seconds that opening and closing wait for the writers' turn, to erase or cut the log
+BUSY_PAUSE = 0.001  # seconds without a connection between two attempts to get SQLite's lock
+PUBLISH_PAUSE = 0.005  # seconds between two attempts to publish
+CLOSING_PATIENCE = 0.5  # seconds for which opening and closing wait in the writers' queue, to erase or checkpoint
 
 
 class SQLiteStorage:
-    """A registry in one SQLite file, or with `":memory:"` in this process."""
+    """A registry in one SQLite file, or with the target `":memory:"` in the memory of this process."""
 
     def __init__(self, settings: StorageSettings) -> None:
         self._is_file = settings.target != ":memory:"
@@ -96,14 +99,14 @@ class SQLiteStorage:
                 is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
             if is_due:
                 self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
-        except BaseException:  # so that who keeps the error keeps nothing open
+        except BaseException:  # so that nothing stays open for as long as the error is kept
             self._connections.close(may_checkpoint=False)
             raise
         with suppress(StorageError):
             self._require_settled()
 
     def _openers(self, access: Access) -> tuple[Callable[[], Handle], Callable[[], Handle]]:
-        # Functions and no methods, so that a registry that is dropped is no cycle, and closes at once.
+        # No bound methods: with a reference cycle, a dropped registry would not close at once.
         opener = {Access.READ: open_to_read, Access.WRITE: open_to_write, Access.MEMORY: _lost}[access]
         return (
             partial(opener, self.path, self._real, self._settings),
@@ -134,7 +137,7 @@ class SQLiteStorage:
         """Check for changes, one thread at a time."""
         self._renew()
         if self.is_unsettled() and settling.is_due(self._real):
-            with suppress(StorageError):  # without waiting for others, as what is cached can be answered
+            with suppress(StorageError):  # without waiting, as cached data can be returned
                 self._settle(Deadline(0))
         with self._connections.watch(Deadline(self._settings.busy_timeout)) as watching:
             yield SQLiteMonitor(self, watching).changes_since
@@ -142,7 +145,7 @@ class SQLiteStorage:
 
     @contextmanager
     def read(self) -> Iterator["SQLiteReader"]:
-        """Open a consistent look."""
+        """Open a read transaction."""
         self._renew()
         self._require_settled()
         deadline = Deadline(self._settings.busy_timeout)
@@ -154,7 +157,7 @@ class SQLiteStorage:
 
     @contextmanager
     def write(self) -> Iterator["SQLiteWriter"]:
-        """Open the one write transaction; leaving it commits what was applied, an exception nothing."""
+        """Open a write transaction; it commits what was applied, unless an exception leaves it."""
         self._connections.require_free()
         self._require_writable()
         self._require_settled()
@@ -178,14 +181,14 @@ class SQLiteStorage:
             self._outwait(writer.revision)
 
     def verify(self) -> Generator[VerificationStep, None, None]:
-        """Check all that is stored, a slice at each step; nothing is held between two."""
+        """Verify all stored data in slices; no connection is held between two steps."""
         from promptreg.storage.sqlite.verification import verified  # noqa: PLC0415 (4 ms that no other verb needs)
 
         return verified(self._snapshot, self.path)
 
     @contextmanager
     def _snapshot(self) -> Iterator[Handle]:
-        """Open a snapshot of whatever is stored, be it whole or not."""
+        """Open a read transaction that requires nothing of what is stored."""
         self._renew()
         self._require_settled()
         deadline = Deadline(self._settings.busy_timeout)
@@ -193,10 +196,10 @@ class SQLiteStorage:
             yield handle
 
     def close(self) -> None:
-        """Erase what is still to be erased, and close every connection; closing twice is fine.
+        """Erase what is due and close every connection; closing twice is fine.
 
-        Whoever is the last to close writes the log back into the file. What can't be done now, as others are writing,
-        stays due, and whoever opens the file next does it.
+        The last connection of all to close checkpoints the WAL and removes it. What can't be done because others are
+        writing stays due for the next opening of the file.
         """
         self._connections.require_outside()
         with self._ticket_to_close() as ticket:
@@ -212,15 +215,15 @@ class SQLiteStorage:
                 held.close()
 
     def _ticket_to_close(self) -> AbstractContextManager[Ticket]:
-        """Wait for the turn for a short while; not in the middle of a write through another registry of the file."""
+        """Wait in the queue for a short while; not where this thread is in it through another registry of the file."""
         if self._queue is not None and self._queue.is_entered():
             return nullcontext(NO_TICKET)
         return self._ticket(Deadline(min(self._settings.busy_timeout, CLOSING_PATIENCE)))
 
     def __del__(self) -> None:
-        """Close what nobody has closed, as the last one too where nobody else writes at this moment.
+        """Close what was not closed, with a checkpoint where nobody else writes at this moment.
 
-        In a cycle that the collector takes apart the queue's file may be closed by now: then there is no telling.
+        The garbage collector may have closed the queue's file already; then no checkpoint is safe.
         """
         connections: ConnectionPool | None = getattr(self, "_connections", None)
         if connections is None or connections.is_closed or self._queue is None or self._queue.is_held():
@@ -239,7 +242,7 @@ class SQLiteStorage:
     def release_after(self, error: BaseException) -> None:
         """Release whatever an error, which may have come between any two bytecodes, has left this thread holding.
 
-        What a call around this one holds stays: this call came from a signal's handler or a finaliser.
+        Where this call was made by a signal's handler or a finaliser, the call around it keeps what it holds.
         """
         self._connections.release_abandoned()
         FORKS.release_abandoned()
@@ -251,7 +254,7 @@ class SQLiteStorage:
         return self._connections.is_held() or (self._queue is not None and self._queue.is_held())
 
     def _renew(self) -> None:
-        """Look again how the file can be read, where it can't be written and what is read is only of one moment."""
+        """Connect anew where the connection reads a copy, or an immutable file, that is out of date."""
         if self._access is not Access.READ:
             return
         with self._connections.watch(Deadline(self._settings.busy_timeout)) as watching:
@@ -262,7 +265,7 @@ class SQLiteStorage:
     def _begun(
         self, hold: Hold, statement: str, kind: Callable[[Handle], R], deadline: Deadline
     ) -> Iterator[tuple[Handle, R]]:
-        """Begin a transaction, waiting for other processes a slice at a time, outside any slot; leave none open."""
+        """Begin a transaction; wait for other processes in slices, without a connection between two of them."""
         may_reconnect = True
         while True:
             with hold(deadline) as handle:
@@ -279,9 +282,9 @@ class SQLiteStorage:
                 self._connections.reconnect()
 
     def _require_writable(self) -> None:
-        """Raise `StorageReadOnlyError` where this process may not write the file, or not publish what it writes.
+        """Raise `StorageReadOnlyError` where this process can't write the file, or can't publish what it writes.
 
-        That is asked at this moment, as what it found when it opened may have been mended.
+        Permissions are checked again, as they may have changed since the file was opened.
         """
         if self._access is Access.READ:
             self._become_writable()
@@ -292,7 +295,7 @@ class SQLiteStorage:
             raise may_not_write(self.path, self._real)
 
     def _become_writable(self) -> None:
-        """Go on as a registry that writes, if the file can be written by now."""
+        """Open the file for writing, if its permissions allow that by now."""
         if not readonly.is_writable(self._real):
             return
         with self._diagnosis.translating(), FORKS.opening():
@@ -307,7 +310,7 @@ class SQLiteStorage:
                 self._access = access
 
     def _tried(self, handle: Handle, statement: str, kind: Callable[[Handle], R], deadline: Deadline) -> R | None:
-        """Begin, and read, which is what takes the snapshot; None where others hold the lock and there is time left."""
+        """Begin and read, which takes the snapshot; return None where the database is locked and there is time left."""
         try:
             handle.connection.execute(statement)
             self.require_known_schema(handle.connection)
@@ -318,7 +321,7 @@ class SQLiteStorage:
             raise
 
     def require_known_schema(self, connection: sqlite3.Connection) -> None:
-        """Raise where the transaction sees a schema that this release does not know (see `opening.py`)."""
+        """Raise where the transaction sees a schema that this release does not know (see `connecting.py`)."""
         oldest = READABLE_SCHEMA if self._access is Access.READ else SCHEMA_VERSION
         require_known_schema(connection, self.path, oldest)
 
@@ -326,16 +329,16 @@ class SQLiteStorage:
         return nullcontext(NO_QUEUE) if self._queue is None else self._queue.ticket(deadline)
 
     def require_signal(self) -> None:
-        """Make the sidecar anew where somebody removed it; who still looks at the old one is told there too."""
+        """Make the sidecar anew where it was removed; commits are published in the removed one too, for its readers."""
         if not self.signal.is_current_file():
             last, self.signal = self.signal, self._open_signal(self._access)
             if last.is_writable:
                 self._old_signal = last
 
     def publish(self, revision: int) -> None:
-        """Publish what was read before it is returned, where its writer died before it could.
+        """Publish a revision before it is returned, where its writer died before it could.
 
-        Where that fails, wait until every cache that may hold what was before has expired, once for each revision.
+        Where that fails, wait until every cache of an earlier revision has expired, once for each revision.
         """
         try:
             self.signal.publish(revision)
@@ -347,7 +350,7 @@ class SQLiteStorage:
                 self.waited_for = revision
 
     def _outwait(self, revision: int) -> None:
-        """Try again to publish what is committed, for as long as a cache may hold what was before."""
+        """Try again to publish a commit, until every cache of an earlier revision has expired."""
         end = time.monotonic() + CHECK_SECONDS
         while time.monotonic() < end:
             with suppress(OSError):
@@ -362,12 +365,12 @@ class SQLiteStorage:
             self._old_signal.publish(revision)
 
     def note_erasing(self) -> None:
-        """Learn that bytes of deleted prompts may still be there: the next call erases them."""
+        """Remember that bytes of deleted prompts may still be there, so that the next call erases them."""
         if self._erasing_again_at is None:
             self._erasing_again_at = 0.0
 
     def _erase(self, handle: Handle, *, patience_ms: int = erasure.PATIENCE_MS, rewrites: bool = True) -> None:
-        """Erase what is due, as who has the writers' turn."""
+        """Erase what is due; the caller has a guarded ticket."""
         if self._access is Access.WRITE:
             is_done = erasure.erase(handle, self.path, patience_ms, rewrites=rewrites)
             self._erasing_again_at = None if is_done else time.monotonic() + erasure.RETRY_SECONDS
@@ -375,7 +378,7 @@ class SQLiteStorage:
     def _erase_in_turn(
         self, deadline: Deadline, *, patience_ms: int = erasure.PATIENCE_MS, rewrites: bool = True
     ) -> None:
-        """Erase what is due once the writers' turn comes, and leave it for later where it does not come in time."""
+        """Erase what is due in a turn of the queue, or leave it for later where none comes before the deadline."""
         self._erasing_again_at = time.monotonic() + erasure.RETRY_SECONDS
         with self._ticket(deadline) as ticket:
             if ticket.is_guarded():
@@ -383,7 +386,7 @@ class SQLiteStorage:
                     self._erase_or_retry(handle, patience_ms=patience_ms, rewrites=rewrites)
 
     def _erase_if_due(self) -> None:
-        """Cut the log, if that is due and nobody writes; not where this thread itself is in the queue."""
+        """Truncate the WAL, if that is due and nobody writes; not where this thread is in the queue itself."""
         if not self._is_erasing_due() or self._access is not Access.WRITE:
             return
         if self._queue is None or not self._queue.is_held():
@@ -395,7 +398,7 @@ class SQLiteStorage:
         return due is not None and time.monotonic() > due
 
     def _erase_or_retry(self, handle: Handle, **how: Any) -> None:
-        """Erase behind a call whose own work is done: whatever fails is no failure of that call, and is tried again."""
+        """Erase after the work of a call is done: a failure does not fail the call, and is retried later."""
         try:
             self._erase(handle, **how)
         except (StorageError, *SYSTEMS) as error:
@@ -404,9 +407,9 @@ class SQLiteStorage:
             self._erasing_again_at = time.monotonic() + erasure.RETRY_SECONDS
 
     def _commit(self, handle: Handle, revision: int) -> bool:
-        """Commit, and publish before anybody learns of it; return whether that could be published.
+        """Commit and publish; return False where the commit holds but publishing failed.
 
-        Interrupted, publish all the same that something may have changed, but no revision that may not hold.
+        After an interrupt the stamp changes all the same, with the revision before, as the commit may not hold.
         """
         handle.require_own()
         try:
@@ -434,7 +437,7 @@ class SQLiteStorage:
         return True
 
     def is_unsettled(self) -> bool:
-        """Return whether a commit may or may not hold that this registry can settle."""
+        """Return whether there is a commit of unknown outcome that this registry can settle."""
         return self._access is Access.WRITE and settling.is_unsettled(self._real)
 
     def is_damage(self, error: sqlite3.Error) -> bool | None:
@@ -446,7 +449,7 @@ class SQLiteStorage:
             self._settle(Deadline(self._settings.busy_timeout))
 
     def _settle(self, deadline: Deadline) -> None:
-        """Settle a commit that may or may not hold, by one of nothing but a revision, before anything is answered.
+        """Settle a commit of unknown outcome, by a further commit of nothing but a revision.
 
         Raises `StorageError` where that fails as well.
         """
@@ -455,7 +458,7 @@ class SQLiteStorage:
                 self._ticket(deadline) as ticket,
                 self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
             ):
-                if not self.is_unsettled():  # as another thread was faster
+                if not self.is_unsettled():  # another thread was faster
                     return
                 self.require_signal()
                 self._require_writable()
@@ -473,7 +476,7 @@ class SQLiteStorage:
 
 
 def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
-    """Open the database; after an error, even an interrupt, leave nothing open, though the error be kept."""
+    """Open the database; after an error, or an interrupt, leave nothing open, even where the error is kept."""
     try:
         return SQLiteStorage(settings)
     except BaseException as error:
