@@ -231,7 +231,7 @@ class SQLiteStorage:
         try:
             self._close_dropped()
         finally:  # other registries of the file share the queue
-            self._queue.release_abandoned()
+            self._queue.release_after()
 
     def _close_dropped(self) -> None:
         if self._queue is not None:
@@ -247,7 +247,7 @@ class SQLiteStorage:
         self._connections.release_abandoned()
         FORKS.release_abandoned()
         if self._queue is not None:
-            self._queue.release_abandoned()
+            self._queue.release_after()
 
     def is_held(self) -> bool:
         """Return whether this thread holds a connection or a place in the queue."""
@@ -258,8 +258,9 @@ class SQLiteStorage:
         if self._access is not Access.READ:
             return
         with self._connections.watch(Deadline(self._settings.busy_timeout)) as watching:
-            if self.file.is_unchanged() and is_outdated(self._real, watching.watcher()):
-                self._connections.renew()
+            outdated = self.file.is_unchanged() and is_outdated(self._real, watching.watcher())
+        if outdated:
+            self._connections.reconnect()
 
     @contextmanager
     def _begun(
@@ -482,7 +483,7 @@ def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
     except BaseException as error:
         clear_frames(error.__traceback__)
         if settings.target != ":memory:":  # other registries of the file share its queue
-            queue_of(os.path.realpath(settings.target)).release_abandoned()
+            queue_of(os.path.realpath(settings.target)).release_after()
         FORKS.release_abandoned()
         raise
 
