@@ -28,7 +28,7 @@ from promptreg.settings import Settings
 from promptreg.storage.base import LOOK_SECONDS, Reader, Storage, Writer
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
-from promptreg.telemetry.spans import Hit, Instrumentation, note, note_prompt, of_hit
+from promptreg.telemetry.spans import Instrumentation, RenderSpan, note, note_prompt, render_span
 from promptreg.templates import Templates
 
 
@@ -107,7 +107,7 @@ class CacheEntry:
         self.text, self.output, self.arity = FastPaths()
         self.name = prompt.name
         self._is_learnt = False
-        self._told: Hit | None = None
+        self._told: RenderSpan | None = None
 
     def learn(self) -> None:
         """Find the direct ways, before the first render; what a reader of another thread sees is none of them, or all.
@@ -120,10 +120,10 @@ class CacheEntry:
             self._is_learnt = True
 
     @property
-    def told(self) -> Hit:
+    def told(self) -> RenderSpan:
         """What the spans of its renders tell; made once, where anybody listens."""
         if self._told is None:
-            self._told = of_hit(self.prompt, self._label)
+            self._told = render_span(self.prompt, self._label)
         return self._told
 
 

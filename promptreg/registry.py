@@ -38,7 +38,7 @@ from promptreg.models import (
 )
 from promptreg.prompt import Page, Prompt, Rendered, render_whole, rendered_default
 from promptreg.records import Container, Query, VersionRecord
-from promptreg.rendering.policy import RenderLimits
+from promptreg.rendering.limits import RenderLimits
 from promptreg.rules import access, conflicts, inputs, lifecycle, names, statuses
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Draft, Expected, Progress
@@ -46,7 +46,9 @@ from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
 from promptreg.storage.base import Reader
-from promptreg.telemetry.spans import Redact, listening, note, note_default, traced, tracing
+from promptreg.telemetry.compat import TRACE_STATE, TRACER_PROVIDER
+from promptreg.telemetry.content import Redact
+from promptreg.telemetry.spans import note, note_default, sampled_start, traced
 
 D = TypeVar("D")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -288,7 +290,7 @@ class Registry:
         ...     registry.render("ask", what="so").messages
         [{'role': 'user', 'content': 'Why so?'}]
         """
-        listener = None if tracing._TRACER_PROVIDER is None else listening()
+        start = None if TRACE_STATE[TRACER_PROVIDER] is None else sampled_start()
         known = self._home.direct
         if (monotonic() < known.until and known.stamp == known.seen_stamp) and (
             version is None is label and (default is UNSET or self._core.defaults.is_known(default))
@@ -307,22 +309,22 @@ class Registry:
                     else:
                         rendered.text, rendered._messages = found.output(values)
                     rendered._name, rendered.prompt = found.name, found.prompt
-                    if listener is None:
+                    if start is None:
                         return rendered
-                    return self._core.instrumentation.tell(rendered, found.told, listener, variables, more)
+                    return self._core.instrumentation.record(rendered, found.told, start, variables, more)
             except Exception:  # which the whole way tells, or does without
                 pass
             if found is not None:
                 is_tried = found.output is not None
                 found.learn()
-                if listener is not None:
-                    return self._core.instrumentation.render(found.prompt, found.told, listener, variables, more)
+                if start is not None:
+                    return self._core.instrumentation.render(found.prompt, found.told, start, variables, more)
                 return render_whole(found.prompt, inputs.read_variables(variables, more), is_tried=is_tried)
         if self._core.cache.may_be_direct and (default is UNSET or self._core.defaults.is_known(default)):
             # A look is told by the span of the whole way.
-            recalled = self._core.recalled(self._view, name, version, label, looks=listener is None)
-            if recalled is not None and listener is not None:
-                return self._core.instrumentation.render(recalled.prompt, recalled.told, listener, variables, more)
+            recalled = self._core.recalled(self._view, name, version, label, looks=start is None)
+            if recalled is not None and start is not None:
+                return self._core.instrumentation.render(recalled.prompt, recalled.told, start, variables, more)
             if recalled is not None and self._core.cache.may_be_direct:  # which a look may have changed
                 return recalled.prompt.render(variables, **more)
         return self._render(name, variables, more, version, label, default)

@@ -31,8 +31,8 @@ from promptreg import (
     TemplateSyntaxError,
 )
 from promptreg.rendering.fast.operations import GLOBALS, Bailout
-from promptreg.rendering.policy import METHODS
 from promptreg.rendering.template import TemplateText
+from promptreg.rendering.values import METHODS
 
 LIMITS = RenderLimits()
 
