@@ -240,6 +240,13 @@ def test_the_two_commands_are_on_the_first_screen_and_ci_runs_the_test_command()
     assert TEST_COMMAND in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
+def test_the_workflow_runs_each_python_that_the_package_names() -> None:
+    """The classifiers of the package, and the matrix of the workflow."""
+    named = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    assert re.findall(r"\"(3\.\d+)\"", workflow) == named
+
+
 def test_the_picture_of_the_house_is_the_tree() -> None:
     """Every module of the package has one line in internals.md, below its folder, and no other has."""
     picture = next(block.text for block in blocks(DOCS / "internals.md") if block.text.startswith("promptreg/"))
