@@ -31,8 +31,8 @@ import promptreg
 from promptreg import PromptregError, Registry, RenderLimits
 from promptreg.cli import _parser
 from promptreg.models import Event
-from promptreg.rendering.filters import TEMPLATE_TESTS
-from promptreg.rendering.policy import FILTERS, METHODS
+from promptreg.rendering.filters import FILTERS, TESTS
+from promptreg.rendering.values import METHODS
 from promptreg.rules.access import ALLOWED
 from promptreg.telemetry import names
 
@@ -315,7 +315,7 @@ def test_the_page_of_templates_tells_the_policy_and_the_limits_as_they_are() -> 
     filters = [row[0].split() for row in rows(section("templates.md", "Filters"))]
     assert sorted(name for group in filters for name in group) == sorted(f"`{name}`" for name in FILTERS)
     tests = [row[0].split() for row in rows(section("templates.md", "Tests"))]
-    assert sorted(name for group in tests for name in group) == sorted(f"`{name}`" for name in TEMPLATE_TESTS)
+    assert sorted(name for group in tests for name in group) == sorted(f"`{name}`" for name in TESTS)
     calls = [set(re.findall(r"`(\w+)`", row[1])) for row in rows(section("templates.md", "Calls"))]
     assert calls == [set(METHODS[kind]) for kind in ("str", "dict", "sequence", "moment", "loop")]
     limits = {row[0].strip("`"): row[1] for row in rows(section("templates.md", "Limits"))}
