@@ -202,7 +202,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES + FOR_DEVELOPERS, ids=lambda page: page.stem)
 def test_every_file_that_is_named_exists(page: Path) -> None:
     """Paths in the text are those of the repository."""
     named = re.findall(r"`((?:tests|benchmarks|promptreg|\.github|\.ci)/[^`*…]*)`", page.read_text(encoding="utf-8"))
