@@ -1,4 +1,4 @@
-"""What a template may read of a value, and print of it: attributes, items, methods and text.
+"""What a template may read of a value, and print of it: attributes, items and text.
 
 Values are objects of the application. A read returns data or raises: never something callable, a class, a module, or
 a frame of the running program. Every refusal comes before any effect. What a render may do is counted in
@@ -34,24 +34,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from jinja2 import StrictUndefined, Undefined, UndefinedError
-from markupsafe import Markup
 from pydantic import BaseModel
 
 from promptreg.rendering.compat import LoopContext, Macro, Namespace, missing
-
-METHODS: dict[str, frozenset[str]] = {
-    "str": frozenset(
-        (
-            "strip lstrip rstrip split rsplit splitlines replace join upper lower title capitalize startswith "
-            "endswith find count removeprefix removesuffix isdigit isalpha"
-        ).split()
-    ),
-    "dict": frozenset({"get", "items", "keys", "values"}),
-    "sequence": frozenset({"index", "count"}),
-    "moment": frozenset({"strftime", "isoformat", "date", "time"}),
-    "loop": frozenset({"cycle", "changed"}),
-}
-"""The methods that a template may call, by kind of value."""
 
 SCALARS = frozenset({str, int, float, bool, NoneType})
 """Exact types that are data: reading, comparing and printing them runs no code of the application."""
@@ -317,29 +302,6 @@ def require_no_leak(text: str) -> str:
     if _LEAKING.search(text):
         raise Refused("the text of an object holds a function, a class or a memory address")
     return text
-
-
-def method_of(obj: Any, name: str) -> tuple[str, Any] | None:
-    """Return which kind of `METHODS` is called by `obj.name(…)`, and the builtin's function; None for other methods.
-
-    A subclass counts if it does not override the builtin's method; attributes of the instance don't count.
-    """
-    for kind, bases in _METHOD_BASES:
-        if name in METHODS[kind] and isinstance(obj, bases):
-            own: Any = getattr(type(obj), name, missing)
-            for base in bases:
-                if isinstance(obj, base) and own is getattr(base, name, None):
-                    return kind, own
-    return None
-
-
-_METHOD_BASES: tuple[tuple[str, tuple[type, ...]], ...] = (
-    ("str", (str, Markup)),
-    ("dict", (dict, OrderedDict)),
-    ("sequence", (list, tuple)),
-    ("moment", (datetime, date, time)),
-    ("loop", (LoopContext,)),
-)
 
 
 def _kind(value: Any) -> str:
