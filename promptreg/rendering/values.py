@@ -234,16 +234,16 @@ def children(value: Any) -> Iterator[Any] | None:
 
     Builtin containers are read without running code of subclasses.
     """
-    own = type(value)
-    if issubclass(own, dict):
+    exact = type(value)
+    if issubclass(exact, dict):
         return _pairs(value)
     for kind in (*_SEQUENCES, *_VIEWS):
-        if issubclass(own, kind):
+        if issubclass(exact, kind):
             items: Iterator[Any] = kind.__iter__(value)
             return items
-    if issubclass(own, MappingProxyType):
+    if issubclass(exact, MappingProxyType):
         return chain.from_iterable(value.items())
-    return None if issubclass(own, str | Undefined) else _fields(value)
+    return None if issubclass(exact, str | Undefined) else _fields(value)
 
 
 def _fields(value: Any) -> Iterator[Any] | None:
@@ -265,7 +265,7 @@ class Printing(NamedTuple):
     """How a value is printed: the parts that its text shows, and whether code of its class writes the text."""
 
     parts: Iterator[Any] | None
-    is_own: bool
+    runs_class_code: bool
 
 
 def printing(value: Any, *, is_inside: bool) -> Printing:
@@ -279,21 +279,20 @@ def printing(value: Any, *, is_inside: bool) -> Printing:
         return Printing(None, False)
     if isinstance(value, (*_HIDDEN, Namespace, LoopContext)):
         raise Refused(f"{_kind(value)} can't be printed")
-    is_own = not any(kind.__repr__ is base.__repr__ for base in kind.__mro__ if base in _WITH_REPR)
+    runs_class_code = not any(kind.__repr__ is base.__repr__ for base in kind.__mro__ if base in _WITH_REPR)
     if issubclass(kind, _CONTAINERS):
-        return Printing(children(value), is_own)
+        return Printing(children(value), runs_class_code)
     if is_dataclass(value) and kind.__repr__ is not object.__repr__:
         parts = iter([getattr(value, field.name) for field in fields(value) if field.repr])
-        return Printing(
-            parts, not hasattr(kind.__repr__, "__wrapped__")
-        )  # which the `__repr__` that `dataclass` writes has
+        is_generated = hasattr(kind.__repr__, "__wrapped__")  # by `dataclass`
+        return Printing(parts, not is_generated)
     if issubclass(kind, BaseException) and kind.__str__ is BaseException.__str__:
         return Printing(iter(value.args), is_inside)
     if kind.__str__ is object.__str__ or (is_inside and kind.__repr__ is object.__repr__):
         raise Refused(f"{_kind(value)} can't be printed; its class defines no {'__repr__' if is_inside else '__str__'}")
     if issubclass(kind, BaseModel):
-        is_own = kind.__repr__ is not BaseModel.__repr__ or kind.__str__ is not BaseModel.__str__
-        return Printing(children(value), is_own or bool(value.model_extra))
+        runs_class_code = kind.__repr__ is not BaseModel.__repr__ or kind.__str__ is not BaseModel.__str__
+        return Printing(children(value), runs_class_code or bool(value.model_extra))
     return Printing(None, True)
 
 

@@ -181,17 +181,17 @@ class Meter:
         return self._printed(value)
 
     def _printed(self, value: Any) -> str:
-        is_own = False
+        runs_class_code = False
 
         def parts(item: Any, is_inside: bool) -> Iterator[Any] | None:
-            nonlocal is_own
+            nonlocal runs_class_code
             found = printing(item, is_inside=is_inside)
-            is_own = is_own or found.is_own
+            runs_class_code = runs_class_code or found.runs_class_code
             return found.parts
 
         self._weigh_parts(value, parts)
         text = self.paid(str(value))
-        return require_no_leak(text) if is_own else text
+        return require_no_leak(text) if runs_class_code else text
 
     def soft(self, value: Any) -> str:
         """Return a text as it is, Markup included, or the printed text of another value; pay for its length."""
