@@ -1,8 +1,8 @@
 """The meter of one render: its fuel, its clock, and the size of every text and container that it makes.
 
-Before a single call into Python's own code its operands are measured here, so that no call takes long or allocates
-more than `RenderLimits` allows; whatever is made is paid for in fuel, which bounds the whole render. The operators of
-templates are in `operators.py`, filters in `texts.py` and `containers.py`, methods in `methods.py`.
+Operands are measured before each call of Python's C code, so that no call takes long or allocates more than
+`RenderLimits` allows; all that a render makes is paid for in fuel, which bounds the whole. The operations that are
+metered are in the other files: operators, filters, tests, methods and functions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
