@@ -32,7 +32,7 @@ from promptreg import PromptregError, Registry, RenderLimits
 from promptreg.cli import _parser
 from promptreg.models import Action
 from promptreg.rendering.filters import FILTERS, TESTS
-from promptreg.rendering.values import METHODS
+from promptreg.rendering.metered.methods import METHODS
 from promptreg.telemetry import names
 
 ROOT = Path(__file__).parents[1]

@@ -39,7 +39,7 @@ def of(*kinds: str) -> pytest.MarkDecorator:
 
 
 def bites(case: Case, outcome: Outcome) -> bool:
-    """Tell whether a template got what it tries: a leak or a deed, an error that quotes a value, or an overuse."""
+    """Return whether an attack succeeded: a leak, a side effect, an error that quotes a value, or overuse."""
     if case.kind == "escape":
         return bool(outcome.shows or outcome.happened)
     if case.kind == "quote":

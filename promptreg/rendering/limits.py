@@ -1,7 +1,7 @@
-"""How much a template may hold and a render may do, and the prices in fuel that both tiers agree on.
+"""How much a template may hold and a render may do (`RenderLimits`), and the prices in fuel that both tiers share.
 
-What counts the fuel of a render is `metered/meter.py`; the fast tier bounds it before anything runs. Nothing here
-says which filters, methods or statements a template may use: that is `policy.py`.
+`metered/meter.py` counts the fuel of a render; the fast tier bounds it when it compiles. Which filters, methods and
+statements a template may use is in `policy.py`, and never here.
 """
 
 from collections.abc import Iterable
