@@ -121,15 +121,15 @@ def taken(sides: Sequence[Callable[[], float]], rounds: int) -> Iterator[list[fl
 
 @contextmanager
 def installed(provider: TracerProvider) -> Iterator[None]:
-    """Have this provider be the process's."""
-    trace._TRACER_PROVIDER = provider
+    """Install this provider, for this block only."""
+    TRACE_STATE[TRACER_PROVIDER] = provider
     yield
-    trace._TRACER_PROVIDER = None
+    TRACE_STATE[TRACER_PROVIDER] = None
 
 
 @contextmanager
 def caller(*, is_sampled: bool) -> Iterator[None]:
-    """Be called within a span that is sampled or not."""
+    """Make a span that is sampled or not the current one."""
     flag = TraceFlags.SAMPLED if is_sampled else TraceFlags.DEFAULT
     with trace.use_span(NonRecordingSpan(SpanContext(1, 1, is_remote=True, trace_flags=TraceFlags(flag)))):
         yield
