@@ -14,7 +14,18 @@ from pydantic import BaseModel
 from promptreg.cache import Cache
 from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, new_id
-from promptreg.core import CacheEntry, Core, Evidence, NegativeEntry, View, find, find_all, load_version, shown
+from promptreg.core import (
+    CacheEntry,
+    Core,
+    Evidence,
+    NegativeEntry,
+    View,
+    find,
+    find_all,
+    find_any,
+    load_version,
+    shown,
+)
 from promptreg.errors import (
     NotFoundError,
     PromptregError,
@@ -46,6 +57,7 @@ from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
 from promptreg.storage.base import Reader
+from promptreg.storage.opening import open_storage
 from promptreg.telemetry.compat import TRACE_STATE, TRACER_PROVIDER
 from promptreg.telemetry.content import Redact
 from promptreg.telemetry.spans import note, note_default, sampled_start, traced
@@ -150,8 +162,6 @@ class Registry:
             render_duration=render_duration,
         )
         bad.require_none()
-        from promptreg.storage.sqlite.storage import open_storage  # noqa: PLC0415 (loads when a registry opens, not before)
-
         self._begin(Core(open_storage(settings.storage), settings, view.namespace), view, is_view=False)
 
     def _begin(self, core: Core, view: View, *, is_view: bool) -> None:
@@ -163,7 +173,7 @@ class Registry:
     @property
     def path(self) -> str:
         """The absolute path of the file, or `":memory:"`."""
-        return self._core.storage.path
+        return self._core.storage.profile.location
 
     @property
     def namespace(self) -> str:
@@ -533,7 +543,7 @@ class Registry:
         wrong: builtins.list[str] = []
         with closing(self._core.storage.verify()) as steps:
             for step in steps:
-                wrong += step.wrong
+                wrong += step.problems
                 called(step.done, step.total)
         return wrong
 
@@ -844,7 +854,7 @@ class Registry:
             container = self._changeable(reader, reference, "rollback")
             target = None if selector is None else load_version(reader, container, selector)
             lifecycle.require_unarchived(container)
-            stack = reader.publications(container)
+            stack = reader.version_numbers(container, "publications")
             depth = lifecycle.rollback_depth(container, target, stack)
             if target is None:
                 target = load_version(reader, container, stack[-2])
@@ -1037,10 +1047,13 @@ class Registry:
         container = self._changeable(reader, reference, action)
         record = None if selector is None else load_version(reader, container, selector)
         lifecycle.require_unarchived(container)
-        return container, record or load_version(reader, container, default(container, reader.unpublished(container)))
+        if record is None:
+            unpublished = reader.version_numbers(container, "unpublished")
+            record = load_version(reader, container, default(container, unpublished))
+        return container, record
 
     def _require_free(self, reader: Reader, name: str) -> None:
-        if reader.find(self.namespace, Reference(name, is_id=False)) is not None:
+        if find_any(reader, self.namespace, Reference(name, is_id=False)) is not None:
             raise lifecycle.name_taken(name)
 
     def _plan_update(

@@ -94,7 +94,7 @@ def standing(spans: Finished) -> Iterator[Registry]:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let registries that open now read the file only where the sidecar shows a change."""
-    monkeypatch.setattr("promptreg.core.LOOK_SECONDS", 3600)
+    monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 3600)
 
 
 def only(spans: Finished) -> ReadableSpan:
@@ -377,7 +377,7 @@ def test_a_view_is_refused_what_is_in_memory_and_the_span_says_so(standing: Regi
 
 def test_a_render_from_a_removed_file_is_stale(path: str, spans: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cached prompts render on, and the span says that they could not be compared with the file."""
-    monkeypatch.setattr("promptreg.core.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 0.0)
     with Registry(path, busy_timeout=1) as registry:
         registry.create("greet", "Hello")
         registry.render("greet")
