@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -72,7 +72,7 @@ class Value(BaseModel):
     validated before, and what is our own, is made by `model_construct`.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     def __init__(self, **fields: Any) -> None:
         self._require_unmade()
@@ -253,7 +253,7 @@ class Variable(Value):
     20
     """
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", defer_build=True)
 
     name: str
     type: VariableType = "any"
