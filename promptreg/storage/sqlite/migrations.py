@@ -1,6 +1,7 @@
-"""The schema, as the steps that lead to it. Steps are only ever added.
+"""The database's schema, as a list of migrations. A migration is never changed; new ones are added at the end.
 
-A step never calls `transform()`: it would drop the table's triggers.
+None calls sqlite-utils' `transform()`, which drops a table's triggers, and none updates a published version or an
+event. The full-text index is rebuilt after every migration.
 """
 
 from sqlite_utils import Database
@@ -14,7 +15,7 @@ MIGRATIONS = Migrations("promptreg")
 
 @MIGRATIONS()
 def m0001_registry(db: Database) -> None:
-    """Make every table, index and trigger of the first schema."""
+    """Create the tables, indexes and triggers of the first schema."""
     _tables(db)
     _indexes(db)
     db.execute(
@@ -28,7 +29,7 @@ def m0001_registry(db: Database) -> None:
 
 @MIGRATIONS()
 def m0002_foreign_changes(db: Database) -> None:
-    """Have a prompt that another tool writes count as changed, so that no cache misses it among our own changes."""
+    """Raise the revision of a prompt that another tool writes, so that caches notice it."""
     for event, condition in (
         ("UPDATE", "NEW.revision IS OLD.revision OR NEW.revision < (SELECT revision FROM registry)"),
         ("INSERT", "NEW.revision <= (SELECT revision FROM registry)"),
@@ -42,7 +43,7 @@ def m0002_foreign_changes(db: Database) -> None:
 
 @MIGRATIONS()
 def m0003_one_trigger_a_change(db: Database) -> None:
-    """Have a change of a prompt's status, labels or pointers pass one trigger, and of what names it two."""
+    """Run one trigger, not two, for a change of a prompt's status, labels or pointers."""
     for trigger in ("prompts_update", "prompts_update_counts"):
         db.execute(f"DROP TRIGGER IF EXISTS {trigger}")
     db.execute(
@@ -51,7 +52,7 @@ def m0003_one_trigger_a_change(db: Database) -> None:
         " WHERE namespace = NEW.namespace AND name = NEW.name AND key IS NOT OLD.key)"
         " BEGIN SELECT RAISE(ABORT, 'a prompt keeps its id and namespace, and a name has one prompt'); END"
     )
-    # Of any column, as the key has other names (rowid, oid); afterwards, as that takes back what OR REPLACE did.
+    # On any column, as the key has other names (rowid, oid); AFTER, as raising then undoes an OR REPLACE as well.
     db.execute(
         "CREATE TRIGGER prompts_update_counts AFTER UPDATE ON prompts"
         " WHEN NEW.key IS NOT OLD.key OR NEW.revision <= OLD.revision"
@@ -64,9 +65,9 @@ def m0003_one_trigger_a_change(db: Database) -> None:
 
 @MIGRATIONS()
 def m0004_missing_rows(db: Database) -> None:
-    """Count a prompt's publications, and keep the last event in the registry's row: so that a lost row is missed.
+    """Store the number of publications in each prompt, and the last event in the registry, so that lost rows show.
 
-    Rows of prompts stay as they are, with a count that is not known, until they are next written.
+    Rows of prompts stay as they are until they are next written; until then their number is NULL.
     """
     db.execute("ALTER TABLE prompts ADD COLUMN publications INTEGER")
     db.execute("ALTER TABLE registry ADD COLUMN last_event INTEGER")
@@ -83,7 +84,7 @@ def m0004_missing_rows(db: Database) -> None:
 
 @MIGRATIONS()
 def m0005_folded_words(db: Database) -> None:
-    """Have the full text hold folded words; what it holds is written anew after each migration."""
+    """Create the full-text index anew, for words that are folded before they are written."""
     db.execute("DROP TABLE search")
     db.execute(fulltext.CREATE)
 
@@ -201,9 +202,8 @@ def _indexes(db: Database) -> None:
 
 _IS_DELETED = "SELECT 1 FROM deletions JOIN prompts ON prompts.id = deletions.prompt_id WHERE prompts.key = OLD.prompt"
 
-# Of the first schema; a later step may have put another in the place of one.
-# Each guards every form of the statement, OR REPLACE included: a replaced row passes DELETE triggers
-# unless recursive_triggers is on, so inserts and updates that would replace one are refused themselves.
+# Triggers of the first schema, some of which later migrations replace. INSERT and UPDATE triggers refuse whatever would
+# replace a row, as OR REPLACE fires no DELETE trigger unless recursive_triggers is on.
 GUARDS = (
     (
         "versions_update",
