@@ -74,9 +74,7 @@ def disabled(name: str, *, is_archived: bool) -> PromptDisabledError:
     )
 
 
-def _require_allowed(
-    containers: Sequence[Container], actions: Mapping[str, Action | None], actor: Actor | None
-) -> None:
+def _require_allowed(containers: Sequence[Container], actions: Mapping[str, str | None], actor: Actor | None) -> None:
     if actor is None:
         return
     asked = [(container, actions[container.status]) for container in containers]
