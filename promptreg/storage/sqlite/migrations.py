@@ -4,6 +4,8 @@ None calls sqlite-utils' `transform()`, which drops a table's triggers, and none
 event. The full-text index is rebuilt after every migration.
 """
 
+from typing import Any
+
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
@@ -90,100 +92,45 @@ def m0005_folded_words(db: Database) -> None:
 
 
 def _tables(db: Database) -> None:
-    def table(name: str, required: dict[str, type], optional: dict[str, type], **options: object) -> None:
-        columns = {**required, **optional}
-        db.create_table(name, columns, not_null=set(required), strict=True, **options)  # type: ignore[arg-type]
-
-    table(
-        "registry",
-        {
-            "id": int,
-            "revision": int,
-            "deleted_revision": int,
-            "vacuumed_revision": int,
-            "erased_revision": int,
-        },
-        {},
-        pk="id",
+    _table(
+        db, "registry", "id:int revision:int deleted_revision:int vacuumed_revision:int erased_revision:int", pk="id"
     )
-    table(
+    _table(
+        db,
         "prompts",
-        {
-            "key": int,
-            "id": str,
-            "namespace": str,
-            "name": str,
-            "status": str,
-            "is_disabled": int,
-            "access_grants": str,
-            "labels": str,
-            "latest_version": int,
-            "last_version": int,
-            "created_at": str,
-            "updated_at": str,
-            "revision": int,
-            "hash": str,
-        },
-        {"production_version": int, "created_by": str},
+        "key:int id namespace name status is_disabled:int access_grants labels latest_version:int last_version:int"
+        " created_at updated_at revision:int hash",
+        "production_version:int created_by",
         pk="key",
     )
-    table(
+    _table(
+        db,
         "versions",
-        {
-            "key": int,
-            "prompt": int,
-            "version": int,
-            "state": str,
-            "name": str,
-            "access_grants": str,
-            "kind": str,
-            "template": str,
-            "variables": str,
-            "config": str,
-            "title": str,
-            "description": str,
-            "category": str,
-            "tags": str,
-            "meta": str,
-            "examples": str,
-            "commit_message": str,
-            "created_at": str,
-            "content_hash": str,
-            "hash": str,
-        },
-        {"author": str, "base_version": int, "published_at": str, "failure": str},
+        "key:int prompt:int version:int state name access_grants kind template variables config title description"
+        " category tags meta examples commit_message created_at content_hash hash",
+        "author base_version:int published_at failure",
         pk="key",
         foreign_keys=[("prompt", "prompts", "key")],
     )
-    table(
+    _table(
+        db,
         "publications",
-        {"prompt": int, "depth": int, "version": int, "hash": str},
-        {},
+        "prompt:int depth:int version:int hash",
         pk=("prompt", "depth"),
         foreign_keys=[("prompt", "prompts", "key")],
     )
-    table("deletions", {"prompt_id": str, "revision": int, "at": str}, {}, pk="prompt_id")
-    table(
-        "events",
-        {
-            "seq": int,
-            "at": str,
-            "action": str,
-            "namespace": str,
-            "prompt_id": str,
-            "commitment": str,
-            "prev": str,
-            "hash": str,
-        },
-        {"actor": str, "version": int},
-        pk="seq",
-    )
-    table(
-        "event_details",
-        {"seq": int, "salt": str, "name": str, "details": str},
-        {},
-        pk="seq",
-        foreign_keys=[("seq", "events", "seq")],
+    _table(db, "deletions", "prompt_id revision:int at", pk="prompt_id")
+    _table(db, "events", "seq:int at action namespace prompt_id commitment prev hash", "actor version:int", pk="seq")
+    _table(db, "event_details", "seq:int salt name details", pk="seq", foreign_keys=[("seq", "events", "seq")])
+
+
+def _table(db: Database, name: str, required: str, optional: str = "", **options: Any) -> None:
+    """Create a strict table; columns are TEXT, or INTEGER with `:int`, and only optional ones take NULL."""
+    types = {"": str, "int": int}
+    columns = [column.partition(":") for column in f"{required} {optional}".split()]
+    not_null = {column.partition(":")[0] for column in required.split()}
+    db.create_table(
+        name, {column: types[kind] for column, _, kind in columns}, not_null=not_null, strict=True, **options
     )
 
 
@@ -246,18 +193,8 @@ GUARDS = (
         "NOT EXISTS (SELECT 1 FROM deletions WHERE prompt_id = OLD.id)",
         "a prompt is only deleted by its registry",
     ),
-    (
-        "deletions_update",
-        "UPDATE ON deletions",
-        "1",
-        "a deletion is for ever",
-    ),
-    (
-        "deletions_delete",
-        "DELETE ON deletions",
-        "1",
-        "a deletion is for ever",
-    ),
+    ("deletions_update", "UPDATE ON deletions", "1", "a deletion is for ever"),
+    ("deletions_delete", "DELETE ON deletions", "1", "a deletion is for ever"),
     (
         "events_insert",
         "INSERT ON events",
