@@ -129,7 +129,7 @@ def test_unpublished_versions_are_found_however_many_there_are(
         container = writer.find("default", Reference("x", is_id=False))
     assert container is not None
     for at_once in (1, 2, 3, 7, 100):
-        monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_SCANNED", at_once)
+        monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_SCANNED", at_once)
         with storage.read() as reader:
             assert reader.unpublished(container) == [7, 5, 2, 1]
 
