@@ -29,7 +29,7 @@ from promptreg.jsonvalues import FrozenDict, FrozenList
 from promptreg.models import Grant
 from promptreg.records import EMPTY, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
 from promptreg.rules.conflicts import Sight, sight
-from promptreg.rules.inputs import Draft, Edit
+from promptreg.rules.edits import Draft, Edit
 from promptreg.rules.names import Selector
 
 MAX_LABELS = 1_000  # of a prompt, whose row holds them all
@@ -208,7 +208,7 @@ def plan_update(
         return Outcome(container, latest)
     fields = differing(base.snapshot, snapshot)
     if not (moves or fields):
-        if container.production_version is None and draft.edit.says_something:  # an equal draft is returned above
+        if container.production_version is None and draft.edit.passed:  # an equal draft is returned above
             return plan_publish(container, base, author)
         return Outcome(container, base)
     number = container.last_version + 1
