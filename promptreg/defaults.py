@@ -10,7 +10,7 @@ from typing import Any
 from promptreg.cache import Memo
 from promptreg.errors import TemplateError
 from promptreg.jsonvalues import FrozenList
-from promptreg.rendering.policy import RenderLimits
+from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules.edits import read_default
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list, thaw
 from promptreg.models import Status, Value, Version, built
 from promptreg.records import Container, VersionRecord
-from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
+from promptreg.rendering.limits import DEFAULT_LIMITS, RenderLimits
 from promptreg.rendering.template import CompiledTemplate, Fast, Messages, Output
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.statuses import disabled
@@ -67,8 +67,11 @@ class Rendered:
         return self.prompt.config if self.prompt else FrozenDict()
 
     @property
-    def messages(self) -> builtins.list[dict[str, Any]]:
-        """Give the messages, fresh on each call, so that changing them changes nothing else."""
+    def messages(self) -> builtins.list[Any]:
+        """The messages, a fresh list on each call, so that changing them changes nothing else.
+
+        Each is a dict; typed `Any`, so that the message types of every SDK take it without a cast.
+        """
         if self._messages is None:
             return [{"role": "user", "content": self.text}]
         if isinstance(self._messages, tuple):  # made when asked for: most of what a render of messages takes
@@ -162,7 +165,7 @@ class Prompt(Version):
     _forbids_extra: bool = PrivateAttr(default=False)
     _known: tuple[dict[str, Any], Fast, str] | None = PrivateAttr(default=None)
     _is_stale: bool = PrivateAttr(default=False)
-    _limits: RenderLimits = PrivateAttr(default=USUAL_LIMITS)
+    _limits: RenderLimits = PrivateAttr(default=DEFAULT_LIMITS)
 
     @computed_field  # type: ignore[prop-decorator]
     @property

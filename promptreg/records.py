@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, compact, frozen_dict, parse
-from promptreg.models import Grant, Kind, State, Status
+from promptreg.models import Action, Grant, Kind, State, Status
 from promptreg.variables import canonical_form
 
 # The table of a version's fields
@@ -238,7 +238,7 @@ class Container(NamedTuple):
 class NewEvent(NamedTuple):
     """An event to be written; the storage adds the prompt, its name, the time and the hashes."""
 
-    action: str
+    action: Action
     actor: str | None
     version: int | None = None
     details: Mapping[str, Any] = FrozenDict()

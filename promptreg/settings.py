@@ -10,13 +10,14 @@ from promptreg.errors import InvalidInputError
 from promptreg.foreign import few, reading
 from promptreg.gathering import BadFields
 from promptreg.models import Actor
-from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
+from promptreg.rendering.limits import DEFAULT_LIMITS, RenderLimits
 from promptreg.rules.inputs import read_choice, read_flag
 from promptreg.rules.names import checked_number
-from promptreg.rules.targets import read_target
 from promptreg.storage.base import StorageSettings
+from promptreg.storage.opening import read_target
+from promptreg.telemetry.content import Redact
 from promptreg.telemetry.names import CAPTURE_CONTENT
-from promptreg.telemetry.spans import Redact, TelemetrySettings
+from promptreg.telemetry.spans import TelemetrySettings
 
 MAX_SECONDS = 1_000_000
 DURABILITIES = ("full", "normal")
@@ -59,7 +60,7 @@ def read_settings(
     bad = BadFields()
     settings = Settings(
         storage=StorageSettings(
-            path=bad.read(read_target, target),
+            target=bad.read(read_target, target),
             create=bad.read(read_flag, create, "create"),
             durability=bad.read(read_choice, durability, "durability", DURABILITIES),
             busy_timeout=bad.read(_seconds, busy_timeout, "busy_timeout"),
@@ -111,7 +112,7 @@ def _functions(value: object) -> tuple[PublishCheck, ...]:
 def _render_limits(value: object) -> RenderLimits:
     if value is not None and not isinstance(value, RenderLimits):
         raise InvalidInputError.of("render_limits", f"must be RenderLimits, not {type(value).__name__}")
-    return value or USUAL_LIMITS
+    return value or DEFAULT_LIMITS
 
 
 @reading("clock")

@@ -6,7 +6,7 @@ from promptreg.cache import Memo
 from promptreg.jsonvalues import compact
 from promptreg.prompt import Compile
 from promptreg.records import Snapshot
-from promptreg.rendering.policy import RenderLimits
+from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.template import CompiledTemplate
 
 

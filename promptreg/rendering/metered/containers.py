@@ -1,6 +1,7 @@
-"""The filters that go through containers, each measured before it runs; what they give is what Jinja's own give.
+"""The filters on containers, for the metered tier: each measures its operands, and returns what Jinja's returns.
 
-They are written out, because Jinja's run through Python's C code unseen: sorting, summing, joining.
+They are written out here, because Jinja's own leave sorting, summing and joining to C code that can't be metered.
+Filters on one text or number are in `texts.py`; those that call others by name in `selecting.py`.
 """
 
 import json
@@ -11,23 +12,24 @@ from itertools import groupby
 from typing import Any, NamedTuple, NoReturn
 
 from jinja2 import Undefined
-from jinja2.utils import htmlsafe_json_dumps
 
+from promptreg.rendering.compat import htmlsafe_json_dumps
 from promptreg.rendering.metered.meter import Exceeded, Meter
+from promptreg.rendering.metered.operators import add
 from promptreg.rendering.values import SCALARS, Absent, Refused, read_attribute, read_item, require_open
 
 MAX_ATTRIBUTE = 1_000
 MAX_COLUMNS = 8
 MAX_INDENT = 16
 SORTED_A_UNIT = 8  # comparisons by C code
-MAX_OBJECTS = 2_000  # that are put in order by Python code: 200 ms for five times as many
+MAX_OBJECTS = 2_000  # that Python code compares: 200 ms for five times as many
 MAX_ADDED = 1 << 1_000
 
 Getter = Callable[[Any], Any]
 
 
 def lazy(filter_: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """Make a filter that gives its items one by one count as open until it is gone through."""
+    """Count each iterator that a filter returns as open until it is exhausted or dropped."""
 
     def items(meter: Meter, found: Iterator[Any]) -> Iterator[Any]:
         try:
@@ -39,14 +41,14 @@ def lazy(filter_: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     def run(meter: Meter, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
         meter.begin_lazy()
         begun = items(meter, filter_(meter, *args, **kwargs))
-        next(begun)  # so that it ends too where nothing is ever read of it
+        next(begun)  # into its try block, so that dropping it counts too
         return begun
 
     return run
 
 
 def getter(meter: Meter, attribute: str | int | None, default: Any = None) -> Getter:
-    """Give what reads `a.b.0` of an item, by the policy's rules."""
+    """Return a function that reads `a.b.0` of an item, as a template may read it."""
     if attribute is None:
         return lambda item: item
     _require_name(attribute)
@@ -57,7 +59,7 @@ def getter(meter: Meter, attribute: str | int | None, default: Any = None) -> Ge
         meter.spend(len(parts))
         for part in parts:
             found = read_item(item, part)
-            item = Absent(obj=item) if isinstance(found, Absent) else found  # no error may tell the name
+            item = Absent(obj=item) if isinstance(found, Absent) else found  # no error may quote the name
             if default is not None and isinstance(item, Undefined):
                 item = default
         return item
@@ -77,7 +79,7 @@ def _folded(value: Any) -> Any:
 
 
 def _keys(meter: Meter, items: list[Any], get: Getter, case_sensitive: bool) -> list[Any]:
-    """Give what items are compared by: weighed all together before any is copied or compared."""
+    """Return what items are compared by, all of it weighed before any is compared; pay for the sorting."""
     keys = meter.weigh([get(item) for item in items])
     work = len(keys) * len(keys).bit_length()
     if SCALARS.issuperset(map(type, keys)):
@@ -89,13 +91,14 @@ def _keys(meter: Meter, items: list[Any], get: Getter, case_sensitive: bool) -> 
     return keys if case_sensitive else [_folded(key) for key in keys]
 
 
-def _sort(
+def do_sort(
     meter: Meter,
     value: Iterable[Any],
     reverse: bool = False,
     case_sensitive: bool = False,
     attribute: str | int | None = None,
 ) -> list[Any]:
+    """Sort by the items, or by up to eight of their attributes."""
     if attribute is not None:
         _require_name(attribute)
     names = attribute.split(",") if isinstance(attribute, str) else [attribute]
@@ -107,20 +110,22 @@ def _sort(
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
 
 
-def _dictsort(
+def do_dictsort(
     meter: Meter, value: Mapping[Any, Any], case_sensitive: bool = False, by: str = "key", reverse: bool = False
 ) -> list[Any]:
+    """Return the pairs of a mapping, sorted by key or by value."""
     if by not in {"key", "value"}:
         raise Refused("dictsort sorts by key or by value")
     if isinstance(value, Undefined):
         str(value)
-    items = list(_items(meter, value))
+    items = list(do_items(meter, value))
     keys = _keys(meter, items, lambda item: item[by == "value"], case_sensitive)
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
 
 
 @lazy
-def _items(meter: Meter, value: Any) -> Iterator[tuple[Any, Any]]:
+def do_items(meter: Meter, value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the pairs of a mapping; none for what is absent."""
     if isinstance(value, Undefined):
         return
     if not isinstance(value, Mapping):
@@ -129,9 +134,10 @@ def _items(meter: Meter, value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @lazy
-def _unique(
+def do_unique(
     meter: Meter, value: Iterable[Any], case_sensitive: bool = False, attribute: str | int | None = None
 ) -> Iterator[Any]:
+    """Yield each item once."""
     get, seen = getter(meter, attribute), set()
     for item in meter.counted(value):
         found = meter.weigh(get(item))
@@ -154,8 +160,12 @@ def _extreme(choose: Callable[..., int]) -> Callable[..., Any]:
     return run
 
 
+do_max = _extreme(max)
+do_min = _extreme(min)
+
+
 class Group(NamedTuple):
-    """What `groupby` gives: what the items have in common, and the items."""
+    """A result of `groupby`: the value that the items have in common, and the items."""
 
     grouper: Any
     list: list[Any]
@@ -164,9 +174,10 @@ class Group(NamedTuple):
         return tuple.__repr__(self)
 
 
-def _groupby(
+def do_groupby(
     meter: Meter, value: Iterable[Any], attribute: str | int, default: Any = None, case_sensitive: bool = False
 ) -> list[Group]:
+    """Group the items by an attribute."""
     get = getter(meter, attribute, default)
     items = meter.as_list(value)
     keys = _keys(meter, items, get, case_sensitive)
@@ -175,37 +186,43 @@ def _groupby(
     return [Group(key if case_sensitive else get(group[0]), group) for key, group in groups]
 
 
-def _join(meter: Meter, value: Iterable[Any], d: Any = "", attribute: str | int | None = None) -> str:
+def do_join(meter: Meter, value: Iterable[Any], d: Any = "", attribute: str | int | None = None) -> str:
+    """Join the texts of the items."""
     separator, get = meter.text(d), getter(meter, attribute)
     return joined(meter, separator, [meter.text(get(item)) for item in meter.counted(value)])
 
 
 def joined(meter: Meter, separator: str, pieces: list[str]) -> str:
-    """Be `str.join`."""
+    """Implement `str.join`."""
     meter.require_characters(sum(map(len, pieces)) + len(separator) * max(len(pieces) - 1, 0))
     return separator.join(pieces)
 
 
-def _first(_meter: Meter, seq: Iterable[Any]) -> Any:
+def do_first(_meter: Meter, seq: Iterable[Any]) -> Any:
+    """Return the first item."""
     return next(iter(seq), _EMPTY)
 
 
-def _last(_meter: Meter, seq: Any) -> Any:
+def do_last(_meter: Meter, seq: Any) -> Any:
+    """Return the last item."""
     return next(iter(reversed(seq)), _EMPTY)
 
 
 _EMPTY = Absent("The sequence was empty.")
 
 
-def _length(_meter: Meter, value: Any) -> int:
+def do_length(_meter: Meter, value: Any) -> int:
+    """Return the number of items."""
     return len(value)
 
 
-def _list(meter: Meter, value: Iterable[Any]) -> list[Any]:
+def do_list(meter: Meter, value: Iterable[Any]) -> list[Any]:
+    """Return the items as a list."""
     return meter.as_list(value)
 
 
-def _reverse(meter: Meter, value: Any) -> Any:
+def do_reverse(meter: Meter, value: Any) -> Any:
+    """Reverse a text or a sequence."""
     if issubclass(type(value), str):
         return meter.soft(value)[::-1]
     try:
@@ -215,7 +232,8 @@ def _reverse(meter: Meter, value: Any) -> Any:
 
 
 @lazy
-def _batch(meter: Meter, value: Iterable[Any], linecount: int, fill_with: Any = None) -> Iterator[list[Any]]:
+def do_batch(meter: Meter, value: Iterable[Any], linecount: int, fill_with: Any = None) -> Iterator[list[Any]]:
+    """Yield lists of `linecount` items each."""
     row: list[Any] = []
     for item in meter.counted(value):
         if len(row) == linecount:
@@ -230,7 +248,8 @@ def _batch(meter: Meter, value: Iterable[Any], linecount: int, fill_with: Any = 
 
 
 @lazy
-def _slice(meter: Meter, value: Iterable[Any], slices: int, fill_with: Any = None) -> Iterator[list[Any]]:
+def do_slice(meter: Meter, value: Iterable[Any], slices: int, fill_with: Any = None) -> Iterator[list[Any]]:
+    """Yield `slices` lists of about the same length."""
     items = meter.as_list(value)
     size, longer = divmod(len(items), slices)
     start = 0
@@ -244,13 +263,15 @@ def _slice(meter: Meter, value: Iterable[Any], slices: int, fill_with: Any = Non
         start = end
 
 
-def _default(_meter: Meter, value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+def do_default(_meter: Meter, value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+    """Return a default where the value is absent, or with `boolean` where it is false."""
     if isinstance(value, Undefined) or (boolean and not value):
         return default_value
     return value
 
 
-def _attr(_meter: Meter, obj: Any, name: str) -> Any:
+def do_attr(_meter: Meter, obj: Any, name: str) -> Any:
+    """Return an attribute, never an item."""
     if name.startswith("_"):
         raise Refused("names that start with _ can't be read by the filter attr")
     require_open(obj)
@@ -262,32 +283,34 @@ def _attr(_meter: Meter, obj: Any, name: str) -> Any:
     return read_attribute(obj, name)
 
 
-def _sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = None, start: Any = 0) -> Any:
+def do_sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = None, start: Any = 0) -> Any:
+    """Add up the items."""
     get = getter(meter, attribute)
     items = [get(item) for item in meter.counted(iterable)]
     if isinstance(start, str | bytes | bytearray):
         raise Refused("sum takes no text")
-    # Python adds floats with more care in one sum than one by one, so only what may take long is added so.
+    # Python adds floats more precisely in one sum; only what may take long is added one by one.
     integers = [item for item in (start, *items) if type(item) not in {float, Decimal}]
     if all(type(item) in {int, bool} and -MAX_ADDED < item < MAX_ADDED for item in integers):
-        return meter.add(sum(items, start), 0) if type(start) is int else sum(items, start)
+        return add(meter, sum(items, start), 0) if type(start) is int else sum(items, start)
     total = start
     for item in items:
-        total = meter.add(total, item)
+        total = add(meter, total, item)
     return total
 
 
-def _tojson(meter: Meter, value: Any, indent: int | None = None) -> Any:
+def do_tojson(meter: Meter, value: Any, indent: int | None = None) -> Any:
+    """Write as JSON."""
     meter.weigh(value)
     if indent is not None and not (isinstance(indent, int) and 0 <= indent <= MAX_INDENT):
         raise Refused(f"tojson takes an indent of 0 to {MAX_INDENT}")
     extra: dict[str, Any] = {} if indent is None else {"indent": indent}
     plain = _plain(meter, value, meter.limits.depth)
-    return meter.made(htmlsafe_json_dumps(plain, json.dumps, sort_keys=True, default=_refuse_json, **extra))
+    return meter.paid(htmlsafe_json_dumps(plain, json.dumps, sort_keys=True, default=_refuse_json, **extra))
 
 
 def _plain(meter: Meter, value: Any, depth: int) -> Any:
-    """Give containers as builtin ones: those of a class of its own are gone through item by item, paid for."""
+    """Return containers as builtin ones, with items paid for, as JSON's C code reads subclasses unmetered."""
     if depth < 0:
         raise meter.too_big("depth", "a container is nested too deep")
     kind = type(value)
@@ -299,15 +322,7 @@ def _plain(meter: Meter, value: Any, depth: int) -> Any:
 
 
 def _refuse_json(value: object) -> NoReturn:
-    """Be json's last resort: an absent variable tells that it is absent, anything else can't be told."""
+    """Raise for a value that JSON has no form for: an absent variable raises that it is absent."""
     if isinstance(value, Undefined):
         str(value)
     raise Refused(f"a value of type {type(value).__name__} can't be written as JSON")
-
-
-CONTAINER_FILTERS: dict[str, Callable[..., Any]] = {
-    **{"sum": _sum, "sort": _sort, "dictsort": _dictsort, "items": _items, "unique": _unique, "groupby": _groupby},
-    **{"min": _extreme(min), "max": _extreme(max), "join": _join, "first": _first, "last": _last},
-    **{"length": _length, "count": _length, "list": _list, "reverse": _reverse, "batch": _batch, "slice": _slice},
-    **{"default": _default, "d": _default, "attr": _attr, "tojson": _tojson},
-}

@@ -6,11 +6,12 @@ What a row becomes is in `rows.py`; what writes is in `writer.py`. Whether anyth
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from promptreg.models import Event, Status
 from promptreg.records import Audience, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
+from promptreg.storage.base import Snapshot
 from promptreg.storage.hashing import damaged
 from promptreg.storage.sqlite import journal
 from promptreg.storage.sqlite.rows import (
@@ -57,12 +58,23 @@ class SQLiteReader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._read: tuple[str, int, VersionRecord | None] | None = None  # as production is often the latest too
+        # The last version that was read, as production is often the latest one too.
+        self._last: tuple[tuple[str, int | None], list[VersionRecord]] | None = None
         self.revision = revision_in(connection)
-        self.moment = (self.revision, data_version(connection))
+        self._data_version = data_version(connection)
 
-    def find(self, namespace: str, reference: Reference) -> Container | None:
-        """Return the prompt of that name or id in that namespace, or None."""
+    @property
+    def snapshot(self) -> Snapshot:
+        """What two transactions compare to know that nothing changed between them."""
+        return Snapshot(self.revision, self._data_version)
+
+    def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
+        """Return the prompts of a namespace with these names and ids, in their order."""
+        if len(references) == 1:
+            return [self._find_one(namespace, references[0])]
+        return self._find_many(namespace, references)
+
+    def _find_one(self, namespace: str, reference: Reference) -> Container | None:
         column = "id" if reference.is_id else "name"
         row = self._connection.execute(
             f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE p.namespace = ? AND p.{column} = ?",
@@ -70,8 +82,7 @@ class SQLiteReader:
         ).fetchone()
         return None if row is None else read_prompt(row)
 
-    def find_all(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
-        """Return the prompts of many names and ids, in their order; None for each that does not exist."""
+    def _find_many(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
         found: dict[str, Container] = {}
         for column, is_id in (("id", True), ("name", False)):
             texts = [reference.text for reference in references if reference.is_id is is_id]
@@ -84,31 +95,19 @@ class SQLiteReader:
                 found[getattr(container, column)] = container
         return [found.get(reference.text) for reference in references]
 
-    def version(self, container: Container, number: int) -> VersionRecord | None:
-        """Return one version, or None.
-
-        Raises `StorageCorruptError` where it is missing although the prompt says that it is its production or latest
-        version.
-        """
-        if number > MAX_INTEGER:
-            return None
-        if self._read is not None and self._read[:2] == (container.id, number):
-            return self._read[2]
-        row = self._connection.execute(
-            f"SELECT {VERSION_FIELDS} FROM versions v WHERE v.prompt = {_KEY} AND v.version = ?",
-            (container.id, number),
-        ).fetchone()
-        if row is None and number in {container.latest_version, container.production_version}:
-            raise damaged(f"version {number} of the prompt", container.id)
-        record = None if row is None else read_version(container.id, row)
-        self._read = container.id, number, record
-        return record
-
     def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
-        """Return at most `limit` versions below the number `before`, newest first.
+        """Return at most `limit` versions with numbers below `before`, newest first.
 
         Raises `StorageCorruptError` where one among them is missing that was not discarded.
         """
+        if limit > 1:
+            return self._read_versions(container, before, limit)
+        wanted = (container.id, before)
+        if self._last is None or self._last[0] != wanted:
+            self._last = wanted, self._read_versions(container, before, limit)
+        return self._last[1]
+
+    def _read_versions(self, container: Container, before: int | None, limit: int) -> list[VersionRecord]:
         rows = self._connection.execute(
             f"SELECT {VERSION_FIELDS} FROM versions v WHERE v.prompt = {_KEY} AND v.version < ?"
             " ORDER BY v.version DESC LIMIT ?",
@@ -123,18 +122,22 @@ class SQLiteReader:
         self, container: Container, records: Sequence[VersionRecord], newest: int, oldest: int
     ) -> None:
         """Raise `StorageCorruptError` unless these are all the versions between two numbers but the discarded ones."""
-        missing = newest - oldest + 1 - len(records)
-        if missing > 0:
-            (discarded,) = self._connection.execute(
-                "SELECT count(*) FROM events WHERE prompt_id = ? AND action = 'discard' AND version BETWEEN ? AND ?",
-                (container.id, oldest, newest),
-            ).fetchone()
-            missing -= discarded
+        if newest - oldest + 1 == len(records):
+            return
+        discarded = self._connection.execute(
+            "SELECT version FROM events WHERE prompt_id = ? AND action = 'discard' AND version BETWEEN ? AND ?",
+            (container.id, oldest, newest),
+        ).fetchall()
+        known = {record.number for record in records}.union(number for (number,) in discarded)
+        missing = set(range(oldest, newest + 1)) - known
         if missing:
-            raise damaged(f"the versions {oldest} to {newest} of the prompt", container.id)
+            raise damaged(f"version {max(missing)} of the prompt", container.id)
 
-    def unpublished(self, container: Container) -> list[int]:
-        """Return the numbers of the prompt's drafts and failed versions, newest first."""
+    def version_numbers(self, container: Container, which: Literal["unpublished", "publications"]) -> list[int]:
+        """Return the numbers of drafts and failed versions, newest first; or the stack of publications."""
+        return self._unpublished(container) if which == "unpublished" else self._publications(container)
+
+    def _unpublished(self, container: Container) -> list[int]:
         numbers: list[int] = []
         for newest in range(container.last_version, 0, -MAX_SCANNED):
             rows = self._connection.execute(
@@ -145,8 +148,7 @@ class SQLiteReader:
             numbers += [number for (number,) in rows]
         return numbers
 
-    def publications(self, container: Container) -> list[int]:
-        """Return the numbers on the stack of publications, the live one last."""
+    def _publications(self, container: Container) -> list[int]:
         rows = self._connection.execute(
             f"SELECT depth, version, hash FROM publications WHERE prompt = {_KEY} ORDER BY depth", (container.id,)
         ).fetchall()

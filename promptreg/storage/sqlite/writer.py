@@ -27,7 +27,7 @@ class SQLiteWriter(SQLiteReader):
         """Write the changes, and increase the revision by one."""
         self.revision += 1
         self.has_applied = True
-        self._read = None
+        self._last = None
         moved: list[Container] = []
         for change in changes:
             if change.after is None:
@@ -71,7 +71,7 @@ class SQLiteWriter(SQLiteReader):
 
     def _save(self, change: Change, after: Container) -> None:
         if change.before is not None and after.publications is None:  # a row of an earlier schema
-            counted = change.before._replace(publications=len(self.publications(change.before)))
+            counted = change.before._replace(publications=len(self._publications(change.before)))
             depth = counted.publications_after(change.published, change.kept_publications)
             after = after._replace(publications=depth)
         if change.before is None:
@@ -110,9 +110,7 @@ class SQLiteWriter(SQLiteReader):
 
     def _reindex(self, container: Container, key: int, change: Change) -> None:
         written = [v for v in (change.added, change.edited) if v is not None and v.number == container.shown_version]
-        shown = written[0] if written else self.version(container, container.shown_version)
-        if shown is None:
-            raise LookupError("a change must leave the version that its prompt shows")
+        shown = written[0] if written else self.versions(container, before=container.shown_version + 1, limit=1)[0]
         from promptreg.storage.sqlite import fulltext  # noqa: PLC0415 (with the word tables, which most reads never need)
 
         fulltext.index(self._connection, key, container, shown.snapshot)
