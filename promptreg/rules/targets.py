@@ -1,8 +1,8 @@
-"""What the target of a registry means: the path of a file, `":memory:"`, or a storage that there is none of.
+"""The target of a registry: the path of a file, `":memory:"`, or a URL, which is refused.
 
-A scheme is what stands before `://`, or a word of `SCHEMES` before `:`. One letter is none, but a drive of Windows, and
-neither is any other word before `:`, as a file may be called `a:b.db`. What implements `os.PathLike` is a path
-whatever it spells. A URL may hold a password, in any notation, so no error repeats more than its scheme.
+A scheme is a word before `://`, or one of `SCHEMES` before `:`. A single letter is a drive of Windows, and any other
+word before `:` belongs to a file name such as `a:b.db`. Objects that implement `os.PathLike` are always paths. A URL
+may contain a password, so no error repeats more than its scheme.
 """
 
 import os
@@ -15,15 +15,14 @@ from promptreg.rules.inputs import read_filled_text
 SCHEMES = frozenset("duckdb file jdbc mariadb mongodb mssql mysql odbc oracle postgres postgresql redis sqlite".split())
 POSTGRESQL = frozenset({"postgres", "postgresql"})
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]+):(//)?")
-SHOWN = 20  # characters of a scheme
+SHOWN = 20  # characters of a scheme in an error
 
 
 @reading("target")
 def read_target(value: object) -> str:
-    """Return the path that a target means, or `":memory:"`.
+    """Return the path of a target, or `":memory:"`.
 
-    Raises `InvalidInputError` for what is no path, and for a URL of a database, of which nothing but the scheme is
-    repeated.
+    Raises `InvalidInputError` for what is no path, and for a URL.
 
     >>> read_target("prompts.db")
     'prompts.db'
