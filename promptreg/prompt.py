@@ -375,11 +375,6 @@ def fast_paths(prompt: Prompt) -> FastPaths:
     return prompt._template().fast_paths
 
 
-def render_slowly(prompt: Prompt, values: dict[str, Any], *, fast_failed: bool) -> Rendered:
-    """Render by the slow path; `fast_failed` says that a fast path was tried with these values."""
-    return prompt._render(values, fast_failed=fast_failed)
-
-
 def limits_of(prompt: Prompt) -> RenderLimits:
     """Return the limits that a prompt is rendered under."""
     return prompt._limits
