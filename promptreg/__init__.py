@@ -32,7 +32,7 @@ from promptreg.errors import (
 from promptreg.models import UNSET, Actor, Event, Grant, Role, StatusUpdate, Variable, Version
 from promptreg.prompt import Page, Prompt, Rendered
 from promptreg.registry import Registry
-from promptreg.rendering.policy import RenderLimits
+from promptreg.rendering.limits import RenderLimits
 from promptreg.rules.names import slugify
 
 __all__ = [

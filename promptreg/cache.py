@@ -20,7 +20,7 @@ from promptreg.records import Container
 from promptreg.rendering.template import FastPaths
 from promptreg.rules.names import Selector
 from promptreg.storage.base import Mark, News, Stamp
-from promptreg.telemetry.spans import Hit, of_hit
+from promptreg.telemetry.spans import RenderSpan, render_span
 
 NEVER = float("-inf")
 NOT_COMPILED = FastPaths()
@@ -34,7 +34,7 @@ class CacheEntry:
     `NOT_COMPILED` until the first render.
     """
 
-    __slots__ = ("_label", "_span_attributes", "about", "container", "fast_paths", "name", "prompt")
+    __slots__ = ("_label", "_render_span", "about", "container", "fast_paths", "name", "prompt")
 
     def __init__(self, container: Container, prompt: Prompt, selector: Selector | None) -> None:
         self._label = selector if isinstance(selector, str) else None
@@ -43,7 +43,7 @@ class CacheEntry:
         self.prompt = prompt
         self.name = prompt.name
         self.fast_paths = NOT_COMPILED
-        self._span_attributes: Hit | None = None
+        self._render_span: RenderSpan | None = None
 
     def compile(self) -> None:
         """Find the fast paths before the first render. They are one value, so another thread sees all or none."""
@@ -51,11 +51,11 @@ class CacheEntry:
             self.fast_paths = fast_paths(self.prompt)
 
     @property
-    def span_attributes(self) -> Hit:
-        """The attributes of the spans of its renders, made when the first one is recorded."""
-        if self._span_attributes is None:
-            self._span_attributes = of_hit(self.prompt, self._label)
-        return self._span_attributes
+    def render_span(self) -> RenderSpan:
+        """The name and attributes of the spans of its renders, made when the first one is recorded."""
+        if self._render_span is None:
+            self._render_span = render_span(self.prompt, self._label)
+        return self._render_span
 
 
 class NegativeEntry:

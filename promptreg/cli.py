@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 from promptreg.demo import run_demo
 from promptreg.errors import PromptregError
-from promptreg.telemetry.metrics import own_version
-from promptreg.telemetry.tree import NotShownError, shown
+from promptreg.telemetry.metrics import installed_version
+from promptreg.telemetry.tree import NotShownError, printed_spans
 
 SIGPIPE_STATUS = 128 + 13
 
@@ -43,7 +43,7 @@ def _discard_output() -> None:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        with shown(sys.stdout) if options.trace else nullcontext():
+        with printed_spans(sys.stdout) if options.trace else nullcontext():
             _demo(options.db)
     except NotShownError as error:
         print(f"promptreg: {error}", file=sys.stderr)
@@ -64,7 +64,7 @@ def _demo(path: str | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="promptreg", description="An in-process, embeddable prompt registry.")
-    parser.add_argument("--version", action="version", version=f"promptreg {own_version()}")
+    parser.add_argument("--version", action="version", version=f"promptreg {installed_version()}")
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="show the main job, step by step, in a temporary folder")
     demo.add_argument("--db", metavar="FILE", help="work in this registry, in a namespace of its own, and keep it")

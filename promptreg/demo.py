@@ -8,7 +8,7 @@ from typing import TextIO
 from promptreg.errors import PromptregError
 from promptreg.models import Actor, Role
 from promptreg.registry import Registry
-from promptreg.telemetry.tree import called_model
+from promptreg.telemetry.tree import model_call_span
 
 
 def run_demo(path: str, out: TextIO) -> None:
@@ -31,7 +31,7 @@ def _versions(ana: Registry) -> list[tuple[str, str]]:
         ],
     )
     text = ana.render("summarize", words=20, text="What SQLite is to data …")
-    with text.trace_context(), called_model():
+    with text.trace_context(), model_call_span():
         pass  # the model call: its span tells the prompt and its version
     history = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
     chat = ana.render("support/reply", shop="Tea & Co", history=history, question="Is {{ this }} safe?")

@@ -23,7 +23,8 @@ from promptreg.models import UNSET
 from promptreg.prompt import Rendered
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.names import Selector
-from promptreg.telemetry.spans import Listener, listening, tracing
+from promptreg.telemetry.compat import TRACE_STATE, TRACER_PROVIDER
+from promptreg.telemetry.spans import SpanStart, sampled_start
 
 if TYPE_CHECKING:
     from promptreg.registry import Registry
@@ -70,7 +71,7 @@ def fast_render(slow_path: F) -> F:
         default: Any = UNSET,
         **more: Any,
     ) -> Rendered:
-        listener = None if tracing._TRACER_PROVIDER is None else listening()
+        start = None if TRACE_STATE[TRACER_PROVIDER] is None else sampled_start()
         generation = self._cache.fast
         if (monotonic() < generation.until and generation.stamp == generation.seen_stamp) and (
             version is None is label and (default is UNSET or self._core.defaults.is_compiled(default))
@@ -90,15 +91,15 @@ def fast_render(slow_path: F) -> F:
                     else:
                         rendered.text, rendered._messages = fast.output(values)
                     rendered._name, rendered.prompt = entry.name, entry.prompt
-                    if listener is None:
+                    if start is None:
                         return rendered
-                    return self._core.instrumentation.tell(rendered, entry.span_attributes, listener, variables, more)
+                    return self._core.instrumentation.record(rendered, entry.render_span, start, variables, more)
             except Exception:  # the slow path renders it, or raises what is wrong
                 pass
             if entry is not None:
-                return _render_entry(self, entry, listener, variables, more)
+                return _render_entry(self, entry, start, variables, more)
         if default is UNSET or self._core.defaults.is_compiled(default):
-            rendered_cached = _render_cached(self, name, version, label, listener, variables, more)
+            rendered_cached = _render_cached(self, name, version, label, start, variables, more)
             if rendered_cached is not None:
                 return rendered_cached
         slow: Rendered = slow_path(self, name, variables, version=version, label=label, default=default, **more)
@@ -110,15 +111,15 @@ def fast_render(slow_path: F) -> F:
 def _render_entry(
     view: "Registry",
     entry: CacheEntry,
-    listener: Listener | None,
+    start: SpanStart | None,
     variables: Mapping[str, Any] | BaseModel | None,
     more: dict[str, Any],
 ) -> Rendered:
     """Render a cached prompt by the slow path, after its fast path failed, or before it is known whether it has one."""
     fast_failed = entry.fast_paths.output is not None
     entry.compile()
-    if listener is not None:
-        return view._core.instrumentation.render(entry.prompt, entry.span_attributes, listener, variables, more)
+    if start is not None:
+        return view._core.instrumentation.render(entry.prompt, entry.render_span, start, variables, more)
     return entry.prompt._render(read_variables(variables, more), fast_failed=fast_failed)
 
 
@@ -127,7 +128,7 @@ def _render_cached(
     name: str,
     version: Selector | None,
     label: str | None,
-    listener: Listener | None,
+    start: SpanStart | None,
     variables: Mapping[str, Any] | BaseModel | None,
     more: dict[str, Any],
 ) -> Rendered | None:
@@ -138,11 +139,11 @@ def _render_cached(
     core = view._core
     if not core.cache.allows_fast_reads:
         return None
-    entry = core.find_cached(view._view, name, version, label, may_poll=listener is None)
+    entry = core.find_cached(view._view, name, version, label, may_poll=start is None)
     if entry is None:
         return None
-    if listener is not None:
-        return core.instrumentation.render(entry.prompt, entry.span_attributes, listener, variables, more)
+    if start is not None:
+        return core.instrumentation.render(entry.prompt, entry.render_span, start, variables, more)
     if not core.cache.allows_fast_reads:  # which polling may have changed
         return None
     return entry.prompt.render(variables, **more)

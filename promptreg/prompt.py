@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list, thaw
 from promptreg.models import Status, Value, Version, built
 from promptreg.records import Container, VersionRecord
-from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
+from promptreg.rendering.limits import DEFAULT_LIMITS, RenderLimits
 from promptreg.rendering.template import CompiledTemplate, Fast, FastPaths, Messages, Output
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.refusals import disabled
@@ -69,8 +69,11 @@ class Rendered:
         return self.prompt.config if self.prompt else FrozenDict()
 
     @property
-    def messages(self) -> builtins.list[dict[str, Any]]:
-        """The messages as dictionaries, new at each access, so that a caller may change them."""
+    def messages(self) -> builtins.list[Any]:
+        """The messages as dictionaries, new at each access, so that a caller may change them.
+
+        The items are typed as `Any`, so that they fit the message types of every SDK without a cast.
+        """
         if self._messages is None:
             return [{"role": "user", "content": self.text}]
         if isinstance(self._messages, tuple):  # roles and contents: making dictionaries takes longer than rendering
@@ -170,7 +173,7 @@ class Prompt(Version):
     _forbids_extra: bool = PrivateAttr(default=False)
     _fast_path: tuple[dict[str, Any], Fast, str] | None = PrivateAttr(default=None)
     _is_stale: bool = PrivateAttr(default=False)
-    _limits: RenderLimits = PrivateAttr(default=USUAL_LIMITS)
+    _limits: RenderLimits = PrivateAttr(default=DEFAULT_LIMITS)
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -36,7 +36,7 @@ from promptreg.models import (
 )
 from promptreg.prompt import Page, Prompt, Rendered
 from promptreg.records import Query
-from promptreg.rendering.policy import RenderLimits
+from promptreg.rendering.limits import RenderLimits
 from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
@@ -46,7 +46,7 @@ from promptreg.rules.names import Selector
 from promptreg.rules.selection import number_of
 from promptreg.settings import read_settings
 from promptreg.storage.base import Reader
-from promptreg.telemetry.spans import Redact
+from promptreg.telemetry.content import Redact
 from promptreg.verbs import verb
 
 D = TypeVar("D")

@@ -10,14 +10,15 @@ from promptreg.errors import InvalidInputError
 from promptreg.foreign import few, reading
 from promptreg.gathering import BadFields
 from promptreg.models import Actor
-from promptreg.rendering.policy import USUAL_LIMITS, RenderLimits
+from promptreg.rendering.limits import DEFAULT_LIMITS, RenderLimits
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_choice, read_flag
 from promptreg.rules.names import checked_name, checked_number
 from promptreg.rules.targets import read_target
 from promptreg.storage.base import StorageSettings
+from promptreg.telemetry.content import Redact
 from promptreg.telemetry.names import CAPTURE_CONTENT
-from promptreg.telemetry.spans import Redact, TelemetrySettings
+from promptreg.telemetry.spans import TelemetrySettings
 
 MAX_SECONDS = 1_000_000
 DURABILITIES = ("full", "normal")
@@ -101,7 +102,7 @@ def _functions(value: object) -> tuple[PublishCheck, ...]:
 def _render_limits(value: object) -> RenderLimits:
     if value is not None and not isinstance(value, RenderLimits):
         raise InvalidInputError.of("render_limits", f"must be RenderLimits, not {type(value).__name__}")
-    return value or USUAL_LIMITS
+    return value or DEFAULT_LIMITS
 
 
 @reading("clock")

@@ -13,7 +13,7 @@ from promptreg.jsonvalues import FrozenList, compact
 from promptreg.models import Version
 from promptreg.prompt import Compile, Prompt, make_prompt, make_version
 from promptreg.records import Container, Snapshot, VersionRecord
-from promptreg.rendering.policy import RenderLimits
+from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules.inputs import read_default
 

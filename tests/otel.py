@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from opentelemetry.util._once import Once
 
-from promptreg import Page, Prompt, PromptregError, Registry, Rendered, Version
+from promptreg import Actor, Page, Prompt, PromptregError, Registry, Rendered, Version
 from tests.remote import PATIENCE_SECONDS, SERVER
 
 Call = Callable[[Registry], object]
@@ -207,6 +207,7 @@ REFUSALS: list[tuple[str, Call, str]] = [
     ("list_prompts", lambda r: r.list(limit=0), "validation_error"),
     ("search_prompts", lambda r: r.search(" "), "validation_error"),
     ("events_prompt absent", lambda r: r.events("absent"), "not_found"),
+    ("verify_prompts", lambda r: r.scope(actor=Actor("eve")).verify(), "forbidden"),
 ]
 
 

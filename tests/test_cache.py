@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -243,6 +244,7 @@ def test_readers_never_see_a_prompt_older_than_the_writer_told(registry: Registr
             if seen < least or seen < last:
                 wrong.append((seen, least, last))
             last = seen
+            time.sleep(0.0002)  # or four spinning threads starve the writer of the interpreter's lock
 
     readers = [threading.Thread(target=read) for _ in range(4)]
     for thread in readers:

@@ -30,10 +30,13 @@ from promptreg import (
 from promptreg.jsonvalues import freeze
 from promptreg.rendering.fast import operations as fast_tier
 from promptreg.rendering.fast.operations import Bailout
+from promptreg.rendering.filters import FILTERS, INLINE, TESTS
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 from promptreg.rendering.values import AbsentVariable
 from tests import grammar, grammar_values
 from tests.grammar import FRIENDLY, NORMAL
+
+pytestmark = pytest.mark.xdist_group("same")  # as its tests share one run
 
 pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning")
 
@@ -56,11 +59,6 @@ LIMITS = RenderLimits()
 GLOBALS = {"range", "dict", "namespace"}
 ABSENT = re.compile(r"'(\w+)' is undefined")
 GUARD_OR_NAME = re.compile(r"\b(default|d|defined|undefined|set|with|macro|call)\b")
-FILTERS = """
-    abs attr batch capitalize center count d default dictsort e escape filesizeformat first float forceescape format
-    groupby indent int items join last length list lower map max min reject rejectattr replace reverse round safe select
-    selectattr slice sort string striptags sum title tojson trim truncate unique upper urlencode wordcount wordwrap
-"""
 TOKEN = re.compile(r"\{[{%#][-+]?|[-+]?%\}|-?[}#]\}|\w+|\s+|'[^']*'|.", re.DOTALL)
 
 USUAL = {FRIENDLY: 800, NORMAL: 900}
@@ -402,9 +400,51 @@ def test_every_operation_is_the_same_on_every_kind_of_value():
 def test_every_filter_and_test_comes_up_in_what_renders():
     """A filter that is never used, or fails whenever it is, is not compared."""
     found = compared(0.3)
-    assert [name for name in FILTERS.split() if not found[f"Filter {name}", "text"]] == []
-    words = [name for name in STOCK.tests if name.isalpha()]
-    assert [name for name in words if not found[f"Test {name}", "text"]] == []
+    assert [name for name in FILTERS if not found[f"Filter {name}", "text"]] == []
+    assert [name for name in TESTS if name.isalpha() and not found[f"Test {name}", "text"]] == []
+
+
+def test_every_test_of_jinja_is_there():
+    """The policy leaves out filters, and no tests."""
+    assert set(TESTS) == set(STOCK.tests)
+    assert set(FILTERS) < set(STOCK.filters)
+
+
+def test_a_row_of_a_filter_fits_together():
+    """Where there is a fast function, there are numbers of arguments, and a result that the fast tier knows."""
+    for name, row in FILTERS.items():
+        assert bool(row.arguments) == (row.fast is not None), name
+        assert row.fast is None or row.returns in {"any", "text", "integer"}, name
+
+
+RETURNED = {
+    "text": "r is string",
+    "integer": "r is integer",
+    "list": "r is iterable and r is not string",
+    "rows": "(r | list)[0] is sequence and (r | list)[0] is not string",
+    "groups": "(r | list)[0].list is sequence and (r | list)[0].grouper is defined",
+    "any": "true",
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_returns_what_its_row_says(name):
+    """Some expression of the grammar shows it."""
+    filtered = re.compile(r"\{\{ (\(?[^|]*\| NAME(\([^|]*\))?\)?) (\| list )?\}\}".replace("NAME", name))
+    expressions = [found[1] for source in grammar.singles() if (found := filtered.fullmatch(source))]
+    sources = [f"{{% set r = {e} %}}{{{{ {RETURNED[FILTERS[name].returns]} }}}}" for e in expressions]
+    values = [{"x": x, "docs": [{"n": 1}]} for x in ([{"title": "b", "n": 1}], {"a": 1}, "a b", 7.5)]
+    templates = [TemplateText(source, LIMITS) for source in sources]
+    assert Ending("text", "True") in [by_promptreg(t, lambda v=v: v, NONE_DECLARED) for t in templates for v in values]
+
+
+@pytest.mark.parametrize("name", [name for name in TESTS if name.isalpha()])
+def test_a_test_takes_what_is_absent_where_its_row_says_so(name):
+    """As stock Jinja2 does; no other test may guard a variable (rules 20 and 21)."""
+    sources = [f"{{{{ [{{}}.nope is {name}{arguments}] | length }}}}" for arguments in ("", "(1)")]
+    endings = {by_jinja(source, {}).kind for source in sources}
+    assert ("text" in endings) == TESTS[name].takes_absent
+    assert endings >= {by_promptreg(TemplateText(source, LIMITS), dict, NONE_DECLARED).kind for source in sources}
 
 
 # Every operation of the fast tier: each filter, test and method with each number of arguments, then what is written
@@ -437,6 +477,11 @@ FAST_OTHERS = """
 """
 
 
+def in_fast(rows: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the filters or tests that have a function in the fast tier, by name."""
+    return [(name, row) for name, row in rows.items() if row.fast not in {None, INLINE}]
+
+
 def listed(table: str) -> list[str]:
     """Return the expressions of a table."""
     return [expression.strip() for expression in table.split(";")]
@@ -464,8 +509,8 @@ def test_the_tables_hold_every_operation_of_the_fast_tier():
         return (node.node.attr if kind is nodes.Call else node.name), len(node.args)
 
     for table, kind, declared in (
-        (FAST_FILTERS, nodes.Filter, {(name, n) for name, (counts, _) in fast_tier.FILTERS.items() for n in counts}),
-        (FAST_TESTS, nodes.Test, set(fast_tier.TESTS.items())),
+        (FAST_FILTERS, nodes.Filter, {(name, n) for name, row in in_fast(FILTERS) for n in row.arguments}),
+        (FAST_TESTS, nodes.Test, {(name, row.arguments) for name, row in in_fast(TESTS)}),
         (FAST_METHODS, nodes.Call, {(name, n) for name, counts in fast_tier.METHODS.items() for n in counts}),
     ):
         assert {arguments(expression, kind) for expression in listed(table)} == declared

@@ -43,7 +43,10 @@ WRITES: dict[str, Callable[[Registry], object]] = {
     "rollback": lambda r: r.rollback("cached", reason="x"),
     "set_status": lambda r: r.set_status("cached", "disabled"),
     "set_label": lambda r: r.set_label("cached", "staging", 1),
+    "remove_label": lambda r: r.remove_label("cached", "staging"),
+    "discard": lambda r: r.discard("cached", 1),
     "archive": lambda r: r.archive("cached"),
+    "restore": lambda r: r.restore("cached"),
 }
 
 

@@ -1,5 +1,6 @@
 """Spans: one for every verb, with names and numbers in it; names pinned; when there is none; and seen by a person."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 
+import promptreg.telemetry
 from promptreg import Actor, InvalidInputError, MissingVariablesError, NotFoundError, Prompt, PromptregError, Registry
 from promptreg.telemetry import PromptSpanProcessor, names
-from promptreg.telemetry.metrics import own_version
+from promptreg.telemetry.metrics import installed_version
 from tests.otel import REFUSALS, VERBS, Call, Finished, live, parent, provided, stand, tracing
 from tests.test_replaced_file import move
 
@@ -130,6 +132,19 @@ def test_no_verb_names_its_attributes_itself(standing: Registry, spans: Finished
         "gen_ai.prompt.version",
         "error.type",
     }
+
+
+def test_what_prompt_imports_of_telemetry_knows_no_prompt() -> None:
+    """Imports go down: names, compat, links and metrics lie below `prompt.py`, attributes, content and spans above."""
+    folder = Path(promptreg.telemetry.__file__).parent
+    for name in ("__init__", "names", "compat", "links", "metrics"):
+        tree = ast.parse((folder / f"{name}.py").read_text())
+        imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert {module for module in imported if module.startswith("promptreg")} <= {
+            "promptreg.telemetry",
+            "promptreg.telemetry.compat",
+            "promptreg.telemetry.links",
+        }
 
 
 # Spans of verbs
@@ -335,9 +350,9 @@ def test_a_copy_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyP
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr("importlib.metadata.version", absent)
-    own_version.cache_clear()
-    assert own_version() == ""
-    own_version.cache_clear()
+    installed_version.cache_clear()
+    assert installed_version() == ""
+    installed_version.cache_clear()
 
 
 def test_a_view_is_refused_what_is_in_memory_and_tells_that(standing: Registry, spans: Finished) -> None:

@@ -145,6 +145,7 @@ CALLS: dict[str, Call] = {
     "restore": lambda r: r.restore("old"),
     "discard": lambda r: r.remove_label("watched", "staging") and r.discard("watched", 2),
     "set_label": lambda r: r.set_label("watched", "staging", 1),
+    "remove_label": lambda r: r.remove_label("watched", "staging"),
     "history": lambda r: r.history("watched"),
     "diff": lambda r: r.diff("watched", 1, 2),
     "list": lambda r: r.list(tag=CANARY, category=CANARY),

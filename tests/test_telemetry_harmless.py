@@ -318,5 +318,5 @@ def test_what_a_sampler_writes_is_of_its_span_alone() -> None:
         finished()
         registry.render("greet")
         (span,) = finished()
-    assert dict(span.attributes or {}) == found.span_attributes.attributes
-    assert span.attributes is not found.span_attributes.attributes
+    assert dict(span.attributes or {}) == found.render_span.attributes
+    assert span.attributes is not found.render_span.attributes

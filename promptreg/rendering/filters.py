@@ -1,125 +1,158 @@
-"""All filters and tests of the policy: those of `texts.py` and `containers.py`, and those that call others by name.
+"""The filters and tests of the template language: one row each, from which everything else about them derives.
 
-Each takes the render's `Meter` first.
+The policy (which names a template may use), the functions of both tiers, which uses of an absent variable are allowed
+(`reads.py`), the documentation's lists and the tests' lists are read from `FILTERS` and `TESTS`. A new filter is
+its functions, its row, a line of the documentation, and an expression in the tests' grammar, without which they fail.
+How a filter works is written with its functions in `metered/` and `fast/`, and not here.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from jinja2.tests import TESTS as JINJA_TESTS
+from promptreg.rendering.fast import operations as fast
+from promptreg.rendering.metered import containers, selecting, tests, texts
 
-from promptreg.rendering.metered.containers import CONTAINER_FILTERS, getter, lazy
-from promptreg.rendering.metered.meter import Meter
-from promptreg.rendering.metered.texts import TEXT_FILTERS
-from promptreg.rendering.values import AbsentDeclared, Refused
+Result: TypeAlias = Literal["any", "text", "integer", "list", "rows", "groups"]
+"""What a filter returns: a list of items, of lists of items (rows), or of pairs of a value and a list (groups)."""
 
+TEXT: Result = "text"
+INTEGER: Result = "integer"
+ANY: Result = "any"
+LIST: Result = "list"
+ROWS: Result = "rows"
+GROUPS: Result = "groups"
 
-def call_filter(meter: Meter, name: Any, value: Any, args: Iterable[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Call a filter by its name, as `map` does; a pattern of `format` must be spelled in the template."""
-    if not isinstance(name, str) or name not in TEMPLATE_FILTERS or name == "format":
-        raise Refused("map takes the name of a filter that may be used there")
-    return TEMPLATE_FILTERS[name](meter, value, *args, **kwargs)
-
-
-def call_test(meter: Meter, name: Any, value: Any, args: Iterable[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Call a test by its name, as `select` does."""
-    if not isinstance(name, str) or name not in TEMPLATE_TESTS:
-        raise Refused("there is no test of that name")
-    return TEMPLATE_TESTS[name](meter, value, *args, **kwargs)
+LEVELS: dict[Result, int] = {LIST: 1, ROWS: 2, GROUPS: 4}
+"""By how many levels of containers such a result may be deeper than what the filter was given."""
 
 
-def _holds_items(value: Any) -> bool:
-    """Return whether there is anything to go through; what is absent is no list, though it may be false."""
-    if isinstance(value, AbsentDeclared):
-        str(value)
-    return bool(value)
+class Inline:
+    """Marks a filter or test that the fast tier's compiler writes out in place, without a function."""
 
 
-@lazy
-def _map(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
-    if not _holds_items(value):
-        return
-    if not args and "attribute" in kwargs:
-        get = getter(meter, kwargs.pop("attribute"), kwargs.pop("default", None))
-        if kwargs:
-            raise Refused("map takes attribute and default, or the name of a filter")
-    elif not args:
-        raise Refused("map takes the name of a filter, or attribute=")
-    else:
-        get = lambda item: call_filter(meter, args[0], item, args[1:], kwargs)  # noqa: E731
-    for item in meter.counted(value):
-        meter.spend(4)
-        yield meter.called(get, item)
+INLINE = Inline()
+FastFunction: TypeAlias = Callable[..., Any] | Inline | None
 
 
-def _choosing(*, wanted: bool, by_attribute: bool) -> Callable[..., Iterator[Any]]:
-    @lazy
-    def run(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
-        if not _holds_items(value):
-            return
-        if by_attribute and not args:
-            raise Refused("the name of an attribute is missing")
-        get = getter(meter, args[0]) if by_attribute else getter(meter, None)
-        test = args[1:] if by_attribute else args
-        for item in meter.counted(value):
-            meter.spend(4)
-            found = get(item)
-            is_so = meter.called(call_test, meter, test[0], found, test[1:], kwargs) if test else found
-            if bool(is_so) is wanted:
-                yield item
+class Filter(NamedTuple):
+    """One filter (`value | name(…)`).
 
-    return run
+    `metered` is the metered tier's function: it takes the `Meter`, the value and the template's arguments. `fast` is
+    the fast tier's, for as many positional arguments as `arguments` allows: it takes the value and these; where the
+    filter returns text, first the number of characters that it may take or make at most. Without one, templates that
+    use the filter are left to the metered tier. `takes_absent`: an absent value is no error (rule 20).
+    """
+
+    metered: Callable[..., Any]
+    returns: Result
+    fast: FastFunction = None
+    arguments: tuple[int, ...] = ()
+    takes_absent: bool = False
 
 
-TEMPLATE_FILTERS: dict[str, Callable[..., Any]] = {
-    **TEXT_FILTERS,
-    **CONTAINER_FILTERS,
-    "map": _map,
-    "select": _choosing(wanted=True, by_attribute=False),
-    "reject": _choosing(wanted=False, by_attribute=False),
-    "selectattr": _choosing(wanted=True, by_attribute=True),
-    "rejectattr": _choosing(wanted=False, by_attribute=True),
+class Test(NamedTuple):
+    """One test (`value is name(…)`): the same as `Filter`, but the fast function takes exactly `arguments` of them.
+
+    A test that takes what is absent answers as stock Jinja2 does (rule 20).
+    """
+
+    metered: Callable[..., Any]
+    fast: FastFunction = None
+    arguments: int = 0
+    takes_absent: bool = False
+
+
+FILTERS: dict[str, Filter] = {
+    "abs": Filter(texts.do_abs, ANY),
+    "attr": Filter(containers.do_attr, ANY),
+    "batch": Filter(containers.do_batch, ROWS),
+    "capitalize": Filter(texts.do_capitalize, TEXT, fast.do_capitalize, (0,)),
+    "center": Filter(texts.do_center, TEXT),
+    "count": Filter(containers.do_length, INTEGER, fast.do_length, (0,)),
+    "d": Filter(containers.do_default, ANY, INLINE, (0, 1, 2), takes_absent=True),
+    "default": Filter(containers.do_default, ANY, INLINE, (0, 1, 2), takes_absent=True),
+    "dictsort": Filter(containers.do_dictsort, ROWS),
+    "e": Filter(texts.do_escape, TEXT),
+    "escape": Filter(texts.do_escape, TEXT),
+    "filesizeformat": Filter(texts.do_filesizeformat, TEXT),
+    "first": Filter(containers.do_first, ANY, fast.do_first, (0,)),
+    "float": Filter(texts.do_float, ANY),
+    "forceescape": Filter(texts.do_forceescape, TEXT),
+    "format": Filter(texts.do_format, TEXT),
+    "groupby": Filter(containers.do_groupby, GROUPS),
+    "indent": Filter(texts.do_indent, TEXT, fast.do_indent, (0, 1)),
+    "int": Filter(texts.do_int, INTEGER, fast.do_int, (0,)),
+    "items": Filter(containers.do_items, ROWS),
+    "join": Filter(containers.do_join, TEXT, fast.do_join, (0, 1)),
+    "last": Filter(containers.do_last, ANY, fast.do_last, (0,)),
+    "length": Filter(containers.do_length, INTEGER, fast.do_length, (0,)),
+    "list": Filter(containers.do_list, LIST),
+    "lower": Filter(texts.do_lower, TEXT, fast.do_lower, (0,)),
+    "map": Filter(selecting.do_map, LIST),
+    "max": Filter(containers.do_max, ANY),
+    "min": Filter(containers.do_min, ANY),
+    "reject": Filter(selecting.do_reject, LIST),
+    "rejectattr": Filter(selecting.do_rejectattr, LIST),
+    "replace": Filter(texts.do_replace, TEXT, fast.do_replace, (2,)),
+    "reverse": Filter(containers.do_reverse, LIST),
+    "round": Filter(texts.do_round, ANY, fast.do_round, (0, 1)),
+    "safe": Filter(texts.do_safe, TEXT),
+    "select": Filter(selecting.do_select, LIST),
+    "selectattr": Filter(selecting.do_selectattr, LIST),
+    "slice": Filter(containers.do_slice, ROWS),
+    "sort": Filter(containers.do_sort, LIST),
+    "string": Filter(texts.do_string, TEXT, fast.do_string, (0,)),
+    "striptags": Filter(texts.do_striptags, TEXT),
+    "sum": Filter(containers.do_sum, ANY),
+    "title": Filter(texts.do_title, TEXT, fast.do_title, (0,)),
+    "tojson": Filter(containers.do_tojson, TEXT, fast.do_tojson, (0, 1)),
+    "trim": Filter(texts.do_trim, TEXT, fast.do_trim, (0,)),
+    "truncate": Filter(texts.do_truncate, TEXT, fast.do_truncate, (0, 1)),
+    "unique": Filter(containers.do_unique, LIST),
+    "upper": Filter(texts.do_upper, TEXT, fast.do_upper, (0,)),
+    "urlencode": Filter(texts.do_urlencode, TEXT),
+    "wordcount": Filter(texts.do_wordcount, INTEGER),
+    "wordwrap": Filter(texts.do_wordwrap, TEXT),
 }
 
-
-def _unmeasured(name: str) -> Callable[..., bool]:
-    """Give a test that only looks at the type."""
-    jinja: Any = JINJA_TESTS[name]
-    return lambda _meter, value, *args, **kwargs: bool(jinja(value, *args, **kwargs))
-
-
-def _compared(method: str) -> Callable[..., Any]:
-    return lambda meter, value, other: getattr(meter, method)(value, other)
-
-
-def _remainder_is(divisor: int, wanted: int) -> Callable[..., bool]:
-    return lambda meter, value: meter.remainder(value, divisor) == wanted
-
-
-def _named(names: Callable[[], Container[str]]) -> Callable[..., bool]:
-    return lambda meter, value: meter.weigh(value) in names()
-
-
-TEMPLATE_TESTS: dict[str, Callable[..., Any]] = {
-    **{
-        name: _unmeasured(name)
-        for name in (
-            "boolean callable defined escaped false float integer iterable mapping none "
-            "number sameas sequence string true undefined"
-        ).split()
-    },
-    **dict.fromkeys(("==", "eq", "equalto"), _compared("eq")),
-    **dict.fromkeys(("!=", "ne"), _compared("ne")),
-    **dict.fromkeys((">", "gt", "greaterthan"), _compared("gt")),
-    **dict.fromkeys((">=", "ge"), _compared("gteq")),
-    **dict.fromkeys(("<", "lt", "lessthan"), _compared("lt")),
-    **dict.fromkeys(("<=", "le"), _compared("lteq")),
-    "in": lambda meter, value, seq: meter.contains(value, seq),
-    "odd": _remainder_is(2, 1),
-    "even": _remainder_is(2, 0),
-    "divisibleby": lambda meter, value, num: meter.remainder(value, num) == 0,
-    "lower": lambda meter, value: str(meter.soft(value)).islower(),
-    "upper": lambda meter, value: str(meter.soft(value)).isupper(),
-    "filter": _named(lambda: TEMPLATE_FILTERS),
-    "test": _named(lambda: TEMPLATE_TESTS),
+TESTS: dict[str, Test] = {
+    "boolean": Test(tests.stock("boolean"), fast.is_boolean, takes_absent=True),
+    "callable": Test(tests.stock("callable"), takes_absent=True),
+    "defined": Test(tests.stock("defined"), INLINE, takes_absent=True),
+    "divisibleby": Test(tests.test_divisibleby),
+    "eq": Test(tests.test_eq, fast.is_eq, 1),
+    "equalto": Test(tests.test_eq, fast.is_eq, 1),
+    "==": Test(tests.test_eq),
+    "escaped": Test(tests.stock("escaped"), takes_absent=True),
+    "even": Test(tests.test_even),
+    "false": Test(tests.stock("false"), fast.is_false, takes_absent=True),
+    "filter": Test(tests.test_filter),
+    "float": Test(tests.stock("float"), fast.is_float, takes_absent=True),
+    "ge": Test(tests.test_ge),
+    ">=": Test(tests.test_ge),
+    "gt": Test(tests.test_gt),
+    "greaterthan": Test(tests.test_gt),
+    ">": Test(tests.test_gt),
+    "in": Test(tests.test_in),
+    "integer": Test(tests.stock("integer"), fast.is_integer, takes_absent=True),
+    "iterable": Test(tests.stock("iterable"), fast.is_iterable),
+    "le": Test(tests.test_le),
+    "<=": Test(tests.test_le),
+    "lower": Test(tests.test_lower),
+    "lt": Test(tests.test_lt),
+    "lessthan": Test(tests.test_lt),
+    "<": Test(tests.test_lt),
+    "mapping": Test(tests.stock("mapping"), fast.is_mapping, takes_absent=True),
+    "ne": Test(tests.test_ne, fast.is_ne, 1),
+    "!=": Test(tests.test_ne),
+    "none": Test(tests.stock("none"), fast.is_none, takes_absent=True),
+    "number": Test(tests.stock("number"), fast.is_number, takes_absent=True),
+    "odd": Test(tests.test_odd),
+    "sameas": Test(tests.stock("sameas"), takes_absent=True),
+    "sequence": Test(tests.stock("sequence"), fast.is_sequence, takes_absent=True),
+    "string": Test(tests.stock("string"), fast.is_string, takes_absent=True),
+    "test": Test(tests.test_test),
+    "true": Test(tests.stock("true"), fast.is_true, takes_absent=True),
+    "undefined": Test(tests.stock("undefined"), INLINE, takes_absent=True),
+    "upper": Test(tests.test_upper),
 }

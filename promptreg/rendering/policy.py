@@ -10,89 +10,23 @@ value is) is decided by `values.py` and counted by `meter.py`, against the same 
 - Names have at most 128 characters; those that start with two underscores are never attributes.
 """
 
-import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Annotated, Any
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 from jinja2 import nodes
 from jinja2.filters import FILTERS as JINJA_FILTERS
-from pydantic import ConfigDict, Field
 
 from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
-from promptreg.models import Value
 from promptreg.nearest import did_you_mean
+from promptreg.rendering.filters import FILTERS, LEVELS, TESTS
+from promptreg.rendering.limits import RenderLimits
+from promptreg.rendering.metered.texts import format_offence
+from promptreg.rendering.values import METHODS
 
-MOST = 1_000_000_000
-Count = Annotated[int, Field(ge=1, le=MOST)]
-
-
-class RenderLimits(Value):
-    """How much a template may hold and a render may do; what goes over is refused, whoever wrote it.
-
-    Of the template, checked when it is saved (`TemplatePolicyError`): `source_characters`, `nodes` of its
-    syntax tree (of a chat, of all its messages together), and `nesting` of one node in another (at most 50, because
-    Python compiles by recursion).
-    Of a render (`RenderLimitError`, with the name of the limit): `fuel`, about one a syntax node that runs
-    or an item that is touched; `characters` of the result and of every text on the way; `seconds`;
-    `items` and `depth` of a container that is compared, sorted, printed or written as JSON, counted with all
-    that is in it; `range_items`; `calls` of macros inside each other; `integer_bits` of what arithmetic gives.
-
-    Raises `InvalidInputError` for a limit that is none.
-
-    >>> from promptreg import Registry, RenderLimitError
-    >>> with Registry(":memory:", render_limits=RenderLimits(fuel=10_000)) as registry:
-    ...     _ = registry.create("endless", "{% for i in range(99999) %}{{ i }}{% endfor %}")
-    ...     try:
-    ...         registry.render("endless")
-    ...     except RenderLimitError as error:
-    ...         print(error.details)
-    {'name': 'endless', 'limit': 'fuel', 'line': 1}
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    source_characters: Count = 262_144
-    nodes: Count = 5_000
-    nesting: Annotated[int, Field(ge=1, le=50)] = 50
-    fuel: Count = 1_000_000
-    characters: Count = 1_000_000
-    seconds: Annotated[float, Field(gt=0, le=1_000_000)] = 2.0
-    items: Count = 10_000
-    depth: Annotated[int, Field(ge=1, le=100)] = 32
-    range_items: Count = 100_000
-    calls: Annotated[int, Field(ge=1, le=100)] = 50
-    integer_bits: Annotated[int, Field(ge=128, le=10_000)] = 256
-
-    def __init__(self, **limits: Any) -> None:
-        self._fill("render_limits", limits)
-
-
-USUAL_LIMITS = RenderLimits.model_construct()
 BUILTINS = frozenset({"range", "dict", "namespace"})
 
-METHODS: dict[str, frozenset[str]] = {
-    "str": frozenset(
-        (
-            "strip lstrip rstrip split rsplit splitlines replace join upper lower title capitalize startswith "
-            "endswith find count removeprefix removesuffix isdigit isalpha"
-        ).split()
-    ),
-    "dict": frozenset({"get", "items", "keys", "values"}),
-    "sequence": frozenset({"index", "count"}),
-    "moment": frozenset({"strftime", "isoformat", "date", "time"}),
-    "loop": frozenset({"cycle", "changed"}),
-}
 METHOD_NAMES = frozenset().union(*METHODS.values())
-
-FILTERS = frozenset(
-    (
-        "abs attr batch capitalize center count d default dictsort e escape filesizeformat first float "
-        "forceescape format groupby indent int items join last length list lower map max min reject "
-        "rejectattr replace reverse round safe select selectattr slice sort string striptags sum title tojson "
-        "trim truncate unique upper urlencode wordcount wordwrap"
-    ).split()
-)
 
 STATEMENTS: dict[type[nodes.Node], str] = {
     nodes.Include: "include",
@@ -110,12 +44,9 @@ STATEMENT_NAMES = (
 
 MAX_BRANCHES = 200  # Python compiles them by recursion: 3,000 crash a thread with a 256 KiB stack
 MAX_LITERAL_BITS = 1_024
-MAX_WIDTH = 64
-_CONVERSION = r"%(?:\(\w++\))?[-+ #0]*+(\d*+)(?:\.(\d*+))?([sdiufFeEgGxXoc%])"
-"""Compiled where a template formats; with nothing tried twice, as `0` is a flag and a digit: 20,000 took 9 s."""
 
 
-def require_allowed(tree: nodes.Template, limits: RenderLimits, tests: Collection[str]) -> int:
+def require_allowed(tree: nodes.Template, limits: RenderLimits) -> int:
     """Give the number of nodes; the offence that stands first in the template is the one told.
 
     Raises `TemplatePolicyError` for what no template may hold, `TemplateSyntaxError` for unknown filters and tests.
@@ -130,7 +61,7 @@ def require_allowed(tree: nodes.Template, limits: RenderLimits, tests: Collectio
             raise _offence(line, f"the template has more than {limits.nodes:,} syntax nodes")
         check = _CHECKS.get(type(node))
         if check is not None:
-            check(node, tests)
+            check(node)
         elif type(node) is nodes.Call:
             names = _callable_names(tree) if names is None else names
             _require_callable(node, names)
@@ -157,16 +88,16 @@ def _offence(line: int, reason: str) -> TemplatePolicyError:
     return TemplatePolicyError(f"Line {line}: {reason}{'' if reason.endswith('?') else '.'}", line=line)
 
 
-def _refuse_statement(node: Any, _tests: Collection[str]) -> None:
+def _refuse_statement(node: Any) -> None:
     raise _offence(node.lineno, f"a template stands alone and is plain text, so it can't use {STATEMENTS[type(node)]}")
 
 
-def _check_branches(node: nodes.If, _tests: Collection[str]) -> None:
+def _check_branches(node: nodes.If) -> None:
     if len(node.elif_) > MAX_BRANCHES:
         raise _offence(node.lineno, f"an if has more than {MAX_BRANCHES} elif branches")
 
 
-def _check_name(node: nodes.Name, _tests: Collection[str]) -> None:
+def _check_name(node: nodes.Name) -> None:
     if node.name == "self":
         raise _offence(node.lineno, "self is not available in a template")
     _require_normal(node.name, node.lineno)
@@ -178,31 +109,31 @@ def _require_normal(name: str, line: int) -> None:
         raise _offence(line, "a name is not in Unicode's normal form NFKC; write it in its plain letters")
 
 
-def _check_macro(node: nodes.Macro, _tests: Collection[str]) -> None:
+def _check_macro(node: nodes.Macro) -> None:
     _require_normal(node.name, node.lineno)
 
 
-def _check_reference(node: nodes.NSRef, _tests: Collection[str]) -> None:
+def _check_reference(node: nodes.NSRef) -> None:
     _require_normal(node.name, node.lineno)
 
 
-def _check_keyword(node: nodes.Keyword, _tests: Collection[str]) -> None:
+def _check_keyword(node: nodes.Keyword) -> None:
     _require_normal(node.key, node.lineno)
 
 
-def _check_number(node: nodes.Const, _tests: Collection[str]) -> None:
+def _check_number(node: nodes.Const) -> None:
     if isinstance(node.value, int) and node.value.bit_length() > MAX_LITERAL_BITS:
         raise _offence(node.lineno, "a number has too many digits")
     if isinstance(node.value, float) and node.value - node.value != 0:
         raise _offence(node.lineno, "a number is too big")
 
 
-def _check_attribute(node: nodes.Getattr, _tests: Collection[str]) -> None:
+def _check_attribute(node: nodes.Getattr) -> None:
     if node.attr.startswith("__"):
         raise _offence(node.lineno, f"{node.attr} can't be read; names that start with two underscores are Python's")
 
 
-def _check_filter(node: nodes.Filter, _tests: Collection[str]) -> None:
+def _check_filter(node: nodes.Filter) -> None:
     if node.name not in FILTERS:
         if node.name in JINJA_FILTERS:
             raise _offence(node.lineno, f"the filter {node.name} is not allowed in a prompt")
@@ -214,9 +145,9 @@ def _check_filter(node: nodes.Filter, _tests: Collection[str]) -> None:
             raise _offence(node.lineno, f"the filter format {reason}")
 
 
-def _check_test(node: nodes.Test, tests: Collection[str]) -> None:
-    if node.name not in tests:
-        raise _unknown("test", node, tests)
+def _check_test(node: nodes.Test) -> None:
+    if node.name not in TESTS:
+        raise _unknown("test", node, TESTS)
 
 
 def _unknown(kind: str, node: nodes.Filter | nodes.Test, known: Collection[str]) -> TemplateSyntaxError:
@@ -224,24 +155,9 @@ def _unknown(kind: str, node: nodes.Filter | nodes.Test, known: Collection[str])
     return TemplateSyntaxError(f"Line {node.lineno}: there is no {kind} {node.name!r}{meant}", line=node.lineno)
 
 
-def _check_remainder(node: nodes.Mod, _tests: Collection[str]) -> None:
+def _check_remainder(node: nodes.Mod) -> None:
     if isinstance(node.left, nodes.Const) and isinstance(node.left.value, str):
         raise _offence(node.lineno, "% on text is not allowed; use the filter format")
-
-
-def format_offence(pattern: str) -> str | None:
-    """Tell what is wrong with a pattern of `format`: only plain conversions, widths and precisions up to 64.
-
-    >>> format_offence("%5.1f of %s"), format_offence("%999d")
-    (None, 'takes widths and precisions up to 64')
-    """
-    rest = re.sub(_CONVERSION, "", pattern)
-    if "%" in rest:
-        return "takes plain conversions such as %s, %d and %.2f"
-    for width, precision, _kind in re.findall(_CONVERSION, pattern):
-        if any(len(number) > 2 or int(number or 0) > MAX_WIDTH for number in (width, precision)):
-            return f"takes widths and precisions up to {MAX_WIDTH}"
-    return None
 
 
 def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
@@ -267,7 +183,7 @@ def _callable_names(tree: nodes.Template) -> frozenset[str]:
     return BUILTINS | bound
 
 
-_CHECKS: dict[type[nodes.Node], Callable[[Any, Collection[str]], None]] = {
+_CHECKS: dict[type[nodes.Node], Callable[[Any], None]] = {
     **dict.fromkeys(STATEMENTS, _refuse_statement),
     nodes.If: _check_branches,
     nodes.Name: _check_name,
@@ -282,43 +198,17 @@ _CHECKS: dict[type[nodes.Node], Callable[[Any, Collection[str]], None]] = {
 }
 
 
-def body_cost(body: Iterable[nodes.Node]) -> int:
-    """Give the fuel that one pass over these statements takes: their nodes, but not what they loop over or define.
-
-    >>> from jinja2 import Environment
-    >>> body_cost(Environment().parse("{{ a }}{% for x in a %}{{ x }}{% endfor %}").body)
-    8
-    """
-    cost, waiting = 0, list(body)
-    while waiting:
-        node = waiting.pop()
-        cost += _WEIGHTS.get(type(node), 1)
-        skipped = ("body",) if isinstance(node, nodes.For | nodes.Macro | nodes.CallBlock) else ()
-        waiting += node.iter_child_nodes(exclude=skipped)
-    return cost
-
-
 def levels_made(node: nodes.Node) -> int:
-    """Give how many levels of containers an expression may put around what it reads."""
+    """Return by how many levels of containers an expression may be deeper than the values that it reads."""
     levels, waiting = 0, [node]
     while waiting:
         part = waiting.pop()
-        levels += _LEVELS.get(part.name if isinstance(part, nodes.Filter) else type(part), 0)
+        if isinstance(part, nodes.Filter):
+            levels += LEVELS.get(FILTERS[part.name].returns, 0)
+        else:
+            levels += _LEVELS.get(type(part), 0)
         waiting += part.iter_child_nodes()
     return levels
 
 
-_LEVELS: dict[Any, int] = {
-    **{nodes.List: 1, nodes.Tuple: 1, nodes.Dict: 2, nodes.Call: 7},
-    **dict.fromkeys(("list", "sort", "reverse", "map", "select", "reject", "selectattr", "rejectattr", "unique"), 1),
-    **{"items": 2, "dictsort": 2, "batch": 2, "slice": 2, "groupby": 4},
-}
-
-_WEIGHTS: dict[type[nodes.Node], int] = {
-    nodes.Dict: 4,
-    nodes.Filter: 4,
-    nodes.Call: 8,
-    nodes.Macro: 16,
-    nodes.CallBlock: 16,
-    nodes.For: 4,
-}
+_LEVELS: dict[type[nodes.Node], int] = {nodes.List: 1, nodes.Tuple: 1, nodes.Dict: 2, nodes.Call: 7}

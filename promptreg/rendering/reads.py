@@ -11,11 +11,14 @@ from typing import Any
 
 from jinja2 import nodes
 
-DEFAULT_FILTERS = frozenset({"default", "d"})
+from promptreg.rendering.filters import FILTERS, TESTS
+
+DEFAULT_FILTERS = frozenset(name for name, row in FILTERS.items() if row.takes_absent)
 MACRO_NAMES = frozenset({"caller", "varargs", "kwargs"})
-TYPE_TESTS = frozenset("boolean callable escaped false float integer mapping none number sequence string true".split())
+ABSENT_TESTS = frozenset(name for name, row in TESTS.items() if row.takes_absent)
+TYPE_TESTS = ABSENT_TESTS - {"defined", "undefined", "sameas"}
 FALSE_OF_ABSENT = TYPE_TESTS - {"none"}
-"""Tests that come out false for what is absent, so that where one comes out true the variable is there."""
+"""Tests that are false of an absent variable, so that where one is true the variable is there."""
 
 
 class Reads:
@@ -216,12 +219,12 @@ def _names(targets: Iterable[nodes.Node]) -> frozenset[str]:
 
 
 def surely_needed(tree: nodes.Template, names: frozenset[str]) -> dict[str, int]:
-    """Return those of the variables without which every render fails, each with the line that reads it first.
+    r"""Return those of the variables without which every render fails, each with the line that reads it first.
 
     That is outside every condition, and printed, looped over, compared, read further or given to a filter.
 
     >>> from jinja2 import Environment
-    >>> surely_needed(Environment().parse("{% if a %}{{ b }}{% endif %}\\n{{ c.d }}"), frozenset("abc"))
+    >>> surely_needed(Environment().parse("{% if a %}{{ b }}{% endif %}\n{{ c.d }}"), frozenset("abc"))
     {'c': 2}
     """
     found: dict[str, int] = {}
@@ -266,7 +269,7 @@ def _taken_apart(node: Any) -> Iterable[nodes.Node | None]:
             return [node.expr, node.ops[0].expr]
         case nodes.Filter(name=name) if name in DEFAULT_FILTERS:
             return []
-        case nodes.Test(name=name) if name in {*TYPE_TESTS, "defined", "undefined", "sameas"}:
+        case nodes.Test(name=name) if name in ABSENT_TESTS:
             return []
         case nodes.Getattr() | nodes.Getitem() | nodes.Filter() | nodes.Test() | nodes.Neg() | nodes.Pos():
             return [node.node]

@@ -9,10 +9,11 @@ from promptreg.jsonvalues import FrozenList
 from promptreg.nearest import did_you_mean, nearest
 from promptreg.rendering.fast.compiler import compile_fast, is_paid, most_text
 from promptreg.rendering.fast.operations import Bailout
+from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered import sandbox
 from promptreg.rendering.metered.sandbox import Metered, Rendering
 from promptreg.rendering.placeholders import BETWEEN_TEXTS, Message, joined_text, passed_messages
-from promptreg.rendering.policy import BUILTINS, RenderLimits
+from promptreg.rendering.policy import BUILTINS
 from promptreg.rendering.reads import surely_needed, variables_read
 from promptreg.rendering.values import AbsentVariable
 from promptreg.variables import bind, effective, is_optional, may_be_left_out, placeholder_flaw

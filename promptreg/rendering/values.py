@@ -38,7 +38,19 @@ from jinja2.utils import Namespace, missing
 from markupsafe import Markup
 from pydantic import BaseModel
 
-from promptreg.rendering.policy import METHODS
+METHODS: dict[str, frozenset[str]] = {
+    "str": frozenset(
+        (
+            "strip lstrip rstrip split rsplit splitlines replace join upper lower title capitalize startswith "
+            "endswith find count removeprefix removesuffix isdigit isalpha"
+        ).split()
+    ),
+    "dict": frozenset({"get", "items", "keys", "values"}),
+    "sequence": frozenset({"index", "count"}),
+    "moment": frozenset({"strftime", "isoformat", "date", "time"}),
+    "loop": frozenset({"cycle", "changed"}),
+}
+"""The methods that a template may call, by kind of value."""
 
 SCALARS = frozenset({str, int, float, bool, NoneType})
 """The exact types that are data through and through: reading, comparing and printing them runs no other code."""

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from promptreg.errors import ConflictError
 from promptreg.jsonvalues import FrozenDict, FrozenList
-from promptreg.models import Grant
+from promptreg.models import Action, Grant
 from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
 from promptreg.rules.conflicts import CheckedState, checked_state, require_expected
 from promptreg.rules.inputs import Draft, Edit, Expected
@@ -331,7 +331,7 @@ def _labelled(container: Container, shown: VersionRecord, label: str, number: in
     previous = container.labels.get(label) or 0
     kept = {name: at for name, at in container.labels.items() if name != label}
     labels = FrozenDict(kept if number is None else {**kept, label: number})
-    action = "remove_label" if number is None else "set_label"
+    action: Action = "remove_label" if number is None else "set_label"
     event = _event(action, author, number or previous, label=label, previous=previous)
     return _touched(container, shown, event, author, after=container._replace(labels=labels))
 
@@ -391,7 +391,7 @@ def _new_version(
     )
 
 
-def _event(action: str, author: Author, version: int | None, **details: object) -> NewEvent:
+def _event(action: Action, author: Author, version: int | None, **details: object) -> NewEvent:
     return NewEvent(action, author.actor, version, details)
 
 

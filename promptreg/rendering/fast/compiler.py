@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 from jinja2 import nodes
 
 from promptreg.rendering.fast import operations as fast
-from promptreg.rendering.metered.meter import CHARACTERS_A_UNIT, COMPARED_A_UNIT, MAX_NEEDLE
-from promptreg.rendering.policy import BUILTINS, RenderLimits, body_cost
+from promptreg.rendering.filters import ANY, FILTERS, INLINE, INTEGER, TESTS, TEXT
+from promptreg.rendering.limits import CHARACTERS_A_UNIT, COMPARED_A_UNIT, MAX_NEEDLE, RenderLimits, body_cost
+from promptreg.rendering.policy import BUILTINS
 from promptreg.rendering.values import DICT_NAMES
 
 FILE = "<fast template>"
@@ -39,7 +40,7 @@ CHUNK = 20_000  # characters that text grows to in a loop, as growing may copy i
 MAX_SETS = 20  # in loops, each looked for in the whole template
 NOT_VARIABLES = BUILTINS | {"loop", "caller", "varargs", "kwargs"}
 
-TEXT, BOOLEAN, INTEGER, ANY = "text", "boolean", "integer", "any"
+BOOLEAN = "boolean"  # what an expression gives, beside what a filter may return: TEXT, INTEGER, ANY
 
 LOOP_PARTS = {
     "index": "({i} + 1)",
@@ -90,7 +91,7 @@ def compile_fast(tree: nodes.Template, limits: RenderLimits, declared: frozenset
     if not is_paid([price], limits):
         return None
     module: dict[str, Any] = {}
-    exec(code, fast.GLOBALS, module)
+    exec(code, _GLOBALS, module)
     return FastText(module["render"], writer.read(), price)
 
 
@@ -106,6 +107,13 @@ def is_paid(prices: Iterable[int], limits: RenderLimits) -> bool:
 
 def _fuel(limits: RenderLimits) -> int:
     return min(limits.fuel // FUEL_SHARE, MAX_FUEL)
+
+
+_GLOBALS: dict[str, Any] = {
+    **fast.GLOBALS,
+    **{f"filter_{name}": row.fast for name, row in FILTERS.items()},
+    **{f"test_{name}": row.fast for name, row in TESTS.items()},
+}
 
 
 class _Loop(NamedTuple):
@@ -634,10 +642,11 @@ class _Writer:
             raise UnsupportedSyntax
         if node.name in {"defined", "undefined"} and not node.args:
             return f"({'' if node.name == 'defined' else 'not '}{self._is_there(node.node)})"
-        if fast.TESTS.get(node.name) != len(node.args):
+        test = TESTS[node.name]
+        if test.fast is None or test.arguments != len(node.args):
             raise UnsupportedSyntax
         operands = self._compared(node.node, *node.args) if node.args else [self._plain(node.node)]
-        return f"is_{node.name}({', '.join(operands)})"
+        return f"test_{node.name}({', '.join(operands)})"
 
     def _is_there(self, node: nodes.Expr) -> str:
         """A variable is there when it was passed, and an attribute when the exact dict has it."""
@@ -648,18 +657,19 @@ class _Writer:
     def _filter(self, node: nodes.Filter) -> tuple[str, str]:
         if node.node is None or node.dyn_args is not None or node.dyn_kwargs is not None:
             raise UnsupportedSyntax
-        args = _positional(node)
-        if node.name in {"default", "d"} and _is_plain_default(args):
+        args, row = _positional(node), FILTERS[node.name]
+        if row.fast is None or len(args) not in row.arguments:
+            raise UnsupportedSyntax
+        if row.fast is INLINE:
             return self._default(node.node, args)
-        counts, kind = fast.FILTERS.get(node.name, ((), ANY))
         is_slow = node.name == "title" or (node.name == "tojson" and bool(args))  # written by Python code
-        if len(args) not in counts or (self._loops and is_slow):
+        if self._loops and is_slow:
             raise UnsupportedSyntax
         if node.name == "tojson" and id(node) not in self._shown:
             raise UnsupportedSyntax  # Jinja gives Markup, which changes what is added to it
-        operands = [str(self._share())] if kind is TEXT else []
+        operands = [str(self._share())] if row.returns is TEXT else []
         operands += [self._column(node.node) if node.name == "join" else self._value(node.node)]
-        return f"{node.name}_({', '.join([*operands, *map(self._value, args)])})", kind
+        return f"filter_{node.name}({', '.join([*operands, *map(self._value, args)])})", row.returns
 
     def _share(self) -> int:
         """Give how long a text a step may take or make: together the steps outside loops take less than two million.
@@ -687,6 +697,8 @@ class _Writer:
 
     def _default(self, subject: nodes.Expr, args: list[nodes.Expr]) -> tuple[str, str]:
         """The other value is worked out first, as Jinja does; each part is written once, however deep they nest."""
+        if not _is_plain_default(args):
+            raise UnsupportedSyntax
         other = self._plain(args[0]) if args else "''"
         with self._maybe():
             value, is_there = self._value_if_there(subject)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from types import NoneType
 from typing import Any, Final, NoReturn
 
-from jinja2.filters import do_title
+from jinja2.filters import do_title as title
 
-from promptreg.rendering.metered.meter import MAX_NEEDLE
+from promptreg.rendering.limits import MAX_NEEDLE
 from promptreg.rendering.values import PLAIN, SCALARS
 
 MAX_ITEMS = 1_000
@@ -180,31 +180,44 @@ def _titled(method: Callable[[str], str]) -> Callable[[int, Any], str]:
     return lambda most, value: method(short(value, min(most // TITLE_COST, MAX_TITLE)))
 
 
-def _replaced(most: int, value: Any, old: Any, new: Any) -> str:
+do_upper = _on_text(str.upper)
+do_lower = _on_text(str.lower)
+do_capitalize = _on_text(str.capitalize)
+do_trim = _on_text(str.strip)
+do_title = _titled(title)
+
+
+def do_replace(most: int, value: Any, old: Any, new: Any) -> str:
+    """Replace a text everywhere."""
     source, old, new = short(value, most), short(old, most), short(new, most)
     if len(source) + source.count(old) * len(new) > most:
         unfit()
     return source.replace(old, new)
 
 
-def _joined(most: int, value: Any, separator: Any = "") -> str:
+def do_join(most: int, value: Any, separator: Any = "") -> str:
+    """Join the texts of scalars."""
     texts, between = [text(item) for item in scalars(most, value)], short(separator, most)
     return between.join(texts) if sum(map(len, texts)) + len(between) * len(texts) <= most else unfit()
 
 
-def _length(value: Any) -> int:
+def do_length(value: Any) -> int:
+    """Return the length of a builtin text or container."""
     return len(value) if type(value) in PLAIN else unfit()
 
 
-def _first(value: Any) -> Any:
+def do_first(value: Any) -> Any:
+    """Return the first item."""
     return sequence(value)[0]
 
 
-def _last(value: Any) -> Any:
+def do_last(value: Any) -> Any:
+    """Return the last item."""
     return sequence(value)[-1]
 
 
-def _indented(most: int, value: Any, width: Any = 4) -> str:
+def do_indent(most: int, value: Any, width: Any = 4) -> str:
+    """Indent each line but the first."""
     lines = (short(value, most) + "\n").splitlines()
     if len(lines) + 2 > most_items(most):
         unfit()
@@ -212,20 +225,23 @@ def _indented(most: int, value: Any, width: Any = 4) -> str:
     return lines[0] + "".join(margin + line if line else "\n" for line in lines[1:])
 
 
-def _rounded(value: Any, precision: Any = 0) -> Any:
+def do_round(value: Any, precision: Any = 0) -> Any:
+    """Round a float."""
     if type(value) is not float or type(precision) is not int or not 0 <= precision <= 100:
         unfit()
     return round(value, precision)
 
 
-def _integer(value: Any) -> int:
+def do_int(value: Any) -> int:
+    """Return an integer as it is, and a boolean as 0 or 1."""
     return int(value) if type(value) is bool or (type(value) is int and -MAX_NUMBER < value < MAX_NUMBER) else unfit()
 
 
 _encode = json.JSONEncoder(sort_keys=True).encode
 
 
-def _json(most: int, value: Any, indent: Any = None) -> str:
+def do_tojson(most: int, value: Any, indent: Any = None) -> str:
+    """Write builtin values as JSON."""
     _require_small(value, most_items(most), most // 6)
     if indent is not None and not (type(indent) is int and 0 <= indent <= MAX_INDENT):
         unfit()
@@ -257,14 +273,16 @@ def _require_small(value: Any, most: int, characters: int) -> None:
         unfit()
 
 
-def _truncated(most: int, value: Any, length: Any = 255) -> str:
+def do_truncate(most: int, value: Any, length: Any = 255) -> str:
+    """Cut a text that is longer than that, at a space."""
     source = short(value, most - 3)
     if type(length) is not int or length < 3:
         unfit()
     return source if len(source) <= length + 5 else source[: length - 3].rsplit(" ", 1)[0] + "..."
 
 
-def _printed(most: int, value: Any) -> str:
+def do_string(most: int, value: Any) -> str:
+    """Return the text of a scalar."""
     return short(text(value), most)
 
 
@@ -277,21 +295,35 @@ def _is(kinds: Iterable[type]) -> Callable[[Any], bool]:
     return lambda value: type(value) in allowed
 
 
-FILTERS: dict[str, tuple[tuple[int, ...], str]] = {
-    **dict.fromkeys(("upper", "lower", "trim", "capitalize", "title"), ((0,), "text")),
-    **dict.fromkeys(("length", "count"), ((0,), "integer")),
-    **dict.fromkeys(("first", "last"), ((0,), "any")),
-    **{"join": ((0, 1), "text"), "replace": ((2,), "text"), "indent": ((0, 1), "text"), "tojson": ((0, 1), "text")},
-    **{"round": ((0, 1), "any"), "int": ((0,), "integer"), "string": ((0,), "text"), "truncate": ((0, 1), "text")},
-}
-"""Each filter's numbers of arguments, and what it gives."""
+is_boolean = _is([bool])
+is_float = _is([float])
+is_integer = _is([int])
+is_mapping = _is([dict])
+is_none = _is([NoneType])
+is_number = _is([int, float, bool])
+is_sequence = is_iterable = _is([str, list, tuple, dict])
+is_string = _is([str])
 
-TESTS: dict[str, int] = {
-    **dict.fromkeys(("none", "string", "number", "integer", "float", "boolean", "mapping", "sequence"), 0),
-    **dict.fromkeys(("iterable", "true", "false"), 0),
-    **dict.fromkeys(("eq", "equalto", "ne"), 1),
-}
-"""Each test's number of arguments."""
+
+def is_true(value: Any) -> bool:
+    """Return whether a value is True."""
+    return value is True
+
+
+def is_false(value: Any) -> bool:
+    """Return whether a value is False."""
+    return value is False
+
+
+def is_eq(value: Any, other: Any) -> Any:
+    """Compare a scalar with `==`."""
+    return value == other if type(value) in SCALARS else unfit()
+
+
+def is_ne(value: Any, other: Any) -> Any:
+    """Compare a scalar with `!=`."""
+    return value != other if type(value) in SCALARS else unfit()
+
 
 METHODS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("upper", "lower", "capitalize", "title"), (0,)),
@@ -325,25 +357,6 @@ GLOBALS: dict[str, Any] = {
     **{"plus": _plus, "minus": _arithmetic(operator.sub), "times": _arithmetic(operator.mul)},
     **{"divided": _arithmetic(operator.truediv), "divided_whole": _arithmetic(operator.floordiv)},
     **{"remainder": _arithmetic(operator.mod), "sliced": sliced, "column": column},
-    **{f"{name}_": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize")},
-    **{
-        "title_": _titled(do_title),
-        "trim_": _on_text(str.strip),
-        "length_": _length,
-        "count_": _length,
-        "first_": _first,
-        "last_": _last,
-    },
-    **{"join_": _joined, "replace_": _replaced, "indent_": _indented, "tojson_": _json, "round_": _rounded},
-    **{"int_": _integer, "string_": _printed, "truncate_": _truncated},
-    **{"is_none": _is([NoneType]), "is_string": _is([str]), "is_number": _is([int, float, bool])},
-    **{"is_integer": _is([int]), "is_float": _is([float]), "is_boolean": _is([bool]), "is_mapping": _is([dict])},
-    **dict.fromkeys(("is_sequence", "is_iterable"), _is([str, list, tuple, dict])),
-    **{"is_true": lambda value: value is True, "is_false": lambda value: value is False},
-    **dict.fromkeys(
-        ("is_eq", "is_equalto"), lambda value, other: value == other if type(value) in SCALARS else unfit()
-    ),
-    "is_ne": lambda value, other: value != other if type(value) in SCALARS else unfit(),
     **{f"call_{name}": _on_text(getattr(str, name)) for name in ("upper", "lower", "capitalize", "strip")},
     "call_title": _titled(str.title),
     "call_startswith": lambda most, value, start: short(value, most).startswith(short(start, most)),

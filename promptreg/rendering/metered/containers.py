@@ -89,13 +89,14 @@ def _keys(meter: Meter, items: list[Any], get: Getter, case_sensitive: bool) -> 
     return keys if case_sensitive else [_folded(key) for key in keys]
 
 
-def _sort(
+def do_sort(
     meter: Meter,
     value: Iterable[Any],
     reverse: bool = False,
     case_sensitive: bool = False,
     attribute: str | int | None = None,
 ) -> list[Any]:
+    """Sort by the items, or by up to eight of their attributes."""
     if attribute is not None:
         _require_name(attribute)
     names = attribute.split(",") if isinstance(attribute, str) else [attribute]
@@ -107,20 +108,22 @@ def _sort(
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
 
 
-def _dictsort(
+def do_dictsort(
     meter: Meter, value: Mapping[Any, Any], case_sensitive: bool = False, by: str = "key", reverse: bool = False
 ) -> list[Any]:
+    """Return the pairs of a mapping, sorted by key or by value."""
     if by not in {"key", "value"}:
         raise Refused("dictsort sorts by key or by value")
     if isinstance(value, Undefined):
         str(value)
-    items = list(_items(meter, value))
+    items = list(do_items(meter, value))
     keys = _keys(meter, items, lambda item: item[by == "value"], case_sensitive)
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
 
 
 @lazy
-def _items(meter: Meter, value: Any) -> Iterator[tuple[Any, Any]]:
+def do_items(meter: Meter, value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the pairs of a mapping; none for what is absent."""
     if isinstance(value, Undefined):
         return
     if not isinstance(value, Mapping):
@@ -129,9 +132,10 @@ def _items(meter: Meter, value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @lazy
-def _unique(
+def do_unique(
     meter: Meter, value: Iterable[Any], case_sensitive: bool = False, attribute: str | int | None = None
 ) -> Iterator[Any]:
+    """Yield each item once."""
     get, seen = getter(meter, attribute), set()
     for item in meter.counted(value):
         found = meter.weigh(get(item))
@@ -154,6 +158,10 @@ def _extreme(choose: Callable[..., int]) -> Callable[..., Any]:
     return run
 
 
+do_max = _extreme(max)
+do_min = _extreme(min)
+
+
 class Group(NamedTuple):
     """What `groupby` gives: what the items have in common, and the items."""
 
@@ -164,9 +172,10 @@ class Group(NamedTuple):
         return tuple.__repr__(self)
 
 
-def _groupby(
+def do_groupby(
     meter: Meter, value: Iterable[Any], attribute: str | int, default: Any = None, case_sensitive: bool = False
 ) -> list[Group]:
+    """Group the items by an attribute."""
     get = getter(meter, attribute, default)
     items = meter.as_list(value)
     keys = _keys(meter, items, get, case_sensitive)
@@ -175,7 +184,8 @@ def _groupby(
     return [Group(key if case_sensitive else get(group[0]), group) for key, group in groups]
 
 
-def _join(meter: Meter, value: Iterable[Any], d: Any = "", attribute: str | int | None = None) -> str:
+def do_join(meter: Meter, value: Iterable[Any], d: Any = "", attribute: str | int | None = None) -> str:
+    """Join the texts of the items."""
     separator, get = meter.text(d), getter(meter, attribute)
     return joined(meter, separator, [meter.text(get(item)) for item in meter.counted(value)])
 
@@ -186,26 +196,31 @@ def joined(meter: Meter, separator: str, pieces: list[str]) -> str:
     return separator.join(pieces)
 
 
-def _first(_meter: Meter, seq: Iterable[Any]) -> Any:
+def do_first(_meter: Meter, seq: Iterable[Any]) -> Any:
+    """Return the first item."""
     return next(iter(seq), _EMPTY)
 
 
-def _last(_meter: Meter, seq: Any) -> Any:
+def do_last(_meter: Meter, seq: Any) -> Any:
+    """Return the last item."""
     return next(iter(reversed(seq)), _EMPTY)
 
 
 _EMPTY = Absent("The sequence was empty.")
 
 
-def _length(_meter: Meter, value: Any) -> int:
+def do_length(_meter: Meter, value: Any) -> int:
+    """Return the number of items."""
     return len(value)
 
 
-def _list(meter: Meter, value: Iterable[Any]) -> list[Any]:
+def do_list(meter: Meter, value: Iterable[Any]) -> list[Any]:
+    """Return the items as a list."""
     return meter.as_list(value)
 
 
-def _reverse(meter: Meter, value: Any) -> Any:
+def do_reverse(meter: Meter, value: Any) -> Any:
+    """Reverse a text or a sequence."""
     if issubclass(type(value), str):
         return meter.soft(value)[::-1]
     try:
@@ -215,7 +230,8 @@ def _reverse(meter: Meter, value: Any) -> Any:
 
 
 @lazy
-def _batch(meter: Meter, value: Iterable[Any], linecount: int, fill_with: Any = None) -> Iterator[list[Any]]:
+def do_batch(meter: Meter, value: Iterable[Any], linecount: int, fill_with: Any = None) -> Iterator[list[Any]]:
+    """Yield lists of `linecount` items each."""
     row: list[Any] = []
     for item in meter.counted(value):
         if len(row) == linecount:
@@ -230,7 +246,8 @@ def _batch(meter: Meter, value: Iterable[Any], linecount: int, fill_with: Any = 
 
 
 @lazy
-def _slice(meter: Meter, value: Iterable[Any], slices: int, fill_with: Any = None) -> Iterator[list[Any]]:
+def do_slice(meter: Meter, value: Iterable[Any], slices: int, fill_with: Any = None) -> Iterator[list[Any]]:
+    """Yield `slices` lists of about the same length."""
     items = meter.as_list(value)
     size, longer = divmod(len(items), slices)
     start = 0
@@ -244,13 +261,15 @@ def _slice(meter: Meter, value: Iterable[Any], slices: int, fill_with: Any = Non
         start = end
 
 
-def _default(_meter: Meter, value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+def do_default(_meter: Meter, value: Any, default_value: Any = "", boolean: bool = False) -> Any:
+    """Return a default where the value is absent, or with `boolean` where it is false."""
     if isinstance(value, Undefined) or (boolean and not value):
         return default_value
     return value
 
 
-def _attr(_meter: Meter, obj: Any, name: str) -> Any:
+def do_attr(_meter: Meter, obj: Any, name: str) -> Any:
+    """Return an attribute, never an item."""
     if name.startswith("_"):
         raise Refused("names that start with _ can't be read by the filter attr")
     require_open(obj)
@@ -262,7 +281,8 @@ def _attr(_meter: Meter, obj: Any, name: str) -> Any:
     return read_attribute(obj, name)
 
 
-def _sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = None, start: Any = 0) -> Any:
+def do_sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = None, start: Any = 0) -> Any:
+    """Add up the items."""
     get = getter(meter, attribute)
     items = [get(item) for item in meter.counted(iterable)]
     if isinstance(start, str | bytes | bytearray):
@@ -277,7 +297,8 @@ def _sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = No
     return total
 
 
-def _tojson(meter: Meter, value: Any, indent: int | None = None) -> Any:
+def do_tojson(meter: Meter, value: Any, indent: int | None = None) -> Any:
+    """Write as JSON."""
     meter.weigh(value)
     if indent is not None and not (isinstance(indent, int) and 0 <= indent <= MAX_INDENT):
         raise Refused(f"tojson takes an indent of 0 to {MAX_INDENT}")
@@ -303,11 +324,3 @@ def _refuse_json(value: object) -> NoReturn:
     if isinstance(value, Undefined):
         str(value)
     raise Refused(f"a value of type {type(value).__name__} can't be written as JSON")
-
-
-CONTAINER_FILTERS: dict[str, Callable[..., Any]] = {
-    **{"sum": _sum, "sort": _sort, "dictsort": _dictsort, "items": _items, "unique": _unique, "groupby": _groupby},
-    **{"min": _extreme(min), "max": _extreme(max), "join": _join, "first": _first, "last": _last},
-    **{"length": _length, "count": _length, "list": _list, "reverse": _reverse, "batch": _batch, "slice": _slice},
-    **{"default": _default, "d": _default, "attr": _attr, "tojson": _tojson},
-}

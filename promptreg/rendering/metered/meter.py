@@ -11,9 +11,9 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePath
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
-from promptreg.rendering.policy import RenderLimits
+from promptreg.rendering.limits import CHARACTERS_A_UNIT, COMPARED_A_UNIT, MAX_NEEDLE, RenderLimits
 from promptreg.rendering.values import (
     PLAIN,
     SCALARS,
@@ -28,8 +28,6 @@ from promptreg.rendering.values import (
 )
 
 LOOK_EVERY = 500  # fuel between two looks at the clock
-CHARACTERS_A_UNIT = 16  # of a text that is made
-COMPARED_A_UNIT = 1_000  # characters of two texts that are compared
 SCANNED_A_UNIT = 8  # items of a container that is looked through by C code
 MAX_OPERAND_BITS = 20_000  # of an integer of the application's own: arithmetic takes the square of its length
 MAX_OPERAND = 1 << MAX_OPERAND_BITS
@@ -65,6 +63,8 @@ class Meter:
     """The account of one render."""
 
     limits: RenderLimits
+    filters: ClassVar[Mapping[str, Callable[..., Any]]]  # by name, for the filters that call others
+    tests: ClassVar[Mapping[str, Callable[..., Any]]]
 
     def start(self, limits: RenderLimits) -> None:
         """Begin: full tank, clock running."""
@@ -488,5 +488,4 @@ class Meter:
         return False
 
 
-MAX_NEEDLE = 1_000  # characters of a text that is looked for in a container without weighing all that is in it
 _POWERS = (int, float, complex, Decimal)

@@ -16,8 +16,7 @@ from markupsafe import Markup, escape
 from promptreg.rendering.metered.containers import joined
 from promptreg.rendering.metered.meter import Exceeded, Meter
 from promptreg.rendering.metered.texts import replaced, require_slow, require_steps
-from promptreg.rendering.policy import METHODS
-from promptreg.rendering.values import Refused, method_of, readable
+from promptreg.rendering.values import METHODS, Refused, method_of, readable
 
 MAX_FORMAT = 1_000
 MAX_ALIKE = 200  # keys with the same hash: each look-up compares with all of them

@@ -10,7 +10,7 @@ autoescape, a trailing newline stays, no loader, and of Jinja's globals only `ra
 import re
 from collections.abc import Callable, Container, Iterable, Iterator
 from io import StringIO
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, ClassVar, NoReturn, TypeAlias
 
 from jinja2 import Environment, Undefined, nodes
 from jinja2 import TemplateSyntaxError as JinjaSyntaxError
@@ -26,17 +26,12 @@ from markupsafe import Markup
 from promptreg.errors import RenderError, RenderLimitError, TemplateError, TemplatePolicyError, TemplateSyntaxError
 from promptreg.foreign import Cause
 from promptreg.nearest import nearest
-from promptreg.rendering.filters import TEMPLATE_FILTERS, TEMPLATE_TESTS
+from promptreg.rendering.filters import FILTERS, TESTS
+from promptreg.rendering.limits import RenderLimits, body_cost
 from promptreg.rendering.metered.blame import none_read, owner
 from promptreg.rendering.metered.meter import Exceeded, Meter
 from promptreg.rendering.metered.methods import BUILTIN_FUNCTIONS, OwnMacro, OwnNamespace, call, call_method
-from promptreg.rendering.policy import (
-    STATEMENT_NAMES,
-    RenderLimits,
-    body_cost,
-    levels_made,
-    require_allowed,
-)
+from promptreg.rendering.policy import STATEMENT_NAMES, levels_made, require_allowed
 from promptreg.rendering.values import (
     Absent,
     AbsentAttribute,
@@ -292,6 +287,9 @@ _EVALUATION = EvalContext(ENVIRONMENT)
 class Rendering(Meter, Context):
     """One render, of all the texts of a template: its variables, and its account."""
 
+    filters: ClassVar = {name: row.metered for name, row in FILTERS.items()}
+    tests: ClassVar = {name: row.metered for name, row in TESTS.items()}
+
     def __init__(self, variables: dict[str, Any], limits: RenderLimits) -> None:
         self.start(limits)
         self.variables = variables
@@ -311,8 +309,8 @@ def _absent(name: str) -> NoReturn:
 
 
 _GLOBALS: dict[str, Any] = {
-    **{f"filter_{name}": run for name, run in TEMPLATE_FILTERS.items()},
-    **{f"test_{name}": run for name, run in TEMPLATE_TESTS.items()},
+    **{f"filter_{name}": row.metered for name, row in FILTERS.items()},
+    **{f"test_{name}": row.metered for name, row in TESTS.items()},
     **{"read_attribute": read_attribute, "read_item": read_item, "call": call, "call_method": call_method},
     **{"absent": _absent, "absent_declared": AbsentDeclared, "undefined": Absent, "cond_expr_undefined": Undefined},
     **{"LoopContext": LoopContext, "Macro": OwnMacro, "Namespace": OwnNamespace, "Markup": Markup, "missing": missing},
@@ -336,7 +334,7 @@ def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:
         raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
     except ValueError:
         raise TemplateSyntaxError("The template holds a number that is too long to be read.", line=None) from None
-    return tree, require_allowed(tree, limits, TEMPLATE_TESTS)
+    return tree, require_allowed(tree, limits)
 
 
 def _parsed(source: str, limits: RenderLimits) -> nodes.Template:
