@@ -18,7 +18,6 @@ from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks, Evidence
 from promptreg.clock import moment
 from promptreg.errors import CommitUnknownError, NotFoundError, PromptregError, PublishCheckError, StorageError
-from promptreg.gathering import BadFields
 from promptreg.models import UNSET
 from promptreg.planning import Planner
 from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
@@ -37,6 +36,7 @@ from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
 from promptreg.telemetry.spans import Instrumentation, note, note_default, note_prompt
 from promptreg.templates import Defaults, Templates
+from promptreg.untrusted import FieldReader
 
 
 class Plan(Protocol):
@@ -166,14 +166,14 @@ class Core:
         """Render the prompt that a `render` means, or the default where it is not found or the storage fails."""
         if default is UNSET:
             self.require_open()
-        bad = BadFields()
-        values = bad.read(read_variables, variables, more)
-        if default is UNSET and bad.are_none():
+        fields = FieldReader()
+        values = fields.read(read_variables, variables, more)
+        if default is UNSET and fields.are_valid():
             return self.resolve(view, name, version, label).render(values)
-        versioned = bad.read(read_versioned, name, version, label)
-        if default is not UNSET and not bad.are_none():
-            bad.read(read_default, default)
-        bad.require_none()
+        versioned = fields.read(read_versioned, name, version, label)
+        if default is not UNSET and not fields.are_valid():
+            fields.read(read_default, default)
+        fields.require_valid()
         text = versioned[0].text
         compiled = self.defaults.compiled(default, text)
         try:

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidVariablesError, RenderError
-from promptreg.foreign import Cause
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES
+from promptreg.untrusted import CallerError
 from promptreg.variables import invalid
 
 Message: TypeAlias = dict[str, Any]
@@ -43,7 +43,7 @@ def passed_messages(name: str, value: object) -> list[Message]:
     except Exception as error:
         told = str(error) if isinstance(error, _TooMuch) else type(error).__name__
         failure = RenderError(f"The messages in {name} can't be read ({told}).", line=None)
-        failure.__cause__ = Cause(type(error).__name__)
+        failure.__cause__ = CallerError(type(error).__name__)
     raise failure  # out here, where no context is chained to it that quotes a value
 
 

@@ -10,13 +10,20 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import MAX_LISTED, few, few_items, guarded, reading
-from promptreg.gathering import BadFields, read_each
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze, hashed
 from promptreg.models import UNSET, Grant, Status, TargetStatus, Unset
 from promptreg.nearest import did_you_mean
 from promptreg.records import Container, Snapshot, content_text
 from promptreg.rules.names import Reference, Selector, checked_name, checked_number
+from promptreg.untrusted import (
+    MAX_LISTED,
+    FieldReader,
+    bounded_dict,
+    bounded_list,
+    read_each,
+    read_untrusted,
+    reads_untrusted,
+)
 from promptreg.variables import declared, is_readable
 
 T = TypeVar("T")
@@ -103,15 +110,15 @@ def read_draft(
     new_name: object = UNSET,
 ) -> Draft:
     """Read what `create`, `save` and `update` take beside the snapshot."""
-    bad = BadFields()
+    fields = FieldReader()
     draft = Draft(
         edit=edit,
-        message="" if message is UNSET else bad.read(read_text, message, "commit_message"),
-        is_production=is_production is UNSET or bad.read(read_flag, is_production, "is_production"),
-        name=None if new_name is UNSET else bad.read(checked_name, new_name, "new_name"),
-        grants=None if grants is UNSET else bad.read(read_grants, grants),
+        message="" if message is UNSET else fields.read(read_text, message, "commit_message"),
+        is_production=is_production is UNSET or fields.read(read_flag, is_production, "is_production"),
+        name=None if new_name is UNSET else fields.read(checked_name, new_name, "new_name"),
+        grants=None if grants is UNSET else fields.read(read_grants, grants),
     )
-    bad.require_none()
+    fields.require_valid()
     return draft
 
 
@@ -134,13 +141,13 @@ _ELSEWHERE = {
 
 def read_expected(*, version: object = UNSET, production: object = UNSET, content_hash: object = UNSET) -> Expected:
     """Read what must be found; `UNSET` expects nothing, and 0 that nothing is in production."""
-    bad = BadFields()
+    fields = FieldReader()
     expected = Expected(
-        version=bad.read(_expected_number, version, "expected_version"),
-        production=bad.read(_expected_number, production, "expected_production"),
-        content_hash=None if content_hash is UNSET else bad.read(_hash, content_hash, "expected_hash"),
+        version=fields.read(_expected_number, version, "expected_version"),
+        production=fields.read(_expected_number, production, "expected_production"),
+        content_hash=None if content_hash is UNSET else fields.read(_hash, content_hash, "expected_hash"),
     )
-    bad.require_none()
+    fields.require_valid()
     return expected
 
 
@@ -157,18 +164,18 @@ def read_given(value: Any, field: str) -> Any:
 
 def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
     """Read the snapshot arguments of `create`, `save` and `update`: those that are passed or required."""
-    bad = BadFields()
+    fields = FieldReader()
     said = {
-        name: bad.read(_READERS[name], value, name)
+        name: fields.read(_READERS[name], value, name)
         for name, value in given.items()
         if value is not UNSET or name in required
     }
-    bad.require_none()
+    fields.require_valid()
     _require_size(said)
     return Edit(**said)
 
 
-@reading("template")
+@reads_untrusted("template")
 def read_template(value: object, field: str = "template") -> str | FrozenList:
     """Read a template: text, or a list of messages `{"role", "content"}` and `{"placeholder"}`."""
     template: str | FrozenList
@@ -176,7 +183,7 @@ def read_template(value: object, field: str = "template") -> str | FrozenList:
         template = read_text(value, field)
         size = len(template.encode())
     elif isinstance(value, list | tuple):
-        template = FrozenList(read_each(_message, few(value, field, "messages"), field))
+        template = FrozenList(read_each(_message, bounded_list(value, field, "messages"), field))
         size = sum(len(text.encode()) for message in template for text in message.values())
     else:
         raise InvalidInputError.of(field, f"must be text or a list of messages, not {type(value).__name__}")
@@ -187,7 +194,7 @@ def read_template(value: object, field: str = "template") -> str | FrozenList:
     return template
 
 
-@reading("default")
+@reads_untrusted("default")
 def read_default(value: object) -> str | FrozenList:
     """Read the `default` of a render: a template, and an empty text too."""
     if isinstance(value, str) and not value:
@@ -195,7 +202,7 @@ def read_default(value: object) -> str | FrozenList:
     return read_template(value, "default")
 
 
-@reading("text")
+@reads_untrusted("text")
 def read_text(value: object, field: str) -> str:
     """Read any text, the empty one too; it can't hold NUL or a lone surrogate, nor take over 1 MiB."""
     if not isinstance(value, str):
@@ -215,7 +222,7 @@ def read_filled_text(value: object, field: str) -> str:
     return text
 
 
-@reading("text")
+@reads_untrusted("text")
 def read_search(value: object) -> str:
     """Read what is searched for: at most 1,000 characters and 64 terms, which spaces or punctuation part (rule 24)."""
     text = read_filled_text(value, "text")
@@ -229,7 +236,7 @@ def read_search(value: object) -> str:
     return text
 
 
-@reading("value")
+@reads_untrusted("value")
 def read_flag(value: object, field: str) -> bool:
     """Read an exact boolean."""
     if not isinstance(value, bool):
@@ -237,32 +244,34 @@ def read_flag(value: object, field: str) -> bool:
     return value
 
 
-@reading("access_grants")
+@reads_untrusted("access_grants")
 def read_grants(value: object, field: str = "access_grants") -> tuple[Grant, ...]:
     """Read grants: `Grant`s, pairs, or mappings; one a principal, and of two for it the wider."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of grants")
     grants: dict[str, Grant] = {}
-    for grant in read_each(_grant, few(value, field, "grants"), field):
+    for grant in read_each(_grant, bounded_list(value, field, "grants"), field):
         if grant.principal not in grants or grant.permission == "write":
             grants[grant.principal] = grant
     return tuple(grants.values())
 
 
-@reading("status")
+@reads_untrusted("status")
 def read_statuses(value: object) -> tuple[str, ...]:
     """Read the `status` filter of `list` and `search`; None is active and disabled."""
     if value is None:
         return ("active", "disabled")
     if isinstance(value, str) or not isinstance(value, Iterable):
         return (read_choice(value, "status", STATUSES),)
-    bad = BadFields()
-    statuses = tuple(bad.read(read_choice, item, "status", STATUSES) for item in few(value, "status", "statuses"))
-    bad.require_none()
+    fields = FieldReader()
+    statuses = tuple(
+        fields.read(read_choice, item, "status", STATUSES) for item in bounded_list(value, "status", "statuses")
+    )
+    fields.require_valid()
     return statuses
 
 
-@reading("value")
+@reads_untrusted("value")
 def read_choice(value: object, field: str, choices: Iterable[str]) -> str:
     """Read one of a few words."""
     allowed = tuple(choices)
@@ -295,7 +304,7 @@ def read_variables(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
                 break
         else:
             return mapping
-    return guarded("variables", _named, mapping, more)
+    return read_untrusted("variables", _named, mapping, more)
 
 
 def _named(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -303,7 +312,7 @@ def _named(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
         return {**dict(mapping), **more}
     if not isinstance(mapping, Mapping):
         raise InvalidInputError.of("variables", f"must be a mapping or a pydantic model, not {type(mapping).__name__}")
-    named = few_items(mapping, "variables", "variables", MAX_PASSED)
+    named = bounded_dict(mapping, "variables", "variables", MAX_PASSED)
     if not all(isinstance(key, str) for key in named):
         raise InvalidInputError.of("variables", "the names must be text")
     return {**{str.__str__(key): value for key, value in named.items()}, **more}
@@ -337,11 +346,11 @@ def _message(item: object, where: str) -> FrozenDict:
     flaw = _message_flaw(item)
     if flaw:
         raise InvalidInputError.of(where, flaw)
-    bad = BadFields()
+    fields = FieldReader()
     message = FrozenDict(
-        (str.__str__(key), bad.read(_MESSAGE_READERS[key], item[key], f"{where}.{key}")) for key in item
+        (str.__str__(key), fields.read(_MESSAGE_READERS[key], item[key], f"{where}.{key}")) for key in item
     )
-    bad.require_none()
+    fields.require_valid()
     return message
 
 
@@ -373,7 +382,7 @@ def _message_flaw(item: Mapping[Any, Any]) -> str | None:
     return None if is_whole else f"must be {MESSAGE_FORMS}, and hold nothing else"
 
 
-@reading("expected_hash")
+@reads_untrusted("expected_hash")
 def _hash(value: object, field: str) -> str:
     if not isinstance(value, str) or not _HASH.fullmatch(value):
         raise InvalidInputError.of(field, "must be the content_hash of a version: 64 of 0-9 a-f")
@@ -384,17 +393,17 @@ def _title(value: object, field: str) -> str:
     return read_filled_text(value, field)
 
 
-@reading("tags")
+@reads_untrusted("tags")
 def _tags(value: object, field: str) -> FrozenList:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of texts")
-    taken = few(value, field, "tags")
+    taken = bounded_list(value, field, "tags")
     given = sorted(taken, key=repr) if isinstance(value, set | frozenset) else taken
     tags = FrozenList(dict.fromkeys(read_each(read_filled_text, given, field)))
     return _frozen_list(tags, field)
 
 
-@reading("config")
+@reads_untrusted("config")
 def _object(value: object, field: str) -> FrozenDict:
     if value is None:
         return FrozenDict()
@@ -404,11 +413,11 @@ def _object(value: object, field: str) -> FrozenDict:
     return frozen
 
 
-@reading("examples")
+@reads_untrusted("examples")
 def _examples(value: object, field: str) -> FrozenList:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of mappings of variables")
-    examples = few(value, field, "examples", MAX_EXAMPLES)
+    examples = bounded_list(value, field, "examples", MAX_EXAMPLES)
     read_each(_example, examples, field)
     return _frozen_list(examples, field)
 
@@ -431,7 +440,7 @@ def _frozen_list(items: Sequence[Any], field: str) -> FrozenList:
 def _grant(item: object, where: str) -> Grant:
     if isinstance(item, Grant):
         return item
-    named = few_items(item, where, "keys", MAX_LISTED) if isinstance(item, Mapping) else {}
+    named = bounded_dict(item, where, "keys", MAX_LISTED) if isinstance(item, Mapping) else {}
     try:
         if isinstance(item, Mapping):
             return Grant(**named)

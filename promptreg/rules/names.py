@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import few, reading
-from promptreg.gathering import BadFields, read_each
 from promptreg.jsonvalues import NotJSON, checked_text
+from promptreg.untrusted import FieldReader, bounded_list, read_each, reads_untrusted
 
 MAX_NAME = 128
 MAX_NUMBER = 10**30
@@ -45,7 +44,7 @@ class Reference(NamedTuple):
 _UNNAMED = Reference("", is_id=False)
 
 
-@reading("text")
+@reads_untrusted("text")
 def slugify(text: str) -> str:
     """Return a name made from any text: lower case, at most 128 characters, other characters replaced by `_`.
 
@@ -66,7 +65,7 @@ def slugify(text: str) -> str:
     return name
 
 
-@reading("name")
+@reads_untrusted("name")
 def checked_name(value: object, field: str = "name") -> str:
     """Return a well-formed name or namespace; raise `InvalidInputError` with the reason for any other value."""
     text = _text(value, field)
@@ -76,7 +75,7 @@ def checked_name(value: object, field: str = "name") -> str:
     return text
 
 
-@reading("label")
+@reads_untrusted("label")
 def checked_label(value: object, field: str = "label", *, is_own: bool = False) -> str:
     """Return a well-formed label, `production` and `latest` included; `is_own` says that it chooses no version."""
     text = _text(value, field)
@@ -95,7 +94,7 @@ def checked_own_label(value: object) -> str:
     return label
 
 
-@reading("version")
+@reads_untrusted("version")
 def checked_selector(value: object, field: str = "version") -> Selector:
     """Return a version number, at least 1, or a label."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
@@ -105,7 +104,7 @@ def checked_selector(value: object, field: str = "version") -> Selector:
     return checked_number(value, field, least=1)
 
 
-@reading("value")
+@reads_untrusted("value")
 def checked_number(value: object, field: str, *, least: int) -> int:
     """Return an integer of at least `least`; a boolean is refused."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -118,7 +117,7 @@ def checked_number(value: object, field: str, *, least: int) -> int:
     return value
 
 
-@reading("name")
+@reads_untrusted("name")
 def parse_reference(value: object, field: str = "name") -> Reference:
     """Read a name or an id, with an optional `@version` or `@label`."""
     if type(value) is str and _is_usual(value):
@@ -161,10 +160,10 @@ def chosen_version(reference: Reference, version: object = None, label: object =
 
 def read_versioned(name: object, version: object = None, label: object = None) -> tuple[Reference, Selector | None]:
     """Read a name or an id, and the one version chosen with `@`, `version=` or `label=`, if any."""
-    bad = BadFields()
-    reference = bad.read(parse_reference, name)
-    selector = bad.read(chosen_version, reference if bad.are_none() else _UNNAMED, version, label)
-    bad.require_none()
+    fields = FieldReader()
+    reference = fields.read(parse_reference, name)
+    selector = fields.read(chosen_version, reference if fields.are_valid() else _UNNAMED, version, label)
+    fields.require_valid()
     return reference, selector
 
 
@@ -176,14 +175,14 @@ def read_one_version(name: object, version: object = None) -> tuple[Reference, S
     return reference, selector
 
 
-@reading("names")
+@reads_untrusted("names")
 def read_references(given: object) -> list[Reference]:
     """Read one reference or many; raise `InvalidInputError` with every malformed one."""
     if isinstance(given, str):
         return [plain_reference(given, "names")]
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidInputError.of("names", "must be a name or a list of names")
-    return read_each(plain_reference, few(given, "names", "names", MAX_NAMES), "names")
+    return read_each(plain_reference, bounded_list(given, "names", "names", MAX_NAMES), "names")
 
 
 def cursor(name: str) -> str:
@@ -191,7 +190,7 @@ def cursor(name: str) -> str:
     return urlsafe_b64encode(name.encode()).decode()
 
 
-@reading("after")
+@reads_untrusted("after")
 def read_cursor(after: object) -> str:
     """Return the name of a cursor."""
     try:

@@ -9,8 +9,8 @@ import os
 import re
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import reading
 from promptreg.rules.inputs import read_filled_text
+from promptreg.untrusted import reads_untrusted
 
 SCHEMES = frozenset("duckdb file jdbc mariadb mongodb mssql mysql odbc oracle postgres postgresql redis sqlite".split())
 POSTGRESQL = frozenset({"postgres", "postgresql"})
@@ -18,7 +18,7 @@ _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]+):(//)?")
 SHOWN = 20  # characters of a scheme in an error
 
 
-@reading("target")
+@reads_untrusted("target")
 def read_target(value: object) -> str:
     """Return the path of a target, or `":memory:"`.
 

@@ -24,7 +24,6 @@ from jinja2.utils import missing
 from markupsafe import Markup
 
 from promptreg.errors import RenderError, RenderLimitError, TemplateError, TemplatePolicyError, TemplateSyntaxError
-from promptreg.foreign import Cause
 from promptreg.nearest import nearest
 from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.limits import RenderLimits, body_cost
@@ -42,6 +41,7 @@ from promptreg.rendering.values import (
     read_attribute,
     read_item,
 )
+from promptreg.untrusted import CallerError
 from promptreg.variables import MAX_IDENTIFIER
 
 _Token: TypeAlias = tuple[int, str, str]  # its line, its kind and its text
@@ -481,7 +481,7 @@ class Metered:
                 told = _told(error)
                 nones = _nones(told, source, line, rendering)
                 failure = RenderError(f"The template failed{where} ({told}){nones}.", line=line)
-        failure.__cause__ = Cause(type(error).__name__)
+        failure.__cause__ = CallerError(type(error).__name__)
         return failure
 
     def _line(self, error: Exception) -> int | None:
