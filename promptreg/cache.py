@@ -1,7 +1,7 @@
 """The cache of resolved prompts, and whether its entries are still current.
 
 Everything that was loaded belongs to a generation: the state of the database at one revision. A read compares the
-storage's 16-byte stamp with the stamp that the generation was loaded at, and the clock with the time until which the
+storage's change stamp with the stamp that the generation was loaded at, and the clock with the time until which the
 generation may be used. While both agree, reading an entry takes no lock and calls no storage. Otherwise the storage
 reports what has changed, and the next generation begins with the entries that have not. A load adds its entry to the
 generation that it was made for or to none, so a slow load never makes a newer generation stale. Absent prompts are
@@ -19,7 +19,7 @@ from promptreg.prompt import Prompt, fast_paths
 from promptreg.records import Container
 from promptreg.rendering.template import FastPaths
 from promptreg.rules.names import Selector
-from promptreg.storage.base import Mark, News, Stamp
+from promptreg.storage.base import ChangeReport, Position, Stamp
 from promptreg.telemetry.spans import RenderSpan, render_span
 
 NEVER = float("-inf")
@@ -98,21 +98,19 @@ class Generation:
     disappeared and can report no changes any more.
     """
 
-    __slots__ = ("entries", "mark", "negative", "seen_stamp", "stamp", "until", "written")
+    __slots__ = ("entries", "negative", "position", "seen_stamp", "stamp", "until", "written")
 
     def __init__(
         self,
         stamp: Stamp,
-        mark: Mark | None,
+        position: Position | None,
         entries: dict[Hashable, CacheEntry],
         negative: dict[Hashable, NegativeEntry],
         until: float,
     ) -> None:
         self.stamp = stamp
-        self.mark = mark
-        self.seen_stamp: Stamp = b"none" if mark is None else mark.stamp
-        if isinstance(stamp, memoryview):  # compared item by item: two numbers take less time than sixteen bytes
-            self.stamp, self.seen_stamp = stamp.cast("Q"), memoryview(self.seen_stamp).cast("Q")
+        self.position = position
+        self.seen_stamp: Stamp = b"none" if position is None else position.stamp
         self.entries = entries
         self.negative = negative
         self.until = until
@@ -145,16 +143,16 @@ class Cache:
         """The generation that fast reads use: the present one, or one that is never current."""
         self.clear()
 
-    def renew(self, stamp: Stamp, news: News, until: float) -> Generation:
+    def renew(self, report: ChangeReport, until: float) -> Generation:
         """Begin the next generation and return it, or use this one for longer where nothing has changed."""
         last = self.generation
-        changed = frozenset(last.written) if news.is_gone else news.changed
-        if news.mark is last.mark and not changed:
+        changed = frozenset(last.written) if report.is_unavailable else report.changed
+        if report.position is last.position and not changed:
             last.until = until
         else:
             entries, negative = _unchanged(last.entries, changed), _unchanged(last.negative, changed)
-            stamp = stamp if self.compares else news.mark.stamp
-            self.generation = Generation(stamp, news.mark, entries, negative, until)
+            stamp = report.stamp if self.compares else report.position.stamp
+            self.generation = Generation(stamp, report.position, entries, negative, until)
         self.fast = self.generation if self.allows_fast_reads else _NEVER_CURRENT
         return self.generation
 

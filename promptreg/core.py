@@ -8,7 +8,6 @@ what may refuse it, is in `planning.py`.
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from time import monotonic
-from traceback import clear_frames, walk_tb
 from types import NoneType
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +17,7 @@ from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks, Evidence
 from promptreg.clock import moment
 from promptreg.errors import CommitUnknownError, NotFoundError, PromptregError, PublishCheckError, StorageError
+from promptreg.lookup import find_any, find_version
 from promptreg.models import UNSET
 from promptreg.planning import Planner
 from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
@@ -30,7 +30,7 @@ from promptreg.rules.names import Reference, Selector, read_versioned
 from promptreg.rules.refusals import not_found, version_not_found
 from promptreg.rules.selection import number_of
 from promptreg.settings import Settings
-from promptreg.storage.base import LOOK_SECONDS, Reader, Storage, Writer
+from promptreg.storage.base import Reader, Storage, Writer
 from promptreg.suggestions import Suggestions
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
@@ -50,7 +50,7 @@ class Plan(Protocol):
 
 P = TypeVar("P", bound=Plan)
 
-MAX_WRITTEN = 1_000  # own changes that are remembered between two polls; of more, the cache is cleared
+MAX_WRITTEN = 1_000  # own changes that are remembered between two checks; of more, the cache is cleared
 _KEY_OF_OTHERS = object()  # begins every key that is not a name, so that no caller can pass one as a name
 _EXACT_TYPES = frozenset({str, int, NoneType})
 
@@ -70,7 +70,8 @@ class Core:
         self.home = settings.view.namespace
         self.is_closed = False
         self.cache = Cache(settings.cache_size, compares=settings.max_staleness == 0)
-        self._holds = min(settings.max_staleness or LOOK_SECONDS, LOOK_SECONDS)
+        interval = storage.profile.check_interval
+        self._holds = min(settings.max_staleness or interval, interval)
         self.defaults = Defaults(settings.render_limits)
         self.templates = Templates(settings.cache_size, settings.render_limits, forbids_extra=settings.forbids_extra)
         self.checks = Checks(settings.publish_checks, self.templates)
@@ -79,35 +80,24 @@ class Core:
         self._suggestions = Suggestions(storage)
 
     def close(self) -> None:
-        """Close the storage; every later call is `StorageError`. So is closing in the middle of another call."""
-        self.storage.require_outside()
-        self.is_closed = True
-        self.cache.clear()  # so that no thread reads while other calls end; again below, as these may add entries
+        """Close the storage; later calls raise `StorageError`, and so does this one in the middle of another call."""
         try:
             self.storage.close()
         except BaseException as error:
+            if isinstance(error, StorageError) and error.details.get("reason") == "nested":
+                raise
+            self._note_closed()
             self.release_after(error)
             raise
-        finally:
-            self.cache.clear()
+        self._note_closed()
+
+    def _note_closed(self) -> None:
+        self.is_closed = True
+        self.cache.clear()
 
     def release_after(self, error: BaseException) -> None:
-        """Release everything that an error may have left this thread holding.
-
-        An exception of a signal's handler may come between any two steps of a `with`, and a caller who keeps that
-        exception keeps its frames.
-        """
-        if self.storage.is_held():
-            ours = {frame for frame, _ in walk_tb(error.__traceback__)}
-            clear_frames(error.__traceback__)
-            seen, context = {id(error)}, error.__context__
-            while context is not None and id(context) not in seen and context.__traceback__ is not None:
-                if context.__traceback__.tb_frame not in ours:  # what the application was handling as it called
-                    break
-                clear_frames(context.__traceback__)
-                seen.add(id(context))
-                context = context.__context__
-            self.storage.abandon()
+        """Release whatever this thread still holds of the storage after an error."""
+        self.storage.release_after(error)
 
     def explain(self, error: BaseException, view: View) -> None:
         """Add to an error that leaves a verb which existing name or label may be meant."""
@@ -124,7 +114,8 @@ class Core:
     def require_open(self) -> None:
         """Raise `StorageError` once the registry is closed."""
         if self.is_closed:
-            raise StorageError(f"The registry of {self.storage.path} is closed; open a new one.", reason="closed")
+            location = self.storage.profile.location
+            raise StorageError(f"The registry of {location} is closed; open a new one.", reason="closed")
 
     def read(self) -> AbstractContextManager[Reader]:
         """Begin a read transaction, which is timed while metrics are recorded."""
@@ -203,14 +194,14 @@ class Core:
         return stale_copy(entry.prompt) if state == STALE else entry.prompt
 
     def find_cached(
-        self, view: View, name: str, version: Selector | None, label: str | None, *, may_poll: bool = True
+        self, view: View, name: str, version: Selector | None, label: str | None, *, may_check: bool = True
     ) -> CacheEntry | None:
         """Return the current cache entry, or None where only `resolve` can answer.
 
-        With `may_poll` the storage is asked for changes where that is due.
+        With `may_check` the storage is asked for changes where that is due.
         """
         try:
-            generation, state = self._current_generation() if may_poll else (self.cache.generation, HIT)
+            generation, state = self._current_generation() if may_check else (self.cache.generation, HIT)
             entry = generation.entries.get(self._key(view.namespace, name, version, label))
         except BaseException as error:
             self.release_after(error)
@@ -218,7 +209,7 @@ class Core:
             if isinstance(error, StorageError) or (isinstance(error, Exception) and not is_exact):
                 return None  # a value that can't be hashed is no name, and `resolve` refuses it
             raise
-        is_current = state != STALE and (may_poll or generation.is_current())
+        is_current = state != STALE and (may_check or generation.is_current())
         if entry is None or not is_current or not access.may(view.actor, "read", entry.container):
             return None
         metrics.count_request(state)
@@ -239,16 +230,16 @@ class Core:
         if generation.is_current():
             return generation, HIT
         began, is_measured = monotonic(), metrics.begin()
-        with self.storage.watch() as watch:
+        with self.storage.monitor() as changes_since:
             generation = self.cache.generation
-            if generation.is_current():  # another thread has just polled
+            if generation.is_current():  # another thread has just checked
                 return generation, HIT
-            news = watch.news(generation.mark)
+            report = changes_since(generation.position)
             self.cache.allows_fast_reads = not is_measured
-            renewed = self.cache.renew(watch.stamp, news, NEVER if news.is_gone else began + self._holds)
-        if news.changed is None or news.changed:
+            renewed = self.cache.renew(report, NEVER if report.is_unavailable else began + self._holds)
+        if report.changed is None or report.changed:
             metrics.count_reload()
-        return renewed, STALE if news.is_gone else FRESH
+        return renewed, STALE if report.is_unavailable else FRESH
 
     def _load(
         self,
@@ -261,16 +252,17 @@ class Core:
         """Read what a name and a selector mean, and add it to the generation if it is of the same revision."""
         error: NotFoundError | None = None
         with self.read() as reader:
-            container, record = reader.find(namespace, reference), None
+            container, record = find_any(reader, namespace, reference), None
             if container is not None:
                 try:
                     number = number_of(container, selector)
                 except NotFoundError as refusal:
                     error = refusal
                 else:  # out here, because what a signal's handler raises is no fact about the prompt
-                    record = reader.version(container, number)
+                    record = find_version(reader, container, number)
                     error = None if record else version_not_found(container, number)
-        is_same_revision = generation.mark is not None and reader.revision == generation.mark.revision
+        position = generation.position
+        is_same_revision = position is not None and reader.snapshot.revision == position.revision
         if container is None or record is None:
             about = (namespace, reference.text) if container is None else container.id
             negative = NegativeEntry(about, error or not_found([reference.text], namespace), container)
@@ -299,7 +291,7 @@ class Core:
         true; an outcome that is no longer what was vetted is vetted anew.
         """
         with self.read() as reader:
-            proposed, seen = plan(reader), reader.moment
+            proposed, seen = plan(reader), reader.snapshot
         if not proposed.changes:
             note(changed=False)
             return proposed
@@ -308,8 +300,8 @@ class Core:
             written: Sequence[Change] = ()
             try:
                 with self.write() as writer:
-                    final = proposed if writer.moment == seen else _replanned(writer, view, plan, evidence)
-                    seen = writer.moment
+                    final = proposed if writer.snapshot == seen else _replanned(writer, view, plan, evidence)
+                    seen = writer.snapshot
                     is_vetted = evidence is None or not isinstance(final, Outcome) or evidence.covers(final)
                     if is_vetted and final.changes:
                         written = final.changes
@@ -319,7 +311,7 @@ class Core:
                 raise
             finally:
                 self._note_written(written)
-                self._poll_again()
+                self._check_again()
             if is_vetted or not final.changes:
                 note(changed=bool(final.changes))
                 return final
@@ -354,7 +346,7 @@ class Core:
         return None
 
     def _note_written(self, changes: Sequence[Change]) -> None:
-        """Remember what this registry has changed, should the database disappear before the next poll."""
+        """Remember what this registry has changed, should the database disappear before the next check."""
         written = self.cache.generation.written
         if len(written) + len(changes) > MAX_WRITTEN:
             self.cache.clear()
@@ -362,16 +354,16 @@ class Core:
         for subject in (change.subject for change in changes):
             written.update((subject.id, (subject.namespace, subject.name)))
 
-    def _poll_again(self) -> None:
+    def _check_again(self) -> None:
         """Have this registry see its own write at once, where it need not see the writes of others at once."""
         if not self.cache.compares:
             self._expire()
 
     def _expire(self) -> None:
-        """Have the next read poll the storage, whatever the stamp shows."""
-        # Within `watch`, because another thread's poll that began before the write may still be going on.
+        """Have the next read check for changes, whatever the stamp shows."""
+        # Within `monitor`, because another thread's check that began before the write may still be going on.
         try:
-            with self.storage.watch():
+            with self.storage.monitor():
                 self.cache.generation.until = NEVER
         except StorageError as error:
             self.release_after(error)
@@ -387,7 +379,7 @@ def _replanned(writer: Reader, view: View, plan: Callable[[Reader], P], evidence
     except NotFoundError:
         if evidence is not None and evidence.is_checked:
             checked = evidence.outcome.named
-            now = writer.find(view.namespace, Reference(checked.id, is_id=True))
+            now = find_any(writer, view.namespace, Reference(checked.id, is_id=True))
             if now is not None and now.name != checked.name and access.may(view.actor, "read", now):
                 raise conflicts.changed_meanwhile(checked.name, "name", checked.name, now.name) from None
         raise

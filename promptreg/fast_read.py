@@ -134,16 +134,16 @@ def _render_cached(
 ) -> Rendered | None:
     """Render what any other view or selector finds in the cache; None where only the slow path can.
 
-    While spans are recorded the storage is not polled here, because the span of the slow path records that.
+    While spans are recorded the storage is not asked for changes here, because the span of the slow path records that.
     """
     core = view._core
     if not core.cache.allows_fast_reads:
         return None
-    entry = core.find_cached(view._view, name, version, label, may_poll=start is None)
+    entry = core.find_cached(view._view, name, version, label, may_check=start is None)
     if entry is None:
         return None
     if start is not None:
         return core.instrumentation.render(entry.prompt, entry.render_span, start, variables, more)
-    if not core.cache.allows_fast_reads:  # which polling may have changed
+    if not core.cache.allows_fast_reads:  # which that check may have changed
         return None
     return entry.prompt.render(variables, **more)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from promptreg.arguments import Creation, Publication, Rollback, Save, StatusChange, Update
 from promptreg.errors import NotFoundError
-from promptreg.lookup import find, find_all, load_shown, load_version
+from promptreg.lookup import find, find_all, find_any, load_shown, load_version
 from promptreg.records import Container, VersionRecord
 from promptreg.rules import access, lifecycle, selection, statuses
 from promptreg.rules.access import View
@@ -98,7 +98,7 @@ class Planner(NamedTuple):
         """Plan `rollback`."""
         container = self._find(reader, call.reference, "rollback")
         chosen = None if call.selector is None else load_version(reader, container, call.selector)
-        stack = reader.publications(container)
+        stack = reader.version_numbers(container, "publications")
         previous = load_version(reader, container, stack[-2]) if chosen is None and len(stack) > 1 else None
         return lifecycle.plan_rollback(container, chosen, previous, stack, call.reason, self.author, call.expected)
 
@@ -155,10 +155,11 @@ class Planner(NamedTuple):
         if selector is not None:
             return self._find_version(reader, reference, selector, action)
         container = self._find(reader, reference, action)
-        return container, load_version(reader, container, default(container, reader.unpublished(container)))
+        unpublished = reader.version_numbers(container, "unpublished")
+        return container, load_version(reader, container, default(container, unpublished))
 
     def _is_taken(self, reader: Reader, name: str | None) -> bool:
-        return name is not None and reader.find(self.view.namespace, Reference(name, is_id=False)) is not None
+        return name is not None and find_any(reader, self.view.namespace, Reference(name, is_id=False)) is not None
 
     def _shown_and_latest(self, reader: Reader, container: Container) -> tuple[VersionRecord, VersionRecord]:
         return load_shown(reader, container), load_version(reader, container, container.latest_version)

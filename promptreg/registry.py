@@ -46,6 +46,7 @@ from promptreg.rules.names import Selector
 from promptreg.rules.selection import number_of
 from promptreg.settings import read_settings
 from promptreg.storage.base import Reader
+from promptreg.storage.opening import open_storage
 from promptreg.telemetry.content import Redact
 from promptreg.verbs import verb
 
@@ -146,8 +147,6 @@ class Registry:
         render_duration: bool = True,
     ) -> None:
         settings = read_settings(locals())
-        from promptreg.storage.sqlite.storage import open_storage  # noqa: PLC0415 (loads when a registry opens, not before)
-
         self._begin(Core(open_storage(settings.storage), settings), settings.view, is_view=False)
 
     def _begin(self, core: Core, view: View, *, is_view: bool) -> None:
@@ -159,7 +158,7 @@ class Registry:
     @property
     def path(self) -> str:
         """The absolute path of the file, or `":memory:"`."""
-        return self._core.storage.path
+        return self._core.storage.profile.location
 
     @property
     def namespace(self) -> str:
@@ -446,7 +445,7 @@ class Registry:
         wrong: builtins.list[str] = []
         with closing(self._core.storage.verify()) as slices:
             for checked in slices:
-                wrong += checked.wrong
+                wrong += checked.problems
                 report(checked.done, checked.total)
         return wrong
 

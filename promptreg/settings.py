@@ -12,8 +12,8 @@ from promptreg.rendering.limits import DEFAULT_LIMITS, RenderLimits
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_choice, read_flag
 from promptreg.rules.names import checked_name, checked_number
-from promptreg.rules.targets import read_target
 from promptreg.storage.base import StorageSettings
+from promptreg.storage.opening import read_target
 from promptreg.telemetry.content import Redact
 from promptreg.telemetry.names import CAPTURE_CONTENT
 from promptreg.telemetry.spans import TelemetrySettings
@@ -49,7 +49,7 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
             fields.read(read_actor, given["actor"]),
         ),
         storage=StorageSettings(
-            path=fields.read(read_target, given["target"]),
+            target=fields.read(read_target, given["target"]),
             create=fields.read(read_flag, given["create"], "create"),
             durability=fields.read(read_choice, given["durability"], "durability", DURABILITIES),
             busy_timeout=fields.read(_seconds, given["busy_timeout"], "busy_timeout"),

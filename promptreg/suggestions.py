@@ -64,7 +64,7 @@ def _near(reader: Reader, names: list[str], view: View) -> dict[str, str]:
 
 def _message_for_label(reader: Reader, error: VersionNotFoundError, view: View) -> str:
     label, name = error.details["version"], error.details["name"]
-    container = reader.find(view.namespace, Reference(name, is_id=False))
+    (container,) = reader.find(view.namespace, [Reference(name, is_id=False)])
     if container is None or not access.may(view.actor, "read", container):  # it was deleted a moment ago
         return error.message
     near = nearest(label, container.all_labels())

@@ -14,7 +14,7 @@ import pytest
 
 from promptreg import NotModifiableError, Registry, StorageError, core
 from promptreg.cache import Cache
-from promptreg.storage.base import Mark, News
+from promptreg.storage.base import ChangeReport, Position
 from promptreg.storage.sqlite import watching
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from promptreg.storage.sqlite.transactions import SQLiteReader
@@ -28,7 +28,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Collect the rows that are read meanwhile."""
     reads: list[str] = []
     with monkeypatch.context() as patch:
-        for name in ("find", "version"):
+        for name in ("find", "versions"):
             original = getattr(SQLiteReader, name)
 
             def read(self, *args, _original=original, _name=name, **more):
@@ -77,7 +77,7 @@ def test_only_what_has_changed_is_read_again(registry: Registry, monkeypatch: py
         registry.get("absent", default=None)
         assert reads == []
         assert registry.get("a").template == "Hi"
-        assert reads == ["find", "version"]
+        assert reads == ["find", "versions"]
 
 
 def test_what_a_registry_changes_itself_leaves_the_rest_in_its_cache(
@@ -93,7 +93,7 @@ def test_what_a_registry_changes_itself_leaves_the_rest_in_its_cache(
         assert registry.get("b") is other
         assert reads == []
         assert registry.get("a").template == "Hi"
-        assert reads == ["find", "version"]
+        assert reads == ["find", "versions"]
 
 
 def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
@@ -276,10 +276,10 @@ class Entry(NamedTuple):
 def test_a_late_load_never_enters_a_newer_generation() -> None:
     """What was loaded for an older generation stays there; the newer one begins with what has not changed."""
     cache = Cache(9, compares=True)
-    old = cache.renew(b"1", News(Mark(b"1", 1, (1, "")), None), math.inf)
+    old = cache.renew(ChangeReport(Position(b"1", 1), b"1", None), math.inf)
     cache.add(old, "a", Entry("a"))
     cache.add(old, "b", Entry("b"))
-    new = cache.renew(b"2", News(Mark(b"2", 2, (2, "")), frozenset({"b"})), math.inf)
+    new = cache.renew(ChangeReport(Position(b"2", 2), b"2", frozenset({"b"})), math.inf)
     cache.add(old, "b", Entry("b"))
     assert (set(old.entries), set(new.entries), cache.generation) == ({"a", "b"}, {"a"}, new)
 

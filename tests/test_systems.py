@@ -199,8 +199,8 @@ def test_every_connection_has_its_syncs_reach_the_disk_on_macos(path: str) -> No
         thread = threading.Thread(target=read)
         thread.start()
         thread.join()
-        with registry._core.storage.watch() as watch:
-            told.extend(watch._watching.watcher().connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
+        with registry._core.storage.monitor() as changes_since:
+            told.extend(changes_since.__self__._watching.watcher().connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
     assert told == [1, 1, 1]
 
 

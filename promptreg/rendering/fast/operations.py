@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 from types import NoneType
 from typing import Any, Final, NoReturn
 
-from jinja2.filters import do_title as title
-
+from promptreg.rendering.compat import JINJA_FILTERS
 from promptreg.rendering.limits import MAX_NEEDLE
 from promptreg.rendering.values import PLAIN, SCALARS
 
@@ -184,7 +183,7 @@ do_upper = _on_text(str.upper)
 do_lower = _on_text(str.lower)
 do_capitalize = _on_text(str.capitalize)
 do_trim = _on_text(str.strip)
-do_title = _titled(title)
+do_title = _titled(JINJA_FILTERS["title"])
 
 
 def do_replace(most: int, value: Any, old: Any, new: Any) -> str:
