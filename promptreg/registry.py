@@ -85,7 +85,7 @@ class Registry:
     - maintain: `verify`, `close`
 
     A prompt is named by its name or its id. `"name@3"` and `"name@staging"` choose a version wherever a verb takes one.
-    What is passed is frozen, and so is what is returned; times are aware UTC datetimes, durations are in seconds.
+    What is returned is frozen, and can be shared between threads; times are aware UTC datetimes, durations are seconds.
 
     Errors: every error is a `PromptregError` with `code`, `message`, `details` and `http_status`. Bad values are
     `InvalidInputError`, which lists every bad argument of the call. A refused call changes nothing, except that a draft
