@@ -2,17 +2,18 @@
 
 A reader raises one `InvalidInputError` with every bad argument. How a single argument is read is in `rules/inputs.py`
 and `rules/names.py`. The verbs with many arguments pass them by name, as `locals()` holds them; a version's fields
-among these are those of `SNAPSHOT_FIELDS`.
+among these are those of the table `records.CONTENT`.
 """
 
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from promptreg.models import UNSET, Actor
-from promptreg.records import SNAPSHOT_FIELDS, Query
-from promptreg.rules import access, inputs, names
+from promptreg.records import CONTENT, Query
+from promptreg.rules import access, edits, inputs, names
 from promptreg.rules.access import View
-from promptreg.rules.inputs import Draft, Expected
+from promptreg.rules.edits import Draft
+from promptreg.rules.inputs import Expected
 from promptreg.rules.names import Reference, Selector
 from promptreg.settings import read_actor
 from promptreg.untrusted import FieldReader
@@ -110,7 +111,7 @@ def read_update(given: Arguments) -> Update:
     draft = _read_draft(fields, given)
     expected = fields.read(inputs.read_expected, version=given["expected_version"], content_hash=given["expected_hash"])
     not_in_place = ("is_production", "expected_version", "new_name", "access_grants")
-    fields.read(inputs.require_in_place, versioned, **{name: given[name] for name in not_in_place})
+    fields.read(edits.require_in_place, versioned, **{name: given[name] for name in not_in_place})
     fields.require_valid()
     message = None if given["commit_message"] is UNSET else draft.message
     return Update(*versioned, draft, message, expected)
@@ -118,12 +119,12 @@ def read_update(given: Arguments) -> Update:
 
 def _read_draft(fields: FieldReader, given: Arguments, *, required: Collection[str] = ()) -> Draft:
     """Read the fields of a version, and what `create`, `save` and `update` take beside them."""
-    passed = {name: value for name, value in given.items() if name in SNAPSHOT_FIELDS}
+    passed = {name: value for name, value in given.items() if name in CONTENT}
     if required and passed["title"] is None:  # a new prompt has a title by default
         passed["title"] = UNSET
-    edit = fields.read(inputs.read_edit, required=required, **passed)
+    edit = fields.read(edits.read_edit, required=required, **passed)
     return fields.read(
-        inputs.read_draft,
+        edits.read_draft,
         edit=edit,
         message=given["commit_message"],
         is_production=given["is_production"],

@@ -24,7 +24,8 @@ from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
 from promptreg.records import Change
 from promptreg.rules import access, conflicts
 from promptreg.rules.access import View
-from promptreg.rules.inputs import read_default, read_variables
+from promptreg.rules.edits import read_default
+from promptreg.rules.inputs import read_variables
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_versioned
 from promptreg.rules.refusals import not_found, version_not_found

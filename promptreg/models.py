@@ -117,17 +117,17 @@ def built(
     fields: dict[str, Any],
     private: dict[str, Any] | None = None,
     *,
-    told: set[str] | None = None,
+    fields_set: set[str] | None = None,
 ) -> V:
-    """Give a value of all its fields and private attributes, in their order, none of them checked or copied.
+    """Return a value with all its fields and private attributes, neither validated nor copied.
 
-    As `model_construct` does it, which looks up each alias and copies each default: 33 µs a prompt instead of 5.
-    `told` are the fields that count as set; all, where it is None.
+    `model_construct` does the same, but resolves each alias and copies each default: 33 µs a prompt instead of 5.
+    `fields_set` are the fields that count as set, a set that nobody changes; all of them by default.
     """
     value = kind.__new__(kind)
     for name, content in (
         ("__dict__", fields),
-        ("__pydantic_fields_set__", set(fields) if told is None else told),
+        ("__pydantic_fields_set__", set(fields) if fields_set is None else fields_set),
         ("__pydantic_extra__", None),
         ("__pydantic_private__", private),
     ):

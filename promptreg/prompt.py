@@ -295,36 +295,29 @@ class Compile:
 
 
 def version_fields(record: VersionRecord) -> dict[str, Any]:
-    """Return the fields of a `Version`, frozen, without its variables, which are found by compiling."""
-    snapshot = record.snapshot
+    """Return the fields of a `Version`, frozen, without its effective variables, which are found by compiling."""
+    content = record.snapshot.fields()
+    content["declared_variables"] = as_values(content.pop("variables"))
     return {
+        **content,
         "name": record.name,
         "version": record.number,
         "state": record.state,
-        "kind": snapshot.kind,
-        "template": snapshot.template,
-        "declared_variables": as_values(snapshot.variables),
-        "config": snapshot.config,
-        "title": snapshot.title,
-        "description": snapshot.description,
-        "category": snapshot.category,
-        "tags": snapshot.tags,
-        "meta": snapshot.meta,
-        "examples": snapshot.examples,
+        "kind": record.snapshot.kind,
         "access_grants": frozen_list(record.access_grants),
         "commit_message": record.commit_message,
         "author": record.author,
         "base_version": record.base_version,
         "version_created_at": datetime.fromisoformat(record.created_at),
         "published_at": record.published_at and datetime.fromisoformat(record.published_at),
-        "content_hash": snapshot.content_hash,
+        "content_hash": record.snapshot.content_hash,
         "failure": record.failure,
     }
 
 
 def make_version(record: VersionRecord, compile_: Compile) -> Version:
-    """Return a version without its container, as `history` lists it."""
-    return built(Version, version_fields(record), {"_compile": compile_}, told=set(Version.model_fields))
+    """Return a version without its container, as `history` does."""
+    return built(Version, version_fields(record), {"_compile": compile_}, fields_set=_VERSION_FIELDS)
 
 
 def make_prompt(
@@ -367,8 +360,11 @@ def make_prompt(
             "_is_stale": False,
             "_limits": limits,
         },
-        told=set(Prompt.model_fields),
+        fields_set=_PROMPT_FIELDS,
     )
+
+
+_VERSION_FIELDS, _PROMPT_FIELDS = set(Version.model_fields), set(Prompt.model_fields)
 
 
 def fast_paths(prompt: Prompt) -> FastPaths:

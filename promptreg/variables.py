@@ -90,8 +90,8 @@ def canonical_form(declarations: FrozenList) -> FrozenList:
 
 
 def as_values(declarations: FrozenList) -> FrozenList:
-    """Return declarations as `Variable`s, whose fields that are set are those that were said."""
-    return frozen_list(built(Variable, {**_UNSAID, **d}, told=set(d)) for d in declarations)
+    """Return declarations as `Variable`s; the fields that count as set are those that were declared."""
+    return frozen_list([built(Variable, {**_UNSAID, **d}, fields_set=set(d)) for d in declarations])
 
 
 def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList:
@@ -161,7 +161,7 @@ def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
 
 
 def _found(name: str, is_needed: bool) -> Variable:
-    return built(Variable, {**_UNSAID, "name": name, "required": is_needed}, told={"name", "required"})
+    return built(Variable, {**_UNSAID, "name": name, "required": is_needed}, fields_set={"name", "required"})
 
 
 def _described(declaration: Mapping[str, Any], reads: Mapping[str, bool]) -> Variable:

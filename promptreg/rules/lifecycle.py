@@ -14,24 +14,18 @@ permissions is done before. It returns an `Outcome`: the prompt as it will be, t
 the `Change`, which is None where nothing is written.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from promptreg.errors import ConflictError
 from promptreg.jsonvalues import FrozenDict, FrozenList
 from promptreg.models import Action, Grant
-from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
+from promptreg.records import EMPTY, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
 from promptreg.rules.conflicts import CheckedState, checked_state, require_expected
-from promptreg.rules.inputs import Draft, Edit, Expected
+from promptreg.rules.edits import Draft, Edit
+from promptreg.rules.inputs import Expected
 from promptreg.rules.refusals import name_taken, not_modifiable
 from promptreg.rules.selection import number_of, require_unarchived
-
-EMPTY: Mapping[str, Any] = {
-    **dict.fromkeys(SNAPSHOT_FIELDS, ""),
-    **dict.fromkeys(("variables", "tags", "examples"), FrozenList()),
-    **dict.fromkeys(("config", "meta"), FrozenDict()),
-}
-"""The fields of a new prompt that its caller does not pass; the title is the name."""
 
 ANYTHING = Expected()
 MAX_LABELS = 1_000  # of a prompt, in one row
@@ -148,7 +142,7 @@ def _updated(container: Container, base: VersionRecord, latest: VersionRecord, d
         return Outcome(container, latest)
     fields = differing(base.snapshot, snapshot)
     if not (moves or fields):
-        if container.production_version is None and draft.edit.says_something:  # an equal draft is returned above
+        if container.production_version is None and draft.edit.passed:  # an equal draft is returned above
             return plan_publish(container, base, author)
         return Outcome(container, base)
     number = container.last_version + 1
