@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
 from promptreg.jsonvalues import FrozenList
 from promptreg.nearest import did_you_mean, nearest
-from promptreg.rendering.fast.compiler import compile_fast, is_paid, most_text
-from promptreg.rendering.fast.operations import Bailout
+from promptreg.rendering.fast.compiler import compile_fast
+from promptreg.rendering.fast.costs import is_paid, most_text
+from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered import sandbox
 from promptreg.rendering.metered.sandbox import Metered, Rendering
