@@ -17,7 +17,8 @@ from timing import Options, Row, Tables, measure, require_same, run
 
 from promptreg import Registry, RenderLimits
 from promptreg.jsonvalues import FrozenList, freeze
-from promptreg.rendering.metered.sandbox import Metered, parse
+from promptreg.rendering.metered.compiler import MeteredText
+from promptreg.rendering.parsing import parse
 from promptreg.rendering.policy import BUILTINS
 from promptreg.rendering.reads import variables_read
 from promptreg.rendering.template import CompiledTemplate, TemplateText
@@ -221,7 +222,7 @@ def compile_rows() -> list[Row]:
 def compile_metered(source: str) -> None:
     """Compile as a fast template's first render that needs the metered tier does."""
     tree, _ = parse(source, LIMITS)
-    Metered(tree, variables_read(tree, BUILTINS).unguarded)
+    MeteredText(tree, variables_read(tree, BUILTINS).unguarded)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m promptreg`."""
+"""Run the command line as `python -m promptreg`."""
 
 import sys
 

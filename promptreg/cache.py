@@ -13,7 +13,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
-from promptreg.storage.base import Mark, News, Stamp
+from promptreg.storage.base import ChangeReport, Position, Stamp
 
 NEVER = float("-inf")
 
@@ -39,16 +39,19 @@ class Generation(Generic[F, L]):
     `written` is what this registry itself has changed since: where no more is to be learnt, that is not known any more.
     """
 
-    __slots__ = ("entries", "mark", "negative", "seen_stamp", "stamp", "until", "written")
+    __slots__ = ("entries", "negative", "position", "seen_stamp", "stamp", "until", "written")
 
     def __init__(
-        self, stamp: Stamp, mark: Mark | None, entries: dict[Hashable, F], negative: dict[Hashable, L], until: float
+        self,
+        stamp: Stamp,
+        position: Position | None,
+        entries: dict[Hashable, F],
+        negative: dict[Hashable, L],
+        until: float,
     ) -> None:
         self.stamp = stamp
-        self.mark = mark
-        self.seen_stamp: Stamp = b"none" if mark is None else mark.stamp
-        if isinstance(stamp, memoryview):  # which is compared item by item: two numbers instead of sixteen bytes
-            self.stamp, self.seen_stamp = stamp.cast("Q"), memoryview(self.seen_stamp).cast("Q")
+        self.position = position
+        self.seen_stamp: Stamp = b"none" if position is None else position.stamp
         self.entries = entries
         self.negative = negative
         self.until = until
@@ -77,16 +80,16 @@ class Cache(Generic[F, L]):
         """What the short way of a read may take: this generation, or one that is never true."""
         self.forget()
 
-    def renew(self, stamp: Stamp, news: News, until: float) -> Generation[F, L]:
+    def renew(self, report: ChangeReport, until: float) -> Generation[F, L]:
         """Begin the next generation, or let this one hold for longer where nothing has changed."""
         last = self.generation
-        changed = frozenset(last.written) if news.is_gone else news.changed
-        if news.mark is last.mark and not changed:
+        changed = frozenset(last.written) if report.is_unavailable else report.changed
+        if report.position is last.position and not changed:
             last.until = until
         else:
             entries, negative = _kept(last.entries, changed), _kept(last.negative, changed)
-            stamp = stamp if self.compares else news.mark.stamp
-            self.generation = Generation(stamp, news.mark, entries, negative, until)
+            stamp = report.stamp if self.compares else report.position.stamp
+            self.generation = Generation(stamp, report.position, entries, negative, until)
         self.direct = self.generation if self.may_be_direct else _NOTHING
         return self.generation
 

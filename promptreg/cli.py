@@ -1,4 +1,4 @@
-"""The command line: `promptreg demo`, the main job in one screen."""
+"""The command line, `promptreg`: parses arguments, and turns errors into one line and an exit status."""
 
 import argparse
 import os
@@ -10,16 +10,16 @@ from tempfile import TemporaryDirectory
 
 from promptreg.demo import run_demo
 from promptreg.errors import PromptregError
-from promptreg.telemetry.metrics import own_version
-from promptreg.telemetry.tree import NotShownError, shown
+from promptreg.telemetry.metrics import installed_version
+from promptreg.telemetry.tree import NotShownError, printed_spans
 
 SIGPIPE_STATUS = 128 + 13
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; give the exit status: 0, or 1 with one line on standard error.
+    """Run the command line, and return the exit status: 0, or 1 with one line on standard error.
 
-    Where nobody reads on, as after `| head -1`, it ends without a word, with the status that shells give for SIGPIPE.
+    Where standard output is a closed pipe, as after `| head -1`, print nothing, and return what shells do for SIGPIPE.
     """
     try:
         try:
@@ -36,14 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _discard_output() -> None:
-    """Have nothing left for Python to flush at its end, where standard output is a file."""
+    """Redirect standard output to the null device, as Python would fail again as it flushes it at exit."""
     with suppress(OSError), open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        with shown(sys.stdout) if options.trace else nullcontext():
+        with printed_spans(sys.stdout) if options.trace else nullcontext():
             _demo(options.db)
     except NotShownError as error:
         print(f"promptreg: {error}", file=sys.stderr)
@@ -64,9 +64,9 @@ def _demo(path: str | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="promptreg", description="An in-process, embeddable prompt registry.")
-    parser.add_argument("--version", action="version", version=f"promptreg {own_version()}")
+    parser.add_argument("--version", action="version", version=f"promptreg {installed_version()}")
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="show the main job, step by step, in a temporary folder")
-    demo.add_argument("--db", metavar="FILE", help="work in this registry, in a namespace of its own, and keep it")
+    demo = commands.add_parser("demo", help="show the life of a prompt, step by step, in a temporary folder")
+    demo.add_argument("--db", metavar="FILE", help="use this registry, in a new namespace, and keep it")
     demo.add_argument("--trace", action="store_true", help="show OpenTelemetry's spans as a tree afterwards")
     return parser

@@ -1,4 +1,4 @@
-"""What comes from outside: the time and new ids. Rules get both passed in."""
+"""The time and new ids, which rules take as arguments; no other file reads the system clock or makes random ids."""
 
 import os
 import time
@@ -13,14 +13,15 @@ Clock: TypeAlias = Callable[[], datetime]
 
 
 def system_clock() -> datetime:
-    """Give the time of the machine, aware, in UTC."""
+    """Return the time of the machine as an aware datetime in UTC."""
     return datetime.now(UTC)
 
 
 def moment(clock: Clock) -> str:
-    """Read the clock, as the text of a moment in UTC; raise `InvalidInputError` where it gives no aware datetime.
+    """Read the clock, and return the time as ISO text in UTC, as it is stored.
 
-    What the clock itself raises is let out: it is the application's, as is what a signal's handler raises meanwhile.
+    Raise `InvalidInputError` where the clock returns no aware datetime. An exception that the application's clock
+    raises passes through.
 
     >>> moment(lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     '2026-01-02T03:04:05.000000+00:00'
@@ -28,14 +29,14 @@ def moment(clock: Clock) -> str:
     now = clock()
     try:
         if isinstance(now, datetime) and now.utcoffset() is not None:
-            return datetime.isoformat(now.astimezone(UTC), timespec="microseconds")  # whatever a subclass makes of it
+            return datetime.isoformat(now.astimezone(UTC), timespec="microseconds")  # a subclass may override it
     except OverflowError:
         pass
     raise InvalidInputError.of("clock", "must give aware datetimes, such as datetime.now(UTC)")
 
 
 def new_id() -> str:
-    """Give a UUID version 7 (RFC 9562): 48 bits of milliseconds, then 74 random bits.
+    """Return a UUID version 7 (RFC 9562): 48 bits of milliseconds, then 74 random bits.
 
     >>> UUID(new_id()).version
     7

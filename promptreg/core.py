@@ -8,7 +8,6 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from time import monotonic
-from traceback import clear_frames, walk_tb
 from types import NoneType
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -25,10 +24,10 @@ from promptreg.rules import access, conflicts, lifecycle
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_versioned
 from promptreg.settings import Settings
-from promptreg.storage.base import LOOK_SECONDS, Reader, Storage, Writer
+from promptreg.storage.base import Reader, Storage, Writer
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
-from promptreg.telemetry.spans import Hit, Instrumentation, note, note_prompt, of_hit
+from promptreg.telemetry.spans import Instrumentation, RenderSpan, note, note_prompt, render_span
 from promptreg.templates import Templates
 
 
@@ -107,7 +106,7 @@ class CacheEntry:
         self.text, self.output, self.arity = FastPaths()
         self.name = prompt.name
         self._is_learnt = False
-        self._told: Hit | None = None
+        self._told: RenderSpan | None = None
 
     def learn(self) -> None:
         """Find the direct ways, before the first render; what a reader of another thread sees is none of them, or all.
@@ -120,10 +119,10 @@ class CacheEntry:
             self._is_learnt = True
 
     @property
-    def told(self) -> Hit:
+    def told(self) -> RenderSpan:
         """What the spans of its renders tell; made once, where anybody listens."""
         if self._told is None:
-            self._told = of_hit(self.prompt, self._label)
+            self._told = render_span(self.prompt, self._label)
         return self._told
 
 
@@ -159,7 +158,8 @@ class Core:
         self.home = home
         self.is_closed = False
         self.cache: Cache[CacheEntry, NegativeEntry] = Cache(settings.cache_size, compares=settings.max_staleness == 0)
-        self._holds = min(settings.max_staleness or LOOK_SECONDS, LOOK_SECONDS)
+        interval = storage.profile.check_interval
+        self._holds = min(settings.max_staleness or interval, interval)
         self.defaults = Defaults(settings.render_limits)
         self._templates = Templates(settings.cache_size, settings.render_limits)
         self._clock = settings.clock
@@ -169,35 +169,24 @@ class Core:
         self._hints = Hints(storage)
 
     def close(self) -> None:
-        """Close the storage; afterwards every call is `StorageError`, and so is this in the middle of another call."""
-        self.storage.require_outside()
-        self.is_closed = True
-        self.cache.forget()  # so that nothing is read while others' calls end; below, what a look brought meanwhile
+        """Close the storage; later calls raise `StorageError`, and so does this one in the middle of another call."""
         try:
             self.storage.close()
         except BaseException as error:
+            if isinstance(error, StorageError) and error.details.get("reason") == "nested":
+                raise
+            self._note_closed()
             self.release_after(error)
             raise
-        finally:
-            self.cache.forget()
+        self._note_closed()
+
+    def _note_closed(self) -> None:
+        self.is_closed = True
+        self.cache.forget()
 
     def release_after(self, error: BaseException) -> None:
-        """Leave all that an error may have left this thread holding.
-
-        One that a signal's handler raises may come between any two steps of a `with`, and whoever keeps it keeps its
-        frames.
-        """
-        if self.storage.is_held():
-            ours = {frame for frame, _ in walk_tb(error.__traceback__)}
-            clear_frames(error.__traceback__)
-            seen, context = {id(error)}, error.__context__
-            while context is not None and id(context) not in seen and context.__traceback__ is not None:
-                if context.__traceback__.tb_frame not in ours:  # what the application was handling as it called
-                    break
-                clear_frames(context.__traceback__)
-                seen.add(id(context))
-                context = context.__context__
-            self.storage.abandon()
+        """Release whatever this thread still holds of the storage after an error."""
+        self.storage.release_after(error)
 
     def explain(self, error: BaseException, view: View) -> None:
         """Have an error that leaves a verb say what may be meant by a name or label that is not there."""
@@ -214,7 +203,8 @@ class Core:
     def require_open(self) -> None:
         """Raise `StorageError` once closed."""
         if self.is_closed:
-            raise StorageError(f"The registry of {self.storage.path} is closed; open a new one.", reason="closed")
+            location = self.storage.profile.location
+            raise StorageError(f"The registry of {location} is closed; open a new one.", reason="closed")
 
     def read(self) -> AbstractContextManager[Reader]:
         """Open a consistent look, and time it where anybody wants to know."""
@@ -289,16 +279,16 @@ class Core:
         if generation.is_current():
             return generation, HIT
         began, is_measured = monotonic(), metrics.begin()
-        with self.storage.watch() as watch:
+        with self.storage.monitor() as changes_since:
             generation = self.cache.generation
             if generation.is_current():  # as another thread has just looked
                 return generation, HIT
-            news = watch.news(generation.mark)
+            report = changes_since(generation.position)
             self.cache.may_be_direct = not is_measured
-            renewed = self.cache.renew(watch.stamp, news, NEVER if news.is_gone else began + self._holds)
-        if news.changed is None or news.changed:
+            renewed = self.cache.renew(report, NEVER if report.is_unavailable else began + self._holds)
+        if report.changed is None or report.changed:
             metrics.count_reload()
-        return renewed, STALE if news.is_gone else FRESH
+        return renewed, STALE if report.is_unavailable else FRESH
 
     def _load(
         self,
@@ -311,16 +301,17 @@ class Core:
         """Read what a name means; it is known from then on, if that generation is still the truth."""
         refusal: NotFoundError | None = None
         with self.read() as reader:
-            container, record = reader.find(namespace, reference), None
+            container, record = find_any(reader, namespace, reference), None
             if container is not None:
                 try:
                     number = lifecycle.number_of(container, selector)
                 except NotFoundError as error:
                     refusal = error
                 else:  # what else is raised here is a handler's, and no fact about the prompt
-                    record = reader.version(container, number)
+                    record = find_version(reader, container, number)
                     refusal = None if record else lifecycle.version_not_found(container, number)
-        is_true_then = generation.mark is not None and reader.revision == generation.mark.revision
+        position = generation.position
+        is_true_then = position is not None and reader.snapshot.revision == position.revision
         if container is None or record is None:
             about = (namespace, reference.text) if container is None else container.id
             lacking = NegativeEntry(about, refusal or lifecycle.not_found([reference.text], namespace), container)
@@ -340,7 +331,7 @@ class Core:
         where it stays true; where that is no longer what was vetted, it is vetted anew.
         """
         with self.read() as reader:
-            proposed, seen = plan(reader), reader.moment
+            proposed, seen = plan(reader), reader.snapshot
         if not proposed.changes:
             note(changed=False)
             return proposed
@@ -349,8 +340,8 @@ class Core:
             written: Sequence[Change] = ()
             try:
                 with self.write() as writer:
-                    final = proposed if writer.moment == seen else replanned(writer, view, plan, evidence)
-                    seen = writer.moment
+                    final = proposed if writer.snapshot == seen else replanned(writer, view, plan, evidence)
+                    seen = writer.snapshot
                     is_vetted = evidence is None or not isinstance(final, Outcome) or evidence.covers(final)
                     if is_vetted and final.changes:
                         written = final.changes
@@ -384,7 +375,7 @@ class Core:
         """Have the next read look at the database, whatever the page shows."""
         # In turn with other looks, as one that began before the write may still be going on.
         try:
-            with self.storage.watch():
+            with self.storage.monitor():
                 self.cache.generation.until = NEVER
         except StorageError as error:
             self.release_after(error)
@@ -436,15 +427,29 @@ def replanned(writer: Reader, view: View, plan: Callable[[Reader], P], evidence:
     except NotFoundError:
         if evidence is not None and evidence.is_checked:
             checked = evidence.outcome.named
-            now = writer.find(view.namespace, Reference(checked.id, is_id=True))
+            now = find_any(writer, view.namespace, Reference(checked.id, is_id=True))
             if now is not None and now.name != checked.name and access.may(view.actor, "read", now):
                 raise conflicts.changed_meanwhile(checked.name, "name", checked.name, now.name) from None
         raise
 
 
+def find_any(reader: Reader, namespace: str, reference: Reference) -> Container | None:
+    """Return the prompt, whoever may read it; None where it is absent."""
+    (found,) = reader.find(namespace, (reference,))
+    return found
+
+
+def find_version(reader: Reader, container: Container, number: int) -> VersionRecord | None:
+    """Return the version with that number; None where it is absent."""
+    if number > container.last_version:
+        return None
+    newest = reader.versions(container, before=number + 1, limit=1)
+    return newest[0] if newest and newest[0].number == number else None
+
+
 def find(reader: Reader, view: View, reference: Reference) -> Container:
     """Give the prompt; what the actor may not read is not there (rule 18)."""
-    container = reader.find(view.namespace, reference)
+    container = find_any(reader, view.namespace, reference)
     if container is None or not access.may(view.actor, "read", container):
         raise lifecycle.not_found([reference.text], view.namespace)
     return container
@@ -452,7 +457,7 @@ def find(reader: Reader, view: View, reference: Reference) -> Container:
 
 def find_all(reader: Reader, view: View, references: Sequence[Reference]) -> list[Container]:
     """Give each prompt once, in the order asked; raise `NotFoundError` with all that are not there."""
-    found = reader.find_all(view.namespace, references)
+    found = reader.find(view.namespace, references)
     pairs = zip(references, found, strict=True)
     absent = [r.text for r, c in pairs if c is None or not access.may(view.actor, "read", c)]
     if absent:
@@ -463,7 +468,7 @@ def find_all(reader: Reader, view: View, references: Sequence[Reference]) -> lis
 def load_version(reader: Reader, container: Container, selector: Selector | None) -> VersionRecord:
     """Give the version that a selector means; None is production. Raises `VersionNotFoundError`."""
     number = lifecycle.number_of(container, selector)
-    record = reader.version(container, number)
+    record = find_version(reader, container, number)
     if record is None:
         raise lifecycle.version_not_found(container, number)
     return record

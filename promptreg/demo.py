@@ -1,4 +1,4 @@
-"""The main job in one screen: each step of a prompt's life, done and told."""
+"""`promptreg demo`: each step of a prompt's life, run through the public API and printed with its result."""
 
 from collections.abc import Callable
 from itertools import count
@@ -8,16 +8,16 @@ from typing import TextIO
 from promptreg.errors import PromptregError
 from promptreg.models import Actor, Role
 from promptreg.registry import Registry
-from promptreg.telemetry.tree import called_model
+from promptreg.telemetry.tree import model_call_span
 
 
 def run_demo(path: str, out: TextIO) -> None:
-    """Live through two prompts in the registry at `path`, telling each step to `out`."""
+    """Run the demo in the registry at `path`, in a new namespace, and print each step to `out`."""
     with Registry(path) as registry:
         namespace = _free_namespace(registry)
         ana = registry.scope(namespace=namespace, actor=Actor("ana", Role.TEAM_ADMIN))
-        _tell(out, _versions(ana))
-        _tell(out, _statuses(ana))
+        _print(out, _versions(ana))
+        _print(out, _statuses(ana))
 
 
 def _versions(ana: Registry) -> list[tuple[str, str]]:
@@ -31,8 +31,8 @@ def _versions(ana: Registry) -> list[tuple[str, str]]:
         ],
     )
     text = ana.render("summarize", words=20, text="What SQLite is to data …")
-    with text.trace_context(), called_model():
-        pass  # the model call: its span tells the prompt and its version
+    with text.trace_context(), model_call_span():
+        pass  # the model call: its span carries the prompt's name and version
     history = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
     chat = ana.render("support/reply", shop="Tea & Co", history=history, question="Is {{ this }} safe?")
     draft = ana.update(
@@ -53,9 +53,9 @@ def _versions(ana: Registry) -> list[tuple[str, str]]:
 
 def _statuses(ana: Registry) -> list[tuple[str, str]]:
     ana.set_status("support/reply", "disabled")
-    disabled = _answer(lambda: ana.render("support/reply"))
+    disabled = _result(lambda: ana.render("support/reply"))
     ana.archive("summarize")
-    changed = _answer(lambda: ana.update("summarize", template="…"))
+    changed = _result(lambda: ana.update("summarize", template="…"))
     rendered = ana.render("summarize", words=5, text="…").version
     return [
         ("disable the chat prompt, and render it", disabled),
@@ -65,7 +65,7 @@ def _statuses(ana: Registry) -> list[tuple[str, str]]:
     ]
 
 
-def _answer(call: Callable[[], object]) -> str:
+def _result(call: Callable[[], object]) -> str:
     try:
         return str(call())
     except PromptregError as error:
@@ -81,6 +81,6 @@ def _free_namespace(registry: Registry) -> str:
     return next(name for n in count(1) if (name := f"demo-{n}") not in taken)
 
 
-def _tell(out: TextIO, steps: list[tuple[str, str]]) -> None:
+def _print(out: TextIO, steps: list[tuple[str, str]]) -> None:
     for title, result in steps:
         print(f"• {title}\n{indent(result, '    ')}", file=out)

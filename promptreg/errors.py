@@ -1,6 +1,6 @@
-"""Every error that promptreg raises, and nothing else.
+"""The tree of errors that promptreg raises.
 
-One tree; catch the branch that you can act on:
+Catch the branch that you can act on:
 
     PromptregError
     ├── InvalidInputError            400 validation_error
@@ -30,7 +30,7 @@ One tree; catch the branch that you can act on:
         ├── SchemaTooNewError        500 schema_too_new
         └── CommitUnknownError       500 commit_unknown
 
-No message holds a variable's value.
+No message holds a variable's value. Who raises which error, and when, is decided elsewhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,16 +38,16 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 from uuid import uuid4
 
-LISTED = 10
-LONGEST = 128  # characters, as many as the name of a prompt has at most
+LISTED = 10  # names or fields in a message
+LONGEST = 128  # characters of each, as many as a name of a prompt has at most
 
 
 class PromptregError(Exception):
     """The base of every error of promptreg.
 
-    `code` is stable and for programs, `message` is for people, `details` is the evidence (its keys
-    depend on the code), `request_id` names this one failure, `http_status` is what a web service
-    would answer with. Errors pickle whole. The envelope is EDIT's.
+    `code` is stable, for programs; `message` is for people; `details` holds the evidence, with keys that depend on the
+    code; `request_id` is unique to this error, to find it in logs and traces; `http_status` is the status that a web
+    service would answer with. Errors pickle with all of these.
 
     >>> error = NotFoundError("There is no prompt 'welcome'.", names=["welcome"])
     >>> error.code, error.http_status, error.details
@@ -67,7 +67,7 @@ class PromptregError(Exception):
         self.request_id = str(uuid4())
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the error as the JSON envelope that a web service would answer with.
+        """Return the error as the JSON object that a web service would answer with [EDIT].
 
         >>> ConflictError("Nothing was published before.").to_dict()["error"]
         {'code': 'conflict', 'message': 'Nothing was published before.', 'details': {}}
@@ -76,12 +76,12 @@ class PromptregError(Exception):
         return {"error": error, "request_id": self.request_id}
 
     def restate(self, message: str) -> None:
-        """Replace the message by one that says more."""
+        """Replace the message."""
         self.message = message
         self.args = (message,)
 
     def put_before(self, where: str) -> None:
-        """Begin the message with where it happened, as what raises an error does not know what it is part of."""
+        """Put the place of the error before the message, where the code that raised it did not know the place."""
         self.restate(f"{where}: {self.message}")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -89,7 +89,7 @@ class PromptregError(Exception):
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names for a message: the first ten, as far as 128 characters, and how many more there are.
+    """Return names for a message: the first ten, each cut at 128 characters, and how many more there are.
 
     >>> listed(["b", "a"])
     "'b', 'a'"
@@ -105,14 +105,14 @@ def _restore(kind: type[PromptregError], message: str, state: Mapping[str, Any])
 
 
 class InvalidInputError(PromptregError):
-    """A value is not what the verb takes; `details["errors"]` lists each field with its reason."""
+    """An argument is not valid; `details["errors"]` lists each such field with the reason."""
 
     default_code = "validation_error"
     http_status = 400
 
     @classmethod
     def of(cls, field: str, reason: str) -> "InvalidInputError":
-        """Give the error for one field.
+        """Return the error for one field.
 
         >>> InvalidInputError.of("limit", "must be at least 1").message
         'limit: must be at least 1'
@@ -121,33 +121,33 @@ class InvalidInputError(PromptregError):
 
     @classmethod
     def of_all(cls, errors: list[dict[str, str]]) -> "InvalidInputError":
-        """Give the error for several fields, each `{"field", "reason"}`."""
-        told = "; ".join(f"{e['field']}: {e['reason']}" for e in errors[:LISTED])
+        """Return the error for several fields, each `{"field", "reason"}`."""
+        shown = "; ".join(f"{e['field']}: {e['reason']}" for e in errors[:LISTED])
         more = f"; and {len(errors) - LISTED} more" if len(errors) > LISTED else ""
-        return cls(told + more, errors=errors)
+        return cls(shown + more, errors=errors)
 
     def within(self, where: str) -> "InvalidInputError":
-        """Give the same error for fields that lie within another one."""
+        """Return the same error with each field named as a part of another one."""
         errors = [{**e, "field": f"{where}.{e['field']}"} for e in self.details["errors"]]
         return InvalidInputError.of_all(errors)
 
 
 class UnauthorizedError(PromptregError):
-    """The call is made on nobody's behalf."""
+    """The call needs an actor and has none."""
 
     default_code = "unauthorized"
     http_status = 401
 
 
 class ForbiddenError(PromptregError):
-    """The actor may read these prompts but not do this; `details`: `names`, `action`."""
+    """The actor may read these prompts but may not do this to them; `details`: `names`, `action`."""
 
     default_code = "forbidden"
     http_status = 403
 
 
 class NotFoundError(PromptregError):
-    """There are no such prompts, or the actor may not read them; `details["names"]` lists all."""
+    """There are no such prompts, or the actor may not read them; `details["names"]` lists them all."""
 
     default_code = "not_found"
     http_status = 404
@@ -166,7 +166,7 @@ class NoProductionVersionError(NotFoundError):
 
 
 class ConflictError(PromptregError):
-    """What is stored stands against the call."""
+    """The call conflicts with what is stored."""
 
     default_code = "conflict"
     http_status = 409
@@ -179,10 +179,10 @@ class NameTakenError(ConflictError):
 
 
 class VersionConflictError(ConflictError):
-    """Somebody was faster; `details`: what was `expected` (a version or a content hash) and the `actual` one.
+    """Another writer changed the prompt first; `details`: the `expected` version or content hash, and the `actual` one.
 
-    Of a prompt that changed while its checks ran, `field` says what: `production`, `name`, `status`, `version` or
-    `content_hash`; `expected` and `actual` are its two values.
+    Where the prompt changed while its publish checks ran, `details["field"]` names what changed: `production`, `name`,
+    `status`, `version` or `content_hash`; `expected` and `actual` are its values before and after.
     """
 
     default_code = "version_conflict"
@@ -201,25 +201,25 @@ class PromptDisabledError(ConflictError):
 
 
 class TemplateError(PromptregError):
-    """A template can't be saved or rendered; `details`: `name`, `line` where they are known."""
+    """A template can't be saved or rendered; `details` has `name` and `line` where there are any."""
 
     default_code = "template_error"
     http_status = 422
 
     def put_name(self, name: str) -> None:
-        """Say whose template it is."""
+        """Name the prompt whose template failed, in the message and in `details`."""
         self.put_before(repr(name))
         self.details = {"name": name, **self.details}
 
 
 class TemplateSyntaxError(TemplateError):
-    """The template is not Jinja2; `details["line"]` counts from 1 within its text or message."""
+    """The template is not valid Jinja2; `details["line"]` counts from 1 within its text or message."""
 
     default_code = "template_syntax_error"
 
 
 class TemplatePolicyError(TemplateError):
-    """The template holds what no template may; `details["line"]`."""
+    """The template uses something that templates may not use; `details["line"]`."""
 
     default_code = "template_policy"
 
@@ -231,19 +231,19 @@ class MissingVariablesError(TemplateError):
 
 
 class InvalidVariablesError(TemplateError):
-    """Variables are not as declared; `details["errors"]` lists each field with its reason."""
+    """Variables are not as declared; `details["errors"]` lists each such field with the reason."""
 
     default_code = "invalid_variables"
 
 
 class RenderLimitError(TemplateError):
-    """Rendering would have gone over a limit; `details["limit"]` names it, or is None for one that is fixed."""
+    """The render exceeded a limit; `details["limit"]` names the setting, or is None for a fixed limit."""
 
     default_code = "render_limit"
 
 
 class RenderError(TemplateError):
-    """The template failed on these variables."""
+    """The template failed with these variables."""
 
     default_code = "render_error"
 
@@ -258,72 +258,72 @@ class PublishCheckError(PromptregError):
 STORAGE_REASONS: Mapping[str, str] = MappingProxyType(
     {
         "closed": "the registry was closed",
-        "nested": "the call came into the middle of another one of its thread, of a fork or of closing",
-        "fork": "the process was forked behind Python's hooks, or in the middle of the call",
-        "missing_file": "there is no such file, and none may be made",
+        "nested": "the call was made in the middle of another call of the same thread, of a fork or of closing",
+        "fork": "the process was forked without Python's hooks, or in the middle of the call",
+        "missing_file": "there is no such file, and it may not be created",
         "missing_folder": "there is no such folder",
         "folder": "the path is a folder",
-        "not_a_registry": "the file is something else",
-        "log_missing": "the file holds nothing, as a copy of an open registry does that was made without its log",
+        "not_a_registry": "the file is not a registry",
+        "log_missing": "the file is empty, as is a copy of an open registry that was made without its write-ahead log",
         "removed": "the file was removed while it was open",
         "replaced": "the file was replaced while it was open",
-        "log_lost": "the file's log was removed while it was open",
-        "foreign_log": "the log beside the file is that of the file before it",
-        "sidecar": "the sidecar is something else, or this process may not write it",
+        "log_lost": "the file's write-ahead log was removed while it was open",
+        "foreign_log": "the write-ahead log beside the file belongs to another file that was there before",
+        "sidecar": "the sidecar file is not one, or this process may not write it",
         "read_only": "this process may not write the file, its folder or a file beside it",
-        "in_use": "others write to what this process may only read",
-        "old_schema": "the file has an older schema, and is not brought up to date by this call",
+        "in_use": "other processes write to the file, which this process may only read",
+        "old_schema": "the file has an older schema, which this call does not migrate",
         "schema_too_new": "a newer promptreg wrote the file",
-        "busy": "others kept the file for longer than `busy_timeout`",
+        "busy": "other writers held the file for longer than `busy_timeout`",
         "full": "the disk is full",
-        "damaged": "what the file holds is not what was written",
-        "io_error": "the disk failed as it was read or written",
+        "damaged": "the file does not hold what was written to it",
+        "io_error": "a read or write of the disk failed",
         "commit_unknown": "the commit may or may not have happened",
         "unsettled": "an earlier commit may or may not have happened, and the disk still fails",
-        "unusable": "the system, or SQLite, failed in another way, which the message names",
+        "unusable": "the system or SQLite failed in another way; the message says how",
     }
 )
-"""What `details["reason"]` of a `StorageError` may be, and what each means."""
+"""Every `details["reason"]` of a `StorageError`, with its meaning."""
 
 
 class StorageError(PromptregError):
-    """The database can't be used; `details["reason"]` is a word of `STORAGE_REASONS` that says why."""
+    """The database can't be used; `details["reason"]`, a key of `STORAGE_REASONS`, says why."""
 
 
 class StorageBusyError(StorageError):
-    """Other writers kept the database; try again in `details["retry_after"]` seconds."""
+    """Other writers held the database for longer than `busy_timeout`; retry after `details["retry_after"]` seconds."""
 
     default_code = "service_unavailable"
     http_status = 503
 
 
 class StorageFullError(StorageError):
-    """The disk is full; nothing was written. `details["retry_after"]` is None, as nobody knows when there is room."""
+    """The disk is full, and nothing was written; `details["retry_after"]` is None, as no time can be named."""
 
     default_code = "service_unavailable"
     http_status = 503
 
 
 class StorageReadOnlyError(StorageError):
-    """The database can't be written here; `details["retry_after"]` is None."""
+    """The database can't be written by this process; `details["retry_after"]` is None."""
 
     default_code = "service_unavailable"
     http_status = 503
 
 
 class StorageCorruptError(StorageError):
-    """What the database holds is not what was written to it; restore a copy."""
+    """The database is damaged: what it holds is not what was written; restore a backup."""
 
     default_code = "storage_corrupt"
 
 
 class SchemaTooNewError(StorageError):
-    """A newer promptreg wrote this database; upgrade this one."""
+    """A newer promptreg wrote this database; upgrade promptreg."""
 
     default_code = "schema_too_new"
 
 
 class CommitUnknownError(StorageError):
-    """The commit failed so that it may or may not have happened; read before you try again."""
+    """The commit failed in such a way that it may or may not have happened; read before you retry."""
 
     default_code = "commit_unknown"

@@ -66,7 +66,7 @@ def _near(reader: Reader, names: list[str], namespace: str, actor: Actor | None)
 
 def _of_label(reader: Reader, error: VersionNotFoundError, namespace: str, actor: Actor | None) -> str:
     label, name = error.details["version"], error.details["name"]
-    container = reader.find(namespace, Reference(name, is_id=False))
+    (container,) = reader.find(namespace, [Reference(name, is_id=False)])
     if container is None or not access.may(actor, "read", container):  # as it has just gone
         return error.message
     near = nearest(label, container.all_labels())

@@ -54,6 +54,10 @@ Kind: TypeAlias = Literal["text", "chat"]
 State: TypeAlias = Literal["draft", "failed", "published"]
 Status: TypeAlias = Literal["active", "disabled", "archived"]
 TargetStatus: TypeAlias = Literal["active", "disabled", "archived", "deleted"]
+Action: TypeAlias = Literal[
+    "create", "update", "edit", "publish", "rollback", "check_failed", "discard", "set_label", "remove_label",
+    "rename", "grant", "disable", "enable", "archive", "restore", "delete",
+]  # fmt: skip
 Json: TypeAlias = Annotated[Any, AfterValidator(freeze)]
 JsonObject: TypeAlias = Annotated[dict[str, Any], AfterValidator(freeze)]
 
@@ -371,6 +375,7 @@ class StatusUpdate(Value):
 class Event(Value):
     """One line of the record of who did what; `seq` grows by one in the whole file.
 
+    `action` is one of `Action`, or one that a newer release of promptreg wrote.
     `details` holds only names, numbers, labels, field names, hashes, principals and reasons. When a
     prompt is deleted, its events lose `name` and `details`; the `delete` event itself keeps the name.
     """

@@ -67,8 +67,11 @@ class Rendered:
         return self.prompt.config if self.prompt else FrozenDict()
 
     @property
-    def messages(self) -> builtins.list[dict[str, Any]]:
-        """Give the messages, fresh on each call, so that changing them changes nothing else."""
+    def messages(self) -> builtins.list[Any]:
+        """The messages, a fresh list on each call, so that changing them changes nothing else.
+
+        Each is a dict; typed `Any`, so that the message types of every SDK take it without a cast.
+        """
         if self._messages is None:
             return [{"role": "user", "content": self.text}]
         if isinstance(self._messages, tuple):  # made when asked for: most of what a render of messages takes

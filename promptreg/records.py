@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, frozen_dict
-from promptreg.models import Grant, Kind, State, Status
+from promptreg.models import Action, Grant, Kind, State, Status
 from promptreg.variables import canonical_form
 
 
@@ -163,7 +163,7 @@ _UPDATED = Container._fields.index("updated_at")
 class NewEvent(NamedTuple):
     """An event to be written; the storage adds the prompt, its name, the time and the chain."""
 
-    action: str
+    action: Action
     actor: str | None
     version: int | None = None
     details: Mapping[str, Any] = FrozenDict()

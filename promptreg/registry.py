@@ -14,7 +14,18 @@ from pydantic import BaseModel
 from promptreg.cache import Cache
 from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, new_id
-from promptreg.core import CacheEntry, Core, Evidence, NegativeEntry, View, find, find_all, load_version, shown
+from promptreg.core import (
+    CacheEntry,
+    Core,
+    Evidence,
+    NegativeEntry,
+    View,
+    find,
+    find_all,
+    find_any,
+    load_version,
+    shown,
+)
 from promptreg.errors import (
     NotFoundError,
     PromptregError,
@@ -46,7 +57,10 @@ from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
 from promptreg.storage.base import Reader
-from promptreg.telemetry.spans import Redact, listening, note, note_default, traced, tracing
+from promptreg.storage.opening import open_storage
+from promptreg.telemetry.compat import TRACE_STATE, TRACER_PROVIDER
+from promptreg.telemetry.content import Redact
+from promptreg.telemetry.spans import note, note_default, sampled_start, traced
 
 D = TypeVar("D")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -148,8 +162,6 @@ class Registry:
             render_duration=render_duration,
         )
         bad.require_none()
-        from promptreg.storage.sqlite.storage import open_storage  # noqa: PLC0415 (loads when a registry opens, not before)
-
         self._begin(Core(open_storage(settings.storage), settings, view.namespace), view, is_view=False)
 
     def _begin(self, core: Core, view: View, *, is_view: bool) -> None:
@@ -161,7 +173,7 @@ class Registry:
     @property
     def path(self) -> str:
         """The absolute path of the file, or `":memory:"`."""
-        return self._core.storage.path
+        return self._core.storage.profile.location
 
     @property
     def namespace(self) -> str:
@@ -288,7 +300,7 @@ class Registry:
         ...     registry.render("ask", what="so").messages
         [{'role': 'user', 'content': 'Why so?'}]
         """
-        listener = None if tracing._TRACER_PROVIDER is None else listening()
+        start = None if TRACE_STATE[TRACER_PROVIDER] is None else sampled_start()
         known = self._home.direct
         if (monotonic() < known.until and known.stamp == known.seen_stamp) and (
             version is None is label and (default is UNSET or self._core.defaults.is_known(default))
@@ -307,22 +319,22 @@ class Registry:
                     else:
                         rendered.text, rendered._messages = found.output(values)
                     rendered._name, rendered.prompt = found.name, found.prompt
-                    if listener is None:
+                    if start is None:
                         return rendered
-                    return self._core.instrumentation.tell(rendered, found.told, listener, variables, more)
+                    return self._core.instrumentation.record(rendered, found.told, start, variables, more)
             except Exception:  # which the whole way tells, or does without
                 pass
             if found is not None:
                 is_tried = found.output is not None
                 found.learn()
-                if listener is not None:
-                    return self._core.instrumentation.render(found.prompt, found.told, listener, variables, more)
+                if start is not None:
+                    return self._core.instrumentation.render(found.prompt, found.told, start, variables, more)
                 return render_whole(found.prompt, inputs.read_variables(variables, more), is_tried=is_tried)
         if self._core.cache.may_be_direct and (default is UNSET or self._core.defaults.is_known(default)):
             # A look is told by the span of the whole way.
-            recalled = self._core.recalled(self._view, name, version, label, looks=listener is None)
-            if recalled is not None and listener is not None:
-                return self._core.instrumentation.render(recalled.prompt, recalled.told, listener, variables, more)
+            recalled = self._core.recalled(self._view, name, version, label, looks=start is None)
+            if recalled is not None and start is not None:
+                return self._core.instrumentation.render(recalled.prompt, recalled.told, start, variables, more)
             if recalled is not None and self._core.cache.may_be_direct:  # which a look may have changed
                 return recalled.prompt.render(variables, **more)
         return self._render(name, variables, more, version, label, default)
@@ -531,7 +543,7 @@ class Registry:
         wrong: builtins.list[str] = []
         with closing(self._core.storage.verify()) as steps:
             for step in steps:
-                wrong += step.wrong
+                wrong += step.problems
                 called(step.done, step.total)
         return wrong
 
@@ -842,7 +854,7 @@ class Registry:
             container = self._changeable(reader, reference, "rollback")
             target = None if selector is None else load_version(reader, container, selector)
             lifecycle.require_unarchived(container)
-            stack = reader.publications(container)
+            stack = reader.version_numbers(container, "publications")
             depth = lifecycle.rollback_depth(container, target, stack)
             if target is None:
                 target = load_version(reader, container, stack[-2])
@@ -1035,10 +1047,13 @@ class Registry:
         container = self._changeable(reader, reference, action)
         record = None if selector is None else load_version(reader, container, selector)
         lifecycle.require_unarchived(container)
-        return container, record or load_version(reader, container, default(container, reader.unpublished(container)))
+        if record is None:
+            unpublished = reader.version_numbers(container, "unpublished")
+            record = load_version(reader, container, default(container, unpublished))
+        return container, record
 
     def _require_free(self, reader: Reader, name: str) -> None:
-        if reader.find(self.namespace, Reference(name, is_id=False)) is not None:
+        if find_any(reader, self.namespace, Reference(name, is_id=False)) is not None:
             raise lifecycle.name_taken(name)
 
     def _plan_update(

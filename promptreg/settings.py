@@ -13,10 +13,11 @@ from promptreg.models import Actor
 from promptreg.rendering.limits import DEFAULT_LIMITS, RenderLimits
 from promptreg.rules.inputs import read_choice, read_flag
 from promptreg.rules.names import checked_number
-from promptreg.rules.targets import read_target
 from promptreg.storage.base import StorageSettings
+from promptreg.storage.opening import read_target
+from promptreg.telemetry.content import Redact
 from promptreg.telemetry.names import CAPTURE_CONTENT
-from promptreg.telemetry.spans import Redact, TelemetrySettings
+from promptreg.telemetry.spans import TelemetrySettings
 
 MAX_SECONDS = 1_000_000
 DURABILITIES = ("full", "normal")
@@ -59,7 +60,7 @@ def read_settings(
     bad = BadFields()
     settings = Settings(
         storage=StorageSettings(
-            path=bad.read(read_target, target),
+            target=bad.read(read_target, target),
             create=bad.read(read_flag, create, "create"),
             durability=bad.read(read_choice, durability, "durability", DURABILITIES),
             busy_timeout=bad.read(_seconds, busy_timeout, "busy_timeout"),

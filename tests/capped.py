@@ -26,7 +26,7 @@ from tests.hostile_values import SECRET, WORLDS, World
 
 MIB = 1 << 20
 SMALL_STACK = 256 * 1024
-REGISTRY = Registry(":memory:", render_limits=RenderLimits(seconds=0.25))
+REGISTRY = Registry(":memory:", render_limits=RenderLimits(seconds=0.1))
 KINDS = (
     "function|class|bound method|built-in|method|member|module|generator|coroutine|frame|code|slot|property|macro|"
     "loopcontext|templatereference|blockreference|context|namespace|template"

@@ -2,9 +2,17 @@
 
 Each case names the variables it is given (`hostile_values`) and the plainest stock environment that it bites on. A few
 bite only on interpreters before one that mended what they use; each of these has a sibling that bites on all.
+
+How stock Jinja2 fares depends on its version and on this corpus alone, so `data/stock_jinja.json` records for which of
+them that was shown. `python -m tests.hostile` writes the record, once `pytest -m slow tests/test_rendering_hostile.py`
+passes.
 """
 
+import json
 import sys
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jinja2 import DictLoader, Environment, StrictUndefined
@@ -13,6 +21,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tests.hostile_values import SECRET
 
 Kind = Literal["escape", "bomb", "quote"]
+
+RECORD = Path(__file__).parent / "data" / "stock_jinja.json"
 
 
 class Case(NamedTuple):
@@ -837,3 +847,18 @@ CASES = [
     ),
     *(Case(name, "quote", template, "quoted", mended_in=_MENDED_IN.get(name)) for name, template in _QUOTES.items()),
 ]
+
+
+def fingerprint() -> dict[str, str]:
+    """Return what the outcomes on stock Jinja2 depend on: its version, and a hash of the corpus."""
+    corpus = "".join((Path(__file__).parent / name).read_text("utf-8") for name in ("hostile.py", "hostile_values.py"))
+    return {"jinja2": version("jinja2"), "corpus": sha256(corpus.encode()).hexdigest()}
+
+
+def is_recorded() -> bool:
+    """Return whether it was shown how stock Jinja2 of this version fares on this corpus."""
+    return RECORD.exists() and json.loads(RECORD.read_text("utf-8")) == fingerprint()
+
+
+if __name__ == "__main__":
+    RECORD.write_text(json.dumps(fingerprint(), indent=2) + "\n", "utf-8")

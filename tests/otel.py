@@ -1,4 +1,4 @@
-"""What the tests of telemetry share: a tracer provider for a while, a process of one's own, and every verb called.
+"""What the tests of telemetry share: a temporary tracer provider, a program in a new process, and a call of each verb.
 
 OpenTelemetry takes one provider a process, so `tracing` puts it in the API's own place and takes it away again:
 other tests see none. What needs a meter provider runs `alone`, in a process that sets it as applications do.
@@ -19,20 +19,20 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from opentelemetry.util._once import Once
 
-from promptreg import Page, Prompt, PromptregError, Registry, Rendered, Version
+from promptreg import Actor, Page, Prompt, PromptregError, Registry, Rendered, Version
 from tests.remote import PATIENCE_SECONDS, SERVER
 
 Call = Callable[[Registry], object]
 
 
 class Finished:
-    """The spans that have ended since the last look."""
+    """The spans that have ended since the last call."""
 
     def __init__(self) -> None:
         self.exporter = InMemorySpanExporter()
 
     def __call__(self) -> list[ReadableSpan]:
-        """Give them, and forget them."""
+        """Return them, and clear the exporter."""
         found = list(self.exporter.get_finished_spans())
         self.exporter.clear()
         return found
@@ -40,7 +40,7 @@ class Finished:
 
 @contextmanager
 def provided(provider: Any) -> Iterator[None]:
-    """Let a tracer provider, of whatever kind, be the process's own for a while."""
+    """Install a tracer provider of any kind, for this block only."""
     before = trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE
     trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
     trace.set_tracer_provider(provider)
@@ -54,7 +54,7 @@ def provided(provider: Any) -> Iterator[None]:
 
 @contextmanager
 def tracing(*processors: SpanProcessor) -> Iterator[Finished]:
-    """Let the SDK trace for a while, with these processors before the one that keeps the spans in memory."""
+    """Record spans in memory with the SDK, for this block only; these processors come before the exporter."""
     finished = Finished()
     provider = TracerProvider(shutdown_on_exit=False)
     for processor in (*processors, SimpleSpanProcessor(finished.exporter)):
@@ -64,20 +64,20 @@ def tracing(*processors: SpanProcessor) -> Iterator[Finished]:
 
 
 def parent(*, sampled: bool) -> NonRecordingSpan:
-    """Give a span of another service, for `trace.use_span`."""
+    """Return a span of another service, for `trace.use_span`."""
     flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
     return NonRecordingSpan(SpanContext(trace_id=0x1234, span_id=0x5678, is_remote=True, trace_flags=flags))
 
 
 class Metered:
-    """A meter provider as an application sets it, once, with what it measures read from memory."""
+    """A meter provider as an application sets it, once, with a reader in memory."""
 
     def __init__(self) -> None:
         self._reader = InMemoryMetricReader()
         metrics.set_meter_provider(MeterProvider(metric_readers=[self._reader], shutdown_on_exit=False))
 
     def __call__(self) -> dict[str, dict[str, Any]]:
-        """Give each metric of ours: its unit, its kind, and its points."""
+        """Return each metric by name: its unit, kind, scope and points."""
         data = self._reader.get_metrics_data()
         scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics] if data else []
         return {
@@ -100,7 +100,7 @@ def _point(point: Any) -> dict[str, Any]:
 
 
 def alone(program: Callable[..., Any], *arguments: Any) -> Any:
-    """Run a function of a module in a process of its own, and give what it gives."""
+    """Run a function of a module in a new process, and return its result."""
     ours, theirs = SERVER.Pipe()
     process = SERVER.Process(target=_answer, args=(theirs, program, arguments))
     process.start()
@@ -207,11 +207,12 @@ REFUSALS: list[tuple[str, Call, str]] = [
     ("list_prompts", lambda r: r.list(limit=0), "validation_error"),
     ("search_prompts", lambda r: r.search(" "), "validation_error"),
     ("events_prompt absent", lambda r: r.events("absent"), "not_found"),
+    ("verify_prompts", lambda r: r.scope(actor=Actor("eve")).verify(), "forbidden"),
 ]
 
 
-def told(value: object) -> object:
-    """Say what a verb gave, without what differs from one registry to the next: ids and what was made of them."""
+def comparable(value: object) -> object:
+    """Return a verb's result without what differs between registries: ids, and hashes that cover them."""
     match value:
         case Prompt():
             return value.name, value.version, value.state, value.status, str(value.template), dict(value.labels)
@@ -220,16 +221,16 @@ def told(value: object) -> object:
         case Rendered():
             return value.name, value.version, value.text, value.messages
         case Page() | list():
-            return [told(item) for item in value]
+            return [comparable(item) for item in value]
     return str(value) if isinstance(value, str) else getattr(value, "action", repr(value))
 
 
 def live(registry: Registry) -> list[object]:
-    """Call every verb on a registry that stands, and every refusal; give what each gave, in order."""
+    """Call every refusal and every verb on a registry that `stand` has set up; return the results in order."""
     answers: list[object] = []
     for _, call, *_ in [*REFUSALS, *VERBS, *VERBS]:
         try:
-            answers.append(told(call(registry)))
+            answers.append(comparable(call(registry)))
         except PromptregError as error:
             answers.append((type(error).__name__, error.code, error.message))
     return answers

@@ -12,12 +12,20 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PROGRAMS = sorted(path.name for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("program", [program for program in PROGRAMS if program != "all.py"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(program, marks=[] if program == "rendering.py" else [pytest.mark.slow])
+        for program in PROGRAMS
+        if program != "all.py"
+    ],
+)
 def test_a_benchmark_runs_and_its_two_sides_give_the_same(program: str) -> None:
     """Each program checks that both sides of a row come to the same before it measures them."""
     assert "median" in run(program)
 
 
+@pytest.mark.slow
 def test_one_command_prints_one_table() -> None:
     """`all.py` runs the programs that are named, here those that take no time to speak of, and prints them together."""
     lines = run("all.py", "sizes", "rendering").splitlines()
@@ -83,6 +91,7 @@ def test_every_benchmark_is_in_the_table() -> None:
     assert [program for program in PROGRAMS if f"| `{program}` |" not in table] == []
 
 
+@pytest.mark.slow
 def test_the_worker_beside_the_peers_gives_the_same_as_the_floor_and_measures_it() -> None:
     """benchmarks/peers/worker.py runs promptreg's side without a network; the peers' sides need their environments."""
     run = subprocess.run(

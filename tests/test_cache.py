@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from promptreg import NotModifiableError, Registry, StorageError, core
 from promptreg.cache import Cache, Memo
-from promptreg.storage.base import Mark, News
+from promptreg.storage.base import ChangeReport, Position
 from promptreg.storage.sqlite import watching
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from promptreg.storage.sqlite.transactions import SQLiteReader
@@ -26,7 +27,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Collect the rows that are read meanwhile."""
     reads: list[str] = []
     with monkeypatch.context() as patch:
-        for name in ("find", "version"):
+        for name in ("find", "versions"):
             original = getattr(SQLiteReader, name)
 
             def read(self, *args, _original=original, _name=name, **more):
@@ -75,7 +76,7 @@ def test_only_what_has_changed_is_read_again(registry: Registry, monkeypatch: py
         registry.get("absent", default=None)
         assert reads == []
         assert registry.get("a").template == "Hi"
-        assert reads == ["find", "version"]
+        assert reads == ["find", "versions"]
 
 
 def test_what_a_registry_changes_itself_leaves_the_rest_in_its_cache(
@@ -91,7 +92,7 @@ def test_what_a_registry_changes_itself_leaves_the_rest_in_its_cache(
         assert registry.get("b") is other
         assert reads == []
         assert registry.get("a").template == "Hi"
-        assert reads == ["find", "version"]
+        assert reads == ["find", "versions"]
 
 
 def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
@@ -242,6 +243,7 @@ def test_readers_never_see_a_prompt_older_than_the_writer_told(registry: Registr
             if seen < least or seen < last:
                 wrong.append((seen, least, last))
             last = seen
+            time.sleep(0.0002)  # or four spinning threads starve the writer of the interpreter's lock
 
     readers = [threading.Thread(target=read) for _ in range(4)]
     for thread in readers:
@@ -273,10 +275,10 @@ class Fact(NamedTuple):
 def test_a_late_load_never_enters_a_newer_generation() -> None:
     """What was loaded for an older generation stays there; the newer one begins with what has not changed."""
     cache: Cache[Fact, Fact] = Cache(9, compares=True)
-    old = cache.renew(b"1", News(Mark(b"1", 1, (1, "")), None), math.inf)
+    old = cache.renew(ChangeReport(Position(b"1", 1), b"1", None), math.inf)
     cache.keep(old, "a", Fact("a"))
     cache.keep(old, "b", Fact("b"))
-    new = cache.renew(b"2", News(Mark(b"2", 2, (2, "")), frozenset({"b"})), math.inf)
+    new = cache.renew(ChangeReport(Position(b"2", 2), b"2", frozenset({"b"})), math.inf)
     cache.keep(old, "b", Fact("b"))
     assert (set(old.entries), set(new.entries), cache.generation) == ({"a", "b"}, {"a"}, new)
 

@@ -22,7 +22,7 @@ import pytest
 from promptreg import Registry
 from promptreg.storage.sqlite import connections, queue
 from promptreg.storage.sqlite.connecting import SCHEMA_VERSION
-from promptreg.storage.sqlite.files import LOG
+from promptreg.storage.sqlite.files import WAL
 from promptreg.storage.sqlite.gate import Claim, Stay
 from promptreg.storage.sqlite.queue import Deadline, queue_of
 from tests.remote import Remote
@@ -66,7 +66,7 @@ def read_when_due(registry: Registry) -> None:
 
 
 def looked_when_due(registry: Registry) -> None:
-    with registry._core.storage.watch():
+    with registry._core.storage.monitor():
         registry._core.storage.note_erasing()  # type: ignore[attr-defined]
 
 
@@ -118,14 +118,14 @@ def test_nobody_makes_one_while_another_process_has_the_turn(
     before = contents(path)
     WAYS[way](filled)
     is_left = way != "closed" or CAN_TELL_SQLITE
-    assert (contents(path) == before) is Path(path + LOG).exists() is is_left
+    assert (contents(path) == before) is Path(path + WAL).exists() is is_left
     other.call("leave")
     with Registry(path) as registry:
         assert registry.get("greet").template == ("Hi" if way == "committed" else "Hello")
         registry.update("greet", template="At last")
         assert contents(path) != before
         filled.close()
-    assert not Path(path + LOG).exists()
+    assert not Path(path + WAL).exists()
 
 
 def test_nobody_makes_one_once_it_was_passed_over(filled: Registry, path: str, other: Remote) -> None:
@@ -227,7 +227,7 @@ def test_opening_erases_in_its_turn_only(path: str, other: Remote) -> None:
         other.call("leave")
         with Registry(path):
             assert contents(path) != before
-            assert b"zanzibar" not in subprocess.check_output(["cat", path, path + LOG])
+            assert b"zanzibar" not in subprocess.check_output(["cat", path, path + WAL])
 
 
 def test_bringing_a_file_up_to_date_makes_none(path: str) -> None:
@@ -278,10 +278,10 @@ def test_a_dropped_registry_writes_its_log_back_in_its_turn(path: str) -> None:
     """Whoever never closes still leaves a file that is whole without its log."""
     registry = Registry(path)
     registry.create("greet", "Hello")
-    assert Path(path + LOG).exists()
+    assert Path(path + WAL).exists()
     del registry
     gc.collect()
-    assert not Path(path + LOG).exists()
+    assert not Path(path + WAL).exists()
 
 
 @pytest.mark.parametrize(("failure", "is_sure"), [(errno.EMFILE, False), (errno.EIO, False), (errno.EACCES, True)])

@@ -109,7 +109,7 @@ def test_a_copy_that_is_whole_is_opened_whole(path: str, tmp_path: Path, copied:
 
 
 def test_a_copy_without_a_log_that_holds_the_latest_alone_is_an_older_state(path: str, tmp_path: Path) -> None:
-    """Nothing in the file tells of what came after the last checkpoint: this is why the README says how to copy."""
+    """Nothing in the file tells of what came after the last checkpoint, so the page of operations says how to copy."""
     to = str(tmp_path / "copy.db")
     with Registry(path) as registry:
         registry.create("greet", "Hello")

@@ -159,7 +159,7 @@ def test_reads_of_what_is_cached_try_to_settle_it_at_most_every_50_ms(
     opened: Registry, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that fails takes its time."""
-    monkeypatch.setattr(settling, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(settling, "CHECK_SECONDS", 3600.0)
     with faults.failing("COMMIT", IOERR_FSYNC, roll_back):
         with pytest.raises(CommitUnknownError):
             opened.update("greet", template="Two")
@@ -260,8 +260,7 @@ def test_publishing_that_fails_is_no_failure_of_the_write_and_leaves_nobody_stal
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch, attempts: int
 ) -> None:
     """Tried again; and where it goes on failing, the write returns when every cache has looked at the file itself."""
-    for where in ("core", "storage.sqlite.storage"):
-        monkeypatch.setattr(f"promptreg.{where}.LOOK_SECONDS", 1.0)
+    monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 1.0)
     publish, left = Sidecar.publish, iter(range(attempts))
 
     def fail(self: Sidecar, revision: int) -> None:
@@ -286,8 +285,7 @@ def test_a_reader_that_can_not_publish_for_a_dead_writer_waits_until_nobody_is_b
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So no later read of another process is older than its own."""
-    for where in ("core", "storage.sqlite.storage"):
-        monkeypatch.setattr(f"promptreg.{where}.LOOK_SECONDS", 1.0)
+    monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 1.0)
 
     def fail(self: Sidecar, revision: int) -> None:
         raise OSError(5, "Input/output error")

@@ -227,7 +227,7 @@ def test_a_page_of_a_history_tells_of_what_it_lacks_alone(many: Registry) -> Non
         assert [v.version for v in again.history("greet", before=2)] == [1]
         assert again.history("greet", before=1) == []
         for limits in ({"limit": 2}, {"before": 4}, {"before": 3, "limit": 1}, {"before": 9}):
-            with pytest.raises(StorageCorruptError, match="versions"):
+            with pytest.raises(StorageCorruptError, match="version"):
                 again.history("greet", **limits)
 
 

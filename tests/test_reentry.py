@@ -538,12 +538,12 @@ def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(
 def test_what_a_handler_raises_is_no_fact_about_the_prompt(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even one of our errors: the next read finds the prompt."""
 
-    def interrupted(*_: object) -> NoReturn:
+    def interrupted(*_: object, **__: object) -> NoReturn:
         raise NotFoundError("of another call", names=["other"])
 
     registry.create("greet", "Hello")
     with monkeypatch.context() as patch:
-        patch.setattr(looks.SQLiteReader, "version", interrupted)
+        patch.setattr(looks.SQLiteReader, "versions", interrupted)
         with pytest.raises(NotFoundError, match="of another call"):
             registry.get("greet")
     assert registry.get("greet").template == "Hello"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.capped import Outcome
-from tests.hostile import CASES, Case
+from tests.hostile import CASES, Case, is_recorded
 
 ROOT = Path(__file__).parents[1]
 MOST_MEBIBYTES, MOST_CHARACTERS = 256, 1_000_000
@@ -16,6 +16,9 @@ REFUSALS = {"TemplateSyntaxError", "TemplatePolicyError", "MissingVariablesError
 REFUSALS_OF_BOMBS = REFUSALS | {"RenderLimitError", "TemplateError"}
 OVERUSES = {"MemoryError", "RecursionError", "OverflowError"}
 GUARDED = ["saved", "small"]
+STOCK = pytest.param("stock", marks=[pytest.mark.slow] if is_recorded() else [])  # anew where Jinja2 or the corpus is
+
+pytestmark = pytest.mark.xdist_group("hostile")  # as each process that is asked for an outcome works out all
 
 Outcomes = dict[tuple[str, str], Outcome]
 
@@ -63,7 +66,7 @@ def faults(case: Case, outcome: Outcome) -> list[str]:
 
 
 @of("escape", "bomb", "quote")
-@pytest.mark.parametrize("way", ["stock"])
+@pytest.mark.parametrize("way", [STOCK])
 def test_each_case_bites_where_nothing_guards(case: Case, way: str, outcomes: Outcomes) -> None:
     """On stock Jinja2 the template gets what it tries within a tenth of a second, and our tests would tell.
 
@@ -90,7 +93,7 @@ def test_no_template_escapes(case: Case, way: str, outcomes: Outcomes) -> None:
 
 
 @of("bomb")
-@pytest.mark.parametrize("way", GUARDED)
+@pytest.mark.parametrize("way", ["saved", pytest.param("small", marks=pytest.mark.slow)])
 def test_no_template_overuses_the_process(case: Case, way: str, outcomes: Outcomes) -> None:
     """An error of ours soon after the deadline, in little memory, on a small stack too."""
     assert faults(case, outcomes[case.name, way]) == [], outcomes[case.name, way]
@@ -101,6 +104,12 @@ def test_the_corpus_is_large() -> None:
     assert sum(case.kind == "escape" for case in CASES) >= 100
     assert sum(case.kind == "bomb" for case in CASES) >= 100
     assert len({case.name for case in CASES}) == len(CASES)
+
+
+@pytest.mark.slow
+def test_the_record_is_of_this_corpus() -> None:
+    """Whoever changes the corpus, or upgrades Jinja2, records it: until then a plain run shows all of it anew."""
+    assert is_recorded()
 
 
 def test_the_corpus_bites_on_every_interpreter() -> None:

@@ -1,7 +1,6 @@
-"""What the policy lets a template read, call and print, and each limit by its name, as README tells them."""
+"""What the policy lets a template read, call and print, and each limit by its name."""
 
 import pickle
-import re
 import threading
 import time
 import tracemalloc
@@ -33,11 +32,9 @@ from promptreg import (
 )
 from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.fast.operations import column
-from promptreg.rendering.filters import FILTERS
 from promptreg.rendering.template import TemplateText
 from promptreg.rendering.values import METHODS
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
 LIMITS = RenderLimits()
 
 
@@ -710,22 +707,6 @@ def test_a_fast_render_never_makes_many_copies_of_a_text(template):
         assert tracemalloc.get_traced_memory()[1] < 3 * len(long)
     finally:
         tracemalloc.stop()
-
-
-def test_readme_tells_the_policy_and_the_limits_as_they_are():
-    """Each filter and method is in its list, and each default in its table."""
-    section = README[README.index("### What a template may do") : README.index("### Errors")]
-    filters = set(section[section.index("**Filters.**") :].split("`")[1].split())
-    assert filters == set(FILTERS) - {"d", "e"}
-    calls = section[section.index("**Calls.**") : section.index("**Filters.**")]
-    assert all(set(" ".join(calls.split("`")).split()) >= names for kind, names in METHODS.items() if kind != "loop")
-    rows = re.findall(r"^\| (`.+?) \| (.+?) \| .+ \|$", section, re.MULTILINE)
-    told = {
-        name: value
-        for names, values in rows
-        for name, value in zip(re.findall(r"\w+", names), values.split(", "), strict=True)
-    }
-    assert told == {name: f"{getattr(LIMITS, name):,}" for name in RenderLimits.model_fields}
 
 
 class AttributeDict(dict):

@@ -16,7 +16,7 @@ import pytest
 from promptreg import NotFoundError, Registry, StorageError
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.sqlite.connecting import open_to_watch
-from promptreg.storage.sqlite.files import LOG
+from promptreg.storage.sqlite.files import WAL
 from tests.remote import PATIENCE_SECONDS, Remote
 from tests.test_storage_sqlite import raw
 
@@ -43,7 +43,10 @@ WRITES: dict[str, Callable[[Registry], object]] = {
     "rollback": lambda r: r.rollback("cached", reason="x"),
     "set_status": lambda r: r.set_status("cached", "disabled"),
     "set_label": lambda r: r.set_label("cached", "staging", 1),
+    "remove_label": lambda r: r.remove_label("cached", "staging"),
+    "discard": lambda r: r.discard("cached", 1),
     "archive": lambda r: r.archive("cached"),
+    "restore": lambda r: r.restore("cached"),
 }
 
 
@@ -363,7 +366,7 @@ def test_writers_of_all_threads_are_told(opened: Registry, path: str, replacemen
 
 def test_a_log_that_was_removed_is_noticed_and_lost_with_no_word(opened: Registry, path: str) -> None:
     """Nobody else sees what would be written to it, so nothing is; closing writes what it holds back into the file."""
-    os.unlink(path + LOG)
+    os.unlink(path + WAL)
     time.sleep(NOTICED_SECONDS)
     assert_goes_on_stale(opened)
     with pytest.raises(StorageError, match=r"lost its log .* close this registry and open it anew"):
@@ -382,7 +385,7 @@ def test_a_file_read_by_its_own_process_loses_no_version(opened: Registry, path:
     with Remote(path) as other:
         assert other.call("update", "cached", template="text seen").version == 3
     written = ["text seen", "text cached", "text before"]
-    if Path(path + LOG).exists():
+    if Path(path + WAL).exists():
         assert opened.get("cached").template == "text seen"
         assert opened.update("cached", template="text ours").version == 4
         written.insert(0, "text ours")
@@ -436,7 +439,7 @@ def killed(path: str) -> str:
     process = multiprocessing.get_context("spawn").Process(target=_log_and_die, args=(path,))
     process.start()
     process.join()
-    assert os.path.getsize(path + LOG) > 100_000
+    assert os.path.getsize(path + WAL) > 100_000
     return path
 
 
@@ -460,7 +463,7 @@ def test_the_log_of_the_file_before_is_never_read_into_a_replacement(
         if not may_write:
             patch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda _: False)
         assert_refused(killed)
-    os.rename(killed + LOG, log)
+    os.rename(killed + WAL, log)
     os.unlink(killed + "-shm")
     with Registry(killed) as registry:
         assert [prompt.template for prompt in registry.list()] == ["text replaced", "text replaced", "text replaced"]
@@ -491,7 +494,7 @@ def test_a_file_that_comes_with_its_log_is_opened_with_it(killed: str, path: str
     move(str(copies[1] / Path(path).name), str(tmp_path / "moved.db"), alone=False)
     with Registry(str(tmp_path / "other.db")) as other:
         other.create("other", "Other")
-        for suffix in ("", LOG):
+        for suffix in ("", WAL):
             os.replace(str(copies[2] / Path(path).name) + suffix, str(tmp_path / "other.db") + suffix)
     for at in (copies[0] / Path(path).name, tmp_path / "moved.db", tmp_path / "other.db"):
         with Registry(str(at)) as registry:
@@ -513,7 +516,7 @@ def test_a_database_made_where_one_was_removed_is_empty(killed: str) -> None:
 
 def test_who_watches_keeps_the_log_from_the_moment_it_connects(path: str) -> None:
     """So the log that it remembers can't be taken away, by the last other one that closes, before it first looks."""
-    settings = StorageSettings(path=path, create=True, durability="full", busy_timeout=5.0)
+    settings = StorageSettings(path, create=True, durability="full", busy_timeout=5.0)
     with Registry(path) as registry:
         registry.create("greet", "Hello")
         watcher = open_to_watch(path, settings)

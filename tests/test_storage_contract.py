@@ -2,39 +2,35 @@
 
 import os
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from promptreg import ConflictError, StorageError
 from promptreg.clock import new_id
-from promptreg.records import Audience, Change, Container, Query
+from promptreg.records import Audience, Change, Container, Query, VersionRecord
 from promptreg.rules.inputs import Draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_create, plan_discard, plan_update
 from promptreg.rules.names import Reference
-from promptreg.storage.base import Mark, News, Storage, StorageSettings, Writer
-from promptreg.storage.sqlite.sidecar import revision_of
-from promptreg.storage.sqlite.storage import SQLiteStorage
+from promptreg.storage.base import ChangeReport, Position, Reader, Storage, Writer
+from tests.storages import STORAGES, StorageCase
 
-Opener = Callable[[], Storage]
 AUTHOR = Author("ana", "2026-01-01T00:00:00.000000+00:00")
 EVERYBODY = Audience(sees_all=True)
 
 
-def sqlite_file(folder: Path) -> Storage:
-    return SQLiteStorage(StorageSettings(str(folder / "contract.db"), True, "full", 30.0))
+@pytest.fixture(params=STORAGES.values(), ids=STORAGES)
+def case(request: pytest.FixtureRequest) -> StorageCase:
+    return request.param  # type: ignore[no-any-return]
 
 
-def sqlite_memory(folder: Path) -> Storage:
-    return SQLiteStorage(StorageSettings(":memory:", True, "full", 30.0))
-
-
-@pytest.fixture(params=[sqlite_file, sqlite_memory])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    opened = request.param(tmp_path)
+@pytest.fixture
+def storage(case: StorageCase, tmp_path: Path) -> Iterator[Storage]:
+    opened = case.open(tmp_path)
     yield opened
     opened.close()
 
@@ -46,28 +42,38 @@ def creation(name: str, template: str = "Hello", *, is_live: bool = True) -> Cha
 
 
 def add_version(writer: Writer, name: str, template: str, *, is_live: bool = True) -> int:
-    container = writer.find("default", Reference(name, is_id=False))
+    container = named(writer, name)
     assert container is not None
-    base = writer.version(container, container.last_version)
+    base = version(writer, container, container.last_version)
     assert base is not None
     outcome = plan_update(container, base, base, Draft(read_edit(template=template), "", is_live), AUTHOR)
     writer.apply(outcome.changes)
     return outcome.version.number
 
 
+def named(reader: Reader, name: str) -> Container | None:
+    (container,) = reader.find("default", [Reference(name, is_id=False)])
+    return container
+
+
+def version(reader: Reader, container: Container, number: int) -> VersionRecord | None:
+    newest = reader.versions(container, before=number + 1, limit=1)
+    return newest[0] if newest and newest[0].number == number else None
+
+
 def found(storage: Storage, name: str) -> Container | None:
     with storage.read() as reader:
-        return reader.find("default", Reference(name, is_id=False))
+        return named(reader, name)
 
 
 def revision(storage: Storage) -> int:
     with storage.read() as reader:
-        return reader.revision
+        return reader.snapshot.revision
 
 
-def news(storage: Storage, since: Mark | None) -> News:
-    with storage.watch() as watch:
-        return watch.news(since)
+def changes(storage: Storage, since: Position | None) -> ChangeReport:
+    with storage.monitor() as changes_since:
+        return changes_since(since)
 
 
 def test_what_is_written_reads_back_equal(storage: Storage) -> None:
@@ -76,14 +82,18 @@ def test_what_is_written_reads_back_equal(storage: Storage) -> None:
     with storage.write() as writer:
         writer.apply([change])
     with storage.read() as reader:
-        container = reader.find("default", Reference("greet", is_id=False))
+        container = named(reader, "greet")
         assert container == change.after
-        assert reader.find("default", Reference(change.subject.id, is_id=True)) == container
-        assert reader.find("other", Reference(change.subject.id, is_id=True)) is None
+        by_id = Reference(change.subject.id, is_id=True)
+        assert reader.find("default", [by_id]) == [container]
+        assert reader.find("other", [by_id]) == [None]
+        assert reader.find("default", []) == []
+        assert reader.find("default", [by_id, Reference("x", is_id=False), by_id]) == [container, None, container]
         assert container is not None
-        assert reader.version(container, 1) == change.added
+        assert version(reader, container, 1) == change.added
+        assert version(reader, container, 2) is None
         assert reader.versions(container, before=None, limit=9) == [change.added]
-        assert reader.publications(container) == [1]
+        assert reader.version_numbers(container, "publications") == [1]
         assert reader.query(Query("default", EVERYBODY, ("active",), 9)) == [(container, change.added)]
         assert reader.namespaces(EVERYBODY, None) == ["default"]
         events = reader.events("default", EVERYBODY, prompt_id=container.id, after=0, limit=9)
@@ -101,54 +111,38 @@ def test_unpublished_versions_are_listed_and_a_discarded_base_reads_as_none(stor
         add_version(writer, "x", "three")
         writer.apply([creation("y")])
     with storage.write() as writer:
-        container = writer.find("default", Reference("x", is_id=False))
+        container = named(writer, "x")
         assert container is not None
-        assert writer.unpublished(container) == [2, 1]
-        first = writer.version(container, 1)
+        assert writer.version_numbers(container, "unpublished") == [2, 1]
+        first = version(writer, container, 1)
         assert first is not None
         writer.apply([plan_discard(container, first, [3, 2], AUTHOR)])
     with storage.read() as reader:
-        assert reader.unpublished(container) == [2]
+        assert reader.version_numbers(container, "unpublished") == [2]
         assert [v.base_version for v in reader.versions(container, before=None, limit=9)] == [2, None]
-        made = reader.version(container, 2)
+        made = version(reader, container, 2)
         assert made is not None
         assert made.base_version is None
-        other = reader.find("default", Reference("y", is_id=False))
+        other = named(reader, "y")
         assert other is not None
-        assert reader.unpublished(other) == []
+        assert reader.version_numbers(other, "unpublished") == []
 
 
-def test_unpublished_versions_are_found_however_many_there_are(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Looked for some at a time, every draft is found once, the first and the last included."""
-    with storage.write() as writer:
-        writer.apply([creation("x", is_live=False)])
-        for number in range(2, 8):
-            add_version(writer, "x", f"t{number}", is_live=number in {3, 4, 6})
-        container = writer.find("default", Reference("x", is_id=False))
-    assert container is not None
-    for at_once in (1, 2, 3, 7, 100):
-        monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_SCANNED", at_once)
-        with storage.read() as reader:
-            assert reader.unpublished(container) == [7, 5, 2, 1]
-
-
-def test_a_reader_sees_one_moment(storage: Storage) -> None:
-    """What commits while a reader looks is not seen by that look, and is seen by the next."""
+def test_a_reader_sees_one_snapshot(case: StorageCase, storage: Storage) -> None:
+    """A commit during a read transaction is not seen by it, and is seen by the next."""
 
     def write() -> None:
         with storage.write() as writer:
             writer.apply([creation("later")])
 
     with storage.read() as reader:
-        before = reader.revision
+        before = reader.snapshot
         thread = threading.Thread(target=write)
         thread.start()
-        if storage.path != ":memory:":
+        if case.is_concurrent:
             thread.join()
-        assert reader.find("default", Reference("later", is_id=False)) is None
-        assert reader.revision == before
+        assert named(reader, "later") is None
+        assert reader.snapshot == before
     thread.join()
     assert found(storage, "later") is not None
 
@@ -218,16 +212,16 @@ def test_the_revision_grows_with_each_change_and_only_then(storage: Storage) -> 
     assert revision(storage) == start
     with storage.write() as writer:
         writer.apply([creation("a"), creation("b")])
-        assert writer.revision == start + 1
+        assert writer.snapshot.revision == start + 1
     assert revision(storage) == start + 1
     with storage.read() as reader:
-        assert reader.revision == start + 1
+        assert reader.snapshot.revision == start + 1
 
 
 def test_a_closed_storage_is_a_storage_error(storage: Storage) -> None:
     """After close every call says so, with an error of ours."""
     storage.close()
-    with pytest.raises(StorageError, match="closed"), storage.watch():
+    with pytest.raises(StorageError, match="closed"), storage.monitor():
         pass
     with pytest.raises(StorageError, match="closed"), storage.read():
         pass
@@ -235,7 +229,7 @@ def test_a_closed_storage_is_a_storage_error(storage: Storage) -> None:
         pass
 
 
-def test_both_sides_of_a_fork_go_on(storage: Storage) -> None:
+def test_both_sides_of_a_fork_go_on(case: StorageCase, storage: Storage) -> None:
     """A child forked from an open storage reads and writes, and so does its parent, with nothing lost."""
     with storage.write() as writer:
         writer.apply([creation("shared")])
@@ -258,30 +252,29 @@ def test_both_sides_of_a_fork_go_on(storage: Storage) -> None:
     assert codes == [0, 0, 0, 0]
     container = found(storage, "shared")
     assert container is not None
-    own_versions = 5 if storage.path == ":memory:" else 9
+    own_versions = 9 if case.is_shared else 5
     assert container.last_version == own_versions
 
 
-def test_the_page_differs_from_the_token_once_anything_has_changed(storage: Storage) -> None:
-    """A write shows on the stamp before it returns; a look that finds nothing new says so, from then on by the mark."""
-    with storage.watch() as watch:
-        first, stamp = watch.news(None).mark, watch.stamp
-        assert stamp == first.stamp
-        mark, changed, _ = watch.news(first)
-        assert (mark.stamp, changed) == (first.stamp, frozenset())
-        assert watch.news(mark).mark is mark
+def test_the_stamp_differs_from_a_positions_once_anything_has_changed(storage: Storage) -> None:
+    """A write changes the live stamp before it returns; a check that finds nothing new keeps the position."""
+    first = changes(storage, None)
+    assert first.stamp == first.position.stamp
+    again = changes(storage, first.position)
+    assert (again.position.stamp, again.changed) == (first.position.stamp, frozenset())
+    assert changes(storage, again.position).position is again.position
     with storage.write() as writer:
         writer.apply([creation("new")])
-    assert stamp != mark.stamp
-    assert news(storage, mark).mark.revision == mark.revision + 1
+    assert first.stamp != again.position.stamp
+    assert changes(storage, again.position).position.revision == again.position.revision + 1
 
 
-def test_the_news_is_what_has_changed_since_a_mark(storage: Storage) -> None:
-    """Ids, and names in their namespaces, of what was written since; nothing where nothing was; all where it is new."""
+def test_a_check_reports_what_has_changed_since_a_position(storage: Storage) -> None:
+    """Ids, and names in their namespaces, of what was written since; nothing where nothing was; None without one."""
     kept, changed = creation("kept"), creation("changed")
     with storage.write() as writer:
         writer.apply([kept, changed])
-    first = news(storage, None)
+    first = changes(storage, None)
     assert first.changed is None
     with storage.write() as writer:
         add_version(writer, "changed", "again")
@@ -290,44 +283,26 @@ def test_the_news_is_what_has_changed_since_a_mark(storage: Storage) -> None:
     container = found(storage, "added")
     assert container is not None
     ids = {changed.subject.id, container.id}
-    assert news(storage, first.mark).changed == ids | {("default", "changed"), ("default", "added")}
-    now = news(storage, first.mark).mark
-    assert news(storage, now).changed == frozenset()
+    assert changes(storage, first.position).changed == ids | {("default", "changed"), ("default", "added")}
+    now = changes(storage, first.position).position
+    assert changes(storage, now).changed == frozenset()
 
 
-def test_what_is_read_was_shown_before(storage: Storage) -> None:
-    """A writer that dies behind its commit publishes nothing; the first reader of what it wrote does."""
-    mark = news(storage, None).mark
-    board = storage.signal  # type: ignore[attr-defined]
-    shown = board.read()
-    with storage.write() as writer:
+def test_a_change_by_another_storage_is_noticed_as_soon_as_the_profile_says(
+    case: StorageCase, storage: Storage, tmp_path: Path
+) -> None:
+    """After `staleness` seconds the stamp differs or the last check has expired, and a check reports the change."""
+    assert storage.profile.staleness >= 0
+    assert storage.profile.check_interval > 0
+    if not case.is_shared:
+        return
+    checked_at, report = time.monotonic(), changes(storage, None)
+    with closing(case.open(tmp_path)) as other, other.write() as writer:
         writer.apply([creation("new")])
-    board.publish(mark.revision)  # as if the writer had died before
-    assert found(storage, "new") is not None
-    assert revision_of(board.read()) == mark.revision + 1
-    assert board.read() != shown
-
-
-def test_what_a_look_tells_was_shown_before(storage: Storage) -> None:
-    """The same of a look for changes: others see on the stamp what it tells before anybody can use it."""
-    mark = news(storage, None).mark
-    board = storage.signal  # type: ignore[attr-defined]
-    with storage.write() as writer:
-        writer.apply([creation("new")])
-    board.publish(mark.revision)  # as if the writer had died before
-    now = news(storage, mark).mark
-    assert now.revision == mark.revision + 1
-    assert now.stamp == board.read()
-    assert revision_of(now.stamp) == now.revision
-
-
-def test_a_revision_that_is_shown_again_is_another_page(storage: Storage) -> None:
-    """Behind a restored backup one number may stand for two states, so no two publications look the same."""
-    with storage.watch() as watch:
-        mark, stamp = watch.news(None).mark, watch.stamp
-        assert stamp == mark.stamp
-        storage.signal.publish(mark.revision)  # type: ignore[attr-defined]
-        assert stamp != mark.stamp
+    time.sleep(storage.profile.staleness)
+    has_expired = time.monotonic() > checked_at + storage.profile.check_interval
+    assert has_expired or report.stamp != report.position.stamp
+    assert ("default", "new") in (changes(storage, report.position).changed or ())
 
 
 def test_names_near_are_those_that_sort_next_to_a_name(storage: Storage) -> None:

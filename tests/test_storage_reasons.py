@@ -46,9 +46,10 @@ def test_every_storage_error_is_made_with_a_reason_of_the_table_and_each_word_is
     assert {word for said in used.values() for word in said} == set(STORAGE_REASONS)
 
 
-def test_the_readme_documents_each_reason() -> None:
+def test_the_page_of_errors_documents_each_reason() -> None:
     """Its table is that of the source, in the same order."""
-    _, text = (ROOT / "README.md").read_text(encoding="utf-8").split("| reason | meaning |\n| --- | --- |\n")
+    page = (ROOT / "promptreg" / "docs" / "errors.md").read_text(encoding="utf-8")
+    _, text = page.split("| reason | meaning |\n| --- | --- |\n")
     rows = text.split("\n\n")[0].splitlines()
     assert rows == [f"| `{word}` | {meaning} |" for word, meaning in STORAGE_REASONS.items()]
 

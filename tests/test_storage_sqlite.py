@@ -33,6 +33,7 @@ from promptreg import (
     VersionNotFoundError,
 )
 from promptreg.jsonvalues import canonical
+from promptreg.rules.names import Reference
 from promptreg.storage.sqlite import rows
 from promptreg.storage.sqlite.connecting import APPLICATION_ID, SCHEMA_VERSION
 from promptreg.storage.sqlite.failures import ANOTHER_TYPE, translate
@@ -79,11 +80,11 @@ def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) ->
 def test_a_look_finds_what_has_changed_by_an_index(filled: Registry) -> None:
     """What has changed since a mark is sought by its revision: not every prompt or deletion is looked at."""
     asked: list[str] = []
-    with Registry(filled.path) as other, filled._core.storage.watch() as watch:
-        mark = watch.news(watch.news(None).mark).mark
+    with Registry(filled.path) as other, filled._core.storage.monitor() as changes_since:
+        position = changes_since(changes_since(None).position).position
         other.update("greet", template="Good day")
-        watch._watching.watcher().connection.set_trace_callback(asked.append)  # type: ignore[attr-defined]
-        assert watch.news(mark).changed is not None
+        changes_since.__self__._watching.watcher().connection.set_trace_callback(asked.append)  # type: ignore[attr-defined]
+        assert changes_since(position).changed is not None
     with closing(raw(filled.path)) as connection:
         (select,) = [statement for statement in asked if " FROM prompts " in statement]
         plan = [step for _, _, _, step in connection.execute(f"EXPLAIN QUERY PLAN {select}")]
@@ -951,3 +952,18 @@ def test_an_interrupted_write_leaves_no_transaction_open(
         with pytest.raises(KeyboardInterrupt):
             registry.update("greet", template="Hi")
     assert registry.update("greet", template="Hi").version == 2
+
+
+def test_unpublished_versions_are_found_however_many_there_are(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked for some at a time, every draft is found once, the first and the last included."""
+    registry.create("x", "t1", is_production=False)
+    for number in range(2, 8):
+        registry.update("x", template=f"t{number}", is_production=number in {3, 4, 6})
+    for at_once in (1, 2, 3, 7, 100):
+        monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_SCANNED", at_once)
+        with registry._core.storage.read() as reader:
+            (container,) = reader.find("default", [Reference("x", is_id=False)])
+            assert container is not None
+            assert reader.version_numbers(container, "unpublished") == [7, 5, 2, 1]

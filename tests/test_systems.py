@@ -33,7 +33,19 @@ RULES = sorted(file.stem for file in (ROOT / "tests").glob("test_rules_*.py"))
 def run_without_posix(*names: str) -> str:
     """Run test files in processes that have no more than Windows has, and return pytest's last line."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-rs", "-p", "tests.without_posix", "-p", "no:cacheprovider"]
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-rs",
+            "-n0",
+            "-p",
+            "tests.without_posix",
+            "-p",
+            "no:cacheprovider",
+        ]
         + [f"tests/{name}.py" for name in names],
         cwd=ROOT,
         capture_output=True,
@@ -50,6 +62,12 @@ def counted(line: str, what: str) -> int:
     return int(found[1]) if found else 0
 
 
+def test_the_storage_contract_needs_nothing_that_only_posix_has() -> None:
+    """It holds without it, whole."""
+    assert counted(run_without_posix("test_storage_contract"), "passed") > 25
+
+
+@pytest.mark.slow
 def test_nothing_that_only_posix_has_is_needed() -> None:
     """The storage contract, freshness and rules, without it; what is skipped is about it, and named with the reason."""
     last = run_without_posix(*EVERYWHERE)
@@ -181,8 +199,8 @@ def test_every_connection_has_its_syncs_reach_the_disk_on_macos(path: str) -> No
         thread = threading.Thread(target=read)
         thread.start()
         thread.join()
-        with registry._core.storage.watch() as watch:
-            told.extend(watch._watching.watcher().connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
+        with registry._core.storage.monitor() as changes_since:
+            told.extend(changes_since.__self__._watching.watcher().connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
     assert told == [1, 1, 1]
 
 

@@ -1,5 +1,6 @@
-"""Spans: one for every verb, with names and numbers in it; names pinned; when there is none; and seen by a person."""
+"""Spans: one for each verb, their attributes, when there is none, attributes on the caller's span, the demo's tree."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 
+import promptreg.telemetry
 from promptreg import Actor, InvalidInputError, MissingVariablesError, NotFoundError, Prompt, PromptregError, Registry
 from promptreg.telemetry import PromptSpanProcessor, names
-from promptreg.telemetry.metrics import own_version
+from promptreg.telemetry.metrics import installed_version
 from tests.otel import REFUSALS, VERBS, Call, Finished, live, parent, provided, stand, tracing
 from tests.test_replaced_file import move
 
@@ -48,7 +50,7 @@ NAMES = {
     "OPERATION": "promptreg.operation",
     "CAPTURE_CONTENT": "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
 }
-STAGING = {  # what a render of the draft greet@staging tells, but for the cache and the hash
+STAGING = {  # the attributes of a render of the draft greet@staging, but for the cache and the hash
     "gen_ai.prompt.name": "greet",
     "gen_ai.prompt.version": "2",
     "promptreg.namespace": "default",
@@ -75,14 +77,14 @@ SCHEMAS = "https://opentelemetry.io/schemas/"
 
 @pytest.fixture
 def spans() -> Iterator[Finished]:
-    """The spans that have ended since the last look, while the SDK traces."""
+    """The spans that have ended since the last call, recorded by the SDK."""
     with tracing() as finished:
         yield finished
 
 
 @pytest.fixture
 def standing(spans: Finished) -> Iterator[Registry]:
-    """A registry whose prompts nobody has read yet."""
+    """A registry whose prompts are not in the cache yet."""
     with Registry(":memory:") as registry:
         stand(registry)
         spans()
@@ -91,12 +93,12 @@ def standing(spans: Finished) -> Iterator[Registry]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let registries that open now look at the file only where the sidecar tells of news."""
-    monkeypatch.setattr("promptreg.core.LOOK_SECONDS", 3600)
+    """Let registries that open now read the file only where the sidecar shows a change."""
+    monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 3600)
 
 
 def only(spans: Finished) -> ReadableSpan:
-    """Give the one span that has ended."""
+    """Return the one span that has ended."""
     (span,) = spans()
     return span
 
@@ -110,7 +112,7 @@ def test_every_name_is_pinned() -> None:
 
 
 def test_no_name_is_unpinned() -> None:
-    """What else the module names is an operation, a value, a key that others read, or the schema."""
+    """Other constants of the module are operations, values, keys that other libraries read, or the schema."""
     rest = [value for name, value in vars(names).items() if name.isupper() and name not in NAMES]
     flat: list[object] = []
     for value in rest:
@@ -120,16 +122,29 @@ def test_no_name_is_unpinned() -> None:
     assert texts - OPERATIONS - VALUES - KEYS_OF_OTHERS - set(NAMES.values()) == set()
 
 
-def test_no_verb_names_its_attributes_itself(standing: Registry, spans: Finished) -> None:
-    """Every attribute of every verb and refusal is a pinned one; none makes a backend count a generation."""
+def test_every_attribute_of_every_verb_is_pinned(standing: Registry, spans: Finished) -> None:
+    """Those of refusals too; and none makes a backend count a model call."""
     live(standing)
-    told = {key for span in spans() for key in span.attributes}
-    assert told <= set(NAMES.values())
-    assert {key for key in told if not key.startswith("promptreg.")} == {
+    recorded = {key for span in spans() for key in span.attributes}
+    assert recorded <= set(NAMES.values())
+    assert {key for key in recorded if not key.startswith("promptreg.")} == {
         "gen_ai.prompt.name",
         "gen_ai.prompt.version",
         "error.type",
     }
+
+
+def test_what_prompt_imports_of_telemetry_knows_no_prompt() -> None:
+    """Imports go down: names, compat, links and metrics lie below `prompt.py`, attributes, content and spans above."""
+    folder = Path(promptreg.telemetry.__file__).parent
+    for name in ("__init__", "names", "compat", "links", "metrics"):
+        tree = ast.parse((folder / f"{name}.py").read_text())
+        imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert {module for module in imported if module.startswith("promptreg")} <= {
+            "promptreg.telemetry",
+            "promptreg.telemetry.compat",
+            "promptreg.telemetry.links",
+        }
 
 
 # Spans of verbs
@@ -151,7 +166,7 @@ def test_every_verb_runs_in_one_internal_span(standing: Registry, spans: Finishe
 
 
 def test_a_verb_is_one_span(standing: Registry, spans: Finished) -> None:
-    """`archive` goes the way of `set_status`, `save` that of `update`; each tells itself alone."""
+    """`archive` runs the code of `set_status`, `save` that of `update`; each records one span, with its name."""
     standing.archive("greet")
     standing.save("other", "Changed")
     standing.save("new", "New")
@@ -159,14 +174,14 @@ def test_a_verb_is_one_span(standing: Registry, spans: Finished) -> None:
 
 
 def test_a_verb_is_a_child_of_the_current_span(standing: Registry, spans: Finished) -> None:
-    """So a trace shows which request rendered what; and the application's span is current again afterwards."""
+    """So a trace shows which request rendered which prompt; and the caller's span is current again afterwards."""
     with trace.get_tracer("app").start_as_current_span("request") as request:
         for _, call, _ in REFUSALS:
             with pytest.raises(PromptregError):
                 call(standing)
             assert trace.get_current_span() is request
         for _, call in VERBS:
-            with suppress(PromptregError):  # where a verb before it stands against it
+            with suppress(PromptregError):  # after an earlier verb of the list
                 call(standing)
             assert trace.get_current_span() is request
     *verbs, _ = spans()
@@ -198,8 +213,8 @@ def test_a_remote_sampled_parent_is_followed(standing: Registry, spans: Finished
     assert (span.context.trace_id, span.parent.span_id) == (0x1234, 0x5678)
 
 
-def test_a_view_tells_its_own_namespace(registry: Registry, spans: Finished) -> None:
-    """Of the view that was asked, not of the registry that it belongs to."""
+def test_the_namespace_is_the_views(registry: Registry, spans: Finished) -> None:
+    """Not that of the registry that the view belongs to."""
     team = registry.scope(namespace="support", actor=Actor("ana", "team_admin"))
     team.create("reply", "Dear {{ who }}")
     team.render("reply", who="Ana")
@@ -210,8 +225,8 @@ def test_a_view_tells_its_own_namespace(registry: Registry, spans: Finished) -> 
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_render_tells_all_of_its_prompt(path: str, spans: Finished) -> None:
-    """Of the version that was rendered, how it was asked for, and where it came from."""
+def test_a_render_has_the_attributes_of_its_prompt(path: str, spans: Finished) -> None:
+    """Those of the version, the label that it was asked for by, and whether the cache had it."""
     with Registry(path) as registry:
         stand(registry)
         spans()
@@ -228,23 +243,23 @@ def test_a_render_tells_all_of_its_prompt(path: str, spans: Finished) -> None:
 
 
 @pytest.mark.parametrize("name", ["greet", "chat", "old"])
-def test_a_render_of_the_live_version_says_so(standing: Registry, spans: Finished, name: str) -> None:
-    """The production version, text or chat, archived ones too; no label was asked for, so none is told."""
+def test_a_render_of_the_production_version_has_production_true(standing: Registry, spans: Finished, name: str) -> None:
+    """Text or chat, archived ones too; no label was asked for, so there is no label attribute."""
     prompt = standing.render(name, name="Ana").prompt
-    told = only(spans).attributes
-    assert told["gen_ai.prompt.version"] == str(prompt.version)
+    recorded = only(spans).attributes
+    assert recorded["gen_ai.prompt.version"] == str(prompt.version)
     assert (
-        told["promptreg.status"],
-        told["promptreg.state"],
-        told["promptreg.kind"],
-        told["promptreg.production"],
+        recorded["promptreg.status"],
+        recorded["promptreg.state"],
+        recorded["promptreg.kind"],
+        recorded["promptreg.production"],
     ) == (
         prompt.status,
         "published",
         prompt.kind,
         True,
     )
-    assert "promptreg.label" not in told
+    assert "promptreg.label" not in recorded
 
 
 @pytest.mark.parametrize(
@@ -257,18 +272,18 @@ def test_a_render_of_the_live_version_says_so(standing: Registry, spans: Finishe
         (lambda r: r.render("greet", version=2, name="Ana"), None),
     ],
 )
-def test_a_label_is_told_however_it_was_asked_for(
+def test_a_label_is_recorded_however_it_is_passed(
     standing: Registry, spans: Finished, call: Call, label: str | None
 ) -> None:
     """By `@`, `label=` or `version=`; a number is no label."""
     call(standing)
-    told = only(spans).attributes
-    assert (told["gen_ai.prompt.version"], told.get("promptreg.label")) == ("2", label)
+    recorded = only(spans).attributes
+    assert (recorded["gen_ai.prompt.version"], recorded.get("promptreg.label")) == ("2", label)
 
 
 @pytest.mark.usefixtures("patient")
 def test_the_cache_is_hit_fresh_or_missed(path: str, spans: Finished) -> None:
-    """`hit` without a look at the database, `fresh` after a look that found it unchanged, `miss` when it was read."""
+    """`hit` without a read of the database, `fresh` after one that found no change, `miss` when the prompt was read."""
     with Registry(path) as registry, Registry(path) as elsewhere:
         registry.create("greet", "Hello")
         spans()
@@ -278,8 +293,8 @@ def test_the_cache_is_hit_fresh_or_missed(path: str, spans: Finished) -> None:
         registry.render("greet")
         elsewhere.update("greet", template="Hi")
         registry.render("greet")
-        told = [span.attributes["promptreg.cache"] for span in spans() if span.name == "render_prompt greet"]
-    assert told == ["miss", "hit", "fresh", "miss"]
+        recorded = [span.attributes["promptreg.cache"] for span in spans() if span.name == "render_prompt greet"]
+    assert recorded == ["miss", "hit", "fresh", "miss"]
 
 
 WAYS: list[Call] = [
@@ -295,8 +310,8 @@ WAYS: list[Call] = [
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("call", WAYS)
-def test_a_hit_is_told_as_a_miss_is_however_it_was_asked_for(path: str, spans: Finished, call: Call) -> None:
-    """By name, label or number, at home or in a view; and an unsampled caller's gives the same and is not told."""
+def test_a_hit_has_the_attributes_of_a_miss_however_it_is_asked_for(path: str, spans: Finished, call: Call) -> None:
+    """By name, label or number, in a view or not; for an unsampled caller the result is the same, without a span."""
     with Registry(path) as registry:
         stand(registry)
         registry.scope(namespace="support").create("reply", "Dear {{ who }}")
@@ -314,8 +329,8 @@ def test_a_hit_is_told_as_a_miss_is_however_it_was_asked_for(path: str, spans: F
     assert spans() == []
 
 
-def test_a_failure_tells_as_much_from_the_file_as_from_memory(path: str, spans: Finished) -> None:
-    """The prompt that could not be rendered, whole, whether it was in the cache or not."""
+def test_a_failed_render_has_the_same_attributes_from_the_file_and_from_memory(path: str, spans: Finished) -> None:
+    """All those of the prompt, whether it was in the cache or not."""
     with Registry(path) as registry:
         registry.create("twice", "Two {{ name }}")
         spans()
@@ -329,19 +344,19 @@ def test_a_failure_tells_as_much_from_the_file_as_from_memory(path: str, spans: 
 
 
 def test_a_copy_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Vendored or frozen, it tells of its work all the same."""
+    """Vendored or frozen, it records spans all the same."""
 
     def absent(name: str) -> str:
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr("importlib.metadata.version", absent)
-    own_version.cache_clear()
-    assert own_version() == ""
-    own_version.cache_clear()
+    installed_version.cache_clear()
+    assert installed_version() == ""
+    installed_version.cache_clear()
 
 
-def test_a_view_is_refused_what_is_in_memory_and_tells_that(standing: Registry, spans: Finished) -> None:
-    """Whom nobody lets read is told of an absence; what others read of the same prompt changes nothing of that."""
+def test_a_view_is_refused_what_is_in_memory_and_the_span_says_so(standing: Registry, spans: Finished) -> None:
+    """An actor that may not read a prompt gets `not_found`, though others have read it into the cache."""
     team = standing.scope(actor=Actor("ana", "team_member"))
     for _ in range(2):
         team.render("twice", name="Ana")
@@ -360,11 +375,9 @@ def test_a_view_is_refused_what_is_in_memory_and_tells_that(standing: Registry, 
     assert failed.attributes["gen_ai.prompt.version"] == "2"
 
 
-def test_a_render_from_a_file_that_is_gone_is_stale(
-    path: str, spans: Finished, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is in memory goes on, and the span says that nobody knows if it still holds."""
-    monkeypatch.setattr("promptreg.core.LOOK_SECONDS", 0.0)
+def test_a_render_from_a_removed_file_is_stale(path: str, spans: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cached prompts render on, and the span says that they could not be compared with the file."""
+    monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 0.0)
     with Registry(path, busy_timeout=1) as registry:
         registry.create("greet", "Hello")
         registry.render("greet")
@@ -376,17 +389,17 @@ def test_a_render_from_a_file_that_is_gone_is_stale(
 
 
 def test_a_get_makes_a_span_only_where_it_missed_the_cache(standing: Registry, spans: Finished) -> None:
-    """What is in memory takes a fraction of a microsecond, and a span would take many."""
+    """A `get` from memory takes a fraction of a microsecond, and a span would take many."""
     for name in ("greet", "greet", "greet@2", "greet@2"):
         standing.get(name)
-    told = [
+    recorded = [
         (span.name, span.attributes["gen_ai.prompt.version"], span.attributes["promptreg.cache"]) for span in spans()
     ]
-    assert told == [("get_prompt greet", "1", "miss"), ("get_prompt greet", "2", "miss")]
+    assert recorded == [("get_prompt greet", "1", "miss"), ("get_prompt greet", "2", "miss")]
 
 
-def test_an_id_is_told_by_its_name(standing: Registry, spans: Finished) -> None:
-    """The attribute holds the prompt's name whatever it was asked by."""
+def test_a_prompt_asked_for_by_id_is_recorded_by_name(standing: Registry, spans: Finished) -> None:
+    """The attribute holds the prompt's name in any case."""
     prompt = standing.get("greet")
     spans()
     standing.render(prompt.id, name="Ana")
@@ -420,10 +433,10 @@ CHANGES: list[tuple[Call, bool]] = [
 
 
 @pytest.mark.parametrize(("call", "is_changed"), CHANGES)
-def test_a_writing_verb_tells_whether_it_changed_anything(
+def test_a_writing_verb_records_whether_it_changed_anything(
     standing: Registry, spans: Finished, call: Call, is_changed: bool
 ) -> None:
-    """A call that finds all as it should be writes nothing, and its span says so; reads don't tell."""
+    """False where there was nothing to write; reads have no such attribute."""
     standing.update("greet", title="Draft 3", is_production=False)
     spans()
     call(standing)
@@ -432,13 +445,13 @@ def test_a_writing_verb_tells_whether_it_changed_anything(
     assert "promptreg.changed" not in only(spans).attributes
 
 
-def test_a_write_tells_the_version_it_made(standing: Registry, spans: Finished) -> None:
+def test_a_write_records_the_version_that_it_made(standing: Registry, spans: Finished) -> None:
     """The draft that an update made, with its state and hash."""
     draft = standing.update("greet", template="Servus {{ name }}", is_production=False)
-    told = only(spans).attributes
-    assert told["gen_ai.prompt.version"] == "3"
-    assert (told["promptreg.state"], told["promptreg.production"]) == ("draft", False)
-    assert told["promptreg.content_hash"] == draft.content_hash
+    recorded = only(spans).attributes
+    assert recorded["gen_ai.prompt.version"] == "3"
+    assert (recorded["promptreg.state"], recorded["promptreg.production"]) == ("draft", False)
+    assert recorded["promptreg.content_hash"] == draft.content_hash
 
 
 @pytest.mark.parametrize(
@@ -453,14 +466,14 @@ def test_a_write_tells_the_version_it_made(standing: Registry, spans: Finished) 
         (lambda r: r.set_status(["greet", "other", "off"], "disabled"), 2),
     ],
 )
-def test_what_gives_many_tells_how_many(standing: Registry, spans: Finished, call: Call, count: int) -> None:
-    """Rows given, or prompts changed; never which."""
+def test_a_verb_that_returns_many_records_how_many(standing: Registry, spans: Finished, call: Call, count: int) -> None:
+    """The number of items, or of prompts changed; never which."""
     call(standing)
     assert only(spans).attributes["promptreg.count"] == count
 
 
-def test_a_rendered_default_tells_its_name_alone(standing: Registry, spans: Finished) -> None:
-    """It has no version; and what a default answers is no failure."""
+def test_a_rendered_default_has_a_name_and_no_version(standing: Registry, spans: Finished) -> None:
+    """And the status is no error, as the default answers."""
     standing.render("absent", default="Hello")
     assert standing.get("missing", default=None) is None
     render, get = spans()
@@ -471,8 +484,8 @@ def test_a_rendered_default_tells_its_name_alone(standing: Registry, spans: Fini
     assert render.attributes["gen_ai.prompt.name"] == "absent"
 
 
-def test_a_rendered_default_is_told_on_the_callers_span_as_no_prompt(path: str, spans: Finished) -> None:
-    """Neither its name nor its label; and what an earlier render told there is emptied."""
+def test_a_rendered_default_is_no_prompt_on_the_callers_span(path: str, spans: Finished) -> None:
+    """Neither name nor label; and the attributes of an earlier render there become empty."""
     with Registry(path, spans="attributes") as registry:
         registry.create("greet", "Hello")
         for before in ([], ["greet"]):
@@ -480,20 +493,20 @@ def test_a_rendered_default_is_told_on_the_callers_span_as_no_prompt(path: str, 
                 for name in before:
                     registry.render(name)
                 registry.render("absent@staging", default="Hello")
-            told = only(spans).attributes
+            recorded = only(spans).attributes
             names = {"gen_ai.prompt.name", "gen_ai.prompt.version", "promptreg.label", "promptreg.content_hash"}
-            assert {name: told[name] for name in names if told.get(name)} == {}
-            assert ("gen_ai.prompt.name" in told) is bool(before)
+            assert {name: recorded[name] for name in names if recorded.get(name)} == {}
+            assert ("gen_ai.prompt.name" in recorded) is bool(before)
 
 
 # Failures
 
 
 @pytest.mark.parametrize(("name", "call", "code"), [pytest.param(*r, id=f"{r[0]} {r[2]}") for r in REFUSALS])
-def test_a_failure_is_told_by_type_code_and_request(
+def test_an_error_has_a_type_a_code_and_a_request_id(
     standing: Registry, spans: Finished, name: str, call: Call, code: str
 ) -> None:
-    """Status ERROR, and what finds the error in a log; no description and no exception event, for both hold texts."""
+    """The status is ERROR; there is no description and no exception event, as both hold texts."""
     with pytest.raises(PromptregError) as caught:
         call(standing)
     span = only(spans)
@@ -506,8 +519,8 @@ def test_a_failure_is_told_by_type_code_and_request(
     assert span.attributes["promptreg.request_id"] == caught.value.request_id
 
 
-def test_a_known_absence_is_told_each_time(standing: Registry, spans: Finished) -> None:
-    """A refusal from memory is an error like any other, with a request id of its own."""
+def test_an_absence_from_memory_is_recorded_each_time(standing: Registry, spans: Finished) -> None:
+    """As an error like any other, with a new request id."""
     for _ in range(2):
         with pytest.raises(NotFoundError):
             standing.render("absent")
@@ -515,15 +528,15 @@ def test_a_known_absence_is_told_each_time(standing: Registry, spans: Finished) 
     assert first.attributes["promptreg.request_id"] != second.attributes["promptreg.request_id"]
 
 
-def test_a_failed_render_tells_which_version_failed(standing: Registry, spans: Finished) -> None:
-    """Which version it was is what one looks for then."""
+def test_a_failed_render_has_the_version_that_failed(standing: Registry, spans: Finished) -> None:
+    """As an engineer looks for that then."""
     with pytest.raises(MissingVariablesError):
         standing.render("twice")
     assert only(spans).attributes["gen_ai.prompt.version"] == "2"
 
 
 def test_a_wrong_signature_ends_its_span(standing: Registry, spans: Finished) -> None:
-    """Where TypeError is told, then without a code of ours; no span stays open or current."""
+    """Where there is one it has the type `TypeError` and no code; no span stays open or current."""
     with pytest.raises(TypeError):
         standing.update("greet", colour="red")  # type: ignore[call-arg]
     assert not trace.get_current_span().get_span_context().is_valid
@@ -532,7 +545,7 @@ def test_a_wrong_signature_ends_its_span(standing: Registry, spans: Finished) ->
 
 
 def test_an_interrupt_ends_its_span(registry: Registry, spans: Finished) -> None:
-    """What is no Exception goes through, is told by its type, and leaves no span open."""
+    """A BaseException passes through, is recorded by its type, and leaves no span open."""
 
     class Interrupting:
         def __str__(self) -> str:
@@ -551,7 +564,7 @@ def test_an_interrupt_ends_its_span(registry: Registry, spans: Finished) -> None
 
 
 def test_an_unsampled_parent_starts_nothing(standing: Registry, spans: Finished) -> None:
-    """Whoever asked does not record this trace, so no verb and no refusal does, even where the sampler would."""
+    """The caller does not record this trace, so no verb and no refusal does, even where the sampler would."""
     with trace.use_span(parent(sampled=False)):
         live(standing)
     assert spans() == []
@@ -570,8 +583,8 @@ def test_a_provider_installed_later_is_noticed(registry: Registry) -> None:
     assert [span.name for span in spans()] == ["render_prompt twice", "update_prompt twice"]
 
 
-def test_nothing_is_called_that_is_not_installed() -> None:
-    """promptreg needs the API alone: in a process without an SDK none is loaded, and the link works."""
+def test_without_an_sdk_everything_works() -> None:
+    """promptreg needs the API alone; verbs and the link work without an SDK."""
     program = """
 import sys
 sys.modules["opentelemetry.sdk"] = None
@@ -592,27 +605,27 @@ with Registry(":memory:") as registry:
 
 @pytest.fixture
 def attributing(spans: Finished) -> Iterator[Registry]:
-    """A registry that tells the current span, and makes none."""
+    """A registry that puts attributes on the current span, and makes none."""
     with Registry(":memory:", spans="attributes") as registry:
         stand(registry)
         yield registry
 
 
 def test_without_a_current_span_nothing_is_made(attributing: Registry, spans: Finished) -> None:
-    """There is nobody to tell."""
+    """Attributes have nowhere to go then."""
     live(attributing)
     assert spans() == []
 
 
-def test_the_current_span_is_told(attributing: Registry, spans: Finished) -> None:
+def test_the_current_span_gets_the_attributes(attributing: Registry, spans: Finished) -> None:
     """The application's own span carries the prompt and its version; no child is made."""
     with trace.get_tracer("app").start_as_current_span("answer", attributes={"app": 1}):
         prompt = attributing.render("greet@staging", name="Ana").prompt
     span = only(spans)
     assert span.name == "answer"
-    told = dict(span.attributes)
-    assert told.pop("promptreg.cache") == "miss"
-    assert told == {
+    recorded = dict(span.attributes)
+    assert recorded.pop("promptreg.cache") == "miss"
+    assert recorded == {
         "app": 1,
         **STAGING,
         "promptreg.content_hash": prompt.content_hash,
@@ -629,8 +642,8 @@ def test_all_verbs_make_no_child_and_leave_the_outcome_to_the_application(
     assert (span.name, span.status.status_code, span.events) == ("answer", StatusCode.UNSET, ())
 
 
-def told_last(spans: Finished, *calls: Call, registry: Registry) -> dict[str, Any]:
-    """Give what a span of the application's holds after these calls, but for what is empty; refusals are answered."""
+def attributes_after(spans: Finished, *calls: Call, registry: Registry) -> dict[str, Any]:
+    """Return the attributes of an application's span after these calls, but for empty ones; ignore refusals."""
     with trace.get_tracer("app").start_as_current_span("answer"):
         for call in calls:
             with suppress(PromptregError):
@@ -667,7 +680,7 @@ OTHERS: list[Call] = [
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("last", LAST)
 @pytest.mark.parametrize("first", FIRST)
-def test_the_last_render_in_a_span_is_told_whole(path: str, spans: Finished, first: Call, last: Call) -> None:
+def test_the_last_render_in_a_span_replaces_earlier_ones(path: str, spans: Finished, first: Call, last: Call) -> None:
     """Neither the label nor the error of an earlier one, nor its version, stays beside the name of another prompt."""
     with Registry(path, spans="attributes") as registry:
         stand(registry)
@@ -676,13 +689,13 @@ def test_the_last_render_in_a_span_is_told_whole(path: str, spans: Finished, fir
         for _ in range(2):
             with suppress(PromptregError):
                 registry.render("twice", name="Ana")
-        alone = told_last(spans, last, registry=registry)
-        after = told_last(spans, first, last, registry=registry)
+        alone = attributes_after(spans, last, registry=registry)
+        after = attributes_after(spans, first, last, registry=registry)
     differs = {"promptreg.cache", "promptreg.request_id", "promptreg.changed"}
     assert {key: after[key] for key in after.keys() - differs} == {key: alone[key] for key in alone.keys() - differs}
 
 
-def test_what_an_earlier_call_told_is_emptied(attributing: Registry, spans: Finished) -> None:
+def test_attributes_of_an_earlier_call_are_emptied(attributing: Registry, spans: Finished) -> None:
     """An attribute can't be removed, so it is empty, and of the type that it has."""
     with trace.get_tracer("app").start_as_current_span("answer"):
         attributing.update("greet", template="Servus {{ name }}", is_production=False)
@@ -690,27 +703,31 @@ def test_what_an_earlier_call_told_is_emptied(attributing: Registry, spans: Fini
         with pytest.raises(MissingVariablesError):
             attributing.render("greet@staging")
         attributing.render("twice", name="Ana")
-    told = only(spans).attributes
+    recorded = only(spans).attributes
     emptied = ("label", "error.code", "request_id", "changed")
-    assert [told[f"promptreg.{key}"] for key in emptied] == ["", "", "", False]
+    assert [recorded[f"promptreg.{key}"] for key in emptied] == ["", "", "", False]
 
 
-def test_other_verbs_are_told_where_no_prompt_is(attributing: Registry, spans: Finished) -> None:
+def test_other_verbs_are_recorded_on_a_span_without_a_prompt(attributing: Registry, spans: Finished) -> None:
     """An application that reads between the render and the model call does not take the prompt off its span."""
     with trace.get_tracer("app").start_as_current_span("answer") as span:
         attributing.list()
         assert span.attributes["promptreg.count"] == 6
         attributing.render("greet@staging", name="Ana")
-        told = dict(span.attributes)
+        recorded = dict(span.attributes)
         for call in OTHERS:
             with suppress(PromptregError):
                 call(attributing)
-            assert span.attributes == told
-    assert (told["gen_ai.prompt.name"], told["promptreg.label"], told["promptreg.count"]) == ("greet", "staging", 0)
+            assert span.attributes == recorded
+    assert (recorded["gen_ai.prompt.name"], recorded["promptreg.label"], recorded["promptreg.count"]) == (
+        "greet",
+        "staging",
+        0,
+    )
 
 
-def test_the_prompt_of_a_model_call_stays_its_own(attributing: Registry, spans: Finished) -> None:
-    """What the model's tools read within the call is not what it was given."""
+def test_the_span_of_a_model_call_keeps_its_prompt(attributing: Registry, spans: Finished) -> None:
+    """Prompts that the model's tools read within the call are not those that it was made from."""
     trace.get_tracer_provider().add_span_processor(PromptSpanProcessor())
     rendered = attributing.render("twice", name="Ana")
     with rendered.trace_context(), trace.get_tracer("app").start_as_current_span("chat") as span:
@@ -722,8 +739,8 @@ def test_the_prompt_of_a_model_call_stays_its_own(attributing: Registry, spans: 
     assert (given["gen_ai.prompt.name"], given["gen_ai.prompt.version"]) == ("twice", "2")
 
 
-def test_a_failure_is_told_without_calling_the_current_span_failed(attributing: Registry, spans: Finished) -> None:
-    """The prompt, and what finds the error in a log; `error.type` is of the application's own outcome."""
+def test_an_error_is_recorded_on_the_callers_span_without_failing_it(attributing: Registry, spans: Finished) -> None:
+    """The prompt, code and request id; the status and `error.type` are the application's."""
     for _ in range(2):  # from the file, then from memory
         answer = trace.get_tracer("app").start_as_current_span("answer", attributes={"error.type": "its own"})
         with answer, pytest.raises(PromptregError) as caught:
@@ -738,25 +755,25 @@ def test_a_failure_is_told_without_calling_the_current_span_failed(attributing: 
         assert (span.attributes["gen_ai.prompt.name"], span.attributes["gen_ai.prompt.version"]) == ("twice", "2")
 
 
-def test_a_span_that_can_not_be_read_is_emptied_of_all(attributing: Registry) -> None:
-    """Other SDKs' spans need not have attributes that can be read: then nothing may be left from before."""
+def test_every_attribute_of_an_unreadable_span_is_emptied(attributing: Registry) -> None:
+    """Other SDKs' spans may have no readable attributes: then any may be left from an earlier render."""
 
     class Unread(trace.NonRecordingSpan):
         def __init__(self) -> None:
             super().__init__(parent(sampled=True).get_span_context())
-            self.told: dict[str, Any] = {}
+            self.recorded: dict[str, Any] = {}
 
         def is_recording(self) -> bool:
             return True
 
         def set_attributes(self, attributes: Any) -> None:
-            self.told.update(attributes)
+            self.recorded.update(attributes)
 
     span = Unread()
     with trace.use_span(span):
         attributing.render("twice@2", name="Ana")
-    assert (span.told["gen_ai.prompt.version"], span.told["promptreg.kind"]) == ("2", "text")
-    assert [span.told[f"promptreg.{key}"] for key in ("label", "error.code", "request_id")] == [""] * 3
+    assert (span.recorded["gen_ai.prompt.version"], span.recorded["promptreg.kind"]) == ("2", "text")
+    assert [span.recorded[f"promptreg.{key}"] for key in ("label", "error.code", "request_id")] == [""] * 3
 
 
 def test_an_unsampled_current_span_is_left_alone(attributing: Registry, spans: Finished) -> None:
@@ -781,7 +798,7 @@ def test_an_unsampled_current_span_is_left_alone(attributing: Registry, spans: F
         {"render_duration": None},
     ],
 )
-def test_a_setting_that_is_none_is_refused(tmp_path: Path, setting: dict[str, Any]) -> None:
+def test_an_invalid_setting_is_refused(tmp_path: Path, setting: dict[str, Any]) -> None:
     """Before any file is touched, naming the setting."""
     with pytest.raises(InvalidInputError) as caught:
         Registry(tmp_path / "x.db", **setting)
@@ -791,7 +808,7 @@ def test_a_setting_that_is_none_is_refused(tmp_path: Path, setting: dict[str, An
 
 @pytest.mark.parametrize("mode", ["child", "attributes"])
 def test_results_are_those_without_telemetry(tmp_path: Path, clock: Callable[[], Any], mode: str) -> None:
-    """Whoever watches changes nothing of what every verb gives or refuses."""
+    """Every verb returns and refuses the same, recorded or not."""
 
     def lived(name: str) -> list[object]:
         with Registry(tmp_path / name, clock=clock, spans=mode) as registry:
@@ -803,7 +820,7 @@ def test_results_are_those_without_telemetry(tmp_path: Path, clock: Callable[[],
         assert lived("traced.db") == plain
 
 
-# Seen by a person
+# The demo's tree
 
 
 def test_the_demo_prints_its_spans_as_a_tree(tmp_path: Path) -> None:
@@ -822,7 +839,7 @@ def test_the_demo_prints_its_spans_as_a_tree(tmp_path: Path) -> None:
 
 
 def traced_demo(before: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `demo --trace` in a process in which this has run before."""
+    """Run `demo --trace` in a process that has run this code before."""
     program = f"import sys\n{before}\nfrom promptreg.cli import main\nsys.exit(main(['demo', '--trace']))"
     command, environment = [sys.executable, "-c", program], {**os.environ, **environment}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
@@ -845,7 +862,7 @@ SDK = "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import Trac
 def test_the_demo_says_why_it_shows_no_tree(
     tmp_path: Path, before: str, environment: dict[str, str], reason: str
 ) -> None:
-    """Where no span can be shown there is one sentence of why, and status 1; the demo is not lived without."""
+    """Where no span can be shown it prints one sentence that says why, exits with 1, and does not run."""
     done = traced_demo(before, tmp_path, **environment)
     assert (done.returncode, done.stdout) == (1, "")
     assert reason in done.stderr
@@ -853,7 +870,7 @@ def test_the_demo_says_why_it_shows_no_tree(
 
 
 def test_the_demo_shows_its_tree_beside_a_provider_that_is_installed(tmp_path: Path) -> None:
-    """As under `opentelemetry-instrument`: the tree is printed, its exporters have their spans, and again."""
+    """As under `opentelemetry-instrument`: the tree is printed, the provider's exporters get the spans; twice."""
     provider = "provider = TracerProvider()\ntrace.set_tracer_provider(provider)\n"
     exporter = "export.ConsoleSpanExporter(out=sys.stderr, formatter=lambda span: span.name + chr(10))"
     before = f"{SDK}{provider}provider.add_span_processor(export.SimpleSpanProcessor({exporter}))\n"
@@ -865,7 +882,7 @@ def test_the_demo_shows_its_tree_beside_a_provider_that_is_installed(tmp_path: P
 
 
 def test_a_demo_that_fails_shows_what_it_did(tmp_path: Path) -> None:
-    """The tree is what one looks at then."""
+    """The tree is printed after an error, too."""
     before = """
 import promptreg
 import promptreg.demo

@@ -1,4 +1,4 @@
-"""Content: a canary in all that a prompt says or is given leaves by no door, unless it is asked for, then redacted."""
+"""Content: a canary in every text and value leaks nowhere, unless content is captured, and is redacted then."""
 
 import json
 import logging
@@ -55,7 +55,7 @@ HISTORY = [{"role": CANARY, "content": CANARY}]
 
 
 class Raising:
-    """A value that can't be printed, and says why."""
+    """A value whose printing raises an error that quotes it."""
 
     def __str__(self) -> str:
         raise ValueError(CANARY)
@@ -83,7 +83,7 @@ def refuse(prompt: Any) -> None:
 
 
 def watched(registry: Registry) -> Registry:
-    """Make prompts full of canaries, and give a view of somebody who may do everything."""
+    """Make prompts full of canaries, and return a view of an admin."""
     ana = registry.scope(actor=Actor("ana", "org_admin"))
     ana.create("watched", MESSAGES, variables=DECLARED, **FIELDS)
     ana.update("watched", template=f"{CANARY} {{{{ q }}}}", is_production=False, commit_message=CANARY)
@@ -118,7 +118,7 @@ def watched(registry: Registry) -> Registry:
 
 
 def again(render: Callable[..., Rendered]) -> Rendered:
-    """Render what is there, then, by what is known from then on, what is not."""
+    """Render with attributes that exist, then, on the fast path, without them."""
     render(d={"x": 1}, q="x", more="")
     return render(d={}, q=CANARY)
 
@@ -145,6 +145,7 @@ CALLS: dict[str, Call] = {
     "restore": lambda r: r.restore("old"),
     "discard": lambda r: r.remove_label("watched", "staging") and r.discard("watched", 2),
     "set_label": lambda r: r.set_label("watched", "staging", 1),
+    "remove_label": lambda r: r.remove_label("watched", "staging"),
     "history": lambda r: r.history("watched"),
     "diff": lambda r: r.diff("watched", 1, 2),
     "list": lambda r: r.list(tag=CANARY, category=CANARY),
@@ -232,13 +233,13 @@ REFUSED: dict[str, Call] = {
 
 @pytest.fixture
 def spans() -> Iterator[Finished]:
-    """The spans that have ended since the last look, while the SDK traces."""
+    """The spans that have ended since the last call, recorded by the SDK."""
     with tracing() as finished:
         yield finished
 
 
 def chain(error: BaseException | None) -> list[BaseException]:
-    """Give an error and those that a traceback would print with it."""
+    """Return an error and those that a traceback would print with it."""
     found: list[BaseException] = []
     while error is not None:
         found.append(error)
@@ -247,7 +248,7 @@ def chain(error: BaseException | None) -> list[BaseException]:
 
 
 def told_by(error: BaseException) -> list[str]:
-    """Give all that an error says of itself: in logs, in a traceback without its source lines, in a response."""
+    """Return all texts of an error: in logs, in a traceback without its source lines, in a response."""
     texts = ["".join(traceback.format_exception_only(link)) + repr(link) for link in chain(error)]
     if isinstance(error, PromptregError):
         texts += [error.message, json.dumps(error.to_dict()), repr(error.__dict__)]
@@ -256,7 +257,7 @@ def told_by(error: BaseException) -> list[str]:
 
 
 def told_by_spans(spans: list[ReadableSpan]) -> list[str]:
-    """Give all that spans hold: names, attributes, events, links, status."""
+    """Return all that spans hold: names, attributes, events, links, status."""
     return [span.to_json() for span in spans]
 
 
@@ -280,7 +281,7 @@ ALL = {**{f"refused: {name}": call for name, call in REFUSED.items()}, **CALLS}
 
 
 def leaks(calls: Iterable[Call], path: str, caplog: pytest.LogCaptureFixture, **settings: Any) -> dict[str, list[str]]:
-    """Make calls that are full of canaries, and give what was said of them by each door."""
+    """Make calls that are full of canaries, and return all that was recorded or logged, by channel."""
     doors: dict[str, list[str]] = {"errors": [], "reprs": []}
     with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -306,10 +307,10 @@ def assert_no_canary(doors: dict[str, list[str]]) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_no_content_leaves_by_any_door(
+def test_no_content_leaks_by_any_channel(
     name: str, watched_path: str, spans: Finished, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither spans, events, logs, warnings, messages nor reprs hold what a prompt says or is given."""
+    """Neither spans, events, logs, warnings, messages nor reprs hold a template, a text or a value."""
     doors = leaks([ALL[name]], watched_path, caplog)
     doors["spans"] = told_by_spans(spans())
     assert bool(doors["errors"]) is name.startswith("refused: ")
@@ -317,17 +318,17 @@ def test_no_content_leaves_by_any_door(
     assert_no_canary(doors)
 
 
-def test_no_content_leaves_where_nobody_listens(watched_path: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The short way of a render, which no span is told of, says no more."""
+def test_no_content_leaks_where_nothing_is_recorded(watched_path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """On the fast path of a render, which records no span."""
     doors = leaks(ALL.values(), watched_path, caplog)
     assert len(doors["errors"]) >= len(REFUSED)
     assert_no_canary(doors)
 
 
-def test_no_content_leaves_by_the_current_span(
+def test_no_content_leaks_by_the_current_span(
     watched_path: str, spans: Finished, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An application's own span is told the same attributes, and no more."""
+    """An application's span gets the same attributes, and no more."""
     calls = [lambda r, call=call: in_a_span(call, r) for call in ALL.values()]
     doors = leaks(calls, watched_path, caplog, spans="attributes")
     doors["spans"] = told_by_spans(spans())
@@ -336,14 +337,14 @@ def test_no_content_leaves_by_the_current_span(
 
 
 def in_a_span(call: Call, registry: Registry) -> object:
-    """Call within a span of the application, which takes no exceptions down itself."""
+    """Call within a span of the application that records no exceptions."""
     tracer = trace.get_tracer("app")
     with tracer.start_as_current_span("answer", record_exception=False, set_status_on_exception=False):
         return call(registry)
 
 
 def measured() -> tuple[list[str], list[str]]:
-    """Make every call while somebody measures; give the names of the metrics, and all that they hold."""
+    """Make every call while metrics are on; return the names of the metrics, and all that they hold."""
     metered = Metered()
     with Registry(":memory:", publish_checks=[refuse]) as registry:
         ana = watched(registry)
@@ -386,10 +387,10 @@ def test_no_content_is_quoted_by_what_caused_a_refusal(name: str) -> None:
     assert [text for text in told_by(caught.value) if CANARY in text.lower()] == []
 
 
-def test_a_storage_that_fails_tells_no_content(
+def test_a_storage_that_fails_leaks_no_content(
     watched_path: str, spans: Finished, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is refused for want of a lock, or of an open file, quotes nothing of what it was to write."""
+    """A write that gets no lock, or has no open file, quotes nothing of what it was to write."""
     with Registry(watched_path, busy_timeout=0) as registry, closing(raw(watched_path)) as blocking:
         blocking.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageError) as busy:
@@ -404,13 +405,13 @@ def test_a_storage_that_fails_tells_no_content(
 
 
 def content(span: ReadableSpan) -> dict[str, Any]:
-    """Give what a span holds of content."""
+    """Return a span's attributes with content."""
     prefix = "promptreg.content."
     return {key.removeprefix(prefix): value for key, value in span.attributes.items() if key.startswith(prefix)}
 
 
 def rendered(spans: Finished, **settings: Any) -> dict[str, Any]:
-    """Open a registry with these settings, render twice, and give what the spans hold of content, which is equal."""
+    """Open a registry with these settings, render twice, and return the content of the spans, which is equal."""
     with Registry(":memory:", **settings) as registry:
         registry.create("greet", "Hello {{ name }}, {{ names | join(' ') }}")
         spans()
@@ -423,28 +424,28 @@ def rendered(spans: Finished, **settings: Any) -> dict[str, Any]:
     return first
 
 
-def test_content_is_told_where_it_is_asked_for(spans: Finished) -> None:
+def test_content_is_recorded_where_it_is_asked_for(spans: Finished) -> None:
     """The template, the text, and the variables as JSON, of a render that missed the cache and of one that hit it."""
-    told = rendered(spans, capture_content=True)
-    assert json.loads(told.pop("variables")) == {"name": "Ana", "names": ["Bo", "Cy"]}
-    assert told == {"template": "Hello {{ name }}, {{ names | join(' ') }}", "text": "Hello Ana, Bo Cy"}
+    recorded = rendered(spans, capture_content=True)
+    assert json.loads(recorded.pop("variables")) == {"name": "Ana", "names": ["Bo", "Cy"]}
+    assert recorded == {"template": "Hello {{ name }}, {{ names | join(' ') }}", "text": "Hello Ana, Bo Cy"}
 
 
-def test_content_of_a_chat_prompt_is_told(spans: Finished) -> None:
-    """Its messages' templates, its text, and what was put for a placeholder."""
+def test_content_of_a_chat_prompt_is_recorded(spans: Finished) -> None:
+    """Its messages' templates, its text, and a placeholder's messages."""
     with Registry(":memory:", capture_content=True) as registry:
         registry.create("watched", MESSAGES)
         spans()
         text = registry.render("watched", history=[{"role": "user", "content": "Hi"}], q="why").text
     (span,) = spans()
-    told = content(span)
-    assert json.loads(told["template"]) == MESSAGES
-    assert told["text"] == text
-    assert json.loads(told["variables"]) == {"history": [{"role": "user", "content": "Hi"}], "q": "why"}
+    recorded = content(span)
+    assert json.loads(recorded["template"]) == MESSAGES
+    assert recorded["text"] == text
+    assert json.loads(recorded["variables"]) == {"history": [{"role": "user", "content": "Hi"}], "q": "why"}
 
 
-def test_errors_are_told_without_their_messages_all_the_same(spans: Finished) -> None:
-    """Content is what was asked for, not exceptions: no event, no description."""
+def test_errors_are_recorded_without_their_messages_all_the_same(spans: Finished) -> None:
+    """Content was asked for, not exceptions: no event, no description."""
     with Registry(":memory:", capture_content=True) as registry:
         registry.create("divides", "{{ 1 / n }}")
         spans()
@@ -456,7 +457,7 @@ def test_errors_are_told_without_their_messages_all_the_same(spans: Finished) ->
 
 @pytest.mark.parametrize("word", ["true", "True", "TRUE", "span_only", "SPAN_ONLY", "span_and_event", "Span_And_Event"])
 def test_the_environment_asks_for_content(spans: Finished, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
-    """By the variable that all GenAI instrumentations read; `capture_content=False` said outright is stronger."""
+    """By the variable that all GenAI instrumentations read; `capture_content=False` overrides it."""
     monkeypatch.setenv(ASKS_FOR_CONTENT, word)
     assert rendered(spans)["text"] == "Hello Ana, Bo Cy"
     assert rendered(spans, capture_content=None)["text"] == "Hello Ana, Bo Cy"
@@ -465,7 +466,7 @@ def test_the_environment_asks_for_content(spans: Finished, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("word", [None, "", "false", "FALSE", "no_content", "event_only", "0", "1", "yes"])
 def test_other_words_do_not(spans: Finished, monkeypatch: pytest.MonkeyPatch, word: str | None) -> None:
-    """What does not clearly ask for content in spans gets none; `capture_content=True` is stronger."""
+    """Other values of the variable capture none; `capture_content=True` overrides them."""
     monkeypatch.delenv(ASKS_FOR_CONTENT, raising=False)
     if word is not None:
         monkeypatch.setenv(ASKS_FOR_CONTENT, word)
@@ -474,7 +475,7 @@ def test_other_words_do_not(spans: Finished, monkeypatch: pytest.MonkeyPatch, wo
 
 
 def test_the_environment_is_read_when_the_registry_opens(spans: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What somebody sets later changes nothing of an open registry."""
+    """A later change of the variable does not affect an open registry."""
     monkeypatch.delenv(ASKS_FOR_CONTENT, raising=False)
     with Registry(":memory:") as registry:
         registry.create("greet", "Hello {{ name }}")
@@ -484,7 +485,7 @@ def test_the_environment_is_read_when_the_registry_opens(spans: Finished, monkey
 
 
 def test_a_view_captures_what_its_registry_does(spans: Finished) -> None:
-    """The setting is the registry's, for whomever it is asked."""
+    """The setting is the registry's, for every actor."""
     with Registry(":memory:", capture_content=True) as registry:
         team = registry.scope(namespace="support", actor=Actor("ana", "team_admin"))
         team.create("reply", "Dear {{ who }}")
@@ -493,8 +494,8 @@ def test_a_view_captures_what_its_registry_does(spans: Finished) -> None:
     assert content(spans()[-1])["text"] == "Dear Ana"
 
 
-def test_the_current_span_is_told_content_too(spans: Finished) -> None:
-    """Where spans are attributes of the application's own."""
+def test_the_current_span_gets_content_too(spans: Finished) -> None:
+    """With `spans="attributes"`."""
     with Registry(":memory:", capture_content=True, spans="attributes") as registry:
         registry.create("greet", "Hello {{ name }}")
         for _ in range(2):
@@ -503,8 +504,8 @@ def test_the_current_span_is_told_content_too(spans: Finished) -> None:
     assert [content(span)["text"] for span in spans()] == ["Hello Ana"] * 2
 
 
-def test_content_that_is_left_out_does_not_leave_that_of_an_earlier_render(spans: Finished) -> None:
-    """On the application's own span: neither where redacting fails, nor where the render does."""
+def test_content_that_is_left_out_replaces_that_of_an_earlier_render(spans: Finished) -> None:
+    """On the application's span: where redacting fails, and where the render does."""
 
     def picky(text: str) -> str:
         if "Bo" in text:
@@ -525,11 +526,11 @@ def test_content_that_is_left_out_does_not_leave_that_of_an_earlier_render(spans
 
 
 class Opaque:
-    """A value that no JSON holds."""
+    """A value that JSON can't hold."""
 
 
 def test_a_value_that_is_no_json_keeps_the_render(spans: Finished) -> None:
-    """The text is told all the same, and the result is what it would be."""
+    """The text is recorded all the same, and the result is the same."""
     with Registry(":memory:", capture_content=True) as registry:
         registry.create("lists", "{{ things | length }} {{ point }}")
         spans()
@@ -544,19 +545,19 @@ def test_a_value_that_is_no_json_keeps_the_render(spans: Finished) -> None:
 
 
 def redact(text: str) -> str:
-    """Take the name out."""
+    """Remove the name."""
     return text.replace("Ana", "[name]").replace("Bo", "[other]")
 
 
 def test_all_content_is_redacted(spans: Finished) -> None:
     """Texts and each variable, in lists too; the result of the render is not."""
-    told = rendered(spans, capture_content=True, redact=redact)
-    assert told["text"] == "Hello [name], [other] Cy"
-    assert json.loads(told["variables"]) == {"name": "[name]", "names": ["[other]", "Cy"]}
+    recorded = rendered(spans, capture_content=True, redact=redact)
+    assert recorded["text"] == "Hello [name], [other] Cy"
+    assert json.loads(recorded["variables"]) == {"name": "[name]", "names": ["[other]", "Cy"]}
 
 
 def fails(text: str) -> str:
-    """Fail, quoting."""
+    """Raise an error that quotes the text."""
     raise RuntimeError(text)
 
 
@@ -564,11 +565,11 @@ def fails(text: str) -> str:
 def test_a_redaction_that_fails_drops_the_value_and_keeps_the_render(
     spans: Finished, broken: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No content rather than what somebody meant to hide; the span is there, and nothing quotes it."""
+    """No content is recorded rather than unredacted content; the span is there, and nothing quotes the value."""
     with caplog.at_level(logging.DEBUG):
-        told = rendered(spans, capture_content=True, redact=broken)
-    assert {"template", "text"}.isdisjoint(told)
-    assert "Ana" not in repr(told)
+        recorded = rendered(spans, capture_content=True, redact=broken)
+    assert {"template", "text"}.isdisjoint(recorded)
+    assert "Ana" not in repr(recorded)
     assert "Ana" not in caplog.text
 
 
@@ -580,10 +581,10 @@ def test_a_redaction_that_fails_on_one_value_keeps_the_others(spans: Finished) -
             raise ValueError(text)
         return text
 
-    told = rendered(spans, capture_content=True, redact=picky)
-    assert told["template"] == "Hello {{ name }}, {{ names | join(' ') }}"
-    assert "text" not in told
-    assert "Ana" not in told.get("variables", "")
+    recorded = rendered(spans, capture_content=True, redact=picky)
+    assert recorded["template"] == "Hello {{ name }}, {{ names | join(' ') }}"
+    assert "text" not in recorded
+    assert "Ana" not in recorded.get("variables", "")
 
 
 def test_nothing_is_redacted_that_is_not_captured(spans: Finished) -> None:
@@ -599,7 +600,7 @@ def test_nothing_is_redacted_that_is_not_captured(spans: Finished) -> None:
 
 
 def test_a_redaction_may_use_the_registry(spans: Finished) -> None:
-    """It is called under no lock: it may read and write, as any code of the application."""
+    """It is called under no lock, so it may read and write."""
     called: list[str] = []
 
     def reads(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Telemetry is never in the way: whatever in it raises or hangs, every verb gives what it would give."""
+"""Telemetry changes no result: whatever in it raises or hangs, every verb returns the same."""
 
 import tempfile
 import threading
@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 20
 
 
 def lived(**settings: Any) -> list[object]:
-    """Live through every verb and refusal in a new registry; give what each gave."""
+    """Call every verb and refusal on a new registry; return the results."""
     with Registry(":memory:", clock=Ticking(), **settings) as registry:
         stand(registry)
         return live(registry)
@@ -32,12 +32,12 @@ def lived(**settings: Any) -> list[object]:
 
 @pytest.fixture(scope="module")
 def plain() -> list[object]:
-    """What every verb gives where nobody listens."""
+    """What every verb returns where nothing is recorded."""
     return lived()
 
 
 class Failing:
-    """What raises whatever is asked of it, but for what is told; each attribute is a function that raises."""
+    """An object whose every method raises, but for those given."""
 
     def __init__(self, **given: Any) -> None:
         self.__dict__.update(given)
@@ -53,7 +53,7 @@ class Failing:
 
 
 class Broken(trace.Span):
-    """A recording span of which everything fails but what is named."""
+    """A recording span whose every method raises, but for those named."""
 
     def __init__(self, *works: str) -> None:
         self._works = works
@@ -114,7 +114,7 @@ class Exporter(SpanExporter):
 
 
 def sdk(*processors: SpanProcessor) -> TracerProvider:
-    """Give the SDK's provider with these processors."""
+    """Return the SDK's provider with these processors."""
     provider = TracerProvider(shutdown_on_exit=False)
     for processor in processors:
         provider.add_span_processor(processor)
@@ -122,7 +122,7 @@ def sdk(*processors: SpanProcessor) -> TracerProvider:
 
 
 def giving(span: trace.Span) -> Failing:
-    """Give a provider whose tracer starts this span."""
+    """Return a provider whose tracer starts this span."""
     tracer = Failing(start_span=lambda *_, **__: span)
     return Failing(get_tracer=lambda *_, **__: tracer)
 
@@ -156,7 +156,7 @@ SETTINGS = [
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_what_raises_changes_no_result(name: str, settings: dict[str, Any], plain: list[object]) -> None:
-    """A tracer, span, processor, exporter or sampler that fails: every verb gives and refuses the same."""
+    """A tracer, span, processor, exporter or sampler that fails: every verb returns and refuses the same."""
     with provided(PROVIDERS[name]()):
         assert lived(**settings) == plain
         assert trace.get_current_span() is trace.INVALID_SPAN
@@ -167,7 +167,7 @@ def test_what_raises_changes_no_result(name: str, settings: dict[str, Any], plai
 def test_a_current_span_that_raises_changes_no_result(
     settings: dict[str, Any], works: tuple[str, ...], plain: list[object]
 ) -> None:
-    """Neither as a parent, nor as what attributes are put on; it is the current one afterwards."""
+    """Neither as a parent, nor with `spans="attributes"`; it is current again afterwards."""
     span = Broken(*works)
     with provided(sdk()), trace.use_span(span, record_exception=False, set_status_on_exception=False):
         assert lived(**settings) == plain
@@ -175,7 +175,7 @@ def test_a_current_span_that_raises_changes_no_result(
 
 
 def test_a_link_needs_no_working_telemetry() -> None:
-    """`trace_context` and `trace_attributes` are of the context alone."""
+    """`trace_context` and `trace_attributes` use the context alone."""
     with provided(Failing()), Registry(":memory:") as registry:
         registry.create("greet", "Hello")
         rendered = registry.render("greet")
@@ -183,8 +183,8 @@ def test_a_link_needs_no_working_telemetry() -> None:
             assert rendered.trace_attributes()["gen_ai.prompt.version"] == "1"
 
 
-def test_an_exporter_that_hangs_keeps_nobody_waiting(plain: list[object]) -> None:
-    """It hangs its own thread; more spans than its queue holds are dropped, and every verb goes on."""
+def test_an_exporter_that_hangs_blocks_no_verb(plain: list[object]) -> None:
+    """Only its thread hangs; spans that its queue can't hold are dropped."""
     release, hangs = threading.Event(), threading.Event()
 
     class Hanging(SpanExporter):
@@ -210,14 +210,14 @@ def test_an_exporter_that_hangs_keeps_nobody_waiting(plain: list[object]) -> Non
 
 
 class FailingMeters(AnyMeterProvider):
-    """A provider of meters that raises."""
+    """A meter provider that raises."""
 
     def get_meter(self, *_: Any, **__: Any) -> Any:
         raise RuntimeError("get_meter fails")
 
 
 class PartlyFailingMeters(AnyMeterProvider):
-    """A provider of meters of which only some methods work, and of instruments that raise."""
+    """A meter provider whose meters have some methods that work, and whose instruments raise."""
 
     def __init__(self, *works: str) -> None:
         self._works = works
@@ -227,7 +227,7 @@ class PartlyFailingMeters(AnyMeterProvider):
 
 
 def measured(kind: str) -> list[object]:
-    """Live while a meter provider of this kind fails."""
+    """Call every verb while a meter provider of this kind fails."""
     providers: dict[str, Any] = {
         "get_meter": FailingMeters,
         "all of a meter": PartlyFailingMeters,
@@ -242,7 +242,7 @@ def measured(kind: str) -> list[object]:
 
 @pytest.mark.parametrize("kind", ["get_meter", "all of a meter", "instruments", "counters"])
 def test_a_meter_that_raises_changes_no_result(kind: str, plain: list[object]) -> None:
-    """Where nothing can be measured, everything is rendered."""
+    """Verbs work where nothing can be measured."""
     assert alone(measured, kind) == plain
 
 
@@ -264,27 +264,27 @@ def test_a_meter_provider_that_was_shut_down_changes_no_result(plain: list[objec
 
 
 class Untouchable:
-    """A default of the application's that answers nobody."""
+    """A default of the application whose class can't be read."""
 
     @property
     def __class__(self) -> type:
-        """Fail whoever asks."""
+        """Raise."""
         raise RuntimeError("looked at")
 
 
 @pytest.mark.parametrize("spans", ["child", "attributes"])
-def test_a_default_of_the_callers_is_not_looked_at(spans: str) -> None:
-    """It is given as it is, and its span says nothing of it."""
+def test_no_attribute_is_read_from_a_callers_default(spans: str) -> None:
+    """It is returned as it is, and the span has no attribute of it."""
     with tracing() as finished, Registry(":memory:", spans=spans) as registry:
         default = Untouchable()
         assert registry.get("absent", default=default) is default
         registry.get("absent", default=[1, 2, 3])
-        told = [span.attributes or {} for span in finished()]
-    assert not any("promptreg.count" in attributes for attributes in told)
+        recorded = [span.attributes or {} for span in finished()]
+    assert not any("promptreg.count" in attributes for attributes in recorded)
 
 
 def test_an_interrupt_of_redact_leaves_no_span_current() -> None:
-    """The caller's own span is the current one again."""
+    """The caller's span is current again."""
 
     def redact(text: str) -> str:
         raise KeyboardInterrupt
@@ -298,7 +298,7 @@ def test_an_interrupt_of_redact_leaves_no_span_current() -> None:
 
 
 def test_threads_lose_no_error() -> None:
-    """Errors are counted exactly, however threads take turns."""
+    """Errors are counted exactly, whenever threads are switched."""
     before = own_metrics._errors.get("lost", 0)
 
     def count(_: int) -> None:
@@ -309,7 +309,7 @@ def test_threads_lose_no_error() -> None:
     assert own_metrics._errors["lost"] - before == 80_000
 
 
-def test_what_a_sampler_writes_is_of_its_span_alone() -> None:
+def test_attributes_that_a_sampler_changes_are_those_of_one_span() -> None:
     """The attributes that a prompt's renders share are copied for each."""
     with tracing() as finished, Registry(":memory:") as registry:
         registry.create("greet", "Hello")

@@ -1,4 +1,4 @@
-"""The link: model calls made for a prompt carry its name and version, shown with the packages that people run."""
+"""The link from a prompt to the model call made for it, tested with the packages that applications use."""
 
 import asyncio
 import contextvars
@@ -45,18 +45,18 @@ def registry() -> Iterator[Registry]:
 
 @pytest.fixture
 def rendered(registry: Registry) -> Rendered:
-    """What a model is about to be asked."""
+    """The render that a model call is made from."""
     return registry.render("greet", name="Ana")
 
 
 @pytest.fixture
 def other(registry: Registry) -> Rendered:
-    """What another model is asked meanwhile."""
+    """The render of another model call."""
     return registry.render("other")
 
 
 class Calls:
-    """Model calls of an application with some processors, and what was exported of them."""
+    """Model calls of an application with these span processors, and the exported spans."""
 
     def __init__(self, *processors: SpanProcessor) -> None:
         self.finished = Finished()
@@ -66,7 +66,7 @@ class Calls:
         self.tracer = self.provider.get_tracer("app")
 
     def call(self, **settings: Any) -> dict[str, Any]:
-        """Call a model; give its span's attributes."""
+        """Call a model; return its span's attributes."""
         span = self.tracer.start_span("chat", **settings)
         span.end()
         return dict(span.attributes)  # type: ignore[attr-defined]
@@ -96,7 +96,7 @@ def test_trace_attributes_say_which_prompt_it_was(rendered: Rendered) -> None:
 
 
 def test_a_rendered_default_is_credited_to_no_prompt(registry: Registry, rendered: Rendered, calls: Calls) -> None:
-    """The model call says nothing of the prompt that was asked for, nor of one around it."""
+    """Its model call names neither the prompt that was asked for, nor one around it."""
     default = registry.render("absent", default="Hello")
     assert default.trace_attributes() == pickle.loads(pickle.dumps(default)).trace_attributes() == {}
     with default.trace_context():
@@ -127,15 +127,15 @@ def test_spans_started_inside_carry_the_prompt(rendered: Rendered, calls: Calls)
     assert calls.call() == {}
 
 
-def test_a_span_keeps_what_it_says_itself(rendered: Rendered, calls: Calls) -> None:
-    """Whoever names the prompt on the span knows better."""
+def test_a_span_keeps_the_attributes_that_it_has(rendered: Rendered, calls: Calls) -> None:
+    """Attributes that the span has already win."""
     with rendered.trace_context():
-        told = calls.call(attributes={NAME: "mine", "model": "m"})
-    assert (told[NAME], told["model"]) == ("mine", "m")
+        recorded = calls.call(attributes={NAME: "mine", "model": "m"})
+    assert (recorded[NAME], recorded["model"]) == ("mine", "m")
 
 
 def test_a_context_that_was_captured_inside_carries_the_prompt(rendered: Rendered, calls: Calls) -> None:
-    """The processor looks at the context that the span is started in, which may be given."""
+    """The processor reads the context that the span is started in, which may be passed."""
     with rendered.trace_context():
         captured = otel_context.get_current()
     assert calls.call(context=captured) == dict(rendered.trace_attributes())
@@ -154,8 +154,8 @@ def test_nested_contexts_say_the_innermost(rendered: Rendered, other: Rendered, 
         assert calls.call() == dict(rendered.trace_attributes())
 
 
-def test_our_own_spans_say_what_they_did(registry: Registry, rendered: Rendered) -> None:
-    """A render made while a model call for another prompt goes on is told as itself, and so is one that fails."""
+def test_the_processor_leaves_spans_of_promptreg_alone(registry: Registry, rendered: Rendered) -> None:
+    """A render within the model call of another prompt has the attributes of its own prompt; so has a failed one."""
     with tracing(PromptSpanProcessor()) as spans:
         with rendered.trace_context():
             registry.render("other")
@@ -215,7 +215,7 @@ def test_threads_and_tasks_do_not_mix(rendered: Rendered, other: Rendered, calls
 
 
 def openinference(calls: Calls) -> dict[str, Any]:
-    """Start a span as OpenInference's instrumentations do; give its attributes."""
+    """Start a span as OpenInference's instrumentations do; return its attributes."""
     span = OITracer(calls.tracer, config=TraceConfig()).start_span("chat")
     span.end()
     return dict(calls.finished()[-1].attributes or {})
@@ -226,9 +226,9 @@ def test_openinference_spans_carry_the_version(rendered: Rendered) -> None:
     calls = Calls()
     with rendered.trace_context():
         assert dict(get_attributes_from_context()).keys() == {OPENINFERENCE_VERSION, "metadata"}
-        told = openinference(calls)
-    assert told[OPENINFERENCE_VERSION] == "2"
-    assert json.loads(told["metadata"]) == {NAME: "greet", VERSION: "2"}
+        recorded = openinference(calls)
+    assert recorded[OPENINFERENCE_VERSION] == "2"
+    assert json.loads(recorded["metadata"]) == {NAME: "greet", VERSION: "2"}
     assert openinference(calls) == {}
 
 
@@ -237,16 +237,14 @@ def test_openinference_metadata_that_is_there_is_kept(rendered: Rendered) -> Non
     calls = Calls()
     with using_metadata({"session": "ü", "n": [1]}):
         with rendered.trace_context():
-            told = openinference(calls)
+            recorded = openinference(calls)
         assert json.loads(openinference(calls)["metadata"]) == {"session": "ü", "n": [1]}
-    assert json.loads(told["metadata"]) == {"session": "ü", "n": [1], NAME: "greet", VERSION: "2"}
+    assert json.loads(recorded["metadata"]) == {"session": "ü", "n": [1], NAME: "greet", VERSION: "2"}
 
 
 @pytest.mark.parametrize("metadata", ["no JSON", "[1]", "7", 7, {"a": 1}, object()])
-def test_metadata_that_is_no_json_object_is_in_nobodys_way(
-    registry: Registry, rendered: Rendered, metadata: object
-) -> None:
-    """Whatever somebody else put there stays, within and afterwards, beside the version, and beside a default."""
+def test_metadata_that_is_no_json_object_is_kept(registry: Registry, rendered: Rendered, metadata: object) -> None:
+    """Within and afterwards, beside the version, and beside a default."""
     token = otel_context.attach(otel_context.set_value("metadata", metadata))
     try:
         for made, version in ((rendered, "2"), (registry.render("absent", default="Hello"), None)):
@@ -263,7 +261,7 @@ def test_metadata_that_is_no_json_object_is_in_nobodys_way(
 
 @pytest.fixture
 def langfuse() -> Iterator[tuple[Calls, InMemorySpanExporter]]:
-    """Model calls seen by Langfuse's own processor, whose exporter keeps them in memory."""
+    """Model calls with Langfuse's span processor, whose exporter keeps the spans in memory."""
     exporter = InMemorySpanExporter()
     processor = LangfuseSpanProcessor(
         public_key="pk", secret_key="sk", base_url="http://127.0.0.1:9", span_exporter=exporter
@@ -287,7 +285,7 @@ def test_langfuse_links_the_generation_to_the_prompt(
 
 
 def test_a_default_within_a_prompt_leaves_the_applications_own_metadata(registry: Registry, rendered: Rendered) -> None:
-    """The prompt's part of it is gone within; where nothing else is in it, so is all of it."""
+    """The prompt's part is removed within; where there is nothing else in it, all of it is."""
     default, calls = registry.render("absent", default="Hello"), Calls()
     with using_metadata({"session": "ü"}), rendered.trace_context(), default.trace_context():
         assert json.loads(openinference(calls)["metadata"]) == {"session": "ü"}
@@ -295,15 +293,15 @@ def test_a_default_within_a_prompt_leaves_the_applications_own_metadata(registry
         assert "metadata" not in openinference(calls)
 
 
-def test_a_default_within_a_prompt_is_not_told_as_that_prompt(
+def test_a_default_within_a_prompt_is_not_recorded_as_that_prompt(
     registry: Registry, rendered: Rendered, langfuse: tuple[Calls, InMemorySpanExporter]
 ) -> None:
-    """The call is made for the default; no backend says that it was the outer prompt's version."""
+    """The call is made for the default, so no backend shows the outer prompt's version."""
     calls, _ = langfuse
     with rendered.trace_context(), registry.render("absent", default="Hello").trace_context():
-        told = calls.call()
+        recorded = calls.call()
         assert dict(get_attributes_from_context()).get(OPENINFERENCE_VERSION) is None
-    assert {LANGFUSE_NAME, LANGFUSE_VERSION}.isdisjoint(told)
+    assert {LANGFUSE_NAME, LANGFUSE_VERSION}.isdisjoint(recorded)
 
 
 # Traceloop: OpenLLMetry
@@ -330,10 +328,10 @@ def test_traceloop_reads_its_keys(rendered: Rendered) -> None:
     assert rendered.prompt is not None
     with rendered.trace_context():
         keys = ("managed_prompt", "prompt_key", "prompt_version", "prompt_version_hash")
-        told = [otel_context.get_value(key) for key in keys]
+        recorded = [otel_context.get_value(key) for key in keys]
         attributes = calls.call()
-    assert told[:2] == [True, "greet"]
-    assert told[3] == rendered.prompt.content_hash
+    assert recorded[:2] == [True, "greet"]
+    assert recorded[3] == rendered.prompt.content_hash
     assert attributes == {
         "traceloop.prompt.managed": "True",
         "traceloop.prompt.key": "greet",
@@ -357,7 +355,7 @@ class Collector(ThreadingHTTPServer):
 
     @property
     def spans(self) -> dict[str, tuple[Any, dict[str, Any], Any]]:
-        """Give the spans by name, each with its attributes and its scope."""
+        """Return the spans by name, each with its attributes and its scope."""
         return {
             span.name: (span, {item.key: _value(item.value) for item in span.attributes}, scope.scope)
             for request in self.requests
@@ -387,12 +385,12 @@ class Collecting(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    """A collector that listens."""
+    """A running collector."""
     with Collector() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -401,7 +399,7 @@ def collector() -> Iterator[Collector]:
         thread.join()
 
 
-def test_a_collector_is_sent_the_render_and_the_model_call(registry: Registry, collector: Collector) -> None:
+def test_a_collector_receives_the_render_and_the_model_call(registry: Registry, collector: Collector) -> None:
     """By the OTLP exporter that applications use: one trace, with the same prompt and version on both spans."""
     exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{collector.server_port}/v1/traces")
     provider = TracerProvider(shutdown_on_exit=False)
@@ -416,8 +414,8 @@ def test_a_collector_is_sent_the_render_and_the_model_call(registry: Registry, c
     provider.shutdown()
     spans = collector.spans
     assert spans.keys() == {"request", "render_prompt greet", "chat"}
-    chat, told, _ = spans["chat"]
-    assert told == dict(rendered.trace_attributes())
+    chat, recorded, _ = spans["chat"]
+    assert recorded == dict(rendered.trace_attributes())
     failed, attributes, scope = spans["render_prompt greet"]
     assert (scope.name, failed.kind, failed.status.code) == ("promptreg", 1, 2)
     assert attributes["promptreg.request_id"] == caught.value.request_id

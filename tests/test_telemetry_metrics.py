@@ -1,4 +1,4 @@
-"""Metrics: how long renders and the storage take, what the cache gave, what failed; each in a process of its own."""
+"""Metrics: durations of renders, reads and writes, counts of cache requests and errors; each test in a new process."""
 
 import tempfile
 import time
@@ -20,7 +20,7 @@ ERRORS = "promptreg.errors"
 STORAGE = "promptreg.storage.duration"
 RELOADS = "promptreg.freshness.reloads"
 
-Told = dict[str, dict[str, Any]]
+Recorded = dict[str, dict[str, Any]]
 
 
 @contextmanager
@@ -30,23 +30,23 @@ def opened(**settings: Any) -> Iterator[tuple[Registry, str]]:
         yield it, f"{folder}/x.db"
 
 
-def points(told: Told, metric: str) -> list[dict[str, Any]]:
-    """Give a metric's points; none where there is no such metric."""
-    return told.get(metric, {"points": []})["points"]
+def points(recorded: Recorded, metric: str) -> list[dict[str, Any]]:
+    """Return a metric's points; none where there is no such metric."""
+    return recorded.get(metric, {"points": []})["points"]
 
 
-def total(told: Told, metric: str, **attributes: str) -> float:
-    """Add up the points that have these attributes; of a histogram, how many were recorded."""
+def total(recorded: Recorded, metric: str, **attributes: str) -> float:
+    """Return the sum of the points that have these attributes; of a histogram, the number of records."""
     wanted = {f"promptreg.{key.replace('_', '.')}": value for key, value in attributes.items()}
     return sum(
         point.get("count", point.get("value", 0))
-        for point in points(told, metric)
+        for point in points(recorded, metric)
         if wanted.items() <= point["attributes"].items()
     )
 
 
-def lived() -> Told:
-    """Live through every verb, many versions and refusals."""
+def lived() -> Recorded:
+    """Call every verb, make many versions, and cause refusals."""
     metered = Metered()
     with opened() as (registry, _):
         stand(registry)
@@ -60,11 +60,11 @@ def lived() -> Told:
 
 
 def test_the_metrics_are_those_of_the_table() -> None:
-    """Five, of one scope; seconds for durations, with buckets under a millisecond; never told by version or content."""
-    told = alone(lived)
-    assert set(told) == {RENDERS, REQUESTS, ERRORS, STORAGE, RELOADS}
-    assert {metric["scope"] for metric in told.values()} == {"promptreg"}
-    assert {name: metric["kind"] for name, metric in told.items()} == {
+    """Five, of one scope; durations in seconds, buckets under a millisecond; no attribute has version or content."""
+    recorded = alone(lived)
+    assert set(recorded) == {RENDERS, REQUESTS, ERRORS, STORAGE, RELOADS}
+    assert {metric["scope"] for metric in recorded.values()} == {"promptreg"}
+    assert {name: metric["kind"] for name, metric in recorded.items()} == {
         RENDERS: "Histogram",
         STORAGE: "Histogram",
         REQUESTS: "Sum",
@@ -72,20 +72,20 @@ def test_the_metrics_are_those_of_the_table() -> None:
         RELOADS: "Sum",
     }
     for name in (RENDERS, STORAGE):
-        assert told[name]["unit"] == "s"
-        (bounds,) = {tuple(point["bounds"]) for point in points(told, name)}
+        assert recorded[name]["unit"] == "s"
+        (bounds,) = {tuple(point["bounds"]) for point in points(recorded, name)}
         assert len([bound for bound in bounds if bound < 0.001]) >= 4
         assert min(bounds) <= 0.000_01
         assert max(bounds) >= 1
-    for name, metric in told.items():
+    for name, metric in recorded.items():
         keys = {key for point in metric["points"] for key in point["attributes"]}
         assert not any("version" in key or "content" in key or "request" in key for key in keys), name
         assert len(metric["points"]) <= 20, name
-        assert total(told, name) > 0, name
+        assert total(recorded, name) > 0, name
 
 
-def rendered() -> list[Told]:
-    """Render 10 times and get 10 times, of which one misses; then look at it from a view."""
+def rendered() -> list[Recorded]:
+    """Render 10 times and get 10 times, of which one misses; then read it from a view."""
     metered = Metered()
     with opened() as (registry, _):
         registry.create("greet", "Hello {{ name }}")
@@ -115,8 +115,8 @@ def test_every_render_and_request_is_counted() -> None:
     assert total(views, RENDERS) - total(after, RENDERS) == 2
 
 
-def refused() -> list[Told]:
-    """Have a few calls refused, some from memory."""
+def refused() -> list[Recorded]:
+    """Make calls that are refused, some from memory."""
     metered = Metered()
     with opened() as (registry, _):
         registry.create("greet", "Hello {{ name }}")
@@ -143,24 +143,24 @@ def test_errors_are_counted_by_code() -> None:
     assert total(after, ERRORS, error_code="name_taken") == 1
 
 
-def reloaded() -> list[Told]:
-    """Read, see what others wrote, and read again."""
+def reloaded() -> list[Recorded]:
+    """Read, see what another registry wrote, and read again."""
     metered = Metered()
     with opened() as (registry, path), Registry(path, durability="normal") as elsewhere:
         registry.create("greet", "Hello")
         registry.render("greet")
-        told = [metered()]
+        recorded = [metered()]
         for number in range(3):
             elsewhere.update("greet", template=f"Hello {number}")
             registry.render("greet")
             registry.render("greet")
-        told.append(metered())
+        recorded.append(metered())
         registry.history("greet")
-        return [*told, metered()]
+        return [*recorded, metered()]
 
 
 def test_reloads_and_the_storage_are_measured() -> None:
-    """A reload for each change that was seen; the storage's time for reads and writes."""
+    """A reload for each change that was seen; the durations of reads and writes."""
     before, after, last = alone(reloaded)
     assert total(after, RELOADS) - total(before, RELOADS) == 3
     assert total(after, REQUESTS, cache="miss") - total(before, REQUESTS, cache="miss") == 3
@@ -169,27 +169,27 @@ def test_reloads_and_the_storage_are_measured() -> None:
     assert 0 < sum(point["sum"] for point in points(after, STORAGE)) < 60
 
 
-def looked_again() -> list[Told]:
-    """Look a second time, past the time that the first look holds for, where nothing has changed."""
+def looked_again() -> list[Recorded]:
+    """Read again after the cache must be compared with the database, where nothing has changed."""
     metered = Metered()
     with opened() as (registry, _):
         registry.create("greet", "Hello")
         registry.render("greet")
-        told = [metered()]
+        recorded = [metered()]
         for _ in range(3):
             time.sleep(0.06)
             registry.render("greet")
-        return [*told, metered()]
+        return [*recorded, metered()]
 
 
-def test_a_look_that_finds_no_change_is_no_reload() -> None:
-    """Looks are due every 50 ms; only a change makes one a reload."""
+def test_a_comparison_without_a_change_is_no_reload() -> None:
+    """The database is compared every 50 ms; only a change makes a reload."""
     before, after = alone(looked_again)
     assert total(after, RELOADS) == total(before, RELOADS)
     assert total(after, REQUESTS, cache="fresh") - total(before, REQUESTS, cache="fresh") == 3
 
 
-def switched_off() -> Told:
+def switched_off() -> Recorded:
     """Render where renders are not timed."""
     metered = Metered()
     with opened(render_duration=False) as (registry, _):
@@ -201,40 +201,40 @@ def switched_off() -> Told:
     return metered()
 
 
-def test_the_time_of_renders_can_be_left_out() -> None:
+def test_durations_of_renders_can_be_switched_off() -> None:
     """`render_duration=False` records none; all else is measured."""
-    told = alone(switched_off)
-    assert total(told, RENDERS) == 0
-    assert total(told, REQUESTS) >= 5
-    assert total(told, ERRORS) == 1
-    assert total(told, STORAGE) > 0
+    recorded = alone(switched_off)
+    assert total(recorded, RENDERS) == 0
+    assert total(recorded, REQUESTS) >= 5
+    assert total(recorded, ERRORS) == 1
+    assert total(recorded, STORAGE) > 0
 
 
-def closed() -> list[Told]:
+def closed() -> list[Recorded]:
     """Count in two registries, close one, then both."""
     metered = Metered()
-    told = []
+    recorded = []
     with opened() as (one, _):
         with opened() as (other, _):
             for registry in (one, other):
                 registry.create("greet", "Hello")
                 registry.render("greet")
                 registry.render("greet")
-            told.append(metered())
-        told.append(metered())
-    return [*told, metered()]
+            recorded.append(metered())
+        recorded.append(metered())
+    return [*recorded, metered()]
 
 
 def test_counts_are_of_the_process_and_never_go_down() -> None:
-    """All registries together; what one has counted stays when it is closed."""
+    """All registries together; the counts of one that is closed stay."""
     both, one, none = alone(closed)
     assert total(both, REQUESTS) == 4
     assert total(one, REQUESTS) == total(none, REQUESTS) == 4
     assert total(none, RENDERS) == 4
 
 
-def installed_later() -> Told:
-    """Set up metrics when a registry is open and has rendered already."""
+def installed_later() -> Recorded:
+    """Set up metrics while a registry is open and has rendered already."""
     with opened() as (registry, _):
         registry.create("greet", "Hello")
         registry.render("greet")
@@ -246,13 +246,13 @@ def installed_later() -> Told:
 
 
 def test_a_meter_provider_installed_later_is_noticed() -> None:
-    """Within 50 ms, the time between two looks; from then on renders are timed and counted."""
-    told = alone(installed_later)
-    assert total(told, RENDERS) == 3
-    assert total(told, REQUESTS) >= 3
+    """Within 50 ms, when the cache is compared with the database; from then on renders are timed and counted."""
+    recorded = alone(installed_later)
+    assert total(recorded, RENDERS) == 3
+    assert total(recorded, REQUESTS) >= 3
 
 
-def threaded() -> Told:
+def threaded() -> Recorded:
     """Render in eight threads at once."""
     metered = Metered()
     with opened() as (registry, _):
@@ -268,13 +268,13 @@ def threaded() -> Told:
 
 
 def test_threads_lose_no_count() -> None:
-    """Whoever renders at the same time is counted as well."""
-    told = alone(threaded)
-    assert total(told, REQUESTS) == total(told, RENDERS) == 8 * 500 + 1
+    """Renders at the same time are all counted."""
+    recorded = alone(threaded)
+    assert total(recorded, REQUESTS) == total(recorded, RENDERS) == 8 * 500 + 1
 
 
-def unsampled() -> Told:
-    """Render for somebody whose trace is not recorded."""
+def unsampled() -> Recorded:
+    """Render for a caller whose trace is not recorded."""
     metered = Metered()
     with opened() as (registry, _):
         registry.create("greet", "Hello")
@@ -285,13 +285,13 @@ def unsampled() -> Told:
 
 
 def test_what_is_not_sampled_is_measured() -> None:
-    """Metrics are of all calls; sampling is a matter of traces."""
-    told = alone(unsampled)
-    assert total(told, REQUESTS) == total(told, RENDERS) == 2
+    """Metrics count all calls; sampling concerns traces."""
+    recorded = alone(unsampled)
+    assert total(recorded, REQUESTS) == total(recorded, RENDERS) == 2
 
 
 def unmeasured() -> bool:
-    """Install the provider that measures nothing; tell whether reads still go the short way."""
+    """Install the provider that measures nothing; return whether reads still take the fast path."""
     set_meter_provider(NoOpMeterProvider())
     with opened() as (registry, _):
         registry.create("greet", "Hello")
@@ -300,5 +300,5 @@ def unmeasured() -> bool:
 
 
 def test_a_provider_that_measures_nothing_costs_nothing() -> None:
-    """Reads from memory go the short way, as with none."""
+    """Reads from memory take the fast path, as with none."""
     assert alone(unmeasured)

@@ -31,8 +31,8 @@ NO_MAP = "no page is mapped here, so each read looks, and none is compared"
 ABOUT_POSIX = {
     "test_both_sides_of_a_fork_go_on": NO_FORK,
     "test_forks_while_threads_are_busy_lose_nothing": NO_FORK,
-    "test_the_page_differs_from_the_token_once_anything_has_changed[sqlite_file]": NO_MAP,
-    "test_a_revision_that_is_shown_again_is_another_page[sqlite_file]": NO_MAP,
+    "test_the_stamp_differs_from_a_positions_once_anything_has_changed[sqlite file]": NO_MAP,
+    "test_a_revision_that_is_published_again_has_another_stamp[file]": NO_MAP,
     "test_a_page_that_is_made_whole_is_none_that_anybody_knew": NO_MAP,
     "test_what_one_reader_has_seen_every_reader_sees": NO_MAP,
     "test_a_writer_tells_those_who_opened_after_the_sidecar_was_removed": NO_MAP,

@@ -1,7 +1,7 @@
-"""The messages that a variable brings into a chat prompt, as plain JSON values (rule 20: they pass through whole).
+"""The messages that a variable passes for a placeholder of a chat prompt, as plain JSON values (rule 20).
 
-A message is a mapping, of whatever shape the SDK that takes it wants, or a pydantic model. What JSON can't hold is
-refused here, where the variable can be named, and no error quotes a part of it.
+A message is a mapping of any shape that an SDK takes, or a pydantic model; it passes through whole. A value that JSON
+has no form for is refused with the name of the variable, and no error quotes a part of it. Nothing is rendered here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from promptreg.errors import InvalidVariablesError, RenderError
 from promptreg.foreign import Cause
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES
+from promptreg.rendering.compat import is_root_model
 from promptreg.variables import invalid
 
 Message: TypeAlias = dict[str, Any]
@@ -24,31 +25,32 @@ BETWEEN_TEXTS = "\n\n"
 
 
 class _NotPlain(Exception):
-    """A message holds what JSON can't; the text says what."""
+    """A message holds a value that JSON has no form for; the error's text says which."""
 
 
 class _TooMuch(Exception):
-    """A message holds too much, or itself; the text says what is too much."""
+    """A message holds too many values or levels, or itself; the error's text says which."""
 
 
 def passed_messages(name: str, value: object) -> list[Message]:
-    """Return the messages of a placeholder; what the application's own code raises there is told by its type alone.
+    """Return the messages of a placeholder, given the variable's name and value.
 
-    Raises `InvalidVariablesError` for what is no list of mappings or models of JSON values, and `RenderError`.
+    Raises `InvalidVariablesError` for anything but a list of mappings or models of JSON values, and `RenderError` for
+    messages that are too big or whose own code raises; the error then names the type of that exception alone.
     """
     try:
         return _messages(name, value)
     except InvalidVariablesError:
         raise
     except Exception as error:
-        told = str(error) if isinstance(error, _TooMuch) else type(error).__name__
-        failure = RenderError(f"The messages in {name} can't be read ({told}).", line=None)
+        reason = str(error) if isinstance(error, _TooMuch) else type(error).__name__
+        failure = RenderError(f"The messages in {name} can't be read ({reason}).", line=None)
         failure.__cause__ = Cause(type(error).__name__)
     raise failure  # out here, where no context is chained to it that quotes a value
 
 
 def text_of(message: Message) -> str | None:
-    """Return the text of a message: its content, or of a list of parts their texts; None where there is none.
+    """Return the text of a message: its content, or the texts of its parts; None if it has no text.
 
     >>> text_of({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]})
     'a'
@@ -63,7 +65,7 @@ def text_of(message: Message) -> str | None:
 
 
 def joined_text(messages: list[Message]) -> str:
-    """Return the texts of messages, a blank line between them."""
+    """Return the texts of messages, joined by a blank line."""
     return BETWEEN_TEXTS.join([text for message in messages if (text := text_of(message)) is not None])
 
 
@@ -95,7 +97,7 @@ def _messages(name: str, value: object) -> list[Message]:
 
 
 def _flaw(message: Any) -> str | None:
-    """Return what is wrong with a message in any SDK's shape: of what a role and content are, if it has them."""
+    """Return what is wrong with the role or the content of a message, if it has them."""
     if not isinstance(message, dict):
         return "is a model that is no mapping"
     for key, kinds in (("role", str), ("content", str | list | dict | None)):
@@ -109,7 +111,7 @@ def _refusal(name: str, reason: str) -> InvalidVariablesError:
 
 
 def _plain(value: Any, depth: int, nodes: Iterator[int]) -> Any:
-    """Return a value as JSON holds it: exact, fresh builtin values all the way down."""
+    """Return a value as JSON holds it: new builtin values of exact types, all the way down."""
     if next(nodes) > MAX_NODES:
         raise _TooMuch(f"more than {MAX_NODES:,} values; is it a cycle?")
     if value is None or value is True or value is False or type(value) in {str, int}:
@@ -147,8 +149,8 @@ def _scalar(value: Any) -> str | int | float:
 
 
 def _of_model(value: Any, dumped: Any) -> Any:
-    """Drop from a model's dump, all the way down, each field that is None and was not set."""
-    if isinstance(value, BaseModel) and value.__pydantic_root_model__:  # importing RootModel takes 18 ms
+    """Return the dump of a model without the fields that are None and were not set, all the way down."""
+    if isinstance(value, BaseModel) and is_root_model(value):
         return _of_model(value.root, dumped)  # type: ignore[attr-defined]
     if isinstance(value, BaseModel) and isinstance(dumped, dict):
         return dict(_of_fields(value, dumped))

@@ -1,13 +1,13 @@
-"""What a template may contain, and how much it may do: one policy, read from the syntax tree when it is saved.
+"""Which constructs a template may contain: one check of its syntax tree, made when it is saved.
 
-Nothing is compiled or run of a template that this room refuses. What only shows when it runs (what a
-value is) is decided by `values.py` and counted by `meter.py`, against the same tables and limits.
+Nothing is compiled or run of a template that is refused here. What depends on values is refused when the template
+renders: reads by `values.py`, calls by `metered/methods.py`, sizes by `metered/meter.py`.
 
-- Statements: no include, import, extends, block, autoescape; `self` is not there.
-- Calls: only methods of builtin types (`METHODS`), `range`, `dict`, `namespace`, the template's own macros,
-  `caller`, and `loop` with its `cycle` and `changed`.
-- Filters: those of `FILTERS`; `format` on a literal of plain conversions; no `%` on text.
-- Names have at most 128 characters; those that start with two underscores are never attributes.
+- Statements: no include, import, extends, block or autoescape; `self` is not available.
+- Calls: methods of builtin types (`METHODS`), `range`, `dict`, `namespace`, the template's own macros, `caller`, and
+  `loop` with its `cycle` and `changed`.
+- Filters and tests: those of `FILTERS` and `TESTS`; `format` on a literal with plain conversions; no `%` on text.
+- Names: those that start with two underscores are never attributes.
 """
 
 import unicodedata
@@ -15,20 +15,19 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from jinja2 import nodes
-from jinja2.filters import FILTERS as JINJA_FILTERS
 
 from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
 from promptreg.nearest import did_you_mean
-from promptreg.rendering.filters import FILTERS, LEVELS, TESTS
+from promptreg.rendering.compat import JINJA_FILTERS
+from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.texts import format_offence
 from promptreg.rendering.values import METHODS
 
 BUILTINS = frozenset({"range", "dict", "namespace"})
-
 METHOD_NAMES = frozenset().union(*METHODS.values())
 
-STATEMENTS: dict[type[nodes.Node], str] = {
+FORBIDDEN_STATEMENTS: dict[type[nodes.Node], str] = {
     nodes.Include: "include",
     nodes.Import: "import",
     nodes.FromImport: "from … import",
@@ -36,20 +35,19 @@ STATEMENTS: dict[type[nodes.Node], str] = {
     nodes.Block: "block",
     nodes.ScopedEvalContextModifier: "autoescape",
 }
-
-STATEMENT_NAMES = (
+TAGS = (
     "for endfor if elif else endif set endset macro endmacro call endcall filter endfilter with endwith raw endraw"
 ).split()
-"""What a template may spell after `{%`."""
+"""The names that may stand after `{%`."""
 
 MAX_BRANCHES = 200  # Python compiles them by recursion: 3,000 crash a thread with a 256 KiB stack
 MAX_LITERAL_BITS = 1_024
 
 
 def require_allowed(tree: nodes.Template, limits: RenderLimits) -> int:
-    """Give the number of nodes; the offence that stands first in the template is the one told.
+    """Return the number of nodes of a template; raise for the first offence in the order of its text.
 
-    Raises `TemplatePolicyError` for what no template may hold, `TemplateSyntaxError` for unknown filters and tests.
+    Raises `TemplatePolicyError` for a forbidden construct, and `TemplateSyntaxError` for unknown filters and tests.
     """
     names: frozenset[str] | None = None
     count, line = 0, 1
@@ -69,7 +67,7 @@ def require_allowed(tree: nodes.Template, limits: RenderLimits) -> int:
 
 
 def _nodes(tree: nodes.Template) -> Iterator[tuple[nodes.Node, int]]:
-    """Give each node with its depth, in the template's order."""
+    """Yield each node and its depth, in the order of the text."""
     waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()
@@ -89,7 +87,8 @@ def _offence(line: int, reason: str) -> TemplatePolicyError:
 
 
 def _refuse_statement(node: Any) -> None:
-    raise _offence(node.lineno, f"a template stands alone and is plain text, so it can't use {STATEMENTS[type(node)]}")
+    name = FORBIDDEN_STATEMENTS[type(node)]
+    raise _offence(node.lineno, f"a template stands alone and is plain text, so it can't use {name}")
 
 
 def _check_branches(node: nodes.If) -> None:
@@ -104,16 +103,12 @@ def _check_name(node: nodes.Name) -> None:
 
 
 def _require_normal(name: str, line: int) -> None:
-    """Python takes names of the same normal form for one, and Jinja compiles to Python."""
+    """Refuse a name outside NFKC: Jinja compiles names to Python's, which normalises them, so that two become one."""
     if not name.isascii() and unicodedata.normalize("NFKC", name) != name:
         raise _offence(line, "a name is not in Unicode's normal form NFKC; write it in its plain letters")
 
 
-def _check_macro(node: nodes.Macro) -> None:
-    _require_normal(node.name, node.lineno)
-
-
-def _check_reference(node: nodes.NSRef) -> None:
+def _check_definition(node: nodes.Macro | nodes.NSRef) -> None:
     _require_normal(node.name, node.lineno)
 
 
@@ -161,7 +156,7 @@ def _check_remainder(node: nodes.Mod) -> None:
 
 
 def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
-    """Where the text shows that a call can't be one that is allowed, the template is refused."""
+    """Refuse a call that can be seen to be none of those allowed; `names` may hold something to call."""
     called = node.node
     if isinstance(called, nodes.Getattr):
         if called.attr not in METHOD_NAMES:
@@ -175,7 +170,7 @@ def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
 
 
 def _callable_names(tree: nodes.Template) -> frozenset[str]:
-    """Give the names that may hold something to call: what the template binds, and the builtins."""
+    """Return the names that may hold something to call: those that the template binds, and the builtins."""
     bound = {"caller", "loop"}
     for node, _depth in _nodes(tree):
         if isinstance(node, nodes.Macro) or (isinstance(node, nodes.Name) and node.ctx != "load"):
@@ -184,11 +179,11 @@ def _callable_names(tree: nodes.Template) -> frozenset[str]:
 
 
 _CHECKS: dict[type[nodes.Node], Callable[[Any], None]] = {
-    **dict.fromkeys(STATEMENTS, _refuse_statement),
+    **dict.fromkeys(FORBIDDEN_STATEMENTS, _refuse_statement),
     nodes.If: _check_branches,
     nodes.Name: _check_name,
-    nodes.Macro: _check_macro,
-    nodes.NSRef: _check_reference,
+    nodes.Macro: _check_definition,
+    nodes.NSRef: _check_definition,
     nodes.Const: _check_number,
     nodes.Keyword: _check_keyword,
     nodes.Getattr: _check_attribute,
@@ -196,19 +191,3 @@ _CHECKS: dict[type[nodes.Node], Callable[[Any], None]] = {
     nodes.Test: _check_test,
     nodes.Mod: _check_remainder,
 }
-
-
-def levels_made(node: nodes.Node) -> int:
-    """Return by how many levels of containers an expression may be deeper than the values that it reads."""
-    levels, waiting = 0, [node]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, nodes.Filter):
-            levels += LEVELS.get(FILTERS[part.name].returns, 0)
-        else:
-            levels += _LEVELS.get(type(part), 0)
-        waiting += part.iter_child_nodes()
-    return levels
-
-
-_LEVELS: dict[type[nodes.Node], int] = {nodes.List: 1, nodes.Tuple: 1, nodes.Dict: 2, nodes.Call: 7}

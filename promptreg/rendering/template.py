@@ -11,8 +11,8 @@ from promptreg.rendering.fast.compiler import compile_fast
 from promptreg.rendering.fast.costs import is_paid, most_text
 from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.limits import RenderLimits
-from promptreg.rendering.metered import sandbox
-from promptreg.rendering.metered.sandbox import Metered, Rendering
+from promptreg.rendering.metered.compiler import MeteredText, Rendering
+from promptreg.rendering.parsing import parse
 from promptreg.rendering.placeholders import BETWEEN_TEXTS, Message, joined_text, passed_messages
 from promptreg.rendering.policy import BUILTINS
 from promptreg.rendering.reads import surely_needed, variables_read
@@ -49,7 +49,7 @@ class TemplateText:
 
         `declared` are the variables that are false where they are absent and their truth is tested.
         """
-        tree, count = sandbox.parse(source, limits)
+        tree, count = parse(source, limits)
         reads = variables_read(tree, BUILTINS, declared)
         self.source = source
         self.nodes = count
@@ -61,7 +61,7 @@ class TemplateText:
         self.read = None if compiled is None else compiled.read
         self.price = 0 if compiled is None else compiled.price
         is_at_once = self.fast is None or count > MAX_LAZY
-        self._metered = Metered(tree, reads.unguarded, declared) if is_at_once else None
+        self._metered = MeteredText(tree, reads.unguarded, declared) if is_at_once else None
 
     def render(self, values: dict[str, Any]) -> str:
         """Give the text; raise `AbsentVariable`, `RenderLimitError` or `RenderError`."""
@@ -81,9 +81,9 @@ class TemplateText:
         """Give the text by the metered tier, as a part of a render; that is compiled at its first use."""
         metered = self._metered
         if metered is None:
-            tree, _ = sandbox.parse(self.source, self._limits)
+            tree, _ = parse(self.source, self._limits)
             unguarded = variables_read(tree, BUILTINS, self._declared).unguarded
-            metered = self._metered = Metered(tree, unguarded, self._declared)
+            metered = self._metered = MeteredText(tree, unguarded, self._declared)
         try:
             return metered.render(rendering)
         except Exception as error:
@@ -93,7 +93,7 @@ class TemplateText:
     def surely_needed(self, names: frozenset[str]) -> dict[str, int]:
         """Return those of the variables without which every render fails, each with the line that reads it first."""
         found = names.intersection(self.reads)
-        return surely_needed(sandbox.parse(self.source, self._limits)[0], found) if found else {}
+        return surely_needed(parse(self.source, self._limits)[0], found) if found else {}
 
 
 class CompiledTemplate:

@@ -1,9 +1,10 @@
-"""What a template may see of a value: which attributes and items it reads, and which texts it prints.
+"""What a template may read of a value, and print of it: attributes, items, methods and text.
 
-Values are the application's own objects. Reading one gives data or an error: never something to call,
-a class, a module, or a view into the running program. Every refusal here happens before any effect.
+Values are objects of the application. A read returns data or raises: never something callable, a class, a module, or
+a frame of the running program. Every refusal comes before any effect. What a render may do is counted in
+`metered/meter.py`, and not here.
 
-What is measured or taken apart as a builtin is of that type itself: proxies say by `__class__` to be what they are not.
+Where a value is treated as a builtin, `type(value)` decides, as proxies claim another class in `__class__`.
 """
 
 import re
@@ -33,10 +34,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from jinja2 import StrictUndefined, Undefined, UndefinedError
-from jinja2.runtime import LoopContext, Macro
-from jinja2.utils import Namespace, missing
 from markupsafe import Markup
 from pydantic import BaseModel
+
+from promptreg.rendering.compat import LoopContext, Macro, Namespace, missing
 
 METHODS: dict[str, frozenset[str]] = {
     "str": frozenset(
@@ -53,7 +54,7 @@ METHODS: dict[str, frozenset[str]] = {
 """The methods that a template may call, by kind of value."""
 
 SCALARS = frozenset({str, int, float, bool, NoneType})
-"""The exact types that are data through and through: reading, comparing and printing them runs no other code."""
+"""Exact types that are data: reading, comparing and printing them runs no code of the application."""
 
 PLAIN = SCALARS | {list, tuple, dict}
 _SIMPLE = frozenset({Decimal, UUID, date, datetime, time, timedelta, complex, range})
@@ -74,7 +75,7 @@ _LEAKING = re.compile(
 
 
 class Refused(Exception):
-    """What a template tried is against the policy; the message holds no value."""
+    """A template does what the policy forbids; the message holds no value."""
 
 
 class _Absent(UndefinedError):
@@ -84,11 +85,11 @@ class _Absent(UndefinedError):
 
 
 class AbsentVariable(_Absent):
-    """The render read a variable that was not passed."""
+    """The template reads a variable that was not passed."""
 
 
 class AbsentAttribute(_Absent):
-    """The render read an attribute or item that a value, `obj`, does not have."""
+    """The template reads an attribute or item that `obj` does not have."""
 
     def __init__(self, name: Any, obj: Any, message: str | None = None) -> None:
         super().__init__(name, message)
@@ -96,11 +97,11 @@ class AbsentAttribute(_Absent):
 
 
 class HintedAbsence(UndefinedError):
-    """What is absent is not a name: the first item of an empty list, a macro's argument; the message says what."""
+    """The template reads something absent without a name, as the first item of an empty list; the message says what."""
 
 
 class Absent(StrictUndefined):
-    """Jinja's strict undefined, which tells an absent variable from an absent attribute."""
+    """Jinja's strict undefined, which raises different errors for an absent variable and an absent attribute."""
 
     __slots__ = ()
 
@@ -120,12 +121,12 @@ class Absent(StrictUndefined):
         super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
-        """Fail as any other reading does: printing a list prints the reprs of its items."""
+        """Raise, because printing a list prints the reprs of its items."""
         return str(self)
 
 
 class AbsentDeclared(Absent):
-    """An absent variable that is declared: false where its truth is tested (rule 21)."""
+    """An absent variable that is declared, which is false where its truth is tested (rule 20)."""
 
     __slots__ = ()
 
@@ -134,10 +135,10 @@ class AbsentDeclared(Absent):
 
 
 def read_attribute(obj: Any, name: str) -> Any:
-    """Give `obj.name`: the attribute, else the item, as Jinja looks them up; `Absent` where there is neither.
+    """Return `obj.name`: the attribute, else the item, as Jinja reads them, or `Absent` if there is neither.
 
-    Raises `Refused` for what is to call, a class, a module, a generator, coroutine or frame, and for names
-    that start with `_` anywhere but in a mapping.
+    Raises `Refused` for anything callable, a class, a module, a generator, coroutine or frame, and for names that
+    start with `_`, unless they are keys of a mapping.
     """
     if type(obj) is dict and name not in DICT_NAMES:
         try:
@@ -166,9 +167,9 @@ def _attribute(obj: Any, name: str) -> Any:
 
 
 def read_item(obj: Any, key: Any) -> Any:
-    """Give `obj[key]`: the item, else the attribute of that name; `Absent` where there is neither.
+    """Return `obj[key]`: the item, else the attribute of that name, or `Absent` if there is neither.
 
-    Raises `Refused` for the same as `read_attribute`.
+    Raises `Refused` like `read_attribute`.
     """
     if type(obj) is not dict:
         require_open(obj)
@@ -200,7 +201,7 @@ def _require_loop_part(obj: Any, name: str) -> None:
 
 
 def _has_key(obj: Mapping[Any, Any], key: Any) -> bool:
-    """Tell whether a key is there before it is read: reading one that is not may put it there."""
+    """Return whether a mapping has a key, before it is read: reading an absent one may add it."""
     try:
         is_there = key in obj
     except TypeError:
@@ -213,13 +214,13 @@ def _has_key(obj: Mapping[Any, Any], key: Any) -> bool:
 
 
 def require_open(obj: Any) -> None:
-    """Raise `Refused` for what a template may read nothing of: functions, classes, modules, running code."""
+    """Raise `Refused` for a value of which nothing may be read: a function, class, module, or running code."""
     if isinstance(obj, _HIDDEN) or (callable(obj) and not isinstance(obj, Undefined | LoopContext)):
         raise Refused(f"nothing can be read of {_kind(obj)}")
 
 
 def readable(value: Any) -> Any:
-    """Give the value, unless it is something that no template may hold."""
+    """Return the value; raise `Refused` for one that no template may hold."""
     return value if type(value) in PLAIN else _readable(value)
 
 
@@ -232,21 +233,21 @@ def _readable(value: Any, hint: Callable[[Any, Any], str] | None = None, obj: An
 
 
 def _about_method(obj: Any, name: str) -> str:
-    """Return what to write where a method of a mapping was read as an attribute."""
+    """Return a hint for a method of a mapping that was read as an attribute."""
     is_method = isinstance(obj, Mapping) and hasattr(type(obj), name)
     return "; it is a method: call it with (), or read the item of that name with ['…']" if is_method else ""
 
 
 def _about_item(obj: Any, key: Any) -> str:
-    """Return what to write where a method of a mapping was read as an item, which is not there."""
+    """Return a hint for a method of a mapping that was read as an item, where there is no such item."""
     is_method = isinstance(obj, Mapping) and key not in obj
     return "; there is a method of that name and no such item: give a default with get('…', '')" if is_method else ""
 
 
 def children(value: Any) -> Iterator[Any] | None:
-    """Give what a container holds, or an object that is compared by what it holds; None for what holds nothing.
+    """Return the parts of a container, or of an object that is compared by its fields; None for other values.
 
-    Builtin containers are walked without running code of their own.
+    Builtin containers are read without running code of subclasses.
     """
     own = type(value)
     if issubclass(own, dict):
@@ -276,17 +277,17 @@ def _pairs(value: dict[Any, Any]) -> Iterator[Any]:
 
 
 class Printing(NamedTuple):
-    """What printing a value shows: the values inside it, and whether its class's own code writes the text."""
+    """How a value is printed: the parts that its text shows, and whether code of its class writes the text."""
 
     parts: Iterator[Any] | None
     is_own: bool
 
 
 def printing(value: Any, *, is_inside: bool) -> Printing:
-    """Tell how a value is printed, where inside a container it is its repr that is.
+    """Return how a value is printed; inside a container its repr is printed.
 
-    Raises `Refused` for what no template may print: only text, numbers, None, Decimal, UUID, paths,
-    dates, Enum, containers of these, namedtuples, dataclasses, and objects whose class defines `__str__`.
+    May be printed: text, numbers, None, Decimal, UUID, paths, dates, Enum, containers of these, namedtuples,
+    dataclasses, and objects whose class defines `__str__`. Raises `Refused` for anything else.
     """
     kind: Any = type(value)
     if kind in SCALARS or kind in _SIMPLE or issubclass(kind, str | PurePath | Undefined):
@@ -298,7 +299,9 @@ def printing(value: Any, *, is_inside: bool) -> Printing:
         return Printing(children(value), is_own)
     if is_dataclass(value) and kind.__repr__ is not object.__repr__:
         parts = iter([getattr(value, field.name) for field in fields(value) if field.repr])
-        return Printing(parts, not hasattr(kind.__repr__, "__wrapped__"))  # dataclasses wrap the one that they make
+        return Printing(
+            parts, not hasattr(kind.__repr__, "__wrapped__")
+        )  # which the `__repr__` that `dataclass` writes has
     if issubclass(kind, BaseException) and kind.__str__ is BaseException.__str__:
         return Printing(iter(value.args), is_inside)
     if kind.__str__ is object.__str__ or (is_inside and kind.__repr__ is object.__repr__):
@@ -310,16 +313,16 @@ def printing(value: Any, *, is_inside: bool) -> Printing:
 
 
 def require_no_leak(text: str) -> str:
-    """Raise `Refused` where a class's own text shows a function, a class or a memory address."""
+    """Return the text; raise `Refused` if it shows a function, a class or a memory address."""
     if _LEAKING.search(text):
         raise Refused("the text of an object holds a function, a class or a memory address")
     return text
 
 
 def method_of(obj: Any, name: str) -> tuple[str, Any] | None:
-    """Give which of the policy's `METHODS` is meant by `obj.name(…)`, and the builtin's own function for it.
+    """Return which kind of `METHODS` is called by `obj.name(…)`, and the builtin's function; None for other methods.
 
-    A subclass counts where it leaves the builtin's method as it is; what an instance holds under that name does not.
+    A subclass counts if it does not override the builtin's method; attributes of the instance don't count.
     """
     for kind, bases in _METHOD_BASES:
         if name in METHODS[kind] and isinstance(obj, bases):

@@ -26,7 +26,7 @@ from promptreg.errors import (
     listed,
 )
 from promptreg.jsonvalues import FrozenDict, FrozenList
-from promptreg.models import Grant
+from promptreg.models import Action, Grant
 from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
 from promptreg.rules.conflicts import Sight, sight
 from promptreg.rules.inputs import Draft, Edit
@@ -343,7 +343,7 @@ def plan_label(container: Container, shown: VersionRecord, label: str, number: i
             f"{container.name!r} has {len(kept):,} labels, and {MAX_LABELS:,} is the most; remove_label() makes room."
         )
     labels = FrozenDict(kept if number is None else {**kept, label: number})
-    action = "remove_label" if number is None else "set_label"
+    action: Action = "remove_label" if number is None else "set_label"
     event = _event(action, author, number or previous, label=label, previous=previous or 0)
     return _touched(container, shown, event, author, after=container._replace(labels=labels))
 
@@ -408,7 +408,7 @@ def _new_version(
     )
 
 
-def _event(action: str, author: Author, version: int | None, **details: object) -> NewEvent:
+def _event(action: Action, author: Author, version: int | None, **details: object) -> NewEvent:
     return NewEvent(action, author.actor, version, details)
 
 

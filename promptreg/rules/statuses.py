@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from promptreg.errors import PromptDisabledError
-from promptreg.models import Actor
+from promptreg.models import Action, Actor
 from promptreg.records import Change, Container, NewEvent
 from promptreg.rules import access
 from promptreg.rules.inputs import STATUSES
 from promptreg.rules.lifecycle import Author, archived
 
-ACTIONS: dict[tuple[str, str], str] = {
+ACTIONS: dict[tuple[str, str], Action] = {
     ("active", "disabled"): "enable",
     ("active", "archived"): "restore",
     ("disabled", "active"): "disable",
@@ -27,7 +27,7 @@ ACTIONS: dict[tuple[str, str], str] = {
 }
 REFUSED_WHEN_ARCHIVED = frozenset({"disable", "delete"})
 
-EFFECTS: dict[str, dict[str, bool]] = {
+EFFECTS: dict[Action, dict[str, bool]] = {
     "enable": {"is_disabled": False},
     "disable": {"is_disabled": True},
     "archive": {"is_archived": True},
@@ -83,7 +83,7 @@ def _require_allowed(containers: Sequence[Container], actions: Mapping[str, str 
         raise access.forbidden([name for name, _ in refused], refused[0][1])
 
 
-def _maker(action: str, status: str, author: Author) -> Callable[[Container], Change]:
+def _maker(action: Action, status: str, author: Author) -> Callable[[Container], Change]:
     """Give what makes the change of each prompt of that status."""
     events = (NewEvent(action, author.actor, details={"previous": status}),)
     if action == "delete":

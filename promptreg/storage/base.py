@@ -1,145 +1,150 @@
-"""The seam between the registry and a database: what every storage promises, and no more.
+"""The storage seam: the protocols that a database implements to hold a registry.
 
-- What a reader read is one moment's truth; what a writer read stays true until it commits.
-- A writer's changes are kept whole or not at all, and a `with` left by an exception keeps nothing.
-- A version's `base_version` is read as None once that version is discarded.
+A storage promises:
+
+- A read transaction sees one snapshot. What a write transaction has read stays true until it commits.
+- A write is atomic: all of its changes commit, or none; leaving `write()` by an exception rolls back.
+- The `base_version` of a version is read as None once that version has been discarded.
 - A second version with the same number of the same prompt is a `ConflictError`.
-- The revision grows by one in the same transaction as any change, or as settles a failed commit, and never otherwise.
-- What is read is on the stamp of every process before it is returned, so no later read is older.
-- Every error is one of ours.
-- Connections never cross threads or forks.
+- The revision grows by one in the transaction of each write, and in no other, except in the one that makes sure of a
+  commit whose outcome was unknown.
+- Whatever a read returns has been announced to all processes before, so no later read anywhere sees older data.
+- Every error is a `PromptregError`; the driver's own is its cause.
+- A connection is never used by two threads at once, nor on the other side of a fork.
+- The storage's profile says how old cached data may be.
 
-`tests/test_storage_contract.py` shows each of these; every storage runs it.
+`tests/test_storage_contract.py` runs against every storage and has a test for each of these.
+
+The seam has fourteen methods: six in `Storage`, seven in `Reader`, one in `Writer`. Besides, a storage declares two
+values, `Storage.profile` and `Reader.snapshot`. SQL, files, connections and the contents of stamps are no part of it.
 """
 
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from promptreg.models import Event
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
 
-Stamp: TypeAlias = memoryview | bytes
-
-LOOK_SECONDS = 0.05  # between two looks at what no stamp tells: other tools' commits, a file replaced, a fork
+Stamp: TypeAlias = object  # a change stamp: anything that `==` compares
 
 
 class StorageSettings(NamedTuple):
-    """Where the database lies, and how it is used: `busy_timeout` in seconds, `durability` full or normal."""
+    """What to open, and how: `busy_timeout` in seconds, `durability` "full" or "normal"."""
 
-    path: str
+    target: str
     create: bool
     durability: str
     busy_timeout: float
 
 
-class Mark(NamedTuple):
-    """A moment of a database: what its stamp showed before, its revision, and the number and hash of its last event.
+class StorageProfile(NamedTuple):
+    """Where a storage keeps its data, and how fresh its reads are.
 
-    `seen` differs once anything was committed, with a revision or without.
+    `location` is the absolute path of the file, or whatever else users know the database by, without a password.
+    `staleness` is for how many seconds a committed change may be unseen by another process's cache: 0 where the next
+    read sees it. `check_interval` is for how many seconds the outcome of a check for changes holds, as long as the
+    stamp stays the same.
     """
 
-    stamp: bytes
+    location: str
+    staleness: float
+    check_interval: float
+
+
+class Position(NamedTuple):
+    """A point in the history of a database, as a cache remembers what it has loaded.
+
+    The live stamp differs from `stamp` once anything was committed after it, and always differs where a storage has no
+    live stamp, so that every read checks. `detail` is for the storage alone.
+    """
+
+    stamp: Stamp
     revision: int
-    link: tuple[int, str]
-    seen: Hashable = None
+    detail: Any = None
 
 
-class News(NamedTuple):
-    """What is true now, and what has changed since a mark: ids, and pairs of namespace and name; None is everything.
+class ChangeReport(NamedTuple):
+    """The outcome of a check for changes.
 
-    `is_gone` says that the database is not there any more, is another one, or can't say yet whether its last commit
-    holds, so nothing more is known.
+    `stamp` is the live stamp, to be compared with the stamp of `position`. `changed` holds the ids of the prompts that
+    have changed since the position that was asked about, and their (namespace, name) pairs; None stands for everything.
+    With `is_unavailable` the database was removed or replaced, or the outcome of its last commit is unknown: the
+    position is the one that was asked about, and cached data may only be returned as stale.
     """
 
-    mark: Mark
+    position: Position
+    stamp: Stamp
     changed: frozenset[Hashable] | None
-    is_gone: bool = False
+    is_unavailable: bool = False
 
 
-class Verified(NamedTuple):
-    """How many rows of how many a whole check has looked at, and what it found wrong since it last told."""
+ChangeMonitor: TypeAlias = Callable[[Position | None], ChangeReport]
+
+
+class Snapshot(NamedTuple):
+    """Which state of the database a transaction sees.
+
+    Two snapshots that one thread takes one after the other are equal only if nothing was committed between them.
+    """
+
+    revision: int
+    signature: Hashable
+
+
+class VerificationStep(NamedTuple):
+    """Progress of a verification: rows checked so far, rows in all, and the problems found since the last step."""
 
     done: int
     total: int
-    wrong: list[str]
-
-
-class Watch(Protocol):
-    """A look at whether anything has changed, by one thread at a time."""
-
-    @property
-    def stamp(self) -> Stamp:
-        """What differs from a mark's stamp once anything may have changed."""
-        ...
-
-    def news(self, since: Mark | None) -> News:
-        """Tell what has changed."""
-        ...
+    problems: list[str]
 
 
 class Reader(Protocol):
-    """One consistent look at the database."""
+    """A read transaction."""
 
     @property
-    def revision(self) -> int:
-        """The number of changes that this look sees."""
+    def snapshot(self) -> Snapshot:
+        """What this transaction sees; in a write transaction, with what it has written."""
         ...
 
-    @property
-    def moment(self) -> Hashable:
-        """What is equal in two looks of one thread, one after the other, only where nothing changed between them."""
-        ...
-
-    def find(self, namespace: str, reference: Reference) -> Container | None:
-        """Give the prompt of that name or id in that namespace."""
-        ...
-
-    def find_all(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
-        """Give the prompts of many names and ids, in their order."""
-        ...
-
-    def version(self, container: Container, number: int) -> VersionRecord | None:
-        """Give one version."""
+    def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
+        """Return the prompts of a namespace with these names and ids, in their order; None for each that is absent."""
         ...
 
     def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
-        """Give versions, newest first, below the number `before`."""
+        """Return at most `limit` versions with numbers below `before` (None: all), newest first."""
         ...
 
-    def unpublished(self, container: Container) -> list[int]:
-        """Return the numbers of its drafts and failed versions, newest first."""
-        ...
-
-    def publications(self, container: Container) -> list[int]:
-        """Give the stack of publications, the live one last."""
+    def version_numbers(self, container: Container, which: Literal["unpublished", "publications"]) -> list[int]:
+        """Return the numbers of drafts and failed versions, newest first, or the stack of publications, live last."""
         ...
 
     def query(self, query: Query) -> list[Shown]:
-        """Give the prompts that a listing or a search finds, each with the version that it shows."""
+        """Return the prompts that match a listing or a search, each with the version that it resolves to."""
         ...
 
     def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
-        """Return names that the audience may read, at most so many, those that sort next to a name."""
+        """Return at most `limit` names that the audience may read: those that sort next to `name`."""
         ...
 
     def events(
         self, namespace: str, audience: Audience, *, prompt_id: str | None, after: int, limit: int
     ) -> list[Event]:
-        """Give events after that number, oldest first."""
+        """Return at most `limit` events of a namespace or of one prompt, with numbers above `after`, oldest first."""
         ...
 
     def namespaces(self, audience: Audience, home: str | None) -> list[str]:
-        """Give the namespaces in which the audience may read something; all of `home`, if that is given."""
+        """Return the namespaces in which the audience may read a prompt; of `home` it may read every one."""
         ...
 
 
 class Writer(Reader, Protocol):
-    """A look that nobody else can change until it commits."""
+    """A write transaction; there is one at a time."""
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Persist the changes, and make the revision grow by one."""
+        """Write the changes, and raise the revision by one."""
         ...
 
 
@@ -147,38 +152,33 @@ class Storage(Protocol):
     """A database of prompts."""
 
     @property
-    def path(self) -> str:
-        """Where it lies."""
+    def profile(self) -> StorageProfile:
+        """What this storage declares about itself."""
         ...
 
     def read(self) -> AbstractContextManager[Reader]:
-        """Open a consistent look."""
+        """Open a read transaction."""
         ...
 
     def write(self) -> AbstractContextManager[Writer]:
-        """Open the one write transaction; leaving it commits what was applied."""
+        """Open the write transaction; leaving it commits what was applied, an exception rolls it back."""
         ...
 
-    def watch(self) -> AbstractContextManager[Watch]:
-        """Look for changes; nothing slow and nothing of a caller's is done within."""
+    def monitor(self) -> AbstractContextManager[ChangeMonitor]:
+        """Check for changes, one thread at a time; no slow call and no user code belongs inside."""
         ...
 
-    def verify(self) -> Generator[Verified, None, None]:
-        """Check all that is stored, a slice at each step; nothing is held between two."""
+    def verify(self) -> Generator[VerificationStep, None, None]:
+        """Check all stored data, some rows at each step; no lock or transaction is held between two steps."""
         ...
 
-    def require_outside(self) -> None:
-        """Raise `StorageError` where this thread is in the middle of a call."""
-        ...
-
-    def is_held(self) -> bool:
-        """Tell whether this thread holds anything of it, a transaction or a turn."""
-        ...
-
-    def abandon(self) -> None:
-        """Leave all that an interrupt may have left this thread holding."""
+    def release_after(self, error: BaseException) -> None:
+        """Release whatever this thread still holds after an error, which may have come between any two bytecodes."""
         ...
 
     def close(self) -> None:
-        """Close every connection; afterwards each call is `StorageError`."""
+        """Close every connection; later calls raise `StorageError`, but for `close`.
+
+        Raises `StorageError` with the reason "nested", and stays open, in the middle of another call of this thread.
+        """
         ...

@@ -1,6 +1,7 @@
-"""What OpenTelemetry is told, through its API alone: spans, metrics, and the link from a prompt to the call it is for.
+"""Spans, metrics, and the link from a prompt to the model call that it was rendered for, by OpenTelemetry's API alone.
 
-Nothing here is ever in the way: what a tracer, a processor or a meter raises changes no result.
+What a tracer, a span processor or a meter raises changes no result. `names`, `compat`, `links` and `metrics` know no
+prompt, as `prompt.py` imports them; `attributes`, `content` and `spans` read prompts, and `tree` needs an SDK.
 """
 
 from promptreg.telemetry.links import PromptSpanProcessor

@@ -1,29 +1,35 @@
-"""The link from a prompt to the model call that it is for: spans started within it carry the prompt.
+"""The link from a prompt to the model call that it was rendered for: spans started within it carry the prompt.
 
-Others' instrumentations read keys of their own from OpenTelemetry's context; for everyone else there is
-`PromptSpanProcessor`. Nothing goes into baggage, which leaks into outgoing requests.
+Instrumentations of OpenInference, Langfuse and Traceloop read the prompt from keys of OpenTelemetry's context; for all
+others there is `PromptSpanProcessor`. Nothing goes into baggage, which leaks into outgoing requests. Which prompt it
+is comes in as attributes: no prompt, and no span of a verb, is known here.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from promptreg.telemetry import names
 
+if TYPE_CHECKING:  # type checkers take the processor where the SDK's is asked for; at run time no SDK is needed
+    from opentelemetry.sdk.trace import SpanProcessor
+else:
+    SpanProcessor = object
+
 _PROMPT = otel_context.create_key("promptreg.prompt")
 
 
 @contextmanager
 def linked(attributes: Mapping[str, str]) -> Iterator[None]:
-    """Put a prompt, told by its attributes, on the current context."""
+    """Put the prompt with these attributes on the current context; without attributes, put no prompt there."""
     token = None
-    with suppress(Exception):  # nothing of telemetry is ever in the way
+    with suppress(Exception):  # a failure of telemetry changes no result
         context = otel_context.get_current()
-        for key, value in _values(attributes, context).items():
+        for key, value in _context_values(attributes, context).items():
             context = otel_context.set_value(key, value, context)
         token = otel_context.attach(context)
     try:
@@ -34,16 +40,17 @@ def linked(attributes: Mapping[str, str]) -> Iterator[None]:
                 otel_context.detach(token)
 
 
-def _values(attributes: Mapping[str, str], context: Context) -> dict[str, object]:
-    told: dict[str, object] = {_PROMPT: dict(attributes)}
-    if not attributes:  # a default of the application's own, so that no prompt is credited with the call
-        return {**told, **dict.fromkeys(_KEYS), names.OPENINFERENCE_METADATA: _left(context)}
+def _context_values(attributes: Mapping[str, str], context: Context) -> dict[str, object]:
+    metadata = otel_context.get_value(names.OPENINFERENCE_METADATA, context)
+    if not attributes:  # a rendered default: the model call is credited to no prompt
+        unset = dict.fromkeys(_KEYS, None)
+        return {_PROMPT: {}, **unset, names.OPENINFERENCE_METADATA: _metadata_without_prompt(metadata)}
     name, version = attributes[names.PROMPT_NAME], attributes[names.PROMPT_VERSION]
     prompt = {names.PROMPT_NAME: name, names.PROMPT_VERSION: version}
     return {
-        **told,
+        _PROMPT: dict(attributes),
         names.OPENINFERENCE_VERSION: version,
-        names.OPENINFERENCE_METADATA: _added(otel_context.get_value(names.OPENINFERENCE_METADATA, context), prompt),
+        names.OPENINFERENCE_METADATA: _metadata_with(metadata, prompt),
         names.LANGFUSE_NAME: name,
         names.LANGFUSE_VERSION: int(version),
         names.TRACELOOP_MANAGED: True,
@@ -57,35 +64,32 @@ _KEYS = [names.OPENINFERENCE_VERSION, names.LANGFUSE_NAME, names.LANGFUSE_VERSIO
 _KEYS += [names.TRACELOOP_KEY, names.TRACELOOP_VERSION, names.TRACELOOP_HASH]
 
 
-def _left(context: Context) -> object:
-    """Give the metadata without a prompt."""
-    metadata = otel_context.get_value(names.OPENINFERENCE_METADATA, context)
-    known = _read(metadata)
-    if known is None:
+def _metadata_without_prompt(metadata: object) -> object:
+    fields = _json_object(metadata)
+    if fields is None:
         return metadata
-    left = {key: item for key, item in known.items() if key not in {names.PROMPT_NAME, names.PROMPT_VERSION}}
-    return json.dumps(left) if left else None
+    others = {key: item for key, item in fields.items() if key not in {names.PROMPT_NAME, names.PROMPT_VERSION}}
+    return json.dumps(others) if others else None
 
 
-def _added(metadata: object, prompt: Mapping[str, str]) -> object:
-    """Give JSON metadata with the prompt in it; what is something else is left as it is."""
-    known = {} if metadata is None else _read(metadata)
-    return metadata if known is None else json.dumps({**known, **prompt})
+def _metadata_with(metadata: object, prompt: Mapping[str, str]) -> object:
+    """Return JSON metadata with the prompt in it; leave metadata that is no JSON object as it is."""
+    fields = {} if metadata is None else _json_object(metadata)
+    return metadata if fields is None else json.dumps({**fields, **prompt})
 
 
-def _read(metadata: object) -> dict[str, Any] | None:
-    """Give what JSON metadata holds; None for what is something else."""
+def _json_object(text: object) -> dict[str, Any] | None:
     with suppress(ValueError, RecursionError):
-        known = json.loads(metadata) if isinstance(metadata, str) else None
-        if isinstance(known, dict):
-            return known
+        value = json.loads(text) if isinstance(text, str) else None
+        if isinstance(value, dict):
+            return value
     return None
 
 
-class PromptSpanProcessor:
-    """Puts the prompt on each span that starts within `rendered.trace_context()`.
+class PromptSpanProcessor(SpanProcessor):
+    """A span processor that puts the prompt on each span started within `rendered.trace_context()`.
 
-    It goes to an SDK's tracer provider, before the processors that export:
+    Add it to an SDK's tracer provider, before the processors that export:
 
     >>> from opentelemetry.sdk.trace import TracerProvider
     >>> provider = TracerProvider()
@@ -102,16 +106,16 @@ class PromptSpanProcessor:
     """
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
-        """Put the prompt of the context on the span, unless it is our own; attributes that it has already stay."""
+        """Put the context's prompt on the span, unless promptreg made it; keep the attributes that it has already."""
         with suppress(Exception):
             attributes = otel_context.get_value(_PROMPT, parent_context)
             scope = getattr(span, "instrumentation_scope", None)
             if isinstance(attributes, dict) and getattr(scope, "name", None) != names.TRACER:
-                known = getattr(span, "attributes", None) or {}
-                span.set_attributes({key: value for key, value in attributes.items() if key not in known})
+                present = getattr(span, "attributes", None) or {}
+                span.set_attributes({key: value for key, value in attributes.items() if key not in present})
 
     def _on_ending(self, span: Any) -> None:
-        """Do nothing; newer SDKs call it."""
+        """Do nothing; the SDK calls this private hook of its own base class before a span ends."""
 
     def on_end(self, span: Any) -> None:
         """Do nothing."""
@@ -120,5 +124,5 @@ class PromptSpanProcessor:
         """Do nothing."""
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Have nothing to flush."""
+        """Return True, as there is nothing to flush."""
         return True

@@ -1,6 +1,7 @@
-"""What is counted and timed. Counts are kept here and read when somebody exports; only durations are recorded.
+"""Metrics of this process, all its registries together, none by prompt or version.
 
-They are of this process, all its registries together, and never told by version.
+Requests, errors and reloads are counted in memory, and read by observable counters as an exporter collects; durations
+of renders, reads and writes are recorded in histograms. Without a meter provider nothing but the counts is kept.
 """
 
 import os
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from opentelemetry.environment_variables import OTEL_PYTHON_METER_PROVIDER
 
 from promptreg.telemetry import names
+from promptreg.telemetry.compat import meter_provider
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
@@ -29,9 +31,9 @@ _reloads = {"reloads": 0}
 
 
 @cache
-def own_version() -> str:
-    """Give the version of promptreg; none where it was copied and not installed."""
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 (8 ms, for those who listen)
+def installed_version() -> str:
+    """Return the version of promptreg, or an empty text where it was copied and not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 (8 ms, for spans and metrics alone)
 
     try:
         return version("promptreg-embedded")
@@ -40,19 +42,15 @@ def own_version() -> str:
 
 
 def is_on() -> bool:
-    """Tell whether anybody has installed a meter provider that measures, or named one.
-
-    Whoever has installed one has loaded the API, which this does not.
-    """
-    internal = sys.modules.get("opentelemetry.metrics._internal")
-    provider = getattr(internal, "_METER_PROVIDER", None)
-    if internal is None or provider is None:
+    """Return whether a meter provider that measures is installed, or named by OTEL_PYTHON_METER_PROVIDER."""
+    provider = meter_provider()
+    if provider is None:
         return OTEL_PYTHON_METER_PROVIDER in os.environ
-    return not isinstance(provider, internal.NoOpMeterProvider)
+    return not isinstance(provider, sys.modules["opentelemetry.metrics"].NoOpMeterProvider)
 
 
 def count_request(cache: str) -> None:
-    """Count a read of the cache. Python adds to an item in one go, as far as threads can see."""
+    """Count a read of the cache; adding to an item of a dict loses nothing between threads."""
     _requests[cache] += 1
 
 
@@ -70,24 +68,24 @@ def count_reload() -> None:
 
 def record_render(seconds: float) -> None:
     """Record how long a render took."""
-    with suppress(Exception):  # nothing of telemetry is ever in the way
+    with suppress(Exception):  # a failure of telemetry changes no result
         _instruments()[0].record(seconds)
 
 
 @contextmanager
-def timed(operation: str, work: AbstractContextManager[T]) -> Iterator[T]:
-    """Do a look at the database, or a write, and record how long it took."""
+def timed(operation: str, transaction: AbstractContextManager[T]) -> Iterator[T]:
+    """Run a read or write transaction, and record how long it took."""
     began = perf_counter()
     try:
-        with work as given:
-            yield given
+        with transaction as entered:
+            yield entered
     finally:
         with suppress(Exception):
             _instruments()[1].record(perf_counter() - began, {names.OPERATION: operation})
 
 
 def begin() -> bool:
-    """Tell whether anybody has installed a meter provider, and make the instruments then."""
+    """Return whether metrics are on; if so, create the instruments, as counts are exported from then on."""
     if not is_on():
         return False
     with suppress(Exception):
@@ -97,17 +95,17 @@ def begin() -> bool:
 
 @cache
 def _instruments() -> "tuple[Histogram, Histogram]":
-    from opentelemetry.metrics import Observation, get_meter  # noqa: PLC0415 (2 ms that most do without)
+    from opentelemetry.metrics import Observation, get_meter  # noqa: PLC0415 (2 ms, where metrics are on)
 
-    meter = get_meter(names.TRACER, own_version(), schema_url=names.SCHEMA_URL)
-    _observe(meter, names.CACHE_REQUESTS, "reads of the cache", _told(names.CACHE, _requests))
-    _observe(meter, names.ERRORS, "errors that verbs raised", _told(names.ERROR_CODE, _errors))
-    _observe(meter, names.RELOADS, "looks that found a change", lambda _: [Observation(_reloads["reloads"])])
+    meter = get_meter(names.TRACER, installed_version(), schema_url=names.SCHEMA_URL)
+    _observe(meter, names.CACHE_REQUESTS, "reads of the cache", _counts_by(names.CACHE, _requests))
+    _observe(meter, names.ERRORS, "errors that verbs raised", _counts_by(names.ERROR_CODE, _errors))
+    _observe(meter, names.RELOADS, "reads that found a change", lambda _: [Observation(_reloads["reloads"])])
     render, storage = (
         meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=BUCKETS)
         for name, description in (
-            (names.RENDER_DURATION, "how long renders take"),
-            (names.STORAGE_DURATION, "how long looks at the database and writes take"),
+            (names.RENDER_DURATION, "duration of renders"),
+            (names.STORAGE_DURATION, "duration of reads and writes of the database"),
         )
     )
     return render, storage
@@ -119,7 +117,7 @@ def _observe(
     meter.create_observable_counter(name, [callback], "1", description)
 
 
-def _told(attribute: str, counts: dict[str, int]) -> "Callable[[CallbackOptions], Iterable[Observation]]":
+def _counts_by(attribute: str, counts: dict[str, int]) -> "Callable[[CallbackOptions], Iterable[Observation]]":
     from opentelemetry.metrics import Observation  # noqa: PLC0415
 
     return lambda _: [Observation(number, {attribute: key}) for key, number in dict(counts).items()]

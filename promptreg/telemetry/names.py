@@ -1,4 +1,7 @@
-"""Every name that OpenTelemetry is told; `gen_ai.` and `error.` are its own conventions', the others ours."""
+"""Every name in spans, metrics and contexts; those with `gen_ai.` and `error.` are OpenTelemetry's conventions.
+
+Constants only: what is recorded under a name is decided elsewhere.
+"""
 
 from typing import Final
 
@@ -7,7 +10,7 @@ SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.37.0"
 
 # Attributes of spans
 PROMPT_NAME: Final = "gen_ai.prompt.name"
-PROMPT_VERSION: Final = "gen_ai.prompt.version"  # text
+PROMPT_VERSION: Final = "gen_ai.prompt.version"  # a number, as text
 NAMESPACE: Final = "promptreg.namespace"
 STATUS: Final = "promptreg.status"
 STATE: Final = "promptreg.state"
@@ -22,13 +25,13 @@ ERROR_TYPE: Final = "error.type"
 ERROR_CODE: Final = "promptreg.error.code"
 REQUEST_ID: Final = "promptreg.request_id"
 
-# Attributes with content, only where that is asked for
+# Attributes with content, recorded where `capture_content` or this environment variable asks for it
 CONTENT_TEMPLATE: Final = "promptreg.content.template"
 CONTENT_TEXT: Final = "promptreg.content.text"
 CONTENT_VARIABLES: Final = "promptreg.content.variables"
 CAPTURE_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
-# What the cache was: true without a look at the database, true after one, empty, or of a database that is gone
+# Values of CACHE: current without a read of the database, current after one, not cached, and the database is missing
 HIT: Final = "hit"
 FRESH: Final = "fresh"
 MISS: Final = "miss"
@@ -44,7 +47,7 @@ OPERATION: Final = "promptreg.operation"
 READ: Final = "read"
 WRITE: Final = "write"
 
-# Keys of OpenTelemetry's context that others' instrumentations read
+# Keys of the context that other instrumentations read: OpenInference (Phoenix), Langfuse, Traceloop
 OPENINFERENCE_VERSION: Final = "llm.prompt_template.version"
 OPENINFERENCE_METADATA: Final = "metadata"
 LANGFUSE_NAME: Final = "langfuse.propagated.prompt_name"

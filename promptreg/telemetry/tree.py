@@ -1,4 +1,4 @@
-"""Spans as a tree for people, as `promptreg demo --trace` shows them; the only room that needs an SDK."""
+"""Spans printed as a tree, as `promptreg demo --trace` does; the only file here that needs an SDK."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from opentelemetry import trace
 
+from promptreg.telemetry.compat import TRACE_STATE, TRACER_PROVIDER
 from promptreg.telemetry.links import PromptSpanProcessor
 
 if TYPE_CHECKING:
@@ -13,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class NotShownError(Exception):
-    """Why spans can't be shown, and what to do."""
+    """Spans can't be shown; the message says why, and what to do."""
 
 
 @contextmanager
-def shown(out: TextIO) -> Iterator[None]:
-    """Show the spans that begin within, with names, attributes and microseconds, when all have ended, or one failed.
+def printed_spans(out: TextIO) -> Iterator[None]:
+    """Print the spans that begin within as a tree at the end: names, attributes and microseconds; also after an error.
 
-    They are those of the process's tracer provider, which is installed where there is none. Raises `NotShownError`
-    where it records no spans that others may read.
+    They are recorded by the process's tracer provider, which is installed where there is none. Raise `NotShownError`
+    where there is no SDK, or where its provider records nothing that can be read.
     """
     try:
         from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
@@ -32,7 +33,7 @@ def shown(out: TextIO) -> Iterator[None]:
         raise NotShownError("--trace needs an SDK; python -m pip install opentelemetry-sdk") from error
     except ValueError as error:
         raise NotShownError(f"--trace can't begin: {error}") from error
-    provider.add_span_processor(PromptSpanProcessor())  # type: ignore[arg-type]  # it is one by its methods
+    provider.add_span_processor(PromptSpanProcessor())
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     demo = provider.get_tracer("the application").start_span("demo")
     if not demo.get_span_context().trace_flags.sampled:
@@ -41,17 +42,17 @@ def shown(out: TextIO) -> Iterator[None]:
         with trace.use_span(demo, end_on_exit=True):
             yield
     finally:
-        exporter.shutdown()  # it keeps what it has, and no more
+        exporter.shutdown()  # it keeps the spans that it has, and takes no more
         for line in _lines(exporter.get_finished_spans()):
             print(line, file=out)
 
 
 def _provider() -> "TracerProvider":
-    """Give the SDK's tracer provider that is installed, or install one that records all."""
+    """Return the installed tracer provider of the SDK, or install one that records all."""
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
 
-    installed = trace._TRACER_PROVIDER
+    installed = TRACE_STATE[TRACER_PROVIDER]
     if installed is None:
         provider = TracerProvider(sampler=ALWAYS_ON)
         trace.set_tracer_provider(provider)
@@ -62,16 +63,16 @@ def _provider() -> "TracerProvider":
     return installed
 
 
-def called_model() -> AbstractContextManager[object]:
-    """Be the span that an instrumented model call makes."""
+def model_call_span() -> AbstractContextManager[object]:
+    """Start a span as an instrumented model call does, as the current one."""
     return trace.get_tracer("the application").start_as_current_span("chat a-model")
 
 
 def _lines(spans: Sequence["ReadableSpan"]) -> Iterator[str]:
-    known = {span.context.span_id for span in spans if span.context}
+    ids = {span.context.span_id for span in spans if span.context}
     children: dict[int | None, list[ReadableSpan]] = {}
     for span in sorted(spans, key=lambda span: span.start_time or 0):
-        parent = span.parent.span_id if span.parent and span.parent.span_id in known else None
+        parent = span.parent.span_id if span.parent and span.parent.span_id in ids else None
         children.setdefault(parent, []).append(span)
     yield from _branch(children, None, "")
 

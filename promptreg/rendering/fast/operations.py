@@ -12,8 +12,7 @@ from operator import is_
 from types import NoneType
 from typing import Any
 
-from jinja2.filters import do_title as title
-
+from promptreg.rendering.compat import JINJA_FILTERS
 from promptreg.rendering.fast.guards import (
     ITERABLES,
     MAX_NUMBER,
@@ -37,6 +36,7 @@ MAX_TITLE = 50_000
 TITLE_COST = 3  # as much as so many other filters
 MAX_DEPTH = 6  # of what is written as JSON
 _SLICED = frozenset({str, list, tuple})
+_title: Callable[[str], str] = JINJA_FILTERS["title"]
 
 # Output and operators
 
@@ -114,7 +114,7 @@ do_trim = _on_text(str.strip)
 
 def do_title(most: int, value: Any) -> str:
     """Write each word of a text with a capital, as Jinja does by Python code."""
-    return title(short(value, min(most // TITLE_COST, MAX_TITLE)))
+    return _title(short(value, min(most // TITLE_COST, MAX_TITLE)))
 
 
 def do_replace(most: int, value: Any, old: Any, new: Any) -> str:

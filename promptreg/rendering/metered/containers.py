@@ -1,6 +1,7 @@
-"""The filters that go through containers, each measured before it runs; what they give is what Jinja's own give.
+"""The filters on containers, for the metered tier: each measures its operands, and returns what Jinja's returns.
 
-They are written out, because Jinja's run through Python's C code unseen: sorting, summing, joining.
+They are written out here, because Jinja's own leave sorting, summing and joining to C code that can't be metered.
+Filters on one text or number are in `texts.py`; those that call others by name in `selecting.py`.
 """
 
 import json
@@ -11,23 +12,24 @@ from itertools import groupby
 from typing import Any, NamedTuple, NoReturn
 
 from jinja2 import Undefined
-from jinja2.utils import htmlsafe_json_dumps
 
+from promptreg.rendering.compat import htmlsafe_json_dumps
 from promptreg.rendering.metered.meter import Exceeded, Meter
+from promptreg.rendering.metered.operators import add
 from promptreg.rendering.values import SCALARS, Absent, Refused, read_attribute, read_item, require_open
 
 MAX_ATTRIBUTE = 1_000
 MAX_COLUMNS = 8
 MAX_INDENT = 16
 SORTED_A_UNIT = 8  # comparisons by C code
-MAX_OBJECTS = 2_000  # that are put in order by Python code: 200 ms for five times as many
+MAX_OBJECTS = 2_000  # that Python code compares: 200 ms for five times as many
 MAX_ADDED = 1 << 1_000
 
 Getter = Callable[[Any], Any]
 
 
 def lazy(filter_: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """Make a filter that gives its items one by one count as open until it is gone through."""
+    """Count each iterator that a filter returns as open until it is exhausted or dropped."""
 
     def items(meter: Meter, found: Iterator[Any]) -> Iterator[Any]:
         try:
@@ -39,14 +41,14 @@ def lazy(filter_: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     def run(meter: Meter, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
         meter.begin_lazy()
         begun = items(meter, filter_(meter, *args, **kwargs))
-        next(begun)  # so that it ends too where nothing is ever read of it
+        next(begun)  # into its try block, so that dropping it counts too
         return begun
 
     return run
 
 
 def getter(meter: Meter, attribute: str | int | None, default: Any = None) -> Getter:
-    """Give what reads `a.b.0` of an item, by the policy's rules."""
+    """Return a function that reads `a.b.0` of an item, as a template may read it."""
     if attribute is None:
         return lambda item: item
     _require_name(attribute)
@@ -57,7 +59,7 @@ def getter(meter: Meter, attribute: str | int | None, default: Any = None) -> Ge
         meter.spend(len(parts))
         for part in parts:
             found = read_item(item, part)
-            item = Absent(obj=item) if isinstance(found, Absent) else found  # no error may tell the name
+            item = Absent(obj=item) if isinstance(found, Absent) else found  # no error may quote the name
             if default is not None and isinstance(item, Undefined):
                 item = default
         return item
@@ -77,7 +79,7 @@ def _folded(value: Any) -> Any:
 
 
 def _keys(meter: Meter, items: list[Any], get: Getter, case_sensitive: bool) -> list[Any]:
-    """Give what items are compared by: weighed all together before any is copied or compared."""
+    """Return what items are compared by, all of it weighed before any is compared; pay for the sorting."""
     keys = meter.weigh([get(item) for item in items])
     work = len(keys) * len(keys).bit_length()
     if SCALARS.issuperset(map(type, keys)):
@@ -163,7 +165,7 @@ do_min = _extreme(min)
 
 
 class Group(NamedTuple):
-    """What `groupby` gives: what the items have in common, and the items."""
+    """A result of `groupby`: the value that the items have in common, and the items."""
 
     grouper: Any
     list: list[Any]
@@ -191,7 +193,7 @@ def do_join(meter: Meter, value: Iterable[Any], d: Any = "", attribute: str | in
 
 
 def joined(meter: Meter, separator: str, pieces: list[str]) -> str:
-    """Be `str.join`."""
+    """Implement `str.join`."""
     meter.require_characters(sum(map(len, pieces)) + len(separator) * max(len(pieces) - 1, 0))
     return separator.join(pieces)
 
@@ -287,13 +289,13 @@ def do_sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = 
     items = [get(item) for item in meter.counted(iterable)]
     if isinstance(start, str | bytes | bytearray):
         raise Refused("sum takes no text")
-    # Python adds floats with more care in one sum than one by one, so only what may take long is added so.
+    # Python adds floats more precisely in one sum; only what may take long is added one by one.
     integers = [item for item in (start, *items) if type(item) not in {float, Decimal}]
     if all(type(item) in {int, bool} and -MAX_ADDED < item < MAX_ADDED for item in integers):
-        return meter.add(sum(items, start), 0) if type(start) is int else sum(items, start)
+        return add(meter, sum(items, start), 0) if type(start) is int else sum(items, start)
     total = start
     for item in items:
-        total = meter.add(total, item)
+        total = add(meter, total, item)
     return total
 
 
@@ -304,11 +306,11 @@ def do_tojson(meter: Meter, value: Any, indent: int | None = None) -> Any:
         raise Refused(f"tojson takes an indent of 0 to {MAX_INDENT}")
     extra: dict[str, Any] = {} if indent is None else {"indent": indent}
     plain = _plain(meter, value, meter.limits.depth)
-    return meter.made(htmlsafe_json_dumps(plain, json.dumps, sort_keys=True, default=_refuse_json, **extra))
+    return meter.paid(htmlsafe_json_dumps(plain, json.dumps, sort_keys=True, default=_refuse_json, **extra))
 
 
 def _plain(meter: Meter, value: Any, depth: int) -> Any:
-    """Give containers as builtin ones: those of a class of its own are gone through item by item, paid for."""
+    """Return containers as builtin ones, with items paid for, as JSON's C code reads subclasses unmetered."""
     if depth < 0:
         raise meter.too_big("depth", "a container is nested too deep")
     kind = type(value)
@@ -320,7 +322,7 @@ def _plain(meter: Meter, value: Any, depth: int) -> Any:
 
 
 def _refuse_json(value: object) -> NoReturn:
-    """Be json's last resort: an absent variable tells that it is absent, anything else can't be told."""
+    """Raise for a value that JSON has no form for: an absent variable raises that it is absent."""
     if isinstance(value, Undefined):
         str(value)
     raise Refused(f"a value of type {type(value).__name__} can't be written as JSON")

@@ -1,6 +1,7 @@
-"""The calls of the policy: methods of builtin types, and `range`, `dict` and `namespace`, each measured.
+"""Calls in templates, for the metered tier: methods of builtin types, macros, `range`, `dict` and `namespace`.
 
-A method is never a value that a template holds: `x.upper()` is one step, from the value and the name.
+Each is measured before it runs. A template never holds a method as a value: `x.upper()` is one step, of the value
+and the name.
 """
 
 import re
@@ -9,22 +10,21 @@ from types import FunctionType
 from typing import Any
 
 from jinja2 import Undefined
-from jinja2.runtime import LoopContext, Macro
-from jinja2.utils import Namespace
 from markupsafe import Markup, escape
 
+from promptreg.rendering.compat import LoopContext, Macro, Namespace
 from promptreg.rendering.metered.containers import joined
 from promptreg.rendering.metered.meter import Exceeded, Meter
 from promptreg.rendering.metered.texts import replaced, require_slow, require_steps
 from promptreg.rendering.values import METHODS, Refused, method_of, readable
 
 MAX_FORMAT = 1_000
-MAX_ALIKE = 200  # keys with the same hash: each look-up compares with all of them
+MAX_SAME_HASH = 200  # keys: each look-up compares with all of them
 _PADDED = re.compile(r"%[-_0^#]*\d")
 
 
 def call_method(meter: Meter, obj: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
-    """Be `obj.name(…)`. Raises `Refused` for all that is no method of a builtin type."""
+    """Implement `obj.name(…)`; raise `Refused` for anything but a method of a builtin type."""
     found = _EXACT.get((type(obj), name)) or method_of(obj, name)
     if found is None:
         if isinstance(obj, Undefined):
@@ -33,9 +33,9 @@ def call_method(meter: Meter, obj: Any, name: str, /, *args: Any, **kwargs: Any)
     kind, function = found
     if type(obj) is Markup:
         return _of_markup(meter, obj, name, args, kwargs)
-    handle = _HANDLERS.get((kind, name))
-    if handle is not None:
-        return handle(meter, obj, *args, **kwargs)
+    measured = _MEASURED.get((kind, name))
+    if measured is not None:
+        return measured(meter, obj, *args, **kwargs)
     for value in (*args, *kwargs.values()):
         meter.weigh(value)
     if isinstance(obj, str):
@@ -44,7 +44,7 @@ def call_method(meter: Meter, obj: Any, name: str, /, *args: Any, **kwargs: Any)
 
 
 def _of_markup(meter: Meter, obj: Markup, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Be a method of Markup: the text's own, with texts that it takes in escaped, and giving Markup."""
+    """Call a method of Markup: the text's own, with text arguments escaped, and Markup as its result."""
     if getattr(Markup, name) is getattr(str, name):
         return call_method(meter, str(obj), name, *args, **kwargs)
     if name == "join":
@@ -52,7 +52,7 @@ def _of_markup(meter: Meter, obj: Markup, name: str, args: Sequence[Any], kwargs
         return Markup(joined(meter, str(obj), pieces))
     if name in {"split", "rsplit", "splitlines"}:
         return [Markup(part) for part in call_method(meter, str(obj), name, *args, **kwargs)]
-    # Which arguments Markup escapes depends on its version, so the longer way is measured, and it does the work.
+    # Which arguments Markup escapes depends on its version, so the longer result is measured, and Markup's returned.
     escaped = [str(escape(meter.soft(arg))) if isinstance(arg, str) else arg for arg in args]
     call_method(meter, str(obj), name, *escaped, **kwargs)
     if name == "replace":
@@ -68,7 +68,7 @@ _EXACT: dict[tuple[type, str], tuple[str, Callable[..., Any]]] = {
 
 
 def call(meter: Meter, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """Be `name(…)`: a macro, a builtin of the template language, or the loop itself. Raises `Refused` for others."""
+    """Implement `name(…)` for a macro, a builtin function or the loop itself; raise `Refused` for anything else."""
     if type(function) is OwnMacro:
         return meter.called(function, *args, **kwargs)
     if type(function) is FunctionType and function in _BUILTINS:
@@ -91,23 +91,23 @@ def _dict(meter: Meter, /, *pairs: Any, **items: Any) -> dict[Any, Any]:
     if len(pairs) > 1:
         raise Refused("dict takes one mapping or list of pairs")
     made: dict[Any, Any] = {}
-    alike: dict[int, int] = {}
+    hashes: dict[int, int] = {}
     for source in pairs:
         for key, value in meter.counted(source.items() if isinstance(source, Mapping) else source):
             hashed = hash(meter.weigh(key))
-            alike[hashed] = count = alike.get(hashed, 0) + (key not in made)
-            if count > MAX_ALIKE:
-                raise Exceeded(f"a dict holds more than {MAX_ALIKE:,} keys whose hashes are the same")
+            hashes[hashed] = count = hashes.get(hashed, 0) + (key not in made)
+            if count > MAX_SAME_HASH:
+                raise Exceeded(f"a dict holds more than {MAX_SAME_HASH:,} keys whose hashes are the same")
             made[key] = value
     return made | items
 
 
 class OwnMacro(Macro):
-    """A macro that the template made: one of the application's own is not for it to call."""
+    """A macro of the template; one that the application passes as a variable can't be called."""
 
 
 class OwnNamespace(Namespace):
-    """A namespace that the template made: the only thing that it may assign to."""
+    """A namespace of the template: the only object that it may assign attributes of."""
 
 
 def _namespace(meter: Meter, /, *pairs: Any, **items: Any) -> OwnNamespace:
@@ -193,7 +193,7 @@ def _strftime(meter: Meter, moment: Any, format: str) -> str:
     return meter.joined([moment.strftime(format)])
 
 
-_HANDLERS: dict[tuple[str, str], Callable[..., Any]] = {
+_MEASURED: dict[tuple[str, str], Callable[..., Any]] = {
     ("str", "split"): _split,
     ("str", "rsplit"): _rsplit,
     ("str", "splitlines"): _splitlines,

@@ -9,13 +9,12 @@ import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Undefined
-from jinja2.filters import FILTERS as JINJA_FILTERS
-from jinja2.utils import url_quote
 from markupsafe import Markup, escape
 
+from promptreg.rendering.compat import JINJA_FILTERS, url_quote, wordwrap
 from promptreg.rendering.metered.meter import Exceeded, Meter
 from promptreg.rendering.values import Refused, require_no_leak
 
@@ -55,7 +54,7 @@ def _on_text(name: str) -> Callable[[Meter, Any], Any]:
     jinja = JINJA_FILTERS[name]
 
     def run(meter: Meter, value: Any) -> Any:
-        return meter.made(jinja(meter.soft(value)))
+        return meter.paid(jinja(meter.soft(value)))
 
     return run
 
@@ -68,12 +67,12 @@ do_upper = _on_text("upper")
 
 def do_escape(meter: Meter, value: Any) -> Any:
     """Escape for HTML, unless the value is Markup already."""
-    return meter.made(escape(_html(meter, value)))
+    return meter.paid(escape(_html(meter, value)))
 
 
 def do_forceescape(meter: Meter, value: Any) -> Any:
     """Escape for HTML, Markup too."""
-    return meter.made(escape(str(_html(meter, value))))
+    return meter.paid(escape(str(_html(meter, value))))
 
 
 def do_safe(meter: Meter, value: Any) -> Any:
@@ -85,7 +84,7 @@ def _html(meter: Meter, value: Any) -> str:
     """Return a text, or the HTML of an object that has `__html__`, as Markup."""
     if issubclass(type(value), str) or not hasattr(value, "__html__"):
         return meter.soft(value)
-    return Markup(require_no_leak(meter.made(str(value.__html__()))))
+    return Markup(require_no_leak(meter.paid(str(value.__html__()))))
 
 
 def do_striptags(meter: Meter, value: Any) -> Any:
@@ -95,7 +94,7 @@ def do_striptags(meter: Meter, value: Any) -> Any:
         raise Exceeded(f"a text holds too many tags: their number times its length may be at most {MAX_MOVED:,}")
     if "&" in text:
         require_slow(meter, text)
-    return meter.made(Markup(text).striptags())
+    return meter.paid(Markup(text).striptags())
 
 
 def do_trim(meter: Meter, value: Any, chars: str | None = None) -> Any:
@@ -110,7 +109,7 @@ def do_title(meter: Meter, value: Any) -> Any:
     """Capitalise each word."""
     text = meter.soft(value)
     require_slow(meter, text)
-    return meter.made(JINJA_FILTERS["title"](text))
+    return meter.paid(JINJA_FILTERS["title"](text))
 
 
 def do_center(meter: Meter, value: Any, width: int = 80) -> Any:
@@ -179,19 +178,11 @@ def do_wordwrap(
     require_steps(meter, slowest, 1)
     wrapped = "\n" if wrapstring is None else wrapstring
     meter.require_characters((len(text) + 1) * (1 + len(wrapped)))
-    jinja: Any = JINJA_FILTERS["wordwrap"]
-    return jinja(_ENVIRONMENT, text, width, break_long_words, wrapped, break_on_hyphens)
+    return wordwrap(text, width, break_long_words, wrapped, break_on_hyphens)
 
 
 _WORDS = re.compile(r"[^\t\n\x0b\x0c\r ]+")  # as textwrap splits them, in a time that grows with the square of a word
 _BLANKS = re.compile(r"[\t\n\x0b\x0c\r ]+")  # from which textwrap cuts one width at a time, copying the rest
-
-
-class _Newline(NamedTuple):
-    newline_sequence: str
-
-
-_ENVIRONMENT: Any = _Newline("\n")
 
 
 def do_wordcount(meter: Meter, value: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Our files beside a database: opened, made where they are not there, and kept to its owner, group and mode.
+"""Our own files next to a database (its sidecar, the lock file of the queue): opening and creating them.
 
-They follow the database: whoever may write it is to write them too, however they came by another mode (another user
-made them, the database's mode was changed, a copy lost it). Who may mend that, their owner or root, does so in
-opening them.
+They follow the database's owner, group and mode, as whoever may write the database has to write them too. A file whose
+mode has drifted (another user created it, the database's mode was changed, a copy lost it) is repaired when a process
+opens it that may do so: one of its owner or of root.
 """
 
 import errno
@@ -13,83 +13,82 @@ from contextlib import suppress
 from promptreg.errors import StorageError
 from promptreg.storage.sqlite import system
 
-IN_THE_WAY = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
+NOT_A_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})  # what opening a link, a folder or a pipe fails with
 
 
-def open_beside(path: str, database: str, begin: bytes = b"") -> int:
-    """Return a descriptor of a file of ours beside the database, made with its rights where it is not there.
+def open_beside(path: str, database: str, content: bytes = b"") -> int:
+    """Return a descriptor of the file, which is created with the database's permissions where it is missing.
 
-    `begin` is what a file that is made holds. Raises `OSError`, and `StorageError` where something else has the name.
+    `content` is what a new file holds. Raises `OSError`, and `StorageError` where the path is not an ordinary file.
     """
     try:
-        descriptor = _opened(path, database, begin)
+        descriptor = _open_or_create(path, database, content)
     except OSError as error:
-        if error.errno in IN_THE_WAY or os.path.isdir(path):
-            raise _in_the_way(path) from None
+        if error.errno in NOT_A_FILE or os.path.isdir(path):
+            raise _not_a_file(path) from None
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise _in_the_way(path)
-    _mend(descriptor, database)
+        raise _not_a_file(path)
+    _repair_permissions(descriptor, database)
     return descriptor
 
 
-def _opened(path: str, database: str, begin: bytes) -> int:
+def _open_or_create(path: str, database: str, content: bytes) -> int:
     try:
         return system.open_file(path, os.O_RDWR)
     except FileNotFoundError:
-        make(path, os.stat(database), begin)
+        make(path, os.stat(database), content)
     except PermissionError:
-        _mend_unwritable(path, database)
+        _repair_unwritable(path, database)
     return system.open_file(path, os.O_RDWR)
 
 
-def _mend(descriptor: int, database: str) -> None:
-    """Set a file of ours to the database's rights; none that has another name too, as that one may not be ours."""
+def _repair_permissions(descriptor: int, database: str) -> None:
     with suppress(OSError):
         found = os.fstat(descriptor)
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:  # with a second link it may be a file of somebody else
             system.follow_rights(descriptor, os.stat(database))
 
 
-def _mend_unwritable(path: str, database: str) -> None:
-    """Mend a file that its owner can read and not write."""
+def _repair_unwritable(path: str, database: str) -> None:
+    """Repair a file that its owner can read and not write."""
     with suppress(OSError):
         descriptor = system.open_file(path, os.O_RDONLY)
         try:
-            _mend(descriptor, database)
+            _repair_permissions(descriptor, database)
         finally:
             os.close(descriptor)
 
 
-def make(path: str, database: os.stat_result, begin: bytes) -> None:
-    """Make a file with the rights of the database, under another name, so that nobody meets it half-made.
+def make(path: str, database: os.stat_result, content: bytes) -> None:
+    """Create a file with the database's permissions under a temporary name, and link it, so that it appears complete.
 
-    On a file system without links it is made under its own; who meets it half-made then can't write it for a moment,
-    or finds it short and goes on.
+    A file system without links gets it under its own name; a process that opens it too early then fails to write it
+    for a moment, or finds it short, which it repairs.
     """
-    making = f"{path}.{os.urandom(8).hex()}"
+    temporary = f"{path}.{os.urandom(8).hex()}"
     try:
-        _write_new(making, database, begin)
-        is_made = system.take_name(making, path)
+        _write_new(temporary, database, content)
+        is_made = system.take_name(temporary, path)
     finally:
         with suppress(FileNotFoundError):
-            os.unlink(making)
+            os.unlink(temporary)
     if not is_made:
         with suppress(FileExistsError):
-            _write_new(path, database, begin)
+            _write_new(path, database, content)
 
 
-def _write_new(path: str, database: os.stat_result, begin: bytes) -> None:
+def _write_new(path: str, database: os.stat_result, content: bytes) -> None:
     descriptor = system.open_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
-        system.write_at(descriptor, begin, 0)
+        system.write_at(descriptor, content, 0)
         system.follow_rights(descriptor, database)
     finally:
         os.close(descriptor)
 
 
-def _in_the_way(path: str) -> StorageError:
+def _not_a_file(path: str) -> StorageError:
     return StorageError(
         f"{path} must be a file of the registry's own, and is something else; remove it.", reason="sidecar"
     )

@@ -12,7 +12,7 @@ from promptreg.storage.base import StorageSettings
 from promptreg.storage.sqlite import readonly
 from promptreg.storage.sqlite.connections import Handle, connect, file_uri
 from promptreg.storage.sqlite.failures import is_busy
-from promptreg.storage.sqlite.files import LOG, NONE, identity_at, record_files, refuse_foreign_wal
+from promptreg.storage.sqlite.files import NONE, WAL, identity_at, record_files, refuse_foreign_wal
 from promptreg.storage.sqlite.queue import Deadline, queue_of
 from promptreg.storage.sqlite.readonly import Access
 
@@ -100,7 +100,7 @@ def _open_to_write(path: str, real: str, settings: StorageSettings, *, create: b
 
 
 def _connect_to_write(path: str, real: str, settings: StorageSettings, *, create: bool) -> Handle:
-    had_log = identity_at(real + LOG) != NONE
+    had_log = identity_at(real + WAL) != NONE
     handle = connect(file_uri(path, "mode=rwc" if create else "mode=rw"), settings)
     try:
         synchronous = f"PRAGMA synchronous = {SYNCHRONOUS[settings.durability]}"
@@ -109,7 +109,7 @@ def _connect_to_write(path: str, real: str, settings: StorageSettings, *, create
             with queue_of(real).ticket(Deadline(settings.busy_timeout)):  # so that nobody makes a checkpoint meanwhile
                 _prepare(handle, path, settings.busy_timeout)
         _use_wal(handle.connection, settings.busy_timeout)
-        if identity_at(real + LOG) == NONE:  # of a file that had none: the first to read makes it
+        if identity_at(real + WAL) == NONE:  # of a file that had none: the first to read makes it
             _patiently(lambda: handle.connection.execute("PRAGMA user_version"), settings.busy_timeout)
     except BaseException:
         if not had_log:  # so that an empty one, made by looking, goes again; another's is left as it is
@@ -209,7 +209,7 @@ def _require_new(connection: sqlite3.Connection, path: str, create: bool) -> Non
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     if mode == "wal" or (pages and not create):  # a connection that only reads may not say which mode it is
         raise StorageError(
-            f"{path} has no registry in it. If it was copied from an open one, its log {path}{LOG}, which holds what"
+            f"{path} has no registry in it. If it was copied from an open one, its log {path}{WAL}, which holds what"
             " was written, was not copied: make the copy with VACUUM INTO or SQLite's backup API. If its making was"
             " cut short, remove it.",
             reason="log_missing",

@@ -16,7 +16,7 @@ from promptreg.errors import StorageReadOnlyError
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.connections import Handle, connect, file_uri
-from promptreg.storage.sqlite.files import LOG
+from promptreg.storage.sqlite.files import WAL
 
 VERSION_BYTES = slice(18, 20)  # of the header: 2 is a write-ahead log, which a database in memory can't have
 TRIES = 20
@@ -88,7 +88,7 @@ def signature(path: str) -> Signature:
 
 def is_outdated(path: str, handle: Handle) -> bool:
     """Tell whether a connection does not see what others write, and somebody has written since, or is about to."""
-    return handle.taken is not None and (handle.taken != signature(path) or os.path.exists(path + LOG))
+    return handle.taken is not None and (handle.taken != signature(path) or os.path.exists(path + WAL))
 
 
 def _open_copy(path: str, settings: StorageSettings) -> Handle:
@@ -100,7 +100,7 @@ def _open_copy(path: str, settings: StorageSettings) -> Handle:
         _require_no_log(path)
         before = signature(path)
         image = bytearray(Path(path).read_bytes())
-        if signature(path) == before and not os.path.exists(path + LOG):
+        if signature(path) == before and not os.path.exists(path + WAL):
             image[VERSION_BYTES] = b"\1\1"
             handle = connect("file::memory:", settings)
             handle.connection.deserialize(bytes(image))
@@ -111,7 +111,7 @@ def _open_copy(path: str, settings: StorageSettings) -> Handle:
 
 
 def _require_no_log(path: str) -> None:
-    if os.path.exists(path + LOG):
+    if os.path.exists(path + WAL):
         raise _unreadable(path)
 
 

@@ -10,8 +10,8 @@ import sqlite3
 from time import monotonic
 
 from promptreg.errors import StorageError
-from promptreg.storage.base import LOOK_SECONDS
 from promptreg.storage.sqlite.failures import BUSY, primary_code
+from promptreg.storage.sqlite.sidecar import CHECK_SECONDS
 
 # What a COMMIT fails with that surely does not hold: SQLite had not written it, or rolled it back.
 SURE = BUSY | {
@@ -57,7 +57,7 @@ def note_unknown(path: str) -> None:
 def note_failed(path: str) -> None:
     """Remember that settling it failed, at this moment."""
     if path in _UNSETTLED:
-        _UNSETTLED[path] = monotonic() + LOOK_SECONDS
+        _UNSETTLED[path] = monotonic() + CHECK_SECONDS
 
 
 def note_settled(path: str) -> None:

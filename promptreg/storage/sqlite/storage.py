@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from traceback import clear_frames
+from traceback import clear_frames, walk_tb
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
-from promptreg.storage.base import LOOK_SECONDS, StorageSettings, Verified
+from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
 from promptreg.storage.sqlite import erasure, readonly, settling, system
 from promptreg.storage.sqlite.connecting import (
     READABLE_SCHEMA,
@@ -29,11 +29,12 @@ from promptreg.storage.sqlite.connecting import (
 from promptreg.storage.sqlite.connections import Connections, Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, SYSTEMS, is_applications, is_busy, may_not_write
-from promptreg.storage.sqlite.files import LOG, FileIdentity
+from promptreg.storage.sqlite.files import WAL, FileIdentity
 from promptreg.storage.sqlite.gate import FORKS
 from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
 from promptreg.storage.sqlite.readonly import Access, is_outdated
 from promptreg.storage.sqlite.sidecar import (
+    CHECK_SECONDS,
     ChangeSignal,
     MemorySignal,
     NullSignal,
@@ -42,7 +43,7 @@ from promptreg.storage.sqlite.sidecar import (
     revision_of,
 )
 from promptreg.storage.sqlite.transactions import Moment, SQLiteReader, SQLiteWriter
-from promptreg.storage.sqlite.watching import SQLiteWatch
+from promptreg.storage.sqlite.watching import SQLiteMonitor
 
 
 class Begun(Protocol):
@@ -62,10 +63,11 @@ class SQLiteStorage:
     """A registry in one SQLite file, or with `":memory:"` in this process."""
 
     def __init__(self, settings: StorageSettings) -> None:
-        self._is_file = settings.path != ":memory:"
+        self._is_file = settings.target != ":memory:"
         self._settings = settings
         self._erasing_again_at: float | None = None
-        self.path = os.path.abspath(settings.path) if self._is_file else settings.path
+        self.path = os.path.abspath(settings.target) if self._is_file else settings.target
+        self.profile = StorageProfile(self.path, staleness=0, check_interval=CHECK_SECONDS)
         self._real = os.path.realpath(self.path) if self._is_file else self.path
         self._diagnosis = Diagnosis(self.path, self._real if self._is_file else None, settings)
         self.waited_for = -1
@@ -75,7 +77,7 @@ class SQLiteStorage:
                 open_first(self.path, self._real, settings) if self._is_file else _open_memory(settings)
             )
             if self._is_file:
-                file.record(self._real + LOG if self._access is Access.WRITE else None)
+                file.record(self._real + WAL if self._access is Access.WRITE else None)
             self._queue = self._open_queue(self._access)
             self.signal: ChangeSignal = self._open_signal(self._access)
             self._old_signal: ChangeSignal | None = None
@@ -126,14 +128,14 @@ class SQLiteStorage:
             return UnwritableSidecar()
 
     @contextmanager
-    def watch(self) -> Iterator["SQLiteWatch"]:
-        """Look for changes, one thread at a time."""
+    def monitor(self) -> Iterator[ChangeMonitor]:
+        """Check for changes, one thread at a time."""
         self._renew()
         if self.is_unsettled() and settling.is_due(self._real):
             with suppress(StorageError):  # without waiting for others, as what is cached can be answered
                 self._settle(Deadline(0))
         with self._connections.watch() as watching:
-            yield SQLiteWatch(self, watching)
+            yield SQLiteMonitor(self, watching).changes_since
         self._erase_if_due()
 
     @contextmanager
@@ -172,7 +174,7 @@ class SQLiteStorage:
         if not is_published:
             self._outwait(writer.revision)
 
-    def verify(self) -> Generator[Verified, None, None]:
+    def verify(self) -> Generator[VerificationStep, None, None]:
         """Check all that is stored, a slice at each step; nothing is held between two."""
         from promptreg.storage.sqlite.verification import verified  # noqa: PLC0415 (4 ms that no other verb needs)
 
@@ -192,6 +194,7 @@ class SQLiteStorage:
         Whoever is the last to close writes the log back into the file. What can't be done now, as others are writing,
         stays due, and whoever opens the file next does it.
         """
+        self._connections.require_outside()
         with self._ticket_to_close() as ticket:
             try:
                 if self._erasing_again_at is not None and ticket.is_guarded():
@@ -227,16 +230,22 @@ class SQLiteStorage:
             self._queue.abandon()
             raise
 
-    def require_outside(self) -> None:
-        """Raise `StorageError` where this thread is in the middle of a call."""
-        self._connections.require_outside()
+    def release_after(self, error: BaseException) -> None:
+        """Release whatever this thread still holds after an error, which may have come between any two bytecodes.
+
+        A transaction that an exception has torn open lives on in the frames of the error's traceback, for as long as
+        anyone keeps the error; so those frames are cleared.
+        """
+        if self.is_held():
+            _clear_frames(error)
+            self._abandon()
 
     def is_held(self) -> bool:
-        """Tell whether this thread holds anything: a transaction, a turn, the gate, the queue."""
+        """Whether this thread holds anything: a transaction, a lock, a place in the queue."""
         return self._connections.is_held() or (self._queue is not None and self._queue.is_held())
 
-    def abandon(self) -> None:
-        """Leave all that an error may have left this thread holding; what another call of it is in stays."""
+    def _abandon(self) -> None:
+        """Release all that an error has left this thread holding; an outer call of this thread keeps what it holds."""
         self._connections.abandon()
         if self._queue is not None:
             self._queue.abandon()
@@ -296,7 +305,7 @@ class SQLiteStorage:
             if access is Access.WRITE and self._access is Access.READ:  # else another thread was faster
                 self._queue, self.signal = self._open_queue(access), self._open_signal(access)
                 self._follow_forks()
-                self.file.record(self._real + LOG)
+                self.file.record(self._real + WAL)
                 self._connections.reconnect(*self._openers(access))
                 self._access = access
 
@@ -343,12 +352,12 @@ class SQLiteStorage:
             if is_applications(error):
                 raise
             if revision != self.waited_for:
-                time.sleep(LOOK_SECONDS)
+                time.sleep(CHECK_SECONDS)
                 self.waited_for = revision
 
     def _outwait(self, revision: int) -> None:
         """Try again to publish what is committed, for as long as a cache may hold what was before."""
-        end = time.monotonic() + LOOK_SECONDS
+        end = time.monotonic() + CHECK_SECONDS
         while time.monotonic() < end:
             with suppress(OSError):
                 self._publish(revision)
@@ -472,15 +481,28 @@ class SQLiteStorage:
             self._outwait(writer.revision)
 
 
-def open_storage(settings: StorageSettings) -> SQLiteStorage:
-    """Open the database; interrupted, leave nothing open, whoever keeps the error."""
+def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
+    """Open the database; after an error, even an interrupt, leave nothing open, though the error be kept."""
     try:
         return SQLiteStorage(settings)
     except BaseException as error:
         clear_frames(error.__traceback__)
-        if settings.path != ":memory:":  # other registries of the file share its queue
-            queue_of(os.path.realpath(settings.path)).abandon()
+        if settings.target != ":memory:":  # other registries of the file share its queue
+            queue_of(os.path.realpath(settings.target)).abandon()
         raise
+
+
+def _clear_frames(error: BaseException) -> None:
+    """Clear the frames of our own calls, of an error and of those that it came from; not of the application's."""
+    ours = {frame for frame, _ in walk_tb(error.__traceback__)}
+    clear_frames(error.__traceback__)
+    seen, context = {id(error)}, error.__context__
+    while context is not None and id(context) not in seen and context.__traceback__ is not None:
+        if context.__traceback__.tb_frame not in ours:  # what the application was handling as it called
+            break
+        clear_frames(context.__traceback__)
+        seen.add(id(context))
+        context = context.__context__
 
 
 def _nothing() -> None:

@@ -3,12 +3,13 @@
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from promptreg.jsonvalues import digest
 from promptreg.models import Event, Status
 from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
+from promptreg.storage.base import Snapshot
 from promptreg.storage.sqlite import journal
 from promptreg.storage.sqlite.batches import inserts, updates
 from promptreg.storage.sqlite.failures import primary_code
@@ -61,12 +62,23 @@ class SQLiteReader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._read: tuple[str, int, VersionRecord | None] | None = None  # production is often the latest too
+        # Kept, as production is often the latest version too.
+        self._last: tuple[tuple[str, int | None], list[VersionRecord]] | None = None
         self.revision = revision_in(connection)
-        self.moment = (self.revision, data_version(connection))
+        self._data_version = data_version(connection)
 
-    def find(self, namespace: str, reference: Reference) -> Container | None:
-        """Give the prompt of that name or id in that namespace."""
+    @property
+    def snapshot(self) -> Snapshot:
+        """What this transaction sees."""
+        return Snapshot(self.revision, self._data_version)
+
+    def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
+        """Return the prompts of a namespace with these names and ids, in their order."""
+        if len(references) == 1:
+            return [self._find_one(namespace, references[0])]
+        return self._find_many(namespace, references)
+
+    def _find_one(self, namespace: str, reference: Reference) -> Container | None:
         column = "id" if reference.is_id else "name"
         row = self._connection.execute(
             f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE p.namespace = ? AND p.{column} = ?",
@@ -74,8 +86,7 @@ class SQLiteReader:
         ).fetchone()
         return None if row is None else read_prompt(row)
 
-    def find_all(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
-        """Give the prompts of many names and ids, in their order."""
+    def _find_many(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
         found: dict[str, Container] = {}
         for column, is_id in (("id", True), ("name", False)):
             texts = [reference.text for reference in references if reference.is_id is is_id]
@@ -88,24 +99,16 @@ class SQLiteReader:
                 found[getattr(container, column)] = container
         return [found.get(reference.text) for reference in references]
 
-    def version(self, container: Container, number: int) -> VersionRecord | None:
-        """Give one version."""
-        if number > MAX_INTEGER:
-            return None
-        if self._read is not None and self._read[:2] == (container.id, number):
-            return self._read[2]
-        row = self._connection.execute(
-            f"SELECT {VERSION_FIELDS} FROM versions v WHERE v.prompt = {_KEY} AND v.version = ?",
-            (container.id, number),
-        ).fetchone()
-        if row is None and number in {container.latest_version, container.production_version}:
-            raise damaged(f"version {number} of the prompt", container.id)
-        record = None if row is None else read_version(container.id, row)
-        self._read = container.id, number, record
-        return record
-
     def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
-        """Give versions, newest first, below the number `before`."""
+        """Return versions with numbers below `before`, newest first."""
+        if limit > 1:
+            return self._read_versions(container, before, limit)
+        asked = (container.id, before)
+        if self._last is None or self._last[0] != asked:
+            self._last = asked, self._read_versions(container, before, limit)
+        return self._last[1]
+
+    def _read_versions(self, container: Container, before: int | None, limit: int) -> list[VersionRecord]:
         rows = self._connection.execute(
             f"SELECT {VERSION_FIELDS} FROM versions v WHERE v.prompt = {_KEY} AND v.version < ?"
             " ORDER BY v.version DESC LIMIT ?",
@@ -120,18 +123,22 @@ class SQLiteReader:
         self, container: Container, records: Sequence[VersionRecord], newest: int, oldest: int
     ) -> None:
         """Raise `StorageCorruptError` unless these are all the versions between two numbers that were not discarded."""
-        missing = newest - oldest + 1 - len(records)
-        if missing > 0:
-            (discarded,) = self._connection.execute(
-                "SELECT count(*) FROM events WHERE prompt_id = ? AND action = 'discard' AND version BETWEEN ? AND ?",
-                (container.id, oldest, newest),
-            ).fetchone()
-            missing -= discarded
+        if newest - oldest + 1 == len(records):
+            return
+        discarded = self._connection.execute(
+            "SELECT version FROM events WHERE prompt_id = ? AND action = 'discard' AND version BETWEEN ? AND ?",
+            (container.id, oldest, newest),
+        ).fetchall()
+        known = {record.number for record in records}.union(number for (number,) in discarded)
+        missing = set(range(oldest, newest + 1)) - known
         if missing:
-            raise damaged(f"the versions {oldest} to {newest} of the prompt", container.id)
+            raise damaged(f"version {max(missing)} of the prompt", container.id)
 
-    def unpublished(self, container: Container) -> list[int]:
-        """Return the numbers of its drafts and failed versions, newest first."""
+    def version_numbers(self, container: Container, which: Literal["unpublished", "publications"]) -> list[int]:
+        """Return the numbers of drafts and failed versions, newest first; or the stack of publications."""
+        return self._unpublished(container) if which == "unpublished" else self._publications(container)
+
+    def _unpublished(self, container: Container) -> list[int]:
         numbers: list[int] = []
         for newest in range(container.last_version, 0, -MAX_SCANNED):
             rows = self._connection.execute(
@@ -142,8 +149,7 @@ class SQLiteReader:
             numbers += [number for (number,) in rows]
         return numbers
 
-    def publications(self, container: Container) -> list[int]:
-        """Give the stack of publications, the live one last."""
+    def _publications(self, container: Container) -> list[int]:
         rows = self._connection.execute(
             f"SELECT depth, version, hash FROM publications WHERE prompt = {_KEY} ORDER BY depth", (container.id,)
         ).fetchall()
@@ -262,7 +268,7 @@ class SQLiteWriter(SQLiteReader):
         """Persist the changes, and make the revision grow by one."""
         self.revision += 1
         self.has_applied = True
-        self._read = None
+        self._last = None
         moved: list[tuple[Container, str]] = []
         for change in changes:
             if change.after is None:
@@ -308,7 +314,7 @@ class SQLiteWriter(SQLiteReader):
 
     def _save(self, change: Change, after: Container) -> None:
         if change.before is not None and after.publications is None:  # of an earlier schema: counted now
-            known = change.before._replace(publications=len(self.publications(change.before)))
+            known = change.before._replace(publications=len(self._publications(change.before)))
             counted = known.publications_after(change.published, change.kept_publications)
             after = after._replace(publications=counted)
         if change.before is None:
@@ -347,9 +353,7 @@ class SQLiteWriter(SQLiteReader):
 
     def _reindex(self, container: Container, key: int, change: Change) -> None:
         written = [v for v in (change.added, change.edited) if v is not None and v.number == container.shown_version]
-        shown = written[0] if written else self.version(container, container.shown_version)
-        if shown is None:
-            raise LookupError("a change left a prompt without the version that it shows")
+        shown = written[0] if written else self.versions(container, before=container.shown_version + 1, limit=1)[0]
         from promptreg.storage.sqlite import fulltext  # noqa: PLC0415 (with the words, which no usual read needs)
 
         fulltext.index(self._connection, key, container, shown.snapshot)

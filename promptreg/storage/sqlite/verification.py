@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from time import monotonic
 
 from promptreg.errors import StorageCorruptError, StorageError
-from promptreg.storage.base import Verified
+from promptreg.storage.base import VerificationStep
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.wholeness import CHECKS, FIRST, LAST, Check, Found, UnreadableRow
@@ -28,7 +28,7 @@ _ERROR_CODE = re.compile(r"error code=(\d+)")
 Snapshot = Callable[[], AbstractContextManager[Handle]]
 
 
-def verified(snapshot: Snapshot, path: str) -> Generator[Verified, None, None]:
+def verified(snapshot: Snapshot, path: str) -> Generator[VerificationStep, None, None]:
     """Check everything, and yield after each slice how far that has come and what it found wrong.
 
     `snapshot` opens a snapshot. Raises `StorageError` where the database can't be read, which is no damage.
@@ -41,8 +41,8 @@ def verified(snapshot: Snapshot, path: str) -> Generator[Verified, None, None]:
             rows, position, wrong = _slice(snapshot, path, check, position, last)
             done, told = done + rows, wrong[: max(MAX_WRONG - found, 0)]
             found += len(wrong)
-            yield Verified(min(done, total), total, told)
-    yield Verified(total, total, [f"and {found - MAX_WRONG:,} more"] if found > MAX_WRONG else [])
+            yield VerificationStep(min(done, total), total, told)
+    yield VerificationStep(total, total, [f"and {found - MAX_WRONG:,} more"] if found > MAX_WRONG else [])
 
 
 def _extent(snapshot: Snapshot, check: Check) -> tuple[int, int]:

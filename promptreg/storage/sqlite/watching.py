@@ -3,10 +3,10 @@
 import sqlite3
 from collections.abc import Hashable
 from contextlib import closing
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from promptreg.errors import StorageCorruptError
-from promptreg.storage.base import Mark, News, Stamp
+from promptreg.storage.base import ChangeReport, Position
 from promptreg.storage.sqlite import erasure, journal
 from promptreg.storage.sqlite.connections import Handle, Watching
 from promptreg.storage.sqlite.failures import primary_code
@@ -54,80 +54,95 @@ class Watched(Protocol):
         ...
 
 
-class SQLiteWatch:
-    """A look at whether anything has changed since a mark."""
+class Detail(NamedTuple):
+    """What SQLite's positions remember: the sidecar's content, the last event's number and hash, and `_seen`."""
+
+    content: bytes
+    link: tuple[int, str]
+    seen: tuple[int, int]
+
+
+class SQLiteMonitor:
+    """A check for changes since a position."""
 
     def __init__(self, storage: Watched, watching: Watching) -> None:
         self._storage = storage
         self._watching = watching
 
-    @property
-    def stamp(self) -> Stamp:
-        """What differs from a mark's stamp once anything may have changed."""
-        return self._storage.signal.stamp
-
-    def news(self, since: Mark | None) -> News:
-        """Tell what has changed; see `sidecar.py` for the protocol."""
+    def changes_since(self, since: Position | None) -> ChangeReport:
+        """Return what has changed; see `sidecar.py` for the protocol."""
         storage = self._storage
         if storage.is_unsettled():
             if since is None:
                 raise unsettled(storage.file.path)
-            return News(since, frozenset(), is_gone=True)
+            return self._unavailable(since)
         if since is not None and not storage.file.is_unchanged():
-            return News(since, frozenset(), is_gone=True)
+            return self._unavailable(since)
         storage.file.require_unchanged()
         storage.require_signal()
         signal = storage.signal
         # Of a process that reads once, the first look is the only one: no second connection is opened for it.
         handle = self._watching.usual() if since is None else self._watching.watcher()
-        if since is not None and signal.is_unchanged_since(since.stamp) and since.revision >= storage.waited_for:
-            same = self._if_same(handle, since)
+        if since is not None and since.revision >= storage.waited_for:
+            same = self._if_same(handle, since) if signal.is_unchanged_since(since.detail.content) else None
             if same is not None:
                 if not signal.is_shared or storage.file.has_same_content(lambda: self._still_holds(since)):
-                    return News(same, frozenset())
-                if _seen(handle) == same.seen:  # so it was no commit
+                    return self._report(same, frozenset())
+                if _seen(handle) == same.detail.seen:  # so it was no commit
                     storage.file.mark_replaced()
-                    return News(since, frozenset(), is_gone=True)
+                    return self._unavailable(since)
         for _ in range(ROUNDS):
-            stamp = signal.read()
-            news = self._looked(handle, stamp, since)
-            if not signal.is_shared or revision_of(stamp) == news.mark.revision:
+            content = signal.read()
+            report = self._checked(handle, content, since)
+            if not signal.is_shared or revision_of(content) == report.position.revision:
                 break
-            storage.publish(news.mark.revision)
-        return news
+            storage.publish(report.position.revision)
+        return report
 
-    def _if_same(self, handle: Handle, since: Mark) -> Mark | None:
+    def _report(
+        self, position: Position, changed: frozenset[Hashable] | None, *, is_unavailable: bool = False
+    ) -> ChangeReport:
+        return ChangeReport(position, self._storage.signal.stamp, changed, is_unavailable)
+
+    def _unavailable(self, since: Position) -> ChangeReport:
+        return self._report(since, frozenset(), is_unavailable=True)
+
+    def _if_same(self, handle: Handle, since: Position) -> Position | None:
         """Give the mark where nothing was committed since, as this connection is to see it from now on."""
         seen = _seen(handle)
-        if seen == since.seen:
+        if seen == since.detail.seen:
             return since
         # The one that made that look, unless another thread did: then nothing is known to be as it was. Asked last. It
         # does not see what it committed itself, which the stamp tells, compared or not.
-        is_same = self._storage.signal.read() == since.stamp and _seen(self._watching.usual()) == since.seen
-        return since._replace(seen=seen) if is_same else None
+        is_same = (
+            self._storage.signal.read() == since.detail.content and _seen(self._watching.usual()) == since.detail.seen
+        )
+        return since._replace(detail=since.detail._replace(seen=seen)) if is_same else None
 
-    def _still_holds(self, since: Mark) -> bool | None:
+    def _still_holds(self, since: Position) -> bool | None:
         """Tell whether the file, read anew, is what the mark tells of; None where it can't be read at this moment."""
         try:
             with closing(self._watching.another()) as another:
                 connection = another.connection
-                return (revision_in(connection), journal.last_link(connection)) == (since.revision, since.link)
+                found = revision_in(connection), journal.last_link(connection)
+                return found == (since.revision, since.detail.link)
         except StorageCorruptError:
             return False
         except sqlite3.Error as error:
             is_anothers = primary_code(error) in FOREIGN_FILE_CODES and self._storage.is_damage(error) is not False
             return False if is_anothers else None
 
-    def _looked(self, handle: Handle, stamp: bytes, since: Mark | None) -> News:
-        seen = _seen(handle)  # before anything is read, so that whatever follows is news
+    def _checked(self, handle: Handle, content: bytes, since: Position | None) -> ChangeReport:
+        seen = _seen(handle)  # before anything is read, so that whatever follows counts as a change
         connection = handle.connection
         try:
             connection.execute("BEGIN")
             self._storage.require_known_schema(connection)
-            mark = Mark(stamp, revision_in(connection), journal.last_link(connection), seen)
+            detail = Detail(content, journal.last_link(connection), seen)
+            position = Position(self._storage.signal.as_stamp(content), revision_in(connection), detail)
             if erasure.progress(connection).is_due:
                 self._storage.note_erasing()
-            return News(mark, _changed(connection, since, mark))
+            return self._report(position, _changed(connection, since, position))
         finally:
             handle.roll_back()
 
@@ -137,15 +152,18 @@ def _seen(handle: Handle) -> tuple[int, int]:
     return handle.number, data_version(handle.connection)
 
 
-def _changed(connection: sqlite3.Connection, since: Mark | None, now: Mark) -> frozenset[Hashable] | None:
+def _changed(connection: sqlite3.Connection, since: Position | None, now: Position) -> frozenset[Hashable] | None:
     """Give what has changed since a mark; None where the revisions do not tell it.
 
     A commit without a revision is another tool's, and a database without the mark's last event is a restored one.
     """
-    if since is None or now.revision < since.revision or journal.link(connection, since.link[0]) != since.link:
+    if since is None or now.revision < since.revision:
+        return None
+    link = since.detail.link
+    if journal.link(connection, link[0]) != link:
         return None
     if now.revision == since.revision:
-        return frozenset() if now.seen == since.seen else None
+        return frozenset() if now.detail.seen == since.detail.seen else None
     rows = connection.execute(
         "SELECT id, namespace, name FROM prompts WHERE revision > :since UNION ALL"
         " SELECT prompt_id, NULL, NULL FROM deletions WHERE revision > :since LIMIT :most",

@@ -1,8 +1,9 @@
-"""What the target of a registry means: the path of a file, `":memory:"`, or a storage that there is none of.
+"""Which storage the target of a registry means; the only module that imports one.
 
-A scheme is what stands before `://`, or a word of `SCHEMES` before `:`. One letter is none, but a drive of Windows, and
-neither is any other word before `:`, as a file may be called `a:b.db`. What implements `os.PathLike` is a path
-whatever it spells. A URL may hold a password, in any notation, so no error repeats more than its scheme.
+A target is a path, `":memory:"`, or the URL of a database. A URL's scheme is whatever stands before `://`, or one of
+`SCHEMES` before `:`; a driver may follow it behind `+` or `.` (`postgresql+psycopg://`). Any other colon belongs to a
+file's name (`a:b.db`) or to a drive of Windows, and an `os.PathLike` object is always a path. A URL may hold a password
+in any notation, so errors repeat its scheme and nothing else.
 """
 
 import os
@@ -11,19 +12,19 @@ import re
 from promptreg.errors import InvalidInputError
 from promptreg.foreign import reading
 from promptreg.rules.inputs import read_filled_text
+from promptreg.storage.base import Storage, StorageSettings
 
 SCHEMES = frozenset("duckdb file jdbc mariadb mongodb mssql mysql odbc oracle postgres postgresql redis sqlite".split())
 POSTGRESQL = frozenset({"postgres", "postgresql"})
+MAX_SHOWN = 20  # characters of an unknown scheme in its error
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]+):(//)?")
-SHOWN = 20  # characters of a scheme
 
 
 @reading("target")
 def read_target(value: object) -> str:
-    """Return the path that a target means, or `":memory:"`.
+    """Return the target as text: a path, or `":memory:"`.
 
-    Raises `InvalidInputError` for what is no path, and for a URL of a database, of which nothing but the scheme is
-    repeated.
+    Raises `InvalidInputError` for anything that is no path, and for a URL of a database that no storage serves.
 
     >>> read_target("prompts.db")
     'prompts.db'
@@ -40,16 +41,27 @@ def read_target(value: object) -> str:
     return read_filled_text(path, "target")
 
 
+def open_storage(settings: StorageSettings) -> Storage:
+    """Open the database that the target means; raise `StorageError` where that fails, and leave nothing open then."""
+    from promptreg.storage.sqlite.storage import open_sqlite  # noqa: PLC0415 (loads when a registry opens, not before)
+
+    return open_sqlite(settings)
+
+
 def _scheme(target: str) -> str | None:
     found = _SCHEME.match(target)
     if found is None:
         return None
     scheme, slashes = found[1].lower(), found[2]
-    return scheme if slashes or re.split(r"[+.]", scheme)[0] in SCHEMES else None
+    return scheme if slashes or _dialect(scheme) in SCHEMES else None
+
+
+def _dialect(scheme: str) -> str:
+    return re.split(r"[+.]", scheme)[0]
 
 
 def _refusal(scheme: str) -> str:
-    if re.split(r"[+.]", scheme)[0] in POSTGRESQL:
+    if _dialect(scheme) in POSTGRESQL:
         return "this release has no storage in PostgreSQL; pass a file's path, or ':memory:'"
-    shown = scheme if len(scheme) <= SHOWN else f"{scheme[:SHOWN]}…"
+    shown = scheme if len(scheme) <= MAX_SHOWN else f"{scheme[:MAX_SHOWN]}…"
     return f"no storage has the scheme {shown!r}; pass a file's path, or ':memory:'"

@@ -1,0 +1,84 @@
+"""From the text of a template to a syntax tree that the policy allows, for both tiers.
+
+Nothing is compiled or run here. Jinja's syntax errors become ours, with the line.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from jinja2 import Environment, nodes
+from jinja2 import TemplateSyntaxError as JinjaSyntaxError
+
+from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
+from promptreg.nearest import nearest
+from promptreg.rendering.compat import Token, parse_tokens, tokenize
+from promptreg.rendering.limits import RenderLimits
+from promptreg.rendering.policy import TAGS, require_allowed
+from promptreg.rendering.values import Absent
+from promptreg.variables import MAX_IDENTIFIER
+
+MAX_MESSAGE = 200  # characters of a message of Jinja's, which may quote much of a template
+MAX_TAG_TOKENS = 5_000
+MAX_CHAIN_TOKENS = 600  # between two commas of a tag
+
+ENVIRONMENT = Environment(undefined=Absent, autoescape=False, keep_trailing_newline=True, cache_size=0, optimized=False)
+
+
+def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:
+    """Return the syntax tree of a template that the policy allows, and the number of its nodes.
+
+    Raises `TemplateSyntaxError` with the line, or `TemplatePolicyError`.
+    """
+    if len(source) > limits.source_characters:
+        raise TemplatePolicyError(f"The template has more than {limits.source_characters:,} characters.", line=None)
+    try:
+        tree = syntax_tree(source, limits)
+    except JinjaSyntaxError as error:
+        raise syntax_error(error) from None
+    except RecursionError:
+        raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
+    except ValueError:
+        raise TemplateSyntaxError("The template holds a number that is too long to be read.", line=None) from None
+    return tree, require_allowed(tree, limits)
+
+
+def syntax_tree(source: str, limits: RenderLimits) -> nodes.Template:
+    """Return the syntax tree, as Jinja parses it; raise Jinja's own errors, and `TemplatePolicyError` for its size."""
+    tokens: Iterable[Token] = tokenize(ENVIRONMENT, source)
+    if len(source) > MAX_IDENTIFIER:  # a shorter source holds neither a long name nor many tokens
+        tokens = _within_limits(tokens, limits)
+    return parse_tokens(ENVIRONMENT, tokens)
+
+
+def _within_limits(tokens: Iterable[Token], limits: RenderLimits) -> Iterator[Token]:
+    """Yield tokens; raise `TemplatePolicyError` for too many in all or in one tag, and for a name that is too long.
+
+    Jinja parses a chain of thousands of operators, but Python 3.13 crashes a small thread when it frees such a tree.
+    Python normalises each identifier that it compiles, in the square of its combining marks: 130,000 take 13 s.
+    """
+    in_tag = in_chain = 0
+    for count, token in enumerate(tokens):
+        line, kind, text = token
+        if kind == "name" and len(text) > MAX_IDENTIFIER:
+            raise TemplatePolicyError(
+                f"Line {line}: a name has {len(text):,} characters; {MAX_IDENTIFIER} is the most.", line=line
+            )
+        if kind != "whitespace":
+            is_in_tag = kind in {"operator", "name", "string", "integer", "float"}
+            in_tag = in_tag + 1 if is_in_tag else 0
+            in_chain = in_chain + 1 if is_in_tag and text != "," else 0
+            if count > limits.nodes * 5 or in_tag > MAX_TAG_TOKENS or in_chain > MAX_CHAIN_TOKENS:
+                raise TemplatePolicyError(f"Line {line}: the template holds too much to be read.", line=line)
+        yield token
+
+
+def syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
+    """Return our error for Jinja's; it suggests the nearest tag for an unknown one."""
+    message = (error.message or "it can't be read")[:MAX_MESSAGE]
+    unknown = re.match(r"Encountered unknown tag '(\w+)'", message)
+    if unknown and unknown[1] in TAGS:  # an end, or another branch, of nothing that is open
+        message = f"the tag {unknown[1]!r} is out of place{message[unknown.end() :]}"
+        unknown = None
+    near = nearest(unknown[1], TAGS) if unknown else None
+    meant = "" if near is None else f" Did you mean {near!r}?"
+    return TemplateSyntaxError(f"Line {error.lineno}: {message}{meant}", line=error.lineno)

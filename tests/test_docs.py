@@ -1,0 +1,374 @@
+"""The README and the pages of promptreg/docs are checked against the code, and their examples are run.
+
+The `python` blocks of a page run in order, as one program, in an empty folder. A `text` block directly below a block is
+what it prints; a block without one prints nothing.
+
+On the page of recipes a `python` block starts with the name of a file (`# app.py`) and is written to it. The `bash`
+blocks run; a command that ends with `&` runs beside those after it. Elsewhere shell commands are only checked to exist.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import io
+import os
+import re
+import shlex
+import socket
+import sqlite3
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.util._once import Once
+from pydantic import BaseModel
+
+import promptreg
+from promptreg import PromptregError, Registry, RenderLimits
+from promptreg.cli import _parser
+from promptreg.models import Event
+from promptreg.rendering.filters import FILTERS, TESTS
+from promptreg.rendering.values import METHODS
+from promptreg.rules.access import ALLOWED
+from promptreg.telemetry import names
+
+ROOT = Path(__file__).parents[1]
+DOCS = Path(promptreg.__file__).parent / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+FOR_DEVELOPERS = sorted((ROOT / ".github").glob("*.md"))
+RECIPES = DOCS / "recipes.md"
+TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
+RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
+EXPECTED_PAGES = set(
+    "guide templates access operations recipes telemetry errors rules guarantees internals performance changes".split()
+)
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, its text, and the text block right below it, if there is one."""
+
+    language: str
+    text: str
+    output: str | None
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file that the block is, if its first line is such a comment."""
+        named = re.match(r"# ([\w/]+\.py)$", self.text.partition("\n")[0])
+        return named[1] if named and self.language == "python" else None
+
+
+def read(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the blocks of a page in their order."""
+    fence = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n+```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+    return [Block(*found) for found in fence.findall(page.read_text(encoding="utf-8"))]
+
+
+def section(page: str, title: str) -> str:
+    """Return what stands below a heading, up to the next one."""
+    return re.split(r"^##+ ", read(page).split(f"# {title}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the rows of the tables in a text, without their headings."""
+    table = [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines() if line.startswith("|")]
+    rules = [number for number, row in enumerate(table) if set(row[0]) == {"-"}]
+    return [row for number, row in enumerate(table) if number not in rules and number + 1 not in rules]
+
+
+@pytest.fixture
+def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no tracer provider installed, so that an example may install one for itself."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
+
+
+@pytest.mark.usefixtures("untraced")
+@pytest.mark.parametrize("page", [page for page in PAGES if page != RECIPES], ids=lambda page: page.stem)
+def test_every_example_prints_what_the_text_below_it_says(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All Python blocks of a page run in order, as one program, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    variables: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.language == "python":
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile(block.text, page.name, "exec"), variables)
+            assert printed.getvalue() == (block.output or ""), block.text
+
+
+def recipes() -> list[Any]:
+    """Return the sections of the page of recipes, each with the packages that it needs."""
+    found = []
+    for part in RECIPES.read_text(encoding="utf-8").split("\n## ")[1:]:
+        needs = re.search(r"^Needs (.*?)\.(?: |$)", part, re.MULTILINE)
+        packages = re.findall(r"`([\w-]+)`", needs[1]) if needs else []
+        found.append(pytest.param(part, packages, id=part.partition("\n")[0].replace(" ", "-")))
+    return found
+
+
+def installed(package: str) -> bool:
+    """Return whether a distribution is installed."""
+    with contextlib.suppress(PackageNotFoundError):
+        return bool(version(package))
+    return False
+
+
+def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+    """Return what a command prints."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("recipe", "needs"), recipes())
+def test_every_recipe_is_a_complete_program_that_prints_what_the_page_says(
+    recipe: str, needs: list[str], tmp_path: Path
+) -> None:
+    """Its files are written to an empty folder, and its commands run there."""
+    if absent := [package for package in needs if not installed(package)]:
+        pytest.skip(f"{', '.join(absent)} not installed")
+    if "gunicorn" in needs and not hasattr(os, "fork"):
+        pytest.skip("gunicorn forks, which this system does not")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    page = tmp_path / "page.md"
+    page.write_text(recipe.replace("8000", port), encoding="utf-8")
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "OTEL"))}
+    environment["GUNICORN_CMD_ARGS"] = "--no-control-socket"  # which would be made in the user's home
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of this project take seconds to load
+    beside: list[subprocess.Popen[bytes]] = []
+    ran = 0
+    try:
+        for block in blocks(page):
+            if block.file is not None:
+                (folder / block.file).write_text(block.text, encoding="utf-8")
+            elif block.language == "bash":
+                for line in block.text.splitlines():
+                    words = shlex.split(line.removesuffix(" &"))
+                    assert words[0] == "python"
+                    command = [sys.executable, *words[1:]]
+                    if line.endswith(" &"):
+                        beside.append(subprocess.Popen(command, cwd=folder, env=environment))
+                        continue
+                    printed = run(command, folder, environment)
+                    assert re.sub(r"in [\d.]+s$", "in 0.10s", printed, flags=re.MULTILINE) == block.output
+                    ran += 1
+    finally:
+        for process in beside:
+            process.terminate()
+        for process in beside:
+            process.wait(30)
+    assert ran
+
+
+def test_the_test_extra_has_what_recipes_need() -> None:
+    """So that none is skipped where the tests are installed as README says."""
+    extra = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.optional-dependencies]")[2]
+    needed = {package for recipe in recipes() for package in recipe.values[1]}
+    assert {package for package in needed if f'"{package}' not in extra} == set()
+
+
+def test_there_is_a_page_for_each_question_and_each_is_short() -> None:
+    """Nobody reads 800 lines."""
+    assert {page.stem for page in PAGES[1:]} == EXPECTED_PAGES
+    lengths = {page.name: len(page.read_text(encoding="utf-8").splitlines()) for page in PAGES}
+    assert {name: length for name, length in lengths.items() if length >= 200} == {}
+
+
+@pytest.mark.parametrize("page", PAGES + FOR_DEVELOPERS, ids=lambda page: page.stem)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """To a file that is there, and to a heading in it."""
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        assert not path.startswith("http"), target
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    """Paths in the text are those of the repository."""
+    named = re.findall(r"`((?:tests|benchmarks|promptreg|\.github|\.ci)/[^`*…]*)`", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    """Who has README finds the rest."""
+    readme = PAGES[0].read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if f"(promptreg/docs/{page.name})" not in readme] == []
+
+
+@pytest.mark.parametrize("page", PAGES + FOR_DEVELOPERS, ids=lambda page: page.stem)
+def test_every_command_exists(page: Path) -> None:
+    """A module can be imported, promptreg parses its own arguments, and a file is there."""
+    for block in blocks(page):
+        commands = block.text.replace("&&", "\n").splitlines() if block.language == "bash" else []
+        for line in [command.strip(" &") for command in commands]:
+            words = shlex.split(line)
+            assert words[0] in {"python", "git", "sqlite3", "ruff", "mypy", "promptreg"}, line
+            if words[:3] == ["python", "-m", "promptreg"] or words[0] == "promptreg":
+                assert isinstance(_parser().parse_args(words[1 + 2 * (words[0] == "python") :]), argparse.Namespace)
+            elif words[:2] == ["python", "-m"]:
+                assert words[2] in {"gunicorn"} or importlib.util.find_spec(words[2]), line
+            elif words[0] == "python" and page != RECIPES:
+                assert (ROOT / words[1]).exists(), line
+
+
+def test_the_two_commands_are_on_the_first_screen_and_ci_runs_the_test_command() -> None:
+    """The commands stand in README as they are run."""
+    readme = PAGES[0].read_text(encoding="utf-8")
+    first_screen = "\n".join(readme.splitlines()[:70])
+    assert RUN_COMMAND in first_screen
+    assert TEST_COMMAND in first_screen
+    assert TEST_COMMAND in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_picture_of_the_house_is_the_tree() -> None:
+    """Every module of the package has one line in internals.md, below its folder, and no other has."""
+    picture = next(block.text for block in blocks(DOCS / "internals.md") if block.text.startswith("promptreg/"))
+    folders: list[str] = []
+    drawn = set()
+    for line in picture.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        if name.endswith("/"):
+            folders = [*folders[:depth], name]
+        elif name.endswith(".py"):
+            drawn.add("".join([*folders[:depth], name]))
+    package = Path(promptreg.__file__).parent
+    modules = {f"promptreg/{path.relative_to(package).as_posix()}" for path in package.rglob("*.py")}
+    empty = {name for name in modules if name.endswith("__init__.py") and name != "promptreg/__init__.py"}
+    assert drawn == modules - empty
+
+
+def test_the_page_of_internals_lists_each_table_of_the_file(tmp_path: Path) -> None:
+    """All but SQLite's and sqlite-utils' own."""
+    path = tmp_path / "prompts.db"
+    Registry(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    told = [row[0].strip("`") for row in rows(section("internals.md", "The file"))]
+    assert set(told) == {name for name in tables if name[0] != "_" and not name.startswith(("search_", "sqlite_"))}
+
+
+def test_every_guarantee_names_tests_that_exist() -> None:
+    """Each row has a promise, and files that are there."""
+    table = rows(read("guarantees.md"))
+    assert len(table) > 30
+    for promise, shown_by in table:
+        named = re.findall(r"tests/\w+\.py", shown_by)
+        assert named, promise
+        assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_test_file_shows_a_guarantee() -> None:
+    """A promise that is tested is worth a row."""
+    named = set(re.findall(r"tests/(test_\w+)\.py", read("guarantees.md")))
+    assert {path.stem for path in (ROOT / "tests").glob("test_*.py")} - named == set()
+
+
+def test_the_page_of_errors_lists_each_with_its_code_and_status() -> None:
+    """As the classes say, and each class once."""
+    classes = {name: getattr(promptreg, name) for name in promptreg.__all__}
+    errors = {k: v for k, v in classes.items() if isinstance(v, type) and issubclass(v, PromptregError)}
+    del errors["PromptregError"]
+    table = {row[0].strip("` –"): row for row in rows(section("errors.md", "The tree"))}
+    assert set(table) == set(errors)
+    bases = {"PromptregError": PromptregError}
+    for row in rows(section("errors.md", "The tree")):
+        name = row[0].strip("` –")
+        assert errors[name].__base__ is bases["above" if row[0].startswith("–") else "PromptregError"], name
+        if not row[0].startswith("–"):
+            bases["above"] = errors[name]
+    for name, error in errors.items():
+        assert f"`{error.default_code}`" in table[name][1], name
+        assert table[name][2] == str(error.http_status), name
+
+
+def test_the_page_of_access_lists_each_action() -> None:
+    """The table of roles has each action, and the list of events too."""
+    told = set(re.findall(r"`(\w+)`", " ".join(row[0] for row in rows(section("access.md", "The record")))))
+    declared = set(get_args(Event.model_fields["action"].annotation))
+    assert told == (declared or (set(ALLOWED) - {"read"}) | {"edit", "check_failed"})
+
+
+def test_the_page_of_templates_tells_the_policy_and_the_limits_as_they_are() -> None:
+    """Each filter, test and method is in its table, and each default of a limit in its own."""
+    filters = [row[0].split() for row in rows(section("templates.md", "Filters"))]
+    assert sorted(name for group in filters for name in group) == sorted(f"`{name}`" for name in FILTERS)
+    tests = [row[0].split() for row in rows(section("templates.md", "Tests"))]
+    assert sorted(name for group in tests for name in group) == sorted(f"`{name}`" for name in TESTS)
+    calls = [set(re.findall(r"`(\w+)`", row[1])) for row in rows(section("templates.md", "Calls"))]
+    assert calls == [set(METHODS[kind]) for kind in ("str", "dict", "sequence", "moment", "loop")]
+    limits = {row[0].strip("`"): row[1] for row in rows(section("templates.md", "Limits"))}
+    assert limits == {name: f"{getattr(RenderLimits(), name):,}" for name in RenderLimits.model_fields}
+
+
+def test_the_page_of_telemetry_lists_each_attribute_and_metric() -> None:
+    """As names.py declares them; keys that others read from the context are theirs to document."""
+    text = read("telemetry.md")
+    told = [row[0].strip("`") for row in rows(text)]
+    constants = [value for name, value in vars(names).items() if name.isupper()]
+    ours = {value for value in constants if value.startswith("promptreg.")}
+    standard = {names.PROMPT_NAME, names.PROMPT_VERSION, names.ERROR_TYPE}
+    assert len(told) == len(set(told))
+    assert set(told) == (ours | standard) - {names.OPERATION}
+    assert names.OPERATION in text
+
+
+def test_every_setting_and_public_name_is_on_some_page() -> None:
+    """What `__all__` lists, and every public method of the registry and argument of its constructor."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    verbs = [name for name in vars(Registry) if name[0] != "_"]
+    settings = [name for name in Registry.__init__.__annotations__ if name != "return"]
+    absent = [name for name in [*promptreg.__all__, *verbs, *settings] if not re.search(rf"\b{name}\b", text)]
+    assert absent == []
+    told = [row[0].strip("`") for row in rows(section("operations.md", "Settings"))]
+    assert told == [name for name in settings if name != "target"]
+
+
+def test_the_page_of_rules_lists_each_attribute_of_each_value() -> None:
+    """Of every public class that a call takes or returns."""
+    told = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows(section("rules.md", "Values"))}
+    told["Prompt"] = told["Prompt"] - {"Version"} | told["Version"]
+    classes = {name: getattr(promptreg, name) for name in promptreg.__all__}
+    values = {
+        name: value for name, value in classes.items() if isinstance(value, type) and issubclass(value, BaseModel)
+    }
+    del values["RenderLimits"]
+    fields = {name: {*value.model_fields, *public_properties(value)} for name, value in values.items()}
+    assert told == {**fields, "Rendered": {name for name in vars(promptreg.Rendered) if name[0] != "_"}}
+
+
+def public_properties(value: type) -> set[str]:
+    """Return the names of the properties that a class defines."""
+    return {name for name, member in vars(value).items() if isinstance(member, property) and name[0] != "_"}
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    """What `__all__` lists, and every public method of the classes in it."""
+    bare = []
+    for name in promptreg.__all__:
+        value = getattr(promptreg, name)
+        members = {} if not isinstance(value, type) else {k: v for k, v in vars(value).items() if callable(v)}
+        bare += [name] * (not value.__doc__)
+        bare += [f"{name}.{key}" for key, member in members.items() if key[0] != "_" and not member.__doc__]
+    assert bare == []

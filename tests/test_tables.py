@@ -1,0 +1,102 @@
+"""The tests' tables hold every verb of `Registry` and every action: one that is added fails here until it has rows."""
+
+import inspect
+from collections.abc import Iterable
+from typing import get_args
+
+import pytest
+
+from promptreg import Role
+from promptreg.models import Action, Status, TargetStatus
+from promptreg.rules import access, statuses
+from tests import (
+    calls,
+    otel,
+    test_bad_input,
+    test_replaced_file,
+    test_rules_names,
+    test_rules_people,
+    test_telemetry_content,
+)
+from tests.verbs import METHODS, VERBS, verb_of
+
+# What each table covers, and which verbs it needs no row for, each with the reason.
+TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
+    "who may do it, in test_rules_people.VERBS and LISTINGS": (
+        [verb_of(row.call, "a") for row in test_rules_people.VERBS.values()]
+        + [verb_of(call) for call in test_rules_people.LISTINGS.values()],
+        {"verify": "is about no prompt: test_verify.py has who may"},
+    ),
+    "its span, in otel.VERBS": ([verb_of(call) for _, call in otel.VERBS], {}),
+    "a refusal, in otel.REFUSALS": (
+        [verb_of(call) for _, call, _ in otel.REFUSALS],
+        {"namespaces": "answers everybody, and takes no argument"},
+    ),
+    "no content in what it records, in test_telemetry_content.CALLS": (
+        [verb_of(call) for call in test_telemetry_content.CALLS.values()],
+        {},
+    ),
+    "bad arguments, in test_bad_input.VERBS": (
+        [title.split()[0] for title in test_bad_input.VERBS],
+        {
+            "archive": "takes a name alone: test_rules_names.NAMING has bad names",
+            "restore": "takes a name alone: test_rules_names.NAMING has bad names",
+            "namespaces": "takes no argument",
+            "verify": "takes a function alone: test_verify.py has what is none",
+        },
+    ),
+    "bad names, in test_rules_names.NAMING": (
+        test_rules_names.NAMING,
+        {
+            **dict.fromkeys(
+                ["save", "rollback", "set_status", "events"], "takes names in another way: written out there"
+            ),
+            "create": "makes a name: test_rule_19_malformed_names_are_refused",
+            **dict.fromkeys(["list", "search", "namespaces", "verify"], "takes no name"),
+        },
+    ),
+    "a file that was replaced, in test_replaced_file.UNCACHED and WRITES": (
+        [verb_of(call) for call in (test_replaced_file.UNCACHED | test_replaced_file.WRITES).values()],
+        {},
+    ),
+    "the model, in calls.CALLS": (
+        VERBS.intersection(calls.CALLS),
+        {"verify": "is about stored bytes, which the model has none of"},
+    ),
+}
+
+
+@pytest.mark.parametrize("title", TABLES)
+def test_every_verb_has_its_rows(title: str) -> None:
+    """Or a reason; and a reason goes when there are rows."""
+    covered, exempt = TABLES[title]
+    assert VERBS - set(covered) == exempt.keys()
+
+
+def test_whoever_takes_a_name_is_in_the_table_of_names() -> None:
+    """By the signatures: the reasons above hold for verbs that take none."""
+    named = {verb for verb in VERBS if {"name", "names"} & inspect.signature(METHODS[verb]).parameters.keys()}
+    assert VERBS - named == {"list", "search", "namespaces", "verify"}
+
+
+def test_every_action_is_made_by_a_verb_of_the_table_of_rights() -> None:
+    """But for a failed check, which no caller asks for: test_rules_drafts.py has it."""
+    made = {action for row in test_rules_people.VERBS.values() for action in row.events}
+    assert set(get_args(Action)) - made == {"check_failed"}
+
+
+def test_the_rules_know_no_other_action() -> None:
+    """Of who may do what, `read` is no event; a status is changed by an action."""
+    assert access.ALLOWED.keys() - {"read"} <= set(get_args(Action))
+    assert set(statuses.ACTIONS.values()) <= access.ALLOWED.keys()
+
+
+def test_states_statuses_and_roles_stand_once() -> None:
+    """What a prompt may be brought to is a status or the end of it; the columns of rule 17 are the roles."""
+    assert get_args(TargetStatus) == (*get_args(Status), "deleted")
+    assert {target for target, _ in statuses.ACTIONS} == set(get_args(TargetStatus))
+    assert {status for _, status in statuses.ACTIONS} == set(get_args(Status))
+    roles = [person.role for people in test_rules_people.PEOPLE.values() for person in people.values() if person]
+    assert set(roles) == {None, *Role}
+    assert set(test_rules_people.ALL) == set(get_args(Status))
+    assert set(calls.STATUSES[-1]) == set(get_args(Status))

@@ -1,0 +1,33 @@
+"""The verbs of `Registry`, found by introspection, and which of them a call in a table of the tests is of."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import MagicMock
+
+from promptreg import Registry
+
+NO_VERBS = {"scope", "close"}  # they read and write nothing stored
+METHODS = {name: method for name, method in vars(Registry).items() if inspect.isfunction(method)}
+VERBS = frozenset(name for name in METHODS if not name.startswith("_")) - NO_VERBS
+
+
+class _Recording:
+    """A registry on which every verb can be called; it answers anything, and keeps the names."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*_: object, **__: object) -> Any:
+            self.called.append(name)
+            return self if name == "scope" else MagicMock()
+
+        return call
+
+
+def verb_of(call: Callable[..., object], *more: object) -> str:
+    """Return the verb that a call is of: the last one that it calls, as those before prepare it or its arguments."""
+    registry = _Recording()
+    call(registry, *more)
+    return registry.called[-1]
