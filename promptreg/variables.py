@@ -16,8 +16,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError, listed
-from promptreg.foreign import few_items, guarded, reading
-from promptreg.gathering import BadFields
 from promptreg.jsonvalues import (
     FrozenDict,
     FrozenList,
@@ -30,6 +28,7 @@ from promptreg.jsonvalues import (
 )
 from promptreg.models import Variable, VariablesArgument, built
 from promptreg.nearest import did_you_mean
+from promptreg.untrusted import FieldReader, bounded_dict, read_untrusted, reads_untrusted
 
 RESERVED = frozenset(["true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"])
 MAX_IDENTIFIER = 128  # characters; Python normalises the names that it compiles, in the square of their length
@@ -51,7 +50,7 @@ _ACCEPTED: dict[str, type | tuple[type, ...]] = {
 }
 
 
-@reading("variables")
+@reads_untrusted("variables")
 def declared(argument: VariablesArgument) -> FrozenList:
     """Read a `variables=` argument into declarations; raise `InvalidInputError` for what is none.
 
@@ -69,9 +68,9 @@ def declared(argument: VariablesArgument) -> FrozenList:
     listed = list(islice(given, MAX_VARIABLES + 1))
     if len(listed) > MAX_VARIABLES:
         raise InvalidInputError.of("variables", f"declares more than {MAX_VARIABLES:,} variables; that is the most")
-    bad = BadFields()
-    declarations = FrozenList(bad.read(_declaration, item, where) for where, item in listed)
-    bad.require_none()
+    fields = FieldReader()
+    declarations = FrozenList(fields.read(_declaration, item, where) for where, item in listed)
+    fields.require_valid()
     names = Counter(declaration["name"] for declaration in declarations)
     twice = sorted(name for name, count in names.items() if count > 1)
     if twice:
@@ -91,8 +90,8 @@ def canonical_form(declarations: FrozenList) -> FrozenList:
 
 
 def as_values(declarations: FrozenList) -> FrozenList:
-    """Return declarations as `Variable`s, whose fields that are set are those that were said."""
-    return frozen_list(built(Variable, {**_UNSAID, **d}, told=set(d)) for d in declarations)
+    """Return declarations as `Variable`s; the fields that count as set are those that were declared."""
+    return frozen_list([built(Variable, {**_UNSAID, **d}, fields_set=set(d)) for d in declarations])
 
 
 def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList:
@@ -162,7 +161,7 @@ def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
 
 
 def _found(name: str, is_needed: bool) -> Variable:
-    return built(Variable, {**_UNSAID, "name": name, "required": is_needed}, told={"name", "required"})
+    return built(Variable, {**_UNSAID, "name": name, "required": is_needed}, fields_set={"name", "required"})
 
 
 def _described(declaration: Mapping[str, Any], reads: Mapping[str, bool]) -> Variable:
@@ -190,7 +189,7 @@ def _said(item: object, where: str) -> dict[str, Any]:
     if isinstance(item, Variable):
         said = {key: getattr(item, key) for key in ("name", "type", *OPTIONAL_KEYS) if key in item.model_fields_set}
     elif isinstance(item, Mapping):
-        said = few_items(item, where, "keys", MAX_KEYS)
+        said = bounded_dict(item, where, "keys", MAX_KEYS)
     else:
         raise InvalidInputError.of(where, f"must be a Variable or a mapping, not {type(item).__name__}")
     unknown = sorted(str(key) for key in said if key not in {"name", "type", *OPTIONAL_KEYS})
@@ -300,7 +299,7 @@ def _only(annotation: Any) -> Any:
 
 
 def _default(name: str, field: FieldInfo) -> Any:
-    value = guarded(f"variables.{name}.default", field.get_default, call_default_factory=True, validated_data={})
+    value = read_untrusted(f"variables.{name}.default", field.get_default, call_default_factory=True, validated_data={})
     plain = _unwrapped(value)
     return plain.model_dump(mode="json") if isinstance(plain, BaseModel) else plain
 

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import pytest
 
 from promptreg import NotModifiableError, Registry, StorageError, core
-from promptreg.cache import Cache, Memo
+from promptreg.cache import Cache
 from promptreg.storage.base import ChangeReport, Position
 from promptreg.storage.sqlite import watching
+from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.storage import SQLiteStorage
-from promptreg.storage.sqlite.transactions import SQLiteReader
+from promptreg.templates import Memo
 
 Change = Callable[[Registry], object]
 
@@ -169,7 +170,7 @@ def test_what_was_read_of_a_later_moment_is_given_and_not_kept(
 ) -> None:
     """A commit between the look for changes and the load: the answer is the later one, and no part of the cache."""
     registry.create("greet", "Hello")
-    generation, _ = registry._core._current()
+    generation, _ = registry._core._current_generation()
     read = SQLiteStorage.read
 
     def overtaken(storage: SQLiteStorage) -> object:
@@ -268,18 +269,18 @@ def test_the_cache_is_bounded(path: str, size: int) -> None:
         assert len(registry._core.cache) == size
 
 
-class Fact(NamedTuple):
+class Entry(NamedTuple):
     about: str
 
 
 def test_a_late_load_never_enters_a_newer_generation() -> None:
     """What was loaded for an older generation stays there; the newer one begins with what has not changed."""
-    cache: Cache[Fact, Fact] = Cache(9, compares=True)
+    cache = Cache(9, compares=True)
     old = cache.renew(ChangeReport(Position(b"1", 1), b"1", None), math.inf)
-    cache.keep(old, "a", Fact("a"))
-    cache.keep(old, "b", Fact("b"))
+    cache.add(old, "a", Entry("a"))
+    cache.add(old, "b", Entry("b"))
     new = cache.renew(ChangeReport(Position(b"2", 2), b"2", frozenset({"b"})), math.inf)
-    cache.keep(old, "b", Fact("b"))
+    cache.add(old, "b", Entry("b"))
     assert (set(old.entries), set(new.entries), cache.generation) == ({"a", "b"}, {"a"}, new)
 
 

@@ -33,6 +33,26 @@ _UNKEPT = (
 Fast: TypeAlias = Callable[[dict[str, Any]], Output]
 
 
+class FastPaths:
+    """How to render a template where only the values can prevent it. Frozen: it is shared between threads.
+
+    `output` returns what a render returns, and is None where the template has no fast path. `text` returns the text
+    alone, of a text prompt. `arity` is the number of variables that are always read, where no others are.
+    """
+
+    __slots__ = ("arity", "output", "text")
+
+    def __init__(
+        self,
+        output: Fast | None = None,
+        text: Callable[[dict[str, Any]], str] | None = None,
+        arity: int | None = None,
+    ) -> None:
+        self.output = output
+        self.text = text
+        self.arity = arity
+
+
 class TemplateText:
     """One text of a template, compiled: by the fast tier where it is in its subset, else by the metered one.
 
@@ -107,11 +127,9 @@ class CompiledTemplate:
         "_parts",
         "_refusal",
         "_roles",
+        "fast_paths",
         "limits",
         "reads",
-        "short_arity",
-        "short_text",
-        "short_way",
         "template",
         "variables",
     )
@@ -137,10 +155,7 @@ class CompiledTemplate:
             self._refusal = error
         self._roles = None if isinstance(template, str) else [message.get("role") for message in messages]
         self._fast = _fast(self._parts, self._roles, limits) if self._refusal is None else None
-        self.short_way = None if declarations else self._fast
-        only = self._parts[0] if self._roles is None and self.short_way is not None else None
-        self.short_text = only.fast if isinstance(only, TemplateText) else None  # the same, of a text prompt
-        self.short_arity = _arity(self._parts)
+        self.fast_paths = FastPaths() if declarations else _fast_paths(self._fast, self._parts, self._roles)
         self._may_be_none = self._optional.intersection(part for part in self._parts if isinstance(part, str))
         self.reads: dict[str, bool] = {}
         for part in self._parts:
@@ -149,8 +164,8 @@ class CompiledTemplate:
                 self.reads[name] = self.reads.get(name, False) or is_needed
         self.variables = effective(declarations, self.reads)
 
-    def render(self, name: str, values: dict[str, Any], *, forbids_extra: bool, is_tried: bool = False) -> Output:
-        """Render with these variables; `name` is the prompt's, for errors; `is_tried` says that the short way failed.
+    def render(self, name: str, values: dict[str, Any], *, forbids_extra: bool, fast_failed: bool = False) -> Output:
+        """Render with these variables; `name` is the prompt's, for errors; `fast_failed`: a fast path was tried.
 
         Raises `InvalidVariablesError`, `MissingVariablesError` with every absent name, `RenderLimitError`
         or `RenderError`.
@@ -158,7 +173,7 @@ class CompiledTemplate:
         try:
             self.require_valid()
             bound = self._bound(values, forbids_extra) if self._declarations or forbids_extra else values
-            if self._fast is not None and not is_tried:
+            if self._fast is not None and not fast_failed:
                 try:
                     return self._fast(bound)
                 except Exception:  # as in `TemplateText.render`
@@ -278,6 +293,11 @@ def _compile_parts(
         if count > limits.nodes:
             raise TemplatePolicyError(f"The messages have more than {limits.nodes:,} syntax nodes together.", line=None)
         parts.append(text)
+
+
+def _fast_paths(fast: Fast | None, parts: Sequence[TemplateText | str], roles: list[str | None] | None) -> FastPaths:
+    only = parts[0] if roles is None and fast is not None else None
+    return FastPaths(fast, only.fast if isinstance(only, TemplateText) else None, _arity(parts))
 
 
 def _arity(parts: Sequence[TemplateText | str]) -> int | None:

@@ -6,8 +6,8 @@ A step never calls `transform()`: it would drop the table's triggers.
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from promptreg.storage.hashing import GENESIS
 from promptreg.storage.sqlite import fulltext
-from promptreg.storage.sqlite.journal import GENESIS
 
 MIGRATIONS = Migrations("promptreg")
 

@@ -11,9 +11,9 @@ from promptreg.storage.sqlite import erasure, journal
 from promptreg.storage.sqlite.connections import Handle, Watching
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.files import FileIdentity
+from promptreg.storage.sqlite.reader import data_version, revision_in
 from promptreg.storage.sqlite.settling import unsettled
 from promptreg.storage.sqlite.sidecar import ChangeSignal, revision_of
-from promptreg.storage.sqlite.transactions import data_version, revision_in
 
 ROUNDS = 5
 # SQLite's codes that a registry's file never gives
