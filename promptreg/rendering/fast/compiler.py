@@ -28,12 +28,12 @@ FILE = "<fast template>"
 class FastText(NamedTuple):
     """A function from variables to text, which raises an exception on values outside the subset.
 
-    `read` are the variables that it reads, where each way through it reads them all; else None. `price` is the fuel
-    that the metered tier takes at most for what the function returns, but for putting the result together.
+    `always_read` are the variables that it reads, where each way through it reads them all; else None. `price` is the
+    most fuel that the metered tier takes for what the function returns, but for putting the result together.
     """
 
     render: Callable[[dict[str, Any]], str]
-    read: frozenset[str] | None
+    always_read: frozenset[str] | None
     price: int
 
 
