@@ -60,7 +60,7 @@ class Checks:
         Raises `TemplateError` and its subclasses, and `PublishCheckError`.
         """
         try:
-            self._templates.compiled(outcome.version.snapshot).require_kept()
+            self._templates.compiled(outcome.version.snapshot).require_consistent()
         except TemplateError as error:
             error.put_name(outcome.container.name)
             raise
@@ -70,7 +70,7 @@ class Checks:
         """Run the checks on a version that was never live; raise `PublishCheckError`, for a broken template too."""
         if outcome.goes_live:
             try:
-                self._templates.compiled(outcome.version.snapshot).require_kept()
+                self._templates.compiled(outcome.version.snapshot).require_consistent()
             except TemplateError as error:
                 raise _failed(outcome.container.name, [f"template: {error.message}"]) from None
         return self._run(outcome)

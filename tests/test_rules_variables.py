@@ -272,15 +272,15 @@ def test_rule_21_one_that_is_read_under_a_condition_fails_only_where_the_render_
 def test_rule_21_a_declaration_that_another_writer_made_meanwhile_is_held_against_the_template(registry, monkeypatch):
     """What was compiled without it is compiled anew, so that neither of two writers saves what never renders."""
     registry.create("t", "fine")
-    require_kept = CompiledTemplate.require_kept
+    require_consistent = CompiledTemplate.require_consistent
     others = [lambda: registry.update("t", variables=NOT_REQUIRED)]
 
     def overtaken(compiled):
-        require_kept(compiled)
+        require_consistent(compiled)
         if others:
             others.pop()()
 
-    monkeypatch.setattr(CompiledTemplate, "require_kept", overtaken)
+    monkeypatch.setattr(CompiledTemplate, "require_consistent", overtaken)
     with pytest.raises(TemplateError, match="declared as not required"):
         registry.update("t", template="{{ v }}")
     assert [version.template for version in registry.history("t")] == ["fine", "fine"]
@@ -358,7 +358,7 @@ def test_rule_21_a_placeholder_that_is_declared_as_no_array_is_refused_when_it_i
 def test_rule_21_what_an_earlier_release_saved_renders_where_it_can(path, monkeypatch):
     """Its declarations are held against the template when it is saved or published, and when it is rendered no more."""
     with monkeypatch.context() as patch:
-        patch.setattr(CompiledTemplate, "require_kept", CompiledTemplate.require_valid)
+        patch.setattr(CompiledTemplate, "require_consistent", CompiledTemplate.require_valid)
         with Registry(path) as earlier:
             earlier.create("t", "{{ v }}", variables=NOT_REQUIRED)
             earlier.update("t", template="{{ v }}!", is_production=False)
