@@ -32,8 +32,6 @@ from promptreg.rendering.template import CompiledTemplate
 from tests import grammar, grammar_values
 from tests.grammar import HOSTILE
 
-pytestmark = pytest.mark.xdist_group("fuzz")  # as its tests share one run
-
 MIB = 2**20
 SECONDS = 0.2
 LIMITS = RenderLimits(seconds=SECONDS)

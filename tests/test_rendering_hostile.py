@@ -18,8 +18,6 @@ OVERUSES = {"MemoryError", "RecursionError", "OverflowError"}
 GUARDED = ["saved", "small"]
 STOCK = pytest.param("stock", marks=[pytest.mark.slow] if is_recorded() else [])  # anew where Jinja2 or the corpus is
 
-pytestmark = pytest.mark.xdist_group("hostile")  # as each process that is asked for an outcome works out all
-
 Outcomes = dict[tuple[str, str], Outcome]
 
 

@@ -36,8 +36,6 @@ from promptreg.rendering.values import AbsentVariable
 from tests import grammar, grammar_values
 from tests.grammar import FRIENDLY, NORMAL
 
-pytestmark = pytest.mark.xdist_group("same")  # as its tests share one run
-
 pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning")
 
 NONE_DECLARED: frozenset[str] = frozenset()

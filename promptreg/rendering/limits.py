@@ -5,7 +5,7 @@ statements a template may use is in `policy.py`, and never here.
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from jinja2 import nodes
 from pydantic import ConfigDict, Field
@@ -52,7 +52,7 @@ class RenderLimits(Value):
     {'name': 'endless', 'limit': 'fuel', 'line': 1}
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     source_characters: Count = 262_144
     nodes: Count = 5_000
