@@ -35,7 +35,7 @@ class _Once(type):
 
 
 class FrozenDict(dict[str, Any], metaclass=_Once):
-    """A dict whose methods can't change it.
+    r"""A dict whose methods can't change it.
 
     >>> config = freeze({"stop": ["\\n"]})
     >>> config == {"stop": ["\\n"]}, json.dumps(config)

@@ -21,7 +21,7 @@ from tests.remote import Remote
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a process wait no longer for another one that may be making the registry."""
-    monkeypatch.setattr(opening, "MAKING_SECONDS", 0.05)
+    monkeypatch.setattr(opening, "CREATION_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -30,9 +30,10 @@ from promptreg import (
     TemplatePolicyError,
     TemplateSyntaxError,
 )
-from promptreg.rendering.fast.operations import GLOBALS, Bailout
+from promptreg.rendering.fast.guards import Bailout
+from promptreg.rendering.fast.operations import column
+from promptreg.rendering.metered.methods import METHODS
 from promptreg.rendering.template import TemplateText
-from promptreg.rendering.values import METHODS
 
 LIMITS = RenderLimits()
 
@@ -79,7 +80,7 @@ def text(template, limits=LIMITS, **variables):
 
 
 def refused(template, limits=LIMITS, **variables):
-    """Give the error of ours that a template ends in, saved or rendered."""
+    """Return our error that a template is refused with when it is saved or rendered."""
     with pytest.raises(TemplateError) as caught:
         TemplateText(template, limits).render(variables)
     assert "CANARY" not in f"{caught.value!r}{caught.value.details}{caught.value.message}"
@@ -650,7 +651,7 @@ def test_the_fast_tier_leaves_many_items_to_the_metered_one():
     with pytest.raises(Bailout):
         template.fast(more)
     with pytest.raises(Bailout):
-        GLOBALS["column"](10**9, more["ds"], "t")
+        column(10**9, more["ds"], "t")
     assert template.render(more) == "x" * 1_001
 
 

@@ -38,7 +38,6 @@ from promptreg.storage.sqlite.sidecar import (
     CHECK_SECONDS,
     ChangeSignal,
     MemorySignal,
-    NullSignal,
     UnwritableSidecar,
     open_sidecar,
     revision_of,
@@ -120,7 +119,7 @@ class SQLiteStorage:
         if access is Access.MEMORY:
             return MemorySignal()
         if access is not Access.WRITE:
-            return NullSignal()
+            return ChangeSignal()
         try:
             return open_sidecar(self._real)
         except OSError as error:
