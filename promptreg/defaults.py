@@ -12,7 +12,7 @@ from promptreg.errors import TemplateError
 from promptreg.jsonvalues import FrozenList
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.template import CompiledTemplate
-from promptreg.rules.inputs import read_default
+from promptreg.rules.edits import read_default
 
 MOST = 1_000  # defaults that are kept compiled
 

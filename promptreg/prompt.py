@@ -47,9 +47,9 @@ class Rendered:
         prompt: "Prompt | None" = None,
     ) -> None:
         self._name = name
-        self.text = text
+        self.text: str = text
         self._messages = messages
-        self.prompt = prompt
+        self.prompt: Prompt | None = prompt
 
     @property
     def name(self) -> str:
@@ -287,36 +287,29 @@ class Compile:
 
 
 def version_fields(record: VersionRecord) -> dict[str, Any]:
-    """Return the fields of a `Version` but for its variables, all frozen already."""
-    snapshot = record.snapshot
+    """Return the fields of a `Version` but for its effective variables, all frozen already."""
+    content = record.snapshot.fields()
+    content["declared_variables"] = as_values(content.pop("variables"))
     return {
+        **content,
         "name": record.name,
         "version": record.number,
         "state": record.state,
-        "kind": snapshot.kind,
-        "template": snapshot.template,
-        "declared_variables": as_values(snapshot.variables),
-        "config": snapshot.config,
-        "title": snapshot.title,
-        "description": snapshot.description,
-        "category": snapshot.category,
-        "tags": snapshot.tags,
-        "meta": snapshot.meta,
-        "examples": snapshot.examples,
+        "kind": record.snapshot.kind,
         "access_grants": frozen_list(record.access_grants),
         "commit_message": record.commit_message,
         "author": record.author,
         "base_version": record.base_version,
         "version_created_at": datetime.fromisoformat(record.created_at),
         "published_at": record.published_at and datetime.fromisoformat(record.published_at),
-        "content_hash": snapshot.content_hash,
+        "content_hash": record.snapshot.content_hash,
         "failure": record.failure,
     }
 
 
 def make_version(record: VersionRecord, compile_: Compile) -> Version:
-    """Return the version part alone, as `history` tells it."""
-    return built(Version, version_fields(record), {"_compile": compile_}, told=set(Version.model_fields))
+    """Return a version without its prompt, as `history` does."""
+    return built(Version, version_fields(record), {"_compile": compile_}, fields_set=_VERSION_FIELDS)
 
 
 def make_prompt(
@@ -328,9 +321,9 @@ def make_prompt(
     forbids_extra: bool,
     is_candidate: bool = False,
 ) -> Prompt:
-    """Give the prompt resolved to this version; `name` and `access_grants` are the container's.
+    """Return the prompt resolved to this version; `name` and `access_grants` are the container's.
 
-    A candidate, which checks look at before it goes live, renders whatever the status says.
+    A candidate, which publish checks receive before it goes live, renders whatever its status is.
     """
     return built(
         Prompt,
@@ -359,8 +352,11 @@ def make_prompt(
             "_is_stale": False,
             "_limits": limits,
         },
-        told=set(Prompt.model_fields),
+        fields_set=_PROMPT_FIELDS,
     )
+
+
+_VERSION_FIELDS, _PROMPT_FIELDS = set(Version.model_fields), set(Prompt.model_fields)
 
 
 class FastPaths(NamedTuple):

@@ -50,9 +50,10 @@ from promptreg.models import (
 from promptreg.prompt import Page, Prompt, Rendered, render_whole, rendered_default
 from promptreg.records import Container, Query, VersionRecord
 from promptreg.rendering.limits import RenderLimits
-from promptreg.rules import access, conflicts, inputs, lifecycle, names, statuses
+from promptreg.rules import access, conflicts, edits, inputs, lifecycle, names, statuses
 from promptreg.rules.diffing import diff_versions
-from promptreg.rules.inputs import Draft, Expected, Progress
+from promptreg.rules.edits import Draft
+from promptreg.rules.inputs import Expected, Progress
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_references
 from promptreg.settings import read_actor, read_settings
@@ -368,7 +369,7 @@ class Registry:
             return self._core.resolve(self._view, name, version, label).render(values)
         versioned = bad.read(names.read_versioned, name, version, label)
         if default is not UNSET and not bad.are_none():
-            bad.read(inputs.read_default, default)
+            bad.read(edits.read_default, default)
         bad.require_none()
         reference = versioned[0]
         fallback = self._core.defaults.compiled(default, reference.text)
@@ -584,7 +585,7 @@ class Registry:
         bad = BadFields()
         prompt_name = bad.read(names.checked_name, name)
         edit = bad.read(
-            inputs.read_edit,
+            edits.read_edit,
             required=["template"],
             template=template,
             title=UNSET if title is None else title,
@@ -597,7 +598,7 @@ class Registry:
             examples=examples,
         )
         draft = bad.read(
-            inputs.read_draft,
+            edits.read_draft,
             edit=edit,
             message=commit_message,
             is_production=is_production,
@@ -645,7 +646,7 @@ class Registry:
         bad = BadFields()
         reference = bad.read(names.plain_reference, name)
         edit = bad.read(
-            inputs.read_edit,
+            edits.read_edit,
             required=["template"],
             template=template,
             title=UNSET if title is None else title,
@@ -659,7 +660,7 @@ class Registry:
         )
         message = UNSET if commit_message is None else commit_message
         updated = bad.read(
-            inputs.read_draft, edit=edit, message=message, is_production=is_production, grants=access_grants
+            edits.read_draft, edit=edit, message=message, is_production=is_production, grants=access_grants
         )
         bad.require_none()
         created = updated._replace(message="Initial version") if message is UNSET else updated
@@ -728,7 +729,7 @@ class Registry:
         chosen = bad.read(inputs.read_given, version, "version")
         versioned = bad.read(names.read_versioned, name, chosen if bad.are_none() else None)
         edit = bad.read(
-            inputs.read_edit,
+            edits.read_edit,
             template=template,
             title=title,
             description=description,
@@ -740,7 +741,7 @@ class Registry:
             examples=examples,
         )
         draft = bad.read(
-            inputs.read_draft,
+            edits.read_draft,
             edit=edit,
             message=commit_message,
             is_production=is_production,
@@ -749,7 +750,7 @@ class Registry:
         )
         expected = bad.read(inputs.read_expected, version=expected_version, content_hash=expected_hash)
         bad.read(
-            inputs.require_in_place,
+            edits.require_in_place,
             versioned,
             is_production=is_production,
             expected_version=expected_version,

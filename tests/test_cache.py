@@ -16,8 +16,8 @@ from promptreg import NotModifiableError, Registry, StorageError, core
 from promptreg.cache import Cache, Memo
 from promptreg.storage.base import ChangeReport, Position
 from promptreg.storage.sqlite import watching
+from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.storage import SQLiteStorage
-from promptreg.storage.sqlite.transactions import SQLiteReader
 
 Change = Callable[[Registry], object]
 

@@ -17,7 +17,7 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from promptreg.rules.inputs import Draft, read_edit
+from promptreg.rules.edits import Draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_check_failed, plan_create
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.refusals import stand

@@ -28,7 +28,7 @@ from promptreg import (
     StorageError,
 )
 from promptreg.clock import new_id
-from promptreg.rules.inputs import read_draft, read_edit
+from promptreg.rules.edits import read_draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_create
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.sqlite.storage import SQLiteStorage

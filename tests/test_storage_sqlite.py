@@ -295,9 +295,9 @@ def test_of_very_many_hits_the_newest_come_first(registry: Registry, monkeypatch
         registry.create(name, template)
     registry.archive("c")
     assert [prompt.name for prompt in registry.search("tea")] == ["b", "a"]
-    monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_RANKED", 3)
+    monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_RANKED", 3)
     assert [prompt.name for prompt in registry.search("tea")] == ["b", "a"]
-    monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_RANKED", 2)
+    monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_RANKED", 2)
     assert [prompt.name for prompt in registry.search("tea")] == ["a", "b"]
     assert [prompt.name for prompt in registry.search("tea", limit=1)] == ["a"]
     assert [prompt.name for prompt in registry.search("tea", status="archived")] == ["c"]
@@ -962,7 +962,7 @@ def test_unpublished_versions_are_found_however_many_there_are(
     for number in range(2, 8):
         registry.update("x", template=f"t{number}", is_production=number in {3, 4, 6})
     for at_once in (1, 2, 3, 7, 100):
-        monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_SCANNED", at_once)
+        monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_SCANNED", at_once)
         with registry._core.storage.read() as reader:
             (container,) = reader.find("default", [Reference("x", is_id=False)])
             assert container is not None

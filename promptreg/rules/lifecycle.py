@@ -13,7 +13,7 @@ is to be, the version that the caller gets, and the `Change`, or None where noth
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from promptreg.errors import (
     LISTED,
@@ -27,18 +27,10 @@ from promptreg.errors import (
 )
 from promptreg.jsonvalues import FrozenDict, FrozenList
 from promptreg.models import Action, Grant
-from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
+from promptreg.records import EMPTY, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
 from promptreg.rules.conflicts import Sight, sight
-from promptreg.rules.inputs import Draft, Edit
+from promptreg.rules.edits import Draft, Edit
 from promptreg.rules.names import Selector
-
-EMPTY: Mapping[str, Any] = {
-    **dict.fromkeys(SNAPSHOT_FIELDS, ""),
-    **dict.fromkeys(("variables", "tags", "examples"), FrozenList()),
-    **dict.fromkeys(("config", "meta"), FrozenDict()),
-}
-"""What a new prompt says where its caller says nothing, but for its title."""
-
 
 MAX_LABELS = 1_000  # of a prompt, whose row holds them all
 
@@ -216,7 +208,7 @@ def plan_update(
         return Outcome(container, latest)
     fields = differing(base.snapshot, snapshot)
     if not (moves or fields):
-        if container.production_version is None and draft.edit.says_something:  # an equal draft is returned above
+        if container.production_version is None and draft.edit.passed:  # an equal draft is returned above
             return plan_publish(container, base, author)
         return Outcome(container, base)
     number = container.last_version + 1

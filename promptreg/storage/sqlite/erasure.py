@@ -14,9 +14,9 @@ import sqlite3
 from typing import NamedTuple
 
 from promptreg.errors import SchemaTooNewError
+from promptreg.storage.hashing import damaged
 from promptreg.storage.sqlite.connecting import require_known_schema
 from promptreg.storage.sqlite.connections import Handle
-from promptreg.storage.sqlite.rows import damaged
 
 RETRY_SECONDS = 0.05
 PATIENCE_MS = 50  # that a deletion, opening or closing waits for readers of older snapshots

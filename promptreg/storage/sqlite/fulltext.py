@@ -10,12 +10,9 @@ import sqlite3
 from promptreg.errors import StorageCorruptError
 from promptreg.records import Container, Snapshot
 from promptreg.storage.sqlite.rows import (
-    PROMPT_COLUMNS,
-    PROMPT_FIELDS,
     SHOWN,
-    VERSION_FIELDS,
-    read_prompt,
-    read_version,
+    SHOWN_FIELDS,
+    read_shown,
 )
 from promptreg.tokenizer import folded, terms
 
@@ -48,13 +45,9 @@ def searched_text(container: Container, snapshot: Snapshot) -> tuple[str, str, s
 def rebuild(connection: sqlite3.Connection) -> None:
     """Rebuild the index from all prompts; those whose rows are damaged are left out."""
     connection.execute("DELETE FROM search")
-    width = len(PROMPT_COLUMNS)
-    for key, *row in connection.execute(
-        f"SELECT p.key, {PROMPT_FIELDS}, {VERSION_FIELDS} FROM prompts p {SHOWN} ORDER BY p.key"
-    ):
+    for key, *row in connection.execute(f"SELECT p.key, {SHOWN_FIELDS} FROM prompts p {SHOWN} ORDER BY p.key"):
         try:
-            container = read_prompt(row[:width])
-            version = read_version(container.id, row[width:])
+            container, version = read_shown(row)
         except StorageCorruptError:  # reported by whatever reads that prompt
             continue
         index(connection, key, container, version.snapshot)

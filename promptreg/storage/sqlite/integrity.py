@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from promptreg.errors import InvalidInputError, StorageCorruptError
 from promptreg.records import Container
 from promptreg.rules.names import checked_name
+from promptreg.storage.hashing import GENESIS
 from promptreg.storage.sqlite import erasure, journal
 from promptreg.storage.sqlite.failures import UNDECODED, primary_code
 from promptreg.storage.sqlite.fulltext import is_folded, searched_text
@@ -281,8 +282,8 @@ def _problems_of_end(connection: sqlite3.Connection) -> list[str]:
 def _problems_of_event(connection: sqlite3.Connection, seq: int, indexes: set[str]) -> Iterator[str]:
     what = f"event {seq}"
     try:
-        row = connection.execute(_EVENT, (seq,)).fetchone()
-        (event,) = journal.read_events([(*row, None if seq == 1 else row[8])])  # the caller has checked the chain
+        *row, prev = connection.execute(_EVENT, (seq,)).fetchone()
+        event = journal.read_event(row, prev)  # the caller has checked the chain
     except DAMAGE as error:
         _require_damaged_row(error)
         yield f"{what} is not what was written"
@@ -367,7 +368,6 @@ _NAMES = {
     "prompts": "SELECT namespace, name FROM prompts WHERE key = ?",
     "versions": "SELECT namespace, p.name FROM versions v JOIN prompts p ON p.key = v.prompt WHERE v.key = ?",
 }
-_EVENT_FIELDS = ", ".join(f"e.{column}" for column in journal.EVENT_COLUMNS)
 _AT = "prompt = ? AND version = ?"
 _NUMBERS = "SELECT version FROM versions WHERE prompt = ?"
 _PUBLICATIONS = "SELECT depth, version, hash FROM publications WHERE prompt = ? ORDER BY depth"
@@ -375,9 +375,7 @@ _DISCARDED = "SELECT version FROM events WHERE prompt_id = ? AND action = 'disca
 _IS_KNOWN = "SELECT EXISTS (SELECT 1 FROM prompts WHERE id = ?) OR EXISTS (SELECT 1 FROM deletions WHERE prompt_id = ?)"
 _NEXT_EVENT = "SELECT seq, prev, hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1"
 _EVENT = (
-    f"SELECT {_EVENT_FIELDS}, d.salt, d.name, d.details,"
-    " EXISTS (SELECT 1 FROM deletions WHERE deletions.prompt_id = e.prompt_id)"
-    " FROM events e LEFT JOIN event_details d ON d.seq = e.seq WHERE e.seq = ?"
+    f"SELECT {journal.EVENT_FIELDS}, e.prev FROM events e LEFT JOIN event_details d ON d.seq = e.seq WHERE e.seq = ?"
 )
 
 CHECKS = (
@@ -386,6 +384,6 @@ CHECKS = (
     Check("prompts", "prompts", "key", FIRST, _prompts),
     Check("versions", "versions", "key", FIRST, _versions),
     Check("the full text", "search", "rowid", FIRST, _full_text),
-    Check("events", "events", "seq", (0, journal.GENESIS), _events),
+    Check("events", "events", "seq", (0, GENESIS), _events),
     Check("what belongs to prompts and events", None, "", 0, _belongings),
 )

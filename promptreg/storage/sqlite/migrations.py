@@ -9,8 +9,8 @@ from typing import Any
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from promptreg.storage.hashing import GENESIS
 from promptreg.storage.sqlite import fulltext
-from promptreg.storage.sqlite.journal import GENESIS
 
 MIGRATIONS = Migrations("promptreg")
 

@@ -32,6 +32,7 @@ from promptreg.storage.sqlite.failures import NOT_PERMITTED, SYSTEMS, is_applica
 from promptreg.storage.sqlite.files import WAL, FileIdentity
 from promptreg.storage.sqlite.gate import FORKS
 from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
+from promptreg.storage.sqlite.reader import Moment, SQLiteReader
 from promptreg.storage.sqlite.readonly import Access, is_outdated
 from promptreg.storage.sqlite.sidecar import (
     CHECK_SECONDS,
@@ -41,8 +42,8 @@ from promptreg.storage.sqlite.sidecar import (
     open_sidecar,
     revision_of,
 )
-from promptreg.storage.sqlite.transactions import Moment, SQLiteReader, SQLiteWriter
 from promptreg.storage.sqlite.watching import SQLiteMonitor
+from promptreg.storage.sqlite.writer import SQLiteWriter
 
 
 class Begun(Protocol):

@@ -16,9 +16,9 @@ from promptreg.storage.sqlite import erasure, journal
 from promptreg.storage.sqlite.connections import Handle, Watching
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.files import FileIdentity
+from promptreg.storage.sqlite.reader import data_version, revision_in
 from promptreg.storage.sqlite.settling import unsettled
 from promptreg.storage.sqlite.sidecar import ChangeSignal, revision_of
-from promptreg.storage.sqlite.transactions import data_version, revision_in
 
 MAX_ROUNDS = 5  # of reading the stamp and a snapshot, until they agree
 # Codes that reading a registry never fails with, so another file was copied over it.
