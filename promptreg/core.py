@@ -375,10 +375,13 @@ class Core:
         """Have the next read look at the database, whatever the page shows."""
         # In turn with other looks, as one that began before the write may still be going on.
         try:
-            with self.storage.monitor():
-                self.cache.generation.until = NEVER
+            self._expire_in_turn()
         except StorageError as error:
             self.release_after(error)
+
+    def _expire_in_turn(self) -> None:  # in a frame that has ended where what it held is released
+        with self.storage.monitor():
+            self.cache.generation.until = NEVER
 
     def vet_saved(self, outcome: Outcome) -> Evidence:
         """Compile what is saved, and run the checks on what becomes production (rules 9 and 20)."""

@@ -11,6 +11,7 @@ import pytest
 
 from promptreg import Registry, SchemaTooNewError, StorageCorruptError, StorageError
 from promptreg.storage.sqlite.connecting import SCHEMA_VERSION
+from promptreg.storage.sqlite.queue import Deadline
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.conftest import everything
 from tests.test_erasing import LIVE
@@ -137,7 +138,7 @@ def test_what_is_to_be_erased_is_left_to_the_newer_release(opened: Registry, pat
     bring_up_to_date(path, change)
     before, statements = everything(path), []
     opened._core.storage._erasing_again_at = 0.0
-    with opened._core.storage._connections.use() as handle:
+    with opened._core.storage._connections.writer(Deadline(1)) as handle:
         handle.connection.set_trace_callback(statements.append)
     if step == "close":
         opened.close()
