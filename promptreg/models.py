@@ -22,7 +22,6 @@ from pydantic import (
 )
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import guarded, unreadable
 from promptreg.jsonvalues import (
     MAX_NODES,
     FrozenDict,
@@ -34,6 +33,7 @@ from promptreg.jsonvalues import (
     is_builtin,
 )
 from promptreg.nearest import did_you_mean
+from promptreg.untrusted import read_untrusted, unreadable_error
 
 
 class Unset(Enum):
@@ -82,7 +82,7 @@ class Value(BaseModel):
         """Validate and set the fields; raise `InvalidInputError`, which quotes none of their values."""
         self._require_uninitialized()
         for name, value in fields.items():  # pydantic reads it too, and prints what that raises to stderr
-            guarded(name, getattr, value, "__class__")
+            read_untrusted(name, getattr, value, "__class__")
         try:
             super().__init__(**fields)
             return
@@ -91,7 +91,7 @@ class Value(BaseModel):
         except Exception as error:
             if is_builtin(fields):
                 raise
-            refusal = unreadable(what, error)
+            refusal = unreadable_error(what, error)
         raise refusal  # outside `except`, as a chained context would quote values
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
@@ -221,7 +221,7 @@ class Actor(Value):
     groups: Annotated[tuple[Identity, ...], Field(max_length=MAX_GROUPS)] = ()
 
     def __init__(self, id: str, role: Role | str | None = None, groups: Iterable[str] = ()) -> None:
-        self._fill("actor", {"id": id, "role": role, "groups": guarded("groups", _few, groups)})
+        self._fill("actor", {"id": id, "role": role, "groups": read_untrusted("groups", _few, groups)})
 
 
 class Grant(Value):

@@ -15,8 +15,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError, listed
-from promptreg.foreign import few_items, guarded, reading
-from promptreg.gathering import BadFields
 from promptreg.jsonvalues import (
     FrozenDict,
     FrozenList,
@@ -29,6 +27,7 @@ from promptreg.jsonvalues import (
 )
 from promptreg.models import Variable, VariablesArgument, built
 from promptreg.nearest import did_you_mean
+from promptreg.untrusted import FieldReader, bounded_dict, read_untrusted, reads_untrusted
 
 RESERVED = frozenset(["true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"])
 MAX_IDENTIFIER = 128  # characters; Python normalises identifiers in quadratic time
@@ -50,7 +49,7 @@ _ACCEPTED: dict[str, type | tuple[type, ...]] = {
 }
 
 
-@reading("variables")
+@reads_untrusted("variables")
 def declared(argument: VariablesArgument) -> FrozenList:
     """Return the declarations of a `variables=` argument; raise `InvalidInputError` for an invalid one.
 
@@ -68,9 +67,9 @@ def declared(argument: VariablesArgument) -> FrozenList:
     listed = list(islice(given, MAX_VARIABLES + 1))
     if len(listed) > MAX_VARIABLES:
         raise InvalidInputError.of("variables", f"declares more than {MAX_VARIABLES:,} variables; that is the most")
-    bad = BadFields()
-    declarations = FrozenList(bad.read(_declaration, item, where) for where, item in listed)
-    bad.require_none()
+    fields = FieldReader()
+    declarations = FrozenList(fields.read(_declaration, item, where) for where, item in listed)
+    fields.require_valid()
     names = Counter(declaration["name"] for declaration in declarations)
     twice = sorted(name for name, count in names.items() if count > 1)
     if twice:
@@ -79,7 +78,7 @@ def declared(argument: VariablesArgument) -> FrozenList:
 
 
 def canonical_form(declarations: FrozenList) -> FrozenList:
-    """Return declarations without what makes no difference: a default already implies that none is required.
+    """Return declarations without a `required` beside a default, which already implies that it is false.
 
     >>> canonical_form(declared([{"name": "n", "default": 1, "required": False}]))
     [{'name': 'n', 'type': 'any', 'default': 1}]
@@ -190,7 +189,7 @@ def _given(item: object, where: str) -> dict[str, Any]:
     if isinstance(item, Variable):
         given = {key: getattr(item, key) for key in ("name", "type", *OPTIONAL_KEYS) if key in item.model_fields_set}
     elif isinstance(item, Mapping):
-        given = few_items(item, where, "keys", MAX_KEYS)
+        given = bounded_dict(item, where, "keys", MAX_KEYS)
     else:
         raise InvalidInputError.of(where, f"must be a Variable or a mapping, not {type(item).__name__}")
     unknown = sorted(str(key) for key in given if key not in {"name", "type", *OPTIONAL_KEYS})
@@ -300,7 +299,7 @@ def _only(annotation: Any) -> Any:
 
 
 def _default(name: str, field: FieldInfo) -> Any:
-    value = guarded(f"variables.{name}.default", field.get_default, call_default_factory=True, validated_data={})
+    value = read_untrusted(f"variables.{name}.default", field.get_default, call_default_factory=True, validated_data={})
     plain = _unwrapped(value)
     return plain.model_dump(mode="json") if isinstance(plain, BaseModel) else plain
 

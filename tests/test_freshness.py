@@ -432,7 +432,7 @@ def test_what_one_reader_has_seen_every_reader_sees(
             dying.update("greet", template="Later")
         warm._core.cache.generation.until = math.inf  # so that no look that comes every 50 ms helps
         assert warm.get("greet").template == "Hello"
-        first._core.cache.forget()
+        first._core.cache.clear()
         assert sees(first) == seen
         assert warm.get("greet").template == "Later"
 

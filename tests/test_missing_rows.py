@@ -9,7 +9,7 @@ import pytest
 
 from promptreg import Registry, StorageCorruptError, StorageReadOnlyError
 from promptreg.jsonvalues import canonical
-from promptreg.storage.sqlite.rows import PROMPT_COLUMNS
+from promptreg.storage.sqlite.rows import LATER_PROMPT_COLUMNS, LATER_VERSION_COLUMNS, PROMPT_COLUMNS
 from tests.test_storage_sqlite import raw, unguard
 
 
@@ -252,11 +252,13 @@ def make_earlier(path: str) -> None:
     with closing(raw(path)) as connection:
         connection.execute("DROP TRIGGER registry_update")
         connection.execute("DROP TRIGGER prompts_update_counts")
-        columns = ", ".join(column for column in PROMPT_COLUMNS if column not in {"publications", "hash"})
+        columns = ", ".join(column for column in PROMPT_COLUMNS if column not in {*LATER_PROMPT_COLUMNS, "hash"})
         for key, *values in connection.execute(f"SELECT key, {columns} FROM prompts").fetchall():
             earlier = sha256(canonical(values).encode()).hexdigest()
             connection.execute("UPDATE prompts SET hash = ? WHERE key = ?", (earlier, key))
-        connection.execute("ALTER TABLE prompts DROP COLUMN publications")
+        for table, later in (("prompts", LATER_PROMPT_COLUMNS), ("versions", LATER_VERSION_COLUMNS)):
+            for column in later:
+                connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute("ALTER TABLE registry DROP COLUMN last_event")
         connection.execute("ALTER TABLE registry DROP COLUMN last_hash")
         connection.execute("DELETE FROM _sqlite_migrations WHERE name > 'm0004'")

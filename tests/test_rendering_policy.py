@@ -30,7 +30,8 @@ from promptreg import (
     TemplatePolicyError,
     TemplateSyntaxError,
 )
-from promptreg.rendering.fast.operations import GLOBALS, Bailout
+from promptreg.rendering.fast.guards import Bailout
+from promptreg.rendering.fast.operations import column
 from promptreg.rendering.metered.methods import METHODS
 from promptreg.rendering.template import TemplateText
 
@@ -650,7 +651,7 @@ def test_the_fast_tier_leaves_many_items_to_the_metered_one():
     with pytest.raises(Bailout):
         template.fast(more)
     with pytest.raises(Bailout):
-        GLOBALS["column"](10**9, more["ds"], "t")
+        column(10**9, more["ds"], "t")
     assert template.render(more) == "x" * 1_001
 
 

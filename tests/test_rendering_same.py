@@ -29,7 +29,7 @@ from promptreg import (
 )
 from promptreg.jsonvalues import freeze
 from promptreg.rendering.fast import operations as fast_tier
-from promptreg.rendering.fast.operations import Bailout
+from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.filters import FILTERS, INLINE, TESTS
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 from promptreg.rendering.values import AbsentVariable
@@ -455,23 +455,26 @@ PRINTED = "{{{{ {} }}}}"
 FRAMES = [PRINTED, "{{% if ({}) %}}1{{% else %}}2{{% endif %}}", "{{% set x = {} %}}{{{{ x }}}}"]
 FAST_FILTERS = """
     t|upper ; t|lower ; t|trim ; t|capitalize ; t|title ; t|length ; l|count ; l|first ; l|last ; l|join ; l|join('-') ;
-    t|replace('e', 'a') ; t|indent ; t|indent(2) ; d|tojson ; d|tojson(2) ; f|round ; f|round(1) ; n|int ; n|string ;
-    t|truncate ; t|truncate(5)
+    t|replace('e', 'a') ; t|indent ; t|indent(2) ; d|tojson ; d|tojson(2) ; n|string ; t|truncate ;
+    t|truncate(5)
 """
 FAST_TESTS = """
     z is none ; t is string ; n is number ; n is integer ; f is float ; y is boolean ; d is mapping ; l is sequence ;
-    l is iterable ; y is true ; y is false ; n is eq(7) ; n is equalto(7) ; n is ne(7)
+    l is iterable ; y is true ; y is false
 """
 FAST_METHODS = """
-    t.upper() ; t.lower() ; t.capitalize() ; t.title() ; t.strip() ; t.startswith('s') ; t.endswith('s') ; d.get('a') ;
-    d.get('b', 'c')
+    t.upper() ; t.lower() ; t.strip() ; t.startswith('s') ; t.endswith('s') ; d.get('a') ; d.get('b', 'c')
 """
 FAST_OTHERS = """
-    t[1:3] ; t[:3] ; t[-3:] ; l[1:]|join ; ds|map(attribute='a')|join ; t ~ n ; n + 1 ; t + 'x' ; n - 1 ; n * 2 ;
-    n / 2 ; n // 2 ; n % 2 ; d['a'] ; d.a ; l[0] ; l[n - 7] ; 'a' in l ; 'a' in d ; 'e' in t ; t in ['a', 'b'] ;
+    t[1:3] ; t[:3] ; t[-3:] ; l[1:]|join ; ds|map(attribute='a')|join ; t ~ n ; n + 1 ; t + 'x' ; n - 1 ;
+    d['a'] ; d.a ; l[0] ; l[n - 7] ; 'a' in l ; 'a' in d ; 'e' in t ; t in ['a', 'b'] ;
     n not in [1, 2] ;
     n < 8 ; n >= 7 ; t == 'a' ; t != l[0] ; t if n else l[0] ; n and t ; z or t ; not n ; u|default('v') ;
     t|default('v', true) ; u is defined ; d.b is undefined ; -1
+"""
+METERED = """
+    f|round ; f|round(1) ; n|int ; n is eq(7) ; n is equalto(7) ; n is ne(7) ; t.capitalize() ; t.title() ; n * 2 ;
+    n / 2 ; n // 2 ; n % 2 ; d|items|first
 """
 
 
@@ -499,6 +502,14 @@ def test_the_fast_tier_has_every_operation_that_it_says(source):
     assert given == template.metered(dict(FAST_VALUES)) == STOCK.from_string(source).render(FAST_VALUES)
 
 
+@pytest.mark.parametrize("source", [frame.format(e) for e in listed(METERED) for frame in FRAMES])
+def test_what_prompts_hardly_use_is_left_to_the_metered_tier(source):
+    """It renders as ever, but there is no fast function."""
+    template = TemplateText(source, LIMITS)
+    assert template.fast is None
+    assert template.render(dict(FAST_VALUES)) == STOCK.from_string(source).render(FAST_VALUES)
+
+
 def test_the_tables_hold_every_operation_of_the_fast_tier():
     """Each filter, test and method that it declares, with each number of arguments, and none that it lacks."""
 
@@ -508,8 +519,8 @@ def test_the_tables_hold_every_operation_of_the_fast_tier():
 
     for table, kind, declared in (
         (FAST_FILTERS, nodes.Filter, {(name, n) for name, row in in_fast(FILTERS) for n in row.arguments}),
-        (FAST_TESTS, nodes.Test, {(name, row.arguments) for name, row in in_fast(TESTS)}),
-        (FAST_METHODS, nodes.Call, {(name, n) for name, counts in fast_tier.METHODS.items() for n in counts}),
+        (FAST_TESTS, nodes.Test, {(name, 0) for name, _ in in_fast(TESTS)}),
+        (FAST_METHODS, nodes.Call, {(name, n) for name, (_, counts) in fast_tier.METHODS.items() for n in counts}),
     ):
         assert {arguments(expression, kind) for expression in listed(table)} == declared
 

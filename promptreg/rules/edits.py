@@ -8,13 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import few, reading
-from promptreg.gathering import BadFields, read_each
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, freeze, hashed
 from promptreg.models import UNSET, Grant
-from promptreg.records import CONTENT, Container, Snapshot, content_text, is_omitted
+from promptreg.records import CONTENT, Container, Snapshot, content_text
 from promptreg.rules.inputs import MAX_METADATA_BYTES, read_choice, read_filled_text, read_flag, read_grants, read_text
 from promptreg.rules.names import Reference, Selector, checked_name
+from promptreg.untrusted import FieldReader, bounded_list, read_each, reads_untrusted
 from promptreg.variables import declared, is_readable
 
 T = TypeVar("T")
@@ -65,15 +64,15 @@ def read_draft(
     new_name: object = UNSET,
 ) -> Draft:
     """Read what `create`, `save` and `update` take beside the fields of a version."""
-    bad = BadFields()
+    fields = FieldReader()
     draft = Draft(
         edit=edit,
-        message="" if message is UNSET else bad.read(read_text, message, "commit_message"),
-        is_production=is_production is UNSET or bad.read(read_flag, is_production, "is_production"),
-        name=None if new_name is UNSET else bad.read(checked_name, new_name, "new_name"),
-        grants=None if grants is UNSET else bad.read(read_grants, grants),
+        message="" if message is UNSET else fields.read(read_text, message, "commit_message"),
+        is_production=is_production is UNSET or fields.read(read_flag, is_production, "is_production"),
+        name=None if new_name is UNSET else fields.read(checked_name, new_name, "new_name"),
+        grants=None if grants is UNSET else fields.read(read_grants, grants),
     )
-    bad.require_none()
+    fields.require_valid()
     return draft
 
 
@@ -96,18 +95,18 @@ _NOT_IN_PLACE = {
 
 def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
     """Read the fields of a version: those that are passed, or required."""
-    bad = BadFields()
+    fields = FieldReader()
     passed = {
-        name: bad.read(_reader_of(name), value, name)
+        name: fields.read(_reader_of(name), value, name)
         for name, value in given.items()
         if value is not UNSET or name in required
     }
-    bad.require_none()
+    fields.require_valid()
     _require_size(passed)
     return Edit(passed)
 
 
-@reading("template")
+@reads_untrusted("template")
 def read_template(value: object, field: str = "template") -> str | FrozenList:
     """Read a template: text, or a list of messages `{"role", "content"}` and `{"placeholder"}`."""
     template: str | FrozenList
@@ -115,7 +114,7 @@ def read_template(value: object, field: str = "template") -> str | FrozenList:
         template = read_text(value, field)
         size = len(template.encode())
     elif isinstance(value, list | tuple):
-        template = FrozenList(read_each(_message, few(value, field, "messages"), field))
+        template = FrozenList(read_each(_message, bounded_list(value, field, "messages"), field))
         size = sum(len(text.encode()) for message in template for text in message.values())
     else:
         raise InvalidInputError.of(field, f"must be text or a list of messages, not {type(value).__name__}")
@@ -126,7 +125,7 @@ def read_template(value: object, field: str = "template") -> str | FrozenList:
     return template
 
 
-@reading("default")
+@reads_untrusted("default")
 def read_default(value: object) -> str | FrozenList:
     """Read the `default` of a render: a template, or an empty text."""
     if isinstance(value, str) and not value:
@@ -139,7 +138,7 @@ def _require_size(fields: Mapping[str, Any]) -> None:
     sizes = {
         name: len(canonical(value).encode())
         for name, value in fields.items()
-        if name != "template" and not is_omitted(name, value)
+        if name != "template" and not CONTENT[name].is_omitted(value)
     }
     total = sum(sizes.values())
     if total > MAX_METADATA_BYTES:
@@ -158,11 +157,11 @@ def _message(item: object, where: str) -> FrozenDict:
     flaw = _message_flaw(item)
     if flaw:
         raise InvalidInputError.of(where, flaw)
-    bad = BadFields()
+    fields = FieldReader()
     message = FrozenDict(
-        (str.__str__(key), bad.read(_MESSAGE_READERS[key], item[key], f"{where}.{key}")) for key in item
+        (str.__str__(key), fields.read(_MESSAGE_READERS[key], item[key], f"{where}.{key}")) for key in item
     )
-    bad.require_none()
+    fields.require_valid()
     return message
 
 
@@ -196,17 +195,17 @@ _MESSAGE_READERS: dict[str, Callable[[object, str], str]] = {
 # The other fields
 
 
-@reading("tags")
+@reads_untrusted("tags")
 def _tags(value: object, field: str) -> FrozenList:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of texts")
-    taken = few(value, field, "tags")
+    taken = bounded_list(value, field, "tags")
     given = sorted(taken, key=repr) if isinstance(value, set | frozenset) else taken
     tags = FrozenList(dict.fromkeys(read_each(read_filled_text, given, field)))
     return _frozen_list(tags, field)
 
 
-@reading("config")
+@reads_untrusted("config")
 def _object(value: object, field: str) -> FrozenDict:
     if value is None:
         return FrozenDict()
@@ -216,11 +215,11 @@ def _object(value: object, field: str) -> FrozenDict:
     return frozen
 
 
-@reading("examples")
+@reads_untrusted("examples")
 def _examples(value: object, field: str) -> FrozenList:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of mappings of variables")
-    examples = few(value, field, "examples", MAX_EXAMPLES)
+    examples = bounded_list(value, field, "examples", MAX_EXAMPLES)
     read_each(_example, examples, field)
     return _frozen_list(examples, field)
 

@@ -11,12 +11,19 @@ from typing import Any, NamedTuple, TypeAlias, get_args
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import MAX_LISTED, few, few_items, guarded, reading
-from promptreg.gathering import BadFields, read_each
 from promptreg.jsonvalues import NotJSON, checked_text
 from promptreg.models import UNSET, Grant, Status, TargetStatus
 from promptreg.nearest import did_you_mean
 from promptreg.rules.names import checked_number
+from promptreg.untrusted import (
+    MAX_LISTED,
+    FieldReader,
+    bounded_dict,
+    bounded_list,
+    read_each,
+    read_untrusted,
+    reads_untrusted,
+)
 
 Progress: TypeAlias = Callable[[int, int], object]
 """What a long call reports its progress to: how many of how many rows are done."""
@@ -45,13 +52,13 @@ class Expected(NamedTuple):
 
 def read_expected(*, version: object = UNSET, production: object = UNSET, content_hash: object = UNSET) -> Expected:
     """Read what a caller expects to find; `UNSET` may be anything, 0 is no production version."""
-    bad = BadFields()
+    fields = FieldReader()
     expected = Expected(
-        version=bad.read(_expected_number, version, "expected_version"),
-        production=bad.read(_expected_number, production, "expected_production"),
-        content_hash=None if content_hash is UNSET else bad.read(_hash, content_hash, "expected_hash"),
+        version=fields.read(_expected_number, version, "expected_version"),
+        production=fields.read(_expected_number, production, "expected_production"),
+        content_hash=None if content_hash is UNSET else fields.read(_hash, content_hash, "expected_hash"),
     )
-    bad.require_none()
+    fields.require_valid()
     return expected
 
 
@@ -66,7 +73,7 @@ def read_given(value: Any, field: str) -> Any:
     return None if value is UNSET else value
 
 
-@reading("text")
+@reads_untrusted("text")
 def read_text(value: object, field: str) -> str:
     """Read any text, also an empty one, without NUL and lone surrogates, of at most 1 MiB."""
     if not isinstance(value, str):
@@ -89,7 +96,7 @@ def read_filled_text(value: object, field: str) -> str:
     return text
 
 
-@reading("text")
+@reads_untrusted("text")
 def read_search(value: object) -> str:
     """Read the text of a search: at most 1,000 characters and 64 terms, between spaces or punctuation (rule 24)."""
     text = read_filled_text(value, "text")
@@ -103,7 +110,7 @@ def read_search(value: object) -> str:
     return text
 
 
-@reading("value")
+@reads_untrusted("value")
 def read_flag(value: object, field: str) -> bool:
     """Read an exact boolean."""
     if not isinstance(value, bool):
@@ -111,32 +118,34 @@ def read_flag(value: object, field: str) -> bool:
     return value
 
 
-@reading("access_grants")
+@reads_untrusted("access_grants")
 def read_grants(value: object, field: str = "access_grants") -> tuple[Grant, ...]:
     """Read grants: `Grant`s, pairs, or mappings. Each principal keeps one, the widest."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InvalidInputError.of(field, "must be a list of grants")
     grants: dict[str, Grant] = {}
-    for grant in read_each(_grant, few(value, field, "grants"), field):
+    for grant in read_each(_grant, bounded_list(value, field, "grants"), field):
         if grant.principal not in grants or grant.permission == "write":
             grants[grant.principal] = grant
     return tuple(grants.values())
 
 
-@reading("status")
+@reads_untrusted("status")
 def read_statuses(value: object) -> tuple[str, ...]:
     """Read the `status` filter of `list` and `search`: one or several; None is active and disabled."""
     if value is None:
         return ("active", "disabled")
     if isinstance(value, str) or not isinstance(value, Iterable):
         return (read_choice(value, "status", STATUSES),)
-    bad = BadFields()
-    statuses = tuple(bad.read(read_choice, item, "status", STATUSES) for item in few(value, "status", "statuses"))
-    bad.require_none()
+    fields = FieldReader()
+    statuses = tuple(
+        fields.read(read_choice, item, "status", STATUSES) for item in bounded_list(value, "status", "statuses")
+    )
+    fields.require_valid()
     return statuses
 
 
-@reading("value")
+@reads_untrusted("value")
 def read_choice(value: object, field: str, choices: Iterable[str]) -> str:
     """Read one of a few words; the error names the nearest."""
     allowed = tuple(choices)
@@ -172,7 +181,7 @@ def read_variables(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
                 break
         else:
             return mapping
-    return guarded("variables", _named, mapping, more)
+    return read_untrusted("variables", _named, mapping, more)
 
 
 def _named(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,13 +189,13 @@ def _named(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
         return {**dict(mapping), **more}
     if not isinstance(mapping, Mapping):
         raise InvalidInputError.of("variables", f"must be a mapping or a pydantic model, not {type(mapping).__name__}")
-    named = few_items(mapping, "variables", "variables", MAX_PASSED)
+    named = bounded_dict(mapping, "variables", "variables", MAX_PASSED)
     if not all(isinstance(key, str) for key in named):
         raise InvalidInputError.of("variables", "the names must be text")
     return {**{str.__str__(key): value for key, value in named.items()}, **more}
 
 
-@reading("expected_hash")
+@reads_untrusted("expected_hash")
 def _hash(value: object, field: str) -> str:
     if not isinstance(value, str) or not _HASH.fullmatch(value):
         raise InvalidInputError.of(field, "must be the content_hash of a version: 64 of 0-9 a-f")
@@ -196,7 +205,7 @@ def _hash(value: object, field: str) -> str:
 def _grant(item: object, where: str) -> Grant:
     if isinstance(item, Grant):
         return item
-    named = few_items(item, where, "keys", MAX_LISTED) if isinstance(item, Mapping) else {}
+    named = bounded_dict(item, where, "keys", MAX_LISTED) if isinstance(item, Mapping) else {}
     try:
         if isinstance(item, Mapping):
             return Grant(**named)
