@@ -86,9 +86,3 @@ def test_packages_beside_each_other_do_not_know_each_other():
     assert [m for m in outside if any(within(f, "promptreg.storage.sqlite") for f in IMPORTS[m])] == [
         "promptreg.storage.opening"
     ]
-
-
-def test_a_storage_is_known_to_the_module_that_chooses_one_alone():
-    """So another database touches `storage/opening.py`, and nothing else outside its own package."""
-    users = {m for m, found in IMPORTS.items() if any(within(f, "promptreg.storage.sqlite") for f in found)}
-    assert {m for m in users if not within(m, "promptreg.storage.sqlite")} == {"promptreg.storage.opening"}
