@@ -137,7 +137,7 @@ def test_what_is_to_be_erased_is_left_to_the_newer_release(opened: Registry, pat
         opened.set_status("secret", "deleted")
     bring_up_to_date(path, change)
     before, statements = everything(path), []
-    opened._core.storage._erasing_again_at = 0.0
+    opened._core.storage.eraser.due_at = 0.0
     with opened._core.storage._connections.writer(Deadline(1)) as handle:
         handle.connection.set_trace_callback(statements.append)
     if step == "close":

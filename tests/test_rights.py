@@ -103,7 +103,7 @@ def test_a_sidecar_that_may_not_be_written_is_opened_again(path: str, monkeypatc
             assert owner.get("greet").template == "mended"
             owner.update("greet", template="last")
             assert other.get("greet").template == "last"
-            assert other._core.storage.signal.is_shared  # type: ignore[attr-defined]
+            assert other._core.storage.publisher.signal.is_shared  # type: ignore[attr-defined]
 
 
 def test_nothing_is_written_that_could_not_be_published(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

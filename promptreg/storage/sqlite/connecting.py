@@ -9,7 +9,8 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from functools import partial
+from typing import NoReturn, TypeVar
 
 from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyError
 from promptreg.storage.base import StorageSettings
@@ -37,10 +38,27 @@ def open_first(path: str, real: str, settings: StorageSettings) -> tuple[Access,
     `create=False` and another kind of database, `StorageCorruptError` for a file that is no database,
     `SchemaTooNewError`, and `StorageReadOnlyError` where there is no file and none can be created.
     """
+    if path == ":memory:":
+        return Access.MEMORY, open_memory(settings)
     _require_path(path, settings.create)
     if readonly.is_writable(real):
         return Access.WRITE, _open_to_write(path, real, settings, create=settings.create)
     return Access.READ, open_to_read(path, real, settings)
+
+
+def openers(
+    access: Access, path: str, real: str, settings: StorageSettings
+) -> tuple[Callable[[], Handle], Callable[[], Handle]]:
+    """Return functions that connect once more: to read and write as far as access permits, and to check for changes.
+
+    They hold no reference to the storage, so that a storage that is dropped is no cycle, and closes at once.
+    """
+    opener = {Access.READ: open_to_read, Access.WRITE: open_to_write, Access.MEMORY: _refuse_memory}[access]
+    return partial(opener, path, real, settings), partial(open_to_watch, path, settings)
+
+
+def _refuse_memory(path: str, real: str, settings: StorageSettings) -> NoReturn:
+    raise StorageError(f"The database {path} is lost; open a new registry.", reason="removed")
 
 
 def open_to_read(path: str, real: str, settings: StorageSettings) -> Handle:
@@ -54,17 +72,11 @@ def open_to_read(path: str, real: str, settings: StorageSettings) -> Handle:
                 reason="old_schema",
                 retry_after=None,
             )
-        _complete(handle)
+        readonly.show_later_columns(handle.connection)
     except BaseException:
         handle.close()
         raise
     return handle
-
-
-def _complete(handle: Handle) -> None:
-    from promptreg.storage.sqlite.earlier import complete  # noqa: PLC0415 (for a file that can only be read)
-
-    complete(handle.connection)
 
 
 def open_to_write(path: str, real: str, settings: StorageSettings) -> Handle:

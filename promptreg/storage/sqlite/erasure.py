@@ -11,12 +11,14 @@ only try the checkpoint, as they must be short; the other steps are for writes, 
 """
 
 import sqlite3
+import time
 from typing import NamedTuple
 
-from promptreg.errors import SchemaTooNewError
+from promptreg.errors import SchemaTooNewError, StorageError
 from promptreg.storage.hashing import damaged
 from promptreg.storage.sqlite.connecting import require_known_schema
 from promptreg.storage.sqlite.connections import Handle
+from promptreg.storage.sqlite.failures import SYSTEMS, is_applications
 
 RETRY_SECONDS = 0.05
 PATIENCE_MS = 50  # that a deletion, opening or closing waits for readers of older snapshots
@@ -67,6 +69,44 @@ def erase(handle: Handle, path: str, patience_ms: int, *, rewrites: bool) -> boo
         handle.may_be_interrupted = False
         handle.roll_back()
         connection.execute(f"PRAGMA busy_timeout = {usual}")
+
+
+class Eraser:
+    """When a storage is to erase, and what happens when that fails: nothing but another attempt later."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.due_at: float | None = None  # monotonic time
+
+    def note(self) -> None:
+        """Note that bytes of deleted prompts may still be on the disk."""
+        if self.due_at is None:
+            self.due_at = 0.0
+
+    def is_noted(self) -> bool:
+        """Return whether there is anything to erase."""
+        return self.due_at is not None
+
+    def is_due(self) -> bool:
+        """Return whether it is time to try."""
+        return self.due_at is not None and time.monotonic() > self.due_at
+
+    def postpone(self) -> None:
+        """Try again later."""
+        self.due_at = time.monotonic() + RETRY_SECONDS
+
+    def erase(self, handle: Handle, *, patience_ms: int, rewrites: bool) -> None:
+        """Take the steps that are due; the caller holds the writers' queue."""
+        try:
+            is_done = erase(handle, self._path, patience_ms, rewrites=rewrites)
+        except (StorageError, *SYSTEMS) as error:
+            if is_applications(error):
+                raise
+            is_done = False
+        if is_done:
+            self.due_at = None
+        else:
+            self.postpone()
 
 
 def _steps(handle: Handle, path: str, at: Progress, rewrites: bool) -> bool:

@@ -4,22 +4,33 @@ SQLite needs two more files even to read a database in WAL mode. Where they can'
 only as `immutable`, ignoring any WAL; that is safe on read-only media without a WAL. In a folder that only this process
 can't write, a copy in memory is read, taken while there is no WAL. Both show a single moment; so each check finds out
 whether the file has changed or has a WAL now, and opens it anew.
+
+Such a file can't be migrated either, so one of an earlier schema is read through temporary views with later columns.
 """
 
 import os
 import sqlite3
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from promptreg.errors import StorageReadOnlyError
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.connections import Handle, connect, file_uri
 from promptreg.storage.sqlite.files import WAL
+from promptreg.storage.sqlite.rows import LATER_PROMPT_COLUMNS, LATER_VERSION_COLUMNS
 
 FORMAT_BYTES = slice(18, 20)  # of the header: 2 is WAL mode, which a database in memory can't have
 TRIES = 20
+
+# By table, the columns that later schemas added, and what they hold for earlier rows: NULL, or a text.
+LATER_COLUMNS: dict[str, Mapping[str, Any]] = {
+    "prompts": LATER_PROMPT_COLUMNS,
+    "versions": LATER_VERSION_COLUMNS,
+    "registry": {"last_event": None, "last_hash": None},
+}
 
 Signature: TypeAlias = tuple[int, int, int, int]  # device, inode, size and mtime
 
@@ -88,6 +99,29 @@ def signature(path: str) -> Signature:
 def is_outdated(path: str, handle: Handle) -> bool:
     """Return whether a connection shows a single moment, and the file has been written since or may be soon."""
     return handle.taken is not None and (handle.taken != signature(path) or os.path.exists(path + WAL))
+
+
+def show_later_columns(connection: sqlite3.Connection) -> None:
+    """Put temporary views with the later columns in front of tables of an earlier schema; the file stays as it is."""
+    for table, columns in LATER_COLUMNS.items():
+        present = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall()}
+        missing = [f"{_literal(value)} AS {column}" for column, value in columns.items() if column not in present]
+        if missing:
+            _create_view(connection, f"CREATE TEMP VIEW {table} AS SELECT *, {', '.join(missing)} FROM main.{table}")
+
+
+def _literal(value: str | None) -> str:
+    return "NULL" if value is None else f"'{value}'"
+
+
+def _create_view(connection: sqlite3.Connection, statement: str) -> None:
+    """Create a temporary view, for which `query_only` must be off for a moment."""
+    (query_only,) = connection.execute("PRAGMA query_only").fetchone()
+    connection.execute("PRAGMA query_only = OFF")
+    try:
+        connection.execute(statement)
+    finally:
+        connection.execute(f"PRAGMA query_only = {query_only}")
 
 
 def _open_copy(path: str, settings: StorageSettings) -> Handle:

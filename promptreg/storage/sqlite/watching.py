@@ -14,12 +14,15 @@ from promptreg.errors import StorageCorruptError
 from promptreg.storage.base import ChangeReport, Position
 from promptreg.storage.sqlite import erasure, journal
 from promptreg.storage.sqlite.connections import Handle
+from promptreg.storage.sqlite.diagnosis import Diagnosis
+from promptreg.storage.sqlite.erasure import Eraser
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.files import FileIdentity
 from promptreg.storage.sqlite.pool import Watching
+from promptreg.storage.sqlite.publishing import Publisher
 from promptreg.storage.sqlite.reader import data_version, revision_in
 from promptreg.storage.sqlite.settling import unsettled
-from promptreg.storage.sqlite.sidecar import ChangeSignal, revision_of
+from promptreg.storage.sqlite.sidecar import revision_of
 
 MAX_ROUNDS = 5  # of reading the stamp and a snapshot, until they agree
 # Codes that reading a registry never fails with, so another file was copied over it.
@@ -31,32 +34,16 @@ class Watched(Protocol):
     """What a check needs of its storage."""
 
     file: FileIdentity
-    signal: ChangeSignal
-    waited_for: int
-    """The last revision that could not be published, and so was returned only after every cache had expired."""
-
-    def require_signal(self) -> None:
-        """Open the signal again if others don't find it any longer."""
-        ...
-
-    def publish(self, revision: int) -> None:
-        """Publish the revision of a snapshot; if that fails, wait until every cache has expired."""
-        ...
+    publisher: Publisher
+    eraser: Eraser
+    diagnosis: Diagnosis
 
     def is_unsettled(self) -> bool:
         """Return whether an earlier commit has an unknown outcome."""
         ...
 
-    def is_damage(self, error: sqlite3.Error) -> bool | None:
-        """Return whether an error that SQLite calls damage is damage; None if unknown."""
-        ...
-
     def require_known_schema(self, connection: sqlite3.Connection) -> None:
         """Raise where the transaction sees a schema that this release does not know."""
-        ...
-
-    def note_erasing(self) -> None:
-        """Note that bytes of deleted prompts may still be on the disk."""
         ...
 
 
@@ -84,7 +71,7 @@ class SQLiteMonitor:
             storage.file.require_unchanged()
         elif storage.is_unsettled() or not storage.file.is_unchanged():
             return self._unavailable(since)
-        storage.require_signal()
+        storage.publisher.require_signal()
         if since is None:  # a process that reads once opens no second connection for it
             return self._changes(self._watching.usual(), None)
         handle = self._watching.watcher()
@@ -92,8 +79,9 @@ class SQLiteMonitor:
 
     def _if_unchanged(self, handle: Handle, since: Position) -> ChangeReport | None:
         """Return the report that nothing has changed, or that the file was copied over; None if neither is sure."""
-        signal, file = self._storage.signal, self._storage.file
-        if since.revision < self._storage.waited_for or not signal.is_unchanged_since(since.detail.content):
+        publisher, file = self._storage.publisher, self._storage.file
+        signal = publisher.signal
+        if since.revision < publisher.waited_for or not signal.is_unchanged_since(since.detail.content):
             return None
         same = self._if_same(handle, since)
         if same is None:
@@ -108,18 +96,18 @@ class SQLiteMonitor:
     def _changes(self, handle: Handle, since: Position | None) -> ChangeReport:
         """Read what has changed; publish the snapshot's revision if its writer could not."""
         for _ in range(MAX_ROUNDS):
-            signal = self._storage.signal
+            signal = self._storage.publisher.signal
             content = signal.read()
             report = self._read_changes(handle, content, since)
             if not signal.is_shared or revision_of(content) == report.position.revision:
                 break
-            self._storage.publish(report.position.revision)
+            self._storage.publisher.publish_seen(report.position.revision)
         return report
 
     def _report(
         self, position: Position, changed: frozenset[Hashable] | None, *, is_unavailable: bool = False
     ) -> ChangeReport:
-        return ChangeReport(position, self._storage.signal.stamp, changed, is_unavailable)
+        return ChangeReport(position, self._storage.publisher.signal.stamp, changed, is_unavailable)
 
     def _unavailable(self, since: Position) -> ChangeReport:
         return self._report(since, frozenset(), is_unavailable=True)
@@ -132,7 +120,7 @@ class SQLiteMonitor:
         # The check before may have used this thread's other connection, which does not see its own commits; the stamp
         # shows those, so it is compared first.
         is_same = (
-            self._storage.signal.read() == since.detail.content
+            self._storage.publisher.signal.read() == since.detail.content
             and _commits_seen(self._watching.usual()) == since.detail.seen
         )
         return since._replace(detail=since.detail._replace(seen=seen)) if is_same else None
@@ -147,8 +135,8 @@ class SQLiteMonitor:
         except StorageCorruptError:
             return False
         except sqlite3.Error as error:
-            is_foreign = primary_code(error) in FOREIGN_FILE_CODES and self._storage.is_damage(error) is not False
-            return False if is_foreign else None
+            is_doubtful = primary_code(error) in FOREIGN_FILE_CODES
+            return False if is_doubtful and self._storage.diagnosis.is_damage(error) is not False else None
 
     def _read_changes(self, handle: Handle, content: bytes, since: Position | None) -> ChangeReport:
         seen = _commits_seen(handle)  # read first, so that the next check sees a commit that comes in between
@@ -157,9 +145,9 @@ class SQLiteMonitor:
             connection.execute("BEGIN")
             self._storage.require_known_schema(connection)
             detail = Detail(content, journal.last_link(connection), seen)
-            position = Position(self._storage.signal.as_stamp(content), revision_in(connection), detail)
+            position = Position(self._storage.publisher.signal.as_stamp(content), revision_in(connection), detail)
             if erasure.progress(connection).is_due:
-                self._storage.note_erasing()
+                self._storage.eraser.note()
             return self._report(position, _changed(connection, since, position))
         finally:
             handle.roll_back()
