@@ -366,7 +366,7 @@ def test_a_slice_that_a_fork_interrupts_begins_again(faults: Faults, path: str) 
         fill(registry)
 
         def interrupt(connection: sqlite3.Connection) -> None:
-            assert [h for h in registry._core.storage._connections._handles if h.may_be_interrupted]  # type: ignore[attr-defined]
+            assert [h for h in registry._core.storage._connections.open_handles() if h.may_be_interrupted]  # type: ignore[attr-defined]
             if faults.count == 3:
                 faults.pattern = None
 
