@@ -37,9 +37,9 @@ class _Once(type):
 class FrozenDict(dict[str, Any], metaclass=_Once):
     r"""A dict whose methods can't change it.
 
-    >>> config = freeze({"stop": ["\\n"]})
-    >>> config == {"stop": ["\\n"]}, json.dumps(config)
-    (True, '{"stop": ["\\\\n"]}')
+    >>> config = freeze({"stop": ["\n"]})
+    >>> config == {"stop": ["\n"]}, json.dumps(config)
+    (True, '{"stop": ["\\n"]}')
     >>> config["stop"] = []
     Traceback (most recent call last):
         ...

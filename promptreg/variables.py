@@ -78,7 +78,7 @@ def declared(argument: VariablesArgument) -> FrozenList:
 
 
 def canonical_form(declarations: FrozenList) -> FrozenList:
-    """Return declarations without what makes no difference: a default already implies that none is required.
+    """Return declarations without a `required` beside a default, which already implies that it is false.
 
     >>> canonical_form(declared([{"name": "n", "default": 1, "required": False}]))
     [{'name': 'n', 'type': 'any', 'default': 1}]

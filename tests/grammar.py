@@ -596,7 +596,7 @@ STATEMENTS[HOSTILE] = [*STATEMENTS[NORMAL], (Writer.bomb, 2)]
 
 
 def singles() -> list[str]:
-    """Return each production of the normal grammar as a template: `x` or an absent value in one hole, else PLAIN."""
+    """Return each production of the normal grammar as a template, with `x` or an absent value in one hole, or PLAIN."""
     found = []
     for kind, productions in GRAMMARS[NORMAL][1].items():
         for production in productions:

@@ -13,9 +13,10 @@ from typing import NamedTuple, Protocol
 from promptreg.errors import StorageCorruptError
 from promptreg.storage.base import ChangeReport, Position
 from promptreg.storage.sqlite import erasure, journal
-from promptreg.storage.sqlite.connections import Handle, Watching
+from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.files import FileIdentity
+from promptreg.storage.sqlite.pool import Watching
 from promptreg.storage.sqlite.reader import data_version, revision_in
 from promptreg.storage.sqlite.settling import unsettled
 from promptreg.storage.sqlite.sidecar import ChangeSignal, revision_of
