@@ -307,8 +307,6 @@ def traced(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
             try:
                 result = verb(view, *args, **kwargs)
             except BaseException as error:
-                view._core.release_after(error)
-                view._core.explain(error, view._view)
                 metrics.count_error(error_code(error))
                 if span is not None:
                     span.failed(error)
