@@ -49,11 +49,12 @@ def compile_fast(tree: nodes.Template, limits: RenderLimits, declared: frozenset
         code = compile(_source(tree, scope, costs, limits), FILE, "exec")
     except (UnsupportedSyntax, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    if not is_paid([costs.price], limits):
+    price = costs.price
+    if not is_paid([price], limits):
         return None
     module: dict[str, Any] = {}
     exec(code, GLOBALS, module)
-    return FastText(module["render"], scope.always_read(), costs.price)
+    return FastText(module["render"], scope.always_read(), price)
 
 
 def _source(tree: nodes.Template, scope: Scope, costs: Costs, limits: RenderLimits) -> str:

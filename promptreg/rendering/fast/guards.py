@@ -41,13 +41,13 @@ class _IntegerTexts(dict[int, str]):
         return str(number) if -MAX_NUMBER < number < MAX_NUMBER else bail_out()
 
 
-_INTEGER_TEXTS: Final = _IntegerTexts((number, str(number)) for number in range(1_000))
+INTEGER_TEXTS: Final = _IntegerTexts((number, str(number)) for number in range(1_000))
 
 
 def text(value: Any) -> str:
     """Return the printed text of a scalar."""
     if type(value) is int:
-        return _INTEGER_TEXTS[value]
+        return INTEGER_TEXTS[value]
     return str(value) if type(value) in SCALARS else bail_out()
 
 
