@@ -1,6 +1,6 @@
 """Guards of the fast tier: each returns a value of an exact builtin type within a size, or bails out.
 
-Generated code and the operations call them first. What is done with the values is `operations.py`'s.
+Generated code and the operations call them before they use a value. What is done with values is in `operations.py`.
 """
 
 from typing import Any, Final, NoReturn
@@ -89,11 +89,11 @@ def most_items(most: int) -> int:
     return min(MAX_ITEMS, most // CHARACTERS_AN_ITEM)
 
 
-def few(most: int, value: Any) -> Any:
+def small_sequence(most: int, value: Any) -> Any:
     """Return a list or tuple that an operation on so many characters may go through."""
     return value if len(sequence(value)) <= most_items(most) else bail_out()
 
 
-def few_scalars(most: int, value: Any) -> Any:
+def small_scalars(most: int, value: Any) -> Any:
     """Return a list or tuple of scalars that an operation on so many characters may go through."""
-    return value if SCALARS.issuperset(map(type, few(most, value))) else bail_out()
+    return value if SCALARS.issuperset(map(type, small_sequence(most, value))) else bail_out()
