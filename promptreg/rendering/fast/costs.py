@@ -67,7 +67,7 @@ class Costs:
         return self._outside_loops + self.has_loops * a_node * loop_fuel(self._limits)
 
     def add(self, fuel: int) -> None:
-        """Count fuel for what is no operation on a text; in loops the loops' fuel pays for it too, so the price is a bit high."""
+        """Count fuel for what is no operation on a text; in loops that is more than needed, as their fuel pays too."""
         self._outside_loops += fuel
 
     def operation(self) -> int:
