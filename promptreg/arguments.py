@@ -1,8 +1,8 @@
 """The arguments of each verb, read into one frozen value before anything is looked up (rule 18).
 
-A reader raises one `InvalidInputError` with every bad argument. How a single argument is read is in `rules/inputs.py`
-and `rules/names.py`. The verbs with many arguments pass them by name, as `locals()` holds them; a version's fields
-among these are those of the table `records.CONTENT`.
+A reader raises one `InvalidInputError` with every bad argument. How a single argument is read is decided
+in `rules/edits.py`, `rules/inputs.py` and `rules/names.py`. Verbs with many arguments pass them by name, as `locals()`
+holds them; the fields of a version among them are found by the table `records.CONTENT`.
 """
 
 from collections.abc import Collection, Mapping

@@ -364,10 +364,13 @@ class Core:
         """Have the next read check for changes, whatever the stamp shows."""
         # Within `monitor`, because another thread's check that began before the write may still be going on.
         try:
-            with self.storage.monitor():
-                self.cache.generation.until = NEVER
+            self._expire_in_turn()
         except StorageError as error:
             self.release_after(error)
+
+    def _expire_in_turn(self) -> None:  # in a frame that has ended where what it held is released
+        with self.storage.monitor():
+            self.cache.generation.until = NEVER
 
 
 def _replanned(writer: Reader, view: View, plan: Callable[[Reader], P], evidence: Evidence | None) -> P:

@@ -49,9 +49,9 @@ class Rendered:
         prompt: "Prompt | None" = None,
     ) -> None:
         self._name = name
-        self.text = text
+        self.text: str = text
         self._messages = messages
-        self.prompt = prompt
+        self.prompt: Prompt | None = prompt
 
     @property
     def name(self) -> str:

@@ -58,7 +58,7 @@ class Field(NamedTuple):
     column: str = ""
 
     def is_omitted(self, value: Any) -> bool:
-        """Whether hashes and diffs leave the field out where it holds this value."""
+        """Return whether hashes, diffs and the size limit leave the field out where it holds this value."""
         return self.later and bool(value == self.empty)
 
     def normal(self, value: Any) -> Any:
@@ -144,13 +144,11 @@ def _kind(template: str | FrozenList) -> Kind:
 
 def content_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `content_hash` covers, normalized."""
-    covered = {name: CONTENT[name].normal(value) for name, value in fields.items() if not is_omitted(name, value)}
-    return {**covered, "kind": _kind(fields["template"])}
-
-
-def is_omitted(name: str, value: Any) -> bool:
-    """Return whether hashes, diffs and the size limit leave a field of the content out where it holds this value."""
-    return CONTENT[name].is_omitted(value)
+    content: dict[str, Any] = {"kind": _kind(fields["template"])}
+    for name, field in CONTENT.items():
+        if not field.is_omitted(fields[name]):
+            content[name] = field.normal(fields[name])
+    return content
 
 
 def content_text(fields: Mapping[str, Any]) -> str:

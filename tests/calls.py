@@ -1,7 +1,7 @@
-"""What the state machine may call: every verb, on the registry and on the model, and what both are given.
+"""The calls of the state machine: every verb, on the registry and on the model, with the arguments of both.
 
-A call is a bag of arguments, of which each verb takes its own. The registry's answer is told in the model's
-words, so that both sides can be compared with `==`.
+A call holds the arguments of all verbs, of which each takes some. The registry's results are translated into the
+model's words, so that both sides can be compared with `==`.
 """
 
 from random import Random
@@ -84,7 +84,7 @@ VALUES = [{}, {"who": "Ana"}, {"who": "{{ who }} {% if %} <&>", "more": 1}]
 
 
 def pick(seed):
-    """Give who calls, from which namespace, and every argument that a verb may take; mostly what makes sense."""
+    """Return a caller, a namespace, and every argument that a verb may take; mostly values that make sense."""
     among = Random(seed).choice
 
     def reference():
@@ -146,7 +146,7 @@ INVALID = {
 
 
 def read(prompt, number, hashes):
-    """Return the content of one of a prompt's versions, if somebody has read it, and the registry's hash of it."""
+    """Return the content of one of a prompt's versions, if it was read before, and the registry's hash of it."""
     if number is None or prompt is None:
         return None, None
     contents = [model.canonical(version["content"]) for version in prompt["versions"].values()]
@@ -156,7 +156,7 @@ def read(prompt, number, hashes):
 
 
 def placed(world, asking, asked, last, hashes):
-    """Give the arguments of a call with its references made names or ids of this world; `last` is the last one."""
+    """Return the arguments of a call with names or ids of this world as its references; `last` is the last one."""
     here = [p for p in world["prompts"] if p["namespace"] == asking["namespace"]]
     elsewhere = [p for p in world["prompts"] if p not in here]
     among = {"absent": [], "elsewhere": elsewhere, "hidden": here}
@@ -234,7 +234,7 @@ def labelled(view, call):
 
 
 def pages(view, call):
-    """The names that `list` gives, page by page."""
+    """Return the names that `list` returns, page by page."""
     asked = {"status": call.statuses, "limit": call.limit, **call.filters}
     given = [view.list(**asked)]
     while given[-1].next:
@@ -368,7 +368,7 @@ CONTAINER = ["id", "namespace", "status", "is_active", "labels", "production_ver
 
 
 def told(prompt, number):
-    """What the model says of a prompt resolved to a version."""
+    """Return the fields of a prompt resolved to a version, as the model has them."""
     version, container = version_told(prompt, number), {"name": prompt["name"], "access_grants": prompt["grants"]}
     return {
         **version,
@@ -385,7 +385,7 @@ def told(prompt, number):
 
 
 def version_told(prompt, number):
-    """What the model says of a version alone."""
+    """Return the fields of a version alone, as the model has them."""
     version = prompt["versions"][number]
     content = version["content"]
     reads = any("{{ who }}" in text for text in model.sources(content))
@@ -408,7 +408,7 @@ def version_told(prompt, number):
 
 
 def seen(value):
-    """The same of what a verb gives; what is no prompt or version is itself."""
+    """Return the same for the result of a verb; other results are returned as they are."""
     if isinstance(value, list):
         return [seen(item) for item in value]
     if not isinstance(value, Version):
@@ -425,7 +425,7 @@ def seen(value):
 
 
 def expected(answer):
-    """What `seen` must give, where the model gives a prompt and a number."""
+    """Return what `seen` must return, where the model returns a prompt and a number."""
     match answer:
         case (dict() as prompt, int() as number):
             return told(prompt, number)

@@ -201,7 +201,7 @@ def queued(folder: str) -> Report:
         other.call("hold")
         thread = threading.Thread(target=registry.update, args=("shared",), kwargs={"template": "parent"})
         thread.start()
-        while queue._standing.holder() is None:
+        while queue._standing.frame is None:
             time.sleep(0.001)
         out, into = os.pipe()
         child, _ = fork()
@@ -276,9 +276,10 @@ def _fares(registry: Registry) -> Report:
         "list": registry.list,
         "history": lambda: registry.history("cached"),
         "cached render": lambda: registry.render("cached"),
+        "opening anew": lambda: Registry(registry.path),
     }
     told = {name: _refusal(call) for name, call in calls.items()}
-    handles = list(registry._core.storage._connections._handles)  # type: ignore[attr-defined]
+    handles = registry._core.storage._connections.open_handles()  # type: ignore[attr-defined]
     registry.close()
     changes = [handle.connection.total_changes for handle in handles]  # which a closed connection would not tell
     return {**told, "connections left": len(changes)}

@@ -23,7 +23,6 @@ from promptreg import Registry
 from promptreg.storage.sqlite import connections, queue
 from promptreg.storage.sqlite.connecting import SCHEMA_VERSION
 from promptreg.storage.sqlite.files import WAL
-from promptreg.storage.sqlite.gate import Claim, Stay
 from promptreg.storage.sqlite.queue import Deadline, queue_of
 from tests.remote import Remote
 from tests.test_migrations import SCHEMAS
@@ -178,10 +177,12 @@ def test_a_turn_that_was_cut_short_is_left_for_other_threads(
     filled: Registry, path: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a signal's handler raises may come right before the turn is given back; all registries share the queue."""
-    give_back = Claim.give_back
+    lock, interrupted = queue_of(os.path.realpath(path))._standing, []
+    release = lock.release
 
-    def interrupted(self: Claim, stay: Stay | None) -> None:
-        monkeypatch.setattr(Claim, "give_back", give_back)
+    def interrupt() -> None:
+        monkeypatch.setattr(lock, "release", release)
+        interrupted.append(True)
         raise KeyboardInterrupt
 
     if way == "opened":
@@ -189,15 +190,15 @@ def test_a_turn_that_was_cut_short_is_left_for_other_threads(
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM prompts").fetchone()
             filled.set_status("secret", "deleted")
-        monkeypatch.setattr(Claim, "give_back", interrupted)
+        monkeypatch.setattr(lock, "release", interrupt)
         with pytest.raises(KeyboardInterrupt):
             Registry(path)
     else:
         dropped = [Registry(path)]
-        monkeypatch.setattr(Claim, "give_back", interrupted)
+        monkeypatch.setattr(lock, "release", interrupt)
         dropped.clear()
         gc.collect()
-    assert Claim.give_back is give_back
+    assert interrupted == [True]
     turns: list[bool] = []
 
     def stand() -> None:

@@ -319,10 +319,10 @@ def test_what_is_known_outlives_the_change_to_the_connection_that_looks(path: st
         registry.create("greet", "Hello")
     with Registry(path) as registry:
         prompt = registry.get("greet")
-        assert len(registry._core.storage._connections._handles) == 1  # type: ignore[attr-defined]
+        assert len(registry._core.storage._connections.open_handles()) == 1  # type: ignore[attr-defined]
         time.sleep(NOTICED_SECONDS)
         assert registry.get("greet") is prompt
-        assert len(registry._core.storage._connections._handles) == 2  # type: ignore[attr-defined]
+        assert len(registry._core.storage._connections.open_handles()) == 2  # type: ignore[attr-defined]
 
 
 # max_staleness

@@ -12,7 +12,6 @@ import pytest
 
 from promptreg import Registry, StorageError
 from promptreg.records import Change
-from promptreg.storage.sqlite.gate import Gate
 from promptreg.storage.sqlite.sidecar import Sidecar
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from promptreg.storage.sqlite.writer import SQLiteWriter
@@ -123,29 +122,6 @@ def test_others_see_a_commit_at_once_whose_publishing_fails(
             registry.update("greet", template="Hi")
         assert failures == []
         assert other.get("greet").template == "Hi"
-
-
-def test_shutting_the_gate_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waited to shut it gives up, and everybody may go in again."""
-    gate, left = Gate(), threading.Event()
-
-    def stay() -> None:
-        with gate.passing():
-            left.wait()
-
-    inside = threading.Thread(target=stay)
-    inside.start()
-    while not gate._inside:
-        pass
-    with monkeypatch.context() as patch:
-        patch.setattr("promptreg.storage.sqlite.gate.time.sleep", _interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            gate.shut()
-    with gate.passing():
-        pass
-    left.set()
-    inside.join()
-    gate.open(gate.shut())
 
 
 def test_closing_closes_whatever_fails(registry: Registry, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Rows that are not there any more: an event, a publication, a version. None is passed over without a word."""
+"""Rows that were lost: an event, a publication, a version. Reads that should return one raise an error."""
 
 import sqlite3
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 
 from promptreg import Registry, StorageCorruptError, StorageReadOnlyError
 from promptreg.jsonvalues import canonical
-from promptreg.storage.sqlite.rows import PROMPT_COLUMNS
+from promptreg.storage.sqlite.rows import LATER_PROMPT_COLUMNS, LATER_VERSION_COLUMNS, PROMPT_COLUMNS
 from tests.test_storage_sqlite import raw, unguard
 
 
@@ -61,7 +61,7 @@ READS: dict[str, Callable[[Registry], object]] = {
 def test_a_missing_event_is_told_by_whoever_reads_past_it(
     many: Registry, which: str, read: Callable[[Registry], object]
 ) -> None:
-    """The first or one in the middle, of this namespace or of another one."""
+    """The first event or one in the middle, of this namespace or of another."""
     read(many)
     damage(many, "events", f"DELETE FROM events WHERE seq = {which}")
     with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="event"):
@@ -70,7 +70,7 @@ def test_a_missing_event_is_told_by_whoever_reads_past_it(
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
 def test_missing_last_events_are_told_by_reads_and_by_the_next_write(many: Registry, lost: int) -> None:
-    """The chain that is left is whole, and does not end where the registry says; nothing is written behind it."""
+    """The rest of the chain is consistent, but does not end where the registry's row says; nothing is appended."""
     damage(many, "events", f"DELETE FROM events WHERE seq > (SELECT max(seq) - {lost} FROM events)")
     with Registry(many.path) as again:
         for read in READS.values():
@@ -87,7 +87,7 @@ def test_missing_last_events_are_told_by_reads_and_by_the_next_write(many: Regis
 
 
 def test_an_event_put_in_the_place_of_the_last_is_told(many: Registry) -> None:
-    """Whole in itself and continuing the chain, but not the one that was written last."""
+    """Its hash is right and it continues the chain, but it is not the event that was written last."""
     with closing(raw(many.path)) as connection:
         unguard(connection, "events")
         connection.execute("DROP TABLE event_details")
@@ -103,7 +103,7 @@ def test_an_event_put_in_the_place_of_the_last_is_told(many: Registry) -> None:
 
 
 def test_an_event_in_the_middle_that_was_put_in_anothers_place_is_told(many: Registry) -> None:
-    """It is whole in itself, and the next one does not continue it."""
+    """Its hash is right, and the next event does not continue it."""
     with closing(raw(many.path)) as connection:
         unguard(connection, "events")
         event = "prev, seq, at, actor, action, namespace, prompt_id, version, commitment"
@@ -118,7 +118,7 @@ def test_an_event_in_the_middle_that_was_put_in_anothers_place_is_told(many: Reg
 
 
 def hide(path: str, index: str, definition: str, where: str) -> None:
-    """Leave rows out of an index, as a page of it that was lost does."""
+    """Leave rows out of an index, as if a page of it were lost."""
     with closing(raw(path)) as connection:
         connection.execute(f"DROP INDEX {index}")
         connection.execute(f"CREATE {definition} WHERE {where}")
@@ -135,7 +135,7 @@ EVENT_INDEXES = {
 @pytest.mark.parametrize("which", ["seq <> 1", "seq <> 5", "action <> 'discard'", "seq < 10", "seq > 99"])
 @pytest.mark.parametrize("index", EVENT_INDEXES)
 def test_an_event_that_a_damaged_index_hides_is_told(many: Registry, index: str, which: str) -> None:
-    """It is there, and the listing would leave it out."""
+    """The row is there, and a listing by the index would omit it."""
     hide(many.path, *EVENT_INDEXES[index], which)
     name = None if index == "namespace" else "greet"
     with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="event"):
@@ -143,7 +143,7 @@ def test_an_event_that_a_damaged_index_hides_is_told(many: Registry, index: str,
 
 
 def test_the_registry_names_the_last_event_that_there_is_and_no_other(many: Registry) -> None:
-    """No SQL sets it to another one."""
+    """No SQL statement can set it to another one."""
     with closing(raw(many.path)) as connection:
         for change in ("last_event = last_event - 1", "last_event = NULL", "last_hash = prev", "last_hash = 'x'"):
             with pytest.raises(sqlite3.IntegrityError, match="last event that there is"):
@@ -158,7 +158,7 @@ def test_the_registry_names_the_last_event_that_there_is_and_no_other(many: Regi
 @pytest.mark.parametrize("depths", ["1", "2", "3", "2, 3", "1, 2", "1, 2, 3"])
 @pytest.mark.parametrize("version", [None, 2])
 def test_a_missing_publication_is_told_by_a_rollback(many: Registry, depths: str, version: int | None) -> None:
-    """The first, the middle, the top, and the two above the same version: no rollback goes by what is left."""
+    """The first, the middle, the last, and both above the same version: no rollback uses the rest of the stack."""
     many.scope(namespace="other").rollback("greet", reason="x")
     damage(many, "publications", f"DELETE FROM publications WHERE prompt = 1 AND depth IN ({depths})")
     with Registry(many.path) as again:
@@ -168,7 +168,7 @@ def test_a_missing_publication_is_told_by_a_rollback(many: Registry, depths: str
 
 
 def test_a_missing_publication_is_told_by_the_next_one(many: Registry) -> None:
-    """The stack that is left would take it for one of an earlier depth."""
+    """It would get the depth of an earlier one."""
     damage(many, "publications", "DELETE FROM publications WHERE prompt = 1 AND depth > 1")
     with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="publications"):
         again.publish("greet", 2)
@@ -210,7 +210,7 @@ VERSIONS = "idx_versions_prompt_version", "UNIQUE INDEX idx_versions_prompt_vers
 
 @pytest.mark.parametrize("which", ["version <> 1", "version <> 2", "version <> 4", "version < 2", "FALSE"])
 def test_history_tells_of_versions_that_are_lost_or_hidden(many: Registry, which: str) -> None:
-    """The newest, the oldest, one between or all; the number that was discarded is no loss."""
+    """The newest, the oldest, one between or all; a discarded number is not missing."""
     assert [version.version for version in many.history("greet")] == [4, 2, 1]
     hide(many.path, *VERSIONS, f"prompt <> 1 OR {which}")
     with Registry(many.path) as again:
@@ -220,7 +220,7 @@ def test_history_tells_of_versions_that_are_lost_or_hidden(many: Registry, which
 
 
 def test_a_page_of_a_history_tells_of_what_it_lacks_alone(many: Registry) -> None:
-    """It begins below `before` and ends with `limit`: what lies beyond is not asked for."""
+    """It begins below `before` and ends with `limit`: versions beyond are not read."""
     hide(many.path, *VERSIONS, "version <> 2")
     with Registry(many.path) as again:
         assert [v.version for v in again.history("greet", limit=1)] == [4]
@@ -232,7 +232,7 @@ def test_a_page_of_a_history_tells_of_what_it_lacks_alone(many: Registry) -> Non
 
 
 def test_discarded_numbers_are_no_loss_wherever_they_are(registry: Registry) -> None:
-    """The first, the newest and all between; of another prompt's they tell nothing."""
+    """The first, the newest and all between; another prompt's don't count."""
     registry.create("greet", "One", is_production=False)
     for number in range(2, 7):
         registry.update("greet", template=f"{number}", is_production=False)
@@ -248,15 +248,17 @@ def test_discarded_numbers_are_no_loss_wherever_they_are(registry: Registry) -> 
 
 
 def make_earlier(path: str) -> None:
-    """Make a file, which is closed, what schema 3 wrote of the same prompts."""
+    """Turn a closed file into what schema 3 would have written."""
     with closing(raw(path)) as connection:
         connection.execute("DROP TRIGGER registry_update")
         connection.execute("DROP TRIGGER prompts_update_counts")
-        columns = ", ".join(column for column in PROMPT_COLUMNS if column not in {"publications", "hash"})
+        columns = ", ".join(column for column in PROMPT_COLUMNS if column not in {*LATER_PROMPT_COLUMNS, "hash"})
         for key, *values in connection.execute(f"SELECT key, {columns} FROM prompts").fetchall():
             earlier = sha256(canonical(values).encode()).hexdigest()
             connection.execute("UPDATE prompts SET hash = ? WHERE key = ?", (earlier, key))
-        connection.execute("ALTER TABLE prompts DROP COLUMN publications")
+        for table, later in (("prompts", LATER_PROMPT_COLUMNS), ("versions", LATER_VERSION_COLUMNS)):
+            for column in later:
+                connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute("ALTER TABLE registry DROP COLUMN last_event")
         connection.execute("ALTER TABLE registry DROP COLUMN last_hash")
         connection.execute("DELETE FROM _sqlite_migrations WHERE name > 'm0004'")

@@ -9,8 +9,6 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.calls import CALLS, pick
 from tests.machine import CLASSES, DEEPEST, REACHED, READING, Machine
 
-pytestmark = pytest.mark.xdist_group("model")  # as its tests share one run
-
 # How many runs of the machine, of how many steps.
 USUAL = 11, 80
 LONG = 140, 120

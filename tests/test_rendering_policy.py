@@ -32,8 +32,8 @@ from promptreg import (
 )
 from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.fast.operations import column
+from promptreg.rendering.metered.methods import METHODS
 from promptreg.rendering.template import TemplateText
-from promptreg.rendering.values import METHODS
 
 LIMITS = RenderLimits()
 
@@ -80,7 +80,7 @@ def text(template, limits=LIMITS, **variables):
 
 
 def refused(template, limits=LIMITS, **variables):
-    """Give the error of ours that a template ends in, saved or rendered."""
+    """Return our error that a template is refused with when it is saved or rendered."""
     with pytest.raises(TemplateError) as caught:
         TemplateText(template, limits).render(variables)
     assert "CANARY" not in f"{caught.value!r}{caught.value.details}{caught.value.message}"

@@ -36,8 +36,6 @@ from promptreg.rendering.values import AbsentVariable
 from tests import grammar, grammar_values
 from tests.grammar import FRIENDLY, NORMAL
 
-pytestmark = pytest.mark.xdist_group("same")  # as its tests share one run
-
 pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning")
 
 NONE_DECLARED: frozenset[str] = frozenset()
@@ -122,7 +120,7 @@ REFUSALS = TemplateError, AbsentVariable
 def by_tier(
     tier: Callable[[Variables], str] | None, values: Variables, leaves: tuple[type[Exception], ...]
 ) -> str | None:
-    """Give the text of one tier, None where it leaves these values to another, or refuses them."""
+    """Return the text of one tier; None if it bails out or refuses."""
     try:
         return None if tier is None else tier(values)
     except leaves:
@@ -154,7 +152,7 @@ def seen(source: str, build: Build, declared: frozenset[str] = NONE_DECLARED) ->
 
 
 def undeclared(source: str) -> set[str] | None:
-    """Give the names that the template reads and may not have bound, by Jinja2's analysis; None where it breaks."""
+    """Return the names that the template reads and may not have bound, by Jinja2's analysis; None where it breaks."""
     try:
         return meta.find_undeclared_variables(STOCK.parse(source)) - GLOBALS
     except Exception:  # it folds constants, and `{[]: 1}` is none
@@ -200,7 +198,7 @@ def _wrong_names(source: str, values: Mapping[str, Any], case: Seen) -> str | No
 
 
 def bound_by(source: str) -> set[str]:
-    """Give the names that a template binds, which it may read before."""
+    """Return the names that a template binds, which it may read before."""
     return {node.name for node in STOCK.parse(source).find_all(nodes.Name) if node.ctx != "load"}
 
 
@@ -227,7 +225,7 @@ def _still(source: str, build: Build, what: str | None, declared: frozenset[str]
 
 
 def report(source: str, build: Build, seed: object, declared: frozenset[str] = NONE_DECLARED) -> str | None:
-    """Tell what is wrong with one case in full, with the shortest template that shows it; None if nothing is."""
+    """Describe in full what is wrong with one case, with the shortest template that shows it; None if nothing is."""
     what = wrong(source, build(), seen(source, build, declared))
     if what is None:
         return None
@@ -238,12 +236,12 @@ def report(source: str, build: Build, seed: object, declared: frozenset[str] = N
 
 
 def told(values: Mapping[str, Any]) -> str:
-    """Give the names with the type and the repr of each value."""
+    """Return the names with the type and the repr of each value."""
     return "; ".join(f"{name} = {type(value).__name__} {value!a}" for name, value in values.items())
 
 
 def case_of(seed: int, mode: str) -> tuple[str, Build]:
-    """Give the template and the builder of variables of one seed."""
+    """Return the template and the builder of variables of one seed."""
     return grammar.template(Random(f"template {seed}"), mode), lambda: grammar.variables(Random(f"values {seed}"), mode)
 
 
@@ -359,7 +357,7 @@ def test_with_declared_variables_absent_the_text_and_the_kind_of_error_are_the_s
 
 
 def every_value() -> list[Build]:
-    """Give a builder of `x` for each kind of value, the usual ones and the odd ones."""
+    """Return a builder of `x` for each kind of value, the usual ones and the odd ones."""
     plain = [*grammar_values.TEXTS, *grammar_values.NUMBERS, True, False]
     builds: list[Build] = [lambda value=value: {"x": value} for value in plain]
     for make in grammar_values.ODD[3:]:
@@ -385,7 +383,7 @@ def compared(sample: float) -> Counter[tuple[str, str]]:
 
 @lru_cache(4)
 def operations(source: str) -> list[str]:
-    """Give the filters and tests of a template."""
+    """Return the filters and tests of a template."""
     tree = STOCK.parse(source)
     return [f"{type(node).__name__} {node.name}" for node in tree.find_all((nodes.Filter, nodes.Test))]
 

@@ -19,13 +19,12 @@ from promptreg import Actor, NameTakenError, Registry, StorageBusyError
 from promptreg.storage.sqlite import journal
 from promptreg.storage.sqlite import storage as sqlite
 from promptreg.storage.sqlite.connections import Handle
-from promptreg.storage.sqlite.gate import Claim, Stay
 from promptreg.storage.sqlite.reader import SQLiteReader
 from tests.test_storage_sqlite import raw
 
 THREADS = 32
 UPDATES = 4
-LOCKS = (type(threading.Lock()), type(threading.RLock()), Claim)
+LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -187,17 +186,12 @@ def test_cached_reads_take_no_lock(shared: Registry) -> None:
     modules = [vars(module) for name, module in sys.modules.items() if name.startswith("promptreg")]
     connections = shared._core.storage._connections  # type: ignore[attr-defined]
     locks = locks_of(shared, *modules)
-    assert {connections._gate._shut, connections._turn} < set(locks)
+    assert {slot._lock for slot in connections._all} < set(locks)
     given: list[object] = []
-    stay = Stay()
     reading = threading.Thread(target=lambda: given.extend(look() for look in looks), daemon=True)
     with ExitStack() as held:
         for lock in locks:
-            if isinstance(lock, Claim):
-                assert lock.take(stay)
-                held.callback(lock.give_back, stay)
-            else:
-                held.enter_context(lock)
+            held.enter_context(lock)
         reading.start()
         reading.join(5)
         assert given == ["Hello"] * len(looks)

@@ -1,4 +1,4 @@
-"""`registry.verify()`: the whole check, which finds every kind of damage and tells it by name, beside writers."""
+"""`registry.verify()`: finds every kind of damage and names what is damaged, while others write."""
 
 import re
 import sqlite3
@@ -229,7 +229,7 @@ DAMAGE: dict[str, tuple[str, str, list[str]]] = {
 
 @pytest.mark.parametrize(("table", "statement", "told"), DAMAGE.values(), ids=DAMAGE)
 def test_each_kind_of_damage_is_told_by_name(filled: Registry, table: str, statement: str, told: list[str]) -> None:
-    """And nothing else is; what a damaged row holds is never quoted; the check changes nothing."""
+    """And nothing else is reported; content of damaged rows is never quoted; nothing is changed."""
     filled.close()
     with Registry(filled.path) as registry:
         with closing(raw(filled.path)) as connection:
@@ -244,7 +244,7 @@ def test_each_kind_of_damage_is_told_by_name(filled: Registry, table: str, state
 
 
 def test_lost_last_events_are_told(filled: Registry) -> None:
-    """By what the registry's own row says was written last."""
+    """The registry's row names the last event."""
     for lost in (1, 2):
         with closing(raw(filled.path)) as connection:
             unguard(connection, "events")
@@ -272,7 +272,7 @@ def test_lost_last_events_are_told(filled: Registry) -> None:
     ],
 )
 def test_what_a_damaged_index_hides_is_told(filled: Registry, index: tuple[str, str], told: str) -> None:
-    """`quick_check` does not look whether an index has every row."""
+    """`quick_check` does not check that an index has every row."""
     table = index[1].split(" ON ")[1].split()[0]
     where = {"events": "seq <> 1", "versions": "key <> 2", "prompts": "key <> 1"}[table]
     hide(filled.path, *index, where)
@@ -281,14 +281,14 @@ def test_what_a_damaged_index_hides_is_told(filled: Registry, index: tuple[str, 
 
 
 def test_an_index_that_is_gone_is_told_once(filled: Registry) -> None:
-    """Whatever needs it is not asked for each row."""
+    """Checks that need it are left out for each row."""
     with closing(raw(filled.path)) as connection:
         connection.execute("DROP INDEX idx_events_namespace")
     assert filled.verify() == ["the index idx_events_namespace is missing"]
 
 
 def test_full_text_that_does_not_find_a_row_is_told(filled: Registry) -> None:
-    """The texts are there, and the index that a search goes by has lost them."""
+    """The texts are stored, and the index that searches use has lost them."""
     with closing(raw(filled.path)) as connection:
         connection.execute("DELETE FROM search_data WHERE id > 10")
     with Registry(filled.path) as registry:
@@ -301,7 +301,7 @@ def test_full_text_that_does_not_find_a_row_is_told(filled: Registry) -> None:
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
-    """What fails of the connections that are made from now on."""
+    """The statements that fail on connections that are opened from now on."""
     return install(monkeypatch)
 
 
@@ -322,7 +322,7 @@ def test_a_disk_that_fails_is_no_damage(faults: Faults, path: str, statement: st
 
 
 def test_a_page_that_sqlites_own_check_could_not_read_is_no_damage() -> None:
-    """It reports the system's refusal as a line of its own, with the code."""
+    """It reports the system's error as a line with its code."""
     with pytest.raises(StorageError) as caught:
         verification._require_readable("Tree 7 page 9: unable to get the page. error code=8458", "prompts.db")
     assert caught.value.details == {"reason": "io_error"}
@@ -333,7 +333,7 @@ def test_a_page_that_sqlites_own_check_could_not_read_is_no_damage() -> None:
 def test_damaged_pages_are_told_and_the_rest_is_checked(
     path: str, largest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a leaf of versions: which prompts can't be read, and that another's row elsewhere is damaged as well."""
+    """With a damaged leaf page: which prompts can't be read, and that a row on another page is damaged as well."""
     monkeypatch.setattr(diagnosis, "LARGEST", largest)
     with Registry(path) as registry:
         for number in range(60):
@@ -364,7 +364,7 @@ def test_a_slice_that_a_fork_interrupts_begins_again(faults: Faults, path: str) 
         fill(registry)
 
         def interrupt(connection: sqlite3.Connection) -> None:
-            assert [h for h in registry._core.storage._connections._handles if h.may_be_interrupted]  # type: ignore[attr-defined]
+            assert [h for h in registry._core.storage._connections.open_handles() if h.may_be_interrupted]  # type: ignore[attr-defined]
             if faults.count == 3:
                 faults.pattern = None
 
@@ -377,7 +377,7 @@ def test_a_slice_that_a_fork_interrupts_begins_again(faults: Faults, path: str) 
 
 
 def test_it_goes_on_beside_writers(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever they do meanwhile, between any two rows, nothing of it is taken for damage."""
+    """Whatever they write between any two rows, none of it is reported as damage."""
     fill(registry)
     monkeypatch.setattr(verification, "SLICE_SECONDS", 0.0)
     stop = threading.Event()
@@ -416,7 +416,7 @@ def test_it_goes_on_beside_writers(registry: Registry, monkeypatch: pytest.Monke
 
 
 def test_progress_is_told_between_slices(filled: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many of so many rows, up to all of them; nothing is held then, so it may call the registry, and write."""
+    """Rows done and rows in all; no lock is held then, so the callback may call the registry, and write."""
     monkeypatch.setattr(verification, "SLICE_SECONDS", 0.0)
     steps: list[tuple[int, int]] = []
 
@@ -435,7 +435,7 @@ def test_progress_is_told_between_slices(filled: Registry, monkeypatch: pytest.M
 
 
 def test_what_progress_raises_ends_the_call_cleanly(filled: Registry) -> None:
-    """It comes through as it is, and the registry works."""
+    """The callback's error is raised unchanged, and the registry works."""
 
     def progress(done: int, total: int) -> None:
         raise KeyError("mine")
@@ -449,7 +449,7 @@ def test_what_progress_raises_ends_the_call_cleanly(filled: Registry) -> None:
 
 @pytest.mark.parametrize("progress", [0, "x", [], object()])
 def test_a_progress_that_can_not_be_called_is_invalid(filled: Registry, progress: Any) -> None:
-    """Before anything is read; who may not verify is told that after it."""
+    """It is checked before anything is read, and before permissions."""
     for view in (filled, filled.scope(actor=Actor("eve"))):
         with pytest.raises(InvalidInputError, match="progress"):
             view.verify(progress=progress)
@@ -466,7 +466,7 @@ def test_a_progress_that_can_not_be_called_is_invalid(filled: Registry, progress
     ],
 )
 def test_rule_17_the_application_and_org_admins_verify(filled: Registry, actor: Actor, may: bool) -> None:
-    """It looks at every namespace, so a role in one does not do."""
+    """It reads every namespace, so a role in one is not enough."""
     view = filled.scope(actor=actor)
     if may:
         assert view.verify() == []
@@ -486,7 +486,7 @@ def test_of_very_many_lines_the_number_is_told(path: str, monkeypatch: pytest.Mo
             unguard(connection, "versions")
             connection.execute("UPDATE versions SET title = 'x'")
         assert len(registry.verify()) == 9
-        monkeypatch.setattr(verification, "MAX_WRONG", 4)
+        monkeypatch.setattr(verification, "MAX_PROBLEMS", 4)
         assert registry.verify()[3:] == [
             "prompt 'p3' in namespace 'default': version 1 is not what was written",
             "and 5 more",

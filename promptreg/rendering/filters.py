@@ -1,9 +1,9 @@
-"""The filters and tests of the template language: one row each, from which everything else about them derives.
+"""The filters and tests of the template language: one row each in `FILTERS` and `TESTS`, and no other list anywhere.
 
-The policy (which names a template may use), the functions of both tiers, which uses of an absent variable are allowed
-(`reads.py`), the documentation's lists and the tests' lists are read from `FILTERS` and `TESTS`. A new filter is
-its functions, its row, a line of the documentation, and an expression in the tests' grammar, without which they fail.
-How a filter works is written with its functions in `metered/` and `fast/`, and not here.
+From the rows derive the names that the policy allows, the functions that both tiers call, and the reads of absent
+variables that are allowed (`reads.py`); the documentation and the tests are checked against them. A new filter takes
+its functions (in `metered/` and, if prompts use it often, in `fast/`), a row here, a line of the documentation and an
+expression in the tests' grammar; tests fail until all are there.
 """
 
 from collections.abc import Callable

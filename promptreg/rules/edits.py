@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, freeze, hashed
 from promptreg.models import UNSET, Grant
-from promptreg.records import CONTENT, Container, Snapshot, content_text, is_omitted
+from promptreg.records import CONTENT, Container, Snapshot, content_text
 from promptreg.rules.inputs import MAX_METADATA_BYTES, read_choice, read_filled_text, read_flag, read_grants, read_text
 from promptreg.rules.names import Reference, Selector, checked_name
 from promptreg.untrusted import FieldReader, bounded_list, read_each, reads_untrusted
@@ -138,7 +138,7 @@ def _require_size(fields: Mapping[str, Any]) -> None:
     sizes = {
         name: len(canonical(value).encode())
         for name, value in fields.items()
-        if name != "template" and not is_omitted(name, value)
+        if name != "template" and not CONTENT[name].is_omitted(value)
     }
     total = sum(sizes.values())
     if total > MAX_METADATA_BYTES:

@@ -41,7 +41,7 @@ RENDER = "render_prompt"
 
 
 class TelemetrySettings(NamedTuple):
-    """Whether spans hold content, redacted by what; whether spans are made, or attributes put on the caller's."""
+    """The telemetry settings of a registry: `capture_content`, `redact`, `spans` and `render_duration`."""
 
     captures_content: bool = False
     redact: Redact | None = None
@@ -117,7 +117,7 @@ class Instrumentation:
         self._times_renders = settings.times_renders
         self.makes_children = settings.makes_children
         self.content = Content(settings.redact) if settings.captures_content else None
-        self._needs_no_further = self.makes_children and self.content is None
+        self._records_names_only = self.makes_children and self.content is None
         if OTEL_PYTHON_TRACER_PROVIDER in os.environ:
             with suppress(Exception):
                 trace.get_tracer_provider()  # loads the provider that the variable names
@@ -147,7 +147,7 @@ class Instrumentation:
         self, rendered: Rendered, span: RenderSpan, start: SpanStart, variables: Any, more: dict[str, Any]
     ) -> Rendered:
         """Record the span of a render from memory, and return the render."""
-        if self._needs_no_further:  # written out: `_record` takes 0.03 of the time that the SDK takes
+        if self._records_names_only:  # written out: `_record` takes 0.03 of the time that the SDK takes
             try:
                 (name, attributes), (context, began) = span, start
                 self.tracer.start_span(name, context, attributes=attributes.copy(), start_time=began).end()

@@ -1,8 +1,8 @@
-"""From what a render raised to our error, with the template's line and, where it is certain, the variable at fault.
+"""Translation of what a render raises into our errors, with the template's line and often the variable at fault.
 
 No error quotes a value: of Python's messages only those about types alone are repeated. To name a variable the
-template is parsed again, and an expression is named only where it certainly stands for the value that failed. No code
-of a value's own runs here.
+template is parsed again, and an expression is named only if its value is certainly the one that failed. No code of
+the application runs here.
 """
 
 import re

@@ -19,15 +19,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from struct import Struct
+from types import FrameType
 from typing import NamedTuple
 from weakref import ref
 
 from promptreg.errors import StorageError
+from promptreg.storage.compat import calling_frame
 from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.beside import open_beside
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_applications
 from promptreg.storage.sqlite.files import identity, identity_at
-from promptreg.storage.sqlite.gate import Claim, Stay, in_the_middle
+from promptreg.storage.sqlite.slots import WAIT as LOCK_WAIT
+from promptreg.storage.sqlite.slots import CallLock, nested
 
 SUFFIX = "-promptreg-queue"
 NUMBERS = Struct("<QQQ")  # the next number to be given, the one whose turn it is about, the first that is waited for
@@ -111,42 +114,49 @@ class WriterQueue:
         """Begin for a database, told by its real path."""
         self._database = database
         self._file: _File | None = None
-        self._standing = Claim()  # of the thread that stands for this process
+        self._standing = CallLock()  # of the thread that is in the queue for this process
         self._is_jammed = False  # who takes a number was stopped, as was found by waiting for it
 
     @contextmanager
     def ticket(self, deadline: Deadline) -> Iterator[Ticket]:
         """Wait for one's turn, until the deadline at most, and hold it; past it, go ahead all the same."""
         if self.is_entered():
-            raise in_the_middle()
-        ticket, stay = NO_TICKET, Stay()
+            raise nested()
+        self.release_abandoned()
+        frame, ticket = calling_frame(), NO_TICKET
         try:
-            while not self._standing.take(stay) and deadline.left():
-                time.sleep(WAIT)
-            if self._standing.has(stay):
+            if self._stand(frame, deadline):
                 ticket = self._enter(deadline)
             yield ticket
         finally:
-            if self._standing.has(stay):
+            if self._standing.is_held() and (self._standing.frame is frame or not self.is_entered()):
                 self._leave(ticket)
-                self._standing.give_back(stay)
+                self._standing.release()
 
-    def abandon(self) -> None:
+    def _stand(self, frame: FrameType, deadline: Deadline) -> bool:
+        """Wait for the other threads of this process, until the deadline at most."""
+        while not self._standing.acquire(frame, min(LOCK_WAIT, deadline.left())):
+            if not deadline.left():
+                return False
+        return True
+
+    def release_abandoned(self) -> None:
         """Leave the queue, if a call of this thread was in it that was cut short."""
-        if self._standing.heal():
+        if self.is_held() and not self.is_entered():
             self._leave(NO_TICKET)
+            self._standing.release()
 
     def is_entered(self) -> bool:
-        """Return whether a call of this thread is in the queue, and goes on."""
-        return self._standing.is_live()
+        """Return whether a call of this thread is in the queue that still runs."""
+        return self._standing.is_entered()
 
     def is_held(self) -> bool:
-        """Tell whether a call of this thread is in the queue, or was when it was cut short."""
-        return self._standing.is_mine()
+        """Return whether a call of this thread is in the queue, or was when it was cut short."""
+        return self._standing.is_held()
 
     def forked(self) -> None:
         """Begin anew in a child: the parent's writers are not there. It is the child's queue of that database too."""
-        self._standing = Claim()
+        self._standing.renew()
         mine = self._database, os.getpid()
         _QUEUES[mine] = _kept(mine, self)
 

@@ -14,6 +14,7 @@ from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
 from promptreg.storage.hashing import damaged
 from promptreg.storage.sqlite import journal
+from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.rows import (
     PROMPT_FIELDS,
     SHOWN,
@@ -43,8 +44,8 @@ class Moment:
 
     is_refused = False
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    def __init__(self, handle: Handle) -> None:
+        handle.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 class SQLiteReader:
@@ -56,17 +57,17 @@ class SQLiteReader:
 
     is_refused = False  # true of writes alone
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, handle: Handle) -> None:
+        connection = self._connection = handle.connection
         # The last version that was read, as production is often the latest one too.
         self._last: tuple[tuple[str, int | None], list[VersionRecord]] | None = None
         self.revision = revision_in(connection)
-        self._data_version = data_version(connection)
+        self._signature = handle.number, data_version(connection)
 
     @property
     def snapshot(self) -> Snapshot:
         """What two transactions compare to know that nothing changed between them."""
-        return Snapshot(self.revision, self._data_version)
+        return Snapshot(self.revision, self._signature)
 
     def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
         """Return the prompts of a namespace with these names and ids, in their order."""

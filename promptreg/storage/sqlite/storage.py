@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from traceback import clear_frames, walk_tb
-from typing import Any, NoReturn, Protocol, TypeVar
+from traceback import clear_frames
+from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
@@ -26,11 +26,12 @@ from promptreg.storage.sqlite.connecting import (
     open_to_write,
     require_known_schema,
 )
-from promptreg.storage.sqlite.connections import Connections, Handle
+from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, SYSTEMS, is_applications, is_busy, may_not_write
 from promptreg.storage.sqlite.files import WAL, FileIdentity
-from promptreg.storage.sqlite.gate import FORKS
+from promptreg.storage.sqlite.forks import FORKS
+from promptreg.storage.sqlite.pool import ConnectionPool
 from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
 from promptreg.storage.sqlite.reader import Moment, SQLiteReader
 from promptreg.storage.sqlite.readonly import Access, is_outdated
@@ -38,7 +39,6 @@ from promptreg.storage.sqlite.sidecar import (
     CHECK_SECONDS,
     ChangeSignal,
     MemorySignal,
-    NullSignal,
     UnwritableSidecar,
     open_sidecar,
     revision_of,
@@ -54,8 +54,9 @@ class Begun(Protocol):
 
 
 R = TypeVar("R", bound=Begun)
+Hold: TypeAlias = Callable[[Deadline], AbstractContextManager[Handle]]
 
-BUSY_PAUSE = 0.001  # seconds outside the gate, between two waits in SQLite
+BUSY_PAUSE = 0.001  # seconds outside any slot, between two waits in SQLite
 PUBLISH_PAUSE = 0.005  # seconds between two trials to publish
 CLOSING_PATIENCE = 0.5  # seconds that opening and closing wait for the writers' turn, to erase or cut the log
 
@@ -72,7 +73,7 @@ class SQLiteStorage:
         self._real = os.path.realpath(self.path) if self._is_file else self.path
         self._diagnosis = Diagnosis(self.path, self._real if self._is_file else None, settings)
         self.waited_for = -1
-        with self._diagnosis.translating(), FORKS.opening.passing():
+        with self._diagnosis.translating(), FORKS.opening():
             file = self.file = FileIdentity(self.path)
             self._access, first = (
                 open_first(self.path, self._real, settings) if self._is_file else _open_memory(settings)
@@ -82,7 +83,7 @@ class SQLiteStorage:
             self._queue = self._open_queue(self._access)
             self.signal: ChangeSignal = self._open_signal(self._access)
             self._old_signal: ChangeSignal | None = None
-            self._connections = Connections(
+            self._connections = ConnectionPool(
                 file,
                 *self._openers(self._access),
                 first,
@@ -91,7 +92,7 @@ class SQLiteStorage:
             )
         self._follow_forks()
         try:
-            with self._connections.use() as handle:
+            with self._connections.writer(Deadline(settings.busy_timeout)) as handle:
                 is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
             if is_due:
                 self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
@@ -120,7 +121,7 @@ class SQLiteStorage:
         if access is Access.MEMORY:
             return MemorySignal()
         if access is not Access.WRITE:
-            return NullSignal()
+            return ChangeSignal()
         try:
             return open_sidecar(self._real)
         except OSError as error:
@@ -135,7 +136,7 @@ class SQLiteStorage:
         if self.is_unsettled() and settling.is_due(self._real):
             with suppress(StorageError):  # without waiting for others, as what is cached can be answered
                 self._settle(Deadline(0))
-        with self._connections.watch() as watching:
+        with self._connections.watch(Deadline(self._settings.busy_timeout)) as watching:
             yield SQLiteMonitor(self, watching).changes_since
         self._erase_if_due()
 
@@ -144,7 +145,8 @@ class SQLiteStorage:
         """Open a consistent look."""
         self._renew()
         self._require_settled()
-        with self._begun("BEGIN", SQLiteReader, Deadline(self._settings.busy_timeout)) as (_, reader):
+        deadline = Deadline(self._settings.busy_timeout)
+        with self._begun(self._connections.reader, "BEGIN", SQLiteReader, deadline) as (_, reader):
             if self.signal.is_shared and revision_of(self.signal.read()) < reader.revision:
                 self.publish(reader.revision)
             yield reader
@@ -159,7 +161,7 @@ class SQLiteStorage:
         deadline, is_published = Deadline(self._settings.busy_timeout), True
         with (
             self._ticket(deadline) as ticket,
-            self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
+            self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
         ):
             self.require_signal()
             self._require_writable()
@@ -186,7 +188,8 @@ class SQLiteStorage:
         """Open a snapshot of whatever is stored, be it whole or not."""
         self._renew()
         self._require_settled()
-        with self._begun("BEGIN", Moment, Deadline(self._settings.busy_timeout)) as (handle, _):
+        deadline = Deadline(self._settings.busy_timeout)
+        with self._begun(self._connections.reader, "BEGIN", Moment, deadline) as (handle, _):
             yield handle
 
     def close(self) -> None:
@@ -199,7 +202,7 @@ class SQLiteStorage:
         with self._ticket_to_close() as ticket:
             try:
                 if self._erasing_again_at is not None and ticket.is_guarded():
-                    with suppress(StorageError), self._connections.use() as handle:
+                    with suppress(StorageError), self._connections.writer(Deadline(CLOSING_PATIENCE)) as handle:
                         self._erase_or_retry(handle)
             finally:
                 self._connections.close(may_checkpoint=ticket.is_guarded())
@@ -219,61 +222,54 @@ class SQLiteStorage:
 
         In a cycle that the collector takes apart the queue's file may be closed by now: then there is no telling.
         """
-        connections: Connections | None = getattr(self, "_connections", None)
+        connections: ConnectionPool | None = getattr(self, "_connections", None)
         if connections is None or connections.is_closed or self._queue is None or self._queue.is_held():
             return
         try:
+            self._close_dropped()
+        finally:  # other registries of the file share the queue
+            self._queue.release_abandoned()
+
+    def _close_dropped(self) -> None:
+        if self._queue is not None:
             with self._queue.ticket(Deadline(0)) as ticket:
                 if ticket.number is not None and ticket.is_guarded():
-                    connections.close_dropped()
-        except BaseException as error:  # of a signal's handler; other registries of the file share the queue
-            clear_frames(error.__traceback__)
-            self._queue.abandon()
-            raise
+                    self._connections.close_dropped()
 
     def release_after(self, error: BaseException) -> None:
-        """Release whatever this thread still holds after an error, which may have come between any two bytecodes.
+        """Release whatever an error, which may have come between any two bytecodes, has left this thread holding.
 
-        A transaction that an exception has torn open lives on in the frames of the error's traceback, for as long as
-        anyone keeps the error; so those frames are cleared.
+        What a call around this one holds stays: this call came from a signal's handler or a finaliser.
         """
-        if self.is_held():
-            _clear_frames(error)
-            self._abandon()
+        self._connections.release_abandoned()
+        FORKS.release_abandoned()
+        if self._queue is not None:
+            self._queue.release_abandoned()
 
     def is_held(self) -> bool:
-        """Whether this thread holds anything: a transaction, a lock, a place in the queue."""
+        """Return whether this thread holds a connection or a place in the queue."""
         return self._connections.is_held() or (self._queue is not None and self._queue.is_held())
-
-    def _abandon(self) -> None:
-        """Release all that an error has left this thread holding; an outer call of this thread keeps what it holds."""
-        self._connections.abandon()
-        if self._queue is not None:
-            self._queue.abandon()
 
     def _renew(self) -> None:
         """Look again how the file can be read, where it can't be written and what is read is only of one moment."""
         if self._access is not Access.READ:
             return
-        with self._connections.watch() as watching:
+        with self._connections.watch(Deadline(self._settings.busy_timeout)) as watching:
             if self.file.is_unchanged() and is_outdated(self._real, watching.watcher()):
                 self._connections.renew()
 
     @contextmanager
     def _begun(
-        self, statement: str, kind: Callable[[sqlite3.Connection], R], deadline: Deadline
+        self, hold: Hold, statement: str, kind: Callable[[Handle], R], deadline: Deadline
     ) -> Iterator[tuple[Handle, R]]:
-        """Begin a transaction, waiting for others a slice at a time, outside the gate; leave none open."""
+        """Begin a transaction, waiting for other processes a slice at a time, outside any slot; leave none open."""
         may_reconnect = True
         while True:
-            with self._connections.use() as handle:
-                try:
-                    begun = self._tried(handle.connection, statement, kind, deadline)
-                    if begun is not None and not begun.is_refused:
-                        yield handle, begun
-                        return
-                finally:
-                    handle.roll_back()
+            with hold(deadline) as handle:
+                begun = self._tried(handle, statement, kind, deadline)
+                if begun is not None and not begun.is_refused:
+                    yield handle, begun
+                    return
                 if begun is not None and not (may_reconnect and readonly.is_writable(self._real)):
                     raise may_not_write(self.path, self._real)
             if begun is None:
@@ -299,7 +295,7 @@ class SQLiteStorage:
         """Go on as a registry that writes, if the file can be written by now."""
         if not readonly.is_writable(self._real):
             return
-        with self._diagnosis.translating(), FORKS.opening.passing():
+        with self._diagnosis.translating(), FORKS.opening():
             self.file.require_unchanged()
             access, first = open_first(self.path, self._real, self._settings)
             first.close()
@@ -310,18 +306,12 @@ class SQLiteStorage:
                 self._connections.reconnect(*self._openers(access))
                 self._access = access
 
-    def _tried(
-        self,
-        connection: sqlite3.Connection,
-        statement: str,
-        kind: Callable[[sqlite3.Connection], R],
-        deadline: Deadline,
-    ) -> R | None:
+    def _tried(self, handle: Handle, statement: str, kind: Callable[[Handle], R], deadline: Deadline) -> R | None:
         """Begin, and read, which is what takes the snapshot; None where others hold the lock and there is time left."""
         try:
-            connection.execute(statement)
-            self.require_known_schema(connection)
-            return kind(connection)
+            handle.connection.execute(statement)
+            self.require_known_schema(handle.connection)
+            return kind(handle)
         except sqlite3.OperationalError as error:
             if is_busy(error) and deadline.left():
                 return None
@@ -389,7 +379,7 @@ class SQLiteStorage:
         self._erasing_again_at = time.monotonic() + erasure.RETRY_SECONDS
         with self._ticket(deadline) as ticket:
             if ticket.is_guarded():
-                with self._connections.use() as handle:
+                with self._connections.writer(deadline) as handle:
                     self._erase_or_retry(handle, patience_ms=patience_ms, rewrites=rewrites)
 
     def _erase_if_due(self) -> None:
@@ -463,7 +453,7 @@ class SQLiteStorage:
         try:
             with (
                 self._ticket(deadline) as ticket,
-                self._begun("BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
+                self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
             ):
                 if not self.is_unsettled():  # as another thread was faster
                     return
@@ -489,21 +479,9 @@ def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
     except BaseException as error:
         clear_frames(error.__traceback__)
         if settings.target != ":memory:":  # other registries of the file share its queue
-            queue_of(os.path.realpath(settings.target)).abandon()
+            queue_of(os.path.realpath(settings.target)).release_abandoned()
+        FORKS.release_abandoned()
         raise
-
-
-def _clear_frames(error: BaseException) -> None:
-    """Clear the frames of our own calls, of an error and of those that it came from; not of the application's."""
-    ours = {frame for frame, _ in walk_tb(error.__traceback__)}
-    clear_frames(error.__traceback__)
-    seen, context = {id(error)}, error.__context__
-    while context is not None and id(context) not in seen and context.__traceback__ is not None:
-        if context.__traceback__.tb_frame not in ours:  # what the application was handling as it called
-            break
-        clear_frames(context.__traceback__)
-        seen.add(id(context))
-        context = context.__context__
 
 
 def _nothing() -> None:

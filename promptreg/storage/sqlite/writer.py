@@ -10,6 +10,7 @@ from promptreg.records import Change, Container
 from promptreg.storage.hashing import damaged, publication_hash
 from promptreg.storage.sqlite import journal
 from promptreg.storage.sqlite.batches import inserts, updates
+from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
@@ -18,10 +19,10 @@ from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, promp
 class SQLiteWriter(SQLiteReader):
     """The write transaction: what it has read stays true until it commits."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, handle: Handle) -> None:
+        super().__init__(handle)
         self.has_applied = self.has_deleted = False
-        self.is_refused = _is_read_only(connection)
+        self.is_refused = _is_read_only(handle.connection)
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Write the changes, and increase the revision by one."""

@@ -1,0 +1,144 @@
+"""Locks that one call of a thread holds at a time, and the connections behind them.
+
+A signal's handler may raise between any two bytecodes, so a `with` or a `finally` alone can leave a lock held. Here the
+lock itself knows which thread owns it, and the frame that took it tells two cases apart: while that frame is on the
+thread's stack, another call of the thread is nested (it came from a signal's handler or a finaliser) and is refused;
+afterwards the lock is abandoned, and whoever finds it so releases it. What a connection was in the middle of is rolled
+back first.
+
+No call waits for a lock while it holds another one of the same set.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from threading import RLock
+from types import FrameType
+from typing import TypeVar
+
+from promptreg.errors import StorageError
+from promptreg.storage.compat import is_running, ownership
+from promptreg.storage.sqlite.connections import Handle
+
+WAIT = 0.05  # seconds for which a thread waits for one lock at a time
+WAIT_AMONG = 0.002  # the same where another lock would do as well
+
+L = TypeVar("L", bound="CallLock")
+
+
+class CallLock:
+    """A lock that a call holds until it ends, however it ends."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, held by no thread, as in a child whose parent's threads are not there."""
+        self.frame: FrameType | None = None  # of the call that holds it
+        self._lock = RLock()
+        self.is_held = ownership(self._lock)
+
+    def acquire(self, frame: FrameType, seconds: float = 0.0) -> bool:
+        """Take it for the call with that frame, and return whether that was possible within these seconds."""
+        if not self._lock.acquire(timeout=seconds):
+            return False
+        self.frame = frame
+        return True
+
+    def release(self) -> None:
+        """Release it, which this thread holds."""
+        self.frame = None
+        while self.is_held():
+            self._lock.release()
+
+    def is_entered(self) -> bool:
+        """Return whether a call of this thread holds it that still runs."""
+        return self.is_held() and is_running(self.frame, _CODES)
+
+    def release_after(self, frame: FrameType) -> None:
+        """Release it if the call with that frame holds it, or one of this thread that runs no more."""
+        if self.is_held() and (self.frame is frame or not self.is_entered()):
+            self.release()
+
+    def release_abandoned(self) -> None:
+        """Release it if a call of this thread holds it that runs no more."""
+        if self.is_held() and not self.is_entered():
+            self.release()
+
+
+class Slot(CallLock):
+    """A connection, which the call that holds the lock may use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.handle: Handle | None = None
+
+    def acquire(self, frame: FrameType, seconds: float = 0.0) -> bool:
+        """Take it, and roll back a transaction that an earlier call may have left open."""
+        if not self._lock.acquire(timeout=seconds):
+            return False
+        self.frame = frame
+        self._roll_back()
+        return True
+
+    def roll_back(self, frame: FrameType) -> None:
+        """Roll back the transaction that the call with that frame left open, if it holds the lock."""
+        if self.frame is frame and self.is_held():
+            self._roll_back()
+
+    def release(self) -> None:
+        """Release it, with no transaction open."""
+        try:
+            self._roll_back()
+        finally:
+            self.frame = None
+            while self.is_held():
+                self._lock.release()
+
+    def _roll_back(self) -> None:
+        handle = self.handle
+        if handle is not None and handle.connection.in_transaction:
+            handle.roll_back()
+
+
+# Functions in which `frame` is not set yet, or not any more, while the lock is held.
+_CODES = frozenset(f.__code__ for f in (CallLock.acquire, CallLock.release, Slot.acquire, Slot.release))
+
+
+def require_outside(locks: Sequence[CallLock]) -> None:
+    """Raise `StorageError` where a call of this thread holds one of the locks; release what is abandoned."""
+    for lock in locks:
+        if lock.is_held():
+            if lock.is_entered():
+                raise nested()
+            lock.release()
+
+
+def acquire_any(locks: Sequence[L], frame: FrameType, seconds_left: Callable[[], float]) -> L | None:
+    """Take the first lock that is free and return it; return None where none is for as long as is left."""
+    for lock in locks:
+        if lock.acquire(frame):
+            return lock
+    end, wait = time.monotonic() + seconds_left(), WAIT if len(locks) == 1 else WAIT_AMONG
+    while True:
+        for lock in locks:
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            if lock.acquire(frame, min(wait, left)):
+                return lock
+
+
+def acquire_all(locks: Sequence[CallLock], frame: FrameType, hurry: Callable[[], None] = lambda: None) -> None:
+    """Take every lock, in this order, however long that takes; `hurry` is called while one is waited for."""
+    for lock in locks:
+        while not lock.acquire(frame, WAIT_AMONG):
+            hurry()
+
+
+def nested() -> StorageError:
+    """Return the refusal of a call from a signal's handler or a finaliser, within another one of the same thread."""
+    return StorageError(
+        "This thread is in the middle of another call of the registry, or is forking or closing the registry; call it"
+        " when that is done.",
+        reason="nested",
+    )

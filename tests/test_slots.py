@@ -1,0 +1,386 @@
+"""The slots that hold the connections: whatever is raised, and between whatever two bytecodes, none stays held.
+
+A trace function stands for a signal's handler: it is called between two bytecodes of the code that takes, uses and
+releases the slots, where it raises or makes a call, once at each place.
+"""
+
+import random
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from promptreg import Registry, StorageBusyError, StorageError
+from promptreg.storage.compat import calling_frame, is_running, ownership
+from promptreg.storage.sqlite import pool
+from promptreg.storage.sqlite.slots import CallLock, Slot, acquire_any, require_outside
+from promptreg.storage.sqlite.storage import SQLiteStorage
+
+WING = ("slots", "pool", "queue", "storage")
+TRACED = ("contextlib.py", "storage/compat.py", *(f"sqlite/{name}.py" for name in WING))
+
+
+class SoftTimeLimitExceeded(Exception):
+    """What a worker's handler raises at its time limit."""
+
+
+# The lock
+
+
+@contextmanager
+def outer() -> Iterator[FrameType]:
+    with inner() as frame:
+        yield frame
+
+
+@contextmanager
+def inner() -> Iterator[FrameType]:
+    yield calling_frame()
+
+
+def test_the_private_names_of_python_are_there() -> None:
+    """A lock says which thread owns it; frames say whose `with` a context manager is in, and which functions run."""
+    lock = threading.RLock()
+    is_owned = ownership(lock)
+    assert not is_owned()
+    with lock:
+        assert is_owned()
+        assert in_thread(is_owned) is False
+    here = sys._getframe()
+    with outer() as frame, ExitStack() as stack:
+        assert frame is here
+        assert stack.enter_context(outer()) is here
+    assert is_running(here, frozenset())
+    assert not is_running(None, frozenset())
+    assert in_thread(lambda: is_running(here, frozenset())) is False
+
+
+def in_thread(call: Callable[[], Any]) -> Any:
+    """Return what a call returns in another thread, which must not wait for ever."""
+    given: list[Any] = []
+    thread = threading.Thread(target=lambda: given.append(call()), daemon=True)
+    thread.start()
+    thread.join(30)
+    return given[0] if given else "it still waits"
+
+
+def take(lock: CallLock) -> None:
+    """Take it in a call that ends without releasing it, as one that was torn does."""
+    assert lock.acquire(sys._getframe())
+
+
+def test_a_lock_of_a_call_that_runs_is_kept_and_an_abandoned_one_is_released() -> None:
+    lock = CallLock()
+    take(lock)
+    assert (lock.is_held(), lock.is_entered()) == (True, False)
+    require_outside([lock])
+    assert not lock.is_held()
+    assert lock.acquire(sys._getframe())
+    with pytest.raises(StorageError, match="middle of another call"):
+        require_outside([lock])
+    lock.release_abandoned()
+    assert in_thread(lambda: lock.acquire(sys._getframe())) is False
+    lock.release_after(sys._getframe())
+    assert in_thread(lambda: lock.acquire(sys._getframe())) is True
+
+
+def test_a_later_call_keeps_its_lock_when_an_earlier_one_ends() -> None:
+    """The frames of a torn call may be kept with its error, and go at any time."""
+    lock, earlier = CallLock(), take.__code__
+    with suppress(StorageError):
+        take(lock)
+    frame = lock.frame
+    assert frame is not None
+    assert frame.f_code is earlier
+    lock.release_abandoned()
+    assert lock.acquire(sys._getframe())
+    lock.release_after(frame)
+    assert lock.is_held()
+
+
+def test_a_slot_found_in_a_transaction_is_rolled_back_before_its_next_use(path: str) -> None:
+    with Registry(path) as registry:
+        registry.create("greet", "Hello")
+        slot = registry._core.storage._connections._all[0]  # type: ignore[attr-defined]
+        slot.handle.connection.execute("BEGIN IMMEDIATE")
+        assert registry.update("greet", template="Hi").version == 2
+        assert not slot.handle.connection.in_transaction
+
+
+def test_the_first_free_slot_is_taken_and_none_is_busy() -> None:
+    """Readers beyond the number of slots wait, and give up when nothing is left of their time."""
+    made, here = [Slot() for _ in range(2)], sys._getframe()
+    with ThreadPoolExecutor(1) as pool:
+        assert acquire_any(made, here, lambda: 0.0) is made[0]
+        assert pool.submit(acquire_any, made, here, lambda: 0.0).result(30) is made[1]
+        assert in_thread(lambda: acquire_any(made, here, lambda: 0.01)) is None
+
+
+def test_a_read_that_finds_every_slot_in_use_is_told_so(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its `busy_timeout`, as where another process holds the lock; others' calls go on."""
+    monkeypatch.setattr(pool, "LEAST_WAIT", 0.0)
+    monkeypatch.setattr(pool, "READERS", 1)
+    with Registry(path, busy_timeout=0.05) as registry:
+        registry.create("greet", "Hello")
+        with registry._core.storage.read() as reader:
+            assert reader.revision == 1
+            with pytest.raises(StorageBusyError, match="Other threads") as caught:
+                raise in_thread(lambda: caught_of(registry.list))
+            assert caught.value.details["reason"] == "busy"
+        assert len(registry.list()) == 1
+
+
+def caught_of(call: Callable[[], object]) -> BaseException | None:
+    try:
+        call()
+    except BaseException as error:
+        return error
+    return None
+
+
+def test_readers_at_the_same_time_use_several_connections_and_no_more(path: str) -> None:
+    """A process whose calls follow one another opens one."""
+    with Registry(path) as registry:
+        registry.create("greet", "Hello")
+        connections = registry._core.storage._connections  # type: ignore[attr-defined]
+        registry.list()
+        registry.update("greet", template="Hi")
+        assert sum(slot.handle is not None for slot in connections._readers) == 1
+        barrier = threading.Barrier(pool.READERS)
+
+        def read() -> None:
+            with registry._core.storage.read() as reader:
+                barrier.wait(30)
+                assert reader.revision == 2
+
+        threads = [threading.Thread(target=read) for _ in range(pool.READERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(connections.open_handles())) <= pool.READERS + 2
+        assert sum(slot.handle is not None for slot in connections._readers) == pool.READERS
+
+
+# Between any two bytecodes
+
+
+class At:
+    """A trace function that acts before one of the bytecodes that the traced files run, counted from 0."""
+
+    def __init__(self, number: int, act: Callable[[], None]) -> None:
+        self.left = number
+        self._act = act
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> "At | None":
+        if not frame.f_code.co_filename.endswith(TRACED):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self.left -= 1
+            if self.left < 0:
+                sys.settrace(None)
+                frame.f_trace = None
+                self._act()
+        return self
+
+    def run(self, call: Callable[[], object]) -> object:
+        """Make the call; `left` is negative afterwards where it came so far."""
+        try:
+            sys.settrace(self)
+            return call()
+        finally:
+            sys.settrace(None)
+
+
+def raising() -> None:
+    raise SoftTimeLimitExceeded
+
+
+VERBS: dict[str, Callable[[Registry, int], object]] = {
+    "read": lambda registry, _: registry.history("greet", limit=1),
+    "look": lambda registry, _: looked(registry),
+    "write": lambda registry, number: registry.update("greet", template=f"at {number}"),
+}
+
+
+def looked(registry: Registry) -> str:
+    registry._core.cache.generation.until = -1.0
+    return registry.get("greet").template
+
+
+def is_free(registry: Registry) -> bool:
+    """Return whether another thread can take every slot, the queue, and the right to open a registry."""
+    storage = registry._core.storage
+    assert isinstance(storage, SQLiteStorage)
+
+    def take_all() -> bool:
+        frame = sys._getframe()
+        locks: list[CallLock] = [*storage._connections._all, *pool.FORKS._opening, pool.FORKS._forking]
+        if storage._queue is not None:
+            locks.append(storage._queue._standing)
+        taken = [lock for lock in locks if lock.acquire(frame, 5)]
+        for lock in taken:
+            lock.release()
+        return len(taken) == len(locks)
+
+    return in_thread(take_all) is True
+
+
+def places_of(verb: str, registry: Registry) -> int:
+    """Return how many bytecodes of the traced files a verb runs."""
+    most = 10**9
+    at = At(most, raising)
+    at.run(lambda: VERBS[verb](registry, -1))
+    return most - at.left
+
+
+def chosen(count: int, request: pytest.FixtureRequest) -> list[int]:
+    """Return every place in the long run, and some in the short one, others each time."""
+    return list(range(count)) if request.node.get_closest_marker("stress") else random.sample(range(count), 60)
+
+
+@pytest.fixture(params=["file", "memory"])
+def shared(request: pytest.FixtureRequest, path: str) -> Iterator[Registry]:
+    """A registry in a file, and one in memory, whose calls have been made once."""
+    with Registry(path if request.param == "file" else ":memory:") as registry:
+        registry.create("greet", "Hello")
+        for verb in VERBS.values():
+            verb(registry, -2)
+        yield registry
+
+
+def assert_raising_leaves_nothing_held(registry: Registry, verb: str, places: list[int]) -> None:
+    kept: list[BaseException] = []
+    for number in places:
+        try:
+            At(number, raising).run(lambda number=number: VERBS[verb](registry, number))
+        except SoftTimeLimitExceeded as error:
+            kept.append(error)  # with its frames, and what these hold
+        assert is_free(registry), number
+        if number % 10 == 0:
+            version = in_thread(lambda: registry.update("greet", template=f"then {len(kept)}").version)
+            assert registry.get("greet").version == version
+    assert kept
+    versions = registry.history("greet", limit=100_000)
+    assert [version.version for version in versions] == list(range(len(versions), 0, -1))
+
+
+def assert_calls_are_made_or_refused(registry: Registry, verb: str, places: list[int]) -> None:
+    """The calls that they come into all hold."""
+    refused, done = Counter[str](), 0
+
+    def nested() -> None:
+        nonlocal done
+        for name in ("read", "write"):
+            try:
+                VERBS[name](registry, -3)
+                done += 1
+            except StorageError as error:
+                refused[error.details["reason"]] += 1
+
+    for number in places:
+        At(number, nested).run(lambda number=number: VERBS[verb](registry, number))
+        assert is_free(registry), number
+    assert done > 0
+    assert set(refused) == {"nested"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.usefixtures("destructors_may_be_interrupted")
+def test_an_exception_between_two_bytecodes_leaves_nothing_held(
+    shared: Registry, verb: str, request: pytest.FixtureRequest
+) -> None:
+    """Wherever it comes and though it is kept: other threads read, write and may fork at once."""
+    assert_raising_leaves_nothing_held(shared, verb, chosen(places_of(verb, shared), request))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_call_between_two_bytecodes_is_made_or_refused(
+    shared: Registry, verb: str, request: pytest.FixtureRequest
+) -> None:
+    """As a handler or a finaliser makes it: it never gets the connection that the call around it uses."""
+    assert_calls_are_made_or_refused(shared, verb, chosen(places_of(verb, shared), request))
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.usefixtures("destructors_may_be_interrupted")
+def test_an_exception_between_any_two_bytecodes_leaves_nothing_held(
+    shared: Registry, verb: str, request: pytest.FixtureRequest
+) -> None:
+    """At each place."""
+    assert_raising_leaves_nothing_held(shared, verb, chosen(places_of(verb, shared), request))
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_call_between_any_two_bytecodes_is_made_or_refused(
+    shared: Registry, verb: str, request: pytest.FixtureRequest
+) -> None:
+    """At each place."""
+    assert_calls_are_made_or_refused(shared, verb, chosen(places_of(verb, shared), request))
+
+
+def assert_a_storm_holds_nothing_up(registry: Registry, seconds: float) -> None:
+    """Interrupt reads and looks every 0.3 ms beside two busy threads; each of these gets its turn."""
+    told: Counter[str] = Counter()
+    stop = threading.Event()
+
+    def others() -> None:
+        while not stop.is_set():
+            registry.history("greet", limit=1)
+            told["others"] += 1
+
+    def interrupt(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    threads = [threading.Thread(target=others) for _ in range(2)]
+    before = signal.signal(signal.SIGALRM, interrupt)
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.random() * 0.0006 + 1e-6)
+            while True:
+                VERBS["read"](registry, 0)
+                VERBS["look"](registry, 0)
+                told["uses"] += 1
+        except SoftTimeLimitExceeded:
+            told["interrupts"] += 1
+        except StorageError as error:
+            told[error.details["reason"]] += 1
+        finally:
+            with suppress(SoftTimeLimitExceeded):
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    print(dict(told))
+    assert is_free(registry)
+    assert set(told) == {"others", "uses", "interrupts"}
+    assert min(told.values()) > seconds
+
+
+@pytest.mark.usefixtures("destructors_may_be_interrupted")
+def test_a_storm_of_interrupts_holds_nothing_up(shared: Registry) -> None:
+    """Signals, as a worker's soft time limit."""
+    assert_a_storm_holds_nothing_up(shared, 1)
+
+
+@pytest.mark.stress
+@pytest.mark.usefixtures("destructors_may_be_interrupted")
+def test_a_long_storm_of_interrupts_holds_nothing_up(shared: Registry) -> None:
+    """The same for long."""
+    assert_a_storm_holds_nothing_up(shared, 25)
