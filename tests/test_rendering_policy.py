@@ -688,6 +688,7 @@ ALIASES = [
     "{% for d in ds %}" + "{% if d.t %}{{ d.t }}{% endif %}" * 20,
     "{% for d in ds %}{% set t = d.t %}" + "{{ t }}" * 30,
     "{% if a %}" + "{{ a }}" * 30 + "{% endif %}",
+    "{% for x in [a] %}" + "{{ x }}{{ a }}" * 15,
     "".join(f"{{% if a %}}{{{{ a or {i} }}}}{{% endif %}}" for i in range(15)),
 ]
 
