@@ -1,4 +1,4 @@
-"""What the policy lets a template read, call and print, and each limit by its name."""
+"""What the policy lets a template read, call and print, and each limit by its name, as docs/templates.md says."""
 
 import pickle
 import threading
