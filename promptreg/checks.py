@@ -1,33 +1,104 @@
-"""What a version must pass before it becomes production (rule 9); run outside any transaction."""
+"""What a version must pass before it is saved or becomes production (rules 9 and 20).
+
+Compiling the template, rendering the examples and calling the publish checks all run outside any transaction, because
+they run code of the application's. `Evidence` records what they ran on, so that the write transaction can tell whether
+that is still what it is about to write.
+"""
 
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from promptreg.errors import PublishCheckError, TemplateError
 from promptreg.prompt import Prompt, limits_of
+from promptreg.rules import conflicts
+from promptreg.rules.lifecycle import Outcome
+from promptreg.templates import Templates
 
 MAX_REASON = 2_000
 
 PublishCheck: TypeAlias = Callable[[Prompt], object]
 
 
+class Evidence(NamedTuple):
+    """What was checked: the template and declarations were compiled, examples were rendered, functions were called.
+
+    `is_checked` says whether examples or functions ran, `has_functions` whether the registry has `publish_checks`.
+    """
+
+    outcome: Outcome
+    has_functions: bool = False
+    is_checked: bool = False
+
+    def covers(self, final: Outcome) -> bool:
+        """Return whether what is about to be written is what was checked.
+
+        Raises `VersionConflictError` where something else passed the checks (rule 9).
+        """
+        if not final.changes:
+            return True
+        vetted, written = self.outcome.version.snapshot, final.version.snapshot
+        if self.is_checked:
+            only_content = not self.has_functions
+            conflicts.require_unchanged(self.outcome.checked_state, final.checked_state, only_content=only_content)
+            return True
+        if final.goes_live and (self.has_functions or written.examples):
+            return False
+        return (vetted.template, vetted.variables) == (written.template, written.variables)
+
+
+class Checks:
+    """The checks of one registry."""
+
+    def __init__(self, functions: tuple[PublishCheck, ...], templates: Templates) -> None:
+        self._functions = functions
+        self._templates = templates
+
+    def vet_saved(self, outcome: Outcome) -> Evidence:
+        """Compile what is saved, and run the checks on what becomes production.
+
+        Raises `TemplateError` and its subclasses, and `PublishCheckError`.
+        """
+        try:
+            self._templates.compiled(outcome.version.snapshot).require_consistent()
+        except TemplateError as error:
+            error.put_name(outcome.container.name)
+            raise
+        return self._run(outcome)
+
+    def vet_published(self, outcome: Outcome) -> Evidence:
+        """Run the checks on a version that was never live; raise `PublishCheckError`, for a broken template too."""
+        if outcome.goes_live:
+            try:
+                self._templates.compiled(outcome.version.snapshot).require_consistent()
+            except TemplateError as error:
+                raise _failed(outcome.container.name, [f"template: {error.message}"]) from None
+        return self._run(outcome)
+
+    def _run(self, outcome: Outcome) -> Evidence:
+        has_functions = bool(self._functions)
+        is_checked = outcome.goes_live and (has_functions or bool(outcome.version.snapshot.examples))
+        if is_checked:
+            candidate = self._templates.prompt(outcome.container, outcome.version, is_candidate=True)
+            require_passing(candidate, self._functions)
+        return Evidence(outcome, has_functions, is_checked)
+
+
 def require_passing(prompt: Prompt, checks: Sequence[PublishCheck]) -> None:
-    """Compile the template, render each example, call each check; raise `PublishCheckError` with every reason."""
+    """Render each example and call each check; raise `PublishCheckError` with every reason."""
     reasons = [*_example_failures(prompt), *_check_failures(prompt, checks)]
     if reasons:
-        raise failed(prompt.name, reasons)
+        raise _failed(prompt.name, reasons)
 
 
-def failed(name: str, reasons: Sequence[str]) -> PublishCheckError:
-    """Give the refusal, for these reasons."""
+def _failed(name: str, reasons: Sequence[str]) -> PublishCheckError:
     return PublishCheckError(
         f"{name!r} may not go into production: {'; '.join(reasons)}", name=name, reasons=list(reasons)
     )
 
 
 def _example_failures(prompt: Prompt) -> list[str]:
-    """Render the examples, which together may take as long as one render may."""
+    """Render the examples, which may together take as long as one render may."""
     reasons, seconds = [], limits_of(prompt).seconds
     deadline = monotonic() + seconds
     for i, example in enumerate(prompt.examples):
@@ -40,8 +111,8 @@ def _example_failures(prompt: Prompt) -> list[str]:
         try:
             prompt.render(example)
         except TemplateError as error:
-            told = error.message.removeprefix(f"{prompt.name!r}: ")  # which the whole error names
-            reasons.append(f"examples[{i}]: {told[:MAX_REASON]}")
+            reason = error.message.removeprefix(f"{prompt.name!r}: ")  # the error as a whole names it
+            reasons.append(f"examples[{i}]: {reason[:MAX_REASON]}")
     return reasons
 
 
@@ -51,12 +122,12 @@ def _check_failures(prompt: Prompt, checks: Sequence[PublishCheck]) -> list[str]
         try:
             check(prompt)
         except Exception as error:
-            reasons.append(f"{_name_of(check)}: {_told(error)}")
+            reasons.append(f"{_name_of(check)}: {_reason(error)}")
     return reasons
 
 
 def _name_of(check: PublishCheck) -> str:
-    """Return the name of a function; of another check, whose own code may say anything, that of its type."""
+    """Return the name of a function; of an object whose own code may fail, the name of its type."""
     try:
         name = getattr(check, "__name__", None)
     except Exception:
@@ -64,8 +135,8 @@ def _name_of(check: PublishCheck) -> str:
     return name if type(name) is str else type(check).__name__
 
 
-def _told(error: Exception) -> str:
-    """Give the text of a check's exception as it can be stored: bounded, and in UTF-8."""
+def _reason(error: Exception) -> str:
+    """Return the text of an exception as it can be stored: bounded, and in UTF-8."""
     try:
         text = str(error)
     except Exception:

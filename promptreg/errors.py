@@ -61,10 +61,10 @@ class PromptregError(Exception):
 
     def __init__(self, message: str, /, *, code: str | None = None, **details: Any) -> None:
         super().__init__(message)
-        self.message = message
-        self.code = code or self.default_code
+        self.message: str = message
+        self.code: str = code or self.default_code
         self.details: dict[str, Any] = details
-        self.request_id = str(uuid4())
+        self.request_id: str = str(uuid4())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error as the JSON object that a web service would answer with [EDIT].
@@ -78,7 +78,7 @@ class PromptregError(Exception):
     def restate(self, message: str) -> None:
         """Replace the message."""
         self.message = message
-        self.args = (message,)
+        self.args: tuple[Any, ...] = (message,)
 
     def put_before(self, where: str) -> None:
         """Put the place of the error before the message, where the code that raised it did not know the place."""
@@ -209,7 +209,7 @@ class TemplateError(PromptregError):
     def put_name(self, name: str) -> None:
         """Name the prompt whose template failed, in the message and in `details`."""
         self.put_before(repr(name))
-        self.details = {"name": name, **self.details}
+        self.details: dict[str, Any] = {"name": name, **self.details}
 
 
 class TemplateSyntaxError(TemplateError):

@@ -1,25 +1,22 @@
-"""JSON values: checked, frozen, canonical. No word of prompts here.
+"""JSON values: checking, freezing, canonical text and hashes. Nothing here knows prompts.
 
-A registry hands the same value to every thread, so what it holds must not change: objects become
-`FrozenDict`, arrays `FrozenList`, all the way down. Both equal the plain dict or list with the
-same items, and `json.dumps` takes them.
+Every thread gets the same value of a registry, so it must be read-only: objects become `FrozenDict` and arrays
+`FrozenList`, at every depth. Both equal the plain dict or list with the same items, and `json.dumps` accepts them.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
 from hashlib import sha256
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000  # more take one call over 50 ms to write or to read
-MAX_CHARACTERS = 4 * 1024 * 1024  # of texts, shared ones each time: more than any that is kept
-MAX_TOLD = 50  # characters of a key in the place that an error tells, which is written anew for each value
-MAX_LOOKED_AT = 10_000
+MAX_CHARACTERS = 4 * 1024 * 1024  # of texts, where a shared one counts each time; more than any stored value has
+MAX_KEY = 50  # characters of a key in a path, which is built anew for each value
+MAX_CHECKED = 10_000
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 _COLLECTIONS = frozenset({list, tuple, dict, set, frozenset})
-LONG = 200  # characters of a text that is likely to be a template, whose JSON one call wants a few times
 
 
 def _refuse(self: object, *_: object, **__: object) -> NoReturn:
@@ -27,9 +24,9 @@ def _refuse(self: object, *_: object, **__: object) -> NoReturn:
 
 
 class _Once(type):
-    """The type of frozen containers: it fills one as it is made, so `__init__` may refuse to fill it again."""
+    """The metaclass of frozen containers: it fills them when they are made, so that `__init__` can refuse to later."""
 
-    if not TYPE_CHECKING:  # what a type checker should know is how dict and list are made
+    if not TYPE_CHECKING:  # to a type checker they are made as dict and list are
 
         def __call__(cls, *items: Any, **more: Any) -> Any:
             value = cls.__new__(cls)
@@ -38,11 +35,11 @@ class _Once(type):
 
 
 class FrozenDict(dict[str, Any], metaclass=_Once):
-    """A dict that can't be changed by any method of its own.
+    r"""A dict whose methods can't change it.
 
-    >>> config = freeze({"stop": ["\\n"]})
-    >>> config == {"stop": ["\\n"]}, json.dumps(config)
-    (True, '{"stop": ["\\\\n"]}')
+    >>> config = freeze({"stop": ["\n"]})
+    >>> config == {"stop": ["\n"]}, json.dumps(config)
+    (True, '{"stop": ["\\n"]}')
     >>> config["stop"] = []
     Traceback (most recent call last):
         ...
@@ -63,7 +60,7 @@ class FrozenDict(dict[str, Any], metaclass=_Once):
 
 
 class FrozenList(list[Any], metaclass=_Once):
-    """A list that can't be changed by any method of its own."""
+    """A list whose methods can't change it."""
 
     __slots__ = ()
     __setattr__ = __delattr__ = __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
@@ -79,14 +76,14 @@ class FrozenList(list[Any], metaclass=_Once):
 
 
 def frozen_dict(items: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> FrozenDict:
-    """Return a `FrozenDict` of these items, in half the time that its class takes: for what is made in bulk."""
+    """Return a `FrozenDict` of these items, in half the time that calling the class takes."""
     made = _new_dict(FrozenDict)
     _fill_dict(made, items)
     return made
 
 
 def frozen_list(items: Iterable[Any]) -> FrozenList:
-    """Return a `FrozenList` of these items, as `frozen_dict` does."""
+    """Return a `FrozenList` of these items, in half the time that calling the class takes."""
     made = _new_list(FrozenList)
     _fill_list(made, items)
     return made
@@ -97,15 +94,15 @@ _new_list, _fill_list = list.__new__, list.extend
 
 
 class NotJSON(ValueError):
-    """A value that JSON can't hold; the text says where and why, and holds no part of the value."""
+    """The value can't be held in JSON; the message gives the path and the reason, and quotes nothing but keys."""
 
 
 def freeze(value: object) -> Any:
-    """Give a deeply read-only copy of a JSON value; tuples become lists, mappings objects.
+    """Return a read-only copy of a JSON value, at every depth; tuples become lists, mappings objects.
 
-    Raises `NotJSON` for what JSON can't hold (NaN, infinities, bytes, other objects, keys that
-    are not text, cycles), for text that UTF-8 can't (lone surrogates) or SQLite would cut (NUL),
-    for more than 64 levels, more than 100,000 values and more than 4 MiB of text.
+    Raises `NotJSON` for what JSON can't hold (NaN, infinities, bytes, other objects, keys that are not text, cycles),
+    for text with lone surrogates, which UTF-8 can't hold, or with NUL, where SQLite would cut it, and for more than 64
+    levels, 100,000 values or 4 MiB of text.
 
     >>> freeze({"a": (1, 2)})
     {'a': [1, 2]}
@@ -118,7 +115,7 @@ def freeze(value: object) -> Any:
         return _frozen(value, "$", 0, _Size())
     except NotJSON:
         raise
-    except Exception as error:  # of a value's own code, whose text may quote anything
+    except Exception as error:  # raised by the value's code; its text may quote anything
         if is_builtin(value):
             raise
         reason = unreadable_reason(error)
@@ -126,7 +123,9 @@ def freeze(value: object) -> Any:
 
 
 def unreadable_reason(error: BaseException) -> str:
-    """Return why a value can't be read whose own code raised this: its type alone, as its text may quote anything.
+    """Return the reason that a value can't be read whose own code raised this error.
+
+    Only the error's type is in it, as its text may quote anything.
 
     >>> unreadable_reason(KeyError("secret"))
     "can't be read: its own code raised KeyError"
@@ -135,15 +134,15 @@ def unreadable_reason(error: BaseException) -> str:
 
 
 def is_builtin(value: object) -> bool:
-    """Return whether a value is made of exact builtin values alone, of which there are 10,000 at most.
+    """Return whether a value consists of at most 10,000 values of exact builtin types.
 
-    Reading one runs no code of the caller's, so what is raised meanwhile comes from a signal's handler, and is let out.
+    Reading one runs no code of the caller, so whatever is raised meanwhile comes from a signal handler.
 
     >>> is_builtin({"a": [1, None]}), is_builtin([object()])
     (True, False)
     """
     waiting: list[Any] = [value]
-    for _ in range(MAX_LOOKED_AT):
+    for _ in range(MAX_CHECKED):
         if not waiting:
             return True
         item = waiting.pop()
@@ -155,7 +154,7 @@ def is_builtin(value: object) -> bool:
 
 
 class _Size:
-    """How much a value holds, as far as it is frozen."""
+    """The size of the part of a value that is frozen already."""
 
     __slots__ = ("characters", "nodes")
 
@@ -163,7 +162,7 @@ class _Size:
         self.nodes = self.characters = 0
 
     def text(self, text: str, where: str) -> str:
-        """Count a text, and return it checked."""
+        """Add a text to the size, and return it; raise `NotJSON` where it is too much or invalid."""
         self.characters += len(text)
         if self.characters > MAX_CHARACTERS:
             raise NotJSON(f"more than {MAX_CHARACTERS} characters of text")
@@ -197,11 +196,11 @@ def _frozen_items(value: Mapping[Any, Any], where: str, depth: int, size: _Size)
     for key, item in value.items():
         if not isinstance(key, str):
             raise NotJSON(f"at {where}: a key is {type(key).__name__}, not text")
-        yield size.text(key, where), _frozen(item, f"{where}.{key[:MAX_TOLD]}", depth + 1, size)
+        yield size.text(key, where), _frozen(item, f"{where}.{key[:MAX_KEY]}", depth + 1, size)
 
 
 def _checked_int(value: int, where: str) -> int:
-    number = int.__index__(value)  # of a subclass too, none of whose own code runs
+    number = int.__index__(value)  # runs no code of a subclass
     try:
         str(number)
     except ValueError:
@@ -210,7 +209,7 @@ def _checked_int(value: int, where: str) -> int:
 
 
 def checked_text(value: str, where: str = "$") -> str:
-    """Give the text as an exact `str`; raise `NotJSON` where it holds NUL or a lone surrogate."""
+    """Return the text as an exact `str`; raise `NotJSON` where it holds NUL or a lone surrogate."""
     if "\0" in value:
         raise NotJSON(f"at {where}: a NUL character")
     try:
@@ -221,7 +220,7 @@ def checked_text(value: str, where: str = "$") -> str:
 
 
 def thaw(value: Any) -> Any:
-    """Give plain, fresh dicts and lists that the receiver may change.
+    """Return a copy of plain dicts and lists, which may be changed.
 
     >>> messages = thaw(freeze([{"role": "user", "content": "hi"}]))
     >>> messages[0]["role"] = "system"
@@ -233,67 +232,58 @@ def thaw(value: Any) -> Any:
     return value
 
 
-def _encoder(*, sort_keys: bool) -> Callable[[Any], str]:
-    """Give an encoder that is made once: `json.JSONEncoder.encode` makes one for each value."""
-    text = json.JSONEncoder(sort_keys=sort_keys, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def _encoder(*, sort_keys: bool) -> Callable[[Any, int], Iterable[str]]:
+    """Return an encoder that is made once; `JSONEncoder.encode` makes one a call, a fifth of a bulk change."""
+    slow = json.JSONEncoder(sort_keys=sort_keys, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     make = getattr(json.encoder, "c_make_encoder", None)
     if make is None:
-        return text.encode
-    pieces = make(None, text.default, json.encoder.encode_basestring, None, ":", ",", sort_keys, False, False)
-    return lambda value: "".join(pieces(value, 0))
+        return lambda value, _: slow.iterencode(value)
+    encoder: Callable[[Any, int], Iterable[str]] = make(
+        None, slow.default, json.encoder.encode_basestring, None, ":", ",", sort_keys, False, False
+    )
+    return encoder
 
 
 _canonical = _encoder(sort_keys=True)
 _compact = _encoder(sort_keys=False)
-quoted = json.encoder.encode_basestring
-"""Give the JSON of a text, as the encoder does, in a fifth of its time."""
-_quoted_once = lru_cache(maxsize=2)(quoted)
 _decode = json.JSONDecoder().decode
 
 
 def canonical(value: Any) -> str:
-    """Give the one JSON text of a value: sorted keys, no spaces, no escapes that UTF-8 spares.
+    """Return the canonical JSON of a value: sorted keys, no spaces, no escapes that UTF-8 does not need.
+
+    Raises `TypeError` or `ValueError` for what JSON can't hold.
 
     >>> canonical({"b": [1, "é"], "a": None})
     '{"a":null,"b":[1,"é"]}'
     """
-    kind = type(value)
-    if kind is str:
-        return quoted(value) if len(value) < LONG else _quoted_once(value)
-    if value is None:
-        return "null"
-    return (not value and _EMPTY_TEXTS.get(kind)) or _canonical(value)
-
-
-def canonical_array(values: Iterable[Any]) -> str:
-    """Give the canonical JSON of an array, made item by item: a long text is quoted once for many arrays."""
-    return f"[{','.join(map(canonical, values))}]"
+    return "".join(_canonical(value, 0))
 
 
 def compact(value: Any) -> str:
-    """Give the JSON text that keeps the order of keys, as a caller wrote them."""
-    return _compact(value) if value else _EMPTY_TEXTS.get(type(value)) or _compact(value)
+    """Return JSON without spaces, whose keys keep their order."""
+    return "".join(_compact(value, 0))
 
 
 def digest(value: Any) -> str:
-    """Give the SHA-256 of the canonical JSON, as 64 hex digits."""
-    return hashed(canonical(value))
+    """Return the SHA-256 of the canonical JSON, as 64 hex digits."""
+    return sha256(canonical(value).encode()).hexdigest()
 
 
 def hashed(text: str) -> str:
-    """Give the SHA-256 of a text in UTF-8, as 64 hex digits."""
+    """Return the SHA-256 of a text in UTF-8, as 64 hex digits."""
     return sha256(text.encode()).hexdigest()
 
 
 def parse(text: str) -> Any:
-    """Read JSON text of ours into frozen values."""
+    """Return the frozen value of JSON text that `compact` or `canonical` wrote."""
     empty = _EMPTY.get(text)
     return _refrozen(_decode(text)) if empty is None else empty
 
 
 def _refrozen(value: Any) -> Any:
     kind = type(value)
-    if kind is dict:  # written out, as each prompt that is loaded has a dozen of these
+    if kind is dict:  # inlined `frozen_dict`: a prompt has a dozen of these
         made = _new_dict(FrozenDict)
         _fill_dict(made, {key: _refrozen(item) for key, item in value.items()})
         return made
@@ -305,4 +295,3 @@ def _refrozen(value: Any) -> Any:
 
 
 _EMPTY: dict[str, Any] = {"[]": FrozenList(), "{}": FrozenDict()}
-_EMPTY_TEXTS: dict[type, str] = {type(value): text for text, value in _EMPTY.items()}

@@ -1,13 +1,13 @@
-"""The frozen values that need no registry to mean something: who acts, what a version says.
+"""The public frozen values that need no registry: actors, roles, grants, variables, versions, events.
 
-What renders lives in `prompt.py`; what is stored lives in `records.py`.
+What renders is in `prompt.py`, what is stored in `records.py`. No storage, template or rule is known here.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -22,7 +22,6 @@ from pydantic import (
 )
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import guarded, unreadable
 from promptreg.jsonvalues import (
     MAX_NODES,
     FrozenDict,
@@ -34,6 +33,7 @@ from promptreg.jsonvalues import (
     is_builtin,
 )
 from promptreg.nearest import did_you_mean
+from promptreg.untrusted import read_untrusted, unreadable_error
 
 
 class Unset(Enum):
@@ -46,7 +46,7 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""What an argument is when it was not passed: it touches nothing."""
+"""The value of an argument that was not passed, so that nothing is changed."""
 
 VariableType: TypeAlias = Literal["string", "integer", "number", "boolean", "array", "object", "any"]
 Permission: TypeAlias = Literal["read", "write"]
@@ -62,27 +62,27 @@ Json: TypeAlias = Annotated[Any, AfterValidator(freeze)]
 JsonObject: TypeAlias = Annotated[dict[str, Any], AfterValidator(freeze)]
 
 MAX_IDENTITY = 256
-MAX_GROUPS = 1_000  # of an actor: each read of a prompt looks through them
+MAX_GROUPS = 1_000  # of an actor, as each read of a prompt compares them with its grants
 
 
 class Value(BaseModel):
     """A frozen value: it compares by value, hashes, pickles and has a JSON schema.
 
-    What validates is built at its first use, not on import, where it took a third of the time; so what was
-    validated before, and what is our own, is made by `model_construct`.
+    Validators are built at their first use: at import they took a third of the time. So values whose fields are valid
+    already are made by `built` or `model_construct`.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, defer_build=True)
 
     def __init__(self, **fields: Any) -> None:
-        self._require_unmade()
+        self._require_uninitialized()
         super().__init__(**fields)
 
     def _fill(self, what: str, fields: dict[str, Any]) -> None:
-        """Validate what a caller passes for the fields; raise `InvalidInputError`, which quotes none of it."""
-        self._require_unmade()
-        for name, value in fields.items():  # pydantic asks for it too, and writes what that raises to stderr
-            guarded(name, getattr, value, "__class__")
+        """Validate and set the fields; raise `InvalidInputError`, which quotes none of their values."""
+        self._require_uninitialized()
+        for name, value in fields.items():  # pydantic reads it too, and prints what that raises to stderr
+            read_untrusted(name, getattr, value, "__class__")
         try:
             super().__init__(**fields)
             return
@@ -91,20 +91,20 @@ class Value(BaseModel):
         except Exception as error:
             if is_builtin(fields):
                 raise
-            refusal = unreadable(what, error)
-        raise refusal  # out here, where no context is chained to it that quotes a value
+            refusal = unreadable_error(what, error)
+        raise refusal  # outside `except`, as a chained context would quote values
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        self._require_unmade()
+        self._require_uninitialized()
         super().__setstate__(state)
 
     @property
     def model_fields_set(self) -> set[str]:
-        """The names of the fields that were said, as a set of the caller's own."""
+        """The names of the fields that were set explicitly, as a copy."""
         return set(self.__pydantic_fields_set__)
 
-    def _require_unmade(self) -> None:
-        """Refuse to fill a value again, which many threads may hold."""
+    def _require_uninitialized(self) -> None:
+        """Raise `TypeError` where the value has its fields already, as other threads may hold it."""
         if hasattr(self, "__pydantic_fields_set__"):
             raise TypeError(f"{type(self).__name__} is read-only; model_copy(update=…) makes another one")
 
@@ -117,17 +117,17 @@ def built(
     fields: dict[str, Any],
     private: dict[str, Any] | None = None,
     *,
-    told: set[str] | None = None,
+    fields_set: set[str] | None = None,
 ) -> V:
-    """Give a value of all its fields and private attributes, in their order, none of them checked or copied.
+    """Return a value with all its fields and private attributes, neither validated nor copied.
 
-    As `model_construct` does it, which looks up each alias and copies each default: 33 µs a prompt instead of 5.
-    `told` are the fields that count as set; all, where it is None.
+    `model_construct` does the same, but resolves each alias and copies each default: 33 µs a prompt instead of 5.
+    `fields_set` are the fields that count as set, a set that nobody changes; all of them by default.
     """
     value = kind.__new__(kind)
     for name, content in (
         ("__dict__", fields),
-        ("__pydantic_fields_set__", set(fields) if told is None else told),
+        ("__pydantic_fields_set__", set(fields) if fields_set is None else fields_set),
         ("__pydantic_extra__", None),
         ("__pydantic_private__", private),
     ):
@@ -136,7 +136,7 @@ def built(
 
 
 def refused(error: ValidationError, known: Iterable[str] = ()) -> InvalidInputError:
-    """Translate pydantic's refusal, without the values that it quotes; `known` are the names of all fields."""
+    """Return the error for a `ValidationError`, without the values that it quotes; `known` are all field names."""
     return InvalidInputError.of_all(
         [
             {
@@ -149,14 +149,14 @@ def refused(error: ValidationError, known: Iterable[str] = ()) -> InvalidInputEr
 
 
 def _reason(kind: str, text: str) -> str:
-    """Return pydantic's text, which may be followed by that of an error that a value's own code raised."""
+    """Return pydantic's message, but none that may quote the text of an error raised by a value's code."""
     if kind in {"iteration_error", "mapping_type", "get_attribute_error"}:
         return f"can't be read ({kind})"
     return "is no such field" if kind == "extra_forbidden" else text.removeprefix("Value error, ")
 
 
 def _meant(error: Mapping[str, Any], known: Iterable[str]) -> str:
-    """Return which field, or which of a few words, may be meant; pydantic lists these: `'read' or 'write'`."""
+    """Return the nearest field, or the nearest of the words that pydantic lists as `'read' or 'write'`."""
     if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
         return did_you_mean(str(error["loc"][0]), known)
     if error["type"] not in {"enum", "literal_error"} or not issubclass(type(error["input"]), str):
@@ -179,12 +179,12 @@ def _checked_principal(text: str) -> str:
     kind, colon, identity = text.partition(":")
     if text != "anyone" and not (colon and identity and kind in {"user", "group"}):
         raise ValueError("must be user:ID, group:ID or anyone")
-    _checked_id(identity or text)  # what an actor may be called, so that every actor can be granted something
+    _checked_id(identity or text)  # the limits of an actor's id, so that every actor can have grants
     return text
 
 
 def _few(groups: Any) -> Any:
-    """Return at most one group more than there may be: pydantic looks at each, and an endless iterable has no last."""
+    """Return at most one group more than the limit, as pydantic would read an endless iterable for ever."""
     if isinstance(groups, str | bytes | Mapping) or not isinstance(groups, Iterable):
         return groups
     return tuple(islice(groups, MAX_GROUPS + 1))
@@ -207,9 +207,9 @@ class Role(StrEnum):
 
 
 class Actor(Value):
-    """On whose behalf a call is made: an id, the role held in the view's namespace, and groups.
+    """Who a call is made for: an id, the role held in the view's namespace, and groups.
 
-    With no role an actor sees only what it owns or is granted. Raises `InvalidInputError` for an
+    Without a role an actor sees only what it owns or is granted. Raises `InvalidInputError` for an
     unknown role, an empty id, groups that are not texts, or more than 1,000 of them.
 
     >>> Actor("ana", Role.TEAM_EDITOR)
@@ -221,11 +221,11 @@ class Actor(Value):
     groups: Annotated[tuple[Identity, ...], Field(max_length=MAX_GROUPS)] = ()
 
     def __init__(self, id: str, role: Role | str | None = None, groups: Iterable[str] = ()) -> None:
-        self._fill("actor", {"id": id, "role": role, "groups": guarded("groups", _few, groups)})
+        self._fill("actor", {"id": id, "role": role, "groups": read_untrusted("groups", _few, groups)})
 
 
 class Grant(Value):
-    """Lets somebody read, or read and write, one prompt.
+    """The permission to read, or to read and write, one prompt.
 
     `principal` is `user:ID`, `group:ID` or `anyone`; `permission` is `read` or `write`; `anyone`
     reads only. Raises `InvalidInputError` for anything else.
@@ -244,16 +244,16 @@ class Grant(Value):
 
 
 class Variable(Value):
-    """What a template takes: a declared variable, or one found in the template (rule 21).
+    """A variable of a template, declared or found in it (rule 21).
 
-    `type` is checked strictly (a boolean is no integer); `required` says that render needs it, which a
-    `default` does away with; `enum` lists the values allowed.
+    `type` is checked strictly (a boolean is no integer). A `required` variable must be passed to render, unless it has
+    a `default`. `enum` lists the allowed values.
 
     >>> Variable(name="words", type="integer", required=False, default=20).default
     20
     """
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", defer_build=True)
 
     name: str
     type: VariableType = "any"
@@ -266,29 +266,29 @@ class Variable(Value):
         self._fill("variable", fields)
 
 
-def _said(variables: list[Variable]) -> list[dict[str, Any]]:
-    """Return variables as JSON of what was said of them: a default of None is not the same as none."""
+def _declared(variables: list[Variable]) -> list[dict[str, Any]]:
+    """Return variables as JSON of what was declared: a default of None differs from no default."""
     return [variable.model_dump(exclude_unset=True) for variable in variables]
 
 
 class Effective(Protocol):
-    """What knows the effective list of variables: a compiled template."""
+    """Something with the effective list of variables: a compiled template."""
 
     @property
     def variables(self) -> FrozenList:
-        """The effective list."""
+        """The declared variables, then the other ones that the template reads."""
         ...
 
 
 class Version(Value):
-    """A numbered snapshot of everything that a prompt says (rules 1 to 8).
+    """A numbered snapshot of all that a prompt holds (rules 1 to 8).
 
-    `name` and `access_grants` are as they were when the version was made. `template` is text, or a
-    list of messages `{"role", "content"}` and placeholders `{"placeholder"}`; `variables` is the
-    effective list, which is found in the template when it is first asked for; `declared_variables` is what was
-    declared: passed to `save` or `update` they declare the same again, and are dumped with what was said of them
-    alone. `failure` lists the reasons of a failed version, else None. `base_version` is the number of the version that
-    it was made from: None for the first, and where that version was discarded since.
+    `name` and `access_grants` are those that the prompt had when the version was made. `template` is text, or a list of
+    messages `{"role", "content"}` and placeholders `{"placeholder"}`. `variables` is the effective list, found by
+    compiling the template when it is first read. `declared_variables` can be passed to `save` or `update` again, and a
+    dump of them holds only what was declared. `failure` lists the reasons of a failed version, else it is None.
+    `base_version` is the number of the version that this one was made from: None for the first, and where that version
+    has been discarded.
     """
 
     name: str
@@ -297,7 +297,7 @@ class Version(Value):
     kind: Kind
     template: Annotated[str | list[dict[str, str]], AfterValidator(freeze)]
     variables: Annotated[list[Variable], AfterValidator(frozen_list)]
-    declared_variables: Annotated[list[Variable], AfterValidator(frozen_list), PlainSerializer(_said)]
+    declared_variables: Annotated[list[Variable], AfterValidator(frozen_list), PlainSerializer(_declared)]
     config: JsonObject
     title: str
     description: str
@@ -316,14 +316,14 @@ class Version(Value):
 
     _compile: Callable[[], Effective] | None = PrivateAttr(default=None)
 
-    if not TYPE_CHECKING:  # which it would tell that a version has every attribute
+    if not TYPE_CHECKING:  # to which it would mean that a version has every attribute
 
         def __getattr__(self, name: str) -> Any:
-            """Find the variables when they are first asked for: it compiles the template."""
+            """Return the effective variables, which compiles the template when they are first read."""
             return self._complete()["variables"] if name == "variables" else super().__getattr__(name)
 
     def _complete(self) -> dict[str, Any]:
-        """Return all fields by name, in their order, the variables included."""
+        """Return all fields by name, in their order, including the effective variables."""
         fields = self.__dict__
         if "variables" not in fields:
             compile_ = self._compile
@@ -331,12 +331,12 @@ class Version(Value):
                 raise AttributeError("variables")
             found = {**fields, "variables": compile_().variables}
             fields = {name: found[name] for name in type(self).model_fields if name in found}
-            object.__setattr__(self, "__dict__", fields)  # at once, as other threads may read it
+            object.__setattr__(self, "__dict__", fields)  # in one step, as other threads may read it
         return fields
 
     @model_serializer(mode="wrap")
     def _serialized(self, serialize: SerializerFunctionWrapHandler):  # type: ignore[no-untyped-def]  # noqa: ANN202
-        # With a return type pydantic would take it for the JSON schema.
+        # No return type, as pydantic would take it for the JSON schema.
         self._complete()
         return serialize(self)
 
@@ -363,7 +363,7 @@ class Version(Value):
 class StatusUpdate(Value):
     """What `set_status` did, or with `dry_run` would do [BULK].
 
-    `updated_prompts` counts the prompts changed; `updated` and `skipped` name them in the order asked.
+    `updated_prompts` is the number of changed prompts; `updated` and `skipped` are names, in the order of the call.
     """
 
     dry_run: bool
@@ -373,11 +373,11 @@ class StatusUpdate(Value):
 
 
 class Event(Value):
-    """One line of the record of who did what; `seq` grows by one in the whole file.
+    """One line of the record of who did what; `seq` increases by one in the whole file.
 
-    `action` is one of `Action`, or one that a newer release of promptreg wrote.
-    `details` holds only names, numbers, labels, field names, hashes, principals and reasons. When a
-    prompt is deleted, its events lose `name` and `details`; the `delete` event itself keeps the name.
+    `action` is one of `Action`, or one that a newer release of promptreg wrote. `details` holds only names, numbers,
+    labels, field names, hashes, principals and reasons. When a prompt is deleted, `name` and `details` of its events
+    are deleted too, except the name of the `delete` event itself.
     """
 
     seq: int

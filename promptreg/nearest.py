@@ -1,17 +1,17 @@
-"""The word that may be meant by one that is not there: what errors say one fact more by."""
+"""The nearest match of a misspelt word, for the suggestions in errors."""
 
 from collections.abc import Iterable
 from itertools import islice
 
 MAX_CANDIDATES = 1_000
-MAX_LENGTH = 64  # characters that are compared of a word
-LEAST_ALIKE = 0.65  # of 1; below it short words are near to everything
+MAX_LENGTH = 64  # characters of a word that are compared
+LEAST_ALIKE = 0.65  # of 1; below it short words are similar to everything
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate that is most like the word, in any case; None where none is.
+    """Return the candidate that is most similar to the word, in any case; None where none is similar.
 
-    At most 1,000 candidates are looked at, and 64 characters of each, which takes 20 ms at most.
+    At most 1,000 candidates are compared, by their first 64 characters, which takes 20 ms at most.
 
     >>> nearest("sumarize", ["translate", "summarize"]), nearest("x", ["translate"])
     ('summarize', None)
@@ -29,7 +29,7 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """Return what an error adds where a candidate may be meant, else nothing.
+    """Return the end of an error's sentence where a candidate may be meant, otherwise an empty text.
 
     >>> did_you_mean("uper", ["lower", "upper"]), did_you_mean("x", ["lower"])
     ("; did you mean 'upper'?", '')
@@ -43,10 +43,10 @@ def _compared(word: str) -> str:
 
 
 def _common(places: dict[str, int], length: int, other: str) -> int:
-    """Return the length of the longest common subsequence, by rows of its table, each the bits of a number.
+    """Return the length of the longest common subsequence, each row of the table being the bits of one number.
 
-    `places` are the bits where a character stands in the one text. (`difflib` takes seconds for a thousand texts that
-    repeat their characters.)
+    `places` holds the positions of each character of the one text, as bits. (`difflib` takes seconds for a thousand
+    texts that repeat their characters.)
     """
     every = (1 << length) - 1
     row = every

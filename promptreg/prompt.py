@@ -1,10 +1,13 @@
-"""What verbs give: a `Prompt` resolved to one version, a `Page` of them, and what a render gives."""
+"""What verbs return: `Prompt`, resolved to one version, a `Page` of prompts, and `Rendered`, the result of a render.
+
+They hold everything that they need: a prompt renders without its registry. Nothing in here reads a database.
+"""
 
 import builtins
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 
@@ -12,22 +15,21 @@ from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list, th
 from promptreg.models import Status, Value, Version, built
 from promptreg.records import Container, VersionRecord
 from promptreg.rendering.limits import DEFAULT_LIMITS, RenderLimits
-from promptreg.rendering.template import CompiledTemplate, Fast, Messages, Output
+from promptreg.rendering.template import CompiledTemplate, Fast, FastPaths, Messages, Output
 from promptreg.rules.inputs import read_variables
-from promptreg.rules.statuses import disabled
+from promptreg.rules.refusals import disabled
 from promptreg.telemetry.links import linked
 from promptreg.telemetry.names import CONTENT_HASH, NAMESPACE, PROMPT_NAME, PROMPT_VERSION
 from promptreg.variables import as_values, declared
 
 
 class Rendered:
-    """What one render gives; made on every model call, so a light object.
+    """The result of one render: the text and the messages, and the version that they were rendered from.
 
-    `text` is the whole text (of messages, the contents that are text); `messages` is a fresh list of
-    `{"role", "content"}` (a text prompt is one user message; a placeholder's messages pass through
-    whole); `name`, `version` and `config` say what it came from, and `prompt` is the `Prompt` itself.
-    A rendered default has neither version nor prompt. `str(rendered)` is the text. It compares by
-    value and pickles.
+    `text` is the whole text; of a chat prompt, the contents that are text, joined by a blank line. `messages` is a new
+    list of `{"role", "content"}` at each access: a text prompt is one user message, and the messages that filled a
+    placeholder are passed on unchanged. `name`, `version`, `config` and `prompt` say what was rendered. A rendered
+    default has neither version nor prompt. `str(rendered)` is the text. Results compare by value, hash and pickle.
 
     >>> from promptreg import Registry
     >>> with Registry(":memory:") as registry:
@@ -47,13 +49,13 @@ class Rendered:
         prompt: "Prompt | None" = None,
     ) -> None:
         self._name = name
-        self.text = text
+        self.text: str = text
         self._messages = messages
-        self.prompt = prompt
+        self.prompt: Prompt | None = prompt
 
     @property
     def name(self) -> str:
-        """The prompt's name."""
+        """The name of the prompt."""
         return self._name
 
     @property
@@ -68,21 +70,21 @@ class Rendered:
 
     @property
     def messages(self) -> builtins.list[Any]:
-        """The messages, a fresh list on each call, so that changing them changes nothing else.
+        """The messages as dictionaries, new at each access, so that a caller may change them.
 
-        Each is a dict; typed `Any`, so that the message types of every SDK take it without a cast.
+        The items are typed as `Any`, so that they fit the message types of every SDK without a cast.
         """
         if self._messages is None:
             return [{"role": "user", "content": self.text}]
-        if isinstance(self._messages, tuple):  # made when asked for: most of what a render of messages takes
+        if isinstance(self._messages, tuple):  # roles and contents: making dictionaries takes longer than rendering
             return [{"role": role, "content": content} for role, content in zip(*self._messages, strict=True)]
         messages: list[dict[str, Any]] = thaw(self._messages)
         return messages
 
     def trace_attributes(self) -> dict[str, str]:
-        """Return what a span of the model call should say of the prompt, for those who set attributes by hand.
+        """Return the attributes of the prompt for the span of a model call, to be set by hand.
 
-        Nothing, where it is a rendered default.
+        They are empty for a rendered default.
 
         >>> from promptreg import Registry
         >>> with Registry(":memory:") as registry:
@@ -101,11 +103,11 @@ class Rendered:
         }
 
     def trace_context(self) -> AbstractContextManager[None]:
-        """Put the prompt on OpenTelemetry's current context, so that spans started within carry its name and version.
+        """Put the prompt into OpenTelemetry's current context, so that spans started inside carry its name and version.
 
-        OpenInference's (Phoenix), Langfuse's and Traceloop's instrumentations read it there; for every other there is
-        `promptreg.telemetry.PromptSpanProcessor`. Nothing goes into baggage. Within that of a rendered default no
-        prompt is credited, whatever is around it.
+        The instrumentations of OpenInference (Phoenix), Langfuse and Traceloop read it from there;
+        `promptreg.telemetry.PromptSpanProcessor` does the same for every other. Nothing is put into baggage. The
+        context of a rendered default names no prompt, and hides that of an outer one.
 
         >>> from promptreg import Registry
         >>> with Registry(":memory:") as registry:
@@ -138,13 +140,19 @@ class Rendered:
 
 
 class Prompt(Version):
-    """A prompt resolved to one of its versions: what the container is, and what the version says.
+    """A prompt resolved to one of its versions: the fields of the container and those of the version.
 
-    Of the container: `id`, `namespace`, `name`, `status`, `is_active`, `is_disabled` (what is disabled does not render;
-    an archived prompt may be, underneath), `access_grants`, `labels` (with
-    `latest`, and `production` where there is one), `production_version`, `latest_version`,
-    `created_by`, `created_at`, `updated_at`. The rest is the version's. Times are aware UTC
-    datetimes. Frozen all the way down; compares by value, hashes and pickles.
+    The container's fields are `id`, `namespace`, `name`, `status`, `is_active`, `is_disabled` (True also for an
+    archived prompt that was disabled before, which does not render), `access_grants`, `labels` (with `latest`, and
+    `production` where a version is live), `production_version`, `latest_version`, `created_by`, `created_at`,
+    `updated_at` and `stale`. The other fields are those of `Version`. Times are aware UTC datetimes. A prompt is
+    frozen, and so are its lists and dictionaries; prompts compare by value, hash, pickle, and have a JSON schema.
+
+    >>> from promptreg import Registry
+    >>> with Registry(":memory:") as registry:
+    ...     prompt = registry.create("greet", "Hello {{ name }}!", config={"model": "m"})
+    >>> prompt.version, prompt.labels, prompt.config["model"], prompt.render(name="Ana").text
+    (1, {'latest': 1, 'production': 1}, 'm', 'Hello Ana!')
     """
 
     id: str
@@ -163,19 +171,19 @@ class Prompt(Version):
     _declared: FrozenList | None = PrivateAttr(default=None)
     _is_candidate: bool = PrivateAttr(default=False)
     _forbids_extra: bool = PrivateAttr(default=False)
-    _known: tuple[dict[str, Any], Fast, str] | None = PrivateAttr(default=None)
+    _fast_path: tuple[dict[str, Any], Fast, str] | None = PrivateAttr(default=None)
     _is_stale: bool = PrivateAttr(default=False)
     _limits: RenderLimits = PrivateAttr(default=DEFAULT_LIMITS)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def is_active(self) -> bool:
-        """Tell whether the status is `active`."""
+        """Whether the status is `active`."""
         return self.status == "active"
 
     @property
     def stale(self) -> bool:
-        """Tell whether the database was gone when this was read from the cache, so that nobody knows if it still holds.
+        """Whether this came from the cache while the database was removed or unreadable, so that it may be outdated.
 
         >>> from promptreg import Registry
         >>> with Registry(":memory:") as registry:
@@ -185,10 +193,10 @@ class Prompt(Version):
         return self._is_stale
 
     def render(self, variables: Mapping[str, Any] | BaseModel | None = None, /, **more: Any) -> Rendered:
-        """Render exactly this version, whatever has happened in the registry since.
+        """Render exactly this version, whatever has changed in the registry since it was read.
 
-        Takes a mapping or pydantic model, keywords, or both (keywords win). Raises
-        `PromptDisabledError` when this value says disabled (rule 13), `MissingVariablesError`,
+        `variables` is a mapping or a pydantic model; keywords may be passed instead or as well, and win. Raises
+        `PromptDisabledError` where this value is disabled (rule 13), `MissingVariablesError` with every absent name,
         `InvalidVariablesError`, `RenderLimitError` and `RenderError`.
 
         >>> from promptreg import Registry
@@ -197,32 +205,32 @@ class Prompt(Version):
         >>> prompt.render(name="Ana").text
         'Hello Ana!'
         """
-        # pydantic's own access to private attributes takes longer than a whole render
+        # pydantic's access to private attributes takes longer than a whole render
         private: dict[str, Any] = self.__pydantic_private__  # type: ignore[assignment]
         values = read_variables(variables, more)
-        known = private["_known"]
-        is_tried = False
-        if known is not None and known[0] is self.__dict__:
+        fast_path = private["_fast_path"]
+        fast_failed = False
+        if fast_path is not None and fast_path[0] is self.__dict__:
             try:
-                text, messages = known[1](values)
-                return Rendered(known[2], text, messages, self)
-            except Exception:  # which the whole way tells, or does without
-                is_tried = True
-        return self._render(values, is_tried=is_tried)  # out here, where no context is chained that quotes a value
+                text, messages = fast_path[1](values)
+                return Rendered(fast_path[2], text, messages, self)
+            except Exception:  # the slow path renders it, or raises what is wrong
+                fast_failed = True
+        return self._render(values, fast_failed=fast_failed)  # out here, so that no context is chained with a value
 
-    def _render(self, values: dict[str, Any], *, is_tried: bool) -> Rendered:
-        """Render the whole way; know the short one from then on, where nothing but the values can stand against it.
+    def _render(self, values: dict[str, Any], *, fast_failed: bool) -> Rendered:
+        """Render by the slow path, and remember the fast path if there is one.
 
-        What is known holds for this very value: a copy of it may say another status or template.
+        It is remembered with the fields of this very value, because a copy may have another status or template.
         """
         private: dict[str, Any] = self.__pydantic_private__  # type: ignore[assignment]
         forbids_extra = private["_forbids_extra"]
         if (self.is_disabled or self.status == "disabled") and not private["_is_candidate"]:
             raise disabled(self.name, is_archived=self.status == "archived")
         compiled = self._template()
-        text, messages = compiled.render(self.name, values, forbids_extra=forbids_extra, is_tried=is_tried)
-        if compiled.short_way is not None and not forbids_extra:
-            private["_known"] = (self.__dict__, compiled.short_way, self.name)
+        text, messages = compiled.render(self.name, values, forbids_extra=forbids_extra, fast_failed=fast_failed)
+        if compiled.fast_paths.output is not None and not forbids_extra:
+            private["_fast_path"] = (self.__dict__, compiled.fast_paths.output, self.name)
         return Rendered(self.name, text, messages, self)
 
     def _template(self) -> CompiledTemplate:
@@ -247,14 +255,14 @@ class Prompt(Version):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        private = {**(state["__pydantic_private__"] or {}), "_compiled": None, "_known": None}
+        private = {**(state["__pydantic_private__"] or {}), "_compiled": None, "_fast_path": None}
         return {**state, "__pydantic_private__": private}
 
 
 class Page(Value):
-    """Some of the prompts that `list` found; `next`, passed as `after`, gives those that follow, None ends.
+    """One page of what `list` found: the prompts in `items`, and the cursor `next` of the following page.
 
-    Iterable and sized over its `items`.
+    `next` is passed to `list` as `after`; it is None on the last page. A page is iterable and sized over its items.
     """
 
     items: Annotated[builtins.list[Prompt], AfterValidator(frozen_list)]
@@ -268,7 +276,7 @@ class Page(Value):
 
 
 class Compile:
-    """Compiles a template at its first use, which may be in any thread; copies share it."""
+    """Compiles a template at the first call, which may come from any thread; copies of a prompt share it."""
 
     __slots__ = ("_compiled", "_make")
 
@@ -277,7 +285,7 @@ class Compile:
         self._compiled: CompiledTemplate | None = None
 
     def __call__(self) -> CompiledTemplate:
-        """Return the template, compiled."""
+        """Return the compiled template."""
         if self._compiled is None:
             self._compiled = self._make()
         return self._compiled
@@ -287,36 +295,29 @@ class Compile:
 
 
 def version_fields(record: VersionRecord) -> dict[str, Any]:
-    """Return the fields of a `Version` but for its variables, all frozen already."""
-    snapshot = record.snapshot
+    """Return the fields of a `Version`, frozen, without its effective variables, which are found by compiling."""
+    content = record.snapshot.fields()
+    content["declared_variables"] = as_values(content.pop("variables"))
     return {
+        **content,
         "name": record.name,
         "version": record.number,
         "state": record.state,
-        "kind": snapshot.kind,
-        "template": snapshot.template,
-        "declared_variables": as_values(snapshot.variables),
-        "config": snapshot.config,
-        "title": snapshot.title,
-        "description": snapshot.description,
-        "category": snapshot.category,
-        "tags": snapshot.tags,
-        "meta": snapshot.meta,
-        "examples": snapshot.examples,
+        "kind": record.snapshot.kind,
         "access_grants": frozen_list(record.access_grants),
         "commit_message": record.commit_message,
         "author": record.author,
         "base_version": record.base_version,
         "version_created_at": datetime.fromisoformat(record.created_at),
         "published_at": record.published_at and datetime.fromisoformat(record.published_at),
-        "content_hash": snapshot.content_hash,
+        "content_hash": record.snapshot.content_hash,
         "failure": record.failure,
     }
 
 
 def make_version(record: VersionRecord, compile_: Compile) -> Version:
-    """Return the version part alone, as `history` tells it."""
-    return built(Version, version_fields(record), {"_compile": compile_}, told=set(Version.model_fields))
+    """Return a version without its container, as `history` does."""
+    return built(Version, version_fields(record), {"_compile": compile_}, fields_set=_VERSION_FIELDS)
 
 
 def make_prompt(
@@ -328,9 +329,9 @@ def make_prompt(
     forbids_extra: bool,
     is_candidate: bool = False,
 ) -> Prompt:
-    """Give the prompt resolved to this version; `name` and `access_grants` are the container's.
+    """Return a prompt resolved to a version. `name` and `access_grants` are those of the container.
 
-    A candidate, which checks look at before it goes live, renders whatever the status says.
+    A candidate is a prompt as publish checks see it, before it is live: it renders although it may be disabled.
     """
     return built(
         Prompt,
@@ -355,50 +356,36 @@ def make_prompt(
             "_declared": record.snapshot.variables,
             "_is_candidate": is_candidate,
             "_forbids_extra": forbids_extra,
-            "_known": None,
+            "_fast_path": None,
             "_is_stale": False,
             "_limits": limits,
         },
-        told=set(Prompt.model_fields),
+        fields_set=_PROMPT_FIELDS,
     )
 
 
-class FastPaths(NamedTuple):
-    """What renders a prompt where nothing but the values can stand against it: its text, or its messages too.
-
-    `arity` is how many variables these always read, where they read no others.
-    """
-
-    text: Callable[[dict[str, Any]], str] | None = None
-    output: Fast | None = None
-    arity: int | None = None
+_VERSION_FIELDS, _PROMPT_FIELDS = set(Version.model_fields), set(Prompt.model_fields)
 
 
 def fast_paths(prompt: Prompt) -> FastPaths:
-    """Return the direct ways of a prompt that has any; it is compiled for that."""
+    """Return how a prompt renders where only the values can prevent it; compile it first. A disabled one has none."""
     if prompt._forbids_extra or prompt.is_disabled or prompt.status == "disabled":
         return FastPaths()
-    compiled = prompt._template()
-    return FastPaths(compiled.short_text, compiled.short_way, compiled.short_arity)
-
-
-def render_whole(prompt: Prompt, values: dict[str, Any], *, is_tried: bool) -> Rendered:
-    """Render where the direct ways are none, or failed when they were tried; or raise why not."""
-    return prompt._render(values, is_tried=is_tried)
+    return prompt._template().fast_paths
 
 
 def limits_of(prompt: Prompt) -> RenderLimits:
-    """Return the limits that a prompt renders under."""
+    """Return the limits that a prompt is rendered under."""
     return prompt._limits
 
 
 def stale_copy(prompt: Prompt) -> Prompt:
-    """Give the prompt, marked as one that may not hold any more."""
+    """Return a copy of a prompt that is marked as stale."""
     copy = prompt.model_copy()
     copy._is_stale = True
     return copy
 
 
 def rendered_default(name: str, output: Output) -> Rendered:
-    """Give a rendered default: no version, no prompt."""
+    """Return a rendered default, which has no version and no prompt."""
     return Rendered(name, *output)

@@ -1,44 +1,141 @@
-"""What is stored and what changes it: the values that rules, storage and registry hand to each other.
+"""The values that rules, storage and registry exchange, and the table of a version's fields.
 
-A planner of `rules/` decides and gives `Change`s; a storage persists them, whole or not at all. Moments are text
-here, as they are stored: what `clock.moment` gives.
-Named tuples here and elsewhere: Python makes the class in 0.1 ms on import, and a frozen dataclass in 0.7.
+A planner of `rules/` returns `Change`s; a storage writes them, all or none. Times are texts as they are stored, which
+`clock.moment` returns. No SQL and no rule lives here.
+
+The values are named tuples, here and elsewhere: creating the class takes 0.1 ms at import, a frozen dataclass 0.7 ms.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, frozen_dict
+from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, compact, frozen_dict, parse
 from promptreg.models import Action, Grant, Kind, State, Status
 from promptreg.variables import canonical_form
 
+# The table of a version's fields
+
+
+class Codec(NamedTuple):
+    """How a value is converted to the text that a column holds, and back."""
+
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+
+
+JSON = Codec(compact, parse)
+OPTIONAL_JSON = Codec(
+    lambda value: None if value is None else compact(value),
+    lambda text: None if text is None else parse(text),
+)
+
+
+def _encoded_grants(grants: tuple[Grant, ...]) -> str:
+    return compact([[grant.principal, grant.permission] for grant in grants]) if grants else "[]"
+
+
+def _decoded_grants(text: str) -> tuple[Grant, ...]:
+    if text == "[]":
+        return ()
+    return tuple(Grant.model_construct(principal=who, permission=what) for who, what in parse(text))
+
+
+GRANTS = Codec(_encoded_grants, _decoded_grants)
+
+
+class Field(NamedTuple):
+    """One field of a version: its value in a new prompt, its column, and how it is compared.
+
+    `codec` is None where the column holds the value itself. `column` is the field's name unless another is given.
+    `normalized` returns the form of a value that is hashed, compared and shown in a diff. A `later` field came after
+    the first schema: it is left out of every hash, and of a diff, where it is `empty`, so that older hashes stay valid.
+    """
+
+    empty: Any = None
+    codec: Codec | None = None
+    normalized: Callable[[Any], Any] | None = None
+    later: bool = False
+    column: str = ""
+
+    def is_omitted(self, value: Any) -> bool:
+        """Return whether hashes, diffs and the size limit leave the field out where it holds this value."""
+        return self.later and bool(value == self.empty)
+
+    def normal(self, value: Any) -> Any:
+        """Return the form of a value that is hashed, compared and shown in a diff."""
+        return value if self.normalized is None else self.normalized(value)
+
 
 class Snapshot(NamedTuple):
-    """Everything that a version says, frozen, and its hash; `variables` are the declared ones, as plain JSON."""
+    """The content of a version, frozen, and its hash: a line for each field that `create`, `save` and `update` take.
 
-    template: str | FrozenList
-    variables: FrozenList
-    config: FrozenDict
-    title: str
-    description: str
-    category: str
-    tags: FrozenList
-    meta: FrozenDict
-    examples: FrozenList
-    content_hash: str
+    Columns, rows, hashes, equality and diff derive from these lines. A new field also needs an attribute of
+    `models.Version`, an argument of the three verbs, and a migration; `tests/test_fields.py` finds what is missing.
+    `variables` are the declared ones, as plain JSON. The template of a chat is stored as JSON, by the column `kind`.
+    """
+
+    template: Annotated[str | FrozenList, Field("")]
+    variables: Annotated[FrozenList, Field(FrozenList(), JSON, normalized=canonical_form)]
+    config: Annotated[FrozenDict, Field(FrozenDict(), JSON)]
+    title: Annotated[str, Field("")]
+    description: Annotated[str, Field("")]
+    category: Annotated[str, Field("")]
+    tags: Annotated[FrozenList, Field(FrozenList(), JSON, normalized=sorted)]
+    meta: Annotated[FrozenDict, Field(FrozenDict(), JSON)]
+    examples: Annotated[FrozenList, Field(FrozenList(), JSON)]
+    content_hash: Annotated[str, Field()]
 
     @property
     def kind(self) -> Kind:
-        """Tell a text prompt from a chat prompt."""
+        """Whether it is a text or a chat prompt."""
         return _kind(self.template)
 
     def fields(self) -> dict[str, Any]:
-        """Give what it says, by name."""
-        return dict(zip(SNAPSHOT_FIELDS, self, strict=False))
+        """Return the content by field, without its hash."""
+        return dict(zip(CONTENT, self, strict=False))
 
 
-SNAPSHOT_FIELDS = Snapshot._fields[:-1]
-_CONTENT = sorted((*SNAPSHOT_FIELDS, "kind"))
+class VersionRecord(NamedTuple):
+    """A version as stored; `name` and `access_grants` are those that the prompt had when the version was made."""
+
+    number: Annotated[int, Field(column="version")]
+    state: Annotated[State, Field()]
+    name: Annotated[str, Field()]
+    access_grants: Annotated[tuple[Grant, ...], Field(codec=GRANTS)]
+    snapshot: Snapshot
+    commit_message: Annotated[str, Field()]
+    author: Annotated[str | None, Field()]
+    base_version: Annotated[int | None, Field()]
+    created_at: Annotated[str, Field()]
+    published_at: Annotated[str | None, Field()] = None
+    failure: Annotated[FrozenList | None, Field(codec=OPTIONAL_JSON)] = None
+
+
+def _table_of(record: Any) -> dict[str, Field]:
+    """Return the fields of a record class by name, from its annotations."""
+    hints = get_type_hints(record, include_extras=True)
+    fields = {name: getattr(hints[name], "__metadata__", (None,))[0] for name in record._fields}
+    return {name: field._replace(column=field.column or name) for name, field in fields.items() if field is not None}
+
+
+def _in_hash_order(content: dict[str, Field], record: dict[str, Field]) -> Iterator[tuple[str, Field]]:
+    """Yield the stored fields in the order of the first schema, which row hashes cover, then the later ones."""
+    for name in VersionRecord._fields:
+        if name == "snapshot":
+            yield "kind", Field(column="kind")
+            yield from ((inner, field) for inner, field in content.items() if not field.later)
+        else:
+            yield name, record[name]
+    yield "content_hash", Field(column="content_hash")
+    yield from ((name, field) for name, field in content.items() if field.later)
+
+
+CONTENT = {name: field for name, field in _table_of(Snapshot).items() if name != "content_hash"}
+"""The fields of a version's content: what its hash covers, and what a new version takes from its base."""
+EMPTY: Mapping[str, Any] = {name: field.empty for name, field in CONTENT.items()}
+"""The content of a new prompt where its caller passes nothing; its title is then its name."""
+STORED = dict(_in_hash_order(CONTENT, _table_of(VersionRecord)))
+"""Every stored field of a version, in the order that its row hash covers."""
 
 
 def _kind(template: str | FrozenList) -> Kind:
@@ -46,67 +143,49 @@ def _kind(template: str | FrozenList) -> Kind:
 
 
 def content_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what `content_hash` covers."""
-    return {**{name: _counted(name, value) for name, value in fields.items()}, "kind": _kind(fields["template"])}
+    """Return what `content_hash` covers, normalized."""
+    content: dict[str, Any] = {"kind": _kind(fields["template"])}
+    for name, field in CONTENT.items():
+        if not field.is_omitted(fields[name]):
+            content[name] = field.normal(fields[name])
+    return content
 
 
 def content_text(fields: Mapping[str, Any]) -> str:
-    """Give the canonical JSON of which `content_hash` is the SHA-256: equal content, equal hash (rule 1)."""
-    content = content_of(fields)
-    return "{" + ",".join([f'"{name}":{canonical(content[name])}' for name in _CONTENT]) + "}"
+    """Return the canonical JSON of which `content_hash` is the SHA-256: equal content has equal hashes (rule 1)."""
+    return canonical(content_of(fields))
 
 
 def differing(old: Snapshot, new: Snapshot) -> list[str]:
-    """Name the fields that differ, by the equality of rule 1: of what they say now, whatever hashes are stored."""
+    """Return the names of the fields that differ by rule 1, whatever hashes are stored."""
     return list(_differing(old, new))
 
 
 def is_equal(old: Snapshot, new: Snapshot) -> bool:
-    """Return whether two snapshots are equal by rule 1, whatever their stored hashes are."""
+    """Return whether two snapshots are equal by rule 1, whatever hashes are stored."""
     return next(_differing(old, new), None) is None
 
 
 def _differing(old: Snapshot, new: Snapshot) -> Iterator[str]:
-    for name, before, after in zip(SNAPSHOT_FIELDS, old, new, strict=False):
-        if before is not after and not _equal(name, before, after):
+    for (name, field), before, after in zip(CONTENT.items(), old, new, strict=False):
+        if before is not after and not _equal(field.normal(before), field.normal(after)):
             yield name
 
 
-def _equal(name: str, before: Any, after: Any) -> bool:
-    one, other = _counted(name, before), _counted(name, after)
-    if name == "tags" or (isinstance(one, str) and isinstance(other, str)):
-        return bool(one == other)
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, str) and isinstance(other, str):
+        return one == other
     return canonical(one) == canonical(other)
 
 
-def _counted(name: str, value: Any) -> Any:
-    """Return what counts of a field: tags are a set, and declared variables are in their canonical form."""
-    if name == "tags":
-        return sorted(value)
-    return canonical_form(value) if name == "variables" else value
-
-
-class VersionRecord(NamedTuple):
-    """A version as stored; `name` and `access_grants` are the container's when it was made."""
-
-    number: int
-    state: State
-    snapshot: Snapshot
-    name: str
-    access_grants: tuple[Grant, ...]
-    commit_message: str
-    author: str | None
-    base_version: int | None
-    created_at: str
-    published_at: str | None = None
-    failure: FrozenList | None = None
+# Prompts and their changes
 
 
 class Container(NamedTuple):
-    """A prompt without its versions; `labels` are the callers' own.
+    """A prompt without its versions; `labels` are those that callers set.
 
-    `last_version` is the highest number ever given, `latest_version` the highest that exists. `publications` is how
-    many the stack of publications holds; None where an earlier schema wrote the prompt, and nobody has counted since.
+    `last_version` is the highest number ever assigned, `latest_version` the highest that exists. `publications` is the
+    depth of the stack of publications; None where an earlier schema wrote the row, until it is next written.
     """
 
     id: str
@@ -126,42 +205,36 @@ class Container(NamedTuple):
 
     @property
     def status(self) -> Status:
-        """Give the status; a prompt archived while disabled stays disabled underneath (rule 14)."""
+        """The status; a prompt that was archived while disabled is still disabled underneath (rule 14)."""
         if self.is_archived:
             return "archived"
         return "disabled" if self.is_disabled else "active"
 
     def moved(self, *, is_archived: bool, is_disabled: bool, at: str) -> "Container":
-        """Give it with another status; `_replace` would take a tenth of a bulk change."""
-        return Container._make(
-            (*self[:_FLAGS], is_archived, is_disabled, *self[_FLAGS + 2 : _UPDATED], at, *self[_UPDATED + 1 :])
-        )
+        """Return the prompt with another status, updated at that time."""
+        return self._replace(is_archived=is_archived, is_disabled=is_disabled, updated_at=at)
 
     def publications_after(self, published: int | None, kept: int | None = None) -> int | None:
-        """Return how many publications there are once they are cut to `kept` and `published` is pushed."""
+        """Return the depth of the stack of publications after it is cut to `kept` and `published` is pushed."""
         if self.publications is None:
             return None
         return (self.publications if kept is None else kept) + (published is not None)
 
     @property
     def shown_version(self) -> int:
-        """Give the version that `list` and `search` show: production, else the latest."""
+        """The number of the version that `list` and `search` show: production, else the latest."""
         return self.production_version or self.latest_version
 
     def all_labels(self) -> FrozenDict:
-        """Give every label, the two that the registry keeps included."""
+        """Return every label, including the two that the registry maintains."""
         kept = {"latest": self.latest_version}
         if self.production_version is not None:
             kept["production"] = self.production_version
         return frozen_dict({**self.labels, **kept})
 
 
-_FLAGS = Container._fields.index("is_archived")  # `is_disabled` follows
-_UPDATED = Container._fields.index("updated_at")
-
-
 class NewEvent(NamedTuple):
-    """An event to be written; the storage adds the prompt, its name, the time and the chain."""
+    """An event to be written; the storage adds the prompt, its name, the time and the hashes."""
 
     action: Action
     actor: str | None
@@ -172,9 +245,9 @@ class NewEvent(NamedTuple):
 class Change(NamedTuple):
     """What one call does to one prompt.
 
-    `before` is None for a new prompt, `after` for a deleted one. `added` is a new version, `edited`
-    replaces a draft or failed one, `removed` is the number of one thrown away. `published` is pushed on
-    the stack of publications; `kept_publications` cuts the stack to that depth first.
+    `before` is None for a new prompt, `after` for a deleted one. `added` is a new version, `edited` replaces a draft or
+    failed one, `removed` is the number of a discarded one. `published` is pushed on the stack of publications, after
+    `kept_publications` cut the stack to that depth.
     """
 
     before: Container | None
@@ -189,18 +262,18 @@ class Change(NamedTuple):
 
     @property
     def subject(self) -> Container:
-        """Give the prompt as it is, or as it was when it is deleted."""
+        """The prompt after the change, or before it where it is deleted."""
         container = self.after or self.before
         if container is None:
-            raise ValueError("a change is about a prompt")
+            raise ValueError("a change must have a prompt")
         return container
 
     def moves_only(self) -> bool:
-        """Tell whether nothing but the prompt's own status, labels and pointers changes."""
+        """Return whether only the prompt's status, labels and pointers change: no version, no publication, no index."""
         return self[_VERSIONS:] == _NOTHING and not self.reindexes()
 
     def reindexes(self) -> bool:
-        """Tell whether what `search` finds of the prompt differs afterwards."""
+        """Return whether the full text of the prompt changes."""
         if self.before is None or self.after is None:
             return True
         shown = self.after.shown_version
@@ -211,12 +284,12 @@ class Change(NamedTuple):
         )
 
 
-_VERSIONS = Change._fields.index("added")  # what follows is of versions
+_VERSIONS = Change._fields.index("added")  # the first of the fields about versions and publications
 _NOTHING = (None,) * len(Change._fields[_VERSIONS:])
 
 
 class Audience(NamedTuple):
-    """Whose eyes a listing is for: everybody's prompts, or those owned by or granted to somebody."""
+    """Who a listing is for: somebody who sees every prompt, or an actor who sees those owned or granted."""
 
     sees_all: bool
     actor: str | None = None
@@ -224,7 +297,7 @@ class Audience(NamedTuple):
 
 
 class Query(NamedTuple):
-    """What `list` and `search` ask a storage for; `text` makes it a search, best matches first."""
+    """The filters of `list` and `search`; with `text` it is a search, best matches first."""
 
     namespace: str
     audience: Audience
@@ -238,4 +311,4 @@ class Query(NamedTuple):
 
 
 Shown = tuple[Container, VersionRecord]
-"""A prompt and the version that listings show of it."""
+"""A prompt, and the version of it that listings show."""

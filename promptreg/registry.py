@@ -1,41 +1,28 @@
-"""Registry: each verb's steps, in their order. No SQL, no Jinja, no rule, no span code lives here."""
+"""Registry: the signature, the documentation and the order of the steps of each verb, and nothing else.
+
+Arguments are read in `arguments.py`, names are resolved and plans committed in `core.py`, and plans are made in
+`planning.py`. No SQL, no template, no rule and no span code lives here.
+"""
 
 import builtins
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from functools import wraps
-from time import monotonic
+from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, cast, overload
+from typing import Any, NoReturn, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
-from promptreg.cache import Cache
-from promptreg.checks import PublishCheck
+from promptreg import arguments
+from promptreg.cache import EMPTY_CACHE
+from promptreg.checks import Evidence, PublishCheck
 from promptreg.clock import Clock, new_id
-from promptreg.core import (
-    CacheEntry,
-    Core,
-    Evidence,
-    NegativeEntry,
-    View,
-    find,
-    find_all,
-    find_any,
-    load_version,
-    shown,
-)
-from promptreg.errors import (
-    NotFoundError,
-    PromptregError,
-    PublishCheckError,
-    StorageError,
-    UnauthorizedError,
-    VersionConflictError,
-)
-from promptreg.gathering import BadFields
+from promptreg.core import Core
+from promptreg.errors import UnauthorizedError, VersionConflictError
+from promptreg.fast_read import fast_get, fast_render
 from promptreg.jsonvalues import FrozenList
+from promptreg.lookup import find, load_version
 from promptreg.models import (
     UNSET,
     Actor,
@@ -47,80 +34,97 @@ from promptreg.models import (
     VariablesArgument,
     Version,
 )
-from promptreg.prompt import Page, Prompt, Rendered, render_whole, rendered_default
-from promptreg.records import Container, Query, VersionRecord
+from promptreg.prompt import Page, Prompt, Rendered
+from promptreg.records import Query
 from promptreg.rendering.limits import RenderLimits
-from promptreg.rules import access, conflicts, inputs, lifecycle, names, statuses
+from promptreg.rules import access, inputs, names
+from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
-from promptreg.rules.inputs import Draft, Expected, Progress
-from promptreg.rules.lifecycle import Author, Outcome
-from promptreg.rules.names import Reference, Selector, read_references
-from promptreg.settings import read_actor, read_settings
+from promptreg.rules.inputs import Progress
+from promptreg.rules.lifecycle import Outcome
+from promptreg.rules.names import Selector
+from promptreg.rules.selection import number_of
+from promptreg.settings import read_settings
 from promptreg.storage.base import Reader
 from promptreg.storage.opening import open_storage
-from promptreg.telemetry.compat import TRACE_STATE, TRACER_PROVIDER
 from promptreg.telemetry.content import Redact
-from promptreg.telemetry.spans import note, note_default, sampled_start, traced
+from promptreg.verbs import verb
 
 D = TypeVar("D")
-F = TypeVar("F", bound=Callable[..., Any])
 TemplateArgument = str | Sequence[Mapping[str, str]]
 
 SAVE_RETRIES = 4
-_new = object.__new__
-EMPTY_CACHE: Cache[CacheEntry, NegativeEntry] = Cache(0, compares=True)
-"""What a view of another namespace or for an actor finds on the short way: nothing, so that it takes the whole one."""
-
-
-def verb(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
-    """Make a method a verb: run it in a span, and refuse it on a closed registry before its arguments are read.
-
-    `get` and `render` do the latter themselves, as a `default` answers for a closed registry too.
-    """
-
-    def decorate(method: F) -> F:
-        @wraps(method)
-        def run(view: "Registry", /, *args: Any, **kwargs: Any) -> Any:
-            view._core.require_open()
-            return method(view, *args, **kwargs)
-
-        return traced(operation, takes_name=takes_name)(cast(F, run))
-
-    return decorate
 
 
 class Registry:
-    """Versioned, governed prompts in one SQLite file, as fresh as the last write of any process.
+    r"""Versioned, governed prompts in one SQLite file, which any number of processes open and read as it is now.
 
-    `target` is the file, made with its schema when absent (unless `create=False`), or `":memory:"`, one
-    database for all threads of this process; a URL is neither (`sqlite:///x`, `file:x`, `postgresql://…`), while a
-    `pathlib.Path` is always a file. `namespace` and `actor` are whom and where calls are
-    for; `actor=None` is the embedding application, which may do everything.
+    A prompt is a named container in a namespace. It has numbered versions, each a whole snapshot of template,
+    variables, config and metadata; at most one version is in production, which is the one that `get` and `render`
+    use. Saving a version never changes another one.
 
-    `max_staleness` is how old a read may be, in seconds; at 0, the default, a read sees every write that
-    returned before it, in whatever process; more than 0.05 is as 0.05.
-    `cache_size` bounds the prompts kept in memory. `durability` is `"full"` (a commit survives a power
-    cut) or `"normal"`. `busy_timeout` is how long a writer waits for
-    others, in seconds. `publish_checks` are called with each `Prompt` before it goes into production, and
-    refuse it by raising. `extra_variables` is `"ignore"` or `"forbid"`. `clock` gives aware datetimes.
-    `render_limits` are how much a template may hold and a render may do; there are defaults.
-
-    To OpenTelemetry a registry tells names and numbers only, unless `capture_content` is true (None: as the standard
-    variable OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT says); then spans of renders hold template, variables
-    and text, each text first passed through `redact`. `spans` is `"child"`, or `"attributes"`, which puts them on
-    the current span instead of making one. `render_duration=False` does without the histogram of renders.
-
-    Safe to share between threads and over a fork; any number of processes may open one file. Raises
-    `InvalidInputError` for bad settings, `StorageError` for a file that can't be used.
-
-    >>> with Registry(":memory:") as registry:
-    ...     _ = registry.create("summarize", "Summarize in {{ n }} words:\\n{{ text }}", tags=["writing"])
-    ...     print(registry.render("summarize", n=20, text="…").text)
+    >>> registry = Registry(":memory:")  # or the path of a file, which is created when absent
+    >>> prompt = registry.create("summarize", "Summarize in {{ n }} words:\n{{ text }}", tags=["writing"])
+    >>> print(registry.render("summarize", n=20, text="…").text)
     Summarize in 20 words:
     …
+    >>> draft = registry.update("summarize", template="In {{ n }} words:\n{{ text }}", is_production=False)
+    >>> draft.version, draft.state, registry.get("summarize").version
+    (2, 'draft', 1)
+    >>> registry.publish("summarize").production_version, registry.rollback("summarize", reason="Too terse").version
+    (2, 1)
+    >>> registry.close()
+
+    The verbs, by what they are for:
+
+    - read: `get`, `render`, `history`, `diff`, `list`, `search`, `events`, `namespaces`
+    - write versions: `create`, `save` (create or update), `update` (a new version, or an edit of a draft)
+    - go live: `publish`, `rollback`, `discard`, `set_label`, `remove_label`
+    - change the status: `set_status`, `archive`, `restore`
+    - act for users and teams: `scope`
+    - maintain: `verify`, `close`
+
+    A prompt is named by its name or its id. `"name@3"` and `"name@staging"` choose a version wherever a verb takes one.
+    What is returned is frozen, and can be shared between threads; times are aware UTC datetimes, durations are seconds.
+
+    Errors: every error is a `PromptregError` with `code`, `message`, `details` and `http_status`. Bad values are
+    `InvalidInputError`, which lists every bad argument of the call. A refused call changes nothing, except that a draft
+    whose publish checks fail is marked as failed. On a closed registry every call is `StorageError`. Any verb may also
+    raise `StorageError` and its subclasses, such as `StorageBusyError` where other writers hold the database for longer
+    than `busy_timeout`, and on behalf of an actor `NotFoundError` and `ForbiddenError` (rules 17 and 18).
+
+    Threads and processes: share one registry between all threads. It works after a fork on both sides, and any number
+    of processes may open one file. A read sees every write that returned before it began, in whatever process. The
+    functions passed as `publish_checks` and `progress` are called outside any transaction and may use the registry.
+
+    The arguments are:
+
+    - `target`: the path of a file, created with its schema when absent unless `create=False`; or `":memory:"`, one
+      database for all threads of this process, which is not shared with a fork. A URL (`postgresql://…`, `file:x`) is
+      refused, whereas a `pathlib.Path` is always a path.
+    - `namespace`, `actor`: where names are looked up, and on whose behalf calls are made. `actor=None` is the
+      application itself, which may do everything.
+    - `max_staleness`: how old a read may be, in seconds. At 0, the default, every read is current; more than 0.05 is
+      treated as 0.05.
+    - `cache_size`: how many prompts are kept in memory.
+    - `durability`: `"full"`, where a commit survives a power cut, or `"normal"`.
+    - `busy_timeout`: how long a writer waits for other writers, in seconds.
+    - `publish_checks`: functions that are called with each `Prompt` before it becomes production; one that raises
+      prevents it (rule 9).
+    - `extra_variables`: `"ignore"`, or `"forbid"` to refuse a render with a variable that the prompt does not have.
+    - `clock`: a function that returns an aware datetime, for tests.
+    - `render_limits`: how large a template may be and how much a render may do; see `RenderLimits`.
+    - `capture_content`, `redact`: whether spans of renders hold template, variables and text, each text passed through
+      `redact` first. Without `capture_content` the environment variable
+      OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT decides; by default spans hold names and numbers only.
+    - `spans`: `"child"` makes a span for each verb, `"attributes"` sets its attributes on the current span instead.
+    - `render_duration`: whether the histogram of render durations is recorded.
+
+    Raises `InvalidInputError` for bad settings, and `StorageError` for a file that can't be opened, with
+    `details["reason"]`. A registry is a context manager, which closes it.
     """
 
-    __slots__ = ("__weakref__", "_core", "_home", "_is_view", "_view")
+    __slots__ = ("__weakref__", "_cache", "_core", "_is_view", "_view")
 
     def __init__(
         self,
@@ -142,31 +146,12 @@ class Registry:
         spans: str = "child",
         render_duration: bool = True,
     ) -> None:
-        bad = BadFields()
-        view = View(bad.read(names.checked_name, namespace, "namespace"), bad.read(read_actor, actor))
-        settings = bad.read(
-            read_settings,
-            target=target,
-            create=create,
-            max_staleness=max_staleness,
-            cache_size=cache_size,
-            durability=durability,
-            busy_timeout=busy_timeout,
-            publish_checks=publish_checks,
-            extra_variables=extra_variables,
-            render_limits=render_limits,
-            clock=clock,
-            capture_content=capture_content,
-            redact=redact,
-            spans=spans,
-            render_duration=render_duration,
-        )
-        bad.require_none()
-        self._begin(Core(open_storage(settings.storage), settings, view.namespace), view, is_view=False)
+        settings = read_settings(locals())
+        self._begin(Core(open_storage(settings.storage), settings), settings.view, is_view=False)
 
     def _begin(self, core: Core, view: View, *, is_view: bool) -> None:
         self._core, self._view, self._is_view = core, view, is_view
-        self._home = core.cache if view == View(core.home, None) else EMPTY_CACHE
+        self._cache = core.cache if view == View(core.home, None) else EMPTY_CACHE
 
     # The registry and its views
 
@@ -182,15 +167,16 @@ class Registry:
 
     @property
     def actor(self) -> Actor | None:
-        """On whose behalf calls are made; None is the application itself."""
+        """The actor on whose behalf calls are made; None is the application itself."""
         return self._view.actor
 
     def scope(self, *, namespace: str | Unset = UNSET, actor: Actor | None | Unset = UNSET) -> "Registry":
-        """Give a view with another namespace or actor, over the same storage and cache.
+        """Return a view with another namespace or actor, over the same storage and cache.
 
-        What is not passed is unchanged. Moved to another namespace, the actor keeps id and groups but
-        not its role, unless that is `org_admin` (rule 17). `actor=None` said outright is
-        `UnauthorizedError`: nobody becomes the application by accident. Closing a view does nothing.
+        What is not passed is unchanged. A view is a small object, to be made for each request. In another namespace the
+        actor keeps its id and groups and, unless it is `org_admin`, loses its role (rule 17). Closing a view does
+        nothing. Raises `InvalidInputError`, and `UnauthorizedError` for `actor=None`, so that an anonymous user never
+        becomes the application by accident.
 
         >>> with Registry(":memory:") as registry:
         ...     team = registry.scope(namespace="support", actor=Actor("ana", "team_editor"))
@@ -200,19 +186,14 @@ class Registry:
         self._core.require_open()
         if actor is None:
             raise UnauthorizedError("A view needs an actor; pass an Actor, or leave it out to keep this one.")
-        here = self._view
-        bad = BadFields()
-        there = here.namespace if namespace is UNSET else bad.read(names.checked_name, namespace, "namespace")
-        who = here.actor if actor is UNSET else bad.read(read_actor, actor)
-        bad.require_none()
-        if who is not None and actor is UNSET:
-            who = access.moved(who, is_elsewhere=there != here.namespace)
         view = object.__new__(Registry)
-        view._begin(self._core, View(there, who), is_view=True)
+        view._begin(self._core, arguments.read_scope(self._view, namespace, actor), is_view=True)
         return view
 
     def close(self) -> None:
-        """Close the files; every later call on the registry and its views is `StorageError`.
+        """Close the files. Every later call on the registry and its views is `StorageError`.
+
+        Closing twice is fine. In the middle of another call of the same thread it is `StorageError` too.
 
         >>> registry = Registry(":memory:")
         >>> registry.close()
@@ -247,34 +228,31 @@ class Registry:
     def get(
         self, name: str, *, version: Selector | None = None, label: str | None = None, default: D
     ) -> Prompt | D: ...
+    @fast_get
+    @verb("get_prompt", requires_open=False)
     def get(self, name: str, *, version: Selector | None = None, label: str | None = None, default: Any = UNSET) -> Any:
-        """Give a prompt: its production version, or the one that `@`, `version` or `label` chooses.
+        """Return a prompt, resolved to its production version or to the one that is chosen.
 
-        Raises `NotFoundError`, `VersionNotFoundError`, and `NoProductionVersionError` where none was ever
-        published; with a `default`, these and `StorageError` give that instead, as it is.
+        `name` is a name or an id. One version may be chosen: by `@` in the name, by `version` (a number or a label),
+        or by `label`. A prompt that is disabled or archived is returned as any other.
+
+        Raises `NotFoundError`, `VersionNotFoundError` (rule 8), and `NoProductionVersionError` where no version was
+        ever published. With a `default`, which is returned as it is, none of these is raised, and neither is
+        `StorageError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello {{ name }}!")
         ...     prompt = registry.get("greet")
+        ...     same = registry.get("greet@1") == registry.get("greet", label="production") == prompt
         ...     registry.get("absent", default=None) is None
         True
-        >>> prompt.version, prompt.variables[0].name, prompt.labels
-        (1, 'name', {'latest': 1, 'production': 1})
+        >>> prompt.version, prompt.variables[0].name, prompt.labels, same
+        (1, 'name', {'latest': 1, 'production': 1}, True)
         """
-        # This and the beginning of `render` are on the path of every model call: written out, without a call of ours.
-        known = self._home.direct
-        if monotonic() < known.until and known.stamp == known.seen_stamp and version is None is label:
-            try:
-                return known.entries[name].prompt
-            except KeyError:
-                pass
-            except Exception:  # what can't be hashed is no name; of a text only a signal's handler raises here
-                if type(name) is str:
-                    raise
-        recalled = self._core.recalled(self._view, name, version, label)
-        return self._get(name, version, label, default) if recalled is None else recalled.prompt
+        return self._core.get(self._view, name, version, label, default)
 
-    def render(  # noqa: PLR0912 (written out, as `get` is)
+    @fast_render
+    def render(
         self,
         name: str,
         variables: Mapping[str, Any] | BaseModel | None = None,
@@ -285,72 +263,34 @@ class Registry:
         default: TemplateArgument | Unset = UNSET,
         **more: Any,
     ) -> Rendered:
-        """Render a prompt with variables: a mapping or pydantic model, keywords, or both (keywords win).
+        """Render a prompt with variables, and return its text and messages.
 
-        Variables named `version`, `label` or `default` go in the mapping (at most 100,000, if it is no `dict`).
-        Raises what `get` raises, then
-        `PromptDisabledError` (rule 13), `MissingVariablesError` with every absent name,
-        `InvalidVariablesError`, `RenderLimitError` and `RenderError`. `default` is a Jinja template, text (which may
-        be empty) or messages, rendered when the prompt is not found or the storage fails, and for nothing else. It is
-        compiled at the first call that passes it, so a broken one is refused at once; `extra_variables="forbid"` does
-        not apply to it.
+        `name`, `version` and `label` choose the prompt and the version as in `get`. `variables` is a mapping (of at
+        most 100,000 names, unless it is a `dict`) or a pydantic model; keywords may be passed instead or as well, and
+        win. Variables named `version`, `label` or `default` are passed in the mapping. Values are data: nothing in them
+        is read as template, role or delimiter (rule 20).
+
+        `default` is a Jinja template, a text or a list of messages, which is rendered where the prompt is not found or
+        the storage fails, and in no other case. It is compiled at the first call that passes it, so a broken one is
+        refused before it is needed. `extra_variables="forbid"` does not apply to it. The result's `version` is None.
+
+        Raises what `get` raises, then `PromptDisabledError` (rule 13), `MissingVariablesError` with every absent name,
+        `InvalidVariablesError`, `RenderLimitError` and `RenderError`.
 
         >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello {{ name }}!")
+        ...     rendered = registry.render("greet", name="Ana")
+        ...     fallback = registry.render("absent", {"name": "Bo"}, default="Hi {{ name }}")
         ...     _ = registry.create("ask", [{"role": "user", "content": "Why {{ what }}?"}])
-        ...     registry.render("ask", what="so").messages
+        ...     chat = registry.render("ask", what="so")
+        >>> rendered.text, rendered.version, str(fallback), fallback.version
+        ('Hello Ana!', 1, 'Hi Bo', None)
+        >>> chat.messages
         [{'role': 'user', 'content': 'Why so?'}]
         """
-        start = None if TRACE_STATE[TRACER_PROVIDER] is None else sampled_start()
-        known = self._home.direct
-        if (monotonic() < known.until and known.stamp == known.seen_stamp) and (
-            version is None is label and (default is UNSET or self._core.defaults.is_known(default))
-        ):
-            found = None
-            try:
-                found = known.entries[name]
-                if type(variables) is dict and len(variables) == found.arity and not more:
-                    values = variables  # its names are those that are read, or one is absent and the render fails
-                else:
-                    values = more if variables is None else inputs.read_variables(variables, more)
-                if found.output is not None:
-                    rendered = _new(Rendered)  # filled here, as calling its `__init__` takes twice as long
-                    if found.text is not None:
-                        rendered.text, rendered._messages = found.text(values), None
-                    else:
-                        rendered.text, rendered._messages = found.output(values)
-                    rendered._name, rendered.prompt = found.name, found.prompt
-                    if start is None:
-                        return rendered
-                    return self._core.instrumentation.record(rendered, found.told, start, variables, more)
-            except Exception:  # which the whole way tells, or does without
-                pass
-            if found is not None:
-                is_tried = found.output is not None
-                found.learn()
-                if start is not None:
-                    return self._core.instrumentation.render(found.prompt, found.told, start, variables, more)
-                return render_whole(found.prompt, inputs.read_variables(variables, more), is_tried=is_tried)
-        if self._core.cache.may_be_direct and (default is UNSET or self._core.defaults.is_known(default)):
-            # A look is told by the span of the whole way.
-            recalled = self._core.recalled(self._view, name, version, label, looks=start is None)
-            if recalled is not None and start is not None:
-                return self._core.instrumentation.render(recalled.prompt, recalled.told, start, variables, more)
-            if recalled is not None and self._core.cache.may_be_direct:  # which a look may have changed
-                return recalled.prompt.render(variables, **more)
         return self._render(name, variables, more, version, label, default)
 
-    @traced("get_prompt")
-    def _get(self, name: str, version: Selector | None, label: str | None, default: Any) -> Any:
-        try:
-            return self._core.resolve(self._view, name, version, label)
-        except (NotFoundError, StorageError) as error:
-            if default is UNSET:
-                raise
-            self._core.release_after(error)
-            note_default()
-            return default
-
-    @traced("render_prompt")
+    @verb("render_prompt", requires_open=False)
     def _render(
         self,
         name: str,
@@ -360,28 +300,14 @@ class Registry:
         label: str | None,
         default: TemplateArgument | Unset,
     ) -> Rendered:
-        if default is UNSET:
-            self._core.require_open()
-        bad = BadFields()
-        values = bad.read(inputs.read_variables, variables, more)
-        if default is UNSET and bad.are_none():
-            return self._core.resolve(self._view, name, version, label).render(values)
-        versioned = bad.read(names.read_versioned, name, version, label)
-        if default is not UNSET and not bad.are_none():
-            bad.read(inputs.read_default, default)
-        bad.require_none()
-        reference = versioned[0]
-        fallback = self._core.defaults.compiled(default, reference.text)
-        try:
-            prompt = self._core.resolve(self._view, name, version, label)
-        except (NotFoundError, StorageError) as error:
-            self._core.release_after(error)
-            return rendered_default(reference.text, fallback.render(reference.text, values, forbids_extra=False))
-        return prompt.render(values)
+        return self._core.render(self._view, name, variables, more, version, label, default)
 
     @verb("history_prompt")
     def history(self, name: str, *, limit: int = 20, before: Selector | None = None) -> builtins.list[Version]:
-        """Give the versions of a prompt, newest first; `before`, a number or label, leaves out that and newer ones.
+        """Return the versions of a prompt, newest first.
+
+        `limit` is how many at most. `before`, a number or a label, leaves out that version and all newer ones. Raises
+        `NotFoundError`, and `VersionNotFoundError` for an unknown label.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -389,36 +315,31 @@ class Registry:
         ...     [(v.version, v.commit_message) for v in registry.history("greet")]
         [(2, 'Shorter'), (1, 'Initial version')]
         """
-        bad = BadFields()
-        reference = bad.read(names.plain_reference, name)
-        most = bad.read(names.checked_number, limit, "limit", least=1)
-        bound = None if before is None else bad.read(names.checked_selector, before, "before")
-        bad.require_none()
+        reference, most, bound = arguments.read_history(name, limit, before)
         with self._core.read() as reader:
             container = find(reader, self._view, reference)
-            number = None if bound is None else lifecycle.number_of(container, bound)
+            number = None if bound is None else number_of(container, bound)
             records = reader.versions(container, before=number, limit=most)
-        return [self._core.version(record) for record in records]
+        return [self._core.templates.version(record) for record in records]
 
     @verb("diff_prompt")
     def diff(self, name: str, old: Selector, new: Selector) -> str:
-        """Give what changed between two versions, as a unified diff of the whole snapshots; equal gives `""`.
+        r"""Return what changed between two versions, as a unified diff of the whole snapshots.
 
-        Where too much has changed to be compared line by line, all of it is one block, whose heading says so.
+        `old` and `new` are numbers or labels. Equal versions give `""`. Versions that differ too much to be compared
+        line by line are shown as one block, whose heading says so. Raises `NotFoundError` and `VersionNotFoundError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
         ...     _ = registry.update("greet", template="Hi")
-        ...     print(registry.diff("greet", 1, "production").splitlines()[3])
+        ...     print("\n".join(registry.diff("greet", 1, "production").splitlines()[3:5]))
         -Hello
+        +Hi
         """
-        bad = BadFields()
-        reference = bad.read(names.plain_reference, name)
-        chosen = bad.read(names.checked_selector, old, "old"), bad.read(names.checked_selector, new, "new")
-        bad.require_none()
+        reference, *selectors = arguments.read_diff(name, old, new)
         with self._core.read() as reader:
             container = find(reader, self._view, reference)
-            before, after = (load_version(reader, container, selector) for selector in chosen)
+            before, after = (load_version(reader, container, selector) for selector in selectors)
         return diff_versions(container.name, before, after)
 
     @verb("list_prompts", takes_name=False)
@@ -432,76 +353,58 @@ class Registry:
         limit: int = 50,
         after: str | None = None,
     ) -> Page:
-        """List prompts by name, `limit` at a time; a page's `next`, passed as `after`, gives those that follow.
+        """Return a page of the prompts of the namespace that the actor may read, in the order of their names.
 
-        Active and disabled ones, unless a status or several are asked for. Each is resolved to its
-        production version, else its latest; `tag` and `category` are that version's.
+        Each prompt is resolved to its production version, or to the latest where none is live, and `tag` and `category`
+        are compared with that version. `status` is one status or several (`active`, `disabled`, `archived`); without it
+        active and disabled prompts are listed. `created_by` is the id of the owner. `limit` is how many at most; the
+        page's `next`, passed as `after`, continues the listing, and is None on the last page.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("b", "…", tags=["x"]), registry.create("a", "…")
-        ...     [prompt.name for prompt in registry.list()], len(registry.list(tag="x"))
-        (['a', 'b'], 1)
+        ...     first = registry.list(limit=1)
+        ...     rest = registry.list(limit=1, after=first.next)
+        ...     [prompt.name for prompt in first], [prompt.name for prompt in rest], len(registry.list(tag="x"))
+        (['a'], ['b'], 1)
         """
-        bad = BadFields()
-        most = bad.read(names.checked_number, limit, "limit", least=1)
-        filters = {"tag": tag, "category": category, "created_by": created_by}
-        query = Query(
-            namespace=self.namespace,
-            audience=access.audience(self.actor),
-            statuses=bad.read(inputs.read_statuses, status),
-            limit=most,
-            after="" if after is None else bad.read(names.read_cursor, after),
-            **{key: bad.read(inputs.read_text, value, key) for key, value in filters.items() if value is not None},
-        )
-        bad.require_none()
-        query = query._replace(limit=most + 1)
-        prompts = self._query(query)
+        query = arguments.read_list(self._view, locals())
+        most = query.limit
+        prompts = self._query(query._replace(limit=most + 1))
         cursor = names.cursor(prompts[most - 1].name) if len(prompts) > most else None
         return Page.model_construct(items=FrozenList(prompts[:most]), next=cursor)
 
     @verb("search_prompts", takes_name=False)
     def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
-        """Find prompts by the words of their names, titles, descriptions, tags and templates, best matches first.
+        """Return the prompts that contain all words of a text, best matches first.
 
-        All words must match, whole and in any case. Marks of Latin, Greek, Cyrillic, Hebrew and Arabic do not count.
-        Words of scripts written without spaces are found wherever they stand, a run of them as a phrase (rule 24).
-        At most 64 words, of 1,000 characters together; a text without a letter, digit or symbol finds nothing. The
-        status filter is that of `list`. Searching ranks by bm25 only up to about a thousand hits in the whole file;
-        of more, the newest prompts come first.
+        Names, titles, descriptions, tags and templates are searched. Words match whole and in any case, and marks of
+        Latin, Greek, Cyrillic, Hebrew and Arabic letters do not count; words of scripts written without spaces are
+        found wherever they stand, a run of them as a phrase (rule 24). `text` has at most 1,000 characters and 64
+        words; one without a letter, digit or symbol finds nothing. `status` is that of `list`, `limit` is how many at
+        most. Up to about a thousand hits in the whole file are ranked by bm25; of more, the newest prompts come first.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Say hello to {{ name }}", description="For the café in 東京タワー")
         ...     [prompt.name for prompt in registry.search("HELLO cafe 東京")]
         ['greet']
         """
-        bad = BadFields()
-        query = Query(
-            namespace=self.namespace,
-            audience=access.audience(self.actor),
-            statuses=bad.read(inputs.read_statuses, status),
-            limit=bad.read(names.checked_number, limit, "limit", least=1),
-            text=bad.read(inputs.read_search, text),
-        )
-        bad.require_none()
-        return self._query(query)
+        return self._query(arguments.read_search(self._view, text, status, limit))
 
     @verb("events_prompt")
     def events(self, name: str | None = None, *, after: int = 0, limit: int = 100) -> builtins.list[Event]:
-        """Give the record of who did what, oldest first: of the namespace, or of one prompt.
+        """Return the record of who did what, oldest first: of the namespace, or of one prompt.
 
-        `after` is the `seq` of the last event seen. A prompt's events go with it through renames. Of a
-        deleted prompt the events stay, without name and details; only its `delete` keeps the name.
+        `after` is the `seq` of the last event that the caller has seen; `limit` is how many at most. The events of a
+        prompt are found under its present name, also those from before it was renamed. The events of a deleted prompt
+        remain without its name and their details, except that its `delete` keeps the name (rule 15). Raises
+        `NotFoundError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
         ...     [event.action for event in registry.events("greet")]
         ['create', 'publish']
         """
-        bad = BadFields()
-        reference = None if name is None else bad.read(names.plain_reference, name)
-        first = bad.read(names.checked_number, after, "after", least=0)
-        most = bad.read(names.checked_number, limit, "limit", least=1)
-        bad.require_none()
+        reference, first, most = arguments.read_events(name, after, limit)
         audience = access.audience(self.actor)
         with self._core.read() as reader:
             found = None if reference is None else find(reader, self._view, reference).id
@@ -509,42 +412,41 @@ class Registry:
 
     @verb("list_namespaces", takes_name=False)
     def namespaces(self) -> builtins.list[str]:
-        """Give the namespaces in which the actor may read something, in order.
+        """Return the namespaces in which the actor may read a prompt, in order.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.scope(namespace="support").create("reply", "…")
         ...     registry.namespaces()
         ['support']
         """
-        audience, home = access.reach(self.actor, self.namespace)
+        audience, home = access.audience_of_all_namespaces(self.actor, self.namespace)
         with self._core.read() as reader:
             return reader.namespaces(audience, home)
 
     @verb("verify_prompts", takes_name=False)
     def verify(self, *, progress: Progress | None = None) -> builtins.list[str]:
-        """Return what is wrong with the stored data, by the names of prompts and the numbers of versions and events.
+        """Check the stored data, and return what is wrong: one line each, with the names of prompts and the numbers.
 
-        Nothing, where all is whole. Every row is held against its hash, every prompt against its versions, labels,
-        publications and full text, every event against the one before it and the last one that was written; SQLite
-        checks the file's pages. Nothing is changed. Of more than 1,000 lines only their number is told.
+        An empty list means that everything is whole. Every row is compared with its hash, every prompt with its
+        versions, labels, publications and full text, and every event with the one before it and the last one written;
+        SQLite checks the pages of the file. Nothing is changed. Of more than 1,000 lines only the number is reported.
 
-        It reads in slices of about 50 ms, each of one moment, so it goes on beside writers and takes little memory.
-        `progress(done, total)` is called between them, with the rows that were checked and those that there are; it may
-        use the registry, and what it raises ends the call. For the application and org admins: else `ForbiddenError`.
-        Raises `StorageError` where the file can't be read, which is no damage.
+        It reads in slices of about 50 ms, so writers go on meanwhile. `progress(done, total)` is called between them
+        with numbers of rows; it may use the registry, and an exception that it raises ends the call. Only for the
+        application and org admins: raises `ForbiddenError` for others, and `StorageError` where the file can't be read.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
         ...     registry.verify(progress=lambda done, total: None)
         []
         """
-        called = inputs.read_progress(progress)
+        report = inputs.read_progress(progress)
         access.require_verifying(self.actor)
         wrong: builtins.list[str] = []
-        with closing(self._core.storage.verify()) as steps:
-            for step in steps:
-                wrong += step.problems
-                called(step.done, step.total)
+        with closing(self._core.storage.verify()) as slices:
+            for checked in slices:
+                wrong += checked.problems
+                report(checked.done, checked.total)
         return wrong
 
     # Writing versions
@@ -567,51 +469,33 @@ class Registry:
         commit_message: str = "Initial version",
         is_production: bool = True,
     ) -> Prompt:
-        """Make a prompt with its version 1, in production unless `is_production=False` [VERSION].
+        """Create a prompt with its version 1, and return it [VERSION].
 
-        `template` is text, or messages `{"role", "content"}` and placeholders `{"placeholder": NAME}` for
-        a variable that is a whole list of messages; at most 256 KiB, and 1,000 messages. The title defaults to the
-        name. All else together takes at most 1 MiB of JSON and holds at most 1,000 tags, variables and grants each,
-        and 100 examples, which may take no longer together than one render. Raises `InvalidInputError`,
-        `ForbiddenError`, `NameTakenError`, `TemplateSyntaxError`, `TemplatePolicyError`, `PublishCheckError`; then
-        nothing is written.
+        - `name`: lower-case letters, digits and `_ - . /`; `slugify` makes one from any text (rule 19).
+        - `template`: a text, or a list of messages `{"role", "content"}` and placeholders `{"placeholder": NAME}`, each
+          for a variable that is a whole list of messages. At most 256 KiB and 1,000 messages (rule 20).
+        - `title` (by default the name), `description`, `category` and `tags` describe it, for people and for `search`.
+        - `variables`: declarations of type, default and so on, or a pydantic model class (rule 21). Variables that are
+          not declared are found in the template.
+        - `config`: settings of the model call, such as `{"model": "…"}`; `meta`: data of the application's own.
+        - `examples`: mappings of variables, each of which is rendered before the version becomes production.
+        - `access_grants`: who may read or write the prompt beside those whose role allows it (rule 17).
+        - `commit_message`: why; it is part of the version.
+        - `is_production`: False makes version 1 a draft, which `publish` makes live.
+
+        All but the template takes at most 1 MiB as JSON, with at most 1,000 tags, variables and grants each, and 100
+        examples, which together may take no longer than one render.
+
+        Raises `InvalidInputError`, `ForbiddenError`, `NameTakenError`, `TemplateSyntaxError` and `TemplatePolicyError`
+        with the line, and `PublishCheckError` with every reason. Then nothing is written.
 
         >>> with Registry(":memory:") as registry:
         ...     prompt = registry.create("greet", "Hello {{ name }}!", tags=["demo"], config={"model": "m"})
         >>> prompt.version, prompt.state, prompt.title, prompt.config
         (1, 'published', 'greet', {'model': 'm'})
         """
-        bad = BadFields()
-        prompt_name = bad.read(names.checked_name, name)
-        edit = bad.read(
-            inputs.read_edit,
-            required=["template"],
-            template=template,
-            title=UNSET if title is None else title,
-            description=description,
-            category=category,
-            tags=tags,
-            variables=variables,
-            config=config,
-            meta=meta,
-            examples=examples,
-        )
-        draft = bad.read(
-            inputs.read_draft,
-            edit=edit,
-            message=commit_message,
-            is_production=is_production,
-            grants=access_grants,
-        )
-        bad.require_none()
-        author, prompt_id = self._core.author(self._view), new_id()
-
-        def plan(reader: Reader) -> Outcome:
-            access.require_creating(self.actor, prompt_name)
-            self._require_free(reader, prompt_name)
-            return lifecycle.plan_create(prompt_id, self.namespace, prompt_name, draft, author)
-
-        return self._commit(plan, self._core.vet_saved)
+        call = arguments.read_create(locals())
+        return self._commit(partial(self._core.planner(self._view).create, new_id(), call), self._core.checks.vet_saved)
 
     @verb("save_prompt")
     def save(
@@ -631,53 +515,23 @@ class Registry:
         commit_message: str | None = None,
         is_production: bool = True,
     ) -> Prompt:
-        """Create the prompt, or update it where there is one; nothing is written when it is live and equal.
+        """Create a prompt, or update it where it exists; write nothing where it is live and equal.
 
-        What is not passed is not touched. Safe when many processes seed at once: one creates, the others
-        find it equal, in the archive too. It states what the prompt is to say, so it replaces what
-        somebody published since; to seed only what is absent, `create` and catch `NameTakenError`.
-        Raises what `create` and `update` raise.
+        The arguments are those of `create` and `update`; what is not passed is left as it is. Any number of processes
+        may save the same at once: one creates, the others find it equal, in the archive too. It states what the
+        prompt shall be, so it replaces what somebody has published since. To write only what is absent, call `create`
+        and catch `NameTakenError`. Raises what `create` and `update` raise.
 
         >>> with Registry(":memory:") as registry:
         ...     [registry.save("greet", "Hello").version for _ in range(3)]
         [1, 1, 1]
         """
-        bad = BadFields()
-        reference = bad.read(names.plain_reference, name)
-        edit = bad.read(
-            inputs.read_edit,
-            required=["template"],
-            template=template,
-            title=UNSET if title is None else title,
-            description=description,
-            category=category,
-            tags=tags,
-            variables=variables,
-            config=config,
-            meta=meta,
-            examples=examples,
-        )
-        message = UNSET if commit_message is None else commit_message
-        updated = bad.read(
-            inputs.read_draft, edit=edit, message=message, is_production=is_production, grants=access_grants
-        )
-        bad.require_none()
-        created = updated._replace(message="Initial version") if message is UNSET else updated
-        author, prompt_id = self._core.author(self._view), new_id()
-
-        def plan(reader: Reader) -> Outcome:
-            try:
-                return self._plan_save(reader, reference, updated, author)
-            except NotFoundError:
-                if reference.is_id:
-                    raise
-            access.require_creating(self.actor, reference.text)
-            return lifecycle.plan_create(prompt_id, self.namespace, reference.text, created, author)
-
+        call = arguments.read_save(locals())
+        plan = partial(self._core.planner(self._view).save, new_id(), call)
         for _ in range(SAVE_RETRIES):
             with suppress(VersionConflictError):
-                return self._commit(plan, self._core.vet_saved)
-        return self._commit(plan, self._core.vet_saved)
+                return self._commit(plan, self._core.checks.vet_saved)
+        return self._commit(plan, self._core.checks.vet_saved)
 
     @verb("update_prompt")
     def update(
@@ -701,20 +555,25 @@ class Registry:
         expected_version: int | Unset = UNSET,
         expected_hash: str | Unset = UNSET,
     ) -> Prompt:
-        """Make a new version, or with `version` (or `name@3`) edit a draft or failed one in place.
+        """Make a new version of a prompt, or with `version` (or `name@3`) edit a draft or failed one in place.
 
-        What is not passed comes from the base: the production version, or the latest where none was ever
-        live. Where nothing differs, nothing is written. `is_production` defaults to True: the new version
-        goes live at once; False makes a draft, or returns the latest version where that is equal. Where nothing is
-        live, and a field of the version was passed and the base holds all that was asked for, True publishes the base,
-        which keeps its own commit message (rules 1 to 3) [VERSION].
+        A new version starts from a base: the production version, or the latest where none was ever live. What is not
+        passed comes from the base; `None` empties `variables`, `config` and `meta`. Where nothing differs, nothing is
+        written. The new version goes live at once, or with `is_production=False` is a draft, which changes nothing of
+        what `get` and `render` return; where the latest version is equal to it, that one is returned. Where nothing is
+        live and the base equals what was passed, the base itself is published and keeps its commit message (rules 1
+        to 3) [VERSION].
 
-        An edit in place never publishes, and takes neither `new_name` nor `access_grants` (rule 7) [EDIT].
+        An edit in place never publishes, returns a failed version to draft, and takes neither `new_name` nor
+        `access_grants` (rule 7) [EDIT].
 
-        `expected_version` is the number of the base, and goes with no edit in place; `expected_hash` is the
-        `content_hash` of the version edited, or of the base; otherwise it is `VersionConflictError`. `None` empties
-        `variables`, `config` and `meta`. Raises also what `create` raises, and `NotModifiableError` for a published
-        version or an archived prompt.
+        - The fields of a version, `access_grants` and `commit_message` are those of `create`. `new_name` renames the
+          prompt. Both `new_name` and `access_grants` belong to the prompt and are in force at once.
+        - `expected_version`: the number that the base must have; not for an edit in place (rule 4).
+        - `expected_hash`: the `content_hash` that the edited version, or the base, must have.
+
+        Raises what `create` raises, `NotFoundError`, `VersionNotFoundError`, `NotModifiableError` for a published
+        version or an archived prompt, and `VersionConflictError` where something is not as expected.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -724,53 +583,10 @@ class Registry:
         >>> draft.version, edited.version, edited.template, live.template
         (2, 2, 'Hi there', 'Hello')
         """
-        bad = BadFields()
-        chosen = bad.read(inputs.read_given, version, "version")
-        versioned = bad.read(names.read_versioned, name, chosen if bad.are_none() else None)
-        edit = bad.read(
-            inputs.read_edit,
-            template=template,
-            title=title,
-            description=description,
-            category=category,
-            tags=tags,
-            variables=variables,
-            config=config,
-            meta=meta,
-            examples=examples,
-        )
-        draft = bad.read(
-            inputs.read_draft,
-            edit=edit,
-            message=commit_message,
-            is_production=is_production,
-            grants=access_grants,
-            new_name=new_name,
-        )
-        expected = bad.read(inputs.read_expected, version=expected_version, content_hash=expected_hash)
-        bad.read(
-            inputs.require_in_place,
-            versioned,
-            is_production=is_production,
-            expected_version=expected_version,
-            new_name=new_name,
-            access_grants=access_grants,
-        )
-        bad.require_none()
-        reference, selector = versioned
-        author = self._core.author(self._view)
+        call = arguments.read_update(locals())
+        return self._commit(partial(self._core.planner(self._view).update, call), self._core.checks.vet_saved)
 
-        def plan(reader: Reader) -> Outcome:
-            if selector is None:
-                return self._plan_update(reader, reference, draft, expected, author)
-            container, record = self._versioned(reader, reference, selector, "update")
-            lifecycle.require_unarchived(container)
-            lifecycle.require_modifiable(container, record)
-            conflicts.require_expected(container, record, expected)
-            message = None if commit_message is UNSET else draft.message
-            return lifecycle.plan_edit(container, record, edit, message, author)
-
-        return self._commit(plan, self._core.vet_saved)
+    # Going live
 
     @verb("publish_prompt")
     def publish(
@@ -781,20 +597,24 @@ class Registry:
         expected_production: int | Unset = UNSET,
         expected_hash: str | Unset = UNSET,
     ) -> Prompt:
-        """Make a version the production version: `publish("x@staging")` promotes what the label names.
+        """Make a version the production version: `publish("x@staging")` promotes the one with that label.
 
-        Without a version it is the one draft or failed version that there is; several are `ConflictError`, whose
-        `details["versions"]` lists them. Where there is none, what is live is returned, if it is the latest version
-        too; otherwise it is `ConflictError`. Publishing what is live changes nothing (rules 4 and 5).
+        Without a version it is the one draft or failed version that there is. Several are `ConflictError`, whose
+        `details["versions"]` lists them. Where there is none, what is live is returned if it is also the latest
+        version; otherwise that is `ConflictError` too. Publishing what is live changes nothing (rules 4 and 5).
 
-        A version that was never live must pass the checks first; when they fail it is marked `failed`, and
-        `PublishCheckError` carries every reason, though somebody has edited or discarded the version meanwhile. Where
-        the mark can't be stored, that `StorageError` is its `__cause__`. What changed while checks passed is
-        `VersionConflictError`, whose `details["field"]` says what: `production`, `name`, `status`, `version` (the
-        label was moved) or `content_hash` (rule 9).
+        A version that was never live must pass the checks first: its template compiles, its examples render, and no
+        function of `publish_checks` raises. When they fail, the version is marked `failed` and `PublishCheckError` has
+        every reason, also where somebody has edited or discarded the version meanwhile. Where the mark can't be stored,
+        that `StorageError` is its `__cause__`. A change while the checks ran is `VersionConflictError`, and its
+        `details["field"]` is `production`, `name`, `status`, `content_hash` or `version`, where the label was moved
+        (rule 9).
 
-        `expected_production` is the number that must be live (0: none), `expected_hash` the `content_hash` of the
-        version to publish, so that what was reviewed is what goes live; otherwise it is `VersionConflictError`.
+        - `expected_production`: the number that must be live, 0 for none.
+        - `expected_hash`: the `content_hash` of the version to publish, so that what was reviewed is what goes live.
+
+        Where these differ, that is `VersionConflictError`. Raises also `NotFoundError`, `VersionNotFoundError`,
+        `ForbiddenError`, and `NotModifiableError` for an archived prompt.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -802,39 +622,23 @@ class Registry:
         ...     registry.publish("greet", expected_hash=reviewed.content_hash).production_version
         2
         """
-        bad = BadFields()
-        versioned = bad.read(names.read_versioned, name, version)
-        expected = bad.read(inputs.read_expected, production=expected_production, content_hash=expected_hash)
-        bad.require_none()
-        reference, selector = versioned
-        author = self._core.author(self._view)
-
-        def plan(reader: Reader) -> Outcome:
-            nonlocal selector
-            container, record = self._chosen(reader, reference, selector, "publish", lifecycle.number_to_publish)
-            if selector is None:  # chosen once: a draft that is saved while this one is checked is no conflict
-                selector = record.number
-            conflicts.require_expected(container, record, expected)
-            return lifecycle.plan_publish(container, record, author)
-
-        def vet(outcome: Outcome) -> Evidence:
-            try:
-                return self._core.vet_published(outcome)
-            except PublishCheckError as error:
-                raise error from self._mark_failed(outcome, error.details["reasons"], author)
-
-        return self._commit(plan, vet)
+        call = arguments.read_publish(name, version, expected_production, expected_hash)
+        planner = self._core.planner(self._view)
+        return self._commit(planner.publish(call), self._core.vet_published(self._view, planner))
 
     @verb("rollback_prompt")
     def rollback(
         self, name: str, version: Selector | None = None, *, reason: str, expected_production: int | Unset = UNSET
     ) -> Prompt:
-        """Bring back the version that was live before, or the published version named (rule 5).
+        """Bring back the version that was live before, or the published version that is named (rule 5).
 
-        Without a version it pops the stack of publications; with one, back to that version's place on it,
-        or pushes it where it has none. Runs no checks. Raises `ConflictError` where nothing was live
-        before or the version was never published. `expected_production` is the number that must be live (0: none),
-        otherwise it is `VersionConflictError`: so that two who roll back the same mistake go back one version.
+        The registry keeps a stack of publications. Without a version, the top one is removed from it; with one, all
+        above that version are, or where the version is not on the stack it is pushed. No checks are run. `reason` is
+        kept in the event. `expected_production` is the number that must be live (0: none), otherwise that is
+        `VersionConflictError`; so that two people who roll back the same mistake go back one version and not two.
+
+        Raises `ConflictError` where nothing was live before or the version was never published, `NotFoundError`,
+        `VersionNotFoundError`, `ForbiddenError`, and `NotModifiableError` for an archived prompt.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -842,34 +646,17 @@ class Registry:
         ...     registry.rollback("greet", reason="Too short", expected_production=2).template
         'Hello'
         """
-        bad = BadFields()
-        versioned = bad.read(names.read_versioned, name, version)
-        told = bad.read(inputs.read_filled_text, reason, "reason")
-        expected = bad.read(inputs.read_expected, production=expected_production)
-        bad.require_none()
-        reference, selector = versioned
-        author = self._core.author(self._view)
-
-        def plan(reader: Reader) -> Outcome:
-            container = self._changeable(reader, reference, "rollback")
-            target = None if selector is None else load_version(reader, container, selector)
-            lifecycle.require_unarchived(container)
-            stack = reader.version_numbers(container, "publications")
-            depth = lifecycle.rollback_depth(container, target, stack)
-            if target is None:
-                target = load_version(reader, container, stack[-2])
-            conflicts.require_expected(container, target, expected)
-            return lifecycle.plan_rollback(container, target, depth, told, author)
-
-        return self._commit(plan)
+        call = arguments.read_rollback(name, version, reason, expected_production)
+        return self._commit(partial(self._core.planner(self._view).rollback, call))
 
     @verb("discard_prompt")
     def discard(self, name: str, version: Selector | None = None) -> Prompt:
-        """Throw away a draft or failed version; its number stays used (rule 10).
+        """Discard a draft or failed version; its number is not used again (rule 10).
 
         Without a version it is the one that there is; none, or several, which `details["versions"]` lists, are
-        `ConflictError` (rule 5). So is a labelled version, or the prompt's only one. Raises `NotModifiableError` for a
-        published version.
+        `ConflictError` (rule 5). So is a labelled version, and the only version of a prompt. Raises also
+        `NotModifiableError` for a published version or an archived prompt, `NotFoundError`, `VersionNotFoundError` and
+        `ForbiddenError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -877,28 +664,18 @@ class Registry:
         ...     registry.discard("greet").latest_version
         1
         """
-        reference, selector = names.read_versioned(name, version)
-        author = self._core.author(self._view)
-
-        def plan(reader: Reader) -> Outcome:
-            container, record = self._chosen(reader, reference, selector, "discard", lifecycle.number_to_discard)
-            newest = [v.number for v in reader.versions(container, before=None, limit=2)]
-            others = [number for number in newest if number != record.number]
-            change = lifecycle.plan_discard(container, record, others, author)
-            remaining = lifecycle.after_discard(shown(reader, change.subject), record.number)
-            return Outcome(change.subject, remaining, change)
-
-        return self._commit(plan)
+        versioned = names.read_versioned(name, version)
+        return self._commit(partial(self._core.planner(self._view).discard, versioned))
 
     # Labels
 
     @verb("set_label_prompt")
     def set_label(self, name: str, label: str, version: Selector | None = None) -> Prompt:
-        """Move a label to a version, given once: `set_label("greet@3", "staging")`, or as `version`.
+        """Set or move a label to a version, which is chosen once: `set_label("greet@3", "staging")`, or by `version`.
 
-        The version is a number or another label. Raises `InvalidInputError` for a malformed label and for
-        `production` and `latest`, which the registry keeps; `VersionNotFoundError`; `ConflictError` where the prompt
-        has 1,000 labels already.
+        The version is a number or another label. Raises `InvalidInputError` for a malformed label and for `production`
+        and `latest`, which the registry keeps; `NotFoundError`, `VersionNotFoundError`, `ForbiddenError`;
+        `NotModifiableError` for an archived prompt; and `ConflictError` where the prompt has 1,000 labels already.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -906,23 +683,15 @@ class Registry:
         ...     registry.get("greet@staging").version
         1
         """
-        bad = BadFields()
-        versioned = bad.read(names.read_one_version, name, version)
-        own = bad.read(names.checked_own_label, label)
-        bad.require_none()
-        reference, selector = versioned
-        author = self._core.author(self._view)
-
-        def plan(reader: Reader) -> Outcome:
-            container, record = self._versioned(reader, reference, selector, "set_label")
-            lifecycle.require_unarchived(container)
-            return lifecycle.plan_label(container, shown(reader, container), own, record.number, author)
-
-        return self._commit(plan)
+        versioned, own = arguments.read_set_label(name, label, version)
+        return self._commit(partial(self._core.planner(self._view).set_label, versioned, own))
 
     @verb("remove_label_prompt")
     def remove_label(self, name: str, label: str) -> Prompt:
-        """Take a label away; raises `VersionNotFoundError` where the prompt has no such label.
+        """Remove a label; raise `VersionNotFoundError` where the prompt does not have it.
+
+        Raises also `InvalidInputError` for `production` and `latest`, `NotFoundError`, `ForbiddenError`, and
+        `NotModifiableError` for an archived prompt.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -930,31 +699,23 @@ class Registry:
         ...     registry.remove_label("greet", "staging").labels
         {'latest': 1, 'production': 1}
         """
-        bad = BadFields()
-        reference = bad.read(names.plain_reference, name)
-        own = bad.read(names.checked_own_label, label)
-        bad.require_none()
-        author = self._core.author(self._view)
-
-        def plan(reader: Reader) -> Outcome:
-            container = self._changeable(reader, reference, "remove_label")
-            lifecycle.number_of(container, own)
-            lifecycle.require_unarchived(container)
-            return lifecycle.plan_label(container, shown(reader, container), own, None, author)
-
-        return self._commit(plan)
+        reference, own = arguments.read_remove_label(name, label)
+        return self._commit(partial(self._core.planner(self._view).remove_label, reference, own))
 
     # Status
 
     @verb("set_status_prompt")
     def set_status(self, names: str | Iterable[str], status: TargetStatus, *, dry_run: bool = False) -> StatusUpdate:
-        """Bring one prompt or many to a status, in one transaction, all or nothing [BULK, ARCHIVE].
+        """Change the status of one prompt or many, in one transaction, all or nothing (rules 11 to 15) [BULK, ARCHIVE].
 
-        `status` is `active`, `disabled`, `archived` or `deleted`; at most 100,000 names. Prompts that are there
-        already are skipped, and need no more than reading. `dry_run=True` validates everything, permissions included,
-        gives the same counts and writes nothing. Raises `NotFoundError` with every unknown name, `ForbiddenError` and
-        `NotModifiableError` with every prompt that stands against it: an archived prompt takes only
-        `active`, which restores it.
+        - `names`: a name or id, or up to 100,000 of them.
+        - `status`: `active`, `disabled` (`render` refuses), `archived` (renders, and can't be changed or listed) or
+          `deleted` (for good, with its history). An archived prompt takes only `active`, which restores it.
+        - `dry_run`: check everything, permissions included, return the same counts, and write nothing.
+
+        Prompts that have the status already are skipped; for these, reading is enough permission. Raises
+        `NotFoundError` with every unknown name, `ForbiddenError` and `NotModifiableError` with every prompt that is
+        refused.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("a", "…"), registry.create("b", "…")
@@ -962,26 +723,12 @@ class Registry:
         ...     registry.set_status(["a", "b"], "disabled")
         StatusUpdate(dry_run=False, updated_prompts=1, updated=['b'], skipped=['a'])
         """
-        bad = BadFields()
-        references = bad.read(read_references, names)
-        target = bad.read(inputs.read_choice, status, "status", inputs.TARGET_STATUSES)
-        is_dry = bad.read(inputs.read_flag, dry_run, "dry_run")
-        bad.require_none()
-        author = self._core.author(self._view)
-
-        def plan(reader: Reader) -> statuses.StatusPlan:
-            containers = find_all(reader, self._view, references)
-            return statuses.plan_statuses(containers, target, self.actor, author)
-
-        if is_dry:
-            with self._core.read() as reader:
-                done = plan(reader)
-            note(changed=False)
-        else:
-            done = self._core.commit(self._view, plan)
+        call = arguments.read_set_status(names, status, dry_run)
+        plan = partial(self._core.planner(self._view).set_statuses, call)
+        done = self._core.dry_run(plan) if call.is_dry_run else self._core.commit(self._view, plan)
         updated = [change.subject.name for change in done.changes]
         return StatusUpdate.model_construct(
-            dry_run=is_dry,
+            dry_run=call.is_dry_run,
             updated_prompts=len(updated),
             updated=FrozenList(updated),
             skipped=FrozenList(done.skipped),
@@ -989,128 +736,43 @@ class Registry:
 
     @verb("archive_prompt")
     def archive(self, name: str) -> Prompt:
-        """Archive a prompt: it still renders, for ever, but leaves `list` and `search`, and nothing of it can change.
+        """Archive a prompt: it still renders, but `list` and `search` leave it out and nothing of it can be changed.
 
-        Archiving twice is fine. Needs the role of an admin (rules 14 and 17) [ARCHIVE].
+        Archiving twice is fine. Needs the role of an admin (rules 14 and 17) [ARCHIVE]. Raises `NotFoundError` and
+        `ForbiddenError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
         ...     registry.archive("greet").status, registry.render("greet").text, len(registry.list())
         ('archived', 'Hello', 0)
         """
-        return self._move(name, "archived")
+        return self._set_status(name, "archived")
 
     @verb("restore_prompt")
     def restore(self, name: str) -> Prompt:
         """Take a prompt out of the archive: the same as `set_status(name, "active")`, so it enables a disabled one.
 
-        A prompt that was archived while disabled is disabled again.
+        A prompt that was archived while it was disabled is disabled again (rule 14). Raises `NotFoundError` and
+        `ForbiddenError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello"), registry.archive("greet")
         ...     registry.restore("greet").status
         'active'
         """
-        return self._move(name, "active")
+        return self._set_status(name, "active")
 
-    # The steps that verbs share
+    # Steps that verbs share
+
+    def _set_status(self, name: str, status: str) -> Prompt:
+        reference = names.plain_reference(name)
+        return self._commit(partial(self._core.planner(self._view).set_status, reference, status))
 
     def _commit(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence] | None = None) -> Prompt:
         outcome = self._core.commit(self._view, plan, vet)
-        return self._core.prompt(outcome.container, outcome.version)
+        return self._core.templates.prompt(outcome.container, outcome.version)
 
     def _query(self, query: Query) -> builtins.list[Prompt]:
         with self._core.read() as reader:
             found = reader.query(query)
-        return [self._core.prompt(container, record) for container, record in found]
-
-    def _changeable(self, reader: Reader, reference: Reference, action: str) -> Container:
-        container = find(reader, self._view, reference)
-        access.require(self.actor, [action], container)
-        return container
-
-    def _versioned(
-        self, reader: Reader, reference: Reference, selector: Selector, action: str
-    ) -> tuple[Container, VersionRecord]:
-        container = self._changeable(reader, reference, action)
-        return container, load_version(reader, container, selector)
-
-    def _chosen(
-        self,
-        reader: Reader,
-        reference: Reference,
-        selector: Selector | None,
-        action: str,
-        default: Callable[[Container, Sequence[int]], int],
-    ) -> tuple[Container, VersionRecord]:
-        """Find the version that a call chooses; without one, that which `default` chooses of the unpublished ones."""
-        container = self._changeable(reader, reference, action)
-        record = None if selector is None else load_version(reader, container, selector)
-        lifecycle.require_unarchived(container)
-        if record is None:
-            unpublished = reader.version_numbers(container, "unpublished")
-            record = load_version(reader, container, default(container, unpublished))
-        return container, record
-
-    def _require_free(self, reader: Reader, name: str) -> None:
-        if find_any(reader, self.namespace, Reference(name, is_id=False)) is not None:
-            raise lifecycle.name_taken(name)
-
-    def _plan_update(
-        self, reader: Reader, reference: Reference, draft: Draft, expected: Expected, author: Author
-    ) -> Outcome:
-        container = self._drafted(reader, reference, draft)
-        lifecycle.require_unarchived(container)
-        base = shown(reader, container)
-        conflicts.require_expected(container, base, expected)
-        if draft.name is not None and draft.name != container.name:
-            self._require_free(reader, draft.name)
-        latest = load_version(reader, container, container.latest_version)
-        return lifecycle.plan_update(container, base, latest, draft, author)
-
-    def _plan_save(self, reader: Reader, reference: Reference, draft: Draft, author: Author) -> Outcome:
-        container = self._drafted(reader, reference, draft)
-        base, latest = shown(reader, container), load_version(reader, container, container.latest_version)
-        outcome = lifecycle.plan_update(container, base, latest, draft, author)
-        if outcome.change is not None:
-            lifecycle.require_unarchived(container)
-        return outcome
-
-    def _drafted(self, reader: Reader, reference: Reference, draft: Draft) -> Container:
-        container = self._changeable(reader, reference, "update")
-        access.require(self.actor, draft.moves(container), container)
-        return container
-
-    def _mark_failed(self, checked: Outcome, reasons: Sequence[str], author: Author) -> StorageError | None:
-        """Mark the version that failed its checks, unless it has become another; return what kept it from being stored.
-
-        Whatever has become of the version meanwhile, the caller gets the reasons.
-        """
-        reference, number = Reference(checked.container.id, is_id=True), checked.version.number
-
-        def plan(reader: Reader) -> Outcome:
-            container, record = self._versioned(reader, reference, number, "publish")
-            lifecycle.require_unarchived(container)
-            return lifecycle.plan_check_failed(container, record, checked.version, reasons, author)
-
-        try:
-            self._core.commit(self._view, plan)
-        except StorageError as error:
-            self._core.release_after(error)
-            error.__context__ = None  # which is the error that this becomes the cause of
-            return error
-        except PromptregError as error:
-            self._core.release_after(error)
-        return None
-
-    def _move(self, name: str, status: str) -> Prompt:
-        reference = names.plain_reference(name)
-        author = self._core.author(self._view)
-
-        def plan(reader: Reader) -> Outcome:
-            container = find(reader, self._view, reference)
-            changes = statuses.plan_statuses([container], status, self.actor, author).changes
-            record = shown(reader, container)
-            return Outcome(changes[0].subject, record, changes[0]) if changes else Outcome(container, record)
-
-        return self._commit(plan)
+        return [self._core.templates.prompt(container, record) for container, record in found]

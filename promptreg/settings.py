@@ -1,4 +1,4 @@
-"""What a registry is opened with: each setting read and checked, before any file is touched."""
+"""The settings of a registry, read and checked before any file is touched."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -7,28 +7,29 @@ from typing import Any, NamedTuple
 from promptreg.checks import PublishCheck
 from promptreg.clock import Clock, system_clock
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import few, reading
-from promptreg.gathering import BadFields
 from promptreg.models import Actor
 from promptreg.rendering.limits import DEFAULT_LIMITS, RenderLimits
+from promptreg.rules.access import View
 from promptreg.rules.inputs import read_choice, read_flag
-from promptreg.rules.names import checked_number
+from promptreg.rules.names import checked_name, checked_number
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.opening import read_target
 from promptreg.telemetry.content import Redact
 from promptreg.telemetry.names import CAPTURE_CONTENT
 from promptreg.telemetry.spans import TelemetrySettings
+from promptreg.untrusted import FieldReader, bounded_list, reads_untrusted
 
 MAX_SECONDS = 1_000_000
 DURABILITIES = ("full", "normal")
 EXTRA_VARIABLES = ("ignore", "forbid")
 SPANS = ("child", "attributes")
-CAPTURING = {"true", "span_only", "span_and_event"}  # what the standard variable says where spans may hold content
+CAPTURING = {"true", "span_only", "span_and_event"}  # values of the standard variable that let spans hold content
 
 
 class Settings(NamedTuple):
-    """The settings of a registry, checked."""
+    """The checked settings of a registry; `view` is the namespace and the actor that it was opened with."""
 
+    view: View
     storage: StorageSettings
     max_staleness: float
     cache_size: int
@@ -39,50 +40,39 @@ class Settings(NamedTuple):
     telemetry: TelemetrySettings
 
 
-def read_settings(
-    *,
-    target: object,
-    create: object,
-    max_staleness: object,
-    cache_size: object,
-    durability: object,
-    busy_timeout: object,
-    publish_checks: object,
-    extra_variables: object,
-    render_limits: object,
-    clock: object,
-    capture_content: object,
-    redact: object,
-    spans: object,
-    render_duration: object,
-) -> Settings:
-    """Check what `Registry` was given; raise `InvalidInputError` with every setting that is not one."""
-    bad = BadFields()
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """Read the arguments of `Registry`, by name; raise `InvalidInputError` with every bad one."""
+    fields = FieldReader()
     settings = Settings(
-        storage=StorageSettings(
-            target=bad.read(read_target, target),
-            create=bad.read(read_flag, create, "create"),
-            durability=bad.read(read_choice, durability, "durability", DURABILITIES),
-            busy_timeout=bad.read(_seconds, busy_timeout, "busy_timeout"),
+        view=View(
+            fields.read(checked_name, given["namespace"], "namespace"),
+            fields.read(read_actor, given["actor"]),
         ),
-        max_staleness=bad.read(_seconds, max_staleness, "max_staleness"),
-        cache_size=bad.read(checked_number, cache_size, "cache_size", least=0),
-        publish_checks=bad.read(_functions, publish_checks),
-        forbids_extra=bad.read(read_choice, extra_variables, "extra_variables", EXTRA_VARIABLES) == "forbid",
-        render_limits=bad.read(_render_limits, render_limits),
-        clock=bad.read(_clock, clock),
+        storage=StorageSettings(
+            target=fields.read(read_target, given["target"]),
+            create=fields.read(read_flag, given["create"], "create"),
+            durability=fields.read(read_choice, given["durability"], "durability", DURABILITIES),
+            busy_timeout=fields.read(_seconds, given["busy_timeout"], "busy_timeout"),
+        ),
+        max_staleness=fields.read(_seconds, given["max_staleness"], "max_staleness"),
+        cache_size=fields.read(checked_number, given["cache_size"], "cache_size", least=0),
+        publish_checks=fields.read(_functions, given["publish_checks"]),
+        forbids_extra=fields.read(read_choice, given["extra_variables"], "extra_variables", EXTRA_VARIABLES)
+        == "forbid",
+        render_limits=fields.read(_render_limits, given["render_limits"]),
+        clock=fields.read(_clock, given["clock"]),
         telemetry=TelemetrySettings(
-            captures_content=bad.read(_captures_content, capture_content),
-            redact=bad.read(_redact, redact),
-            makes_children=bad.read(read_choice, spans, "spans", SPANS) == "child",
-            times_renders=bad.read(read_flag, render_duration, "render_duration"),
+            captures_content=fields.read(_captures_content, given["capture_content"]),
+            redact=fields.read(_redact, given["redact"]),
+            makes_children=fields.read(read_choice, given["spans"], "spans", SPANS) == "child",
+            times_renders=fields.read(read_flag, given["render_duration"], "render_duration"),
         ),
     )
-    bad.require_none()
+    fields.require_valid()
     return settings
 
 
-@reading("actor")
+@reads_untrusted("actor")
 def read_actor(value: object) -> Actor | None:
     """Read an actor; None is the application itself."""
     if value is not None and not isinstance(value, Actor):
@@ -90,32 +80,32 @@ def read_actor(value: object) -> Actor | None:
     return value
 
 
-@reading("value")
+@reads_untrusted("value")
 def _seconds(value: object, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SECONDS:
         raise InvalidInputError.of(field, f"must be seconds, from 0 to {MAX_SECONDS}")
     return float(value)
 
 
-@reading("publish_checks")
+@reads_untrusted("publish_checks")
 def _functions(value: object) -> tuple[PublishCheck, ...]:
     functions: tuple[Any, ...] = (None,)
-    # A tuple is told from the rest first: Python takes 0.1 ms to find out that it is iterable, the first time.
+    # A tuple is tested for first: the first `isinstance(…, Iterable)` of a type takes Python 0.1 ms.
     if isinstance(value, tuple) or (isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)):
-        functions = tuple(few(value, "publish_checks", "functions"))
+        functions = tuple(bounded_list(value, "publish_checks", "functions"))
     if not all(callable(function) for function in functions):
         raise InvalidInputError.of("publish_checks", "must be a list of functions, each called with a Prompt")
     return functions
 
 
-@reading("render_limits")
+@reads_untrusted("render_limits")
 def _render_limits(value: object) -> RenderLimits:
     if value is not None and not isinstance(value, RenderLimits):
         raise InvalidInputError.of("render_limits", f"must be RenderLimits, not {type(value).__name__}")
     return value or DEFAULT_LIMITS
 
 
-@reading("clock")
+@reads_untrusted("clock")
 def _clock(value: object) -> Clock:
     if value is None:
         return system_clock
@@ -130,7 +120,7 @@ def _captures_content(value: object) -> bool:
     return read_flag(value, "capture_content")
 
 
-@reading("redact")
+@reads_untrusted("redact")
 def _redact(value: object) -> Redact | None:
     if value is not None and not callable(value):
         raise InvalidInputError.of("redact", "must be a function from text to text")

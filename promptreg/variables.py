@@ -1,8 +1,7 @@
-"""Declared variables (rule 21): how they are declared, what they accept, what fills them in.
+"""Declared variables (rule 21): reading declarations, checking values against them, filling in defaults.
 
-In a snapshot a declaration is plain JSON: `name` and `type`, and what else was said of `required`,
-`default`, `description` and `enum`. Nothing here knows templates; who reads which variable is
-passed in.
+In a snapshot a declaration is plain JSON: `name`, `type`, and those of `required`, `default`, `description` and `enum`
+that were declared. Nothing here knows templates: which variables a template reads is an argument.
 """
 
 from collections import Counter
@@ -16,8 +15,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from promptreg.errors import LISTED, LONGEST, InvalidInputError, InvalidVariablesError, listed
-from promptreg.foreign import few_items, guarded, reading
-from promptreg.gathering import BadFields
 from promptreg.jsonvalues import (
     FrozenDict,
     FrozenList,
@@ -30,14 +27,15 @@ from promptreg.jsonvalues import (
 )
 from promptreg.models import Variable, VariablesArgument, built
 from promptreg.nearest import did_you_mean
+from promptreg.untrusted import FieldReader, bounded_dict, read_untrusted, reads_untrusted
 
 RESERVED = frozenset(["true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"])
-MAX_IDENTIFIER = 128  # characters; Python normalises the names that it compiles, in the square of their length
+MAX_IDENTIFIER = 128  # characters; Python normalises identifiers in quadratic time
 MAX_VARIABLES = 1_000
 MAX_KEYS = 100  # of a declaration, known or not
-MAX_CHOICES = 1_000  # values of an enum, each of which a value may have to be compared with
+MAX_CHOICES = 1_000  # values of an enum, as a value may be compared with each of them
 OPTIONAL_KEYS = ("required", "default", "description", "enum")
-_UNSAID = {"name": "", "type": "any", "required": True, "default": None, "description": "", "enum": None}
+_DEFAULTS = {"name": "", "type": "any", "required": True, "default": None, "description": "", "enum": None}
 
 _TYPES: dict[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _ACCEPTED: dict[str, type | tuple[type, ...]] = {
@@ -51,9 +49,9 @@ _ACCEPTED: dict[str, type | tuple[type, ...]] = {
 }
 
 
-@reading("variables")
+@reads_untrusted("variables")
 def declared(argument: VariablesArgument) -> FrozenList:
-    """Read a `variables=` argument into declarations; raise `InvalidInputError` for what is none.
+    """Return the declarations of a `variables=` argument; raise `InvalidInputError` for an invalid one.
 
     >>> declared([{"name": "words", "type": "integer", "default": 20}])
     [{'name': 'words', 'type': 'integer', 'default': 20}]
@@ -69,9 +67,9 @@ def declared(argument: VariablesArgument) -> FrozenList:
     listed = list(islice(given, MAX_VARIABLES + 1))
     if len(listed) > MAX_VARIABLES:
         raise InvalidInputError.of("variables", f"declares more than {MAX_VARIABLES:,} variables; that is the most")
-    bad = BadFields()
-    declarations = FrozenList(bad.read(_declaration, item, where) for where, item in listed)
-    bad.require_none()
+    fields = FieldReader()
+    declarations = FrozenList(fields.read(_declaration, item, where) for where, item in listed)
+    fields.require_valid()
     names = Counter(declaration["name"] for declaration in declarations)
     twice = sorted(name for name, count in names.items() if count > 1)
     if twice:
@@ -80,7 +78,7 @@ def declared(argument: VariablesArgument) -> FrozenList:
 
 
 def canonical_form(declarations: FrozenList) -> FrozenList:
-    """Return declarations that mean the same in the same form: a default says already that nothing is required.
+    """Return declarations without a `required` beside a default, which already implies that it is false.
 
     >>> canonical_form(declared([{"name": "n", "default": 1, "required": False}]))
     [{'name': 'n', 'type': 'any', 'default': 1}]
@@ -91,12 +89,12 @@ def canonical_form(declarations: FrozenList) -> FrozenList:
 
 
 def as_values(declarations: FrozenList) -> FrozenList:
-    """Return declarations as `Variable`s, whose fields that are set are those that were said."""
-    return frozen_list(built(Variable, {**_UNSAID, **d}, told=set(d)) for d in declarations)
+    """Return declarations as `Variable`s; the fields that count as set are those that were declared."""
+    return frozen_list([built(Variable, {**_DEFAULTS, **d}, fields_set=set(d)) for d in declarations])
 
 
 def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList:
-    """Give the effective list: the declared variables, then those that the template reads.
+    """Return the effective list: the declared variables, then the other ones that the template reads.
 
     `reads` maps each variable that the template reads to whether any use of it is unguarded.
     """
@@ -106,12 +104,12 @@ def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList
 
 
 def is_optional(declaration: Mapping[str, Any]) -> bool:
-    """Return whether a variable is declared as not required, and has no default to stand for it."""
+    """Return whether a variable is declared as not required, without a default."""
     return declaration.get("required") is False and "default" not in declaration
 
 
 def may_be_left_out(declaration: Mapping[str, Any]) -> bool:
-    """Return whether a render may do without the variable, because of its declaration."""
+    """Return whether a render may leave the variable out, by its declaration."""
     return declaration.get("required") is False or "default" in declaration
 
 
@@ -136,7 +134,8 @@ def bind(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the variables with defaults filled in, and the names of required ones that are absent.
 
-    Raises `InvalidVariablesError` with the errors found before and every value that is not as declared; it quotes none.
+    A variable in `may_be_none` may be None whatever its type. Raises `InvalidVariablesError` with the given errors and
+    one for each value that is not as declared; it quotes no value.
     """
     bound, missing, errors = dict(values), [], [*errors]
     for declaration in declarations:
@@ -155,14 +154,14 @@ def bind(
 
 
 def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
-    """Give the error for variables that are not as declared, each `{"field", "reason"}`."""
-    told = "; ".join(f"{e['field'][:LONGEST]} {e['reason']}" for e in errors[:LISTED])
+    """Return the error for variables that are not as declared, each `{"field", "reason"}`."""
+    shown = "; ".join(f"{e['field'][:LONGEST]} {e['reason']}" for e in errors[:LISTED])
     more = f" and {len(errors) - LISTED} more" if len(errors) > LISTED else ""
-    return InvalidVariablesError(f"Variables are not as declared: {told}{more}.", errors=errors)
+    return InvalidVariablesError(f"Variables are not as declared: {shown}{more}.", errors=errors)
 
 
 def _found(name: str, is_needed: bool) -> Variable:
-    return built(Variable, {**_UNSAID, "name": name, "required": is_needed}, told={"name", "required"})
+    return built(Variable, {**_DEFAULTS, "name": name, "required": is_needed}, fields_set={"name", "required"})
 
 
 def _described(declaration: Mapping[str, Any], reads: Mapping[str, bool]) -> Variable:
@@ -175,45 +174,45 @@ def _without_required(declaration: FrozenDict) -> FrozenDict:
 
 
 def _declaration(item: object, where: str) -> FrozenDict:
-    said = _said(item, where)
-    variable = _checked(said, where)
-    default = said.get("default")
-    if "default" in said and not (default is None and not said.get("enum")):
-        reason = _mismatch({**said, "type": variable.type}, default)
+    given = _given(item, where)
+    variable = _checked(given, where)
+    default = given.get("default")
+    if "default" in given and not (default is None and not given.get("enum")):
+        reason = _mismatch({**given, "type": variable.type}, default)
         if reason:
             raise InvalidInputError.of(f"{where}.default", reason)
-    return FrozenDict({"name": variable.name, "type": variable.type, **said})
+    return FrozenDict({"name": variable.name, "type": variable.type, **given})
 
 
-def _said(item: object, where: str) -> dict[str, Any]:
-    """Give what a caller said of a variable, leaving out what says nothing."""
+def _given(item: object, where: str) -> dict[str, Any]:
+    """Return the keys of a declaration, without an empty enum or description and a None that means no default."""
     if isinstance(item, Variable):
-        said = {key: getattr(item, key) for key in ("name", "type", *OPTIONAL_KEYS) if key in item.model_fields_set}
+        given = {key: getattr(item, key) for key in ("name", "type", *OPTIONAL_KEYS) if key in item.model_fields_set}
     elif isinstance(item, Mapping):
-        said = few_items(item, where, "keys", MAX_KEYS)
+        given = bounded_dict(item, where, "keys", MAX_KEYS)
     else:
         raise InvalidInputError.of(where, f"must be a Variable or a mapping, not {type(item).__name__}")
-    unknown = sorted(str(key) for key in said if key not in {"name", "type", *OPTIONAL_KEYS})
+    unknown = sorted(str(key) for key in given if key not in {"name", "type", *OPTIONAL_KEYS})
     if unknown:
         meant = did_you_mean(unknown[0], ("name", "type", *OPTIONAL_KEYS))
         raise InvalidInputError.of(where, f"unknown keys: {listed(unknown)}{meant}")
     for key, empty in (("enum", None), ("description", "")):
-        if key in said and said[key] == empty:
-            del said[key]
-    if said.get("required") is True and said.get("default", 0) is None:
-        del said["default"]
+        if key in given and given[key] == empty:
+            del given[key]
+    if given.get("required") is True and given.get("default", 0) is None:
+        del given["default"]
     try:
-        return dict(freeze(said))
+        return dict(freeze(given))
     except NotJSON as error:
         raise InvalidInputError.of(where, str(error)) from None
 
 
-def _checked(said: dict[str, Any], where: str) -> Variable:
+def _checked(given: dict[str, Any], where: str) -> Variable:
     try:
-        variable = Variable(**said)
+        variable = Variable(**given)
     except InvalidInputError as error:
         raise error.within(where) from None
-    if not isinstance(said.get("required", False), bool):
+    if not isinstance(given.get("required", False), bool):
         raise InvalidInputError.of(f"{where}.required", "must be true or false")
     if not is_readable(variable.name):
         raise InvalidInputError.of(
@@ -232,7 +231,7 @@ def _checked(said: dict[str, Any], where: str) -> Variable:
 
 
 def _as_declared(declaration: Mapping[str, Any], value: Any) -> tuple[Any, str | None]:
-    """Return what a value stands for, and why it is not as declared, which may be that its own code raises."""
+    """Return a value, an enum's member as its value, and the reason where it is not as declared or can't be read."""
     try:
         plain = _unwrapped(value)
         return plain, _mismatch(declaration, plain)
@@ -243,7 +242,7 @@ def _as_declared(declaration: Mapping[str, Any], value: Any) -> tuple[Any, str |
 
 
 def is_readable(name: str) -> bool:
-    """Tell whether a template can read a variable of that name."""
+    """Return whether a template can read a variable of that name."""
     return len(name) <= MAX_IDENTIFIER and name.isidentifier() and name not in RESERVED
 
 
@@ -260,7 +259,7 @@ def _mismatch(declaration: Mapping[str, Any], value: object) -> str | None:
 
 
 def _is_listed(value: Any, enum: Iterable[Any]) -> bool:
-    """Tell whether a value is one of those; one whose own code fails to compare is none."""
+    """Return whether a value is one of those; a value whose comparison raises is not."""
     try:
         return any(_same(value, allowed) for allowed in enum)
     except Exception:
@@ -268,7 +267,7 @@ def _is_listed(value: Any, enum: Iterable[Any]) -> bool:
 
 
 def _same(value: Any, allowed: Any) -> bool:
-    """Compare as JSON does, all the way down: true is not 1."""
+    """Return whether two values are equal as JSON, at every depth: true is not 1."""
     if isinstance(value, Mapping) and isinstance(allowed, Mapping):
         return value.keys() == allowed.keys() and all(_same(value[key], allowed[key]) for key in allowed)
     if isinstance(value, list | tuple) and isinstance(allowed, list):
@@ -277,36 +276,36 @@ def _same(value: Any, allowed: Any) -> bool:
 
 
 def _unwrapped(value: Any) -> Any:
-    """Give what a member of an Enum stands for."""
+    """Return the value of an enum's member; anything else stays as it is."""
     return value.value if isinstance(value, Enum) else value
 
 
 def _fields_of(model: type[BaseModel]) -> Iterable[tuple[str, dict[str, Any]]]:
     for name, field in model.model_fields.items():
         annotation = field.annotation if field.is_required() or field.default is not None else _only(field.annotation)
-        said: dict[str, Any] = {"name": name, **_typed(annotation), "required": field.is_required()}
+        given: dict[str, Any] = {"name": name, **_typed(annotation), "required": field.is_required()}
         if not field.is_required():
-            said["default"] = _default(name, field)
+            given["default"] = _default(name, field)
         if field.description:
-            said["description"] = field.description
-        yield f"variables.{name[:MAX_IDENTIFIER]}", said
+            given["description"] = field.description
+        yield f"variables.{name[:MAX_IDENTIFIER]}", given
 
 
 def _only(annotation: Any) -> Any:
-    """Give what `X | None` may be beside None, which a default of None lets pass anyway."""
+    """Return the X of `X | None`, as a default of None allows None anyway."""
     kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
     is_optional = get_origin(annotation) in {Union, UnionType} and len(kinds) == 1
     return kinds[0] if is_optional else annotation
 
 
 def _default(name: str, field: FieldInfo) -> Any:
-    value = guarded(f"variables.{name}.default", field.get_default, call_default_factory=True, validated_data={})
+    value = read_untrusted(f"variables.{name}.default", field.get_default, call_default_factory=True, validated_data={})
     plain = _unwrapped(value)
     return plain.model_dump(mode="json") if isinstance(plain, BaseModel) else plain
 
 
 def _typed(annotation: Any) -> dict[str, Any]:
-    """Give the type, and the enum where there is one, that a Python annotation means."""
+    """Return the type and the enum, if any, that a Python annotation stands for."""
     if get_origin(annotation) is Literal:
         return _enumerated(get_args(annotation))
     plain = get_origin(annotation) or annotation

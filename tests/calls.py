@@ -1,7 +1,7 @@
-"""What the state machine may call: every verb, on the registry and on the model, and what both are given.
+"""The calls of the state machine: every verb, on the registry and on the model, with the arguments of both.
 
-A call is a bag of arguments, of which each verb takes its own. The registry's answer is told in the model's
-words, so that both sides can be compared with `==`.
+A call holds the arguments of all verbs, of which each takes some. The registry's results are translated into the
+model's words, so that both sides can be compared with `==`.
 """
 
 from random import Random
@@ -84,7 +84,7 @@ VALUES = [{}, {"who": "Ana"}, {"who": "{{ who }} {% if %} <&>", "more": 1}]
 
 
 def pick(seed):
-    """Give who calls, from which namespace, and every argument that a verb may take; mostly what makes sense."""
+    """Return a caller, a namespace, and every argument that a verb may take; mostly values that make sense."""
     among = Random(seed).choice
 
     def reference():
@@ -146,7 +146,7 @@ INVALID = {
 
 
 def read(prompt, number, hashes):
-    """Return the content of one of a prompt's versions, if somebody has read it, and the registry's hash of it."""
+    """Return the content of one of a prompt's versions, if it was read before, and the registry's hash of it."""
     if number is None or prompt is None:
         return None, None
     contents = [model.canonical(version["content"]) for version in prompt["versions"].values()]
@@ -156,7 +156,7 @@ def read(prompt, number, hashes):
 
 
 def placed(world, asking, asked, last, hashes):
-    """Give the arguments of a call with its references made names or ids of this world; `last` is the last one."""
+    """Return the arguments of a call with names or ids of this world as its references; `last` is the last one."""
     here = [p for p in world["prompts"] if p["namespace"] == asking["namespace"]]
     elsewhere = [p for p in world["prompts"] if p not in here]
     among = {"absent": [], "elsewhere": elsewhere, "hidden": here}
@@ -185,8 +185,8 @@ def placed(world, asking, asked, last, hashes):
     return call
 
 
-def said(**given):
-    """Leave out what is not passed."""
+def passed(**given):
+    """Return the arguments that are passed: those that are not None."""
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -214,7 +214,7 @@ def saved(call, given, **more):
     """The keywords of `create`, `save` and `update`."""
     live = {} if call.live else {"is_production": False}
     shared = call.grants if call.grants is None else grants(call)
-    return {**given, **live, **said(commit_message=call.message, access_grants=shared, **more)}
+    return {**given, **live, **passed(commit_message=call.message, access_grants=shared, **more)}
 
 
 def updated(view, call):
@@ -234,7 +234,7 @@ def labelled(view, call):
 
 
 def pages(view, call):
-    """The names that `list` gives, page by page."""
+    """Return the names that `list` returns, page by page."""
     asked = {"status": call.statuses, "limit": call.limit, **call.filters}
     given = [view.list(**asked)]
     while given[-1].next:
@@ -251,7 +251,7 @@ def found(view, call):
     return sorted(every), len(within)
 
 
-def told_events(view, call):
+def count_events(view, call):
     """How many events there are; those after one are a part of them all."""
     every = view.events(call.about, limit=10_000)
     assert (
@@ -284,7 +284,7 @@ def search(world, asking, call):
 
 def history(world, asking, call):
     prompt, numbers = model.history(world, asking, call.name, call.limit, call.version)
-    return [version_told(prompt, number) for number in numbers]
+    return [described_version(prompt, number) for number in numbers]
 
 
 # A verb, or a form of it: what the registry is asked, and the model; v: view, w: world, a: who asks, c: call.
@@ -299,15 +299,15 @@ CALLS = {
     ),
     **dict.fromkeys(["update", "draft", "rename", "grant"], (updated, update)),
     "edit": (
-        lambda v, c: chosen(v.update, c, **c.given, **said(commit_message=c.message, expected_hash=c.hash)),
+        lambda v, c: chosen(v.update, c, **c.given, **passed(commit_message=c.message, expected_hash=c.hash)),
         lambda w, a, c: model.edit(w, a, c.name, c.version, c.content, c.message, c.says),
     ),
     "publish": (
-        lambda v, c: chosen(v.publish, c, **said(expected_production=c.expected, expected_hash=c.hash)),
+        lambda v, c: chosen(v.publish, c, **passed(expected_production=c.expected, expected_hash=c.hash)),
         lambda w, a, c: model.publish(w, a, c.name, c.version, c.expected, c.says),
     ),
     "rollback": (
-        lambda v, c: chosen(v.rollback, c, reason="too long", **said(expected_production=c.expected)),
+        lambda v, c: chosen(v.rollback, c, reason="too long", **passed(expected_production=c.expected)),
         lambda w, a, c: model.rollback(w, a, c.name, c.version, c.expected),
     ),
     "discard": (
@@ -339,13 +339,13 @@ CALLS = {
     ),
     "list": (pages, lambda w, a, c: [p["name"] for p in model.listing(w, a, c.statuses, **c.filters)]),
     "search": (found, search),
-    "events": (told_events, lambda w, a, c: len(model.events(w, a, c.about))),
+    "events": (count_events, lambda w, a, c: len(model.events(w, a, c.about))),
     "namespaces": (lambda v, c: v.namespaces(), lambda w, a, c: model.namespaces(w, a)),
 }
 
 
 def shape(verb, call):
-    """Leave of a call's arguments what makes it this form of the verb."""
+    """Set the arguments of a call so that it is this form of the verb."""
     call.is_dry = verb == "dry run"
     call.about = None if call.version is None else call.name
     call.new_name = call.fresh if verb == "rename" else None
@@ -367,9 +367,9 @@ VERSION += ["examples", "commit_message", "author", "base_version"]
 CONTAINER = ["id", "namespace", "status", "is_active", "labels", "production_version", "latest_version", "created_by"]
 
 
-def told(prompt, number):
-    """What the model says of a prompt resolved to a version."""
-    version, container = version_told(prompt, number), {"name": prompt["name"], "access_grants": prompt["grants"]}
+def described(prompt, number):
+    """Return the fields of a prompt resolved to a version, as the model has them."""
+    version, container = described_version(prompt, number), {"name": prompt["name"], "access_grants": prompt["grants"]}
     return {
         **version,
         **container,
@@ -384,8 +384,8 @@ def told(prompt, number):
     }
 
 
-def version_told(prompt, number):
-    """What the model says of a version alone."""
+def described_version(prompt, number):
+    """Return the fields of a version alone, as the model has them."""
     version = prompt["versions"][number]
     content = version["content"]
     reads = any("{{ who }}" in text for text in model.sources(content))
@@ -408,7 +408,7 @@ def version_told(prompt, number):
 
 
 def seen(value):
-    """The same of what a verb gives; what is no prompt or version is itself."""
+    """Return the same for the result of a verb; other results are returned as they are."""
     if isinstance(value, list):
         return [seen(item) for item in value]
     if not isinstance(value, Version):
@@ -425,8 +425,8 @@ def seen(value):
 
 
 def expected(answer):
-    """What `seen` must give, where the model gives a prompt and a number."""
+    """Return what `seen` must return, where the model returns a prompt and a number."""
     match answer:
         case (dict() as prompt, int() as number):
-            return told(prompt, number)
+            return described(prompt, number)
     return answer

@@ -110,7 +110,7 @@ def _leak(text: str) -> str:
 
 
 def _shown(error: BaseException) -> str:
-    """Give the secret if whoever reads the error, its evidence or its traceback sees it."""
+    """Return the secret if the error, its details or its traceback shows it."""
     told = [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
     return SECRET if any(SECRET in text for text in told) else ""
 
@@ -147,7 +147,7 @@ def _uncap() -> None:
 
 
 def _child(case: Case, way: str, answer: int) -> None:
-    """Be the child: it never returns, and runs nothing of its parent's at its end."""
+    """Run the child, which never returns, and runs nothing of its parent's when it ends."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         world = WORLDS[case.world]()

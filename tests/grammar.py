@@ -549,7 +549,7 @@ class Writer:
     # Names
 
     def bind(self, kind: str) -> str:
-        """Give a name to bind: a new one, one that comes up again, or one that hides a variable."""
+        """Return a name to bind: a new one, a reused one, or one that hides a variable."""
         name = self.random.choice(
             ["a", "b", f"v{next(self.fresh)}", f"v{next(self.fresh)}", self.random.choice(self.scope[kind])]
         )
@@ -596,7 +596,7 @@ STATEMENTS[HOSTILE] = [*STATEMENTS[NORMAL], (Writer.bomb, 2)]
 
 
 def singles() -> list[str]:
-    """Give each production of the normal grammar as a template: `x`, or what is not there, in one hole, else PLAIN."""
+    """Return each production of the normal grammar as a template, with `x` or an absent value in one hole, or PLAIN."""
     found = []
     for kind, productions in GRAMMARS[NORMAL][1].items():
         for production in productions:
@@ -614,7 +614,7 @@ def _single(kind: str, production: str, chosen: int, value: str) -> str:
 
 
 def template(random: Random, mode: str = NORMAL) -> str:
-    """Give a template."""
+    """Return a template."""
     source = Writer(random, mode).body(0, 3)
     if random.random() < (0.005 if mode == FRIENDLY else 0.02):
         cut = random.randrange(len(source) + 1)

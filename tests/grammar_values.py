@@ -85,7 +85,7 @@ class Said:
     title = "said"
 
     def __str__(self) -> str:
-        """Be text."""
+        """Return a text."""
         return "Said & done"
 
 
@@ -102,7 +102,7 @@ class Shout(str):
     __slots__ = ()
 
     def __str__(self) -> str:
-        """Be loud."""
+        """Return something loud."""
         return self.upper() + "!"
 
 
@@ -112,7 +112,7 @@ class Loud(str):
     __slots__ = ()
 
     def upper(self) -> str:
-        """Be louder than str."""
+        """Return a louder text."""
         return "LOUD"
 
     def __len__(self) -> int:
@@ -124,7 +124,7 @@ class Caps(dict):
     """A dict whose items read otherwise."""
 
     def __getitem__(self, key: Any) -> Any:
-        """Be loud."""
+        """Return something loud."""
         return str(super().__getitem__(key)).upper()
 
 
@@ -132,7 +132,7 @@ class Wide(int):
     """A number that reads as text."""
 
     def __str__(self) -> str:
-        """Be wide."""
+        """Return something wide."""
         return f"wide {int(self)}"
 
 
@@ -200,7 +200,7 @@ class App:
 
 
 def touching(*_: Any, **__: Any) -> str:
-    """Be a function of the application: note the call."""
+    """Record the call, as a function of the application."""
     TOUCHED.append("function")
     return "touched"
 
@@ -209,16 +209,16 @@ touching._secret = "sesame"  # type: ignore[attr-defined]
 
 
 async def waiting() -> None:
-    """Be a coroutine function, which is never called."""
+    """Stand for a coroutine function, which is never called."""
 
 
 def telling() -> Iterator[str]:
-    """Be a generator, which is gone through where it is passed, and printed nowhere."""
+    """Yield items, for a generator that may be iterated over and never printed."""
     yield "told"
 
 
 def counting(limit: int) -> Iterator[int]:
-    """Be a generator of the application."""
+    """Yield items, for a generator of the application."""
     yield from range(limit)
 
 
@@ -403,7 +403,7 @@ def _friendly(random: Random, texts: tuple[str, ...], numbers: tuple[float, ...]
 
 
 def variables(random: Random, mode: str = NORMAL) -> dict[str, Any]:
-    """Give variables: usual ones, some odd, some absent; fresh ones at each call."""
+    """Return variables: usual ones, some odd, some absent; new ones at each call."""
     common = mode == FRIENDLY
     values = _friendly(random, COMMON_TEXTS if common else TEXTS, COMMON_NUMBERS if common else NUMBERS)
     odd, absent = {FRIENDLY: (0.012, 0.006), NORMAL: (0.1, 0.015), HOSTILE: (0.1, 0.01)}[mode]

@@ -49,7 +49,7 @@ LOADED = {"secret": SECRET, "macros": f"{{% set token = '{SECRET}' %}}{{% macro 
 
 
 def environment(name: str) -> Environment:
-    """Give a stock environment."""
+    """Return a stock environment."""
     if name == "plain":
         return Environment()
     loader = DictLoader(LOADED) if name == "loader" else None
@@ -462,17 +462,17 @@ _QUOTES: dict[str, str] = {
 
 
 def _steps(start: str, step: str, over: str = "range(60)", then: str = "") -> str:
-    """Give a template that makes a value of the last one, again and again."""
+    """Return a template that makes a value of the last one, again and again."""
     return f"{{% set ns = namespace(x={start}) %}}{{% for i in {over} %}}{{% set ns.x = {step} %}}{{% endfor %}}{then}"
 
 
 def _loops(body: str = "", over: str = "range(99999)") -> str:
-    """Give a template that loops in a loop."""
+    """Return a template that loops in a loop."""
     return f"{{% for i in {over} %}}{{% for j in {over} %}}{body}{{% endfor %}}{{% endfor %}}"
 
 
 def _macro(body: str, call: str) -> str:
-    """Give a template that calls a macro `m` of this body."""
+    """Return a template that calls a macro `m` of this body."""
     return f"{{% macro m(n, x='') %}}{body}{{% endmacro %}}{{{{ {call} }}}}"
 
 

@@ -39,12 +39,12 @@ class World(NamedTuple):
 
 
 def nothing() -> World:
-    """Give no variable."""
+    """Return no variable."""
     return World({})
 
 
 def application() -> World:
-    """Give objects that record in `done` whatever a template makes them do."""
+    """Return objects that record in `done` whatever a template makes them do."""
     done: list[str] = []
 
     def send(*_: Any, **__: Any) -> str:
@@ -137,7 +137,7 @@ def application() -> World:
 
 
 def data() -> World:
-    """Give data of the application that a template could change."""
+    """Return data of the application that a template could change."""
     kept = {
         "numbers": [3, 1, 2],
         "settings": {"a": 1, "b": 2},
@@ -158,7 +158,7 @@ def data() -> World:
 
 
 def printable() -> World:
-    """Give values whose text would show a function, a class or an address."""
+    """Return values whose text would show a function, a class or an address."""
 
     def hook() -> None: ...
 
@@ -211,7 +211,7 @@ def printable() -> World:
 
 
 def files() -> World:
-    """Give a file and a database, each with a secret in it."""
+    """Return a file and a database, each with a secret in it."""
     folder = Path(tempfile.mkdtemp())
     path = folder / "secret.txt"
     path.write_text(SECRET)
@@ -226,7 +226,7 @@ def files() -> World:
 
 
 def quoted() -> World:
-    """Give values that an error could quote, and objects that quote one when they fail."""
+    """Return values that an error could quote, and objects that quote one when they fail."""
 
     class Failing:
         def fail(self, *_: Any) -> Any:
@@ -255,7 +255,7 @@ def quoted() -> World:
 
 
 def long() -> World:
-    """Give documents of a million characters, and lists of thousands."""
+    """Return documents of a million characters, and lists of thousands."""
     return World(
         {
             "mega": "x" * 1_000_000,
@@ -269,7 +269,7 @@ def long() -> World:
 
 
 def huge() -> World:
-    """Give texts longer than any prompt."""
+    """Return texts longer than any prompt."""
     return World(
         {
             "text": "x" * 50_000_000,
@@ -284,7 +284,7 @@ def huge() -> World:
 
 
 def shared() -> World:
-    """Give small values that hold themselves or one part many times, so that walking all of them never ends."""
+    """Return small values that hold themselves or one part many times, so that walking all of them never ends."""
 
     @dataclass
     class Pair:
@@ -335,7 +335,7 @@ def shared() -> World:
 
 
 def endless() -> World:
-    """Give iterators that never end, a lazy range, and numbers that grow fast."""
+    """Return iterators that never end, a lazy range, and numbers that grow fast."""
     number = (1 << 50_000_000) - 1
 
     class Liar:

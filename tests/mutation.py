@@ -34,6 +34,7 @@ STORAGE = "storage_contract storage_sqlite"
 TESTS = {  # of the longest name that a file's path begins with; the quickest run first
     "promptreg/rules": "rules_versions rules_drafts rules_labels rules_names bad_input model",
     "promptreg/rules/access": "rules_people rules_status",
+    "promptreg/rules/edits": "bad_input values rules_versions rules_drafts rules_variables rules_templates",
     "promptreg/rules/inputs": "bad_input values rules_versions rules_drafts rules_variables rules_templates",
     "promptreg/rules/names": "rules_names bad_input rules_labels rules_people rules_versions",
     "promptreg/rules/statuses": "rules_status rules_people bad_input",
@@ -48,7 +49,8 @@ TESTS = {  # of the longest name that a file's path begins with; the quickest ru
     "promptreg/storage/sqlite/pool": f"{STORAGE} slots reentry interrupts fork threads",
     "promptreg/storage/sqlite/forks": f"{STORAGE} reentry interrupts fork",
     "promptreg/storage/sqlite/journal": f"{STORAGE} rules_people",
-    "promptreg/storage/sqlite/transactions": f"{STORAGE} rules_versions rules_status paging cache rules_people",
+    "promptreg/storage/sqlite/reader": f"{STORAGE} rules_versions rules_status paging cache rules_people",
+    "promptreg/storage/sqlite/writer": f"{STORAGE} rules_versions rules_status paging cache rules_people",
     "promptreg/storage/sqlite/connecting": f"opening {STORAGE} read_only",
     "promptreg/storage/sqlite/files": f"replaced_file {STORAGE}",
     "promptreg/storage/sqlite/queue": f"{STORAGE} rules_writers reentry writers",

@@ -16,7 +16,7 @@ def stand(registry: Registry) -> None:
 
 
 def seen(registry: Registry) -> list[object]:
-    """Give all that readers see, by way of the cache too."""
+    """Return everything that readers see, through the cache too."""
     names = [prompt.name for prompt in registry.list(status=["active", "disabled", "archived"])]
     return [(registry.get(n, default=None), registry.get(f"{n}@latest"), registry.history(n)) for n in names]
 

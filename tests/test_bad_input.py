@@ -236,7 +236,7 @@ def perform(registry, verb, arguments):
 
 
 def shown(value):
-    """Give a bad value for a message, short and printable."""
+    """Return a bad value as part of a test's id, short and printable."""
     try:
         return ascii(value)[:60]
     except (ValueError, RecursionError):
@@ -244,7 +244,7 @@ def shown(value):
 
 
 def answer(registry, verb, arguments):
-    """Give the error that a call raises, None where it is taken."""
+    """Return the error that a call raises, None where it raises none."""
     try:
         perform(registry, verb, arguments)
     except Exception as error:
@@ -317,7 +317,7 @@ def test_metadata_takes_one_mebibyte_and_no_byte_more(registry, unchanged, chara
 
 
 def test_too_much_metadata_is_refused_before_anything_is_looked_up(registry):
-    """It is invalid whatever it would be put over, so it comes before a prompt that is not there (rule 18)."""
+    """It is invalid whatever the base is, so it is refused before a prompt that does not exist (rule 18)."""
     with pytest.raises(InvalidInputError, match="bytes of JSON"):
         registry.update("absent", meta={"a": "x" * 1024 * 1024})
 
@@ -425,7 +425,7 @@ def test_bad_actors_and_grants_are_invalid_input():
 
 
 def test_an_anonymous_user_never_becomes_the_application(stocked, unchanged):
-    """`scope(actor=None)` said outright is `UnauthorizedError`, from the registry and from a view."""
+    """`scope(actor=None)` is `UnauthorizedError`, from the registry and from a view."""
     for registry in (stocked, stocked.scope(actor=Actor("ana", "org_admin"))):
         with unchanged(), pytest.raises(UnauthorizedError) as caught:
             registry.scope(actor=None)
@@ -473,7 +473,7 @@ def public_methods():
 
 @pytest.mark.parametrize("target", ["file", ":memory:"])
 def test_on_a_closed_registry_no_argument_is_looked_at(path, target):
-    """Every public method is StorageError, whatever it is given, also what it would otherwise refuse first."""
+    """Every public method raises StorageError, whatever is passed, also arguments that are otherwise refused first."""
     registry = Registry(path if target == "file" else target)
     fill(registry)
     view = registry.scope(namespace="other", actor=Actor("ana", "team_editor"))

@@ -1,4 +1,4 @@
-"""The cache: what it saves, what it never serves, and its bound."""
+"""The cache: the reads that it saves, that it is never stale, and its bound."""
 
 import math
 import subprocess
@@ -13,18 +13,19 @@ from typing import NamedTuple
 import pytest
 
 from promptreg import NotModifiableError, Registry, StorageError, core
-from promptreg.cache import Cache, Memo
+from promptreg.cache import Cache
 from promptreg.storage.base import ChangeReport, Position
 from promptreg.storage.sqlite import watching
+from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.storage import SQLiteStorage
-from promptreg.storage.sqlite.transactions import SQLiteReader
+from promptreg.templates import Memo
 
 Change = Callable[[Registry], object]
 
 
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Collect the rows that are read meanwhile."""
+    """Collect the reads of rows inside the block."""
     reads: list[str] = []
     with monkeypatch.context() as patch:
         for name in ("find", "versions"):
@@ -51,10 +52,8 @@ def test_a_second_read_reads_no_row(registry: Registry, monkeypatch: pytest.Monk
             reads.clear()
 
 
-def test_a_read_of_an_unchanged_prompt_asks_the_database_nothing(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between two looks that come every 50 ms, a cached read calls no storage at all."""
+def test_a_read_of_an_unchanged_prompt_calls_no_storage(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two checks for changes, 50 ms apart, a cached read calls no storage at all."""
     registry.create("greet", "Hello")
     registry.get("greet")
     registry._core.cache.generation.until = math.inf
@@ -64,7 +63,7 @@ def test_a_read_of_an_unchanged_prompt_asks_the_database_nothing(
 
 
 def test_only_what_has_changed_is_read_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change of one prompt leaves the others, and names that are known to be absent, in the cache."""
+    """A change of one prompt leaves the others, and the negative entries of absent names, in the cache."""
     for name in ("a", "b"):
         registry.create(name, "Hello")
         registry.get(name)
@@ -79,10 +78,10 @@ def test_only_what_has_changed_is_read_again(registry: Registry, monkeypatch: py
         assert reads == ["find", "versions"]
 
 
-def test_what_a_registry_changes_itself_leaves_the_rest_in_its_cache(
+def test_a_write_of_the_registry_itself_leaves_the_rest_in_its_cache(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own update of one prompt has that one read again, and no other."""
+    """After its own update of one prompt it reads that one again, and no other."""
     for name in ("a", "b"):
         registry.create(name, "Hello")
         registry.get(name)
@@ -98,7 +97,7 @@ def test_what_a_registry_changes_itself_leaves_the_rest_in_its_cache(
 def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
     """Create prompts and read them, have another registry disable all of them in one call, and return their statuses.
 
-    Where nothing is said to have changed at once, what is read is what the cache kept.
+    A prompt whose change was not reported is read as the cache kept it.
     """
     names = [f"p{number}" for number in range(count)]
     for name in names:
@@ -113,13 +112,13 @@ def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
 def test_no_prompt_of_many_that_one_call_changed_stays_in_the_cache(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """Fewer, as many, and more than are dropped one by one: each is read anew."""
+    """Fewer, as many, and more than are dropped one by one: each is read again."""
     monkeypatch.setattr(watching, "MAX_CHANGED", 4)
     assert disabled_elsewhere(registry, count) == ["disabled"] * count
 
 
 def test_no_prompt_of_a_thousand_and_three_that_one_call_changed_stays_in_the_cache(path: str) -> None:
-    """The same with the bound as it is."""
+    """The same at the real bound."""
     with Registry(path, durability="normal") as registry:
         assert disabled_elsewhere(registry, 1_003) == ["disabled"] * 1_003
 
@@ -127,7 +126,7 @@ def test_no_prompt_of_a_thousand_and_three_that_one_call_changed_stays_in_the_ca
 def test_up_to_the_bound_changed_prompts_are_dropped_one_by_one(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another prompt stays in the cache when so many have changed, and leaves it with them when one more has."""
+    """Up to the bound an unchanged prompt stays in the cache; with one change more the whole cache is dropped."""
     monkeypatch.setattr(watching, "MAX_CHANGED", 4)
     kept = registry.create("kept", "Hello")
     for count, is_kept in ((4, True), (5, False)):
@@ -138,10 +137,10 @@ def test_up_to_the_bound_changed_prompts_are_dropped_one_by_one(
 
 
 @pytest.mark.parametrize("count", range(3, 7))
-def test_what_the_registry_itself_changed_is_not_known_however_much_it_is(
+def test_after_its_own_changes_nothing_outdated_is_returned_however_many_there_are(
     path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
 ) -> None:
-    """Fewer, as many, and more changes than are counted one by one, then the file is gone: none is given as it was."""
+    """Fewer, as many, and more changes than are remembered, then the file is removed: none is returned as it was."""
     monkeypatch.setattr(core, "MAX_WRITTEN", 4)
     names = [f"p{number}" for number in range(count)]
     with Registry(path) as registry:
@@ -164,12 +163,12 @@ def test_what_the_registry_itself_changed_is_not_known_however_much_it_is(
     ],
     ids=["changed", "deleted"],
 )
-def test_what_was_read_of_a_later_moment_is_given_and_not_kept(
+def test_a_load_of_a_later_revision_is_returned_and_not_cached(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, change: Change, template: str | None
 ) -> None:
-    """A commit between the look for changes and the load: the answer is the later one, and no part of the cache."""
+    """A commit between the check for changes and the load: the later prompt is returned, and not added to the cache."""
     registry.create("greet", "Hello")
-    generation, _ = registry._core._current()
+    generation, _ = registry._core._current_generation()
     read = SQLiteStorage.read
 
     def overtaken(storage: SQLiteStorage) -> object:
@@ -203,9 +202,9 @@ CHANGES: list[tuple[str, Change, Change]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "look"), [pytest.param(c, look, id=name) for name, c, look in CHANGES])
+@pytest.mark.parametrize(("change", "read"), [pytest.param(c, read, id=name) for name, c, read in CHANGES])
 def test_the_very_next_read_sees_any_change_of_another_registry(
-    registry: Registry, change: Change, look: Change
+    registry: Registry, change: Change, read: Change
 ) -> None:
     """Rule 16: names, labels, grants and statuses included, in a warm cache."""
     registry.create("greet", "Hello")
@@ -214,15 +213,15 @@ def test_the_very_next_read_sees_any_change_of_another_registry(
     registry.update("greet", template="Draft", is_production=False)
     registry.set_label("greet", "kept", 2)
     with Registry(registry.path) as other:
-        before = look(registry)
-        assert look(registry) == before
+        before = read(registry)
+        assert read(registry) == before
         change(other)
-        assert look(registry) != before
-        assert look(registry) == look(other)
+        assert read(registry) != before
+        assert read(registry) == read(other)
 
 
 def test_a_change_by_another_process_is_seen_by_the_next_read(registry: Registry) -> None:
-    """The writer is another Python altogether."""
+    """The writer runs in a process of its own."""
     registry.create("greet", "Hello")
     assert registry.render("greet").text == "Hello"
     program = "import sys, promptreg; promptreg.Registry(sys.argv[1]).update('greet', template='Hi')"
@@ -230,7 +229,7 @@ def test_a_change_by_another_process_is_seen_by_the_next_read(registry: Registry
     assert registry.render("greet").text == "Hi"
 
 
-def test_readers_never_see_a_prompt_older_than_the_writer_told(registry: Registry) -> None:
+def test_readers_never_see_a_prompt_older_than_the_last_publish_that_returned(registry: Registry) -> None:
     """Four threads read while one publishes: no read is older than a publish that returned before it began."""
     registry.create("counter", "0")
     published, stop, wrong = [0], threading.Event(), []
@@ -259,7 +258,7 @@ def test_readers_never_see_a_prompt_older_than_the_writer_told(registry: Registr
 
 @pytest.mark.parametrize("size", [0, 1, 3])
 def test_the_cache_is_bounded(path: str, size: int) -> None:
-    """It holds at most `cache_size` prompts, and reads are right at any size."""
+    """It holds at most `cache_size` prompts, and reads are correct at any size."""
     with Registry(path, cache_size=size) as registry:
         for i in range(6):
             registry.create(f"p{i}", f"text {i}")
@@ -268,18 +267,18 @@ def test_the_cache_is_bounded(path: str, size: int) -> None:
         assert len(registry._core.cache) == size
 
 
-class Fact(NamedTuple):
+class Entry(NamedTuple):
     about: str
 
 
 def test_a_late_load_never_enters_a_newer_generation() -> None:
-    """What was loaded for an older generation stays there; the newer one begins with what has not changed."""
-    cache: Cache[Fact, Fact] = Cache(9, compares=True)
+    """An entry loaded for an older generation stays there; the newer one begins with the unchanged entries."""
+    cache = Cache(9, compares=True)
     old = cache.renew(ChangeReport(Position(b"1", 1), b"1", None), math.inf)
-    cache.keep(old, "a", Fact("a"))
-    cache.keep(old, "b", Fact("b"))
+    cache.add(old, "a", Entry("a"))
+    cache.add(old, "b", Entry("b"))
     new = cache.renew(ChangeReport(Position(b"2", 2), b"2", frozenset({"b"})), math.inf)
-    cache.keep(old, "b", Fact("b"))
+    cache.add(old, "b", Entry("b"))
     assert (set(old.entries), set(new.entries), cache.generation) == ({"a", "b"}, {"a"}, new)
 
 
@@ -293,7 +292,7 @@ def test_a_memo_makes_each_value_once_and_keeps_the_newest() -> None:
 
 
 def test_a_refusal_leaves_the_cache_as_it_was(registry: Registry) -> None:
-    """After a refused write the very same cached object is given."""
+    """After a refused write `get` returns the very same cached object."""
     registry.create("greet", "Hello")
     before = registry.get("greet")
     with pytest.raises(NotModifiableError, match="Version 1 of 'greet' is published"):

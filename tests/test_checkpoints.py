@@ -60,13 +60,13 @@ def deleted(registry: Registry) -> None:
 
 
 def read_when_due(registry: Registry) -> None:
-    registry._core.storage.note_erasing()  # type: ignore[attr-defined]
+    registry._core.storage.eraser.note()  # type: ignore[attr-defined]
     registry.history("greet")
 
 
 def looked_when_due(registry: Registry) -> None:
     with registry._core.storage.monitor():
-        registry._core.storage.note_erasing()  # type: ignore[attr-defined]
+        registry._core.storage.eraser.note()  # type: ignore[attr-defined]
 
 
 def closed(registry: Registry) -> None:
@@ -93,7 +93,7 @@ def filled(path: str, request: pytest.FixtureRequest) -> Iterator[Registry]:
                     reader.execute("BEGIN")
                     reader.execute("SELECT count(*) FROM versions").fetchone()
                     registry.set_status("secret", "deleted")
-        registry._core.storage._erasing_again_at = None  # type: ignore[attr-defined]
+        registry._core.storage.eraser.due_at = None  # type: ignore[attr-defined]
         yield registry
 
 

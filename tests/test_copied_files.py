@@ -1,4 +1,4 @@
-"""Copies of a registry's file: with its log they are whole; without it, what can be known is told."""
+"""Copies of a registry's file: with its WAL they are complete; without it, they are refused where that can be seen."""
 
 import os
 import shutil
@@ -20,13 +20,13 @@ from tests.remote import Remote
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a process wait no longer for another one that may be making the registry."""
-    monkeypatch.setattr(opening, "MAKING_SECONDS", 0.05)
+    """Wait only briefly for another process that may be creating the registry."""
+    monkeypatch.setattr(opening, "CREATION_SECONDS", 0.05)
 
 
 @pytest.fixture
 def copy(path: str, tmp_path: Path) -> str:
-    """The path of a copy of an open registry that was never checkpointed, without its log."""
+    """The path of a copy, without its WAL, of an open registry that was never checkpointed."""
     to = str(tmp_path / "copy.db")
     with Registry(path) as registry:
         registry.create("greet", "Hello")
@@ -43,7 +43,7 @@ def beside(path: str) -> dict[str, bytes]:
 def test_a_copy_without_the_log_that_holds_everything_is_told_and_never_taken_for_a_new_file(
     copy: str, create: bool
 ) -> None:
-    """The message names the log, and how to copy; the file stays byte for byte, however often it is opened."""
+    """The message names the WAL, and how to copy; the file stays the same, however often it is opened."""
     before = beside(copy)
     for _ in range(2):
         with pytest.raises(
@@ -56,7 +56,7 @@ def test_a_copy_without_the_log_that_holds_everything_is_told_and_never_taken_fo
 
 @pytest.mark.usefixtures("impatient")
 def test_many_who_open_such_a_copy_at_once_are_all_told(copy: str) -> None:
-    """The log that one of them makes by looking is not taken for that of the copy by the next."""
+    """The empty WAL that opening creates is not mistaken for that of the copy by the next process."""
 
     def reason(_: int) -> object:
         with pytest.raises(StorageError) as caught:
@@ -69,7 +69,7 @@ def test_many_who_open_such_a_copy_at_once_are_all_told(copy: str) -> None:
 
 @pytest.mark.parametrize("mode", [0o555, 0o777])
 def test_who_may_only_read_such_a_copy_is_told_too(copy: str, mode: int) -> None:
-    """In a folder that can't be written a copy in memory is read, which has lost the mode of the log."""
+    """In a folder that can't be written, a copy in memory is read, whose header no longer says WAL."""
     with tempfile.TemporaryDirectory() as folder:  # which others may reach, as they may not a test's own
         path = shutil.copyfile(copy, f"{folder}/prompts.db")
         os.chmod(path, 0o444)
@@ -97,7 +97,7 @@ def backed_up(source: str, to: str) -> None:
 
 @pytest.mark.parametrize("copied", [with_its_log, vacuumed, backed_up])
 def test_a_copy_that_is_whole_is_opened_whole(path: str, tmp_path: Path, copied: Callable[[str, str], None]) -> None:
-    """With the log beside it, or made as the message says."""
+    """With its WAL, or made as the message says."""
     to = str(tmp_path / "copy.db")
     with Registry(path) as registry:
         registry.create("greet", "Hello")
@@ -122,7 +122,7 @@ def test_a_copy_without_a_log_that_holds_the_latest_alone_is_an_older_state(path
 
 
 def test_a_making_that_is_cut_short_leaves_a_file_that_opens(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupted before the schema is there, the file does not look like a copy that lost its log."""
+    """Interrupted before the schema is there, the file does not look like a copy without its WAL."""
     for failure in (KeyboardInterrupt, sqlite3.OperationalError("disk I/O error")):
 
         def fail(_: object, failure: BaseException | type[BaseException] = failure) -> None:
@@ -139,7 +139,7 @@ def test_a_making_that_is_cut_short_leaves_a_file_that_opens(path: str, monkeypa
 def test_who_opens_a_file_while_another_makes_a_registry_of_it_waits(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other has switched to the log, and has written nothing yet: it looks like a lost log, and is none."""
+    """The other has switched to WAL mode, and has written nothing yet: it is no incomplete copy, though it looks so."""
     apply, began = MIGRATIONS.apply, []
 
     def slowly(database: object) -> None:

@@ -20,7 +20,7 @@ from promptreg import (
     VersionNotFoundError,
 )
 from promptreg.nearest import nearest
-from promptreg.storage.sqlite.transactions import SQLiteReader
+from promptreg.storage.sqlite.reader import SQLiteReader
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""After a fault: a commit that may or may not hold, a disk that fails, a moment at which nothing could be written."""
+"""After a fault: a commit with an unknown outcome, a failing disk, a file that was not writable for a moment."""
 
 import itertools
 import os
@@ -30,7 +30,7 @@ from tests.test_storage_sqlite import raw, traces
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
-    """What fails of the connections that are made from now on."""
+    """The statements that fail on connections that are opened from now on."""
     return install(monkeypatch)
 
 
@@ -51,7 +51,7 @@ NUMBERS = itertools.count()
 
 
 def after_a_crash(path: str, tmp_path: Path) -> int:
-    """Which version of `greet` is live for whoever opens the file after a crash at this moment."""
+    """Return which version of `greet` is live in the file after a crash at this moment."""
     with Registry(copied(path, str(tmp_path / f"crash-{next(NUMBERS)}"))) as registry:
         return registry.get("greet").version
 
@@ -97,7 +97,7 @@ def open_and_get(path: str) -> int:
 def test_whoever_answers_after_a_commit_that_is_unknown_has_settled_it(
     opened: Registry, faults: Faults, path: str, tmp_path: Path, answer: Callable[[Registry], bool], staleness: float
 ) -> None:
-    """The log holds it, and a crash would bring it back; once anybody has answered that it is not there, none does."""
+    """The WAL holds it, and a crash would bring it back, but not after a read was answered without it."""
     with Registry(path, max_staleness=staleness) as registry:
         registry.get("greet"), registry.get("other")
 
@@ -116,7 +116,7 @@ def test_whoever_answers_after_a_commit_that_is_unknown_has_settled_it(
 
 
 def test_a_failed_commit_that_holds_is_answered(opened: Registry, faults: Faults, path: str, tmp_path: Path) -> None:
-    """The other fate: the next read of any registry says so, and a crash too."""
+    """The other outcome: the next read of any registry sees the commit, and so does one after a crash."""
     with Registry(path) as other:
         assert other.get("greet").version == 1
         with faults.failing("COMMIT", IOERR_FSYNC, commit), pytest.raises(CommitUnknownError):
@@ -137,7 +137,7 @@ def refused(call: Callable[[Registry], object], registry: Registry) -> dict[str,
 def test_while_it_can_not_be_settled_only_what_was_cached_is_answered_and_is_stale(
     opened: Registry, faults: Faults
 ) -> None:
-    """Not what this registry has tried to change; when the disk works again all is as it was, or as was written."""
+    """Cached reads are answered, except what this registry tried to change; when the disk works again, all are."""
     with faults.failing("COMMIT", IOERR_FSYNC, roll_back):
         with pytest.raises(CommitUnknownError):
             opened.update("greet", template="Two")
@@ -158,7 +158,7 @@ def test_while_it_can_not_be_settled_only_what_was_cached_is_answered_and_is_sta
 def test_reads_of_what_is_cached_try_to_settle_it_at_most_every_50_ms(
     opened: Registry, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that fails takes its time."""
+    """A failing disk is slow."""
     monkeypatch.setattr(settling, "CHECK_SECONDS", 3600.0)
     with faults.failing("COMMIT", IOERR_FSYNC, roll_back):
         with pytest.raises(CommitUnknownError):
@@ -169,7 +169,7 @@ def test_reads_of_what_is_cached_try_to_settle_it_at_most_every_50_ms(
 
 
 def test_who_can_not_settle_it_for_others_writing_is_told_so(opened: Registry, faults: Faults, path: str) -> None:
-    """That passes by itself: `StorageBusyError`, with the seconds to wait."""
+    """It is `StorageBusyError` then, with the seconds to wait."""
     with Registry(path, busy_timeout=0) as hasty:
         with faults.failing("COMMIT", IOERR_FSYNC, roll_back), pytest.raises(CommitUnknownError):
             hasty.update("greet", template="Two")
@@ -182,7 +182,7 @@ def test_who_can_not_settle_it_for_others_writing_is_told_so(opened: Registry, f
 
 
 def test_who_reads_what_is_cached_does_not_wait_to_settle_it(opened: Registry, faults: Faults, path: str) -> None:
-    """Others may write for as long as they like: what is cached is answered meanwhile, as stale."""
+    """While others write, cached reads are answered as stale."""
     with faults.failing("COMMIT", IOERR_FSYNC, roll_back), pytest.raises(CommitUnknownError):
         opened.update("greet", template="Two")
     with closing(raw(path)) as other:
@@ -198,7 +198,7 @@ def test_who_reads_what_is_cached_does_not_wait_to_settle_it(opened: Registry, f
 def test_who_can_not_settle_it_for_another_reason_than_the_disk_is_told_that(
     opened: Registry, faults: Faults, path: str, reason: str
 ) -> None:
-    """An advice about the disk would lead nowhere."""
+    """Such errors say nothing about the disk."""
     with faults.failing("COMMIT", IOERR_FSYNC, roll_back), pytest.raises(CommitUnknownError):
         opened.update("greet", template="Two")
     if reason == "removed":
@@ -213,7 +213,7 @@ def test_who_can_not_settle_it_for_another_reason_than_the_disk_is_told_that(
 
 
 def test_a_commit_that_surely_failed_is_not_unknown(opened: Registry, faults: Faults) -> None:
-    """A full disk wrote no commit: nothing needs to be settled, so reads go on while it is full."""
+    """On a full disk the commit surely failed: nothing needs to be settled, and reads work."""
     full = "database or disk is full", sqlite3.OperationalError, sqlite3.SQLITE_FULL
     with faults.failing("COMMIT", full, roll_back):
         with pytest.raises(StorageError) as caught:
@@ -226,7 +226,7 @@ def test_a_commit_that_surely_failed_is_not_unknown(opened: Registry, faults: Fa
 def test_who_can_not_even_publish_that_a_commit_is_unknown_answers_nothing_from_memory(
     opened: Registry, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This registry's own next read settles it first, though its cache would hold for long."""
+    """This registry's next read settles it first, though its cache has not expired."""
 
     def fail(self: Sidecar, revision: int) -> None:
         raise OSError(5, "Input/output error")
@@ -244,7 +244,7 @@ def test_who_can_not_even_publish_that_a_commit_is_unknown_answers_nothing_from_
 
 
 def test_a_commit_that_memory_failed_may_hold_too(opened: Registry, faults: Faults) -> None:
-    """The log may have been written before, so it is settled as well."""
+    """The WAL may have been written before, so it is settled as well."""
     with faults.failing("COMMIT", ("", MemoryError, 7), roll_back):  # type: ignore[arg-type]
         with pytest.raises(CommitUnknownError):
             opened.update("greet", template="Two")
@@ -259,8 +259,9 @@ def test_a_commit_that_memory_failed_may_hold_too(opened: Registry, faults: Faul
 def test_publishing_that_fails_is_no_failure_of_the_write_and_leaves_nobody_stale(
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch, attempts: int
 ) -> None:
-    """Tried again; and where it goes on failing, the write returns when every cache has looked at the file itself."""
-    monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 1.0)
+    """It is retried; if it keeps failing, the write returns once every cache has expired."""
+    for where in ("storage", "publishing"):
+        monkeypatch.setattr(f"promptreg.storage.sqlite.{where}.CHECK_SECONDS", 1.0)
     publish, left = Sidecar.publish, iter(range(attempts))
 
     def fail(self: Sidecar, revision: int) -> None:
@@ -284,8 +285,9 @@ def test_publishing_that_fails_is_no_failure_of_the_write_and_leaves_nobody_stal
 def test_a_reader_that_can_not_publish_for_a_dead_writer_waits_until_nobody_is_behind_it(
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So no later read of another process is older than its own."""
-    monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 1.0)
+    """So no later read of another process returns older data."""
+    for where in ("storage", "publishing"):
+        monkeypatch.setattr(f"promptreg.storage.sqlite.{where}.CHECK_SECONDS", 1.0)
 
     def fail(self: Sidecar, revision: int) -> None:
         raise OSError(5, "Input/output error")
@@ -304,7 +306,7 @@ def test_a_reader_that_can_not_publish_for_a_dead_writer_waits_until_nobody_is_b
 
 
 def test_a_handlers_error_as_a_revision_is_published_goes_on(opened: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `TimeoutError` for an alarm is the application's, and no failure of the disk."""
+    """A `TimeoutError` raised for an alarm is the application's, and no failure of the disk."""
 
     def alarm(self: Sidecar, revision: int) -> None:
         raise TimeoutError
@@ -328,7 +330,7 @@ ERASING = [
 def test_erasing_that_fails_is_no_failure_of_the_deletion_and_is_done_later(
     opened: Registry, faults: Faults, path: str, step: str, kind: Any
 ) -> None:
-    """Nor of a read or write that tries again meanwhile."""
+    """Nor is it a failure of a read or write that retries it."""
     opened.create("secret", "zanzibar")
     with faults.failing(step, kind):
         assert opened.set_status("secret", "deleted").updated == ["secret"]
@@ -346,7 +348,7 @@ def test_erasing_that_fails_is_no_failure_of_the_deletion_and_is_done_later(
 def test_a_deletion_does_not_fail_where_how_far_erasing_has_come_can_not_be_read(
     opened: Registry, faults: Faults, path: str
 ) -> None:
-    """That too is behind its commit."""
+    """That comes after the commit as well."""
     opened.create("secret", "zanzibar")
     with faults.failing("SELECT deleted_revision", CORRUPT):
         assert opened.set_status("secret", "deleted").updated == ["secret"]
@@ -375,7 +377,7 @@ CALLS: dict[str, Callable[[Registry], object]] = {
 def test_a_read_that_the_disk_fails_is_no_damage(
     opened: Registry, faults: Faults, call: Callable[[Registry], object], told: Any, again: Any
 ) -> None:
-    """SQLite calls it damage; it is `StorageError`, reason `io_error`, and nobody is told to restore a copy."""
+    """SQLite calls it damage; it is `StorageError`, reason `io_error`, and does not advise to restore a copy."""
     faults.backup = again
     with faults.failing(r"SELECT (?!\S* FROM sqlite_master)", told), pytest.raises(StorageError) as caught:
         call(opened)
@@ -389,7 +391,7 @@ def test_a_read_that_the_disk_fails_is_no_damage(
 
 @pytest.fixture
 def damaged(path: str) -> str:
-    """The path of a file with a page of zeros in the place of the versions' first."""
+    """The path of a file in which the first page of `versions` is zeros."""
     with Registry(path) as registry:
         for number in range(40):
             registry.create(f"p{number}", "text " * 300)
@@ -403,7 +405,7 @@ def damaged(path: str) -> str:
 
 
 def test_a_damaged_page_is_damage(damaged: str) -> None:
-    """A copy of it is damaged too; so a copy from before is to be restored."""
+    """Its copy is damaged too, so the advice is to restore an earlier copy."""
     with Registry(damaged) as registry:
         for _ in range(3):
             with pytest.raises(StorageCorruptError, match="restore a copy"):
@@ -411,7 +413,7 @@ def test_a_damaged_page_is_damage(damaged: str) -> None:
 
 
 def test_of_a_large_file_is_told_what_is_known(damaged: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which of both it is would take too long within a call, so it says who tells."""
+    """Finding out would take too long within a call, so the error says how to."""
     monkeypatch.setattr(diagnosis, "LARGEST", 4096)
     with (
         Registry(damaged) as registry,
@@ -422,7 +424,7 @@ def test_of_a_large_file_is_told_what_is_known(damaged: str, monkeypatch: pytest
 
 
 def test_a_disk_that_fails_as_the_file_is_looked_at_is_no_other_file(opened: Registry, faults: Faults) -> None:
-    """Touched by another tool, and not to be read at that moment: the registry goes on with it."""
+    """Its mtime has changed, and it can't be read at that moment: the registry keeps using it."""
     os.utime(opened.path, (1, 1))
     time.sleep(0.06)
     connect, made = sqlite3.connect, []
@@ -445,7 +447,7 @@ def test_a_disk_that_fails_as_the_file_is_looked_at_is_no_other_file(opened: Reg
 def in_a_thread(
     *steps: tuple[threading.Event, threading.Event, Callable[[], object]],
 ) -> tuple[threading.Thread, list[Any]]:
-    """Take steps in one thread, each when its first event is set; the second tells that it is done."""
+    """Take steps in one thread, each when its first event is set; the second is set once it is done."""
     results: list[Any] = []
 
     def run() -> None:
@@ -463,7 +465,7 @@ def in_a_thread(
 
 
 def unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have each connection be made as SQLite makes it where the file can't be opened to write."""
+    """Open each connection as SQLite opens it where the file can't be opened for writing."""
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda name, **more: connect(name.replace("mode=rw", "mode=ro"), **more))
 
@@ -471,7 +473,7 @@ def unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_connection_made_where_nothing_could_be_written_is_made_anew(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would refuse writes for as long as its thread lives; others' connections go on."""
+    """It would refuse writes for the rest of its life; other connections stay."""
     with Registry(path) as registry:
         registry.create("greet", "One")
         events = [threading.Event() for _ in range(4)]
@@ -490,7 +492,7 @@ def test_a_connection_made_where_nothing_could_be_written_is_made_anew(
 
 
 def test_a_file_that_can_not_be_written_is_still_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each connection that is made is one to read with: the write is refused once, and reads go on."""
+    """Every new connection is read-only: the write is refused once, and reads work."""
     with Registry(path) as registry:
         registry.create("greet", "One")
         with monkeypatch.context() as patch:
@@ -505,7 +507,7 @@ def test_a_file_that_can_not_be_written_is_still_refused(path: str, monkeypatch:
 def test_a_registry_opened_where_nothing_could_be_written_writes_when_it_can(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first write that may be made makes it one that writes, with a warm cache that is fresh; a fork too."""
+    """Its first write after that succeeds, and its cache stays fresh, also after a fork."""
     with Registry(path) as registry:
         registry.create("greet", "One")
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Fresh reads: whatever another process wrote before a read began, the read sees, facts that are errors included."""
+"""Fresh reads: a read sees whatever another process wrote before it began, refusals included."""
 
 import math
 import os
@@ -30,7 +30,7 @@ def other(path: str) -> Iterator[Remote]:
 
 
 def outcome(look: Look, registry: Registry) -> object:
-    """Give what a read gives, or the name of its error."""
+    """Return what a read returns, or the name of its error."""
     try:
         return look(registry)
     except PromptregError as error:
@@ -51,7 +51,7 @@ def storm(path: str, commits: int, seconds: float) -> None:
 
 @pytest.mark.parametrize("commits", [400, pytest.param(2_000, marks=pytest.mark.slow)])
 def test_no_read_in_any_process_is_stale_or_goes_backwards(path: str, commits: int) -> None:
-    """Writers are killed behind some of the commits, 4 processes of 4 threads read: 0 stale, 0 backwards."""
+    """Writers are killed after some commits while 4 processes of 4 threads read: 0 stale reads, 0 reads backwards."""
     storm(path, commits, 200)
 
 
@@ -93,7 +93,7 @@ CHANGES: dict[str, tuple[tuple[Any, ...], dict[str, Any], Look]] = {
 
 
 def test_the_very_next_read_sees_any_change_of_another_process(tmp_path: Path) -> None:
-    """Rule 16: a warm cache gives the change, error or not, at the first read after the other's call returned."""
+    """Rule 16: the first read after another process's call has returned sees its change, with a warm cache."""
     with Remote("") as other:
         for number, (called, more, look) in enumerate(CHANGES.values()):
             with Registry(tmp_path / f"{number}.db") as registry:
@@ -151,7 +151,7 @@ FACTS: dict[str, tuple[Look, str, tuple[Any, ...], tuple[Any, ...]]] = {
 def test_a_fact_that_is_an_error_is_seen_when_it_is_and_not_when_it_is_not(
     registry: Registry, other: Remote, fact: str
 ) -> None:
-    """There and back three times, by another process: a cached refusal ends with its cause, and comes back with it."""
+    """Three times by another process: a cached refusal ends with its cause, and comes back with it."""
     look, expected, make, unmake = FACTS[fact]
     registry.create("greet", "Hello")
     if fact in {"disabled", "archived"}:
@@ -174,7 +174,7 @@ def test_a_missing_production_version_is_a_fact_until_there_is_one(registry: Reg
 
 
 def test_a_prompt_that_took_a_deleted_ones_name_is_another_prompt(registry: Registry, other: Remote) -> None:
-    """Nothing of the old one's, under its name or its id, is given after the new one was made."""
+    """Nothing of the old one is returned, by name or id, after the new one was created."""
     old = registry.create("greet", "Old", config={"a": 1})
     assert registry.get(old.id) == registry.get("greet") == old
     other.call("set_status", "greet", "deleted")
@@ -184,7 +184,7 @@ def test_a_prompt_that_took_a_deleted_ones_name_is_another_prompt(registry: Regi
 
 
 def test_a_commit_leaves_what_it_did_not_change(registry: Registry, other: Remote) -> None:
-    """Only the changed prompt is loaded again: of the others the next read gives the very same value."""
+    """Only the changed prompt is loaded again: reads of the others return the same object."""
     for i in range(20):
         registry.create(f"p{i}", f"text {i}")
     before = [registry.get(f"p{i}") for i in range(20)]
@@ -209,7 +209,7 @@ def back_up(source: str, target: str) -> str:
 
 
 def assert_seen_while_reading(condition: Callable[[], bool]) -> None:
-    """Read without a pause: a read that begins after the time that is promised sees it, however slow the machine is."""
+    """Reading without a pause: a read that begins after the promised time sees it, however slow the machine is."""
     promised, is_promised = time.monotonic() + NOTICED_SECONDS, False
     while not is_promised:
         is_promised = time.monotonic() > promised
@@ -219,7 +219,7 @@ def assert_seen_while_reading(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"max_staleness": 0.05}, {"max_staleness": 60}], ids=str)
 def test_a_backup_restored_over_the_open_file_is_noticed(path: str, tmp_path: Path, settings: dict[str, Any]) -> None:
-    """Older contents with a lower revision: 50 ms later every read gives them, and errors for what they lack."""
+    """Older contents with a lower revision: after 50 ms every read returns these, and errors for missing prompts."""
     with Registry(path, **settings) as registry:
         registry.create("greet", "Old")
         saved = back_up(path, str(tmp_path / "saved.db"))
@@ -234,7 +234,7 @@ def test_a_backup_restored_over_the_open_file_is_noticed(path: str, tmp_path: Pa
 
 
 def test_a_restored_backup_is_noticed_while_reads_go_on(registry: Registry, tmp_path: Path) -> None:
-    """A registry that is read all the time looks all the same."""
+    """A registry that is read all the time checks as well."""
     registry.create("greet", "Old")
     saved = back_up(registry.path, str(tmp_path / "saved.db"))
     registry.update("greet", template="New")
@@ -246,7 +246,7 @@ def test_a_restored_backup_is_noticed_while_reads_go_on(registry: Registry, tmp_
 
 
 def test_other_contents_with_the_same_revision_are_noticed(registry: Registry, tmp_path: Path) -> None:
-    """Two registries that went apart have equal revisions; the one restored over the other is seen."""
+    """Two diverged copies have equal revisions; restoring one over the other is noticed."""
     registry.create("greet", "Hello")
     twin = back_up(registry.path, str(tmp_path / "twin.db"))
     with Registry(twin) as other:
@@ -259,7 +259,7 @@ def test_other_contents_with_the_same_revision_are_noticed(registry: Registry, t
 
 
 def test_commits_behind_a_restored_backup_are_seen_at_once(registry: Registry, other: Remote, tmp_path: Path) -> None:
-    """The revision starts again lower; what other processes write from there is seen by the very next read."""
+    """Revisions start again lower; what other processes write from there is seen by the very next read."""
     registry.create("greet", "0")
     saved = back_up(registry.path, str(tmp_path / "saved.db"))
     for i in range(1, 9):
@@ -273,7 +273,7 @@ def test_commits_behind_a_restored_backup_are_seen_at_once(registry: Registry, o
 
 
 def test_a_revision_that_is_committed_twice_is_seen_at_once(path: str, tmp_path: Path) -> None:
-    """A commit behind a restored backup has the number of one that is lost; the very next read sees it all the same."""
+    """A commit after a restored backup has the revision of a lost one; the very next read sees it all the same."""
     with Registry(path) as reader, Registry(path) as writer:
         writer.create("greet", "Old")
         saved = back_up(path, str(tmp_path / "saved.db"))
@@ -299,8 +299,8 @@ def test_rows_rewritten_by_another_tool_are_noticed(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("moment", ["first", "later"])
-def test_whichever_connection_looks_sees_that_another_tool_committed(path: str, moment: str) -> None:
-    """The first look is the thread's own connection's, later ones are another's; in between nothing is missed."""
+def test_whichever_connection_checks_sees_that_another_tool_committed(path: str, moment: str) -> None:
+    """The first check uses another connection than later ones; no commit in between is missed."""
     Registry(path).close()
     with Registry(path) as registry, closing(raw(path)) as shell, registry._core.storage.monitor() as changes_since:
         position = changes_since(None).position
@@ -314,7 +314,7 @@ def test_whichever_connection_looks_sees_that_another_tool_committed(path: str, 
 
 
 def test_what_is_known_outlives_the_change_to_the_connection_that_looks(path: str) -> None:
-    """A process that reads once opens one connection; the second look opens another, and forgets nothing."""
+    """A process that reads once opens one connection; the second check opens another, and the cache stays."""
     with Registry(path) as registry:
         registry.create("greet", "Hello")
     with Registry(path) as registry:
@@ -340,7 +340,7 @@ def test_max_staleness_is_how_old_a_read_may_be(path: str, other: Remote) -> Non
 
 
 def test_max_staleness_ends_while_reads_go_on(path: str, other: Remote) -> None:
-    """Reading without a pause puts nothing off, errors that are facts included."""
+    """Reading without a pause delays nothing, refusals included."""
     with Registry(path, max_staleness=0.05) as registry:
         with pytest.raises(NotFoundError):
             registry.get("greet")
@@ -362,7 +362,7 @@ def test_a_registry_sees_its_own_writes_at_once_whatever_it_may_miss(path: str) 
 
 
 def test_a_registry_in_memory_is_fresh_in_all_its_threads() -> None:
-    """Without a file there is nobody else: views and threads of one process see each write."""
+    """In memory, views and threads of the process see each write."""
     with Registry(":memory:") as registry:
         registry.create("greet", "0")
         view = registry.scope(actor=Actor("ana", "org_admin"))
@@ -399,7 +399,7 @@ def test_another_tools_commit_among_the_registrys_own_is_seen(path: str, revisio
 
 
 def test_a_removed_sidecar_is_made_anew_by_the_next_writer_which_tells_old_readers_too(path: str) -> None:
-    """The next writer makes it anew, and tells those who still look at the old one too."""
+    """The next writer creates it anew, and publishes to processes that still have the old one as well."""
     with Registry(path) as reader, Registry(path) as writer:
         writer.create("greet", "0")
         for number in range(1, 6):
@@ -423,7 +423,7 @@ def test_a_removed_sidecar_is_made_anew_by_the_next_writer_which_tells_old_reade
 def test_what_one_reader_has_seen_every_reader_sees(
     path: str, monkeypatch: pytest.MonkeyPatch, sees: Look, seen: object
 ) -> None:
-    """A writer that dies between its commit and its word leaves the commit to the first who reads it to tell."""
+    """If a writer dies between commit and publication, the first process that reads the commit publishes it."""
     with Registry(path) as dying, Registry(path) as first, Registry(path) as warm:
         dying.create("greet", "Hello")
         assert (warm.get("greet").template, first.get("greet").template) == ("Hello", "Hello")
@@ -432,7 +432,7 @@ def test_what_one_reader_has_seen_every_reader_sees(
             dying.update("greet", template="Later")
         warm._core.cache.generation.until = math.inf  # so that no look that comes every 50 ms helps
         assert warm.get("greet").template == "Hello"
-        first._core.cache.forget()
+        first._core.cache.clear()
         assert sees(first) == seen
         assert warm.get("greet").template == "Later"
 
@@ -441,7 +441,7 @@ CALLS = ("get", "render", "history", "list", "events", "update", "archive", "res
 
 
 def test_a_sidecar_that_a_tool_cut_short_ends_no_process_that_was_not_reading_then(path: str) -> None:
-    """Emptied in place, again and again: whoever comes back later finds it by a look, and makes it whole."""
+    """Truncated again and again: the next check notices, and makes the file whole."""
     arguments = {"update": {"template": "changed"}, "set_status": {"status": "active"}}
     with Registry(path) as registry, Remote(path) as other:
         registry.create("greet", "0")
@@ -460,7 +460,7 @@ def test_a_sidecar_that_a_tool_cut_short_ends_no_process_that_was_not_reading_th
 
 
 def test_a_page_that_is_made_whole_is_none_that_anybody_knew(path: str) -> None:
-    """What was cached for another page, the first one included, never holds for one that was filled up."""
+    """A cache never takes the new stamp of a repaired sidecar for one that it has seen."""
     Registry(path).close()
     pages = []
     for size in (None, 0, 15, 0):
@@ -476,7 +476,7 @@ def test_a_page_that_is_made_whole_is_none_that_anybody_knew(path: str) -> None:
 
 
 def test_a_writer_tells_those_who_opened_after_the_sidecar_was_removed(path: str) -> None:
-    """Before it commits it looks which sidecar the others have, so the very next read of a newcomer sees it."""
+    """A writer checks which sidecar others have, so a process that opened later sees its commit with its next read."""
     with Registry(path) as writer:
         writer.create("greet", "Hello")
         Path(f"{path}-promptreg").unlink()
@@ -488,7 +488,7 @@ def test_a_writer_tells_those_who_opened_after_the_sidecar_was_removed(path: str
 
 
 def test_a_key_of_the_cache_is_no_name(path: str) -> None:
-    """What is not text is refused, warm or cold, and shows nobody another namespace's prompt."""
+    """Names that are no text are refused, cached or not, and never reach another namespace's prompt."""
     with Registry(path) as registry:
         elsewhere = registry.scope(namespace="support")
         elsewhere.create("reply", "Secret")
@@ -515,13 +515,13 @@ def die_after_commit(registry: Registry) -> int:
     with registry._core.storage.read() as reader:
         before = reader.snapshot.revision
     registry.create("new", "New")
-    registry._core.storage.signal.publish(before)  # type: ignore[attr-defined]
+    registry._core.storage.publisher.signal.publish(before)  # type: ignore[attr-defined]
     return before
 
 
 def test_a_read_publishes_what_its_writer_could_not(either: Registry) -> None:
     """A writer that dies after its commit publishes nothing; the first read transaction that sees the commit does."""
-    signal = either._core.storage.signal  # type: ignore[attr-defined]
+    signal = either._core.storage.publisher.signal  # type: ignore[attr-defined]
     before = signal.read()
     revision = die_after_commit(either)
     with either._core.storage.read() as reader:
@@ -539,7 +539,7 @@ def test_a_check_publishes_what_its_writer_could_not(either: Registry) -> None:
         report = changes_since(first.position)
     assert report.position.revision == revision + 1
     content = report.position.detail.content
-    assert (content, revision_of(content)) == (either._core.storage.signal.read(), report.position.revision)  # type: ignore[attr-defined]
+    assert (content, revision_of(content)) == (either._core.storage.publisher.signal.read(), report.position.revision)  # type: ignore[attr-defined]
 
 
 def test_a_revision_that_is_published_again_has_another_stamp(either: Registry) -> None:
@@ -547,5 +547,5 @@ def test_a_revision_that_is_published_again_has_another_stamp(either: Registry) 
     with either._core.storage.monitor() as changes_since:
         report = changes_since(None)
         assert report.stamp == report.position.stamp
-        either._core.storage.signal.publish(report.position.revision)  # type: ignore[attr-defined]
+        either._core.storage.publisher.signal.publish(report.position.revision)  # type: ignore[attr-defined]
         assert report.stamp != report.position.stamp

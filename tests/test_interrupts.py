@@ -14,7 +14,7 @@ from promptreg import Registry, StorageError
 from promptreg.records import Change
 from promptreg.storage.sqlite.sidecar import Sidecar
 from promptreg.storage.sqlite.storage import SQLiteStorage
-from promptreg.storage.sqlite.transactions import SQLiteWriter
+from promptreg.storage.sqlite.writer import SQLiteWriter
 from tests.conftest import assert_other_threads_open
 from tests.test_storage_sqlite import raw, traces
 

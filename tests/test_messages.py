@@ -10,7 +10,7 @@ from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from promptreg import InvalidInputError, InvalidVariablesError, Registry, RenderError
-from promptreg.rules import inputs
+from promptreg.rules import edits
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_an_old_version_with_a_role_that_is_no_longer_accepted_still_renders(pat
     """It is live, rolled back to, and stays in a prompt whose other fields change."""
     chat = [{"role": "model", "content": "{{ x }}"}]
     with monkeypatch.context() as patch:
-        patch.setattr(inputs, "ROLES", ("model",))
+        patch.setattr(edits, "ROLES", ("model",))
         with Registry(path) as earlier:
             earlier.create("t", chat)
     with Registry(path) as registry:
@@ -99,7 +99,7 @@ class Function(BaseModel):
 
 
 class Call(BaseModel):
-    """A tool call as an SDK gives it, with a field of an alias and further ones."""
+    """A tool call as an SDK returns it, with an aliased field and extra ones."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
@@ -110,7 +110,7 @@ class Call(BaseModel):
 
 
 class Answer(BaseModel):
-    """An assistant's message: what it says of its content, None included, an API is told."""
+    """A message of an assistant: its content, None included, is passed on to the API."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None = None
@@ -144,7 +144,7 @@ def test_a_placeholders_message_needs_no_content_and_may_have_any_shape(memory):
 
 
 def test_a_placeholders_models_pass_by_what_was_set_or_is_not_none(memory):
-    """All the way down, as plain JSON; None stays where it was said, and what JSON has no type for becomes what has."""
+    """All the way down, as plain JSON; None stays where it was set, and other types become JSON types."""
     call = Call(id="1", function=Function(name="f", arguments=None), more=[Function(name="g")], none=None)
     history = [
         Answer(content=None, tool_calls=[call], at=datetime(2026, 1, 2, tzinfo=UTC)),
@@ -178,7 +178,7 @@ def leaves(value):
 
 
 @pytest.mark.parametrize(
-    ("held", "told"),
+    ("held", "found"),
     [
         (object(), "a value of type object"),
         (datetime(2026, 1, 2, tzinfo=UTC), "a value of type datetime"),
@@ -189,12 +189,12 @@ def leaves(value):
         (RootModel[float](float("inf")), "NaN or an infinity"),
     ],
 )
-def test_a_placeholders_message_holds_what_json_can_hold(memory, held, told):
-    """What else it holds is told by its type, with the number of the message, and not quoted."""
+def test_a_placeholders_message_holds_what_json_can_hold(memory, held, found):
+    """Any other value is reported by its type, with the number of the message, and not quoted."""
     history = [{"role": "user"}, {"role": "tool", "content": ["SECRET", held]}]
     with pytest.raises(InvalidVariablesError) as caught:
         render(memory, [{"placeholder": "h"}], {"h": history})
-    reason = f"must be messages of JSON values, but [1] holds {told}"
+    reason = f"must be messages of JSON values, but [1] holds {found}"
     assert caught.value.details["errors"] == [{"field": "h", "reason": reason}]
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 

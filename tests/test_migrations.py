@@ -1,4 +1,4 @@
-"""A file of each earlier schema is brought up to date: it reads the same, keeps what was published, and is written on.
+"""A file of each earlier schema is brought up to date: it reads the same, keeps what was published, and can be written.
 
 `tests/schemas` holds what the releases of schemas 1 to 3 wrote, and what they read of it. The file of a later schema
 that has none there is made by the steps up to it.
@@ -16,8 +16,10 @@ import pytest
 from sqlite_utils import Database
 
 from promptreg import Registry, StorageCorruptError, StorageReadOnlyError
+from promptreg.storage.sqlite import fulltext
 from promptreg.storage.sqlite.connecting import APPLICATION_ID, READABLE_SCHEMA, SCHEMA_VERSION
 from promptreg.storage.sqlite.migrations import MIGRATIONS
+from promptreg.storage.sqlite.readonly import show_later_columns
 from tests.schemas import make
 from tests.test_storage_sqlite import raw
 
@@ -51,6 +53,9 @@ def old(tmp_path: Path, version: int, dumped: int) -> str:
         if dumped < version:
             later = [step.name for step in MIGRATIONS.pending(Database(connection))][version - dumped]
             MIGRATIONS.apply(Database(connection), stop_before=later)
+            if fulltext.is_folded(connection):  # emptied by a step, and filled when a release opens the file
+                show_later_columns(connection)
+                fulltext.rebuild(connection)
             connection.execute(f"PRAGMA user_version = {version}")
     return path
 
@@ -63,18 +68,18 @@ def expected(dumped: int) -> Any:
 
 @pytest.fixture
 def unwritable(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Give what makes no file writable from then on."""
+    """Return a function that makes no file writable from then on."""
     return lambda: monkeypatch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
 
 
 def schema(path: str) -> list[tuple[str, ...]]:
-    """Return all that the schema says."""
+    """Return the whole schema."""
     with closing(raw(path)) as connection:
         return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
 
 
 def kept(path: str, like: Rows | None = None) -> Rows:
-    """Return the columns of each table (those of `like`, if it is given) and what every row holds in them."""
+    """Return the columns of each table (those of `like`, if it is given) and the values of every row."""
     found: Rows = {}
     with closing(raw(path)) as connection:
         for table in KEPT:
@@ -85,7 +90,7 @@ def kept(path: str, like: Rows | None = None) -> Rows:
 
 
 def test_a_file_of_each_earlier_schema_reads_the_same(old: str, expected: Any) -> None:
-    """Every prompt, every version, every event and what is rendered; nothing of it fails the check of its hash."""
+    """Every prompt, version, event and rendered text is the same; no hash fails its check."""
     for _ in range(2):
         with Registry(old) as registry:
             assert make.read(registry) == expected
@@ -96,7 +101,7 @@ def test_a_file_of_each_earlier_schema_reads_the_same(old: str, expected: Any) -
 def test_it_is_read_as_it_is_where_it_can_not_be_written(
     old: str, expected: Any, unwritable: Any, version: int
 ) -> None:
-    """From the oldest schema on that can be read so, with the same values; an older one says what to do."""
+    """From the oldest readable schema on, with the same values; for an older one the error says what to do."""
     before = schema(old)
     unwritable()
     if version < READABLE_SCHEMA:
@@ -111,14 +116,14 @@ def test_it_is_read_as_it_is_where_it_can_not_be_written(
 
 
 def test_a_file_that_can_only_be_read_is_whole(old: str, unwritable: Any) -> None:
-    """Its full text holds the words as they are, which later schemas fold."""
+    """Its full-text index holds unfolded words, which later schemas fold."""
     unwritable()
     with Registry(old) as registry:
         assert registry.verify() == []
 
 
 def test_no_row_is_written_anew(old: str) -> None:
-    """Published versions, events and all that has a hash are byte for byte what they were, in the columns that were."""
+    """Published versions, events and all other hashed rows keep their earlier columns byte for byte."""
     before = kept(old)
     assert {table: bool(rows) for table, (_, rows) in before.items()} == dict.fromkeys(KEPT, True)
     Registry(old).close()
@@ -126,20 +131,20 @@ def test_no_row_is_written_anew(old: str) -> None:
 
 
 def test_it_has_the_schema_of_a_new_file(old: str, path: str) -> None:
-    """Opening takes the steps that are missing, once."""
+    """Opening applies the missing migrations, once."""
     assert_brought_up_to_date(old, path)
 
 
 @pytest.mark.parametrize("version", [1, 2], indirect=True)
 def test_a_step_makes_a_guard_anew_that_was_dropped(old: str, path: str) -> None:
-    """As careless tools do, before the step of schema 3, which replaces it."""
+    """Careless tools do so; the migration to schema 3 replaces the trigger."""
     with closing(raw(old)) as connection:
         connection.execute("DROP TRIGGER prompts_update")
     assert_brought_up_to_date(old, path)
 
 
 def assert_brought_up_to_date(old: str, path: str) -> None:
-    """Assert that the old file gets the schema that a new one at `path` has."""
+    """Assert that the old file gets the schema of a new one at `path`."""
     Registry(path).close()
     assert schema(old) != schema(path)
     for _ in range(2):
@@ -152,7 +157,7 @@ def assert_brought_up_to_date(old: str, path: str) -> None:
 
 
 def test_it_is_searched_and_written_as_a_new_one(old: str) -> None:
-    """Old texts are found; drafts, publications, names, labels and statuses go on from where they were."""
+    """Old texts are found; drafts, publications, names, labels and statuses can be changed further."""
     with Registry(old) as registry:
         assert [prompt.name for prompt in registry.search("twice")] == ["everything"]
         assert {prompt.name for prompt in registry.search("kept", status="archived")} == {"archived", "archived_off"}
@@ -182,7 +187,7 @@ def test_it_is_searched_and_written_as_a_new_one(old: str) -> None:
 def test_what_was_tampered_with_before_is_noticed_after(
     old: str, unwritable: Any, writable: bool, version: int
 ) -> None:
-    """Bringing a file up to date makes no hash anew, and reading it as it is checks each."""
+    """Migrating computes no hash anew, and reading an unmigrated file checks each."""
     with closing(raw(old)) as connection:
         connection.execute("DROP TRIGGER versions_update")
         key = "(SELECT key FROM prompts WHERE name = 'numbers')"
@@ -201,7 +206,7 @@ def test_what_was_tampered_with_before_is_noticed_after(
 
 
 def test_each_dump_is_of_the_schema_that_its_name_says() -> None:
-    """And there is one of the first, so that every step is taken from what a release left."""
+    """There is one of schema 1, so that every migration is tested on a file of a release."""
     assert DUMPED[0] == 1
     for version in DUMPED:
         with closing(sqlite3.connect(":memory:")) as connection:

@@ -1,4 +1,4 @@
-"""A process that is open while a newer release brings its file up to date: each transaction tells, and none harms."""
+"""A newer release migrates the file while this one has it open: each transaction refuses, and none does harm."""
 
 import math
 import sqlite3
@@ -28,7 +28,7 @@ CHANGES = {
 
 
 def bring_up_to_date(path: str, change: str = "a column", version: int = SCHEMA_VERSION + 1) -> None:
-    """Do what a newer release does, in one transaction of its own."""
+    """Migrate the file as a newer release does, in one transaction."""
     with closing(raw(path)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         for statement in CHANGES[change]:
@@ -61,7 +61,7 @@ WRITES: dict[str, Callable[[Registry], object]] = {
 
 @pytest.fixture
 def opened(registry: Registry) -> Registry:
-    """A registry with one prompt in its cache, whose cache holds until a look is wanted."""
+    """A registry with one prompt in its cache, which is current until the test wants a check."""
     for name in ("cached", "uncached"):
         registry.create(name, f"text {name}")
     registry.create("draft", "text draft", is_production=False)
@@ -71,7 +71,7 @@ def opened(registry: Registry) -> Registry:
 
 
 def assert_told(call: Callable[[], object]) -> None:
-    """It is told by its name: nothing is damaged, and no copy is to be restored."""
+    """The error is `SchemaTooNewError`: nothing is damaged, and no copy needs to be restored."""
     with pytest.raises(SchemaTooNewError, match=rf"has schema {SCHEMA_VERSION + 1}; .* upgrade it") as caught:
         call()
     assert (caught.value.code, caught.value.details["reason"]) == ("schema_too_new", "schema_too_new")
@@ -97,7 +97,7 @@ def test_each_transaction_notices_it(opened: Registry, path: str, change: str) -
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_cached_reads_go_on_until_then(opened: Registry, path: str, change: str) -> None:
-    """What is in the cache is what it was, until a look is due, which is a transaction; a default still answers."""
+    """The cache answers until a check is due, which is a transaction; a default still answers."""
     bring_up_to_date(path, change)
     assert opened.get("cached").template == opened.render("cached").text == "text cached"
     opened._core.cache.generation.until = 0
@@ -110,7 +110,7 @@ def test_cached_reads_go_on_until_then(opened: Registry, path: str, change: str)
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_it_is_noticed_between_the_plan_and_the_write(path: str, change: str) -> None:
-    """The file is brought up to date while checks run, after the last read: the write notices, and writes nothing."""
+    """The file is migrated while publish checks run, after the last read: the write notices, and writes nothing."""
     done = threading.Event()
 
     def check(_: object) -> None:
@@ -130,14 +130,14 @@ def test_it_is_noticed_between_the_plan_and_the_write(path: str, change: str) ->
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("step", ["read", "write", "close"])
 def test_what_is_to_be_erased_is_left_to_the_newer_release(opened: Registry, path: str, change: str, step: str) -> None:
-    """Whose rules are others: an old process neither rewrites the file nor says that all is erased."""
+    """An old process neither rewrites the file nor records that all is erased."""
     opened.create("secret", LIVE)
     with pytest.MonkeyPatch.context() as patch:  # as where a full disk keeps it from erasing
         patch.setattr(SQLiteStorage, "_erase", lambda *_, **__: None)
         opened.set_status("secret", "deleted")
     bring_up_to_date(path, change)
     before, statements = everything(path), []
-    opened._core.storage._erasing_again_at = 0.0
+    opened._core.storage.eraser.due_at = 0.0
     with opened._core.storage._connections.writer(Deadline(1)) as handle:
         handle.connection.set_trace_callback(statements.append)
     if step == "close":
@@ -150,7 +150,7 @@ def test_what_is_to_be_erased_is_left_to_the_newer_release(opened: Registry, pat
 
 
 def test_erasing_that_is_overtaken_half_way_stops(opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newer release comes between two of its steps: what it has not done it does not say that it did."""
+    """The file is migrated between two steps of erasing: a step that was not taken is not recorded."""
     opened.create("secret", LIVE)
     monkeypatch.setattr("promptreg.storage.sqlite.erasure._rewrite", lambda _: bring_up_to_date(path))
     opened.set_status("secret", "deleted")
@@ -162,7 +162,7 @@ def test_erasing_that_is_overtaken_half_way_stops(opened: Registry, path: str, m
 
 
 def test_a_file_that_can_not_be_written_is_noticed_too(opened: Registry, path: str) -> None:
-    """Who only reads may read older schemas, and no newer one."""
+    """A process that only reads may read older schemas, and no newer one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda _: False)
         reader = Registry(path)

@@ -64,7 +64,7 @@ TAGS = [
 @pytest.mark.parametrize("most", [0, 1000])
 def test_a_tag_is_found_as_it_is_written(registry, monkeypatch, most):
     """Rare tags are looked up in the full text and common ones by name; both find each tag, whole, and nothing else."""
-    monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_RANKED", most)
+    monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_RANKED", most)
     for i, tag in enumerate(TAGS):
         registry.create(f"p{i:02}", "odd one 日本", tags=["and", tag, "one"], title="odd", description="odd")
         registry.create(f"q{i:02}", "odd", tags=[tag])

@@ -42,7 +42,7 @@ WRITES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that everybody may look into; a test's own may be closed to others."""
+    """A folder that every user may enter, as pytest's own may be closed to others."""
     with tempfile.TemporaryDirectory() as made:
         os.chmod(made, 0o755)
         yield Path(made)
@@ -66,7 +66,7 @@ def protect(folder: Path, *, folder_mode: int = 0o555, file_mode: int = 0o444) -
 
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Let this process write meanwhile, which is no root's always."""
+    """Let this process write meanwhile, which root alone always may."""
     folder.chmod(0o755)
     for file in folder.iterdir():
         file.chmod(0o644)
@@ -114,7 +114,7 @@ def test_without_the_right_to_write_reads_work_and_writes_are_refused(folder: Pa
 
 
 def test_a_closed_registry_is_still_the_owners_after_others_have_read_it(folder: Path) -> None:
-    """What a reader without rights leaves behind keeps nobody from writing, and the owner's next write is seen."""
+    """A reader without permissions leaves nothing that hinders writers, and sees the owner's next write."""
     path = str(folder / "prompts.db")
     fill(path)
     protect(folder, folder_mode=0o777)
@@ -141,19 +141,19 @@ def test_nothing_is_made_in_a_folder_that_may_not_be_written(folder: Path) -> No
 
 
 def assert_fresh(reader: Remote, text: str) -> None:
-    """The very next read gives this text: no error, and never what was before."""
+    """Assert that the very next read returns this text."""
     assert reader.call("get", "greet").template == text
 
 
 def assert_refused_with_a_remedy(reader: Remote) -> None:
-    """The very next read says that it would miss what the log holds, and what to do."""
+    """Assert that the very next read refuses, as it would miss what is in the WAL, and says what to do."""
     with pytest.raises(StorageReadOnlyError, match=REMEDY) as caught:
         reader.call("get", "greet")
     assert reader.path in caught.value.message
 
 
 def test_a_change_by_a_writer_that_stays_open_is_seen_by_the_next_read(folder: Path) -> None:
-    """The writer's log lies beside the file: a reader without rights reads it, each commit at once."""
+    """While a writer has the file open, a reader without permissions reads its WAL, each commit at once."""
     path = str(folder / "prompts.db")
     fill(path)
     with Registry(path) as writer:
@@ -198,7 +198,7 @@ def test_a_log_that_can_not_be_read_is_not_passed_over(folder: Path, tmp_path: P
 
 
 def copy_with_log(source: Path, folder: Path) -> None:
-    """Make a registry there, and copy its file and its log while a writer has it open, but not the log's `-shm`."""
+    """Make a registry there, and copy its file and its WAL while a writer has it open, but not its `-shm`."""
     fill(str(source / "prompts.db"))
     with Registry(source / "prompts.db") as writer:
         writer.update("greet", template="in the log")
@@ -207,7 +207,7 @@ def copy_with_log(source: Path, folder: Path) -> None:
 
 
 def may_mount() -> bool:
-    """Tell whether this user may mount a file system in a namespace of its own."""
+    """Return whether this user may mount a file system in a new namespace."""
     if shutil.which("unshare") is None:
         return False
     with tempfile.TemporaryDirectory() as folder:
@@ -219,13 +219,13 @@ needs_mount = pytest.mark.skipif(not may_mount(), reason="mounting is not permit
 
 
 def medium(folder: Path, source: Path) -> str:
-    """Give the shell commands that make the folder a read-only medium with the files of another one."""
+    """Return shell commands that make the folder a read-only medium with the files of another folder."""
     return f"mount -t tmpfs none {folder} && cp -p {source}/* {folder} && mount -o remount,ro {folder}"
 
 
 @needs_mount
 def test_a_registry_on_read_only_media_is_read(folder: Path, tmp_path: Path) -> None:
-    """Closed cleanly and burnt: every read works there, every write is refused, and so is a new registry."""
+    """After a clean close: every read works there, every write is refused, and so is a new registry."""
     fill(str(tmp_path / "prompts.db"))
     path = str(folder / "prompts.db")
     with Remote(path, shell=medium(folder, tmp_path)) as reader:
@@ -239,7 +239,7 @@ def test_a_registry_on_read_only_media_is_read(folder: Path, tmp_path: Path) -> 
 
 @needs_mount
 def test_a_live_log_on_read_only_media_is_read(folder: Path, tmp_path: Path) -> None:
-    """Burnt whole while a writer was open: a read gives what the log holds."""
+    """Copied while a writer was open: a read returns what is in the WAL."""
     fill(str(tmp_path / "prompts.db"))
     burnt = tmp_path / "burnt"
     with Registry(tmp_path / "prompts.db") as writer:
@@ -251,7 +251,7 @@ def test_a_live_log_on_read_only_media_is_read(folder: Path, tmp_path: Path) -> 
 
 @needs_mount
 def test_a_log_on_read_only_media_that_can_not_be_read_is_not_passed_over(folder: Path, tmp_path: Path) -> None:
-    """Burnt without its `-shm`: an error that says what to do, and not what the file alone holds."""
+    """Copied without its `-shm`: an error that says what to do, and not the data of the file alone."""
     burnt = tmp_path / "burnt"
     copy_with_log(tmp_path, burnt)
     with Remote(str(folder / "prompts.db"), shell=medium(folder, burnt)) as reader:

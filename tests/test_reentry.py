@@ -18,12 +18,12 @@ import pytest
 
 from promptreg import NotFoundError, PromptregError, Registry, StorageCorruptError, StorageError
 from promptreg.records import Container
-from promptreg.storage.sqlite import journal, queue, sidecar
-from promptreg.storage.sqlite import transactions as looks
+from promptreg.storage.sqlite import journal, queue, sidecar, writer
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
 from promptreg.storage.sqlite.queue import SUFFIX, Deadline
+from promptreg.storage.sqlite.reader import SQLiteReader
 from tests.conftest import assert_other_threads_open
 
 NESTED: dict[str, Callable[[Registry], object]] = {
@@ -91,7 +91,7 @@ def test_a_timeout_of_the_applications_own_is_no_failure_of_the_storage(
         registry.create("greet", "0")
         calls: dict[str, tuple[object, str, Callable[[], object]]] = {
             "write": (journal, "append", lambda: registry.update("greet", template="1")),
-            "read": (journal, "read_events", registry.events),
+            "read": (journal, "read_event", registry.events),
             "opening": (sidecar, "open_beside", lambda: Registry(path)),
         }
         room, name, call = calls[moment]
@@ -272,7 +272,7 @@ def test_closing_in_the_middle_of_a_call_is_refused(
     """The connection is in use; another thread that waits its turn is no reason to wait for ever."""
     with Registry(path if is_file else ":memory:") as registry:
         registry.create("greet", "0")
-        row = looks.prompt_row
+        row = writer.prompt_row
         told: list[str] = []
         waiting = threading.Thread(target=registry.list)
 
@@ -289,7 +289,7 @@ def test_closing_in_the_middle_of_a_call_is_refused(
 
         on_signal(close)
         with monkeypatch.context() as patch:
-            patch.setattr(looks, "prompt_row", interrupted)
+            patch.setattr(writer, "prompt_row", interrupted)
             assert registry.update("greet", template="1").version == 2
         waiting.join()
         assert told == ["StorageError"]
@@ -358,7 +358,7 @@ def test_a_refusal_that_is_kept_refuses_no_later_call(
     """A handler lets its own refusal through, and a default is given for it: the thread is free afterwards."""
     registry.create("greet", "0")
     kept: list[BaseException] = []
-    find = looks.SQLiteReader.find
+    find = SQLiteReader.find
 
     def handle() -> None:
         try:
@@ -367,13 +367,13 @@ def test_a_refusal_that_is_kept_refuses_no_later_call(
             kept.append(error)
             raise
 
-    def interrupted(self: looks.SQLiteReader, *arguments: object) -> object:
+    def interrupted(self: SQLiteReader, *arguments: object) -> object:
         signal.raise_signal(signal.SIGALRM)
         return find(self, *arguments)  # type: ignore[arg-type]
 
     on_signal(handle)
     with monkeypatch.context() as patch:
-        patch.setattr(looks.SQLiteReader, "find", interrupted)
+        patch.setattr(SQLiteReader, "find", interrupted)
         assert registry.get("greet@1", default="default") == "default"
         assert registry.render("greet@1", default="default").text == "default"
     assert len(kept) == 2
@@ -527,7 +527,7 @@ def test_what_a_handler_raises_is_no_fact_about_the_prompt(registry: Registry, m
 
     registry.create("greet", "Hello")
     with monkeypatch.context() as patch:
-        patch.setattr(looks.SQLiteReader, "versions", interrupted)
+        patch.setattr(SQLiteReader, "versions", interrupted)
         with pytest.raises(NotFoundError, match="of another call"):
             registry.get("greet")
     assert registry.get("greet").template == "Hello"

@@ -32,8 +32,6 @@ from promptreg.rendering.template import CompiledTemplate
 from tests import grammar, grammar_values
 from tests.grammar import HOSTILE
 
-pytestmark = pytest.mark.xdist_group("fuzz")  # as its tests share one run
-
 MIB = 2**20
 SECONDS = 0.2
 LIMITS = RenderLimits(seconds=SECONDS)
@@ -52,7 +50,7 @@ LONG = 100_000
 
 
 def snapshot(value: Any, told: set[int] | None = None) -> Any:
-    """Give what can be compared of a value, the first items of each container; iterators are left out."""
+    """Return what can be compared of a value: the first items of each container, without iterators."""
     told = set() if told is None else told
     if isinstance(value, str | int | float | None):
         return value if isinstance(value, float) else hash(value)
@@ -70,7 +68,7 @@ def snapshot(value: Any, told: set[int] | None = None) -> Any:
 
 
 def case_of(seed: int) -> tuple[str, dict[str, Any]]:
-    """Give the template and the variables of one seed."""
+    """Return the template and the variables of one seed."""
     return grammar.template(Random(f"fuzz {seed}"), HOSTILE), grammar.variables(Random(f"fuzz values {seed}"), HOSTILE)
 
 
@@ -110,7 +108,7 @@ def ending(seed: int) -> tuple[str, list[str]]:
 
 
 def peak() -> int:
-    """Give the most memory that this process has held, in bytes."""
+    """Return the most memory that this process has held, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -145,14 +143,14 @@ def ran(first: int, count: int) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def report(seed: int, wrong: list[str]) -> str:
-    """Tell one case in full."""
+    """Describe one case in full."""
     source, values = case_of(seed)
     read = {name: told(value) for name, value in values.items() if re.search(rf"\b{name}\b", source)}
     return f"seed {seed}: {'; '.join(wrong)}\n  template: {source[:3000]!a}\n  variables: {read}"
 
 
 def told(value: Any) -> str:
-    """Give the repr of a value, cut short, as some never end."""
+    """Return the repr of a value, cut short, as some never end."""
     try:
         return reprlib.repr(value).encode("ascii", "backslashreplace").decode()
     except Exception:

@@ -18,8 +18,6 @@ OVERUSES = {"MemoryError", "RecursionError", "OverflowError"}
 GUARDED = ["saved", "small"]
 STOCK = pytest.param("stock", marks=[pytest.mark.slow] if is_recorded() else [])  # anew where Jinja2 or the corpus is
 
-pytestmark = pytest.mark.xdist_group("hostile")  # as each process that is asked for an outcome works out all
-
 Outcomes = dict[tuple[str, str], Outcome]
 
 
@@ -41,7 +39,7 @@ def of(*kinds: str) -> pytest.MarkDecorator:
 
 
 def bites(case: Case, outcome: Outcome) -> bool:
-    """Tell whether a template got what it tries: a leak or a deed, an error that quotes a value, or an overuse."""
+    """Return whether an attack succeeded: a leak, a side effect, an error that quotes a value, or overuse."""
     if case.kind == "escape":
         return bool(outcome.shows or outcome.happened)
     if case.kind == "quote":

@@ -1,4 +1,4 @@
-"""What the policy lets a template read, call and print, and each limit by its name."""
+"""What the policy lets a template read, call and print, and each limit by its name, as docs/templates.md says."""
 
 import pickle
 import threading
@@ -30,9 +30,10 @@ from promptreg import (
     TemplatePolicyError,
     TemplateSyntaxError,
 )
-from promptreg.rendering.fast.operations import GLOBALS, Bailout
+from promptreg.rendering.fast.guards import Bailout
+from promptreg.rendering.fast.operations import column
+from promptreg.rendering.metered.methods import METHODS
 from promptreg.rendering.template import TemplateText
-from promptreg.rendering.values import METHODS
 
 LIMITS = RenderLimits()
 
@@ -79,7 +80,7 @@ def text(template, limits=LIMITS, **variables):
 
 
 def refused(template, limits=LIMITS, **variables):
-    """Give the error of ours that a template ends in, saved or rendered."""
+    """Return our error that a template is refused with when it is saved or rendered."""
     with pytest.raises(TemplateError) as caught:
         TemplateText(template, limits).render(variables)
     assert "CANARY" not in f"{caught.value!r}{caught.value.details}{caught.value.message}"
@@ -650,7 +651,7 @@ def test_the_fast_tier_leaves_many_items_to_the_metered_one():
     with pytest.raises(Bailout):
         template.fast(more)
     with pytest.raises(Bailout):
-        GLOBALS["column"](10**9, more["ds"], "t")
+        column(10**9, more["ds"], "t")
     assert template.render(more) == "x" * 1_001
 
 
@@ -687,6 +688,7 @@ ALIASES = [
     "{% for d in ds %}" + "{% if d.t %}{{ d.t }}{% endif %}" * 20,
     "{% for d in ds %}{% set t = d.t %}" + "{{ t }}" * 30,
     "{% if a %}" + "{{ a }}" * 30 + "{% endif %}",
+    "{% for x in [a] %}" + "{{ x }}{{ a }}" * 15,
     "".join(f"{{% if a %}}{{{{ a or {i} }}}}{{% endif %}}" for i in range(15)),
 ]
 

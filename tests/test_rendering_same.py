@@ -29,14 +29,12 @@ from promptreg import (
 )
 from promptreg.jsonvalues import freeze
 from promptreg.rendering.fast import operations as fast_tier
-from promptreg.rendering.fast.operations import Bailout
+from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.filters import FILTERS, INLINE, TESTS
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 from promptreg.rendering.values import AbsentVariable
 from tests import grammar, grammar_values
 from tests.grammar import FRIENDLY, NORMAL
-
-pytestmark = pytest.mark.xdist_group("same")  # as its tests share one run
 
 pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning")
 
@@ -122,7 +120,7 @@ REFUSALS = TemplateError, AbsentVariable
 def by_tier(
     tier: Callable[[Variables], str] | None, values: Variables, leaves: tuple[type[Exception], ...]
 ) -> str | None:
-    """Give the text of one tier, None where it leaves these values to another, or refuses them."""
+    """Return the text of one tier; None if it bails out or refuses."""
     try:
         return None if tier is None else tier(values)
     except leaves:
@@ -154,7 +152,7 @@ def seen(source: str, build: Build, declared: frozenset[str] = NONE_DECLARED) ->
 
 
 def undeclared(source: str) -> set[str] | None:
-    """Give the names that the template reads and may not have bound, by Jinja2's analysis; None where it breaks."""
+    """Return the names that the template reads and may not have bound, by Jinja2's analysis; None where it breaks."""
     try:
         return meta.find_undeclared_variables(STOCK.parse(source)) - GLOBALS
     except Exception:  # it folds constants, and `{[]: 1}` is none
@@ -200,7 +198,7 @@ def _wrong_names(source: str, values: Mapping[str, Any], case: Seen) -> str | No
 
 
 def bound_by(source: str) -> set[str]:
-    """Give the names that a template binds, which it may read before."""
+    """Return the names that a template binds, which it may read before."""
     return {node.name for node in STOCK.parse(source).find_all(nodes.Name) if node.ctx != "load"}
 
 
@@ -227,7 +225,7 @@ def _still(source: str, build: Build, what: str | None, declared: frozenset[str]
 
 
 def report(source: str, build: Build, seed: object, declared: frozenset[str] = NONE_DECLARED) -> str | None:
-    """Tell what is wrong with one case in full, with the shortest template that shows it; None if nothing is."""
+    """Describe in full what is wrong with one case, with the shortest template that shows it; None if nothing is."""
     what = wrong(source, build(), seen(source, build, declared))
     if what is None:
         return None
@@ -238,12 +236,12 @@ def report(source: str, build: Build, seed: object, declared: frozenset[str] = N
 
 
 def told(values: Mapping[str, Any]) -> str:
-    """Give the names with the type and the repr of each value."""
+    """Return the names with the type and the repr of each value."""
     return "; ".join(f"{name} = {type(value).__name__} {value!a}" for name, value in values.items())
 
 
 def case_of(seed: int, mode: str) -> tuple[str, Build]:
-    """Give the template and the builder of variables of one seed."""
+    """Return the template and the builder of variables of one seed."""
     return grammar.template(Random(f"template {seed}"), mode), lambda: grammar.variables(Random(f"values {seed}"), mode)
 
 
@@ -359,7 +357,7 @@ def test_with_declared_variables_absent_the_text_and_the_kind_of_error_are_the_s
 
 
 def every_value() -> list[Build]:
-    """Give a builder of `x` for each kind of value, the usual ones and the odd ones."""
+    """Return a builder of `x` for each kind of value, the usual ones and the odd ones."""
     plain = [*grammar_values.TEXTS, *grammar_values.NUMBERS, True, False]
     builds: list[Build] = [lambda value=value: {"x": value} for value in plain]
     for make in grammar_values.ODD[3:]:
@@ -385,7 +383,7 @@ def compared(sample: float) -> Counter[tuple[str, str]]:
 
 @lru_cache(4)
 def operations(source: str) -> list[str]:
-    """Give the filters and tests of a template."""
+    """Return the filters and tests of a template."""
     tree = STOCK.parse(source)
     return [f"{type(node).__name__} {node.name}" for node in tree.find_all((nodes.Filter, nodes.Test))]
 
@@ -457,23 +455,26 @@ PRINTED = "{{{{ {} }}}}"
 FRAMES = [PRINTED, "{{% if ({}) %}}1{{% else %}}2{{% endif %}}", "{{% set x = {} %}}{{{{ x }}}}"]
 FAST_FILTERS = """
     t|upper ; t|lower ; t|trim ; t|capitalize ; t|title ; t|length ; l|count ; l|first ; l|last ; l|join ; l|join('-') ;
-    t|replace('e', 'a') ; t|indent ; t|indent(2) ; d|tojson ; d|tojson(2) ; f|round ; f|round(1) ; n|int ; n|string ;
-    t|truncate ; t|truncate(5)
+    t|replace('e', 'a') ; t|indent ; t|indent(2) ; d|tojson ; d|tojson(2) ; n|string ; t|truncate ;
+    t|truncate(5)
 """
 FAST_TESTS = """
     z is none ; t is string ; n is number ; n is integer ; f is float ; y is boolean ; d is mapping ; l is sequence ;
-    l is iterable ; y is true ; y is false ; n is eq(7) ; n is equalto(7) ; n is ne(7)
+    l is iterable ; y is true ; y is false
 """
 FAST_METHODS = """
-    t.upper() ; t.lower() ; t.capitalize() ; t.title() ; t.strip() ; t.startswith('s') ; t.endswith('s') ; d.get('a') ;
-    d.get('b', 'c')
+    t.upper() ; t.lower() ; t.strip() ; t.startswith('s') ; t.endswith('s') ; d.get('a') ; d.get('b', 'c')
 """
 FAST_OTHERS = """
-    t[1:3] ; t[:3] ; t[-3:] ; l[1:]|join ; ds|map(attribute='a')|join ; t ~ n ; n + 1 ; t + 'x' ; n - 1 ; n * 2 ;
-    n / 2 ; n // 2 ; n % 2 ; d['a'] ; d.a ; l[0] ; l[n - 7] ; 'a' in l ; 'a' in d ; 'e' in t ; t in ['a', 'b'] ;
+    t[1:3] ; t[:3] ; t[-3:] ; l[1:]|join ; ds|map(attribute='a')|join ; t ~ n ; n + 1 ; t + 'x' ; n - 1 ;
+    d['a'] ; d.a ; l[0] ; l[n - 7] ; 'a' in l ; 'a' in d ; 'e' in t ; t in ['a', 'b'] ;
     n not in [1, 2] ;
     n < 8 ; n >= 7 ; t == 'a' ; t != l[0] ; t if n else l[0] ; n and t ; z or t ; not n ; u|default('v') ;
     t|default('v', true) ; u is defined ; d.b is undefined ; -1
+"""
+METERED = """
+    f|round ; f|round(1) ; n|int ; n is eq(7) ; n is equalto(7) ; n is ne(7) ; t.capitalize() ; t.title() ; n * 2 ;
+    n / 2 ; n // 2 ; n % 2 ; d|items|first
 """
 
 
@@ -501,6 +502,14 @@ def test_the_fast_tier_has_every_operation_that_it_says(source):
     assert given == template.metered(dict(FAST_VALUES)) == STOCK.from_string(source).render(FAST_VALUES)
 
 
+@pytest.mark.parametrize("source", [frame.format(e) for e in listed(METERED) for frame in FRAMES])
+def test_what_prompts_hardly_use_is_left_to_the_metered_tier(source):
+    """It renders as ever, but there is no fast function."""
+    template = TemplateText(source, LIMITS)
+    assert template.fast is None
+    assert template.render(dict(FAST_VALUES)) == STOCK.from_string(source).render(FAST_VALUES)
+
+
 def test_the_tables_hold_every_operation_of_the_fast_tier():
     """Each filter, test and method that it declares, with each number of arguments, and none that it lacks."""
 
@@ -510,8 +519,8 @@ def test_the_tables_hold_every_operation_of_the_fast_tier():
 
     for table, kind, declared in (
         (FAST_FILTERS, nodes.Filter, {(name, n) for name, row in in_fast(FILTERS) for n in row.arguments}),
-        (FAST_TESTS, nodes.Test, {(name, row.arguments) for name, row in in_fast(TESTS)}),
-        (FAST_METHODS, nodes.Call, {(name, n) for name, counts in fast_tier.METHODS.items() for n in counts}),
+        (FAST_TESTS, nodes.Test, {(name, 0) for name, _ in in_fast(TESTS)}),
+        (FAST_METHODS, nodes.Call, {(name, n) for name, (_, counts) in fast_tier.METHODS.items() for n in counts}),
     ):
         assert {arguments(expression, kind) for expression in listed(table)} == declared
 

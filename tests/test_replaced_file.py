@@ -1,4 +1,4 @@
-"""The file of an open registry replaced or removed: 50 ms later it is told, and nothing is ever mixed."""
+"""The file of an open registry is replaced or removed: calls notice within 50 ms, and never mix two files."""
 
 import multiprocessing
 import os
@@ -51,19 +51,19 @@ WRITES: dict[str, Callable[[Registry], object]] = {
 
 
 def companions(path: str) -> list[Path]:
-    """Give the database and what lies beside it for it: its log, and whatever else begins with its name."""
+    """Return the database and its companions: its WAL, and every other file whose name begins with its name."""
     return sorted(Path(path).parent.glob(Path(path).name + "*"))
 
 
 def move(path: str, to: str, *, alone: bool) -> None:
-    """Move a database, with its companions unless it goes alone."""
+    """Move a database, with its companions unless `alone`."""
     for file in [Path(path)] if alone else companions(path):
         os.replace(file, to + file.name.removeprefix(Path(path).name))
 
 
 @pytest.fixture
 def opened(path: str) -> Iterator[Registry]:
-    """A registry with a prompt in its cache, one that was never read, and one that is in the log only."""
+    """A registry with a prompt in its cache, one that was never read, and one that is in the WAL only."""
     with Registry(path, busy_timeout=1) as registry:
         registry.create("uncached", "text uncached")
         registry.create("cached", "text before")
@@ -88,7 +88,7 @@ def replacement(tmp_path: Path) -> str:
 
 
 def assert_goes_on_stale(registry: Registry) -> None:
-    """Cached reads answer and say that they are stale; everything else is `StorageError`."""
+    """Assert that cached reads are answered as stale, and all other calls are `StorageError`."""
     prompt = registry.get("cached")
     assert (prompt.template, prompt.version, prompt.stale) == ("text cached", 2, True)
     rendered = registry.render("cached")
@@ -100,7 +100,7 @@ def assert_goes_on_stale(registry: Registry) -> None:
 
 
 def assert_works_again(registry: Registry) -> None:
-    """50 ms later all is as it was: what was read is not stale, and writes hold."""
+    """Assert that after 50 ms everything works again: reads are not stale, and writes are kept."""
     time.sleep(NOTICED_SECONDS)
     assert (registry.get("cached").stale, registry.get("uncached").template) == (False, "text uncached")
     assert (registry.render("cached").text, registry.render("cached").prompt.stale) == ("text cached", False)
@@ -111,7 +111,7 @@ def assert_works_again(registry: Registry) -> None:
 
 
 def test_a_prompt_is_not_stale_normally(opened: Registry) -> None:
-    """Every way to read or write a prompt gives one that is not stale."""
+    """Assert that every way to read or write a prompt returns one that is not stale."""
     prompts = [opened.get("cached"), opened.get("cached"), opened.render("cached").prompt, opened.get("cached@1")]
     prompts += [
         opened.update("cached", title="New"),
@@ -137,7 +137,7 @@ def test_a_removed_file_is_noticed_and_forgiven_when_it_is_back(
 
 
 def test_a_removed_file_is_noticed_however_old_a_read_may_be(path: str, tmp_path: Path) -> None:
-    """With `max_staleness=60` too 50 ms are enough: cached reads go on, and say that they are stale."""
+    """Even with `max_staleness=60` it takes 50 ms: cached reads are answered as stale."""
     with Registry(path, max_staleness=60) as registry:
         registry.create("greet", "Hello")
         assert not registry.get("greet").stale
@@ -149,7 +149,7 @@ def test_a_removed_file_is_noticed_however_old_a_read_may_be(path: str, tmp_path
 
 
 def test_what_the_registry_itself_changed_is_never_given_as_it_was(opened: Registry, path: str, tmp_path: Path) -> None:
-    """Updated, created or deleted, and the file gone before the next read: those are errors, the rest goes on stale."""
+    """Prompts that were changed right before the file was removed are errors; the others are answered as stale."""
     opened.create("gone", "text gone")
     for name in ("cached", "gone", "logged", "new"):
         opened.get(name, default=None)
@@ -170,7 +170,7 @@ def test_what_the_registry_itself_changed_is_never_given_as_it_was(opened: Regis
 
 
 def test_an_unlinked_file_is_noticed_and_never_made_again(opened: Registry, path: str) -> None:
-    """Gone for good: no call makes a new, empty registry in its place."""
+    """No call creates a new, empty registry at its path."""
     for file in companions(path):
         file.unlink()
     time.sleep(NOTICED_SECONDS)
@@ -182,7 +182,7 @@ def test_an_unlinked_file_is_noticed_and_never_made_again(opened: Registry, path
 def test_a_replaced_file_is_noticed_and_forgiven_when_it_is_back(
     opened: Registry, path: str, replacement: str, tmp_path: Path, alone: bool
 ) -> None:
-    """Another registry's file in its place: nothing of it is given, nor written to it; moved back, all works."""
+    """With another registry's file in its place, nothing is read from that or written to it; moved back, all works."""
     aside = str(tmp_path / "aside.db")
     before = Path(replacement).read_bytes()
     if alone:
@@ -203,7 +203,7 @@ def test_a_replaced_file_is_noticed_and_forgiven_when_it_is_back(
 
 
 def test_another_database_copied_over_the_file_is_noticed(opened: Registry, path: str, replacement: str) -> None:
-    """The file is the same, as far as its name and number tell; what it holds is not, and none of that is given."""
+    """Path and inode are the same, the content is not; none of it is returned."""
     with closing(raw(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     time.sleep(NOTICED_SECONDS)
@@ -215,7 +215,7 @@ def test_another_database_copied_over_the_file_is_noticed(opened: Registry, path
 
 
 def test_a_later_copy_copied_over_the_file_is_noticed(opened: Registry, path: str, tmp_path: Path) -> None:
-    """It holds the same history and more, which nobody has committed here."""
+    """It holds the same history and more, none of which was committed here."""
     later = str(tmp_path / "later.db")
     with closing(raw(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -232,7 +232,7 @@ def test_a_later_copy_copied_over_the_file_is_noticed(opened: Registry, path: st
 def test_a_file_that_can_not_be_read_for_a_moment_is_not_given_up(
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No descriptor is left as it is asked what the file holds: it is asked again, and goes on."""
+    """When no descriptor is free to read the file again, the check is repeated later."""
     time.sleep(NOTICED_SECONDS)
     opened.get("cached")
     with closing(raw(path)) as connection:
@@ -269,7 +269,7 @@ def test_writing_the_log_back_into_the_file_is_no_replacement(opened: Registry, 
 
 
 def test_a_replacements_contents_never_appear(opened: Registry, path: str, replacement: str) -> None:
-    """From the moment of the replacement on, in several threads, each read gives the old contents or `StorageError`."""
+    """From the replacement on, in several threads, each read returns the old contents or raises `StorageError`."""
     stop, wrong = threading.Event(), []
     rounds, refused, seen = [0] * 3, [0] * 3, set()
 
@@ -310,7 +310,7 @@ def test_a_replacements_contents_never_appear(opened: Registry, path: str, repla
 
 
 def test_a_damaged_database_copied_over_the_file_is_noticed(opened: Registry, path: str, replacement: str) -> None:
-    """One that tells no revision any more is no copy of what was there, and nothing of it is given."""
+    """A file without a revision is not the one that was opened, and nothing of it is returned."""
     with closing(raw(replacement)) as connection:
         connection.execute("DELETE FROM registry")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -326,7 +326,7 @@ def test_a_damaged_database_copied_over_the_file_is_noticed(opened: Registry, pa
 def test_a_registry_opened_on_the_replacement_and_the_old_one_keep_apart(
     opened: Registry, path: str, replacement: str, tmp_path: Path
 ) -> None:
-    """Another process opens and writes what lies there now; the old registry gives its cache, stale, and no more."""
+    """Another process opens and writes the new file; the old registry returns its cache as stale, and nothing else."""
     move(path, str(tmp_path / "aside.db"), alone=False)
     os.replace(replacement, path)
     with Remote(path) as other:
@@ -365,7 +365,7 @@ def test_writers_of_all_threads_are_told(opened: Registry, path: str, replacemen
 
 
 def test_a_log_that_was_removed_is_noticed_and_lost_with_no_word(opened: Registry, path: str) -> None:
-    """Nobody else sees what would be written to it, so nothing is; closing writes what it holds back into the file."""
+    """Nobody else would see writes to it, so there are none; closing checkpoints it into the file."""
     os.unlink(path + WAL)
     time.sleep(NOTICED_SECONDS)
     assert_goes_on_stale(opened)
@@ -377,7 +377,7 @@ def test_a_log_that_was_removed_is_noticed_and_lost_with_no_word(opened: Registr
 
 
 def test_a_file_read_by_its_own_process_loses_no_version(opened: Registry, path: str) -> None:
-    """Reading it drops SQLite's locks, so an older SQLite takes the log away when the next process closes.
+    """Reading the file drops SQLite's locks, so an older SQLite deletes the WAL when the next process closes.
 
     Then nothing is written. A newer one asks the log's own locks too and leaves it, so that everything goes on.
     """
@@ -403,7 +403,7 @@ def test_a_file_read_by_its_own_process_loses_no_version(opened: Registry, path:
 
 
 def test_threads_that_come_and_go_take_no_log_away(path: str) -> None:
-    """Each closes what the one before left, and no read in between says that the file is gone."""
+    """Each closes the connections of the one before, and no read in between finds the file removed."""
     with Registry(path) as registry:
         registry.create("cached", "text")
     registry, seen = Registry(path), []
@@ -433,7 +433,7 @@ def _log_and_die(path: str) -> None:
 
 @pytest.fixture
 def killed(path: str) -> str:
-    """The path of a registry whose only process was killed, so that its log is still there."""
+    """The path of a registry whose only process was killed, so that its WAL is still there."""
     with Registry(path) as registry:
         registry.create("cached", "text before")
     process = multiprocessing.get_context("spawn").Process(target=_log_and_die, args=(path,))
@@ -444,7 +444,7 @@ def killed(path: str) -> str:
 
 
 def assert_refused(path: str) -> None:
-    """Opening says what lies there and what to do, and changes nothing."""
+    """Opening says which files are in the way and what to do, and changes nothing."""
     before = {file: file.read_bytes() for file in companions(path)}
     with pytest.raises(StorageError, match=r"was replaced, and .*-wal is the log of the file before.* move .* away"):
         Registry(path)
@@ -455,7 +455,7 @@ def assert_refused(path: str) -> None:
 def test_the_log_of_the_file_before_is_never_read_into_a_replacement(
     killed: str, replacement: str, tmp_path: Path, may_write: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite would; so opening refuses until the log is moved away, and with the file before it is whole again."""
+    """SQLite would apply it; so opening refuses until the WAL is moved away, and works with the original file again."""
     aside, log = str(tmp_path / "aside.db"), str(tmp_path / "aside.db-wal")
     os.rename(killed, aside)
     os.rename(replacement, killed)
@@ -475,7 +475,7 @@ def test_the_log_of_the_file_before_is_never_read_into_a_replacement(
 def test_while_somebody_has_the_file_before_open_a_replacement_waits(
     opened: Registry, path: str, replacement: str
 ) -> None:
-    """Not even a thread of that registry reads it; closing leaves the log where it is, as it may be wanted."""
+    """No thread of that registry reads it; closing keeps the WAL, as somebody may need it."""
     os.replace(replacement, path)
     with Remote(path) as other, pytest.raises(StorageError):
         other.call("get", "cached")
@@ -485,7 +485,7 @@ def test_while_somebody_has_the_file_before_open_a_replacement_waits(
 
 
 def test_a_file_that_comes_with_its_log_is_opened_with_it(killed: str, path: str, tmp_path: Path) -> None:
-    """Copied whole, moved whole, or put with its log in the place of another pair: what is in the log is there."""
+    """A database copied or moved with its WAL, or put with it in the place of another pair, has all its data."""
     copies = []
     for name in ("copied", "moved", "pair"):
         folder = tmp_path / name
@@ -502,7 +502,7 @@ def test_a_file_that_comes_with_its_log_is_opened_with_it(killed: str, path: str
 
 
 def beside(path: str) -> set[str]:
-    """Give the names of a database's files."""
+    """Return the names of a database's files."""
     return {file.name for file in companions(path)}
 
 

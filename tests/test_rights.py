@@ -1,4 +1,4 @@
-"""Who may write the file and not all that lies beside it reads as anybody; what is ours there follows the file."""
+"""Permissions: a user who may not write all companions of the file only reads; our own files follow the file's mode."""
 
 import errno
 import os
@@ -34,7 +34,7 @@ def mode(path: str) -> int:
 
 
 def close_to_others(path: str) -> None:
-    """Leave what is ours beside the file to its owner, as where it was made when the file was still the owner's too."""
+    """Leave our own files to the owner, as if they were created before others could write the file."""
     for suffix in OURS:
         os.chmod(path + suffix, 0o644)
 
@@ -44,7 +44,7 @@ def open_to_others(path: str) -> None:
 
 
 def open_again(path: str) -> None:
-    """Open it as the owner, which mends."""
+    """Open it as the owner, which repairs the permissions."""
     Registry(path).close()
 
 
@@ -54,7 +54,7 @@ def open_again(path: str) -> None:
 def test_who_may_not_write_the_sidecar_reads_and_writes_once_it_was_mended(
     shared: str, hidden: int, mend: Callable[[str], None]
 ) -> None:
-    """Every read is fresh, a write is refused with the name of what to mend, and works later, without opening anew."""
+    """Reads are fresh, a write is refused and names the file; once that is repaired, it works without opening anew."""
     with Registry(shared) as owner, Remote(shared, unprivileged=True) as other:
         close_to_others(shared)
         os.chmod(f"{shared}-promptreg", hidden)
@@ -76,7 +76,7 @@ def test_who_may_not_write_the_sidecar_reads_and_writes_once_it_was_mended(
 
 
 def test_a_sidecar_that_may_not_be_written_is_opened_again(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same, whoever runs it: the system refuses, until it does not."""
+    """The same for any user: the system refuses, until it does not."""
     open_file, refuses = system.open_file, [errno.EACCES]
 
     def refusing(file: str, *more: int) -> int:
@@ -103,11 +103,11 @@ def test_a_sidecar_that_may_not_be_written_is_opened_again(path: str, monkeypatc
             assert owner.get("greet").template == "mended"
             owner.update("greet", template="last")
             assert other.get("greet").template == "last"
-            assert other._core.storage.signal.is_shared  # type: ignore[attr-defined]
+            assert other._core.storage.publisher.signal.is_shared  # type: ignore[attr-defined]
 
 
 def test_nothing_is_written_that_could_not_be_published(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sidecar is gone, and another's can't be written: the write that finds it out is refused, reads go on."""
+    """The sidecar was removed, and the new one can't be written: the write that notices is refused, reads go on."""
 
     def refuse(file: str, *_: int) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file)
@@ -127,7 +127,7 @@ def test_nothing_is_written_that_could_not_be_published(path: str, monkeypatch: 
 @needs_root
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
 def test_a_write_that_a_file_of_sqlites_stands_against_names_it(shared: str, suffix: str) -> None:
-    """The log is older than the file's mode: it is read, and the refusal says what is to be mended."""
+    """The WAL is older than the file's mode: it is read, and the refusal names it."""
     with Registry(shared) as owner, Remote(shared, unprivileged=True) as other:
         os.chmod(shared + suffix, 0o644)
         for number in range(1, 4):
@@ -155,7 +155,7 @@ def test_a_queue_that_may_not_be_written_keeps_nobody_from_writing(shared: str) 
 
 @pytest.mark.parametrize("found", [0o444, 0o600, 0o666])
 def test_the_owner_mends_what_has_another_mode_than_the_file(path: str, found: int) -> None:
-    """In opening it, the sidecar; in writing, the queue. A mode that lets not even the owner write is mended too."""
+    """The sidecar when opening, the queue when writing; even a mode that forbids the owner to write is repaired."""
     with Registry(path) as registry:
         registry.create("greet", "0")
     os.chmod(path, 0o660)
@@ -193,7 +193,7 @@ def test_a_member_gives_what_it_makes_to_the_group_of_the_file(shared: str) -> N
 
 
 def test_a_file_with_another_name_too_is_not_mended(path: str, tmp_path: Path) -> None:
-    """It may be somebody's that was linked there, for root to open it to others."""
+    """A hard link may be a trap that makes root open somebody's file to others."""
     with Registry(path) as registry:
         registry.create("greet", "0")
     os.chmod(path, 0o666)

@@ -50,7 +50,7 @@ def refuses(registry, unchanged) -> Callable[..., None]:
 
 
 def actions(registry: Registry, name: str = "x") -> list[str]:
-    """Give the actions that the events of a prompt tell."""
+    """Return the actions of a prompt's events."""
     return [event.action for event in registry.events(name, limit=1000)]
 
 
@@ -104,7 +104,7 @@ def test_rule_7_edits_in_place_are_partial(registry, given):
 
 @pytest.mark.parametrize("by", ["x@2", "x@staging", "x@latest"])
 def test_rule_7_edits_in_place_by_any_reference(registry, by):
-    """A draft is edited by number or label, and the next draft differs from what it says now."""
+    """A draft is edited by number or label, and the next draft is compared with its new content."""
     stand(registry)
     assert registry.update(by, template="edited").version == 2
     assert registry.update("x", template="edited", is_production=False).version == 2
@@ -327,7 +327,7 @@ def test_rule_9_checks_run_outside_any_transaction(path):
 
 
 class Unspeakable(Exception):
-    """An exception that can't be told."""
+    """An exception whose text can't be read."""
 
     def __str__(self) -> str:
         raise RuntimeError
@@ -356,7 +356,7 @@ def test_rule_9_whatever_a_check_raises_is_a_refusal_of_ours(path, error):
 
 
 def test_rule_10_discard_takes_drafts_and_failed_versions(registry, guarded):
-    """A draft or failed version is gone for every reader, and the latest is the highest that is left."""
+    """No reader finds a discarded version, and the latest is the highest that is left."""
     stand(registry)
     registry.update("x", template="three", is_production=False)
     fail(guarded)
@@ -426,7 +426,7 @@ def test_rule_10_discard_refuses(registry, refuses, call, error, code):
 
 
 def test_rule_10_base_version_never_names_a_discarded_version(registry, path, unchanged):
-    """What was made from a version that is discarded says None: a draft, a live version, in every reader."""
+    """A version whose base was discarded has the base None: a draft, a live version, for every reader."""
     registry.create("x", "one", is_production=False)
     registry.update("x", template="two", is_production=False)
     registry.update("x", template="three", is_production=False)

@@ -25,7 +25,7 @@ def refuses(registry, unchanged) -> Callable[..., None]:
 
 
 def actions(registry: Registry, call: Callable[[Registry], object]) -> list[tuple[str, int | None]]:
-    """Give the actions and versions of the events that a call makes."""
+    """Return the actions and versions of the events that a call makes."""
     last = max([event.seq for event in registry.events(limit=10_000)], default=0)
     call(registry)
     return sorted((event.action, event.version) for event in registry.events(after=last))
@@ -84,7 +84,7 @@ def test_labels_choose_versions_in_every_verb(registry):
     ],
 )
 def test_labels_are_set_by_any_reference(registry, call):
-    """The version is given once, with @ or as an argument, as a number or a label."""
+    """The version is passed once, with @ or as an argument, as a number or a label."""
     stand(registry)
     given = call(registry, registry.get("x").id)
     assert (given.version, given.labels["eu"], registry.get("x@eu").version) == (1, 2, 2)
@@ -256,7 +256,7 @@ def test_an_edit_records_every_field_that_it_changed(registry, given, fields):
 
 
 def test_a_failed_check_records_its_reasons_until_the_prompt_is_deleted(registry, path):
-    """The event keeps what the error and the version tell, though the version is edited; deleting clears it."""
+    """The event keeps the reasons of the error, also when the version is edited; deleting the prompt clears them."""
 
     def refuse(prompt: Prompt) -> None:
         raise ValueError(f"too {'loud' if prompt.template == 'one' else 'low'}")

@@ -1,4 +1,4 @@
-"""Rule 9 while checks run: what changes is told truly, what no check looks at refuses nothing, no reason is lost."""
+"""Rule 9 while checks run: a change is reported truly, what no check reads refuses nothing, no reason is lost."""
 
 import sqlite3
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from promptreg.rules.inputs import Draft, read_edit
+from promptreg.rules.edits import Draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_check_failed, plan_create
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.refusals import stand
@@ -30,7 +30,7 @@ def discard_staging(registry: Registry) -> None:
 
 
 def rename(registry: Registry) -> None:
-    """Give x another name, without publishing anything."""
+    """Return x another name, without publishing anything."""
     registry.update("x", new_name="z", is_production=False)
 
 
@@ -53,7 +53,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, path: str, change: Callable[[Regi
 
 
 def overtaking(path: str, change: Callable[[Registry], object], reason: str | None = None) -> Registry:
-    """Give a registry during whose checks another one makes a change; its check fails when there is a reason."""
+    """Return a registry during whose checks another one makes a change; its check fails where there is a reason."""
 
     def check(prompt: Prompt) -> None:
         with Registry(path) as other:
@@ -152,7 +152,7 @@ def test_rule_9_what_changed_during_the_checks_is_told(registry, path, change):
     ],
 )
 def test_rule_9_what_stands_against_it_after_the_checks_refuses(registry, path, change, call, error):
-    """What a check let through is refused when the prompt has become another, and only the other's change is there."""
+    """What passed the check is refused where the prompt has changed, and only the other registry's change is stored."""
     stand(registry)
     with Registry(path) as twin, overtaking(path, change) as slow:
         with pytest.raises(error) as caught:
@@ -201,7 +201,7 @@ NO_CONFLICT = {
     ],
 )
 def test_rule_9_what_no_check_looks_at_may_change_meanwhile(registry, path, change, call):
-    """Another draft, a label, a grant or a message that comes during a slow check refuses nothing and is not lost."""
+    """Another draft, a label, a grant or a message saved during a slow check refuses nothing and is not lost."""
     stand(registry)
     times = []
     with Registry(path) as other:
@@ -228,7 +228,7 @@ def test_rule_9_what_no_check_looks_at_may_change_meanwhile(registry, path, chan
 
 @pytest.mark.parametrize(("first", "asked", "others"), [("one", "one", "two"), ("one", "two", "two")])
 def test_rule_9_where_nothing_is_live_another_draft_is_no_conflict_either(registry, path, first, asked, others):
-    """What was asked for goes live, and it is what was checked, though a draft came that is the base now."""
+    """What was passed goes live, and it is what was checked, although a draft was saved that is the base now."""
     registry.create("x", first, is_production=False)
     change = overtaking(path, lambda r: r.update("x", template=others, is_production=False))
     with change as slow:
@@ -300,7 +300,7 @@ BECOMES = {
     "call", [lambda r: r.publish("x", 2), lambda r: r.publish("x"), lambda r: r.publish("x", 2, expected_production=1)]
 )
 def test_rule_9_the_reasons_are_never_lost(registry, path, becomes, call):
-    """A failed check's reasons reach the caller; the version is marked if it is there and says what was checked."""
+    """The reasons of a failed check reach the caller; the version is marked if it still has the checked content."""
     stand(registry)
     registry.update("x", access_grants=[("user:ana", "write")])
     registry.rollback("x", reason="r")
@@ -328,7 +328,7 @@ def test_rule_9_what_is_live_by_then_is_never_marked():
 
 
 def test_rule_9_a_mark_that_can_not_be_stored_loses_no_reason(registry, path):
-    """Where others hold the database, the reasons are told all the same, with what kept them from being stored."""
+    """Where others hold the database, the reasons are raised all the same, with the error that prevented the mark."""
     stand(registry)
     holder = sqlite3.connect(path, isolation_level=None)
 

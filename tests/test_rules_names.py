@@ -100,7 +100,7 @@ def memory():
 
 
 def refusal(call, *args, **kwargs):
-    """Give the refused field of a call that must be invalid input."""
+    """Return the refused field of a call that must be invalid input."""
     with pytest.raises(InvalidInputError) as caught:
         call(*args, **kwargs)
     assert (caught.value.code, caught.value.http_status) == ("validation_error", 400)
@@ -384,7 +384,7 @@ def test_a_draft_alone_has_no_production_version(registry, unchanged):
 
 
 def test_ids_are_found_after_a_rename_and_only_in_their_namespace(stocked):
-    """An id goes on naming the prompt through a rename, and means nothing in another namespace."""
+    """An id finds the prompt also after a rename, and finds nothing in another namespace."""
     prompt = stocked.get("a")
     assert UUID(prompt.id).version == 7
     stocked.update("a", new_name="b")
@@ -414,7 +414,7 @@ def test_every_verb_takes_an_id(stocked):
 
 
 def test_unknown_names_and_ids_are_not_found_by_every_verb(stocked, unchanged):
-    """A well-formed name or id that is nobody's is `NotFoundError`, and names what was asked for."""
+    """A well-formed name or id of no prompt is `NotFoundError`, which names what was asked for."""
     for name in ("absent", str(uuid4()), "cafés/日本"):
         calls = {
             **NAMING,

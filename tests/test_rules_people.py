@@ -73,7 +73,7 @@ MAY |= {(row, "application"): True for row, *_ in ROWS} | {(row, "stranger"): Fa
 
 
 class Verb(NamedTuple):
-    """A call on one prompt, the row of the table that it needs, the events that it makes, and what it gives."""
+    """A call on one prompt, the row of the table that it needs, the events that it makes, and its result."""
 
     row: str
     prompt: str
@@ -211,7 +211,7 @@ def kept_open(tmp_path_factory):
 
 @pytest.fixture
 def opened(kept_open, path):
-    """Give a function that opens a copy of one of these registries."""
+    """Return a function that opens a copy of one of these registries."""
     registries = []
 
     def open_copy(*, is_open: bool = False) -> Registry:
@@ -226,25 +226,25 @@ def opened(kept_open, path):
 
 @contextmanager
 def untouched(registry: Registry):
-    """Fail unless the file, and what a warm cache gives, are as they were."""
+    """Fail unless the file, and the results of a warm cache, are as they were."""
     before = values(registry), everything(registry.path)
     yield
     assert (values(registry), everything(registry.path)) == before
 
 
 def seen_by(registry: Registry, actor: Actor | None) -> Registry:
-    """Give the actor's view; the application's is the registry itself."""
+    """Return the actor's view; the application's is the registry itself."""
     return registry if actor is None else registry.scope(actor=actor)
 
 
 def values(registry: Registry) -> list:
-    """Give every prompt, from the warm cache too."""
+    """Return every prompt, from the warm cache too."""
     found = registry.list(status=ALL)
     return [v for p in found for v in (p, registry.get(p.name, default=None), registry.get(f"{p.id}@latest"))]
 
 
 def refusal(call, *arguments) -> PromptregError:
-    """Give the error of ours that a call raises."""
+    """Return the error of promptreg that a call raises."""
     with pytest.raises(PromptregError) as caught:
         call(*arguments)
     return caught.value
@@ -283,7 +283,7 @@ def test_rule_17_every_verb_for_everybody(opened, kept_open, title, column, who)
 @pytest.mark.parametrize(("column", "who"), CELLS, ids=[who for _, who in CELLS])
 @pytest.mark.parametrize("listing", LISTINGS)
 def test_rule_17_listings_for_everybody(kept_open, listing, column, who):
-    """Whoever may read the prompts has them in every listing; a stranger has none."""
+    """Actors who may read the prompts find them in every listing; a stranger finds none."""
     registry = kept_open[who.startswith("anyone")]
     view = seen_by(registry, PEOPLE[column][who])
     with untouched(registry):
@@ -331,7 +331,7 @@ def test_rule_17_who_created_a_prompt_owns_it(registry):
 
 
 def test_rule_17_only_the_wider_of_two_grants_counts_and_anyone_only_reads(opened, unchanged):
-    """Two grants to one principal give the wider; a write grant to anyone is invalid input, however it is spelled."""
+    """Two grants to one principal count as the wider; a write grant to anyone is invalid input in any spelling."""
     registry = opened()
     registry.update("on", access_grants=[("user:sam", "write"), ("user:sam", "read")])
     assert registry.scope(actor=Actor("sam")).update("on", title="T").title == "T"
@@ -392,7 +392,7 @@ def test_rule_17_a_role_counts_in_its_own_namespace(opened, column, who):
 
 
 def test_a_view_replaces_what_is_passed_and_shares_the_rest(registry):
-    """A view is another namespace or actor over the same file and cache; a role given outright counts there."""
+    """A view has another namespace or actor over the same file and cache; a role that is passed counts there."""
     ana = Actor("ana", Role.TEAM_EDITOR, groups=("g",))
     view = registry.scope(namespace="support", actor=ana)
     assert (view.namespace, view.actor, view.path) == ("support", ana, registry.path)
@@ -469,7 +469,7 @@ def test_rule_18_what_may_not_be_read_is_as_if_not_there(kept_open, title):
 
 
 def test_rule_18_a_default_answers_for_what_may_not_be_read(opened):
-    """To a stranger a hidden prompt gives its default, disabled or not; who may read it gets the real answer."""
+    """A stranger gets the default for a hidden prompt, disabled or not; actors who may read it get the real result."""
     registry = opened()
     sam, rita = (registry.scope(actor=Actor(who)) for who in ("sam", "rita"))
     for name in PROMPTS:
@@ -669,7 +669,7 @@ PAIRS = [
     ("earlier", "later", "call", "fault", "cure"), PAIRS, ids=[f"{a} before {b}" for a, b, *_ in PAIRS]
 )
 def test_rule_18_the_earlier_refusal_wins(opened, earlier, later, call, fault, cure):
-    """Of two faults in one call the earlier kind is told, and nothing is changed; without it the later is told."""
+    """Of two errors in one call the earlier kind is raised, and nothing is changed; without it the later one is."""
     registry = opened()
     registry.create("bad", "Bad", is_production=False)  # a lone draft that fails its checks
     people = {column: seen_by(registry, next(iter(them.values()))) for column, them in PEOPLE.items()}

@@ -28,7 +28,7 @@ from promptreg import (
     StorageError,
 )
 from promptreg.clock import new_id
-from promptreg.rules.inputs import read_draft, read_edit
+from promptreg.rules.edits import read_draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_create
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.sqlite.storage import SQLiteStorage
@@ -79,14 +79,14 @@ def four(filled, path):
 
 
 def values(registry: Registry) -> list:
-    """Give every prompt, as its cached value and as listed."""
+    """Return every prompt, as its cached value and as listed."""
     listed = list(registry.list(status=ALL))
     return listed + [registry.get(prompt.id, version="latest") for prompt in listed]
 
 
 @pytest.fixture
 def refuses(unchanged):
-    """Give a `with` that expects a refusal with this evidence, which changes neither the file nor a warm cache."""
+    """Return a context manager that expects an error with these details, which changes neither file nor warm cache."""
 
     @contextmanager
     def check(registry, error, code="", **details):
@@ -101,7 +101,7 @@ def refuses(unchanged):
 
 
 def outcome(call, *arguments, **options) -> object:
-    """Give what a call gives, or the error that it raises, without what differs from call to call."""
+    """Return the result of a call, or the error that it raises, without the parts that differ from call to call."""
     try:
         given = call(*arguments, **options)
     except PromptregError as error:
@@ -215,7 +215,7 @@ BAD_NAMES = [None, 3, b"on", {"on": 1}, [None], ["on", 3], "on@1", ["on@x"], [["
 
 @pytest.mark.parametrize("names", BAD_NAMES, ids=ascii)
 def test_rule_11_malformed_names_are_invalid_input(four, unchanged, names):
-    """What is no name, no id and no list of them is refused, in a dry run too, and every malformed name is told."""
+    """Values that are no name, id or list of them are refused, in a dry run too, with every malformed name."""
     for dry_run in (True, False):
         before = values(four)
         with unchanged(), pytest.raises(InvalidInputError) as caught:
@@ -285,7 +285,7 @@ ACTORS |= {role: Actor("a", role) for role in ("team_member", "team_editor", "te
 @pytest.mark.parametrize("target", MOVES)
 @pytest.mark.parametrize("who", [None, *ACTORS])
 def test_rule_12_a_dry_run_tells_what_the_real_run_does_and_writes_nothing(filled, path, unchanged, target, who):
-    """For every mix of prompts, permissions included, a dry run gives the real run's counts or error, and no trace."""
+    """For every mix of prompts and permissions a dry run has the real run's counts or error, and changes nothing."""
     mixes = list(MIXES)
     while mixes:
         shutil.copy(filled, path)
@@ -323,7 +323,7 @@ def test_rule_13_disabled_refuses_to_render(four, refuses, choice):
 
 
 def test_rule_13_a_value_given_before_the_disabling_still_renders(four):
-    """`Prompt.render` renders exactly the version that the value holds, and refuses when the value says disabled."""
+    """`Prompt.render` renders exactly the version of the value, and refuses where the value is disabled."""
     prompt = four.get("on")
     four.set_status("on", "disabled")
     assert prompt.render(who="you").text == "I am still on, you"
@@ -396,7 +396,7 @@ CHANGES = {
 @pytest.mark.parametrize("name", ["kept", "kept_off"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_rule_14_nothing_of_an_archived_prompt_can_be_changed(four, refuses, change, name):
-    """Every change is refused until restore, by whomever, and it is never deleted; afterwards it goes through."""
+    """Every change by any actor is refused until restore, deletion included; afterwards it is carried out."""
     with refuses(four, NotModifiableError, "prompt_archived", names=[name], state="archived"):
         CHANGES[change](four, name)
     with refuses(four, NotModifiableError, "prompt_archived", names=[name], state="archived"):
@@ -418,7 +418,7 @@ def test_rule_14_its_name_stays_taken(four, refuses):
 
 
 def test_rule_14_archiving_and_restoring_twice_is_fine(four, unchanged):
-    """The second time gives the prompt and changes nothing; archived while disabled, it restores to disabled."""
+    """The second call returns the prompt and changes nothing; archived while disabled, it restores to disabled."""
     for name in ("kept", "kept_off"):
         with unchanged():
             assert four.archive(name) == four.get(name)
@@ -470,13 +470,13 @@ ERASED_TOO = [*WORDS, "secdiscarded", "secbefore", "zazolcsec"]
 
 
 def complain(prompt) -> None:
-    """Refuse what says so, with words of its own."""
+    """Raise for a prompt with a marker in its text, with secret words in the message."""
     if "secfailed" in str(prompt.template):
         raise ValueError("seccomplaint")
 
 
 def fill_secrets(registry: Registry) -> str:
-    """Make a prompt with secret words in all its corners, and give its id."""
+    """Make a prompt with secret words in all its fields, and return its id."""
     registry.create("secoldname", "sectemplate " + "SecBig " * 30_000, commit_message="secmessage", **SECRETS)
     registry.update("secoldname", template=[{"role": "user", "content": "secchat"}], new_name="secname")
     registry.update("secname", template="secnext", access_grants=[("group:secprincipal", "read")])
@@ -493,7 +493,7 @@ def fill_secrets(registry: Registry) -> str:
 
 
 def found(folder: Path, words: list[str]) -> set[str]:
-    """Give those words that stand in the bytes of any file of the folder, in whatever case."""
+    """Return the words that are found in the bytes of any file of the folder, in any case."""
     held = b"\n".join(file.read_bytes() for file in folder.iterdir()).lower()
     return {word for word in words if word.encode() in held}
 
@@ -561,7 +561,7 @@ def test_rule_15_the_name_is_free_and_what_takes_it_starts_anew(telling, unchang
 
 @pytest.mark.parametrize("step", ["write", "open", "close"])
 def test_rule_15_an_older_reader_only_puts_the_erasing_off(telling, tmp_path, path, step):
-    """While somebody reads an older state the prompt is gone for all verbs; when the reader ends, so are the bytes."""
+    """With a reader on an older snapshot no verb finds the prompt; when the reader ends, its bytes are erased too."""
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -638,7 +638,7 @@ LOOKED_AT += [*STATUS, "shared", "new"]
 
 
 def look(registry: Registry) -> dict:
-    """Give all that the verbs that read tell of these prompts, to the application and to Rita."""
+    """Return the results of all reading verbs for these prompts, for the application and for Rita."""
     rita = registry.scope(actor=Actor("rita"))
     told = {(who, name): outcome(view.get, name) for who, view in enumerate((registry, rita)) for name in LOOKED_AT}
     told |= {(name, "text"): outcome(lambda n: registry.render(n, who="you").text, name) for name in STATUS}
@@ -646,7 +646,7 @@ def look(registry: Registry) -> dict:
 
 
 def serve(pipe) -> None:
-    """Be another process: keep registries open with warm caches, look and change as told, until told None."""
+    """Run in another process: keep registries open with warm caches, and read or change on command, until None."""
     kept: dict[str, Registry] = {}
     while (job := pipe.recv()) is not None:
         path, kind = job
@@ -658,7 +658,7 @@ def serve(pipe) -> None:
 
 @pytest.fixture(scope="module")
 def other_process():
-    """Give a function that lets another process look, or make a change, and gives what it saw."""
+    """Return a function that has another process read, or make a change, and returns what it saw."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs,))
@@ -681,7 +681,7 @@ def other_process():
     + [(kind, "thread") for kind in ("update", "disable", "rename", "delete")],
 )
 def test_rule_16_warm_caches_see_every_change_at_once(four, path, other_process, kind, place):
-    """Whoever makes a change, warm registries here and in another process tell at once what a fresh one tells."""
+    """After any change, warm registries here and in another process at once return what a fresh one returns."""
     four.create("shared", "Shared", access_grants=[("user:rita", "read")])
     with Registry(path) as second:
 

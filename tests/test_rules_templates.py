@@ -49,12 +49,12 @@ def render(registry, template, variables=None, **fields):
 
 
 def effective(registry, template, **fields):
-    """Give what each variable of a template is: its name and whether it is required."""
+    """Return the name of each variable of a template, and whether it is required."""
     return {v.name: v.required for v in registry.save("t", template, **{"variables": None, **fields}).variables}
 
 
 def missing(registry, template, variables=None, **fields):
-    """Give the names that a render says are missing."""
+    """Return the names that a render reports as missing."""
     with pytest.raises(MissingVariablesError) as caught:
         render(registry, template, variables, **fields)
     error = caught.value
@@ -64,7 +64,7 @@ def missing(registry, template, variables=None, **fields):
 
 
 def invalid(registry, template, variables=None, **fields):
-    """Give the fields of variables that a render refuses."""
+    """Return the fields of variables that a render refuses."""
     with pytest.raises(InvalidVariablesError) as caught:
         render(registry, template, variables, **fields)
     error = caught.value
@@ -218,7 +218,7 @@ def test_rule_20_values_are_only_ever_data(memory):
 
 @given(value=st.text(), key=st.text())
 def test_rule_20_any_text_passes_through(memory, value, key):
-    """Whatever the text, as a value, in a list or under a key, it comes out as it is."""
+    """Any text, as a value, in a list or under a key, is rendered as it is."""
     template = "{{ v }}{{ l[0] }}{% for k in d %}{{ k }}{{ d[k] }}{% endfor %}"
     assert render(memory, template, {"v": value, "l": [value], "d": {key: value}}).text == f"{value}{value}{key}{value}"
 
@@ -260,7 +260,7 @@ def test_rule_20_no_html_escaping(memory, template, text):
 
 
 def test_rule_20_the_sandbox_refuses_what_reaches_out(memory):
-    """A template reaches neither Python's insides nor changes what it was given, and the message holds no value."""
+    """A template can't reach Python's internals or change its variables, and the message holds no value."""
     given = {"l": ["SECRET"], "d": {"a": "SECRET"}, "f": test_rule_20_values_are_only_ever_data}
     for template in (
         "{{ l['__class__'] }}",
@@ -334,7 +334,7 @@ def test_rule_20_a_missing_variable_that_is_read_is_an_error(memory, template):
 
 
 def test_rule_20_a_missing_variable_is_no_error_where_it_is_not_read(memory):
-    """A branch that is not taken reads nothing; when another read fails, its names are told too."""
+    """A branch that is not taken reads nothing; when another read fails, its names are reported too."""
     template = "{% if flag %}{{ a }}{% endif %}{{ b }}"
     assert render(memory, template, {"flag": False, "b": "x"}).text == "x"
     assert missing(memory, template, {"flag": True, "b": "x"}) == ["a"]

@@ -20,6 +20,7 @@ from promptreg import (
     TemplateSyntaxError,
     Variable,
 )
+from promptreg.records import CONTENT
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 
 
@@ -37,7 +38,7 @@ def render(registry, template, variables=None, declared=None):
 
 
 def invalid(registry, template, variables, declared):
-    """Give the fields of variables that a render refuses."""
+    """Return the fields of variables that a render refuses."""
     with pytest.raises(InvalidVariablesError) as caught:
         render(registry, template, variables, declared)
     assert (caught.value.code, caught.value.http_status) == ("invalid_variables", 422)
@@ -124,7 +125,7 @@ def test_rule_21_every_wrong_value_is_named_and_none_is_quoted(memory):
 
 
 def test_rule_21_defaults_fill_in_what_is_absent(memory):
-    """A default stands for an absent variable, of any type, and never for one that was passed."""
+    """A default replaces an absent variable, of any type, and never one that was passed."""
     declared = [
         {"name": "a", "type": "string", "default": "x"},
         {"name": "b", "type": "array", "default": [1, {"c": 2}]},
@@ -154,7 +155,7 @@ def test_rule_21_enum(memory):
 
 
 def test_rule_21_required(memory):
-    """What is said to be required is missing when absent, even where no use needs it; what is not, is not."""
+    """A variable declared as required is missing when absent, even where no use needs it; another one is not."""
     guarded = "{{ v | default('x') }}"
     with pytest.raises(MissingVariablesError) as caught:
         render(memory, guarded + "{{ w }}", None, [{"name": "v", "required": True}])
@@ -190,7 +191,7 @@ def test_rule_21_an_absent_variable_that_is_declared_is_false(memory):
 
 
 def test_rule_21_a_declared_variable_is_required_where_a_use_is_unguarded_and_it_does_not_say(memory):
-    """A test of its truth guards a use of it; of what says that it is not required, no use makes it so."""
+    """A test of its truth guards a use; a variable declared as not required stays so whatever its uses are."""
     for template, declared, is_required in (
         ("{% if v %}{{ v }}{% endif %}", [{"name": "v"}], False),
         ("{{ v or 1 }}{{ not v }}{% for i in [1] if v %}{% endfor %}{{ v is mapping }}", [{"name": "v"}], False),
@@ -272,22 +273,22 @@ def test_rule_21_one_that_is_read_under_a_condition_fails_only_where_the_render_
 def test_rule_21_a_declaration_that_another_writer_made_meanwhile_is_held_against_the_template(registry, monkeypatch):
     """What was compiled without it is compiled anew, so that neither of two writers saves what never renders."""
     registry.create("t", "fine")
-    require_kept = CompiledTemplate.require_kept
+    require_consistent = CompiledTemplate.require_consistent
     others = [lambda: registry.update("t", variables=NOT_REQUIRED)]
 
     def overtaken(compiled):
-        require_kept(compiled)
+        require_consistent(compiled)
         if others:
             others.pop()()
 
-    monkeypatch.setattr(CompiledTemplate, "require_kept", overtaken)
+    monkeypatch.setattr(CompiledTemplate, "require_consistent", overtaken)
     with pytest.raises(TemplateError, match="declared as not required"):
         registry.update("t", template="{{ v }}")
     assert [version.template for version in registry.history("t")] == ["fine", "fine"]
 
 
 def test_rule_21_what_may_be_left_out_is_not_missing(memory):
-    """Where another variable is absent; but it is, with all others, where the render comes to read one of them."""
+    """Where another variable is absent it is not; it is, with all others, where the render reads one of them."""
     chat = [{"placeholder": "h"}, {"role": "user", "content": "{% if w %}{{ v }}{% endif %}{{ u }}"}]
     memory.save("t", chat, variables=[*NOT_REQUIRED, {"name": "h", "required": False}])
     for w, missing in ((0, ["u"]), (1, ["v", "u"])):
@@ -311,7 +312,7 @@ WITH_HISTORY = [{"placeholder": "h"}, HELLO]
     ],
 )
 def test_rule_21_a_placeholder_that_is_not_required_and_absent_or_none_is_no_message(memory, declaration):
-    """And what is passed is there."""
+    """A variable that is passed is defined."""
     memory.save("t", WITH_HISTORY, variables=[{"name": "h", **declaration}])
     assert memory.render("t").messages == memory.render("t", h=None).messages == [HELLO]
     assert memory.render("t", h=[]).messages == [HELLO]
@@ -344,7 +345,7 @@ def test_rule_21_a_placeholder_that_is_required_is_neither_absent_nor_none(memor
     ],
 )
 def test_rule_21_a_placeholder_that_is_declared_as_no_array_is_refused_when_it_is_saved(memory, declaration):
-    """It would never render; the message that it is is told."""
+    """It would never render; the error names the message."""
     declared = [{"name": "h", **declaration}]
     with pytest.raises(TemplateError, match="message 1 of 2: the placeholder h takes a list of messages") as caught:
         memory.create("new", WITH_HISTORY, variables=declared)
@@ -358,7 +359,7 @@ def test_rule_21_a_placeholder_that_is_declared_as_no_array_is_refused_when_it_i
 def test_rule_21_what_an_earlier_release_saved_renders_where_it_can(path, monkeypatch):
     """Its declarations are held against the template when it is saved or published, and when it is rendered no more."""
     with monkeypatch.context() as patch:
-        patch.setattr(CompiledTemplate, "require_kept", CompiledTemplate.require_valid)
+        patch.setattr(CompiledTemplate, "require_consistent", CompiledTemplate.require_valid)
         with Registry(path) as earlier:
             earlier.create("t", "{{ v }}", variables=NOT_REQUIRED)
             earlier.update("t", template="{{ v }}!", is_production=False)
@@ -391,7 +392,7 @@ def test_rule_21_what_is_listed_as_required_is_required(memory):
 
 
 def test_rule_21_the_effective_list_is_declared_and_found(memory):
-    """`Prompt.variables` gives each variable once: what was declared, and what the template reads beside it."""
+    """`Prompt.variables` has each variable once: those declared, and the others that the template reads."""
     template = "{{ a }}{{ b | default(1) }}{{ c }}{{ a }}"
     declared = [
         Variable(name="c", type="integer", default=3, description="Third"),
@@ -467,7 +468,7 @@ def test_rule_21_what_was_declared_is_given_back_and_declares_the_same(registry,
 
 
 def test_rule_1_declarations_that_mean_the_same_are_equal(registry, unchanged):
-    """A default says already that a variable is not required; whatever else differs makes a version."""
+    """With a default a variable is not required anyway; any other difference makes a version."""
     registry.create("t", "{{ v | default(1) }}", variables=[{"name": "v", "default": 1}])
     same = [
         [{"name": "v", "default": 1, "required": False}],
@@ -500,7 +501,7 @@ def test_rule_1_a_version_of_an_earlier_release_keeps_its_hash_and_equals_what_m
     """Its hash is of the declarations as they were written then; they are compared by what they mean."""
     variables = [{"name": "v", "default": 1, "required": False}]
     with monkeypatch.context() as patch:
-        patch.setattr("promptreg.records.canonical_form", lambda declarations: declarations)
+        patch.setitem(CONTENT, "variables", CONTENT["variables"]._replace(normalized=None))
         with Registry(path) as earlier:
             stored = earlier.create("t", "{{ v }}", variables=variables)
     with Registry(path) as registry:
@@ -624,7 +625,7 @@ def test_extra_variables_are_ignored_or_forbidden(path):
 
 
 def test_a_default_answers_what_is_not_found(registry):
-    """Where the prompt, version or production is not there, get gives the default as it is, and render renders it."""
+    """Where prompt, version or production is not found, get returns the default as it is, and render renders it."""
     registry.create("draft", "x", is_production=False)
     for asked in ("absent", "draft", "draft@9", "draft@nope"):
         default = object()
@@ -709,7 +710,7 @@ def test_a_default_may_be_empty(registry):
 
 
 def test_a_default_is_compiled_once(registry, monkeypatch):
-    """At the first call that passes it, by its text: whatever list of messages holds it, and whoever is asked."""
+    """At the first call that passes it, by its text: in any list of messages, and on any view."""
     registry.create("t", "x")
     registry.create("u", "x {{ n }}")
     sources = []
@@ -745,7 +746,7 @@ def test_a_default_that_changes_is_another_one(registry):
 
 
 def test_a_default_that_is_passed_changes_nothing_of_a_render(registry):
-    """Of a prompt that is there, from memory and not, by a view too: its text, its errors, its disabled status."""
+    """For a prompt that exists, cached or not, on a view too: its text, its errors, its disabled status."""
     registry.create("t", "Hi {{ n }}")
     registry.set_label("t", "staging", 1)
     team = registry.scope(actor=Actor("m", "team_member"))
@@ -792,7 +793,7 @@ def test_forbidding_extra_variables_never_applies_to_a_default(path):
     ],
 )
 def test_names_that_are_not_text_are_refused_however_often_a_prompt_was_rendered(memory, template, variables):
-    """A render from memory, which need not look at each name, lets none pass."""
+    """A render from the cache, which does not compare each name, lets none pass."""
     memory.save("t", template)
     for _ in range(2):
         memory.render("t", {"a": "x", "b": "y"})

@@ -66,7 +66,7 @@ def fails(prompt: Prompt) -> None:
 
 
 def but(prompt: Prompt, *fields: str) -> dict[str, object]:
-    """Give what a prompt says, without these fields."""
+    """Return the content of a prompt, without these fields."""
     return prompt.model_dump(exclude=set(fields))
 
 
@@ -74,7 +74,7 @@ def but(prompt: Prompt, *fields: str) -> dict[str, object]:
 
 
 def test_rule_1_create_makes_version_1(registry):
-    """Create makes version 1 with every field as given, live, with the actor as owner and author."""
+    """Create makes version 1 with every field as passed, live, with the actor as owner and author."""
     ana = registry.scope(actor=Actor("ana", "team_editor"))
     made = ana.create("x", **FULL, access_grants=[("user:bo", "read")])
     assert {field: getattr(made, field) for field in SNAPSHOT if field != "variables"} == {
@@ -202,7 +202,7 @@ def test_rule_1_the_base_is_production_else_latest(registry):
     ],
 )
 def test_rule_1_where_nothing_is_live_an_equal_update_publishes_the_latest(registry, call):
-    """After a call with is_production=True what was asked for is live, though a draft said it already."""
+    """After a call with is_production=True what was passed is live, also where a draft had it already."""
     draft = registry.create("x", "one", tags=["a", "b"], commit_message="First", is_production=False)
     made = call(registry)
     moved = {"state", "production_version", "labels", "updated_at", "published_at"}
@@ -296,7 +296,7 @@ def test_rule_2_a_draft_changes_nothing_live(registry, path, clock):
 
 
 def test_rule_2_a_draft_equal_to_the_latest_version_is_a_no_op(registry, unchanged):
-    """Saving the same draft twice gives the same version; making it live makes a new one."""
+    """Saving the same draft twice returns the same version; making it live makes a new one."""
     stand(registry)
     draft = registry.get("x@2")
     with unchanged():
@@ -307,7 +307,7 @@ def test_rule_2_a_draft_equal_to_the_latest_version_is_a_no_op(registry, unchang
 
 
 def test_rule_2_an_equal_draft_is_the_latest_version_though_the_base_is_equal_too(registry, unchanged):
-    """A draft edited back to what is live is what an equal draft gives; as production it is the live version."""
+    """A draft edited back to what is live is returned for an equal draft; as production, the live version is."""
     registry.create("a", "one")
     registry.update("a", template="two", is_production=False)
     registry.update("a@2", template="one")
@@ -458,7 +458,7 @@ def test_rule_4_expected_hashes_that_fail_refuse(registry, refuses, call, number
 
 
 def test_rule_4_nobody_overwrites_a_draft_that_another_has_edited(registry, refuses):
-    """Two who edit what they read: the second is told; what was reviewed is what goes live, or nothing does."""
+    """Of two edits of one version the second is refused; what was reviewed is what goes live, or nothing is."""
     stand(registry)
     read = registry.get("x@2").content_hash
     edited = registry.update("x@2", template="Ana's", expected_hash=read)
@@ -470,7 +470,7 @@ def test_rule_4_nobody_overwrites_a_draft_that_another_has_edited(registry, refu
 
 
 def test_rule_4_a_hash_says_nothing_of_the_commit_message(registry):
-    """What a version says is its content: an edited commit message leaves its hash as it was."""
+    """A commit message is no content of a version: editing it leaves the hash as it was."""
     stand(registry)
     read = registry.get("x@2").content_hash
     registry.update("x@2", commit_message="Better", expected_hash=read)
@@ -531,7 +531,7 @@ def test_rule_5_rollback_refuses(registry, refuses, call, error, code):
 
 
 def test_rule_5_two_who_roll_back_the_same_mistake_go_back_one_version(registry, refuses):
-    """With expected_production the second is told that another version is live now, by number or without."""
+    """With expected_production the second is refused, because another version is live now, by number or without."""
     registry.create("x", "one")
     registry.update("x", template="two")
     registry.update("x", template="three")
@@ -563,7 +563,7 @@ def test_rule_5_without_a_version_publish_takes_the_one_draft(registry, path, li
 
 
 def test_rule_5_without_a_version_nothing_else_is_published(registry, unchanged, refuses):
-    """Several drafts are named; with none, what is live is given back if it is the latest too, else it is refused."""
+    """Several drafts are listed; with none, what is live is returned if it is the latest too, otherwise refused."""
     stand(registry)
     registry.update("x", template="three", is_production=False)
     several = partial(refuses, error=ConflictError, code="conflict", name="x", versions=[2, 3])
@@ -597,7 +597,7 @@ def test_rule_5_of_many_drafts_the_message_names_ten(registry):
 
 
 def test_rule_5_without_a_version_discard_takes_the_one_draft(registry):
-    """The one draft goes, also where a newer version is live."""
+    """The only draft is discarded, also where a newer version is live."""
     registry.create("x", "one")
     registry.update("x", template="two", is_production=False)
     registry.update("x", template="three")
@@ -665,7 +665,7 @@ def test_updates_with_invalid_values_are_refused(registry, refuses, field):
 
 
 def test_save_of_an_equal_archived_prompt_is_nothing_and_of_another_is_refused(registry, unchanged):
-    """An application that seeds at its start goes on when somebody archived a prompt meanwhile."""
+    """An application that saves at its start goes on where a prompt was archived meanwhile."""
     registry.save("x", "One")
     registry.archive("x")
     with unchanged():

@@ -57,7 +57,7 @@ def pool(request):
 
 
 def test_rule_6_concurrent_writers_lose_nothing_and_repeat_no_number(pool, registry, path):
-    """Of writers at once each gets numbers of its own, every version is there, and the last published is live."""
+    """Concurrent writers get different numbers, every version exists, and the last one published is live."""
     registry.create("x", "start")
     jobs = {who: pool.submit(write_updates, path, who, 10) for who in ("ana", "bo", "cy", "di")}
     given = {f"{who} {i}": number for who, job in jobs.items() for i, number in enumerate(job.result())}
@@ -73,7 +73,7 @@ def test_rule_6_concurrent_writers_lose_nothing_and_repeat_no_number(pool, regis
 
 
 def test_rule_4_expected_version_loses_no_update(pool, registry, path):
-    """Read, add one, and update over what was read, again when somebody was faster: no addition is lost."""
+    """Read, add one, and update what was read, again where another writer was faster: no addition is lost."""
     registry.create("x", "t", config={"n": 0})
     for job in [pool.submit(add_ones, path, 6) for _ in range(4)]:
         job.result()
@@ -81,14 +81,14 @@ def test_rule_4_expected_version_loses_no_update(pool, registry, path):
 
 
 def test_rule_1_seeding_at_once_makes_one_prompt_of_one_version(pool, registry, path):
-    """Many savers of one prompt find it equal but for the first, and all are given the same version."""
+    """Of many that save one prompt at once all but the first find it equal, and all get the same version."""
     saved = {job.result() for job in [pool.submit(seed, path, who) for who in range(8)]}
     assert saved == {(registry.get("seeded").id, 1)}
     assert [event.action for event in registry.events()] == ["create", "publish"]
 
 
 def test_rule_4_of_those_who_expect_the_same_production_one_wins(registry):
-    """Eight threads publish over version 1 at the same moment: one does, seven are told of it."""
+    """Eight threads publish over version 1 at the same time: one succeeds, seven get the conflict."""
     registry.create("x", "start")
     numbers = [registry.update("x", template=f"t{i}", is_production=False).version for i in range(8)]
     barrier = threading.Barrier(8)
@@ -120,7 +120,7 @@ def append(path: str, who: str, count: int) -> None:
 
 
 def test_rule_4_expected_hash_loses_no_edit_of_a_draft(pool, registry, path):
-    """Read, add a line, and write it over what was read, again when somebody was faster: no line is lost."""
+    """Read, add a line, and update what was read, again where another writer was faster: no line is lost."""
     stand(registry)
     for job in [pool.submit(append, path, who, 6) for who in ("ana", "bo", "cy", "di")]:
         job.result()

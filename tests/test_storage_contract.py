@@ -1,4 +1,4 @@
-"""What every storage promises (promptreg/storage/base.py); each storage behind the seam runs these tests."""
+"""The contract of `promptreg/storage/base.py`, run against every storage of `tests/storages.py`."""
 
 import os
 import threading
@@ -13,7 +13,7 @@ import pytest
 from promptreg import ConflictError, StorageError
 from promptreg.clock import new_id
 from promptreg.records import Audience, Change, Container, Query, VersionRecord
-from promptreg.rules.inputs import Draft, read_edit
+from promptreg.rules.edits import Draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_create, plan_discard, plan_update
 from promptreg.rules.names import Reference
 from promptreg.storage.base import ChangeReport, Position, Reader, Storage, Writer
@@ -104,7 +104,7 @@ def test_what_is_written_reads_back_equal(storage: Storage) -> None:
 
 
 def test_unpublished_versions_are_listed_and_a_discarded_base_reads_as_none(storage: Storage) -> None:
-    """Drafts are told newest first, published ones not; what was made from a discarded version has no base."""
+    """Drafts are listed newest first, published versions not; a version made from a discarded one has no base."""
     with storage.write() as writer:
         writer.apply([creation("x", is_live=False)])
         add_version(writer, "x", "two", is_live=False)
@@ -148,7 +148,7 @@ def test_a_reader_sees_one_snapshot(case: StorageCase, storage: Storage) -> None
 
 
 def test_what_a_writer_read_stays_true_until_it_commits(storage: Storage) -> None:
-    """Writers that read before they write never give one number twice, and lose none."""
+    """Writers that read before they write never use a number twice, and lose no version."""
     with storage.write() as writer:
         writer.apply([creation("counted")])
     numbers: list[int] = []
@@ -170,8 +170,8 @@ def test_what_a_writer_read_stays_true_until_it_commits(storage: Storage) -> Non
     assert container.last_version == 41
 
 
-def test_an_exception_keeps_nothing(storage: Storage) -> None:
-    """A `with` left by an exception keeps neither rows nor the revision."""
+def test_an_exception_rolls_back(storage: Storage) -> None:
+    """Leaving `write()` by an exception rolls back rows and revision."""
     before = revision(storage)
     with suppress(ZeroDivisionError), storage.write() as writer:
         writer.apply([creation("lost")])
@@ -180,8 +180,8 @@ def test_an_exception_keeps_nothing(storage: Storage) -> None:
     assert revision(storage) == before
 
 
-def test_changes_are_kept_whole_or_not_at_all(storage: Storage) -> None:
-    """When the second of two changes is refused, the first is not kept."""
+def test_a_write_is_atomic(storage: Storage) -> None:
+    """When the second of two changes is refused, the first is rolled back."""
     with storage.write() as writer:
         writer.apply([creation("taken")])
     before = revision(storage)
@@ -205,7 +205,7 @@ def test_a_second_version_with_the_same_number_is_a_conflict(storage: Storage) -
 
 
 def test_the_revision_grows_with_each_change_and_only_then(storage: Storage) -> None:
-    """One write is one more; a write that applies nothing, and any read, leave it."""
+    """A write raises it by one; a write that applies nothing, and any read, leave it alone."""
     start = revision(storage)
     with storage.write():
         pass
@@ -219,7 +219,7 @@ def test_the_revision_grows_with_each_change_and_only_then(storage: Storage) -> 
 
 
 def test_a_closed_storage_is_a_storage_error(storage: Storage) -> None:
-    """After close every call says so, with an error of ours."""
+    """After `close` every call raises it."""
     storage.close()
     with pytest.raises(StorageError, match="closed"), storage.monitor():
         pass

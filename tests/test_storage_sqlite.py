@@ -77,8 +77,8 @@ def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) ->
     assert len([row for row in kinds if row[0] == "trigger"]) == len(GUARDS) + 3  # those that count, and the registry's
 
 
-def test_a_look_finds_what_has_changed_by_an_index(filled: Registry) -> None:
-    """What has changed since a mark is sought by its revision: not every prompt or deletion is looked at."""
+def test_a_check_finds_what_has_changed_by_an_index(filled: Registry) -> None:
+    """A check searches prompts and deletions by an index on their revision, and scans neither table."""
     asked: list[str] = []
     with Registry(filled.path) as other, filled._core.storage.monitor() as changes_since:
         position = changes_since(changes_since(None).position).position
@@ -166,7 +166,7 @@ COPY = VERSION_COLUMNS.replace(" template", " 'changed'")
 def test_no_form_of_update_passes_the_guards(
     filled: Registry, verb: str, statement: str, message: str, unchanged: Any
 ) -> None:
-    """Published versions, events and the identity of prompts can't be updated, by any OR clause of any tool."""
+    """Published versions, events and the identity of prompts can't be updated, whatever the statement's OR clause."""
     filled.create("gone", "…")
     filled.set_status("gone", "deleted")
     with closing(raw(filled.path)) as connection, unchanged():
@@ -229,13 +229,13 @@ def test_nothing_published_or_recorded_is_deleted(
 
 
 def test_a_draft_can_be_edited_and_deleted_in_sql(filled: Registry) -> None:
-    """The guards bite on published rows alone, so the tests above show the guards and nothing else."""
+    """The triggers refuse changes of published rows alone, so the tests above show nothing but the triggers."""
     with closing(raw(filled.path)) as connection:
         assert connection.execute(f"UPDATE versions SET template = 'x' WHERE {DRAFT}").rowcount == 1
         assert connection.execute(f"DELETE FROM versions WHERE {DRAFT}").rowcount == 1
 
 
-# The record of events
+# Events
 
 
 def test_events_are_a_hash_chain_from_the_first_on(filled: Registry) -> None:
@@ -270,7 +270,7 @@ def test_the_hash_of_a_prompt_is_of_the_canonical_json_of_its_row(filled: Regist
 
 
 def write_quoted(registry: Registry) -> None:
-    """Write what JSON escapes wherever a caller may put it, and names that it must not escape."""
+    """Write characters that JSON escapes wherever a caller may pass them, and names that it must not escape."""
     view = registry.scope(namespace="équipe/日本", actor=Actor('o"b\\rien\n', Role.ORG_ADMIN))
     view.create("çay_1.0-x", "…", access_grants=[('user:a"b', "read")])
     view.set_label("çay_1.0-x", "canary", 1)
@@ -295,9 +295,9 @@ def test_of_very_many_hits_the_newest_come_first(registry: Registry, monkeypatch
         registry.create(name, template)
     registry.archive("c")
     assert [prompt.name for prompt in registry.search("tea")] == ["b", "a"]
-    monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_RANKED", 3)
+    monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_RANKED", 3)
     assert [prompt.name for prompt in registry.search("tea")] == ["b", "a"]
-    monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_RANKED", 2)
+    monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_RANKED", 2)
     assert [prompt.name for prompt in registry.search("tea")] == ["a", "b"]
     assert [prompt.name for prompt in registry.search("tea", limit=1)] == ["a"]
     assert [prompt.name for prompt in registry.search("tea", status="archived")] == ["c"]
@@ -345,7 +345,7 @@ GREET = "prompt = (SELECT key FROM prompts WHERE name = 'greet')"
 )
 @pytest.mark.parametrize("name", ["greet", "greet@1"])
 def test_a_damaged_stack_of_publications_is_never_gone_back_on(filled: Registry, name: str, damage: str) -> None:
-    """A changed, moved or missing row: a rollback is StorageCorruptError and goes nowhere, to no wrong version."""
+    """With a changed, moved or missing row a rollback is StorageCorruptError, and moves to no version."""
     filled.publish("greet", 3)
     with closing(raw(filled.path)) as connection:
         unguard(connection, "publications")
@@ -366,7 +366,7 @@ def reopened(registry: Registry) -> None:
     "damage", ["DELETE FROM registry", *(f"UPDATE registry SET revision = {number}" for number in (-5, 2**63 - 1))]
 )
 def test_a_damaged_revision_is_told(filled: Registry, damage: str) -> None:
-    """The row lost, or a number that no count of changes comes to: every call and opening is StorageCorruptError."""
+    """If the row is lost, or its revision is impossible, every call and opening is StorageCorruptError."""
     with closing(raw(filled.path)) as connection:
         connection.execute(damage)
     for call in (
@@ -381,7 +381,7 @@ def test_a_damaged_revision_is_told(filled: Registry, damage: str) -> None:
 
 
 def test_a_full_disk_as_the_sidecar_is_made_is_told(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not that the process lacks a right."""
+    """The error is not about permissions."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -408,7 +408,7 @@ READS: tuple[Callable[[Registry], Any], ...] = (
 
 
 def unguard(connection: sqlite3.Connection, table: str) -> None:
-    """Let a table take anything, as a damaged file does."""
+    """Make a table accept any value, as a damaged file may hold."""
     for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {trigger}")
     connection.execute("PRAGMA writable_schema = ON")
@@ -419,7 +419,7 @@ def unguard(connection: sqlite3.Connection, table: str) -> None:
 @pytest.mark.parametrize("damage", ["NULL", "7", "1.5", "x'ff'", "CAST(x'ff' AS TEXT)", "'x'", "'[]'"])
 @pytest.mark.parametrize("table", ["prompts", "versions", "events", "event_details"])
 def test_a_damaged_value_of_any_type_is_never_served(filled: Registry, table: str, damage: str) -> None:
-    """A bit that flips may make anything of a value: what is read is what was written, or an error of ours."""
+    """A flipped bit may turn a value into any other: a read returns what was written, or raises an error of ours."""
     written = [list(read(filled)) for read in READS]
     changed, refused = set(), set()
     with closing(raw(filled.path)) as connection:
@@ -446,7 +446,7 @@ def test_a_damaged_value_of_any_type_is_never_served(filled: Registry, table: st
 
 @pytest.mark.parametrize("column", ["revision", "deleted_revision", "vacuumed_revision", "erased_revision"])
 def test_a_count_that_is_none_is_told(filled: Registry, column: str) -> None:
-    """By opening too."""
+    """Opening raises it as well."""
     filled.close()
     with closing(raw(filled.path)) as connection:
         unguard(connection, "registry")
@@ -478,7 +478,7 @@ def test_a_damaged_schema_that_sqlite_can_not_even_quote_is_told(filled: Registr
 
 @pytest.mark.parametrize("change", ["status = 'ctive'", "status = x'616374697665'", "production_version = 9"])
 def test_a_prompt_that_damage_hides_is_told_by_listings(filled: Registry, change: str) -> None:
-    """It would be left out without a word."""
+    """A listing would silently omit it."""
     with closing(raw(filled.path)) as connection:
         unguard(connection, "prompts")
     with closing(raw(filled.path)) as connection:
@@ -490,7 +490,7 @@ def test_a_prompt_that_damage_hides_is_told_by_listings(filled: Registry, change
 
 
 def test_a_live_version_that_is_lost_is_told(filled: Registry) -> None:
-    """And not that the prompt has no such version; one that it never had is not found, as ever."""
+    """It is no `VersionNotFoundError`, which a version that never existed is."""
     with closing(raw(filled.path)) as connection:
         unguard(connection, "versions")
         connection.execute("DELETE FROM versions WHERE version > 1")
@@ -504,7 +504,7 @@ def test_a_live_version_that_is_lost_is_told(filled: Registry) -> None:
 
 @pytest.mark.parametrize("at", [35, 36], ids=["the id", "whose it is"])
 def test_a_damaged_index_leads_to_no_other_prompt(filled: Registry, at: int) -> None:
-    """One bit of an entry of the index of ids: what can't be written where it belongs is written nowhere."""
+    """One bit of an entry in the index of ids is flipped: the write is refused, and changes no other prompt."""
     other = filled.create("third", "Third").id
     filled.close()
     with closing(raw(filled.path)) as connection:
@@ -537,7 +537,7 @@ def test_a_damaged_index_leads_to_no_other_prompt(filled: Registry, at: int) -> 
 
 
 def test_an_event_whose_details_are_lost_is_an_error(filled: Registry) -> None:
-    """Only of a deleted prompt may the details be gone."""
+    """Details may be missing for deleted prompts alone."""
     with closing(raw(filled.path)) as connection:
         connection.execute("DROP TRIGGER event_details_delete")
         connection.execute("DELETE FROM event_details WHERE seq = 2")
@@ -546,7 +546,7 @@ def test_an_event_whose_details_are_lost_is_an_error(filled: Registry) -> None:
 
 
 def test_the_event_of_a_deletion_keeps_its_name(filled: Registry) -> None:
-    """It is the one that does, so of it they may not be gone."""
+    """The `delete` event is the one that keeps them, so they may not be missing."""
     filled.set_status("other", "deleted")
     assert filled.events()[-1].name == "other"
     with closing(raw(filled.path)) as connection:
@@ -584,7 +584,7 @@ def _open_and_save(path: str, worker: int, start: Any, results: Any) -> None:
 
 
 def test_eight_processes_open_one_new_file_at_once(path: str) -> None:
-    """All of them get the one registry, and the one seed is version 1 for all."""
+    """All of them open the same registry, and see the same version 1."""
     context = multiprocessing.get_context("spawn")
     start, results = context.Event(), context.Queue()
     workers = [context.Process(target=_open_and_save, args=(path, n, start, results)) for n in range(8)]
@@ -611,7 +611,7 @@ def test_an_empty_file_becomes_a_registry(path: str) -> None:
 
 
 def test_a_name_with_every_awkward_character_opens(tmp_path: Path) -> None:
-    """Question marks, hashes, percent signs and spaces in a path are the path's own."""
+    """Question marks, hashes, percent signs and spaces in a path are not read as parts of a URI."""
     path = tmp_path / "a b?c#d%20é.db"
     with Registry(path) as registry:
         registry.create("greet", "Hello")
@@ -637,14 +637,14 @@ def test_another_applications_database_is_refused_and_untouched(tmp_path: Path) 
 
 
 def test_what_is_no_database_is_refused_and_untouched(tmp_path: Path) -> None:
-    """A text file is StorageCorruptError: no database, or a damaged one."""
+    """A text file is StorageCorruptError, as it may be a damaged database."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough to have a header of its own " * 20)
     _refused(path, StorageCorruptError, path.read_bytes())
 
 
 def test_a_newer_schema_is_refused(registry: Registry) -> None:
-    """A file that a newer promptreg wrote is SchemaTooNewError, never guessed at."""
+    """A file of a newer promptreg is SchemaTooNewError."""
     registry.close()
     with closing(raw(registry.path)) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
@@ -654,7 +654,7 @@ def test_a_newer_schema_is_refused(registry: Registry) -> None:
 
 
 def test_a_crash_while_the_schema_is_made_leaves_a_file_that_opens(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The schema is made in one transaction: interrupted, nothing of it stays, and the next opener makes it."""
+    """The schema is created in one transaction: after an interrupt nothing of it is there, until the next opening."""
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
@@ -671,7 +671,7 @@ def test_a_crash_while_the_schema_is_made_leaves_a_file_that_opens(path: str, mo
 
 @pytest.mark.parametrize(("settings", "level"), [({}, 2), ({"durability": "full"}, 2), ({"durability": "normal"}, 1)])
 def test_every_connection_that_writes_is_as_durable_as_asked(path: str, settings: dict[str, Any], level: int) -> None:
-    """FULL, the default, syncs each commit and NORMAL does not: of the file's maker, and of another thread alike."""
+    """FULL, the default, syncs each commit and NORMAL does not: on every connection."""
     told: list[int] = []
 
     def write() -> None:
@@ -701,7 +701,7 @@ def test_memory_is_one_database_for_all_threads_and_none_other() -> None:
 
 
 def test_a_writer_that_waits_past_busy_timeout_is_told_when_to_try_again(registry: Registry) -> None:
-    """StorageBusyError carries retry_after; readers go on meanwhile, and nothing of the write is kept."""
+    """StorageBusyError carries retry_after; readers are not delayed, and nothing is written."""
     registry.create("greet", "Hello")
     with Registry(registry.path, busy_timeout=0) as hasty, closing(raw(registry.path)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -715,7 +715,7 @@ def test_a_writer_that_waits_past_busy_timeout_is_told_when_to_try_again(registr
 
 
 def test_opening_waits_for_others_as_long_as_a_write_does(path: str) -> None:
-    """Another tool has the whole file for half a second: with patience the registry opens all the same."""
+    """Another tool locks the whole file for half a second: opening waits for it."""
     Registry(path).close()
 
     def held() -> threading.Timer:
@@ -761,7 +761,7 @@ def test_each_of_sqlites_failures_is_one_of_ours(code: int, kind: type[Promptreg
 
 
 def test_the_cause_is_kept(registry: Registry) -> None:
-    """The driver's error hangs on ours as its cause."""
+    """The driver's error is the cause of ours."""
     registry.create("greet", "Hello")
     with closing(raw(registry.path)) as other:
         other.execute("DROP TABLE event_details")
@@ -774,7 +774,7 @@ def test_the_cause_is_kept(registry: Registry) -> None:
 
 
 def traces(folder: str, words: list[bytes]) -> list[tuple[str, bytes]]:
-    """Find the words in the bytes of every file of a folder."""
+    """Return which of the words are in the bytes of any file of a folder."""
     files = [path for path in Path(folder).iterdir() if path.is_file()]
     return [(path.name, word) for path in files for word in words if word in path.read_bytes()]
 
@@ -860,7 +860,7 @@ def test_rule_15_what_is_deleted_is_written_to_no_temporary_file(path: str, monk
 
 
 def has_temporary_file() -> bool:
-    """Tell whether SQLite has a temporary file open in this process; it has no name any more."""
+    """Return whether SQLite has a temporary file open in this process; it is unlinked already."""
     opened = Path("/proc/self/fd")
     with suppress(FileNotFoundError):
         return any("/etilqs_" in os.readlink(descriptor) for descriptor in opened.iterdir())
@@ -868,7 +868,7 @@ def has_temporary_file() -> bool:
 
 
 def test_rule_15_an_older_reader_delays_the_erasing_until_it_ends(registry: Registry, path: str) -> None:
-    """With another tool's read transaction open the log can't be cut; once it ends, the next call cuts it."""
+    """While another tool has a read transaction open the WAL can't be truncated; the next call afterwards does it."""
     folder = str(Path(path).parent)
     registry.create("secret", "zanzibar")
     with closing(raw(path)) as reader:
@@ -892,7 +892,7 @@ def _delete_and_die(path: str) -> None:
 
 
 def test_rule_15_erasing_that_a_crash_cut_short_is_done_at_the_next_opening(path: str) -> None:
-    """A process that dies between the deletion and the erasing leaves it to whoever opens the file next."""
+    """If a process dies between deletion and erasing, the next process that opens the file erases."""
     folder = str(Path(path).parent)
     with Registry(path) as registry:
         registry.create("secret", "zanzibar")
@@ -908,7 +908,7 @@ def test_rule_15_erasing_that_a_crash_cut_short_is_done_at_the_next_opening(path
 def test_rule_15_no_read_rewrites_the_file_and_the_next_write_does(
     path: str, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The deleter died before it could; a read must be short, so writing, opening and closing erase what it left."""
+    """The deleting process died before; reads must be short, so writing, opening and closing erase."""
     folder = str(Path(path).parent)
     with Registry(path) as registry:
         registry.create("secret", "zanzibar")
@@ -941,7 +941,7 @@ def test_rule_15_no_read_rewrites_the_file_and_the_next_write_does(
 def test_an_interrupted_write_leaves_no_transaction_open(
     registry: Registry, unchanged: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KeyboardInterrupt in the middle of a write keeps nothing, and the next write works."""
+    """KeyboardInterrupt in the middle of a write rolls back, and the next write works."""
     registry.create("greet", "Hello")
 
     def interrupt(*_: object) -> None:
@@ -957,12 +957,12 @@ def test_an_interrupted_write_leaves_no_transaction_open(
 def test_unpublished_versions_are_found_however_many_there_are(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Looked for some at a time, every draft is found once, the first and the last included."""
+    """However many versions one statement reads, every draft is listed once."""
     registry.create("x", "t1", is_production=False)
     for number in range(2, 8):
         registry.update("x", template=f"t{number}", is_production=number in {3, 4, 6})
     for at_once in (1, 2, 3, 7, 100):
-        monkeypatch.setattr("promptreg.storage.sqlite.transactions.MAX_SCANNED", at_once)
+        monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_SCANNED", at_once)
         with registry._core.storage.read() as reader:
             (container,) = reader.find("default", [Reference("x", is_id=False)])
             assert container is not None

@@ -64,7 +64,7 @@ def counted(line: str, what: str) -> int:
 
 def test_the_storage_contract_needs_nothing_that_only_posix_has() -> None:
     """It holds without it, whole."""
-    assert counted(run_without_posix("test_storage_contract"), "passed") > 25
+    assert counted(run_without_posix("test_storage_contract"), "passed") >= 25
 
 
 @pytest.mark.slow
@@ -93,7 +93,7 @@ with Registry(sys.argv[1]) as registry:
     registry.create("greet", "Hello")
     storage = registry._core.storage
     ours = [f for f in os.listdir("/proc/self/fd") if "-promptreg" in str(os.path.realpath(f"/proc/self/fd/{f}"))]
-    print(system.MAPS, system.LOCKS, type(storage.signal).__name__, storage._queue, ours)
+    print(system.MAPS, system.LOCKS, type(storage.publisher.signal).__name__, storage._queue, ours)
 """
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "prompts.db")],

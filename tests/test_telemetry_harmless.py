@@ -318,5 +318,5 @@ def test_attributes_that_a_sampler_changes_are_those_of_one_span() -> None:
         finished()
         registry.render("greet")
         (span,) = finished()
-    assert dict(span.attributes or {}) == found.told.attributes
-    assert span.attributes is not found.told.attributes
+    assert dict(span.attributes or {}) == found.render_span.attributes
+    assert span.attributes is not found.render_span.attributes

@@ -296,7 +296,7 @@ def unmeasured() -> bool:
     with opened() as (registry, _):
         registry.create("greet", "Hello")
         registry.render("greet")
-        return registry._core.cache.direct is registry._core.cache.generation
+        return registry._core.cache.fast is registry._core.cache.generation
 
 
 def test_a_provider_that_measures_nothing_costs_nothing() -> None:

@@ -19,7 +19,7 @@ from promptreg import Actor, NameTakenError, Registry, StorageBusyError
 from promptreg.storage.sqlite import journal
 from promptreg.storage.sqlite import storage as sqlite
 from promptreg.storage.sqlite.connections import Handle
-from promptreg.storage.sqlite.transactions import SQLiteReader
+from promptreg.storage.sqlite.reader import SQLiteReader
 from tests.test_storage_sqlite import raw
 
 THREADS = 32

@@ -1,9 +1,9 @@
-"""The filters and tests of the template language: one row each, from which everything else about them derives.
+"""The filters and tests of the template language: one row each in `FILTERS` and `TESTS`, and no other list anywhere.
 
-The policy (which names a template may use), the functions of both tiers, which uses of an absent variable are allowed
-(`reads.py`), the documentation's lists and the tests' lists are read from `FILTERS` and `TESTS`. A new filter is
-its functions, its row, a line of the documentation, and an expression in the tests' grammar, without which they fail.
-How a filter works is written with its functions in `metered/` and `fast/`, and not here.
+From the rows derive the names that the policy allows, the functions that both tiers call, and the reads of absent
+variables that are allowed (`reads.py`); the documentation and the tests are checked against them. A new filter takes
+its functions (in `metered/` and, if prompts use it often, in `fast/`), a row here, a line of the documentation and an
+expression in the tests' grammar; tests fail until all are there.
 """
 
 from collections.abc import Callable
@@ -51,14 +51,13 @@ class Filter(NamedTuple):
 
 
 class Test(NamedTuple):
-    """One test (`value is name(…)`): the same as `Filter`, but the fast function takes exactly `arguments` of them.
+    """One test (`value is name(…)`): the same as `Filter`, but the fast function takes the value alone.
 
     A test that takes what is absent answers as stock Jinja2 does (rule 20).
     """
 
     metered: Callable[..., Any]
     fast: FastFunction = None
-    arguments: int = 0
     takes_absent: bool = False
 
 
@@ -81,7 +80,7 @@ FILTERS: dict[str, Filter] = {
     "format": Filter(texts.do_format, TEXT),
     "groupby": Filter(containers.do_groupby, GROUPS),
     "indent": Filter(texts.do_indent, TEXT, fast.do_indent, (0, 1)),
-    "int": Filter(texts.do_int, INTEGER, fast.do_int, (0,)),
+    "int": Filter(texts.do_int, INTEGER),
     "items": Filter(containers.do_items, ROWS),
     "join": Filter(containers.do_join, TEXT, fast.do_join, (0, 1)),
     "last": Filter(containers.do_last, ANY, fast.do_last, (0,)),
@@ -95,7 +94,7 @@ FILTERS: dict[str, Filter] = {
     "rejectattr": Filter(selecting.do_rejectattr, LIST),
     "replace": Filter(texts.do_replace, TEXT, fast.do_replace, (2,)),
     "reverse": Filter(containers.do_reverse, LIST),
-    "round": Filter(texts.do_round, ANY, fast.do_round, (0, 1)),
+    "round": Filter(texts.do_round, ANY),
     "safe": Filter(texts.do_safe, TEXT),
     "select": Filter(selecting.do_select, LIST),
     "selectattr": Filter(selecting.do_selectattr, LIST),
@@ -120,8 +119,8 @@ TESTS: dict[str, Test] = {
     "callable": Test(tests.stock("callable"), takes_absent=True),
     "defined": Test(tests.stock("defined"), INLINE, takes_absent=True),
     "divisibleby": Test(tests.test_divisibleby),
-    "eq": Test(operators.eq, fast.is_eq, 1),
-    "equalto": Test(operators.eq, fast.is_eq, 1),
+    "eq": Test(operators.eq),
+    "equalto": Test(operators.eq),
     "==": Test(operators.eq),
     "escaped": Test(tests.stock("escaped"), takes_absent=True),
     "even": Test(tests.test_even),
@@ -143,7 +142,7 @@ TESTS: dict[str, Test] = {
     "lessthan": Test(operators.lt),
     "<": Test(operators.lt),
     "mapping": Test(tests.stock("mapping"), fast.is_mapping, takes_absent=True),
-    "ne": Test(operators.ne, fast.is_ne, 1),
+    "ne": Test(operators.ne),
     "!=": Test(operators.ne),
     "none": Test(tests.stock("none"), fast.is_none, takes_absent=True),
     "number": Test(tests.stock("number"), fast.is_number, takes_absent=True),

@@ -1,11 +1,11 @@
-"""How much a template may hold and a render may do, and the prices in fuel that both tiers agree on.
+"""How much a template may hold and a render may do (`RenderLimits`), and the prices in fuel that both tiers share.
 
-What counts the fuel of a render is `metered/meter.py`; the fast tier bounds it before anything runs. Nothing here
-says which filters, methods or statements a template may use: that is `policy.py`.
+`metered/meter.py` counts the fuel of a render; the fast tier bounds it when it compiles. Which filters, methods and
+statements a template may use is in `policy.py`, and never here.
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from jinja2 import nodes
 from pydantic import ConfigDict, Field
@@ -52,7 +52,7 @@ class RenderLimits(Value):
     {'name': 'endless', 'limit': 'fuel', 'line': 1}
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     source_characters: Count = 262_144
     nodes: Count = 5_000

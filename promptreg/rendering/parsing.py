@@ -1,6 +1,6 @@
-"""From the text of a template to a syntax tree that the policy allows, for both tiers.
+"""Parsing: the text of a template in, a syntax tree that the policy allows out, which both tiers compile.
 
-Nothing is compiled or run here. Jinja's syntax errors become ours, with the line.
+Jinja's syntax errors become ours, with the line. Nothing is compiled or run here.
 """
 
 import re

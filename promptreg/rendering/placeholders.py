@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidVariablesError, RenderError
-from promptreg.foreign import Cause
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES
 from promptreg.rendering.compat import is_root_model
+from promptreg.untrusted import CallerError
 from promptreg.variables import invalid
 
 Message: TypeAlias = dict[str, Any]
@@ -45,7 +45,7 @@ def passed_messages(name: str, value: object) -> list[Message]:
     except Exception as error:
         reason = str(error) if isinstance(error, _TooMuch) else type(error).__name__
         failure = RenderError(f"The messages in {name} can't be read ({reason}).", line=None)
-        failure.__cause__ = Cause(type(error).__name__)
+        failure.__cause__ = CallerError(type(error).__name__)
     raise failure  # out here, where no context is chained to it that quotes a value
 
 

@@ -1,7 +1,7 @@
-"""Which constructs a template may contain: one check of its syntax tree, made when it is saved.
+"""Which constructs a template may contain: a check of its syntax tree when it is saved, before anything is compiled.
 
-Nothing is compiled or run of a template that is refused here. What depends on values is refused when the template
-renders: reads by `values.py`, calls by `metered/methods.py`, sizes by `metered/meter.py`.
+What depends on values can be refused only by a render: reads by `values.py`, calls by `metered/methods.py` and
+`metered/functions.py`, and sizes by `metered/meter.py`.
 
 - Statements: no include, import, extends, block or autoescape; `self` is not available.
 - Calls: methods of builtin types (`METHODS`), `range`, `dict`, `namespace`, the template's own macros, `caller`, and
@@ -21,10 +21,11 @@ from promptreg.nearest import did_you_mean
 from promptreg.rendering.compat import JINJA_FILTERS
 from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.limits import RenderLimits
+from promptreg.rendering.metered.functions import BUILTIN_FUNCTIONS
+from promptreg.rendering.metered.methods import METHODS
 from promptreg.rendering.metered.texts import format_offence
-from promptreg.rendering.values import METHODS
 
-BUILTINS = frozenset({"range", "dict", "namespace"})
+BUILTINS = frozenset(BUILTIN_FUNCTIONS)
 METHOD_NAMES = frozenset().union(*METHODS.values())
 
 FORBIDDEN_STATEMENTS: dict[type[nodes.Node], str] = {

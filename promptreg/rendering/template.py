@@ -1,4 +1,8 @@
-"""A version's template, ready to render: text or chat, with its variables."""
+"""A version's template, compiled: one text or a chat's messages, with the declared variables.
+
+Here each text is rendered by the fast tier or the metered one, and what is wrong with variables is reported. How the
+tiers work is in `fast/` and `metered/`; how values are checked against declarations is in `promptreg/variables.py`.
+"""
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from copy import copy
@@ -7,8 +11,9 @@ from typing import Any, TypeAlias
 from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
 from promptreg.jsonvalues import FrozenList
 from promptreg.nearest import did_you_mean, nearest
-from promptreg.rendering.fast.compiler import compile_fast, is_paid, most_text
-from promptreg.rendering.fast.operations import Bailout
+from promptreg.rendering.fast.compiler import compile_fast
+from promptreg.rendering.fast.costs import is_affordable, most_text
+from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.compiler import MeteredText, Rendering
 from promptreg.rendering.parsing import parse
@@ -22,9 +27,9 @@ MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render 
 
 Messages: TypeAlias = list[Message] | tuple[list[str | None], list[str]] | None
 Output: TypeAlias = tuple[str, Messages]
-"""What a render gives: the text, and for a chat prompt its messages, or their roles and contents; else None."""
+"""What a render returns: the text, and for a chat prompt its messages, or their roles and contents; else None."""
 
-_UNKEPT = (
+_ALWAYS_READ = (
     "{name} is declared as not required, but read outside every condition; declare it as required,"
     " give it a default, or read it within {{% if {name} %}}."
 )
@@ -32,21 +37,42 @@ _UNKEPT = (
 Fast: TypeAlias = Callable[[dict[str, Any]], Output]
 
 
-class TemplateText:
-    """One text of a template, compiled: by the fast tier where it is in its subset, else by the metered one.
+class FastPaths:
+    """How to render a template where only the values can prevent it. Frozen: it is shared between threads.
 
-    `fast` gives exactly what the metered tier gives, or fails; then the metered tier renders, or tells
-    what is wrong. `read` are the variables that `fast` always reads, where it reads no others; `price` is the fuel that
-    what it passes may take, and `nodes` how many its syntax tree has.
-    What it gives never changes, so it may be shared and kept for as long as anyone likes.
+    `output` returns what a render returns, and is None where the template has no fast path. `text` returns the text
+    alone, of a text prompt. `arity` is the number of variables that are always read, where no others are.
     """
 
-    __slots__ = ("_declared", "_limits", "_metered", "fast", "nodes", "price", "read", "reads", "source")
+    __slots__ = ("arity", "output", "text")
+
+    def __init__(
+        self,
+        output: Fast | None = None,
+        text: Callable[[dict[str, Any]], str] | None = None,
+        arity: int | None = None,
+    ) -> None:
+        self.output = output
+        self.text = text
+        self.arity = arity
+
+
+class TemplateText:
+    """One text of a template, compiled by the fast tier where it is in its subset, else by the metered one.
+
+    `fast` is the fast tier's function, or None: it returns what the metered tier returns, or raises any exception, and
+    then the metered tier renders or raises what is wrong. `price` is the most fuel that the metered tier takes for what
+    `fast` returns. `always_read` are the variables that `fast` reads in every render, where it reads no others; else
+    None. `nodes` is the size of the syntax tree. `reads` tells of each variable whether some read of it is unguarded.
+    Immutable but for the metered tier's code, which is compiled when it is first used.
+    """
+
+    __slots__ = ("_declared", "_limits", "_metered", "always_read", "fast", "nodes", "price", "reads", "source")
 
     def __init__(self, source: str, limits: RenderLimits, declared: frozenset[str] = frozenset()) -> None:
         """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`.
 
-        `declared` are the variables that are false where they are absent and their truth is tested.
+        `declared` are the declared variables: absent ones are false where their truth is tested (rule 20).
         """
         tree, count = parse(source, limits)
         reads = variables_read(tree, BUILTINS, declared)
@@ -57,27 +83,26 @@ class TemplateText:
         self._limits = limits
         compiled = compile_fast(tree, limits, declared)
         self.fast = None if compiled is None else compiled.render
-        self.read = None if compiled is None else compiled.read
+        self.always_read = None if compiled is None else compiled.always_read
         self.price = 0 if compiled is None else compiled.price
         is_at_once = self.fast is None or count > MAX_LAZY
         self._metered = MeteredText(tree, reads.unguarded, declared) if is_at_once else None
 
     def render(self, values: dict[str, Any]) -> str:
-        """Give the text; raise `AbsentVariable`, `RenderLimitError` or `RenderError`."""
+        """Return the text; raise `AbsentVariable`, `RenderLimitError` or `RenderError`."""
         if self.fast is not None:
-            # Whatever fails there has had no effect, and the metered tier either does it or tells why not.
             try:
                 return self.fast(values)
-            except Exception:
+            except Exception:  # it has had no effect; the metered tier renders, or raises what is wrong
                 pass
         return self.metered(values)
 
     def metered(self, values: dict[str, Any]) -> str:
-        """Give the text by the metered tier alone."""
+        """Return the text, rendered by the metered tier alone; raise as `render` does."""
         return self.render_metered(Rendering(values, self._limits))
 
     def render_metered(self, rendering: Rendering) -> str:
-        """Give the text by the metered tier, as a part of a render; that is compiled at its first use."""
+        """Return the text, rendered by the metered tier as a part of a render, whose fuel all parts share."""
         metered = self._metered
         if metered is None:
             tree, _ = parse(self.source, self._limits)
@@ -87,16 +112,19 @@ class TemplateText:
             return metered.render(rendering)
         except Exception as error:
             failure = metered.failed(error, self.source, rendering)
-        raise failure  # out here, where no context is chained to it that quotes a value
+        raise failure  # outside the `except`, so that no context is chained that quotes a value
 
     def surely_needed(self, names: frozenset[str]) -> dict[str, int]:
-        """Return those of the variables without which every render fails, each with the line that reads it first."""
+        """Return which of these variables no render can do without, each with the line that reads it first."""
         found = names.intersection(self.reads)
         return surely_needed(parse(self.source, self._limits)[0], found) if found else {}
 
 
 class CompiledTemplate:
-    """One template and its declared variables, compiled. What it gives never changes."""
+    """A text or chat template and its declared variables, compiled. Immutable.
+
+    `reads` tells of each variable that the template reads whether it is needed; `variables` are the effective ones.
+    """
 
     __slots__ = (
         "_declarations",
@@ -106,19 +134,17 @@ class CompiledTemplate:
         "_parts",
         "_refusal",
         "_roles",
+        "fast_paths",
         "limits",
         "reads",
-        "short_arity",
-        "short_text",
-        "short_way",
         "template",
         "variables",
     )
 
     def __init__(self, template: str | FrozenList, declarations: FrozenList, limits: RenderLimits) -> None:
-        """Compile. What can't be is told by `require_valid` and by each render.
+        """Compile; an error is kept for `require_valid` and for each render.
 
-        A stored prompt may have been saved under looser limits, and must be found all the same.
+        So a stored prompt that was saved under higher limits can still be read.
         """
         self.template = template
         self.limits = limits
@@ -135,11 +161,9 @@ class CompiledTemplate:
                 error.put_before(_message(len(self._parts), len(messages)))
             self._refusal = error
         self._roles = None if isinstance(template, str) else [message.get("role") for message in messages]
-        self._fast = _fast(self._parts, self._roles, limits) if self._refusal is None else None
-        self.short_way = None if declarations else self._fast
-        only = self._parts[0] if self._roles is None and self.short_way is not None else None
-        self.short_text = only.fast if isinstance(only, TemplateText) else None  # the same, of a text prompt
-        self.short_arity = _arity(self._parts)
+        fast_paths = FastPaths() if self._refusal is not None else _fast_paths(self._parts, self._roles, limits)
+        self._fast = fast_paths.output
+        self.fast_paths = FastPaths() if declarations else fast_paths
         self._may_be_none = self._optional.intersection(part for part in self._parts if isinstance(part, str))
         self.reads: dict[str, bool] = {}
         for part in self._parts:
@@ -148,16 +172,17 @@ class CompiledTemplate:
                 self.reads[name] = self.reads.get(name, False) or is_needed
         self.variables = effective(declarations, self.reads)
 
-    def render(self, name: str, values: dict[str, Any], *, forbids_extra: bool, is_tried: bool = False) -> Output:
-        """Render with these variables; `name` is the prompt's, for errors; `is_tried` says that the short way failed.
+    def render(self, name: str, values: dict[str, Any], *, forbids_extra: bool, fast_failed: bool = False) -> Output:
+        """Render with these variables; `name` is the prompt's, for errors.
 
-        Raises `InvalidVariablesError`, `MissingVariablesError` with every absent name, `RenderLimitError`
-        or `RenderError`.
+        `fast_failed` says that a fast path was tried before, so only the metered tier is left. Raises what
+        `require_valid` raises, `InvalidVariablesError`, `MissingVariablesError` with every absent name,
+        `RenderLimitError` or `RenderError`.
         """
         try:
             self.require_valid()
             bound = self._bound(values, forbids_extra) if self._declarations or forbids_extra else values
-            if self._fast is not None and not is_tried:
+            if self._fast is not None and not fast_failed:
                 try:
                     return self._fast(bound)
                 except Exception:  # as in `TemplateText.render`
@@ -168,15 +193,15 @@ class CompiledTemplate:
             raise
 
     def require_valid(self) -> None:
-        """Raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
+        """Raise the compile error: `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
         if self._refusal is not None:
             raise copy(self._refusal)
 
-    def require_kept(self) -> None:
-        """Raise what `require_valid` raises, and `TemplateError` for declarations that no render could keep to.
+    def require_consistent(self) -> None:
+        """Raise what `require_valid` raises, and `TemplateError` for declarations that no render could satisfy.
 
-        That is a variable that may be left out and is read outside every condition, or a placeholder that is no array.
-        A stored version that holds one renders where it can.
+        These are an optional variable that is read outside every condition, and a placeholder that is no array (rule
+        21). They are refused when a version is saved; a version that was stored with one renders where it can.
         """
         self.require_valid()
         optional = frozenset([d["name"] for d in self._declarations if is_optional(d)])
@@ -184,18 +209,19 @@ class CompiledTemplate:
         for i, part in enumerate(self._parts):
             if isinstance(part, TemplateText):
                 for name, line in part.surely_needed(optional).items():
-                    raise self._unkept(i, line, _UNKEPT.format(name=name))
+                    raise self._inconsistent(i, line, _ALWAYS_READ.format(name=name))
             elif reason := placeholder_flaw(kinds.get(part)):
-                raise self._unkept(i, None, f"the placeholder {part} {reason}.")
+                raise self._inconsistent(i, None, f"the placeholder {part} {reason}.")
 
-    def _unkept(self, number: int, line: int | None, reason: str) -> TemplateError:
-        """Return the refusal of a declaration; in a chat it says which message reads it."""
+    def _inconsistent(self, number: int, line: int | None, reason: str) -> TemplateError:
+        """Return the error of a declaration; in a chat it names the message."""
         error = TemplateError(reason if line is None else f"Line {line}: {reason}", line=line)
         if self._roles is not None:
             error.put_before(_message(number, len(self._parts)))
         return error
 
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
+        """Return the values checked against the declarations, with their defaults."""
         extra = _extra(values, [variable.name for variable in self.variables]) if forbids_extra else []
         bound, absent = bind(self._declarations, values, may_be_none=self._may_be_none, errors=extra)
         if absent:
@@ -203,18 +229,18 @@ class CompiledTemplate:
         return bound
 
     def _output(self, bound: dict[str, Any]) -> Output:
-        """Render part by part on one account, where not all is fast."""
+        """Render part by part with the metered tier; all parts share the fuel and the time of one render."""
         rendering = Rendering(bound, self.limits)
         messages: list[Message] = []
         absent: str | None = None
         done = 0
         try:
-            for at, (role, part) in enumerate(zip(self._roles or [None], self._parts, strict=True)):
-                done = at
+            for number, (role, part) in enumerate(zip(self._roles or [None], self._parts, strict=True)):
+                done = number
                 if isinstance(part, TemplateText):
                     messages.append({"role": role, "content": part.render_metered(rendering)})
                 else:
-                    messages += self._passed(part, bound)
+                    messages += self._placeholder_messages(part, bound)
         except AbsentVariable as error:
             absent = error.name
         except TemplateError as error:
@@ -227,8 +253,8 @@ class CompiledTemplate:
             return messages[0]["content"], None
         return joined_text(messages), messages
 
-    def _passed(self, name: str, bound: Mapping[str, Any]) -> list[Message]:
-        """Return the messages of a placeholder: none where it may be left out, and is absent or None."""
+    def _placeholder_messages(self, name: str, bound: Mapping[str, Any]) -> list[Message]:
+        """Return the messages that fill a placeholder: none where it is optional, and absent or None."""
         if bound.get(name) is None and name in self._optional:
             return []
         if name not in bound:
@@ -238,7 +264,7 @@ class CompiledTemplate:
     def _missing(
         self, bound: Mapping[str, Any], read: Sequence[str], *, but: Container[str] = ()
     ) -> MissingVariablesError:
-        """Return the refusal of absent variables: those read, and others that the template reads unguarded."""
+        """Return the error that names the absent variables: those read, and others that are read unguarded."""
         needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound and name not in but]
         names = list(dict.fromkeys([*needed, *read]))
         known = {variable.name for variable in self.variables}
@@ -249,15 +275,15 @@ class CompiledTemplate:
         )
 
 
-def _message(at: int, count: int) -> str:
-    return f"message {at + 1} of {count}"
+def _message(number: int, count: int) -> str:
+    return f"message {number + 1} of {count}"
 
 
 def _unread(names: Sequence[str], missing: Sequence[str]) -> str:
-    """Name the variables that nothing reads, and those that are missing which they may be meant for."""
+    """Return the names of variables that nothing reads, each with the missing one that may be meant."""
     few = [(listed([name]), nearest(name, missing)) for name in names[:LISTED]]
-    told = ", ".join(name if near is None else f"{name} (for {near!r}?)" for name, near in few)
-    return f"{told} and {len(names) - LISTED} more" if len(names) > LISTED else told
+    text = ", ".join(name if near is None else f"{name} (for {near!r}?)" for name, near in few)
+    return f"{text} and {len(names) - LISTED} more" if len(names) > LISTED else text
 
 
 def _compile_parts(
@@ -266,7 +292,10 @@ def _compile_parts(
     declared: frozenset[str],
     parts: list[TemplateText | str],
 ) -> None:
-    """Add the part of each message; raise `TemplateError` for the first that is refused, or too many nodes together."""
+    """Append the part of each message to `parts`; raise `TemplateError` for the first that does not compile.
+
+    The parts before it stay, so that the error can name the message. Too many nodes together are an error too.
+    """
     count = 0
     for message in messages:
         if "placeholder" in message:
@@ -279,27 +308,25 @@ def _compile_parts(
         parts.append(text)
 
 
-def _arity(parts: Sequence[TemplateText | str]) -> int | None:
-    """Give how many variables the fast tier always reads, where it reads no others."""
-    read = [part.read for part in parts if isinstance(part, TemplateText) and part.read is not None]
-    return len(frozenset().union(*read)) if len(read) == len(parts) else None
-
-
-def _fast(parts: Sequence[TemplateText | str], roles: list[str | None] | None, limits: RenderLimits) -> Fast | None:
-    """Give the whole template's fast tier, where each of its parts has one, and the fuel pays for all of them."""
+def _fast_paths(parts: Sequence[TemplateText | str], roles: list[str | None] | None, limits: RenderLimits) -> FastPaths:
+    """Return the fast paths of a template where each part has a fast function, and the fuel pays for all of them."""
     texts = [part for part in parts if isinstance(part, TemplateText)]
-    fasts = [text.fast for text in texts if text.fast is not None]
-    if len(fasts) < len(parts) or not is_paid([text.price for text in texts], limits):
-        return None
-    most = most_text(limits)
-    if roles is None:
-        only = fasts[0]
-        return lambda values: (only(values), None)
+    functions = [text.fast for text in texts if text.fast is not None]
+    if len(functions) < len(parts) or not is_affordable([text.price for text in texts], limits):
+        return FastPaths()
+    always_read = [text.always_read for text in texts if text.always_read is not None]
+    arity = len(frozenset().union(*always_read)) if len(always_read) == len(texts) else None
+    if roles is not None:
+        return FastPaths(_fast_chat(functions, roles, most_text(limits)), None, arity)
+    text = functions[0]
+    return FastPaths(lambda values: (text(values), None), text, arity)
 
-    join = BETWEEN_TEXTS.join  # found once, which takes a twentieth of a short render
+
+def _fast_chat(functions: Sequence[Callable[[dict[str, Any]], str]], roles: list[str | None], most: int) -> Fast:
+    join = BETWEEN_TEXTS.join  # looked up once, which saves a twentieth of a short render
 
     def render(values: dict[str, Any]) -> Output:
-        contents = [fast(values) for fast in fasts]
+        contents = [function(values) for function in functions]
         if sum(map(len, contents)) > most:
             raise Bailout
         return join(contents), (roles, contents)
@@ -308,9 +335,9 @@ def _fast(parts: Sequence[TemplateText | str], roles: list[str | None] | None, l
 
 
 def _extra(values: Mapping[str, Any], known: Sequence[str]) -> list[dict[str, str]]:
-    """Return what is wrong with the variables that are none of the prompt."""
+    """Return an error for each variable that the prompt does not have, with the nearest that is absent."""
     extra = [name for name in values if name not in known]
     absent = [name for name in known if name not in values]
-    meant = [did_you_mean(name, absent) for name in extra[:LISTED]] + [""] * (len(extra) - LISTED)
+    hints = [did_you_mean(name, absent) for name in extra[:LISTED]] + [""] * (len(extra) - LISTED)
     reason = "is not a variable of this prompt"
-    return [{"field": n, "reason": reason + m} for n, m in zip(extra, meant, strict=True)]
+    return [{"field": name, "reason": reason + hint} for name, hint in zip(extra, hints, strict=True)]

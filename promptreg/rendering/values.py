@@ -1,4 +1,4 @@
-"""What a template may read of a value, and print of it: attributes, items, methods and text.
+"""What a template may read of a value, and print of it: attributes, items and text.
 
 Values are objects of the application. A read returns data or raises: never something callable, a class, a module, or
 a frame of the running program. Every refusal comes before any effect. What a render may do is counted in
@@ -34,24 +34,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from jinja2 import StrictUndefined, Undefined, UndefinedError
-from markupsafe import Markup
 from pydantic import BaseModel
 
 from promptreg.rendering.compat import LoopContext, Macro, Namespace, missing
-
-METHODS: dict[str, frozenset[str]] = {
-    "str": frozenset(
-        (
-            "strip lstrip rstrip split rsplit splitlines replace join upper lower title capitalize startswith "
-            "endswith find count removeprefix removesuffix isdigit isalpha"
-        ).split()
-    ),
-    "dict": frozenset({"get", "items", "keys", "values"}),
-    "sequence": frozenset({"index", "count"}),
-    "moment": frozenset({"strftime", "isoformat", "date", "time"}),
-    "loop": frozenset({"cycle", "changed"}),
-}
-"""The methods that a template may call, by kind of value."""
 
 SCALARS = frozenset({str, int, float, bool, NoneType})
 """Exact types that are data: reading, comparing and printing them runs no code of the application."""
@@ -249,16 +234,16 @@ def children(value: Any) -> Iterator[Any] | None:
 
     Builtin containers are read without running code of subclasses.
     """
-    own = type(value)
-    if issubclass(own, dict):
+    exact = type(value)
+    if issubclass(exact, dict):
         return _pairs(value)
     for kind in (*_SEQUENCES, *_VIEWS):
-        if issubclass(own, kind):
+        if issubclass(exact, kind):
             items: Iterator[Any] = kind.__iter__(value)
             return items
-    if issubclass(own, MappingProxyType):
+    if issubclass(exact, MappingProxyType):
         return chain.from_iterable(value.items())
-    return None if issubclass(own, str | Undefined) else _fields(value)
+    return None if issubclass(exact, str | Undefined) else _fields(value)
 
 
 def _fields(value: Any) -> Iterator[Any] | None:
@@ -280,7 +265,7 @@ class Printing(NamedTuple):
     """How a value is printed: the parts that its text shows, and whether code of its class writes the text."""
 
     parts: Iterator[Any] | None
-    is_own: bool
+    runs_class_code: bool
 
 
 def printing(value: Any, *, is_inside: bool) -> Printing:
@@ -294,21 +279,20 @@ def printing(value: Any, *, is_inside: bool) -> Printing:
         return Printing(None, False)
     if isinstance(value, (*_HIDDEN, Namespace, LoopContext)):
         raise Refused(f"{_kind(value)} can't be printed")
-    is_own = not any(kind.__repr__ is base.__repr__ for base in kind.__mro__ if base in _WITH_REPR)
+    runs_class_code = not any(kind.__repr__ is base.__repr__ for base in kind.__mro__ if base in _WITH_REPR)
     if issubclass(kind, _CONTAINERS):
-        return Printing(children(value), is_own)
+        return Printing(children(value), runs_class_code)
     if is_dataclass(value) and kind.__repr__ is not object.__repr__:
         parts = iter([getattr(value, field.name) for field in fields(value) if field.repr])
-        return Printing(
-            parts, not hasattr(kind.__repr__, "__wrapped__")
-        )  # which the `__repr__` that `dataclass` writes has
+        is_generated = hasattr(kind.__repr__, "__wrapped__")  # by `dataclass`
+        return Printing(parts, not is_generated)
     if issubclass(kind, BaseException) and kind.__str__ is BaseException.__str__:
         return Printing(iter(value.args), is_inside)
     if kind.__str__ is object.__str__ or (is_inside and kind.__repr__ is object.__repr__):
         raise Refused(f"{_kind(value)} can't be printed; its class defines no {'__repr__' if is_inside else '__str__'}")
     if issubclass(kind, BaseModel):
-        is_own = kind.__repr__ is not BaseModel.__repr__ or kind.__str__ is not BaseModel.__str__
-        return Printing(children(value), is_own or bool(value.model_extra))
+        runs_class_code = kind.__repr__ is not BaseModel.__repr__ or kind.__str__ is not BaseModel.__str__
+        return Printing(children(value), runs_class_code or bool(value.model_extra))
     return Printing(None, True)
 
 
@@ -317,29 +301,6 @@ def require_no_leak(text: str) -> str:
     if _LEAKING.search(text):
         raise Refused("the text of an object holds a function, a class or a memory address")
     return text
-
-
-def method_of(obj: Any, name: str) -> tuple[str, Any] | None:
-    """Return which kind of `METHODS` is called by `obj.name(…)`, and the builtin's function; None for other methods.
-
-    A subclass counts if it does not override the builtin's method; attributes of the instance don't count.
-    """
-    for kind, bases in _METHOD_BASES:
-        if name in METHODS[kind] and isinstance(obj, bases):
-            own: Any = getattr(type(obj), name, missing)
-            for base in bases:
-                if isinstance(obj, base) and own is getattr(base, name, None):
-                    return kind, own
-    return None
-
-
-_METHOD_BASES: tuple[tuple[str, tuple[type, ...]], ...] = (
-    ("str", (str, Markup)),
-    ("dict", (dict, OrderedDict)),
-    ("sequence", (list, tuple)),
-    ("moment", (datetime, date, time)),
-    ("loop", (LoopContext,)),
-)
 
 
 def _kind(value: Any) -> str:

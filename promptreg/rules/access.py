@@ -1,11 +1,11 @@
-"""Who may do what (rule 17): one table, and the questions that it answers.
+"""Permissions: which relation to a prompt allows which action (rule 17).
 
-Somebody stands to a prompt as what they are: a role held in the prompt's namespace, its owner, or
-a grantee. An action is allowed when any of their standings allows it. With no actor, the call is
-the application's own, which may do everything.
+An actor is related to a prompt by a role in the prompt's namespace, as its owner, or by a grant. An action is allowed
+if one of the relations allows it. Calls without an actor come from the application itself, which may do everything.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from promptreg.errors import ForbiddenError, listed
 from promptreg.models import Actor, Role
@@ -30,13 +30,20 @@ ALLOWED: dict[str, frozenset[str]] = {
 }
 
 
+class View(NamedTuple):
+    """The namespace that a call is made in, and the actor on whose behalf; None is the application itself."""
+
+    namespace: str
+    actor: Actor | None
+
+
 def principals(actor: Actor) -> frozenset[str]:
-    """Give every principal that a grant to this actor may name."""
+    """Return every principal by which a grant may name this actor."""
     return frozenset({f"user:{actor.id}", *(f"group:{group}" for group in actor.groups), "anyone"})
 
 
-def standings(actor: Actor, container: Container) -> set[str]:
-    """Give all that the actor is to the prompt: its role, owner, the grants that name it."""
+def relations(actor: Actor, container: Container) -> set[str]:
+    """Return how an actor is related to a prompt: by role, as the owner, by grants."""
     mine = principals(actor)
     granted = {g.permission for g in container.access_grants if g.principal in mine}
     held = {WRITER if permission == "write" else READER for permission in granted}
@@ -48,25 +55,25 @@ def standings(actor: Actor, container: Container) -> set[str]:
 
 
 def may(actor: Actor | None, action: str, container: Container) -> bool:
-    """Tell whether the actor may do this to this prompt."""
-    return actor is None or not ALLOWED[action].isdisjoint(standings(actor, container))
+    """Return whether the actor may do this to this prompt."""
+    return actor is None or not ALLOWED[action].isdisjoint(relations(actor, container))
 
 
 def require(actor: Actor | None, actions: Iterable[str], container: Container) -> None:
-    """Raise `ForbiddenError` for the first of these actions that the actor may not do to this prompt."""
+    """Raise `ForbiddenError` for the first of these actions on the prompt that the actor is not allowed."""
     for action in actions:
         if not may(actor, action, container):
             raise forbidden([container.name], action)
 
 
 def require_creating(actor: Actor | None, name: str) -> None:
-    """Raise `ForbiddenError` unless the actor's role lets it create prompts here."""
+    """Raise `ForbiddenError` where the actor's role does not allow creating prompts in the namespace."""
     if actor is not None and actor.role not in ALLOWED["create"]:
         raise forbidden([name], "create")
 
 
 def require_verifying(actor: Actor | None) -> None:
-    """Raise `ForbiddenError` unless the caller is the application or an admin of the whole organisation."""
+    """Raise `ForbiddenError` for actors other than org admins."""
     if actor is not None and actor.role is not Role.ORG_ADMIN:
         raise ForbiddenError(
             "The actor may not verify a registry; the application itself and org admins may.", names=[], action="verify"
@@ -74,7 +81,7 @@ def require_verifying(actor: Actor | None) -> None:
 
 
 def forbidden(names: list[str], action: str) -> ForbiddenError:
-    """Give the refusal of an action on prompts that the actor may read."""
+    """Return the error for an action on prompts that the actor may read and not change."""
     return ForbiddenError(
         f"The actor may not {action} {listed(names)}; ask for a role or a grant that allows it.",
         names=names,
@@ -83,14 +90,14 @@ def forbidden(names: list[str], action: str) -> ForbiddenError:
 
 
 def moved(actor: Actor, *, is_elsewhere: bool) -> Actor:
-    """Give the actor in another namespace: the role stays behind, unless it is `org_admin`."""
+    """Return the actor as it is in another namespace: without its role, unless that is `org_admin`."""
     if not is_elsewhere or actor.role in {None, Role.ORG_ADMIN}:
         return actor
     return Actor(actor.id, None, actor.groups)
 
 
-def reach(actor: Actor | None, home: str) -> tuple[Audience, str | None]:
-    """Give whose prompts count over all namespaces, and the namespace where all do: a role's own."""
+def audience_of_all_namespaces(actor: Actor | None, home: str) -> tuple[Audience, str | None]:
+    """Return whose prompts are readable in any namespace, and the namespace in which a role makes all of them so."""
     if actor is None or actor.role is Role.ORG_ADMIN:
         return Audience(sees_all=True), home
     own = Audience(sees_all=False, actor=actor.id, principals=tuple(sorted(principals(actor))))
@@ -98,7 +105,7 @@ def reach(actor: Actor | None, home: str) -> tuple[Audience, str | None]:
 
 
 def audience(actor: Actor | None) -> Audience:
-    """Give whose prompts a listing in the view's namespace may hold (rule 18)."""
+    """Return whose prompts a listing of the view's namespace may contain (rule 18)."""
     if actor is None or actor.role is not None:
         return Audience(sees_all=True)
     return Audience(sees_all=False, actor=actor.id, principals=tuple(sorted(principals(actor))))

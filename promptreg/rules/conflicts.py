@@ -1,6 +1,6 @@
-"""Whether what a call was made against still holds (rules 4 and 9): what its caller expects, what its checks saw.
+"""Optimistic concurrency: what the caller of a change expects, and what its checks were run on (rules 4 and 9).
 
-What differs is a `VersionConflictError`, whose `expected` and `actual` are the two values that differ.
+Where a stored value differs, that is a `VersionConflictError`, whose `expected` and `actual` are the two values.
 """
 
 from typing import NamedTuple
@@ -13,10 +13,10 @@ from promptreg.rules.inputs import Expected
 AGAIN = "read it again and repeat the change"
 
 
-class Sight(NamedTuple):
-    """What checks look at and what must not change while they run; `production` is the live version, 0 for none.
+class CheckedState(NamedTuple):
+    """What must not change while checks run. `production` is the number of the live version, 0 for none.
 
-    `version` is the number of a version that exists already, and None of one that the call makes.
+    `version` is the number of an existing version, and None of one that the call makes.
     """
 
     production: int
@@ -26,7 +26,7 @@ class Sight(NamedTuple):
     content_hash: str
 
 
-_SEEN = {
+_DESCRIPTIONS = {
     "production": "its production version",
     "name": "its name",
     "status": "its status",
@@ -35,10 +35,10 @@ _SEEN = {
 }
 
 
-def sight(container: Container, version: VersionRecord, change: Change | None) -> Sight:
-    """Return what the checks of this change look at: the prompt as it will be, and what is live before it."""
+def checked_state(container: Container, version: VersionRecord, change: Change | None) -> CheckedState:
+    """Return the state that a change is checked in: the prompt as it will be, and what is live before the change."""
     before = container if change is None else change.before
-    return Sight(
+    return CheckedState(
         production=0 if before is None else before.production_version or 0,
         name=container.name,
         status=container.status,
@@ -47,22 +47,22 @@ def sight(container: Container, version: VersionRecord, change: Change | None) -
     )
 
 
-def require_unchanged(checked: Sight, found: Sight, *, only_content: bool) -> None:
-    """Raise `VersionConflictError` for the first thing that changed while the checks ran (rule 9).
+def require_unchanged(checked: CheckedState, found: CheckedState, *, only_content: bool) -> None:
+    """Raise `VersionConflictError` for the first field that changed while the checks ran (rule 9).
 
-    Examples read the content alone, so that is all that is compared where nothing else was checked. The number of a
-    version that the call makes may change, as others may save drafts.
+    With `only_content`, where nothing but examples was rendered, only the content is compared. The number of a
+    version that the call makes may change, because others may save drafts meanwhile.
     """
-    for field in ("content_hash",) if only_content else Sight._fields:
+    for field in ("content_hash",) if only_content else CheckedState._fields:
         expected, actual = getattr(checked, field), getattr(found, field)
         if expected != actual and None not in {expected, actual}:
             raise changed_meanwhile(checked.name, field, expected, actual)
 
 
 def changed_meanwhile(name: str, field: str, expected: object, actual: object) -> VersionConflictError:
-    """Return the error for a prompt that changed while the checks ran; `field` says which part of it did."""
+    """Return the error for a prompt that changed while its checks ran; `field` is one of `CheckedState`."""
     return VersionConflictError(
-        f"{name!r} changed while it was checked: {_SEEN[field]} was {expected} and is {actual}; {AGAIN}.",
+        f"{name!r} changed while it was checked: {_DESCRIPTIONS[field]} was {expected} and is {actual}; {AGAIN}.",
         expected=expected,
         actual=actual,
         field=field,
@@ -70,7 +70,7 @@ def changed_meanwhile(name: str, field: str, expected: object, actual: object) -
 
 
 def require_expected(container: Container, version: VersionRecord, expected: Expected) -> None:
-    """Raise `VersionConflictError` unless what a call is made against is what its caller expects (rule 4).
+    """Raise `VersionConflictError` where the prompt is not as the caller expects (rule 4).
 
     `version` is the base of an update, or the version that is edited or published.
     """

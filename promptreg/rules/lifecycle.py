@@ -1,6 +1,6 @@
-"""What each verb means for a prompt and its versions (rules 1 to 10), decided and not done.
+"""What each verb changes of a prompt and its versions (rules 1 to 10): decisions, which a storage carries out.
 
-A version is `draft`, `failed` or `published`, and only ever moves to the right of that:
+A version is `draft`, `failed` or `published`:
 
     create, update ──(is_production)──────────────────────▶ published
           └──────────▶ draft ──publish, checks pass────────▶ published
@@ -8,50 +8,38 @@ A version is `draft`, `failed` or `published`, and only ever moves to the right 
             checks fail  ▼ │ edit
                         failed
 
-Every planner takes what is stored and what was asked for, and gives an `Outcome`: the prompt as it
-is to be, the version that the caller gets, and the `Change`, or None where nothing is written.
+Each planner takes what is stored and what was asked for. It refuses, in the order of rule 18, what the status of the
+prompt, the state of the version, the caller's expectations and taken names forbid; finding the prompt and checking
+permissions is done before. It returns an `Outcome`: the prompt as it will be, the version that the verb returns, and
+the `Change`, which is None where nothing is written.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from promptreg.errors import (
-    LISTED,
-    ConflictError,
-    NameTakenError,
-    NoProductionVersionError,
-    NotFoundError,
-    NotModifiableError,
-    VersionNotFoundError,
-    listed,
-)
+from promptreg.errors import ConflictError
 from promptreg.jsonvalues import FrozenDict, FrozenList
 from promptreg.models import Action, Grant
-from promptreg.records import SNAPSHOT_FIELDS, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
-from promptreg.rules.conflicts import Sight, sight
-from promptreg.rules.inputs import Draft, Edit
-from promptreg.rules.names import Selector
+from promptreg.records import EMPTY, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
+from promptreg.rules.conflicts import CheckedState, checked_state, require_expected
+from promptreg.rules.edits import Draft, Edit
+from promptreg.rules.inputs import Expected
+from promptreg.rules.refusals import name_taken, not_modifiable
+from promptreg.rules.selection import number_of, require_unarchived
 
-EMPTY: Mapping[str, Any] = {
-    **dict.fromkeys(SNAPSHOT_FIELDS, ""),
-    **dict.fromkeys(("variables", "tags", "examples"), FrozenList()),
-    **dict.fromkeys(("config", "meta"), FrozenDict()),
-}
-"""What a new prompt says where its caller says nothing, but for its title."""
-
-
-MAX_LABELS = 1_000  # of a prompt, whose row holds them all
+ANYTHING = Expected()
+MAX_LABELS = 1_000  # of a prompt, in one row
 
 
 class Author(NamedTuple):
-    """Who writes, and when."""
+    """The id of the actor who makes a change, None for the application, and the time."""
 
     actor: str | None
     now: str
 
 
 class Outcome(NamedTuple):
-    """What a verb comes to: the prompt afterwards, the version given back, and what to write."""
+    """The prompt after a verb, the version that the verb returns, and what is to be written."""
 
     container: Container
     version: VersionRecord
@@ -59,123 +47,32 @@ class Outcome(NamedTuple):
 
     @property
     def named(self) -> Container:
-        """Return the prompt as its caller named it: as it is before the change, or a new one."""
+        """The prompt under the name that the caller used: before the change, or a new one."""
         return self.container if self.change is None or self.change.before is None else self.change.before
 
     @property
     def goes_live(self) -> bool:
-        """Return whether a version becomes production that was never live before, so that it must be checked."""
+        """Whether a version becomes production that was never live before, so that it must pass the checks."""
         written = () if self.change is None else (self.change.added, self.change.edited)
         return any(version is not None and version.state == "published" for version in written)
 
     @property
-    def sight(self) -> Sight:
-        """Return what the checks of this change look at."""
-        return sight(self.container, self.version, self.change)
+    def checked_state(self) -> CheckedState:
+        """What must not change while the checks of this change run (rule 9)."""
+        return checked_state(self.container, self.version, self.change)
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """Give the change, if there is one."""
+        """The change, or nothing."""
         return () if self.change is None else (self.change,)
 
 
-def number_of(container: Container, selector: Selector | None) -> int:
-    """Give the number that a selector means; None is production. The version itself may not exist."""
-    if isinstance(selector, int):
-        return selector
-    label = "production" if selector is None else selector
-    number = container.all_labels().get(label)
-    if number is not None:
-        return int(number)
-    if label == "production":
-        raise NoProductionVersionError(
-            f"No version of {container.name!r} is in production; publish one, or choose one with version=.",
-            name=container.name,
-            version=None,
-        )
-    raise version_not_found(container, label)
-
-
-def not_found(names: list[str], namespace: str, *, near: Mapping[str, str] | None = None) -> NotFoundError:
-    """Return the error for names that are not there, or not for this actor; `near` are those that may be meant."""
-    pairs = [f"{other!r} for {name!r}" if len(names) > 1 else repr(other) for name, other in (near or {}).items()]
-    meant = f" did you mean {', '.join(pairs)}?" if pairs else ""
-    is_one = "is no prompt" if len(names) == 1 else "are no prompts"
-    return NotFoundError(
-        f"There {is_one} {listed(names)} in the namespace {namespace!r};{meant} list() shows those that there are.",
-        names=names,
-    )
-
-
-def version_not_found(container: Container, selector: Selector, *, near: str | None = None) -> VersionNotFoundError:
-    """Return the error for a version or label that the prompt does not have (rule 8); `near` may be meant."""
-    if isinstance(selector, int):
-        found = f"no version {selector}; its latest is {container.latest_version}, and history() lists them"
-    else:
-        meant = "" if near is None else f" (did you mean {near!r}?)"
-        found = f"no label {selector!r}{meant}; it has {listed(sorted(container.all_labels()))}"
-    return VersionNotFoundError(f"{container.name!r} has {found}.", name=container.name, version=selector)
-
-
-def number_to_publish(container: Container, unpublished: Sequence[int]) -> int:
-    """Return the number that `publish` means without a version: the one draft, or what is live already (rule 5)."""
-    if unpublished:
-        return _only(container, unpublished)
-    if container.production_version != container.latest_version:
-        raise ConflictError(
-            f"{container.name!r} has no draft to publish: version {container.production_version} is live, and version"
-            f" {container.latest_version}, the latest, was live before; choose one with version=.",
-            name=container.name,
-            versions=[],
-        )
-    return container.latest_version
-
-
-def number_to_discard(container: Container, unpublished: Sequence[int]) -> int:
-    """Return the number that `discard` means without a version: the one draft or failed version (rule 5)."""
-    if not unpublished:
-        raise ConflictError(
-            f"{container.name!r} has no draft or failed version to discard.", name=container.name, versions=[]
-        )
-    return _only(container, unpublished)
-
-
-def _only(container: Container, unpublished: Sequence[int]) -> int:
-    if len(unpublished) > 1:
-        shown = ", ".join(map(str, sorted(unpublished)[:LISTED]))
-        more = f" and {len(unpublished) - LISTED} more" if len(unpublished) > LISTED else ""
-        raise ConflictError(
-            f"{container.name!r} has several drafts or failed versions: {shown}{more}; choose one with version=.",
-            name=container.name,
-            versions=sorted(unpublished),
-        )
-    return unpublished[0]
-
-
-def require_unarchived(container: Container) -> None:
-    """Refuse any change to an archived prompt (rule 14)."""
-    if container.is_archived:
-        raise archived([container.name])
-
-
-def archived(names: list[str]) -> NotModifiableError:
-    """Give the refusal to change archived prompts."""
-    return NotModifiableError(
-        f"Archived, so nothing of it can be changed: {listed(names)}; restore() it first.",
-        code="prompt_archived",
-        names=names,
-        state="archived",
-    )
-
-
-def name_taken(name: str) -> NameTakenError:
-    """Give the refusal of a name that another prompt has."""
-    advice = "choose another name, or change that one with save()"
-    return NameTakenError(f"Another prompt is named {name!r}; {advice}.", name=name)
-
-
-def plan_create(prompt_id: str, namespace: str, name: str, draft: Draft, author: Author) -> Outcome:
-    """Make a prompt with its version 1 (rules 1 and 2)."""
+def plan_create(
+    prompt_id: str, namespace: str, name: str, draft: Draft, author: Author, *, is_taken: bool = False
+) -> Outcome:
+    """Make a prompt with its version 1 (rules 1 and 2). Raises `NameTakenError`."""
+    if is_taken:
+        raise name_taken(name)
     grants = draft.grants or ()
     snapshot = draft.edit.applied_to({**EMPTY, "title": name})
     version = _new_version(1, snapshot, name, grants, draft, author, base=None)
@@ -203,12 +100,41 @@ def plan_create(prompt_id: str, namespace: str, name: str, draft: Draft, author:
 
 
 def plan_update(
+    container: Container,
+    base: VersionRecord,
+    latest: VersionRecord,
+    draft: Draft,
+    author: Author,
+    expected: Expected = ANYTHING,
+    *,
+    is_taken: bool = False,
+) -> Outcome:
+    """Make one new version from the base if anything differs, otherwise nothing (rules 1 to 3).
+
+    Raises `NotModifiableError` for an archived prompt, `VersionConflictError` and `NameTakenError`.
+    """
+    require_unarchived(container)
+    require_expected(container, base, expected)
+    if is_taken and draft.name is not None:
+        raise name_taken(draft.name)
+    return _updated(container, base, latest, draft, author)
+
+
+def plan_save(
     container: Container, base: VersionRecord, latest: VersionRecord, draft: Draft, author: Author
 ) -> Outcome:
-    """Make one new version over the base if anything differs; else nothing (rules 1 to 3).
+    """Do what `plan_update` does. An archived prompt is refused only where something differs."""
+    outcome = _updated(container, base, latest, draft, author)
+    if outcome.change is not None:
+        require_unarchived(container)
+    return outcome
 
-    A draft is compared with the latest version first. Where nothing is live, a base that says what was asked for
-    goes live itself.
+
+def _updated(container: Container, base: VersionRecord, latest: VersionRecord, draft: Draft, author: Author) -> Outcome:
+    """Return the outcome of an update that nothing forbids.
+
+    A draft is compared with the latest version first. Where nothing is live, a base that equals what was asked for is
+    published.
     """
     snapshot = draft.edit.applied_to(base.snapshot.fields())
     moves = draft.moves(container)
@@ -216,7 +142,7 @@ def plan_update(
         return Outcome(container, latest)
     fields = differing(base.snapshot, snapshot)
     if not (moves or fields):
-        if container.production_version is None and draft.edit.says_something:  # an equal draft is returned above
+        if container.production_version is None and draft.edit.passed:  # an equal draft is returned above
             return plan_publish(container, base, author)
         return Outcome(container, base)
     number = container.last_version + 1
@@ -244,8 +170,21 @@ def plan_update(
     return Outcome(after, version, change)
 
 
-def plan_edit(container: Container, version: VersionRecord, edit: Edit, message: str | None, author: Author) -> Outcome:
-    """Change a draft or failed version in place; it is a draft afterwards (rule 7)."""
+def plan_edit(
+    container: Container,
+    version: VersionRecord,
+    edit: Edit,
+    message: str | None,
+    author: Author,
+    expected: Expected = ANYTHING,
+) -> Outcome:
+    """Change a draft or failed version in place; it is a draft afterwards (rule 7).
+
+    Raises `NotModifiableError` for an archived prompt or a published version, and `VersionConflictError`.
+    """
+    require_unarchived(container)
+    require_modifiable(container, version)
+    require_expected(container, version, expected)
     snapshot = edit.applied_to(version.snapshot.fields())
     text = version.commit_message if message is None else message
     fields = differing(version.snapshot, snapshot) + ["commit_message"] * (text != version.commit_message)
@@ -256,8 +195,16 @@ def plan_edit(container: Container, version: VersionRecord, edit: Edit, message:
     return _touched(container, edited, event, author, edited=edited)
 
 
-def plan_publish(container: Container, version: VersionRecord, author: Author) -> Outcome:
-    """Make this version production and push it on the stack; what is live already stays (rules 4 and 5)."""
+def plan_publish(
+    container: Container, version: VersionRecord, author: Author, expected: Expected = ANYTHING
+) -> Outcome:
+    """Make this version production and push it on the stack of publications (rules 4 and 5).
+
+    Nothing changes where it is live already. Raises `NotModifiableError` for an archived prompt, and
+    `VersionConflictError`.
+    """
+    require_unarchived(container)
+    require_expected(container, version, expected)
     if container.production_version == version.number:
         return Outcome(container, version)
     event = _event("publish", author, version.number, previous=container.production_version or 0)
@@ -276,6 +223,7 @@ def plan_check_failed(
     author: Author,
 ) -> Outcome:
     """Mark a draft or failed version as failed, if it still has the content that was checked (rule 9)."""
+    require_unarchived(container)
     if version.state == "published" or version.snapshot.content_hash != checked.snapshot.content_hash:
         return Outcome(container, version)
     failed = version._replace(state="failed", failure=FrozenList(reasons))
@@ -283,22 +231,24 @@ def plan_check_failed(
     return _touched(container, failed, event, author, edited=failed)
 
 
-def rollback_depth(container: Container, target: VersionRecord | None, stack: Sequence[int]) -> int | None:
-    """Give how many publications stay on the stack; None where the target must be pushed (rule 5)."""
-    if target is None:
-        if len(stack) < 2:
-            raise ConflictError(f"Nothing was in production before this version of {container.name!r}.")
-        return len(stack) - 1
-    if target.state != "published":
-        raise ConflictError(f"Version {target.number} of {container.name!r} was never published; publish() it instead.")
-    depths = [depth for depth, number in enumerate(stack, start=1) if number == target.number]
-    return depths[-1] if depths else None
-
-
 def plan_rollback(
-    container: Container, target: VersionRecord, depth: int | None, reason: str, author: Author
+    container: Container,
+    chosen: VersionRecord | None,
+    previous: VersionRecord | None,
+    stack: Sequence[int],
+    reason: str,
+    author: Author,
+    expected: Expected = ANYTHING,
 ) -> Outcome:
-    """Bring an earlier published version back into production (rule 5)."""
+    """Bring an earlier published version back into production (rule 5).
+
+    It is the version that the caller chose, or `previous`, the one below the top of the stack of publications. Raises
+    `NotModifiableError` for an archived prompt, `ConflictError` where there is no such version or it was never
+    published, and `VersionConflictError`.
+    """
+    require_unarchived(container)
+    target, depth = _rollback_target(container, chosen, previous, stack)
+    require_expected(container, target, expected)
     if target.number == container.production_version:
         return Outcome(container, target)
     event = _event("rollback", author, target.number, previous=container.production_version or 0, reason=reason)
@@ -308,8 +258,27 @@ def plan_rollback(
     return _touched(container, target, event, author, after=after, kept_publications=depth)
 
 
+def _rollback_target(
+    container: Container, chosen: VersionRecord | None, previous: VersionRecord | None, stack: Sequence[int]
+) -> tuple[VersionRecord, int | None]:
+    """Return the version to roll back to and how much of the stack is kept; None means that it is pushed instead."""
+    if chosen is None:
+        if previous is None:
+            raise ConflictError(f"Nothing was in production before this version of {container.name!r}.")
+        return previous, len(stack) - 1
+    if chosen.state != "published":
+        raise ConflictError(f"Version {chosen.number} of {container.name!r} was never published; publish() it instead.")
+    depths = [depth for depth, number in enumerate(stack, start=1) if number == chosen.number]
+    return chosen, depths[-1] if depths else None
+
+
 def plan_discard(container: Container, version: VersionRecord, others: Sequence[int], author: Author) -> Change:
-    """Throw away a draft or failed version that nothing points at (rule 10); its number stays used."""
+    """Discard a draft or failed version; its number is not used again (rule 10).
+
+    `others` are the numbers of other versions, the highest included. Raises `NotModifiableError` for an archived prompt
+    or a published version, `ConflictError` for a version that is labelled or the only one.
+    """
+    require_unarchived(container)
     require_modifiable(container, version)
     labels = sorted(label for label, number in container.labels.items() if number == version.number)
     if labels:
@@ -328,23 +297,36 @@ def plan_discard(container: Container, version: VersionRecord, others: Sequence[
 
 
 def after_discard(version: VersionRecord, removed: int) -> VersionRecord:
-    """Return a version as it reads once another one is discarded: without a base, where that was its base."""
+    """Return a version as it is read after another one was discarded: without a base where that was the base."""
     return version._replace(base_version=None) if version.base_version == removed else version
 
 
-def plan_label(container: Container, shown: VersionRecord, label: str, number: int | None, author: Author) -> Outcome:
-    """Move a label to a version, or with None take it away."""
-    previous = container.labels.get(label)
-    if previous == number:
+def plan_set_label(container: Container, shown: VersionRecord, label: str, number: int, author: Author) -> Outcome:
+    """Move a label to a version. Raises `NotModifiableError` for an archived prompt, `ConflictError` for too many."""
+    require_unarchived(container)
+    if container.labels.get(label) == number:
         return Outcome(container, shown)
-    kept = {name: at for name, at in container.labels.items() if name != label}
-    if number is not None and len(kept) >= MAX_LABELS:
+    if label not in container.labels and len(container.labels) >= MAX_LABELS:
         raise ConflictError(
-            f"{container.name!r} has {len(kept):,} labels, and {MAX_LABELS:,} is the most; remove_label() makes room."
+            f"{container.name!r} has {len(container.labels):,} labels, and {MAX_LABELS:,} is the most;"
+            " remove_label() makes room."
         )
+    return _labelled(container, shown, label, number, author)
+
+
+def plan_remove_label(container: Container, shown: VersionRecord, label: str, author: Author) -> Outcome:
+    """Remove a label. Raises `VersionNotFoundError` where it is absent, `NotModifiableError` for an archived prompt."""
+    number_of(container, label)
+    require_unarchived(container)
+    return _labelled(container, shown, label, None, author)
+
+
+def _labelled(container: Container, shown: VersionRecord, label: str, number: int | None, author: Author) -> Outcome:
+    previous = container.labels.get(label) or 0
+    kept = {name: at for name, at in container.labels.items() if name != label}
     labels = FrozenDict(kept if number is None else {**kept, label: number})
     action: Action = "remove_label" if number is None else "set_label"
-    event = _event(action, author, number or previous, label=label, previous=previous or 0)
+    event = _event(action, author, number or previous, label=label, previous=previous)
     return _touched(container, shown, event, author, after=container._replace(labels=labels))
 
 
@@ -374,14 +356,9 @@ def _touched(
 
 
 def require_modifiable(container: Container, version: VersionRecord) -> None:
-    """Refuse to change a version that is published (rule 7)."""
+    """Raise `NotModifiableError` for a version that is published (rule 7)."""
     if version.state == "published":
-        raise NotModifiableError(
-            f"Version {version.number} of {container.name!r} is published, so it can't be changed or discarded;"
-            " update() without version= makes a new one.",
-            names=[container.name],
-            state=version.state,
-        )
+        raise not_modifiable(container, version)
 
 
 def _new_version(

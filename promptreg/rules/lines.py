@@ -1,8 +1,8 @@
-"""The difference between two texts, line by line, as a unified diff whose cost is bounded.
+"""A unified diff of two texts whose cost is bounded.
 
-`difflib` compares each line with all of its repetitions, once for each block that it finds: 10,000 numbers in another
-order take it 12 s. So its work is counted, and above a bound all that lies between the first and the last difference is
-one block. Loading `difflib` takes 1.3 ms, so this room is imported where a diff is made.
+`difflib` compares each line with all of its repetitions, once for each block that it finds: for 10,000 numbers in
+another order it takes 12 s. So its work is counted; above a limit, everything between the first and the last difference
+is one block. Importing `difflib` takes 1.3 ms, so this module is imported where a diff is made.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,9 +16,9 @@ COARSE = " too much has changed to compare it line by line: all of it is one blo
 
 
 def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str) -> list[str]:
-    """Return the lines of a unified diff, as `difflib.unified_diff` writes it; no lines where the texts are equal.
+    """Return the lines of a unified diff, in the form of `difflib.unified_diff`; none where the texts are equal.
 
-    Where comparing them line by line takes too much, what differs is one block, and its heading says so.
+    Above the limit of work, what differs is one block, whose heading says so.
     """
     matcher, heading = _Matcher(old, new), ""
     try:
@@ -30,13 +30,13 @@ def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str
 
 
 class _TooMuch(Exception):
-    """Comparing takes more than is allowed."""
+    """The comparison exceeds the limit of work."""
 
 
 class _Matcher(SequenceMatcher[str]):
-    """A `SequenceMatcher` that counts its work, and raises `_TooMuch` above the bound.
+    """A `SequenceMatcher` that counts its work, and raises `_TooMuch` above `MAX_WORK`.
 
-    `b2j` is documented to hold the places of each line of the second text; `opcodes` is what `get_opcodes` keeps.
+    `b2j` is documented: it holds the positions of each line in the second text. `opcodes` caches `get_opcodes`.
     """
 
     b2j: dict[str, list[int]]
@@ -48,7 +48,7 @@ class _Matcher(SequenceMatcher[str]):
         self._left = MAX_WORK
 
     def find_longest_match(self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Match:
-        """Find the longest match, as `SequenceMatcher` does, which calls this for each block."""
+        """Return the longest match; `SequenceMatcher` calls this once a block."""
         end = len(self._costs) - 1 if ahi is None else ahi
         self._left -= 10 + self._costs[end] - self._costs[alo]
         if self._left < 0:
@@ -57,7 +57,7 @@ class _Matcher(SequenceMatcher[str]):
 
 
 def _one_block(old: Sequence[str], new: Sequence[str]) -> list[_Operation]:
-    """Return the operations that replace all between the first difference and the last."""
+    """Return the operations that replace everything between the first and the last difference."""
     start = _equal(zip(old, new, strict=False))
     rest = min(len(old), len(new)) - start
     end = min(_equal(zip(reversed(old), reversed(new), strict=False)), rest)
@@ -86,6 +86,6 @@ def _hunk(group: Sequence[_Operation], old: Sequence[str], new: Sequence[str], h
 
 
 def _range(start: int, end: int) -> str:
-    """Write a range of lines as the format has it: counted from 1, and one line by its number alone."""
+    """Return a range of lines in the form of the format: counted from 1, and a single line by its number alone."""
     length = end - start
     return str(start + 1) if length == 1 else f"{start + (length > 0)},{length}"

@@ -1,7 +1,7 @@
-"""Names, namespaces, labels and references (rule 19): how they are spelled and what they mean.
+"""Names, namespaces, labels, version numbers and references (rule 19): parsing and checking them.
 
-A reference is what a verb takes for a prompt: its name or its id, and where the verb chooses a
-version, `name@3` or `name@staging`.
+A reference is how a caller refers to a prompt: by its name or its id, and where a verb takes a version, as `name@3` or
+`name@staging`. Nothing in here looks up whether a prompt exists.
 """
 
 import binascii
@@ -12,14 +12,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import few, reading
-from promptreg.gathering import BadFields, read_each
 from promptreg.jsonvalues import NotJSON, checked_text
+from promptreg.untrusted import FieldReader, bounded_list, read_each, reads_untrusted
 
 MAX_NAME = 128
 MAX_NUMBER = 10**30
 MAX_NAMES = 100_000  # of one call
-MAX_SLUGGED = 1_000  # characters of a text that a name is made of: normalising takes the square of combining marks
+MAX_SLUGGED = 1_000  # characters of a text for `slugify`: normalising is quadratic in combining marks
 SEPARATORS = "_-./"
 RESERVED_LABELS = frozenset({"production", "latest"})
 
@@ -28,14 +27,14 @@ Selector: TypeAlias = int | str
 
 UUID_LENGTH = 36
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_USUAL = re.compile(r"[a-z0-9]+(?:[_./-][a-z0-9]+)*")  # names well formed at a glance
+_USUAL = re.compile(r"[a-z0-9]+(?:[_./-][a-z0-9]+)*")  # most names, which need no closer check
 _LABEL = re.compile(r"[A-Za-z0-9_.-]{1,50}")
 _NUMBER = re.compile(r"[0-9]{1,30}")
 _NO_LABEL = "must be 1 to 50 of A-Z a-z 0-9 _ . - and not only digits"
 
 
 class Reference(NamedTuple):
-    """A prompt as a caller names it, and the version chosen with `@`, if any."""
+    """How a caller refers to a prompt, and the version chosen with `@`, if any."""
 
     text: str
     is_id: bool
@@ -45,12 +44,12 @@ class Reference(NamedTuple):
 _UNNAMED = Reference("", is_id=False)
 
 
-@reading("text")
+@reads_untrusted("text")
 def slugify(text: str) -> str:
-    """Make a name of any text: lower case, every run of other characters one `_`, at most 128 long.
+    """Return a name made from any text: lower case, at most 128 characters, other characters replaced by `_`.
 
-    Letters of every script stay. Of a long text the first 1,000 characters count. Raises `InvalidInputError` when
-    nothing is left, or for what is not text.
+    Letters and digits of every script are kept. Only the first 1,000 characters of the text count. Raises
+    `InvalidInputError` where none is a letter or digit, or for a value that is no text (rule 19).
 
     >>> slugify("`position` Interviewer"), slugify("Çay, ☕ & Simit!")
     ('position_interviewer', 'çay_simit')
@@ -66,9 +65,9 @@ def slugify(text: str) -> str:
     return name
 
 
-@reading("name")
+@reads_untrusted("name")
 def checked_name(value: object, field: str = "name") -> str:
-    """Give a well-formed name or namespace, or raise `InvalidInputError` that says what is wrong with it."""
+    """Return a well-formed name or namespace; raise `InvalidInputError` with the reason for any other value."""
     text = _text(value, field)
     reason = _flaw(text)
     if reason:
@@ -76,9 +75,9 @@ def checked_name(value: object, field: str = "name") -> str:
     return text
 
 
-@reading("label")
+@reads_untrusted("label")
 def checked_label(value: object, field: str = "label", *, is_own: bool = False) -> str:
-    """Return a well-formed label, reserved ones included; `is_own` says that it chooses no version."""
+    """Return a well-formed label, `production` and `latest` included; `is_own` says that it chooses no version."""
     text = _text(value, field)
     if field == "label" and not is_own and _NUMBER.fullmatch(text):
         raise InvalidInputError.of(field, f"{text!r} is no label but a number; pass version={int(text)}")
@@ -88,16 +87,16 @@ def checked_label(value: object, field: str = "label", *, is_own: bool = False) 
 
 
 def checked_own_label(value: object) -> str:
-    """Give a label that a caller may move: `production` and `latest` are the registry's, in any case."""
+    """Return a label that a caller may move: not `production` or `latest`, in any case, which the registry keeps."""
     label = checked_label(value, "label", is_own=True)
     if label.lower() in RESERVED_LABELS:
         raise InvalidInputError.of("label", f"{label.lower()} is kept by the registry; publish or update moves it")
     return label
 
 
-@reading("version")
+@reads_untrusted("version")
 def checked_selector(value: object, field: str = "version") -> Selector:
-    """Give a version number (at least 1) or a label, as a caller may name a version."""
+    """Return a version number, at least 1, or a label."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         raise InvalidInputError.of(field, f"{value!r} is a text of digits, which no label is; pass {int(value)}")
     if isinstance(value, str):
@@ -105,9 +104,9 @@ def checked_selector(value: object, field: str = "version") -> Selector:
     return checked_number(value, field, least=1)
 
 
-@reading("value")
+@reads_untrusted("value")
 def checked_number(value: object, field: str, *, least: int) -> int:
-    """Give an exact integer of at least `least`; a boolean is none."""
+    """Return an integer of at least `least`; a boolean is refused."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidInputError.of(field, f"must be an integer, not {type(value).__name__}")
     value = int.__index__(value)
@@ -118,7 +117,7 @@ def checked_number(value: object, field: str, *, least: int) -> int:
     return value
 
 
-@reading("name")
+@reads_untrusted("name")
 def parse_reference(value: object, field: str = "name") -> Reference:
     """Read a name or an id, with an optional `@version` or `@label`."""
     if type(value) is str and _is_usual(value):
@@ -140,7 +139,7 @@ def parse_reference(value: object, field: str = "name") -> Reference:
 
 
 def plain_reference(value: object, field: str = "name") -> Reference:
-    """Read a name or an id where the verb chooses no version."""
+    """Read a name or an id for a verb that takes no version."""
     reference = parse_reference(value, field)
     if reference.selector is not None:
         raise InvalidInputError.of(field, "this verb takes a prompt, not a version: leave out the @ and what follows")
@@ -148,7 +147,7 @@ def plain_reference(value: object, field: str = "name") -> Reference:
 
 
 def chosen_version(reference: Reference, version: object = None, label: object = None) -> Selector | None:
-    """Give the one version chosen by `@`, `version=` or `label=`; choosing twice is `InvalidInputError`."""
+    """Return the version chosen by `@`, `version=` or `label=`; raise `InvalidInputError` for more than one."""
     chosen = [x for x in (reference.selector, version, label) if x is not None]
     if len(chosen) > 1:
         raise InvalidInputError.of("version", "choose one version: with @, version= or label=, once")
@@ -161,39 +160,39 @@ def chosen_version(reference: Reference, version: object = None, label: object =
 
 def read_versioned(name: object, version: object = None, label: object = None) -> tuple[Reference, Selector | None]:
     """Read a name or an id, and the one version chosen with `@`, `version=` or `label=`, if any."""
-    bad = BadFields()
-    reference = bad.read(parse_reference, name)
-    selector = bad.read(chosen_version, reference if bad.are_none() else _UNNAMED, version, label)
-    bad.require_none()
+    fields = FieldReader()
+    reference = fields.read(parse_reference, name)
+    selector = fields.read(chosen_version, reference if fields.are_valid() else _UNNAMED, version, label)
+    fields.require_valid()
     return reference, selector
 
 
 def read_one_version(name: object, version: object = None) -> tuple[Reference, Selector]:
-    """Read a name or an id, and the version chosen with `@` or `version=`; choosing none is `InvalidInputError`."""
+    """Read a name or an id, and the version chosen with `@` or `version=`; raise `InvalidInputError` without one."""
     reference, selector = read_versioned(name, version)
     if selector is None:
         raise InvalidInputError.of("version", "choose a version: with @ after the name, or with version=")
     return reference, selector
 
 
-@reading("names")
+@reads_untrusted("names")
 def read_references(given: object) -> list[Reference]:
     """Read one reference or many; raise `InvalidInputError` with every malformed one."""
     if isinstance(given, str):
         return [plain_reference(given, "names")]
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidInputError.of("names", "must be a name or a list of names")
-    return read_each(plain_reference, few(given, "names", "names", MAX_NAMES), "names")
+    return read_each(plain_reference, bounded_list(given, "names", "names", MAX_NAMES), "names")
 
 
 def cursor(name: str) -> str:
-    """Give the opaque text that stands for a name in paging."""
+    """Return the opaque cursor of a page that ends with this name."""
     return urlsafe_b64encode(name.encode()).decode()
 
 
-@reading("after")
+@reads_untrusted("after")
 def read_cursor(after: object) -> str:
-    """Give the name that a cursor stands for."""
+    """Return the name of a cursor."""
     try:
         name = checked_name(urlsafe_b64decode(_text(after, "after").encode()).decode())
     except (binascii.Error, UnicodeError, InvalidInputError):

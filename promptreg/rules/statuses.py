@@ -1,18 +1,18 @@
-"""What a status change amounts to, for one prompt or ten thousand (rules 11 to 15).
+"""Changes of status, of one prompt or of ten thousand (rules 11 to 15).
 
-The table gives the verb for each target and present status; where it gives none, the prompt is there
-already and is skipped.
+A table holds the action for each target status and present status. Where it holds none, the prompt has the target
+status already and is skipped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from promptreg.errors import PromptDisabledError
 from promptreg.models import Action, Actor
 from promptreg.records import Change, Container, NewEvent
 from promptreg.rules import access
 from promptreg.rules.inputs import STATUSES
-from promptreg.rules.lifecycle import Author, archived
+from promptreg.rules.lifecycle import Author
+from promptreg.rules.refusals import archived
 
 ACTIONS: dict[tuple[str, str], Action] = {
     ("active", "disabled"): "enable",
@@ -36,14 +36,17 @@ EFFECTS: dict[Action, dict[str, bool]] = {
 
 
 class StatusPlan(NamedTuple):
-    """The changes of one call, and the names of the prompts that are there already."""
+    """The changes of one call, and the names of the prompts that have the target status already."""
 
     changes: tuple[Change, ...]
     skipped: tuple[str, ...]
 
 
 def plan_statuses(containers: Sequence[Container], target: str, actor: Actor | None, author: Author) -> StatusPlan:
-    """Bring all these prompts to one status, or refuse them all, naming every one that stands against it."""
+    """Change all these prompts to one status.
+
+    Raises `ForbiddenError` and `NotModifiableError`, each with every prompt that is refused for that reason (rule 11).
+    """
     actions = {status: ACTIONS.get((target, status)) for status in STATUSES}
     _require_allowed(containers, actions, actor)
     if actions["archived"] in REFUSED_WHEN_ARCHIVED:
@@ -61,20 +64,9 @@ def plan_statuses(containers: Sequence[Container], target: str, actor: Actor | N
     return StatusPlan(tuple(changes), tuple(skipped))
 
 
-def disabled(name: str, *, is_archived: bool) -> PromptDisabledError:
-    """Return the refusal to render a prompt that is disabled, or was when it was archived (rules 13 and 14)."""
-    if is_archived:
-        return PromptDisabledError(
-            f"{name!r} was archived while it was disabled, so it does not render;"
-            " restore() it, then set_status(…, 'active') enables it.",
-            name=name,
-        )
-    return PromptDisabledError(
-        f"{name!r} is disabled, so it does not render; set_status(…, 'active') enables it.", name=name
-    )
-
-
-def _require_allowed(containers: Sequence[Container], actions: Mapping[str, str | None], actor: Actor | None) -> None:
+def _require_allowed(
+    containers: Sequence[Container], actions: Mapping[str, Action | None], actor: Actor | None
+) -> None:
     if actor is None:
         return
     asked = [(container, actions[container.status]) for container in containers]
@@ -84,7 +76,7 @@ def _require_allowed(containers: Sequence[Container], actions: Mapping[str, str 
 
 
 def _maker(action: Action, status: str, author: Author) -> Callable[[Container], Change]:
-    """Give what makes the change of each prompt of that status."""
+    """Return a function that makes the change of a prompt that has this status."""
     events = (NewEvent(action, author.actor, details={"previous": status}),)
     if action == "delete":
         return lambda container: Change(container, None, events, author.now)

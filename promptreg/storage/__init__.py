@@ -1,1 +1,1 @@
-"""The only rooms that know SQL. `base.py` is the seam; beside SQLite, others may stand behind it."""
+"""The only packages that know SQL: the seam in `base.py`, the choice of a storage in `opening.py`, and the storages."""

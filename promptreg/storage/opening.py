@@ -10,9 +10,9 @@ import os
 import re
 
 from promptreg.errors import InvalidInputError
-from promptreg.foreign import reading
 from promptreg.rules.inputs import read_filled_text
 from promptreg.storage.base import Storage, StorageSettings
+from promptreg.untrusted import reads_untrusted
 
 SCHEMES = frozenset("duckdb file jdbc mariadb mongodb mssql mysql odbc oracle postgres postgresql redis sqlite".split())
 POSTGRESQL = frozenset({"postgres", "postgresql"})
@@ -20,7 +20,7 @@ MAX_SHOWN = 20  # characters of an unknown scheme in its error
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]+):(//)?")
 
 
-@reading("target")
+@reads_untrusted("target")
 def read_target(value: object) -> str:
     """Return the target as text: a path, or `":memory:"`.
 

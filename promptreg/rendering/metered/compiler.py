@@ -17,9 +17,10 @@ from promptreg.rendering.compat import Context, LoopContext, identity, missing
 from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.failures import translated
+from promptreg.rendering.metered.functions import BUILTIN_FUNCTIONS, TemplateMacro, TemplateNamespace, call
 from promptreg.rendering.metered.generator import generate
 from promptreg.rendering.metered.meter import Meter
-from promptreg.rendering.metered.methods import BUILTIN_FUNCTIONS, OwnMacro, OwnNamespace, call, call_method
+from promptreg.rendering.metered.methods import call_method
 from promptreg.rendering.metered.operators import OPERATORS
 from promptreg.rendering.parsing import ENVIRONMENT, syntax_error
 from promptreg.rendering.values import Absent, AbsentDeclared, AbsentVariable, read_attribute, read_item
@@ -61,8 +62,9 @@ _GLOBALS: dict[str, Any] = {
     **{f"op_{name}": run for name, run in OPERATORS.items()},
     **{"read_attribute": read_attribute, "read_item": read_item, "call": call, "call_method": call_method},
     **{"absent": _absent, "absent_declared": AbsentDeclared, "undefined": Absent, "cond_expr_undefined": Undefined},
-    **{"LoopContext": LoopContext, "Macro": OwnMacro, "Namespace": OwnNamespace, "Markup": Markup, "missing": missing},
-    **{"TemplateRuntimeError": TemplateRuntimeError, "identity": identity, "environment": ENVIRONMENT},
+    **{"LoopContext": LoopContext, "Macro": TemplateMacro, "Namespace": TemplateNamespace, "Markup": Markup},
+    **{"TemplateRuntimeError": TemplateRuntimeError, "identity": identity, "missing": missing},
+    "environment": ENVIRONMENT,
     "__name__": f"{__name__}.template",
 }
 

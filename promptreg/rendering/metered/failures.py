@@ -1,8 +1,8 @@
-"""From what a render raised to our error, with the template's line and, where it is certain, the variable at fault.
+"""Translation of what a render raises into our errors, with the template's line and often the variable at fault.
 
 No error quotes a value: of Python's messages only those about types alone are repeated. To name a variable the
-template is parsed again, and an expression is named only where it certainly stands for the value that failed. No code
-of a value's own runs here.
+template is parsed again, and an expression is named only if its value is certainly the one that failed. No code of
+the application runs here.
 """
 
 import re
@@ -12,12 +12,12 @@ from typing import Any
 from jinja2 import nodes
 
 from promptreg.errors import RenderError, RenderLimitError
-from promptreg.foreign import Cause
 from promptreg.rendering.compat import missing
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.meter import Exceeded
 from promptreg.rendering.parsing import syntax_tree
 from promptreg.rendering.values import AbsentAttribute, AbsentVariable, HintedAbsence, Refused
+from promptreg.untrusted import CallerError
 
 MAX_SPELLED = 100  # characters of an expression
 _TYPES_ALONE = (
@@ -47,7 +47,7 @@ def translated(
     reason = _reason(error, line, source, variables, limits)
     failure = RenderError(f"The template failed{where}{reason}.", line=line)
     if not isinstance(error, Refused):
-        failure.__cause__ = Cause(type(error).__name__)
+        failure.__cause__ = CallerError(type(error).__name__)
     return failure
 
 

@@ -1,8 +1,8 @@
-"""The code generator of the metered tier: Jinja's own, with each step whose cost depends on values written as a call.
+"""The code generator of the metered tier: a subclass of Jinja's, which writes each step that may cost much as a call.
 
-Scopes, macros and loops mean what they mean in Jinja. Reading (`values.py`), calling (`methods.py`), filters and
-tests (`filters.py`) and operators (`operators.py`) are calls that measure their operands. Each pass of a loop and each
-call of a macro first pays for the nodes of its body. What runs the code is `compiler.py`.
+Scopes, macros and loops mean what they mean in Jinja. Reads call `values.py`; methods, filters, tests and operators
+call functions that measure their operands. Each pass of a loop and each call of a macro first pays for the nodes of
+its body. `compiler.py` runs the code.
 """
 
 from collections.abc import Callable, Container

@@ -1,8 +1,8 @@
 """The meter of one render: its fuel, its clock, and the size of every text and container that it makes.
 
-Before a single call into Python's own code its operands are measured here, so that no call takes long or allocates
-more than `RenderLimits` allows; whatever is made is paid for in fuel, which bounds the whole render. The operators of
-templates are in `operators.py`, filters in `texts.py` and `containers.py`, methods in `methods.py`.
+Operands are measured before each call of Python's C code, so that no call takes long or allocates more than
+`RenderLimits` allows; all that a render makes is paid for in fuel, which bounds the whole. The operations that are
+metered are in the other files: operators, filters, tests, methods and functions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -181,17 +181,17 @@ class Meter:
         return self._printed(value)
 
     def _printed(self, value: Any) -> str:
-        is_own = False
+        runs_class_code = False
 
         def parts(item: Any, is_inside: bool) -> Iterator[Any] | None:
-            nonlocal is_own
+            nonlocal runs_class_code
             found = printing(item, is_inside=is_inside)
-            is_own = is_own or found.is_own
+            runs_class_code = runs_class_code or found.runs_class_code
             return found.parts
 
         self._weigh_parts(value, parts)
         text = self.paid(str(value))
-        return require_no_leak(text) if is_own else text
+        return require_no_leak(text) if runs_class_code else text
 
     def soft(self, value: Any) -> str:
         """Return a text as it is, Markup included, or the printed text of another value; pay for its length."""

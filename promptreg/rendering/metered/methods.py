@@ -1,121 +1,27 @@
-"""Calls in templates, for the metered tier: methods of builtin types, macros, `range`, `dict` and `namespace`.
+"""Calls of methods in templates, for the metered tier: the methods of builtin types in `METHODS`, and no others.
 
-Each is measured before it runs. A template never holds a method as a value: `x.upper()` is one step, of the value
-and the name.
+A template never holds a method as a value: `x.upper()` is one step, of the value and the name. Calls of functions
+and macros are in `functions.py`.
 """
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType
-from typing import Any
+from datetime import date, datetime, time
+from typing import Any, TypeAlias
 
 from jinja2 import Undefined
 from markupsafe import Markup, escape
 
-from promptreg.rendering.compat import LoopContext, Macro, Namespace
+from promptreg.rendering.compat import LoopContext, missing
 from promptreg.rendering.metered.containers import joined
-from promptreg.rendering.metered.meter import Exceeded, Meter
+from promptreg.rendering.metered.meter import Meter
 from promptreg.rendering.metered.texts import replaced, require_slow, require_steps
-from promptreg.rendering.values import METHODS, Refused, method_of, readable
+from promptreg.rendering.values import Refused, readable
 
 MAX_FORMAT = 1_000
-MAX_SAME_HASH = 200  # keys: each look-up compares with all of them
 _PADDED = re.compile(r"%[-_0^#]*\d")
-
-
-def call_method(meter: Meter, obj: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
-    """Implement `obj.name(…)`; raise `Refused` for anything but a method of a builtin type."""
-    found = _EXACT.get((type(obj), name)) or method_of(obj, name)
-    if found is None:
-        if isinstance(obj, Undefined):
-            str(obj)
-        raise Refused(f"{name} of a value of type {type(obj).__name__} can't be called")
-    kind, function = found
-    if type(obj) is Markup:
-        return _of_markup(meter, obj, name, args, kwargs)
-    measured = _MEASURED.get((kind, name))
-    if measured is not None:
-        return measured(meter, obj, *args, **kwargs)
-    for value in (*args, *kwargs.values()):
-        meter.weigh(value)
-    if isinstance(obj, str):
-        meter.soft(obj)
-    return function(obj, *args, **kwargs)
-
-
-def _of_markup(meter: Meter, obj: Markup, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Call a method of Markup: the text's own, with text arguments escaped, and Markup as its result."""
-    if getattr(Markup, name) is getattr(str, name):
-        return call_method(meter, str(obj), name, *args, **kwargs)
-    if name == "join":
-        pieces = [str(escape(meter.soft(item))) for item in meter.counted(*args, **kwargs)]
-        return Markup(joined(meter, str(obj), pieces))
-    if name in {"split", "rsplit", "splitlines"}:
-        return [Markup(part) for part in call_method(meter, str(obj), name, *args, **kwargs)]
-    # Which arguments Markup escapes depends on its version, so the longer result is measured, and Markup's returned.
-    escaped = [str(escape(meter.soft(arg))) if isinstance(arg, str) else arg for arg in args]
-    call_method(meter, str(obj), name, *escaped, **kwargs)
-    if name == "replace":
-        call_method(meter, str(obj), name, args[0], *escaped[1:])
-    return getattr(Markup, name)(obj, *args, **kwargs)
-
-
-_EXACT: dict[tuple[type, str], tuple[str, Callable[..., Any]]] = {
-    (kind, name): (method, getattr(kind, name))
-    for kind, method in ((str, "str"), (dict, "dict"), (list, "sequence"), (tuple, "sequence"), (LoopContext, "loop"))
-    for name in METHODS[method]
-}
-
-
-def call(meter: Meter, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-    """Implement `name(…)` for a macro, a builtin function or the loop itself; raise `Refused` for anything else."""
-    if type(function) is OwnMacro:
-        return meter.called(function, *args, **kwargs)
-    if type(function) is FunctionType and function in _BUILTINS:
-        return function(meter, *args, **kwargs)
-    if type(function) is LoopContext:
-        return meter.called(function, *(meter.each(arg) for arg in args), **kwargs)
-    if isinstance(function, Undefined):
-        str(function)
-    raise Refused(f"a value of type {type(function).__name__} can't be called")
-
-
-def _range(meter: Meter, *bounds: Any) -> range:
-    made = range(*bounds)
-    if made and abs(made[-1] - made[0]) // abs(made.step) >= meter.limits.range_items:
-        raise meter.too_big("range_items", "a range gets too long")
-    return made
-
-
-def _dict(meter: Meter, /, *pairs: Any, **items: Any) -> dict[Any, Any]:
-    if len(pairs) > 1:
-        raise Refused("dict takes one mapping or list of pairs")
-    made: dict[Any, Any] = {}
-    hashes: dict[int, int] = {}
-    for source in pairs:
-        for key, value in meter.counted(source.items() if isinstance(source, Mapping) else source):
-            hashed = hash(meter.weigh(key))
-            hashes[hashed] = count = hashes.get(hashed, 0) + (key not in made)
-            if count > MAX_SAME_HASH:
-                raise Exceeded(f"a dict holds more than {MAX_SAME_HASH:,} keys whose hashes are the same")
-            made[key] = value
-    return made | items
-
-
-class OwnMacro(Macro):
-    """A macro of the template; one that the application passes as a variable can't be called."""
-
-
-class OwnNamespace(Namespace):
-    """A namespace of the template: the only object that it may assign attributes of."""
-
-
-def _namespace(meter: Meter, /, *pairs: Any, **items: Any) -> OwnNamespace:
-    return OwnNamespace(_dict(meter, *pairs, **items))
-
-
-BUILTIN_FUNCTIONS: dict[str, Callable[..., Any]] = {"range": _range, "dict": _dict, "namespace": _namespace}
-_BUILTINS = frozenset(BUILTIN_FUNCTIONS.values())
+Measured: TypeAlias = Callable[..., Any] | None
 
 
 def _split(meter: Meter, text: str, sep: Any = None, maxsplit: int = -1) -> list[str]:
@@ -156,7 +62,7 @@ def _text(item: Any) -> str:
     return item
 
 
-def _stripped(name: str) -> Callable[..., str]:
+def _strip(name: str) -> Callable[..., str]:
     method = getattr(str, name)
 
     def run(meter: Meter, text: str, chars: str | None = None, /) -> str:
@@ -177,7 +83,7 @@ def _get(meter: Meter, mapping: dict[Any, Any], key: Any, default: Any = None, /
     return readable(dict.get(mapping, meter.weigh(key), default))
 
 
-def _position(name: str) -> Callable[..., int]:
+def _search(name: str) -> Callable[..., int]:
     def run(meter: Meter, items: Any, value: Any, *bounds: Any) -> int:
         meter.weigh(items)
         kind: Any = list if isinstance(items, list) else tuple
@@ -193,15 +99,101 @@ def _strftime(meter: Meter, moment: Any, format: str) -> str:
     return meter.joined([moment.strftime(format)])
 
 
-_MEASURED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("str", "split"): _split,
-    ("str", "rsplit"): _rsplit,
-    ("str", "splitlines"): _splitlines,
-    ("str", "replace"): _replace,
-    ("str", "join"): _join,
-    ("str", "title"): _title,
-    **{("str", name): _stripped(name) for name in ("strip", "lstrip", "rstrip")},
-    ("dict", "get"): _get,
-    **{("sequence", name): _position(name) for name in ("index", "count")},
-    ("moment", "strftime"): _strftime,
+TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str, Markup),
+    "dict": (dict, OrderedDict),
+    "sequence": (list, tuple),
+    "moment": (datetime, date, time),
+    "loop": (LoopContext,),
 }
+"""The builtin types of each kind of value that has methods."""
+
+METHODS: dict[str, dict[str, Measured]] = {
+    "str": {
+        "capitalize": None,
+        "count": None,
+        "endswith": None,
+        "find": None,
+        "isalpha": None,
+        "isdigit": None,
+        "join": _join,
+        "lower": None,
+        "lstrip": _strip("lstrip"),
+        "removeprefix": None,
+        "removesuffix": None,
+        "replace": _replace,
+        "rsplit": _rsplit,
+        "rstrip": _strip("rstrip"),
+        "split": _split,
+        "splitlines": _splitlines,
+        "startswith": None,
+        "strip": _strip("strip"),
+        "title": _title,
+        "upper": None,
+    },
+    "dict": {"get": _get, "items": None, "keys": None, "values": None},
+    "sequence": {"count": _search("count"), "index": _search("index")},
+    "moment": {"date": None, "isoformat": None, "strftime": _strftime, "time": None},
+    "loop": {"changed": None, "cycle": None},
+}
+"""The methods that a template may call, by kind of value: a function that measures the call before it makes it.
+
+With None the text and the arguments are measured, and the builtin's method is called.
+"""
+
+_EXACT: dict[tuple[type, str], tuple[Measured, Callable[..., Any]]] = {
+    (kind, name): (measured, getattr(kind, name))
+    for key, kinds in TYPES.items()
+    for kind in kinds
+    for name, measured in METHODS[key].items()
+    if hasattr(kind, name)
+}
+
+
+def call_method(meter: Meter, obj: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    """Implement `obj.name(…)`; raise `Refused` for anything but a method of a builtin type."""
+    found = _EXACT.get((type(obj), name)) or _method_of(obj, name)
+    if found is None:
+        if isinstance(obj, Undefined):
+            str(obj)
+        raise Refused(f"{name} of a value of type {type(obj).__name__} can't be called")
+    measured, function = found
+    if type(obj) is Markup:
+        return _of_markup(meter, obj, name, args, kwargs)
+    if measured is not None:
+        return measured(meter, obj, *args, **kwargs)
+    for value in (*args, *kwargs.values()):
+        meter.weigh(value)
+    if isinstance(obj, str):
+        meter.soft(obj)
+    return function(obj, *args, **kwargs)
+
+
+def _of_markup(meter: Meter, obj: Markup, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call a method of Markup: the text's own, with text arguments escaped, and Markup as its result."""
+    if getattr(Markup, name) is getattr(str, name):
+        return call_method(meter, str(obj), name, *args, **kwargs)
+    if name == "join":
+        pieces = [str(escape(meter.soft(item))) for item in meter.counted(*args, **kwargs)]
+        return Markup(joined(meter, str(obj), pieces))
+    if name in {"split", "rsplit", "splitlines"}:
+        return [Markup(part) for part in call_method(meter, str(obj), name, *args, **kwargs)]
+    # Which arguments Markup escapes depends on its version, so the longer result is measured, and Markup's returned.
+    escaped = [str(escape(meter.soft(arg))) if isinstance(arg, str) else arg for arg in args]
+    call_method(meter, str(obj), name, *escaped, **kwargs)
+    if name == "replace":
+        call_method(meter, str(obj), name, args[0], *escaped[1:])
+    return getattr(Markup, name)(obj, *args, **kwargs)
+
+
+def _method_of(obj: Any, name: str) -> tuple[Measured, Callable[..., Any]] | None:
+    """Return the measured function and the builtin's own that `obj.name(…)` calls, or None if it is no such method.
+
+    A subclass counts if it does not override the builtin's method; attributes of the instance don't count.
+    """
+    for key, kinds in TYPES.items():
+        if name in METHODS[key] and isinstance(obj, kinds):
+            method: Callable[..., Any] = getattr(type(obj), name, missing)
+            if any(isinstance(obj, kind) and method is getattr(kind, name, None) for kind in kinds):
+                return METHODS[key][name], method
+    return None

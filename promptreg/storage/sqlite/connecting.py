@@ -1,11 +1,16 @@
-"""Opening a file: is it a registry, is it ours to create, and is its schema the one we know."""
+"""Opening a database: whether the file is a registry, whether to create or migrate one, and what schema it has.
+
+Any number of processes may do so at once. A file is recognised by the application id and the schema version in its
+header. How a file that can't be written is read is in `readonly.py`; the schema itself is in `migrations.py`.
+"""
 
 import os
 import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from functools import partial
+from typing import NoReturn, TypeVar
 
 from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyError
 from promptreg.storage.base import StorageSettings
@@ -18,68 +23,77 @@ from promptreg.storage.sqlite.readonly import Access
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
 SCHEMA_VERSION = 5
-READABLE_SCHEMA = 1  # the oldest that can be read as it is, where it can't be brought up to date
+READABLE_SCHEMA = 1  # the oldest that can be read without being migrated, where it can't be written
 RETRY_SECONDS = 0.005
-MAKING_SECONDS = 2.0  # that another process may take to make a registry, once its file is there
+CREATION_SECONDS = 2.0  # that another process may take to create a registry, once its file exists
 SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 T = TypeVar("T")
 
 
 def open_first(path: str, real: str, settings: StorageSettings) -> tuple[Access, Handle]:
-    """Find out how this process may use the file, which is made or migrated where needed, and connect.
+    """Find out whether this process may write the file, create or migrate it where needed, and connect.
 
-    `real` is where the file lies, whatever links lead to it.
-
-    Raises `StorageError` for a folder, a missing folder, an absent file with `create=False` and a database
-    that is something else, `StorageCorruptError` for what is no database, `SchemaTooNewError`, and
-    `StorageReadOnlyError` where there is nothing to be read and nothing can be made.
+    `real` is the path without links. Raises `StorageError` for a folder, a missing folder, a missing file with
+    `create=False` and another kind of database, `StorageCorruptError` for a file that is no database,
+    `SchemaTooNewError`, and `StorageReadOnlyError` where there is no file and none can be created.
     """
-    _require_place(path, settings.create)
+    if path == ":memory:":
+        return Access.MEMORY, open_memory(settings)
+    _require_path(path, settings.create)
     if readonly.is_writable(real):
         return Access.WRITE, _open_to_write(path, real, settings, create=settings.create)
     return Access.READ, open_to_read(path, real, settings)
 
 
+def openers(
+    access: Access, path: str, real: str, settings: StorageSettings
+) -> tuple[Callable[[], Handle], Callable[[], Handle]]:
+    """Return functions that connect once more: to read and write as far as access permits, and to check for changes.
+
+    They hold no reference to the storage, so that a storage that is dropped is no cycle, and closes at once.
+    """
+    opener = {Access.READ: open_to_read, Access.WRITE: open_to_write, Access.MEMORY: _refuse_memory}[access]
+    return partial(opener, path, real, settings), partial(open_to_watch, path, settings)
+
+
+def _refuse_memory(path: str, real: str, settings: StorageSettings) -> NoReturn:
+    raise StorageError(f"The database {path} is lost; open a new registry.", reason="removed")
+
+
 def open_to_read(path: str, real: str, settings: StorageSettings) -> Handle:
-    """Connect in the way that the file can be read at this moment."""
+    """Connect to a file that this process can't write, in the way that it can be read at this moment."""
     refuse_foreign_wal(real)
     handle = readonly.open_to_read(real, settings, readonly.way_to_read(real, settings))
     try:
-        if not _seen_current(handle.connection, path, create=False, oldest=READABLE_SCHEMA):
+        if not _is_current(handle.connection, path, create=False, oldest=READABLE_SCHEMA):
             raise StorageReadOnlyError(
                 f"{path} has an older schema; open it once where it can be written.",
                 reason="old_schema",
                 retry_after=None,
             )
-        _complete(handle)
+        readonly.show_later_columns(handle.connection)
     except BaseException:
         handle.close()
         raise
     return handle
 
 
-def _complete(handle: Handle) -> None:
-    from promptreg.storage.sqlite.earlier import complete  # noqa: PLC0415 (for a file that can only be read)
-
-    complete(handle.connection)
-
-
 def open_to_write(path: str, real: str, settings: StorageSettings) -> Handle:
-    """Connect once more to what was found to be a registry."""
+    """Connect once more to a file that was found to be a registry."""
     handle = _open_to_write(path, real, settings, create=False)
     record_files(real)
     return handle
 
 
 def open_to_watch(path: str, settings: StorageSettings) -> Handle:
-    """Connect once more to what was found to be a registry, to look for changes and never to write.
+    """Connect once more to a file that was found to be a registry, to check for changes and never to write.
 
-    It reads the header at once: from then on nobody else takes the log away, which whoever opens it is to remember.
+    The header is read at once, as SQLite deletes no WAL that a connection has read; so its identity can be remembered.
     """
     handle = connect(file_uri(path, "mode=rw"), settings)
     try:
-        _patiently(lambda: handle.connection.execute("PRAGMA user_version").fetchone(), settings.busy_timeout)
+        _retrying(lambda: handle.connection.execute("PRAGMA user_version").fetchone(), settings.busy_timeout)
     except BaseException:
         handle.close()
         raise
@@ -87,9 +101,9 @@ def open_to_watch(path: str, settings: StorageSettings) -> Handle:
 
 
 def _open_to_write(path: str, real: str, settings: StorageSettings, *, create: bool) -> Handle:
-    """Connect to the registry in a file, made or migrated where needed; safe for many processes at once."""
+    """Connect to the registry in a file, created or migrated where needed."""
     refuse_foreign_wal(real)
-    deadline = time.monotonic() + MAKING_SECONDS
+    deadline = time.monotonic() + CREATION_SECONDS
     while True:
         try:
             return _connect_to_write(path, real, settings, create=create)
@@ -100,19 +114,19 @@ def _open_to_write(path: str, real: str, settings: StorageSettings, *, create: b
 
 
 def _connect_to_write(path: str, real: str, settings: StorageSettings, *, create: bool) -> Handle:
-    had_log = identity_at(real + WAL) != NONE
+    had_wal = identity_at(real + WAL) != NONE
     handle = connect(file_uri(path, "mode=rwc" if create else "mode=rw"), settings)
     try:
         synchronous = f"PRAGMA synchronous = {SYNCHRONOUS[settings.durability]}"
-        _patiently(lambda: handle.connection.execute(synchronous), settings.busy_timeout)
+        _retrying(lambda: handle.connection.execute(synchronous), settings.busy_timeout)
         if not _is_known(handle, path, create, settings.busy_timeout):
-            with queue_of(real).ticket(Deadline(settings.busy_timeout)):  # so that nobody makes a checkpoint meanwhile
+            with queue_of(real).ticket(Deadline(settings.busy_timeout)):  # so that nobody checkpoints meanwhile
                 _prepare(handle, path, settings.busy_timeout)
         _use_wal(handle.connection, settings.busy_timeout)
-        if identity_at(real + WAL) == NONE:  # of a file that had none: the first to read makes it
-            _patiently(lambda: handle.connection.execute("PRAGMA user_version"), settings.busy_timeout)
+        if identity_at(real + WAL) == NONE:  # SQLite creates it at the first read
+            _retrying(lambda: handle.connection.execute("PRAGMA user_version"), settings.busy_timeout)
     except BaseException:
-        if not had_log:  # so that an empty one, made by looking, goes again; another's is left as it is
+        if not had_wal:  # delete the empty one that opening has created; leave one that was there
             handle.let_closing_checkpoint()
         handle.close()
         raise
@@ -120,7 +134,7 @@ def _connect_to_write(path: str, real: str, settings: StorageSettings, *, create
 
 
 def open_memory(settings: StorageSettings) -> Handle:
-    """Make a registry that lives in this process only."""
+    """Create a registry in memory."""
     handle = connect("file::memory:", settings)
     handle.is_in_memory = True
     _prepare(handle, ":memory:", settings.busy_timeout)
@@ -128,10 +142,10 @@ def open_memory(settings: StorageSettings) -> Handle:
 
 
 def require_known_schema(connection: sqlite3.Connection, path: str, oldest: int = SCHEMA_VERSION) -> None:
-    """Raise where the file has another schema than when it was opened, as this transaction sees it.
+    """Raise where this transaction sees another schema than the one that the file was opened with.
 
-    `SchemaTooNewError` where a newer release has brought it up to date, whose rows must not be read or written by the
-    rules of this one, and `StorageError` where an older copy was restored into it.
+    `SchemaTooNewError` if a newer release has migrated it, whose rows this one must neither read nor write;
+    `StorageError` if an older copy was restored into it.
     """
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     if schema > SCHEMA_VERSION:
@@ -150,7 +164,7 @@ def _too_new(path: str, schema: int) -> SchemaTooNewError:
     )
 
 
-def _require_place(path: str, create: bool) -> None:
+def _require_path(path: str, create: bool) -> None:
     if os.path.isfile(path):
         return
     if os.path.isdir(path):
@@ -167,13 +181,13 @@ def _require_place(path: str, create: bool) -> None:
 
 
 def _is_known(handle: Handle, path: str, create: bool, busy_timeout: float) -> bool:
-    return _patiently(lambda: _seen_current(handle.connection, path, create), busy_timeout)
+    return _retrying(lambda: _is_current(handle.connection, path, create), busy_timeout)
 
 
-def _seen_current(connection: sqlite3.Connection, path: str, create: bool, oldest: int = SCHEMA_VERSION) -> bool:
-    """Return whether the file is a registry whose schema will do; False where one is to be made or migrated.
+def _is_current(connection: sqlite3.Connection, path: str, create: bool, oldest: int = SCHEMA_VERSION) -> bool:
+    """Return whether the file is a registry with a schema of `oldest` or later; False for one to create or migrate.
 
-    Looks in one read transaction, as the file may be becoming a registry at this moment.
+    In one read transaction, as another process may be creating it at this moment.
     """
     connection.execute("BEGIN")
     try:
@@ -186,7 +200,7 @@ def _seen_current(connection: sqlite3.Connection, path: str, create: bool, oldes
 
 
 def _schema(connection: sqlite3.Connection, path: str) -> int | None:
-    """Return the schema of a registry, None of an empty database; refuse anything else."""
+    """Return the schema of a registry, None for an empty database; raise `StorageError` for any other."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
     if application == APPLICATION_ID:
@@ -202,12 +216,12 @@ def _schema(connection: sqlite3.Connection, path: str) -> int | None:
 def _require_new(connection: sqlite3.Connection, path: str, create: bool) -> None:
     """Raise `StorageError` unless an empty database may become a registry.
 
-    Of a registry that was never checkpointed the file says only that there is a log, as everything is in that. So such
-    a file without its log is a copy, and to take it for a new one would lose without a word what it was copied for.
+    The file of a registry that was never checkpointed is empty but for its WAL mode, as all its data is in the WAL. So
+    such a file without a WAL is an incomplete copy; to start a new registry in it would hide the loss.
     """
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    if mode == "wal" or (pages and not create):  # a connection that only reads may not say which mode it is
+    if mode == "wal" or (pages and not create):  # a read-only connection may not report the mode
         raise StorageError(
             f"{path} has no registry in it. If it was copied from an open one, its log {path}{WAL}, which holds what"
             " was written, was not copied: make the copy with VACUUM INTO or SQLite's backup API. If its making was"
@@ -225,14 +239,14 @@ def _no_registry(path: str) -> StorageError:
 
 
 def _prepare(handle: Handle, path: str, busy_timeout: float) -> None:
-    """Bring the schema up to date in one transaction; who comes second finds it done."""
-    from promptreg.storage.sqlite import fulltext  # noqa: PLC0415 (for a new file, or an older one, as this is)
-    from promptreg.storage.sqlite.migrations import MIGRATIONS  # noqa: PLC0415 (with sqlite-utils, for a new file only)
+    """Create or migrate the schema in one transaction; a process that comes second finds it done."""
+    from promptreg.storage.sqlite import fulltext  # noqa: PLC0415 (only needed here)
+    from promptreg.storage.sqlite.migrations import MIGRATIONS  # noqa: PLC0415 (loads sqlite-utils, 40 ms)
 
     connection = handle.connection
     try:
         _use_wal(connection, busy_timeout)
-        _patiently(lambda: connection.execute("BEGIN IMMEDIATE"), busy_timeout)
+        _retrying(lambda: connection.execute("BEGIN IMMEDIATE"), busy_timeout)
         schema = _schema(connection, path)
         if schema is None or schema < SCHEMA_VERSION:
             MIGRATIONS.apply(handle.database)
@@ -248,19 +262,19 @@ def _prepare(handle: Handle, path: str, busy_timeout: float) -> None:
 
 
 def _undo_wal(connection: sqlite3.Connection, path: str) -> None:
-    """Have a file that is still empty not look as if its log was lost; nothing where others have it open."""
+    """Leave WAL mode in a file that is still empty, so that it does not look like an incomplete copy."""
     with suppress(sqlite3.Error, StorageError):
         if _schema(connection, path) is None:
             connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    """Switch to the write-ahead log; SQLite does not wait for others here, so we do."""
-    _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), busy_timeout)
+    """Switch to WAL mode; SQLite's busy handler does not wait here, so we do."""
+    _retrying(lambda: connection.execute("PRAGMA journal_mode = WAL"), busy_timeout)
 
 
-def _patiently(step: Callable[[], T], busy_timeout: float) -> T:
-    """Take a step again for as long as others are in its way."""
+def _retrying(step: Callable[[], T], busy_timeout: float) -> T:
+    """Repeat a step for as long as others hold the lock that it needs."""
     deadline = time.monotonic() + busy_timeout
     while True:
         try:

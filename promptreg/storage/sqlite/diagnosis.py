@@ -1,8 +1,8 @@
-"""Whether what SQLite calls damage is damage, as it has one code for a bad page and for a page that could not be read.
+"""Telling damage from a failing disk, which SQLite reports by the same code.
 
-A read that the system refuses (EIO) reaches whoever runs a statement as `SQLITE_CORRUPT`. Copying the file page by
-page, by SQLite's own means, meets the system's refusal itself; and a copy that is whole shows that the file is. Nothing
-but SQLite may open the file (closing it elsewhere drops SQLite's locks).
+If the operating system refuses a read (EIO), the statement fails with `SQLITE_CORRUPT`, as it does for a damaged page.
+So the file is copied page by page, by SQLite's own backup: that fails with the system's error where the disk does, and
+an integrity check of the copy finds damage.
 """
 
 import sqlite3
@@ -17,14 +17,14 @@ from promptreg.storage.sqlite.failures import SYSTEMS, DriverError, is_applicati
 
 LARGEST = 64 * 2**20  # bytes of a file that is copied and checked, which takes up to half a second
 REMEMBERED = 1.0  # seconds for which a damaged file is not checked again
-_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})  # of a copy that is checked
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})  # codes of the check
 
 
 class Diagnosis:
-    """What is known of one database's failures."""
+    """Translates the errors of one database."""
 
     def __init__(self, path: str, real: str | None, settings: StorageSettings) -> None:
-        """Begin for a file, given by its path and its real path, which is None of a database in memory."""
+        """Begin for the database at a path; `real` is the path without links, None in memory."""
         self._path = path
         self._real = real
         self._settings = settings
@@ -32,7 +32,7 @@ class Diagnosis:
 
     @contextmanager
     def translating(self) -> Iterator[None]:
-        """Raise our errors in place of the driver's."""
+        """Raise our errors in place of those of SQLite and the operating system."""
         try:
             yield
         except SYSTEMS as error:
@@ -41,7 +41,7 @@ class Diagnosis:
             raise self.translated(error) from error
 
     def translated(self, error: DriverError) -> PromptregError:
-        """Return our error for the driver's, or the system's."""
+        """Return our error for one of SQLite or the operating system."""
         if self._real is None or not (isinstance(error, sqlite3.Error) and _is_doubtful(error)):
             return translate(error, self._path)
         is_damaged = self.is_damage(error)
@@ -59,7 +59,7 @@ class Diagnosis:
         )
 
     def is_damage(self, error: sqlite3.Error) -> bool | None:
-        """Return whether the file is damaged where SQLite says so, or could not be read; None is not known."""
+        """Return whether an error that SQLite calls damage is damage; None where the file is too large to find out."""
         if self._real is None or not _is_doubtful(error) or monotonic() < self._damaged_until:
             return True
         is_damaged = _is_damaged(self._real, self._settings)
@@ -69,7 +69,7 @@ class Diagnosis:
 
 
 def _is_doubtful(error: sqlite3.Error) -> bool:
-    """Return whether a failed read is told so too; an extended code names what is damaged."""
+    """Return whether the error may be a failed read; an extended code says what is damaged."""
     return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CORRUPT
 
 

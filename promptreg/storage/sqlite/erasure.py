@@ -1,29 +1,32 @@
-"""Erasing what was deleted (rule 15): from the full-text index, the file's free pages, and the log.
+"""Erasing deleted prompts from the disk (rule 15): from the full-text index, the file's free pages and the WAL.
 
-Deleting rows leaves their bytes behind: in pages that SQLite moved, in full-text segments not merged yet, in the
-write-ahead log. So after a deletion the index is rebuilt, the file rewritten, and the log cut to nothing. (Merging the
-index's segments is not enough: FTS5's `optimize` leaves a single segment as it is, with the words of rows that are
-gone. Its `secure-delete` would make a file that SQLite before 3.42 can't read.) The last step waits for readers of
-older snapshots, and all for writers; until it is done every call that comes to the file tries again, in any process, at
-most each 50 ms. A read only cuts the log: it must be short, so what a killed deleter has not rewritten, the next write,
-closing or opening does. There is no thread.
+Deleting rows leaves their bytes in free pages, in full-text segments that are not merged yet, and in the WAL. So after
+a deletion the index is rebuilt, the file is rewritten by VACUUM, and the WAL is truncated by a checkpoint. (FTS5's
+`optimize` keeps the words of deleted rows where there is a single segment; its `secure-delete` makes a file that SQLite
+before 3.42 can't read.)
+
+All steps wait for other writers, and the checkpoint also waits for readers of older snapshots. How far erasing has come
+is kept in the database; until it is done, each call of any process tries again, at most every `RETRY_SECONDS`. Reads
+only try the checkpoint, as they must be short; the other steps are for writes, opening and closing. There is no thread.
 """
 
 import sqlite3
+import time
 from typing import NamedTuple
 
-from promptreg.errors import SchemaTooNewError
+from promptreg.errors import SchemaTooNewError, StorageError
+from promptreg.storage.hashing import damaged
 from promptreg.storage.sqlite.connecting import require_known_schema
 from promptreg.storage.sqlite.connections import Handle
-from promptreg.storage.sqlite.rows import damaged
+from promptreg.storage.sqlite.failures import SYSTEMS, is_applications
 
 RETRY_SECONDS = 0.05
-PATIENCE_MS = 50  # of who deletes, opens or closes, for readers of older snapshots
-BRIEF_MS = 5  # of any other write, at most each 50 ms, as all writers wait for it meanwhile
+PATIENCE_MS = 50  # that a deletion, opening or closing waits for readers of older snapshots
+BRIEF_MS = 5  # that any other write waits for them, as all writers wait meanwhile
 
 
 class Progress(NamedTuple):
-    """Up to which revision deletions have been made, rewritten out of the file, and cut from the log."""
+    """The revisions of the last deletion, and of the last ones that VACUUM and the checkpoint have erased."""
 
     deleted: int
     vacuumed: int
@@ -31,12 +34,12 @@ class Progress(NamedTuple):
 
     @property
     def is_due(self) -> bool:
-        """Tell whether bytes of deleted prompts may still be there."""
+        """Whether bytes of deleted prompts may still be there."""
         return self.erased < self.deleted
 
 
 def progress(connection: sqlite3.Connection) -> Progress:
-    """Read how far erasing has come."""
+    """Return how far erasing has come."""
     row = connection.execute("SELECT deleted_revision, vacuumed_revision, erased_revision FROM registry").fetchone()
     if row is None or any(type(revision) is not int for revision in row):
         raise damaged("the registry's", "revision")
@@ -44,11 +47,11 @@ def progress(connection: sqlite3.Connection) -> Progress:
 
 
 def erase(handle: Handle, path: str, patience_ms: int, *, rewrites: bool) -> bool:
-    """Take the steps that are due, rewriting the file only if told; wait that long for others; tell if nothing is left.
+    """Take the steps that are due, those before the checkpoint only if `rewrites`; return whether nothing is left.
 
-    For who has the writers' turn, as it makes checkpoints. A lock of somebody else's, a full disk, a fork that
-    interrupts or a file that can't be written here is no failure of the verb, whose own work is done: the database goes
-    on saying that the step is due, and it is tried again. A file of a newer release is left to its rules.
+    The caller holds the writers' queue, as there must be no other checkpoint. A lock of another process, a full disk, a
+    fork that interrupts or an unwritable file is not reported: the verb has done its work, and the step stays due. In a
+    file of a newer release nothing is done.
     """
     connection = handle.connection
     (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
@@ -58,7 +61,7 @@ def erase(handle: Handle, path: str, patience_ms: int, *, rewrites: bool) -> boo
         if not due.is_due:
             return True
         handle.may_be_interrupted = True
-        handle.let_commits_checkpoint(False)  # one at the end is enough
+        handle.let_commits_checkpoint(False)  # the one at the end is enough
         return _steps(handle, path, due, rewrites)
     except (sqlite3.OperationalError, SchemaTooNewError):
         return False
@@ -68,23 +71,61 @@ def erase(handle: Handle, path: str, patience_ms: int, *, rewrites: bool) -> boo
         connection.execute(f"PRAGMA busy_timeout = {usual}")
 
 
+class Eraser:
+    """When a storage is to erase, and what happens when that fails: nothing but another attempt later."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.due_at: float | None = None  # monotonic time
+
+    def note(self) -> None:
+        """Note that bytes of deleted prompts may still be on the disk."""
+        if self.due_at is None:
+            self.due_at = 0.0
+
+    def is_noted(self) -> bool:
+        """Return whether there is anything to erase."""
+        return self.due_at is not None
+
+    def is_due(self) -> bool:
+        """Return whether it is time to try."""
+        return self.due_at is not None and time.monotonic() > self.due_at
+
+    def postpone(self) -> None:
+        """Try again later."""
+        self.due_at = time.monotonic() + RETRY_SECONDS
+
+    def erase(self, handle: Handle, *, patience_ms: int, rewrites: bool) -> None:
+        """Take the steps that are due; the caller holds the writers' queue."""
+        try:
+            is_done = erase(handle, self._path, patience_ms, rewrites=rewrites)
+        except (StorageError, *SYSTEMS) as error:
+            if is_applications(error):
+                raise
+            is_done = False
+        if is_done:
+            self.due_at = None
+        else:
+            self.postpone()
+
+
 def _steps(handle: Handle, path: str, at: Progress, rewrites: bool) -> bool:
     connection = handle.connection
     if at.vacuumed < at.deleted:
         if not rewrites:
             return False
-        _changed(connection, path, "INSERT INTO search (search) VALUES ('rebuild')")
+        _change(connection, path, "INSERT INTO search (search) VALUES ('rebuild')")
         _rewrite(handle)
-        _changed(connection, path, "UPDATE registry SET vacuumed_revision = ?", at.deleted)
+        _change(connection, path, "UPDATE registry SET vacuumed_revision = ?", at.deleted)
     (is_blocked, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if is_blocked:
         return False
-    _changed(connection, path, "UPDATE registry SET erased_revision = ?", at.deleted)
+    _change(connection, path, "UPDATE registry SET erased_revision = ?", at.deleted)
     return True
 
 
-def _changed(connection: sqlite3.Connection, path: str, statement: str, *values: int) -> None:
-    """Run a statement in a transaction that sees the schema that this release knows."""
+def _change(connection: sqlite3.Connection, path: str, statement: str, *values: int) -> None:
+    """Run a statement in a transaction, if it sees the schema that this release knows."""
     connection.execute("BEGIN IMMEDIATE")
     require_known_schema(connection, path)
     connection.execute(statement, values)
@@ -92,7 +133,7 @@ def _changed(connection: sqlite3.Connection, path: str, statement: str, *values:
 
 
 def _rewrite(handle: Handle) -> None:
-    """Rewrite the file by way of a temporary one, as memory may be too small for all that is kept."""
+    """Rewrite the file by way of a temporary one, as the database may not fit into memory."""
     try:
         handle.connection.execute("PRAGMA temp_store = FILE")
         handle.database.vacuum()

@@ -1,10 +1,8 @@
-"""What went wrong in SQLite, told as one of our errors with the cause kept."""
+"""Translation of errors of SQLite and of the operating system into ours, with the cause kept."""
 
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TypeAlias
 
 from promptreg.errors import (
@@ -20,59 +18,56 @@ from promptreg.storage.sqlite.files import SIDECAR, unwritable_files
 
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 ANOTHER_TYPE = sqlite3.SQLITE_CONSTRAINT | 12 << 8  # SQLITE_CONSTRAINT_DATATYPE, for which Python has no name
-DAMAGED = frozenset(  # what no write of ours meets in a whole file
+DAMAGED = frozenset(  # extended codes that our own writes never cause in an undamaged file
     {ANOTHER_TYPE, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, sqlite3.SQLITE_CONSTRAINT_NOTNULL}
 )
 NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-UNDECODED = "Could not decode to UTF-8"
+UNDECODED = "Could not decode to UTF-8"  # how the message of the driver begins, which goes on with the text
 DriverError: TypeAlias = sqlite3.Error | OSError | UnicodeDecodeError
-SYSTEMS = sqlite3.Error, OSError, UnicodeDecodeError  # the last where SQLite's own message quotes damaged text
+SYSTEMS = sqlite3.Error, OSError, UnicodeDecodeError  # the last where SQLite's message quotes damaged text
 RETRY_AFTER = 1.0
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """Give SQLite's primary result code, or 0 where the driver itself refused."""
+    """Return SQLite's primary result code, or 0 for an error of the `sqlite3` module itself."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Tell whether somebody else holds the lock."""
+    """Return whether another connection holds the lock."""
     return primary_code(error) in BUSY
 
 
 def is_applications(error: BaseException) -> bool:
-    """Tell what an application raises, such as a `TimeoutError` for its alarm, from a failure of the system."""
+    """Return whether an application raised it (a `TimeoutError` in its signal handler), not the operating system."""
     return isinstance(error, OSError) and error.errno is None
 
 
-@contextmanager
-def translated(path: str) -> Iterator[None]:
-    """Raise our errors in place of the driver's."""
-    try:
-        yield
-    except SYSTEMS as error:
-        if is_applications(error):
-            raise
-        raise translate(error, path) from error
-
-
 def translate(error: DriverError, path: str) -> PromptregError:
-    """Give our error for the driver's, or the system's."""
+    """Return our error for one of SQLite or the operating system, about the database at a path."""
     if isinstance(error, UnicodeDecodeError):
         return _undecoded(path)
     if isinstance(error, OSError):
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return _full(path)
-        if error.errno == errno.EIO:
-            return _unreadable(path, error.strerror or "EIO")
-        reason = error.strerror or type(error).__name__
-        return StorageError(
-            f"{path} can't be used: {reason}; see that this process may use it, and its folder.", reason="unusable"
-        )
-    code = primary_code(error)
+        return _of_system(error, path)
     if str(error).startswith(UNDECODED):
-        error.args = (UNDECODED,)  # the driver goes on with the text
+        error.args = (UNDECODED,)  # so that the cause quotes nothing either
         return _undecoded(path)
+    return _of_sqlite(error, path)
+
+
+def _of_system(error: OSError, path: str) -> StorageError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return _full(path)
+    if error.errno == errno.EIO:
+        return _unreadable(path, error.strerror or "EIO")
+    reason = error.strerror or type(error).__name__
+    return StorageError(
+        f"{path} can't be used: {reason}; see that this process may use it, and its folder.", reason="unusable"
+    )
+
+
+def _of_sqlite(error: sqlite3.Error, path: str) -> PromptregError:
+    code = primary_code(error)
     if code in BUSY:
         return StorageBusyError(
             f"Somebody else is writing to {path}; try again, or wait longer with busy_timeout.",
@@ -98,7 +93,7 @@ def translate(error: DriverError, path: str) -> PromptregError:
 
 
 def may_not_write(path: str, real: str) -> StorageReadOnlyError:
-    """Return the refusal of a write, which names what this process may not write; `real` is where the file lies."""
+    """Return the refusal of a write, naming what this process can't write; `real` is the path without links."""
     files = unwritable_files(real)
     what = ", ".join(files) if files else f"it, its folder, and {real}{SIDECAR}"
     return StorageReadOnlyError(

@@ -1,20 +1,23 @@
-"""The schema, as the steps that lead to it. Steps are only ever added.
+"""The database's schema, as a list of migrations. A migration is never changed; new ones are added at the end.
 
-A step never calls `transform()`: it would drop the table's triggers.
+None calls sqlite-utils' `transform()`, which drops a table's triggers, and none updates a published version or an
+event. The full-text index is rebuilt after every migration.
 """
+
+from typing import Any
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from promptreg.storage.hashing import GENESIS
 from promptreg.storage.sqlite import fulltext
-from promptreg.storage.sqlite.journal import GENESIS
 
 MIGRATIONS = Migrations("promptreg")
 
 
 @MIGRATIONS()
 def m0001_registry(db: Database) -> None:
-    """Make every table, index and trigger of the first schema."""
+    """Create the tables, indexes and triggers of the first schema."""
     _tables(db)
     _indexes(db)
     db.execute(
@@ -28,7 +31,7 @@ def m0001_registry(db: Database) -> None:
 
 @MIGRATIONS()
 def m0002_foreign_changes(db: Database) -> None:
-    """Have a prompt that another tool writes count as changed, so that no cache misses it among our own changes."""
+    """Raise the revision of a prompt that another tool writes, so that caches notice it."""
     for event, condition in (
         ("UPDATE", "NEW.revision IS OLD.revision OR NEW.revision < (SELECT revision FROM registry)"),
         ("INSERT", "NEW.revision <= (SELECT revision FROM registry)"),
@@ -42,7 +45,7 @@ def m0002_foreign_changes(db: Database) -> None:
 
 @MIGRATIONS()
 def m0003_one_trigger_a_change(db: Database) -> None:
-    """Have a change of a prompt's status, labels or pointers pass one trigger, and of what names it two."""
+    """Run one trigger, not two, for a change of a prompt's status, labels or pointers."""
     for trigger in ("prompts_update", "prompts_update_counts"):
         db.execute(f"DROP TRIGGER IF EXISTS {trigger}")
     db.execute(
@@ -51,7 +54,7 @@ def m0003_one_trigger_a_change(db: Database) -> None:
         " WHERE namespace = NEW.namespace AND name = NEW.name AND key IS NOT OLD.key)"
         " BEGIN SELECT RAISE(ABORT, 'a prompt keeps its id and namespace, and a name has one prompt'); END"
     )
-    # Of any column, as the key has other names (rowid, oid); afterwards, as that takes back what OR REPLACE did.
+    # On any column, as the key has other names (rowid, oid); AFTER, as raising then undoes an OR REPLACE as well.
     db.execute(
         "CREATE TRIGGER prompts_update_counts AFTER UPDATE ON prompts"
         " WHEN NEW.key IS NOT OLD.key OR NEW.revision <= OLD.revision"
@@ -64,9 +67,9 @@ def m0003_one_trigger_a_change(db: Database) -> None:
 
 @MIGRATIONS()
 def m0004_missing_rows(db: Database) -> None:
-    """Count a prompt's publications, and keep the last event in the registry's row: so that a lost row is missed.
+    """Store the number of publications in each prompt, and the last event in the registry, so that lost rows show.
 
-    Rows of prompts stay as they are, with a count that is not known, until they are next written.
+    Rows of prompts stay as they are until they are next written; until then their number is NULL.
     """
     db.execute("ALTER TABLE prompts ADD COLUMN publications INTEGER")
     db.execute("ALTER TABLE registry ADD COLUMN last_event INTEGER")
@@ -83,106 +86,51 @@ def m0004_missing_rows(db: Database) -> None:
 
 @MIGRATIONS()
 def m0005_folded_words(db: Database) -> None:
-    """Have the full text hold folded words; what it holds is written anew after each migration."""
+    """Create the full-text index anew, for words that are folded before they are written."""
     db.execute("DROP TABLE search")
     db.execute(fulltext.CREATE)
 
 
 def _tables(db: Database) -> None:
-    def table(name: str, required: dict[str, type], optional: dict[str, type], **options: object) -> None:
-        columns = {**required, **optional}
-        db.create_table(name, columns, not_null=set(required), strict=True, **options)  # type: ignore[arg-type]
-
-    table(
-        "registry",
-        {
-            "id": int,
-            "revision": int,
-            "deleted_revision": int,
-            "vacuumed_revision": int,
-            "erased_revision": int,
-        },
-        {},
-        pk="id",
+    _table(
+        db, "registry", "id:int revision:int deleted_revision:int vacuumed_revision:int erased_revision:int", pk="id"
     )
-    table(
+    _table(
+        db,
         "prompts",
-        {
-            "key": int,
-            "id": str,
-            "namespace": str,
-            "name": str,
-            "status": str,
-            "is_disabled": int,
-            "access_grants": str,
-            "labels": str,
-            "latest_version": int,
-            "last_version": int,
-            "created_at": str,
-            "updated_at": str,
-            "revision": int,
-            "hash": str,
-        },
-        {"production_version": int, "created_by": str},
+        "key:int id namespace name status is_disabled:int access_grants labels latest_version:int last_version:int"
+        " created_at updated_at revision:int hash",
+        "production_version:int created_by",
         pk="key",
     )
-    table(
+    _table(
+        db,
         "versions",
-        {
-            "key": int,
-            "prompt": int,
-            "version": int,
-            "state": str,
-            "name": str,
-            "access_grants": str,
-            "kind": str,
-            "template": str,
-            "variables": str,
-            "config": str,
-            "title": str,
-            "description": str,
-            "category": str,
-            "tags": str,
-            "meta": str,
-            "examples": str,
-            "commit_message": str,
-            "created_at": str,
-            "content_hash": str,
-            "hash": str,
-        },
-        {"author": str, "base_version": int, "published_at": str, "failure": str},
+        "key:int prompt:int version:int state name access_grants kind template variables config title description"
+        " category tags meta examples commit_message created_at content_hash hash",
+        "author base_version:int published_at failure",
         pk="key",
         foreign_keys=[("prompt", "prompts", "key")],
     )
-    table(
+    _table(
+        db,
         "publications",
-        {"prompt": int, "depth": int, "version": int, "hash": str},
-        {},
+        "prompt:int depth:int version:int hash",
         pk=("prompt", "depth"),
         foreign_keys=[("prompt", "prompts", "key")],
     )
-    table("deletions", {"prompt_id": str, "revision": int, "at": str}, {}, pk="prompt_id")
-    table(
-        "events",
-        {
-            "seq": int,
-            "at": str,
-            "action": str,
-            "namespace": str,
-            "prompt_id": str,
-            "commitment": str,
-            "prev": str,
-            "hash": str,
-        },
-        {"actor": str, "version": int},
-        pk="seq",
-    )
-    table(
-        "event_details",
-        {"seq": int, "salt": str, "name": str, "details": str},
-        {},
-        pk="seq",
-        foreign_keys=[("seq", "events", "seq")],
+    _table(db, "deletions", "prompt_id revision:int at", pk="prompt_id")
+    _table(db, "events", "seq:int at action namespace prompt_id commitment prev hash", "actor version:int", pk="seq")
+    _table(db, "event_details", "seq:int salt name details", pk="seq", foreign_keys=[("seq", "events", "seq")])
+
+
+def _table(db: Database, name: str, required: str, optional: str = "", **options: Any) -> None:
+    """Create a strict table; columns are TEXT, or INTEGER with `:int`, and only optional ones take NULL."""
+    types = {"": str, "int": int}
+    columns = [column.partition(":") for column in f"{required} {optional}".split()]
+    not_null = {column.partition(":")[0] for column in required.split()}
+    db.create_table(
+        name, {column: types[kind] for column, _, kind in columns}, not_null=not_null, strict=True, **options
     )
 
 
@@ -201,9 +149,8 @@ def _indexes(db: Database) -> None:
 
 _IS_DELETED = "SELECT 1 FROM deletions JOIN prompts ON prompts.id = deletions.prompt_id WHERE prompts.key = OLD.prompt"
 
-# Of the first schema; a later step may have put another in the place of one.
-# Each guards every form of the statement, OR REPLACE included: a replaced row passes DELETE triggers
-# unless recursive_triggers is on, so inserts and updates that would replace one are refused themselves.
+# Triggers of the first schema, some of which later migrations replace. INSERT and UPDATE triggers refuse whatever would
+# replace a row, as OR REPLACE fires no DELETE trigger unless recursive_triggers is on.
 GUARDS = (
     (
         "versions_update",
@@ -246,18 +193,8 @@ GUARDS = (
         "NOT EXISTS (SELECT 1 FROM deletions WHERE prompt_id = OLD.id)",
         "a prompt is only deleted by its registry",
     ),
-    (
-        "deletions_update",
-        "UPDATE ON deletions",
-        "1",
-        "a deletion is for ever",
-    ),
-    (
-        "deletions_delete",
-        "DELETE ON deletions",
-        "1",
-        "a deletion is for ever",
-    ),
+    ("deletions_update", "UPDATE ON deletions", "1", "a deletion is for ever"),
+    ("deletions_delete", "DELETE ON deletions", "1", "a deletion is for ever"),
     (
         "events_insert",
         "INSERT ON events",

@@ -1,127 +1,171 @@
-"""What tells every process at once that the database has changed, for the price of comparing 16 bytes.
+"""The change signal: how every process learns of a commit for the price of comparing 16 bytes.
 
-Beside the database lies a small file, its sidecar: a revision of 8 bytes, and 8 random ones, written anew at
-each publication by one `pwrite`. Readers map it. The protocol: nobody returns or caches what a revision holds before
-the sidecar has shown that revision or a later one. So a writer publishes after its COMMIT, and before its caller
-learns of it; a reader whose snapshot is newer publishes first; and a cache that holds for one reading of the
-16 bytes holds until they differ, in whatever way.
+Next to the database lies a small file, its sidecar. It holds a stamp: the revision in 8 bytes, and 8 random bytes that
+are new with each publication. A publication is one `pwrite`; readers map the file and compare.
 
-The sidecar is an ordinary file that we never shorten and never lock. One that another tool cuts short ends a process
-that reads its map at that moment (SIGBUS). So the map is only read within 50 ms of a look, and a look reads the file
-itself, and makes it whole again.
+The protocol: nobody returns or caches data of a revision before the sidecar has shown that revision or a later one. So
+a writer publishes after its COMMIT and before its caller learns of it; a reader whose snapshot is newer than the
+sidecar, as its writer died in between, publishes first; and what a cache has loaded is current for as long as the stamp
+is the one that was read before the snapshot was taken.
+
+The sidecar is never shortened and never locked. If another tool truncates it, a process that reads its map at that
+moment is ended by SIGBUS. So the map is only read for `CHECK_SECONDS` after a check; a check reads the file by `pread`,
+and makes it whole again.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from promptreg.storage.base import Stamp
 from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.beside import open_beside
 from promptreg.storage.sqlite.files import SIDECAR, STAMP_BYTES, Identity, identity, record_files_in
 
-NUMBER = 8  # bytes of it are the revision
-CHECK_SECONDS = 0.05  # for which a stamp is trusted: no stamp shows other tools' commits, a file replaced, or a fork
+REVISION_BYTES = 8
+CHECK_SECONDS = 0.05  # between checks; no stamp shows another tool's commit, a replaced file or a fork
 
 
-class ChangeSignal(Protocol):
-    """Where revisions are shown."""
+class ChangeSignal:
+    """Where revisions are published. This base class has no place to publish them, so that every read checks."""
 
-    @property
-    def stamp(self) -> Stamp:
-        """The live stamp, which readers compare."""
-        ...
-
-    def as_stamp(self, content: bytes) -> Stamp:
-        """Return what was read as a stamp that equals the live one while nothing else is published."""
-        ...
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether there is a stamp to be published on, which others compare."""
-        ...
-
-    @property
-    def is_writable(self) -> bool:
-        """Whether a commit can be published, so that this process may write."""
-        ...
+    stamp: Stamp = b""
+    """The live stamp, which readers compare."""
+    is_shared = False
+    """Whether others see what is published here."""
+    is_writable = False
+    """Whether this process can publish, and so may commit."""
 
     def read(self) -> bytes:
-        """Give what the stamp shows now."""
-        ...
+        """Return the stamp of this moment; nothing (`b""`) where it is damaged, so that it is published anew."""
+        return b"none"
 
-    def is_unchanged_since(self, stamp: bytes) -> bool:
-        """Return whether, as far as the stamp tells, nothing was published since that was read."""
-        ...
+    def as_stamp(self, content: bytes) -> Stamp:
+        """Return what was read as a stamp to be compared with the live one."""
+        return content
+
+    def is_unchanged_since(self, content: bytes) -> bool:
+        """Return whether, as far as the signal shows, nothing was published since that was read."""
+        return self.read() == content
 
     def publish(self, revision: int) -> None:
-        """Show a revision."""
-        ...
+        """Publish a revision."""
 
     def is_current_file(self) -> bool:
-        """Return whether it is the one that others look at."""
-        ...
+        """Return whether others find this signal too; if not, it is opened anew."""
+        return True
 
     def close(self) -> None:
-        """Let go of it."""
-        ...
+        """Close what is open."""
 
 
-def revision_of(stamp: bytes) -> int:
-    """Give the revision that a reading of the stamp tells."""
-    return int.from_bytes(stamp[:NUMBER], "little")
+class UnwritableSidecar(ChangeSignal):
+    """A sidecar that this process may not write, though it may write the database: it only reads until that changes."""
+
+    def is_current_file(self) -> bool:
+        """Return False, so that each check tries again."""
+        return False
 
 
-def _stamp(revision: int) -> bytes:
-    return revision.to_bytes(NUMBER, "little") + os.urandom(STAMP_BYTES - NUMBER)
+class MemorySignal(ChangeSignal):
+    """The stamp of a database in memory."""
+
+    is_shared = is_writable = True
+
+    def __init__(self) -> None:
+        self._content = bytearray(STAMP_BYTES)
+        self.stamp = self.as_stamp(self._content)
+
+    def read(self) -> bytes:
+        """Return the stamp of this moment."""
+        return bytes(self._content)
+
+    def as_stamp(self, content: bytes | bytearray) -> memoryview:
+        """Return a view of two numbers, which compare faster than sixteen bytes."""
+        return memoryview(content).cast("Q")
+
+    def publish(self, revision: int) -> None:
+        """Publish a revision."""
+        self._content[:] = _new_stamp(revision)
 
 
-class Sidecar:
-    """The sidecar of a database in a file; a fork may go on using it, as nothing in it is held."""
+class UnmappedSidecar(ChangeSignal):
+    """The sidecar on a system that can't map it: written for others, and opened anew for each use.
+
+    There is no live stamp: each read asks the database for commits.
+    """
 
     is_shared = is_writable = True
 
     def __init__(self, database: str) -> None:
-        """Open it, made with the rights of the database, told by its real path, where it is not there.
-
-        Raises `OSError` where it can't be written, and `StorageError` where something else has its name.
-        """
+        """Open or create it, for a real path; raise `OSError`, or `StorageError` where it is no ordinary file."""
         self.path = database + SIDECAR
-        self._descriptor: int | None = open_beside(self.path, database, _stamp(0))
+        self._database = database
+        with self._opened() as descriptor:
+            self._identity = _prepare(descriptor, database)
+
+    def read(self) -> bytes:
+        """Return the stamp of this moment."""
+        with self._opened() as descriptor:
+            return _read_stamp(descriptor)
+
+    def is_unchanged_since(self, content: bytes) -> bool:
+        """Return True: every publication follows a commit, and each read asks the database for those."""
+        return True
+
+    def publish(self, revision: int) -> None:
+        """Publish a revision."""
+        with self._opened() as descriptor:
+            system.write_at(descriptor, _new_stamp(revision), 0)
+
+    def is_current_file(self) -> bool:
+        """Return whether this is the file that others find at its path, and whole."""
+        return _is_in_place(self.path, self._identity)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        descriptor = open_beside(self.path, self._database, _new_stamp(0))
         try:
-            self._identity = _prepared(self._descriptor, database)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+class Sidecar(ChangeSignal):
+    """The sidecar, mapped. Both sides of a fork may go on using it, as it holds no lock."""
+
+    is_shared = is_writable = True
+
+    def __init__(self, database: str) -> None:
+        """Open or create it, for a real path; raise `OSError`, or `StorageError` where it is no ordinary file."""
+        self.path = database + SIDECAR
+        self._descriptor: int | None = open_beside(self.path, database, _new_stamp(0))
+        try:
+            self._identity = _prepare(self._descriptor, database)
             self.stamp = system.map_to_read(self._descriptor, STAMP_BYTES).cast("Q")
         except BaseException:
             self.close()
             raise
 
-    def as_stamp(self, content: bytes) -> Stamp:
-        """Return what was read as a stamp: two numbers, which compare faster than sixteen bytes."""
+    def read(self) -> bytes:
+        """Return the stamp of this moment: of the file, as reading the map of a truncated one would be a SIGBUS."""
+        return b"" if self._descriptor is None else _read_stamp(self._descriptor)
+
+    def as_stamp(self, content: bytes) -> memoryview:
+        """Return a view of two numbers, which compare faster than sixteen bytes."""
         return memoryview(content).cast("Q")
 
-    def read(self) -> bytes:
-        """Return what the stamp shows now; by way of the file, which may be too short to be read through the map.
-
-        Of a short one, nothing: who reads that publishes, which makes it whole.
-        """
-        return b"" if self._descriptor is None else _whole(system.read_at(self._descriptor, STAMP_BYTES, 0))
-
-    def is_unchanged_since(self, stamp: bytes) -> bool:
-        """Return whether nothing was published since that was read."""
-        return self.read() == stamp
-
     def publish(self, revision: int) -> None:
-        """Show a revision, to every process; nothing once closed, where only a write that was under way could."""
+        """Publish a revision; nothing once closed."""
         if self._descriptor is not None:
-            system.write_at(self._descriptor, _stamp(revision), 0)
+            system.write_at(self._descriptor, _new_stamp(revision), 0)
 
     def is_current_file(self) -> bool:
         """Return whether this is the file that others find at its path, and whole."""
         return _is_in_place(self.path, self._identity)
 
     def close(self) -> None:
-        """Close the file; who still compares the stamp goes on."""
+        """Close the file; its map lives on for those who still compare the stamp."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -131,72 +175,32 @@ class Sidecar:
             self.close()
 
 
-class UnmappedSidecar:
-    """The sidecar on a system that can't map it: it is written for whoever else can, and opened for each use.
-
-    Nothing is compared with its stamp. A commit is seen by asking the database, at each read.
-    """
-
-    is_shared = is_writable = True
-    stamp = b""
-
-    def __init__(self, database: str) -> None:
-        """Make it where it is not there; raises as that of a `Sidecar` does."""
-        self.path = database + SIDECAR
-        self._database = database
-        with self._opened() as descriptor:
-            self._identity = _prepared(descriptor, database)
-
-    def as_stamp(self, content: bytes) -> Stamp:
-        """Return what was read, which never equals the live stamp."""
-        return content
-
-    def read(self) -> bytes:
-        """Return what others see on the stamp now."""
-        with self._opened() as descriptor:
-            return _whole(system.read_at(descriptor, STAMP_BYTES, 0))
-
-    def is_unchanged_since(self, stamp: bytes) -> bool:
-        """Return that it may be so: whatever is published was committed before, and each read asks for commits."""
-        return True
-
-    def publish(self, revision: int) -> None:
-        """Show a revision, to every process."""
-        with self._opened() as descriptor:
-            system.write_at(descriptor, _stamp(revision), 0)
-
-    def is_current_file(self) -> bool:
-        """Return whether this is the file that others find at its path, and whole."""
-        return _is_in_place(self.path, self._identity)
-
-    def close(self) -> None:
-        """Hold nothing."""
-
-    @contextmanager
-    def _opened(self) -> Iterator[int]:
-        descriptor = open_beside(self.path, self._database, _stamp(0))
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-
-def open_sidecar(database: str) -> Sidecar | UnmappedSidecar:
-    """Open the sidecar in the way that this system can; raises as that of a `Sidecar` does."""
+def open_sidecar(database: str) -> ChangeSignal:
+    """Open the sidecar in the way that this system can; raises what `Sidecar` raises."""
     return Sidecar(database) if system.MAPS else UnmappedSidecar(database)
 
 
-def _prepared(descriptor: int, database: str) -> Identity:
-    """Make a file long enough for its stamp, note what belongs together, and return which file it is."""
+def revision_of(content: bytes) -> int:
+    """Return the revision in a stamp."""
+    return int.from_bytes(content[:REVISION_BYTES], "little")
+
+
+def _new_stamp(revision: int) -> bytes:
+    return revision.to_bytes(REVISION_BYTES, "little") + os.urandom(STAMP_BYTES - REVISION_BYTES)
+
+
+def _read_stamp(descriptor: int) -> bytes:
+    content = system.read_at(descriptor, STAMP_BYTES, 0)
+    return content if len(content) == STAMP_BYTES else b""
+
+
+def _prepare(descriptor: int, database: str) -> Identity:
+    """Make a short file whole, record which files belong together, and return which file it is."""
     found = os.fstat(descriptor)
-    if found.st_size < STAMP_BYTES:  # a stamp that was never there, so that nobody takes it for one that they know
-        system.write_at(descriptor, _stamp(0), 0)
+    if found.st_size < STAMP_BYTES:
+        system.write_at(descriptor, _new_stamp(0), 0)
     record_files_in(descriptor, database)
     return identity(found)
-
-
-def _whole(stamp: bytes) -> bytes:
-    return stamp if len(stamp) == STAMP_BYTES else b""
 
 
 def _is_in_place(path: str, known: Identity) -> bool:
@@ -205,73 +209,3 @@ def _is_in_place(path: str, known: Identity) -> bool:
     except OSError:
         return False
     return identity(found) == known and found.st_size >= STAMP_BYTES
-
-
-class MemorySignal:
-    """The stamp of a database that lives in this process only."""
-
-    is_shared = is_writable = True
-
-    def __init__(self) -> None:
-        self._bytes = bytearray(STAMP_BYTES)
-        self.stamp = memoryview(self._bytes).cast("Q")
-
-    def as_stamp(self, content: bytes) -> Stamp:
-        """Return what was read as a stamp: two numbers, which compare faster than sixteen bytes."""
-        return memoryview(content).cast("Q")
-
-    def read(self) -> bytes:
-        """Give what the stamp shows now."""
-        return bytes(self._bytes)
-
-    def is_unchanged_since(self, stamp: bytes) -> bool:
-        """Return whether nothing was published since that was read."""
-        return self._bytes == stamp
-
-    def publish(self, revision: int) -> None:
-        """Show a revision."""
-        self._bytes[:] = _stamp(revision)
-
-    def is_current_file(self) -> bool:
-        """Return True, as nobody can take it away."""
-        return True
-
-    def close(self) -> None:
-        """Hold nothing."""
-
-
-class NullSignal:
-    """Where no sidecar can be had: nothing is shown, so each read asks the database."""
-
-    is_shared = is_writable = False
-    stamp = b""
-
-    def as_stamp(self, content: bytes) -> Stamp:
-        """Return what was read, which never equals the live stamp."""
-        return content
-
-    def read(self) -> bytes:
-        """Give what never equals the stamp."""
-        return b"none"
-
-    def is_unchanged_since(self, stamp: bytes) -> bool:
-        """Return whether that is what is read here."""
-        return stamp == b"none"
-
-    def publish(self, revision: int) -> None:
-        """Do nothing: who can't write the sidecar can't write the database either."""
-
-    def is_current_file(self) -> bool:
-        """Return True, as there is none to look for."""
-        return True
-
-    def close(self) -> None:
-        """Hold nothing."""
-
-
-class UnwritableSidecar(NullSignal):
-    """Where this process may write the database, but not its sidecar: it only reads, until that was mended."""
-
-    def is_current_file(self) -> bool:
-        """Return False, so that each look opens it again."""
-        return False

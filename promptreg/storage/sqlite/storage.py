@@ -1,10 +1,8 @@
-"""The storage seam on SQLite: when transactions begin, commit and are published, and what is done around them.
+"""The SQLite storage: read and write transactions, checks for changes, and what surrounds them on opening and closing.
 
-A write is one short `BEGIN IMMEDIATE` transaction, so what it has read stays true until it commits; a read is one
-deferred transaction, so it sees one snapshot. A call waits for the writers' queue first, then for a connection
-(`pool.py`), and for the locks of other processes in slices, between which it holds no connection.
-
-No SQL of prompts (`transactions.py`), no settings of connections (`connections.py`) and no locks (`slots.py`) here.
+A read is one deferred transaction, so it sees one snapshot. A write is one `BEGIN IMMEDIATE` transaction, so what it
+read stays true; it first waits in the queue of writers. This module says in which order things happen; SQL,
+connections, locks and files are in the modules that it imports.
 """
 
 import os
@@ -12,9 +10,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from functools import partial
 from traceback import clear_frames
-from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
@@ -23,35 +20,27 @@ from promptreg.storage.sqlite.connecting import (
     READABLE_SCHEMA,
     SCHEMA_VERSION,
     open_first,
-    open_memory,
-    open_to_read,
-    open_to_watch,
-    open_to_write,
+    openers,
     require_known_schema,
 )
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
-from promptreg.storage.sqlite.failures import NOT_PERMITTED, SYSTEMS, is_applications, is_busy, may_not_write
+from promptreg.storage.sqlite.erasure import Eraser
+from promptreg.storage.sqlite.failures import is_applications, is_busy, may_not_write
 from promptreg.storage.sqlite.files import WAL, FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
+from promptreg.storage.sqlite.publishing import Publisher
 from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
+from promptreg.storage.sqlite.reader import Moment, SQLiteReader
 from promptreg.storage.sqlite.readonly import Access, is_outdated
-from promptreg.storage.sqlite.sidecar import (
-    CHECK_SECONDS,
-    ChangeSignal,
-    MemorySignal,
-    NullSignal,
-    UnwritableSidecar,
-    open_sidecar,
-    revision_of,
-)
-from promptreg.storage.sqlite.transactions import Moment, SQLiteReader, SQLiteWriter
+from promptreg.storage.sqlite.sidecar import CHECK_SECONDS
 from promptreg.storage.sqlite.watching import SQLiteMonitor
+from promptreg.storage.sqlite.writer import SQLiteWriter
 
 
 class Begun(Protocol):
-    """What is made of a transaction that has begun; `is_refused` where it was to write but its connection can't."""
+    """A transaction that has begun; `is_refused` if it is to write and its connection only reads."""
 
     is_refused: bool
 
@@ -59,39 +48,34 @@ class Begun(Protocol):
 R = TypeVar("R", bound=Begun)
 Hold: TypeAlias = Callable[[Deadline], AbstractContextManager[Handle]]
 
-BUSY_PAUSE = 0.001  # seconds without a connection between two attempts to get SQLite's lock
-PUBLISH_PAUSE = 0.005  # seconds between two attempts to publish
-CLOSING_PATIENCE = 0.5  # seconds for which opening and closing wait in the writers' queue, to erase or checkpoint
+BUSY_PAUSE = 0.001  # seconds outside any slot, between two waits in SQLite
+CLOSING_PATIENCE = 0.5  # seconds that opening and closing wait in the writers' queue, to erase and to checkpoint
 
 
 class SQLiteStorage:
-    """A registry in one SQLite file, or with the target `":memory:"` in the memory of this process."""
+    """A registry in one SQLite file, or with `":memory:"` in this process."""
 
     def __init__(self, settings: StorageSettings) -> None:
-        self._is_file = settings.target != ":memory:"
+        is_file = settings.target != ":memory:"
         self._settings = settings
-        self._erasing_again_at: float | None = None
-        self.path = os.path.abspath(settings.target) if self._is_file else settings.target
+        self.path = os.path.abspath(settings.target) if is_file else settings.target
         self.profile = StorageProfile(self.path, staleness=0, check_interval=CHECK_SECONDS)
-        self._real = os.path.realpath(self.path) if self._is_file else self.path
-        self._diagnosis = Diagnosis(self.path, self._real if self._is_file else None, settings)
-        self.waited_for = -1
-        with self._diagnosis.translating(), FORKS.opening():
-            file = self.file = FileIdentity(self.path)
-            self._access, first = (
-                open_first(self.path, self._real, settings) if self._is_file else _open_memory(settings)
-            )
-            if self._is_file:
-                file.record(self._real + WAL if self._access is Access.WRITE else None)
+        self._real = os.path.realpath(self.path) if is_file else self.path
+        self.diagnosis = Diagnosis(self.path, self._real if is_file else None, settings)
+        self.eraser = Eraser(self.path)
+        with self.diagnosis.translating(), FORKS.opening():
+            self.file = FileIdentity(self.path)
+            self._access, first = open_first(self.path, self._real, settings)
+            if is_file:
+                self.file.record(self._real + WAL if self._access is Access.WRITE else None)
             self._queue = self._open_queue(self._access)
-            self.signal: ChangeSignal = self._open_signal(self._access)
-            self._old_signal: ChangeSignal | None = None
+            self.publisher = Publisher(self._real, self._access)
             self._connections = ConnectionPool(
-                file,
-                *self._openers(self._access),
+                self.file,
+                *openers(self._access, self.path, self._real, settings),
                 first,
                 is_shared=self._access is not Access.WRITE,
-                translated=self._diagnosis.translated,
+                translated=self.diagnosis.translated,
             )
         self._follow_forks()
         try:
@@ -99,19 +83,11 @@ class SQLiteStorage:
                 is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
             if is_due:
                 self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
-        except BaseException:  # so that nothing stays open for as long as the error is kept
+        except BaseException:  # leave nothing open, though the error be kept
             self._connections.close(may_checkpoint=False)
             raise
         with suppress(StorageError):
             self._require_settled()
-
-    def _openers(self, access: Access) -> tuple[Callable[[], Handle], Callable[[], Handle]]:
-        # No bound methods: with a reference cycle, a dropped registry would not close at once.
-        opener = {Access.READ: open_to_read, Access.WRITE: open_to_write, Access.MEMORY: _lost}[access]
-        return (
-            partial(opener, self.path, self._real, self._settings),
-            partial(open_to_watch, self.path, self._settings),
-        )
 
     def _open_queue(self, access: Access) -> WriterQueue | None:
         return queue_of(self._real) if access is Access.WRITE and system.LOCKS else None
@@ -120,153 +96,140 @@ class SQLiteStorage:
         if self._queue is not None:
             self._connections.after_fork_in_child = self._queue.forked
 
-    def _open_signal(self, access: Access) -> ChangeSignal:
-        if access is Access.MEMORY:
-            return MemorySignal()
-        if access is not Access.WRITE:
-            return NullSignal()
-        try:
-            return open_sidecar(self._real)
-        except OSError as error:
-            if error.errno not in NOT_PERMITTED:
-                raise
-            return UnwritableSidecar()
+    # The seam
+
+    @contextmanager
+    def read(self) -> Iterator[SQLiteReader]:
+        """Open a read transaction."""
+        self._renew()
+        self._require_settled()
+        with self._begun(self._connections.reader, "BEGIN", SQLiteReader, self._deadline()) as (_, reader):
+            if self.publisher.is_behind(reader.revision):
+                self.publisher.publish_seen(reader.revision)
+            yield reader
+        self._erase_if_due()
+
+    @contextmanager
+    def write(self) -> Iterator[SQLiteWriter]:
+        """Open the write transaction; leaving it commits what was applied, an exception rolls it back."""
+        self._connections.require_free()
+        self._require_writable()
+        self._require_settled()
+        deadline, is_published = self._deadline(), True
+        with self._begun_write(deadline) as (ticket, handle, writer):
+            yield writer
+            if writer.has_applied:
+                handle.let_commits_checkpoint(ticket.is_guarded())
+                is_published = self._commit(handle, writer.revision)
+            if writer.has_deleted:
+                self.eraser.note()
+            if self.eraser.is_noted() and ticket.is_guarded():
+                briefly = erasure.BRIEF_MS if self.eraser.is_due() else 0
+                self._erase(handle, patience_ms=erasure.PATIENCE_MS if writer.has_deleted else briefly)
+        if not is_published:
+            self.publisher.publish_late(writer.revision)
 
     @contextmanager
     def monitor(self) -> Iterator[ChangeMonitor]:
         """Check for changes, one thread at a time."""
         self._renew()
         if self.is_unsettled() and settling.is_due(self._real):
-            with suppress(StorageError):  # without waiting, as cached data can be returned
+            with suppress(StorageError):  # without waiting for others, as the cache can answer
                 self._settle(Deadline(0))
-        with self._connections.watch(Deadline(self._settings.busy_timeout)) as watching:
+        with self._connections.watch(self._deadline()) as watching:
             yield SQLiteMonitor(self, watching).changes_since
         self._erase_if_due()
 
-    @contextmanager
-    def read(self) -> Iterator["SQLiteReader"]:
-        """Open a read transaction."""
-        self._renew()
-        self._require_settled()
-        deadline = Deadline(self._settings.busy_timeout)
-        with self._begun(self._connections.reader, "BEGIN", SQLiteReader, deadline) as (_, reader):
-            if self.signal.is_shared and revision_of(self.signal.read()) < reader.revision:
-                self.publish(reader.revision)
-            yield reader
-        self._erase_if_due()
-
-    @contextmanager
-    def write(self) -> Iterator["SQLiteWriter"]:
-        """Open a write transaction; it commits what was applied, unless an exception leaves it."""
-        self._connections.require_free()
-        self._require_writable()
-        self._require_settled()
-        deadline, is_published = Deadline(self._settings.busy_timeout), True
-        with (
-            self._ticket(deadline) as ticket,
-            self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
-        ):
-            self.require_signal()
-            self._require_writable()
-            yield writer
-            if writer.has_applied:
-                handle.let_commits_checkpoint(ticket.is_guarded())
-                is_published = self._commit(handle, writer.revision)
-            if writer.has_deleted:
-                self.note_erasing()
-            if self._erasing_again_at is not None and ticket.is_guarded():
-                briefly = erasure.BRIEF_MS if self._is_erasing_due() else 0
-                self._erase_or_retry(handle, patience_ms=erasure.PATIENCE_MS if writer.has_deleted else briefly)
-        if not is_published:
-            self._outwait(writer.revision)
-
     def verify(self) -> Generator[VerificationStep, None, None]:
-        """Verify all stored data in slices; no connection is held between two steps."""
+        """Check all stored data, some rows at each step."""
         from promptreg.storage.sqlite.verification import verified  # noqa: PLC0415 (4 ms that no other verb needs)
 
         return verified(self._snapshot, self.path)
 
-    @contextmanager
-    def _snapshot(self) -> Iterator[Handle]:
-        """Open a read transaction that requires nothing of what is stored."""
-        self._renew()
-        self._require_settled()
-        deadline = Deadline(self._settings.busy_timeout)
-        with self._begun(self._connections.reader, "BEGIN", Moment, deadline) as (handle, _):
-            yield handle
-
-    def close(self) -> None:
-        """Erase what is due and close every connection; closing twice is fine.
-
-        The last connection of all to close checkpoints the WAL and removes it. What can't be done because others are
-        writing stays due for the next opening of the file.
-        """
-        self._connections.require_outside()
-        with self._ticket_to_close() as ticket:
-            try:
-                if self._erasing_again_at is not None and ticket.is_guarded():
-                    with suppress(StorageError), self._connections.writer(Deadline(CLOSING_PATIENCE)) as handle:
-                        self._erase_or_retry(handle)
-            finally:
-                self._connections.close(may_checkpoint=ticket.is_guarded())
-        self._queue, self._connections.after_fork_in_child = None, _nothing
-        for held in (self.signal, self._old_signal):
-            if held is not None:
-                held.close()
-
-    def _ticket_to_close(self) -> AbstractContextManager[Ticket]:
-        """Wait in the queue for a short while; not where this thread is in it through another registry of the file."""
-        if self._queue is not None and self._queue.is_entered():
-            return nullcontext(NO_TICKET)
-        return self._ticket(Deadline(min(self._settings.busy_timeout, CLOSING_PATIENCE)))
-
-    def __del__(self) -> None:
-        """Close what was not closed, with a checkpoint where nobody else writes at this moment.
-
-        The garbage collector may have closed the queue's file already; then no checkpoint is safe.
-        """
-        connections: ConnectionPool | None = getattr(self, "_connections", None)
-        if connections is None or connections.is_closed or self._queue is None or self._queue.is_held():
-            return
-        try:
-            self._close_dropped()
-        finally:  # other registries of the file share the queue
-            self._queue.release_after()
-
-    def _close_dropped(self) -> None:
-        if self._queue is not None:
-            with self._queue.ticket(Deadline(0)) as ticket:
-                if ticket.number is not None and ticket.is_guarded():
-                    self._connections.close_dropped()
-
     def release_after(self, error: BaseException) -> None:
         """Release whatever an error, which may have come between any two bytecodes, has left this thread holding.
 
-        Where this call was made by a signal's handler or a finaliser, the call around it keeps what it holds.
+        An outer call of this thread, which a signal's handler or a finaliser has interrupted, keeps what it holds.
         """
         self._connections.release_abandoned()
         FORKS.release_abandoned()
         if self._queue is not None:
             self._queue.release_after()
 
+    def close(self) -> None:
+        """Erase what is due, and close every connection; closing twice is fine.
+
+        The last connection of all processes to close checkpoints the WAL and deletes it. What other writers delay stays
+        due, for the next one that opens the file.
+        """
+        self._connections.require_outside()
+        with self._ticket_to_close() as ticket:
+            try:
+                if self.eraser.is_noted() and ticket.is_guarded():
+                    with suppress(StorageError), self._connections.writer(Deadline(CLOSING_PATIENCE)) as handle:
+                        self._erase(handle)
+            finally:
+                self._connections.close(may_checkpoint=ticket.is_guarded())
+        self._queue, self._connections.after_fork_in_child = None, _nothing
+        self.publisher.close()
+
+    def _ticket_to_close(self) -> AbstractContextManager[Ticket]:
+        """Wait in the queue for a short time; not at all in the middle of a write to another registry of the file."""
+        if self._queue is not None and self._queue.is_entered():
+            return nullcontext(NO_TICKET)
+        return self._ticket(Deadline(min(self._settings.busy_timeout, CLOSING_PATIENCE)))
+
+    def __del__(self) -> None:
+        """Close what was not closed; checkpoint only if nobody is writing at this moment.
+
+        In a cycle that the garbage collector takes apart, the queue's file may be closed already: then do not.
+        """
+        connections: ConnectionPool | None = getattr(self, "_connections", None)
+        if connections is None or connections.is_closed or self._queue is None or self._queue.is_held():
+            return
+        try:
+            self._close_dropped(self._queue)
+        finally:  # other registries of the file share the queue
+            self._queue.release_after()
+
+    def _close_dropped(self, queue: WriterQueue) -> None:
+        with queue.ticket(Deadline(0)) as ticket:
+            if ticket.number is not None and ticket.is_guarded():
+                self._connections.close_dropped()
+
     def is_held(self) -> bool:
         """Return whether this thread holds a connection or a place in the queue."""
         return self._connections.is_held() or (self._queue is not None and self._queue.is_held())
 
-    def _renew(self) -> None:
-        """Connect anew where the connection reads a copy, or an immutable file, that is out of date."""
-        if self._access is not Access.READ:
-            return
-        with self._connections.watch(Deadline(self._settings.busy_timeout)) as watching:
-            outdated = self.file.is_unchanged() and is_outdated(self._real, watching.watcher())
-        if outdated:
-            self._connections.reconnect()
+    def _deadline(self) -> Deadline:
+        return Deadline(self._settings.busy_timeout)
+
+    def _ticket(self, deadline: Deadline) -> AbstractContextManager[Ticket]:
+        return nullcontext(NO_QUEUE) if self._queue is None else self._queue.ticket(deadline)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Handle]:
+        """Open a read transaction that reads no row, as any may be damaged."""
+        self._renew()
+        self._require_settled()
+        with self._begun(self._connections.reader, "BEGIN", Moment, self._deadline()) as (handle, _):
+            yield handle
+
+    @contextmanager
+    def _begun_write(self, deadline: Deadline) -> Iterator[tuple[Ticket, Handle, SQLiteWriter]]:
+        with (
+            self._ticket(deadline) as ticket,
+            self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
+        ):
+            self.publisher.require_signal()
+            self._require_writable()
+            yield ticket, handle, writer
 
     @contextmanager
     def _begun(
         self, hold: Hold, statement: str, kind: Callable[[Handle], R], deadline: Deadline
     ) -> Iterator[tuple[Handle, R]]:
-        """Begin a transaction; wait for other processes in slices, without a connection between two of them."""
+        """Begin a transaction, waiting for other processes a slice at a time, outside any slot; leave none open."""
         may_reconnect = True
         while True:
             with hold(deadline) as handle:
@@ -282,36 +245,8 @@ class SQLiteStorage:
                 may_reconnect = False
                 self._connections.reconnect()
 
-    def _require_writable(self) -> None:
-        """Raise `StorageReadOnlyError` where this process can't write the file, or can't publish what it writes.
-
-        Permissions are checked again, as they may have changed since the file was opened.
-        """
-        if self._access is Access.READ:
-            self._become_writable()
-        elif not self.signal.is_writable:
-            with self._diagnosis.translating():
-                self.require_signal()
-        if not self.signal.is_writable:
-            raise may_not_write(self.path, self._real)
-
-    def _become_writable(self) -> None:
-        """Open the file for writing, if its permissions allow that by now."""
-        if not readonly.is_writable(self._real):
-            return
-        with self._diagnosis.translating(), FORKS.opening():
-            self.file.require_unchanged()
-            access, first = open_first(self.path, self._real, self._settings)
-            first.close()
-            if access is Access.WRITE and self._access is Access.READ:  # else another thread was faster
-                self._queue, self.signal = self._open_queue(access), self._open_signal(access)
-                self._follow_forks()
-                self.file.record(self._real + WAL)
-                self._connections.reconnect(*self._openers(access))
-                self._access = access
-
     def _tried(self, handle: Handle, statement: str, kind: Callable[[Handle], R], deadline: Deadline) -> R | None:
-        """Begin and read, which takes the snapshot; return None where the database is locked and there is time left."""
+        """Begin, and read, which takes the snapshot; return None if others hold the lock and there is time left."""
         try:
             handle.connection.execute(statement)
             self.require_known_schema(handle.connection)
@@ -322,95 +257,53 @@ class SQLiteStorage:
             raise
 
     def require_known_schema(self, connection: sqlite3.Connection) -> None:
-        """Raise where the transaction sees a schema that this release does not know (see `connecting.py`)."""
+        """Raise where the transaction sees a schema that this release does not know."""
         oldest = READABLE_SCHEMA if self._access is Access.READ else SCHEMA_VERSION
         require_known_schema(connection, self.path, oldest)
 
-    def _ticket(self, deadline: Deadline) -> AbstractContextManager[Ticket]:
-        return nullcontext(NO_QUEUE) if self._queue is None else self._queue.ticket(deadline)
-
-    def require_signal(self) -> None:
-        """Make the sidecar anew where it was removed; commits are published in the removed one too, for its readers."""
-        if not self.signal.is_current_file():
-            last, self.signal = self.signal, self._open_signal(self._access)
-            if last.is_writable:
-                self._old_signal = last
-
-    def publish(self, revision: int) -> None:
-        """Publish a revision before it is returned, where its writer died before it could.
-
-        Where that fails, wait until every cache of an earlier revision has expired, once for each revision.
-        """
-        try:
-            self.signal.publish(revision)
-        except OSError as error:
-            if is_applications(error):
-                raise
-            if revision != self.waited_for:
-                time.sleep(CHECK_SECONDS)
-                self.waited_for = revision
-
-    def _outwait(self, revision: int) -> None:
-        """Try again to publish a commit, until every cache of an earlier revision has expired."""
-        end = time.monotonic() + CHECK_SECONDS
-        while time.monotonic() < end:
-            with suppress(OSError):
-                self._publish(revision)
-                return
-            time.sleep(PUBLISH_PAUSE)
-        self.waited_for = revision
-
-    def _publish(self, revision: int) -> None:
-        self.signal.publish(revision)
-        if self._old_signal is not None:
-            self._old_signal.publish(revision)
-
-    def note_erasing(self) -> None:
-        """Remember that bytes of deleted prompts may still be there, so that the next call erases them."""
-        if self._erasing_again_at is None:
-            self._erasing_again_at = 0.0
-
-    def _erase(self, handle: Handle, *, patience_ms: int = erasure.PATIENCE_MS, rewrites: bool = True) -> None:
-        """Erase what is due; the caller has a guarded ticket."""
-        if self._access is Access.WRITE:
-            is_done = erasure.erase(handle, self.path, patience_ms, rewrites=rewrites)
-            self._erasing_again_at = None if is_done else time.monotonic() + erasure.RETRY_SECONDS
-
-    def _erase_in_turn(
-        self, deadline: Deadline, *, patience_ms: int = erasure.PATIENCE_MS, rewrites: bool = True
-    ) -> None:
-        """Erase what is due in a turn of the queue, or leave it for later where none comes before the deadline."""
-        self._erasing_again_at = time.monotonic() + erasure.RETRY_SECONDS
-        with self._ticket(deadline) as ticket:
-            if ticket.is_guarded():
-                with self._connections.writer(deadline) as handle:
-                    self._erase_or_retry(handle, patience_ms=patience_ms, rewrites=rewrites)
-
-    def _erase_if_due(self) -> None:
-        """Truncate the WAL, if that is due and nobody writes; not where this thread is in the queue itself."""
-        if not self._is_erasing_due() or self._access is not Access.WRITE:
+    def _renew(self) -> None:
+        """Open a file that can't be written anew, if its connection shows a single moment and the file has changed."""
+        if self._access is not Access.READ:
             return
-        if self._queue is None or not self._queue.is_held():
-            with suppress(StorageError):
-                self._erase_in_turn(Deadline(0), patience_ms=0, rewrites=False)
+        with self._connections.watch(self._deadline()) as watching:
+            outdated = self.file.is_unchanged() and is_outdated(self._real, watching.watcher())
+        if outdated:
+            self._connections.reconnect()
 
-    def _is_erasing_due(self) -> bool:
-        due = self._erasing_again_at
-        return due is not None and time.monotonic() > due
+    def _require_writable(self) -> None:
+        """Raise `StorageReadOnlyError` if this process can't write the file, or can't publish what it writes.
 
-    def _erase_or_retry(self, handle: Handle, **how: Any) -> None:
-        """Erase after the work of a call is done: a failure does not fail the call, and is retried later."""
-        try:
-            self._erase(handle, **how)
-        except (StorageError, *SYSTEMS) as error:
-            if is_applications(error):
-                raise
-            self._erasing_again_at = time.monotonic() + erasure.RETRY_SECONDS
+        Permissions may have changed since the file was opened, so they are checked now.
+        """
+        if self._access is Access.READ:
+            self._become_writable()
+        elif not self.publisher.signal.is_writable:
+            with self.diagnosis.translating():
+                self.publisher.require_signal()
+        if not self.publisher.signal.is_writable:
+            raise may_not_write(self.path, self._real)
+
+    def _become_writable(self) -> None:
+        """Open the file anew to write it, if that is possible by now."""
+        if not readonly.is_writable(self._real):
+            return
+        with self.diagnosis.translating(), FORKS.opening():
+            self.file.require_unchanged()
+            access, first = open_first(self.path, self._real, self._settings)
+            first.close()
+            if access is Access.WRITE and self._access is Access.READ:  # else another thread was faster
+                self._queue, self.publisher = self._open_queue(access), Publisher(self._real, access)
+                self._follow_forks()
+                self.file.record(self._real + WAL)
+                self._connections.reconnect(*openers(access, self.path, self._real, self._settings))
+                self._access = access
+
+    # Committing
 
     def _commit(self, handle: Handle, revision: int) -> bool:
-        """Commit and publish; return False where the commit holds but publishing failed.
+        """Commit, and publish before anybody learns of it; return whether it could be published.
 
-        After an interrupt the stamp changes all the same, with the revision before, as the commit may not hold.
+        If interrupted, publish that something may have changed, but no revision that may not have been committed.
         """
         handle.require_own()
         try:
@@ -420,7 +313,7 @@ class SQLiteStorage:
             if is_unknown:
                 settling.note_unknown(self._real)
             with suppress(OSError):
-                self._publish(revision - 1)
+                self.publisher.publish(revision - 1)
             if is_unknown:
                 raise CommitUnknownError(
                     f"The commit to {self.path} failed ({error}) and may or may not hold; read before you try again.",
@@ -428,41 +321,29 @@ class SQLiteStorage:
                 ) from error
             raise
         try:
-            self._publish(revision)
+            self.publisher.publish(revision)
         except BaseException as error:
             with suppress(OSError):
-                self._publish(revision - 1)
+                self.publisher.publish(revision - 1)
             if isinstance(error, OSError) and not is_applications(error):
                 return False
             raise
         return True
 
     def is_unsettled(self) -> bool:
-        """Return whether there is a commit of unknown outcome that this registry can settle."""
+        """Return whether a commit has an unknown outcome that this registry can settle."""
         return self._access is Access.WRITE and settling.is_unsettled(self._real)
-
-    def is_damage(self, error: sqlite3.Error) -> bool | None:
-        """Return whether the file is damaged where SQLite says so, or could not be read."""
-        return self._diagnosis.is_damage(error)
 
     def _require_settled(self) -> None:
         if self.is_unsettled():
-            self._settle(Deadline(self._settings.busy_timeout))
+            self._settle(self._deadline())
 
     def _settle(self, deadline: Deadline) -> None:
-        """Settle a commit of unknown outcome, by a further commit of nothing but a revision.
-
-        Raises `StorageError` where that fails as well.
-        """
+        """Settle a commit with an unknown outcome by a further one; raise `StorageError` where that fails as well."""
         try:
-            with (
-                self._ticket(deadline) as ticket,
-                self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
-            ):
+            with self._begun_write(deadline) as (ticket, handle, writer):
                 if not self.is_unsettled():  # another thread was faster
                     return
-                self.require_signal()
-                self._require_writable()
                 writer.advance()
                 handle.let_commits_checkpoint(ticket.is_guarded())
                 is_published = self._commit(handle, writer.revision)
@@ -473,11 +354,36 @@ class SQLiteStorage:
                 raise
             raise settling.unsettled(self.path) from error
         if not is_published:
-            self._outwait(writer.revision)
+            self.publisher.publish_late(writer.revision)
+
+    # Erasing
+
+    def _erase(self, handle: Handle, *, patience_ms: int = erasure.PATIENCE_MS, rewrites: bool = True) -> None:
+        """Erase what is due; the caller holds the queue."""
+        if self._access is Access.WRITE:
+            self.eraser.erase(handle, patience_ms=patience_ms, rewrites=rewrites)
+
+    def _erase_in_turn(
+        self, deadline: Deadline, *, patience_ms: int = erasure.PATIENCE_MS, rewrites: bool = True
+    ) -> None:
+        """Erase what is due if the queue can be entered in time; otherwise leave it for later."""
+        self.eraser.postpone()
+        with self._ticket(deadline) as ticket:
+            if ticket.is_guarded():
+                with self._connections.writer(deadline) as handle:
+                    self._erase(handle, patience_ms=patience_ms, rewrites=rewrites)
+
+    def _erase_if_due(self) -> None:
+        """Truncate the WAL if that is due and nobody writes, and this thread is not in the queue itself."""
+        if not self.eraser.is_due() or self._access is not Access.WRITE:
+            return
+        if self._queue is None or not self._queue.is_held():
+            with suppress(StorageError):
+                self._erase_in_turn(Deadline(0), patience_ms=0, rewrites=False)
 
 
 def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
-    """Open the database; after an error, or an interrupt, leave nothing open, even where the error is kept."""
+    """Open the database; after an error, even an interrupt, leave nothing open, though the error be kept."""
     try:
         return SQLiteStorage(settings)
     except BaseException as error:
@@ -490,11 +396,3 @@ def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
 
 def _nothing() -> None:
     """Do nothing."""
-
-
-def _lost(path: str, real: str, settings: StorageSettings) -> NoReturn:
-    raise StorageError(f"The database {path} is lost; open a new registry.", reason="removed")
-
-
-def _open_memory(settings: StorageSettings) -> tuple[Access, Handle]:
-    return Access.MEMORY, open_memory(settings)

@@ -1,4 +1,9 @@
-"""Whether anything has changed since a mark, and what: the reader's half of the protocol in `sidecar.py`."""
+"""The check for changes: what has been committed since a position, and whether the file is still the same.
+
+This is the reader's half of the protocol in `sidecar.py`. The stamp shows commits of registries. Commits of other tools
+show in `PRAGMA data_version` of a connection, which differs once another connection has committed; a file that another
+one has replaced shows in its identity, or in what it holds.
+"""
 
 import sqlite3
 from collections.abc import Hashable
@@ -9,54 +14,41 @@ from promptreg.errors import StorageCorruptError
 from promptreg.storage.base import ChangeReport, Position
 from promptreg.storage.sqlite import erasure, journal
 from promptreg.storage.sqlite.connections import Handle
+from promptreg.storage.sqlite.diagnosis import Diagnosis
+from promptreg.storage.sqlite.erasure import Eraser
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.files import FileIdentity
 from promptreg.storage.sqlite.pool import Watching
+from promptreg.storage.sqlite.publishing import Publisher
+from promptreg.storage.sqlite.reader import data_version, revision_in
 from promptreg.storage.sqlite.settling import unsettled
-from promptreg.storage.sqlite.sidecar import ChangeSignal, revision_of
-from promptreg.storage.sqlite.transactions import data_version, revision_in
+from promptreg.storage.sqlite.sidecar import revision_of
 
-ROUNDS = 5
-# SQLite's codes that a registry's file never gives
+MAX_ROUNDS = 5  # of reading the stamp and a snapshot, until they agree
+# Codes that reading a registry never fails with, so another file was copied over it.
 FOREIGN_FILE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
-MAX_CHANGED = 1_000  # prompts that a cache drops one by one
+MAX_CHANGED = 1_000  # prompts; of more, everything counts as changed
 
 
 class Watched(Protocol):
-    """What is watched."""
+    """What a check needs of its storage."""
 
     file: FileIdentity
-    signal: ChangeSignal
-    waited_for: int
-    """The last revision that could not be published, but was waited for until every cache had expired."""
-
-    def require_signal(self) -> None:
-        """See that the signal is the one that others look at."""
-        ...
-
-    def publish(self, revision: int) -> None:
-        """Publish the revision of a snapshot; where that can't be done, wait until every cache has expired."""
-        ...
+    publisher: Publisher
+    eraser: Eraser
+    diagnosis: Diagnosis
 
     def is_unsettled(self) -> bool:
-        """Return whether an earlier commit may or may not hold."""
-        ...
-
-    def is_damage(self, error: sqlite3.Error) -> bool | None:
-        """Return whether the file is damaged where SQLite says so, or could not be read."""
+        """Return whether an earlier commit has an unknown outcome."""
         ...
 
     def require_known_schema(self, connection: sqlite3.Connection) -> None:
         """Raise where the transaction sees a schema that this release does not know."""
         ...
 
-    def note_erasing(self) -> None:
-        """Learn that bytes of deleted prompts may still be there."""
-        ...
-
 
 class Detail(NamedTuple):
-    """What SQLite's positions remember: the sidecar's content, the last event's number and hash, and `_seen`."""
+    """The detail of a position: the stamp's bytes, the last event's number and hash, and `_commits_seen`."""
 
     content: bytes
     link: tuple[int, str]
@@ -71,57 +63,70 @@ class SQLiteMonitor:
         self._watching = watching
 
     def changes_since(self, since: Position | None) -> ChangeReport:
-        """Return what has changed; see `sidecar.py` for the protocol."""
+        """Return what has changed since a position; None stands for the beginning."""
         storage = self._storage
-        if storage.is_unsettled():
-            if since is None:
+        if since is None:
+            if storage.is_unsettled():
                 raise unsettled(storage.file.path)
+            storage.file.require_unchanged()
+        elif storage.is_unsettled() or not storage.file.is_unchanged():
             return self._unavailable(since)
-        if since is not None and not storage.file.is_unchanged():
-            return self._unavailable(since)
-        storage.file.require_unchanged()
-        storage.require_signal()
-        signal = storage.signal
-        # Of a process that reads once, the first look is the only one: no second connection is opened for it.
-        handle = self._watching.usual() if since is None else self._watching.watcher()
-        if since is not None and since.revision >= storage.waited_for:
-            same = self._if_same(handle, since) if signal.is_unchanged_since(since.detail.content) else None
-            if same is not None:
-                if not signal.is_shared or storage.file.has_same_content(lambda: self._still_holds(since)):
-                    return self._report(same, frozenset())
-                if _seen(handle) == same.detail.seen:  # so it was no commit
-                    storage.file.mark_replaced()
-                    return self._unavailable(since)
-        for _ in range(ROUNDS):
+        storage.publisher.require_signal()
+        if since is None:  # a process that reads once opens no second connection for it
+            return self._changes(self._watching.usual(), None)
+        handle = self._watching.watcher()
+        return self._if_unchanged(handle, since) or self._changes(handle, since)
+
+    def _if_unchanged(self, handle: Handle, since: Position) -> ChangeReport | None:
+        """Return the report that nothing has changed, or that the file was copied over; None if neither is sure."""
+        publisher, file = self._storage.publisher, self._storage.file
+        signal = publisher.signal
+        if since.revision < publisher.waited_for or not signal.is_unchanged_since(since.detail.content):
+            return None
+        same = self._if_same(handle, since)
+        if same is None:
+            return None
+        if not signal.is_shared or file.has_same_content(lambda: self._still_holds(since)):
+            return self._report(same, frozenset())
+        if _commits_seen(handle) != same.detail.seen:
+            return None
+        file.mark_replaced()  # as it was written without a commit
+        return self._unavailable(since)
+
+    def _changes(self, handle: Handle, since: Position | None) -> ChangeReport:
+        """Read what has changed; publish the snapshot's revision if its writer could not."""
+        for _ in range(MAX_ROUNDS):
+            signal = self._storage.publisher.signal
             content = signal.read()
-            report = self._checked(handle, content, since)
+            report = self._read_changes(handle, content, since)
             if not signal.is_shared or revision_of(content) == report.position.revision:
                 break
-            storage.publish(report.position.revision)
+            self._storage.publisher.publish_seen(report.position.revision)
         return report
 
     def _report(
         self, position: Position, changed: frozenset[Hashable] | None, *, is_unavailable: bool = False
     ) -> ChangeReport:
-        return ChangeReport(position, self._storage.signal.stamp, changed, is_unavailable)
+        return ChangeReport(position, self._storage.publisher.signal.stamp, changed, is_unavailable)
 
     def _unavailable(self, since: Position) -> ChangeReport:
         return self._report(since, frozenset(), is_unavailable=True)
 
     def _if_same(self, handle: Handle, since: Position) -> Position | None:
-        """Give the mark where nothing was committed since, as this connection is to see it from now on."""
-        seen = _seen(handle)
+        """Return the position if nothing was committed since, with what this connection has seen."""
+        seen = _commits_seen(handle)
         if seen == since.detail.seen:
             return since
-        # The one that made that look, unless another thread did: then nothing is known to be as it was. Asked last. It
-        # does not see what it committed itself, which the stamp tells, compared or not.
+        # The check before may have used this thread's other connection, which does not see its own commits; the stamp
+        # shows those, so it is compared first.
         is_same = (
-            self._storage.signal.read() == since.detail.content and _seen(self._watching.usual()) == since.detail.seen
+            self._storage.publisher.signal.read() == since.detail.content
+            and _commits_seen(self._watching.usual()) == since.detail.seen
         )
         return since._replace(detail=since.detail._replace(seen=seen)) if is_same else None
 
     def _still_holds(self, since: Position) -> bool | None:
-        """Tell whether the file, read anew, is what the mark tells of; None where it can't be read at this moment."""
+        """Return whether the file, read by a new connection, is at that position; None if it can't be read now."""
         try:
             with closing(self._watching.another()) as another:
                 connection = another.connection
@@ -130,33 +135,33 @@ class SQLiteMonitor:
         except StorageCorruptError:
             return False
         except sqlite3.Error as error:
-            is_anothers = primary_code(error) in FOREIGN_FILE_CODES and self._storage.is_damage(error) is not False
-            return False if is_anothers else None
+            is_doubtful = primary_code(error) in FOREIGN_FILE_CODES
+            return False if is_doubtful and self._storage.diagnosis.is_damage(error) is not False else None
 
-    def _checked(self, handle: Handle, content: bytes, since: Position | None) -> ChangeReport:
-        seen = _seen(handle)  # before anything is read, so that whatever follows counts as a change
+    def _read_changes(self, handle: Handle, content: bytes, since: Position | None) -> ChangeReport:
+        seen = _commits_seen(handle)  # read first, so that the next check sees a commit that comes in between
         connection = handle.connection
         try:
             connection.execute("BEGIN")
             self._storage.require_known_schema(connection)
             detail = Detail(content, journal.last_link(connection), seen)
-            position = Position(self._storage.signal.as_stamp(content), revision_in(connection), detail)
+            position = Position(self._storage.publisher.signal.as_stamp(content), revision_in(connection), detail)
             if erasure.progress(connection).is_due:
-                self._storage.note_erasing()
+                self._storage.eraser.note()
             return self._report(position, _changed(connection, since, position))
         finally:
             handle.roll_back()
 
 
-def _seen(handle: Handle) -> tuple[int, int]:
-    """Give what differs once another connection has committed, or this is another one."""
+def _commits_seen(handle: Handle) -> tuple[int, int]:
+    """Return what differs once another connection than this has committed, and between connections."""
     return handle.number, data_version(handle.connection)
 
 
 def _changed(connection: sqlite3.Connection, since: Position | None, now: Position) -> frozenset[Hashable] | None:
-    """Give what has changed since a mark; None where the revisions do not tell it.
+    """Return what has changed between two positions; None, for everything, if revisions don't show it.
 
-    A commit without a revision is another tool's, and a database without the mark's last event is a restored one.
+    They don't if another tool has committed, or if an older copy was restored, which lacks the last event.
     """
     if since is None or now.revision < since.revision:
         return None

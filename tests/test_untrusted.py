@@ -1,4 +1,4 @@
-"""Arguments and variables whose own code raises: an error of ours that says so by type, and quotes nothing."""
+"""Arguments and variables whose own code raises: an error of promptreg that names the type and quotes nothing."""
 
 import pickle
 from collections import UserDict
@@ -49,19 +49,19 @@ class NoAttribute:
 
 
 class NoIterator(list):
-    """A list that can't be gone through."""
+    """A list that can't be iterated."""
 
     __iter__ = fail
 
 
 class NoLength(list):
-    """A list whose length can't be told."""
+    """A list without a length."""
 
     __len__ = __bool__ = fail
 
 
 class NoKeys(UserDict):
-    """A mapping that can't be gone through."""
+    """A mapping that can't be iterated."""
 
     __iter__ = keys = items = fail
 
@@ -98,7 +98,7 @@ def broken() -> Iterator[str]:
 
 
 class Path:
-    """A path that can't be told."""
+    """A path that can't be read."""
 
     __fspath__ = fail
 
@@ -243,8 +243,8 @@ def test_what_can_not_be_read_is_invalid_input_of_its_field(call, field):
         with pytest.raises(InvalidInputError) as caught:
             call(registry)
         require_told(caught.value, field)
-        (told,) = caught.value.details["errors"]
-        assert told["field"] == field or told["field"].startswith(f"{field}.")
+        (flaw,) = caught.value.details["errors"]
+        assert flaw["field"] == field or flaw["field"].startswith(f"{field}.")
         assert registry.get("new", default=None) is None
         assert [event.action for event in registry.events()] == ["create", "publish"]
 
@@ -256,7 +256,7 @@ class Failing(BaseModel):
 
 
 class FailingField(BaseModel):
-    """A model that can't be gone through."""
+    """A model that can't be iterated."""
 
     a: str = "x"
 
@@ -278,7 +278,7 @@ def test_a_model_that_can_not_be_gone_through_is_invalid_input():
 
 @pytest.mark.parametrize("kind", ["string", "integer", "number", "boolean", "array", "object", "any"])
 def test_a_declared_variable_whose_own_code_raises_is_not_as_declared(kind):
-    """Its class, its attributes, its comparison with an enum: told with all others that are wrong, and not quoted."""
+    """Its class, its attributes, its comparison with an enum: reported with all other errors, and not quoted."""
     with Registry(":memory:") as registry:
         declared = [{"name": "a", "type": kind, "required": False}, {"name": "b", "type": "integer"}]
         prompt = registry.create("p", "{% if a is defined %}{{ b }}{% endif %}", variables=declared)
@@ -287,9 +287,9 @@ def test_a_declared_variable_whose_own_code_raises_is_not_as_declared(kind):
                 with pytest.raises(InvalidVariablesError) as caught:
                     call(a=value, b="1")
                 require_told(caught.value, kind)
-                told = {e["field"]: e["reason"] for e in caught.value.details["errors"]}
-                assert told["b"] == "must be of type integer, not str"
-                assert told["a"] == "can't be read: its own code raised OwnError"
+                reasons = {e["field"]: e["reason"] for e in caught.value.details["errors"]}
+                assert reasons["b"] == "must be of type integer, not str"
+                assert reasons["a"] == "can't be read: its own code raised OwnError"
 
 
 @pytest.mark.parametrize(
@@ -329,8 +329,8 @@ def test_a_check_that_has_no_name_to_tell_is_told_by_its_type():
 
 
 @pytest.mark.parametrize("template", ["x", [{"role": "user", "content": "x"}]])
-def test_where_no_code_of_the_callers_ran_an_error_is_a_handlers(monkeypatch, template):
-    """An `Exception` that a signal's handler raises while builtin values are read, a soft time limit, is let out."""
+def test_where_no_code_of_the_caller_ran_an_exception_is_passed_on(monkeypatch, template):
+    """An `Exception` that a signal's handler raises while builtin values are read, a soft time limit, is passed on."""
 
     def interrupted(*_, **__):
         raise TimeoutError("a soft time limit")
@@ -338,7 +338,7 @@ def test_where_no_code_of_the_callers_ran_an_error_is_a_handlers(monkeypatch, te
     with Registry(":memory:") as registry:
         with monkeypatch.context() as patch:
             patch.setattr("promptreg.rules.inputs.checked_text", interrupted)
-            for given in ({"template": template}, {"template": "x", "tags": ["a"], "config": {"a": [1, None]}}):
+            for passed in ({"template": template}, {"template": "x", "tags": ["a"], "config": {"a": [1, None]}}):
                 with pytest.raises(TimeoutError, match="a soft time limit"):
-                    registry.create("new", **given)
+                    registry.create("new", **passed)
         assert registry.create("new", template).version == 1

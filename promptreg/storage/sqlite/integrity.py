@@ -1,17 +1,18 @@
-"""What the whole check looks at, table by table: each row, and all that says what it should be.
+"""The checks that verification consists of, table by table: rows against their hashes, counts, indexes and each other.
 
-What is wrong is told by the names of prompts and the numbers of versions and events, never by what a row holds.
+A problem names prompts, and the numbers of versions and events; it never quotes what a damaged row holds.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from promptreg.errors import InvalidInputError, StorageCorruptError
 from promptreg.records import Container
 from promptreg.rules.names import checked_name
+from promptreg.storage.hashing import GENESIS
 from promptreg.storage.sqlite import erasure, journal
 from promptreg.storage.sqlite.failures import UNDECODED, primary_code
 from promptreg.storage.sqlite.fulltext import is_folded, searched_text
@@ -24,7 +25,7 @@ from promptreg.storage.sqlite.rows import (
 )
 from promptreg.tokenizer import folded
 
-ROWS = 500  # keys read at a time
+BATCH = 500  # keys read at a time
 INDEXES = (
     "idx_prompts_id",
     "idx_prompts_namespace_name",
@@ -33,17 +34,17 @@ INDEXES = (
     "idx_events_prompt_id",
 )
 FIRST, LAST = -(2**63), 2**63 - 1  # of all keys
-SYSTEMS_AND_OURS = StorageCorruptError, sqlite3.Error, UnicodeDecodeError
-WORDS = 64  # looked for by one query
+DAMAGE = StorageCorruptError, sqlite3.Error, UnicodeDecodeError
+MAX_WORDS = 64  # in one query
 MAX_MESSAGES = 1_000  # of SQLite's own check
-CHECKS_FULL_TEXT = (3, 44)  # since this version SQLite's own check looks at the full-text index as well
+CHECKS_FULL_TEXT = (3, 44)  # the version of SQLite since which its own check includes full-text indexes
 
-Found = tuple[int, object, list[str]]
-"""How many rows were checked, where the next slice begins (None: nowhere), and what is wrong."""
+Result: TypeAlias = tuple[int, object, list[str]]
+"""Of a slice: how many rows were checked, the position where the next one begins (None: no more), and the problems."""
 
 
 class UnreadableRow(Exception):
-    """A row whose pages SQLite finds damaged: its key, what it is of, and the driver's error."""
+    """A row in a damaged page: its key, what it belongs to, and SQLite's error."""
 
     def __init__(self, key: int, what: str, cause: Exception) -> None:
         super().__init__(what)
@@ -51,73 +52,73 @@ class UnreadableRow(Exception):
 
 
 class Check(NamedTuple):
-    """A check: what it is of, the table and key of its rows, where it begins, and what takes a slice of it.
+    """A check: its subject, the table and key column of its rows, its first position, and the function for a slice.
 
-    A slice is taken of a connection, from where it begins to the last key of all, until a time by the monotonic clock.
+    The function is called with a connection, a position, the last key of all, and the monotonic time to stop at.
     """
 
     what: str
     table: str | None
     key: str
     start: object
-    slice: Callable[[sqlite3.Connection, Any, int, float], Found]
+    slice: Callable[[sqlite3.Connection, Any, int, float], Result]
 
 
 # SQLite's own checks
 
 
-def _pages(connection: sqlite3.Connection, _: object, last: int, until: float) -> Found:
+def _pages(connection: sqlite3.Connection, _: object, last: int, until: float) -> Result:
     messages: list[str] = []
     with closing(connection.execute(f"PRAGMA quick_check({MAX_MESSAGES})")) as cursor:
         try:
             messages += [message for (message,) in iter(cursor.fetchone, None) if message != "ok"]
-        except sqlite3.DatabaseError as error:  # which ends the check; what it said before tells more
+        except sqlite3.DatabaseError as error:  # the check ends here; what it has found so far says more
             if not messages:
                 raise
             messages.append(str(error))
     found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()}
-    wrong = [f"the index {name} is missing" for name in INDEXES if name not in found]
-    return 0, None, wrong + [f"SQLite: {message}" for message in messages]
+    problems = [f"the index {name} is missing" for name in INDEXES if name not in found]
+    return 0, None, problems + [f"SQLite: {message}" for message in messages]
 
 
-def _belongings(connection: sqlite3.Connection, _: object, last: int, until: float) -> Found:
-    """Look for publications and details of events whose prompt or event is not there."""
-    wrong = []
+def _belongings(connection: sqlite3.Connection, _: object, last: int, until: float) -> Result:
+    """Find publications without a prompt, and details without an event."""
+    problems = []
     for table in ("publications", "event_details"):
         rows = connection.execute(f"PRAGMA foreign_key_check({table})").fetchall()
-        wrong += [f"{table}: row {row} is of none of the {parent}" for _, row, parent, _ in rows]
-    return 0, None, wrong
+        problems += [f"{table}: row {row} is of none of the {parent}" for _, row, parent, _ in rows]
+    return 0, None, problems
 
 
 # The registry's own row
 
 
-def _registry(connection: sqlite3.Connection, _: object, last: int, until: float) -> Found:
-    wrong = []
+def _registry(connection: sqlite3.Connection, _: object, last: int, until: float) -> Result:
+    problems = []
     rows = connection.execute("SELECT revision FROM registry").fetchall()
     (newest,) = connection.execute("SELECT max(revision) FROM prompts").fetchone()
     if len(rows) != 1 or type(rows[0][0]) is not int or rows[0][0] < (newest or 0):
-        wrong.append("the registry: its revision is not what was written")
+        problems.append("the registry: its revision is not what was written")
     try:
         erasure.progress(connection)
     except StorageCorruptError:
-        wrong.append("the registry: how far erasing has come is not what was written")
+        problems.append("the registry: how far erasing has come is not what was written")
     unrecorded = connection.execute(
         "SELECT prompt_id FROM deletions WHERE NOT EXISTS"
         " (SELECT 1 FROM events WHERE events.prompt_id = deletions.prompt_id AND action = 'delete')"
     ).fetchall()
-    wrong += [f"prompt {id_!r}: its deletion is no event" for (id_,) in unrecorded]
-    return 0, None, wrong + _wrong_with_end(connection)
+    problems += [f"prompt {id_!r}: its deletion is no event" for (id_,) in unrecorded]
+    return 0, None, problems + _problems_of_end(connection)
 
 
 # Prompts, with all that belongs to them
 
 
-def _prompts(connection: sqlite3.Connection, after: int, last: int, until: float) -> Found:
-    return _by_key(connection, "prompts", after, last, until, _wrong_with_prompt)
+def _prompts(connection: sqlite3.Connection, after: int, last: int, until: float) -> Result:
+    return _by_key(connection, "prompts", after, last, until, _problems_of_prompt)
 
 
-def _wrong_with_prompt(connection: sqlite3.Connection, key: int) -> Iterator[str]:
+def _problems_of_prompt(connection: sqlite3.Connection, key: int) -> Iterator[str]:
     row = connection.execute(f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE key = ?", (key,)).fetchone()
     container = read_prompt(row)
     what = _prompt_named(container.namespace, container.name)
@@ -133,7 +134,7 @@ def _wrong_with_prompt(connection: sqlite3.Connection, key: int) -> Iterator[str
         if found.fetchall() != [(key,)]:
             yield f"{what}: the index of {index} does not lead to it"
     numbers = {number for (number,) in connection.execute(_NUMBERS, (key,)).fetchall()}
-    yield from (f"{what}: {message}" for message in _wrong_with_numbers(connection, container, numbers))
+    yield from (f"{what}: {message}" for message in _problems_of_numbers(connection, container, numbers))
     publications = connection.execute(_PUBLICATIONS, (key,)).fetchall()
     try:
         if not numbers.issuperset(read_publications(container, publications)):
@@ -141,10 +142,10 @@ def _wrong_with_prompt(connection: sqlite3.Connection, key: int) -> Iterator[str
     except StorageCorruptError:
         yield f"{what}: its publications are not what was written"
     if container.shown_version in numbers:
-        yield from (f"{what}: {message}" for message in _wrong_with_full_text(connection, container, key))
+        yield from (f"{what}: {message}" for message in _problems_of_full_text(connection, container, key))
 
 
-def _wrong_with_numbers(connection: sqlite3.Connection, container: Container, numbers: set[int]) -> Iterator[str]:
+def _problems_of_numbers(connection: sqlite3.Connection, container: Container, numbers: set[int]) -> Iterator[str]:
     missing = set(range(1, container.last_version + 1)) - numbers
     if missing:
         discarded = connection.execute(_DISCARDED, (container.id,)).fetchall()
@@ -157,8 +158,8 @@ def _wrong_with_numbers(connection: sqlite3.Connection, container: Container, nu
             yield f"the label {label} is of version {number}, which is not there"
 
 
-def _wrong_with_full_text(connection: sqlite3.Connection, container: Container, key: int) -> Iterator[str]:
-    """Compare what full text holds with the version that it shows; a damaged version is told elsewhere."""
+def _problems_of_full_text(connection: sqlite3.Connection, container: Container, key: int) -> Iterator[str]:
+    """Compare the full-text index with the version that the prompt shows; damaged versions are another check's."""
     shown = f"SELECT {VERSION_FIELDS} FROM versions v WHERE {_AT}"
     row = connection.execute(shown, (key, container.shown_version)).fetchone()
     try:
@@ -183,36 +184,36 @@ def _wrong_with_full_text(connection: sqlite3.Connection, container: Container, 
 
 
 def _folded_words(connection: sqlite3.Connection, held: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return what full text holds of a prompt, folded also in a file of an earlier schema, which can only be read."""
+    """Return a prompt's entry, folded here if it is in a file of an earlier schema, which is only read."""
     if is_folded(connection):
         return held
     return tuple(folded(text) if isinstance(text, str) else text for text in held)
 
 
 def _is_found(connection: sqlite3.Connection, key: int, texts: Iterable[str]) -> bool:
-    """Return whether a search for all the words of these texts finds the row."""
-    words = sorted(filter(_is_sought, set(" ".join(texts).split())))
-    for at in range(0, len(words), WORDS):
-        sought = " ".join('"' + word.replace('"', '""') + '"' for word in words[at : at + WORDS])
+    """Return whether a search for all words of these texts finds the row."""
+    words = sorted(filter(_is_indexed, set(" ".join(texts).split())))
+    for at in range(0, len(words), MAX_WORDS):
+        sought = " ".join('"' + word.replace('"', '""') + '"' for word in words[at : at + MAX_WORDS])
         found = connection.execute("SELECT 1 FROM search WHERE search MATCH ? AND rowid = ?", (sought, key)).fetchone()
         if found is None:
             return False
     return True
 
 
-def _is_sought(word: str) -> bool:
-    """Return whether full text surely knows a part of it; of a long one it would take too long to find it."""
+def _is_indexed(word: str) -> bool:
+    """Return whether FTS5 has surely indexed a part of it; long words take too long to search for."""
     return len(word) <= 64 and any(character.isascii() and character.isalnum() for character in word)
 
 
 # Versions
 
 
-def _versions(connection: sqlite3.Connection, after: int, last: int, until: float) -> Found:
-    return _by_key(connection, "versions", after, last, until, _wrong_with_version)
+def _versions(connection: sqlite3.Connection, after: int, last: int, until: float) -> Result:
+    return _by_key(connection, "versions", after, last, until, _problems_of_version)
 
 
-def _wrong_with_version(connection: sqlite3.Connection, key: int) -> Iterator[str]:
+def _problems_of_version(connection: sqlite3.Connection, key: int) -> Iterator[str]:
     owner, number = connection.execute("SELECT prompt, version FROM versions WHERE key = ?", (key,)).fetchone()
     prompt = connection.execute("SELECT id FROM prompts WHERE key = ?", (owner,)).fetchone()
     if prompt is None:
@@ -221,7 +222,7 @@ def _wrong_with_version(connection: sqlite3.Connection, key: int) -> Iterator[st
     try:
         row = connection.execute(f"SELECT {VERSION_FIELDS} FROM versions v WHERE key = ?", (key,)).fetchone()
         read_version(prompt[0], row)
-    except SYSTEMS_AND_OURS as error:
+    except DAMAGE as error:
         _require_damaged_row(error)
         yield f"{_row_named(connection, 'prompts', owner)}: version {number} is not what was written"
 
@@ -229,46 +230,46 @@ def _wrong_with_version(connection: sqlite3.Connection, key: int) -> Iterator[st
 # Full text without a prompt
 
 
-def _full_text(connection: sqlite3.Connection, after: int, last: int, until: float) -> Found:
+def _full_text(connection: sqlite3.Connection, after: int, last: int, until: float) -> Result:
     rows = connection.execute(
-        "SELECT rowid FROM search WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?", (after, last, ROWS)
+        "SELECT rowid FROM search WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?", (after, last, BATCH)
     ).fetchall()
     keys = [key for (key,) in rows]
-    wrong = [
+    problems = [
         f"the full text holds row {key}, which is of no prompt"
         for key in keys
         if connection.execute("SELECT 1 FROM prompts WHERE key = ?", (key,)).fetchone() is None
     ]
-    return len(keys), keys[-1] if keys else None, wrong
+    return len(keys), keys[-1] if keys else None, problems
 
 
 # Events
 
 
-def _events(connection: sqlite3.Connection, before: tuple[int, str], last: int, until: float) -> Found:
-    """Follow the chain from the event whose number and hash these are."""
-    wrong: list[str] = []
+def _events(connection: sqlite3.Connection, before: tuple[int, str], last: int, until: float) -> Result:
+    """Follow the hash chain from the event with this number and hash."""
+    problems: list[str] = []
     count, (seq, link) = 0, before
     indexes = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()}
     while monotonic() < until or not count:
         row = connection.execute(_NEXT_EVENT, (seq, last)).fetchone()
         if row is None:
-            return count, None, wrong
+            return count, None, problems
         if row[0] != seq + 1:
-            wrong.append(_missing(seq + 1, row[0] - 1))
+            problems.append(_missing(seq + 1, row[0] - 1))
         elif row[1] != link:
-            wrong.append(f"event {row[0]} does not continue the one before")
+            problems.append(f"event {row[0]} does not continue the one before")
         seq, link, count = row[0], row[2], count + 1
-        wrong += _wrong_with_event(connection, seq, indexes)
-    return count, (seq, link), wrong
+        problems += _problems_of_event(connection, seq, indexes)
+    return count, (seq, link), problems
 
 
 def _missing(first: int, last: int) -> str:
     return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
 
 
-def _wrong_with_end(connection: sqlite3.Connection) -> list[str]:
-    """Compare the last event with what the registry's row says of it."""
+def _problems_of_end(connection: sqlite3.Connection) -> list[str]:
+    """Compare the last event with the one that the registry's row names."""
     last = journal.last_link(connection)
     written = connection.execute("SELECT last_event, last_hash FROM registry").fetchone()
     if written in {last, journal.UNKNOWN, None}:
@@ -278,12 +279,12 @@ def _wrong_with_end(connection: sqlite3.Connection) -> list[str]:
     return [f"event {last[0]} is not the last that was written"]
 
 
-def _wrong_with_event(connection: sqlite3.Connection, seq: int, indexes: set[str]) -> Iterator[str]:
+def _problems_of_event(connection: sqlite3.Connection, seq: int, indexes: set[str]) -> Iterator[str]:
     what = f"event {seq}"
     try:
-        row = connection.execute(_EVENT, (seq,)).fetchone()
-        (event,) = journal.read_events([(*row, None if seq == 1 else row[8])])  # the link is followed by whoever asks
-    except SYSTEMS_AND_OURS as error:
+        *row, prev = connection.execute(_EVENT, (seq,)).fetchone()
+        event = journal.read_event(row, prev)  # the caller has checked the chain
+    except DAMAGE as error:
         _require_damaged_row(error)
         yield f"{what} is not what was written"
         return
@@ -291,7 +292,7 @@ def _wrong_with_event(connection: sqlite3.Connection, seq: int, indexes: set[str
         ("idx_events_namespace", "namespace", event.namespace),
         ("idx_events_prompt_id", "prompt_id", event.prompt_id),
     ):
-        if index not in indexes:  # told once, by the check of the file
+        if index not in indexes:  # reported once, by the check of the file
             continue
         found = connection.execute(
             f"SELECT 1 FROM events INDEXED BY {index} WHERE {column} = ? AND seq = ?", (value, seq)
@@ -302,7 +303,7 @@ def _wrong_with_event(connection: sqlite3.Connection, seq: int, indexes: set[str
         yield f"{_prompt_named(event.namespace, event.name)} of event {seq} is missing"
 
 
-# What they have in common
+# Shared by the checks
 
 
 def _by_key(
@@ -311,29 +312,29 @@ def _by_key(
     after: int,
     last: int,
     until: float,
-    wrong_with: Callable[[sqlite3.Connection, int], Iterator[str]],
-) -> Found:
-    """Check rows in the order of their keys until the time is over: at least one.
+    problems_of: Callable[[sqlite3.Connection, int], Iterator[str]],
+) -> Result:
+    """Check rows in the order of their keys until the time is over, but at least one.
 
-    Raises `UnreadableRow` for the first, where SQLite finds its pages damaged; what is before another one is a slice.
+    Raises `UnreadableRow` if the first is in a damaged page; a slice ends before any other such row.
     """
     keys = connection.execute(
-        f"SELECT key FROM {table} WHERE key > ? AND key <= ? ORDER BY key LIMIT ?", (after, last, ROWS)
+        f"SELECT key FROM {table} WHERE key > ? AND key <= ? ORDER BY key LIMIT ?", (after, last, BATCH)
     ).fetchall()
-    wrong: list[str] = []
+    problems: list[str] = []
     for count, (key,) in enumerate(keys):
         try:
-            wrong += wrong_with(connection, key)
-        except SYSTEMS_AND_OURS as error:
+            problems += problems_of(connection, key)
+        except DAMAGE as error:
             if _is_damaged_page(error):
                 if count:
-                    return count, keys[count - 1][0], wrong
+                    return count, keys[count - 1][0], problems
                 raise UnreadableRow(key, _row_named(connection, table, key), error) from error
             _require_damaged_row(error)
-            wrong.append(f"{_row_named(connection, table, key)} is not what was written")
+            problems.append(f"{_row_named(connection, table, key)} is not what was written")
         if monotonic() > until:
-            return count + 1, key, wrong
-    return len(keys), keys[-1][0] if keys else None, wrong
+            return count + 1, key, problems
+    return len(keys), keys[-1][0] if keys else None, problems
 
 
 def _is_damaged_page(error: Exception) -> bool:
@@ -341,7 +342,7 @@ def _is_damaged_page(error: Exception) -> bool:
 
 
 def _require_damaged_row(error: Exception) -> None:
-    """Let through what is no damaged row: a disk that fails, or an interrupt."""
+    """Raise the error again if it is not about the row's content: a failing disk, or an interrupt."""
     if isinstance(error, sqlite3.Error) and not str(error).startswith(UNDECODED):
         raise error
 
@@ -356,7 +357,7 @@ def _row_named(connection: sqlite3.Connection, table: str, key: int) -> str:
 
 
 def _prompt_named(namespace: object, name: object, otherwise: str = "a prompt without a name") -> str:
-    """Name a prompt, unless its name may be something else: a damaged row may hold any text."""
+    """Return what to call a prompt, unless its name is not valid: a damaged row may hold anything."""
     try:
         return f"prompt {checked_name(name)!r} in namespace {checked_name(namespace)!r}"
     except InvalidInputError:
@@ -367,7 +368,6 @@ _NAMES = {
     "prompts": "SELECT namespace, name FROM prompts WHERE key = ?",
     "versions": "SELECT namespace, p.name FROM versions v JOIN prompts p ON p.key = v.prompt WHERE v.key = ?",
 }
-_EVENT = ", ".join(f"e.{column}" for column in journal.EVENT_COLUMNS)
 _AT = "prompt = ? AND version = ?"
 _NUMBERS = "SELECT version FROM versions WHERE prompt = ?"
 _PUBLICATIONS = "SELECT depth, version, hash FROM publications WHERE prompt = ? ORDER BY depth"
@@ -375,9 +375,7 @@ _DISCARDED = "SELECT version FROM events WHERE prompt_id = ? AND action = 'disca
 _IS_KNOWN = "SELECT EXISTS (SELECT 1 FROM prompts WHERE id = ?) OR EXISTS (SELECT 1 FROM deletions WHERE prompt_id = ?)"
 _NEXT_EVENT = "SELECT seq, prev, hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1"
 _EVENT = (
-    f"SELECT {_EVENT}, d.salt, d.name, d.details,"
-    " EXISTS (SELECT 1 FROM deletions WHERE deletions.prompt_id = e.prompt_id)"
-    " FROM events e LEFT JOIN event_details d ON d.seq = e.seq WHERE e.seq = ?"
+    f"SELECT {journal.EVENT_FIELDS}, e.prev FROM events e LEFT JOIN event_details d ON d.seq = e.seq WHERE e.seq = ?"
 )
 
 CHECKS = (
@@ -386,6 +384,6 @@ CHECKS = (
     Check("prompts", "prompts", "key", FIRST, _prompts),
     Check("versions", "versions", "key", FIRST, _versions),
     Check("the full text", "search", "rowid", FIRST, _full_text),
-    Check("events", "events", "seq", (0, journal.GENESIS), _events),
+    Check("events", "events", "seq", (0, GENESIS), _events),
     Check("what belongs to prompts and events", None, "", 0, _belongings),
 )

@@ -1,0 +1,239 @@
+"""The arguments of each verb, read into one frozen value before anything is looked up (rule 18).
+
+A reader raises one `InvalidInputError` with every bad argument. How a single argument is read is decided
+in `rules/edits.py`, `rules/inputs.py` and `rules/names.py`. Verbs with many arguments pass them by name, as `locals()`
+holds them; the fields of a version among them are found by the table `records.CONTENT`.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from promptreg.models import UNSET, Actor
+from promptreg.records import CONTENT, Query
+from promptreg.rules import access, edits, inputs, names
+from promptreg.rules.access import View
+from promptreg.rules.edits import Draft
+from promptreg.rules.inputs import Expected
+from promptreg.rules.names import Reference, Selector
+from promptreg.settings import read_actor
+from promptreg.untrusted import FieldReader
+
+Arguments = Mapping[str, Any]
+INITIAL_MESSAGE = "Initial version"
+
+
+class Creation(NamedTuple):
+    """The arguments of `create`."""
+
+    name: str
+    draft: Draft
+
+
+class Save(NamedTuple):
+    """The arguments of `save`: `initial` is the draft of a prompt that does not exist yet."""
+
+    reference: Reference
+    draft: Draft
+    initial: Draft
+
+
+class Update(NamedTuple):
+    """The arguments of `update`: with a selector, of an edit in place. `message` is None where none was passed."""
+
+    reference: Reference
+    selector: Selector | None
+    draft: Draft
+    message: str | None
+    expected: Expected
+
+
+class Publication(NamedTuple):
+    """The arguments of `publish`."""
+
+    reference: Reference
+    selector: Selector | None
+    expected: Expected
+
+
+class Rollback(NamedTuple):
+    """The arguments of `rollback`."""
+
+    reference: Reference
+    selector: Selector | None
+    reason: str
+    expected: Expected
+
+
+class StatusChange(NamedTuple):
+    """The arguments of `set_status`."""
+
+    references: list[Reference]
+    status: str
+    is_dry_run: bool
+
+
+def read_scope(view: View, namespace: object, actor: object) -> View:
+    """Return another view: what is not passed is unchanged, but for a role in another namespace (rule 17)."""
+    fields = FieldReader()
+    there = view.namespace if namespace is UNSET else fields.read(names.checked_name, namespace, "namespace")
+    who: Actor | None = view.actor if actor is UNSET else fields.read(read_actor, actor)
+    fields.require_valid()
+    if who is not None and actor is UNSET:
+        who = access.moved(who, is_elsewhere=there != view.namespace)
+    return View(there, who)
+
+
+def read_create(given: Arguments) -> Creation:
+    """Read the arguments of `create`."""
+    fields = FieldReader()
+    name = fields.read(names.checked_name, given["name"])
+    draft = _read_draft(fields, given, required=["template"])
+    fields.require_valid()
+    return Creation(name, draft)
+
+
+def read_save(given: Arguments) -> Save:
+    """Read the arguments of `save`."""
+    fields = FieldReader()
+    reference = fields.read(names.plain_reference, given["name"])
+    message = UNSET if given["commit_message"] is None else given["commit_message"]
+    draft = _read_draft(fields, {**given, "commit_message": message}, required=["template"])
+    fields.require_valid()
+    initial = draft._replace(message=INITIAL_MESSAGE) if message is UNSET else draft
+    return Save(reference, draft, initial)
+
+
+def read_update(given: Arguments) -> Update:
+    """Read the arguments of `update`."""
+    fields = FieldReader()
+    version = fields.read(inputs.read_given, given["version"], "version")
+    versioned = fields.read(names.read_versioned, given["name"], version if fields.are_valid() else None)
+    draft = _read_draft(fields, given)
+    expected = fields.read(inputs.read_expected, version=given["expected_version"], content_hash=given["expected_hash"])
+    not_in_place = ("is_production", "expected_version", "new_name", "access_grants")
+    fields.read(edits.require_in_place, versioned, **{name: given[name] for name in not_in_place})
+    fields.require_valid()
+    message = None if given["commit_message"] is UNSET else draft.message
+    return Update(*versioned, draft, message, expected)
+
+
+def _read_draft(fields: FieldReader, given: Arguments, *, required: Collection[str] = ()) -> Draft:
+    """Read the fields of a version, and what `create`, `save` and `update` take beside them."""
+    passed = {name: value for name, value in given.items() if name in CONTENT}
+    if required and passed["title"] is None:  # a new prompt has a title by default
+        passed["title"] = UNSET
+    edit = fields.read(edits.read_edit, required=required, **passed)
+    return fields.read(
+        edits.read_draft,
+        edit=edit,
+        message=given["commit_message"],
+        is_production=given["is_production"],
+        grants=given["access_grants"],
+        new_name=given.get("new_name", UNSET),
+    )
+
+
+def read_publish(name: object, version: object, expected_production: object, expected_hash: object) -> Publication:
+    """Read the arguments of `publish`."""
+    fields = FieldReader()
+    versioned = fields.read(names.read_versioned, name, version)
+    expected = fields.read(inputs.read_expected, production=expected_production, content_hash=expected_hash)
+    fields.require_valid()
+    return Publication(*versioned, expected)
+
+
+def read_rollback(name: object, version: object, reason: object, expected_production: object) -> Rollback:
+    """Read the arguments of `rollback`."""
+    fields = FieldReader()
+    versioned = fields.read(names.read_versioned, name, version)
+    text = fields.read(inputs.read_filled_text, reason, "reason")
+    expected = fields.read(inputs.read_expected, production=expected_production)
+    fields.require_valid()
+    return Rollback(*versioned, text, expected)
+
+
+def read_set_label(name: object, label: object, version: object) -> tuple[tuple[Reference, Selector], str]:
+    """Read the arguments of `set_label`."""
+    fields = FieldReader()
+    versioned = fields.read(names.read_one_version, name, version)
+    own = fields.read(names.checked_own_label, label)
+    fields.require_valid()
+    return versioned, own
+
+
+def read_remove_label(name: object, label: object) -> tuple[Reference, str]:
+    """Read the arguments of `remove_label`."""
+    fields = FieldReader()
+    reference = fields.read(names.plain_reference, name)
+    own = fields.read(names.checked_own_label, label)
+    fields.require_valid()
+    return reference, own
+
+
+def read_set_status(prompts: object, status: object, dry_run: object) -> StatusChange:
+    """Read the arguments of `set_status`."""
+    fields = FieldReader()
+    references = fields.read(names.read_references, prompts)
+    target = fields.read(inputs.read_choice, status, "status", inputs.TARGET_STATUSES)
+    is_dry_run = fields.read(inputs.read_flag, dry_run, "dry_run")
+    fields.require_valid()
+    return StatusChange(references, target, is_dry_run)
+
+
+def read_history(name: object, limit: object, before: object) -> tuple[Reference, int, Selector | None]:
+    """Read the arguments of `history`."""
+    fields = FieldReader()
+    reference = fields.read(names.plain_reference, name)
+    most = fields.read(names.checked_number, limit, "limit", least=1)
+    bound = None if before is None else fields.read(names.checked_selector, before, "before")
+    fields.require_valid()
+    return reference, most, bound
+
+
+def read_diff(name: object, old: object, new: object) -> tuple[Reference, Selector, Selector]:
+    """Read the arguments of `diff`."""
+    fields = FieldReader()
+    reference = fields.read(names.plain_reference, name)
+    selectors = fields.read(names.checked_selector, old, "old"), fields.read(names.checked_selector, new, "new")
+    fields.require_valid()
+    return reference, *selectors
+
+
+def read_list(view: View, given: Arguments) -> Query:
+    """Read the arguments of `list`."""
+    fields = FieldReader()
+    filters = {name: given[name] for name in ("tag", "category", "created_by") if given[name] is not None}
+    query = Query(
+        namespace=view.namespace,
+        audience=access.audience(view.actor),
+        limit=fields.read(names.checked_number, given["limit"], "limit", least=1),
+        statuses=fields.read(inputs.read_statuses, given["status"]),
+        after="" if given["after"] is None else fields.read(names.read_cursor, given["after"]),
+        **{name: fields.read(inputs.read_text, value, name) for name, value in filters.items()},
+    )
+    fields.require_valid()
+    return query
+
+
+def read_search(view: View, text: object, status: object, limit: object) -> Query:
+    """Read the arguments of `search`."""
+    fields = FieldReader()
+    query = Query(
+        namespace=view.namespace,
+        audience=access.audience(view.actor),
+        statuses=fields.read(inputs.read_statuses, status),
+        limit=fields.read(names.checked_number, limit, "limit", least=1),
+        text=fields.read(inputs.read_search, text),
+    )
+    fields.require_valid()
+    return query
+
+
+def read_events(name: object, after: object, limit: object) -> tuple[Reference | None, int, int]:
+    """Read the arguments of `events`."""
+    fields = FieldReader()
+    reference = None if name is None else fields.read(names.plain_reference, name)
+    first = fields.read(names.checked_number, after, "after", least=0)
+    most = fields.read(names.checked_number, limit, "limit", least=1)
+    fields.require_valid()
+    return reference, first, most

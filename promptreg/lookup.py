@@ -1,0 +1,60 @@
+"""Finding stored prompts and versions within one read transaction, or raising what rule 18 says where there are none.
+
+A prompt that the actor may not read is reported exactly as one that does not exist.
+"""
+
+from collections.abc import Sequence
+
+from promptreg.records import Container, VersionRecord
+from promptreg.rules import access
+from promptreg.rules.access import View
+from promptreg.rules.names import Reference, Selector
+from promptreg.rules.refusals import not_found, version_not_found
+from promptreg.rules.selection import number_of
+from promptreg.storage.base import Reader
+
+
+def find_any(reader: Reader, namespace: str, reference: Reference) -> Container | None:
+    """Return a prompt, whoever may read it; None where it does not exist."""
+    (found,) = reader.find(namespace, (reference,))
+    return found
+
+
+def find_version(reader: Reader, container: Container, number: int) -> VersionRecord | None:
+    """Return the version with that number; None where it does not exist."""
+    if number > container.last_version:
+        return None
+    newest = reader.versions(container, before=number + 1, limit=1)
+    return newest[0] if newest and newest[0].number == number else None
+
+
+def find(reader: Reader, view: View, reference: Reference) -> Container:
+    """Return a prompt; raise `NotFoundError` where it does not exist or the actor may not read it."""
+    container = find_any(reader, view.namespace, reference)
+    if container is None or not access.may(view.actor, "read", container):
+        raise not_found([reference.text], view.namespace)
+    return container
+
+
+def find_all(reader: Reader, view: View, references: Sequence[Reference]) -> list[Container]:
+    """Return each prompt once, in the order asked; raise `NotFoundError` with every name that is not found."""
+    found = reader.find(view.namespace, references)
+    pairs = zip(references, found, strict=True)
+    absent = [r.text for r, c in pairs if c is None or not access.may(view.actor, "read", c)]
+    if absent:
+        raise not_found(list(dict.fromkeys(absent)), view.namespace)
+    return list({c.id: c for c in found if c is not None}.values())
+
+
+def load_version(reader: Reader, container: Container, selector: Selector | None) -> VersionRecord:
+    """Return the version that a selector means, None being production; raise `VersionNotFoundError`."""
+    number = number_of(container, selector)
+    record = find_version(reader, container, number)
+    if record is None:
+        raise version_not_found(container, number)
+    return record
+
+
+def load_shown(reader: Reader, container: Container) -> VersionRecord:
+    """Return the version that a prompt is shown with: production, or the latest where none is live."""
+    return load_version(reader, container, container.shown_version)

@@ -1,0 +1,165 @@
+"""The plans of the verbs that write. This is the one place that sets the order of refusals (rule 18).
+
+1. invalid input: `arguments.py` has read the arguments before a plan is made;
+2. not found: `lookup.find`;
+3. forbidden: `access.require`, right after;
+4. version not found: `lookup.load_version`;
+5. status or state, 6. expected version, 7. name taken: the planner in `rules/`, in this order;
+8. template, 9. checks: `checks.py`, which `Core.commit` runs on the outcome outside any transaction.
+
+A plan reads within one transaction and decides. `Core.commit` may call it twice: on a read, and again within the write
+if anything was committed meanwhile.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from promptreg.arguments import Creation, Publication, Rollback, Save, StatusChange, Update
+from promptreg.errors import NotFoundError
+from promptreg.lookup import find, find_all, find_any, load_shown, load_version
+from promptreg.records import Container, VersionRecord
+from promptreg.rules import access, lifecycle, selection, statuses
+from promptreg.rules.access import View
+from promptreg.rules.edits import Draft
+from promptreg.rules.lifecycle import Author, Outcome
+from promptreg.rules.names import Reference, Selector
+from promptreg.rules.statuses import StatusPlan
+from promptreg.storage.base import Reader
+
+Versioned = tuple[Reference, Selector | None]
+
+
+class Planner(NamedTuple):
+    """Makes the plans of one call: in this view, as this author."""
+
+    view: View
+    author: Author
+
+    def create(self, prompt_id: str, call: Creation, reader: Reader) -> Outcome:
+        """Plan `create`."""
+        access.require_creating(self.view.actor, call.name)
+        return lifecycle.plan_create(
+            prompt_id,
+            self.view.namespace,
+            call.name,
+            call.draft,
+            self.author,
+            is_taken=self._is_taken(reader, call.name),
+        )
+
+    def save(self, prompt_id: str, call: Save, reader: Reader) -> Outcome:
+        """Plan `save`: an update, or where there is no prompt a creation."""
+        try:
+            container = self._find(reader, call.reference, "update", call.draft)
+        except NotFoundError:
+            if call.reference.is_id:
+                raise
+            name = call.reference.text
+            access.require_creating(self.view.actor, name)
+            return lifecycle.plan_create(prompt_id, self.view.namespace, name, call.initial, self.author)
+        shown, latest = self._shown_and_latest(reader, container)
+        return lifecycle.plan_save(container, shown, latest, call.draft, self.author)
+
+    def update(self, call: Update, reader: Reader) -> Outcome:
+        """Plan `update`: a new version, or with a version an edit in place."""
+        draft, expected = call.draft, call.expected
+        if call.selector is not None:
+            container, version = self._find_version(reader, call.reference, call.selector, "update")
+            return lifecycle.plan_edit(container, version, draft.edit, call.message, self.author, expected)
+        container = self._find(reader, call.reference, "update", draft)
+        is_taken = draft.name not in {None, container.name} and self._is_taken(reader, draft.name)
+        shown, latest = self._shown_and_latest(reader, container)
+        return lifecycle.plan_update(container, shown, latest, draft, self.author, expected, is_taken=is_taken)
+
+    def publish(self, call: Publication) -> Callable[[Reader], Outcome]:
+        """Return the plan of `publish`.
+
+        It chooses the version once, so a draft that is saved while another is checked is no conflict.
+        """
+        selector = call.selector
+
+        def plan(reader: Reader) -> Outcome:
+            nonlocal selector
+            versioned = call.reference, selector
+            container, version = self._choose(reader, versioned, "publish", selection.number_to_publish)
+            if selector is None:
+                selector = version.number
+            return lifecycle.plan_publish(container, version, self.author, call.expected)
+
+        return plan
+
+    def check_failed(self, checked: Outcome, reasons: Sequence[str], reader: Reader) -> Outcome:
+        """Plan what `publish` writes when the checks fail (rule 9)."""
+        reference = Reference(checked.container.id, is_id=True)
+        container, version = self._find_version(reader, reference, checked.version.number, "publish")
+        return lifecycle.plan_check_failed(container, version, checked.version, reasons, self.author)
+
+    def rollback(self, call: Rollback, reader: Reader) -> Outcome:
+        """Plan `rollback`."""
+        container = self._find(reader, call.reference, "rollback")
+        chosen = None if call.selector is None else load_version(reader, container, call.selector)
+        stack = reader.version_numbers(container, "publications")
+        previous = load_version(reader, container, stack[-2]) if chosen is None and len(stack) > 1 else None
+        return lifecycle.plan_rollback(container, chosen, previous, stack, call.reason, self.author, call.expected)
+
+    def discard(self, versioned: Versioned, reader: Reader) -> Outcome:
+        """Plan `discard`."""
+        container, version = self._choose(reader, versioned, "discard", selection.number_to_discard)
+        newest = [record.number for record in reader.versions(container, before=None, limit=2)]
+        others = [number for number in newest if number != version.number]
+        change = lifecycle.plan_discard(container, version, others, self.author)
+        shown = lifecycle.after_discard(load_shown(reader, change.subject), version.number)
+        return Outcome(change.subject, shown, change)
+
+    def set_label(self, versioned: tuple[Reference, Selector], label: str, reader: Reader) -> Outcome:
+        """Plan `set_label`."""
+        container, version = self._find_version(reader, *versioned, "set_label")
+        shown = load_shown(reader, container)
+        return lifecycle.plan_set_label(container, shown, label, version.number, self.author)
+
+    def remove_label(self, reference: Reference, label: str, reader: Reader) -> Outcome:
+        """Plan `remove_label`."""
+        container = self._find(reader, reference, "remove_label")
+        return lifecycle.plan_remove_label(container, load_shown(reader, container), label, self.author)
+
+    def set_statuses(self, call: StatusChange, reader: Reader) -> StatusPlan:
+        """Plan `set_status` of many prompts."""
+        containers = find_all(reader, self.view, call.references)
+        return statuses.plan_statuses(containers, call.status, self.view.actor, self.author)
+
+    def set_status(self, reference: Reference, status: str, reader: Reader) -> Outcome:
+        """Plan `set_status` of one prompt."""
+        container = find(reader, self.view, reference)
+        changes = statuses.plan_statuses([container], status, self.view.actor, self.author).changes
+        shown = load_shown(reader, container)
+        return Outcome(changes[0].subject, shown, changes[0]) if changes else Outcome(container, shown)
+
+    def _find(self, reader: Reader, reference: Reference, action: str, draft: Draft | None = None) -> Container:
+        """Refuse what is not found, then what the actor may not do: the action, and what a draft renames or grants."""
+        container = find(reader, self.view, reference)
+        moves = [] if draft is None else draft.moves(container)
+        access.require(self.view.actor, [action, *moves], container)
+        return container
+
+    def _find_version(
+        self, reader: Reader, reference: Reference, selector: Selector, action: str
+    ) -> tuple[Container, VersionRecord]:
+        container = self._find(reader, reference, action)
+        return container, load_version(reader, container, selector)
+
+    def _choose(
+        self, reader: Reader, versioned: Versioned, action: str, default: Callable[[Container, Sequence[int]], int]
+    ) -> tuple[Container, VersionRecord]:
+        """Find the version that a call chooses, or without one what `default` chooses of the unpublished ones."""
+        reference, selector = versioned
+        if selector is not None:
+            return self._find_version(reader, reference, selector, action)
+        container = self._find(reader, reference, action)
+        unpublished = reader.version_numbers(container, "unpublished")
+        return container, load_version(reader, container, default(container, unpublished))
+
+    def _is_taken(self, reader: Reader, name: str | None) -> bool:
+        return name is not None and find_any(reader, self.view.namespace, Reference(name, is_id=False)) is not None
+
+    def _shown_and_latest(self, reader: Reader, container: Container) -> tuple[VersionRecord, VersionRecord]:
+        return load_shown(reader, container), load_version(reader, container, container.latest_version)

@@ -1,0 +1,138 @@
+"""Syntax nodes: how the compiler dispatches on them, and what it asks about them. No code is generated here."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from jinja2 import nodes
+
+from promptreg.rendering.policy import BUILTINS
+
+NOT_VARIABLES = BUILTINS | {"loop", "caller", "varargs", "kwargs"}
+MAX_PIECES = 40  # printed in one expression: Python compiles a long sum by recursion
+
+
+class UnsupportedSyntax(Exception):
+    """The template is outside the fast tier's subset."""
+
+
+class Visitor:
+    """Calls the method for a syntax node: `_visit_getattr` for `nodes.Getattr`, and so on."""
+
+    def visit(self, node: nodes.Node | None) -> Any:
+        """Return what the method returns; raise `UnsupportedSyntax` where there is none."""
+        method = getattr(self, f"_visit_{type(node).__name__.lower()}", None)
+        if method is None:
+            raise UnsupportedSyntax
+        return method(node)
+
+
+def require_plain_call(node: Any, *, keywords: bool = False) -> None:
+    """Raise `UnsupportedSyntax` for `*args` and `**kwargs`, and for arguments by name unless these are allowed."""
+    if node.dyn_args is not None or node.dyn_kwargs is not None or (node.kwargs and not keywords):
+        raise UnsupportedSyntax
+
+
+def positional_arguments(node: nodes.Filter) -> list[nodes.Expr]:
+    """Return a filter's arguments; those passed by name must be the last ones, in their order."""
+    require_plain_call(node, keywords=True)
+    names = {"default": ["default_value", "boolean"], "d": ["default_value", "boolean"], "tojson": ["indent"]}
+    rest = names.get(node.name, [])[len(node.args) :]
+    if [keyword.key for keyword in node.kwargs] != rest[: len(node.kwargs)]:
+        raise UnsupportedSyntax
+    return [*node.args, *(keyword.value for keyword in node.kwargs)]
+
+
+def mapped_attribute(node: nodes.Filter) -> str:
+    """Return the attribute of `map(attribute='name')`, a single name; raise `UnsupportedSyntax` for any other `map`."""
+    require_plain_call(node, keywords=True)
+    keyword = node.kwargs[0] if len(node.kwargs) == 1 and not node.args else None
+    attribute = keyword.value.value if keyword is not None and isinstance(keyword.value, nodes.Const) else None
+    if keyword is None or keyword.key != "attribute" or not isinstance(attribute, str) or not attribute.isidentifier():
+        raise UnsupportedSyntax
+    return attribute
+
+
+def slice_bound(node: nodes.Expr | None) -> str:
+    """Return the source of a slice's bound, which must be a constant."""
+    match node:
+        case None:
+            return "None"
+        case nodes.Const(value=int(number)) if not isinstance(number, bool):
+            return repr(number)
+        case nodes.Neg(node=nodes.Const(value=int(number))):
+            return repr(-number)
+    raise UnsupportedSyntax
+
+
+def result_nodes(node: nodes.Expr) -> set[int]:
+    """Return the ids of the nodes that an expression may evaluate to: itself, and the branches of a conditional."""
+    branches = (node.expr1, node.expr2) if isinstance(node, nodes.CondExpr) else ()
+    return {id(node)}.union(*(result_nodes(branch) for branch in branches if branch is not None))
+
+
+def printed_values(node: nodes.If) -> int | None:
+    """Return how many values and choices an `if` may print, itself included; None if it does anything but print."""
+    count = 1
+    for statement in (*node.body, *(inner for branch in node.elif_ for inner in branch.body), *node.else_):
+        match statement:
+            case nodes.Output(nodes=parts):
+                count += sum(not isinstance(part, nodes.TemplateData) for part in parts)
+            case nodes.If() if (inside := printed_values(statement)) is not None:
+                count += inside
+            case _:
+                return None
+    return count
+
+
+def names(body: Iterable[nodes.Node]) -> Iterator[str]:
+    """Yield each occurrence of a name in these nodes."""
+    for part in body:
+        for node in (part, *part.find_all((nodes.Name, nodes.NSRef))):
+            if isinstance(node, nodes.Name | nodes.NSRef):
+                yield node.name
+
+
+def assigned_in_each_pass(body: list[nodes.Node], everywhere: Counter[str]) -> set[str]:
+    """Return the names that a loop's body assigns; raise `UnsupportedSyntax` unless each belongs to one pass alone.
+
+    That is so where a pass assigns the name before it reads it, and nothing outside the loop has the name;
+    `everywhere` are the template's names.
+    """
+    assigned: set[str] = set()
+    inside, before = Counter(names(body)), Counter[str]()
+    for statement in body:
+        if isinstance(statement, nodes.Assign) and isinstance(statement.target, nodes.Name):
+            name = statement.target.name
+            is_read_before = before[name] > 0 or name in names([statement.node])
+            if (is_read_before and name not in assigned) or inside[name] != everywhere[name]:
+                raise UnsupportedSyntax
+            assigned.add(name)
+        before.update(names([statement]))
+    return assigned
+
+
+def prints_attribute_first(name: str, body: list[nodes.Node]) -> bool:
+    """Whether a body prints an attribute of that name's value before it does anything but print."""
+    for statement in body:
+        if not isinstance(statement, nodes.Output):
+            return False
+        for node in statement.nodes:
+            if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name) and node.node.name == name:
+                return True
+    return False
+
+
+def assigns(body: Iterable[nodes.Node]) -> bool:
+    """Whether anything in a body is assigned to."""
+    return any(isinstance(node, nodes.Assign) or node.find(nodes.Assign) for node in body)
+
+
+def is_loop(node: nodes.Node) -> bool:
+    """Whether a node is the name `loop`."""
+    return isinstance(node, nodes.Name) and node.name == "loop"
+
+
+def reads_loop(body: Iterable[nodes.Node]) -> bool:
+    """Whether a body reads `loop`."""
+    return "loop" in names(body)

@@ -1,0 +1,67 @@
+"""Calls of functions in templates, for the metered tier: macros, the loop itself, `range`, `dict` and `namespace`.
+
+Methods of values are in `methods.py`.
+"""
+
+from collections.abc import Callable, Mapping
+from types import FunctionType
+from typing import Any
+
+from jinja2 import Undefined
+
+from promptreg.rendering.compat import LoopContext, Macro, Namespace
+from promptreg.rendering.metered.meter import Exceeded, Meter
+from promptreg.rendering.values import Refused
+
+MAX_SAME_HASH = 200  # keys: each look-up compares with all of them
+
+
+def call(meter: Meter, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """Implement `name(…)` for a macro, a builtin function or the loop itself; raise `Refused` for anything else."""
+    if type(function) is TemplateMacro:
+        return meter.called(function, *args, **kwargs)
+    if type(function) is FunctionType and function in _BUILTINS:
+        return function(meter, *args, **kwargs)
+    if type(function) is LoopContext:
+        return meter.called(function, *(meter.each(arg) for arg in args), **kwargs)
+    if isinstance(function, Undefined):
+        str(function)
+    raise Refused(f"a value of type {type(function).__name__} can't be called")
+
+
+def _range(meter: Meter, *bounds: Any) -> range:
+    made = range(*bounds)
+    if made and abs(made[-1] - made[0]) // abs(made.step) >= meter.limits.range_items:
+        raise meter.too_big("range_items", "a range gets too long")
+    return made
+
+
+def _dict(meter: Meter, /, *pairs: Any, **items: Any) -> dict[Any, Any]:
+    if len(pairs) > 1:
+        raise Refused("dict takes one mapping or list of pairs")
+    made: dict[Any, Any] = {}
+    hashes: dict[int, int] = {}
+    for source in pairs:
+        for key, value in meter.counted(source.items() if isinstance(source, Mapping) else source):
+            hashed = hash(meter.weigh(key))
+            hashes[hashed] = count = hashes.get(hashed, 0) + (key not in made)
+            if count > MAX_SAME_HASH:
+                raise Exceeded(f"a dict holds more than {MAX_SAME_HASH:,} keys whose hashes are the same")
+            made[key] = value
+    return made | items
+
+
+class TemplateMacro(Macro):
+    """A macro of the template; one that the application passes as a variable can't be called."""
+
+
+class TemplateNamespace(Namespace):
+    """A namespace of the template: the only object that it may assign attributes of."""
+
+
+def _namespace(meter: Meter, /, *pairs: Any, **items: Any) -> TemplateNamespace:
+    return TemplateNamespace(_dict(meter, *pairs, **items))
+
+
+BUILTIN_FUNCTIONS: dict[str, Callable[..., Any]] = {"range": _range, "dict": _dict, "namespace": _namespace}
+_BUILTINS = frozenset(BUILTIN_FUNCTIONS.values())

@@ -1,0 +1,262 @@
+"""What `create`, `save` and `update` take, read into frozen values: the fields of a version, and what goes with them.
+
+Which fields there are is the table in `promptreg.records`; the readers of other arguments are in `inputs.py`. Reading
+comes before anything is looked up, as invalid input is the first refusal (rule 18); nothing is read from storage here.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from promptreg.errors import InvalidInputError
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, freeze, hashed
+from promptreg.models import UNSET, Grant
+from promptreg.records import CONTENT, Container, Snapshot, content_text
+from promptreg.rules.inputs import MAX_METADATA_BYTES, read_choice, read_filled_text, read_flag, read_grants, read_text
+from promptreg.rules.names import Reference, Selector, checked_name
+from promptreg.untrusted import FieldReader, bounded_list, read_each, reads_untrusted
+from promptreg.variables import declared, is_readable
+
+T = TypeVar("T")
+
+MAX_TEMPLATE_BYTES = 256 * 1024
+FITS_SURELY = MAX_METADATA_BYTES // 4  # characters, each of at most 4 bytes
+MAX_EXAMPLES = 100
+ROLES = ("system", "developer", "user", "assistant", "tool")
+MESSAGE_FORMS = '{"role", "content"} or {"placeholder"}'
+
+
+class Edit(NamedTuple):
+    """The fields of a version's content that a call passes; the other ones come from the base."""
+
+    passed: Mapping[str, Any]
+
+    def applied_to(self, base: Mapping[str, Any]) -> Snapshot:
+        """Return the base's content with the passed fields replaced; raise `InvalidInputError` if it is too large."""
+        fields = {**base, **self.passed}
+        text = content_text(fields)
+        if len(text) > FITS_SURELY:
+            _require_size(fields)
+        return Snapshot(**fields, content_hash=hashed(text))
+
+
+class Draft(NamedTuple):
+    """What `create`, `save` and `update` are to make of a prompt; a None `name` or `grants` was not passed."""
+
+    edit: Edit
+    message: str
+    is_production: bool
+    name: str | None = None
+    grants: tuple[Grant, ...] | None = None
+
+    def moves(self, container: Container) -> list[str]:
+        """Return which actions on the container this amounts to: `rename`, `grant`, both or none (rule 3)."""
+        renames = self.name is not None and self.name != container.name
+        grants = self.grants is not None and set(self.grants) != set(container.access_grants)
+        return ["rename"] * renames + ["grant"] * grants
+
+
+def read_draft(
+    edit: Edit,
+    message: object,
+    is_production: object,
+    *,
+    grants: object = UNSET,
+    new_name: object = UNSET,
+) -> Draft:
+    """Read what `create`, `save` and `update` take beside the fields of a version."""
+    fields = FieldReader()
+    draft = Draft(
+        edit=edit,
+        message="" if message is UNSET else fields.read(read_text, message, "commit_message"),
+        is_production=is_production is UNSET or fields.read(read_flag, is_production, "is_production"),
+        name=None if new_name is UNSET else fields.read(checked_name, new_name, "new_name"),
+        grants=None if grants is UNSET else fields.read(read_grants, grants),
+    )
+    fields.require_valid()
+    return draft
+
+
+def require_in_place(versioned: tuple[Reference, Selector | None], *, is_production: object, **given: object) -> None:
+    """Refuse what does not go with an edit in place, which an update with a version is (rules 3, 4 and 7)."""
+    if versioned[1] is None:
+        return
+    errors = [{"field": field, "reason": _NOT_IN_PLACE[field]} for field, value in given.items() if value is not UNSET]
+    if is_production is True:
+        errors.insert(0, {"field": "is_production", "reason": "an edit in place never publishes; publish() does"})
+    if errors:
+        raise InvalidInputError.of_all(errors)
+
+
+_NOT_IN_PLACE = {
+    "expected_version": "an edit in place has no base; expected_hash says what the version must hold",
+    **dict.fromkeys(("new_name", "access_grants"), "belongs to the prompt; update() without version= changes it"),
+}
+
+
+def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
+    """Read the fields of a version: those that are passed, or required."""
+    fields = FieldReader()
+    passed = {
+        name: fields.read(_reader_of(name), value, name)
+        for name, value in given.items()
+        if value is not UNSET or name in required
+    }
+    fields.require_valid()
+    _require_size(passed)
+    return Edit(passed)
+
+
+@reads_untrusted("template")
+def read_template(value: object, field: str = "template") -> str | FrozenList:
+    """Read a template: text, or a list of messages `{"role", "content"}` and `{"placeholder"}`."""
+    template: str | FrozenList
+    if isinstance(value, str):
+        template = read_text(value, field)
+        size = len(template.encode())
+    elif isinstance(value, list | tuple):
+        template = FrozenList(read_each(_message, bounded_list(value, field, "messages"), field))
+        size = sum(len(text.encode()) for message in template for text in message.values())
+    else:
+        raise InvalidInputError.of(field, f"must be text or a list of messages, not {type(value).__name__}")
+    if not template:
+        raise InvalidInputError.of(field, "must not be empty")
+    if size > MAX_TEMPLATE_BYTES:
+        raise InvalidInputError.of(field, f"takes {size} bytes of UTF-8; {MAX_TEMPLATE_BYTES} is the most")
+    return template
+
+
+@reads_untrusted("default")
+def read_default(value: object) -> str | FrozenList:
+    """Read the `default` of a render: a template, or an empty text."""
+    if isinstance(value, str) and not value:
+        return ""
+    return read_template(value, "default")
+
+
+def _require_size(fields: Mapping[str, Any]) -> None:
+    """Raise `InvalidInputError` where the fields but the template take over 1 MiB of JSON."""
+    sizes = {
+        name: len(canonical(value).encode())
+        for name, value in fields.items()
+        if name != "template" and not CONTENT[name].is_omitted(value)
+    }
+    total = sum(sizes.values())
+    if total > MAX_METADATA_BYTES:
+        raise InvalidInputError.of(
+            max(sizes, key=sizes.__getitem__),
+            f"the metadata takes {total} bytes of JSON; {MAX_METADATA_BYTES} is the most",
+        )
+
+
+# Messages
+
+
+def _message(item: object, where: str) -> FrozenDict:
+    if not isinstance(item, Mapping):
+        raise InvalidInputError.of(where, f"must be {MESSAGE_FORMS}, not {type(item).__name__}")
+    flaw = _message_flaw(item)
+    if flaw:
+        raise InvalidInputError.of(where, flaw)
+    fields = FieldReader()
+    message = FrozenDict(
+        (str.__str__(key), fields.read(_MESSAGE_READERS[key], item[key], f"{where}.{key}")) for key in item
+    )
+    fields.require_valid()
+    return message
+
+
+def _message_flaw(item: Mapping[Any, Any]) -> str | None:
+    """Return which keys a message does not have, or that it has others; these may hold anything, so are not quoted."""
+    wanted = {"placeholder"} if "placeholder" in item else {"role", "content"}
+    absent = sorted([key for key in wanted if key not in item], reverse=True)
+    if absent:
+        return f"has no {' and no '.join(absent)}; it must be {MESSAGE_FORMS}"
+    is_whole = all(key in wanted for key in item)  # ends at the first other key, as the mapping may be endless
+    return None if is_whole else f"must be {MESSAGE_FORMS}, and hold nothing else"
+
+
+def _role(value: object, field: str) -> str:
+    return read_choice(read_text(value, field), field, ROLES)
+
+
+def _placeholder(value: object, field: str) -> str:
+    name = read_text(value, field)
+    if not is_readable(name):
+        raise InvalidInputError.of(field, "must be a variable's name, such as history")
+    return name
+
+
+_MESSAGE_READERS: dict[str, Callable[[object, str], str]] = {
+    "role": _role,
+    "content": read_text,
+    "placeholder": _placeholder,
+}
+
+# The other fields
+
+
+@reads_untrusted("tags")
+def _tags(value: object, field: str) -> FrozenList:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InvalidInputError.of(field, "must be a list of texts")
+    taken = bounded_list(value, field, "tags")
+    given = sorted(taken, key=repr) if isinstance(value, set | frozenset) else taken
+    tags = FrozenList(dict.fromkeys(read_each(read_filled_text, given, field)))
+    return _frozen_list(tags, field)
+
+
+@reads_untrusted("config")
+def _object(value: object, field: str) -> FrozenDict:
+    if value is None:
+        return FrozenDict()
+    if not isinstance(value, Mapping):
+        raise InvalidInputError.of(field, f"must be a mapping, not {type(value).__name__}")
+    frozen: FrozenDict = _frozen(value, field)
+    return frozen
+
+
+@reads_untrusted("examples")
+def _examples(value: object, field: str) -> FrozenList:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InvalidInputError.of(field, "must be a list of mappings of variables")
+    examples = bounded_list(value, field, "examples", MAX_EXAMPLES)
+    read_each(_example, examples, field)
+    return _frozen_list(examples, field)
+
+
+def _example(value: object, where: str) -> None:
+    if not isinstance(value, Mapping):
+        raise InvalidInputError.of(where, f"must be a mapping, not {type(value).__name__}")
+
+
+def _variables(value: Any, field: str) -> FrozenList:
+    return _frozen_list(declared(value), field)
+
+
+def _frozen_list(items: Sequence[Any], field: str) -> FrozenList:
+    """Freeze a list as one value, as the bounds are those of all its items together."""
+    frozen: FrozenList = _frozen(items, field)
+    return frozen
+
+
+def _frozen(value: Any, field: str) -> Any:
+    try:
+        return freeze(value)
+    except NotJSON as error:
+        raise InvalidInputError.of(field, str(error)) from None
+
+
+Reader = Callable[[Any, str], Any]
+_READERS: dict[str, Reader] = {
+    "template": read_template,
+    "title": read_filled_text,
+    "tags": _tags,
+    "variables": _variables,
+    "examples": _examples,
+}
+_READERS_BY_TYPE: dict[type, Reader] = {str: read_text, FrozenDict: _object}
+
+
+def _reader_of(name: str) -> Reader:
+    """Return what reads a field: its own reader, or the one of all texts or of all objects."""
+    return _READERS.get(name) or _READERS_BY_TYPE[type(CONTENT[name].empty)]

@@ -1,0 +1,90 @@
+"""Publication of revisions by one storage: its change signal, which is opened anew where somebody removed the sidecar.
+
+A commit must be published before its writer returns, as others answer from their caches until then. If that fails, the
+write has still happened; so it returns only once every cache has expired, which takes `CHECK_SECONDS`.
+"""
+
+import time
+from contextlib import suppress
+
+from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_applications
+from promptreg.storage.sqlite.readonly import Access
+from promptreg.storage.sqlite.sidecar import (
+    CHECK_SECONDS,
+    ChangeSignal,
+    MemorySignal,
+    UnwritableSidecar,
+    open_sidecar,
+    revision_of,
+)
+
+RETRY_SECONDS = 0.005
+
+
+class Publisher:
+    """The change signal of a storage, and what could not be published on it."""
+
+    def __init__(self, database: str, access: Access) -> None:
+        """Begin for the database at a real path; raises what opening a `Sidecar` raises."""
+        self._database = database
+        self._access = access
+        self._removed: ChangeSignal | None = None  # whose file was removed, and which others may still compare
+        self.signal = self._open()
+        self.waited_for = -1
+        """The last revision that could not be published, and so was returned only after every cache had expired."""
+
+    def _open(self) -> ChangeSignal:
+        if self._access is Access.MEMORY:
+            return MemorySignal()
+        if self._access is not Access.WRITE:
+            return ChangeSignal()
+        try:
+            return open_sidecar(self._database)
+        except OSError as error:
+            if error.errno not in NOT_PERMITTED:
+                raise
+            return UnwritableSidecar()
+
+    def require_signal(self) -> None:
+        """Open the signal again if others don't find it any longer."""
+        if not self.signal.is_current_file():
+            last, self.signal = self.signal, self._open()
+            if last.is_writable:
+                self._removed = last
+
+    def is_behind(self, revision: int) -> bool:
+        """Return whether others have not been shown a revision that is committed, as its writer died in between."""
+        return self.signal.is_shared and revision_of(self.signal.read()) < revision
+
+    def publish(self, revision: int) -> None:
+        """Publish a revision; raises `OSError`."""
+        self.signal.publish(revision)
+        if self._removed is not None:
+            self._removed.publish(revision)
+
+    def publish_seen(self, revision: int) -> None:
+        """Publish the revision of a snapshot; if that fails, wait until every cache has expired, once a revision."""
+        try:
+            self.signal.publish(revision)
+        except OSError as error:
+            if is_applications(error):
+                raise
+            if revision != self.waited_for:
+                time.sleep(CHECK_SECONDS)
+                self.waited_for = revision
+
+    def publish_late(self, revision: int) -> None:
+        """Try again to publish a commit, until every cache has expired."""
+        end = time.monotonic() + CHECK_SECONDS
+        while time.monotonic() < end:
+            with suppress(OSError):
+                self.publish(revision)
+                return
+            time.sleep(RETRY_SECONDS)
+        self.waited_for = revision
+
+    def close(self) -> None:
+        """Close the files."""
+        for signal in (self.signal, self._removed):
+            if signal is not None:
+                signal.close()

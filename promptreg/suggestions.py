@@ -1,0 +1,71 @@
+"""Suggestions for a name or label that does not exist, added where the error leaves its verb and nowhere else.
+
+So a `get` that a default answers, and a `save` that creates the prompt, pay nothing for them. Suggestions are kept for
+as long as nothing in the database changes, because an application may ask for the same absent name again and again.
+"""
+
+from collections.abc import Hashable
+
+from promptreg.cache import Generation
+from promptreg.errors import LISTED, NotFoundError, VersionNotFoundError
+from promptreg.nearest import MAX_CANDIDATES, nearest
+from promptreg.rules import access
+from promptreg.rules.access import View
+from promptreg.rules.names import Reference, parse_reference
+from promptreg.rules.refusals import not_found, version_not_found
+from promptreg.storage.base import Reader, Storage
+
+MAX_KEPT = 1_000
+
+
+class Suggestions:
+    """The messages with suggestions of one registry, by the view and what was asked for."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._kept: tuple[Generation | None, dict[Hashable, str]] = (None, {})
+
+    def add_to(self, error: NotFoundError, view: View, generation: Generation) -> None:
+        """Add a suggestion to the message of an error; raise `StorageError` where none can be read."""
+        asked = error.details.get("version"), *(error.details.get("names") or (error.details.get("name"),))
+        if type(error) not in {NotFoundError, VersionNotFoundError} or isinstance(asked[0], int):
+            return
+        key = view, asked, error.message
+        kept_for, kept = self._kept
+        if not generation.is_current():
+            kept = {}
+        elif kept_for is not generation or len(kept) >= MAX_KEPT:
+            kept = {}
+            self._kept = generation, kept
+        if key not in kept:
+            with self._storage.read() as reader:
+                kept[key] = _message(reader, error, view)
+        error.restate(kept[key])
+
+
+def _message(reader: Reader, error: NotFoundError, view: View) -> str:
+    if isinstance(error, VersionNotFoundError):
+        return _message_for_label(reader, error, view)
+    names: list[str] = error.details["names"]
+    if error.message != not_found(names, view.namespace).message:  # an error of another call that a handler raised
+        return error.message
+    return not_found(names, view.namespace, near=_near(reader, names, view)).message
+
+
+def _near(reader: Reader, names: list[str], view: View) -> dict[str, str]:
+    audience, found = access.audience(view.actor), {}
+    for name in names[:LISTED]:
+        if not parse_reference(name).is_id:
+            near = nearest(name, reader.names_near(view.namespace, audience, name, limit=MAX_CANDIDATES))
+            if near is not None:
+                found[name] = near
+    return found
+
+
+def _message_for_label(reader: Reader, error: VersionNotFoundError, view: View) -> str:
+    label, name = error.details["version"], error.details["name"]
+    (container,) = reader.find(view.namespace, [Reference(name, is_id=False)])
+    if container is None or not access.may(view.actor, "read", container):  # it was deleted a moment ago
+        return error.message
+    near = nearest(label, container.all_labels())
+    return version_not_found(container, label, near=near).message

@@ -1,0 +1,236 @@
+"""A version's fields: what stores, compares, shows or takes them agrees with the one table in `promptreg/records.py`.
+
+A field that was added in some of these places alone fails a test here.
+"""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import closing
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from promptreg import UNSET, Grant, Prompt, Registry, Version
+from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, freeze
+from promptreg.prompt import version_fields
+from promptreg.records import CONTENT, EMPTY, STORED, Container, Field, Snapshot, VersionRecord, content_of, differing
+from promptreg.storage import hashing
+from promptreg.storage.sqlite import rows
+from tests.test_storage_sqlite import raw
+
+ATTRIBUTES = {"variables": "declared_variables", "number": "version", "created_at": "version_created_at"}
+"""The fields that `Version` calls by another name."""
+SAMPLES = {
+    "template": ("Hello {{ x }}", [{"role": "user", "content": "{{ x }}"}]),
+    "variables": ([{"name": "x", "type": "string"}], [{"name": "x", "type": "any", "default": 1}]),
+    "tags": (["a", "b"], ["c"]),
+    "examples": ([{"x": "1"}], [{"x": "2"}, {"x": "3"}]),
+}
+SAMPLES_BY_TYPE = {str: ("one", "two"), FrozenDict: ({"a": 1}, {"b": [None]})}
+"""Two values of each field; those of a field that takes no value whatever of its type are listed above."""
+OTHERS = {"self", "name", "access_grants", "commit_message", "is_production"}
+"""The arguments of `create`, `save` and `update` that are no field of a version's content."""
+FIRST_CONTENT = "kind template variables config title description category tags meta examples".split()
+"""What `content_hash` has covered from the first schema on."""
+
+
+def samples(name: str) -> tuple[Any, Any]:
+    return SAMPLES.get(name) or SAMPLES_BY_TYPE[type(CONTENT[name].empty)]
+
+
+def attribute(prompt: Version, name: str) -> Any:
+    """Return what a prompt or version holds of a field, as plain JSON."""
+    return prompt.model_dump(mode="json")[ATTRIBUTES.get(name, name)]
+
+
+def test_the_verbs_take_every_field() -> None:
+    """In `create` one that is not passed is empty (a title is the name); in `save` and `update` it is not touched."""
+    for verb, others in (
+        (Registry.create, OTHERS),
+        (Registry.save, OTHERS),
+        (Registry.update, {*OTHERS, "new_name", "version", "expected_version", "expected_hash"}),
+    ):
+        parameters = inspect.signature(verb).parameters
+        assert set(parameters) - others == set(CONTENT), verb.__name__
+        for name, field in CONTENT.items():
+            default = parameters[name].default
+            if verb is Registry.update or (verb is Registry.save and name != "template"):
+                assert default is UNSET, name
+            elif name == "template":
+                assert default is inspect.Parameter.empty
+            else:
+                assert default is None or freeze(default) == field.empty, name
+
+
+def test_a_version_has_every_field(registry: Registry) -> None:
+    """The models have an attribute for each stored field, and the effective variables, which are found."""
+    names = {*CONTENT, *VersionRecord._fields, "kind", "content_hash"} - {"snapshot"}
+    assert names == set(STORED)
+    assert set(Version.model_fields) == {ATTRIBUTES.get(name, name) for name in names} | {"variables"}
+    registry.create("p", "x")
+    assert set(Version.model_fields) < set(Prompt.model_fields)
+    assert set(Container._fields) - Prompt.model_fields.keys() == {"is_archived", "last_version", "publications"}
+    assert set(registry.get("p").model_fields_set) == set(Prompt.model_fields)
+    assert set(registry.history("p")[0].model_fields_set) == set(Version.model_fields)
+    assert set(version_fields(_record())) == set(Version.model_fields) - {"variables"}
+
+
+def _record() -> VersionRecord:
+    """Return a version that says nothing."""
+    empty = Snapshot(**EMPTY, content_hash="0" * 64)
+    return VersionRecord(1, "draft", "p", (), empty, "", None, None, "2026-01-01T00:00:00.000000+00:00")
+
+
+def test_the_schema_has_every_column(registry: Registry) -> None:
+    """Of versions and of prompts, and no other; one that came later holds the field's empty value in earlier rows."""
+    assert {*rows.PROMPT_COLUMNS} == {*Container._fields, "status", "hash"} - {"is_archived"}
+    with closing(raw(registry.path)) as connection:
+        for table, columns, keys, later in (
+            ("versions", rows.VERSION_COLUMNS, {"key", "prompt"}, rows.LATER_VERSION_COLUMNS),
+            ("prompts", rows.PROMPT_COLUMNS, {"key", "revision"}, rows.LATER_PROMPT_COLUMNS),
+        ):
+            info = {name: (required, default) for _, name, _, required, default, _ in _info(connection, table)}
+            assert set(info) == {*columns, *keys}, table
+            for column, value in later.items():
+                required, default = info[column]
+                literal = None if value is None else connection.execute("SELECT quote(?)", (value,)).fetchone()[0]
+                assert (bool(required), default) == (value is not None, literal), column
+
+
+def _info(connection: Any, table: str) -> list[tuple[Any, ...]]:
+    return list(connection.execute(f"PRAGMA table_info({table})"))
+
+
+def test_a_row_is_read_into_the_record_that_it_was_written_from() -> None:
+    """Each column of a version and of a prompt holds another value, so none is taken for another one."""
+    content: dict[str, Any] = {name: freeze(samples(name)[0]) for name in CONTENT}
+    texts = {name: name for name in CONTENT if isinstance(content[name], str)}
+    snapshot = Snapshot(**{**content, **texts}, content_hash="hash")
+    record = VersionRecord(7, "failed", "n", (), snapshot, "message", "author", 3, "made", "live", FrozenList(["why"]))
+    row = rows.version_row("id", record)
+    assert len(row) == len(rows.VERSION_COLUMNS)
+    assert rows.read_version("id", (*row, 0)) == record
+    assert rows.read_version("id", (*row, 1)) == record._replace(base_version=None)
+    prompt = Container("id", "space", "n", True, True, (), FrozenDict(a=1), 5, 6, 7, "by", "made", "moved", 8)
+    for container in (
+        prompt,
+        prompt._replace(is_archived=False),
+        prompt._replace(is_disabled=False, publications=None),
+    ):
+        row = rows.prompt_row(container)
+        assert dict(zip(rows.PROMPT_COLUMNS, row, strict=True)).items() >= {"status": container.status}.items()
+        assert rows.read_prompt(row) == container
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_a_field_is_kept_compared_shown_and_taken_over(path: str, name: str) -> None:
+    """By each verb that takes it, in each place that holds it, in this registry and in the next that opens the file."""
+    one, two = samples(name)
+    content = {"template": "Hello {{ x }}"}
+    with Registry(path) as registry:
+        registry.create("first", **{**content, name: one})
+        registry.create("plain", **content)
+        registry.save("saved", **{**content, name: one})
+        made = registry.update("first", **{name: two})
+        assert (made.version, attribute(made, name)) == (2, attribute(registry.get("first"), name))
+        assert registry.update("first", **{name: two}).version == 2
+        assert registry.save("first", **{**made.model_dump(include=set(content)), name: two}).version == 2
+        assert registry.update("first", commit_message="other", access_grants=[("anyone", "read")]).version == 3
+        draft = registry.update("first", meta={"other": 1}, is_production=False)
+        edited = registry.update("first", version=draft.version, **{name: one})
+        assert registry.rollback("first", 1, reason="back").version == 1
+    with Registry(path) as registry:
+        held = {v.version: attribute(v, name) for v in registry.history("first")}
+        assert held == {1: one, 2: two, 3: two, edited.version: one}
+        assert attribute(registry.get("first"), name) == attribute(registry.get("saved"), name) == one
+        assert attribute(registry.get("first@2"), name) == two
+        hashes = {registry.get(f"first@{version}").content_hash for version in (1, 2)}
+        assert len(hashes) == 2
+        assert registry.get("first@2").content_hash == registry.get("first@3").content_hash
+        if name != "template":
+            emptied = registry.get("plain")
+            assert freeze(attribute(emptied, name)) == ("plain" if name == "title" else CONTENT[name].empty)
+            assert f'"{name}"' in registry.diff("first", 1, 2)
+        assert registry.diff("first", 1, 2)
+        assert registry.diff("first", 2, 3) == ""
+        assert registry.verify() == []
+
+
+def test_content_hash_is_of_these_fields_and_of_later_ones_where_they_say_something() -> None:
+    """So that a version which says nothing new keeps the hash that it had before there was such a field."""
+    assert sorted(content_of(EMPTY)) == sorted(FIRST_CONTENT)
+    said = {name: freeze(samples(name)[0]) for name in CONTENT}
+    assert sorted(content_of(said)) == sorted({*FIRST_CONTENT, *CONTENT})
+
+
+FULL = {
+    "title": "Full ☕",
+    "description": "D",
+    "category": "c",
+    "tags": ["b", "a"],
+    "variables": [{"name": "x", "type": "array", "default": [], "required": False}],
+    "config": {"b": 1.5, "a": {"é": [None, True]}},
+    "meta": {"m": "\u2028"},
+    "examples": [{"x": []}],
+}
+
+
+@pytest.fixture
+def memory() -> Iterator[Registry]:
+    """A registry in memory."""
+    with Registry(":memory:") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("template", "fields", "known"),
+    [
+        ("Hello", {}, "341aa0bbccfcbab36fd5"),
+        ("Text {{ x }}", FULL, "733f42978f95e79ab83c"),
+        ([{"role": "system", "content": "{{ x }}"}, {"placeholder": "h"}], {}, "dbf213bc5e34025b0906"),
+    ],
+)
+def test_a_content_hash_never_changes(memory: Registry, template: Any, fields: dict[str, Any], known: str) -> None:
+    """It is what the first schema's release made of the same content."""
+    assert memory.create("same", template, **{"title": "same", **fields}).content_hash.startswith(known)
+
+
+def test_the_hash_of_a_row_never_changes() -> None:
+    """It is what earlier releases made of the same row: a text, a chat, a prompt with a count and without."""
+    content = {
+        "variables": [{"name": "x", "type": "any"}],
+        "config": {"b": 1, "a": 2},
+        **{"title": "T", "description": "D", "category": "C", "tags": ["b", "a"]},
+    }
+    made, moved = "2026-01-01T00:00:00.000000+00:00", "2026-01-02T00:00:00.000000+00:00"
+    for template, known in (
+        ("Hello ☕", "6692c2387e4e6cff5ee9"),
+        ([{"role": "user", "content": "x"}], "342230d9b7ab2a99d966"),
+    ):
+        snapshot = Snapshot(**{**EMPTY, **freeze(content), "template": freeze(template)}, content_hash="f" * 64)
+        grants, failure = (Grant("anyone", "read"),), FrozenList(["why"])
+        version = VersionRecord(2, "failed", "greet", grants, snapshot, '"M"\n', None, 1, made, None, failure)
+        assert rows.version_row("id", version)[-1].startswith(known)
+    grants, labels = (Grant('user:a"b', "write"),), FrozenDict(z=1, a=2)
+    prompt = Container("id", "équipe", "greet", False, True, grants, labels, None, 2, 4, 'o"b', made, moved, 3)
+    assert rows.prompt_row(prompt)[-1].startswith("02ad0c01752af58fb742")
+    assert rows.prompt_row(prompt._replace(publications=None))[-1].startswith("cecd9659d6d7e9cd2f0d")
+
+
+def test_a_later_field_is_left_out_of_hashes_and_of_the_diff_where_it_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere it counts as any other."""
+    monkeypatch.setitem(CONTENT, "category", Field("", later=True))
+    old = Snapshot(**EMPTY, content_hash="")
+    new = old._replace(category="c")
+    assert "category" not in content_of(old.fields())
+    assert content_of(new.fields())["category"] == "c"
+    assert differing(old, new) == ["category"]
+    for values, covered in (
+        (["id", "a", "", None], ["id", "a"]),
+        (["id", "a", "b", None], ["id", "a", "b"]),
+        (["id", "a", "", 3], ["id", "a", 3]),
+        (["id", "a", "b", 3], ["id", "a", "b", 3]),
+    ):
+        expected = sha256(canonical(covered).encode()).hexdigest()
+        assert hashing.row_hash(values, [(3, None), (2, "")]) == expected

@@ -1,0 +1,92 @@
+"""Imports go down only: no module needs one above it, and each dependency is known to one package alone."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import promptreg
+
+ROOT = Path(promptreg.__path__[0])
+FILES = {
+    ".".join(["promptreg", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): path
+    for path in ROOT.rglob("*.py")
+}
+
+LAYERS = [
+    ["promptreg.cli"],
+    ["promptreg.registry"],
+    ["promptreg.fast_read"],
+    ["promptreg.core"],
+    ["promptreg.rules", "promptreg.rendering", "promptreg.storage", "promptreg.cache", "promptreg.telemetry"],
+]
+"""From the top; a package imports none of a layer above it."""
+
+KNOWN_TO = {
+    "jinja2": "promptreg.rendering",
+    "markupsafe": "promptreg.rendering",
+    "sqlite3": "promptreg.storage.sqlite",
+    "sqlite_utils": "promptreg.storage.sqlite",
+    "opentelemetry": "promptreg.telemetry",
+}
+BESIDE = [("promptreg.rendering.fast", "promptreg.rendering.metered")]
+"""Packages that don't know each other."""
+
+
+def imports(module: str) -> set[str]:
+    """Return the modules of promptreg and the packages of others that a module imports when it runs."""
+    found, tree = set(), ast.parse(FILES[module].read_text())
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in FILES else str(node.module) for name in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+IMPORTS = {module: imports(module) for module in FILES}
+
+
+def within(module: str, package: str) -> bool:
+    """Return whether a module is a package, or in it."""
+    return f"{module}.".startswith(f"{package}.")
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """An order exists in which each module is imported after those that it needs."""
+    tuple(TopologicalSorter({m: found - {m} for m, found in IMPORTS.items()}).static_order())
+
+
+@pytest.mark.parametrize("name", KNOWN_TO)
+def test_a_dependency_is_known_to_one_package(name):
+    """Another dependency in its place touches nothing else."""
+    users = [module for module, found in IMPORTS.items() if any(within(other, name) for other in found)]
+    assert users
+    assert [module for module in users if not within(module, KNOWN_TO[name])] == []
+
+
+def test_no_layer_imports_one_above_it():
+    """From the command line down to rules, rendering, storage, cache and telemetry."""
+    wrong = []
+    for i, layer in enumerate(LAYERS):
+        for package in layer:
+            above = [other for higher in LAYERS[:i] for other in higher]
+            for module, found in IMPORTS.items():
+                if within(module, package):
+                    wrong += [(module, f) for f in found if any(within(f, other) for other in above)]
+    assert wrong == []
+
+
+def test_packages_beside_each_other_do_not_know_each_other():
+    """Each may go without the other; only `storage/opening.py` knows which databases there are."""
+    for one, other in [*BESIDE, *((other, one) for one, other in BESIDE)]:
+        assert not [m for m, found in IMPORTS.items() if within(m, one) and any(within(f, other) for f in found)]
+    outside = [m for m in IMPORTS if not within(m, "promptreg.storage.sqlite")]
+    assert [m for m in outside if any(within(f, "promptreg.storage.sqlite") for f in IMPORTS[m])] == [
+        "promptreg.storage.opening"
+    ]
