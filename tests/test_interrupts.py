@@ -159,7 +159,7 @@ def test_rule_15_any_reader_erases_what_another_left(registry: Registry, path: s
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
 def test_an_interrupt_whose_error_is_kept_leaves_nothing_held(registry: Registry) -> None:
-    """A console keeps the last error, with its frames: no gate, queue or transaction stays with them."""
+    """A console keeps the last error, with its frames: no slot, place in the queue or transaction stays with them."""
     registry.create("greet", "0")
     kept: list[BaseException] = []
     previous = signal.signal(signal.SIGALRM, _interrupt)
@@ -216,7 +216,7 @@ def test_an_interrupted_write_whose_error_is_kept_is_over(registry: Registry, mo
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
 def test_closing_that_is_interrupted_can_be_done_again_by_another_thread(path: str) -> None:
-    """The gate is open again, wherever the interrupt came."""
+    """No slot stays held, wherever the interrupt came."""
     previous = signal.signal(signal.SIGALRM, _interrupt)
     interrupted = 0
     try:

@@ -650,7 +650,7 @@ def test_a_child_forked_in_the_middle_of_a_write_does_not_finish_it(
 
 
 def in_thread(call: Callable[[], Any]) -> Any:
-    """Give what a call gives in a thread of its own, which a gate that stays shut would hold for ever."""
+    """Give what a call gives in another thread, which a lock that stays held would keep waiting for ever."""
     given: list[Any] = []
     thread = threading.Thread(target=lambda: given.append(call()), daemon=True)
     thread.start()

@@ -170,7 +170,7 @@ def locks_of(*roots: object) -> list[Any]:
 
 
 def test_cached_reads_take_no_lock(shared: Registry) -> None:
-    """With every lock held and every gate shut that the registry and its modules have, `get` and `render` answer."""
+    """With every lock held that the registry and its modules have, `get` and `render` answer."""
     view = shared.scope(actor=Actor("ana", "org_admin"))
     looks: list[Callable[[], object]] = [
         lambda: shared.get("greet").template,
