@@ -185,8 +185,8 @@ def placed(world, asking, asked, last, hashes):
     return call
 
 
-def said(**given):
-    """Leave out what is not passed."""
+def passed(**given):
+    """Return the arguments that are passed: those that are not None."""
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -214,7 +214,7 @@ def saved(call, given, **more):
     """The keywords of `create`, `save` and `update`."""
     live = {} if call.live else {"is_production": False}
     shared = call.grants if call.grants is None else grants(call)
-    return {**given, **live, **said(commit_message=call.message, access_grants=shared, **more)}
+    return {**given, **live, **passed(commit_message=call.message, access_grants=shared, **more)}
 
 
 def updated(view, call):
@@ -251,7 +251,7 @@ def found(view, call):
     return sorted(every), len(within)
 
 
-def told_events(view, call):
+def count_events(view, call):
     """How many events there are; those after one are a part of them all."""
     every = view.events(call.about, limit=10_000)
     assert (
@@ -284,7 +284,7 @@ def search(world, asking, call):
 
 def history(world, asking, call):
     prompt, numbers = model.history(world, asking, call.name, call.limit, call.version)
-    return [version_told(prompt, number) for number in numbers]
+    return [described_version(prompt, number) for number in numbers]
 
 
 # A verb, or a form of it: what the registry is asked, and the model; v: view, w: world, a: who asks, c: call.
@@ -299,15 +299,15 @@ CALLS = {
     ),
     **dict.fromkeys(["update", "draft", "rename", "grant"], (updated, update)),
     "edit": (
-        lambda v, c: chosen(v.update, c, **c.given, **said(commit_message=c.message, expected_hash=c.hash)),
+        lambda v, c: chosen(v.update, c, **c.given, **passed(commit_message=c.message, expected_hash=c.hash)),
         lambda w, a, c: model.edit(w, a, c.name, c.version, c.content, c.message, c.says),
     ),
     "publish": (
-        lambda v, c: chosen(v.publish, c, **said(expected_production=c.expected, expected_hash=c.hash)),
+        lambda v, c: chosen(v.publish, c, **passed(expected_production=c.expected, expected_hash=c.hash)),
         lambda w, a, c: model.publish(w, a, c.name, c.version, c.expected, c.says),
     ),
     "rollback": (
-        lambda v, c: chosen(v.rollback, c, reason="too long", **said(expected_production=c.expected)),
+        lambda v, c: chosen(v.rollback, c, reason="too long", **passed(expected_production=c.expected)),
         lambda w, a, c: model.rollback(w, a, c.name, c.version, c.expected),
     ),
     "discard": (
@@ -339,13 +339,13 @@ CALLS = {
     ),
     "list": (pages, lambda w, a, c: [p["name"] for p in model.listing(w, a, c.statuses, **c.filters)]),
     "search": (found, search),
-    "events": (told_events, lambda w, a, c: len(model.events(w, a, c.about))),
+    "events": (count_events, lambda w, a, c: len(model.events(w, a, c.about))),
     "namespaces": (lambda v, c: v.namespaces(), lambda w, a, c: model.namespaces(w, a)),
 }
 
 
 def shape(verb, call):
-    """Leave of a call's arguments what makes it this form of the verb."""
+    """Set the arguments of a call so that it is this form of the verb."""
     call.is_dry = verb == "dry run"
     call.about = None if call.version is None else call.name
     call.new_name = call.fresh if verb == "rename" else None
@@ -367,9 +367,9 @@ VERSION += ["examples", "commit_message", "author", "base_version"]
 CONTAINER = ["id", "namespace", "status", "is_active", "labels", "production_version", "latest_version", "created_by"]
 
 
-def told(prompt, number):
+def described(prompt, number):
     """Return the fields of a prompt resolved to a version, as the model has them."""
-    version, container = version_told(prompt, number), {"name": prompt["name"], "access_grants": prompt["grants"]}
+    version, container = described_version(prompt, number), {"name": prompt["name"], "access_grants": prompt["grants"]}
     return {
         **version,
         **container,
@@ -384,7 +384,7 @@ def told(prompt, number):
     }
 
 
-def version_told(prompt, number):
+def described_version(prompt, number):
     """Return the fields of a version alone, as the model has them."""
     version = prompt["versions"][number]
     content = version["content"]
@@ -428,5 +428,5 @@ def expected(answer):
     """Return what `seen` must return, where the model returns a prompt and a number."""
     match answer:
         case (dict() as prompt, int() as number):
-            return told(prompt, number)
+            return described(prompt, number)
     return answer

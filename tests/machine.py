@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from promptreg import Actor, PromptregError, Registry, Role, errors
 from tests import calls, model
-from tests.calls import NAMESPACES, PEOPLE, seen, told, version_told
+from tests.calls import NAMESPACES, PEOPLE, described, described_version, seen
 from tests.conftest import Ticking, everything
 
 CLASSES = {
@@ -210,10 +210,10 @@ class Machine(RuleBasedStateMachine):
         """Every field of every version of every prompt."""
         for prompt in model.readable(self.world, asking):
             numbers = sorted(prompt["versions"], reverse=True)
-            assert seen(view.history(prompt["name"], limit=100)) == [version_told(prompt, n) for n in numbers]
+            assert seen(view.history(prompt["name"], limit=100)) == [described_version(prompt, n) for n in numbers]
             for number in numbers:
                 got = view.get(prompt["id"], version=number)
-                assert seen(got) == told(prompt, number), difference(seen(got), told(prompt, number))
+                assert seen(got) == described(prompt, number), difference(seen(got), described(prompt, number))
                 self.agree_on_stamps(got, prompt, number)
         self.agree_on_events(view, asking)
 
@@ -265,8 +265,8 @@ def shown(prompts):
 
 def record(events, expected):
     """Who did what to which version, under what name, by the number of the write."""
-    told = [tuple(str(event[field]) for field in ("actor", "action", "name", "version")) for event in events]
-    return sorted(zip((event["write"] for event in expected), told, strict=True))
+    written = [tuple(str(event[field]) for field in ("actor", "action", "name", "version")) for event in events]
+    return sorted(zip((event["write"] for event in expected), written, strict=True))
 
 
 def difference(got, expected):

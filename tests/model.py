@@ -273,7 +273,7 @@ def create(world, view, name, fields, grants=None, message=None, is_production=T
 
 
 def identify(world, identity):
-    """Give the prompt that was just made, and its events, the id that the registry gave it."""
+    """Set the id that the registry made on the prompt that was just created, and on its events."""
     for made in [*world["prompts"], *world["events"]]:
         made["id"] = made["id"] or identity
 
@@ -364,8 +364,8 @@ def edit(world, view, reference, selector, fields, message=None, says=None):
     if same(content, version["content"]) and message in (None, version["message"]):
         return prompt, number
     vet(content, is_production=False)
-    said = version["message"] if message is None else message
-    version.update(content=content, state="draft", message=said)
+    kept = version["message"] if message is None else message
+    version.update(content=content, state="draft", message=kept)
     wrote(world, view, prompt, "edit", version=number)
     return prompt, number
 

@@ -39,17 +39,26 @@ class Finished:
 
 
 @contextmanager
-def provided(provider: Any) -> Iterator[None]:
-    """Install a tracer provider of any kind, for this block only."""
+def unprovided() -> Iterator[None]:
+    """Let a tracer provider be set, as in a new process, for this block only; these are private names of the API's."""
     before = trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE
     trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
-    trace.set_tracer_provider(provider)
-    token = context.attach(context.Context())
     try:
         yield
     finally:
-        context.detach(token)
         trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = before
+
+
+@contextmanager
+def provided(provider: Any) -> Iterator[None]:
+    """Install a tracer provider of any kind, for this block only."""
+    with unprovided():
+        trace.set_tracer_provider(provider)
+        token = context.attach(context.Context())
+        try:
+            yield
+        finally:
+            context.detach(token)
 
 
 @contextmanager

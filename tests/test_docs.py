@@ -18,13 +18,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import pytest
-from opentelemetry import trace
-from opentelemetry.util._once import Once
 from pydantic import BaseModel
 
 import promptreg
@@ -34,6 +33,7 @@ from promptreg.models import Action
 from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.metered.methods import METHODS
 from promptreg.telemetry import names
+from tests.otel import unprovided
 
 ROOT = Path(__file__).parents[1]
 DOCS = Path(promptreg.__file__).parent / "docs"
@@ -84,10 +84,10 @@ def rows(text: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
+def untraced() -> Iterator[None]:
     """Have no tracer provider installed, so that an example may install one for itself."""
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
+    with unprovided():
+        yield
 
 
 @pytest.mark.usefixtures("untraced")

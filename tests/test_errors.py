@@ -83,7 +83,7 @@ def test_every_error_pickles(name):
 
 
 def raised(registry):
-    """Give the errors that real calls raise, by their code."""
+    """Return the errors that real calls raise, by their code."""
     registry.create("a", "{{ x }}", variables=[{"name": "x", "type": "integer"}])
     registry.update("a", title="Draft", is_production=False)
     registry.create("off", "x")

@@ -84,6 +84,7 @@ def _record() -> VersionRecord:
 
 def test_the_schema_has_every_column(registry: Registry) -> None:
     """Of versions and of prompts, and no other; one that came later holds the field's empty value in earlier rows."""
+    assert {*rows.PROMPT_COLUMNS} == {*Container._fields, "status", "hash"} - {"is_archived"}
     with closing(raw(registry.path)) as connection:
         for table, columns, keys, later in (
             ("versions", rows.VERSION_COLUMNS, {"key", "prompt"}, rows.LATER_VERSION_COLUMNS),

@@ -17,6 +17,7 @@ FILES = {
 LAYERS = [
     ["promptreg.cli"],
     ["promptreg.registry"],
+    ["promptreg.fast_read"],
     ["promptreg.core"],
     ["promptreg.rules", "promptreg.rendering", "promptreg.storage", "promptreg.cache", "promptreg.telemetry"],
 ]
@@ -34,9 +35,12 @@ BESIDE = [("promptreg.rendering.fast", "promptreg.rendering.metered")]
 
 
 def imports(module: str) -> set[str]:
-    """Return the modules of promptreg and the packages of others that a module imports."""
-    found = set()
-    for node in ast.walk(ast.parse(FILES[module].read_text())):
+    """Return the modules of promptreg and the packages of others that a module imports when it runs."""
+    found, tree = set(), ast.parse(FILES[module].read_text())
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             found |= {name if name in FILES else str(node.module) for name in names}

@@ -1,4 +1,4 @@
-"""A file of each earlier schema is brought up to date: it reads the same, keeps what was published, and is written on.
+"""A file of each earlier schema is brought up to date: it reads the same, keeps what was published, and can be written.
 
 `tests/schemas` holds what the releases of schemas 1 to 3 wrote, and what they read of it. The file of a later schema
 that has none there is made by the steps up to it.
@@ -79,7 +79,7 @@ def schema(path: str) -> list[tuple[str, ...]]:
 
 
 def kept(path: str, like: Rows | None = None) -> Rows:
-    """Return the columns of each table (those of `like`, if it is given) and what every row holds in them."""
+    """Return the columns of each table (those of `like`, if it is given) and the values of every row."""
     found: Rows = {}
     with closing(raw(path)) as connection:
         for table in KEPT:
@@ -144,7 +144,7 @@ def test_a_step_makes_a_guard_anew_that_was_dropped(old: str, path: str) -> None
 
 
 def assert_brought_up_to_date(old: str, path: str) -> None:
-    """Assert that the old file gets the schema that a new one at `path` has."""
+    """Assert that the old file gets the schema of a new one at `path`."""
     Registry(path).close()
     assert schema(old) != schema(path)
     for _ in range(2):
@@ -157,7 +157,7 @@ def assert_brought_up_to_date(old: str, path: str) -> None:
 
 
 def test_it_is_searched_and_written_as_a_new_one(old: str) -> None:
-    """Old texts are found; drafts, publications, names, labels and statuses go on from where they were."""
+    """Old texts are found; drafts, publications, names, labels and statuses can be changed further."""
     with Registry(old) as registry:
         assert [prompt.name for prompt in registry.search("twice")] == ["everything"]
         assert {prompt.name for prompt in registry.search("kept", status="archived")} == {"archived", "archived_off"}

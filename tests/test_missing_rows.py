@@ -1,4 +1,4 @@
-"""Rows that were lost: an event, a publication, a version. Reads that should return one raise an error."""
+"""Lost rows: no missing event, publication or version goes unnoticed."""
 
 import sqlite3
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.test_storage_sqlite import raw, unguard
 
 @pytest.fixture
 def many(registry: Registry) -> Registry:
-    """Two namespaces with events in turn; `greet` was live as 1, 2, 1, then had 3, which was discarded, and draft 4."""
+    """Two namespaces with alternating events; `greet` was live as 1, 2, 1; its 3 was discarded, and 4 is a draft."""
     registry.create("greet", "One")
     other = registry.scope(namespace="other")
     other.create("greet", "Other")
@@ -30,7 +30,7 @@ def many(registry: Registry) -> Registry:
 
 
 def damage(registry: Registry, table: str, statement: str) -> None:
-    """Change a table as no tool should."""
+    """Change a table without its guards."""
     with closing(raw(registry.path)) as connection:
         unguard(connection, table)
     with closing(raw(registry.path)) as connection:
@@ -58,10 +58,10 @@ READS: dict[str, Callable[[Registry], object]] = {
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS)
 @pytest.mark.parametrize("which", ["1", "2", "5", "8", "(SELECT max(seq) - 3 FROM events)"])
-def test_a_missing_event_is_told_by_whoever_reads_past_it(
+def test_reading_past_a_missing_event_is_an_error(
     many: Registry, which: str, read: Callable[[Registry], object]
 ) -> None:
-    """The first event or one in the middle, of this namespace or of another."""
+    """Whether it is the first or one in the middle, of this namespace or of another one."""
     read(many)
     damage(many, "events", f"DELETE FROM events WHERE seq = {which}")
     with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="event"):
@@ -69,8 +69,8 @@ def test_a_missing_event_is_told_by_whoever_reads_past_it(
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
-def test_missing_last_events_are_told_by_reads_and_by_the_next_write(many: Registry, lost: int) -> None:
-    """The rest of the chain is consistent, but does not end where the registry's row says; nothing is appended."""
+def test_missing_last_events_are_an_error_of_reads_and_of_the_next_write(many: Registry, lost: int) -> None:
+    """The remaining chain is whole but does not end where the registry's row says; nothing is appended to it."""
     damage(many, "events", f"DELETE FROM events WHERE seq > (SELECT max(seq) - {lost} FROM events)")
     with Registry(many.path) as again:
         for read in READS.values():
@@ -86,7 +86,7 @@ def test_missing_last_events_are_told_by_reads_and_by_the_next_write(many: Regis
         assert again.get("greet").latest_version == 4
 
 
-def test_an_event_put_in_the_place_of_the_last_is_told(many: Registry) -> None:
+def test_a_replaced_last_event_is_an_error(many: Registry) -> None:
     """Its hash is right and it continues the chain, but it is not the event that was written last."""
     with closing(raw(many.path)) as connection:
         unguard(connection, "events")
@@ -102,7 +102,7 @@ def test_an_event_put_in_the_place_of_the_last_is_told(many: Registry) -> None:
         again.update("greet", template="New")
 
 
-def test_an_event_in_the_middle_that_was_put_in_anothers_place_is_told(many: Registry) -> None:
+def test_a_replaced_event_in_the_middle_is_an_error(many: Registry) -> None:
     """Its hash is right, and the next event does not continue it."""
     with closing(raw(many.path)) as connection:
         unguard(connection, "events")
@@ -134,16 +134,16 @@ EVENT_INDEXES = {
 
 @pytest.mark.parametrize("which", ["seq <> 1", "seq <> 5", "action <> 'discard'", "seq < 10", "seq > 99"])
 @pytest.mark.parametrize("index", EVENT_INDEXES)
-def test_an_event_that_a_damaged_index_hides_is_told(many: Registry, index: str, which: str) -> None:
-    """The row is there, and a listing by the index would omit it."""
+def test_an_event_that_a_damaged_index_hides_is_an_error(many: Registry, index: str, which: str) -> None:
+    """The row exists, but a listing would leave it out."""
     hide(many.path, *EVENT_INDEXES[index], which)
     name = None if index == "namespace" else "greet"
     with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="event"):
         again.events(name)
 
 
-def test_the_registry_names_the_last_event_that_there_is_and_no_other(many: Registry) -> None:
-    """No SQL statement can set it to another one."""
+def test_the_registrys_row_can_only_name_the_last_event(many: Registry) -> None:
+    """SQL that sets it to another event is refused."""
     with closing(raw(many.path)) as connection:
         for change in ("last_event = last_event - 1", "last_event = NULL", "last_hash = prev", "last_hash = 'x'"):
             with pytest.raises(sqlite3.IntegrityError, match="last event that there is"):
@@ -157,8 +157,8 @@ def test_the_registry_names_the_last_event_that_there_is_and_no_other(many: Regi
 
 @pytest.mark.parametrize("depths", ["1", "2", "3", "2, 3", "1, 2", "1, 2, 3"])
 @pytest.mark.parametrize("version", [None, 2])
-def test_a_missing_publication_is_told_by_a_rollback(many: Registry, depths: str, version: int | None) -> None:
-    """The first, the middle, the last, and both above the same version: no rollback uses the rest of the stack."""
+def test_a_missing_publication_is_an_error_of_a_rollback(many: Registry, depths: str, version: int | None) -> None:
+    """Whichever publications are missing, no rollback uses the remaining ones."""
     many.scope(namespace="other").rollback("greet", reason="x")
     damage(many, "publications", f"DELETE FROM publications WHERE prompt = 1 AND depth IN ({depths})")
     with Registry(many.path) as again:
@@ -167,8 +167,8 @@ def test_a_missing_publication_is_told_by_a_rollback(many: Registry, depths: str
         assert again.get("greet").version == 1
 
 
-def test_a_missing_publication_is_told_by_the_next_one(many: Registry) -> None:
-    """It would get the depth of an earlier one."""
+def test_a_missing_publication_is_an_error_of_the_next_one(many: Registry) -> None:
+    """It would be pushed at the depth of the missing one."""
     damage(many, "publications", "DELETE FROM publications WHERE prompt = 1 AND depth > 1")
     with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="publications"):
         again.publish("greet", 2)
@@ -209,7 +209,7 @@ VERSIONS = "idx_versions_prompt_version", "UNIQUE INDEX idx_versions_prompt_vers
 
 
 @pytest.mark.parametrize("which", ["version <> 1", "version <> 2", "version <> 4", "version < 2", "FALSE"])
-def test_history_tells_of_versions_that_are_lost_or_hidden(many: Registry, which: str) -> None:
+def test_a_missing_or_hidden_version_is_an_error_of_history(many: Registry, which: str) -> None:
     """The newest, the oldest, one between or all; a discarded number is not missing."""
     assert [version.version for version in many.history("greet")] == [4, 2, 1]
     hide(many.path, *VERSIONS, f"prompt <> 1 OR {which}")
@@ -219,8 +219,8 @@ def test_history_tells_of_versions_that_are_lost_or_hidden(many: Registry, which
         assert [version.version for version in again.scope(namespace="other").history("greet")] == [3, 2, 1]
 
 
-def test_a_page_of_a_history_tells_of_what_it_lacks_alone(many: Registry) -> None:
-    """It begins below `before` and ends with `limit`: versions beyond are not read."""
+def test_a_page_of_history_checks_the_versions_of_that_page_alone(many: Registry) -> None:
+    """The page begins below `before` and ends at `limit`; versions beyond are not read."""
     hide(many.path, *VERSIONS, "version <> 2")
     with Registry(many.path) as again:
         assert [v.version for v in again.history("greet", limit=1)] == [4]
@@ -231,8 +231,8 @@ def test_a_page_of_a_history_tells_of_what_it_lacks_alone(many: Registry) -> Non
                 again.history("greet", **limits)
 
 
-def test_discarded_numbers_are_no_loss_wherever_they_are(registry: Registry) -> None:
-    """The first, the newest and all between; another prompt's don't count."""
+def test_discarded_numbers_are_not_missing_wherever_they_are(registry: Registry) -> None:
+    """The first, the newest and those between, on every page."""
     registry.create("greet", "One", is_production=False)
     for number in range(2, 7):
         registry.update("greet", template=f"{number}", is_production=False)
@@ -244,11 +244,11 @@ def test_discarded_numbers_are_no_loss_wherever_they_are(registry: Registry) -> 
             assert [v.version for v in registry.history("greet", limit=limit, before=before)] == numbers
 
 
-# A file of the schema before
+# A file of an earlier schema
 
 
 def make_earlier(path: str) -> None:
-    """Turn a closed file into what schema 3 would have written."""
+    """Turn a closed file into what schema 3 wrote of the same prompts."""
     with closing(raw(path)) as connection:
         connection.execute("DROP TRIGGER registry_update")
         connection.execute("DROP TRIGGER prompts_update_counts")
@@ -265,8 +265,8 @@ def make_earlier(path: str) -> None:
         connection.execute("PRAGMA user_version = 3")
 
 
-def told(registry: Registry) -> list[object]:
-    """Read all there is."""
+def everything(registry: Registry) -> list[object]:
+    """Read everything."""
     listed = [prompt.model_dump() for prompt in registry.list()]
     return [listed, registry.history("greet"), registry.events(), [p.name for p in registry.search("two OR one")]]
 
@@ -274,18 +274,18 @@ def told(registry: Registry) -> list[object]:
 def test_a_file_of_the_schema_before_is_read_as_it_is_and_brought_up_to_date(
     many: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where it can't be written too; its prompts keep their hashes until they are written, and are counted then."""
-    before = told(many)
+    """Also where it can't be written; prompts keep their hashes, and have no count, until they are next written."""
+    before = everything(many)
     many.close()
     make_earlier(many.path)
     with monkeypatch.context() as patch:
         patch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
         with Registry(many.path) as readonly:
-            assert told(readonly) == before
+            assert everything(readonly) == before
             with pytest.raises(StorageReadOnlyError):
                 readonly.update("greet", template="New")
     with Registry(many.path) as again:
-        assert told(again) == before
+        assert everything(again) == before
         again.set_label("greet", "staging", 2)
         assert again.get("greet@staging").version == 2
         again.rollback("greet", reason="x")

@@ -114,7 +114,7 @@ def explored(examples, steps):
         derandomize=True,
         database=None,
         deadline=None,
-        phases=[Phase.generate],  # shrinking a long run takes minutes; its steps are told in full
+        phases=[Phase.generate],  # shrinking a long run takes minutes; its steps are printed in full
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(Machine, settings=how)
@@ -132,7 +132,7 @@ def test_every_verb_agrees_with_the_model():
 def test_the_run_covers_every_verb_done_and_refused(verb):
     """A run that never did a thing, or was never refused it, shows nothing about it."""
     reached, _ = explored(*USUAL)
-    endings = {ending for said, ending in reached if said == verb}
+    endings = {ending for called, ending in reached if called == verb}
     assert "changed" in endings or verb in [*READING, "dry run"]
     assert endings & {"changed", "same"}
     assert endings - {"changed", "same"}

@@ -1,4 +1,4 @@
-"""What the policy lets a template read, call and print, and each limit by its name."""
+"""What the policy lets a template read, call and print, and each limit by its name, as docs/templates.md says."""
 
 import pickle
 import threading
@@ -688,6 +688,7 @@ ALIASES = [
     "{% for d in ds %}" + "{% if d.t %}{{ d.t }}{% endif %}" * 20,
     "{% for d in ds %}{% set t = d.t %}" + "{{ t }}" * 30,
     "{% if a %}" + "{{ a }}" * 30 + "{% endif %}",
+    "{% for x in [a] %}" + "{{ x }}{{ a }}" * 15,
     "".join(f"{{% if a %}}{{{{ a or {i} }}}}{{% endif %}}" for i in range(15)),
 ]
 

@@ -1,12 +1,13 @@
 """The tests' tables hold every verb of `Registry` and every action: one that is added fails here until it has rows."""
 
 import inspect
+import re
 from collections.abc import Iterable
 from typing import get_args
 
 import pytest
 
-from promptreg import Role
+from promptreg import Registry, Role
 from promptreg.models import Action, Status, TargetStatus
 from promptreg.rules import access, statuses
 from tests import (
@@ -100,3 +101,15 @@ def test_states_statuses_and_roles_stand_once() -> None:
     assert set(roles) == {None, *Role}
     assert set(test_rules_people.ALL) == set(get_args(Status))
     assert set(calls.STATUSES[-1]) == set(get_args(Status))
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - {name for name in METHODS if name.startswith("_")}))
+def test_the_documentation_of_each_method_names_its_arguments_and_has_an_example(name: str) -> None:
+    """`help()` is enough to use it. `save` and `update` refer to `create` for the fields of a version."""
+    documentation = inspect.getdoc(METHODS[name]) or ""
+    arguments = set(inspect.signature(METHODS[name]).parameters) - {"self", "name", "more"}
+    if name in {"save", "update"}:
+        assert "`create`" in documentation
+        arguments -= set(inspect.signature(Registry.create).parameters)
+    assert [argument for argument in sorted(arguments) if not re.search(rf"\b{argument}\b", documentation)] == []
+    assert ">>> " in documentation

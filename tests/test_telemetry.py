@@ -1,6 +1,5 @@
 """Spans: one for each verb, their attributes, when there is none, attributes on the caller's span, the demo's tree."""
 
-import ast
 import os
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 
-import promptreg.telemetry
 from promptreg import Actor, InvalidInputError, MissingVariablesError, NotFoundError, Prompt, PromptregError, Registry
 from promptreg.telemetry import PromptSpanProcessor, names
 from promptreg.telemetry.metrics import installed_version
@@ -132,19 +130,6 @@ def test_every_attribute_of_every_verb_is_pinned(standing: Registry, spans: Fini
         "gen_ai.prompt.version",
         "error.type",
     }
-
-
-def test_what_prompt_imports_of_telemetry_knows_no_prompt() -> None:
-    """Imports go down: names, compat, links and metrics lie below `prompt.py`, attributes, content and spans above."""
-    folder = Path(promptreg.telemetry.__file__).parent
-    for name in ("__init__", "names", "compat", "links", "metrics"):
-        tree = ast.parse((folder / f"{name}.py").read_text())
-        imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert {module for module in imported if module.startswith("promptreg")} <= {
-            "promptreg.telemetry",
-            "promptreg.telemetry.compat",
-            "promptreg.telemetry.links",
-        }
 
 
 # Spans of verbs

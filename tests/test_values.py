@@ -1,4 +1,4 @@
-"""What verbs give: frozen values, their equality, JSON and pickles, hashes and diffs."""
+"""The values that verbs return: frozen, their equality, JSON and pickles, hashes and diffs."""
 
 import copy
 import json
@@ -43,13 +43,13 @@ CHAT = [{"role": "system", "content": "{{ x }}"}, {"placeholder": "h"}]
 
 @pytest.fixture
 def full(registry):
-    """A registry with a prompt `full` that says everything there is to say."""
+    """A registry with a prompt `full`, whose fields are all set."""
     registry.create("full", "Text {{ x }}", **FULL)
     return registry
 
 
 def every_value(registry):
-    """Give one of each public value."""
+    """Return one of each public value."""
     prompt = registry.get("full")
     return [
         prompt,
@@ -67,7 +67,7 @@ def every_value(registry):
 
 
 def containers(value) -> Iterator[list | dict]:
-    """Walk every list and dict within a value."""
+    """Yield every list and dict within a value."""
     if isinstance(value, pydantic.BaseModel):
         for name in type(value).model_fields:
             yield from containers(getattr(value, name))
@@ -117,7 +117,7 @@ CHANGES = {
 
 
 class Other(dict):
-    """A dict that anybody may change, of the same layout as ours."""
+    """A dict that can be changed, with the layout of `FrozenDict`."""
 
     __slots__ = ()
 
@@ -135,7 +135,7 @@ def test_values_are_frozen(full):
 
 
 def test_values_are_deeply_read_only(full):
-    """Nothing that a value holds can be changed, at any depth, so the next reader gets what was written."""
+    """Nothing within a value can be changed, at any depth, so the next reader gets what was written."""
     copied, seen = full.get("full").model_dump(), 0
     for value in every_value(full):
         for container in containers(value):
@@ -150,7 +150,7 @@ def test_values_are_deeply_read_only(full):
 
 
 def test_no_value_can_be_filled_again(full):
-    """What fills a value when it is made, unpickled or copied refuses one that is made; its set of fields is a copy."""
+    """`__init__` and `__setstate__` refuse a value that has its fields; `model_fields_set` is a copy."""
     for value in every_value(full):
         if not isinstance(value, pydantic.BaseModel):
             continue
@@ -168,8 +168,8 @@ def test_no_value_can_be_filled_again(full):
         assert said
 
 
-def test_containers_give_copies_that_may_be_changed(full):
-    """What makes another dict or list of one that is read-only gives a plain one, and a copy of it is read-only too."""
+def test_copies_of_containers_can_be_changed(full):
+    """Methods that return a new dict or list return a plain one; `copy`, `pickle` and the class, a read-only one."""
     config = full.get("full").config
     stop = config["stop"]
     for made in (
@@ -202,7 +202,7 @@ def test_values_do_not_follow_what_the_caller_passed(registry):
 
 
 def test_values_equal_plain_dicts_and_lists_and_are_json(full):
-    """What a value holds equals the plain JSON that was passed, either way round, and json.dumps takes it."""
+    """A value equals the plain JSON that was passed, on either side of ==, and json.dumps accepts it."""
     prompt = full.get("full")
     for held, plain in (
         (prompt.config, CONFIG),
@@ -244,7 +244,7 @@ def test_a_prompt_made_of_its_dump_renders_the_same(full):
 
 
 def test_a_prompt_made_of_its_dump_keeps_what_was_declared(full):
-    """A default of None stays one, and no default none, through JSON and Python; each renders as the prompt does."""
+    """A default of None and no default stay different, through JSON and Python; each renders as the prompt does."""
     declared = [{"name": "a", "default": None}, {"name": "b", "required": False}, {"name": "c", "type": "string"}]
     prompt = full.create("p", "{{ a }} {{ b | default('B') }} {{ c }}", variables=declared)
     for made in (
@@ -282,13 +282,13 @@ def test_values_compare_by_value_hash_and_pickle(full):
     before = full.get("full")
     full.update("full", title="Other")
     assert full.get("full") != before
-    assert full.get("full@1") != before  # the container has moved on
+    assert full.get("full@1") != before  # as the container has changed
     full.set_label("full", "x", 2)
     assert full.get("full").labels["x"] == 2
 
 
-def test_what_a_verb_gives_equals_what_get_gives(registry):
-    """The prompt that a verb gives is the one that the next read of that version gives."""
+def test_what_a_verb_returns_equals_what_get_returns(registry):
+    """A verb returns the prompt that the next read of that version returns."""
     grants = [("user:zoe", "write"), ("group:a", "read"), ("anyone", "read")]
     for call in (
         lambda: registry.create("p", "one {{ x }}", **{**FULL, "access_grants": grants, "tags": ["z", "a", "m"]}),
@@ -316,7 +316,7 @@ def test_what_a_verb_gives_equals_what_get_gives(registry):
     "grants", [[("user:a", "write")], [("user:a", "read"), ("user:a", "write"), ("anyone", "read")]]
 )
 def test_grants_come_back_as_they_were_given(registry, grants):
-    """Each principal has the widest of the grants given for it, whether pairs, mappings or Grants."""
+    """Each principal has the widest of its grants, whether they are pairs, mappings or Grants."""
     expected = {Grant(*grant) for grant in grants if grant != ("user:a", "read")}
     for n, given_grants in enumerate(
         (grants, [Grant(*g) for g in reversed(grants)], [{"principal": p, "permission": x} for p, x in grants])
@@ -401,8 +401,8 @@ def test_rendered_messages_are_fresh(full):
     assert not hasattr(rendered, "__dict__")
 
 
-def test_a_prompt_tells_what_it_is(registry, clock):
-    """A prompt has the container's fields and the version's, times are aware UTC, ids UUID version 7."""
+def test_a_prompt_has_the_fields_of_the_container_and_of_the_version(registry, clock):
+    """Times are aware UTC, ids are UUID version 7."""
     ana = registry.scope(actor=Actor("ana", Role.TEAM_ADMIN))
     made = ana.create("p", "one", commit_message="First")
     assert (made.name, made.namespace, made.status, made.is_active) == ("p", "default", "active", True)
@@ -441,7 +441,7 @@ def test_a_prompt_tells_what_it_is(registry, clock):
 
 
 def test_times_are_utc_whatever_the_clock_says(path):
-    """A clock of another zone is read as the same moment in UTC, and reads back to the microsecond."""
+    """A time of another zone is stored as the same time in UTC, to the microsecond."""
     moment = datetime(2024, 2, 29, 1, 2, 3, 456789, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     with Registry(path, clock=lambda: moment) as registry:
         made = registry.create("p", "x")
@@ -457,7 +457,7 @@ def test_times_are_utc_whatever_the_clock_says(path):
 
 
 def test_ids_are_unique_and_by_time(registry):
-    """Two prompts never share an id, and later ids carry no earlier time."""
+    """Two prompts never share an id, and a later id has no earlier time."""
     ids = [registry.create(f"p{i}", "x").id for i in range(20)]
     assert len(set(ids)) == 20
     stamps = [UUID(i).int >> 80 for i in ids]
@@ -536,13 +536,13 @@ def memory():
 
 
 def test_diff_is_unified_and_of_the_whole_snapshot(full):
-    """First the template's lines, then the other fields as JSON; equal versions give the empty text."""
+    """First come the template's lines, then the other fields as JSON; the diff of equal versions is empty."""
     full.update("full", template="Text\nmore {{ x }}", title="New title", tags=["c"])
-    told = full.diff("full", 1, 2)
-    assert told.splitlines()[0].startswith("---")
-    assert told.splitlines()[1].startswith("+++")
-    removed = [line[1:].strip(' ,"') for line in told.splitlines()[2:] if line.startswith("-")]
-    added = [line[1:].strip(' ,"') for line in told.splitlines()[2:] if line.startswith("+")]
+    shown = full.diff("full", 1, 2)
+    assert shown.splitlines()[0].startswith("---")
+    assert shown.splitlines()[1].startswith("+++")
+    removed = [line[1:].strip(' ,"') for line in shown.splitlines()[2:] if line.startswith("-")]
+    added = [line[1:].strip(' ,"') for line in shown.splitlines()[2:] if line.startswith("+")]
     assert removed[0] == "Text {{ x }}"
     assert added[:2] == ["Text", "more {{ x }}"]
     assert 'title": "Full ☕' in removed
@@ -554,30 +554,30 @@ def test_diff_is_unified_and_of_the_whole_snapshot(full):
     assert full.diff("full", 1, back.version) == ""
     swapped = full.diff("full", 2, 1)
     assert sorted(line[1:] for line in swapped.splitlines()[2:] if line.startswith("+")) == sorted(
-        line[1:] for line in told.splitlines()[2:] if line.startswith("-")
+        line[1:] for line in shown.splitlines()[2:] if line.startswith("-")
     )
 
 
-def test_a_prompt_that_is_rendered_again_goes_the_short_way(registry, monkeypatch):
-    """What was found out by its first render is not found out again; values that it does not take go the whole way."""
+def test_a_prompt_that_is_rendered_again_takes_the_fast_path(registry, monkeypatch):
+    """The first render finds the fast path; values that it does not support take the slow path."""
     prompt = registry.create("p", "Hello {{ name }}")
     assert prompt.render(name="Ana").text == "Hello Ana"
     with monkeypatch.context() as patch:
-        patch.setattr(Prompt, "_render", lambda *_, **__: pytest.fail("the whole way"))
+        patch.setattr(Prompt, "_render", lambda *_, **__: pytest.fail("the slow path"))
         assert prompt.render(name="Bo").text == prompt.render({"name": "Bo"}).text == "Hello Bo"
     assert prompt.render(name=[1]).text == "Hello [1]"
 
 
-def test_what_was_rendered_is_no_text_and_leaves_others_to_compare(registry):
-    """It equals none, and something that equals anything is asked."""
+def test_a_rendered_is_no_text_and_leaves_the_comparison_to_others(registry):
+    """It equals no text, and equals something whose own comparison says so."""
     registry.create("p", "Hello")
     rendered = registry.render("p")
     assert (rendered == "Hello") is False
     assert rendered == ANY
 
 
-def test_a_disabled_prompt_made_anew_from_its_fields_renders_not(registry):
-    """Whoever reads it from JSON has what the registry gave: extra variables are fine, and disabled is disabled."""
+def test_a_disabled_prompt_made_from_its_dump_does_not_render(registry):
+    """A prompt from JSON behaves as the registry's: extra variables are ignored, and a disabled one refuses."""
     registry.create("p", "Hello {{ name }}")
     assert (
         Prompt.model_validate_json(registry.get("p").model_dump_json()).render(name="Ana", more=1).text == "Hello Ana"
@@ -644,7 +644,7 @@ CHAT_DIFF = """\
 
 
 def test_a_diff_is_this_text(registry):
-    """A whole one: both names, the template's lines, a newline that came to its end, and every other field sorted."""
+    """Both names, the template's lines, an added trailing newline, and every other field, sorted."""
     registry.create("x", "one\ntwo {{ a }}\nlast", tags=["b", "a"], config={"n": 1}, description="Ein Gruß")
     registry.update("x", template="one\nthree {{ a }}\nlast\n", tags=["a"], config={"n": 2, "m": None}, title="Neu")
     messages = [{"role": "system", "content": "one\nthree"}, {"placeholder": "history"}]
@@ -654,7 +654,7 @@ def test_a_diff_is_this_text(registry):
 
 
 def test_diff_of_chat_has_a_line_for_each_role(registry):
-    """A chat prompt tells `## role` before each message; a change of a role alone, or a newline, shows."""
+    """`## role` comes before each message; a change of a role alone, or of a newline, shows."""
     registry.create("p", [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}])
     registry.update("p", template=[{"role": "system", "content": "S"}, {"role": "assistant", "content": "U"}])
     registry.update("p", template=[{"role": "system", "content": "S"}, {"role": "assistant", "content": "U\n"}])
@@ -667,7 +667,7 @@ def test_diff_of_chat_has_a_line_for_each_role(registry):
 
 
 def test_small_values_take_their_arguments_by_position_too():
-    """Actor and Grant take positions, plain texts do for roles and permissions, and bad ones are invalid input."""
+    """Roles and permissions may be plain texts; bad ones are `InvalidInputError`."""
     assert Actor("ana", "team_editor", ["g"]) == Actor(id="ana", role=Role.TEAM_EDITOR, groups=("g",))
     assert Grant("anyone", "read") == Grant(principal="anyone", permission="read")
     assert Variable(name="x", type="integer").required is True

@@ -1,4 +1,4 @@
-"""`registry.verify()`: finds every kind of damage and names what is damaged, while others write."""
+"""`registry.verify()` finds every kind of damage and reports it by name, while others write."""
 
 import re
 import sqlite3
@@ -16,12 +16,12 @@ from tests.test_missing_rows import EVENT_INDEXES, VERSIONS, hide, make_earlier
 from tests.test_storage_sqlite import raw, unguard, write_quoted
 
 GREET = "prompt 'greet' in namespace 'default'"
-GONE = 21, 22, 23  # the events of the prompt that was deleted whose details are gone
+DELETED = 21, 22, 23  # the events of the deleted prompt, whose details were deleted
 INTERRUPTED = "interrupted", sqlite3.OperationalError, sqlite3.SQLITE_INTERRUPT
 
 
 def fill(registry: Registry) -> None:
-    """Write what every verb writes."""
+    """Call every verb that writes."""
     registry.create("greet", "One {{ name }}", tags=["t", "straße"])
     registry.update("greet", template="Two")
     registry.update("greet", template="Three", is_production=False)
@@ -51,7 +51,7 @@ def filled(registry: Registry) -> Registry:
 def test_what_every_verb_wrote_is_whole_wherever_it_is(
     filled: Registry, path: str, unchanged: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a file, in memory, where the file can only be read, and in slices of one row; nothing is changed."""
+    """In a file, in memory, in a read-only file, and in slices of one row; nothing is changed."""
     with Registry(":memory:") as memory:
         assert memory.verify() == []
         fill(memory)
@@ -200,7 +200,7 @@ DAMAGE: dict[str, tuple[str, str, list[str]]] = {
             "event_details: row 3 is of none of the events",
         ],
     ),
-    "a deletion": ("deletions", "DELETE FROM deletions", [f"event {seq} is not what was written" for seq in GONE]),
+    "a deletion": ("deletions", "DELETE FROM deletions", [f"event {seq} is not what was written" for seq in DELETED]),
     "a deletion more": (
         "deletions",
         "INSERT INTO deletions SELECT id, 1, '' FROM prompts WHERE key = 1",
@@ -227,9 +227,11 @@ DAMAGE: dict[str, tuple[str, str, list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("table", "statement", "told"), DAMAGE.values(), ids=DAMAGE)
-def test_each_kind_of_damage_is_told_by_name(filled: Registry, table: str, statement: str, told: list[str]) -> None:
-    """And nothing else is reported; content of damaged rows is never quoted; nothing is changed."""
+@pytest.mark.parametrize(("table", "statement", "expected"), DAMAGE.values(), ids=DAMAGE)
+def test_each_kind_of_damage_is_reported_by_name(
+    filled: Registry, table: str, statement: str, expected: list[str]
+) -> None:
+    """Nothing else is reported; the content of a damaged row is never quoted; the check changes nothing."""
     filled.close()
     with Registry(filled.path) as registry:
         with closing(raw(filled.path)) as connection:
@@ -239,24 +241,24 @@ def test_each_kind_of_damage_is_told_by_name(filled: Registry, table: str, state
         wrong = registry.verify()
         assert registry.verify() == wrong
     assert "zanz" not in str(wrong)
-    own = [line for line in wrong if not line.startswith("SQLite: ")]  # whose own check finds some of it as well
-    assert [re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", line) for line in own] == told
+    own = [line for line in wrong if not line.startswith("SQLite: ")]  # SQLite's check finds some of it as well
+    assert [re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", line) for line in own] == expected
 
 
-def test_lost_last_events_are_told(filled: Registry) -> None:
-    """The registry's row names the last event."""
+def test_lost_last_events_are_reported(filled: Registry) -> None:
+    """The registry's row names the last event that was written."""
     for lost in (1, 2):
         with closing(raw(filled.path)) as connection:
             unguard(connection, "events")
             (last,) = connection.execute("SELECT last_event FROM registry").fetchone()
             connection.execute("DELETE FROM events WHERE seq > ?", (last - lost,))
         with Registry(filled.path) as registry:
-            told = f"event {last} is missing" if lost == 1 else f"events {last - 1} to {last} are missing"
-            assert registry.verify()[0] == told
+            expected = f"event {last} is missing" if lost == 1 else f"events {last - 1} to {last} are missing"
+            assert registry.verify()[0] == expected
 
 
 @pytest.mark.parametrize(
-    ("index", "told"),
+    ("index", "expected"),
     [
         (EVENT_INDEXES["namespace"], "event 1: the index of its namespace does not lead to it"),
         (EVENT_INDEXES["prompt"], "event 1: the index of its prompt_id does not lead to it"),
@@ -271,24 +273,24 @@ def test_lost_last_events_are_told(filled: Registry) -> None:
         ),
     ],
 )
-def test_what_a_damaged_index_hides_is_told(filled: Registry, index: tuple[str, str], told: str) -> None:
+def test_what_a_damaged_index_hides_is_reported(filled: Registry, index: tuple[str, str], expected: str) -> None:
     """`quick_check` does not check that an index has every row."""
     table = index[1].split(" ON ")[1].split()[0]
     where = {"events": "seq <> 1", "versions": "key <> 2", "prompts": "key <> 1"}[table]
     hide(filled.path, *index, where)
     with Registry(filled.path) as registry:
-        assert told in registry.verify()
+        assert expected in registry.verify()
 
 
-def test_an_index_that_is_gone_is_told_once(filled: Registry) -> None:
-    """Checks that need it are left out for each row."""
+def test_a_missing_index_is_reported_once(filled: Registry) -> None:
+    """The checks of single rows that need it are left out."""
     with closing(raw(filled.path)) as connection:
         connection.execute("DROP INDEX idx_events_namespace")
     assert filled.verify() == ["the index idx_events_namespace is missing"]
 
 
-def test_full_text_that_does_not_find_a_row_is_told(filled: Registry) -> None:
-    """The texts are stored, and the index that searches use has lost them."""
+def test_full_text_that_does_not_find_a_row_is_reported(filled: Registry) -> None:
+    """The texts are stored, but the index that searches use has lost them."""
     with closing(raw(filled.path)) as connection:
         connection.execute("DELETE FROM search_data WHERE id > 10")
     with Registry(filled.path) as registry:
@@ -301,7 +303,7 @@ def test_full_text_that_does_not_find_a_row_is_told(filled: Registry) -> None:
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
-    """The statements that fail on connections that are opened from now on."""
+    """The statements that fail on new connections."""
     return install(monkeypatch)
 
 
@@ -310,8 +312,8 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
     "statement",
     ["SELECT count", "PRAGMA quick_check", "SELECT p.id", "SELECT prompt, version", "SELECT seq", "PRAGMA f"],
 )
-def test_a_disk_that_fails_is_no_damage(faults: Faults, path: str, statement: str, kind: Any) -> None:
-    """Wherever it fails: `StorageError`, reason `io_error`; afterwards the check goes through."""
+def test_a_failing_disk_is_not_damage(faults: Faults, path: str, statement: str, kind: Any) -> None:
+    """Wherever it fails: `StorageError` with the reason `io_error`; the next check succeeds."""
     with Registry(path) as registry:
         fill(registry)
         with faults.failing(statement, kind), pytest.raises(StorageError) as caught:
@@ -321,8 +323,8 @@ def test_a_disk_that_fails_is_no_damage(faults: Faults, path: str, statement: st
         assert registry.verify() == []
 
 
-def test_a_page_that_sqlites_own_check_could_not_read_is_no_damage() -> None:
-    """It reports the system's error as a line with its code."""
+def test_a_page_that_sqlites_check_could_not_read_is_not_damage() -> None:
+    """SQLite reports the system's error as a line with its code."""
     with pytest.raises(StorageError) as caught:
         verification._require_readable("Tree 7 page 9: unable to get the page. error code=8458", "prompts.db")
     assert caught.value.details == {"reason": "io_error"}
@@ -330,10 +332,10 @@ def test_a_page_that_sqlites_own_check_could_not_read_is_no_damage() -> None:
 
 
 @pytest.mark.parametrize("largest", [diagnosis.LARGEST, 4096])
-def test_damaged_pages_are_told_and_the_rest_is_checked(
+def test_damaged_pages_are_reported_and_the_rest_is_checked(
     path: str, largest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a damaged leaf page: which prompts can't be read, and that a row on another page is damaged as well."""
+    """With a damaged leaf of versions: which prompts can't be read, and a damaged row of another prompt elsewhere."""
     monkeypatch.setattr(diagnosis, "LARGEST", largest)
     with Registry(path) as registry:
         for number in range(60):
@@ -359,7 +361,7 @@ def test_damaged_pages_are_told_and_the_rest_is_checked(
 
 
 def test_a_slice_that_a_fork_interrupts_begins_again(faults: Faults, path: str) -> None:
-    """As SQLite's own check does, which may take long."""
+    """SQLite's check may take long, and a fork interrupts it."""
     with Registry(path) as registry:
         fill(registry)
 
@@ -373,11 +375,11 @@ def test_a_slice_that_a_fork_interrupts_begins_again(faults: Faults, path: str) 
         assert faults.count == 3
 
 
-# Beside others
+# While others write
 
 
 def test_it_goes_on_beside_writers(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever they write between any two rows, none of it is reported as damage."""
+    """Whatever they write between any two rows, nothing is reported as damage."""
     fill(registry)
     monkeypatch.setattr(verification, "SLICE_SECONDS", 0.0)
     stop = threading.Event()
@@ -415,8 +417,8 @@ def test_it_goes_on_beside_writers(registry: Registry, monkeypatch: pytest.Monke
     assert registry.verify() == []
 
 
-def test_progress_is_told_between_slices(filled: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows done and rows in all; no lock is held then, so the callback may call the registry, and write."""
+def test_progress_is_reported_between_slices(filled: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It receives the checked rows and all rows; no lock is held then, so it may call the registry, and write."""
     monkeypatch.setattr(verification, "SLICE_SECONDS", 0.0)
     steps: list[tuple[int, int]] = []
 
@@ -435,7 +437,7 @@ def test_progress_is_told_between_slices(filled: Registry, monkeypatch: pytest.M
 
 
 def test_what_progress_raises_ends_the_call_cleanly(filled: Registry) -> None:
-    """The callback's error is raised unchanged, and the registry works."""
+    """The error is raised unchanged, and the registry still works."""
 
     def progress(done: int, total: int) -> None:
         raise KeyError("mine")
@@ -449,7 +451,7 @@ def test_what_progress_raises_ends_the_call_cleanly(filled: Registry) -> None:
 
 @pytest.mark.parametrize("progress", [0, "x", [], object()])
 def test_a_progress_that_can_not_be_called_is_invalid(filled: Registry, progress: Any) -> None:
-    """It is checked before anything is read, and before permissions."""
+    """Before anything is read, and before `ForbiddenError`."""
     for view in (filled, filled.scope(actor=Actor("eve"))):
         with pytest.raises(InvalidInputError, match="progress"):
             view.verify(progress=progress)
@@ -477,8 +479,8 @@ def test_rule_17_the_application_and_org_admins_verify(filled: Registry, actor: 
     assert caught.value.details == {"names": [], "action": "verify"}
 
 
-def test_of_very_many_lines_the_number_is_told(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They would fill the memory."""
+def test_of_very_many_lines_the_number_is_reported(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them would fill the memory."""
     with Registry(path) as registry:
         for number in range(9):
             registry.create(f"p{number}", "…")

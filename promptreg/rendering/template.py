@@ -12,7 +12,7 @@ from promptreg.errors import LISTED, MissingVariablesError, TemplateError, Templ
 from promptreg.jsonvalues import FrozenList
 from promptreg.nearest import did_you_mean, nearest
 from promptreg.rendering.fast.compiler import compile_fast
-from promptreg.rendering.fast.costs import is_paid, most_text
+from promptreg.rendering.fast.costs import is_affordable, most_text
 from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.compiler import MeteredText, Rendering
@@ -312,7 +312,7 @@ def _fast_paths(parts: Sequence[TemplateText | str], roles: list[str | None] | N
     """Return the fast paths of a template where each part has a fast function, and the fuel pays for all of them."""
     texts = [part for part in parts if isinstance(part, TemplateText)]
     functions = [text.fast for text in texts if text.fast is not None]
-    if len(functions) < len(parts) or not is_paid([text.price for text in texts], limits):
+    if len(functions) < len(parts) or not is_affordable([text.price for text in texts], limits):
         return FastPaths()
     always_read = [text.always_read for text in texts if text.always_read is not None]
     arity = len(frozenset().union(*always_read)) if len(always_read) == len(texts) else None

@@ -30,7 +30,6 @@ GENESIS = "0" * 64
 """The `prev` of the first event."""
 SALT_BYTES = 16
 
-
 EVENT_COLUMNS = "seq", "at", "actor", "action", "namespace", "prompt_id", "version", "commitment", "prev", "hash"
 """What is kept of an event for ever."""
 DETAIL_COLUMNS = "seq", "salt", "name", "details"

@@ -84,12 +84,12 @@ class _Notes:
         self.is_default = False
 
 
-_notes: ContextVar[_Notes | None] = ContextVar("promptreg notes", default=None)
+_current_notes: ContextVar[_Notes | None] = ContextVar("promptreg notes", default=None)
 
 
 def note(**attributes: Any) -> None:
     """Add attributes to the span of the running verb, by the constants of `names` in lower case: `note(cache=…)`."""
-    notes = _notes.get()
+    notes = _current_notes.get()
     if notes is not None:
         notes.attributes |= {
             getattr(names, key.upper()): value for key, value in attributes.items() if value is not None
@@ -98,14 +98,14 @@ def note(**attributes: Any) -> None:
 
 def note_prompt(prompt: Prompt) -> None:
     """Add the attributes of the prompt that was found to the span of the running verb."""
-    notes = _notes.get()
+    notes = _current_notes.get()
     if notes is not None:
         notes.attributes |= prompt_attributes(prompt)
 
 
 def note_default() -> None:
     """Note that the running verb returns a default of the caller's, which no attribute is read from."""
-    notes = _notes.get()
+    notes = _current_notes.get()
     if notes is not None:
         notes.is_default = True
 
@@ -204,7 +204,7 @@ class _VerbSpan:
         self._attributes: dict[str, Any] = {}  # of the call, kept for the caller's span until the end
         self._context: Token[Context] | None = None
         self._notes = _Notes()
-        self._token = _notes.set(self._notes)
+        self._token = _current_notes.set(self._notes)
 
     def begin_child(self, name: str, attributes: dict[str, Any]) -> None:
         """Start a span, and make it the current one."""
@@ -244,7 +244,7 @@ class _VerbSpan:
             attributes |= self._instrumentation.content.attributes(rendered, *arguments)
 
     def _end(self, attributes: dict[str, Any], *, is_error: bool = False) -> None:
-        _notes.reset(self._token)
+        _current_notes.reset(self._token)
         try:
             if self._span is not None:
                 shown = present({**self._attributes, **attributes, **self._notes.attributes})
@@ -307,8 +307,6 @@ def traced(operation: str, *, takes_name: bool = True) -> Callable[[F], F]:
             try:
                 result = verb(view, *args, **kwargs)
             except BaseException as error:
-                view._core.release_after(error)
-                view._core.explain(error, view._view)
                 metrics.count_error(error_code(error))
                 if span is not None:
                     span.failed(error)

@@ -24,13 +24,13 @@ FUEL_SHARE, MAX_FUEL = 50, 20_000
 LEAST = {"items": MAX_ITEMS, "depth": MAX_DEPTH, "calls": 2, "range_items": MAX_FUEL, "seconds": 0.5}
 MAX_TEXT = 1_500  # characters that an operation in a loop takes
 MAX_TEXTS = 1_000_000  # characters that all operations outside loops share
-CHARACTERS_A_FUEL = CHARACTERS_A_UNIT // 4  # of an operation that takes a text and makes one three times as long
-MOST_FUEL = 2  # of an operation on no text, or of a comparison
-TEXTS_IN_LOOPS = 20  # fuel for characters, to one for nodes
+CHARACTERS_A_FUEL = CHARACTERS_A_UNIT // 4  # an operation may take a text and make one three times as long
+MOST_FUEL = 2  # that a comparison takes, or an operation where it takes no text
+TEXTS_IN_LOOPS = 20  # fuel for characters, for each unit of fuel for nodes
 OPERATION_COST = MAX_TEXT // CHARACTERS_A_FUEL // TEXTS_IN_LOOPS + 1
 
 
-def are_high_enough(limits: RenderLimits) -> bool:
+def limits_suffice(limits: RenderLimits) -> bool:
     """Whether no limit is lower than what a single operation of the fast tier may need."""
     return all(getattr(limits, name) >= least for name, least in LEAST.items())
 
@@ -40,7 +40,7 @@ def most_text(limits: RenderLimits) -> int:
     return min(limits.characters, limits.fuel)
 
 
-def is_paid(prices: Iterable[int], limits: RenderLimits) -> bool:
+def is_affordable(prices: Iterable[int], limits: RenderLimits) -> bool:
     """Whether the fuel is enough for texts of these prices, and for putting their results together."""
     return sum(prices) + most_text(limits) // CHARACTERS_A_UNIT <= limits.fuel
 
@@ -67,7 +67,7 @@ class Costs:
         return self._outside_loops + self.has_loops * a_node * loop_fuel(self._limits)
 
     def add(self, fuel: int) -> None:
-        """Count fuel for what is no operation on a text; in loops their fuel pays for it too."""
+        """Count fuel for what is no operation on a text; in loops that is more than needed, as their fuel pays too."""
         self._outside_loops += fuel
 
     def operation(self) -> int:

@@ -1,4 +1,4 @@
-"""The Python source of a fast function while it is written: its lines, and the text that these lines put together.
+"""Emitting Python source: the lines of a fast function, and the text that these lines put together.
 
 The text is put together piece by piece, and its length is checked after each. A piece is hardly longer than what was
 passed to the render: it holds each value of known origin once, and the lengths of all others are checked before.
@@ -14,7 +14,7 @@ CHUNK = 20_000  # characters that text grows to in a loop, as growing may copy i
 
 
 class Piece:
-    """What one expression adds to the text: literals and values, and the lengths that are checked before."""
+    """What one expression adds to the text: literals and values, and those lengths that are checked before."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
@@ -91,7 +91,7 @@ class Emitter:
         return False
 
     def make_room(self, values: int = 1) -> None:
-        """Begin another piece unless this one takes so many values more; count one."""
+        """Count one more value in the piece, and first begin another where this one can't take so many."""
         if self._values + values > MAX_PIECES:
             self.flush()
         self._values += 1
@@ -104,7 +104,7 @@ class Emitter:
         elif self.piece.parts:
             self.write(f"o += {self.piece.code}")
             if self._loops:
-                self.write(f"if len(o) > {min(self._most, CHUNK)}: out, o = grown({self._most}, out, o), ''")
+                self.write(f"if len(o) > {min(self._most, CHUNK)}: out, o = add_chunk({self._most}, out, o), ''")
             else:
                 self.check_text()
         self._is_begun = True

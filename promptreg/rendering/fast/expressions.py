@@ -1,7 +1,7 @@
 """Code generation for expressions: each syntax node becomes one Python expression.
 
-Every value is checked by its exact type before anything is done with it, so the function runs no code of a value's
-own, except for what comparing keys runs where a dict is read. What looks redundant is there for that.
+The exact type of every value is checked before the value is used, so that no code of its class runs (except what
+compares the keys of a dict that is read). Checks that look redundant are needed for that.
 """
 
 from collections.abc import Callable
@@ -95,7 +95,7 @@ class ExpressionCompiler(Visitor):
         return code if code in self._scope.dicts else self._guarded(code, "is dict")
 
     def plain(self, node: Node) -> str:
-        """Return the code of data that is passed on or tested for truth: not absent, and without code of its own."""
+        """Return the code of a value that is passed on or tested for truth: builtin data, and not absent."""
         return self._guarded_any(node, "PLAIN")
 
     def truth(self, node: Node) -> str:
@@ -108,11 +108,11 @@ class ExpressionCompiler(Visitor):
         return self.plain(node)
 
     def _scalar(self, node: Node) -> str:
-        """Scalars compare as Python compares them, in a time that their length bounds."""
+        """Return the code of a scalar; comparing two takes a time that the length of the shorter one bounds."""
         return self._guarded_any(node, "SCALARS")
 
     def _short(self, node: Node, most: int = MAX_TEXT) -> str:
-        """Long texts are not compared with each other."""
+        """Return the code of a scalar that is no long text, as two long ones are not compared here."""
         self._costs.add(MOST_FUEL)
         return self.code(node) if _is_short_constant(node) else f"short_scalar({most}, {self.code(node)})"
 
@@ -253,7 +253,7 @@ class ExpressionCompiler(Visitor):
         return f"column({self._costs.operation()}, {self.code(node.node)}, {attribute!r})"
 
     def _default(self, subject: Node, arguments: list[nodes.Expr]) -> Code:
-        """Evaluate the other value first, as Jinja does; each part is written once, however deep they nest."""
+        """Return the code of `default`: the other value is evaluated first, as in Jinja; no part is written twice."""
         if arguments[1:] and not _is_true(arguments[1]):
             raise UnsupportedSyntax
         other = self.plain(arguments[0]) if arguments else "''"

@@ -1,6 +1,6 @@
 """Guards of the fast tier: each returns a value of an exact builtin type within a size, or bails out.
 
-Generated code and the operations call them first. What is done with the values is `operations.py`'s.
+Generated code and the operations call them before they use a value. What is done with values is in `operations.py`.
 """
 
 from typing import Any, Final, NoReturn
@@ -41,13 +41,13 @@ class _IntegerTexts(dict[int, str]):
         return str(number) if -MAX_NUMBER < number < MAX_NUMBER else bail_out()
 
 
-_INTEGER_TEXTS: Final = _IntegerTexts((number, str(number)) for number in range(1_000))
+INTEGER_TEXTS: Final = _IntegerTexts((number, str(number)) for number in range(1_000))
 
 
 def text(value: Any) -> str:
     """Return the printed text of a scalar."""
     if type(value) is int:
-        return _INTEGER_TEXTS[value]
+        return INTEGER_TEXTS[value]
     return str(value) if type(value) in SCALARS else bail_out()
 
 
@@ -89,11 +89,11 @@ def most_items(most: int) -> int:
     return min(MAX_ITEMS, most // CHARACTERS_AN_ITEM)
 
 
-def few(most: int, value: Any) -> Any:
+def small_sequence(most: int, value: Any) -> Any:
     """Return a list or tuple that an operation on so many characters may go through."""
     return value if len(sequence(value)) <= most_items(most) else bail_out()
 
 
-def few_scalars(most: int, value: Any) -> Any:
+def small_scalars(most: int, value: Any) -> Any:
     """Return a list or tuple of scalars that an operation on so many characters may go through."""
-    return value if SCALARS.issuperset(map(type, few(most, value))) else bail_out()
+    return value if SCALARS.issuperset(map(type, small_sequence(most, value))) else bail_out()

@@ -1,8 +1,8 @@
 """The operations that generated code calls: operators, filters, tests and methods on exact builtin values.
 
-Each gives what the metered tier gives, because it is the same Python operation, and bails out on any other value.
-Where it goes through a text or a container, `most` says how many characters it may take or make. Which filters and
-tests there are is declared in `rendering/filters.py`.
+Each returns what the metered tier returns, because it is the same Python operation, and bails out on other values.
+Where it goes through a text or a container, `most` is the number of characters that it may take or make. The filters
+and tests are declared in `rendering/filters.py`; which operation a template needs is decided in `expressions.py`.
 """
 
 import json
@@ -19,13 +19,13 @@ from promptreg.rendering.fast.guards import (
     SEQUENCES,
     bail_out,
     exact,
-    few,
-    few_scalars,
     most_items,
     number,
     sequence,
     short,
     short_scalar,
+    small_scalars,
+    small_sequence,
     text,
 )
 from promptreg.rendering.limits import MAX_NEEDLE
@@ -41,8 +41,8 @@ _title: Callable[[str], str] = JINJA_FILTERS["title"]
 # Output and operators
 
 
-def grown(most: int, chunks: list[str] | None, chunk: str) -> list[str]:
-    """Return the chunks of a text with one more; together they may have so many characters."""
+def add_chunk(most: int, chunks: list[str] | None, chunk: str) -> list[str]:
+    """Append a chunk of the text to those before it; together they may have so many characters."""
     chunks = [] if chunks is None else chunks
     chunks.append(chunk)
     return chunks if sum(map(len, chunks)) <= most else bail_out()
@@ -73,7 +73,7 @@ def contains(most: int, value: Any, container: Any) -> bool:
         return exact(value, str) in short(container, most)
     if type(container) is dict:
         return short_scalar(most, value) in container
-    return short_scalar(min(most, MAX_NEEDLE), value) in few_scalars(most, container)
+    return short_scalar(min(most, MAX_NEEDLE), value) in small_scalars(most, container)
 
 
 def concat(most: int, *values: Any) -> str:
@@ -96,7 +96,7 @@ def subtract(left: Any, right: Any) -> Any:
 
 def column(most: int, value: Any, key: str) -> list[Any]:
     """Return the item of that key of each of the exact dicts in a list."""
-    return [item[key] if type(item) is dict else bail_out() for item in few(most, value)]
+    return [item[key] if type(item) is dict else bail_out() for item in small_sequence(most, value)]
 
 
 # Filters
@@ -127,7 +127,7 @@ def do_replace(most: int, value: Any, old: Any, new: Any) -> str:
 
 def do_join(most: int, value: Any, separator: Any = "") -> str:
     """Join the texts of scalars."""
-    texts, between = [text(item) for item in few_scalars(most, value)], short(separator, most)
+    texts, between = [text(item) for item in small_scalars(most, value)], short(separator, most)
     return between.join(texts) if sum(map(len, texts)) + len(between) * len(texts) <= most else bail_out()
 
 

@@ -1,4 +1,4 @@
-"""Which Python local each name of the template stands for, and what is known about it when code is generated."""
+"""Scopes: which Python local each name of a template is bound to, and whether it is bound where it is read."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ class Scope:
 
     @contextmanager
     def conditional(self) -> Iterator[None]:
-        """Take what is read here as not read on every way through."""
+        """Note that what is read here is not read on every way through the template."""
         self._conditions += 1
         yield
         self._conditions -= 1
@@ -92,7 +92,7 @@ class Scope:
 
     @contextmanager
     def loop(self, body: list[nodes.Node]) -> Iterator[Loop]:
-        """Enter a loop: the names that are bound in it are unbound behind it."""
+        """Enter a loop; the names that are bound in it are unbound after it."""
         outer = self._names_of_loops
         assigned = assigned_in_each_pass(body, self._occurrences) if assigns(body) else set()
         self.loops.append(Loop(self.temporary("i"), self.temporary("n"), set(), assigned))

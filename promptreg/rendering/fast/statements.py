@@ -67,7 +67,9 @@ class StatementCompiler(Visitor):
         if kind in {TEXT, INTEGER}:
             self._emitter.write(f"{local} = {code}")
         else:
-            self._emitter.write(f"if type({local} := {code}) is not str: {local} = text({local})")
+            # in a loop this saves calls, 4 % of a prompt with ten documents; elsewhere it takes longer to compile
+            integer = f"INTEGER_TEXTS[{local}] if type({local}) is int else " if self._scope.loops else ""
+            self._emitter.write(f"if type({local} := {code}) is not str: {local} = {integer}text({local})")
         is_measured = kind != INTEGER and self._emitter.is_repeated(self._scope.path(node))
         self._emitter.value(local, is_measured=is_measured)
 

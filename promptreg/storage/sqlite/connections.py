@@ -5,6 +5,7 @@ import os
 import sqlite3
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from promptreg.errors import StorageError
 from promptreg.storage.base import StorageSettings
@@ -25,24 +26,24 @@ BUSY_SECONDS = 0.05  # for which SQLite waits for a lock at a time, as a fork wa
 IN_MEMORY = "file::memory:"
 
 _NUMBERS = itertools.count()
-_OPEN: dict[int, tuple[int, str]] = {}  # process and database of each open connection to a file, by its number
+_OPEN: dict[int, tuple[int, str]] = {}  # process and URI of each open connection to a file, by its number
 _INHERITED: list[sqlite3.Connection] = []  # of another process: kept, as the garbage collector would close them
 
 
 class Handle:
     """A connection and its state; no two of a process have the same number."""
 
-    def __init__(self, connection: sqlite3.Connection, database: str | None) -> None:
-        """Hold a connection to a database, given by its real path; None is one in memory."""
+    def __init__(self, connection: sqlite3.Connection, uri: str) -> None:
+        """Hold a connection that was opened by a URI."""
         self.connection = connection
         self._process = os.getpid()
         self.number = next(_NUMBERS)
-        self.is_in_memory = database is None  # so that each side of a fork goes on with its own copy
+        self.is_in_memory = uri == IN_MEMORY  # so that each side of a fork goes on with its own copy
         self.snapshot_signature: object = None  # the signature of the file that a copy in memory was taken of
         self.may_be_interrupted = False  # by a fork, which does not wait for what can be repeated
         self._log_pages = 0
-        if database is not None:
-            _OPEN[self.number] = self._process, database
+        if not self.is_in_memory:
+            _OPEN[self.number] = self._process, uri
 
     @property
     def database(self) -> "Database":
@@ -118,8 +119,7 @@ def connect(uri: str, settings: StorageSettings) -> Handle:
     No statement makes SQLite read the schema, which takes 0.5 ms. Raises `StorageError` where this process inherited a
     connection to the same database: SQLite has the locks of a file once for a process.
     """
-    database = None if uri == IN_MEMORY else os.path.realpath(settings.target)
-    _require_none_inherited(database)
+    _require_none_inherited(uri)
     connection = sqlite3.connect(
         uri,
         uri=True,
@@ -131,13 +131,19 @@ def connect(uri: str, settings: StorageSettings) -> Handle:
     try:
         connection.executescript(SETTINGS)
         _checkpoint_on_close(connection, may=False)
-        return Handle(connection, database)
+        return Handle(connection, uri)
     except BaseException:
         connection.close()
         raise
 
 
-def _require_none_inherited(database: str | None) -> None:
+def _require_none_inherited(uri: str) -> None:
     me = os.getpid()
-    if any(process != me and database == other for process, other in list(_OPEN.values())):
+    inherited = [other for process, other in list(_OPEN.values()) if process != me]
+    if inherited and _database(uri) in map(_database, inherited):
         raise forked()
+
+
+def _database(uri: str) -> str:
+    path, _, _ = uri.removeprefix("file://").partition("?")
+    return os.path.realpath(unquote(path))

@@ -1,17 +1,17 @@
-"""The queue of writers: SQLite lets whoever asks first at the right moment write, and starves the others.
+"""The writers' queue: a FIFO ticket lock among processes, as SQLite's busy handler is unfair and starves writers.
 
-Writers take numbers. A number is a byte of the queue's file, locked for as long as its writer waits or writes; a
-writer's turn has come when no byte before its own is locked. The system drops the locks of a process that dies, and
-a fork inherits none. The queue makes waiting fair, and keeps checkpoints apart; the database's own lock is what keeps
-writers apart, so who finds the queue broken or stuck goes ahead and asks the database.
+Each writer takes the next number. A number is a byte of the queue's file, locked for as long as its writer waits or
+writes; a writer's turn has come when no byte before its own is locked. The system releases the locks of a process that
+dies, and a fork inherits none. The queue makes waiting fair and keeps checkpoints apart from commits. What keeps
+writers apart is the lock of the database, so a writer that finds the queue unusable or stuck goes ahead without it.
 
-A process that is stopped, or slow, in the queue is passed over, once for all: the file says below which number nobody
-is waited for any more. When it goes on, it takes another number.
+A process that is stopped or slow in the queue is passed over for good: the file holds the first number that is still
+waited for. When that process goes on, it takes another number.
 
-Checkpoints: SQLite before 3.51.3 can damage a database where one process commits and restarts the log while another
-begins a checkpoint just after a finished one. So whoever makes a checkpoint must be alone: nobody who came before it is
-still in the queue, not even one that was passed over, and nobody has passed it over. A log is cut later rather than
-so. Where the queue can't be used at all, SQLite's own locks must do, as a log that nobody ever cuts fills the disk.
+Checkpoints: SQLite before 3.51.3 can damage a database where one process commits and restarts the WAL while another
+begins a checkpoint just after a finished one. So a writer that makes a checkpoint must be alone: no earlier writer is
+still in the queue, not even one that was passed over, and nobody has passed it over. Otherwise the checkpoint is left
+for later. Where the queue can't be used at all, SQLite's locks must do, as a WAL that is never reset fills the disk.
 """
 
 import os
@@ -33,28 +33,28 @@ from promptreg.storage.sqlite.slots import WAIT as LOCK_WAIT
 from promptreg.storage.sqlite.slots import CallLock, nested
 
 SUFFIX = "-promptreg-queue"
-NUMBERS = Struct("<QQQ")  # the next number to be given, the one whose turn it is about, the first that is waited for
-SERVING, PASSED = 8, 16  # where the second and the third stand
-FIRST = 64  # the byte of number 0; byte 0 is locked while a number is taken
-WAIT = 0.0004  # seconds, for each writer before one's own
+NUMBERS = Struct("<QQQ")  # the fields of `Numbers`, at the start of the file
+SERVING, PASSED = 8, 16  # offsets of the second and third field
+FIRST = 64  # the offset of the byte of number 0; byte 0 is locked while a number is taken
+WAIT = 0.0004  # seconds of sleep for each writer ahead
 LONGEST_WAIT = 0.005
-IMPLAUSIBLE = 2**62  # a number that no queue comes to: something else was written there, so it begins again
-STUCK = 0.3  # seconds without anybody's turn beginning
+IMPLAUSIBLE = 2**62  # no queue reaches this number: something else was written there, so numbering starts again
+STUCK = 0.3  # seconds without a new turn, after which the first writer in the queue is passed over
 
 
 class Deadline:
-    """How long a call still waits for others."""
+    """The moment until which a call waits for others."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Give the seconds left, 0 at the end."""
+        """Return the seconds that are left, 0 afterwards."""
         return max(self._end - time.monotonic(), 0.0)
 
 
 class _File:
-    """An open file, closed when nobody holds this any more: its number may be another file's a moment later."""
+    """The open file of a queue, closed with the last reference: its descriptor may soon be another file's."""
 
     def __init__(self, path: str, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -62,16 +62,16 @@ class _File:
         self._identity = identity(os.fstat(descriptor))
 
     def is_current_file(self) -> bool:
-        """Return whether this is the file that others find at its path."""
+        """Return whether other processes find this file at its path."""
         return identity_at(self._path) == self._identity
 
     def __del__(self) -> None:
-        descriptor, self.descriptor = self.descriptor, -1  # as who is in a cycle with it may ask for it afterwards
+        descriptor, self.descriptor = self.descriptor, -1  # as what is in a cycle with it may read it later
         os.close(descriptor)
 
 
 class Numbers(NamedTuple):
-    """What the queue's file says: `passed` is the first number that is waited for."""
+    """The next number to take, about the one whose turn it is, and the first one that is still waited for."""
 
     next: int
     serving: int
@@ -79,7 +79,7 @@ class Numbers(NamedTuple):
 
 
 class Ticket:
-    """A writer's place in the queue: its number, whether its turn has come, and whether it has it alone."""
+    """A writer's place in the queue: its number, whether its turn has come, and whether no earlier writer is left."""
 
     __slots__ = ("_file", "_is_alone", "has_come", "number")
 
@@ -90,7 +90,7 @@ class Ticket:
         self._is_alone = is_alone
 
     def is_guarded(self) -> bool:
-        """Return whether no other writer of ours can be at work now, so that a checkpoint may be made."""
+        """Return whether no other writer can be at work now, so that a checkpoint is safe."""
         if not self._is_alone or self._file is None or self.number is None:
             return self._is_alone
         try:
@@ -99,27 +99,26 @@ class Ticket:
             return False
 
 
-NO_QUEUE = Ticket(None, None, has_come=True, is_alone=True)  # of a database with no queue, or one that can't be used
-NO_TICKET = Ticket(None, None, has_come=False, is_alone=False)  # of who waited for too long, or failed for a moment
+NO_QUEUE = Ticket(None, None, has_come=True, is_alone=True)  # where there is no queue, or one that can't be used
+NO_TICKET = Ticket(None, None, has_come=False, is_alone=False)  # after waiting too long, or a temporary failure
 
 
 class WriterQueue:
-    """The queue of one database's writers: those of this process one by one, then by number among processes.
+    """The queue of one database: the threads of this process one at a time, then the processes by number.
 
-    One for all registries of a process, as the system's locks are a process's: `queue_of` gives it. An interrupt may
-    come between any two steps, so what is left behind is put right by `_leave`, taken twice or not.
+    All registries of a process share it (see `queue_of`), as POSIX locks belong to a process.
     """
 
     def __init__(self, database: str) -> None:
-        """Begin for a database, told by its real path."""
+        """Begin for the database with this real path."""
         self._database = database
         self._file: _File | None = None
         self._standing = CallLock()  # of the thread that is in the queue for this process
-        self._is_jammed = False  # who takes a number was stopped, as was found by waiting for it
+        self._is_jammed = False  # a process was stopped while it took a number, as waiting for it has shown
 
     @contextmanager
     def ticket(self, deadline: Deadline) -> Iterator[Ticket]:
-        """Wait for one's turn, until the deadline at most, and hold it; past it, go ahead all the same."""
+        """Wait for a turn and hold it; go ahead without one after the deadline."""
         if self.is_entered():
             raise nested()
         self.release_abandoned()
@@ -134,14 +133,14 @@ class WriterQueue:
                 self._standing.release()
 
     def _stand(self, frame: FrameType, deadline: Deadline) -> bool:
-        """Wait for the other threads of this process, until the deadline at most."""
+        """Wait for the other threads of this process; return False after the deadline."""
         while not self._standing.acquire(frame, min(LOCK_WAIT, deadline.left())):
             if not deadline.left():
                 return False
         return True
 
     def release_abandoned(self) -> None:
-        """Leave the queue, if a call of this thread was in it that was cut short."""
+        """Leave the queue, where an error has left this thread in it."""
         if self.is_held() and not self.is_entered():
             self._leave(NO_TICKET)
             self._standing.release()
@@ -151,17 +150,17 @@ class WriterQueue:
         return self._standing.is_entered()
 
     def is_held(self) -> bool:
-        """Return whether a call of this thread is in the queue, or was when it was cut short."""
+        """Return whether this thread is in the queue, be it only as an error has left it there."""
         return self._standing.is_held()
 
     def forked(self) -> None:
-        """Begin anew in a child: the parent's writers are not there. It is the child's queue of that database too."""
+        """Begin anew in a child, where the threads of its parent are not, as the child's queue of the database."""
         self._standing.renew()
         mine = self._database, os.getpid()
         _QUEUES[mine] = _kept(mine, self)
 
     def _enter(self, deadline: Deadline) -> Ticket:
-        """Take a number and wait for its turn; another number where this one was passed over meanwhile."""
+        """Take a number and wait for its turn; take another one where it is passed over meanwhile."""
         if not system.LOCKS:
             return NO_QUEUE
         try:
@@ -180,7 +179,7 @@ class WriterQueue:
         return ticket
 
     def _opened(self) -> _File:
-        """Return the file, opened anew where somebody removed it, as who comes next makes another and waits there."""
+        """Return the file, opened anew where it was removed, as other writers queue in the one at its path."""
         file = self._file
         if file is None or not file.is_current_file():
             path = self._database + SUFFIX
@@ -188,7 +187,7 @@ class WriterQueue:
         return file
 
     def _take(self, descriptor: int, deadline: Deadline) -> int | None:
-        """Take the next number; None where somebody else is at it for too long, who is waited for but once."""
+        """Take the next number; return None where a process that takes one is stuck, which is waited for only once."""
         end = time.monotonic() + (0 if self._is_jammed else min(STUCK, deadline.left()))
         while not _locked(descriptor, 0, 1):
             if time.monotonic() > end:
@@ -206,7 +205,7 @@ class WriterQueue:
         return numbers.next
 
     def _wait(self, file: _File, number: int, deadline: Deadline) -> Ticket | None:
-        """Wait until nobody before that number is waited for; return None where it was itself passed over."""
+        """Wait until the turn of that number comes; return None where it was passed over."""
         descriptor, since, end = file.descriptor, (-1, -1), 0.0
         while True:
             now = _numbers(descriptor)
@@ -225,7 +224,7 @@ class WriterQueue:
             time.sleep(min(WAIT * max(number - now.serving, 1), LONGEST_WAIT))
 
     def _pass_over(self, descriptor: int, seen: Numbers, number: int) -> None:
-        """Let nobody wait any more for the first that holds up this number, unless somebody has moved since."""
+        """Pass over the first writer ahead of this number, unless the queue has moved since it was seen."""
         if not _locked(descriptor, 0, 1):
             return
         try:
@@ -240,7 +239,7 @@ class WriterQueue:
         file = self._file
         if file is None:
             return
-        with suppress(OSError):  # the write that was waited for is done, and who comes next finds its way
+        with suppress(OSError):  # the write is done, and the next writer passes this one over
             if ticket.has_come and ticket.number is not None:
                 serving = max(ticket.number + 1, _numbers(file.descriptor).serving)
                 system.write_at(file.descriptor, NUMBERS.pack(0, serving, 0)[SERVING:PASSED], SERVING)
@@ -251,9 +250,9 @@ _QUEUES: dict[tuple[str, int], ref[WriterQueue]] = {}  # by database and process
 
 
 def queue_of(database: str) -> WriterQueue:
-    """Return the queue of a database, told by its real path: the same to all of this process that ask.
+    """Return the queue of the database with this real path: one for the whole process.
 
-    Never one of another process, in which a thread that a fork lost may stand for ever.
+    A child never gets its parent's, in which a thread that only the parent has may hold a place.
     """
     mine, made = (database, os.getpid()), WriterQueue(database)
     while True:
@@ -280,7 +279,7 @@ def _numbers(descriptor: int) -> Numbers:
 
 
 def _first_held(descriptor: int, low: int, high: int) -> int:
-    """Return the first number of these that somebody has, or `high`."""
+    """Return the first number in this range whose byte is locked, or `high`."""
     begin, end = low, high
     while begin < end:
         middle = (begin + end) // 2
@@ -292,7 +291,7 @@ def _first_held(descriptor: int, low: int, high: int) -> int:
 
 
 def _are_free(descriptor: int, low: int, high: int) -> bool:
-    """Return whether nobody has one of these numbers; nobody takes one any more, so none need stay locked."""
+    """Return whether no byte of these numbers is locked; none of them is taken any more."""
     is_so = _locked(descriptor, FIRST + low, high - low)
     if is_so:
         _unlock(descriptor, FIRST + low, high - low)
@@ -300,10 +299,10 @@ def _are_free(descriptor: int, low: int, high: int) -> bool:
 
 
 def _unlock(descriptor: int, start: int, length: int) -> None:
-    if length:  # as none would mean all from there on
+    if length:  # as 0 means everything from there on
         system.unlock_bytes(descriptor, start, length)
 
 
 def _locked(descriptor: int, start: int, length: int) -> bool:
-    """Lock bytes unless somebody else has one of them; no bytes are always locked."""
+    """Lock bytes, and return False where another process has locked one of them."""
     return length == 0 or system.lock_bytes(descriptor, start, length)

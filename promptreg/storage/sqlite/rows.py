@@ -1,6 +1,6 @@
 """Conversion of rows to records and back. Rows are read by column, and each is checked against its hash.
 
-The columns of a version derive from the table in `promptreg.records`, those of a prompt from its `Container`.
+The columns of a version derive from the table in `promptreg.records`; those of a prompt are the fields of `PromptRow`.
 What the hashes cover is in `promptreg.storage.hashing`; the statements are in `reader.py` and `writer.py`.
 """
 
@@ -16,7 +16,7 @@ Row: TypeAlias = Sequence[Any]
 
 
 class PromptRow(NamedTuple):
-    """A row of `prompts`, as far as its hash covers it, and the hash."""
+    """The columns of `prompts` that its hash covers, and the hash."""
 
     id: str
     namespace: str
@@ -39,7 +39,11 @@ PROMPT_COLUMNS = PromptRow._fields
 VERSION_COLUMNS = (*(field.column for field in STORED.values()), "hash")
 LATER_PROMPT_COLUMNS: Mapping[str, Any] = {"publications": None}
 """The columns of `prompts` that came after the first schema, with their defaults."""
-LATER_VERSION_COLUMNS: Mapping[str, Any] = {name: field.empty for name, field in CONTENT.items() if field.later}
+LATER_VERSION_COLUMNS: Mapping[str, Any] = {
+    field.column: field.codec.encode(field.empty) if field.codec else field.empty
+    for field in CONTENT.values()
+    if field.later
+}
 """The same of `versions`."""
 
 
