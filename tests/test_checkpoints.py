@@ -177,7 +177,7 @@ def test_a_turn_that_was_cut_short_is_left_for_other_threads(
     filled: Registry, path: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a signal's handler raises may come right before the turn is given back; all registries share the queue."""
-    lock, interrupted = queue_of(os.path.realpath(path))._standing, []
+    lock, interrupted = queue_of(os.path.realpath(path)), []
     release = lock.release
 
     def interrupt() -> None:
