@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from promptreg.errors import PromptregError, StorageBusyError, StorageError
 from promptreg.storage.compat import calling_frame
 from promptreg.storage.sqlite.connections import Handle, forked
-from promptreg.storage.sqlite.failures import RETRY_AFTER, SYSTEMS, DriverError, is_applications
+from promptreg.storage.sqlite.failures import DRIVER_ERRORS, RETRY_AFTER, DriverError, is_from_application
 from promptreg.storage.sqlite.files import FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.queue import Deadline
@@ -124,8 +124,8 @@ class ConnectionPool:
                 yield given(slot)
             finally:
                 slot.roll_back(frame)
-        except SYSTEMS as error:
-            if is_applications(error):
+        except DRIVER_ERRORS as error:
+            if is_from_application(error):
                 raise
             raise self._translated(error) from error
         finally:

@@ -25,7 +25,7 @@ from weakref import ref
 from promptreg.errors import StorageError
 from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.beside import open_beside
-from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_applications
+from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_from_application
 from promptreg.storage.sqlite.files import identity, identity_at
 from promptreg.storage.sqlite.slots import CallLock, holding
 
@@ -152,7 +152,7 @@ class WriterQueue(CallLock):
         except StorageError:
             return NO_QUEUE
         except OSError as error:
-            if is_applications(error):
+            if is_from_application(error):
                 raise
             return NO_QUEUE if error.errno in NOT_PERMITTED else NO_TICKET
         return ticket

@@ -26,7 +26,7 @@ from promptreg.storage.sqlite.connecting import (
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
 from promptreg.storage.sqlite.erasure import Eraser
-from promptreg.storage.sqlite.failures import is_applications, is_busy, may_not_write
+from promptreg.storage.sqlite.failures import is_busy, is_from_application, may_not_write
 from promptreg.storage.sqlite.files import WAL, FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
@@ -325,7 +325,7 @@ class SQLiteStorage:
         except BaseException as error:
             with suppress(OSError):
                 self.publisher.publish(revision - 1)
-            if isinstance(error, OSError) and not is_applications(error):
+            if isinstance(error, OSError) and not is_from_application(error):
                 return False
             raise
         return True
