@@ -1,9 +1,9 @@
 r"""Random templates, and variables for them, for the tests that compare tiers and the tests that attack them.
 
 Everything comes from a `random.Random`, so that a seed identifies a case. For a second render the variables are
-built again from the same seed, because the first one exhausts iterators. There are three modes: *friendly* stays close
-to real prompts; *normal* uses the whole grammar, with small numbers, because the reference has no limits; *hostile* adds
-sandbox escapes, bombs and text that is not Jinja.
+built again from the same seed, because the first one exhausts iterators. Three modes: *friendly* stays close
+to real prompts; *normal* uses the whole grammar, with small numbers, because the reference has no limits; *hostile*
+adds sandbox escapes, bombs and text that is not Jinja.
 
 A production is Jinja with holes: `@text` is any expression of that kind, `$text` a name in scope that is usually
 of that kind. Kinds are hints: sometimes a hole is deliberately filled with another kind.

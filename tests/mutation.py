@@ -171,7 +171,7 @@ class Tree:
         self.root = Path(folder, "tree")
         ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "dist", "build")
         shutil.copytree(ROOT, self.root, ignore=ignored)
-        # Bytecode is checked by the hash of the source, because a mutant may have the file's size and modification time.
+        # Bytecode is checked by the source's hash, because a mutant may have the file's size and modification time.
         mode = py_compile.PycInvalidationMode.CHECKED_HASH
         compileall.compile_dir(str(self.root), quiet=2, invalidation_mode=mode)
         self._seconds: dict[str, float] = {}
