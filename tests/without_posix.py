@@ -33,10 +33,10 @@ ABOUT_POSIX = {
     "test_forks_while_threads_are_busy_lose_nothing": NO_FORK,
     "test_the_stamp_differs_from_a_positions_once_anything_has_changed[sqlite file]": NO_MAP,
     "test_a_revision_that_is_published_again_has_another_stamp[file]": NO_MAP,
-    "test_a_page_that_is_made_whole_is_none_that_anybody_knew": NO_MAP,
+    "test_the_stamp_of_a_repaired_sidecar_is_new": NO_MAP,
     "test_what_one_reader_has_seen_every_reader_sees": NO_MAP,
-    "test_a_writer_tells_those_who_opened_after_the_sidecar_was_removed": NO_MAP,
-    "test_what_is_known_outlives_the_change_to_the_connection_that_looks": NO_MAP,
+    "test_a_writer_publishes_to_processes_that_opened_after_the_sidecar_was_removed": NO_MAP,
+    "test_the_cache_survives_the_change_to_the_connection_that_checks": NO_MAP,
 }
 
 
