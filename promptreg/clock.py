@@ -32,7 +32,7 @@ def moment(clock: Clock) -> str:
             return datetime.isoformat(now.astimezone(UTC), timespec="microseconds")  # a subclass may override it
     except OverflowError:
         pass
-    raise InvalidInputError.of("clock", "must give aware datetimes, such as datetime.now(UTC)")
+    raise InvalidInputError.of("clock", "must return aware datetimes, such as datetime.now(UTC)")
 
 
 def new_id() -> str:

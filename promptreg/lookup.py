@@ -1,6 +1,6 @@
-"""Finding stored prompts and versions within one read transaction, or raising what rule 18 says where there are none.
+"""Finding stored prompts and versions within one transaction, or raising `NotFoundError` or `VersionNotFoundError`.
 
-A prompt that the actor may not read is reported exactly as one that does not exist.
+A prompt that the actor may not read is reported exactly as one that does not exist (rule 18).
 """
 
 from collections.abc import Sequence

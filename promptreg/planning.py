@@ -2,13 +2,14 @@
 
 1. invalid input: `arguments.py` has read the arguments before a plan is made;
 2. not found: `lookup.find`;
-3. forbidden: `access.require`, right after;
+3. forbidden: `access.require`, right after; in `set_status` the planner, for all prompts at once, because the action
+   depends on the status of each;
 4. version not found: `lookup.load_version`;
 5. status or state, 6. expected version, 7. name taken: the planner in `rules/`, in this order;
 8. template, 9. checks: `checks.py`, which `Core.commit` runs on the outcome outside any transaction.
 
-A plan reads within one transaction and decides. `Core.commit` may call it twice: on a read, and again within the write
-if anything was committed meanwhile.
+A plan only reads and decides. `Core.commit` calls it on a read, and again within the write transaction if anything was
+committed meanwhile.
 """
 
 from collections.abc import Callable, Sequence

@@ -110,7 +110,7 @@ def _clock(value: object) -> Clock:
     if value is None:
         return system_clock
     if not callable(value):
-        raise InvalidInputError.of("clock", "must be a function that gives aware datetimes")
+        raise InvalidInputError.of("clock", "must be a function that returns aware datetimes")
     return value
 
 

@@ -1,7 +1,8 @@
-"""Suggestions for a name or label that does not exist, added where the error leaves its verb and nowhere else.
+"""Suggestions in errors: the existing name or label that may be meant by one that does not exist.
 
-So a `get` that a default answers, and a `save` that creates the prompt, pay nothing for them. Suggestions are kept for
-as long as nothing in the database changes, because an application may ask for the same absent name again and again.
+They are read from the storage when an error leaves its verb, and at no other time, so a `get` that returns its default
+and a `save` that creates the prompt pay nothing for them. Suggestions are kept for as long as nothing in the database
+changes, because an application may ask for the same absent name again and again.
 """
 
 from collections.abc import Hashable

@@ -201,7 +201,7 @@ def queued(folder: str) -> Report:
         other.call("hold")
         thread = threading.Thread(target=registry.update, args=("shared",), kwargs={"template": "parent"})
         thread.start()
-        while queue._standing.frame is None:
+        while queue.frame is None:
             time.sleep(0.001)
         out, into = os.pipe()
         child, _ = fork()

@@ -29,7 +29,10 @@ from random import Random
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("rules", "core.py", "cache.py", "prompt.py", "storage", "telemetry")
+ROOMS = (
+    *("rules", "core.py", "cache.py", "prompt.py", "storage", "telemetry"),
+    *("arguments.py", "checks.py", "fast_read.py", "lookup.py", "planning.py", "templates.py", "untrusted.py"),
+)
 STORAGE = "storage_contract storage_sqlite"
 TESTS = {  # by the longest prefix of a file's path; the quickest tests run first
     "promptreg/rules": "rules_versions rules_drafts rules_labels rules_names bad_input model",
@@ -39,7 +42,14 @@ TESTS = {  # by the longest prefix of a file's path; the quickest tests run firs
     "promptreg/rules/names": "rules_names bad_input rules_labels rules_people rules_versions",
     "promptreg/rules/statuses": "rules_status rules_people bad_input",
     "promptreg/core": "cache rules_versions rules_drafts rules_writers reentry interrupts threads telemetry",
+    "promptreg/arguments": "bad_input rules_names rules_versions rules_drafts rules_labels rules_status",
     "promptreg/cache": "cache freshness replaced_file",
+    "promptreg/checks": "rules_drafts rules_meanwhile rules_templates",
+    "promptreg/fast_read": "cache rules_variables telemetry telemetry_metrics",
+    "promptreg/lookup": "missing_rows rules_versions rules_people rules_status",
+    "promptreg/planning": "rules_versions rules_drafts rules_labels rules_people rules_status rules_meanwhile",
+    "promptreg/templates": "cache rules_variables rules_templates",
+    "promptreg/untrusted": "untrusted bad_input messages",
     "promptreg/prompt": "values rules_variables rules_templates rules_status errors telemetry_content replaced_file",
     "promptreg/storage": STORAGE,
     "promptreg/storage/sqlite/connections": f"{STORAGE} cache replaced_file reentry interrupts",

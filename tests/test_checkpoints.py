@@ -177,7 +177,7 @@ def test_an_interrupted_ticket_is_released_for_other_threads(
     filled: Registry, path: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ticket is released even if a signal handler raises right before; all registries share the queue."""
-    lock, interrupted = queue_of(os.path.realpath(path))._standing, []
+    lock, interrupted = queue_of(os.path.realpath(path)), []
     release = lock.release
 
     def interrupt() -> None:

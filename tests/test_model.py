@@ -105,7 +105,7 @@ def walk(path):
 
 @cache
 def run_machine(examples, steps):
-    """Run the machine; return the count of each verb and outcome, and the most versions and publications of a prompt."""
+    """Run the machine; return how often each verb had each outcome, and the most versions and publications."""
     REACHED.clear()
     DEEPEST.clear()
     run_settings = settings(

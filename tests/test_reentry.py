@@ -502,7 +502,7 @@ def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(
 
         writer = threading.Thread(target=wait)
         writer.start()
-        while queue._standing.frame is None:
+        while queue.frame is None:
             time.sleep(0.001)
         time.sleep(0.05)
         registry.close()

@@ -241,7 +241,8 @@ def report(source: str, build: Build, seed: object, declared: frozenset[str] = N
     short = shortest(source, build, declared)
     case = seen(short, build, declared)
     read = {name: value for name, value in build().items() if re.search(rf"\b{name}\b", short)}
-    return f"{what} (seed {seed})\n  template: {short!a}\n  variables: {described(read)}\n  {case!a}\n  in full: {source!a}"
+    variables = f"variables: {described(read)}"
+    return f"{what} (seed {seed})\n  template: {short!a}\n  {variables}\n  {case!a}\n  in full: {source!a}"
 
 
 def described(values: Mapping[str, Any]) -> str:

@@ -229,6 +229,31 @@ def test_a_closed_storage_is_a_storage_error(storage: Storage) -> None:
         pass
 
 
+def test_what_an_interrupt_left_open_is_released(storage: Storage) -> None:
+    """`release_after(error)` rolls a torn write back, and lets other threads write, though the error is kept."""
+
+    def torn() -> None:
+        transaction = storage.write()
+        transaction.__enter__().apply([creation("lost")])
+        raise KeyboardInterrupt
+
+    def write() -> None:
+        with storage.write() as writer:
+            writer.apply([creation("kept")])
+
+    kept: list[BaseException] = []
+    try:
+        torn()
+    except KeyboardInterrupt as error:
+        kept.append(error)
+        storage.release_after(error)
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+    assert found(storage, "lost") is None
+    assert found(storage, "kept") is not None
+
+
 def test_both_sides_of_a_fork_go_on(case: StorageCase, storage: Storage) -> None:
     """A child forked from an open storage reads and writes, and so does its parent, with nothing lost."""
     with storage.write() as writer:

@@ -157,7 +157,7 @@ DAMAGE: dict[str, tuple[str, str, list[str]]] = {
     "a lost row of the full text": (
         "search",
         "DELETE FROM search WHERE rowid = 1",
-        [f"{GREET}: the full text lacks it"],
+        [f"{GREET}: it is missing in the full text"],
     ),
     "a row of the full text": (
         "search",

@@ -198,7 +198,7 @@ def read_cursor(after: object) -> str:
     except (binascii.Error, UnicodeError, InvalidInputError):
         name = ""
     if not name or cursor(name) != after:
-        raise InvalidInputError.of("after", "must be the next of a page that list() gave")
+        raise InvalidInputError.of("after", "must be the next of a page that list() returned")
     return name
 
 

@@ -119,7 +119,7 @@ def _connect_to_write(path: str, real: str, settings: StorageSettings, *, create
     try:
         synchronous = f"PRAGMA synchronous = {SYNCHRONOUS[settings.durability]}"
         _retrying(lambda: handle.connection.execute(synchronous), settings.busy_timeout)
-        if not _is_known(handle, path, create, settings.busy_timeout):
+        if not _retrying(lambda: _is_current(handle.connection, path, create), settings.busy_timeout):
             with queue_of(real).ticket(Deadline(settings.busy_timeout)):  # so that nobody checkpoints meanwhile
                 _prepare(handle, path, settings.busy_timeout)
         _use_wal(handle.connection, settings.busy_timeout)
@@ -178,10 +178,6 @@ def _require_path(path: str, create: bool) -> None:
     folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):
         raise StorageError(f"There is no folder {folder}; make it first.", reason="missing_folder")
-
-
-def _is_known(handle: Handle, path: str, create: bool, busy_timeout: float) -> bool:
-    return _retrying(lambda: _is_current(handle.connection, path, create), busy_timeout)
 
 
 def _is_current(connection: sqlite3.Connection, path: str, create: bool, oldest: int = SCHEMA_VERSION) -> bool:

@@ -39,7 +39,7 @@ class Handle:
         self._process = os.getpid()
         self.number = next(_NUMBERS)
         self.is_in_memory = uri == IN_MEMORY  # so that each side of a fork goes on with its own copy
-        self.taken: object = None  # the signature of the file that a copy in memory was taken of
+        self.snapshot_signature: object = None  # the signature of the file that a copy in memory was taken of
         self.may_be_interrupted = False  # by a fork, which does not wait for what can be repeated
         self._log_pages = 0
         if not self.is_in_memory:

@@ -13,7 +13,7 @@ from time import monotonic
 from promptreg.errors import PromptregError, StorageCorruptError, StorageError
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.sqlite.connections import connect, file_uri
-from promptreg.storage.sqlite.failures import SYSTEMS, DriverError, is_applications, primary_code, translate
+from promptreg.storage.sqlite.failures import DRIVER_ERRORS, DriverError, is_from_application, primary_code, translate
 
 LARGEST = 64 * 2**20  # bytes of a file that is copied and checked, which takes up to half a second
 REMEMBERED = 1.0  # seconds for which a damaged file is not checked again
@@ -35,8 +35,8 @@ class Diagnosis:
         """Raise our errors in place of those of SQLite and the operating system."""
         try:
             yield
-        except SYSTEMS as error:
-            if is_applications(error):
+        except DRIVER_ERRORS as error:
+            if is_from_application(error):
                 raise
             raise self.translated(error) from error
 

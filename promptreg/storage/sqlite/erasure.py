@@ -18,7 +18,7 @@ from promptreg.errors import SchemaTooNewError, StorageError
 from promptreg.storage.hashing import damaged
 from promptreg.storage.sqlite.connecting import require_known_schema
 from promptreg.storage.sqlite.connections import Handle
-from promptreg.storage.sqlite.failures import SYSTEMS, is_applications
+from promptreg.storage.sqlite.failures import DRIVER_ERRORS, is_from_application
 
 RETRY_SECONDS = 0.05
 PATIENCE_MS = 50  # that a deletion, opening or closing waits for readers of older snapshots
@@ -99,8 +99,8 @@ class Eraser:
         """Take the steps that are due; the caller holds the writers' queue."""
         try:
             is_done = erase(handle, self._path, patience_ms, rewrites=rewrites)
-        except (StorageError, *SYSTEMS) as error:
-            if is_applications(error):
+        except (StorageError, *DRIVER_ERRORS) as error:
+            if is_from_application(error):
                 raise
             is_done = False
         if is_done:

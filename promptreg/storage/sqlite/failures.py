@@ -24,7 +24,7 @@ DAMAGED = frozenset(  # extended codes that our own writes never cause in an und
 NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 UNDECODED = "Could not decode to UTF-8"  # how the message of the driver begins, which goes on with the text
 DriverError: TypeAlias = sqlite3.Error | OSError | UnicodeDecodeError
-SYSTEMS = sqlite3.Error, OSError, UnicodeDecodeError  # the last where SQLite's message quotes damaged text
+DRIVER_ERRORS = sqlite3.Error, OSError, UnicodeDecodeError  # the last where SQLite's message quotes damaged text
 RETRY_AFTER = 1.0
 
 
@@ -38,7 +38,7 @@ def is_busy(error: sqlite3.Error) -> bool:
     return primary_code(error) in BUSY
 
 
-def is_applications(error: BaseException) -> bool:
+def is_from_application(error: BaseException) -> bool:
     """Return whether an application raised it (a `TimeoutError` in its signal handler), not the operating system."""
     return isinstance(error, OSError) and error.errno is None
 

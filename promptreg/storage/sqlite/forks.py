@@ -7,15 +7,14 @@ each storage, in the order in which they were opened.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Protocol
 from weakref import ref
 
 from promptreg.storage.compat import calling_frame
 from promptreg.storage.sqlite import system
-from promptreg.storage.sqlite.slots import CallLock, acquire_all, acquire_any, require_outside
+from promptreg.storage.sqlite.slots import CallLock, acquire_all, holding
 
 OPENERS = 8  # threads that may be opening a storage at the same time
 
@@ -49,22 +48,14 @@ class _Forks:
         self._nested = 0  # forks of a signal's handler, in the middle of one of the same thread
         system.on_fork(self._before, self._after_in_parent, self._after_in_child)
 
-    @contextmanager
-    def opening(self) -> Iterator[None]:
+    def opening(self) -> AbstractContextManager[object]:
         """Keep forks waiting, while connections are opened that no storage has yet."""
-        require_outside(self._opening)
-        frame = calling_frame()
-        try:
-            acquire_any(self._opening, frame, lambda: math.inf)
-            yield
-        finally:
-            for lock in self._opening:
-                lock.release_after(frame)
+        return holding(self._opening, lambda: math.inf)
 
     def release_abandoned(self) -> None:
         """Release what an error may have left this thread holding."""
         for lock in self._opening:
-            lock.release_abandoned()
+            lock.release_after()
 
     def watch(self, storage: Forkable) -> None:
         """Have forks close it, until it is forgotten or nobody has it any more."""

@@ -34,7 +34,7 @@ INDEXES = (
     "idx_events_prompt_id",
 )
 FIRST, LAST = -(2**63), 2**63 - 1  # of all keys
-DAMAGE = StorageCorruptError, sqlite3.Error, UnicodeDecodeError
+DAMAGE = StorageCorruptError, sqlite3.Error, UnicodeDecodeError  # what reading a damaged row may raise
 MAX_WORDS = 64  # in one query
 MAX_MESSAGES = 1_000  # of SQLite's own check
 CHECKS_FULL_TEXT = (3, 44)  # the version of SQLite since which its own check includes full-text indexes
@@ -172,7 +172,7 @@ def _problems_of_full_text(connection: sqlite3.Connection, container: Container,
     try:
         held = connection.execute("SELECT * FROM search WHERE rowid = ?", (key,)).fetchone()
         if held is None:
-            yield "the full text lacks it"
+            yield "it is missing in the full text"
         elif _folded_words(connection, held) != tuple(texts):
             yield "the full text is of something else"
         elif sqlite3.sqlite_version_info < CHECKS_FULL_TEXT and not _is_found(connection, key, held):

@@ -15,11 +15,11 @@ from typing import NamedTuple, TypeVar
 from promptreg.errors import PromptregError, StorageBusyError, StorageError
 from promptreg.storage.compat import calling_frame
 from promptreg.storage.sqlite.connections import Handle, forked
-from promptreg.storage.sqlite.failures import RETRY_AFTER, SYSTEMS, DriverError, is_applications
+from promptreg.storage.sqlite.failures import DRIVER_ERRORS, RETRY_AFTER, DriverError, is_from_application
 from promptreg.storage.sqlite.files import FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.queue import Deadline
-from promptreg.storage.sqlite.slots import Slot, acquire_all, acquire_any, require_outside
+from promptreg.storage.sqlite.slots import Slot, acquire_all, acquire_any, holding_all, require_outside
 
 T = TypeVar("T")
 
@@ -105,13 +105,6 @@ class ConnectionPool:
 
         return Watching(watcher, usual, self._watcher_opener)
 
-    def renew(self) -> None:
-        """Replace the only connection, which the caller holds."""
-        slot = self._all[0]
-        last, slot.handle = slot.handle, self._opener()
-        if last is not None:
-            last.close()
-
     @contextmanager
     def _slot(self, slots: Sequence[Slot], deadline: Deadline, given: Callable[[Slot], T]) -> Iterator[T]:
         """Hold the first of these slots that is free, and yield what is given of it.
@@ -131,8 +124,8 @@ class ConnectionPool:
                 yield given(slot)
             finally:
                 slot.roll_back(frame)
-        except SYSTEMS as error:
-            if is_applications(error):
+        except DRIVER_ERRORS as error:
+            if is_from_application(error):
                 raise
             raise self._translated(error) from error
         finally:
@@ -163,6 +156,7 @@ class ConnectionPool:
                 raise
             slot.handle = handle
             self._file.record_wal()
+        slot.handle.roll_back()  # what an earlier call may have left open
         return slot.handle
 
     def require_outside(self) -> None:
@@ -182,38 +176,30 @@ class ConnectionPool:
     def release_abandoned(self) -> None:
         """Release the slots that an error may have left this thread holding; what another call of it is in stays."""
         for slot in self._all:
-            slot.release_abandoned()
+            slot.release_after()
 
     def close(self, *, may_checkpoint: bool) -> None:
         """Close every connection once the calls of other threads are done; none of another process."""
         if self._pid != os.getpid():
             self.is_closed = True
             return
-        frame = calling_frame()
-        try:
-            acquire_all(self._all, frame)
+        with holding_all(self._all):
             self.is_closed = True
-            self._close_all(may_checkpoint=may_checkpoint, also_in_memory=True)
-        finally:
-            self._release_after(frame)
+            self._close_all(may_checkpoint=may_checkpoint)
         FORKS.forget(self)  # last, so that a fork still waits for the slots until then
 
     def reconnect(
         self, opener: Callable[[], Handle] | None = None, watcher_opener: Callable[[], Handle] | None = None
     ) -> None:
-        """Close every connection once the calls of other threads are done, so that the next calls connect anew.
+        """Close every connection once the calls of other threads are done; the next calls connect anew.
 
-        With openers, go on by these and with every slot.
+        With openers, they do so by these, and use every slot.
         """
-        frame = calling_frame()
-        try:
-            acquire_all(self._all, frame)
-            self._close_all(also_in_memory=opener is not None)
+        with holding_all(self._all):
+            self._close_all()
             if opener is not None and watcher_opener is not None:
                 self._opener, self._watcher_opener = opener, watcher_opener
                 self._share(False)
-        finally:
-            self._release_after(frame)
 
     def close_dropped(self) -> None:
         """Close every connection of a storage that nobody has any more; the caller has the writers' turn."""
@@ -229,7 +215,7 @@ class ConnectionPool:
             return
         try:
             acquire_all(self._all, frame, self._interrupt)
-            self._close_all()
+            self._close_all(keeps_memory=True)
             self._is_closed_for_fork = True
         finally:
             if not self._is_closed_for_fork:
@@ -258,11 +244,11 @@ class ConnectionPool:
             if handle.may_be_interrupted:
                 handle.connection.interrupt()
 
-    def _close_all(self, *, may_checkpoint: bool = False, also_in_memory: bool = False) -> None:
+    def _close_all(self, *, may_checkpoint: bool = False, keeps_memory: bool = False) -> None:
         self._file.forget_wal()
         for slot in self._all:
             handle = slot.handle
-            if handle is None or (handle.is_in_memory and not also_in_memory):
+            if handle is None or (handle.is_in_memory and keeps_memory):
                 continue
             if may_checkpoint:
                 handle.let_closing_checkpoint()

@@ -7,7 +7,7 @@ write has still happened; so it returns only once every cache has expired, which
 import time
 from contextlib import suppress
 
-from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_applications
+from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_from_application
 from promptreg.storage.sqlite.readonly import Access
 from promptreg.storage.sqlite.sidecar import (
     CHECK_SECONDS,
@@ -67,7 +67,7 @@ class Publisher:
         try:
             self.signal.publish(revision)
         except OSError as error:
-            if is_applications(error):
+            if is_from_application(error):
                 raise
             if revision != self.waited_for:
                 time.sleep(CHECK_SECONDS)

@@ -19,18 +19,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from struct import Struct
-from types import FrameType
 from typing import NamedTuple
 from weakref import ref
 
 from promptreg.errors import StorageError
-from promptreg.storage.compat import calling_frame
 from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.beside import open_beside
-from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_applications
+from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_from_application
 from promptreg.storage.sqlite.files import identity, identity_at
-from promptreg.storage.sqlite.slots import WAIT as LOCK_WAIT
-from promptreg.storage.sqlite.slots import CallLock, nested
+from promptreg.storage.sqlite.slots import CallLock, holding
 
 SUFFIX = "-promptreg-queue"
 NUMBERS = Struct("<QQQ")  # the fields of `Numbers`, at the start of the file
@@ -103,59 +100,41 @@ NO_QUEUE = Ticket(None, None, has_come=True, is_alone=True)  # where there is no
 NO_TICKET = Ticket(None, None, has_come=False, is_alone=False)  # after waiting too long, or a temporary failure
 
 
-class WriterQueue:
+class WriterQueue(CallLock):
     """The queue of one database: the threads of this process one at a time, then the processes by number.
 
-    All registries of a process share it (see `queue_of`), as POSIX locks belong to a process.
+    A thread in the queue holds the lock. All registries of a process share it (see `queue_of`), as POSIX locks belong
+    to a process.
     """
 
     def __init__(self, database: str) -> None:
         """Begin for the database with this real path."""
+        super().__init__()
         self._database = database
         self._file: _File | None = None
-        self._standing = CallLock()  # of the thread that is in the queue for this process
+        self._ticket = NO_TICKET
         self._is_jammed = False  # a process was stopped while it took a number, as waiting for it has shown
 
     @contextmanager
     def ticket(self, deadline: Deadline) -> Iterator[Ticket]:
         """Wait for a turn and hold it; go ahead without one after the deadline."""
-        if self.is_entered():
-            raise nested()
-        self.release_abandoned()
-        frame, ticket = calling_frame(), NO_TICKET
-        try:
-            if self._stand(frame, deadline):
-                ticket = self._enter(deadline)
+        ticket = NO_TICKET
+        with holding([self], deadline.left) as held:
+            if held is not None:
+                ticket = self._ticket = self._enter(deadline)
             yield ticket
+
+    def release(self) -> None:
+        """Leave the queue."""
+        try:
+            self._leave(self._ticket)
         finally:
-            if self._standing.is_held() and (self._standing.frame is frame or not self.is_entered()):
-                self._leave(ticket)
-                self._standing.release()
-
-    def _stand(self, frame: FrameType, deadline: Deadline) -> bool:
-        """Wait for the other threads of this process; return False after the deadline."""
-        while not self._standing.acquire(frame, min(LOCK_WAIT, deadline.left())):
-            if not deadline.left():
-                return False
-        return True
-
-    def release_abandoned(self) -> None:
-        """Leave the queue, where an error has left this thread in it."""
-        if self.is_held() and not self.is_entered():
-            self._leave(NO_TICKET)
-            self._standing.release()
-
-    def is_entered(self) -> bool:
-        """Return whether a call of this thread is in the queue that still runs."""
-        return self._standing.is_entered()
-
-    def is_held(self) -> bool:
-        """Return whether this thread is in the queue, be it only as an error has left it there."""
-        return self._standing.is_held()
+            self._ticket = NO_TICKET
+            super().release()
 
     def forked(self) -> None:
         """Begin anew in a child, where the threads of its parent are not, as the child's queue of the database."""
-        self._standing.renew()
+        self.renew()
         mine = self._database, os.getpid()
         _QUEUES[mine] = _kept(mine, self)
 
@@ -173,7 +152,7 @@ class WriterQueue:
         except StorageError:
             return NO_QUEUE
         except OSError as error:
-            if is_applications(error):
+            if is_from_application(error):
                 raise
             return NO_QUEUE if error.errno in NOT_PERMITTED else NO_TICKET
         return ticket

@@ -79,10 +79,10 @@ def open_to_read(path: str, settings: StorageSettings, way: Way) -> Handle:
     if way is Way.COPY:
         return _open_copy(path, settings)
     extra = "&immutable=1" if way is Way.IMMUTABLE else ""
-    taken = signature(path) if way is Way.IMMUTABLE else None
+    before = signature(path) if way is Way.IMMUTABLE else None
     handle = connect(file_uri(path, f"mode=ro{extra}"), settings)
     try:
-        handle.taken = taken
+        handle.snapshot_signature = before
         handle.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:
         handle.close()
@@ -98,7 +98,8 @@ def signature(path: str) -> Signature:
 
 def is_outdated(path: str, handle: Handle) -> bool:
     """Return whether a connection shows a single moment, and the file has been written since or may be soon."""
-    return handle.taken is not None and (handle.taken != signature(path) or os.path.exists(path + WAL))
+    known = handle.snapshot_signature
+    return known is not None and (known != signature(path) or os.path.exists(path + WAL))
 
 
 def show_later_columns(connection: sqlite3.Connection) -> None:
@@ -138,7 +139,7 @@ def _open_copy(path: str, settings: StorageSettings) -> Handle:
             handle = connect("file::memory:", settings)
             handle.connection.deserialize(bytes(image))
             handle.connection.execute("PRAGMA query_only = ON")
-            handle.taken, handle.is_in_memory = before, True
+            handle.snapshot_signature, handle.is_in_memory = before, True
             return handle
     raise _in_use(path)
 

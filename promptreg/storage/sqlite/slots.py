@@ -10,13 +10,14 @@ No call waits for a lock while it holds another one of the same set.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from threading import RLock
 from types import FrameType
 from typing import TypeVar
 
 from promptreg.errors import StorageError
-from promptreg.storage.compat import is_running, ownership
+from promptreg.storage.compat import calling_frame, is_running, ownership
 from promptreg.storage.sqlite.connections import Handle
 
 WAIT = 0.05  # seconds for which a thread waits for one lock at a time
@@ -54,15 +55,13 @@ class CallLock:
         """Return whether a call of this thread holds it that still runs."""
         return self.is_held() and is_running(self.frame, _CODES)
 
-    def release_after(self, frame: FrameType) -> None:
+    def release_after(self, frame: FrameType | None = None) -> None:
         """Release it if the call with that frame holds it, or one of this thread that runs no more."""
-        if self.is_held() and (self.frame is frame or not self.is_entered()):
+        if self.is_held() and ((frame is not None and self.frame is frame) or not self.is_entered()):
             self.release()
 
-    def release_abandoned(self) -> None:
-        """Release it if a call of this thread holds it that runs no more."""
-        if self.is_held() and not self.is_entered():
-            self.release()
+
+_CODES = frozenset({CallLock.acquire.__code__, CallLock.release.__code__})  # where `frame` is not set, or not any more
 
 
 class Slot(CallLock):
@@ -72,36 +71,30 @@ class Slot(CallLock):
         super().__init__()
         self.handle: Handle | None = None
 
-    def acquire(self, frame: FrameType, seconds: float = 0.0) -> bool:
-        """Take it, and roll back a transaction that an earlier call may have left open."""
-        if not self._lock.acquire(timeout=seconds):
-            return False
-        self.frame = frame
-        self._roll_back()
-        return True
-
     def roll_back(self, frame: FrameType) -> None:
         """Roll back the transaction that the call with that frame left open, if it holds the lock."""
-        if self.frame is frame and self.is_held():
-            self._roll_back()
+        if self.handle is not None and self.frame is frame and self.is_held():
+            self.handle.roll_back()
 
     def release(self) -> None:
         """Release it, with no transaction open."""
         try:
-            self._roll_back()
+            if self.handle is not None:
+                self.handle.roll_back()
         finally:
-            self.frame = None
-            while self.is_held():
-                self._lock.release()
-
-    def _roll_back(self) -> None:
-        handle = self.handle
-        if handle is not None and handle.connection.in_transaction:
-            handle.roll_back()
+            super().release()
 
 
-# Functions in which `frame` is not set yet, or not any more, while the lock is held.
-_CODES = frozenset(f.__code__ for f in (CallLock.acquire, CallLock.release, Slot.acquire, Slot.release))
+@contextmanager
+def holding(locks: Sequence[L], seconds_left: Callable[[], float]) -> Iterator[L | None]:
+    """Hold the first of these locks that is free; None where none is for as long as is left."""
+    require_outside(locks)
+    frame = calling_frame()
+    try:
+        yield acquire_any(locks, frame, seconds_left)
+    finally:
+        for lock in locks:
+            lock.release_after(frame)
 
 
 def require_outside(locks: Sequence[CallLock]) -> None:
@@ -133,6 +126,18 @@ def acquire_all(locks: Sequence[CallLock], frame: FrameType, hurry: Callable[[],
     for lock in locks:
         while not lock.acquire(frame, WAIT_AMONG):
             hurry()
+
+
+@contextmanager
+def holding_all(locks: Sequence[CallLock]) -> Iterator[None]:
+    """Hold every one of these locks, however long that takes."""
+    frame = calling_frame()
+    try:
+        acquire_all(locks, frame)
+        yield
+    finally:
+        for lock in locks:
+            lock.release_after(frame)
 
 
 def nested() -> StorageError:

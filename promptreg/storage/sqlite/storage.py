@@ -26,7 +26,7 @@ from promptreg.storage.sqlite.connecting import (
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
 from promptreg.storage.sqlite.erasure import Eraser
-from promptreg.storage.sqlite.failures import is_applications, is_busy, may_not_write
+from promptreg.storage.sqlite.failures import is_busy, is_from_application, may_not_write
 from promptreg.storage.sqlite.files import WAL, FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
@@ -154,7 +154,7 @@ class SQLiteStorage:
         self._connections.release_abandoned()
         FORKS.release_abandoned()
         if self._queue is not None:
-            self._queue.release_abandoned()
+            self._queue.release_after()
 
     def close(self) -> None:
         """Erase what is due, and close every connection; closing twice is fine.
@@ -190,7 +190,7 @@ class SQLiteStorage:
         try:
             self._close_dropped(self._queue)
         finally:  # other registries of the file share the queue
-            self._queue.release_abandoned()
+            self._queue.release_after()
 
     def _close_dropped(self, queue: WriterQueue) -> None:
         with queue.ticket(Deadline(0)) as ticket:
@@ -266,8 +266,9 @@ class SQLiteStorage:
         if self._access is not Access.READ:
             return
         with self._connections.watch(self._deadline()) as watching:
-            if self.file.is_unchanged() and is_outdated(self._real, watching.watcher()):
-                self._connections.renew()
+            outdated = self.file.is_unchanged() and is_outdated(self._real, watching.watcher())
+        if outdated:
+            self._connections.reconnect()
 
     def _require_writable(self) -> None:
         """Raise `StorageReadOnlyError` if this process can't write the file, or can't publish what it writes.
@@ -324,7 +325,7 @@ class SQLiteStorage:
         except BaseException as error:
             with suppress(OSError):
                 self.publisher.publish(revision - 1)
-            if isinstance(error, OSError) and not is_applications(error):
+            if isinstance(error, OSError) and not is_from_application(error):
                 return False
             raise
         return True
@@ -388,7 +389,7 @@ def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
     except BaseException as error:
         clear_frames(error.__traceback__)
         if settings.target != ":memory:":  # other registries of the file share its queue
-            queue_of(os.path.realpath(settings.target)).release_abandoned()
+            queue_of(os.path.realpath(settings.target)).release_after()
         FORKS.release_abandoned()
         raise
 
