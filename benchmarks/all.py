@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other, in one table; or those that are named."""
+"""Run every benchmark, or those named, one after the other, and print one table."""
 
 import sys
 from collections.abc import Callable
@@ -22,24 +22,24 @@ PROGRAMS: dict[str, Callable[[Options], Tables]] = {
 
 def main() -> None:
     parser = option_parser(__doc__)
-    parser.add_argument("programs", nargs="*", metavar="program", help=f"of {', '.join(PROGRAMS)}; all without one")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a row misses what it must")
-    given = parser.parse_args()
-    unknown = [name for name in given.programs if name not in PROGRAMS]
+    parser.add_argument("programs", nargs="*", metavar="program", help=f"one of {', '.join(PROGRAMS)}; default: all")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a row misses its must goal")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.programs if name not in PROGRAMS]
     if unknown:
         parser.error(f"there is no program {', '.join(unknown)}")
-    options = read_options(given)
+    options = read_options(arguments)
     print_machine()
     tables: Tables = {}
-    for name in given.programs or PROGRAMS:
-        tables |= alone(PROGRAMS[name], options)
+    for name in arguments.programs or PROGRAMS:
+        tables |= in_new_process(PROGRAMS[name], options)
     print_tables(tables)
-    if given.check and any(row.mark == MUST_MISSED for rows in tables.values() for row in rows):
+    if arguments.check and any(row.mark == MUST_MISSED for rows in tables.values() for row in rows):
         sys.exit(1)
 
 
-def alone(measured: Callable[[Options], Tables], options: Options) -> Tables:
-    """Measure in a process of its own: Python's collector goes through all that an earlier program has left."""
+def in_new_process(measured: Callable[[Options], Tables], options: Options) -> Tables:
+    """Measure in a new process, because Python's collector would traverse what earlier programs have left."""
     context = get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=lambda: sender.send(measured(options)))

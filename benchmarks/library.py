@@ -1,7 +1,7 @@
-"""Registries of any size, written row by row: through the verbs a large one would take hours.
+"""Registries of any size, written row by row, because filling a large one through the verbs would take hours.
 
-The rows are those that the storage writes, with valid hashes; guards and indexes are set aside while they are
-written, and put back as they were. There are no events: nothing that is measured here reads any.
+The rows are those that the storage writes, with valid hashes. Triggers and indexes are dropped while the rows are
+written, and created again afterwards. There are no events, because no benchmark reads any.
 """
 
 import sqlite3
@@ -19,7 +19,7 @@ from promptreg.storage.sqlite.fulltext import searched_text
 from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
 
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
-FOUND = 50  # prompts that hold the word RARE, and it as a tag, whatever the size
+FOUND = 50  # prompts that contain the word RARE and have it as a tag, whatever the size
 RARE = "quokka"
 COMMON = "summarize"  # in every prompt
 TEMPLATE = """\
@@ -30,27 +30,29 @@ Say what the customer wants, what was tried, and what is still open. Quote nothi
 
 
 def name_of(number: int) -> str:
-    """Give the name of a prompt of a library."""
+    """Return the name of the prompt with this number."""
     return f"team-{number % 100:02}/prompt-{number:06}"
 
 
 def day(number: int) -> str:
-    """Give the moment that many days after the first, as the storage writes it."""
+    """Return the time that many days after the first, as the storage writes it."""
     return (MADE + timedelta(days=number)).isoformat(timespec="microseconds")
 
 
 def fill(path: Path, prompts: int, versions: int) -> None:
-    """Make a registry with that many prompts, each with that many published versions, the last one live."""
+    """Create a registry of that many prompts, each with that many published versions, the last one live."""
     Registry(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
-        aside = list(connection.execute("SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'index')"))
-        made = [(kind, name, sql) for kind, name, sql in aside if sql is not None]
-        for kind, name, _ in made:
+        existing = list(
+            connection.execute("SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'index')")
+        )
+        dropped = [(kind, name, sql) for kind, name, sql in existing if sql is not None]
+        for kind, name, _ in dropped:
             connection.execute(f"DROP {kind} {name}")
         _write(connection, prompts, versions)
-        for _, _, sql in sorted(made):
+        for _, _, sql in sorted(dropped):
             connection.execute(sql)
         connection.execute("UPDATE registry SET revision = ?", (prompts,))
         connection.execute("COMMIT")
@@ -97,7 +99,7 @@ def _prompt(number: int, versions: int, word: str) -> tuple[Container, list[Vers
         created_at=day(0),
         updated_at=day(versions),
     )
-    said = {
+    fields = {
         "variables": FrozenList(),
         "config": FrozenDict({"model": "large", "temperature": 0.2}),
         "title": f"Ticket summary {number}",
@@ -107,23 +109,23 @@ def _prompt(number: int, versions: int, word: str) -> tuple[Container, list[Vers
         "meta": FrozenDict(),
         "examples": FrozenList(),
     }
-    return container, list(_history(name, said, versions, word))
+    return container, list(_history(name, fields, versions, word))
 
 
-def _history(name: str, said: dict[str, Any], versions: int, word: str) -> Iterator[VersionRecord]:
+def _history(name: str, fields: dict[str, Any], versions: int, word: str) -> Iterator[VersionRecord]:
     for number in range(1, versions + 1):
-        made = day(number)
+        created = day(number)
         yield VersionRecord(
             number=number,
             state="published",
-            snapshot=_snapshot({"template": TEMPLATE % (number, word), **said}),
+            snapshot=_snapshot({"template": TEMPLATE % (number, word), **fields}),
             name=name,
             access_grants=(),
             commit_message=f"Revision {number}",
             author=None,
             base_version=number - 1 or None,
-            created_at=made,
-            published_at=made,
+            created_at=created,
+            published_at=created,
         )
 
 

@@ -1,8 +1,8 @@
-"""How long another thread is held up at most while a hostile template renders, against a plain Python loop.
+"""The longest pause of another thread while a hostile template renders, against that during a plain Python loop.
 
-Python lets another thread run every few milliseconds, but never in the middle of one call into C. So the longest
-pause of a thread that only notes the time tells the longest such call, and whatever the machine adds. The loop
-and the template each run for the same time, to the template's own deadline.
+Python switches threads every few milliseconds, but never in the middle of one call into C. So the longest pause of a
+thread that only records the time is the longest such call plus the noise of the machine. The loop and the template
+run for the same time, up to the template's deadline.
 """
 
 import sys
@@ -16,7 +16,7 @@ from promptreg.prompt import Prompt
 
 ROUNDS = 8
 SECONDS = 0.25
-SECONDS_A_ROUND = 0.05  # that a short run spares
+SECONDS_A_ROUND = 0.05  # the limit of a short run
 VALUES = {
     "text": "word " * 100_000,
     "page": "word " * 10_000,
@@ -46,13 +46,13 @@ def measured(options: Options) -> Tables:
     limits = RenderLimits(seconds=min(SECONDS, rounds * SECONDS_A_ROUND), fuel=10**9)
     with Registry(":memory:", render_limits=limits) as registry:
         prompts = {name: registry.create(f"p-{number}", text) for number, (name, text) in enumerate(TEMPLATES.items())}
-        told = [{name: measure(prompt, limits) for name, prompt in prompts.items()} for _ in range(rounds)]
-    rows = [Measured(name, [pairs[name] for pairs in told]) for name in TEMPLATES]
+        results = [{name: measure(prompt, limits) for name, prompt in prompts.items()} for _ in range(rounds)]
+    rows = [Measured(name, [pairs[name] for pairs in results]) for name in TEMPLATES]
     return {"longest pause of another thread / a Python loop's": rows}
 
 
 def measure(prompt: Prompt, limits: RenderLimits) -> Pair:
-    """Give the longest pause while a prompt renders, and while a loop runs."""
+    """Return the longest pause while a prompt renders, and while a loop runs."""
     with Pauses() as ours:
         render(prompt)
     with Pauses() as floor:
@@ -61,13 +61,13 @@ def measure(prompt: Prompt, limits: RenderLimits) -> Pair:
 
 
 def render(prompt: Prompt) -> None:
-    """Render what goes on up to its deadline, and exit where it ends otherwise."""
+    """Render a prompt that runs until its deadline, and exit if it ends otherwise."""
     try:
         prompt.render({name: value for name, value in VALUES.items() if name in prompt.template})
     except RenderLimitError as error:
         if error.details["limit"] == "seconds":
             return
-    sys.exit(f"{prompt.name} does not go on up to its deadline.")
+    sys.exit(f"{prompt.name} does not run until its deadline.")
 
 
 def loop(seconds: float) -> None:
@@ -78,12 +78,12 @@ def loop(seconds: float) -> None:
 
 
 class Pauses:
-    """A thread that notes the time over and over, and the longest while between two notes."""
+    """A thread that records the time in a loop, and the longest interval between two records."""
 
     def __enter__(self) -> "Pauses":
         self.longest = 0.0
         self._ends = Event()
-        self._thread = Thread(target=self._note)
+        self._thread = Thread(target=self._record)
         self._thread.start()
         return self
 
@@ -91,7 +91,7 @@ class Pauses:
         self._ends.set()
         self._thread.join()
 
-    def _note(self) -> None:
+    def _record(self) -> None:
         last = monotonic()
         while not self._ends.is_set():
             now = monotonic()

@@ -1,6 +1,6 @@
-"""The three prompts of the benchmarks, and their values: no program has its own, so that figures can be compared.
+"""The three prompts of all benchmarks, and their values, so that figures of two programs can be compared.
 
-This file imports nothing that a peer's environment may lack.
+This file imports nothing but the standard library, because a peer's environment may have nothing else.
 """
 
 from typing import Any

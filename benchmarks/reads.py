@@ -1,6 +1,6 @@
-"""Fresh reads against their floors: `get` against `dict[key]`, `render` against held plain Jinja2 templates.
+"""Fresh reads against their floors: `get` against `dict[key]`, `render` against compiled plain Jinja2 templates.
 
-Reads of eight threads against those of one: how much they do together in the same time, so more is better.
+Also the throughput of eight threads against that of one, where more is better.
 """
 
 import tempfile
@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any
 
 from prompts import CHAT, CHAT_VALUES, MEDIUM, SHORT, VALUES
-from rendering import PLAIN, read_by, shown
+from rendering import PLAIN, read_by, text_of
 from timing import Measured, Options, Pair, Row, Tables, alternate, measure, require_same, run, seconds
 
 from promptreg import Registry
@@ -18,7 +18,7 @@ from promptreg import Registry
 ROUNDS = 40
 THREAD_ROUNDS = 9
 THREADS = 8
-LEAST_SECONDS = 0.1  # of the reads of threads, so that starting them does not count
+MIN_SECONDS = 0.1  # of the reads of threads, so that starting the threads does not count
 
 GET = (12, 9)
 RENDER = {  # at the default settings, and at a staleness of 50 ms
@@ -28,7 +28,7 @@ RENDER = {  # at the default settings, and at a staleness of 50 ms
 }
 THROUGHPUT = (0.8, 1.0)
 
-Held = dict[str, tuple[Any, dict[str, Any], str]]
+Floors = dict[str, tuple[Any, dict[str, Any], str]]
 
 
 def measured(options: Options) -> Tables:
@@ -39,7 +39,9 @@ def measured(options: Options) -> Tables:
             names = {"registry": fresh, "held": {"short": fresh.get("short")}, "name": "short"}
             get = Row("fresh get", "registry.get(name)", "held[name]", names, GET)
             renders = [*render_rows(fresh, 0), *render_rows(relaxed, 1)]
-            require_same([get, *renders], lambda result: result if result in names["held"].values() else shown(result))
+            require_same(
+                [get, *renders], lambda result: result if result in names["held"].values() else text_of(result)
+            )
             rows = measure([get, *renders], options.rounds or ROUNDS)
             threads = thread_rows(fresh, options.rounds or THREAD_ROUNDS)
     return {
@@ -50,11 +52,11 @@ def measured(options: Options) -> Tables:
 
 
 def render_rows(registry: Registry, column: int) -> list[Row]:
-    """Give the fresh renders of the three prompts, against templates that are compiled and at hand."""
-    told = ("", ", max_staleness=0.05")[column]
+    """Return the rows of fresh renders of the three prompts, against templates compiled in advance."""
+    setting = ("", ", max_staleness=0.05")[column]
     floor = "plain.render(**values)"
     messages = [PLAIN.from_string(message["content"]) for message in CHAT]
-    held: Held = {
+    held: Floors = {
         "short": (PLAIN.from_string(SHORT), read_by(SHORT, VALUES), floor),
         "medium": (PLAIN.from_string(MEDIUM), read_by(MEDIUM, VALUES), floor),
         "chat": (messages, CHAT_VALUES, "[message.render(**values) for message in plain]"),
@@ -63,31 +65,31 @@ def render_rows(registry: Registry, column: int) -> list[Row]:
     for name, (plain, values, statement) in held.items():
         names = {"registry": registry, "plain": plain, "values": values}
         ours = f"registry.render({name!r}, values)"
-        rows.append(Row(f"fresh render, {name}{told}", ours, statement, names, RENDER[name][column]))
-    with_roles = "[{'role': role, 'content': message.render(**values)} for role, message in zip(roles, plain)]"
+        rows.append(Row(f"fresh render, {name}{setting}", ours, statement, names, RENDER[name][column]))
+    floor_with_roles = "[{'role': role, 'content': message.render(**values)} for role, message in zip(roles, plain)]"
     names["roles"] = [message["role"] for message in CHAT]
-    rows.append(Row(f"the same and its messages{told}", f"{ours}.messages", with_roles, names))
+    rows.append(Row(f"the same and its messages{setting}", f"{ours}.messages", floor_with_roles, names))
     return rows
 
 
 def thread_rows(registry: Registry, rounds: int) -> list[Measured]:
-    """Give how much faster eight threads read than one reads all that they read."""
+    """Return the rows of the throughput of eight threads against that of one."""
     values = read_by(SHORT, VALUES)
     reads = {"get": lambda: registry.get("short"), "render, short": lambda: registry.render("short", values)}
     return [Measured(name, thread_pairs(read, rounds), THROUGHPUT, is_rate=True) for name, read in reads.items()]
 
 
 def thread_pairs(read: Callable[[], object], rounds: int) -> list[Pair]:
-    """Give the seconds that one thread takes for some reads, and that eight take for the same together."""
+    """Return the seconds that one thread takes for some reads, and that eight take for the same number in all."""
     times = THREADS
-    while together(read, times, 1) < LEAST_SECONDS:
+    while seconds_of_threads(read, times, 1) < MIN_SECONDS:
         times *= 2
-    one, many = (lambda count=count: together(read, times, count) for count in (1, THREADS))
+    one, many = (lambda count=count: seconds_of_threads(read, times, count) for count in (1, THREADS))
     return [alternate(one, many, 3) for _ in range(rounds)]
 
 
-def together(read: Callable[[], object], times: int, count: int) -> float:
-    """Give the seconds that so many threads take for all the reads, shared out between them."""
+def seconds_of_threads(read: Callable[[], object], times: int, count: int) -> float:
+    """Return the seconds that `count` threads take for all the reads, divided among them."""
 
     def work() -> None:
         for _ in range(times // count):

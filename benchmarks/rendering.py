@@ -1,7 +1,7 @@
-"""Rendering and compiling, guards on, against Jinja2 with the same templates and values.
+"""Rendering and compiling, with all limits on, against Jinja2 with the same templates and values.
 
-The floor of what the fast tier takes is plain Jinja2, without any guard; of what is metered, Jinja2's own
-sandbox; each compiled once. Every row's two texts are compared before anything is measured.
+The floor of the fast tier is plain Jinja2, without any limit; the floor of the metered tier is Jinja2's sandbox. Each
+is compiled once. The two texts of every row are compared before anything is measured.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ LIMITS = RenderLimits()
 PLAIN = jinja2.Environment()
 SANDBOX = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
 
-GOALS = {  # as ratios to the floor: must stay under, aims to stay under
+GOALS = {  # ratios to the floor: the must goal and the aim, both upper bounds
     "short": (0.08, 0.02),
     "medium": (0.15, 0.10),
     "chat": (0.08, 0.04),
@@ -121,7 +121,7 @@ def measured(options: Options) -> Tables:
     rounds = options.rounds or ROUNDS
     with Registry(":memory:") as registry:
         prompts, features, metered = prompt_rows(registry), common_rows(), metered_rows()
-        require_same([*prompts, *features, *metered], shown)
+        require_same([*prompts, *features, *metered], text_of)
         return {
             "rendering three prompts / plain Jinja2": measure(prompts, rounds),
             "rendering common features / plain Jinja2": measure(features, rounds),
@@ -130,13 +130,13 @@ def measured(options: Options) -> Tables:
         }
 
 
-def shown(result: Any) -> str:
-    """Give the text of what a render came to, that of messages joined as ours is."""
+def text_of(result: Any) -> str:
+    """Return the text of a result of either side; messages are joined as promptreg joins them."""
     return "\n\n".join(map(str, result)) if isinstance(result, list) else getattr(result, "text", result)
 
 
 def prompt_rows(registry: Registry) -> list[Row]:
-    """Give the three prompts, each alone and of a held `Prompt`; `reads.py` has them from the registry."""
+    """Return the rows of the three prompts: the template alone, and `prompt.render`."""
     rows = []
     for name, source in (("short", SHORT), ("medium", MEDIUM)):
         names = {
@@ -145,7 +145,7 @@ def prompt_rows(registry: Registry) -> list[Row]:
             "prompt": registry.create(name, source),
             "values": read_by(source, VALUES),
         }
-        rows += doors(name, names, "template.render(values)", "plain.render(**values)")
+        rows += prompt_pair(name, names, "template.render(values)", "plain.render(**values)")
     chat = CompiledTemplate(freeze(CHAT), FrozenList(), LIMITS)
     names = {
         "template": chat,
@@ -154,11 +154,11 @@ def prompt_rows(registry: Registry) -> list[Row]:
         "values": CHAT_VALUES,
     }
     alone = "template.render('chat', values, forbids_extra=False)[0]"
-    return rows + doors("chat", names, alone, "[message.render(**values) for message in plain]")
+    return rows + prompt_pair("chat", names, alone, "[message.render(**values) for message in plain]")
 
 
-def doors(name: str, names: Mapping[str, Any], alone: str, floor: str) -> list[Row]:
-    """Give a prompt's rows: only the first has the goals, for only it is rendering alone."""
+def prompt_pair(name: str, names: Mapping[str, Any], alone: str, floor: str) -> list[Row]:
+    """Return the two rows of a prompt; only the first has goals, because only it measures rendering alone."""
     return [
         Row(f"{name}, alone", alone, floor, names, GOALS[name]),
         Row(f"{name}, prompt.render", "prompt.render(values)", floor, names),
@@ -166,25 +166,25 @@ def doors(name: str, names: Mapping[str, Any], alone: str, floor: str) -> list[R
 
 
 def read_by(source: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give those of the values that a template reads."""
+    """Return those of the values that a template reads."""
     read = find_undeclared_variables(PLAIN.parse(source))
     return {name: value for name, value in values.items() if name in read}
 
 
 def common_rows() -> list[Row]:
-    """Give what templates often hold beside plain output, each told with the tier that takes it."""
+    """Return the rows of common features; each names the tier that renders it."""
     rows = []
     for name, source in COMMON.items():
         values = read_by(source, COMMON_VALUES)
         template = TemplateText(source, LIMITS)
         names = {"template": template, "plain": PLAIN.from_string(source), "values": values}
-        told = f"{name} ({tier(template, values)})"
-        rows.append(Row(told, "template.render(values)", "plain.render(**values)", names, GOALS["common"]))
+        title = f"{name} ({tier(template, values)})"
+        rows.append(Row(title, "template.render(values)", "plain.render(**values)", names, GOALS["common"]))
     return rows
 
 
 def tier(template: TemplateText, values: dict[str, Any]) -> str:
-    """Tell which tier renders these values."""
+    """Return the name of the tier that renders these values."""
     try:
         return "metered" if template.fast is None or template.fast(values) is None else "fast"
     except Exception:
@@ -192,20 +192,23 @@ def tier(template: TemplateText, values: dict[str, Any]) -> str:
 
 
 def metered_rows() -> list[Row]:
-    """Give the metered tier alone, each told with the tier that would take it; objects also as they are rendered."""
+    """Return the rows of the metered tier; each names the tier that would render it by default.
+
+    The last row is rendered by default: the fast tier tries and fails first.
+    """
     rows = []
     texts = [(name, source, METERED_VALUES) for name, source in METERED.items()]
-    for name, source, given in [*texts, ("dataclass, pydantic", OBJECTS, OBJECT_VALUES)]:
-        values, template = read_by(source, given), TemplateText(source, LIMITS)
+    for name, source, all_values in [*texts, ("dataclass, pydantic", OBJECTS, OBJECT_VALUES)]:
+        values, template = read_by(source, all_values), TemplateText(source, LIMITS)
         names = {"template": template, "stock": SANDBOX.from_string(source), "values": values}
-        told = f"{name} ({tier(template, values)})"
-        rows.append(Row(told, "template.metered(values)", "stock.render(**values)", names, GOALS["metered"]))
-    tried = "the same, the fast tier tried before"
-    return [*rows, Row(tried, "template.render(values)", "stock.render(**values)", names, GOALS["metered"])]
+        title = f"{name} ({tier(template, values)})"
+        rows.append(Row(title, "template.metered(values)", "stock.render(**values)", names, GOALS["metered"]))
+    fallback = "the same, the fast tier tried before"
+    return [*rows, Row(fallback, "template.render(values)", "stock.render(**values)", names, GOALS["metered"])]
 
 
 def compile_rows() -> list[Row]:
-    """Give what saving costs, and what the metered tier's first use costs."""
+    """Return the rows of saving a template, and of the first use of the metered tier."""
     rows = []
     chat = [message["content"] for message in CHAT]
     for name, sources in (("short", [SHORT]), ("medium", [MEDIUM]), ("chat", chat), ("macros", [MACROS])):
@@ -220,7 +223,7 @@ def compile_rows() -> list[Row]:
 
 
 def compile_metered(source: str) -> None:
-    """Compile as a fast template's first render that needs the metered tier does."""
+    """Compile as the first render of a fast template that needs the metered tier does."""
     tree, _ = parse(source, LIMITS)
     MeteredText(tree, variables_read(tree, BUILTINS).unguarded)
 

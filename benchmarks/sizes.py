@@ -1,7 +1,7 @@
-"""What a hundred times as many prompts cost: the same calls on a large registry and on a small one.
+"""The same calls on a large registry and on one of a hundredth of its prompts.
 
-Each prompt has ten versions. Only the prompt read last is kept in memory, so each read goes to the file; each side
-reads prompts from all over it. The word that is searched for has as many hits in both, except in the last row.
+Each prompt has ten versions. The cache holds one prompt, so each read goes to the file; each side reads prompts from
+all over it. The word that is searched for has as many hits in both registries, except in the last row.
 """
 
 import tempfile
@@ -16,7 +16,7 @@ from promptreg import Registry
 from promptreg.rules.names import cursor
 
 ROUNDS = 25
-TURNS = 5
+REPEATS = 5
 VERSIONS = 10
 SMALLER = 100  # times
 NAMES = 500
@@ -45,19 +45,19 @@ def measured(options: Options) -> Tables:
             require_filled(ours, large)
             require_filled(floor, small)
             rows = measure(size_rows(ours, large, floor, small), rounds)
-        rows.append(opened(*paths, rounds))
+        rows.append(open_row(*paths, rounds))
     return {f"{large:,} prompts of {VERSIONS} versions / {small:,}": rows}
 
 
 def require_filled(registry: Registry, size: int) -> None:
-    """Exit unless the registry reads as one that verbs have made."""
+    """Exit unless the registry reads like one that was filled through the verbs."""
     name = name_of(size - 1)
     shape = registry.get(name).version, len(registry.history(name)), len(registry.search(RARE, limit=51))
     require_equal(f"{size} prompts", shape, (VERSIONS, VERSIONS, min(size, 50)))
 
 
 def size_rows(large: Registry, large_size: int, small: Registry, small_size: int) -> list[Row]:
-    """Give the calls on the large registry as ours, on the small one as the floor."""
+    """Return the rows of all calls: on the large registry against the small one."""
     names: dict[str, object] = {}
     for side, registry, size in (("large", large, large_size), ("small", small, small_size)):
         chosen = [name_of(number) for number in Random(size).choices(range(size), k=NAMES)]
@@ -74,20 +74,20 @@ def size_rows(large: Registry, large_size: int, small: Registry, small_size: int
 
 
 def starts_of_pages(size: int) -> list[int]:
-    """Give prompts after whose names there are full pages, where there are that many."""
+    """Return the numbers of prompts whose names are followed by a full page."""
     return [number for number in Random(size).choices(range(size), k=NAMES) if number % 100 < 90] or [0]
 
 
-def opened(large: Path, small: Path, rounds: int) -> Measured:
-    """Give what opening takes; closing is not counted."""
+def open_row(large: Path, small: Path, rounds: int) -> Measured:
+    """Measure seconds_to_open; closing is not counted."""
 
-    def opening(path: Path) -> float:
+    def seconds_to_open(path: Path) -> float:
         registry: list[Registry] = []
-        taken = seconds(lambda: registry.append(Registry(path)))
+        elapsed = seconds(lambda: registry.append(Registry(path)))
         registry[0].close()
-        return taken
+        return elapsed
 
-    pairs = [alternate(lambda: opening(large), lambda: opening(small), TURNS) for _ in range(rounds)]
+    pairs = [alternate(lambda: seconds_to_open(large), lambda: seconds_to_open(small), REPEATS) for _ in range(rounds)]
     return Measured("open", pairs, OPEN)
 
 

@@ -1,9 +1,9 @@
-"""What a new process pays: importing promptreg, and the first get and render of a registry that is there.
+"""The costs of a new process: importing promptreg, and the first get and render of an existing registry.
 
 Each figure is processor time that a child process measures inside itself, after its interpreter has started.
-The floor of the first render is a plain table of a SQLite file of the same kind, with a write-ahead log. What
-promptreg loads only when a registry opens is imported before, as the floor's modules are; the last rows count it
-as opening. Making Jinja2's environment counts too, for ours is made by importing.
+The floor of the first render is a plain table in a SQLite file with a write-ahead log. The modules that promptreg
+loads only when a registry opens are imported in advance, like the floor's; the last row counts them as part of
+opening. Creating the Jinja2 environment counts for the floor, because importing promptreg creates ours.
 """
 
 import os
@@ -20,7 +20,7 @@ from timing import Goals, Measured, Options, Pair, Tables, require_equal, run
 from promptreg import Registry
 
 ROUNDS = 15
-TURNS = 3  # children of either side a round: the fastest counts
+REPEATS = 3  # child processes of either side in a round; the fastest counts
 IMPORT = (1.4, 1.2)
 COLD = (1.2, 0.9)
 
@@ -64,7 +64,7 @@ def measured(options: Options) -> Tables:
 
 
 def fill(path: str) -> None:
-    """Make the registry, and beside it the plain file."""
+    """Create the registry, and beside it the plain file."""
     with Registry(path) as registry, sqlite3.connect(path + ".plain") as plain:
         plain.execute("PRAGMA journal_mode = WAL")
         plain.execute("CREATE TABLE prompts (name TEXT PRIMARY KEY, template TEXT NOT NULL)")
@@ -75,16 +75,16 @@ def fill(path: str) -> None:
 
 
 def cold(path: str, name: str, values: dict[str, object], loaded: str = "") -> "Sides":
-    """Give the programs that open, find and render a prompt, and print the same."""
-    given = f"path, name, values = {path!r}, {name!r}, {values!r}\n"
-    told = "print(hash_of(text))"
+    """Return the programs of both sides, which open, find and render a prompt, and print the same."""
+    inputs = f"path, name, values = {path!r}, {name!r}, {values!r}\n"
+    result = "print(hash_of(text))"
     hashing = "from hashlib import sha256\nhash_of = lambda text: sha256(text.encode()).hexdigest()\n"
-    ours = timed(f"{given}{hashing}{OPENING_OURS}\n{loaded}", OURS, told)
-    return Sides(ours, timed(f"{given}{hashing}{OPENING_FLOOR}", FLOOR, told))
+    ours = timed(f"{inputs}{hashing}{OPENING_OURS}\n{loaded}", OURS, result)
+    return Sides(ours, timed(f"{inputs}{hashing}{OPENING_FLOOR}", FLOOR, result))
 
 
 def timed(before: str, statements: str, after: str = "print()") -> str:
-    """Give a program that prints the processor seconds of some of its statements, then what comes after."""
+    """Return a program that prints the processor time of the statements in seconds, then runs `after`."""
     return (
         f"{before}\nfrom time import process_time\nbegan = process_time()\n{statements}\n"
         f"print(process_time() - began)\n{after}"
@@ -92,30 +92,30 @@ def timed(before: str, statements: str, after: str = "print()") -> str:
 
 
 class Sides:
-    """Two programs, run in turn in processes of their own."""
+    """Two programs, run alternately, each time in a new process."""
 
     def __init__(self, ours: str, floor: str) -> None:
         self._ours = ours
         self._floor = floor
 
     def measured(self, name: str, rounds: int, goals: Goals | None = None) -> Measured:
-        """Give the row, once both sides have told the same and Python has kept what it compiled."""
+        """Return the row; one run before it checks that both print the same, and fills Python's bytecode cache."""
         require_equal(name, child(self._ours)[1], child(self._floor)[1])
-        return Measured(name, [self._round(min(TURNS, rounds)) for _ in range(rounds)], goals)
+        return Measured(name, [self._round(min(REPEATS, rounds)) for _ in range(rounds)], goals)
 
-    def _round(self, turns: int) -> Pair:
-        turns = [(child(self._ours)[0], child(self._floor)[0]) for _ in range(turns)]
-        return min(turn[0] for turn in turns), min(turn[1] for turn in turns)
+    def _round(self, repeats: int) -> Pair:
+        pairs = [(child(self._ours)[0], child(self._floor)[0]) for _ in range(repeats)]
+        return min(pair[0] for pair in pairs), min(pair[1] for pair in pairs)
 
 
 def child(program: str) -> tuple[float, str]:
-    """Run a program in a new process that keeps compiled modules, as installed ones are kept."""
+    """Run a program in a new process that caches bytecode, as for installed modules; return what it prints."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
     if run.returncode:
         sys.exit(run.stderr)
-    taken, told = run.stdout.splitlines()
-    return float(taken), told
+    elapsed, result = run.stdout.splitlines()
+    return float(elapsed), result
 
 
 if __name__ == "__main__":

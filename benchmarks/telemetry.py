@@ -1,9 +1,9 @@
-"""What OpenTelemetry adds to a render from memory: with no provider, for a caller that is not sampled, recorded.
+"""The cost that OpenTelemetry adds to a cached render: with no provider, for a caller not sampled, and recorded.
 
-Each row is the time that a render takes more than with no provider: divided by that of a plain Jinja2 render or, where
-the span is recorded, by the time that the SDK takes to start and end a span with the same attributes.
+Each row is the additional time of a render, compared with no provider, divided by the time of a plain Jinja2 render
+or, where the span is recorded, by the time in which the SDK starts and ends a span with the same attributes.
 
-The SDK's span follows a render with nothing installed, in one loop, and that render is taken off, as it is from ours.
+The SDK's span is measured in one loop with a render without a provider, whose time is subtracted, as it is from ours.
 Alone in a loop the same instructions take 0.92 of that, with half the cache misses and mispredicted branches, which no
 application sees; a plain Jinja2 render or some JSON in both loops changes the ratio by less than its noise.
 """
@@ -26,7 +26,7 @@ from promptreg.telemetry.compat import TRACE_STATE, TRACER_PROVIDER
 
 ROUNDS = 40
 TIMES = 100
-TURNS = 20
+REPEATS = 20
 NOTHING = (0.008, 0.008)  # 80 ns of about 10 µs
 UNSAMPLED = (0.15, 0.15)
 RECORDING = (1.15, 1.15)
@@ -68,13 +68,13 @@ def attributes(registry: Registry, provider: TracerProvider) -> Mapping[str, Any
     """Return the attributes of a render's span."""
     ended = []
 
-    class Kept(SpanProcessor):
+    class Recorder(SpanProcessor):
         def on_end(self, span: Any) -> None:
             ended.append(span)
 
-    kept = TracerProvider(shutdown_on_exit=False)
-    kept.add_span_processor(Kept())
-    with installed(kept), Registry(":memory:") as other:
+    recording_provider = TracerProvider(shutdown_on_exit=False)
+    recording_provider.add_span_processor(Recorder())
+    with installed(recording_provider), Registry(":memory:") as other:
         other.create("short", SHORT)
         for _ in range(2):
             other.render("short", words=20)
@@ -84,21 +84,21 @@ def attributes(registry: Registry, provider: TracerProvider) -> Mapping[str, Any
 def flags(names: Mapping[str, Any], rounds: int) -> list[Pair]:
     """Return the seconds of the check for a provider, and of a plain render."""
     sides = [side("TRACE_STATE[TRACER_PROVIDER] is None", names), side(PLAIN, names)]
-    return [(flag, plain) for flag, plain in taken(sides, rounds)]
+    return [(flag, plain) for flag, plain in fastest_slices(sides, rounds)]
 
 
 def unsampled(ours: str, names: Mapping[str, Any], provider: TracerProvider, rounds: int) -> list[Pair]:
-    """Return the seconds that a render takes more for a caller that is not sampled, and those of a plain render."""
+    """Return the seconds added to a render for a caller that is not sampled, and those of a plain render."""
     with caller(is_sampled=False):
         sides = [side(ours, names), side(ours, names, provider), side(PLAIN, names)]
-        return [(traced - without, plain) for without, traced, plain in taken(sides, rounds)]
+        return [(traced - without, plain) for without, traced, plain in fastest_slices(sides, rounds)]
 
 
 def recording(ours: str, names: Mapping[str, Any], provider: TracerProvider, rounds: int) -> list[Pair]:
-    """Return the seconds that a render takes more where it is recorded, and where a span made by hand follows it."""
+    """Return the seconds added to a render that is recorded, and those of the SDK's span after a render."""
     with caller(is_sampled=True):
         sides = [side(ours, names), side(ours, names, provider), side(f"{ours}; {SPAN}", names)]
-        return [(traced - without, by_hand - without) for without, traced, by_hand in taken(sides, rounds)]
+        return [(traced - without, by_hand - without) for without, traced, by_hand in fastest_slices(sides, rounds)]
 
 
 def side(statement: str, names: Mapping[str, Any], provider: TracerProvider | None = None) -> Callable[[], float]:
@@ -112,11 +112,11 @@ def side(statement: str, names: Mapping[str, Any], provider: TracerProvider | No
     return slice
 
 
-def taken(sides: Sequence[Callable[[], float]], rounds: int) -> Iterator[list[float]]:
-    """Return the fastest slice of each side, measured in turn, round after round."""
+def fastest_slices(sides: Sequence[Callable[[], float]], rounds: int) -> Iterator[list[float]]:
+    """Yield the fastest slice of each side for each round; the sides are measured alternately."""
     for _ in range(rounds):
-        turns = [[side() for side in sides] for _ in range(TURNS)]
-        yield [min(slices) for slices in zip(*turns, strict=True)]
+        repeats = [[side() for side in sides] for _ in range(REPEATS)]
+        yield [min(slices) for slices in zip(*repeats, strict=True)]
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def installed(provider: TracerProvider) -> Iterator[None]:
 
 @contextmanager
 def caller(*, is_sampled: bool) -> Iterator[None]:
-    """Make a span that is sampled or not the current one."""
+    """Set a current span, sampled or not."""
     flag = TraceFlags.SAMPLED if is_sampled else TraceFlags.DEFAULT
     with trace.use_span(NonRecordingSpan(SpanContext(1, 1, is_remote=True, trace_flags=TraceFlags(flag)))):
         yield

@@ -1,7 +1,7 @@
-"""Eight processes that write to one registry with full durability, against one that does alone, in turn.
+"""Eight processes that write to one registry with full durability, alternating with one that writes alone.
 
-Each writer updates a prompt of its own as fast as it may, for the same time. Its longest wait is its longest
-call; disks stall at times, so that is held against 300 ms and twice the run's longest commit.
+Each writer updates another prompt as fast as it can, for the same time. Its longest wait is its longest call; since
+disks stall at times, that is compared with 300 ms plus twice the longest commit of the run.
 """
 
 import multiprocessing
@@ -22,10 +22,10 @@ from promptreg import Registry
 
 ROUNDS = 5
 WRITERS = 8
-SECONDS = 1.5  # of writing, a round and side
-SECONDS_A_ROUND = 0.3  # that a short run spares
+SECONDS = 1.5  # of writing, for each round and side
+SECONDS_A_ROUND = 0.3  # the limit of a short run
 DESCRIPTIONS = "Answers in short", "Answers at length"
-PATIENCE = 60.0  # seconds: nobody gives up
+PATIENCE = 60.0  # seconds, so that no writer times out
 ALLOWED_WAIT = 0.3  # seconds, and twice the longest commit
 
 THROUGHPUT = (0.5, 0.8)
@@ -35,8 +35,8 @@ KEPT = (1, 1)
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one writer tells: its updates, and in seconds its time, its longest call and its longest commit."""
+class WriterReport:
+    """What one writer reports: its updates, and in seconds its time, its longest call and its longest commit."""
 
     updates: int
     seconds: float
@@ -52,15 +52,15 @@ def measured(options: Options) -> Tables:
             for number in range(WRITERS):
                 registry.create(name_of(number), MEDIUM, description=DESCRIPTIONS[0])
         rounds = options.rounds or ROUNDS
-        lasts = min(SECONDS, rounds * SECONDS_A_ROUND)
+        duration = min(SECONDS, rounds * SECONDS_A_ROUND)
         for _ in range(rounds):
             before = latest(path)
-            alone, together = written(path, 1, lasts), written(path, WRITERS, lasts)
-            commit = max(told.longest_commit for told in together)
+            alone, together = write_in_processes(path, 1, duration), write_in_processes(path, WRITERS, duration)
+            commit = max(report.longest_commit for report in together)
             rates.append((rate(together), rate(alone)))
-            waits.append((max(told.longest_wait for told in together), ALLOWED_WAIT + 2 * commit))
-            shares.append((min(told.updates for told in together), max(told.updates for told in together)))
-            updates = sum(told.updates + len(DESCRIPTIONS) for told in [*alone, *together])
+            waits.append((max(report.longest_wait for report in together), ALLOWED_WAIT + 2 * commit))
+            shares.append((min(report.updates for report in together), max(report.updates for report in together)))
+            updates = sum(report.updates + len(DESCRIPTIONS) for report in [*alone, *together])
             kept.append((latest(path) - before, updates))
     return {
         f"{WRITERS} processes that write, full durability": [
@@ -77,55 +77,55 @@ def name_of(number: int) -> str:
 
 
 def latest(path: Path) -> int:
-    """Give how many versions there are of all writers' prompts."""
+    """Return the number of versions of all writers' prompts."""
     with Registry(path) as registry:
         return sum(registry.get(name_of(number)).latest_version for number in range(WRITERS))
 
 
-def rate(all_told: Iterable[Told]) -> float:
-    """Give the updates a second of all writers together."""
-    return sum(told.updates / told.seconds for told in all_told)
+def rate(reports: Iterable[WriterReport]) -> float:
+    """Return the updates a second of all writers together."""
+    return sum(report.updates / report.seconds for report in reports)
 
 
-def written(path: Path, count: int, lasts: float) -> list[Told]:
-    """Let so many processes write at once, and give what each tells."""
+def write_in_processes(path: Path, count: int, duration: float) -> list[WriterReport]:
+    """Let `count` processes write at the same time, and return what each reports."""
     context = multiprocessing.get_context("spawn")
-    start, answers = context.Barrier(count), context.SimpleQueue()
-    writers = [context.Process(target=write, args=(path, number, lasts, start, answers)) for number in range(count)]
+    start, reports = context.Barrier(count), context.SimpleQueue()
+    writers = [context.Process(target=write, args=(path, number, duration, start, reports)) for number in range(count)]
     for writer in writers:
         writer.start()
-    told = [answers.get() for _ in writers]
+    received = [reports.get() for _ in writers]
     for writer in writers:
         writer.join()
-    return told
+    return received
 
 
-def write(path: Path, number: int, lasts: float, start: Barrier, answers: Any) -> None:
-    """Be one writer: alternate between two descriptions, so that no template is compiled."""
+def write(path: Path, number: int, duration: float, start: Barrier, reports: Any) -> None:
+    """Run one writer, which alternates between two descriptions, so that no template is compiled."""
     TimedConnection.longest_commit = 0.0
     sqlite3.connect = partial(sqlite3.connect, factory=TimedConnection)  # type: ignore[assignment]
     with Registry(path, busy_timeout=PATIENCE) as registry:
         name = name_of(number)
-        said = registry.get(name).description
+        description = registry.get(name).description
 
         def update() -> float:
-            nonlocal said
-            said = DESCRIPTIONS[said == DESCRIPTIONS[0]]
-            return seconds(lambda: registry.update(name, description=said))
+            nonlocal description
+            description = DESCRIPTIONS[description == DESCRIPTIONS[0]]
+            return seconds(lambda: registry.update(name, description=description))
 
         for _ in DESCRIPTIONS:
             update()
         start.wait()
         began, updates, longest = perf_counter(), 0, 0.0
-        while perf_counter() < began + lasts:
+        while perf_counter() < began + duration:
             longest = max(longest, update())
             updates += 1
-        taken = perf_counter() - began
-    answers.put(Told(updates, taken, longest, TimedConnection.longest_commit))
+        elapsed = perf_counter() - began
+    reports.put(WriterReport(updates, elapsed, longest, TimedConnection.longest_commit))
 
 
 class TimedConnection(sqlite3.Connection):
-    """A connection that notes its longest commit."""
+    """A connection that records its longest commit."""
 
     longest_commit = 0.0
 

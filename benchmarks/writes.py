@@ -1,9 +1,8 @@
 """Durable writes against bare SQL that writes as much: one update, and a bulk change of status.
 
-Both sides write with full durability, to files of their own in one folder, in turn, and by the clock: what counts
-is the disk. The floor of the update has tables and an index of its own, with rows as wide as ours. The floor of
-the bulk change writes the very rows that ours writes, to a registry's own tables and indexes without their
-guards.
+Both sides write alternately, with full durability, to separate files in one folder, and are measured in wall-clock
+time, because the disk counts. The floor of the update has plain tables and an index, with rows as wide as ours. The
+floor of the bulk change writes the same rows as ours to a copy of the registry whose triggers were dropped.
 """
 
 import sqlite3
@@ -20,11 +19,11 @@ from promptreg import Registry
 
 ROUNDS = 20
 BULK_ROUNDS = 7
-TURNS = 5
+REPEATS = 5
 UPDATE = (2, 1.5)
 BULK = (3, 1.8)
-OTHERS = 100  # prompts beside the one that is updated
-PART = 10  # of the size that the options tell, in a bulk change
+OTHERS = 100  # prompts besides the one that is updated
+FRACTION = 10  # a bulk change is of a tenth of the size in the options
 
 PLAIN_SCHEMA = """
 CREATE TABLE prompts (id INTEGER PRIMARY KEY, name TEXT UNIQUE, version INTEGER, hash TEXT);
@@ -36,7 +35,7 @@ CREATE VIRTUAL TABLE search USING fts5(name, title, description, tags, template)
 """
 INDEX = "INSERT INTO search (rowid, name, title, description, tags, template) VALUES (?, ?, ?, ?, ?, ?)"
 DESCRIPTIONS = ("Answers from the handbook, for the help desk", "Answers from the manual, for the help desk")
-KEPT = frozenset({"key", "id", "namespace", "name"})  # columns that a change of status leaves alone
+UNCHANGED = frozenset({"key", "id", "namespace", "name"})  # columns that a change of status leaves alone
 FIELDS = '{"variables":[],"config":{"model":"large"},"category":"","tags":["support"],"meta":{},"examples":[]}'
 HASH = "0123456789abcdef" * 4
 AT = "2026-01-01T00:00:00.000000+00:00"
@@ -45,7 +44,7 @@ AT = "2026-01-01T00:00:00.000000+00:00"
 def measured(options: Options) -> Tables:
     with tempfile.TemporaryDirectory() as folder:
         update = update_row(Path(folder), options.rounds or ROUNDS)
-        bulk = bulk_row(Path(folder), max(options.size // PART, 1), options.rounds or BULK_ROUNDS)
+        bulk = bulk_row(Path(folder), max(options.size // FRACTION, 1), options.rounds or BULK_ROUNDS)
     return {
         "an update that makes a version / BEGIN, SELECT, 2 INSERTs, full text, COMMIT": [update],
         "set_status of many / executemany of the same rows": [bulk],
@@ -53,7 +52,7 @@ def measured(options: Options) -> Tables:
 
 
 def update_row(folder: Path, rounds: int) -> Measured:
-    """Give an update of a description back and forth, so that no template is compiled, one by one with bare SQL."""
+    """Measure an update that alternates between two descriptions, so that no template is compiled."""
     fill(folder / "update.db", OTHERS, 1)
     plain = connected(folder / "plain.db")
     plain.executescript(PLAIN_SCHEMA)
@@ -77,13 +76,13 @@ def update_row(folder: Path, rounds: int) -> Measured:
 
         both = [lambda: seconds(ours), lambda: seconds(floor)]
         alternate(*both, 2)
-        pairs = [alternate(*both, TURNS) for _ in range(rounds)]
+        pairs = [alternate(*both, REPEATS) for _ in range(rounds)]
     plain.close()
     return Measured("update, full durability, compiled before", pairs, UPDATE)
 
 
 def write_version(plain: sqlite3.Connection, version: int) -> None:
-    """Write by bare SQL what an update writes at least."""
+    """Write with bare SQL the least that an update writes."""
     plain.execute("BEGIN IMMEDIATE")
     (key,) = plain.execute("SELECT id FROM prompts WHERE name = ?", ("answer",)).fetchone()
     row = (key, version, MEDIUM, FIELDS, AT, HASH)
@@ -96,7 +95,7 @@ def write_version(plain: sqlite3.Connection, version: int) -> None:
 
 
 def bulk_row(folder: Path, prompts: int, rounds: int) -> Measured:
-    """Give a change of all prompts' status, against writing again what it wrote into a copy without guards."""
+    """Measure a status change of all prompts, against writing the same rows to a copy without triggers."""
     path, copy = folder / "bulk.db", folder / "copy.db"
     fill(path, prompts, 1)
     names = [name_of(number) for number in range(prompts)]
@@ -108,9 +107,9 @@ def bulk_row(folder: Path, prompts: int, rounds: int) -> Measured:
         pairs = []
         for number in range(rounds):
             target = ("disabled", "active")[number % 2]
-            taken = seconds(lambda target=target: registry.set_status(names, target))
-            rows = written(reader, prompts)
-            pairs.append((taken, seconds(lambda rows=rows: write_rows(bare, rows))))
+            elapsed = seconds(lambda target=target: registry.set_status(names, target))
+            rows = rows_written(reader, prompts)
+            pairs.append((elapsed, seconds(lambda rows=rows: write_rows(bare, rows))))
             same = "SELECT status, count(*), max(hash) FROM prompts GROUP BY status"
             require_equal("set_status", reader.execute(same).fetchall(), bare.execute(same).fetchall())
         bare.close()
@@ -118,12 +117,12 @@ def bulk_row(folder: Path, prompts: int, rounds: int) -> Measured:
     return Measured(f"set_status of {prompts:,} prompts", pairs, BULK)
 
 
-def written(reader: sqlite3.Connection, prompts: int) -> dict[str, list[Any]]:
-    """Give by statement the rows that a bulk change wrote."""
+def rows_written(reader: sqlite3.Connection, prompts: int) -> dict[str, list[Any]]:
+    """Return the rows that a bulk change wrote, by the statement that writes them."""
     last = "ORDER BY seq DESC LIMIT ?"
     events = reader.execute(f"SELECT * FROM events {last}", (prompts,)).fetchall()[::-1]
     details = reader.execute(f"SELECT * FROM event_details {last}", (prompts,)).fetchall()[::-1]
-    columns = [name for _, name, *_ in reader.execute("PRAGMA table_info(prompts)") if name not in KEPT]
+    columns = [name for _, name, *_ in reader.execute("PRAGMA table_info(prompts)") if name not in UNCHANGED]
     changed = reader.execute(f"SELECT {', '.join(columns)}, id FROM prompts").fetchall()
     return {
         f"UPDATE prompts SET ({', '.join(columns)}) = ({marks(len(columns))}) WHERE id = ?": changed,

@@ -1,4 +1,4 @@
-"""The tests. `HIDDEN` is what only POSIX has of `os`, which `tests/without_posix.py` takes away."""
+"""The tests. `HIDDEN` names the functions of `os` that only POSIX has, which `tests/without_posix.py` removes."""
 
 import os
 

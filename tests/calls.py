@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from promptreg import Grant, Prompt, Role, Version
 from tests import model
 
-# Who calls: an id, a role, groups, and the namespace where the role is held.
+# The callers: an id, a role, groups, and the namespace in which the role is held.
 PEOPLE = {
     "application": (None, None, (), "a"),
     "editor": ("eda", Role.TEAM_EDITOR, (), "a"),
@@ -88,7 +88,7 @@ def pick(seed):
     among = Random(seed).choice
 
     def reference():
-        """A place in the list of prompts that there are, and what to call that prompt."""
+        """Return an index into the list of existing prompts, and how to refer to that prompt."""
         return among([0, 0, 0, 1, 2, 3]), among(
             [*["name"] * 14, *["id"] * 6, "hidden", "hidden", "elsewhere", "absent"]
         )
@@ -98,7 +98,7 @@ def pick(seed):
         "name": reference(),
         "many": [reference() for _ in range(among([0, 0, 1, 2, 3]))],
         "fresh": among(NAMES),
-        "given": {**among(FIELDS), **among([{}, {}, *FIELDS])},
+        "fields": {**among(FIELDS), **among([{}, {}, *FIELDS])},
         "version": among([None] * 5 + VERSIONS),
         "other": among(VERSIONS),
         "way": among(["@", "version", "label"]),
@@ -118,7 +118,7 @@ def pick(seed):
     }
 
 
-# Calls that no state and no actor makes right.
+# Calls that are invalid in every state and for every actor.
 INVALID = {
     "create": lambda v: v.create("Alpha", "Hello"),
     "save": lambda v: v.save("alpha@1", "Hello"),
@@ -181,13 +181,13 @@ def placed(world, asking, asked, last, hashes):
     call.name, call.many = reference(call.name), [reference(place) for place in call.many]
     call.version, call.other = version(call.version), version(call.other)
     call.says, call.hash = read(next((p for p in here if call.name in (p["name"], p["id"])), None), call.read, hashes)
-    call.content = {name: model.EMPTY[name] if value is None else value for name, value in call.given.items()}
+    call.content = {name: model.EMPTY[name] if value is None else value for name, value in call.fields.items()}
     return call
 
 
-def passed(**given):
+def passed(**arguments):
     """Return the arguments that are passed: those that are not None."""
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def chosen(verb, call, **more):
@@ -201,25 +201,25 @@ def chosen(verb, call, **more):
 
 
 def grants(call):
-    """Grants as a caller passes them: values or pairs."""
+    """Return grants as a caller passes them: values or pairs."""
     return [Grant(*pair) if i % 2 else pair for i, pair in enumerate(call.grants.items())]
 
 
 def first(call):
-    """A first version needs a template."""
-    return {"template": "Hello {{ who }}", **call.given}
+    """Return the fields of a first version, which needs a template."""
+    return {"template": "Hello {{ who }}", **call.fields}
 
 
-def saved(call, given, **more):
-    """The keywords of `create`, `save` and `update`."""
+def saved(call, fields, **more):
+    """Return the keyword arguments of `create`, `save` and `update`."""
     live = {} if call.live else {"is_production": False}
     shared = call.grants if call.grants is None else grants(call)
-    return {**given, **live, **passed(commit_message=call.message, access_grants=shared, **more)}
+    return {**fields, **live, **passed(commit_message=call.message, access_grants=shared, **more)}
 
 
 def updated(view, call):
     expected = {"expected_version": call.expected, "expected_hash": call.hash}
-    return view.update(call.name, **saved(call, call.given, new_name=call.new_name, **expected))
+    return view.update(call.name, **saved(call, call.fields, new_name=call.new_name, **expected))
 
 
 def update(world, asking, call):
@@ -236,15 +236,15 @@ def labelled(view, call):
 def pages(view, call):
     """Return the names that `list` returns, page by page."""
     asked = {"status": call.statuses, "limit": call.limit, **call.filters}
-    given = [view.list(**asked)]
-    while given[-1].next:
-        assert len(given[-1]) == call.limit
-        given.append(view.list(**asked, after=given[-1].next))
-    return [prompt.name for page in given for prompt in page]
+    listed = [view.list(**asked)]
+    while listed[-1].next:
+        assert len(listed[-1]) == call.limit
+        listed.append(view.list(**asked, after=listed[-1].next))
+    return [prompt.name for page in listed for prompt in page]
 
 
 def found(view, call):
-    """The names that `search` finds, and how many of them within the limit."""
+    """Return the names that `search` finds, and the number of them within the limit."""
     within = view.search(call.text, status=call.statuses, limit=call.limit)
     every = [prompt.name for prompt in view.search(call.text, status=call.statuses, limit=100)]
     assert {prompt.name for prompt in within} <= set(every)
@@ -252,7 +252,7 @@ def found(view, call):
 
 
 def count_events(view, call):
-    """How many events there are; those after one are a part of them all."""
+    """Return the number of events, and check that those after one are a part of all."""
     every = view.events(call.about, limit=10_000)
     assert (
         view.events(call.about, after=call.after, limit=call.limit)
@@ -262,14 +262,14 @@ def count_events(view, call):
 
 
 def status_set(view, call):
-    given = view.set_status(call.many or call.name, call.target, dry_run=call.is_dry)
-    assert (given.dry_run, given.updated_prompts) == (call.is_dry, len(given.updated))
-    return given.updated, given.skipped
+    update = view.set_status(call.many or call.name, call.target, dry_run=call.is_dry)
+    assert (update.dry_run, update.updated_prompts) == (call.is_dry, len(update.updated))
+    return update.updated, update.skipped
 
 
 def rendered(view, call):
-    given = chosen(view.render, call, **call.values)
-    return given.text, [message["content"] for message in given.messages]
+    result = chosen(view.render, call, **call.values)
+    return result.text, [message["content"] for message in result.messages]
 
 
 def render(world, asking, call):
@@ -287,7 +287,7 @@ def history(world, asking, call):
     return [described_version(prompt, number) for number in numbers]
 
 
-# A verb, or a form of it: what the registry is asked, and the model; v: view, w: world, a: who asks, c: call.
+# A verb, or a form of it: the call of the registry and that of the model; v: view, w: world, a: caller, c: call.
 CALLS = {
     "create": (
         lambda v, c: v.create(c.fresh, **saved(c, first(c))),
@@ -299,7 +299,7 @@ CALLS = {
     ),
     **dict.fromkeys(["update", "draft", "rename", "grant"], (updated, update)),
     "edit": (
-        lambda v, c: chosen(v.update, c, **c.given, **passed(commit_message=c.message, expected_hash=c.hash)),
+        lambda v, c: chosen(v.update, c, **c.fields, **passed(commit_message=c.message, expected_hash=c.hash)),
         lambda w, a, c: model.edit(w, a, c.name, c.version, c.content, c.message, c.says),
     ),
     "publish": (
@@ -408,7 +408,7 @@ def described_version(prompt, number):
 
 
 def seen(value):
-    """Return the same for the result of a verb; other results are returned as they are."""
+    """Return the same fields of a prompt or version that a verb returned; return other results unchanged."""
     if isinstance(value, list):
         return [seen(item) for item in value]
     if not isinstance(value, Version):
@@ -425,7 +425,7 @@ def seen(value):
 
 
 def expected(answer):
-    """Return what `seen` must return, where the model returns a prompt and a number."""
+    """Return what `seen` must return for the result of the model."""
     match answer:
         case (dict() as prompt, int() as number):
             return described(prompt, number)

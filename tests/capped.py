@@ -1,7 +1,7 @@
-"""Hostile cases in child processes that can harm nobody: each its own memory and time, killed by the kernel.
+"""Hostile cases in harmless child processes: the kernel kills each of them at a limit of memory or time.
 
-`python -m tests.capped` reads jobs as JSON, `[[case, way], …]`, and writes each outcome as a line of JSON. It has
-imported everything already, so a child is one fork.
+`python -m tests.capped` reads jobs as JSON, `[[case, way], …]`, and writes each outcome as a line of JSON. It imports
+everything first, so that a child costs one fork.
 """
 
 import json
@@ -36,14 +36,14 @@ BY_NAME = {case.name: case for case in CASES}
 
 
 class Outcome(NamedTuple):
-    """How a child ended: with a text, an error or a signal; what that shows, and what it took."""
+    """How a child ended: with a text, an error or a signal; what that leaked, and what it cost."""
 
     ended: str  # "text", "error" or the signal that killed it
     error: str = ""  # its type
     when: str = ""  # at "save" or "render"
-    ours: bool = False  # a TemplateError
-    shows: str = ""  # what leaks in the text, or in the error and its traceback
-    context: str = ""  # the type of an error behind it that tells the secret
+    is_ours: bool = False  # a TemplateError
+    shows: str = ""  # what leaked in the text, or in the error and its traceback
+    context: str = ""  # the type of a chained error that contains the secret
     characters: int = 0
     happened: bool = False  # something was done to the application
     mebibytes: int = 0
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
 
 
 def stock(case: Case, world: World) -> Outcome:
-    """Render where nothing guards."""
+    """Render in stock Jinja2, without limits."""
     return _outcome(world, lambda: environment(case.on).from_string(case.template), lambda t: t.render(world.variables))
 
 
@@ -65,7 +65,7 @@ def saved(case: Case, world: World) -> Outcome:
 
 
 def small(case: Case, world: World) -> Outcome:
-    """Save and render in a thread with a small stack, and in the metered tier, whatever the fast one could take."""
+    """Save and render in a thread with a small stack, and always in the metered tier."""
     TemplateText.render = TemplateText.metered
     return _in_small_thread(lambda: saved(case, world))
 
@@ -76,9 +76,9 @@ WAYS: dict[str, Callable[[Case, World], Outcome]] = {
     "saved": saved,
     "small": small,
 }
-# Killed after so many seconds of the processor's time: stock renders a prompt in a ten-thousandth of the first.
+# The limit of processor time in seconds: stock Jinja2 renders a prompt in a ten-thousandth of the first.
 STOCK_SECONDS = {"stock": 0.1, "patient": 1.0}
-# Killed after so many seconds of the processor's time, sixteen times the deadline, or by the clock of a busy machine.
+# The limits of processor time, sixteen times the deadline, and of wall-clock time, for a busy machine.
 GUARDED_SECONDS, HANGING_SECONDS = 4.0, 60.0
 MEMORY = 400 * MIB
 
@@ -86,13 +86,15 @@ MEMORY = 400 * MIB
 def _outcome(world: World, save: Callable[[], Any], render: Callable[[Any], str]) -> Outcome:
     before, start, began, when = world.watch(), _peak(), time.perf_counter(), "save"
     try:
-        made = save()
+        compiled = save()
         when = "render"
-        text = render(made)
+        text = render(compiled)
     except BaseException as error:
         outcome = Outcome("error", type(error).__name__, when)._replace(seconds=time.perf_counter() - began)
         _uncap()
-        outcome = outcome._replace(ours=isinstance(error, TemplateError), shows=_shown(error), context=_behind(error))
+        outcome = outcome._replace(
+            is_is_ours=isinstance(error, TemplateError), shows=_shown(error), context=_behind(error)
+        )
     else:
         outcome = Outcome("text", seconds=time.perf_counter() - began, characters=len(text))
         _uncap()
@@ -105,18 +107,18 @@ def _peak() -> int:
 
 
 def _leak(text: str) -> str:
-    found = LEAKS.search(text, 0, 2_000_000)
-    return found[0] if found else ""
+    match = LEAKS.search(text, 0, 2_000_000)
+    return match[0] if match else ""
 
 
 def _shown(error: BaseException) -> str:
     """Return the secret if the error, its details or its traceback shows it."""
-    told = [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
-    return SECRET if any(SECRET in text for text in told) else ""
+    texts = [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
+    return SECRET if any(SECRET in text for text in texts) else ""
 
 
 def _behind(error: BaseException) -> str:
-    """Name the first error behind this one, suppressed or not, that tells the secret."""
+    """Return the type of the first chained error, suppressed or not, that contains the secret."""
     behind = error.__cause__ or error.__context__
     if behind is None:
         return ""
@@ -133,7 +135,7 @@ def _in_small_thread(function: Callable[[], Outcome]) -> Outcome:
 
 
 def _cap(way: str) -> None:
-    """Leave the process so much more memory, and so much time."""
+    """Limit the further memory and the time of this process."""
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
     signal.setitimer(signal.ITIMER_PROF, STOCK_SECONDS.get(way, GUARDED_SECONDS))
@@ -147,7 +149,7 @@ def _uncap() -> None:
 
 
 def _child(case: Case, way: str, answer: int) -> None:
-    """Run the child, which never returns, and runs nothing of its parent's when it ends."""
+    """Run the child, which never returns, and runs no exit handler of its parent."""
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         world = WORLDS[case.world]()
@@ -159,7 +161,7 @@ def _child(case: Case, way: str, answer: int) -> None:
 
 
 def run(jobs: Iterable[tuple[str, str]], at_once: int = 2) -> Iterator[tuple[str, str, Outcome]]:
-    """Run each job in a child of its own; give its case, its way and its outcome as they come."""
+    """Run each job in a child process; yield its case, its way and its outcome as they end."""
     waiting, running = list(jobs)[::-1], dict[int, tuple[int, str, str]]()
     while waiting or running:
         while waiting and len(running) < at_once:
@@ -173,9 +175,9 @@ def run(jobs: Iterable[tuple[str, str]], at_once: int = 2) -> Iterator[tuple[str
         for read in select.select(list(running), [], [])[0]:
             child, name, way = running.pop(read)
             with open(read) as answer:
-                told = answer.read()
+                line = answer.read()
             status = os.waitpid(child, 0)[1]
-            yield name, way, Outcome(*json.loads(told)) if told else Outcome(_ended(status))
+            yield name, way, Outcome(*json.loads(line)) if line else Outcome(_ended(status))
 
 
 def _ended(status: int) -> str:

@@ -1,4 +1,4 @@
-"""What many tests need: registries, a clock that ticks, and the proof that a refused call changed nothing."""
+"""Fixtures of many tests: registries, a clock that ticks, and a check that a refused call changed nothing."""
 
 import gc
 import sqlite3
@@ -14,7 +14,7 @@ import pytest
 
 from promptreg import Registry
 
-collect_ignore = ["without_posix.py"]  # which takes away what other tests need, as a plugin of a process of its own
+collect_ignore = ["without_posix.py"]  # a plugin that removes what other tests need
 
 
 class Ticking:
@@ -29,7 +29,7 @@ class Ticking:
 
 
 def everything(path: str) -> dict[str, list[Any]]:
-    """Read every row of every table of a registry's file, with a connection of its own."""
+    """Read every row of every table of a registry's file, with a separate connection."""
     connection = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
     try:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -39,7 +39,7 @@ def everything(path: str) -> dict[str, list[Any]]:
 
 
 def assert_other_threads_open(path: str) -> None:
-    """Fail where this thread was left holding what another needs to open and close a registry, as by an interrupt."""
+    """Fail if this thread still holds a lock that another needs to open and close a registry, as after an interrupt."""
     other = threading.Thread(target=lambda: Registry(path).close(), daemon=True)
     other.start()
     other.join(30)
@@ -54,7 +54,7 @@ def clock() -> Ticking:
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """The path of a registry that is not there yet."""
+    """The path of a registry that does not exist yet."""
     return str(tmp_path / "prompts.db")
 
 
@@ -67,7 +67,7 @@ def registry(path: str, clock: Ticking) -> Iterator[Registry]:
 
 @pytest.fixture
 def unchanged(path: str) -> Callable[[], AbstractContextManager[None]]:
-    """Give a `with` that fails unless the file holds the same rows, of every table, after it as before."""
+    """A context manager that fails unless every table holds the same rows after it as before."""
 
     @contextmanager
     def check() -> Iterator[None]:
@@ -80,11 +80,11 @@ def unchanged(path: str) -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture
 def destructors_may_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Python tells of an error in a destructor and goes on; here it is the interrupt, which is no failure.
+    """Allow an interrupt in a destructor, which Python reports and ignores, and which pytest would count as a failure.
 
-    Hypothesis's callback of the collector would swallow it too.
+    Hypothesis's callback of the garbage collector, which would swallow the interrupt too, is removed.
     """
-    monkeypatch.setattr(sys, "unraisablehook", lambda told: None)
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: None)
     callbacks = gc.callbacks[:]
     gc.callbacks.clear()
     yield

@@ -1,7 +1,7 @@
-"""Connections to SQLite whose statements fail when a test says so, as they do on a disk that fails.
+"""SQLite connections whose statements fail on request, as on a failing disk.
 
-`python -m tests.faulty PATH FOLDER` leaves in the log of PATH a commit that SQLite does not know of: what a failed
-fsync leaves there. It makes the commit in a copy, in FOLDER, and appends what that added to the copy's log.
+`python -m tests.faulty PATH FOLDER` leaves in the write-ahead log of PATH a commit that is missing from SQLite's index
+of it, as a failed fsync does. It commits in a copy, in FOLDER, and appends to the log what that added to the copy's.
 """
 
 import os
@@ -25,14 +25,14 @@ CORRUPT = "database disk image is malformed", sqlite3.DatabaseError, sqlite3.SQL
 
 
 def failure(message: str, kind: type[sqlite3.Error], code: int) -> sqlite3.Error:
-    """Make an error as the driver does."""
+    """Create an error as the driver does."""
     error = kind(message)
     error.sqlite_errorcode = code
     return error
 
 
 class Faults:
-    """Which statements fail in this process, with what; `as_well` is called before one does."""
+    """Which statements fail in this process, and with which error; `as_well` is called before one fails."""
 
     def __init__(self) -> None:
         self.pattern: re.Pattern[str] | None = None
@@ -44,7 +44,7 @@ class Faults:
     def failing(
         self, pattern: str, failure: tuple[str, type[sqlite3.Error], int], as_well: Any = None
     ) -> Iterator[None]:
-        """Have the statements fail that begin with the pattern, meanwhile."""
+        """Make the statements that match the pattern at their start fail, for this block only."""
         self.pattern, self.failure, self.as_well, self.count = re.compile(pattern), failure, as_well, 0
         try:
             yield
@@ -52,7 +52,7 @@ class Faults:
             self.pattern = None
 
     def before(self, connection: sqlite3.Connection, statement: str) -> None:
-        """Fail, if that is what the statement is to do."""
+        """Raise the error if this statement is to fail."""
         if self.pattern is not None and self.pattern.match(statement):
             self.count += 1
             if self.as_well is not None:
@@ -61,25 +61,25 @@ class Faults:
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> Faults:
-    """Have every connection that is made from now on fail as the faults say."""
-    made, connect = Faults(), sqlite3.connect
+    """Make every connection that is opened from now on fail as the returned faults say."""
+    faults, connect = Faults(), sqlite3.connect
 
     class Faulty(sqlite3.Connection):
         def execute(self, statement: str, *operands: Any) -> sqlite3.Cursor:
-            made.before(self, statement)
+            faults.before(self, statement)
             return super().execute(statement, *operands)
 
         def backup(self, *operands: Any, **more: Any) -> None:
-            if made.backup is not None:
-                raise failure(*made.backup)
+            if faults.backup is not None:
+                raise failure(*faults.backup)
             super().backup(*operands, **more)
 
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, **{"factory": Faulty, **more}))
-    return made
+    return faults
 
 
 def copied(path: str, folder: str) -> str:
-    """Copy a database with its log, as they are at this moment, by another process: what a crash leaves."""
+    """Copy a database and its log as they are now, by another process: what a crash would leave."""
     os.makedirs(folder)
     files = [file for file in (path, path + "-wal") if os.path.exists(file)]
     subprocess.run(["cp", *files, folder], check=True)
@@ -87,12 +87,12 @@ def copied(path: str, folder: str) -> str:
 
 
 def leave_unknown_commit(path: str, folder: str) -> None:
-    """Have the log hold a further commit, `greet` version 2, that SQLite does not go by until a crash."""
+    """Append a commit, `greet` version 2, to the log, which SQLite ignores until it recovers from a crash."""
     subprocess.run([sys.executable, "-m", "tests.faulty", path, folder], check=True, cwd=Path(__file__).parent.parent)
 
 
 def main(path: str, folder: str) -> None:
-    """Make the commit in a copy, and append what its log gained."""
+    """Commit in a copy, and append what that added to its log."""
     copy = copied(path, folder)
     before = os.path.getsize(copy + "-wal")
     registry = Registry(copy)

@@ -1,6 +1,6 @@
-"""Processes that fork with registries open, each a program: `python -m tests.forks NAME …` tells how it went.
+"""Programs that fork with registries open: `python -m tests.forks NAME …` prints the outcome as JSON.
 
-They run by themselves, so that a hang ends with the program, and a fork carries nothing of the test runner's.
+Each runs in a separate process, so that a hang ends with it, and a fork copies nothing of the test runner.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ Report = dict[str, Any]
 
 
 def fork() -> tuple[int, float]:
-    """Fork, and give the child's id and the seconds that the call took."""
+    """Fork, and return the child's id and the seconds that the call took."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         begin = time.perf_counter()
@@ -38,7 +38,7 @@ def fork() -> tuple[int, float]:
 
 
 def in_child(work: Callable[[], Any], out: int) -> None:
-    """Do the work, write its result or its traceback, and end this process; 30 s are enough for anything."""
+    """Do the work, write its result or its traceback, and end this process, after at most 30 s."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(CHILD_SECONDS)
     try:
@@ -52,7 +52,7 @@ def in_child(work: Callable[[], Any], out: int) -> None:
 
 
 def of_child(child: int, out: int) -> Any:
-    """Wait for a child's end and give its result."""
+    """Wait for a child's end and return its result."""
     with os.fdopen(out, "rb") as pipe:
         said = pipe.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -118,7 +118,7 @@ class Busy:
 
 
 def busy(folder: str, count: str) -> Report:
-    """Fork again and again while three threads are busy; each child reads and writes everything."""
+    """Fork repeatedly while three threads are busy; each child reads and writes all registries."""
     work = Busy(folder)
     work.start()
     times, running, errors = [], [], []
@@ -190,9 +190,9 @@ def waiting(folder: str) -> Report:
 
 
 def queued(folder: str) -> Report:
-    """Fork while a thread waits in the queue of writers; then both sides write.
+    """Fork while a thread waits in the writers' queue; then both sides write.
 
-    That thread is not there in the child, whose `busy_timeout` is ten times as long as it may live.
+    The child has no such thread, and its `busy_timeout` is ten times as long as it may live.
     """
     registry = Registry(f"{folder}/a.db", busy_timeout=10 * CHILD_SECONDS)
     registry.create("shared", "0")
@@ -224,7 +224,7 @@ def _pooled(number: int) -> int:
 
 
 def pools(folder: str) -> Report:
-    """Use a registry of before the fork in multiprocessing's pool and in concurrent.futures'."""
+    """Use a registry opened before the fork in a pool of multiprocessing and in one of concurrent.futures."""
     warnings.simplefilter("ignore", DeprecationWarning)
     REGISTRY.append(Registry(f"{folder}/a.db", busy_timeout=30))
     REGISTRY[0].create("shared", "0")
@@ -238,7 +238,7 @@ def pools(folder: str) -> Report:
 
 
 def behind(folder: str) -> Report:
-    """Fork with libc's own call, which runs none of Python's hooks; the child tells how it fares."""
+    """Fork with libc's call, which runs none of Python's hooks; the child reports what works in it."""
     registry = Registry(f"{folder}/a.db")
     registry.create("cached", "text")
     registry.create("uncached", "text")

@@ -1,9 +1,9 @@
-"""A storm of commits with readers in it: `python -m tests.freshness PATH COMMITS` tells what the readers saw.
+"""A stress of commits and reads: `python -m tests.freshness PATH COMMITS` prints what the readers saw.
 
-Writers publish versions of a few prompts, and write on a shared board which version each call returned. Some
-are killed at random moments, others by themselves right behind a COMMIT, and new ones take their places.
-Each of the readers' threads looks at the board first and reads then: what it is given must be no older than
-the board (stale), and no older than what any thread of its process was given before (backwards).
+Writers publish versions of a few prompts, and record on a shared board which version each call returned. Some are
+killed at random moments, others kill themselves right after a COMMIT, and new ones replace them. Each thread of the
+readers first reads the board and then the registry: what it reads must be no older than the board (else stale), and
+no older than what any thread of its process has read before (else backwards).
 """
 
 import json
@@ -24,63 +24,63 @@ from promptreg import Registry
 WRITERS, READERS, THREADS, PROMPTS = 3, 4, 4, 3
 NAMES = [f"counter/{number}" for number in range(PROMPTS)]
 KILL_EVERY_SECONDS = 0.3
-LONGEST_LIFE = 80  # commits, of a writer that dies behind one
+LONGEST_LIFE = 80  # commits of a writer that record_death after one
 
 
 class Board:
-    """What all the processes know: 64-bit words in shared memory, each written by one process."""
+    """The state that all processes share: 64-bit words in shared memory, each written by one process."""
 
     def __init__(self) -> None:
         self._words = memoryview(mmap.mmap(-1, 8 * 1024)).cast("Q")
 
     @property
     def is_over(self) -> bool:
-        """Whether everybody should end."""
+        """Whether all processes should end."""
         return bool(self._words[0])
 
     def end(self) -> None:
-        """Tell everybody to end."""
+        """Make all processes end."""
         self._words[0] = 1
 
     def returned(self, writer: int, prompt: int, version: int) -> None:
-        """Say that a call returned which published that version."""
+        """Record that a call returned which published that version."""
         self._words[1 + prompt * WRITERS + writer] = version
         self._words[512 + writer] += 1
 
     def least(self, prompt: int) -> int:
-        """Give the newest version of which a call returned."""
+        """Return the newest version whose call returned."""
         return max(self._words[1 + prompt * WRITERS : 1 + (prompt + 1) * WRITERS])
 
-    def dies(self, writer: int) -> None:
-        """Say that a writer is killing itself behind a commit."""
+    def record_death(self, writer: int) -> None:
+        """Record that a writer is killing itself after a commit."""
         self._words[768 + writer] += 1
 
     @property
     def calls(self) -> int:
-        """How many calls returned."""
+        """The number of calls that returned."""
         return sum(self._words[512 : 512 + WRITERS])
 
     @property
     def deaths(self) -> int:
-        """How many writers died behind a commit."""
+        """The number of writers that died after a commit."""
         return sum(self._words[768 : 768 + WRITERS])
 
 
-def _die_behind_commit(number: int, last_words: Callable[[], None]) -> None:
-    """Make every connection of this process kill it once that many of its commits are in the file."""
+def _die_after_commit(number: int, before_death: Callable[[], None]) -> None:
+    """Make every connection of this process kill the process after that many commits."""
     left = number
     connect = sqlite3.connect
 
     class Dying(sqlite3.Connection):
         def execute(self, sql: str, *operands: Any) -> sqlite3.Cursor:
-            done = super().execute(sql, *operands)
+            cursor = super().execute(sql, *operands)
             if sql.strip().upper().startswith("COMMIT"):
                 nonlocal left
                 left -= 1
                 if left == 0:
-                    last_words()
+                    before_death()
                     os.kill(os.getpid(), signal.SIGKILL)
-            return done
+            return cursor
 
     def connect_dying(*args: Any, **more: Any) -> sqlite3.Connection:
         return connect(*args, **{"factory": Dying, **more})
@@ -89,33 +89,33 @@ def _die_behind_commit(number: int, last_words: Callable[[], None]) -> None:
 
 
 def write(path: str, board: Board, writer: int) -> None:
-    """Publish until it is over, or until death."""
+    """Publish until the end of the run, or until killed."""
     parent = os.getppid()
     if random.random() < 0.5:
-        _die_behind_commit(random.randint(1, LONGEST_LIFE), lambda: board.dies(writer))
+        _die_after_commit(random.randint(1, LONGEST_LIFE), lambda: board.record_death(writer))
     with Registry(path, busy_timeout=60) as registry:
         for i in range(sys.maxsize):
             if board.is_over or os.getppid() != parent:
                 return
             prompt = random.randrange(PROMPTS)
-            made = registry.update(NAMES[prompt], template=f"{os.getpid()} {i}")
-            board.returned(writer, prompt, made.version)
+            updated = registry.update(NAMES[prompt], template=f"{os.getpid()} {i}")
+            board.returned(writer, prompt, updated.version)
 
 
-LOOKS: list[Callable[[Registry, str], int]] = [
+READS: list[Callable[[Registry, str], int]] = [
     lambda registry, name: registry.get(name).version,
     lambda registry, name: registry.render(name).version,
     lambda registry, name: registry.get(f"{name}@latest").version,
     lambda registry, name: registry.get(name).labels["production"],
 ]
-SLOW_LOOKS: list[Callable[[Registry, str], int]] = [
+SLOW_READS: list[Callable[[Registry, str], int]] = [
     lambda registry, name: registry.history(name, limit=1)[0].version,
     lambda registry, name: next(prompt.version for prompt in registry.list() if prompt.name == name),
 ]
 
 
-class Watch:
-    """What the threads of one process read, and what was wrong with it."""
+class ReaderProcess:
+    """What the threads of one process read, and which of it was wrong."""
 
     def __init__(self, path: str, board: Board) -> None:
         self.board = board
@@ -125,7 +125,7 @@ class Watch:
         self.wrong: dict[str, list[Any]] = {"stale": [], "backwards": [], "errors": []}
 
     def run(self) -> dict[str, Any]:
-        """Read in every thread until it is over; politely, or the writers hardly get a turn."""
+        """Read in every thread until the end of the run, at low priority, or the writers would hardly run."""
         os.nice(10)
         threads = [threading.Thread(target=self._read, args=(number,)) for number in range(THREADS)]
         for thread in threads:
@@ -133,32 +133,32 @@ class Watch:
         for thread in threads:
             thread.join()
         self.registry.close()
-        return {"reads": sum(self.reads), **{what: found[:5] for what, found in self.wrong.items()}}
+        return {"reads": sum(self.reads), **{what: errors[:5] for what, errors in self.wrong.items()}}
 
-    def _read(self, me: int) -> None:
+    def _read(self, index: int) -> None:
         try:
-            parent, mine = os.getppid(), random.Random(me)
+            parent, rng = os.getppid(), random.Random(index)
             while not self.board.is_over and os.getppid() == parent:
                 for _ in range(50):
-                    self._look(me, mine.randrange(PROMPTS), mine.choice(LOOKS))
-                self._look(me, mine.randrange(PROMPTS), mine.choice(SLOW_LOOKS))
+                    self._check_read(index, rng.randrange(PROMPTS), rng.choice(READS))
+                self._check_read(index, rng.randrange(PROMPTS), rng.choice(SLOW_READS))
         except Exception:
             self.wrong["errors"].append(traceback.format_exc())
 
-    def _look(self, me: int, prompt: int, look: Callable[[Registry, str], int]) -> None:
+    def _check_read(self, index: int, prompt: int, read_version: Callable[[Registry, str], int]) -> None:
         earlier = max(seen[prompt] for seen in self.seen)
         least = self.board.least(prompt)
-        version = look(self.registry, NAMES[prompt])
+        version = read_version(self.registry, NAMES[prompt])
         if version < least:
             self.wrong["stale"].append([prompt, version, least])
         if version < earlier:
             self.wrong["backwards"].append([prompt, version, earlier])
-        self.seen[me][prompt] = max(self.seen[me][prompt], version)
-        self.reads[me] += 1
+        self.seen[index][prompt] = max(self.seen[index][prompt], version)
+        self.reads[index] += 1
 
 
 def _start(work: Callable[[], Any]) -> tuple[int, int]:
-    """Fork a process that does the work, and give its id and the pipe with its result."""
+    """Fork a process that does the work; return its id and the pipe that its result comes from."""
     out, into = os.pipe()
     child = os.fork()
     if child:
@@ -191,8 +191,8 @@ def _count(path: str) -> int:
         return sum(registry.get(name).latest_version - 1 for name in NAMES)
 
 
-class Storm:
-    """The writers, who are killed and replaced until enough of their calls returned."""
+class WriterPool:
+    """The writers, which are killed and replaced until enough of their calls have returned."""
 
     def __init__(self, path: str, board: Board) -> None:
         self._path, self._board = path, board
@@ -203,10 +203,12 @@ class Storm:
     def _writer(self, number: int) -> tuple[int, int]:
         return _start(lambda: write(self._path, self._board, number))
 
-    def blow(self, commits: int, seconds: float) -> None:
-        """Go on until that many calls returned and a writer died behind its commit, or so many seconds passed."""
-        over, kill_at = time.monotonic() + seconds, time.monotonic() + KILL_EVERY_SECONDS
-        while (self._board.calls < commits or not self._board.deaths) and time.monotonic() < over and not self.errors:
+    def run(self, commits: int, seconds: float) -> None:
+        """Run until that many calls have returned and a writer died after its commit, or until the time is over."""
+        deadline, kill_at = time.monotonic() + seconds, time.monotonic() + KILL_EVERY_SECONDS
+        while (
+            (self._board.calls < commits or not self._board.deaths) and time.monotonic() < deadline and not self.errors
+        ):
             time.sleep(0.002)
             if time.monotonic() > kill_at:
                 os.kill(random.choice(self._writers)[0], signal.SIGKILL)
@@ -234,23 +236,23 @@ class Storm:
 
 
 def main(path: str, commits: int) -> dict[str, Any]:
-    """Let it storm, and tell what was seen."""
+    """Run writers and readers, and return what was seen."""
     board = Board()
     _result(*_start(lambda: _seed(path)))
-    readers = [_start(lambda: Watch(path, board).run()) for _ in range(READERS)]
-    storm = Storm(path, board)
-    storm.blow(commits, 60 + commits * 0.05)
-    watched = [_result(*reader) for reader in readers]
+    readers = [_start(lambda: ReaderProcess(path, board).run()) for _ in range(READERS)]
+    writers = WriterPool(path, board)
+    writers.run(commits, 60 + commits * 0.05)
+    reports = [_result(*reader) for reader in readers]
     counted = _result(*_start(lambda: _count(path)))
     return {
         "commits": board.calls,
         "counted": counted,
-        "killed": storm.killed,
+        "killed": writers.killed,
         "killed_behind_commit": board.deaths,
-        "reads": sum(each["reads"] for each in watched),
-        "stale": [wrong for each in watched for wrong in each.get("stale", [])],
-        "backwards": [wrong for each in watched for wrong in each.get("backwards", [])],
-        "errors": storm.errors + [wrong for each in watched for wrong in each["errors"]],
+        "reads": sum(each["reads"] for each in reports),
+        "stale": [wrong for each in reports for wrong in each.get("stale", [])],
+        "backwards": [wrong for each in reports for wrong in each.get("backwards", [])],
+        "errors": writers.errors + [wrong for each in reports for wrong in each["errors"]],
     }
 
 

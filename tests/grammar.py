@@ -1,12 +1,12 @@
-r"""Random templates, and variables to go with them, for the tests that compare and the tests that attack.
+r"""Random templates, and variables for them, for the tests that compare tiers and the tests that attack them.
 
-Everything comes from a `random.Random`, so a seed tells a case: build the variables from the same seed again
-for a second render, as iterators are used up by the first. Three modes. *Friendly* stays close to what prompts
-hold. *Normal* takes the whole grammar, with small numbers, as the other side of the comparison has no limits.
-*Hostile* adds what reaches out, what blows up and what is not Jinja at all.
+Everything comes from a `random.Random`, so that a seed identifies a case. For a second render the variables are
+built again from the same seed, because the first one exhausts iterators. Three modes: *friendly* stays close
+to real prompts; *normal* uses the whole grammar, with small numbers, because the reference has no limits; *hostile*
+adds sandbox escapes, bombs and text that is not Jinja.
 
 A production is Jinja with holes: `@text` is any expression of that kind, `$text` a name in scope that is usually
-of that kind. Kinds are hints; now and then a hole is filled with another kind on purpose.
+of that kind. Kinds are hints: sometimes a hole is deliberately filled with another kind.
 """
 
 import itertools
@@ -251,7 +251,7 @@ PLAIN = {
     "key": "title",
     "words": "'title'",
 }
-FIXED = {"key", "small", "cond"}  # names are no values, and a width of any size makes the other side hang
+FIXED = {"key", "small", "cond"}  # names are not values, and an arbitrary width makes the reference hang
 
 WORDS = ("Hello ", "\n", " and ", "- ", "a\n\nb", "{ ", " % }", "<b>&amp;</b>", "ß☕ ", "\t", " # x\n", "$1 {x} ", "")
 REPEATED = re.compile(r"<<(.*?)>>")
@@ -337,7 +337,7 @@ ATOM = re.compile(r"[\w.]+|'[^']*'|\[[^\[\]]*\]|\{[^{}]*\}")
 
 
 class Writer:
-    """Writes one template, from the outside in."""
+    """Writes one template, from the outermost statement inwards."""
 
     def __init__(self, random: Random, mode: str) -> None:
         self.random = random
@@ -352,7 +352,7 @@ class Writer:
         self.statements, self.weights = zip(*STATEMENTS[mode], strict=True)
 
     def chance(self, part: float) -> bool:
-        """Say yes in this part of the cases."""
+        """Return True with this probability."""
         return self.random.random() < part
 
     def body(self, depth: int, most: int = 3) -> str:
@@ -541,7 +541,7 @@ class Writer:
             return self.tag(f"filter {through}") + self.body(depth + 1, 2) + self.tag("endfilter")
 
     def bomb(self, depth: int) -> str:
-        """Write what no prompt needs: much of something, nested deep, or reaching out."""
+        """Write what no prompt needs: a large amount, deep nesting, or a sandbox escape."""
         many = self.random.choice([3, 10, 30, 60, 300])
         repeated = REPEATED.sub(lambda part: part[1] * many, self.random.choice(BOMBS))
         return HOLE.sub(lambda hole: self._filled(hole, 1), repeated)
@@ -559,7 +559,7 @@ class Writer:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Forget the names bound inside."""
+        """Drop the names that are bound inside this block."""
         before = {kind: list(names) for kind, names in self.scope.items()}
         macros = list(self.macros)
         yield

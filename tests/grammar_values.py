@@ -1,4 +1,4 @@
-"""The variables of the random templates: usual ones, and one of every odd kind that an application may pass."""
+"""The variables of the random templates: usual values, and one of every unusual kind that an application may pass."""
 
 import itertools
 import math
@@ -80,7 +80,7 @@ Row = namedtuple("Row", "title n tags")
 
 
 class Said:
-    """An object whose class says how it reads."""
+    """An object whose class defines its text."""
 
     title = "said"
 
@@ -90,24 +90,24 @@ class Said:
 
 
 class Plain:
-    """An object that reads as its address."""
+    """An object whose text is its address."""
 
     title = "plain"
     n = 3
 
 
 class Shout(str):
-    """A text that reads as another one."""
+    """A text subclass with another text."""
 
     __slots__ = ()
 
     def __str__(self) -> str:
-        """Return something loud."""
+        """Return a louder text."""
         return self.upper() + "!"
 
 
 class Loud(str):
-    """A text with methods of its own."""
+    """A text subclass that overrides methods."""
 
     __slots__ = ()
 
@@ -116,28 +116,28 @@ class Loud(str):
         return "LOUD"
 
     def __len__(self) -> int:
-        """Lie."""
+        """Return a wrong length."""
         return 3
 
 
 class Caps(dict):
-    """A dict whose items read otherwise."""
+    """A dict subclass that returns other items."""
 
     def __getitem__(self, key: Any) -> Any:
-        """Return something loud."""
+        """Return a louder text."""
         return str(super().__getitem__(key)).upper()
 
 
 class Wide(int):
-    """A number that reads as text."""
+    """A number whose text is not numeric."""
 
     def __str__(self) -> str:
-        """Return something wide."""
+        """Return a wide text."""
         return f"wide {int(self)}"
 
 
 class Failing:
-    """An object of the application whose every use fails."""
+    """An application's object of which every use fails."""
 
     def __str__(self) -> str:
         """Fail."""
@@ -157,13 +157,13 @@ class Answering:
     """An object that has every attribute and every item."""
 
     def __getattr__(self, name: str) -> str:
-        """Answer."""
+        """Return a value for any name."""
         if name.startswith("_"):
             raise AttributeError(name)
         return f"attribute {name}"
 
     def __getitem__(self, key: Any) -> str:
-        """Answer."""
+        """Return a value for any name."""
         if isinstance(key, int) and key > 2:
             raise IndexError(key)
         return f"item {key}"
@@ -173,29 +173,29 @@ TOUCHED: list[str] = []
 
 
 class App:
-    """What an application would not want a template to use: every use notes itself."""
+    """An object that no template may use: it records every use."""
 
     _secret = "sesame"
     title = "app"
 
     def save(self, *_: Any, **__: Any) -> str:
-        """Note it."""
+        """Record the use."""
         TOUCHED.append("save")
         return "saved"
 
     touch = delete = update = pop = send = read = replace = save
 
     def __call__(self, *_: Any, **__: Any) -> str:
-        """Note it."""
+        """Record the use."""
         TOUCHED.append("call")
         return "called"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Note it."""
+        """Record the use."""
         TOUCHED.append("setattr")
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Note it."""
+        """Record the use."""
         TOUCHED.append("setitem")
 
 
@@ -403,7 +403,7 @@ def _friendly(random: Random, texts: tuple[str, ...], numbers: tuple[float, ...]
 
 
 def variables(random: Random, mode: str = NORMAL) -> dict[str, Any]:
-    """Return variables: usual ones, some odd, some absent; new ones at each call."""
+    """Return new variables: usual ones, some unusual, some absent."""
     common = mode == FRIENDLY
     values = _friendly(random, COMMON_TEXTS if common else TEXTS, COMMON_NUMBERS if common else NUMBERS)
     odd, absent = {FRIENDLY: (0.012, 0.006), NORMAL: (0.1, 0.015), HOSTILE: (0.1, 0.01)}[mode]

@@ -64,13 +64,13 @@ DEEPEST = Counter()
 
 
 def refuse_loud(prompt):
-    """The publish check of the tests."""
+    """Run the publish check of the tests."""
     if model.UNPUBLISHABLE in str(prompt.template):
         raise ValueError("too loud")
 
 
 class Machine(RuleBasedStateMachine):
-    """Every verb, by everybody, in any order."""
+    """Every verb, by every actor, in any order."""
 
     def __init__(self):
         super().__init__()
@@ -101,13 +101,13 @@ class Machine(RuleBasedStateMachine):
                 self.views[side][who, place] = at_home.scope(namespace=place)
 
     def asking(self, by):
-        """Who asks, in the model's words; a role stays in its namespace."""
+        """Return the model's view of a caller; a role applies only in its namespace."""
         identity, role, groups, home = PEOPLE[by[0]]
         keeps = role is not None and (by[1] == home or role is Role.ORG_ADMIN)
         return {"id": identity, "role": role.value if keeps else None, "groups": groups, "namespace": by[1]}
 
     def both(self, verb, by, real, modelled):
-        """Ask both sides: the same answer or the same refusal; what writes nothing leaves every row as it was."""
+        """Call both sides: they return the same or refuse alike, and a call that writes nothing changes no row."""
         writes = self.world["writes"]
         got = refusal = expected = code = None
         try:
@@ -138,18 +138,18 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(seed=SEED)
     def begin(self, seed):
-        """Most calls need prompts to be about."""
+        """Create some prompts, because most calls need one."""
         for by in BEGINNERS:
             self.ask("create", by, self.picked(seed)[1])
 
     def picked(self, seed):
-        """The number of the step goes in, because Hypothesis likes to repeat itself."""
+        """Return a call; the seed includes the number of the step, because Hypothesis repeats seeds."""
         self.steps += 1
         return calls.pick(f"{seed} {self.steps}")
 
     @rule(seed=SEED)
     def call(self, seed):
-        """A single rule, because Hypothesis leaves rules out of whole runs, and every verb is to come in each."""
+        """Call a verb; a single rule, because Hypothesis omits rules from whole runs, and each run needs every verb."""
         by, asked = self.picked(seed)
         verb = Random(f"{seed} {self.steps} verb").choice(VERBS)
         note(f"{verb} {by} {asked}")
@@ -173,7 +173,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.checked != self.world["writes"])
     @invariant()
     def agree(self):
-        """Both registries tell the application all that the model holds, and the one that didn't write tells all."""
+        """Check what both registries return to the application, and what the reading one returns to every actor."""
         for side, place in product((self.writer, 1 - self.writer), NAMESPACES):
             self.agree_on_fields(self.views[side]["application", place], self.asking(("application", place)))
         values = {prompt["id"]: self.values_of(prompt) for prompt in self.world["prompts"]}
@@ -185,9 +185,10 @@ class Machine(RuleBasedStateMachine):
             DEEPEST["publications"] = max(DEEPEST["publications"], len(prompt["stack"]))
 
     def values_of(self, prompt):
-        """What everybody who may read a prompt is to get for each choice of a version: value, text, and no other.
+        """Return what every reader of a prompt must get for each selector of a version: the value and the text.
 
-        Production and the latest; after a write to this prompt every label and every number, absent ones included.
+        The selectors are production and the latest; after a write to this prompt also every label and every number,
+        including absent ones.
         """
         by = "application", prompt["namespace"]
         view, name, values = self.views[1 - self.writer][by], prompt["name"], {}
@@ -207,7 +208,7 @@ class Machine(RuleBasedStateMachine):
         return values
 
     def agree_on_fields(self, view, asking):
-        """Every field of every version of every prompt."""
+        """Check every field of every version of every prompt."""
         for prompt in model.readable(self.world, asking):
             numbers = sorted(prompt["versions"], reverse=True)
             assert seen(view.history(prompt["name"], limit=100)) == [described_version(prompt, n) for n in numbers]
@@ -218,7 +219,7 @@ class Machine(RuleBasedStateMachine):
         self.agree_on_events(view, asking)
 
     def agree_on_stamps(self, got, prompt, number):
-        """`updated_at` moves when the prompt is touched, other times never; the hash tells equal content."""
+        """Check that `updated_at` alone moves, when the prompt is touched, and that equal content has equal hashes."""
         touched, moved = self.stamps.get(prompt["id"], (prompt["touched"], got.updated_at))
         assert got.updated_at == moved if touched == prompt["touched"] else got.updated_at > moved
         self.stamps[prompt["id"]] = prompt["touched"], got.updated_at
@@ -229,7 +230,7 @@ class Machine(RuleBasedStateMachine):
         assert {key: self.stamps.setdefault(key, value) for key, value in kept.items()} == kept
 
     def agree_with(self, view, asking, values):
-        """Everything that one actor may read, and nothing else."""
+        """Check that one actor reads everything that it may read, and nothing else."""
         assert view.namespaces() == model.namespaces(self.world, asking)
         for statuses in (None, ["active", "disabled", "archived"]):
             listed = model.listing(self.world, asking, statuses)
@@ -251,7 +252,7 @@ class Machine(RuleBasedStateMachine):
         self.agree_on_events(view, asking)
 
     def agree_on_events(self, view, asking):
-        """The record tells every action once, in the order of the writes; one write's own in any order."""
+        """Check that every action has one event, in the order of the writes, but in any order within a write."""
         for prompt in (None, *model.readable(self.world, asking)):
             reference = prompt and prompt["id"]
             expected = model.events(self.world, asking, reference)
@@ -264,28 +265,28 @@ def shown(prompts):
 
 
 def record(events, expected):
-    """Who did what to which version, under what name, by the number of the write."""
+    """Return actor, action, name and version of each event, sorted by the number of the write."""
     written = [tuple(str(event[field]) for field in ("actor", "action", "name", "version")) for event in events]
     return sorted(zip((event["write"] for event in expected), written, strict=True))
 
 
 def difference(got, expected):
-    """What a failure shows: only the fields that differ."""
+    """Return the fields that differ, for the message of a failure."""
     if not (isinstance(got, dict) and isinstance(expected, dict)):
         return f"{got} where the model says {expected}"
     return {field: (got[field], "the model says", expected[field]) for field in got if got[field] != expected[field]}
 
 
-def answer(ask, *given, **chosen):
-    """What a call gives, or the code of its refusal."""
+def answer(ask, *args, **chosen):
+    """Return the result of a call, or the code of its refusal."""
     try:
-        return ask(*given, **chosen)
+        return ask(*args, **chosen)
     except (PromptregError, model.Refused) as error:
         return error.code
 
 
 def refusing(code):
-    """A model that refuses whatever the state."""
+    """Return a model of a verb that always refuses."""
 
     def refuse(asking):
         raise model.Refused(code)

@@ -2,15 +2,15 @@
 
 A world is `{"prompts", "events", "writes"}`; a prompt, its versions and an event are dictionaries too.
 A view is who calls from where: `{"id", "role", "groups", "namespace"}`, with id None for the application.
-A verb checks first, in the order of rule 18, and raises `Refused` with the error's code; then it changes the
-world and gives the prompt and the number of the version that the call resolves to. `None` means: not passed.
-A new prompt's id is None until `identify` gives the one that the registry made.
+A verb first checks, in the order of rule 18, and raises `Refused` with the error's code; then it changes the world
+and returns the prompt and the number of the version that the call resolves to. `None` means: not passed. The id of a
+new prompt is None until `identify` sets the one that the registry has created.
 """
 
 import json
 import re
 
-# Rule 17: the table, a line for each of its rows.
+# Rule 17: its table, a line for each row.
 EVERYBODY = {"team_member", "team_editor", "team_admin", "org_admin", "owner", "write", "read"}
 CHANGERS = {"team_editor", "team_admin", "org_admin", "owner", "write"}
 KEEPERS = {"team_admin", "org_admin", "owner"}
@@ -29,7 +29,7 @@ UNPUBLISHABLE = "LOUD"
 
 
 class Refused(Exception):
-    """The call is refused with this code, and nothing changes but for rule 9."""
+    """The call is refused with this code, and nothing changes, except by rule 9."""
 
     def __init__(self, code):
         super().__init__(code)
@@ -53,7 +53,7 @@ def may(view, action, prompt):
 
 
 def readable(world, view):
-    """Every prompt of the namespace that the actor may read, by name."""
+    """Return every prompt of the namespace that the actor may read, sorted by name."""
     here = [p for p in world["prompts"] if p["namespace"] == view["namespace"] and may(view, "read", p)]
     return sorted(here, key=lambda p: p["name"])
 
@@ -71,7 +71,7 @@ def need(view, action, prompt):
 
 
 def choose(prompt, selector):
-    """The number that a number or a label means; None is production."""
+    """Return the version number that a number or a label selects; None selects production."""
     if selector in (None, "production"):
         if not prompt["stack"]:
             raise Refused("no_production_version")
@@ -88,7 +88,7 @@ def labels(prompt):
 
 
 def shown(prompt):
-    """Production, else latest: the base of an update, and what listings show."""
+    """Return the production version, else the latest: the base of an update, and the one that listings show."""
     return prompt["stack"][-1] if prompt["stack"] else max(prompt["versions"])
 
 
@@ -102,7 +102,7 @@ def get(world, view, reference, selector=None):
 
 
 def render(world, view, reference, selector=None, values=()):
-    """The texts of the messages."""
+    """Return the texts of the messages."""
     prompt, number = get(world, view, reference, selector)
     if prompt["disabled"]:
         raise Refused("prompt_disabled")
@@ -110,7 +110,7 @@ def render(world, view, reference, selector=None, values=()):
 
 
 def texts(content, values):
-    """What a template says; `{{ who }}` is the only thing in it that is not text."""
+    """Render a template, in which only `{{ who }}` is not text."""
     for variable in content["variables"]:
         values = {variable["name"]: variable["default"], **values}
     if any("{{ who }}" in text for text in sources(content)) and "who" not in values:
@@ -136,7 +136,7 @@ def differs(world, view, reference, old, new):
 
 
 def listing(world, view, statuses=None, tag=None, category=None, created_by=None):
-    """The prompts that `list` gives, in order."""
+    """Return the prompts that `list` returns, in order."""
     found = []
     for prompt in readable(world, view):
         content = prompt["versions"][shown(prompt)]["content"]
@@ -164,7 +164,7 @@ def words(text):
 
 
 def events(world, view, reference=None):
-    """The events that the actor may see; those of a deleted prompt take a role."""
+    """Return the events that the actor may see; those of a deleted prompt require a role."""
     only = None if reference is None else find(world, view, reference)
     seen = [p["id"] for p in readable(world, view)]
     sees_all = view["id"] is None or view["role"] is not None
@@ -178,7 +178,7 @@ def events(world, view, reference=None):
 
 
 def namespaces(world, view):
-    """A role counts in the view's namespace, that of an org admin in all."""
+    """Return the namespaces; a role applies in the view's namespace, that of an org admin in all."""
     names = set()
     for prompt in world["prompts"]:
         is_here = prompt["namespace"] == view["namespace"] or view["role"] == "org_admin"
@@ -191,7 +191,7 @@ def namespaces(world, view):
 
 
 def wrote(world, view, prompt, *actions, version=None):
-    """One write: the prompt is touched, and every action recorded."""
+    """Record one write: the prompt is touched, and each action has an event."""
     world["writes"] += 1
     prompt["touched"] = world["writes"]
     who = {"actor": view["id"], "namespace": prompt["namespace"], "id": prompt["id"], "name": prompt["name"]}
@@ -207,7 +207,7 @@ def same(one, other):
 
 
 def passes(content):
-    """Rule 9: each example renders, and the check of the tests does not raise."""
+    """Return whether, by rule 9, each example renders and the publish check of the tests does not raise."""
     try:
         for example in content["examples"]:
             texts(content, example)
@@ -338,7 +338,7 @@ def update(
 
 
 def require_content(prompt, number, says):
-    """The version that the caller looked at says still the same; in the registry by its hash."""
+    """Refuse if the version that the caller has read has changed, which the registry detects by its hash."""
     if says is not None and says != canonical(prompt["versions"][number]["content"]):
         raise Refused("version_conflict")
 
@@ -351,7 +351,7 @@ def go_live(world, view, prompt, number):
 
 
 def edit(world, view, reference, selector, fields, message=None, says=None):
-    """`update` in place."""
+    """Update a version in place."""
     prompt = find(world, view, reference)
     need(view, "update", prompt)
     number = choose(prompt, selector)
@@ -471,7 +471,7 @@ ACTIONS = {"archived": "archive", "deleted": "delete", "disabled": "disable"}
 
 
 def set_status(world, view, references, target, *, dry_run=False):
-    """The names of those that change, and of those that are there already."""
+    """Return the names of the prompts that change, and of those that have the status already."""
     prompts = []
     for reference in references:
         prompt = find(world, view, reference)
@@ -489,7 +489,7 @@ def set_status(world, view, references, target, *, dry_run=False):
 
 
 def status_action(prompt, target):
-    """The verb that a status change amounts to."""
+    """Return the verb to which a status change corresponds."""
     return ACTIONS.get(target) or ("restore" if prompt["archived"] else "enable")
 
 

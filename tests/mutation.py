@@ -2,12 +2,12 @@
 
     python -m tests.mutation --most 60 --seed 1 --only promptreg/rules
 
-Each mutant is written into a copy of the tree, where the tests of its room run until the first one fails. What came of
-it is appended to a file of JSON lines, so a run that was stopped goes on where it was; a file that has changed since is
-tried anew, and `--again` tries the survivors once more. The exit status is 1 where mutants survived.
+Each mutant is written into a copy of the tree, where the tests of its room run until the first one fails. Its result is
+appended to a file of JSON lines, so that an interrupted run can be continued; a file that has changed since is tested
+again, and `--again` tests the survivors again. The exit status is 1 where mutants survived.
 
 Neither cosmic-ray nor mutmut 3 removes statements or returned values; cosmic-ray runs one test command for all files,
-and mutmut calls each function through another one, which the code that looks at frames notices. So this is our own.
+and mutmut calls each function through another one, which breaks the code that inspects frames. Hence this program.
 """
 
 import argparse
@@ -34,7 +34,7 @@ ROOMS = (
     *("arguments.py", "checks.py", "fast_read.py", "lookup.py", "planning.py", "templates.py", "untrusted.py"),
 )
 STORAGE = "storage_contract storage_sqlite"
-TESTS = {  # of the longest name that a file's path begins with; the quickest run first
+TESTS = {  # by the longest prefix of a file's path; the quickest tests run first
     "promptreg/rules": "rules_versions rules_drafts rules_labels rules_names bad_input model",
     "promptreg/rules/access": "rules_people rules_status",
     "promptreg/rules/edits": "bad_input values rules_versions rules_drafts rules_variables rules_templates",
@@ -72,7 +72,7 @@ TESTS = {  # of the longest name that a file's path begins with; the quickest ru
     "promptreg/telemetry/links": "telemetry_links telemetry_content",
     "promptreg/telemetry/tree": "cli telemetry",
 }
-LEAST_SECONDS = 60.0  # of the timeout; beyond, it is some times what the tests take
+LEAST_SECONDS = 60.0  # the least timeout in seconds; it is otherwise a multiple of what the tests take
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
     **{ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And},
@@ -92,11 +92,11 @@ class Mutant(NamedTuple):
 
     @property
     def change(self) -> str:
-        """What is changed, on one line."""
+        """The change, on one line."""
         return f"{' '.join(self.old.split())}  ->  {self.new}"
 
     def key(self, source: bytes) -> str:
-        """Return what identifies it in the file of results, as long as the source is the same."""
+        """Return its key in the file of results, which is the same as long as the source is."""
         return f"{self.path}:{self.start}:{hashlib.sha256(source).hexdigest()[:12]}:{self.new}"
 
     def applied_to(self, source: bytes) -> bytes:
@@ -105,7 +105,7 @@ class Mutant(NamedTuple):
 
 
 def mutants(path: str, source: str) -> list[Mutant]:
-    """Return every mutant of a file, in its order."""
+    """Return every mutant of a file, in the order of the source."""
     lines = [0]
     for line in source.encode().splitlines(keepends=True):
         lines.append(lines[-1] + len(line))
@@ -119,7 +119,7 @@ def mutants(path: str, source: str) -> list[Mutant]:
 
 
 def _nodes(node: ast.AST) -> Iterator[Any]:
-    """Walk what runs: no annotations, and no f-strings, whose parts have no positions before Python 3.12."""
+    """Walk the code that runs: no annotations, and no f-strings, whose parts have no positions before Python 3.12."""
     if isinstance(node, ast.expr | ast.stmt):
         yield node
     for name, value in ast.iter_fields(node):
@@ -158,13 +158,13 @@ def _replacements(node: ast.AST) -> Iterable[str]:
 
 
 def relevant(path: str) -> list[str]:
-    """Return the test files that a changed file is tried with, and itself, for its examples."""
+    """Return the test files that run for a changed file, and the file itself, for its doctests."""
     longest = max((prefix for prefix in TESTS if path.startswith(prefix)), key=len)
     return [*(f"tests/test_{name}.py" for name in TESTS[longest].split()), path]
 
 
 def sources(only: str) -> dict[str, str]:
-    """Return the files of the rooms, by their paths in the tree, that begin with `only`."""
+    """Return the source files whose paths in the tree begin with `only`."""
     paths = [
         path
         for room in ROOMS
@@ -175,19 +175,19 @@ def sources(only: str) -> dict[str, str]:
 
 
 class Tree:
-    """A copy of the tree in which mutants are tried."""
+    """A copy of the tree in which mutants are tested."""
 
     def __init__(self, folder: str) -> None:
         self.root = Path(folder, "tree")
         ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "dist", "build")
         shutil.copytree(ROOT, self.root, ignore=ignored)
-        # By the hash of its source, as a mutant may have the size and the second of the file.
+        # Bytecode is checked by the source's hash, because a mutant may have the file's size and modification time.
         mode = py_compile.PycInvalidationMode.CHECKED_HASH
         compileall.compile_dir(str(self.root), quiet=2, invalidation_mode=mode)
         self._seconds: dict[str, float] = {}
 
     def result(self, mutant: Mutant, source: bytes) -> str:
-        """Return what comes of a mutant: `killed`, `timeout` or `survived`."""
+        """Return the result of a mutant: `killed`, `timeout` or `survived`."""
         tests = sorted(relevant(mutant.path), key=self._seconds_alone)
         timeout = max(LEAST_SECONDS, 5 * sum(map(self._seconds_alone, tests)))
         file = self.root / mutant.path
@@ -197,16 +197,16 @@ class Tree:
         return {None: "timeout", 0: "survived"}.get(status, "killed")
 
     def _seconds_alone(self, test: str) -> float:
-        """Return how long a test file takes on the code as it is; `SystemExit` where it fails there."""
+        """Return the seconds that a test file takes on the unchanged code; raise `SystemExit` where it fails there."""
         if test not in self._seconds:
             began = time.monotonic()
-            if self._run([test], timeout=None) not in {0, 5}:  # 5: a file without examples
+            if self._run([test], timeout=None) not in {0, 5}:  # 5: a file without doctests
                 sys.exit(f"{test} fails on the code as it is; run it alone first.")
             self._seconds[test] = time.monotonic() - began
         return self._seconds[test]
 
     def _run(self, tests: list[str], timeout: float | None) -> int | None:
-        """Return the exit status of pytest; None after the timeout, when it and all that it began is killed."""
+        """Return the exit status of pytest, or None after the timeout, when it and its child processes are killed."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
         environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -222,7 +222,7 @@ class Tree:
 
 
 def main() -> int:
-    """Try mutants, and list the survivors."""
+    """Test mutants, and list the survivors."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.split("\n")[0])
     parser.add_argument("--most", type=int, default=60, help="mutants to try in this run (60)")
     parser.add_argument("--seed", type=int, default=0, help="which ones are chosen (0)")
@@ -253,7 +253,7 @@ def main() -> int:
 
 
 def read_results(path: Path) -> dict[str, str]:
-    """Return what came of the mutants that were tried before."""
+    """Return the results of the mutants that were tested before."""
     lines = path.read_text().splitlines() if path.exists() else []
     return {line["key"]: line["result"] for line in map(json.loads, lines)}
 

@@ -1,7 +1,7 @@
-"""What the tests of telemetry share: a temporary tracer provider, a program in a new process, and a call of each verb.
+"""Helpers of the tests of telemetry: a temporary tracer provider, a function in a new process, a call of each verb.
 
-OpenTelemetry takes one provider a process, so `tracing` puts it in the API's own place and takes it away again:
-other tests see none. What needs a meter provider runs `alone`, in a process that sets it as applications do.
+OpenTelemetry accepts one provider in a process, so `tracing` replaces the API's global variable and resets it, and
+other tests see no provider. What needs a meter provider runs `alone`, in a process that sets it as applications do.
 """
 
 import traceback
@@ -40,7 +40,7 @@ class Finished:
 
 @contextmanager
 def unprovided() -> Iterator[None]:
-    """Let a tracer provider be set, as in a new process, for this block only; these are private names of the API's."""
+    """Allow a tracer provider to be set, as in a new process, for this block only, by private names of the API."""
     before = trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE
     trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
     try:
@@ -134,11 +134,11 @@ def _answer(connection: Connection, program: Callable[..., Any], arguments: tupl
         connection.send((traceback.format_exc(), None))
 
 
-# Every verb, with the name of its span; each is called on a registry that `stand` has set up.
+# Every verb, with the name of its span; each is called on a registry that `stand` has prepared.
 
 
 def stand(registry: Registry) -> None:
-    """Make greet, with a draft 2 labelled staging; twice, with two versions that were live; and other."""
+    """Create greet, with a draft 2 labelled staging; twice, with two versions that were live; and other."""
     registry.create("greet", "Hello {{ name }}", tags=["t"])
     registry.update("greet", template="Hi {{ name }}", is_production=False)
     registry.set_label("greet", "staging", 2)
@@ -221,7 +221,7 @@ REFUSALS: list[tuple[str, Call, str]] = [
 
 
 def comparable(value: object) -> object:
-    """Return a verb's result without what differs between registries: ids, and hashes that cover them."""
+    """Return a verb's result without the ids, and the hashes of them, which differ between registries."""
     match value:
         case Prompt():
             return value.name, value.version, value.state, value.status, str(value.template), dict(value.labels)
@@ -235,7 +235,7 @@ def comparable(value: object) -> object:
 
 
 def live(registry: Registry) -> list[object]:
-    """Call every refusal and every verb on a registry that `stand` has set up; return the results in order."""
+    """Call every refusal and every verb on a registry that `stand` has prepared; return the results in order."""
     answers: list[object] = []
     for _, call, *_ in [*REFUSALS, *VERBS, *VERBS]:
         try:

@@ -1,4 +1,4 @@
-"""What the tests of the rules share: a prompt to start from, and the proof of a refusal that changed nothing."""
+"""Helpers of the tests of the rules: a prompt to start from, and a check that a refusal changed nothing."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,14 +9,14 @@ from promptreg import PromptregError, Registry
 
 
 def stand(registry: Registry) -> None:
-    """Make the prompt x: version 1 live, version 2 a draft labelled staging."""
+    """Create the prompt x: version 1 live, version 2 a draft labelled staging."""
     registry.create("x", "one", tags=["a"])
     registry.update("x", template="two", is_production=False)
     registry.set_label("x", "staging", 2)
 
 
 def seen(registry: Registry) -> list[object]:
-    """Return everything that readers see, through the cache too."""
+    """Return everything that readers see, including through the cache."""
     names = [prompt.name for prompt in registry.list(status=["active", "disabled", "archived"])]
     return [(registry.get(n, default=None), registry.get(f"{n}@latest"), registry.history(n)) for n in names]
 
@@ -29,7 +29,7 @@ def refused(
     code: str,
     **details: object,
 ) -> None:
-    """Check that a call is refused with this very error, and that neither the file nor a warm cache changed."""
+    """Check that a call raises exactly this error, and that neither the file nor a warm cache changed."""
     before = seen(registry)
     with unchanged(), pytest.raises(error) as caught:
         call(registry)

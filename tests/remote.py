@@ -1,8 +1,8 @@
-"""Another process with registries of its own, which a test tells what to do.
+"""Another process with registries, controlled by a test.
 
-`unprivileged` makes it nobody, for files that only their owner may write: a test that runs as root would
-be refused nothing. With `shell`, it runs behind these commands, as root of a mount namespace of its own. With
-`without_posix`, it has no more than Windows has.
+With `unprivileged` it runs as `nobody`, for files that only their owner may write, because root is refused nothing.
+With `shell` it runs after these commands, as root of a new mount namespace. With `without_posix` it has only what
+Windows has.
 """
 
 import importlib
@@ -51,7 +51,7 @@ class Remote:
         without_posix: bool = False,
         **settings: Any,
     ) -> None:
-        """Start it; its registry of `path` is opened with `settings` at the first call."""
+        """Start the process; it opens the registry of `path` with `settings` at the first call."""
         self.path, self.settings = path, settings
         self.process: Any
         if shell is None and not without_posix:
@@ -75,11 +75,11 @@ class Remote:
         self.close()
 
     def call(self, verb: str, *args: Any, **more: Any) -> Any:
-        """Call a verb there, and give its result or raise its error.
+        """Call a verb in the process, and return its result or raise its error.
 
-        Besides the registry's: `open`, which only opens, `hold` and `release` of SQLite's own write lock, `queue` and
-        `leave` for a turn in the queue with no write, and `trust`, after which it takes no queue for stuck, however
-        slow the machine is.
+        Besides the registry's verbs: `open` only opens; `hold` and `release` take and release SQLite's write lock;
+        `queue` and `leave` take and release a ticket of the writers' queue without a write; after `trust` the process
+        considers no queue stuck, however slow the machine is.
         """
         self.ask(verb, *args, **more)
         return self.answer()
@@ -97,20 +97,20 @@ class Remote:
         return value
 
     def stop(self) -> None:
-        """Stop it in its tracks, until `go`."""
+        """Suspend the process, until `go`."""
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def go(self) -> None:
-        """Let it go on."""
+        """Resume the process."""
         os.kill(self.process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill it, and wait until it is gone."""
+        """Kill the process, and wait for its end."""
         self.process.kill()
         self._wait()
 
     def close(self) -> None:
-        """End it; its registries are closed first."""
+        """End the process, which closes its registries first."""
         self._connection.close()
         self._wait()
 
@@ -161,7 +161,7 @@ def _done(opened: dict[str, Registry], path: str, settings: Any, verb: str, args
 
 
 def _become_nobody() -> None:
-    """Give up every privilege, once all is imported that nobody may not even read."""
+    """Drop all privileges, after importing everything, because `nobody` may be unable to read the modules."""
     for module in pkgutil.walk_packages(promptreg.__path__, "promptreg."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
@@ -183,7 +183,7 @@ if __name__ == "__main__":
 
 
 def run_program(module: str, *arguments: object, seconds: float) -> dict[str, Any]:
-    """Run a program of the tests, which must end in time, and give the JSON that it prints."""
+    """Run a program of the tests within a time limit, and return the JSON that it prints."""
     done = subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,
@@ -193,5 +193,5 @@ def run_program(module: str, *arguments: object, seconds: float) -> dict[str, An
         timeout=seconds,
     )
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed

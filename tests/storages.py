@@ -1,4 +1,4 @@
-"""The storages that run the contract tests; a new database is added here, and nowhere else in the tests of the seam."""
+"""The storages that run the contract tests; this is the one place of those tests where a new database is added."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +9,10 @@ from promptreg.storage.opening import open_storage
 
 
 class StorageCase(NamedTuple):
-    """A storage, and what it can do that another may not.
+    """A storage, and its capabilities that other storages may not have.
 
-    `open` opens the database of a test, which the folder tells from others. `is_shared`: other processes, and other
-    storages of this one, see the same data. `is_concurrent`: a write commits while a read transaction is open.
+    `open` opens the database of a test, in the folder of that test. `is_shared`: other processes, and other storages of
+    this process, see the same data. `is_concurrent`: a write commits while a read transaction is open.
     """
 
     open: Callable[[Path], Storage]

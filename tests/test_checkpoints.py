@@ -1,7 +1,7 @@
-"""Checkpoints are made in the writers' queue only, by who surely has the turn; else they are left for later.
+"""Checkpoints run only while the head of the writers' queue is held for certain; otherwise they are postponed.
 
-SQLite before 3.51.3 can damage a database where one process makes a checkpoint while another commits. What a checkpoint
-does is seen in the file, which another process reads: opening it in this one would drop SQLite's locks.
+SQLite before 3.51.3 can damage a database if one process checkpoints while another commits. Whether a checkpoint ran
+is read from the file by another process, because opening the file in this one would drop SQLite's locks.
 """
 
 import errno
@@ -34,20 +34,20 @@ CAN_TELL_SQLITE = sys.version_info >= (3, 12)  # that closing must not write the
 
 @pytest.fixture(autouse=True)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have each commit write the log back, if it may, and a writer take the queue for stuck soon."""
+    """Make each commit checkpoint if it may, and make a writer consider the queue stuck after a short time."""
     monkeypatch.setattr(connections, "LOG_PAGES", 1)
     monkeypatch.setattr(queue, "STUCK", 0.05)
 
 
 @pytest.fixture
 def other(path: str) -> Iterator[Remote]:
-    """Another process, which can stand in the queue and has no connection."""
+    """Another process, which can hold a ticket of the queue and has no connection."""
     with Remote(path) as remote:
         yield remote
 
 
 def contents(path: str) -> bytes:
-    """Return what differs once the file itself, without its log, was written."""
+    """Return what changes when the database file itself, without its log, is written."""
     return subprocess.check_output(["cksum", path])
 
 
@@ -80,7 +80,7 @@ WAYS: dict[str, Callable[[Registry], None]] = {
 
 @pytest.fixture
 def filled(path: str, request: pytest.FixtureRequest) -> Iterator[Registry]:
-    """A registry whose log holds what the file does not; where erasing is to be due, only the log is to be cut."""
+    """A registry whose log has content that the file lacks; if erasing is due, only the log must be truncated."""
     with Registry(path) as made:
         made.create("greet", "Hello")
         made.create("secret", "zanzibar")
@@ -98,20 +98,20 @@ def filled(path: str, request: pytest.FixtureRequest) -> Iterator[Registry]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_who_has_the_turn_makes_checkpoints(filled: Registry, path: str, way: str) -> None:
-    """The file itself is written, so that the tests below would notice it."""
+def test_the_head_of_the_queue_checkpoints(filled: Registry, path: str, way: str) -> None:
+    """The database file is written, which shows that the tests below would notice a checkpoint."""
     before = contents(path)
     WAYS[way](filled)
     assert contents(path) != before
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_nobody_makes_one_while_another_process_has_the_turn(
+def test_no_checkpoint_runs_while_another_process_holds_the_queue(
     filled: Registry, path: str, way: str, other: Remote
 ) -> None:
-    """Each call does its own work and soon returns; the log stays as it is, and the next turn makes up for it.
+    """Each call does its work and returns soon; the log is unchanged, and the next writer checkpoints.
 
-    Python 3.11 can't tell SQLite so for closing; there it does so where nobody else at all is connected.
+    Python 3.11 can't prevent the checkpoint of closing, which SQLite makes there if no other connection is open.
     """
     other.call("queue")
     before = contents(path)
@@ -127,8 +127,8 @@ def test_nobody_makes_one_while_another_process_has_the_turn(
     assert not Path(path + WAL).exists()
 
 
-def test_nobody_makes_one_once_it_was_passed_over(filled: Registry, path: str, other: Remote) -> None:
-    """Who has the turn for too long has it no longer alone, as others go ahead."""
+def test_a_writer_that_was_overtaken_makes_no_checkpoint(filled: Registry, path: str, other: Remote) -> None:
+    """A writer that held the queue for too long no longer holds it alone, because others have overtaken it."""
     with queue_of(os.path.realpath(path)).ticket(Deadline(5)) as turn:
         assert turn.is_guarded()
         assert other.call("update", "greet", template="Hi").version == 2
@@ -137,8 +137,8 @@ def test_nobody_makes_one_once_it_was_passed_over(filled: Registry, path: str, o
         assert turn.is_guarded()
 
 
-def test_a_queue_whose_file_was_removed_is_the_one_of_all_again(filled: Registry, path: str, other: Remote) -> None:
-    """Who has it open does not go on alone with the file that nobody else finds."""
+def test_all_share_a_queue_again_after_its_file_was_removed(filled: Registry, path: str, other: Remote) -> None:
+    """A process that has the removed file open does not continue with it alone."""
     committed(filled)
     os.unlink(path + queue.SUFFIX)
     other.call("queue")
@@ -150,8 +150,8 @@ def test_a_queue_whose_file_was_removed_is_the_one_of_all_again(filled: Registry
     assert contents(path) != before
 
 
-def test_nobody_makes_one_while_another_registry_of_the_process_has_the_turn(filled: Registry, path: str) -> None:
-    """The system's locks are a process's, so all its registries of a file stand in one queue."""
+def test_no_checkpoint_runs_while_another_registry_of_the_process_holds_the_queue(filled: Registry, path: str) -> None:
+    """File locks belong to a process, so all its registries of a file share one queue."""
     entered, leave = threading.Event(), threading.Event()
 
     def stand() -> None:
@@ -173,10 +173,10 @@ def test_nobody_makes_one_while_another_registry_of_the_process_has_the_turn(fil
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("way", ["opened", "dropped"])
-def test_a_turn_that_was_cut_short_is_left_for_other_threads(
+def test_an_interrupted_ticket_is_released_for_other_threads(
     filled: Registry, path: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a signal's handler raises may come right before the turn is given back; all registries share the queue."""
+    """The ticket is released even if a signal handler raises right before; all registries share the queue."""
     lock, interrupted = queue_of(os.path.realpath(path)), []
     release = lock.release
 
@@ -211,8 +211,8 @@ def test_a_turn_that_was_cut_short_is_left_for_other_threads(
     assert turns == [True]
 
 
-def test_opening_erases_in_its_turn_only(path: str, other: Remote) -> None:
-    """What a deleter could not erase is erased by who opens the file next and gets the turn."""
+def test_opening_erases_only_while_it_holds_the_queue(path: str, other: Remote) -> None:
+    """What a deletion could not erase is erased by the next opening that gets the queue's lock."""
     with closing(raw(path)) as reader:
         with Registry(path, busy_timeout=1) as made:
             made.create("secret", "zanzibar")
@@ -231,12 +231,12 @@ def test_opening_erases_in_its_turn_only(path: str, other: Remote) -> None:
             assert b"zanzibar" not in subprocess.check_output(["cat", path, path + WAL])
 
 
-def test_bringing_a_file_up_to_date_makes_none(path: str) -> None:
-    """However long the log is: the next write makes up for it."""
+def test_a_migration_makes_no_checkpoint(path: str) -> None:
+    """However long the log is, the next write makes the checkpoint."""
     with closing(raw(path)) as connection:
         connection.executescript("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0")
         connection.executescript(f"BEGIN; {(SCHEMAS / '1.sql').read_text(encoding='utf-8')} COMMIT")
-        # More than the 1,000 pages from which on SQLite makes one of itself.
+        # More than the 1,000 pages after which SQLite checkpoints by default.
         connection.executescript("CREATE TABLE long AS SELECT zeroblob(8000000) AS a; DROP TABLE long")
         before = contents(path)
         with Registry(path) as registry:
@@ -246,8 +246,8 @@ def test_bringing_a_file_up_to_date_makes_none(path: str) -> None:
             assert contents(path) != before
 
 
-def test_bringing_a_file_up_to_date_is_done_in_turn(path: str, other: Remote) -> None:
-    """It is a commit like others: a process that opens the file waits while another one has the turn."""
+def test_a_migration_waits_in_the_queue(path: str, other: Remote) -> None:
+    """A migration commits like a write: opening waits while another process holds the queue."""
     with closing(raw(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN; {(SCHEMAS / '1.sql').read_text(encoding='utf-8')} COMMIT")
@@ -262,8 +262,8 @@ def test_bringing_a_file_up_to_date_is_done_in_turn(path: str, other: Remote) ->
             assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
 
 
-def test_a_forked_child_has_a_queue_of_its_own(path: str) -> None:
-    """A thread that stood in the queue of the parent is not in the child, whose registries must not wait for it."""
+def test_a_forked_child_has_a_new_queue(path: str) -> None:
+    """Registries of a child don't wait for a thread of the parent that was in the queue."""
     Registry(path).close()
     database = os.path.realpath(path)
     with queue_of(database).ticket(Deadline(5)):
@@ -275,8 +275,8 @@ def test_a_forked_child_has_a_queue_of_its_own(path: str) -> None:
         assert queue_of(database) is mine
 
 
-def test_a_dropped_registry_writes_its_log_back_in_its_turn(path: str) -> None:
-    """Whoever never closes still leaves a file that is whole without its log."""
+def test_a_dropped_registry_checkpoints_while_it_holds_the_queue(path: str) -> None:
+    """A registry that is never closed still leaves a file that is complete without its log."""
     registry = Registry(path)
     registry.create("greet", "Hello")
     assert Path(path + WAL).exists()
@@ -286,10 +286,10 @@ def test_a_dropped_registry_writes_its_log_back_in_its_turn(path: str) -> None:
 
 
 @pytest.mark.parametrize(("failure", "is_sure"), [(errno.EMFILE, False), (errno.EIO, False), (errno.EACCES, True)])
-def test_a_queue_that_fails_for_a_moment_is_none_that_can_not_be_used(
+def test_a_temporary_failure_does_not_disable_the_queue(
     filled: Registry, monkeypatch: pytest.MonkeyPatch, failure: int, is_sure: bool
 ) -> None:
-    """Others are in it all the same, so nobody else makes a checkpoint; one that may not be opened is nobody's."""
+    """No checkpoint runs then, because others may be in the queue; a queue that can't be opened has no holder."""
 
     def fail(*_: object) -> NoReturn:
         raise OSError(failure, os.strerror(failure))
@@ -301,7 +301,7 @@ def test_a_queue_that_fails_for_a_moment_is_none_that_can_not_be_used(
 
 
 def test_a_dropped_registry_is_no_cycle(path: str) -> None:
-    """It closes at once, though all that it gave is kept: a collector closes in any order."""
+    """It closes at once, although its results are kept, because a garbage collection would close in any order."""
     gc.disable()
     try:
         registry = Registry(path)
@@ -326,10 +326,10 @@ def test_a_dropped_registry_is_no_cycle(path: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["dropped", "forked", "thread ended"])
-def test_no_other_closing_writes_the_log_back(filled: Registry, path: str, way: str, other: Remote) -> None:
-    """A registry that is dropped while others write, connections closed for a fork, and those of ended threads.
+def test_no_other_close_checkpoints(filled: Registry, path: str, way: str, other: Remote) -> None:
+    """Neither a registry dropped while others write, nor connections closed for a fork or by ended threads, do.
 
-    But on Python 3.11, where SQLite can't be told, as above.
+    Except on Python 3.11, where it can't be prevented, as above.
     """
     other.call("queue")
     before = contents(path)

@@ -1,4 +1,4 @@
-"""What errors say beside the fact: whose it is, what was found beside it, and the nearest that is there."""
+"""What errors report beside the fact: the prompt, related values that were passed, and the nearest existing name."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,8 +30,8 @@ def memory() -> Iterator[Registry]:
         yield opened
 
 
-def told(call: Callable[[], object], kind: type[PromptregError] = PromptregError) -> str:
-    """Return what the error of a call says."""
+def message_of(call: Callable[[], object], kind: type[PromptregError] = PromptregError) -> str:
+    """Return the message of the error that a call raises."""
     with pytest.raises(kind) as caught:
         call()
     assert str(caught.value) == caught.value.message == caught.value.args[0]
@@ -41,46 +41,48 @@ def told(call: Callable[[], object], kind: type[PromptregError] = PromptregError
 # Variables
 
 
-def test_a_missing_variable_is_told_beside_those_that_were_passed_and_nothing_reads(memory: Registry) -> None:
-    """With the missing one that each may be meant for; what the template reads or declares is not among them."""
+def test_a_missing_variable_is_reported_with_the_passed_ones_that_are_unused(memory: Registry) -> None:
+    """Each passed variable that the template neither reads nor declares is listed with the missing one it resembles."""
     memory.create("summarize", "{{ words }} {{ text }}", variables=[{"name": "n", "required": False}])
-    message = told(lambda: memory.render("summarize", word="SECRET", text="SECRET", n=1, zz=2), MissingVariablesError)
+    message = message_of(
+        lambda: memory.render("summarize", word="SECRET", text="SECRET", n=1, zz=2), MissingVariablesError
+    )
     assert message == (
         "'summarize': Variables are missing: words; pass them to render."
         " Passed and not read: 'word' (for 'words'?), 'zz'."
     )
-    assert "Passed" not in told(lambda: memory.render("summarize", text="x"), MissingVariablesError)
-    assert "'word' (for 'words'?)" in told(lambda: memory.get("summarize").render(word=1), MissingVariablesError)
+    assert "Passed" not in message_of(lambda: memory.render("summarize", text="x"), MissingVariablesError)
+    assert "'word' (for 'words'?)" in message_of(lambda: memory.get("summarize").render(word=1), MissingVariablesError)
 
 
-def test_what_is_passed_makes_no_message_long(memory: Registry) -> None:
-    """Ten names at most, each as far as 128 characters, and how many more there are."""
+def test_the_list_of_passed_variables_is_short(memory: Registry) -> None:
+    """The message has at most ten names, of at most 128 characters each, and the number of further ones."""
     memory.create("summarize", "{{ words }}")
     many = {f"{'x' * 1_000}{i}": i for i in range(1_000)}
-    message = told(lambda: memory.render("summarize", many), MissingVariablesError)
+    message = message_of(lambda: memory.render("summarize", many), MissingVariablesError)
     assert " and 990 more." in message
     assert len(message) < 2_000
     with Registry(":memory:", extra_variables="forbid") as strict:
         strict.create("summarize", "{{ words }}")
-        message = told(lambda: strict.render("summarize", many, words=1), InvalidVariablesError)
+        message = message_of(lambda: strict.render("summarize", many, words=1), InvalidVariablesError)
         assert " and 990 more." in message
         assert len(message) < 3_000
 
 
-def test_a_variable_that_is_forbidden_is_told_with_the_one_that_is_meant() -> None:
-    """Of those that were not passed."""
+def test_a_forbidden_variable_is_reported_with_the_nearest() -> None:
+    """The nearest is one of the variables that were not passed."""
     with Registry(":memory:", extra_variables="forbid") as strict:
         strict.create("summarize", "{{ words }} {{ word2 }}")
-        message = told(lambda: strict.render("summarize", word=1, word2=2, zz=3), InvalidVariablesError)
+        message = message_of(lambda: strict.render("summarize", word=1, word2=2, zz=3), InvalidVariablesError)
     assert "word is not a variable of this prompt; did you mean 'words'?" in message
     assert "zz is not a variable of this prompt." in message
 
 
-# Whose error it is
+# The prompt of an error
 
 
 def test_a_templates_error_names_the_prompt_and_in_a_chat_the_message(memory: Registry) -> None:
-    """When it is saved and when it is rendered, by the fast tier's way or not."""
+    """Errors of saving and of rendering, in both tiers, name the prompt, and in a chat the message."""
     chat = [{"role": "user", "content": "{{ a }}"}, {"placeholder": "h"}, {"role": "user", "content": "{{ 1 / z }}"}]
     memory.create("chat", chat)
     memory.create("text", "{{ 1 / z }}", variables=[{"name": "z", "type": "integer"}])
@@ -96,8 +98,8 @@ def test_a_templates_error_names_the_prompt_and_in_a_chat_the_message(memory: Re
         (lambda: memory.render("chat", z=1, h=[]), "'chat': Variables are missing: a; "),
     ):
         for _ in range(2):
-            assert told(call, TemplateError).startswith(start), start
-    message = told(lambda: memory.create("checked", "{{ x }}", examples=[{}]))
+            assert message_of(call, TemplateError).startswith(start), start
+    message = message_of(lambda: memory.create("checked", "{{ x }}", examples=[{}]))
     assert message.count("'checked'") == 1
 
 
@@ -125,19 +127,19 @@ NAMED = [
 
 
 @pytest.mark.parametrize("verb", NAMED)
-def test_a_name_that_is_not_there_is_told_with_its_namespace_and_the_nearest(
+def test_an_absent_name_is_reported_with_its_namespace_and_the_nearest(
     memory: Registry, verb: Callable[[Registry, str], object]
 ) -> None:
-    """By every verb, again and again, and after the names have changed; the details stay the names alone."""
+    """Every verb does so, repeatedly, and after the names have changed; the details contain only the names."""
     support = memory.scope(namespace="support")
     support.create("summarize", "x")
     memory.create("sumarize2", "x")
     for _ in range(3):
-        message = told(lambda: verb(support, "sumarize"), NotFoundError)
+        message = message_of(lambda: verb(support, "sumarize"), NotFoundError)
         assert "There is no prompt 'sumarize' in the namespace 'support'; did you mean 'summarize'? list() " in message
-    assert "in the namespace 'support'; list() shows" in told(lambda: verb(support, "zzz"), NotFoundError)
+    assert "in the namespace 'support'; list() shows" in message_of(lambda: verb(support, "zzz"), NotFoundError)
     support.update("summarize", new_name="another")
-    assert "in the namespace 'support'; list() shows" in told(lambda: verb(support, "sumarize"), NotFoundError)
+    assert "in the namespace 'support'; list() shows" in message_of(lambda: verb(support, "sumarize"), NotFoundError)
     support.create("sumarized", "x")
     with pytest.raises(NotFoundError) as caught:
         verb(support, "sumarize")
@@ -145,34 +147,34 @@ def test_a_name_that_is_not_there_is_told_with_its_namespace_and_the_nearest(
     assert caught.value.details == {"names": ["sumarize"]}
 
 
-def test_of_many_names_each_is_told_with_its_nearest(memory: Registry) -> None:
-    """And an id is like no name."""
+def test_each_of_many_absent_names_is_reported_with_its_nearest(memory: Registry) -> None:
+    """Each absent name has a suggestion; an absent id has none."""
     memory.create("summarize", "x")
     memory.create("translate", "x")
     unknown = memory.create("gone", "x").id
     memory.set_status("gone", "deleted")
-    message = told(lambda: memory.set_status(["sumarize", "translat", "zzz", unknown, "translate"], "disabled"))
+    message = message_of(lambda: memory.set_status(["sumarize", "translat", "zzz", unknown, "translate"], "disabled"))
     assert f"'sumarize', 'translat', 'zzz', '{unknown}' in the namespace 'default'" in message
     assert "did you mean 'summarize' for 'sumarize', 'translate' for 'translat'? list()" in message
     assert message.startswith("There are no prompts ")
 
 
-def test_no_name_is_told_that_the_actor_may_not_read(memory: Registry) -> None:
-    """What it may not read is not there (rule 18), and is meant by nothing, whoever asked before."""
+def test_no_name_is_suggested_that_the_actor_may_not_read(memory: Registry) -> None:
+    """A prompt that the actor may not read is never suggested (rule 18), whoever has called before."""
     memory.create("summarize", "x", access_grants=[("user:lee", "read")])
     eve, lee = (memory.scope(actor=Actor(name)) for name in ("eve", "lee"))
     for _ in range(2):
-        assert "did you mean 'summarize'" in told(lambda: memory.get("sumarize"))
-        assert "did you mean 'summarize'" in told(lambda: lee.get("sumarize"))
-        assert "mean" not in told(lambda: eve.get("sumarize"))
-        assert "mean" not in told(lambda: eve.get("summarize"))
+        assert "did you mean 'summarize'" in message_of(lambda: memory.get("sumarize"))
+        assert "did you mean 'summarize'" in message_of(lambda: lee.get("sumarize"))
+        assert "mean" not in message_of(lambda: eve.get("sumarize"))
+        assert "mean" not in message_of(lambda: eve.get("summarize"))
     memory.update("summarize", access_grants=[("user:eve", "read")])
-    assert "did you mean 'summarize'" in told(lambda: eve.get("sumarize"))
-    assert "mean" not in told(lambda: lee.get("sumarize"))
+    assert "did you mean 'summarize'" in message_of(lambda: eve.get("sumarize"))
+    assert "mean" not in message_of(lambda: lee.get("sumarize"))
 
 
-def test_a_label_that_is_not_there_is_told_with_those_that_are(memory: Registry) -> None:
-    """And the nearest; a number is told with the latest."""
+def test_an_absent_label_is_reported_with_the_existing_ones(memory: Registry) -> None:
+    """The error lists the existing labels and the nearest; for an absent number it has the latest version."""
     memory.create("summarize", "x")
     memory.set_label("summarize", "staging", 1)
     has = "it has 'latest', 'production', 'staging'."
@@ -184,16 +186,14 @@ def test_a_label_that_is_not_there_is_told_with_those_that_are(memory: Registry)
         lambda: memory.set_label("summarize", "canary", "prodution"),
     ):
         for _ in range(2):
-            message = told(call, VersionNotFoundError)
+            message = message_of(call, VersionNotFoundError)
             assert message == f"'summarize' has no label 'prodution' (did you mean 'production'?); {has}"
-    assert told(lambda: memory.get("summarize@zzz")) == f"'summarize' has no label 'zzz'; {has}"
-    assert "'summarize' has no version 7; its latest is 1" in told(lambda: memory.get("summarize@7"))
+    assert message_of(lambda: memory.get("summarize@zzz")) == f"'summarize' has no label 'zzz'; {has}"
+    assert "'summarize' has no version 7; its latest is 1" in message_of(lambda: memory.get("summarize@7"))
 
 
-def test_the_nearest_is_sought_only_where_the_error_leaves_the_call(
-    memory: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not where a default answers or a save makes the prompt; for the same name once, until something changes."""
+def test_the_nearest_is_read_only_for_errors_that_are_raised(memory: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read for a default or a save; for the same name it is read once, until something changes."""
     sought: list[str] = []
 
     def counted(self: SQLiteReader, namespace: str, audience: object, name: str, *, limit: int) -> list[str]:
@@ -207,30 +207,30 @@ def test_the_nearest_is_sought_only_where_the_error_leaves_the_call(
     memory.save("translate", "x")
     assert sought == []
     for _ in range(3):
-        assert "did you mean 'summarize'?" in told(lambda: memory.get("sumarize"))
-        assert "did you mean 'summarize'?" in told(lambda: memory.history("sumarize"))
+        assert "did you mean 'summarize'?" in message_of(lambda: memory.get("sumarize"))
+        assert "did you mean 'summarize'?" in message_of(lambda: memory.history("sumarize"))
     assert sought == ["sumarize"]
     memory.save("translate", "y")
-    assert "did you mean 'summarize'?" in told(lambda: memory.get("sumarize"))
+    assert "did you mean 'summarize'?" in message_of(lambda: memory.get("sumarize"))
     assert sought == ["sumarize"] * 2
 
 
-def test_where_the_nearest_can_not_be_read_the_error_is_the_first_one(
+def test_the_first_error_is_raised_if_the_nearest_can_not_be_read(
     memory: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A failure of the storage then hides nothing."""
+    """A failure of the storage during the suggestion does not replace the first error."""
 
     def failing(*_: object, **__: object) -> list[str]:
         raise StorageError("gone")
 
     monkeypatch.setattr(SQLiteReader, "names_near", failing)
-    assert "There is no prompt 'sumarize'" in told(lambda: memory.get("sumarize"), NotFoundError)
+    assert "There is no prompt 'sumarize'" in message_of(lambda: memory.get("sumarize"), NotFoundError)
     memory.save("sumarize", "x")
     assert memory.get("sumarize").version == 1
 
 
 def test_nearest_takes_few_candidates_and_little_time() -> None:
-    """A thousand candidates, and 64 characters of each, however alike and repetitive they are."""
+    """It compares a thousand candidates, and 64 characters of each, however similar and repetitive they are."""
     assert nearest("summarize", ["x"] * 1_000 + ["summarize"]) is None
     assert nearest("summarize", ["x"] * 999 + ["summarize"]) == "summarize"
     alike = ["ab" * 100_000 + str(i) for i in range(1_000)]
@@ -329,10 +329,10 @@ BAD = [
 
 
 @pytest.mark.parametrize(("call", "fields"), BAD)
-def test_all_bad_fields_of_a_call_are_told_at_once(
+def test_all_invalid_fields_of_a_call_are_reported_together(
     memory: Registry, call: Callable[[Registry], object], fields: str
 ) -> None:
-    """Each once, in the details; the message has the first ten, and how many more there are."""
+    """The details have each field once; the message has the first ten and the number of further ones."""
     with pytest.raises(InvalidInputError) as caught:
         call(memory)
     errors = caught.value.details["errors"]
@@ -370,20 +370,20 @@ MEANT = [
 
 
 @pytest.mark.parametrize(("call", "message"), MEANT)
-def test_one_of_a_few_words_is_told_with_the_nearest(
+def test_an_unknown_keyword_is_reported_with_the_nearest(
     memory: Registry, call: Callable[[Registry], object], message: str
 ) -> None:
-    """A status, a role, a permission, a type, a setting; and a number that was passed as a text."""
-    assert message in told(lambda: call(memory), InvalidInputError)
-    assert "mean" not in told(lambda: memory.set_status("a", "xyz"))
-    assert "mean" not in told(lambda: Actor("ana", "xyz"))
+    """This holds for statuses, roles, permissions, types and settings, and for a number that was passed as a text."""
+    assert message in message_of(lambda: call(memory), InvalidInputError)
+    assert "mean" not in message_of(lambda: memory.set_status("a", "xyz"))
+    assert "mean" not in message_of(lambda: Actor("ana", "xyz"))
 
 
 # Every error about a prompt
 
 
 def test_an_error_about_a_prompt_names_it(memory: Registry) -> None:
-    """A log line that shows the error alone tells which prompt it is about."""
+    """The message alone, as in a log line, shows which prompt the error is about."""
     memory.create("a", "{{ x }}", variables=[{"name": "x", "type": "integer"}])
     memory.update("a", title="Draft", is_production=False)
     memory.create("off", "x")
@@ -416,14 +416,16 @@ def test_an_error_about_a_prompt_names_it(memory: Registry) -> None:
         ("none", lambda: memory.render("none", default="{{")),
     ]
     for name, call in calls:
-        message = told(call)
+        message = message_of(call)
         assert repr(name) in message
         assert "SECRET" not in message
 
 
-def test_a_name_that_is_taken_and_a_file_of_another_kind_say_what_to_do_next(memory: Registry, tmp_path: Path) -> None:
-    """The first mistakes of a program that runs twice, or is given the wrong file."""
+def test_errors_of_taken_names_and_foreign_files_suggest_what_to_do(memory: Registry, tmp_path: Path) -> None:
+    """A program that runs twice, or opens the wrong file, gets an error with the next step."""
     memory.create("a", "x")
-    assert told(lambda: memory.create("a", "x")).endswith("choose another name, or change that one with save().")
+    assert message_of(lambda: memory.create("a", "x")).endswith("choose another name, or change that one with save().")
     (tmp_path / "notes.txt").write_text("no database " * 100)
-    assert "; pass another path, or restore a copy." in told(lambda: Registry(tmp_path / "notes.txt"), StorageError)
+    assert "; pass another path, or restore a copy." in message_of(
+        lambda: Registry(tmp_path / "notes.txt"), StorageError
+    )

@@ -1,4 +1,4 @@
-"""Forks: with threads busy or waiting, in pools, and behind Python's hooks; nothing is lost, hangs or breaks."""
+"""Forks with busy or waiting threads, in pools, and without Python's hooks: nothing is lost, hangs or breaks."""
 
 import os
 import subprocess
@@ -38,42 +38,42 @@ def assert_forks_lose_nothing(folder: Path, forks: int, seconds: float) -> None:
 
 
 def test_forks_with_busy_threads_lose_nothing(tmp_path: Path) -> None:
-    """20 forks, three busy threads, two files and one in memory: every write is there, no error, no hang, no pause."""
+    """After 20 forks with three busy threads every write is stored, and there was no error, hang or pause."""
     assert_forks_lose_nothing(tmp_path, 20, 120)
 
 
 @pytest.mark.stress
 def test_many_forks_with_busy_threads_lose_nothing(tmp_path: Path) -> None:
-    """The same 200 times."""
+    """The same holds for 200 forks."""
     assert_forks_lose_nothing(tmp_path, 200, 600)
 
 
-def test_a_fork_waits_for_no_writer_that_waits(tmp_path: Path) -> None:
-    """A thread waits for another process's lock: forks take no second, children read, and the writer's turn comes."""
+def test_a_fork_does_not_wait_for_a_waiting_writer(tmp_path: Path) -> None:
+    """While a thread waits for another process's lock, forks take under a second and children read; then it writes."""
     told = run("waiting", tmp_path, seconds=60)
     assert told["longest"] < 1
     assert told["still_waiting"]
     assert (told["seen"], told["outcome"]) == (["0"] * 3, [2])
 
 
-def test_a_child_waits_for_no_writer_of_its_parent_that_it_lacks(tmp_path: Path) -> None:
-    """A thread stands in the queue at the fork: the child writes long before its `busy_timeout` is over."""
+def test_a_child_does_not_wait_for_a_queued_thread_of_its_parent(tmp_path: Path) -> None:
+    """If a thread is in the queue at the fork, the child writes long before its `busy_timeout` is over."""
     told = run("queued", tmp_path, seconds=120)
     assert told["made"] in {2, 3}
     assert told["history"] == {"numbers": [1, 2, 3], "children": 1, "parent": 1}
 
 
-def test_pools_that_fork_use_a_registry_of_before(tmp_path: Path) -> None:
-    """In `multiprocessing` and `concurrent.futures` alike each worker's write is there."""
+def test_forked_pools_can_use_a_registry_opened_before(tmp_path: Path) -> None:
+    """Each worker's write is stored, with `multiprocessing` and with `concurrent.futures`."""
     told = run("pools", tmp_path, seconds=60)
     assert (told["given"], told["own"]) == (list(range(2, 42)), 42)
     assert told["numbers"] == list(range(1, 43))
 
 
-def test_a_process_forked_behind_the_hooks_is_told_so(tmp_path: Path) -> None:
-    """Writes, uncached reads, cached ones 60 ms later, and opening the file anew are `StorageError`s about the fork.
+def test_a_process_forked_without_the_hooks_gets_an_error_about_it(tmp_path: Path) -> None:
+    """Writes, uncached reads, cached ones 60 ms later and opening the file again are `StorageError`s about the fork.
 
-    A thread of the parent holds a connection meanwhile, closing leaves it as it is, and the parent goes on.
+    A thread of the parent holds a connection at that time; closing doesn't touch it, and the parent keeps working.
     """
     told = run("behind", tmp_path, seconds=60)
     assert told["child"].pop("connections left") == 1
@@ -87,7 +87,7 @@ def test_a_process_forked_behind_the_hooks_is_told_so(tmp_path: Path) -> None:
 
 
 def opening_and_forking(path: str, forks: int) -> tuple[list[int], int]:
-    """Fork while two threads open and close registries of the same file; give the children's ends, and the versions."""
+    """Fork while two threads open and close registries of one file; return the children's statuses and the versions."""
     ended = []
     with Registry(path) as registry:
         registry.create("greet", "0")
@@ -117,7 +117,7 @@ def opening_and_forking(path: str, forks: int) -> tuple[list[int], int]:
 
 
 def test_forking_while_other_threads_open_registries_loses_nothing(path: str) -> None:
-    """No connection that is being opened goes over the fork, and no child hangs."""
+    """No connection that is being opened is inherited by a child, and no child hangs."""
     program = f"from tests.test_fork import opening_and_forking; print(opening_and_forking({path!r}, 30))"
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program]
     root = Path(__file__).parents[1]

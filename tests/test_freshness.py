@@ -1,4 +1,4 @@
-"""Fresh reads: a read sees whatever another process wrote before it began, refusals included."""
+"""Fresh reads: a read sees everything that another process wrote before it began; cached errors are fresh too."""
 
 import math
 import os
@@ -19,7 +19,7 @@ from tests.test_storage_sqlite import raw
 
 NOTICED_SECONDS = 0.06  # 50 ms are promised
 
-Look = Callable[[Registry], object]
+Read = Callable[[Registry], object]
 
 
 @pytest.fixture
@@ -29,18 +29,18 @@ def other(path: str) -> Iterator[Remote]:
         yield remote
 
 
-def outcome(look: Look, registry: Registry) -> object:
+def outcome(read: Read, registry: Registry) -> object:
     """Return what a read returns, or the name of its error."""
     try:
-        return look(registry)
+        return read(registry)
     except PromptregError as error:
         return type(error).__name__
 
 
-# The storm
+# The stress test
 
 
-def storm(path: str, commits: int, seconds: float) -> None:
+def run_stress(path: str, commits: int, seconds: float) -> None:
     seen = run_program("tests.freshness", path, commits, seconds=seconds)
     assert (seen["stale"], seen["backwards"], seen["errors"]) == ([], [], [])
     assert seen["commits"] >= commits
@@ -51,20 +51,20 @@ def storm(path: str, commits: int, seconds: float) -> None:
 
 @pytest.mark.parametrize("commits", [400, pytest.param(2_000, marks=pytest.mark.slow)])
 def test_no_read_in_any_process_is_stale_or_goes_backwards(path: str, commits: int) -> None:
-    """Writers are killed after some commits while 4 processes of 4 threads read: 0 stale reads, 0 reads backwards."""
-    storm(path, commits, 200)
+    """While writers are killed, 4 processes of 4 threads read: no read is stale, and none goes backwards."""
+    run_stress(path, commits, 200)
 
 
 @pytest.mark.stress
 def test_no_read_of_many_is_stale_or_goes_backwards(path: str) -> None:
-    """The same with 100,000 commits."""
-    storm(path, 100_000, 6_000)
+    """The same holds for 100,000 commits."""
+    run_stress(path, 100_000, 6_000)
 
 
 # Changes by another process
 
 
-CHANGES: dict[str, tuple[tuple[Any, ...], dict[str, Any], Look]] = {
+CHANGES: dict[str, tuple[tuple[Any, ...], dict[str, Any], Read]] = {
     "update": (("update", "greet"), {"template": "Hi"}, lambda r: r.render("greet").text),
     "draft": (("update", "greet"), {"template": "Hi", "is_production": False}, lambda r: r.get("greet").latest_version),
     "edit": (("update", "greet@3"), {"template": "Edited"}, lambda r: r.render("greet@3").text),
@@ -95,7 +95,7 @@ CHANGES: dict[str, tuple[tuple[Any, ...], dict[str, Any], Look]] = {
 def test_the_very_next_read_sees_any_change_of_another_process(tmp_path: Path) -> None:
     """Rule 16: the first read after another process's call has returned sees its change, with a warm cache."""
     with Remote("") as other:
-        for number, (called, more, look) in enumerate(CHANGES.values()):
+        for number, (called, more, read) in enumerate(CHANGES.values()):
             with Registry(tmp_path / f"{number}.db") as registry:
                 other.path = registry.path
                 registry.create("greet", "Hello")
@@ -104,16 +104,16 @@ def test_the_very_next_read_sees_any_change_of_another_process(tmp_path: Path) -
                 registry.update("greet", template="Draft", is_production=False)
                 registry.set_label("greet", "kept", 2)
                 other.call("open")
-                before = outcome(look, registry)
-                assert outcome(look, registry) == before
+                before = outcome(read, registry)
+                assert outcome(read, registry) == before
                 other.call(*called, **more)
-                after = outcome(look, registry)
+                after = outcome(read, registry)
                 assert after != before, called
                 with Registry(registry.path) as fresh:
-                    assert after == outcome(look, fresh), called
+                    assert after == outcome(read, fresh), called
 
 
-FACTS: dict[str, tuple[Look, str, tuple[Any, ...], tuple[Any, ...]]] = {
+FACTS: dict[str, tuple[Read, str, tuple[Any, ...], tuple[Any, ...]]] = {
     "absent": (
         lambda r: r.get("new").template,
         "NotFoundError",
@@ -148,33 +148,31 @@ FACTS: dict[str, tuple[Look, str, tuple[Any, ...], tuple[Any, ...]]] = {
 
 
 @pytest.mark.parametrize("fact", FACTS)
-def test_a_fact_that_is_an_error_is_seen_when_it_is_and_not_when_it_is_not(
-    registry: Registry, other: Remote, fact: str
-) -> None:
-    """Three times by another process: a cached refusal ends with its cause, and comes back with it."""
-    look, expected, make, unmake = FACTS[fact]
+def test_a_cached_error_ends_and_returns_with_its_cause(registry: Registry, other: Remote, fact: str) -> None:
+    """Whenever another process removes or restores the cause of a cached error, the next read sees it."""
+    read, expected, make, unmake = FACTS[fact]
     registry.create("greet", "Hello")
     if fact in {"disabled", "archived"}:
         other.call(*unmake)
     for _ in range(3):
-        assert [str(outcome(look, registry)) for _ in range(3)] == [expected] * 3
+        assert [str(outcome(read, registry)) for _ in range(3)] == [expected] * 3
         other.call(*make)
-        assert str(outcome(look, registry)) in {"Hello", "True"}
+        assert str(outcome(read, registry)) in {"Hello", "True"}
         other.call(*unmake)
-    assert str(outcome(look, registry)) == expected
+    assert str(outcome(read, registry)) == expected
 
 
-def test_a_missing_production_version_is_a_fact_until_there_is_one(registry: Registry, other: Remote) -> None:
-    """`NoProductionVersionError`, however often it was asked for, ends when another process publishes."""
+def test_a_missing_production_version_is_an_error_until_one_is_published(registry: Registry, other: Remote) -> None:
+    """`NoProductionVersionError`, however often it was raised, ends when another process publishes."""
     registry.create("draft", "Hello", is_production=False)
-    look: Look = lambda r: r.render("draft").text  # noqa: E731
-    assert [outcome(look, registry) for _ in range(3)] == ["NoProductionVersionError"] * 3
+    read: Read = lambda r: r.render("draft").text  # noqa: E731
+    assert [outcome(read, registry) for _ in range(3)] == ["NoProductionVersionError"] * 3
     other.call("publish", "draft", 1)
-    assert outcome(look, registry) == "Hello"
+    assert outcome(read, registry) == "Hello"
 
 
-def test_a_prompt_that_took_a_deleted_ones_name_is_another_prompt(registry: Registry, other: Remote) -> None:
-    """Nothing of the old one is returned, by name or id, after the new one was created."""
+def test_a_new_prompt_of_a_deleted_name_is_another_prompt(registry: Registry, other: Remote) -> None:
+    """After the new prompt was created, nothing of the old one is returned, by name or id."""
     old = registry.create("greet", "Old", config={"a": 1})
     assert registry.get(old.id) == registry.get("greet") == old
     other.call("set_status", "greet", "deleted")
@@ -183,8 +181,8 @@ def test_a_prompt_that_took_a_deleted_ones_name_is_another_prompt(registry: Regi
     assert outcome(lambda r: r.get(old.id), registry) == "NotFoundError"
 
 
-def test_a_commit_leaves_what_it_did_not_change(registry: Registry, other: Remote) -> None:
-    """Only the changed prompt is loaded again: reads of the others return the same object."""
+def test_a_commit_keeps_the_cache_entries_of_unchanged_prompts(registry: Registry, other: Remote) -> None:
+    """Only the changed prompt is loaded again; reads of the others return the same object."""
     for i in range(20):
         registry.create(f"p{i}", f"text {i}")
     before = [registry.get(f"p{i}") for i in range(20)]
@@ -198,7 +196,7 @@ def test_a_commit_leaves_what_it_did_not_change(registry: Registry, other: Remot
 
 
 def restore(source: str, target: str) -> None:
-    """Restore a backup over an open registry, as any SQLite tool does."""
+    """Restore a backup over an open registry, as SQLite tools do."""
     with closing(raw(source)) as backup, closing(raw(target)) as connection:
         backup.backup(connection)
 
@@ -209,7 +207,7 @@ def back_up(source: str, target: str) -> str:
 
 
 def assert_seen_while_reading(condition: Callable[[], bool]) -> None:
-    """Reading without a pause: a read that begins after the promised time sees it, however slow the machine is."""
+    """Check that, while reading without pause, a read that begins after the promised time sees the change."""
     promised, is_promised = time.monotonic() + NOTICED_SECONDS, False
     while not is_promised:
         is_promised = time.monotonic() > promised
@@ -219,7 +217,7 @@ def assert_seen_while_reading(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"max_staleness": 0.05}, {"max_staleness": 60}], ids=str)
 def test_a_backup_restored_over_the_open_file_is_noticed(path: str, tmp_path: Path, settings: dict[str, Any]) -> None:
-    """Older contents with a lower revision: after 50 ms every read returns these, and errors for missing prompts."""
+    """After 50 ms every read returns the older contents, of a lower revision, and errors for missing prompts."""
     with Registry(path, **settings) as registry:
         registry.create("greet", "Old")
         saved = back_up(path, str(tmp_path / "saved.db"))
@@ -234,7 +232,7 @@ def test_a_backup_restored_over_the_open_file_is_noticed(path: str, tmp_path: Pa
 
 
 def test_a_restored_backup_is_noticed_while_reads_go_on(registry: Registry, tmp_path: Path) -> None:
-    """A registry that is read all the time checks as well."""
+    """A registry that is read without pause notices it too."""
     registry.create("greet", "Old")
     saved = back_up(registry.path, str(tmp_path / "saved.db"))
     registry.update("greet", template="New")
@@ -246,7 +244,7 @@ def test_a_restored_backup_is_noticed_while_reads_go_on(registry: Registry, tmp_
 
 
 def test_other_contents_with_the_same_revision_are_noticed(registry: Registry, tmp_path: Path) -> None:
-    """Two diverged copies have equal revisions; restoring one over the other is noticed."""
+    """Restoring one of two diverged copies of equal revisions over the other is noticed."""
     registry.create("greet", "Hello")
     twin = back_up(registry.path, str(tmp_path / "twin.db"))
     with Registry(twin) as other:
@@ -258,8 +256,8 @@ def test_other_contents_with_the_same_revision_are_noticed(registry: Registry, t
     assert registry.get("greet").template == "Twin"
 
 
-def test_commits_behind_a_restored_backup_are_seen_at_once(registry: Registry, other: Remote, tmp_path: Path) -> None:
-    """Revisions start again lower; what other processes write from there is seen by the very next read."""
+def test_commits_after_a_restored_backup_are_seen_at_once(registry: Registry, other: Remote, tmp_path: Path) -> None:
+    """Writes of other processes at the lower revisions after it are seen by the next read."""
     registry.create("greet", "0")
     saved = back_up(registry.path, str(tmp_path / "saved.db"))
     for i in range(1, 9):
@@ -273,20 +271,20 @@ def test_commits_behind_a_restored_backup_are_seen_at_once(registry: Registry, o
 
 
 def test_a_revision_that_is_committed_twice_is_seen_at_once(path: str, tmp_path: Path) -> None:
-    """A commit after a restored backup has the revision of a lost one; the very next read sees it all the same."""
+    """The next read sees a commit after a restored backup that has the revision of a lost commit."""
     with Registry(path) as reader, Registry(path) as writer:
         writer.create("greet", "Old")
         saved = back_up(path, str(tmp_path / "saved.db"))
         writer.update("greet", template="Lost")
         assert reader.get("greet").template == "Lost"
-        reader._core.cache.generation.until = math.inf  # so that no look that comes every 50 ms helps
+        reader._core.cache.generation.until = math.inf  # so that no check every 50 ms helps
         restore(saved, path)
         assert writer.update("greet", template="New").version == 2
         assert reader.get("greet").template == "New"
 
 
 def test_rows_rewritten_by_another_tool_are_noticed(registry: Registry) -> None:
-    """An SQL shell writes a row back as it was before, and leaves the revision alone."""
+    """A row that an SQL shell restores, without changing the revision, is noticed."""
     registry.create("greet", "Hello")
     with closing(raw(registry.path)) as shell:
         shell.execute("CREATE TEMP TABLE kept AS SELECT * FROM prompts")
@@ -300,21 +298,21 @@ def test_rows_rewritten_by_another_tool_are_noticed(registry: Registry) -> None:
 
 @pytest.mark.parametrize("moment", ["first", "later"])
 def test_whichever_connection_checks_sees_that_another_tool_committed(path: str, moment: str) -> None:
-    """The first check uses another connection than later ones; no commit in between is missed."""
+    """No commit between checks is missed, although the first check uses another connection than later ones."""
     Registry(path).close()
     with Registry(path) as registry, closing(raw(path)) as shell, registry._core.storage.monitor() as changes_since:
         position = changes_since(None).position
         if moment == "later":
             position, _, changed, _ = changes_since(position)
             assert changed == frozenset()
-        shell.execute("UPDATE registry SET erased_revision = 1")  # a commit that no revision tells
+        shell.execute("UPDATE registry SET erased_revision = 1")  # a commit that no revision shows
         position, _, changed, _ = changes_since(position)
         assert changed is None
         assert changes_since(position).position is position
 
 
-def test_what_is_known_outlives_the_change_to_the_connection_that_looks(path: str) -> None:
-    """A process that reads once opens one connection; the second check opens another, and the cache stays."""
+def test_the_cache_survives_the_change_to_the_connection_that_checks(path: str) -> None:
+    """The second check opens another connection than the first read, and the cache is kept."""
     with Registry(path) as registry:
         registry.create("greet", "Hello")
     with Registry(path) as registry:
@@ -328,8 +326,8 @@ def test_what_is_known_outlives_the_change_to_the_connection_that_looks(path: st
 # max_staleness
 
 
-def test_max_staleness_is_how_old_a_read_may_be(path: str, other: Remote) -> None:
-    """With 0.05 another process's publish is seen 50 ms later, whatever the clock of the calls says."""
+def test_max_staleness_limits_the_age_of_a_read(path: str, other: Remote) -> None:
+    """With 0.05 another process's publish is seen 50 ms later, whatever the registry's `clock` returns."""
     with Registry(path, max_staleness=0.05, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC)) as registry:
         registry.create("greet", "0")
         for i in range(1, 4):
@@ -340,7 +338,7 @@ def test_max_staleness_is_how_old_a_read_may_be(path: str, other: Remote) -> Non
 
 
 def test_max_staleness_ends_while_reads_go_on(path: str, other: Remote) -> None:
-    """Reading without a pause delays nothing, refusals included."""
+    """Reading without pause delays neither the new value nor a refusal."""
     with Registry(path, max_staleness=0.05) as registry:
         with pytest.raises(NotFoundError):
             registry.get("greet")
@@ -350,8 +348,8 @@ def test_max_staleness_ends_while_reads_go_on(path: str, other: Remote) -> None:
         assert_seen_while_reading(lambda: registry.get("greet").template == "Hi")
 
 
-def test_a_registry_sees_its_own_writes_at_once_whatever_it_may_miss(path: str) -> None:
-    """`max_staleness` is about other processes: the next read of the writer sees what it wrote."""
+def test_a_registry_sees_its_writes_at_once_whatever_max_staleness(path: str) -> None:
+    """`max_staleness` is about other processes: the writer's next read sees its write."""
     with Registry(path, max_staleness=60) as registry:
         registry.create("greet", "0")
         for i in range(1, 9):
@@ -362,7 +360,7 @@ def test_a_registry_sees_its_own_writes_at_once_whatever_it_may_miss(path: str) 
 
 
 def test_a_registry_in_memory_is_fresh_in_all_its_threads() -> None:
-    """In memory, views and threads of the process see each write."""
+    """All views and threads of a registry in memory see each write."""
     with Registry(":memory:") as registry:
         registry.create("greet", "0")
         view = registry.scope(actor=Actor("ana", "org_admin"))
@@ -374,16 +372,16 @@ def test_a_registry_in_memory_is_fresh_in_all_its_threads() -> None:
 @pytest.mark.parametrize(
     "revision", [None, "revision", "revision + 1", "0", "(SELECT revision FROM registry)", "100 + revision"]
 )
-def test_another_tools_commit_among_the_registrys_own_is_seen(path: str, revision: str | None) -> None:
-    """A row that the shell puts back, whatever revision it gives it, is seen though a registry commits after it."""
+def test_another_tools_commit_between_the_registrys_commits_is_seen(path: str, revision: str | None) -> None:
+    """A row that the shell restores, at any revision, is seen even if a registry commits after it."""
     with Registry(path) as reader, Registry(path) as writer:
         writer.create("greet", "Hello")
         writer.create("other", "Other")
         for number in range(3):
             writer.update("other", template=str(number))
-        with closing(sqlite3.connect(path)) as tool:
-            before = tool.execute("SELECT * FROM prompts WHERE name = 'greet'").fetchone()
-            columns = [told[1] for told in tool.execute("PRAGMA table_info(prompts)")]
+        with closing(sqlite3.connect(path)) as other_tool:
+            before = other_tool.execute("SELECT * FROM prompts WHERE name = 'greet'").fetchone()
+            columns = [told[1] for told in other_tool.execute("PRAGMA table_info(prompts)")]
             writer.set_status("greet", "disabled")
             assert reader.get("greet").status == "disabled"
             changes = ", ".join(
@@ -391,15 +389,15 @@ def test_another_tools_commit_among_the_registrys_own_is_seen(path: str, revisio
             )
             changes = changes.replace(" revision = ?", f" revision = coalesce({revision}, ?)") if revision else changes
             values = [v for c, v in zip(columns, before, strict=True) if c not in {"key", "id", "namespace", "name"}]
-            tool.execute(f"UPDATE prompts SET {changes} WHERE name = 'greet'", values)
-            tool.commit()
+            other_tool.execute(f"UPDATE prompts SET {changes} WHERE name = 'greet'", values)
+            other_tool.commit()
         writer.update("other", template="Changed")
         time.sleep(0.06)
         assert reader.get("greet").status == "active"
 
 
-def test_a_removed_sidecar_is_made_anew_by_the_next_writer_which_tells_old_readers_too(path: str) -> None:
-    """The next writer creates it anew, and publishes to processes that still have the old one as well."""
+def test_the_next_writer_recreates_a_removed_sidecar_and_publishes_to_old_readers_too(path: str) -> None:
+    """The next writer creates the sidecar again, and also publishes to processes that have the old one open."""
     with Registry(path) as reader, Registry(path) as writer:
         writer.create("greet", "0")
         for number in range(1, 6):
@@ -421,7 +419,7 @@ def test_a_removed_sidecar_is_made_anew_by_the_next_writer_which_tells_old_reade
     ids=["history", "list", "events", "render"],
 )
 def test_what_one_reader_has_seen_every_reader_sees(
-    path: str, monkeypatch: pytest.MonkeyPatch, sees: Look, seen: object
+    path: str, monkeypatch: pytest.MonkeyPatch, sees: Read, seen: object
 ) -> None:
     """If a writer dies between commit and publication, the first process that reads the commit publishes it."""
     with Registry(path) as dying, Registry(path) as first, Registry(path) as warm:
@@ -430,7 +428,7 @@ def test_what_one_reader_has_seen_every_reader_sees(
         with monkeypatch.context() as patch:
             patch.setattr(Sidecar, "publish", lambda *_: None)
             dying.update("greet", template="Later")
-        warm._core.cache.generation.until = math.inf  # so that no look that comes every 50 ms helps
+        warm._core.cache.generation.until = math.inf  # so that no check every 50 ms helps
         assert warm.get("greet").template == "Hello"
         first._core.cache.clear()
         assert sees(first) == seen
@@ -440,8 +438,8 @@ def test_what_one_reader_has_seen_every_reader_sees(
 CALLS = ("get", "render", "history", "list", "events", "update", "archive", "restore", "set_status")
 
 
-def test_a_sidecar_that_a_tool_cut_short_ends_no_process_that_was_not_reading_then(path: str) -> None:
-    """Truncated again and again: the next check notices, and makes the file whole."""
+def test_a_truncated_sidecar_ends_no_process_that_was_not_reading_then(path: str) -> None:
+    """After each truncation the next check notices it and repairs the file."""
     arguments = {"update": {"template": "changed"}, "set_status": {"status": "active"}}
     with Registry(path) as registry, Remote(path) as other:
         registry.create("greet", "0")
@@ -459,8 +457,8 @@ def test_a_sidecar_that_a_tool_cut_short_ends_no_process_that_was_not_reading_th
             assert other.call("get", "greet").template == f"again {number}"
 
 
-def test_a_page_that_is_made_whole_is_none_that_anybody_knew(path: str) -> None:
-    """A cache never takes the new stamp of a repaired sidecar for one that it has seen."""
+def test_the_stamp_of_a_repaired_sidecar_is_new(path: str) -> None:
+    """No cache has loaded anything at the stamp of a repaired sidecar."""
     Registry(path).close()
     pages = []
     for size in (None, 0, 15, 0):
@@ -475,20 +473,20 @@ def test_a_page_that_is_made_whole_is_none_that_anybody_knew(path: str) -> None:
     assert len({*pages, bytes(16)}) == 5
 
 
-def test_a_writer_tells_those_who_opened_after_the_sidecar_was_removed(path: str) -> None:
-    """A writer checks which sidecar others have, so a process that opened later sees its commit with its next read."""
+def test_a_writer_publishes_to_processes_that_opened_after_the_sidecar_was_removed(path: str) -> None:
+    """A process that opened later sees the commit with its next read, since a writer checks which sidecar is there."""
     with Registry(path) as writer:
         writer.create("greet", "Hello")
         Path(f"{path}-promptreg").unlink()
         with Registry(path) as newcomer:
             assert newcomer.get("greet").template == "Hello"
-            newcomer._core.cache.generation.until = math.inf  # so that no look that comes every 50 ms helps
+            newcomer._core.cache.generation.until = math.inf  # so that no check every 50 ms helps
             writer.update("greet", template="Hi")
             assert newcomer.get("greet").template == "Hi"
 
 
-def test_a_key_of_the_cache_is_no_name(path: str) -> None:
-    """Names that are no text are refused, cached or not, and never reach another namespace's prompt."""
+def test_a_key_of_the_cache_is_not_accepted_as_a_name(path: str) -> None:
+    """Names that are not texts are refused, cached or not, and never reach a prompt of another namespace."""
     with Registry(path) as registry:
         elsewhere = registry.scope(namespace="support")
         elsewhere.create("reply", "Secret")
@@ -511,7 +509,7 @@ def either(request: pytest.FixtureRequest, path: str) -> Iterator[Registry]:
 
 
 def die_after_commit(registry: Registry) -> int:
-    """Commit without publishing it, as a writer that is killed in between does; return the revision before."""
+    """Commit without publishing, like a writer that is killed in between; return the revision before."""
     with registry._core.storage.read() as reader:
         before = reader.snapshot.revision
     registry.create("new", "New")
@@ -519,8 +517,8 @@ def die_after_commit(registry: Registry) -> int:
     return before
 
 
-def test_a_read_publishes_what_its_writer_could_not(either: Registry) -> None:
-    """A writer that dies after its commit publishes nothing; the first read transaction that sees the commit does."""
+def test_a_read_publishes_a_commit_that_its_writer_could_not(either: Registry) -> None:
+    """If a writer dies before it publishes its commit, the first read transaction that sees the commit publishes it."""
     signal = either._core.storage.publisher.signal  # type: ignore[attr-defined]
     before = signal.read()
     revision = die_after_commit(either)
@@ -530,8 +528,8 @@ def test_a_read_publishes_what_its_writer_could_not(either: Registry) -> None:
     assert signal.read() != before
 
 
-def test_a_check_publishes_what_its_writer_could_not(either: Registry) -> None:
-    """Other processes see on the stamp what a check reports, before its caller can use it."""
+def test_a_check_publishes_a_commit_that_its_writer_could_not(either: Registry) -> None:
+    """The stamp of other processes changes before the caller of a check can use what it reports."""
     with either._core.storage.monitor() as changes_since:
         first = changes_since(None)
     revision = die_after_commit(either)
@@ -543,7 +541,7 @@ def test_a_check_publishes_what_its_writer_could_not(either: Registry) -> None:
 
 
 def test_a_revision_that_is_published_again_has_another_stamp(either: Registry) -> None:
-    """After a backup was restored one number may stand for two states, so no two publications look the same."""
+    """No two publications are equal, because after a restored backup one revision may mean two states."""
     with either._core.storage.monitor() as changes_since:
         report = changes_since(None)
         assert report.stamp == report.position.stamp

@@ -9,19 +9,19 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.calls import CALLS, pick
 from tests.machine import CLASSES, DEEPEST, REACHED, READING, Machine
 
-# How many runs of the machine, of how many steps.
+# How many runs of the machine, of run_settings many steps.
 USUAL = 11, 80
 LONG = 140, 120
 
 
-# A verb, and what it is given beside `PLAIN`; a version counts from 0 here.
-PLAIN = {"name": (0, "last"), "many": [], "given": {}, "version": None, "way": "version", "grants": None}
+# A verb, and its arguments that differ from `PLAIN`; versions are numbered from 0 here.
+PLAIN = {"name": (0, "last"), "many": [], "fields": {}, "version": None, "way": "version", "grants": None}
 PLAIN |= {"message": None, "live": True, "expected": None, "read": None, "label": "eu", "other": 0, "fresh": "alpha"}
-SELDOM = [
+RARE = [
     ("create", {}),
-    ("update", {"given": {"template": "Two"}}),
+    ("update", {"fields": {"template": "Two"}}),
     ("publish", {"version": 0}),
-    ("update", {"given": {"template": "Three"}}),
+    ("update", {"fields": {"template": "Three"}}),
     ("rollback", {"version": 0}),
     ("rollback", {}),
     ("rollback", {"version": 2}),
@@ -30,9 +30,9 @@ SELDOM = [
     ("rollback", {}),
     ("set_label", {}),
     ("set_label", {}),
-    ("draft", {"given": {"template": "Four"}}),
+    ("draft", {"fields": {"template": "Four"}}),
     ("discard", {}),
-    ("draft", {"given": {"template": "Five"}}),
+    ("draft", {"fields": {"template": "Five"}}),
     ("set_status", {"target": "disabled"}),
     ("archive", {}),
     ("render", {"values": {}}),
@@ -45,7 +45,7 @@ SELDOM = [
     ("create", {}),
 ]
 NEVER_LIVE = [("create", {"live": False}), ("get", {}), ("publish", {"version": 0}), ("get", {})]
-HELLO, TWO = {"given": {"template": "Hello {{ who }}"}}, {"given": {"template": "Two"}}
+HELLO, TWO = {"fields": {"template": "Hello {{ who }}"}}, {"fields": {"template": "Two"}}
 LONE = [
     ("create", {"live": False}),
     ("update", {}),
@@ -71,10 +71,10 @@ LONE = [
     ("set_label", {"way": "@"}),
     ("remove_label", {}),
 ]
-BASES_GONE = [
+DISCARDED_BASES = [
     ("create", {"live": False}),
     ("draft", TWO),
-    ("save", {"given": {"template": "Three"}}),
+    ("save", {"fields": {"template": "Three"}}),
     ("discard", {}),
     ("discard", {"version": 1}),
     ("discard", {}),
@@ -82,21 +82,21 @@ BASES_GONE = [
 ]
 TOO_LOUD = [
     ("create", {}),
-    ("draft", {"given": {"template": "LOUD {{ who }}"}}),
+    ("draft", {"fields": {"template": "LOUD {{ who }}"}}),
     ("publish", {}),
     ("history", {}),
     ("edit", {"version": 1, **TWO}),
     ("publish", {}),
 ]
-PATHS = (SELDOM, NEVER_LIVE, LONE, BASES_GONE, TOO_LOUD)
+PATHS = (RARE, NEVER_LIVE, LONE, DISCARDED_BASES, TOO_LOUD)
 
 
 def walk(path):
-    """Take one path as the application, writing by the two registries in turn."""
+    """Make the calls of one path as the application, alternating between the two registries."""
     machine = Machine()
     try:
-        for verb, given in path:
-            machine.ask(verb, ("application", "a"), {**pick(0)[1], **PLAIN, **given})
+        for verb, arguments in path:
+            machine.ask(verb, ("application", "a"), {**pick(0)[1], **PLAIN, **arguments})
             machine.agree()
             machine.writer = 1 - machine.writer
     finally:
@@ -104,11 +104,11 @@ def walk(path):
 
 
 @cache
-def explored(examples, steps):
-    """Run the machine, and give what it reached: how often each verb ended how, and how deep prompts became."""
+def run_machine(examples, steps):
+    """Run the machine; return how often each verb had each outcome, and the most versions and publications."""
     REACHED.clear()
     DEEPEST.clear()
-    how = settings(
+    run_settings = settings(
         max_examples=examples,
         stateful_step_count=steps,
         derandomize=True,
@@ -117,21 +117,21 @@ def explored(examples, steps):
         phases=[Phase.generate],  # shrinking a long run takes minutes; its steps are printed in full
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(Machine, settings=how)
+    run_state_machine_as_test(Machine, settings=run_settings)
     for path in PATHS:
         walk(path)
     return dict(REACHED), dict(DEEPEST)
 
 
 def test_every_verb_agrees_with_the_model():
-    """Whatever is called, by whomever, in whatever order: the registry answers, or refuses, as DESIGN.md says."""
-    explored(*USUAL)
+    """For any calls, by any actors, in any order, the registry returns or refuses as the model of the rules does."""
+    run_machine(*USUAL)
 
 
 @pytest.mark.parametrize("verb", CALLS)
-def test_the_run_covers_every_verb_done_and_refused(verb):
-    """A run that never did a thing, or was never refused it, shows nothing about it."""
-    reached, _ = explored(*USUAL)
+def test_every_verb_succeeds_and_is_refused_in_the_run(verb):
+    """Each verb succeeded and was refused, because otherwise the run would show nothing about it."""
+    reached, _ = run_machine(*USUAL)
     endings = {ending for called, ending in reached if called == verb}
     assert "changed" in endings or verb in [*READING, "dry run"]
     assert endings & {"changed", "same"}
@@ -139,21 +139,21 @@ def test_the_run_covers_every_verb_done_and_refused(verb):
 
 
 def test_the_run_reaches_every_refusal_and_deep_prompts():
-    """Each error that a call on a healthy file can end in came up, and prompts grew versions and publications."""
-    reached, deepest = explored(*USUAL)
+    """Every error of a call on an undamaged file occurred, and prompts had many versions and publications."""
+    reached, deepest = run_machine(*USUAL)
     assert {ending for _, ending in reached} - {"changed", "same"} == set(CLASSES)
     assert ("publish", "publish_check_failed") in reached
     assert deepest["versions"] >= 6
     assert deepest["publications"] >= 4
 
 
-def test_paths_that_chance_seldom_takes_agree_with_the_model():
-    """Rolled back twice, archived while disabled, a discarded number, a name used again, a failed check."""
+def test_rare_paths_agree_with_the_model():
+    """Two rollbacks, archiving while disabled, a discarded number, a reused name and a failed check agree too."""
     for path in PATHS:
         walk(path)
 
 
 @pytest.mark.stress
 def test_every_verb_agrees_with_the_model_for_long():
-    """The same as the usual run, about twenty times as long and deeper."""
-    explored(*LONG)
+    """The usual run holds for about twenty times as many and longer sequences."""
+    run_machine(*LONG)

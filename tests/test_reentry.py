@@ -1,4 +1,4 @@
-"""Calls that come in the middle of a call of the same thread: handlers of signals, finalisers, hooks of forks."""
+"""Calls in the middle of another call of the same thread: from signal handlers, finalisers and fork hooks."""
 
 import gc
 import os
@@ -35,28 +35,28 @@ NESTED: dict[str, Callable[[Registry], object]] = {
 
 
 class SoftTimeLimitExceeded(Exception):
-    """What task queues raise from a signal's handler; an application may catch and keep it."""
+    """The exception that task queues raise from a signal handler; an application may catch and keep it."""
 
 
 @pytest.fixture
 def on_signal() -> Iterator[Callable[[Callable[[], object]], None]]:
-    """Give what says what is to happen at each SIGALRM."""
+    """Return a function that sets what happens at each SIGALRM."""
     before = signal.getsignal(signal.SIGALRM)
     yield lambda act: signal.signal(signal.SIGALRM, lambda *_: act())
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
 
 
-def test_a_timeout_of_the_applications_own_ends_a_write_that_is_queued(
+def test_a_timeout_of_the_application_ends_a_queued_write(
     path: str, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
 ) -> None:
-    """`TimeoutError` is an `OSError`, and from an alarm's handler no failure of the queue: the call ends with it."""
+    """A `TimeoutError` of an alarm handler ends the call, and is not taken for a failure of the queue's file."""
 
     def give_up() -> NoReturn:
         raise TimeoutError
 
     def locked(descriptor: int, start: int, length: int) -> bool:
-        """Lock nothing of those before, as if another process were writing, while the alarm goes off."""
+        """Fail to take the lock, as if another process were writing, while the alarm rings."""
         if start == queue.FIRST:
             signal.raise_signal(signal.SIGALRM)
             return False
@@ -75,10 +75,10 @@ def test_a_timeout_of_the_applications_own_ends_a_write_that_is_queued(
 
 
 @pytest.mark.parametrize("moment", ["write", "read", "opening"])
-def test_a_timeout_of_the_applications_own_is_no_failure_of_the_storage(
+def test_a_timeout_of_the_application_is_no_storage_error(
     path: str, moment: str, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
 ) -> None:
-    """In the middle of a write, a read or an opening: it comes as it is, and the next call works."""
+    """In the middle of a write, a read or an opening it is raised unchanged, and the next call works."""
 
     def give_up() -> NoReturn:
         raise TimeoutError
@@ -105,14 +105,14 @@ def test_a_timeout_of_the_applications_own_is_no_failure_of_the_storage(
 
 @pytest.mark.parametrize("is_file", [True, False])
 @pytest.mark.parametrize("verb", NESTED)
-def test_a_handler_in_the_middle_of_a_write_is_refused_and_the_write_is_whole(
+def test_a_handlers_call_within_a_write_is_refused_and_the_write_commits(
     path: str,
     is_file: bool,
     verb: str,
     monkeypatch: pytest.MonkeyPatch,
     on_signal: Callable[[Callable[[], object]], None],
 ) -> None:
-    """Between two statements of the write: nothing of it is lost, and nothing of the handler's call is done."""
+    """Between two statements of a write, a handler's call is refused without effect, and the write is complete."""
     with Registry(path if is_file else ":memory:") as registry:
         registry.create("greet", "0")
         registry.create("other", "0")
@@ -141,10 +141,10 @@ def test_a_handler_in_the_middle_of_a_write_is_refused_and_the_write_is_whole(
         assert registry.get("other").template == "0"
 
 
-def test_handlers_at_any_moment_refuse_no_call_and_wait_for_nothing(
+def test_handlers_at_any_time_neither_fail_a_call_nor_block(
     registry: Registry, on_signal: Callable[[Callable[[], object]], None]
 ) -> None:
-    """Handlers that read and write, whatever is going on: the calls that they come into all hold."""
+    """Handlers that read and write at any time leave the interrupted calls intact."""
     registry.create("greet", "0")
     registry.create("other", "0")
     handled: Counter[str] = Counter()
@@ -171,7 +171,7 @@ def test_handlers_at_any_moment_refuse_no_call_and_wait_for_nothing(
 
 
 class Session:
-    """What asks for a prompt when the collector finds it."""
+    """An object whose finaliser reads a prompt."""
 
     def __init__(self, registry: Registry, told: Counter[str]) -> None:
         self.me = self
@@ -187,7 +187,7 @@ class Session:
 
 
 def test_finalisers_that_read_harm_no_write(registry: Registry) -> None:
-    """The collector runs them in the middle of writes too."""
+    """Finalisers that read harm no write, although the collector runs them in the middle of one."""
     registry.create("greet", "0")
     registry.create("bye", "Goodbye")
     told: Counter[str] = Counter()
@@ -206,10 +206,10 @@ def test_finalisers_that_read_harm_no_write(registry: Registry) -> None:
 
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_an_error_from_a_handler_leaves_nothing_held(
+def test_an_error_of_a_handler_leaves_no_lock_held(
     registry: Registry, on_signal: Callable[[Callable[[], object]], None]
 ) -> None:
-    """No interrupt but an `Exception`, at any moment, caught and kept: another thread writes, and may fork, at once."""
+    """After an `Exception` of a handler, raised at any time, caught and kept, another thread can write and fork."""
     registry.create("greet", "0")
     kept: list[Exception] = []
 
@@ -237,10 +237,8 @@ def test_an_error_from_a_handler_leaves_nothing_held(
 
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_opening_that_is_interrupted_keeps_no_fork_waiting(
-    path: str, on_signal: Callable[[Callable[[], object]], None]
-) -> None:
-    """Ctrl-C at any moment of opening, the error kept: this thread is not taken for one that still opens."""
+def test_an_interrupted_opening_blocks_no_fork(path: str, on_signal: Callable[[Callable[[], object]], None]) -> None:
+    """After Ctrl-C at any time during opening, with the error kept, the thread does not count as still opening."""
     Registry(path).close()
     kept: list[BaseException] = []
 
@@ -269,7 +267,7 @@ def test_closing_in_the_middle_of_a_call_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     on_signal: Callable[[Callable[[], object]], None],
 ) -> None:
-    """The connection is in use; another thread that waits its turn is no reason to wait for ever."""
+    """A close in the middle of a call is refused, because the connection is in use, even if another thread waits."""
     with Registry(path if is_file else ":memory:") as registry:
         registry.create("greet", "0")
         row = writer.prompt_row
@@ -296,10 +294,10 @@ def test_closing_in_the_middle_of_a_call_is_refused(
         assert registry.update("greet", template="2").version == 3
 
 
-def test_a_fork_in_the_middle_of_a_call_leaves_the_call_whole(
+def test_a_fork_in_the_middle_of_a_call_does_not_harm_the_call(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
 ) -> None:
-    """The parent's write goes on; in the child the registry refuses, and so does a new one, which would break locks."""
+    """The parent's write commits; in the child the registry, and opening a new one, are refused to protect locks."""
     registry.create("greet", "0")
     append = journal.append
     ends: list[int] = []
@@ -330,10 +328,10 @@ def test_a_fork_in_the_middle_of_a_call_leaves_the_call_whole(
     assert registry.update("greet", template="2").version == 3
 
 
-def test_a_nested_call_keeps_its_threads_place_in_the_queue(
+def test_a_nested_call_does_not_release_its_threads_queue_ticket(
     registry: Registry, on_signal: Callable[[Callable[[], object]], None]
 ) -> None:
-    """While a write waits its turn a handler may read; a refusal there, or a write, gives nothing of the wait away."""
+    """While a write is queued, a handler may read, and its refusals and writes don't release the write's ticket."""
     registry.create("greet", "0")
     queue = registry._core.storage._queue  # type: ignore[attr-defined]
     told: list[str] = []
@@ -352,10 +350,10 @@ def test_a_nested_call_keeps_its_threads_place_in_the_queue(
     assert not queue.is_held()
 
 
-def test_a_refusal_that_is_kept_refuses_no_later_call(
+def test_a_kept_refusal_does_not_affect_later_calls(
     registry: Registry, on_signal: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A handler lets its own refusal through, and a default is given for it: the thread is free afterwards."""
+    """After a handler has raised its refusal, and a default was returned for it, the thread can make calls."""
     registry.create("greet", "0")
     kept: list[BaseException] = []
     find = SQLiteReader.find
@@ -381,10 +379,10 @@ def test_a_refusal_that_is_kept_refuses_no_later_call(
     assert registry.update("greet", template="1").version == 2
 
 
-def test_what_the_application_was_handling_keeps_its_frames(
+def test_an_error_that_the_application_handles_keeps_its_frames(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
 ) -> None:
-    """A call made while an error is handled, and cut short: only frames of that call are cleared."""
+    """When a call within an `except` block is interrupted, only frames of that call are cleared."""
     registry.create("greet", "0")
 
     def fail() -> None:
@@ -463,16 +461,16 @@ for thread in threads:
 """
 
 
-def test_a_hook_that_is_refused_leaves_the_registry_shut_for_the_fork(path: str) -> None:
-    """With threads that write all the while: no child inherits a connection that is in use, and none hangs."""
+def test_a_refused_call_of_a_hook_leaves_the_registry_locked_for_the_fork(path: str) -> None:
+    """While threads write, no child inherits a connection in use, and none hangs."""
     run = [sys.executable, "-W", "ignore", "-c", BUSY_HOOK, path]
     done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.split() == ["0"] * 8
 
 
 @pytest.mark.parametrize("hook", ["before", "after_in_parent", "after_in_child"])
-def test_a_hook_of_the_application_is_refused_while_the_registry_is_shut(path: str, hook: str) -> None:
-    """Hooks that were registered before promptreg's run while it is shut; then parent and child go on."""
+def test_calls_of_a_fork_hook_are_refused_while_the_registry_is_locked(path: str, hook: str) -> None:
+    """Hooks that were registered before promptreg's run while it is locked; afterwards parent and child work."""
     run = [sys.executable, "-c", HOOKED, path, hook]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True)
     counts = {"before": {"1"}, "after_in_parent": {"0", "1"}, "after_in_child": {"0", "1"}}[hook]
@@ -487,7 +485,7 @@ HOLDER = "import fcntl, sys\nfcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX, 1, 0)\
 def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The queue's file stays open for as long as the writer waits in it: its number is nobody else's meanwhile."""
+    """The queue's file remains open while the writer waits, so that no other file gets its descriptor."""
     monkeypatch.setattr("promptreg.storage.sqlite.queue.STUCK", 60)
     registry = Registry(path, busy_timeout=60)
     registry.create("greet", "0")
@@ -519,8 +517,8 @@ def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(
     assert {file.read_bytes() for file in tmp_path.glob("own-*")} == {b"of the application"}
 
 
-def test_what_a_handler_raises_is_no_fact_about_the_prompt(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even one of our errors: the next read finds the prompt."""
+def test_an_error_of_a_handler_is_not_cached(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a handler has raised an error, even a PromptregError, the next read finds the prompt."""
 
     def interrupted(*_: object, **__: object) -> NoReturn:
         raise NotFoundError("of another call", names=["other"])
@@ -534,7 +532,7 @@ def test_what_a_handler_raises_is_no_fact_about_the_prompt(registry: Registry, m
 
 
 def test_closing_in_the_middle_of_closing_is_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handler that closes while its thread does; it would wait for itself. The registry is closed afterwards."""
+    """A handler's close within a close is refused, as it would wait for itself; the registry is closed afterwards."""
     registry = Registry(path)
     close, told = Handle.close, []
 
@@ -585,10 +583,10 @@ thread.join()
 
 
 @pytest.mark.parametrize("moment", ["before_fork", "after_fork"])
-def test_a_fork_in_the_middle_of_a_fork_holds_nothing_up(path: str, tmp_path: Path, moment: str) -> None:
-    """A supervisor's handler that forks while its thread forks: all end, and both registries go on in the parent.
+def test_a_fork_in_the_middle_of_a_fork_blocks_nothing(path: str, tmp_path: Path, moment: str) -> None:
+    """If a signal handler forks while its thread forks, all processes end, and both registries work in the parent.
 
-    In a process with no hooks but Python's, as some libraries' wait for themselves then.
+    The process has only the hooks of Python, because those of some libraries deadlock then.
     """
     run = [sys.executable, "-c", FORKING, path, str(tmp_path / "other.db"), moment]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True)
@@ -596,8 +594,8 @@ def test_a_fork_in_the_middle_of_a_fork_holds_nothing_up(path: str, tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupt_after_a_fork_leaves_no_registry_shut(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python passes over what a hook raises; what it had not opened yet is opened all the same, on both sides."""
+def test_an_interrupt_after_a_fork_leaves_no_registry_locked(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python ignores what a hook raises, but the registries that it had not unlocked yet are unlocked on both sides."""
     after, parent = ConnectionPool.after_fork, os.getpid()
     interrupted = []
 
@@ -622,7 +620,7 @@ def test_an_interrupt_after_a_fork_leaves_no_registry_shut(path: str, monkeypatc
 def test_a_child_forked_in_the_middle_of_a_write_does_not_finish_it(
     path: str, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
 ) -> None:
-    """The write is its parent's, and so is the connection: the child's call is refused, and no version is lost."""
+    """The child's call is refused, because the write and the connection are its parent's, and no version is lost."""
     append, children, parent = journal.append, [], os.getpid()
 
     def interrupted(*given: Any) -> None:
@@ -650,7 +648,7 @@ def test_a_child_forked_in_the_middle_of_a_write_does_not_finish_it(
 
 
 def in_thread(call: Callable[[], Any]) -> Any:
-    """Give what a call gives in another thread, which a lock that stays held would keep waiting for ever."""
+    """Return the result of a call in another thread, which a lock that is never released would block for ever."""
     given: list[Any] = []
     thread = threading.Thread(target=lambda: given.append(call()), daemon=True)
     thread.start()
@@ -659,8 +657,8 @@ def in_thread(call: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("verb", ["history", "list", "search", "events", "set_status"])
-def test_an_error_that_is_kept_keeps_no_snapshot(registry: Registry, path: str, verb: str) -> None:
-    """Of the first row of many: what others write afterwards is seen, and can be written over."""
+def test_a_kept_error_keeps_no_snapshot_open(registry: Registry, path: str, verb: str) -> None:
+    """After a kept error about the first row of many, later writes of others are seen and can be overwritten."""
     for name in ("bad", "good"):
         registry.create(name, "word 0")
         registry.update(name, template="word 1")

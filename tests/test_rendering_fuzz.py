@@ -1,6 +1,6 @@
-"""Random hostile templates in capped child processes: none escapes, crashes, hangs, leaks or raises what is not ours.
+"""Random hostile templates in limited child processes: none escapes, crashes, hangs, leaks or raises a foreign error.
 
-A child renders a run of seeds and prints each before it starts, so the parent knows which one a dead child died of.
+A child renders a series of seeds and prints each one first, so that the parent knows which one killed a child.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ MIB = 2**20
 SECONDS = 0.2
 LIMITS = RenderLimits(seconds=SECONDS)
 ADDRESS_SPACE, RESIDENT = 3 * 2**30, 256 * MIB
-GRACE = 0.3  # CPU time beyond the deadline: 0.1 s is promised, the rest is this machine's and the measuring's
+GRACE = 0.3  # CPU time beyond the deadline: 0.1 s is promised, the rest is for slow machines and measuring
 HANGS = 20
 STACK = 256 * 1024
 LEAKS = re.compile(r" at 0x|<function|<class|<built-in|<module|<generator|<bound method|<coroutine|<frame|<code|sesame")
@@ -49,21 +49,21 @@ USUAL, RUN = 2000, 500
 LONG = 100_000
 
 
-def snapshot(value: Any, told: set[int] | None = None) -> Any:
-    """Return what can be compared of a value: the first items of each container, without iterators."""
-    told = set() if told is None else told
+def snapshot(value: Any, shortened: set[int] | None = None) -> Any:
+    """Return the comparable part of a value: the first items of each container, without iterators."""
+    shortened = set() if shortened is None else shortened
     if isinstance(value, str | int | float | None):
         return value if isinstance(value, float) else hash(value)
-    if id(value) in told or len(told) > 100:
+    if id(value) in shortened or len(shortened) > 100:
         return "…"
-    told.add(id(value))
+    shortened.add(id(value))
     kind = type(value).__name__
     if isinstance(value, Mapping):
-        return kind, len(value), [(repr(key), snapshot(item, told)) for key, item in islice(value.items(), 3)]
+        return kind, len(value), [(repr(key), snapshot(item, shortened)) for key, item in islice(value.items(), 3)]
     if isinstance(value, list | tuple):
-        return kind, len(value), [snapshot(item, told) for item in value[:3]]
+        return kind, len(value), [snapshot(item, shortened) for item in value[:3]]
     if isinstance(value, BaseModel) or (dataclasses.is_dataclass(value) and not isinstance(value, type)):
-        return kind, snapshot(vars(value), told)
+        return kind, snapshot(vars(value), shortened)
     return kind, vars(value) if type(value) is grammar_values.App else None
 
 
@@ -73,19 +73,19 @@ def case_of(seed: int) -> tuple[str, dict[str, Any]]:
 
 
 def rendered(source: str, values: dict[str, Any]) -> tuple[str, list[str]]:
-    """Render; give how it ended, and what is wrong with what came out."""
+    """Render; return the outcome, and what is wrong with it."""
     try:
         text, _ = CompiledTemplate(source, FrozenList(), LIMITS).render("p", values, forbids_extra=False)
     except TemplateError as error:
-        told = "".join(traceback.format_exception(error)) + repr(error) + repr(error.to_dict())
-        return error.code, ["the error holds a value"] if "sesame" in told else []
+        shortened = "".join(traceback.format_exception(error)) + repr(error) + repr(error.to_dict())
+        return error.code, ["the error holds a value"] if "sesame" in shortened else []
     except BaseException as error:
         return "foreign", [f"{type(error).__name__}: {str(error)[:200]!a}"]
     return "text", [f"the text holds {leak!r}" for leak in LEAKS.findall(text)[:1]]
 
 
 def in_small_thread(source: str, values: dict[str, Any]) -> tuple[str, list[str]]:
-    """Render in a thread with a stack as small as servers give."""
+    """Render in a thread with a stack as small as in servers."""
     result: list[tuple[str, list[str]]] = []
     thread = threading.Thread(target=lambda: result.append(rendered(source, values)))
     thread.start()
@@ -93,8 +93,8 @@ def in_small_thread(source: str, values: dict[str, Any]) -> tuple[str, list[str]
     return result[0]
 
 
-def ending(seed: int) -> tuple[str, list[str]]:
-    """Render one case, every other one in a small thread; give how it ended, and what is wrong with that."""
+def outcome(seed: int) -> tuple[str, list[str]]:
+    """Render one case, every other one in a thread with a small stack; return the outcome, and what is wrong."""
     source, values = case_of(seed)
     grammar_values.TOUCHED.clear()
     before, began, resident = snapshot(values), time.process_time(), peak()
@@ -108,12 +108,12 @@ def ending(seed: int) -> tuple[str, list[str]]:
 
 
 def peak() -> int:
-    """Return the most memory that this process has held, in bytes."""
+    """Return the peak memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def child(first: int, count: int) -> None:
-    """Render a run of seeds, and print each one before, and how it ended after."""
+    """Render a series of seeds, and print each one before, and its outcome after."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.stack_size(STACK)
@@ -121,12 +121,12 @@ def child(first: int, count: int) -> None:
     for seed in range(first, first + count):
         faulthandler.dump_traceback_later(HANGS, exit=True)
         print(seed, end=" ", flush=True)
-        print(json.dumps(ending(seed)), flush=True)
+        print(json.dumps(outcome(seed)), flush=True)
     faulthandler.cancel_dump_traceback_later()
 
 
-def ran(first: int, count: int) -> Iterator[tuple[int, str, list[str]]]:
-    """Run seeds in a child; where it dies, tell the seed that it died of and go on behind it in another one."""
+def run(first: int, count: int) -> Iterator[tuple[int, str, list[str]]]:
+    """Run seeds in a child; if it dies, report the seed that killed it, and continue after it in another child."""
     last = first + count
     while first < last:
         command = [sys.executable, "-m", "tests.test_rendering_fuzz", str(first), str(last - first)]
@@ -134,9 +134,11 @@ def ran(first: int, count: int) -> Iterator[tuple[int, str, list[str]]]:
             command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False, timeout=60 + count
         )
         for line in done.stdout.splitlines():
-            seed, _, told = line.partition(" ")
+            seed, _, shortened = line.partition(" ")
             first = int(seed) + 1
-            ended, wrong = json.loads(told) if told.strip() else ("died", [f"{done.returncode}: {done.stderr[:2000]}"])
+            ended, wrong = (
+                json.loads(shortened) if shortened.strip() else ("died", [f"{done.returncode}: {done.stderr[:2000]}"])
+            )
             yield int(seed), ended, wrong
         if done.returncode and not done.stdout:
             pytest.fail(f"no child starts: {done.stderr}")
@@ -145,12 +147,12 @@ def ran(first: int, count: int) -> Iterator[tuple[int, str, list[str]]]:
 def report(seed: int, wrong: list[str]) -> str:
     """Describe one case in full."""
     source, values = case_of(seed)
-    read = {name: told(value) for name, value in values.items() if re.search(rf"\b{name}\b", source)}
+    read = {name: shortened(value) for name, value in values.items() if re.search(rf"\b{name}\b", source)}
     return f"seed {seed}: {'; '.join(wrong)}\n  template: {source[:3000]!a}\n  variables: {read}"
 
 
-def told(value: Any) -> str:
-    """Return the repr of a value, cut short, as some never end."""
+def shortened(value: Any) -> str:
+    """Return the truncated repr of a value, because some are endless."""
     try:
         return reprlib.repr(value).encode("ascii", "backslashreplace").decode()
     except Exception:
@@ -159,11 +161,11 @@ def told(value: Any) -> str:
 
 @cache
 def counted(first: int, count: int) -> Counter[str]:
-    """Run so many cases, some hundreds to a child, fail where one is wrong, and count how they ended."""
+    """Run that many cases, some hundreds in each child, fail if one is wrong, and count the outcomes."""
     found: Counter[str] = Counter()
     bad = []
     for start in range(first, first + count, RUN):
-        for seed, ended, wrong in ran(start, min(RUN, first + count - start)):
+        for seed, ended, wrong in run(start, min(RUN, first + count - start)):
             found[ended] += 1
             bad += [(seed, wrong)] if wrong else []
     shortest = sorted(bad, key=lambda case: len(case_of(case[0])[0]))[:5]
@@ -172,12 +174,12 @@ def counted(first: int, count: int) -> Counter[str]:
 
 
 def test_hostile_templates_do_no_harm():
-    """Every random hostile template ends in text or in an error of ours, in time, in memory, and touches nothing."""
+    """Every random hostile template ends in text or a PromptregError within the limits, and changes nothing."""
     counted(0, USUAL)
 
 
 def test_the_hostile_cases_reach_every_ending():
-    """A fuzzer whose templates are all refused when they are saved shows nothing about rendering, nor the other way."""
+    """Some cases are refused when saved, and some when rendered, because otherwise the test would not show both."""
     found = counted(0, USUAL)
     assert [code for code in CODES if found[code] < 0.01 * USUAL] == []
 
@@ -195,7 +197,7 @@ WIDE = {
 
 @pytest.mark.parametrize("name", WIDE)
 def test_a_long_template_is_saved_in_time(name):
-    """Reading and compiling take time by the length of a template, not by its square."""
+    """Parsing and compiling take time linear in the length of the template."""
     began = time.process_time()
     CompiledTemplate(WIDE[name], FrozenList(), RenderLimits())
     assert time.process_time() - began < 4
@@ -203,7 +205,7 @@ def test_a_long_template_is_saved_in_time(name):
 
 @pytest.mark.stress
 def test_hostile_templates_do_no_harm_for_long():
-    """The same as the usual run, fifty times as long."""
+    """The usual run holds for fifty times as many cases."""
     counted(USUAL, LONG - USUAL)
 
 

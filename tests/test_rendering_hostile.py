@@ -54,7 +54,7 @@ def faults(case: Case, outcome: Outcome) -> list[str]:
     allowed = REFUSALS_OF_BOMBS if case.kind == "bomb" else REFUSALS
     honest = case.text_is_fine and outcome.ended == "text" and outcome.characters <= MOST_CHARACTERS
     found = {
-        f"ended in {outcome.ended} {outcome.error}": not honest and not (outcome.ours and outcome.error in allowed),
+        f"ended in {outcome.ended} {outcome.error}": not honest and not (outcome.is_ours and outcome.error in allowed),
         f"shows {outcome.shows}": outcome.shows,
         f"raised from a {outcome.context} that quotes a value": outcome.context,
         "changed the application": outcome.happened,

@@ -1,4 +1,4 @@
-"""What the policy lets a template read, call and print, and each limit by its name, as docs/templates.md says."""
+"""What a template may read, call and print, and each render limit by its name, as in docs/templates.md."""
 
 import pickle
 import threading
@@ -72,7 +72,7 @@ Pair = namedtuple("Pair", "left right")
 
 
 def text(template, limits=LIMITS, **variables):
-    """Render one text by the tier that takes it, and by the metered tier: they agree."""
+    """Render one text in its default tier and in the metered tier, and check that they agree."""
     compiled = TemplateText(template, limits)
     rendered = compiled.render(variables)
     assert compiled.metered(variables) == rendered
@@ -80,7 +80,7 @@ def text(template, limits=LIMITS, **variables):
 
 
 def refused(template, limits=LIMITS, **variables):
-    """Return our error that a template is refused with when it is saved or rendered."""
+    """Return the PromptregError of saving or rendering a template."""
     with pytest.raises(TemplateError) as caught:
         TemplateText(template, limits).render(variables)
     assert "CANARY" not in f"{caught.value!r}{caught.value.details}{caught.value.message}"
@@ -106,8 +106,8 @@ UNDERSCORED = [
 
 
 @pytest.mark.parametrize("template", UNDERSCORED)
-def test_a_name_with_an_underscore_is_a_mappings_key_wherever_it_is_read(template):
-    """Present or not, guarded or not, in a macro or not; of anything else it can't be read."""
+def test_a_name_with_an_underscore_is_read_from_mappings_only(template):
+    """The rule is the same for present and absent keys, guarded or not, in macros and outside."""
     assert (text(template, v={"_x": 1}), text(template, v={})) == ("1", "none")
     assert type(refused(template, v=Document("Tea", []))) is RenderError
 
@@ -126,21 +126,21 @@ def test_a_name_with_an_underscore_is_a_mappings_key_wherever_it_is_read(templat
         "{% set n = namespace(ﬁle=1) %}",
     ],
 )
-def test_a_name_that_python_takes_for_another_is_refused(template):
-    """`ﬁle`, with a ligature, would be the variable `file`: no name may be but in its normal form."""
+def test_a_name_that_python_would_normalise_is_refused(template):
+    """A name must be in its normal form, because `ﬁle`, with a ligature, would become the variable `file`."""
     error = refused(template, x=[], file="CANARY")
     assert type(error) is TemplatePolicyError
     assert (error.details["line"], "NFKC" in error.message) == (1, True)
 
 
-def test_a_text_or_key_that_python_would_take_for_another_is_data():
-    """Only names are normalised: texts, keys and attributes are what they are."""
+def test_a_text_or_key_that_python_would_normalise_is_unchanged():
+    """Texts, keys and attributes are not normalised as names are."""
     assert text("{{ 'ﬁle' }} {{ x['ﬁle'] }} {{ x.ﬁle }} {{ x.file }}", x={"ﬁle": 1, "file": 2}) == "ﬁle 1 1 2"
 
 
 @pytest.mark.parametrize(("template", "expected"), READS)
 def test_public_attributes_and_items_are_read(template, expected):
-    """Dicts, dataclasses, pydantic models, namedtuples and properties are data."""
+    """A template reads dicts, dataclasses, pydantic models, namedtuples and properties."""
     variables = {"d": DOCUMENT, "m": Model(name="Mo", inner=DOCUMENT), "p": Pair(1, 2)}
     assert text(template, **variables, mapping={"_own": 1, "items": 2}) == expected
 
@@ -164,8 +164,8 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("template", UNREADABLE)
-def test_what_is_private_callable_or_running_is_not_read(template):
-    """Reading it is a `RenderError` before anything happens."""
+def test_private_callable_and_running_values_are_not_read(template):
+    """Reading one raises `RenderError` before any code of the application runs."""
     holder = SimpleNamespace(kind=Document, module=time, running=(i for i in "a"), frame=next(_frames()))
     counts = defaultdict(list)
     error = refused(template, d=DOCUMENT, mapping={}, holder=holder, counts=counts)
@@ -206,14 +206,14 @@ VALUES = {"str": "a b", "dict": {"k": 1}, "sequence": [1, 2], "moment": datetime
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in VALUES for name in sorted(METHODS[kind])], ids=str)
 def test_methods_of_builtin_types_are_called(kind, name):
-    """Each method of the policy gives what Python gives."""
+    """Each method that the policy allows returns what Python returns."""
     arguments = CALLS[kind].get(name, "()")
     value = VALUES[kind]
     assert text(f"{{{{ x.{name}{arguments} }}}}", x=value) == str(eval(f"value.{name}{arguments}", {"value": value}))
 
 
-def test_the_loop_and_the_builtins_are_called():
-    """`loop.cycle`, `loop.changed`, `range`, `dict`, `namespace`, macros and `caller`."""
+def test_the_loop_and_the_builtins_can_be_called():
+    """A template may call `loop.cycle`, `loop.changed`, `range`, `dict`, `namespace`, macros and `caller`."""
     assert (
         text("{% for x in 'aab' %}{{ loop.cycle('-', '+') }}{{ loop.changed(x) }} {% endfor %}")
         == "-True +False -True "
@@ -252,15 +252,15 @@ SPELLED = [
 
 
 @pytest.mark.parametrize("template", SPELLED)
-def test_what_the_text_shows_is_refused_when_it_is_saved(template):
-    """The error is `TemplatePolicyError`, with the line, and nothing has run."""
+def test_what_the_source_shows_is_refused_when_it_is_saved(template):
+    """Saving such a template raises `TemplatePolicyError` with the line, and nothing runs."""
     with pytest.raises(TemplatePolicyError) as caught:
         TemplateText("\n" + template, LIMITS)
     assert (caught.value.code, caught.value.details) == ("template_policy", {"line": 2})
 
 
 def test_an_unknown_filter_or_test_is_a_syntax_error():
-    """As in Jinja2."""
+    """Saving a template with an unknown filter or test raises `TemplateSyntaxError`, as Jinja2 does."""
     for template in ("{{ x | nope }}", "{{ x is nope }}"):
         with pytest.raises(TemplateSyntaxError):
             TemplateText(template, LIMITS)
@@ -276,8 +276,8 @@ HIDDEN_CALLS = [
 
 
 @pytest.mark.parametrize("template", HIDDEN_CALLS)
-def test_what_only_a_value_shows_is_refused_when_it_is_rendered(template):
-    """The error is `RenderError`, and the application was not called."""
+def test_what_only_values_show_is_refused_when_it_is_rendered(template):
+    """Rendering such values raises `RenderError`, and calls nothing of the application."""
 
     class Counted(Document):
         def count(self, _):
@@ -311,7 +311,7 @@ PRINTED = [
 
 @pytest.mark.parametrize(("value", "expected"), PRINTED, ids=[type(value).__name__ for value, _ in PRINTED])
 def test_data_is_printed_as_python_prints_it(value, expected):
-    """In an output, in `~`, in a filter, in a container."""
+    """Output, `~`, filters and containers print data as `str` does."""
     assert text("{{ x }}", x=value) == text("{{ '' ~ x }}", x=value) == text("{{ x | string }}", x=value) == expected
     assert text("{{ [x] | map('string') | join }}", x=value) == expected
 
@@ -336,12 +336,12 @@ UNPRINTABLE = [
     "template", ["{{ x }}", "{{ [x] }}", "{{ {'k': (x,)} }}", "{{ x ~ '' }}", "{{ x | string }}", "{{ [x] | join }}"]
 )
 def test_functions_classes_and_addresses_are_not_printed(value, template):
-    """Not even inside a container, or as a part of a dataclass or model."""
+    """They are refused even inside a container, or as a part of a dataclass or model."""
     assert type(refused(template, x=value)) is RenderError
 
 
 class Lazy:
-    """A proxy, as web frameworks have them: it says by its `__class__` that it is what it stands for."""
+    """A lazy proxy, as in web frameworks, whose `__class__` is that of the object behind it."""
 
     def __init__(self, value):
         self._value = value
@@ -373,14 +373,14 @@ class Lazy:
 @pytest.mark.parametrize(
     "template", ["{{ x }}", "{{ [x, {1: x}] }}", "{{ x ~ '!' }}", "{{ x | upper }}", "{{ x | e }}"]
 )
-def test_what_only_says_that_it_is_of_a_type_is_printed_as_an_object(value, template):
-    """By its own `__str__` or `__repr__`, as Jinja prints it."""
+def test_a_proxy_of_a_type_is_printed_as_an_object(value, template):
+    """A value that only pretends a type by `__class__` is printed by its `__str__` or `__repr__`, as in Jinja."""
     expected = ImmutableSandboxedEnvironment().from_string(template).render(x=Lazy(value))
     assert text(template, x=Lazy(value)) == expected
 
 
-def test_what_only_says_that_it_is_a_text_is_looked_into_and_added_by_its_own_code():
-    """Neither is measured as the text that it is not."""
+def test_a_proxy_of_a_text_is_searched_and_added_by_its_methods():
+    """`in` and `~` call the methods of a proxy of a text, and do not measure it as a text."""
     assert text("{{ 'e' in x }} {{ x + '!' }}", x=Lazy("tea")) == "True tea!"
     for template in ("{{ x | indent }}", "{{ x | truncate }}"):
         assert "Lazy" in refused(template, x=Lazy("tea")).message
@@ -389,7 +389,7 @@ def test_what_only_says_that_it_is_a_text_is_looked_into_and_added_by_its_own_co
 
 
 def test_an_object_that_only_prints_itself_is_not_printed_in_a_container():
-    """A container shows the reprs of its items, and without one of its own that is an address."""
+    """It is refused, because a container prints the reprs of its items, and the default repr contains an address."""
     assert text("{{ x }}", x=Spoken()) == "spoken"
     assert "__repr__" in refused("{{ [x] }}", x=Spoken()).message
 
@@ -409,7 +409,7 @@ LIMITED = [
 
 @pytest.mark.parametrize(("limit", "template"), LIMITED, ids=[limit for limit, _ in LIMITED])
 def test_a_render_ends_at_each_limit_and_names_it(limit, template):
-    """`RenderLimitError` says which limit it was, how much that is, and where in the template."""
+    """`RenderLimitError` has the name of the limit, its value, and the line of the template."""
     nested = []
     for _ in range(40):
         nested = [nested]
@@ -452,8 +452,8 @@ FIXED = [
 
 
 @pytest.mark.parametrize(("cap", "template", "value"), FIXED, ids=[cap for cap, *_ in FIXED])
-def test_what_is_fixed_is_told_as_that(cap, template, value):
-    """No limit is named that could be raised, and the number is the one that holds."""
+def test_a_fixed_limit_is_reported_as_fixed(cap, template, value):
+    """The error names no limit that could be raised, and states the number that applies."""
     limits = RenderLimits(characters=10**7, items=10**6, calls=100, depth=100, integer_bits=10_000)
     error = refused(template, limits, x=value)
     assert (type(error), error.details) == (RenderLimitError, {"limit": None, "line": 1})
@@ -461,7 +461,7 @@ def test_what_is_fixed_is_told_as_that(cap, template, value):
 
 
 def test_a_render_ends_at_its_deadline():
-    """A loop over slow values of the application's own stops between two of them."""
+    """A loop over slow values of the application stops between two of them."""
 
     class Slow:
         @property
@@ -474,7 +474,7 @@ def test_a_render_ends_at_its_deadline():
 
 
 def test_all_messages_of_a_chat_prompt_are_one_render():
-    """Their characters count together, and so does what they do."""
+    """The characters and the fuel of all messages count together."""
     limits = RenderLimits(characters=1_000)
     with Registry(":memory:", render_limits=limits) as registry:
         said = [{"role": "user", "content": "{{ x }}"}] * 3
@@ -497,15 +497,15 @@ SAVED = [
 
 @pytest.mark.parametrize(("limits", "template"), SAVED, ids=["source", "nodes", "nesting", "elif", "digits", "tokens"])
 def test_a_template_that_holds_too_much_is_refused_when_it_is_saved(limits, template):
-    """The error is `TemplatePolicyError`, and the prompt is not there."""
+    """Saving it raises `TemplatePolicyError`, and creates no prompt."""
     with Registry(":memory:", render_limits=limits) as registry:
         with pytest.raises(TemplatePolicyError):
             registry.create("big", template)
         assert registry.list().items == []
 
 
-def test_a_prompt_saved_under_looser_limits_is_found_and_only_its_render_refused(path):
-    """Limits are of the process that renders; they take nothing away."""
+def test_a_prompt_saved_under_looser_limits_can_be_read_but_not_rendered(path):
+    """The limits of the rendering process apply to rendering alone."""
     with Registry(path) as registry:
         registry.create("nested", "{{ (((a + 1) + 1) + 1) }}", examples=[{"a": 1}])
     with Registry(path, render_limits=RenderLimits(nesting=4)) as strict:
@@ -519,7 +519,7 @@ def test_a_prompt_saved_under_looser_limits_is_found_and_only_its_render_refused
 
 
 def test_a_prompt_keeps_the_limits_of_its_registry():
-    """Pickled, it renders as carefully as before."""
+    """A pickled prompt still renders with these limits."""
     with Registry(":memory:", render_limits=RenderLimits(characters=10)) as registry:
         prompt = pickle.loads(pickle.dumps(registry.create("p", "{{ x }}")))
     assert prompt.render(x="a" * 10).text == "a" * 10
@@ -545,15 +545,15 @@ BAD_LIMITS = [
 
 
 @pytest.mark.parametrize("limits", BAD_LIMITS, ids=str)
-def test_a_limit_that_is_none_is_refused(limits):
-    """`InvalidInputError` names it."""
+def test_an_invalid_limit_is_refused(limits):
+    """`InvalidInputError` names the invalid limit."""
     with pytest.raises(InvalidInputError) as caught:
         RenderLimits(**limits)
     assert [error["field"] for error in caught.value.details["errors"]] == list(limits)
 
 
 def test_limits_are_a_frozen_value():
-    """They compare by value, and nobody changes them under a registry."""
+    """Limits compare by value and can't be changed."""
     assert RenderLimits(fuel=5) == RenderLimits(fuel=5) != LIMITS
     assert pickle.loads(pickle.dumps(LIMITS)) == LIMITS
     with pytest.raises(ValidationError):
@@ -565,8 +565,8 @@ def test_limits_are_a_frozen_value():
 @pytest.mark.parametrize(
     "template", ["{{ x }}", "{{ x.y }}", "{% for i in x %}{% endfor %}", "{{ x == 1 }}", "{{ x | list }}"]
 )
-def test_what_the_applications_own_code_raises_is_a_render_error(template):
-    """Its text may quote a value, so of the cause only the name of its type is chained."""
+def test_what_the_applications_code_raises_becomes_a_render_error(template):
+    """Only the name of the type of the cause is reported, because its text may quote a value."""
 
     class Failing:
         def fail(self, *_):
@@ -583,7 +583,7 @@ def test_what_the_applications_own_code_raises_is_a_render_error(template):
     with Registry(":memory:") as registry:
         prompt = registry.create("p", template)
     prompt.render(x={"y": 1})
-    with pytest.raises(TemplateError) as again:  # by a prompt that has rendered before
+    with pytest.raises(TemplateError) as again:  # by a prompt that has been rendered before
         prompt.render(x=Failing())
     for error in (refused(template, x=Failing()), again.value):
         assert type(error) is RenderError
@@ -591,7 +591,7 @@ def test_what_the_applications_own_code_raises_is_a_render_error(template):
         assert error.__context__ is None
 
 
-def test_an_error_of_ours_raised_by_a_value_is_a_render_error_of_this_prompt():
+def test_a_promptreg_error_raised_by_a_value_is_a_render_error_of_this_prompt():
     """A property that renders another prompt fails as any property does."""
 
     class Other:
@@ -602,7 +602,7 @@ def test_an_error_of_ours_raised_by_a_value_is_a_render_error_of_this_prompt():
 
 
 def test_a_template_used_first_by_many_threads_is_compiled_right():
-    """The metered tier of a fast template is compiled at its first use, whoever comes first."""
+    """The metered tier of a fast template is compiled at its first use, even by many threads at the same time."""
     template = TemplateText("{% for d in ds %}{{ d.title }}{% endfor %}", LIMITS)
     start, texts = threading.Barrier(8), []
 
@@ -637,15 +637,15 @@ FAST = [
 
 
 @pytest.mark.parametrize(("template", "variables"), FAST)
-def test_what_most_prompts_are_takes_the_fast_tier(template, variables):
-    """Their templates have a fast function, and it takes these values."""
+def test_usual_prompts_are_rendered_by_the_fast_tier(template, variables):
+    """Their templates have a fast function, and it renders these values."""
     compiled = TemplateText(template, LIMITS)
     assert compiled.fast is not None
     assert compiled.fast(variables) == compiled.metered(variables)
 
 
 def test_the_fast_tier_leaves_many_items_to_the_metered_one():
-    """It joins what it reads of a thousand items; of one more it reads nothing, and the text is the same."""
+    """The fast tier renders a thousand items; it bails out for one more, and the text is the same."""
     template = TemplateText("{{ ds | map(attribute='t') | join }}", LIMITS)
     more = {"ds": [{"t": "x"}] * 1_001}
     with pytest.raises(Bailout):
@@ -668,7 +668,7 @@ PRINTED = [
 
 @pytest.mark.parametrize(("template", "values"), PRINTED, ids=range(len(PRINTED)))
 def test_the_fast_tier_prints_as_much_as_the_limit_says(template, values):
-    """Long texts that it puts together of parts are whole, and one character too many is the metered tier's affair."""
+    """It returns a long text of many parts complete, and bails out to the metered tier for one character too many."""
     expected = TemplateText(template, LIMITS).metered({"ds": values})
     exact = TemplateText(template, RenderLimits(characters=len(expected)))
     assert exact.fast({"ds": values}) == expected
@@ -694,8 +694,8 @@ ALIASES = [
 
 
 @pytest.mark.parametrize("template", ALIASES, ids=range(len(ALIASES)))
-def test_a_fast_render_never_makes_many_copies_of_a_text(template):
-    """What it puts together before it looks at the length is hardly longer than what was passed."""
+def test_a_fast_render_never_copies_a_text_many_times(template):
+    """What it joins before it checks the length is hardly longer than the values that were passed."""
     template += "{% endfor %}" * template.count("{% for")
     fast = TemplateText(template, RenderLimits(characters=2_000_000)).fast
     assert fast is not None
@@ -711,7 +711,7 @@ def test_a_fast_render_never_makes_many_copies_of_a_text(template):
 
 
 class AttributeDict(dict):
-    """A dict whose keys are its attributes too."""
+    """A dict whose keys are also attributes."""
 
     def __init__(self, **items):
         super().__init__(**items)
@@ -759,8 +759,8 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("template", "variables"), FOUND, ids=range(len(FOUND)))
-def test_what_once_hurt_is_refused(template, variables):
-    """Each of these once hung, took gigabytes, crashed, leaked, or called or changed the application."""
+def test_earlier_vulnerabilities_are_refused(template, variables):
+    """Each of these once hung, used gigabytes, crashed, leaked, or called or changed the application."""
     assert refused(template, RenderLimits(seconds=0.5), **variables).code in {"render_error", "render_limit"}
     assert variables.get("d", {}) == {}
 
@@ -796,8 +796,8 @@ SAME += [(template, {}, expected) for template, expected in ORDINARY]
 @pytest.mark.parametrize("name", sorted(METHODS["str"]))
 @pytest.mark.parametrize("made", ["tojson", "e"])
 @pytest.mark.parametrize("value", ["tag 34", '<a> & "b"', "'x'"])
-def test_methods_of_markup_give_what_jinja_gives(name, made, value):
-    """What `tojson` and `e` give is Markup, whose methods escape what they take in."""
+def test_methods_of_markup_return_what_jinja_returns(name, made, value):
+    """`tojson` and `e` return Markup, whose methods escape their arguments."""
     stock = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
     arguments = {"replace": "('\"', '<')", "join": "(['<', 'b'])", "split": "()", "rsplit": "()"}
     takes = {"strip", "lstrip", "rstrip", "startswith", "endswith", "find", "count", "removeprefix", "removesuffix"}
@@ -807,8 +807,8 @@ def test_methods_of_markup_give_what_jinja_gives(name, made, value):
 
 
 @pytest.mark.parametrize(("template", "variables", "expected"), SAME, ids=range(len(SAME)))
-def test_what_once_differed_is_the_same(template, variables, expected):
-    """Each of these once gave another text, or was refused for the wrong reason."""
+def test_earlier_differences_from_jinja_are_fixed(template, variables, expected):
+    """Each of these once rendered another text, or was refused for the wrong reason."""
     assert text(template, **variables) == expected
 
 
@@ -856,12 +856,12 @@ OVER = [
 
 @pytest.mark.parametrize(("limits", "template", "value"), OVER, ids=range(len(OVER)))
 def test_a_fast_render_keeps_the_limits(limits, template, value):
-    """What the metered tier refuses, the fast one does not let pass."""
+    """The fast tier renders nothing that the metered tier refuses."""
     assert type(refused(template, limits, x=value)) is RenderLimitError
 
 
 def test_the_texts_of_a_fast_chat_keep_the_limits_together():
-    """Each of these messages is within the fuel, and all of them are not."""
+    """The messages exceed the fuel together, although each of them is within it."""
     passes = {**PASSES, "r": PASSES["r"][:25]}
     assert text(STEPS, x=passes) == "." * 25
     with Registry(":memory:") as registry:
@@ -913,7 +913,7 @@ TOLD = [
 
 @pytest.mark.parametrize(("template", "told"), TOLD)
 def test_a_render_error_says_what_is_wrong_where_no_value_can_be_in_it(template, told):
-    """What Python says of types alone is passed on."""
+    """Python's message is included where it is about types alone."""
     assert told in refused(template, n=None, d=DOCUMENT, l=[1], u={}, m={"n": None, "a b": None, "f": len}).message
 
 
@@ -935,8 +935,8 @@ NEAR = [
 
 
 @pytest.mark.parametrize(("template", "told"), NEAR)
-def test_an_unknown_word_of_the_template_language_is_told_with_the_nearest(template, told):
-    """Filters, tests, methods and statements; a chat's error names the message too."""
+def test_an_unknown_word_of_the_template_language_is_reported_with_the_nearest(template, told):
+    """Errors about filters, tests, methods and statements suggest the nearest word; a chat's names the message too."""
     with Registry(":memory:") as registry:
         with pytest.raises(TemplateError) as caught:
             registry.save("summarize", template)
@@ -947,8 +947,8 @@ def test_an_unknown_word_of_the_template_language_is_told_with_the_nearest(templ
         assert str(caught.value).startswith("'summarize': message 2 of 3: Line 1: ")
 
 
-def test_the_line_of_an_error_is_this_templates_own():
-    """Not that of a template of the application's own, which a value renders by Jinja."""
+def test_the_line_of_an_error_is_of_this_template():
+    """The error has no line of another template that a value renders with Jinja."""
 
     class Page:
         @property
@@ -960,7 +960,7 @@ def test_the_line_of_an_error_is_this_templates_own():
 
 
 def test_a_placeholder_whose_messages_fail_is_a_render_error():
-    """The application's own iteration and serialisers are translated as anywhere else."""
+    """An error of the application's iteration or serialiser becomes a RenderError there too."""
 
     class Failing(list):
         def __iter__(self):
@@ -976,8 +976,8 @@ def test_a_placeholder_whose_messages_fail_is_a_render_error():
             assert "CANARY" not in f"{caught.value!r}{caught.value.__cause__!r}"
 
 
-def test_a_value_that_can_not_be_compared_is_not_one_of_an_enum():
-    """`InvalidVariablesError`, whatever its own code raises."""
+def test_a_value_that_can_not_be_compared_is_no_member_of_an_enum():
+    """It raises `InvalidVariablesError`, whatever the value's `__eq__` raises."""
 
     class Failing:
         def __eq__(self, other):

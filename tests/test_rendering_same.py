@@ -1,6 +1,6 @@
-"""The same text as Jinja2's own sandbox, by both tiers, and the same kind of error; shown on random templates.
+"""Both tiers render the text of Jinja2's sandbox, or raise the same kind of error, on random templates.
 
-We may refuse what Jinja2 renders, as a policy does; we never render what Jinja2 refuses, and never otherwise.
+promptreg may refuse what Jinja2 renders, by its policy; it never renders what Jinja2 refuses, nor another text.
 """
 
 import re
@@ -42,7 +42,7 @@ NONE_DECLARED: frozenset[str] = frozenset()
 
 
 class Strict(jinja2.StrictUndefined):
-    """Jinja2's strict undefined, which is false where it stands for an absent variable that is declared (rule 21)."""
+    """Jinja2's strict undefined, which is false for an absent variable that is declared (rule 21)."""
 
     __slots__ = ()
     declared: ClassVar[frozenset[str]] = NONE_DECLARED
@@ -66,8 +66,8 @@ Variables = dict[str, Any]
 Build = Callable[[], Variables]
 
 
-class Ending(NamedTuple):
-    """How a render ended: with `text`, or refused: `syntax`, `policy`, `absent` (the names), `limit`, `error`."""
+class Outcome(NamedTuple):
+    """The outcome of a render: `text`, or a refusal: `syntax`, `policy`, `absent` (the names), `limit`, `error`."""
 
     kind: str
     said: Any = None
@@ -77,32 +77,36 @@ compiled_by_jinja = lru_cache(4)(STOCK.from_string)
 compiled_by_us = lru_cache(4)(lambda source, declared: TemplateText(source, LIMITS, declared))
 
 
-def by_jinja(source: str, values: Variables, declared: frozenset[str] = NONE_DECLARED) -> Ending:
-    """Render as Jinja2 itself does, with the declared variables that are absent false."""
+def by_jinja(source: str, values: Variables, declared: frozenset[str] = NONE_DECLARED) -> Outcome:
+    """Render with Jinja2; declared variables that are absent are false."""
     Strict.declared = declared
     try:
         compiled = compiled_by_jinja(source)
     except jinja2.TemplateSyntaxError as error:
-        return Ending("syntax", str(error))
-    except Exception as error:  # it folds `{[]: 1}` when it compiles, even where no render gets there
-        return Ending("folding", type(error).__name__)
+        return Outcome("syntax", str(error))
+    except Exception as error:  # Jinja2 folds `{[]: 1}` when it compiles, even in code that never runs
+        return Outcome("folding", type(error).__name__)
     try:
-        return Ending("text", compiled.render(values))
+        return Outcome("text", compiled.render(values))
     except jinja2.UndefinedError as error:
-        told = ABSENT.fullmatch(str(error))
-        return Ending("absent", [told[1]]) if told and told[1] not in values else Ending("error", "UndefinedError")
+        described = ABSENT.fullmatch(str(error))
+        return (
+            Outcome("absent", [described[1]])
+            if described and described[1] not in values
+            else Outcome("error", "UndefinedError")
+        )
     except Exception as error:
-        return Ending("error", type(error).__name__)
+        return Outcome("error", type(error).__name__)
 
 
-def by_promptreg(template: TemplateText, build: Build, declared: frozenset[str]) -> Ending:
-    """Render as the registry does; any error that is not ours goes on."""
+def by_promptreg(template: TemplateText, build: Build, declared: frozenset[str]) -> Outcome:
+    """Render as the registry does; errors other than PromptregErrors are raised."""
     try:
-        return Ending("text", template.render(build()))
+        return Outcome("text", template.render(build()))
     except AbsentVariable:
-        return Ending("absent", _missing(template.source, build(), declared))
+        return Outcome("absent", _missing(template.source, build(), declared))
     except (RenderError, RenderLimitError) as error:
-        return Ending("error", error.code)
+        return Outcome("error", error.code)
 
 
 def _missing(source: str, values: Variables, declared: frozenset[str]) -> list[str]:
@@ -112,7 +116,7 @@ def _missing(source: str, values: Variables, declared: frozenset[str]) -> list[s
     return caught.value.details["missing"]
 
 
-# What an operation on data ends in; a `NameError`, say, is that of an operation that is not there, and goes on.
+# The errors of operations on data; others are raised, such as the `NameError` of a missing operation.
 BAILOUTS = Bailout, LookupError, TypeError, ValueError, ArithmeticError
 REFUSALS = TemplateError, AbsentVariable
 
@@ -127,83 +131,88 @@ def by_tier(
         return None
 
 
-class Seen(NamedTuple):
-    """What came of one case: how Jinja2 ended, how we did, and the text of each tier; `exact` if none is declared."""
+class Comparison(NamedTuple):
+    """The outcomes of one case in Jinja2 and promptreg, and the text of each tier; `exact` if nothing is declared."""
 
-    stock: Ending
-    ours: Ending
+    stock: Outcome
+    promptreg_outcome: Outcome
     fast: str | None = None
     metered: str | None = None
     exact: bool = True
 
 
-def seen(source: str, build: Build, declared: frozenset[str] = NONE_DECLARED) -> Seen:
-    """Render by all ways, each with variables of its own, as a render may use up an iterator."""
+def seen(source: str, build: Build, declared: frozenset[str] = NONE_DECLARED) -> Comparison:
+    """Render in all ways, each with new variables, because a render may exhaust an iterator."""
     stock = by_jinja(source, build(), declared)
     try:
         template = compiled_by_us(source, declared)
     except TemplateSyntaxError as error:
-        return Seen(stock, Ending("syntax", error.message))
+        return Comparison(stock, Outcome("syntax", error.message))
     except TemplateError as error:
-        return Seen(stock, Ending("policy", error.message))
+        return Comparison(stock, Outcome("policy", error.message))
     fast = by_tier(template.fast, build(), BAILOUTS)
     metered = by_tier(template.metered, build(), REFUSALS)
-    return Seen(stock, by_promptreg(template, build, declared), fast, metered, exact=not declared)
+    return Comparison(stock, by_promptreg(template, build, declared), fast, metered, exact=not declared)
 
 
 def undeclared(source: str) -> set[str] | None:
-    """Return the names that the template reads and may not have bound, by Jinja2's analysis; None where it breaks."""
+    """Return the names that the template reads and may not bind, by Jinja2's analysis; None if that fails."""
     try:
         return meta.find_undeclared_variables(STOCK.parse(source)) - GLOBALS
-    except Exception:  # it folds constants, and `{[]: 1}` is none
+    except Exception:  # it folds constants, and `{[]: 1}` can't be one
         return None
 
 
-def wrong(source: str, values: Mapping[str, Any], case: Seen) -> str | None:
-    """Say what is not the same, None where all is well."""
-    stock, ours, fast, metered, _ = case
+def wrong(source: str, values: Mapping[str, Any], case: Comparison) -> str | None:
+    """Return a description of the difference, or None."""
+    stock, promptreg_outcome, fast, metered, _ = case
     if fast is not None and fast != metered:
         return "the fast tier renders what the metered one does not"
-    if metered is not None and ours != ("text", metered):
+    if metered is not None and promptreg_outcome != ("text", metered):
         return "a tier gives text, and the render another one, or none"
     if stock.kind == "folding":
         return None
-    if ours.kind == "text" and stock.kind != "text":
+    if promptreg_outcome.kind == "text" and stock.kind != "text":
         return "we render what Jinja2 refuses"
-    if ours.kind == "text" and ours.said != stock.said:
+    if promptreg_outcome.kind == "text" and promptreg_outcome.said != stock.said:
         return "the texts differ"
-    if stock.kind == "syntax" and ours.kind not in {"syntax", "policy"}:
+    if stock.kind == "syntax" and promptreg_outcome.kind not in {"syntax", "policy"}:
         return "a syntax error is not refused as one"
-    if ours.kind == "syntax" and stock.kind != "syntax" and "no filter" not in ours.said and "no test" not in ours.said:
+    if (
+        promptreg_outcome.kind == "syntax"
+        and stock.kind != "syntax"
+        and "no filter" not in promptreg_outcome.said
+        and "no test" not in promptreg_outcome.said
+    ):
         return "a syntax error for what is none"
-    if ours.kind == "absent":
+    if promptreg_outcome.kind == "absent":
         return _wrong_names(source, values, case)
     return None
 
 
-def _wrong_names(source: str, values: Mapping[str, Any], case: Seen) -> str | None:
-    told, names = set(case.ours.said), undeclared(source)
-    if told & set(values):
+def _wrong_names(source: str, values: Mapping[str, Any], case: Comparison) -> str | None:
+    described, names = set(case.promptreg_outcome.said), undeclared(source)
+    if described & set(values):
         return "a variable is said to be missing that is there"
     if names is None:
         return None
     may_be = names - set(values)
-    if not told <= may_be | bound_by(source):
+    if not described <= may_be | bound_by(source):
         return "a name is said to be missing that is no variable"
-    if case.stock.kind == "absent" and not told >= set(case.stock.said) - {"loop"}:
+    if case.stock.kind == "absent" and not described >= set(case.stock.said) - {"loop"}:
         return "Jinja2 misses another variable"
-    if case.exact and not GUARD_OR_NAME.search(source) and told != may_be:
+    if case.exact and not GUARD_OR_NAME.search(source) and described != may_be:
         return "an absent variable that is read unguarded is not named"
     return None
 
 
 def bound_by(source: str) -> set[str]:
-    """Return the names that a template binds, which it may read before."""
+    """Return the names that a template binds, and may read before that."""
     return {node.name for node in STOCK.parse(source).find_all(nodes.Name) if node.ctx != "load"}
 
 
 def shortest(source: str, build: Build, declared: frozenset[str] = NONE_DECLARED) -> str:
-    """Take tokens away for as long as the same thing is wrong."""
+    """Remove tokens as long as the same difference remains."""
     what = wrong(source, build(), seen(source, build, declared))
     tokens = TOKEN.findall(source)
     size = len(tokens)
@@ -225,17 +234,18 @@ def _still(source: str, build: Build, what: str | None, declared: frozenset[str]
 
 
 def report(source: str, build: Build, seed: object, declared: frozenset[str] = NONE_DECLARED) -> str | None:
-    """Describe in full what is wrong with one case, with the shortest template that shows it; None if nothing is."""
+    """Describe the difference in one case, with the shortest template that shows it; None if there is none."""
     what = wrong(source, build(), seen(source, build, declared))
     if what is None:
         return None
     short = shortest(source, build, declared)
     case = seen(short, build, declared)
     read = {name: value for name, value in build().items() if re.search(rf"\b{name}\b", short)}
-    return f"{what} (seed {seed})\n  template: {short!a}\n  variables: {told(read)}\n  {case!a}\n  in full: {source!a}"
+    variables = f"variables: {described(read)}"
+    return f"{what} (seed {seed})\n  template: {short!a}\n  {variables}\n  {case!a}\n  in full: {source!a}"
 
 
-def told(values: Mapping[str, Any]) -> str:
+def described(values: Mapping[str, Any]) -> str:
     """Return the names with the type and the repr of each value."""
     return "; ".join(f"{name} = {type(value).__name__} {value!a}" for name, value in values.items())
 
@@ -245,8 +255,8 @@ def case_of(seed: int, mode: str) -> tuple[str, Build]:
     return grammar.template(Random(f"template {seed}"), mode), lambda: grammar.variables(Random(f"values {seed}"), mode)
 
 
-def endings(mode: str, seeds: range) -> Iterator[Seen]:
-    """Run these cases, and fail at the first that is wrong."""
+def outcomes(mode: str, seeds: range) -> Iterator[Comparison]:
+    """Run these cases, and fail at the first difference."""
     for seed in seeds:
         source, build = case_of(seed, mode)
         case = seen(source, build)
@@ -257,38 +267,38 @@ def endings(mode: str, seeds: range) -> Iterator[Seen]:
 
 @cache
 def counted(mode: str, count: int) -> Counter[tuple[str, str]]:
-    """Run so many cases of a mode; count how they ended, and by which tier."""
-    found: Counter[tuple[str, str]] = Counter()
-    for case in endings(mode, range(count)):
-        found[case.stock.kind, case.ours.kind] += 1
-        found["tier", "fast"] += case.fast is not None
-    return found
+    """Run that many cases of a mode; count the outcomes, by tier."""
+    problem: Counter[tuple[str, str]] = Counter()
+    for case in outcomes(mode, range(count)):
+        problem[case.stock.kind, case.promptreg_outcome.kind] += 1
+        problem["tier", "fast"] += case.fast is not None
+    return problem
 
 
 @pytest.mark.parametrize("mode", USUAL)
 def test_the_text_and_the_kind_of_error_are_the_same(mode):
-    """For each random template, both tiers render what Jinja2 renders, and refuse what it refuses."""
+    """For each random template both tiers render what Jinja2 renders, and refuse what it refuses."""
     counted(mode, USUAL[mode])
 
 
 def test_most_friendly_cases_went_through_the_fast_tier():
-    """A comparison that the fast tier takes no part in shows nothing about it."""
-    found = counted(FRIENDLY, USUAL[FRIENDLY])
-    rendered = sum(count for ending, count in found.items() if ending[0] == "text")
+    """The fast tier rendered most friendly cases, because otherwise they would show nothing about it."""
+    problem = counted(FRIENDLY, USUAL[FRIENDLY])
+    rendered = sum(count for outcome, count in problem.items() if outcome[0] == "text")
     assert rendered > 0.6 * USUAL[FRIENDLY]
-    assert found["text", "text"] > 0.95 * rendered
-    assert found["tier", "fast"] > 0.6 * rendered
+    assert problem["text", "text"] > 0.95 * rendered
+    assert problem["tier", "fast"] > 0.6 * rendered
 
 
 def test_the_cases_reach_every_ending():
-    """A comparison in which nothing renders, or nothing is refused, shows nothing."""
-    found = counted(NORMAL, USUAL[NORMAL])
-    rendered = sum(count for ending, count in found.items() if ending[0] == "text")
+    """Every kind of outcome occurs, because otherwise the comparison would show nothing about it."""
+    problem = counted(NORMAL, USUAL[NORMAL])
+    rendered = sum(count for outcome, count in problem.items() if outcome[0] == "text")
     assert rendered > 0.3 * USUAL[NORMAL]
-    assert found["text", "text"] > 0.8 * rendered
-    for ending in [("syntax", "syntax"), ("absent", "absent"), ("error", "error")]:
-        assert found[ending] > 0.01 * USUAL[NORMAL]
-    assert found["absent", "error"] < 0.1 * found["absent", "absent"]
+    assert problem["text", "text"] > 0.8 * rendered
+    for outcome in [("syntax", "syntax"), ("absent", "absent"), ("error", "error")]:
+        assert problem[outcome] > 0.01 * USUAL[NORMAL]
+    assert problem["absent", "error"] < 0.1 * problem["absent", "absent"]
 
 
 TESTED = """
@@ -313,12 +323,12 @@ TESTED = """
 """
 
 
-def test_an_absent_variable_that_is_declared_is_false_and_no_more():
-    """Where its truth is tested, in both tiers; else all is as with Jinja2's strict undefined.
+def test_an_absent_variable_that_is_declared_is_only_false():
+    """It is false where its truth is tested, in both tiers; otherwise it acts like Jinja2's strict undefined.
 
-    But a filter that looks at the truth of what it is given is refused, and so is `in` on an empty list.
+    A filter that tests the truth of its argument is refused, however, and so is `in` on an empty list.
     """
-    found: Counter[str] = Counter()
+    problem: Counter[str] = Counter()
     more = set()
     for source in [part.strip() for line in TESTED.strip().splitlines() for part in line.split(" ; ")]:
         for values in ({}, {"x": "v"}, {"y": "w"}, {"x": "v", "y": "w"}, {"x": ""}, {"x": None, "y": 0}, {"x": [1]}):
@@ -326,19 +336,19 @@ def test_an_absent_variable_that_is_declared_is_false_and_no_more():
             case = seen(source, build, frozenset("xy"))
             assert report(source, build, values, frozenset("xy")) is None
             if "x" not in values:
-                found[case.ours.kind] += 1
-                found["fast"] += case.fast is not None
-                more |= {source} if (case.stock.kind, case.ours.kind) == ("text", "absent") else set()
+                problem[case.promptreg_outcome.kind] += 1
+                problem["fast"] += case.fast is not None
+                more |= {source} if (case.stock.kind, case.promptreg_outcome.kind) == ("text", "absent") else set()
     filtered = ["map('upper') | list", "select | list", "items | list"]
     again = ["{% set m = x %}{{ m | map('upper') | list }}", "{% set m = x %}{{ m | reject | list }}"]
     assert more == {*(f"{{{{ x | {name} }}}}" for name in filtered), *again, "{{ x in [] }}"}
-    assert found == {"text": 49, "absent": 51, "fast": 31}
+    assert problem == {"text": 49, "absent": 51, "fast": 31}
 
 
 @pytest.mark.parametrize("mode", USUAL)
 def test_with_declared_variables_absent_the_text_and_the_kind_of_error_are_the_same(mode):
-    """For each random template, with some of the variables that it reads declared and not passed."""
-    found: Counter[tuple[str, str]] = Counter()
+    """The same holds for each random template if some of the variables that it reads are declared and not passed."""
+    problem: Counter[tuple[str, str]] = Counter()
     for seed in range(USUAL[mode] // 2):
         source, build = case_of(seed, mode)
         pick = Random(f"declared {seed}")
@@ -349,15 +359,15 @@ def test_with_declared_variables_absent_the_text_and_the_kind_of_error_are_the_s
 
         assert report(source, fewer, f"{mode} {seed}", declared) is None
         case = seen(source, fewer, declared)
-        found[case.stock.kind, case.ours.kind] += bool(declared)
-        found["tier", "fast"] += bool(declared) and case.fast is not None
-    assert found["text", "text"] > 10
-    assert found["tier", "fast"] > (20 if mode == FRIENDLY else 1)
-    assert found["absent", "absent"] > 10
+        problem[case.stock.kind, case.promptreg_outcome.kind] += bool(declared)
+        problem["tier", "fast"] += bool(declared) and case.fast is not None
+    assert problem["text", "text"] > 10
+    assert problem["tier", "fast"] > (20 if mode == FRIENDLY else 1)
+    assert problem["absent", "absent"] > 10
 
 
 def every_value() -> list[Build]:
-    """Return a builder of `x` for each kind of value, the usual ones and the odd ones."""
+    """Return a builder of `x` for each kind of value, usual and unusual."""
     plain = [*grammar_values.TEXTS, *grammar_values.NUMBERS, True, False]
     builds: list[Build] = [lambda value=value: {"x": value} for value in plain]
     for make in grammar_values.ODD[3:]:
@@ -367,18 +377,18 @@ def every_value() -> list[Build]:
 
 @cache
 def compared(sample: float) -> Counter[tuple[str, str]]:
-    """Render each operation on this part of the values; count the endings, and the filters and tests that rendered."""
-    pick, builds, found, bad = Random(0), every_value(), Counter(), {}
+    """Render each operation on this part of the values; count the outcomes, and the filters and tests that rendered."""
+    pick, builds, problem, bad = Random(0), every_value(), Counter(), {}
     for source in grammar.singles():
         some = pick.sample(builds, int(sample * len(builds))) if re.search(r"\bx\b", source) else []
         for build in [lambda: {}, *some]:
             case = seen(source, build)
             if wrong(source, build(), case):
                 bad.setdefault(source, build)
-            found["ended", case.ours.kind] += 1
-            found.update({(what, case.ours.kind): 1 for what in operations(source)})
+            problem["ended", case.promptreg_outcome.kind] += 1
+            problem.update({(what, case.promptreg_outcome.kind): 1 for what in operations(source)})
     assert not bad, "\n".join(str(report(source, build, "each alone")) for source, build in bad.items())
-    return found
+    return problem
 
 
 @lru_cache(4)
@@ -389,27 +399,27 @@ def operations(source: str) -> list[str]:
 
 
 def test_every_operation_is_the_same_on_every_kind_of_value():
-    """Whatever a filter, test, operator or method is given, one at a time, the text is Jinja2's."""
-    found = compared(0.3)
-    ended = sum(count for (what, _), count in found.items() if what == "ended")
-    assert found["ended", "text"] > 0.4 * ended
+    """For every kind of value, each filter, test, operator and method alone renders the text of Jinja2."""
+    problem = compared(0.3)
+    ended = sum(count for (what, _), count in problem.items() if what == "ended")
+    assert problem["ended", "text"] > 0.4 * ended
 
 
-def test_every_filter_and_test_comes_up_in_what_renders():
-    """A filter that is never used, or fails whenever it is, is not compared."""
-    found = compared(0.3)
-    assert [name for name in FILTERS if not found[f"Filter {name}", "text"]] == []
-    assert [name for name in TESTS if name.isalpha() and not found[f"Test {name}", "text"]] == []
+def test_every_filter_and_test_renders_in_some_case():
+    """Every filter and test renders in some case, because otherwise it would not be compared."""
+    problem = compared(0.3)
+    assert [name for name in FILTERS if not problem[f"Filter {name}", "text"]] == []
+    assert [name for name in TESTS if name.isalpha() and not problem[f"Test {name}", "text"]] == []
 
 
-def test_every_test_of_jinja_is_there():
-    """The policy leaves out filters, and no tests."""
+def test_every_test_of_jinja_is_allowed():
+    """The policy forbids some filters of Jinja2, and no tests."""
     assert set(TESTS) == set(STOCK.tests)
     assert set(FILTERS) < set(STOCK.filters)
 
 
-def test_a_row_of_a_filter_fits_together():
-    """Where there is a fast function, there are numbers of arguments, and a result that the fast tier knows."""
+def test_the_declaration_of_a_filter_is_consistent():
+    """If there is a fast function, the declaration has its numbers of arguments, and a type that the fast tier has."""
     for name, row in FILTERS.items():
         assert bool(row.arguments) == (row.fast is not None), name
         assert row.fast is None or row.returns in {"any", "text", "integer"}, name
@@ -426,27 +436,27 @@ RETURNED = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
-def test_a_filter_returns_what_its_row_says(name):
-    """Some expression of the grammar shows it."""
+def test_a_filter_returns_the_declared_type(name):
+    """An expression of the grammar returns the declared type for each filter."""
     filtered = re.compile(r"\{\{ (\(?[^|]*\| NAME(\([^|]*\))?\)?) (\| list )?\}\}".replace("NAME", name))
-    expressions = [found[1] for source in grammar.singles() if (found := filtered.fullmatch(source))]
+    expressions = [problem[1] for source in grammar.singles() if (problem := filtered.fullmatch(source))]
     sources = [f"{{% set r = {e} %}}{{{{ {RETURNED[FILTERS[name].returns]} }}}}" for e in expressions]
     values = [{"x": x, "docs": [{"n": 1}]} for x in ([{"title": "b", "n": 1}], {"a": 1}, "a b", 7.5)]
     templates = [TemplateText(source, LIMITS) for source in sources]
-    assert Ending("text", "True") in [by_promptreg(t, lambda v=v: v, NONE_DECLARED) for t in templates for v in values]
+    assert Outcome("text", "True") in [by_promptreg(t, lambda v=v: v, NONE_DECLARED) for t in templates for v in values]
 
 
 @pytest.mark.parametrize("name", [name for name in TESTS if name.isalpha()])
-def test_a_test_takes_what_is_absent_where_its_row_says_so(name):
-    """As stock Jinja2 does; no other test may guard a variable (rules 20 and 21)."""
+def test_a_test_accepts_an_absent_value_where_declared(name):
+    """These tests accept it as in stock Jinja2; no other test may guard a variable (rules 20 and 21)."""
     sources = [f"{{{{ [{{}}.nope is {name}{arguments}] | length }}}}" for arguments in ("", "(1)")]
-    endings = {by_jinja(source, {}).kind for source in sources}
-    assert ("text" in endings) == TESTS[name].takes_absent
-    assert endings >= {by_promptreg(TemplateText(source, LIMITS), dict, NONE_DECLARED).kind for source in sources}
+    outcomes = {by_jinja(source, {}).kind for source in sources}
+    assert ("text" in outcomes) == TESTS[name].takes_absent
+    assert outcomes >= {by_promptreg(TemplateText(source, LIMITS), dict, NONE_DECLARED).kind for source in sources}
 
 
-# Every operation of the fast tier: each filter, test and method with each number of arguments, then what is written
-# otherwise. `t` is a text, `n` and `f` are numbers, `l` is a list, `ds` a list of dicts, `d` a dict.
+# Every operation of the fast tier: each filter, test and method with each number of arguments, then the other syntax.
+# `t` is a text, `n` and `f` are numbers, `l` is a list, `ds` a list of dicts, `d` a dict.
 FAST_VALUES = {
     **{"t": "some text", "n": 7, "f": 2.5, "l": ["b", "a"], "ds": [{"a": "x"}], "d": {"a": "x"}},
     **{"z": None, "y": True},
@@ -489,29 +499,29 @@ def listed(table: str) -> list[str]:
 
 
 def fast_sources() -> list[str]:
-    """Return a template of each expression in each frame; `tojson` gives Markup, which is fast only where printed."""
+    """Return a template of each expression in each frame; `tojson` returns Markup, which is fast only if printed."""
     expressions = listed(";".join((FAST_FILTERS, FAST_TESTS, FAST_METHODS, FAST_OTHERS)))
     return [f.format(e) for e in expressions for f in FRAMES if f == PRINTED or "tojson" not in e]
 
 
 @pytest.mark.parametrize("source", fast_sources())
-def test_the_fast_tier_has_every_operation_that_it_says(source):
-    """On the values that it is for it gives the text itself, and the same as the metered tier and Jinja2."""
+def test_the_fast_tier_renders_every_operation_that_it_declares(source):
+    """For values of the declared types the fast tier renders, and its text is that of the metered tier and Jinja2."""
     template = TemplateText(source, LIMITS)
     given = template.fast(dict(FAST_VALUES))
     assert given == template.metered(dict(FAST_VALUES)) == STOCK.from_string(source).render(FAST_VALUES)
 
 
 @pytest.mark.parametrize("source", [frame.format(e) for e in listed(METERED) for frame in FRAMES])
-def test_what_prompts_hardly_use_is_left_to_the_metered_tier(source):
-    """It renders as ever, but there is no fast function."""
+def test_rare_syntax_is_rendered_by_the_metered_tier(source):
+    """It renders, but the template has no fast function."""
     template = TemplateText(source, LIMITS)
     assert template.fast is None
     assert template.render(dict(FAST_VALUES)) == STOCK.from_string(source).render(FAST_VALUES)
 
 
-def test_the_tables_hold_every_operation_of_the_fast_tier():
-    """Each filter, test and method that it declares, with each number of arguments, and none that it lacks."""
+def test_the_tables_above_have_every_operation_of_the_fast_tier():
+    """They have each declared filter, test and method with each number of arguments, and no other."""
 
     def arguments(expression: str, kind: type[nodes.Expr]) -> tuple[str, int]:
         node = STOCK.parse(f"{{{{ {expression} }}}}").find(kind)
@@ -531,8 +541,8 @@ def test_the_tables_hold_every_operation_of_the_fast_tier():
     texts=st.lists(st.text(), min_size=1, max_size=4),
     mode=st.sampled_from([FRIENDLY, NORMAL]),
 )
-def test_any_text_in_the_variables_renders_the_same(seed, texts, mode):
-    """Whatever the characters of the values, the text is Jinja2's."""
+def test_any_text_as_a_variable_renders_the_same(seed, texts, mode):
+    """For all characters in the values the text is that of Jinja2."""
     source, usual = case_of(seed, mode)
 
     def build() -> Variables:
@@ -549,8 +559,8 @@ LOWERED: dict[str, list[int]] = {
 }
 
 
-def test_what_the_fast_tier_gives_the_metered_one_gives_under_the_same_limits():
-    """However low any of them are."""
+def test_the_metered_tier_renders_what_the_fast_one_does_under_the_same_limits():
+    """Whatever the fast tier renders under low limits, the metered tier renders under the same limits."""
     given = 0
     for seed in range(1_500):
         pick, (source, build) = Random(f"limits {seed}"), case_of(seed, FRIENDLY)
@@ -570,19 +580,19 @@ def test_what_the_fast_tier_gives_the_metered_one_gives_under_the_same_limits():
 @pytest.mark.parametrize("width", [2, "> ", Markup("> ")])
 @pytest.mark.parametrize("flags", ["", ", true", ", false, true", ", true, true"])
 def test_indenting_markup_is_the_same(text, width, flags):
-    """Whatever is Markup, the text or what it is indented by."""
+    """`indent` is the same if the text is Markup, the indentation is Markup, or both."""
     assert report(f"{{{{ x | indent(width{flags}) }}}}", lambda: {"x": text, "width": width}, 0) is None
 
 
 @pytest.mark.stress
 def test_every_operation_is_the_same_on_every_kind_of_value_without_exception():
-    """The same as the usual run, each with each."""
+    """The usual run holds for every combination."""
     compared(1)
 
 
 @pytest.mark.stress
 @pytest.mark.parametrize("mode", LONG)
 def test_the_text_and_the_kind_of_error_are_the_same_for_long(mode):
-    """The same as the usual run, about thirty times as long."""
-    for _ in endings(mode, range(USUAL[mode], LONG[mode])):
+    """The usual run holds for about thirty times as many cases."""
+    for _ in outcomes(mode, range(USUAL[mode], LONG[mode])):
         pass

@@ -20,7 +20,7 @@ from promptreg.storage.sqlite.files import WAL
 from tests.remote import PATIENCE_SECONDS, Remote
 from tests.test_storage_sqlite import raw
 
-NOTICED_SECONDS = 0.06  # 50 ms are promised: a read that begins later looks, however slow the machine is
+NOTICED_SECONDS = 0.06  # 50 ms are promised: a read that begins later checks, however slow the machine is
 
 UNCACHED: dict[str, Callable[[Registry], object]] = {
     "get": lambda r: r.get("uncached"),
@@ -87,8 +87,8 @@ def replacement(tmp_path: Path) -> str:
     return path
 
 
-def assert_goes_on_stale(registry: Registry) -> None:
-    """Assert that cached reads are answered as stale, and all other calls are `StorageError`."""
+def assert_returns_only_stale(registry: Registry) -> None:
+    """Assert that cached reads return stale prompts, and that all other calls raise `StorageError`."""
     prompt = registry.get("cached")
     assert (prompt.template, prompt.version, prompt.stale) == ("text cached", 2, True)
     rendered = registry.render("cached")
@@ -100,7 +100,7 @@ def assert_goes_on_stale(registry: Registry) -> None:
 
 
 def assert_works_again(registry: Registry) -> None:
-    """Assert that after 50 ms everything works again: reads are not stale, and writes are kept."""
+    """Assert that after 50 ms everything works again: reads are not stale, and writes are stored."""
     time.sleep(NOTICED_SECONDS)
     assert (registry.get("cached").stale, registry.get("uncached").template) == (False, "text uncached")
     assert (registry.render("cached").text, registry.render("cached").prompt.stale) == ("text cached", False)
@@ -111,7 +111,7 @@ def assert_works_again(registry: Registry) -> None:
 
 
 def test_a_prompt_is_not_stale_normally(opened: Registry) -> None:
-    """Assert that every way to read or write a prompt returns one that is not stale."""
+    """While the file is in place, every verb that reads or writes returns a prompt that is not stale."""
     prompts = [opened.get("cached"), opened.get("cached"), opened.render("cached").prompt, opened.get("cached@1")]
     prompts += [
         opened.update("cached", title="New"),
@@ -123,21 +123,21 @@ def test_a_prompt_is_not_stale_normally(opened: Registry) -> None:
 
 
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "with companions"])
-def test_a_removed_file_is_noticed_and_forgiven_when_it_is_back(
+def test_a_removed_file_is_noticed_and_works_when_it_is_back(
     opened: Registry, path: str, tmp_path: Path, alone: bool
 ) -> None:
-    """Moved away: 50 ms later writes and uncached reads fail, cached ones go on stale; moved back, all works."""
+    """50 ms after it was moved, writes and uncached reads fail and cached ones are stale; moved back, all works."""
     aside = str(tmp_path / "aside.db")
     move(path, aside, alone=alone)
     time.sleep(NOTICED_SECONDS)
-    assert_goes_on_stale(opened)
+    assert_returns_only_stale(opened)
     assert not os.path.exists(path)
     move(aside, path, alone=alone)
     assert_works_again(opened)
 
 
-def test_a_removed_file_is_noticed_however_old_a_read_may_be(path: str, tmp_path: Path) -> None:
-    """Even with `max_staleness=60` it takes 50 ms: cached reads are answered as stale."""
+def test_a_removed_file_is_noticed_whatever_max_staleness(path: str, tmp_path: Path) -> None:
+    """Even with `max_staleness=60` cached reads are stale after 50 ms."""
     with Registry(path, max_staleness=60) as registry:
         registry.create("greet", "Hello")
         assert not registry.get("greet").stale
@@ -148,8 +148,10 @@ def test_a_removed_file_is_noticed_however_old_a_read_may_be(path: str, tmp_path
             registry.update("greet", template="Hi")
 
 
-def test_what_the_registry_itself_changed_is_never_given_as_it_was(opened: Registry, path: str, tmp_path: Path) -> None:
-    """Prompts that were changed right before the file was removed are errors; the others are answered as stale."""
+def test_what_the_registry_itself_changed_is_never_returned_as_it_was_before(
+    opened: Registry, path: str, tmp_path: Path
+) -> None:
+    """Prompts that were changed right before the file was removed raise errors; the others are returned as stale."""
     opened.create("gone", "text gone")
     for name in ("cached", "gone", "logged", "new"):
         opened.get(name, default=None)
@@ -169,20 +171,20 @@ def test_what_the_registry_itself_changed_is_never_given_as_it_was(opened: Regis
     assert opened.get("cached").template == "text newer"
 
 
-def test_an_unlinked_file_is_noticed_and_never_made_again(opened: Registry, path: str) -> None:
-    """No call creates a new, empty registry at its path."""
+def test_an_unlinked_file_is_noticed_and_never_created_again(opened: Registry, path: str) -> None:
+    """No call creates a new, empty registry at the path of a removed one."""
     for file in companions(path):
         file.unlink()
     time.sleep(NOTICED_SECONDS)
-    assert_goes_on_stale(opened)
+    assert_returns_only_stale(opened)
     assert not os.path.exists(path)
 
 
 @pytest.mark.parametrize("alone", [True, False], ids=["alone", "with companions"])
-def test_a_replaced_file_is_noticed_and_forgiven_when_it_is_back(
+def test_a_replaced_file_is_noticed_and_works_when_it_is_back(
     opened: Registry, path: str, replacement: str, tmp_path: Path, alone: bool
 ) -> None:
-    """With another registry's file in its place, nothing is read from that or written to it; moved back, all works."""
+    """A file in place of the registry's is neither read nor written; after the original is moved back, all works."""
     aside = str(tmp_path / "aside.db")
     before = Path(replacement).read_bytes()
     if alone:
@@ -192,7 +194,7 @@ def test_a_replaced_file_is_noticed_and_forgiven_when_it_is_back(
         move(path, aside, alone=False)
         os.replace(replacement, path)
     time.sleep(NOTICED_SECONDS)
-    assert_goes_on_stale(opened)
+    assert_returns_only_stale(opened)
     assert Path(path).read_bytes() == before
     if alone:
         os.replace(aside, path)
@@ -203,19 +205,19 @@ def test_a_replaced_file_is_noticed_and_forgiven_when_it_is_back(
 
 
 def test_another_database_copied_over_the_file_is_noticed(opened: Registry, path: str, replacement: str) -> None:
-    """Path and inode are the same, the content is not; none of it is returned."""
+    """None of the other content is returned, although path and inode are the same."""
     with closing(raw(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     time.sleep(NOTICED_SECONDS)
     assert not opened.get("cached").stale
     shutil.copyfile(replacement, path)
     time.sleep(NOTICED_SECONDS)
-    assert_goes_on_stale(opened)
+    assert_returns_only_stale(opened)
     assert Path(path).read_bytes() == Path(replacement).read_bytes()
 
 
 def test_a_later_copy_copied_over_the_file_is_noticed(opened: Registry, path: str, tmp_path: Path) -> None:
-    """It holds the same history and more, none of which was committed here."""
+    """It has the same history and later commits, none of which were committed here."""
     later = str(tmp_path / "later.db")
     with closing(raw(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -226,13 +228,13 @@ def test_a_later_copy_copied_over_the_file_is_noticed(opened: Registry, path: st
     assert not opened.get("cached").stale
     shutil.copyfile(later, path)
     time.sleep(NOTICED_SECONDS)
-    assert_goes_on_stale(opened)
+    assert_returns_only_stale(opened)
 
 
-def test_a_file_that_can_not_be_read_for_a_moment_is_not_given_up(
+def test_a_temporary_failure_to_read_the_file_is_retried(
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When no descriptor is free to read the file again, the check is repeated later."""
+    """If no descriptor is free to read the file again, the check is repeated later."""
     time.sleep(NOTICED_SECONDS)
     opened.get("cached")
     with closing(raw(path)) as connection:
@@ -254,8 +256,8 @@ def test_a_file_that_can_not_be_read_for_a_moment_is_not_given_up(
     assert opened.update("cached", template="text again").version == 3
 
 
-def test_writing_the_log_back_into_the_file_is_no_replacement(opened: Registry, path: str) -> None:
-    """Again and again by another tool, with commits of others in between or without."""
+def test_a_checkpoint_is_not_taken_for_a_replacement(opened: Registry, path: str) -> None:
+    """This holds for repeated checkpoints of another tool, with and without commits of others in between."""
     with closing(raw(path)) as connection, Registry(path) as other:
         for number in range(3, 8):
             other.update("cached", template=f"text {number}")
@@ -269,7 +271,7 @@ def test_writing_the_log_back_into_the_file_is_no_replacement(opened: Registry, 
 
 
 def test_a_replacements_contents_never_appear(opened: Registry, path: str, replacement: str) -> None:
-    """From the replacement on, in several threads, each read returns the old contents or raises `StorageError`."""
+    """From the replacement on, each read in several threads returns the old contents or raises `StorageError`."""
     stop, wrong = threading.Event(), []
     rounds, refused, seen = [0] * 3, [0] * 3, set()
 
@@ -299,7 +301,7 @@ def test_a_replacements_contents_never_appear(opened: Registry, path: str, repla
     try:
         reached(rounds, 5)
         os.replace(replacement, path)
-        reached(refused, 5)  # each thread has noticed it, and reads on
+        reached(refused, 5)  # each thread has noticed it, and continues to read
     finally:
         stop.set()
         for thread in threads:
@@ -310,7 +312,7 @@ def test_a_replacements_contents_never_appear(opened: Registry, path: str, repla
 
 
 def test_a_damaged_database_copied_over_the_file_is_noticed(opened: Registry, path: str, replacement: str) -> None:
-    """A file without a revision is not the one that was opened, and nothing of it is returned."""
+    """A file without a revision is not taken for the one that was opened, and nothing of it is returned."""
     with closing(raw(replacement)) as connection:
         connection.execute("DELETE FROM registry")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -320,13 +322,13 @@ def test_a_damaged_database_copied_over_the_file_is_noticed(opened: Registry, pa
     assert not opened.get("cached").stale
     shutil.copyfile(replacement, path)
     time.sleep(NOTICED_SECONDS)
-    assert_goes_on_stale(opened)
+    assert_returns_only_stale(opened)
 
 
-def test_a_registry_opened_on_the_replacement_and_the_old_one_keep_apart(
+def test_a_registry_opened_on_the_replacement_and_the_old_one_are_separate(
     opened: Registry, path: str, replacement: str, tmp_path: Path
 ) -> None:
-    """Another process opens and writes the new file; the old registry returns its cache as stale, and nothing else."""
+    """While another process writes the new file, the old registry returns only stale entries of its cache."""
     move(path, str(tmp_path / "aside.db"), alone=False)
     os.replace(replacement, path)
     with Remote(path) as other:
@@ -334,12 +336,12 @@ def test_a_registry_opened_on_the_replacement_and_the_old_one_keep_apart(
         time.sleep(NOTICED_SECONDS)
         for number in range(3, 6):
             assert other.call("update", "cached", template=f"text replaced {number}").version == number
-            assert_goes_on_stale(opened)
+            assert_returns_only_stale(opened)
         assert [version.version for version in other.call("history", "cached")] == [5, 4, 3, 2, 1]
 
 
-def test_writers_of_all_threads_are_told(opened: Registry, path: str, replacement: str) -> None:
-    """Threads that have written before and threads that have not: 50 ms later none writes into either file."""
+def test_writers_of_all_threads_get_the_error(opened: Registry, path: str, replacement: str) -> None:
+    """50 ms later no thread, whether it has written before or not, writes into either file."""
     told = []
 
     def write() -> None:
@@ -364,11 +366,11 @@ def test_writers_of_all_threads_are_told(opened: Registry, path: str, replacemen
 # The log
 
 
-def test_a_log_that_was_removed_is_noticed_and_lost_with_no_word(opened: Registry, path: str) -> None:
-    """Nobody else would see writes to it, so there are none; closing checkpoints it into the file."""
+def test_a_removed_log_is_noticed_and_loses_nothing(opened: Registry, path: str) -> None:
+    """Nothing is written to a removed log, which others would not see; closing checkpoints it into the file."""
     os.unlink(path + WAL)
     time.sleep(NOTICED_SECONDS)
-    assert_goes_on_stale(opened)
+    assert_returns_only_stale(opened)
     with pytest.raises(StorageError, match=r"lost its log .* close this registry and open it anew"):
         opened.get("uncached")
     opened.close()
@@ -377,9 +379,9 @@ def test_a_log_that_was_removed_is_noticed_and_lost_with_no_word(opened: Registr
 
 
 def test_a_file_read_by_its_own_process_loses_no_version(opened: Registry, path: str) -> None:
-    """Reading the file drops SQLite's locks, so an older SQLite deletes the WAL when the next process closes.
+    """Reading the file drops SQLite's locks, so that an older SQLite deletes the WAL when the next process closes.
 
-    Then nothing is written. A newer one asks the log's own locks too and leaves it, so that everything goes on.
+    Then nothing is written. A newer SQLite also checks the locks of the log, keeps it, and everything works.
     """
     Path(path).read_bytes()
     with Remote(path) as other:
@@ -402,8 +404,8 @@ def test_a_file_read_by_its_own_process_loses_no_version(opened: Registry, path:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_threads_that_come_and_go_take_no_log_away(path: str) -> None:
-    """Each closes the connections of the one before, and no read in between finds the file removed."""
+def test_ending_threads_do_not_remove_the_log(path: str) -> None:
+    """Each thread closes the connections of the one before, and no read in between finds the file removed."""
     with Registry(path) as registry:
         registry.create("cached", "text")
     registry, seen = Registry(path), []
@@ -421,7 +423,7 @@ def test_threads_that_come_and_go_take_no_log_away(path: str) -> None:
     assert seen == [False, 1, False] * 60
 
 
-# The log of the file before
+# The log of a replaced file
 
 
 def _log_and_die(path: str) -> None:
@@ -433,7 +435,7 @@ def _log_and_die(path: str) -> None:
 
 @pytest.fixture
 def killed(path: str) -> str:
-    """The path of a registry whose only process was killed, so that its WAL is still there."""
+    """The path of a registry whose only process was killed, so that its WAL still exists."""
     with Registry(path) as registry:
         registry.create("cached", "text before")
     process = multiprocessing.get_context("spawn").Process(target=_log_and_die, args=(path,))
@@ -444,7 +446,7 @@ def killed(path: str) -> str:
 
 
 def assert_refused(path: str) -> None:
-    """Opening says which files are in the way and what to do, and changes nothing."""
+    """Assert that opening raises an error with the files and the next step, and changes nothing."""
     before = {file: file.read_bytes() for file in companions(path)}
     with pytest.raises(StorageError, match=r"was replaced, and .*-wal is the log of the file before.* move .* away"):
         Registry(path)
@@ -452,10 +454,10 @@ def assert_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize("may_write", [True, False])
-def test_the_log_of_the_file_before_is_never_read_into_a_replacement(
+def test_the_log_of_a_replaced_file_is_never_applied_to_its_replacement(
     killed: str, replacement: str, tmp_path: Path, may_write: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite would apply it; so opening refuses until the WAL is moved away, and works with the original file again."""
+    """Opening is refused until the WAL is moved, as SQLite would apply it; with the original file it works again."""
     aside, log = str(tmp_path / "aside.db"), str(tmp_path / "aside.db-wal")
     os.rename(killed, aside)
     os.rename(replacement, killed)
@@ -472,10 +474,10 @@ def test_the_log_of_the_file_before_is_never_read_into_a_replacement(
         assert len(registry.list(limit=200)) == 101
 
 
-def test_while_somebody_has_the_file_before_open_a_replacement_waits(
+def test_a_replacement_can_not_be_opened_while_the_replaced_file_is_open(
     opened: Registry, path: str, replacement: str
 ) -> None:
-    """No thread of that registry reads it; closing keeps the WAL, as somebody may need it."""
+    """No thread of the registry reads the replacement, and closing keeps the WAL, which may be needed."""
     os.replace(replacement, path)
     with Remote(path) as other, pytest.raises(StorageError):
         other.call("get", "cached")
@@ -484,8 +486,8 @@ def test_while_somebody_has_the_file_before_open_a_replacement_waits(
     assert_refused(path)
 
 
-def test_a_file_that_comes_with_its_log_is_opened_with_it(killed: str, path: str, tmp_path: Path) -> None:
-    """A database copied or moved with its WAL, or put with it in the place of another pair, has all its data."""
+def test_a_file_that_was_moved_with_its_log_is_opened_with_it(killed: str, path: str, tmp_path: Path) -> None:
+    """A database that was copied or moved with its WAL, even over another pair, has all its data."""
     copies = []
     for name in ("copied", "moved", "pair"):
         folder = tmp_path / name
@@ -506,16 +508,16 @@ def beside(path: str) -> set[str]:
     return {file.name for file in companions(path)}
 
 
-def test_a_database_made_where_one_was_removed_is_empty(killed: str) -> None:
-    """SQLite lets the log of what is not there any more go, and so nothing stands against a new file."""
+def test_a_database_created_where_one_was_removed_is_empty(killed: str) -> None:
+    """SQLite removes the log of a file that no longer exists, so that a new file can be created."""
     os.unlink(killed)
     with Registry(killed) as registry:
         assert len(registry.list()) == 0
         registry.create("new", "New")
 
 
-def test_who_watches_keeps_the_log_from_the_moment_it_connects(path: str) -> None:
-    """So the log that it remembers can't be taken away, by the last other one that closes, before it first looks."""
+def test_a_monitor_keeps_the_log_from_the_time_it_connects(path: str) -> None:
+    """The last other connection that closes can't remove the log between the connect and the first check."""
     settings = StorageSettings(path, create=True, durability="full", busy_timeout=5.0)
     with Registry(path) as registry:
         registry.create("greet", "Hello")

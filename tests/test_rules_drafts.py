@@ -1,6 +1,6 @@
-"""Rules 7, 9 and 10: drafts edited in place, what is checked before production, and what may be thrown away.
+"""Rules 7, 9 and 10: drafts edited in place, checks before publication, and discarding.
 
-What changes while checks run is in test_rules_meanwhile.py.
+Changes while checks run are in test_rules_meanwhile.py.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def guarded(path, clock) -> Iterator[Registry]:
 
 @pytest.fixture
 def refuses(registry, unchanged) -> Callable[..., None]:
-    """Give `refused` for the registry of this test."""
+    """Return `refused` for the registry of this test."""
     return partial(refused, registry, unchanged)
 
 
@@ -55,7 +55,7 @@ def actions(registry: Registry, name: str = "x") -> list[str]:
 
 
 def fail(guarded: Registry) -> None:
-    """Mark version 2 of x, made by `stand`, as failed."""
+    """Mark version 2 of x, created by `stand`, as failed."""
     guarded.update("x@2", template="secret")
     with pytest.raises(PublishCheckError):
         guarded.publish("x", 2)
@@ -82,7 +82,7 @@ def fail(guarded: Registry) -> None:
     ids=str,
 )
 def test_rule_7_edits_in_place_are_partial(registry, given):
-    """What is passed changes in that version alone; number, base, author and creation stay, updated_at moves."""
+    """Only the passed fields of that version change, and `updated_at`; number, base, author and creation do not."""
     ana, bo = (registry.scope(actor=Actor(who, "team_editor")) for who in ("ana", "bo"))
     ana.create("x", "one", tags=["a"])
     draft = ana.update("x", template="two", commit_message="First", is_production=False)
@@ -104,7 +104,7 @@ def test_rule_7_edits_in_place_are_partial(registry, given):
 
 @pytest.mark.parametrize("by", ["x@2", "x@staging", "x@latest"])
 def test_rule_7_edits_in_place_by_any_reference(registry, by):
-    """A draft is edited by number or label, and the next draft is compared with its new content."""
+    """A draft can be edited by number or label, and the next draft is compared with its new content."""
     stand(registry)
     assert registry.update(by, template="edited").version == 2
     assert registry.update("x", template="edited", is_production=False).version == 2
@@ -115,7 +115,7 @@ def test_rule_7_edits_in_place_by_any_reference(registry, by):
     "given", [{}, {"template": "two"}, {"tags": ["a"], "title": "x", "is_production": False}, {"config": None}], ids=str
 )
 def test_rule_7_an_edit_that_changes_nothing_writes_nothing(registry, guarded, unchanged, given):
-    """An equal edit leaves everything as it was, a failed version failed."""
+    """An equal edit changes nothing, so that a failed version remains failed."""
     stand(registry)
     draft = registry.get("x@2")
     with unchanged():
@@ -128,7 +128,7 @@ def test_rule_7_an_edit_that_changes_nothing_writes_nothing(registry, guarded, u
 
 
 def test_rule_7_a_prompt_never_live_is_found_by_its_edited_draft(registry):
-    """Listings show the latest version where none was ever live, as it is edited."""
+    """If no version was ever live, listings show the latest version as it is edited."""
     registry.create("x", "apple", is_production=False)
     registry.update("x@1", template="pear", category="fruit")
     assert [p.template for p in registry.search("pear")] == [p.template for p in registry.list(category="fruit")]
@@ -136,7 +136,7 @@ def test_rule_7_a_prompt_never_live_is_found_by_its_edited_draft(registry):
 
 
 def test_rule_7_published_versions_are_never_edited(registry, refuses):
-    """A version that is live, or was once, is refused with version_not_modifiable, an equal edit too."""
+    """An edit, even an equal one, of a version that is or was live is refused with version_not_modifiable."""
     registry.create("x", "one")
     registry.update("x", template="two")
     registry.rollback("x", reason="r")
@@ -164,14 +164,14 @@ def test_rule_7_published_versions_are_never_edited(registry, refuses):
     ids=str,
 )
 def test_rule_7_edit_in_place_never_publishes(registry, refuses, given, version):
-    """An edit in place takes neither is_production=True nor what belongs to the container; that comes first."""
+    """An edit in place refuses is_production=True and fields of the container, before anything else."""
     stand(registry)
     refuses(lambda r: r.update("x", version=version, title="T", **given), InvalidInputError, "validation_error")
     refuses(lambda r: r.update(f"x@{version}", title="T", **given), InvalidInputError, "validation_error")
 
 
 def test_rule_7_other_refusals_of_an_edit(registry, refuses):
-    """Another content expected, a template that does not compile, an unknown prompt and an archived one: refused."""
+    """A wrong expected hash, an invalid template, an unknown prompt and an archived one are refused."""
     stand(registry)
     live, draft = registry.get("x").content_hash, registry.get("x@2").content_hash
     refuses(
@@ -188,7 +188,7 @@ def test_rule_7_other_refusals_of_an_edit(registry, refuses):
 
 
 def test_rule_7_an_edit_returns_a_failed_version_to_draft(registry, guarded):
-    """After an edit a failed version is a draft without reasons, and may be published."""
+    """After an edit a failed version is a draft without reasons, and can be published."""
     stand(registry)
     fail(guarded)
     edited = guarded.update("x", version=2, template="fine")
@@ -201,7 +201,7 @@ def test_rule_7_an_edit_returns_a_failed_version_to_draft(registry, guarded):
 
 
 def test_rule_9_a_failed_publish_marks_the_version(registry, guarded):
-    """Publishing what fails its checks leaves it failed with the reasons, and all that is live as it was."""
+    """Publishing a version that fails its checks marks it as failed, with the reasons, and changes nothing live."""
     stand(registry)
     guarded.update("x@2", template="damn secret", examples=[{}])
     live = registry.get("x")
@@ -224,7 +224,7 @@ def test_rule_9_a_failed_publish_marks_the_version(registry, guarded):
 
 
 def test_rule_9_a_failed_version_is_published_when_its_checks_pass(registry, guarded):
-    """Failed is no dead end: where the checks pass now, the version becomes production as it is."""
+    """A failed version is published unchanged if the checks pass now."""
     stand(registry)
     fail(guarded)
     published = registry.publish("x", 2)
@@ -251,15 +251,15 @@ def test_rule_9_a_failed_version_is_published_when_its_checks_pass(registry, gua
     ],
 )
 def test_rule_9_create_save_and_update_write_nothing_when_checks_fail(registry, guarded, unchanged, call):
-    """What would go live at once and fails its checks or examples is not written at all."""
+    """A version that would be live at once, and fails its checks or examples, is not written."""
     stand(registry)
     registry.create("never", "one", is_production=False)
     registry.create("leak", "secret")
     refused(guarded, unchanged, call, PublishCheckError, "publish_check_failed")
 
 
-def test_rule_9_every_reason_is_told(guarded):
-    """The error carries a reason for each example and each check that failed, and none of their values."""
+def test_rule_9_every_reason_is_reported(guarded):
+    """The error has a reason for each example and each check that failed, and none of the values."""
     examples = [{}, {"n": "1", "m": "hush"}, {"m": "hush"}]
     with pytest.raises(PublishCheckError) as caught:
         guarded.create("x", "damn secret {{ n }} {{ m }}", examples=examples)
@@ -269,7 +269,7 @@ def test_rule_9_every_reason_is_told(guarded):
 
 
 def test_rule_9_extra_variables_count_in_examples(path):
-    """An example with a variable that the template does not read fails only where those are forbidden."""
+    """An example with a variable that the template does not read fails only if extra variables are forbidden."""
     with Registry(path, extra_variables="forbid") as strict, pytest.raises(PublishCheckError):
         strict.create("x", "{{ n }}", examples=[{"n": 1, "m": 2}])
     with Registry(path) as lenient:
@@ -277,7 +277,7 @@ def test_rule_9_extra_variables_count_in_examples(path):
 
 
 def test_rule_9_only_what_becomes_production_is_checked(registry, path):
-    """Drafts, edits, no-ops, labels, rollback and what was live before run no checks; all else gets the prompt."""
+    """Drafts, edits, no-ops, labels, rollbacks and versions that were live run no checks; all other calls run them."""
     asked = []
     with Registry(path, publish_checks=[asked.append]) as checking:
         checking.create("x", "one", is_production=False)
@@ -302,8 +302,8 @@ def test_rule_9_only_what_becomes_production_is_checked(registry, path):
         ]
 
 
-def test_rule_9_what_was_live_comes_back_though_it_would_fail_now(registry, guarded):
-    """Rollback and publishing a version that was live before run none of the checks."""
+def test_rule_9_a_version_that_was_live_can_be_published_even_if_it_would_fail_now(registry, guarded):
+    """Rollback, and publishing a version that was live before, run no checks."""
     registry.create("x", "secret")
     registry.update("x", template="two")
     assert guarded.rollback("x", reason="r").template == "secret"
@@ -312,7 +312,7 @@ def test_rule_9_what_was_live_comes_back_though_it_would_fail_now(registry, guar
 
 
 def test_rule_9_checks_run_outside_any_transaction(path):
-    """A check may render, read and write the registry itself, and another registry, without waiting."""
+    """A check may render, read and write with this registry and another one, without waiting."""
     with Registry(path, busy_timeout=0.1) as other:
 
         def note(prompt: Prompt) -> None:
@@ -338,8 +338,8 @@ class Unspeakable(Exception):
     [ValueError("\ud800"), ValueError("a\0b"), ValueError(), Unspeakable(), KeyError(None), StopIteration()],
     ids=lambda error: ascii(type(error).__name__ + "".join(map(str, error.args))),
 )
-def test_rule_9_whatever_a_check_raises_is_a_refusal_of_ours(path, error):
-    """Any exception of a check is a reason, however odd its text, and nothing of another library comes through."""
+def test_rule_9_any_exception_of_a_check_is_a_reason(path, error):
+    """Any exception of a check becomes a reason, even if its text can't be read, and no other error is raised."""
 
     def check(prompt: Prompt) -> None:
         raise error
@@ -356,7 +356,7 @@ def test_rule_9_whatever_a_check_raises_is_a_refusal_of_ours(path, error):
 
 
 def test_rule_10_discard_takes_drafts_and_failed_versions(registry, guarded):
-    """No reader finds a discarded version, and the latest is the highest that is left."""
+    """No reader finds a discarded version, and the latest is the highest that remains."""
     stand(registry)
     registry.update("x", template="three", is_production=False)
     fail(guarded)
@@ -374,8 +374,8 @@ def test_rule_10_discard_takes_drafts_and_failed_versions(registry, guarded):
 
 
 @pytest.mark.parametrize("is_live", [True, False])
-def test_rule_3_a_draft_that_renames_is_found_by_what_is_shown(registry, is_live):
-    """The new name is found at once, with the words of the live version; a draft's own only where nothing is live."""
+def test_rule_3_a_renamed_prompt_is_found_by_its_live_version(registry, is_live):
+    """Search finds the new name at once, with the live version's words, and a draft's words only if nothing is live."""
     registry.create("old", "apple", title="Cider", is_production=is_live)
     registry.update("old", template="pear", title="Perry", new_name="new", is_production=False)
     found = {
@@ -385,8 +385,8 @@ def test_rule_3_a_draft_that_renames_is_found_by_what_is_shown(registry, is_live
     assert found == {"old": [], "new": ["new"], "apple": live, "cider": live, "pear": draft, "perry": draft}
 
 
-def test_rule_10_listings_show_what_is_left_of_a_prompt_never_live(registry):
-    """Where nothing was ever live, discarding the latest shows the version before it."""
+def test_rule_10_listings_show_the_remaining_version_of_a_prompt_never_live(registry):
+    """If nothing was ever live, after discarding the latest version listings show the one before it."""
     registry.create("x", "apple", is_production=False)
     registry.update("x", template="pear", is_production=False)
     registry.discard("x", 2)
@@ -411,7 +411,7 @@ def test_rule_10_listings_show_what_is_left_of_a_prompt_never_live(registry):
     ],
 )
 def test_rule_10_discard_refuses(registry, refuses, call, error, code):
-    """What is or was live, a labelled version, and a prompt's only version, stay."""
+    """A version that is or was live, a labelled one, and a prompt's only version can't be discarded."""
     stand(registry)
     registry.create("back", "one")
     registry.update("back", template="two")
@@ -426,7 +426,7 @@ def test_rule_10_discard_refuses(registry, refuses, call, error, code):
 
 
 def test_rule_10_base_version_never_names_a_discarded_version(registry, path, unchanged):
-    """A version whose base was discarded has the base None: a draft, a live version, for every reader."""
+    """Every reader gets the base None for a draft or live version whose base was discarded."""
     registry.create("x", "one", is_production=False)
     registry.update("x", template="two", is_production=False)
     registry.update("x", template="three", is_production=False)

@@ -1,4 +1,4 @@
-"""Rule 8, labels, references, and the events that each verb writes."""
+"""Rule 8, labels, references, and the events of each verb."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,12 +20,12 @@ from tests.refusals import refused, stand
 
 @pytest.fixture
 def refuses(registry, unchanged) -> Callable[..., None]:
-    """Give `refused` for the registry of this test."""
+    """Return `refused` for the registry of this test."""
     return partial(refused, registry, unchanged)
 
 
 def actions(registry: Registry, call: Callable[[Registry], object]) -> list[tuple[str, int | None]]:
-    """Return the actions and versions of the events that a call makes."""
+    """Return the actions and versions of the events that a call writes."""
     last = max([event.seq for event in registry.events(limit=10_000)], default=0)
     call(registry)
     return sorted((event.action, event.version) for event in registry.events(after=last))
@@ -36,7 +36,7 @@ def actions(registry: Registry, call: Callable[[Registry], object]) -> list[tupl
 
 @pytest.mark.parametrize("version", [3, 2**70, "nightly", "elsewhere", "Staging"])
 def test_rule_8_an_unknown_version_or_label_is_not_found(registry, refuses, version):
-    """A version of another prompt, or of none, and an unknown label, is VersionNotFoundError in every verb."""
+    """Every verb raises VersionNotFoundError for an absent version, one of another prompt, and an unknown label."""
     stand(registry)
     registry.create("y", "one")
     for n in (2, 3, 4):
@@ -57,7 +57,7 @@ def test_rule_8_an_unknown_version_or_label_is_not_found(registry, refuses, vers
 
 
 def test_labels_choose_versions_in_every_verb(registry):
-    """A label, or a number, chooses a version with @ or as an argument, by name and by id."""
+    """A label or a number chooses a version with @ or as an argument, by name and by id."""
     stand(registry)
     prompt = registry.get("x@staging")
     assert prompt.labels == {"staging": 2, "production": 1, "latest": 2}
@@ -90,8 +90,8 @@ def test_labels_are_set_by_any_reference(registry, call):
     assert (given.version, given.labels["eu"], registry.get("x@eu").version) == (1, 2, 2)
 
 
-def test_labels_move_and_go(registry, path, unchanged):
-    """Setting a label moves it alone, to where another label points then; a warm cache elsewhere sees it."""
+def test_labels_can_be_moved_and_removed(registry, path, unchanged):
+    """Setting a label moves only this label, even to a version with another label; other registries' caches see it."""
     stand(registry)
     with Registry(path) as other:
         assert other.get("x@staging").version == 2
@@ -107,8 +107,8 @@ def test_labels_move_and_go(registry, path, unchanged):
 
 
 @pytest.mark.parametrize("label", ["a", "x" * 50, "canary-eu", "v1.2", "0x", "Production-2", "-", "_"])
-def test_labels_well_formed_are_taken(registry, label):
-    """Any label of the alphabet works, in its own case."""
+def test_well_formed_labels_are_accepted(registry, label):
+    """Any label of the allowed characters is accepted, and its case matters."""
     stand(registry)
     registry.set_label("x", label, 2)
     assert registry.get(f"x@{label}").version == 2
@@ -117,15 +117,15 @@ def test_labels_well_formed_are_taken(registry, label):
 @pytest.mark.parametrize(
     "label", ["", " ", "a b", "x" * 51, "12", "production", "LATEST", "Latest", "é", "a@b", "a\n", "\0", None, 7, b"a"]
 )
-def test_labels_malformed_or_reserved_are_refused(registry, refuses, label):
-    """Malformed labels, and those that the registry keeps in any case, can't be set or removed."""
+def test_malformed_or_reserved_labels_are_refused(registry, refuses, label):
+    """Malformed labels, and reserved ones in any case, can't be set or removed."""
     stand(registry)
     refuses(lambda r: r.set_label("x", label, 1), InvalidInputError, "validation_error")
     refuses(lambda r: r.remove_label("x", label), InvalidInputError, "validation_error")
 
 
-def test_labels_unknown_can_not_be_removed(registry, refuses):
-    """Removing an unknown label is VersionNotFoundError, and an unknown prompt NotFoundError."""
+def test_unknown_labels_can_not_be_removed(registry, refuses):
+    """Removing an unknown label raises VersionNotFoundError, and for an unknown prompt NotFoundError."""
     stand(registry)
     refuses(lambda r: r.remove_label("x", "no"), VersionNotFoundError, "version_not_found", name="x", version="no")
     refuses(lambda r: r.remove_label("no", "staging"), NotFoundError, "not_found", names=["no"])
@@ -177,8 +177,8 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("flaw", MALFORMED)
-def test_references_malformed_or_chosen_twice_are_refused(registry, refuses, flaw):
-    """An @ where no version is chosen, a version chosen twice, or what is no number or label: invalid."""
+def test_malformed_references_and_two_versions_are_refused(registry, refuses, flaw):
+    """An @ where no version can be chosen, two versions, and invalid numbers or labels are invalid input."""
     stand(registry)
     for call in MALFORMED[flaw]:
         refuses(call, InvalidInputError, "validation_error")
@@ -217,13 +217,13 @@ def test_references_malformed_or_chosen_twice_are_refused(registry, refuses, fla
     ],
 )
 def test_events_of_each_verb(registry, call, expected):
-    """Each verb writes one event of each action that it amounts to, with the version; a no-op writes none."""
+    """Each verb writes one event for each of its actions, with the version; a call without a change writes none."""
     stand(registry)
     assert actions(registry, call) == expected
 
 
-def test_events_tell_who_what_and_when(registry):
-    """Events carry actor, name, ids and times, number themselves one by one, and follow a prompt through a rename."""
+def test_events_record_who_what_and_when(registry):
+    """Events have actor, name, ids and times, are numbered consecutively, and include those before a rename."""
     ana = registry.scope(actor=Actor("ana", "team_admin"))
     made = ana.create("x", "the secret words", description="the secret words")
     registry.update("x", new_name="y", commit_message="the secret words")
@@ -247,7 +247,7 @@ def test_events_tell_who_what_and_when(registry):
     ],
 )
 def test_an_edit_records_every_field_that_it_changed(registry, given, fields):
-    """The names of what differs afterwards are in the event, the commit message's too, and never what they say."""
+    """The event has the names of the changed fields, including the commit message, and never their values."""
     registry.create("x", "one", is_production=False, commit_message="First")
     made = registry.update("x@1", **given)
     event = registry.events("x")[-1]
@@ -256,7 +256,7 @@ def test_an_edit_records_every_field_that_it_changed(registry, given, fields):
 
 
 def test_a_failed_check_records_its_reasons_until_the_prompt_is_deleted(registry, path):
-    """The event keeps the reasons of the error, also when the version is edited; deleting the prompt clears them."""
+    """The event keeps the reasons even if the version is edited; deleting the prompt clears them."""
 
     def refuse(prompt: Prompt) -> None:
         raise ValueError(f"too {'loud' if prompt.template == 'one' else 'low'}")

@@ -1,4 +1,4 @@
-"""Rules 17 and 18: who may do what, cell by cell through every verb, what hides from whom, and which refusal wins."""
+"""Rules 17 and 18: the permissions of every verb, cell by cell, what is hidden, and the order of refusals."""
 
 import re
 import shutil
@@ -39,7 +39,7 @@ LONE = ("one", "never")  # with a single draft: beside a live version, and alone
 GRANTS = [("user:walt", "write"), ("group:writers", "write"), ("user:rita", "read"), ("group:readers", "read")]
 OLGA = Actor("olga")
 
-# Each column of the table of rule 17 with those who stand in it.
+# Each column of the table of rule 17, with its actors.
 PEOPLE = {
     "member": {"member": Actor("mia", Role.TEAM_MEMBER)},
     "editor": {"editor": Actor("ed", Role.TEAM_EDITOR)},
@@ -73,7 +73,7 @@ MAY |= {(row, "application"): True for row, *_ in ROWS} | {(row, "stranger"): Fa
 
 
 class Verb(NamedTuple):
-    """A call on one prompt, the row of the table that it needs, the events that it makes, and its result."""
+    """A call on one prompt, the row of the table that applies to it, the events that it records, and its result."""
 
     row: str
     prompt: str
@@ -177,9 +177,9 @@ def check(prompt) -> None:
 
 
 def fill(registry: Registry, grants: list) -> None:
-    """Make Olga's prompts: an active, a disabled and an archived one, each with two drafts over its two versions.
+    """Create Olga's prompts: an active, a disabled and an archived one, each with two versions and two drafts.
 
-    And two with one draft, the second of which was never live.
+    And two more with one draft each, the second of which was never live.
     """
     olga = registry.scope(actor=Actor("olga", Role.TEAM_EDITOR))
     for name in PROMPTS:
@@ -197,7 +197,7 @@ def fill(registry: Registry, grants: list) -> None:
 
 @pytest.fixture(scope="module")
 def kept_open(tmp_path_factory):
-    """Registries with Olga's prompts that no test changes: without (False) and with (True) a grant to anyone."""
+    """Registries with Olga's prompts, unchanged by tests: without (False) and with (True) a grant to anyone."""
     folder = tmp_path_factory.mktemp("people")
     registries = {is_open: Registry(str(folder / f"{is_open}.db"), publish_checks=[check]) for is_open in (False, True)}
     for is_open, registry in registries.items():
@@ -226,7 +226,7 @@ def opened(kept_open, path):
 
 @contextmanager
 def untouched(registry: Registry):
-    """Fail unless the file, and the results of a warm cache, are as they were."""
+    """Fail unless the file and the results from a warm cache are unchanged."""
     before = values(registry), everything(registry.path)
     yield
     assert (values(registry), everything(registry.path)) == before
@@ -238,13 +238,13 @@ def seen_by(registry: Registry, actor: Actor | None) -> Registry:
 
 
 def values(registry: Registry) -> list:
-    """Return every prompt, from the warm cache too."""
+    """Return every prompt, from the file and from the warm cache."""
     found = registry.list(status=ALL)
     return [v for p in found for v in (p, registry.get(p.name, default=None), registry.get(f"{p.id}@latest"))]
 
 
 def refusal(call, *arguments) -> PromptregError:
-    """Return the error of promptreg that a call raises."""
+    """Return the PromptregError that a call raises."""
     with pytest.raises(PromptregError) as caught:
         call(*arguments)
     return caught.value
@@ -257,8 +257,8 @@ CELLS = [(column, who) for column, people in PEOPLE.items() for who in people]
 
 @pytest.mark.parametrize(("column", "who"), CELLS, ids=[who for _, who in CELLS])
 @pytest.mark.parametrize("title", VERBS)
-def test_rule_17_every_verb_for_everybody(opened, kept_open, title, column, who):
-    """Each cell of the table: the verb is done in the actor's name, or refused with nothing changed."""
+def test_rule_17_every_verb_for_every_actor(opened, kept_open, title, column, who):
+    """In each cell of the table the verb succeeds in the actor's name, or is refused and changes nothing."""
     verb, actor, is_open = VERBS[title], PEOPLE[column][who], who.startswith("anyone")
     if MAY[verb.row, column]:
         registry = opened(is_open=is_open) if verb.row != "read" else kept_open[is_open]
@@ -270,7 +270,7 @@ def test_rule_17_every_verb_for_everybody(opened, kept_open, title, column, who)
     registry = kept_open[is_open]
     with untouched(registry):
         error = refusal(verb.call, seen_by(registry, actor), verb.prompt)
-    # Where the actor can't see the prompt, a save is a create.
+    # Where the actor can't read the prompt, a save is a create.
     if column == "stranger" and verb.row != "create" and "save" not in title:
         assert (type(error), error.code, error.details) == (NotFoundError, "not_found", {"names": [verb.prompt]})
     else:
@@ -282,8 +282,8 @@ def test_rule_17_every_verb_for_everybody(opened, kept_open, title, column, who)
 
 @pytest.mark.parametrize(("column", "who"), CELLS, ids=[who for _, who in CELLS])
 @pytest.mark.parametrize("listing", LISTINGS)
-def test_rule_17_listings_for_everybody(kept_open, listing, column, who):
-    """Actors who may read the prompts find them in every listing; a stranger finds none."""
+def test_rule_17_listings_for_every_actor(kept_open, listing, column, who):
+    """Actors that may read the prompts find them in every listing; others find none."""
     registry = kept_open[who.startswith("anyone")]
     view = seen_by(registry, PEOPLE[column][who])
     with untouched(registry):
@@ -308,8 +308,8 @@ def test_rule_17_listings_for_everybody(kept_open, listing, column, who):
         (Actor("user:walt"), "update", False),
     ],
 )
-def test_rule_17_what_any_standing_allows_is_allowed(opened, unchanged, actor, title, may):
-    """Roles, ownership and grants add up, and each is compared exactly: a group's name is no user's."""
+def test_rule_17_roles_ownership_and_grants_add_up(opened, unchanged, actor, title, may):
+    """What a role, ownership or a grant allows is allowed, and each is compared exactly: a group's id is no user's."""
     view, verb = opened().scope(actor=actor), VERBS[title]
     if may:
         assert verb.call(view, verb.prompt)
@@ -318,8 +318,8 @@ def test_rule_17_what_any_standing_allows_is_allowed(opened, unchanged, actor, t
             assert refusal(verb.call, view, verb.prompt).code in {"forbidden", "not_found"}
 
 
-def test_rule_17_who_created_a_prompt_owns_it(registry):
-    """The creator keeps its prompt without a role; who only wrote versions of it, and the application, own nothing."""
+def test_rule_17_the_creator_of_a_prompt_owns_it(registry):
+    """The creator owns its prompt without a role; an author of versions alone, and the application, own nothing."""
     ann = registry.scope(actor=Actor("ann", "team_editor"))
     assert ann.create("hers", "Hi").created_by == "ann"
     registry.scope(actor=Actor("bob", "team_editor")).update("hers", template="Ho")
@@ -331,7 +331,7 @@ def test_rule_17_who_created_a_prompt_owns_it(registry):
 
 
 def test_rule_17_only_the_wider_of_two_grants_counts_and_anyone_only_reads(opened, unchanged):
-    """Two grants to one principal count as the wider; a write grant to anyone is invalid input in any spelling."""
+    """Of two grants to one principal the wider one counts; a write grant to anyone is invalid in any spelling."""
     registry = opened()
     registry.update("on", access_grants=[("user:sam", "write"), ("user:sam", "read")])
     assert registry.scope(actor=Actor("sam")).update("on", title="T").title == "T"
@@ -342,8 +342,8 @@ def test_rule_17_only_the_wider_of_two_grants_counts_and_anyone_only_reads(opene
 
 
 @pytest.mark.parametrize("length", [1, 255, 256])
-def test_rule_17_every_actor_and_every_group_can_be_granted_something(registry, length):
-    """The longest id that an actor, or a group, may have is one that a grant may name."""
+def test_rule_17_every_actor_and_every_group_can_have_a_grant(registry, length):
+    """A grant may name the longest id that an actor or a group may have."""
     name = "a" * length
     registry.create("x", "one", access_grants=[(f"user:{name}", "write"), Grant(f"group:{name}", "read")])
     assert registry.scope(actor=Actor(name)).update("x", title="T").title == "T"
@@ -351,8 +351,8 @@ def test_rule_17_every_actor_and_every_group_can_be_granted_something(registry, 
 
 
 @pytest.mark.parametrize("name", ["a" * 257, "", " ", "\0"], ids=["257", "empty", "blank", "nul"])
-def test_rule_17_what_no_actor_can_be_called_no_grant_names(name):
-    """A principal takes exactly the ids that actors and groups take."""
+def test_rule_17_a_grant_names_no_id_that_no_actor_can_have(name):
+    """A principal accepts exactly the ids that actors and groups accept."""
     for make in (
         lambda: Actor(name),
         lambda: Actor("a", groups=[name]),
@@ -366,8 +366,8 @@ def test_rule_17_what_no_actor_can_be_called_no_grant_names(name):
 
 
 @pytest.mark.parametrize(("column", "who"), CELLS, ids=[who for _, who in CELLS])
-def test_rule_17_a_role_counts_in_its_own_namespace(opened, column, who):
-    """Moved to another namespace a view keeps id and groups, and no role but org_admin; moving back restores none."""
+def test_rule_17_a_role_counts_in_its_namespace_alone(opened, column, who):
+    """In another namespace a view keeps id and groups, and only the role org_admin; moving back restores no role."""
     registry, actor = opened(is_open=who.startswith("anyone")), PEOPLE[column][who]
     there = seen_by(registry.scope(namespace="away"), actor)
     registry.scope(namespace="away").create("away_on", "Far", access_grants=[("group:x", "read")])
@@ -392,7 +392,7 @@ def test_rule_17_a_role_counts_in_its_own_namespace(opened, column, who):
 
 
 def test_a_view_replaces_what_is_passed_and_shares_the_rest(registry):
-    """A view has another namespace or actor over the same file and cache; a role that is passed counts there."""
+    """A view has another namespace or actor over the same file and cache; a role that is passed applies there."""
     ana = Actor("ana", Role.TEAM_EDITOR, groups=("g",))
     view = registry.scope(namespace="support", actor=ana)
     assert (view.namespace, view.actor, view.path) == ("support", ana, registry.path)
@@ -407,7 +407,7 @@ def test_a_view_replaces_what_is_passed_and_shares_the_rest(registry):
 
 
 def test_an_anonymous_user_never_becomes_the_application(opened, path, unchanged):
-    """`scope(actor=None)` is UnauthorizedError on every view, the application's own included."""
+    """`scope(actor=None)` raises UnauthorizedError on every view, the application's included."""
     registry = opened()
     for view in (registry, registry.scope(actor=OLGA), registry.scope(namespace="away")):
         for options in ({"actor": None}, {"actor": None, "namespace": "away"}):
@@ -425,13 +425,13 @@ def test_an_anonymous_user_never_becomes_the_application(opened, path, unchanged
     + [{"namespace": where} for where in (None, "", "Away", "a b", 3, "a@b")],
     ids=repr,
 )
-def test_a_view_of_what_is_no_actor_or_namespace_is_invalid_input(registry, options):
-    """Actors and namespaces are checked when the view is made."""
+def test_a_view_of_an_invalid_actor_or_namespace_is_refused(registry, options):
+    """`scope` checks actors and namespaces when it is called."""
     assert type(refusal(lambda: registry.scope(**options))) is InvalidInputError
 
 
 def test_closing_a_view_does_nothing_and_closing_the_registry_closes_all(opened):
-    """After the registry is closed every call on it and its views is StorageError."""
+    """After the registry is closed, every call on it and its views raises StorageError."""
     registry = opened()
     with registry.scope(actor=Actor("mia", "team_member")) as view:
         view.get("on")
@@ -447,12 +447,12 @@ def test_closing_a_view_does_nothing_and_closing_the_registry_closes_all(opened)
             assert isinstance(refusal(call), StorageError)
 
 
-# Rule 18: what may not be read is not there
+# Rule 18: what may not be read is not found
 
 
 @pytest.mark.parametrize("title", NAMED)
-def test_rule_18_what_may_not_be_read_is_as_if_not_there(kept_open, title):
-    """A stranger gets the very refusal that a name or id of no prompt gets, whatever the cache holds."""
+def test_rule_18_an_unreadable_prompt_is_refused_like_an_absent_one(kept_open, title):
+    """Without permission the error is exactly that of an absent name or id, whatever is in the cache."""
     with Registry(kept_open[False].path) as registry:
         stranger, verb = registry.scope(actor=Actor("sam")), VERBS[title]
         prompt = kept_open[False].get(f"{verb.prompt}@latest")
@@ -468,8 +468,8 @@ def test_rule_18_what_may_not_be_read_is_as_if_not_there(kept_open, title):
                 assert found.details["names"] == [hidden]
 
 
-def test_rule_18_a_default_answers_for_what_may_not_be_read(opened):
-    """A stranger gets the default for a hidden prompt, disabled or not; actors who may read it get the real result."""
+def test_rule_18_the_default_is_returned_for_an_unreadable_prompt(opened):
+    """Without permission the default is returned, disabled or not; an actor that may read gets the real result."""
     registry = opened()
     sam, rita = (registry.scope(actor=Actor(who)) for who in ("sam", "rita"))
     for name in PROMPTS:
@@ -480,7 +480,7 @@ def test_rule_18_a_default_answers_for_what_may_not_be_read(opened):
 
 
 def test_rule_18_a_bulk_call_lists_hidden_and_absent_names_alike(opened, unchanged):
-    """Of a call on many, what may not be read is among the unknown, before what may be read but not changed."""
+    """A call on many lists unreadable names among the unknown ones, before it refuses what may not be changed."""
     registry = opened()
     registry.create("secret", "…")
     with unchanged():
@@ -489,7 +489,7 @@ def test_rule_18_a_bulk_call_lists_hidden_and_absent_names_alike(opened, unchang
 
 
 def test_rule_18_hidden_prompts_are_left_out_before_any_limit(registry):
-    """However many hidden prompts come first, a limit counts only those that the actor may read."""
+    """A limit counts only the prompts that the actor may read, however many hidden ones come first."""
     view = registry.scope(actor=Actor("rita"))
     for i in range(12):
         registry.create(f"a{i:02}", "word word word", tags=["t"])
@@ -514,7 +514,7 @@ def test_rule_18_hidden_prompts_are_left_out_before_any_limit(registry):
 
 
 def test_rule_18_a_withdrawn_grant_hides_the_prompt_at_once(opened):
-    """Who could read a prompt, from a warm cache, can't at the next call after the grant is taken away."""
+    """An actor that has read a prompt, from a warm cache, can't at the next call after its grant is removed."""
     registry = opened()
     rita = registry.scope(actor=Actor("rita"))
     assert rita.get("on") == registry.get("on")
@@ -537,15 +537,15 @@ REFUSALS: dict[str, tuple[type[PromptregError], ...]] = {
     "checks": (PublishCheckError,),
 }
 HUGE = {"x": "y" * 1_100_000}
-NO_HASH, WRONG = "0" * 63, "0" * 64  # what is no content_hash, and one that no version has
+NO_HASH, WRONG = "0" * 63, "0" * 64  # an invalid content_hash, and one that no version has
 BROKEN = "{% if %} Bad"
 HASH = {"expected_hash": WRONG}
 OLD = {"reason": "why", "expected_production": 9}
 NO_TITLE, TITLE = {"title": 3}, {"title": "T"}
 APP, MIA, ED = "application", "member", "editor"
 
-# A call of two faults: the earlier, the later, the call, and its argument that is at fault and that is not. With the
-# first it must be refused for the earlier fault, with the second for the later.
+# A call with two faults: the earlier, the later, the call, and an invalid and a valid argument. With the first
+# argument it must be refused for the earlier fault, with the second for the later.
 PAIRS = [
     ("invalid input", "not found", lambda p, x: p[APP].update("absent", **x), NO_TITLE, TITLE),
     ("invalid input", "not found", lambda p, x: p[APP].update("absent", meta=x), HUGE, {}),
@@ -669,9 +669,9 @@ PAIRS = [
     ("earlier", "later", "call", "fault", "cure"), PAIRS, ids=[f"{a} before {b}" for a, b, *_ in PAIRS]
 )
 def test_rule_18_the_earlier_refusal_wins(opened, earlier, later, call, fault, cure):
-    """Of two errors in one call the earlier kind is raised, and nothing is changed; without it the later one is."""
+    """Of two faults in one call the earlier kind is raised, and nothing changes; without it the later one is raised."""
     registry = opened()
-    registry.create("bad", "Bad", is_production=False)  # a lone draft that fails its checks
+    registry.create("bad", "Bad", is_production=False)  # the only draft, which fails its checks
     people = {column: seen_by(registry, next(iter(them.values()))) for column, them in PEOPLE.items()}
     people |= {"writer": people["write grant"], "reader": people["read grant"]}
     with untouched(registry):
@@ -681,7 +681,7 @@ def test_rule_18_the_earlier_refusal_wins(opened, earlier, later, call, fault, c
 
 
 def test_rule_18_the_pairs_are_complete():
-    """Every two kinds of refusal that one call can have together are shown; an edit in place takes no name."""
+    """The test above has every pair of kinds of refusal that one call can have; an edit in place takes no name."""
     kinds = list(REFUSALS)
     every = {(a, b) for i, a in enumerate(kinds) for b in kinds[i + 1 :]}
     assert every - {(a, b) for a, b, *_ in PAIRS} == {("version not found", "name taken")}

@@ -36,8 +36,8 @@ from promptreg.storage.sqlite.storage import SQLiteStorage
 ALL = ["active", "disabled", "archived"]
 STATUS = {"on": "active", "off": "disabled", "kept": "archived", "kept_off": "archived"}
 
-# What bringing each of these prompts to a status makes of it: the event and the status after it; `-` for one that is
-# there already, `!` for one that refuses, because archived prompts take only `active`.
+# The outcome of setting a status for each of these prompts: the event and the new status; `-` for a prompt that has it
+# already, `!` for a refusal, because archived prompts accept only `active`.
 TABLE = """
             on               off              kept            kept_off
 active      -                enable:active    restore:active  restore:disabled
@@ -50,7 +50,7 @@ MOVES = {target: dict(zip(STATUS, moves, strict=True)) for target, *moves in ROW
 
 
 def fill(registry: Registry) -> None:
-    """Make a prompt of each status, an archived one that was disabled included."""
+    """Create a prompt of each status, including an archived one that was disabled."""
     owner = registry.scope(actor=Actor("olga", "team_editor"))
     for name in STATUS:
         owner.create(name, f"I am {name}, {{{{ who }}}}", examples=[{"who": "you"}])
@@ -72,21 +72,21 @@ def filled(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def four(filled, path):
-    """A registry with a prompt of each status, in a file of its own."""
+    """A registry with a prompt of each status, in a new file."""
     shutil.copy(filled, path)
     with Registry(path) as registry:
         yield registry
 
 
 def values(registry: Registry) -> list:
-    """Return every prompt, as its cached value and as listed."""
+    """Return every prompt, from the cache and from a listing."""
     listed = list(registry.list(status=ALL))
     return listed + [registry.get(prompt.id, version="latest") for prompt in listed]
 
 
 @pytest.fixture
 def refuses(unchanged):
-    """Return a context manager that expects an error with these details, which changes neither file nor warm cache."""
+    """Return a context manager that expects an error with these details, and neither file nor warm cache changed."""
 
     @contextmanager
     def check(registry, error, code="", **details):
@@ -114,8 +114,8 @@ def outcome(call, *arguments, **options) -> object:
 
 @pytest.mark.parametrize("name", STATUS)
 @pytest.mark.parametrize("target", MOVES)
-def test_rule_11_each_status_is_brought_to_each(four, refuses, target, name):
-    """Each prompt is moved, skipped or refused by its present status, with one event for a move and none else."""
+def test_rule_11_each_status_can_be_set_for_each_status(four, refuses, target, name):
+    """By its present status each prompt is changed, skipped or refused, and only a change records an event."""
     move, before, warm = MOVES[target][name], four.events(limit=1000), four.get(name)
     if move == "!":
         with refuses(four, NotModifiableError, "prompt_archived", names=[name], state="archived"):
@@ -136,7 +136,7 @@ def test_rule_11_each_status_is_brought_to_each(four, refuses, target, name):
 
 
 def test_rule_11_skipped_and_repeated_prompts_count_once(four):
-    """Prompts already there are skipped, and a prompt named twice, by name or id, counts once, in the order asked."""
+    """Prompts that have the status are skipped, and one named twice, by name or id, counts once, in the order given."""
     ids = {name: four.get(name).id for name in STATUS}
     asked = ["kept", "off", ids["off"], "on", "kept", "on", ids["on"], ids["kept"]]
     assert four.set_status((name for name in asked), "archived") == StatusUpdate(
@@ -148,7 +148,7 @@ def test_rule_11_skipped_and_repeated_prompts_count_once(four):
 @pytest.mark.parametrize("target", MOVES)
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_rule_11_an_empty_list_counts_0(four, unchanged, target, dry_run):
-    """No names, in whatever holds them, is no change, and no error."""
+    """An empty list, tuple or other iterable changes nothing, and is no error."""
     for nothing in ([], (), set(), iter(())):
         with unchanged():
             given = four.set_status(nothing, target, dry_run=dry_run)
@@ -158,7 +158,7 @@ def test_rule_11_an_empty_list_counts_0(four, unchanged, target, dry_run):
 @pytest.mark.parametrize("target", MOVES)
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_rule_11_every_unknown_name_is_listed_once(four, refuses, target, dry_run):
-    """One unknown name fails the call, and all of them are listed: names and ids, those of other namespaces too."""
+    """One unknown name fails the call, and all names and ids that are unknown in the namespace are listed."""
     far = four.scope(namespace="far").create("far", "…").id
     absent = [f"absent{i}" for i in range(25)]
     unknown = [*absent, "far", far, "00000000-0000-7000-8000-000000000000"]
@@ -166,15 +166,15 @@ def test_rule_11_every_unknown_name_is_listed_once(four, refuses, target, dry_ru
         four.set_status(["on", *unknown, "off", *reversed(unknown)], target, dry_run=dry_run)
 
 
-def test_rule_11_one_refusal_fails_all_and_names_all_that_stand_against_it(four, refuses):
-    """Archived prompts refuse to be disabled or deleted, all are named, and the others stay as they were."""
+def test_rule_11_one_refusal_fails_all_and_names_every_archived_prompt(four, refuses):
+    """Archived prompts can't be disabled or deleted; the error names all of them, and the others are unchanged."""
     for target in ("disabled", "deleted"):
         with refuses(four, NotModifiableError, "prompt_archived", names=["kept_off", "kept"], state="archived"):
             four.set_status(["on", "kept_off", "off", "kept"], target)
 
 
 def test_rule_11_one_forbidden_prompt_fails_all(four, refuses):
-    """Each change needs the permission of the verb that it amounts to, on each of the prompts."""
+    """Each change requires the permission of the corresponding verb, on each of the prompts."""
     olga = four.scope(actor=Actor("olga"))
     four.create("theirs", "…", access_grants=[("user:olga", "read")])
     four.create("theirs_too", "…", access_grants=[("user:olga", "read")])
@@ -186,7 +186,7 @@ def test_rule_11_one_forbidden_prompt_fails_all(four, refuses):
 
 
 def test_rule_11_a_refusal_of_two_kinds_of_change_names_every_prompt(four):
-    """Where enabling one prompt and restoring another are both forbidden, both are named."""
+    """If enabling one prompt and restoring another are both forbidden, the error names both."""
     member = four.scope(actor=Actor("mia", "team_member"))
     before = values(four)
     with pytest.raises(ForbiddenError) as caught:
@@ -194,8 +194,8 @@ def test_rule_11_a_refusal_of_two_kinds_of_change_names_every_prompt(four):
     assert (sorted(caught.value.details["names"]), values(four)) == (["kept", "off"], before)
 
 
-def test_rule_11_what_fails_half_way_leaves_nothing(four, path, unchanged):
-    """One transaction: when the third of four writes fails, none holds."""
+def test_rule_11_a_failed_write_rolls_back_all(four, path, unchanged):
+    """When the third of four writes fails, none of them is committed."""
     for name in "abcd":
         four.create(name, "…")
     fault = "CREATE TRIGGER fault BEFORE UPDATE ON prompts WHEN NEW.name = 'c' BEGIN SELECT RAISE(ABORT, 'fault'); END"
@@ -215,7 +215,7 @@ BAD_NAMES = [None, 3, b"on", {"on": 1}, [None], ["on", 3], "on@1", ["on@x"], [["
 
 @pytest.mark.parametrize("names", BAD_NAMES, ids=ascii)
 def test_rule_11_malformed_names_are_invalid_input(four, unchanged, names):
-    """Values that are no name, id or list of them are refused, in a dry run too, with every malformed name."""
+    """Anything but a name, an id or an iterable of them is refused with every malformed name, in a dry run too."""
     for dry_run in (True, False):
         before = values(four)
         with unchanged(), pytest.raises(InvalidInputError) as caught:
@@ -232,8 +232,8 @@ def test_rule_11_malformed_names_are_invalid_input(four, unchanged, names):
     + [([], "deleted ", False, "status"), ("absent", "gone", True, "status")]
     + [("on", "disabled", flag, "dry_run") for flag in (None, 1, "yes", 0)],
 )
-def test_rule_11_only_statuses_and_flags_are_taken(four, unchanged, names, status, dry_run, field):
-    """Only the four statuses are taken, and only True and False, whatever the names."""
+def test_rule_11_only_statuses_and_flags_are_accepted(four, unchanged, names, status, dry_run, field):
+    """Only the four statuses, and only True and False, are accepted, whatever the names."""
     with unchanged(), pytest.raises(InvalidInputError) as caught:
         four.set_status(names, status, dry_run=dry_run)
     assert [error["field"] for error in caught.value.details["errors"]] == [field]
@@ -241,7 +241,7 @@ def test_rule_11_only_statuses_and_flags_are_taken(four, unchanged, names, statu
 
 
 def test_rule_11_a_prompt_that_was_never_published_has_a_status_too(registry):
-    """Drafts only: the prompt is disabled, enabled, archived, restored and deleted all the same."""
+    """A prompt with drafts alone can be disabled, enabled, archived, restored and deleted too."""
     registry.create("draft", "…", is_production=False)
     for status in ("disabled", "active", "archived", "active", "deleted"):
         assert registry.set_status("draft", status).updated == ["draft"]
@@ -249,7 +249,7 @@ def test_rule_11_a_prompt_that_was_never_published_has_a_status_too(registry):
 
 
 def test_rules_11_and_12_ten_thousand_prompts_in_one_call(registry, path):
-    """Ten thousand are counted, dry and real, in the order asked, moved at one moment, and skipped the second time."""
+    """A dry and a real run count all, in the order given; all change at one time, and are skipped the second time."""
     sow(path, 10_000)
     asked = [f"p{i}" for i in reversed(range(10_000))]
     registry.set_status(asked[:10], "disabled")
@@ -266,7 +266,7 @@ def test_rules_11_and_12_ten_thousand_prompts_in_one_call(registry, path):
 
 
 def sow(path: str, count: int) -> None:
-    """Write many prompts in one transaction, through the storage's own door: each create alone would sync the disk."""
+    """Write many prompts in one transaction of the storage, because each `create` would sync the disk."""
     draft, author = read_draft(read_edit(template="Hi"), "", True), Author(None, "2026-01-01T00:00:00.000000+00:00")
     plans = [plan_create(new_id(), "default", f"p{i}", draft, author) for i in range(count)]
     storage = SQLiteStorage(StorageSettings(path, create=False, durability="full", busy_timeout=5.0))
@@ -284,8 +284,8 @@ ACTORS |= {role: Actor("a", role) for role in ("team_member", "team_editor", "te
 
 @pytest.mark.parametrize("target", MOVES)
 @pytest.mark.parametrize("who", [None, *ACTORS])
-def test_rule_12_a_dry_run_tells_what_the_real_run_does_and_writes_nothing(filled, path, unchanged, target, who):
-    """For every mix of prompts and permissions a dry run has the real run's counts or error, and changes nothing."""
+def test_rule_12_a_dry_run_reports_what_the_real_run_does_and_writes_nothing(filled, path, unchanged, target, who):
+    """For every mix of prompts and permissions, a dry run has the counts or the error of the real run."""
     mixes = list(MIXES)
     while mixes:
         shutil.copy(filled, path)
@@ -307,7 +307,7 @@ def test_rule_12_a_dry_run_tells_what_the_real_run_does_and_writes_nothing(fille
 
 @pytest.mark.parametrize("choice", ["", "@1", "@staging", "@latest"])
 def test_rule_13_disabled_refuses_to_render(four, refuses, choice):
-    """No version of a disabled prompt renders, by name, id or value, with or without a default, however pickled."""
+    """No version of a disabled prompt renders, by name, id or value, with or without a default, pickled or not."""
     prompt = four.get(f"off{choice}")
     calls = [
         lambda: four.render(f"off{choice}", who="you"),
@@ -322,8 +322,8 @@ def test_rule_13_disabled_refuses_to_render(four, refuses, choice):
             call()
 
 
-def test_rule_13_a_value_given_before_the_disabling_still_renders(four):
-    """`Prompt.render` renders exactly the version of the value, and refuses where the value is disabled."""
+def test_rule_13_a_prompt_value_from_before_the_disabling_still_renders(four):
+    """`Prompt.render` renders exactly the version of the value, and refuses if the value is disabled."""
     prompt = four.get("on")
     four.set_status("on", "disabled")
     assert prompt.render(who="you").text == "I am still on, you"
@@ -358,7 +358,7 @@ def test_rule_13_all_but_render_works_and_nothing_is_lost(four):
 
 
 def test_rule_14_archived_is_found_and_rendered_but_not_listed(four):
-    """An archived prompt answers get, render, history and diff as before; list and search hold it when asked."""
+    """get, render, history and diff work as before; list and search include an archived prompt on request."""
     before = four.get("on"), four.render("on@1", who="you"), four.history("on"), four.diff("on", 1, 3)
     archived = four.archive("on")
     assert (archived.status, archived.is_active, archived.version) == ("archived", False, 2)
@@ -396,7 +396,7 @@ CHANGES = {
 @pytest.mark.parametrize("name", ["kept", "kept_off"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_rule_14_nothing_of_an_archived_prompt_can_be_changed(four, refuses, change, name):
-    """Every change by any actor is refused until restore, deletion included; afterwards it is carried out."""
+    """Every change by any actor, including deletion, is refused until the prompt is restored, and works then."""
     with refuses(four, NotModifiableError, "prompt_archived", names=[name], state="archived"):
         CHANGES[change](four, name)
     with refuses(four, NotModifiableError, "prompt_archived", names=[name], state="archived"):
@@ -408,8 +408,8 @@ def test_rule_14_nothing_of_an_archived_prompt_can_be_changed(four, refuses, cha
     assert four.events(limit=1000) != before
 
 
-def test_rule_14_its_name_stays_taken(four, refuses):
-    """No prompt is created under, or renamed to, the name of an archived one; another namespace is free."""
+def test_rule_14_the_name_of_an_archived_prompt_remains_taken(four, refuses):
+    """No prompt can be created with the name of an archived one, or renamed to it, in the same namespace."""
     with refuses(four, NameTakenError, "name_taken", name="kept"):
         four.create("kept", "Mine")
     with refuses(four, NameTakenError, "name_taken", name="kept"):
@@ -418,7 +418,7 @@ def test_rule_14_its_name_stays_taken(four, refuses):
 
 
 def test_rule_14_archiving_and_restoring_twice_is_fine(four, unchanged):
-    """The second call returns the prompt and changes nothing; archived while disabled, it restores to disabled."""
+    """The second call returns the prompt and changes nothing; one archived while disabled is restored as disabled."""
     for name in ("kept", "kept_off"):
         with unchanged():
             assert four.archive(name) == four.get(name)
@@ -429,7 +429,7 @@ def test_rule_14_archiving_and_restoring_twice_is_fine(four, unchanged):
 
 
 def test_rule_14_archived_while_disabled_still_refuses_to_render(four, refuses):
-    """Archiving never makes a disabled prompt render, nor does a pickled value of it; restored it is disabled."""
+    """A prompt archived while disabled, or a pickled value of it, does not render; restored, it is disabled."""
     kept = four.get("kept_off")
     for call in (kept.render, pickle.loads(pickle.dumps(kept)).render, lambda **v: four.render("kept_off@1", v)):
         with refuses(four, PromptDisabledError, "prompt_disabled", name="kept_off"):
@@ -445,7 +445,7 @@ def test_rule_14_archived_while_disabled_still_refuses_to_render(four, refuses):
 
 @pytest.mark.parametrize("verb", ["archive", "restore"])
 def test_rule_14_archive_and_restore_refuse_bad_names(four, refuses, verb):
-    """A name with `@`, a malformed one and an absent one are refused as everywhere."""
+    """A name with `@`, a malformed one and an absent one are refused as by every verb."""
     for name in ("on@1", "kept@latest", "No", None, 3, ["on"]):
         with pytest.raises(InvalidInputError):
             getattr(four, verb)(name)
@@ -470,13 +470,13 @@ ERASED_TOO = [*WORDS, "secdiscarded", "secbefore", "zazolcsec"]
 
 
 def complain(prompt) -> None:
-    """Raise for a prompt with a marker in its text, with secret words in the message."""
+    """Raise an error with secret words for a prompt with a marker in its text."""
     if "secfailed" in str(prompt.template):
         raise ValueError("seccomplaint")
 
 
 def fill_secrets(registry: Registry) -> str:
-    """Make a prompt with secret words in all its fields, and return its id."""
+    """Create a prompt with secret words in all its fields, and return its id."""
     registry.create("secoldname", "sectemplate " + "SecBig " * 30_000, commit_message="secmessage", **SECRETS)
     registry.update("secoldname", template=[{"role": "user", "content": "secchat"}], new_name="secname")
     registry.update("secname", template="secnext", access_grants=[("group:secprincipal", "read")])
@@ -493,94 +493,101 @@ def fill_secrets(registry: Registry) -> str:
 
 
 def found(folder: Path, words: list[str]) -> set[str]:
-    """Return the words that are found in the bytes of any file of the folder, in any case."""
+    """Return those of the words that occur in any file of the folder, ignoring case."""
     held = b"\n".join(file.read_bytes() for file in folder.iterdir()).lower()
     return {word for word in words if word.encode() in held}
 
 
 @pytest.fixture
-def telling(path):
-    """A registry with the secret prompt `secname`, one that stays, and a check that complains."""
+def with_secrets(path):
+    """A registry with the secret prompt `secname`, one that remains, and a check that complains."""
     with Registry(path, publish_checks=[complain]) as registry:
         registry.create("stays", "This text stays", tags=["staying"])
         fill_secrets(registry)
         yield registry
 
 
-def test_rule_15_deleted_bytes_are_erased_from_every_file(telling, tmp_path):
-    """After `deleted` returns, no word of any version, label, old name or reason is in any file; others stay whole."""
+def test_rule_15_deleted_bytes_are_erased_from_every_file(with_secrets, tmp_path):
+    """After the deletion no word of any version, label, old name or reason is in any file; others are unharmed."""
     assert found(tmp_path, WORDS) == set(WORDS)
-    kept = telling.get("stays")
-    telling.set_status("secname", "deleted")
-    # The delete event keeps the name: it is all that is left.
+    kept = with_secrets.get("stays")
+    with_secrets.set_status("secname", "deleted")
+    # Only the name remains, in the delete event.
     assert found(tmp_path, ERASED_TOO) == {"secname"}
-    assert (telling.get("stays"), telling.search("text staying")) == (kept, [kept])
+    assert (with_secrets.get("stays"), with_secrets.search("text staying")) == (kept, [kept])
     assert found(tmp_path, ["this text stays"])
 
 
-def test_rule_15_no_verb_and_no_search_gives_the_deleted_prompt(telling):
-    """Its name and id are unknown to every verb, its events hold no content, and it is left out of every listing."""
-    prompt = telling.get("secname")
-    telling.set_status(["secname"], "deleted")
-    reads = [telling.get, telling.render, telling.history, telling.events, telling.archive, telling.restore]
-    reads += [
-        lambda n: telling.get(n, version=1),
-        lambda n: telling.get(f"{n}@seclabel"),
-        lambda n: telling.diff(n, 1, 2),
+def test_rule_15_no_verb_and_no_search_returns_a_deleted_prompt(with_secrets):
+    """Its name and id are unknown to every verb, its events have no content, and no listing includes it."""
+    prompt = with_secrets.get("secname")
+    with_secrets.set_status(["secname"], "deleted")
+    reads = [
+        with_secrets.get,
+        with_secrets.render,
+        with_secrets.history,
+        with_secrets.events,
+        with_secrets.archive,
+        with_secrets.restore,
     ]
-    changes = [partial(change, telling) for title, change in CHANGES.items() if title != "save"]
+    reads += [
+        lambda n: with_secrets.get(n, version=1),
+        lambda n: with_secrets.get(f"{n}@seclabel"),
+        lambda n: with_secrets.diff(n, 1, 2),
+    ]
+    changes = [partial(change, with_secrets) for title, change in CHANGES.items() if title != "save"]
     for name in ("secname", prompt.id):
         for verb in reads + changes:
             with pytest.raises(NotFoundError) as caught:
                 verb(name)
             assert (caught.value.code, caught.value.details) == ("not_found", {"names": [name]})
-    assert [p.name for p in telling.list(status=ALL, limit=100)] == ["stays"]
-    assert not [word for word in WORDS if telling.search(word, status=ALL)]
-    events = [e for e in telling.events(limit=1000) if e.prompt_id == prompt.id]
+    assert [p.name for p in with_secrets.list(status=ALL, limit=100)] == ["stays"]
+    assert not [word for word in WORDS if with_secrets.search(word, status=ALL)]
+    events = [e for e in with_secrets.events(limit=1000) if e.prompt_id == prompt.id]
     assert events[-1].action == "delete"
     told = "".join(str(e) for e in events)
     assert {word for word in ERASED_TOO if word in told} <= {"secname"}
     assert not any(prompt.content_hash in str(e) for e in events)
 
 
-def test_rule_15_the_name_is_free_and_what_takes_it_starts_anew(telling, unchanged):
-    """A new prompt under the name has its own id, version 1, and nothing of the old history, labels or grants."""
-    old = telling.get("secname")
-    telling.set_status("secname", "deleted")
-    assert telling.namespaces() == ["default"]
-    new = telling.save("secname", "A new start")
+def test_rule_15_the_name_is_free_and_a_new_prompt_has_no_history(with_secrets, unchanged):
+    """A new prompt of that name has another id, version 1, and no history, labels or grants of the old one."""
+    old = with_secrets.get("secname")
+    with_secrets.set_status("secname", "deleted")
+    assert with_secrets.namespaces() == ["default"]
+    new = with_secrets.save("secname", "A new start")
     assert new.id != old.id
     assert (new.version, new.latest_version, new.access_grants, new.title) == (1, 1, [], "secname")
     assert new.labels == {"production": 1, "latest": 1}
-    assert [v.template for v in telling.history("secname")] == ["A new start"]
-    assert [e.action for e in telling.events("secname")] == ["create", "publish"]
+    assert [v.template for v in with_secrets.history("secname")] == ["A new start"]
+    assert [e.action for e in with_secrets.events("secname")] == ["create", "publish"]
     with unchanged(), pytest.raises(NotFoundError):
-        telling.get(old.id)
-    assert telling.update("stays", new_name="secname2").name == "secname2"
+        with_secrets.get(old.id)
+    assert with_secrets.update("stays", new_name="secname2").name == "secname2"
 
 
 @pytest.mark.parametrize("step", ["write", "open", "close"])
-def test_rule_15_an_older_reader_only_puts_the_erasing_off(telling, tmp_path, path, step):
-    """With a reader on an older snapshot no verb finds the prompt; when the reader ends, its bytes are erased too."""
+def test_rule_15_an_older_reader_only_delays_the_erasing(with_secrets, tmp_path, path, step):
+    """With a reader on an older snapshot no verb finds the prompt; when the reader ends, its bytes are erased."""
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    telling.set_status("secname", "deleted")
-    assert telling.get("secname", default=None) is None
+    with_secrets.set_status("secname", "deleted")
+    assert with_secrets.get("secname", default=None) is None
     if step == "close":
-        telling.close()
+        with_secrets.close()
     reader.close()
     if step == "close":
-        telling.close()  # once more does nothing
+        with_secrets.close()  # a second time changes nothing
     if step == "write":
-        telling.create("next", "…")
+        with_secrets.create("next", "…")
     if step == "open":
         Registry(path).close()
     assert found(tmp_path, ERASED_TOO) <= {"secname"}
 
 
-def test_rule_11_of_many_at_once_nothing_but_the_status_changes(registry):
-    """More than one statement writes, each unlike the one before, by names and ids, in an order of their own."""
+def test_rule_11_a_bulk_call_changes_nothing_but_the_status(registry):
+    """This holds for names and ids in any order, so many that several different statements write them."""
     view = registry.scope(actor=Actor('o"b', "team_editor"))
     for i in range(75):
         owner = view if i % 2 else registry
@@ -605,7 +612,7 @@ def test_rule_11_of_many_at_once_nothing_but_the_status_changes(registry):
 
 
 def test_rule_15_many_deleted_at_once_are_all_erased(registry, tmp_path):
-    """One call erases them all, and what was archived only after it was restored."""
+    """One call erases all of them; an archived prompt must be restored first."""
     for i in range(30):
         registry.create(f"p{i}", f"secmany{i:02} " * 500)
     registry.archive("p7")
@@ -633,32 +640,32 @@ KINDS = {kind: partial(lambda change, r: change(r, "on"), change) for kind, chan
     "delete and create": lambda r: [r.set_status("on", "deleted"), r.create("on", "I am still on, {{ who }}")],
     "many at once": lambda r: r.set_status(["on", "shared"], "archived"),
 }
-LOOKED_AT = [f"on{choice}" for choice in ("", "@latest", "@staging", "@canary", "@1", "@3")]
-LOOKED_AT += [*STATUS, "shared", "new"]
+READ_PROMPTS = [f"on{choice}" for choice in ("", "@latest", "@staging", "@canary", "@1", "@3")]
+READ_PROMPTS += [*STATUS, "shared", "new"]
 
 
-def look(registry: Registry) -> dict:
+def read_all(registry: Registry) -> dict:
     """Return the results of all reading verbs for these prompts, for the application and for Rita."""
     rita = registry.scope(actor=Actor("rita"))
-    told = {(who, name): outcome(view.get, name) for who, view in enumerate((registry, rita)) for name in LOOKED_AT}
+    told = {(who, name): outcome(view.get, name) for who, view in enumerate((registry, rita)) for name in READ_PROMPTS}
     told |= {(name, "text"): outcome(lambda n: registry.render(n, who="you").text, name) for name in STATUS}
     return told | {"all": registry.list(status=ALL), "hers": rita.list(status=ALL)}
 
 
 def serve(pipe) -> None:
-    """Run in another process: keep registries open with warm caches, and read or change on command, until None."""
+    """Serve in another process: keep registries open with warm caches, and read or change on command, until None."""
     kept: dict[str, Registry] = {}
     while (job := pipe.recv()) is not None:
         path, kind = job
         registry = kept.get(path) or kept.setdefault(path, Registry(path))
-        pipe.send(look(registry) if kind == "look" else KINDS[kind](registry) and None)
+        pipe.send(read_all(registry) if kind == "read_all" else KINDS[kind](registry) and None)
     for registry in kept.values():
         registry.close()
 
 
 @pytest.fixture(scope="module")
 def other_process():
-    """Return a function that has another process read, or make a change, and returns what it saw."""
+    """Return a function that makes another process read or change prompts, and returns what it saw."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=serve, args=(theirs,))
@@ -681,14 +688,14 @@ def other_process():
     + [(kind, "thread") for kind in ("update", "disable", "rename", "delete")],
 )
 def test_rule_16_warm_caches_see_every_change_at_once(four, path, other_process, kind, place):
-    """After any change, warm registries here and in another process at once return what a fresh one returns."""
+    """Right after any change, warm registries here and in another process return what a new registry returns."""
     four.create("shared", "Shared", access_grants=[("user:rita", "read")])
     with Registry(path) as second:
 
-        def looks() -> list:
-            return [look(four), look(second), other_process(path, "look")]
+        def reads() -> list:
+            return [read_all(four), read_all(second), other_process(path, "read_all")]
 
-        before = looks()
+        before = reads()
         assert before[0] == before[1] == before[2]
         if place == "process":
             other_process(path, kind)
@@ -698,15 +705,15 @@ def test_rule_16_warm_caches_see_every_change_at_once(four, path, other_process,
             thread.join()
         else:
             KINDS[kind](four.scope(actor=Actor("ada", "org_admin")))
-        after = looks()
+        after = reads()
         with Registry(path) as fresh:
-            told = look(fresh)
+            told = read_all(fresh)
     assert told != before[0]
-    assert [look == told for look in after] == [True, True, True]
+    assert [read_all == told for read_all in after] == [True, True, True]
 
 
-def test_rule_16_a_closed_registry_answers_nothing_from_its_cache(four):
-    """What is warm is no answer once the registry is closed."""
+def test_rule_16_a_closed_registry_returns_nothing_from_its_cache(four):
+    """Cached prompts are not returned once the registry is closed."""
     four.get("on")
     four.close()
     with pytest.raises(StorageError) as caught:

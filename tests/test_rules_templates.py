@@ -1,4 +1,4 @@
-"""Rule 20: templates are compiled when they are saved, and values are only ever data."""
+"""Rule 20: templates are compiled when they are saved, and values are always data."""
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def memory():
-    """A registry in memory, shared by tests that each use prompts of their own."""
+    """A registry in memory, shared by tests that each use other prompts."""
     with Registry(":memory:") as opened:
         yield opened
 
@@ -77,7 +77,7 @@ def invalid(registry, template, variables=None, **fields):
 
 
 def test_rule_20_text_is_one_user_message(memory):
-    """A text prompt renders to its text, and as messages to one user message."""
+    """A text prompt renders to its text, and its messages are one user message."""
     rendered = render(memory, "Hello {{ name }}!", {"name": "Ana"})
     assert (rendered.text, str(rendered)) == ("Hello Ana!", "Hello Ana!")
     assert rendered.messages == [{"role": "user", "content": "Hello Ana!"}]
@@ -85,7 +85,7 @@ def test_rule_20_text_is_one_user_message(memory):
 
 
 def test_rule_20_chat_renders_each_message(memory):
-    """A chat prompt renders every content, keeps roles, and its text joins the contents by a blank line."""
+    """A chat prompt renders every content and keeps the roles; its text joins the contents with a blank line."""
     chat = [{"role": "system", "content": "Be {{ tone }}.\n"}, {"role": "user", "content": "{{ q }}"}]
     rendered = render(memory, chat, {"tone": "kind", "q": "Why?"})
     assert rendered.messages == [{"role": "system", "content": "Be kind.\n"}, {"role": "user", "content": "Why?"}]
@@ -93,8 +93,8 @@ def test_rule_20_chat_renders_each_message(memory):
     assert rendered.prompt.template == chat
 
 
-def test_rule_20_placeholder_messages_pass_through_whole(memory):
-    """A placeholder's messages come out as they went in, further keys included, and are copies."""
+def test_rule_20_placeholder_messages_are_unchanged(memory):
+    """A placeholder's messages are rendered unchanged, including further keys, and are copies."""
     chat = [{"role": "system", "content": "S"}, {"placeholder": "history"}, {"role": "user", "content": "U"}]
     history = [
         {"role": "user", "content": "{{ x }}"},
@@ -111,8 +111,8 @@ def test_rule_20_placeholder_messages_pass_through_whole(memory):
     assert [(v.name, v.type, v.required) for v in memory.get("t").variables] == [("history", "any", True)]
 
 
-def test_rule_20_a_placeholder_takes_messages_only(memory):
-    """Anything but a list of mappings or models is refused, and a placeholder that is absent is missing."""
+def test_rule_20_a_placeholder_accepts_messages_only(memory):
+    """Anything but a list of mappings or models is refused, and an absent placeholder is a missing variable."""
     chat = [{"placeholder": "history"}, {"role": "user", "content": "{{ q }}"}]
     for value in ("system: obey", '[{"role": "user"}]', None, 3, {"role": "user", "content": "x"}, ["x"], [None]):
         assert invalid(memory, chat, {"history": value, "q": "x"}) == ["history"]
@@ -148,7 +148,7 @@ POLICY = [
 
 
 def test_rule_20_a_syntax_error_is_refused_with_its_line(registry, unchanged):
-    """Every verb that saves a template refuses one that is not Jinja2, names the line, and writes nothing."""
+    """Every verb that saves a template refuses one with a syntax error, names the line, and writes nothing."""
     registry.create("t", "fine")
     registry.update("t", template="draft", is_production=False)
     warm = registry.get("t")
@@ -171,8 +171,8 @@ def test_rule_20_a_syntax_error_is_refused_with_its_line(registry, unchanged):
     assert registry.get("t") == warm
 
 
-def test_rule_20_a_template_stands_alone(registry, unchanged):
-    """What would read other templates, or Jinja's own insides, is refused with its line when it is saved."""
+def test_rule_20_a_template_can_not_load_others(registry, unchanged):
+    """Saving a template that reads other templates, or Jinja's internals, is refused with its line."""
     registry.create("t", "fine")
     for template in POLICY:
         for call in (lambda t: registry.create("new", t), lambda t: registry.update("t", template=t)):
@@ -181,8 +181,8 @@ def test_rule_20_a_template_stands_alone(registry, unchanged):
             assert (caught.value.code, caught.value.details["line"]) == ("template_policy", 2)
 
 
-def test_rule_20_monstrous_templates_are_errors_of_ours(registry, unchanged):
-    """Templates that break the parser or the compiler are `TemplateError`s, and nothing is written."""
+def test_rule_20_monstrous_templates_raise_template_errors(registry, unchanged):
+    """Templates that break the parser or the compiler raise `TemplateError`, and nothing is written."""
     for template in (
         "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
         "{{ " + "+".join(["1"] * 3000) + " }}",
@@ -201,7 +201,7 @@ def test_rule_20_monstrous_templates_are_errors_of_ours(registry, unchanged):
 
 
 def test_rule_20_values_are_only_ever_data(memory):
-    """Template syntax, roles and messages in a value come out as those characters."""
+    """Template syntax, roles and messages in a value are rendered as plain characters."""
     chat = [{"role": "system", "content": "[{{ v }}]"}, {"role": "user", "content": "{{ v ~ v }}"}]
     for value in HOSTILE:
         assert render(
@@ -218,14 +218,14 @@ def test_rule_20_values_are_only_ever_data(memory):
 
 @given(value=st.text(), key=st.text())
 def test_rule_20_any_text_passes_through(memory, value, key):
-    """Any text, as a value, in a list or under a key, is rendered as it is."""
+    """Any text as a value, in a list or under a key, is rendered unchanged."""
     template = "{{ v }}{{ l[0] }}{% for k in d %}{{ k }}{{ d[k] }}{% endfor %}"
     assert render(memory, template, {"v": value, "l": [value], "d": {key: value}}).text == f"{value}{value}{key}{value}"
 
 
 @given(text=st.text(min_size=1).filter(lambda t: "{" not in t and "\r" not in t and "\0" not in t))
 def test_rule_20_plain_text_renders_to_itself(memory, text):
-    """A template without Jinja renders to the same characters, newlines at its end included."""
+    """A template without Jinja syntax renders to the same characters, including newlines at its end."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -234,8 +234,8 @@ def test_rule_20_plain_text_renders_to_itself(memory, text):
     assert memory.get("t").template == text + "\n"
 
 
-def test_rule_20_trailing_newlines_stay(memory):
-    """A newline at the end of a template, of a message, or of a value stays."""
+def test_rule_20_trailing_newlines_are_kept(memory):
+    """A newline at the end of a template, message or value is kept."""
     assert render(memory, "a\n\n").text == "a\n\n"
     assert render(memory, "{{ v }}\n", {"v": "a\n"}).text == "a\n\n"
     assert render(memory, [{"role": "user", "content": "a\n"}]).messages[0]["content"] == "a\n"
@@ -255,12 +255,12 @@ HTML = [
 
 @pytest.mark.parametrize(("template", "text"), HTML)
 def test_rule_20_no_html_escaping(memory, template, text):
-    """Prompts are no web pages: no filter that does not say so escapes for HTML."""
+    """No filter escapes for HTML, except those for that purpose, because prompts are not web pages."""
     assert render(memory, template, {"v": "<a & 'b'>"}).text == text
 
 
-def test_rule_20_the_sandbox_refuses_what_reaches_out(memory):
-    """A template can't reach Python's internals or change its variables, and the message holds no value."""
+def test_rule_20_the_sandbox_refuses_escapes(memory):
+    """A template can't reach Python's internals or change its variables, and the message has no value."""
     given = {"l": ["SECRET"], "d": {"a": "SECRET"}, "f": test_rule_20_values_are_only_ever_data}
     for template in (
         "{{ l['__class__'] }}",
@@ -329,12 +329,12 @@ READS = [
 
 @pytest.mark.parametrize("template", READS)
 def test_rule_20_a_missing_variable_that_is_read_is_an_error(memory, template):
-    """Whatever way the template reads it, an absent variable never renders as something."""
+    """In whatever way the template reads it, an absent variable raises an error."""
     assert missing(memory, template) == ["v"]
 
 
 def test_rule_20_a_missing_variable_is_no_error_where_it_is_not_read(memory):
-    """A branch that is not taken reads nothing; when another read fails, its names are reported too."""
+    """A branch that does not run reads nothing; when another read fails, its names are reported too."""
     template = "{% if flag %}{{ a }}{% endif %}{{ b }}"
     assert render(memory, template, {"flag": False, "b": "x"}).text == "x"
     assert missing(memory, template, {"flag": True, "b": "x"}) == ["a"]
@@ -369,15 +369,15 @@ BOUND = [
 
 
 def test_rule_21_a_variable_is_optional_when_every_use_is_guarded(memory):
-    """Guarded by `default` or `is defined` everywhere, it is optional; one bare use makes it required."""
+    """A variable is optional if every use is guarded by `default` or `is defined`; else it is required."""
     for template, text in GUARDED:
         assert (template, effective(memory, template)) == (template, {"v": False})
         assert render(memory, template).text == text
         assert effective(memory, template + "{{ v.z }}") == ({"v": True} if "set v" not in template else {"v": False})
 
 
-def test_rule_21_names_that_the_template_binds_are_no_variables(memory):
-    """Loops, sets, withs, macros and Jinja's own names are not asked of the caller."""
+def test_rule_21_names_that_the_template_binds_are_not_variables(memory):
+    """Names of loops, sets, withs, macros and Jinja's globals are not variables of the prompt."""
     for template in BOUND:
         assert (template, effective(memory, template)) == (template, {})
         assert render(memory, template).name == "t"
@@ -388,8 +388,8 @@ def test_rule_21_names_that_the_template_binds_are_no_variables(memory):
     }
 
 
-def test_an_attribute_that_is_not_there_is_named_if_the_template_spells_it(memory):
-    """The name in `customer.nme` is the template's; one that came as a value stays untold."""
+def test_an_absent_attribute_is_named_if_it_is_in_the_template(memory):
+    """The error names `nme` of `customer.nme`, but not an attribute name that came from a value."""
     for template, told in (("{{ c.nme }}", True), ("{{ c['nme'] }}", True), ("{{ c[key] }}", False)):
         memory.save("t", template)
         with pytest.raises(RenderError) as caught:
@@ -410,8 +410,8 @@ SILENT = [
 
 
 @pytest.mark.parametrize("template", SILENT)
-def test_rule_20_a_reading_that_jinja_lets_pass_is_an_error_too(memory, template):
-    """Whatever the template does with an absent variable, reading it unguarded is an error; present, it renders."""
+def test_rule_20_a_read_that_jinja_allows_is_an_error_too(memory, template):
+    """Any unguarded read of an absent variable is an error; if it is passed, the template renders."""
     prompt = memory.save("t", template)
     assert [(v.name, v.required) for v in prompt.variables] == [("v", True)]
     with pytest.raises(MissingVariablesError) as caught:
@@ -431,15 +431,15 @@ SELF_SUFFICIENT = [
 
 
 @pytest.mark.parametrize(("template", "text"), SELF_SUFFICIENT)
-def test_rule_20_a_template_that_says_what_happens_without_it_needs_no_variable(memory, template, text):
-    """Tests before a use, defaults, and names that the template binds itself."""
+def test_rule_20_a_guarded_variable_is_not_needed(memory, template, text):
+    """A template renders without variables that it tests before use, has defaults for, or binds itself."""
     prompt = memory.save("t", template)
     assert [v.name for v in prompt.variables if v.required] == []
     assert prompt.render().text == text
 
 
-def test_rule_20_the_first_offence_is_told(memory):
-    """Of two unknown filters the earlier line is named; autoescape, which is for HTML, is refused."""
+def test_rule_20_the_first_offence_is_reported(memory):
+    """Of two unknown filters the error has the earlier line; autoescape, which is for HTML, is refused."""
     with pytest.raises(TemplateSyntaxError) as caught:
         memory.create("new", "{{ a | nope }}\n{{ b | nope }}")
     assert caught.value.details["line"] == 1

@@ -1,4 +1,4 @@
-"""Rule 21, and what render takes: declared variables, extra ones, models, and defaults."""
+"""Rule 21, and the arguments of render: declared variables, extra ones, models, and defaults."""
 
 from enum import Enum
 from typing import Any, Literal
@@ -26,13 +26,13 @@ from promptreg.rendering.template import CompiledTemplate, TemplateText
 
 @pytest.fixture(scope="module")
 def memory():
-    """A registry in memory, shared by tests that each save a prompt of their own over the one before."""
+    """A registry in memory, shared by tests that each save another version of a prompt."""
     with Registry(":memory:") as opened:
         yield opened
 
 
 def render(registry, template, variables=None, declared=None):
-    """Save a template as `t` with its declared variables, and give the text that it renders to."""
+    """Save a template as `t` with its declared variables, and return its rendered text."""
     registry.save("t", template, variables=declared)
     return registry.render("t", variables).text
 
@@ -47,7 +47,7 @@ def invalid(registry, template, variables, declared):
 
 
 class Size(Enum):
-    """An enumeration whose values a variable may take."""
+    """An enumeration of the values of a variable."""
 
     SMALL = "s"
     LARGE = "l"
@@ -97,7 +97,7 @@ ACCEPTED = {
 
 @pytest.mark.parametrize("kind", ACCEPTED)
 def test_rule_21_types_are_strict(memory, kind):
-    """A declared type takes exactly its own values: no text for a number, no boolean for an integer, no None."""
+    """A declared type accepts only its values: no text for a number, no boolean for an integer, no None."""
     declared = [{"name": "v", "type": kind}]
     for sample, value in SAMPLES.items():
         if sample in ACCEPTED[kind]:
@@ -107,7 +107,7 @@ def test_rule_21_types_are_strict(memory, kind):
 
 
 def test_rule_21_further_values_of_a_type(memory):
-    """Tuples are arrays, pydantic models objects; floats are no integers and numbers as text no numbers."""
+    """Tuples are arrays and pydantic models objects; floats aren't integers, and texts of digits aren't numbers."""
     for kind, value in (("array", (1, 2)), ("object", Person()), ("string", ""), ("integer", 10**30), ("array", [])):
         assert render(memory, "{{ v is defined }}", {"v": value}, [{"name": "v", "type": kind}]) == "True"
     for kind, value in (("integer", 1.0), ("integer", "1"), ("number", "1.5"), ("boolean", 0), ("string", b"a")):
@@ -115,7 +115,7 @@ def test_rule_21_further_values_of_a_type(memory):
 
 
 def test_rule_21_every_wrong_value_is_named_and_none_is_quoted(memory):
-    """One error lists each variable that is not as declared, and holds none of their values."""
+    """One error lists each variable that is not as declared, and none of the values."""
     declared = [{"name": "a", "type": "integer"}, {"name": "b", "enum": ["x"]}, {"name": "c", "type": "string"}]
     memory.save("t", "{{ a }}{{ b }}{{ c }}", variables=declared)
     with pytest.raises(InvalidVariablesError) as caught:
@@ -125,7 +125,7 @@ def test_rule_21_every_wrong_value_is_named_and_none_is_quoted(memory):
 
 
 def test_rule_21_defaults_fill_in_what_is_absent(memory):
-    """A default replaces an absent variable, of any type, and never one that was passed."""
+    """A default replaces an absent variable of any type, and never one that was passed."""
     declared = [
         {"name": "a", "type": "string", "default": "x"},
         {"name": "b", "type": "array", "default": [1, {"c": 2}]},
@@ -146,7 +146,7 @@ def test_rule_21_defaults_fill_in_what_is_absent(memory):
 
 
 def test_rule_21_enum(memory):
-    """A value is one of those that the enum lists, as JSON compares them, at any depth."""
+    """A value must equal one of the enum, compared as JSON, at any depth."""
     declared = [{"name": "v", "enum": ["a", 1, None, [1], {"k": 0}]}]
     for value in ("a", 1, None, [1], {"k": 0}):
         assert render(memory, "{{ v }}", {"v": value}, declared) == str(value)
@@ -155,7 +155,7 @@ def test_rule_21_enum(memory):
 
 
 def test_rule_21_required(memory):
-    """A variable declared as required is missing when absent, even where no use needs it; another one is not."""
+    """An absent variable is missing if declared as required, even if no use needs it, and otherwise not."""
     guarded = "{{ v | default('x') }}"
     with pytest.raises(MissingVariablesError) as caught:
         render(memory, guarded + "{{ w }}", None, [{"name": "v", "required": True}])
@@ -168,7 +168,7 @@ NOT_REQUIRED = [{"name": "v", "required": False}]
 
 
 def test_rule_21_an_absent_variable_that_is_declared_is_false(memory):
-    """Where its truth is tested, as often as one likes; `default` and the tests of a type answer as Jinja2 does."""
+    """It is false wherever its truth is tested; `default` and type tests return what they do in Jinja2."""
     for declared in (NOT_REQUIRED, [{"name": "v"}], [{"name": "v", "type": "integer", "required": False}]):
         for template, expected in (
             ("{% if v %}{{ v }}{% endif %}", ""),
@@ -190,8 +190,8 @@ def test_rule_21_an_absent_variable_that_is_declared_is_false(memory):
         render(memory, "{% if v %}{% endif %}", None, None)
 
 
-def test_rule_21_a_declared_variable_is_required_where_a_use_is_unguarded_and_it_does_not_say(memory):
-    """A test of its truth guards a use; a variable declared as not required stays so whatever its uses are."""
+def test_rule_21_a_declared_variable_is_by_default_required_if_a_use_is_unguarded(memory):
+    """A truth test guards a use; a variable that is declared as not required is optional, whatever its uses."""
     for template, declared, is_required in (
         ("{% if v %}{{ v }}{% endif %}", [{"name": "v"}], False),
         ("{{ v or 1 }}{{ not v }}{% for i in [1] if v %}{% endfor %}{{ v is mapping }}", [{"name": "v"}], False),
@@ -227,8 +227,8 @@ UNKEPT = [
 ]
 
 
-def test_rule_21_a_variable_that_may_be_left_out_and_must_be_there_is_refused_with_its_line(memory):
-    """No render without it could end, so it is refused when it is saved, by every verb, as a template is."""
+def test_rule_21_an_optional_variable_that_is_always_read_is_refused_with_its_line(memory):
+    """Every verb refuses to save it, because no render without the variable could succeed."""
     memory.save("old", "fine", variables=None)
     for template in UNKEPT:
         text = "first line\n" + template
@@ -247,8 +247,8 @@ def test_rule_21_a_variable_that_may_be_left_out_and_must_be_there_is_refused_wi
     assert (memory.get("old").version, memory.get("new", default=None)) == (1, None)
 
 
-def test_rule_21_one_that_is_read_under_a_condition_fails_only_where_the_render_reaches_it(memory):
-    """It is saved; then all that is absent and read unguarded is named, by whichever tier renders."""
+def test_rule_21_one_that_is_read_under_a_condition_fails_only_if_the_render_reaches_it(memory):
+    """It can be saved; in both tiers the error of a render names all absent variables that are read unguarded."""
     for template in (
         "{% if w %}{{ v }}{{ u }}{% endif %}.",
         "{{ v if w else '' }}{% if w %}{{ u }}{% endif %}.",
@@ -270,8 +270,8 @@ def test_rule_21_one_that_is_read_under_a_condition_fails_only_where_the_render_
     assert caught.value.details["missing"] == ["u"]
 
 
-def test_rule_21_a_declaration_that_another_writer_made_meanwhile_is_held_against_the_template(registry, monkeypatch):
-    """What was compiled without it is compiled anew, so that neither of two writers saves what never renders."""
+def test_rule_21_a_concurrent_declaration_is_checked_against_the_template(registry, monkeypatch):
+    """The template is compiled again, so that neither of two writers saves what can't be rendered."""
     registry.create("t", "fine")
     require_consistent = CompiledTemplate.require_consistent
     others = [lambda: registry.update("t", variables=NOT_REQUIRED)]
@@ -287,8 +287,8 @@ def test_rule_21_a_declaration_that_another_writer_made_meanwhile_is_held_agains
     assert [version.template for version in registry.history("t")] == ["fine", "fine"]
 
 
-def test_rule_21_what_may_be_left_out_is_not_missing(memory):
-    """Where another variable is absent it is not; it is, with all others, where the render reads one of them."""
+def test_rule_21_an_optional_variable_is_not_missing(memory):
+    """It is missing only, with all others, if the render reads one of them, and not if another variable is absent."""
     chat = [{"placeholder": "h"}, {"role": "user", "content": "{% if w %}{{ v }}{% endif %}{{ u }}"}]
     memory.save("t", chat, variables=[*NOT_REQUIRED, {"name": "h", "required": False}])
     for w, missing in ((0, ["u"]), (1, ["v", "u"])):
@@ -312,7 +312,7 @@ WITH_HISTORY = [{"placeholder": "h"}, HELLO]
     ],
 )
 def test_rule_21_a_placeholder_that_is_not_required_and_absent_or_none_is_no_message(memory, declaration):
-    """A variable that is passed is defined."""
+    """It renders to no message if absent or None; a variable that is passed is defined."""
     memory.save("t", WITH_HISTORY, variables=[{"name": "h", **declaration}])
     assert memory.render("t").messages == memory.render("t", h=None).messages == [HELLO]
     assert memory.render("t", h=[]).messages == [HELLO]
@@ -322,8 +322,8 @@ def test_rule_21_a_placeholder_that_is_not_required_and_absent_or_none_is_no_mes
             memory.render("t", h=wrong)
 
 
-def test_rule_21_a_placeholder_that_is_required_is_neither_absent_nor_none(memory):
-    """Declared as required, or not declared at all."""
+def test_rule_21_a_required_placeholder_may_be_neither_absent_nor_none(memory):
+    """A placeholder that is declared as required, or not declared, must be passed, and not as None."""
     for declared in (None, [{"name": "h"}], [{"name": "h", "type": "array", "required": True}]):
         memory.save("t", WITH_HISTORY, variables=declared)
         with pytest.raises(MissingVariablesError):
@@ -344,8 +344,8 @@ def test_rule_21_a_placeholder_that_is_required_is_neither_absent_nor_none(memor
         {"enum": ["a"]},
     ],
 )
-def test_rule_21_a_placeholder_that_is_declared_as_no_array_is_refused_when_it_is_saved(memory, declaration):
-    """It would never render; the error names the message."""
+def test_rule_21_a_placeholder_declared_as_anything_but_an_array_is_refused(memory, declaration):
+    """Saving it is refused with the number of the message, because it could never be rendered."""
     declared = [{"name": "h", **declaration}]
     with pytest.raises(TemplateError, match="message 1 of 2: the placeholder h takes a list of messages") as caught:
         memory.create("new", WITH_HISTORY, variables=declared)
@@ -356,8 +356,8 @@ def test_rule_21_a_placeholder_that_is_declared_as_no_array_is_refused_when_it_i
     assert memory.render("t", h=[]).messages == [HELLO]
 
 
-def test_rule_21_what_an_earlier_release_saved_renders_where_it_can(path, monkeypatch):
-    """Its declarations are held against the template when it is saved or published, and when it is rendered no more."""
+def test_rule_21_a_prompt_of_an_earlier_release_renders_if_it_can(path, monkeypatch):
+    """Its declarations are checked against the template on saving and publishing, but not on rendering."""
     with monkeypatch.context() as patch:
         patch.setattr(CompiledTemplate, "require_consistent", CompiledTemplate.require_valid)
         with Registry(path) as earlier:
@@ -372,7 +372,7 @@ def test_rule_21_what_an_earlier_release_saved_renders_where_it_can(path, monkey
 
 
 def test_rule_21_what_is_listed_as_required_is_required(memory):
-    """A render without a variable that the effective list calls required is refused, in whatever way it got there."""
+    """A render without a variable that is required in the effective list is refused, whyever it is required."""
     for template, declared in (
         ("{{ v }}", None),
         ("{{ v }}", [{"name": "v", "required": True, "default": 5}]),
@@ -392,7 +392,7 @@ def test_rule_21_what_is_listed_as_required_is_required(memory):
 
 
 def test_rule_21_the_effective_list_is_declared_and_found(memory):
-    """`Prompt.variables` has each variable once: those declared, and the others that the template reads."""
+    """`Prompt.variables` has each variable once: the declared ones, and the others that the template reads."""
     template = "{{ a }}{{ b | default(1) }}{{ c }}{{ a }}"
     declared = [
         Variable(name="c", type="integer", default=3, description="Third"),
@@ -410,7 +410,7 @@ def test_rule_21_the_effective_list_is_declared_and_found(memory):
 
 
 def test_rule_21_a_pydantic_class_declares_variables(memory):
-    """A model class is read for its fields: types, required, defaults, descriptions and enums."""
+    """The fields of a model class declare types, required, defaults, descriptions and enums."""
     template = "{{ topic }} {{ words }} {{ ratio }} {{ loud }} {{ tags }} {{ data }} {{ tone }} {{ size }} {{ note }}"
     prompt = memory.save("t", template + " {{ who.name }}", variables=Asked)
     assert [(v.name, v.type, v.required, v.default, v.enum) for v in prompt.variables] == [
@@ -436,13 +436,13 @@ def test_rule_21_a_pydantic_class_declares_variables(memory):
 
 
 def test_render_takes_an_instance_of_the_class_that_declared_the_variables(memory):
-    """The class declares the variables, and its instance fills them, defaults and enumerations included."""
+    """An instance of the class passes its variables, including defaults and enumerations."""
     memory.save("t", "{{ topic }} {{ tone }} {{ who.name }} {{ note }}", variables=Asked)
     assert memory.render("t", Asked(topic="x", who=Person(name="Bo"))).text == "x kind Bo None"
 
 
-def test_rule_21_what_was_declared_is_given_back_and_declares_the_same(registry, unchanged):
-    """`declared_variables` are those declared and no other; passed to `save` or `update` they change nothing."""
+def test_rule_21_declared_variables_can_be_passed_back_unchanged(registry, unchanged):
+    """`declared_variables` has only the declared ones; passed to `save` or `update` they change nothing."""
     for n, (declared, names) in enumerate(
         (
             (None, []),
@@ -468,7 +468,7 @@ def test_rule_21_what_was_declared_is_given_back_and_declares_the_same(registry,
 
 
 def test_rule_1_declarations_that_mean_the_same_are_equal(registry, unchanged):
-    """With a default a variable is not required anyway; any other difference makes a version."""
+    """`required` makes no difference for a variable with a default; any other difference creates a version."""
     registry.create("t", "{{ v | default(1) }}", variables=[{"name": "v", "default": 1}])
     same = [
         [{"name": "v", "default": 1, "required": False}],
@@ -497,8 +497,8 @@ def test_rule_1_declarations_that_mean_the_same_are_equal(registry, unchanged):
         assert registry.update("t", variables=variables).version == n + 2
 
 
-def test_rule_1_a_version_of_an_earlier_release_keeps_its_hash_and_equals_what_means_the_same(path, monkeypatch):
-    """Its hash is of the declarations as they were written then; they are compared by what they mean."""
+def test_rule_1_a_version_of_an_earlier_release_keeps_its_hash_and_equals_an_equivalent_one(path, monkeypatch):
+    """Its hash is of the declarations in the old form, but comparisons use the normal form."""
     variables = [{"name": "v", "default": 1, "required": False}]
     with monkeypatch.context() as patch:
         patch.setitem(CONTENT, "variables", CONTENT["variables"]._replace(normalized=None))
@@ -554,8 +554,8 @@ NOT_VARIABLES = [
 ]
 
 
-def test_rule_21_what_declares_no_variables_is_refused(registry, unchanged):
-    """A declaration that is malformed, or contradicts itself, is invalid input for every verb that takes one."""
+def test_rule_21_an_invalid_declaration_is_refused(registry, unchanged):
+    """A malformed or contradictory declaration is invalid input for every verb that accepts one."""
     registry.create("t", "text")
     registry.update("t", template="draft", is_production=False)
     warm = registry.get("t")
@@ -574,11 +574,11 @@ def test_rule_21_what_declares_no_variables_is_refused(registry, unchanged):
     assert registry.get("t") == warm
 
 
-# What render takes
+# The arguments of render
 
 
 def test_render_takes_a_mapping_a_model_keywords_or_both(memory):
-    """Variables come as a mapping, a pydantic model, keywords, or both, and then keywords win."""
+    """Variables may be passed as a mapping, a pydantic model, keywords, or both, when keywords win."""
     memory.save("t", "{{ name }} {{ n | default(0) }}", variables=None)
     prompt = memory.get("t")
     for call in (lambda *a, **k: memory.render("t", *a, **k), prompt.render):
@@ -593,8 +593,8 @@ def test_render_takes_a_mapping_a_model_keywords_or_both(memory):
             assert caught.value.details["errors"][0]["field"] == "variables"
 
 
-def test_render_leaves_every_name_to_the_caller(memory):
-    """Arguments named like those of render or of Python itself are variables; three of them go in the mapping."""
+def test_a_variable_may_have_any_name(memory):
+    """Variables may be named like arguments of render or of Python; three names must be passed in the mapping."""
     names = ["name", "variables", "more", "text", "actor", "registry", "context", "class"]
     template = "".join(f"{{{{ {name} }}}} " for name in [*names, "version", "label", "default"])
     memory.save("t", template, variables=None)
@@ -606,7 +606,7 @@ def test_render_leaves_every_name_to_the_caller(memory):
 
 
 def test_extra_variables_are_ignored_or_forbidden(path):
-    """By default what no template reads is ignored; a registry may forbid it, examples included."""
+    """By default variables that the template does not read are ignored; a registry may forbid them, in examples too."""
     with Registry(path) as lax:
         lax.create("t", "{{ a }}", variables=[{"name": "z", "required": False}])
         assert lax.render("t", a=1, b=2).text == "1"
@@ -624,8 +624,8 @@ def test_extra_variables_are_ignored_or_forbidden(path):
 # Defaults
 
 
-def test_a_default_answers_what_is_not_found(registry):
-    """Where prompt, version or production is not found, get returns the default as it is, and render renders it."""
+def test_a_default_is_returned_if_not_found(registry):
+    """If the prompt, version or production is not found, get returns the default unchanged, and render renders it."""
     registry.create("draft", "x", is_production=False)
     for asked in ("absent", "draft", "draft@9", "draft@nope"):
         default = object()
@@ -641,8 +641,8 @@ def test_a_default_answers_what_is_not_found(registry):
     assert registry.get("draft@1", default=None).version == 1
 
 
-def test_a_default_answers_a_storage_error(registry):
-    """Where the storage fails, as a closed registry does, the default answers too."""
+def test_a_default_is_returned_on_a_storage_error(registry):
+    """The default is also returned if the storage fails or the registry is closed."""
     registry.create("t", "x")
     registry.close()
     assert registry.get("t", default="d") == "d"
@@ -650,8 +650,8 @@ def test_a_default_answers_a_storage_error(registry):
     assert registry.render("t", default="{{ n }}", n=1).version is None
 
 
-def test_a_default_never_answers_anything_else(registry, unchanged):
-    """Disabled, forbidden, invalid input and the variables' own errors are raised, default or not."""
+def test_a_default_is_returned_on_no_other_error(registry, unchanged):
+    """Errors of disabled prompts, permissions, invalid input and variables are raised in spite of a default."""
     registry.create("t", "{{ n }}", variables=[{"name": "n", "type": "integer"}])
     with unchanged():
         with pytest.raises(MissingVariablesError):
@@ -683,8 +683,8 @@ BAD_DEFAULTS = [
 
 
 @pytest.mark.parametrize(("default", "kind", "line"), BAD_DEFAULTS)
-def test_a_broken_default_is_told_before_it_is_needed(registry, default, kind, line):
-    """At each call that passes it, though the prompt be there, in memory, and renders."""
+def test_a_broken_default_is_reported_before_it_is_needed(registry, default, kind, line):
+    """Each call that passes it raises the error, even if the prompt is cached and renders."""
     registry.create("t", "x")
     team = registry.scope(namespace="team", actor=Actor("a", "team_editor"))
     team.create("t", "x")
@@ -701,7 +701,7 @@ def test_a_broken_default_is_told_before_it_is_needed(registry, default, kind, l
 
 
 def test_a_default_may_be_empty(registry):
-    """It answers with the empty text; a message of it may have an empty content too."""
+    """An empty default renders to the empty text; a message in a default may be empty too."""
     assert (registry.render("none", default="").text, registry.render("none", default="").version) == ("", None)
     assert registry.render("none", default="").messages == [{"role": "user", "content": ""}]
     assert registry.render("none", default=[{"role": "user", "content": ""}]).text == ""
@@ -710,7 +710,7 @@ def test_a_default_may_be_empty(registry):
 
 
 def test_a_default_is_compiled_once(registry, monkeypatch):
-    """At the first call that passes it, by its text: in any list of messages, and on any view."""
+    """It is compiled at the first call that passes its text, in any list of messages and on any view."""
     registry.create("t", "x")
     registry.create("u", "x {{ n }}")
     sources = []
@@ -728,8 +728,8 @@ def test_a_default_is_compiled_once(registry, monkeypatch):
     assert sources == ["A {{ n }}", "B"]
 
 
-def test_a_default_that_changes_is_another_one(registry):
-    """Messages are compared, not looked at by who holds them, or by what they are found by."""
+def test_a_changed_default_is_compiled_again(registry):
+    """Messages are compared by content, and not by the identity of the list or of a cache key."""
     registry.create("t", "x")
     default = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "user", "content": "c"}]
     for middle in ("b", "B", "{{ n }}", "b"):
@@ -745,8 +745,8 @@ def test_a_default_that_changes_is_another_one(registry):
         registry.render("t", default=default, n=1)
 
 
-def test_a_default_that_is_passed_changes_nothing_of_a_render(registry):
-    """For a prompt that exists, cached or not, on a view too: its text, its errors, its disabled status."""
+def test_passing_a_default_does_not_change_a_render(registry):
+    """Text, errors and the disabled status of an existing prompt are the same, cached or not, on a view too."""
     registry.create("t", "Hi {{ n }}")
     registry.set_label("t", "staging", 1)
     team = registry.scope(actor=Actor("m", "team_member"))
@@ -765,7 +765,7 @@ def test_a_default_that_is_passed_changes_nothing_of_a_render(registry):
 
 
 def test_forbidding_extra_variables_never_applies_to_a_default(path):
-    """It is rendered with what the prompt would be, and reads of that what it likes."""
+    """A default is rendered with the variables for the prompt, and may read any of them."""
     with Registry(path, extra_variables="forbid") as strict:
         assert strict.render("none", default="Hi {{ a }}", a=1, b=2).text == "Hi 1"
         assert strict.render("none", default=[{"role": "user", "content": "Hi"}], b=2).text == "Hi"
@@ -792,8 +792,8 @@ def test_forbidding_extra_variables_never_applies_to_a_default(path):
         ),
     ],
 )
-def test_names_that_are_not_text_are_refused_however_often_a_prompt_was_rendered(memory, template, variables):
-    """A render from the cache, which does not compare each name, lets none pass."""
+def test_variable_names_that_are_not_text_are_refused_by_cached_renders_too(memory, template, variables):
+    """A cached render refuses them too, although it does not check each name."""
     memory.save("t", template)
     for _ in range(2):
         memory.render("t", {"a": "x", "b": "y"})
@@ -801,8 +801,8 @@ def test_names_that_are_not_text_are_refused_however_often_a_prompt_was_rendered
             memory.render("t", variables)
 
 
-def test_a_prompt_that_is_rendered_from_memory_takes_more_names_than_it_reads(memory):
-    """Names are counted only to know them without looking; others are left alone, as always."""
+def test_a_cached_render_accepts_more_variables_than_it_reads(memory):
+    """Further variables are ignored, although the fast path compares the number of variables."""
     memory.save("t", "{{ a }}{{ b }}")
     for variables in ({"a": "x", "b": "y"}, {"a": "x", "b": "y", "c": "z"}):
         assert [memory.render("t", variables).text for _ in range(2)] == ["xy"] * 2

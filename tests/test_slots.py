@@ -1,7 +1,7 @@
-"""The slots that hold the connections: whatever is raised, and between whatever two bytecodes, none stays held.
+"""The slots of connections: no slot remains held after an exception, wherever between two bytecodes it is raised.
 
-A trace function stands for a signal's handler: it is called between two bytecodes of the code that takes, uses and
-releases the slots, where it raises or makes a call, once at each place.
+A trace function acts as a signal handler: between two bytecodes of the code that acquires, uses and releases slots it
+raises an exception or makes a call, once at each place.
 """
 
 import random
@@ -29,7 +29,7 @@ TRACED = ("contextlib.py", "storage/compat.py", *(f"sqlite/{name}.py" for name i
 
 
 class SoftTimeLimitExceeded(Exception):
-    """What a worker's handler raises at its time limit."""
+    """The exception that a worker's signal handler raises at its time limit."""
 
 
 # The lock
@@ -46,8 +46,8 @@ def inner() -> Iterator[FrameType]:
     yield calling_frame()
 
 
-def test_the_private_names_of_python_are_there() -> None:
-    """A lock says which thread owns it; frames say whose `with` a context manager is in, and which functions run."""
+def test_the_private_names_of_python_exist() -> None:
+    """A lock shows which thread owns it; frames show whose `with` a context manager is in, and which functions run."""
     lock = threading.RLock()
     is_owned = ownership(lock)
     assert not is_owned()
@@ -73,7 +73,7 @@ def in_thread(call: Callable[[], Any]) -> Any:
 
 
 def take(lock: CallLock) -> None:
-    """Take it in a call that ends without releasing it, as one that was torn does."""
+    """Acquire the lock in a call that ends without releasing it, like an interrupted one."""
     assert lock.acquire(sys._getframe())
 
 
@@ -93,7 +93,7 @@ def test_a_lock_of_a_call_that_runs_is_kept_and_an_abandoned_one_is_released() -
 
 
 def test_a_later_call_keeps_its_lock_when_an_earlier_one_ends() -> None:
-    """The frames of a torn call may be kept with its error, and go at any time."""
+    """It does so even though the frames of an interrupted call are kept with its error and freed later."""
     lock, earlier = CallLock(), take.__code__
     with suppress(StorageError):
         take(lock)
@@ -116,7 +116,7 @@ def test_a_slot_found_in_a_transaction_is_rolled_back_before_its_next_use(path: 
 
 
 def test_the_first_free_slot_is_taken_and_none_is_busy() -> None:
-    """Readers beyond the number of slots wait, and give up when nothing is left of their time."""
+    """Readers beyond the number of slots wait, and time out at their deadline."""
     made, here = [Slot() for _ in range(2)], sys._getframe()
     with ThreadPoolExecutor(1) as pool:
         assert acquire_any(made, here, lambda: 0.0) is made[0]
@@ -124,8 +124,8 @@ def test_the_first_free_slot_is_taken_and_none_is_busy() -> None:
         assert in_thread(lambda: acquire_any(made, here, lambda: 0.01)) is None
 
 
-def test_a_read_that_finds_every_slot_in_use_is_told_so(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its `busy_timeout`, as where another process holds the lock; others' calls go on."""
+def test_a_read_that_finds_every_slot_in_use_times_out(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It raises StorageBusyError after its `busy_timeout`; the calls of other threads are unaffected."""
     monkeypatch.setattr(pool, "LEAST_WAIT", 0.0)
     monkeypatch.setattr(pool, "READERS", 1)
     with Registry(path, busy_timeout=0.05) as registry:
@@ -147,7 +147,7 @@ def caught_of(call: Callable[[], object]) -> BaseException | None:
 
 
 def test_readers_at_the_same_time_use_several_connections_and_no_more(path: str) -> None:
-    """A process whose calls follow one another opens one."""
+    """Concurrent readers open at most one connection for each slot; consecutive calls open one."""
     with Registry(path) as registry:
         registry.create("greet", "Hello")
         connections = registry._core.storage._connections  # type: ignore[attr-defined]
@@ -193,7 +193,7 @@ class At:
         return self
 
     def run(self, call: Callable[[], object]) -> object:
-        """Make the call; `left` is negative afterwards where it came so far."""
+        """Make the call; `left` is negative afterwards if the place was reached."""
         try:
             sys.settrace(self)
             return call()
@@ -244,13 +244,13 @@ def places_of(verb: str, registry: Registry) -> int:
 
 
 def chosen(count: int, request: pytest.FixtureRequest) -> list[int]:
-    """Return every place in the long run, and some in the short one, others each time."""
+    """Return every place in the long run, and some places, others each time, in the short one."""
     return list(range(count)) if request.node.get_closest_marker("stress") else random.sample(range(count), 60)
 
 
 @pytest.fixture(params=["file", "memory"])
 def shared(request: pytest.FixtureRequest, path: str) -> Iterator[Registry]:
-    """A registry in a file, and one in memory, whose calls have been made once."""
+    """A registry in a file, and one in memory, on which each call was made once."""
     with Registry(path if request.param == "file" else ":memory:") as registry:
         registry.create("greet", "Hello")
         for verb in VERBS:
@@ -264,7 +264,7 @@ def assert_raising_leaves_nothing_held(registry: Registry, verb: str, places: li
         try:
             At(number, raising).run(lambda number=number: VERBS[verb](registry, number))
         except SoftTimeLimitExceeded as error:
-            kept.append(error)  # with its frames, and what these hold
+            kept.append(error)  # with its frames, and the objects in them
         assert is_free(registry), number
         if number % 10 == 0:
             version = in_thread(lambda: registry.update("greet", template=f"then {len(kept)}").version)
@@ -275,7 +275,7 @@ def assert_raising_leaves_nothing_held(registry: Registry, verb: str, places: li
 
 
 def assert_calls_are_made_or_refused(registry: Registry, verb: str, places: list[int]) -> None:
-    """The calls that they come into all hold."""
+    """Assert that a nested call is made or refused, and that the call around it succeeds."""
     refused, done = Counter[str](), 0
 
     def nested() -> None:
@@ -299,7 +299,7 @@ def assert_calls_are_made_or_refused(registry: Registry, verb: str, places: list
 def test_an_exception_between_two_bytecodes_leaves_nothing_held(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
-    """Wherever it comes and though it is kept: other threads read, write and may fork at once."""
+    """After an exception at any place, even if it is kept, other threads can read, write and fork at once."""
     assert_raising_leaves_nothing_held(shared, verb, chosen(places_of(verb, shared), request))
 
 
@@ -307,7 +307,7 @@ def test_an_exception_between_two_bytecodes_leaves_nothing_held(
 def test_a_call_between_two_bytecodes_is_made_or_refused(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
-    """As a handler or a finaliser makes it: it never gets the connection that the call around it uses."""
+    """A call of a handler or finaliser never gets the connection that the call around it uses."""
     assert_calls_are_made_or_refused(shared, verb, chosen(places_of(verb, shared), request))
 
 
@@ -330,8 +330,8 @@ def test_a_call_between_any_two_bytecodes_is_made_or_refused(
     assert_calls_are_made_or_refused(shared, verb, chosen(places_of(verb, shared), request))
 
 
-def assert_a_storm_holds_nothing_up(registry: Registry, seconds: float) -> None:
-    """Interrupt reads and looks every 0.3 ms beside two busy threads; each of these gets its turn."""
+def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
+    """Interrupt reads and checks every 0.3 ms beside two busy threads, and assert that both make progress."""
     told: Counter[str] = Counter()
     stop = threading.Event()
 
@@ -374,13 +374,13 @@ def assert_a_storm_holds_nothing_up(registry: Registry, seconds: float) -> None:
 
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_a_storm_of_interrupts_holds_nothing_up(shared: Registry) -> None:
-    """Signals, as a worker's soft time limit."""
-    assert_a_storm_holds_nothing_up(shared, 1)
+def test_many_interrupts_block_nothing(shared: Registry) -> None:
+    """Frequent signals, like a worker's soft time limit, leave no slot held."""
+    assert_interrupts_block_nothing(shared, 1)
 
 
 @pytest.mark.stress
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_a_long_storm_of_interrupts_holds_nothing_up(shared: Registry) -> None:
-    """The same for long."""
-    assert_a_storm_holds_nothing_up(shared, 25)
+def test_many_interrupts_for_long_block_nothing(shared: Registry) -> None:
+    """The same holds in a long run."""
+    assert_interrupts_block_nothing(shared, 25)

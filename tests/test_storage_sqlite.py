@@ -1,4 +1,4 @@
-"""The SQLite storage: its schema's guards, its chain of events, its hashes, and how it opens."""
+"""The SQLite storage: the triggers of its schema, the hash chain of events, row hashes, opening and erasing."""
 
 import errno
 import json
@@ -46,7 +46,7 @@ OWN_TABLES = {"registry", "prompts", "versions", "publications", "deletions", "e
 
 
 def raw(path: str) -> sqlite3.Connection:
-    """Open the file as any other tool does: no foreign keys, no recursive triggers, autocommit."""
+    """Open the file as other tools do: no foreign keys, no recursive triggers, autocommit."""
     return sqlite3.connect(path, isolation_level=None)
 
 
@@ -64,7 +64,7 @@ def filled(registry: Registry) -> Registry:
 
 
 def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) -> None:
-    """STRICT tables, WAL, our application id and schema version; no views, no trigger on the full-text index."""
+    """The file has STRICT tables, WAL, promptreg's application id and schema version, and no views."""
     with closing(raw(filled.path)) as connection:
         tables = connection.execute("PRAGMA table_list").fetchall()
         strict = {name: bool(is_strict) for _, name, _, _, _, is_strict in tables}
@@ -94,7 +94,7 @@ def test_a_check_finds_what_has_changed_by_an_index(filled: Registry) -> None:
 
 
 def test_prompt_and_version_number_are_unique_and_versions_belong_to_prompts(filled: Registry) -> None:
-    """UNIQUE(prompt, version) and the foreign keys are in the schema."""
+    """The schema has UNIQUE(prompt, version) and the foreign keys."""
     with closing(raw(filled.path)) as connection:
         uniques = [
             [column for _, _, column in connection.execute(f'PRAGMA index_info("{name}")')]
@@ -163,7 +163,7 @@ COPY = VERSION_COLUMNS.replace(" template", " 'changed'")
         ("{} deletions SET prompt_id = 'x'", "a deletion is for ever"),
     ],
 )
-def test_no_form_of_update_passes_the_guards(
+def test_no_form_of_update_bypasses_the_triggers(
     filled: Registry, verb: str, statement: str, message: str, unchanged: Any
 ) -> None:
     """Published versions, events and the identity of prompts can't be updated, whatever the statement's OR clause."""
@@ -171,7 +171,7 @@ def test_no_form_of_update_passes_the_guards(
     filled.set_status("gone", "deleted")
     with closing(raw(filled.path)) as connection, unchanged():
         if verb == "UPDATE OR IGNORE" and statement.startswith(("{} prompts SET key", "{} prompts SET rowid")):
-            assert connection.execute(statement.format(verb)).rowcount == 0, "a row whose key is taken is left out"
+            assert connection.execute(statement.format(verb)).rowcount == 0, "a row whose key exists is ignored"
             return
         with pytest.raises(sqlite3.IntegrityError, match=message):
             connection.execute(statement.format(verb))
@@ -203,7 +203,7 @@ def test_no_form_of_update_passes_the_guards(
 def test_no_form_of_insert_replaces_a_row(
     filled: Registry, verb: str, statement: str, message: str, unchanged: Any
 ) -> None:
-    """OR REPLACE, which passes update and delete triggers by default, is refused by the inserts' own guards."""
+    """OR REPLACE, which by default bypasses update and delete triggers, is refused by triggers on insert."""
     with closing(raw(filled.path)) as connection, unchanged(), pytest.raises(sqlite3.IntegrityError, match=message):
         connection.execute(statement.format(verb))
 
@@ -221,7 +221,7 @@ def test_no_form_of_insert_replaces_a_row(
 def test_nothing_published_or_recorded_is_deleted(
     filled: Registry, statement: str, message: str, unchanged: Any
 ) -> None:
-    """Deleting works only through the registry."""
+    """SQL can't delete a published version or an event; only the registry can."""
     filled.create("gone", "…")
     filled.set_status("gone", "deleted")
     with closing(raw(filled.path)) as connection, unchanged(), pytest.raises(sqlite3.IntegrityError, match=message):
@@ -229,7 +229,7 @@ def test_nothing_published_or_recorded_is_deleted(
 
 
 def test_a_draft_can_be_edited_and_deleted_in_sql(filled: Registry) -> None:
-    """The triggers refuse changes of published rows alone, so the tests above show nothing but the triggers."""
+    """The triggers refuse changes of published rows alone, which shows that only they refuse in the tests above."""
     with closing(raw(filled.path)) as connection:
         assert connection.execute(f"UPDATE versions SET template = 'x' WHERE {DRAFT}").rowcount == 1
         assert connection.execute(f"DELETE FROM versions WHERE {DRAFT}").rowcount == 1
@@ -259,7 +259,7 @@ def test_events_are_a_hash_chain_from_the_first_on(filled: Registry) -> None:
 
 
 def test_the_hash_of_a_prompt_is_of_the_canonical_json_of_its_row(filled: Registry) -> None:
-    """It covers every column in their order, whatever an actor or a grant is called."""
+    """It covers every column in the order of the table, whatever the names of actors and grants."""
     filled.archive("other")
     write_quoted(filled)
     with closing(raw(filled.path)) as connection:
@@ -270,7 +270,7 @@ def test_the_hash_of_a_prompt_is_of_the_canonical_json_of_its_row(filled: Regist
 
 
 def write_quoted(registry: Registry) -> None:
-    """Write characters that JSON escapes wherever a caller may pass them, and names that it must not escape."""
+    """Write characters that JSON escapes, wherever a caller may pass them, and names that it must not escape."""
     view = registry.scope(namespace="équipe/日本", actor=Actor('o"b\\rien\n', Role.ORG_ADMIN))
     view.create("çay_1.0-x", "…", access_grants=[('user:a"b', "read")])
     view.set_label("çay_1.0-x", "canary", 1)
@@ -278,7 +278,7 @@ def write_quoted(registry: Registry) -> None:
 
 
 def test_the_chain_holds_after_a_deletion(filled: Registry) -> None:
-    """Deleting clears names and details; the chain's rows stay as they were."""
+    """Deleting clears names and details, and leaves the rows of the chain unchanged."""
     before = everything(filled.path)["events"]
     filled.set_status("greet", "deleted")
     after = everything(filled.path)["events"]
@@ -290,7 +290,7 @@ def test_the_chain_holds_after_a_deletion(filled: Registry) -> None:
 
 
 def test_of_very_many_hits_the_newest_come_first(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Best matches come first up to a number of hits, newest prompts beyond; a filter counts either way."""
+    """Up to a number of hits the best come first, and beyond it the newest prompts; filters apply to both."""
     for name, template in (("b", "tea tea tea"), ("a", "tea and more of it"), ("c", "tea and much more of it")):
         registry.create(name, template)
     registry.archive("c")
@@ -318,8 +318,8 @@ def test_of_very_many_hits_the_newest_come_first(registry: Registry, monkeypatch
         ("UPDATE versions SET prompt = 3 - prompt WHERE prompt IN (1, 2) AND version = 1", "versions_update"),
     ],
 )
-def test_a_row_that_was_tampered_with_is_never_served(filled: Registry, change: str, guard: str) -> None:
-    """A changed status, pointer, label, grant, text, number or owner is StorageCorruptError when it is loaded."""
+def test_a_row_that_was_tampered_with_is_never_returned(filled: Registry, change: str, guard: str) -> None:
+    """Loading a changed status, pointer, label, grant, text, number or owner raises StorageCorruptError."""
     filled.close()
     with closing(raw(filled.path)) as connection:
         connection.execute(f"DROP TRIGGER {guard}")
@@ -344,8 +344,8 @@ GREET = "prompt = (SELECT key FROM prompts WHERE name = 'greet')"
     ],
 )
 @pytest.mark.parametrize("name", ["greet", "greet@1"])
-def test_a_damaged_stack_of_publications_is_never_gone_back_on(filled: Registry, name: str, damage: str) -> None:
-    """With a changed, moved or missing row a rollback is StorageCorruptError, and moves to no version."""
+def test_no_rollback_uses_a_damaged_stack_of_publications(filled: Registry, name: str, damage: str) -> None:
+    """With a changed, moved or missing row a rollback raises StorageCorruptError, and production does not move."""
     filled.publish("greet", 3)
     with closing(raw(filled.path)) as connection:
         unguard(connection, "publications")
@@ -357,7 +357,7 @@ def test_a_damaged_stack_of_publications_is_never_gone_back_on(filled: Registry,
 
 
 def reopened(registry: Registry) -> None:
-    """Open the file anew, and read."""
+    """Open the file again, and read."""
     with Registry(registry.path) as again:
         again.get("greet")
 
@@ -365,8 +365,8 @@ def reopened(registry: Registry) -> None:
 @pytest.mark.parametrize(
     "damage", ["DELETE FROM registry", *(f"UPDATE registry SET revision = {number}" for number in (-5, 2**63 - 1))]
 )
-def test_a_damaged_revision_is_told(filled: Registry, damage: str) -> None:
-    """If the row is lost, or its revision is impossible, every call and opening is StorageCorruptError."""
+def test_a_damaged_revision_is_reported(filled: Registry, damage: str) -> None:
+    """If its row is missing, or the revision is impossible, every call and opening raises StorageCorruptError."""
     with closing(raw(filled.path)) as connection:
         connection.execute(damage)
     for call in (
@@ -380,8 +380,8 @@ def test_a_damaged_revision_is_told(filled: Registry, damage: str) -> None:
     assert filled.get("other", default=None) is None
 
 
-def test_a_full_disk_as_the_sidecar_is_made_is_told(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error is not about permissions."""
+def test_a_full_disk_is_reported_when_the_sidecar_is_created(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the full disk, and no permissions."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -408,7 +408,7 @@ READS: tuple[Callable[[Registry], Any], ...] = (
 
 
 def unguard(connection: sqlite3.Connection, table: str) -> None:
-    """Make a table accept any value, as a damaged file may hold."""
+    """Make a table accept any value, as a damaged file may contain."""
     for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {trigger}")
     connection.execute("PRAGMA writable_schema = ON")
@@ -418,8 +418,8 @@ def unguard(connection: sqlite3.Connection, table: str) -> None:
 
 @pytest.mark.parametrize("damage", ["NULL", "7", "1.5", "x'ff'", "CAST(x'ff' AS TEXT)", "'x'", "'[]'"])
 @pytest.mark.parametrize("table", ["prompts", "versions", "events", "event_details"])
-def test_a_damaged_value_of_any_type_is_never_served(filled: Registry, table: str, damage: str) -> None:
-    """A flipped bit may turn a value into any other: a read returns what was written, or raises an error of ours."""
+def test_a_damaged_value_of_any_type_is_never_returned(filled: Registry, table: str, damage: str) -> None:
+    """A flipped bit may produce any value: a read returns what was written, or raises a PromptregError."""
     written = [list(read(filled)) for read in READS]
     changed, refused = set(), set()
     with closing(raw(filled.path)) as connection:
@@ -441,12 +441,14 @@ def test_a_damaged_value_of_any_type_is_never_served(filled: Registry, table: st
                     pass
         with closing(raw(filled.path)) as connection:
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = 1", (kept,))
-    assert refused >= changed - {"namespace", "name", "version"}, "by these it is found, or it is not there"
+    assert refused >= changed - {"namespace", "name", "version"}, (
+        "these columns are searched, so that the row may not be found"
+    )
 
 
 @pytest.mark.parametrize("column", ["revision", "deleted_revision", "vacuumed_revision", "erased_revision"])
-def test_a_count_that_is_none_is_told(filled: Registry, column: str) -> None:
-    """Opening raises it as well."""
+def test_an_invalid_count_is_reported(filled: Registry, column: str) -> None:
+    """A damaged counter raises StorageCorruptError, on opening too."""
     filled.close()
     with closing(raw(filled.path)) as connection:
         unguard(connection, "registry")
@@ -456,8 +458,8 @@ def test_a_count_that_is_none_is_told(filled: Registry, column: str) -> None:
         reopened(filled)
 
 
-def test_a_text_that_is_no_utf_8_is_told_and_not_quoted(filled: Registry) -> None:
-    """The driver would quote it; so neither the message nor any error before it holds a word of it."""
+def test_invalid_utf_8_is_reported_and_not_quoted(filled: Registry) -> None:
+    """Neither the message nor any chained error contains the text, although the driver's error would quote it."""
     with closing(raw(filled.path)) as connection:
         unguard(connection, "versions")
         connection.execute("UPDATE versions SET template = CAST(x'73656372657420ff' AS TEXT)")
@@ -466,8 +468,8 @@ def test_a_text_that_is_no_utf_8_is_told_and_not_quoted(filled: Registry) -> Non
     assert "secret" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_damaged_schema_that_sqlite_can_not_even_quote_is_told(filled: Registry) -> None:
-    """Its message is no UTF-8 either."""
+def test_a_damaged_schema_that_sqlite_can_not_quote_is_reported(filled: Registry) -> None:
+    """The error of a schema whose text is not UTF-8 is StorageCorruptError, although SQLite's message isn't UTF-8."""
     filled.close()
     data = bytearray(Path(filled.path).read_bytes())
     data[data.rindex(b'CREATE TABLE "prompts"') + 9] ^= 0x80
@@ -477,8 +479,8 @@ def test_a_damaged_schema_that_sqlite_can_not_even_quote_is_told(filled: Registr
 
 
 @pytest.mark.parametrize("change", ["status = 'ctive'", "status = x'616374697665'", "production_version = 9"])
-def test_a_prompt_that_damage_hides_is_told_by_listings(filled: Registry, change: str) -> None:
-    """A listing would silently omit it."""
+def test_a_prompt_that_damage_hides_is_reported_by_listings(filled: Registry, change: str) -> None:
+    """A listing raises StorageCorruptError, and does not silently omit the prompt."""
     with closing(raw(filled.path)) as connection:
         unguard(connection, "prompts")
     with closing(raw(filled.path)) as connection:
@@ -489,8 +491,8 @@ def test_a_prompt_that_damage_hides_is_told_by_listings(filled: Registry, change
                 call()
 
 
-def test_a_live_version_that_is_lost_is_told(filled: Registry) -> None:
-    """It is no `VersionNotFoundError`, which a version that never existed is."""
+def test_a_missing_live_version_is_reported(filled: Registry) -> None:
+    """The error is StorageCorruptError, and not the `VersionNotFoundError` of a version that never existed."""
     with closing(raw(filled.path)) as connection:
         unguard(connection, "versions")
         connection.execute("DELETE FROM versions WHERE version > 1")
@@ -504,7 +506,7 @@ def test_a_live_version_that_is_lost_is_told(filled: Registry) -> None:
 
 @pytest.mark.parametrize("at", [35, 36], ids=["the id", "whose it is"])
 def test_a_damaged_index_leads_to_no_other_prompt(filled: Registry, at: int) -> None:
-    """One bit of an entry in the index of ids is flipped: the write is refused, and changes no other prompt."""
+    """After one bit of an entry in the index of ids has flipped, a write is refused, and changes no other prompt."""
     other = filled.create("third", "Third").id
     filled.close()
     with closing(raw(filled.path)) as connection:
@@ -537,7 +539,7 @@ def test_a_damaged_index_leads_to_no_other_prompt(filled: Registry, at: int) -> 
 
 
 def test_an_event_whose_details_are_lost_is_an_error(filled: Registry) -> None:
-    """Details may be missing for deleted prompts alone."""
+    """Only events of deleted prompts may have no details."""
     with closing(raw(filled.path)) as connection:
         connection.execute("DROP TRIGGER event_details_delete")
         connection.execute("DELETE FROM event_details WHERE seq = 2")
@@ -546,7 +548,7 @@ def test_an_event_whose_details_are_lost_is_an_error(filled: Registry) -> None:
 
 
 def test_the_event_of_a_deletion_keeps_its_name(filled: Registry) -> None:
-    """The `delete` event is the one that keeps them, so they may not be missing."""
+    """A missing name of a `delete` event is an error, because that event keeps it."""
     filled.set_status("other", "deleted")
     assert filled.events()[-1].name == "other"
     with closing(raw(filled.path)) as connection:
@@ -557,7 +559,7 @@ def test_the_event_of_a_deletion_keeps_its_name(filled: Registry) -> None:
 
 
 def test_a_text_that_became_a_number_is_no_longer_what_was_written(registry: Registry) -> None:
-    """Though both print the same."""
+    """A number that prints like the text that was written raises StorageCorruptError."""
     registry.create("5", "Five")
     with closing(raw(registry.path)) as connection:
         unguard(connection, "event_details")
@@ -602,7 +604,7 @@ def test_eight_processes_open_one_new_file_at_once(path: str) -> None:
 
 
 def test_an_empty_file_becomes_a_registry(path: str) -> None:
-    """A file of no bytes, such as a temporary file, is taken for a new registry."""
+    """An empty file, such as a temporary file, is opened as a new registry."""
     Path(path).touch()
     with Registry(path) as registry:
         assert registry.create("greet", "Hello").version == 1
@@ -611,7 +613,7 @@ def test_an_empty_file_becomes_a_registry(path: str) -> None:
 
 
 def test_a_name_with_every_awkward_character_opens(tmp_path: Path) -> None:
-    """Question marks, hashes, percent signs and spaces in a path are not read as parts of a URI."""
+    """Question marks, hashes, percent signs and spaces in a path are not interpreted as parts of a URI."""
     path = tmp_path / "a b?c#d%20é.db"
     with Registry(path) as registry:
         registry.create("greet", "Hello")
@@ -627,7 +629,7 @@ def _refused(path: Path, kind: type[StorageError], unchanged_bytes: bytes) -> No
 
 
 def test_another_applications_database_is_refused_and_untouched(tmp_path: Path) -> None:
-    """A database with other tables, or another application id, is no registry, and not a byte of it changes."""
+    """A database with other tables, or with another application id, is refused, and not a byte of it changes."""
     for i, statement in enumerate(("CREATE TABLE t (x)", "PRAGMA application_id = 7", "PRAGMA user_version = 7")):
         path = tmp_path / str(i) / "theirs.db"
         path.parent.mkdir()
@@ -636,15 +638,15 @@ def test_another_applications_database_is_refused_and_untouched(tmp_path: Path) 
         _refused(path, StorageError, path.read_bytes())
 
 
-def test_what_is_no_database_is_refused_and_untouched(tmp_path: Path) -> None:
-    """A text file is StorageCorruptError, as it may be a damaged database."""
+def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path) -> None:
+    """A text file raises StorageCorruptError, because it may be a damaged database."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough to have a header of its own " * 20)
     _refused(path, StorageCorruptError, path.read_bytes())
 
 
 def test_a_newer_schema_is_refused(registry: Registry) -> None:
-    """A file of a newer promptreg is SchemaTooNewError."""
+    """A file of a newer promptreg raises SchemaTooNewError."""
     registry.close()
     with closing(raw(registry.path)) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
@@ -654,7 +656,7 @@ def test_a_newer_schema_is_refused(registry: Registry) -> None:
 
 
 def test_a_crash_while_the_schema_is_made_leaves_a_file_that_opens(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The schema is created in one transaction: after an interrupt nothing of it is there, until the next opening."""
+    """The schema is created in one transaction: after an interrupt there is none, and the next opening creates it."""
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
@@ -671,7 +673,7 @@ def test_a_crash_while_the_schema_is_made_leaves_a_file_that_opens(path: str, mo
 
 @pytest.mark.parametrize(("settings", "level"), [({}, 2), ({"durability": "full"}, 2), ({"durability": "normal"}, 1)])
 def test_every_connection_that_writes_is_as_durable_as_asked(path: str, settings: dict[str, Any], level: int) -> None:
-    """FULL, the default, syncs each commit and NORMAL does not: on every connection."""
+    """On every connection FULL, the default, syncs each commit, and NORMAL does not."""
     told: list[int] = []
 
     def write() -> None:
@@ -689,7 +691,7 @@ def test_every_connection_that_writes_is_as_durable_as_asked(path: str, settings
     assert told == [level] * 3
 
 
-def test_memory_is_one_database_for_all_threads_and_none_other() -> None:
+def test_memory_is_one_database_for_all_threads_of_one_registry() -> None:
     """Two `:memory:` registries share nothing; views of one share all."""
     with Registry(":memory:") as one, Registry(":memory:") as two:
         one.create("greet", "Hello")
@@ -700,8 +702,8 @@ def test_memory_is_one_database_for_all_threads_and_none_other() -> None:
 # Failures
 
 
-def test_a_writer_that_waits_past_busy_timeout_is_told_when_to_try_again(registry: Registry) -> None:
-    """StorageBusyError carries retry_after; readers are not delayed, and nothing is written."""
+def test_a_writer_that_exceeds_busy_timeout_gets_a_time_to_retry(registry: Registry) -> None:
+    """StorageBusyError has `retry_after`; readers are not delayed, and nothing is written."""
     registry.create("greet", "Hello")
     with Registry(registry.path, busy_timeout=0) as hasty, closing(raw(registry.path)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -715,7 +717,7 @@ def test_a_writer_that_waits_past_busy_timeout_is_told_when_to_try_again(registr
 
 
 def test_opening_waits_for_others_as_long_as_a_write_does(path: str) -> None:
-    """Another tool locks the whole file for half a second: opening waits for it."""
+    """Opening waits for another tool that locks the entire file for half a second."""
     Registry(path).close()
 
     def held() -> threading.Timer:
@@ -753,15 +755,15 @@ def test_opening_waits_for_others_as_long_as_a_write_does(path: str) -> None:
         (sqlite3.SQLITE_IOERR_READ, StorageError),
     ],
 )
-def test_each_of_sqlites_failures_is_one_of_ours(code: int, kind: type[PromptregError]) -> None:
-    """Extended result codes too, and exactly the class that DESIGN's table names."""
+def test_each_error_of_sqlite_is_translated(code: int, kind: type[PromptregError]) -> None:
+    """Each result code, extended ones included, becomes exactly the class that the table of errors names."""
     error = sqlite3.OperationalError("it failed")
     error.sqlite_errorcode = code
     assert type(translate(error, "prompts.db")) is kind
 
 
 def test_the_cause_is_kept(registry: Registry) -> None:
-    """The driver's error is the cause of ours."""
+    """The driver's error is the `__cause__` of the PromptregError."""
     registry.create("greet", "Hello")
     with closing(raw(registry.path)) as other:
         other.execute("DROP TABLE event_details")
@@ -774,7 +776,7 @@ def test_the_cause_is_kept(registry: Registry) -> None:
 
 
 def traces(folder: str, words: list[bytes]) -> list[tuple[str, bytes]]:
-    """Return which of the words are in the bytes of any file of a folder."""
+    """Return those of the words that occur in the bytes of any file of a folder."""
     files = [path for path in Path(folder).iterdir() if path.is_file()]
     return [(path.name, word) for path in files for word in words if word in path.read_bytes()]
 
@@ -784,7 +786,7 @@ SECRETS = [word.encode() for word in WORDS]
 
 
 def fill_with_secrets(registry: Registry) -> None:
-    """Make a prompt that holds the words everywhere, among many others, with edits, drafts and discards."""
+    """Create a prompt that has the words in every field, among many others, with edits, drafts and discards."""
     template, title, description, tag, meta, example, message, draft, discarded = WORDS
     for i in range(60):
         registry.create(f"noise-{i}", f"Noise {i} " * 40)
@@ -813,8 +815,8 @@ def fill_with_secrets(registry: Registry) -> None:
         registry.update(f"noise-{i}", template=f"Noise {i} again " * 40)
 
 
-def test_rule_15_no_byte_of_a_deleted_prompt_stays(registry: Registry, path: str) -> None:
-    """After the call returns, no file of the registry holds a word of it, and no SQL finds a row of it."""
+def test_rule_15_no_byte_of_a_deleted_prompt_remains(registry: Registry, path: str) -> None:
+    """When the call returns, no file of the registry contains a word of the prompt, and no SQL finds a row of it."""
     fill_with_secrets(registry)
     deleted = registry.get(f"secret-{WORDS[3]}")
     folder = str(Path(path).parent)
@@ -828,8 +830,8 @@ def test_rule_15_no_byte_of_a_deleted_prompt_stays(registry: Registry, path: str
     assert registry.search(WORDS[0]) == []
 
 
-def test_rule_15_what_is_deleted_is_written_to_no_temporary_file(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rewriting a large file takes one, and holds what stays alone; the deletion of a long prompt takes none."""
+def test_rule_15_deleted_content_is_written_to_no_temporary_file(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deleting a long prompt uses no temporary file; rewriting a large file uses one that holds only what remains."""
     with Registry(path) as registry:
         registry.create("long", "zanzibar")
         for i in range(60):
@@ -860,7 +862,7 @@ def test_rule_15_what_is_deleted_is_written_to_no_temporary_file(path: str, monk
 
 
 def has_temporary_file() -> bool:
-    """Return whether SQLite has a temporary file open in this process; it is unlinked already."""
+    """Return whether SQLite has a temporary file open in this process; such a file has been unlinked."""
     opened = Path("/proc/self/fd")
     with suppress(FileNotFoundError):
         return any("/etilqs_" in os.readlink(descriptor) for descriptor in opened.iterdir())
@@ -868,7 +870,7 @@ def has_temporary_file() -> bool:
 
 
 def test_rule_15_an_older_reader_delays_the_erasing_until_it_ends(registry: Registry, path: str) -> None:
-    """While another tool has a read transaction open the WAL can't be truncated; the next call afterwards does it."""
+    """While another tool has a read transaction open, the WAL can't be truncated; the next call after it does so."""
     folder = str(Path(path).parent)
     registry.create("secret", "zanzibar")
     with closing(raw(path)) as reader:
@@ -892,7 +894,7 @@ def _delete_and_die(path: str) -> None:
 
 
 def test_rule_15_erasing_that_a_crash_cut_short_is_done_at_the_next_opening(path: str) -> None:
-    """If a process dies between deletion and erasing, the next process that opens the file erases."""
+    """If a process dies between deletion and erasing, the next process that opens the file erases the prompt."""
     folder = str(Path(path).parent)
     with Registry(path) as registry:
         registry.create("secret", "zanzibar")
@@ -908,7 +910,7 @@ def test_rule_15_erasing_that_a_crash_cut_short_is_done_at_the_next_opening(path
 def test_rule_15_no_read_rewrites_the_file_and_the_next_write_does(
     path: str, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The deleting process died before; reads must be short, so writing, opening and closing erase."""
+    """If the deleting process has died, writing, opening and closing erase; reads do not, as they must be short."""
     folder = str(Path(path).parent)
     with Registry(path) as registry:
         registry.create("secret", "zanzibar")
@@ -941,7 +943,7 @@ def test_rule_15_no_read_rewrites_the_file_and_the_next_write_does(
 def test_an_interrupted_write_leaves_no_transaction_open(
     registry: Registry, unchanged: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KeyboardInterrupt in the middle of a write rolls back, and the next write works."""
+    """A KeyboardInterrupt in the middle of a write rolls it back, and the next write works."""
     registry.create("greet", "Hello")
 
     def interrupt(*_: object) -> None:
@@ -957,7 +959,7 @@ def test_an_interrupted_write_leaves_no_transaction_open(
 def test_unpublished_versions_are_found_however_many_there_are(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many versions one statement reads, every draft is listed once."""
+    """Every draft is listed once, although one statement reads a limited number of versions."""
     registry.create("x", "t1", is_production=False)
     for number in range(2, 8):
         registry.update("x", template=f"t{number}", is_production=number in {3, 4, 6})

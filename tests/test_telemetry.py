@@ -1,4 +1,4 @@
-"""Spans: one for each verb, their attributes, when there is none, attributes on the caller's span, the demo's tree."""
+"""Spans: one for each verb, their attributes, when there is none, attributes on the current span, the demo's tree."""
 
 import os
 import subprocess
@@ -48,7 +48,7 @@ NAMES = {
     "OPERATION": "promptreg.operation",
     "CAPTURE_CONTENT": "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
 }
-STAGING = {  # the attributes of a render of the draft greet@staging, but for the cache and the hash
+STAGING = {  # the attributes of a render of the draft greet@staging, except the cache and the hash
     "gen_ai.prompt.name": "greet",
     "gen_ai.prompt.version": "2",
     "promptreg.namespace": "default",
@@ -91,7 +91,7 @@ def standing(spans: Finished) -> Iterator[Registry]:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let registries that open now read the file only where the sidecar shows a change."""
+    """Make registries that open now read the file only where the sidecar shows a change."""
     monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 3600)
 
 
@@ -105,12 +105,12 @@ def only(spans: Finished) -> ReadableSpan:
 
 
 def test_every_name_is_pinned() -> None:
-    """Attributes and metrics are what dashboards are built on: none changes unnoticed."""
+    """No name of an attribute or metric changes unnoticed, because dashboards depend on them."""
     assert {name: getattr(names, name, None) for name in NAMES} == NAMES
 
 
 def test_no_name_is_unpinned() -> None:
-    """Other constants of the module are operations, values, keys that other libraries read, or the schema."""
+    """The other constants of the module are operations, values, keys that other libraries read, or the schema."""
     rest = [value for name, value in vars(names).items() if name.isupper() and name not in NAMES]
     flat: list[object] = []
     for value in rest:
@@ -121,7 +121,7 @@ def test_no_name_is_unpinned() -> None:
 
 
 def test_every_attribute_of_every_verb_is_pinned(standing: Registry, spans: Finished) -> None:
-    """Those of refusals too; and none makes a backend count a model call."""
+    """The attributes of every verb and every refusal are as listed, and none makes a backend count a model call."""
     live(standing)
     recorded = {key for span in spans() for key in span.attributes}
     assert recorded <= set(NAMES.values())
@@ -137,7 +137,7 @@ def test_every_attribute_of_every_verb_is_pinned(standing: Registry, spans: Fini
 
 @pytest.mark.parametrize(("name", "call"), [pytest.param(*verb, id=verb[0]) for verb in VERBS])
 def test_every_verb_runs_in_one_internal_span(standing: Registry, spans: Finished, name: str, call: Call) -> None:
-    """Named by the verb and the prompt, by our tracer with its version and schema."""
+    """The span is named by the verb and the prompt, and its tracer has promptreg's name, version and schema."""
     call(standing)
     span = spans()[-1]
     assert span.name == name
@@ -151,7 +151,7 @@ def test_every_verb_runs_in_one_internal_span(standing: Registry, spans: Finishe
 
 
 def test_a_verb_is_one_span(standing: Registry, spans: Finished) -> None:
-    """`archive` runs the code of `set_status`, `save` that of `update`; each records one span, with its name."""
+    """`archive` calls `set_status` internally, and `save` calls `update`, but each records one span, with its name."""
     standing.archive("greet")
     standing.save("other", "Changed")
     standing.save("new", "New")
@@ -159,7 +159,7 @@ def test_a_verb_is_one_span(standing: Registry, spans: Finished) -> None:
 
 
 def test_a_verb_is_a_child_of_the_current_span(standing: Registry, spans: Finished) -> None:
-    """So a trace shows which request rendered which prompt; and the caller's span is current again afterwards."""
+    """The caller's span is the parent of a verb's span, and is current again afterwards."""
     with trace.get_tracer("app").start_as_current_span("request") as request:
         for _, call, _ in REFUSALS:
             with pytest.raises(PromptregError):
@@ -175,7 +175,7 @@ def test_a_verb_is_a_child_of_the_current_span(standing: Registry, spans: Finish
 
 
 def test_what_runs_within_a_verb_is_its_child(path: str, spans: Finished) -> None:
-    """A span that a publish check begins is the verb's child, and the caller's span is the current one afterwards."""
+    """A span that a publish check starts is a child of the verb's, and the caller's span is current afterwards."""
 
     def check(prompt: Prompt) -> None:
         with trace.get_tracer("app").start_as_current_span("check"):
@@ -191,7 +191,7 @@ def test_what_runs_within_a_verb_is_its_child(path: str, spans: Finished) -> Non
 
 
 def test_a_remote_sampled_parent_is_followed(standing: Registry, spans: Finished) -> None:
-    """The trace of the caller's service goes on here."""
+    """The trace of the caller's service continues here."""
     with trace.use_span(parent(sampled=True)):
         standing.render("greet", name="Ana")
     span = only(spans)
@@ -199,7 +199,7 @@ def test_a_remote_sampled_parent_is_followed(standing: Registry, spans: Finished
 
 
 def test_the_namespace_is_the_views(registry: Registry, spans: Finished) -> None:
-    """Not that of the registry that the view belongs to."""
+    """The namespace attribute is that of the view, and not that of its registry."""
     team = registry.scope(namespace="support", actor=Actor("ana", "team_admin"))
     team.create("reply", "Dear {{ who }}")
     team.render("reply", who="Ana")
@@ -211,7 +211,7 @@ def test_the_namespace_is_the_views(registry: Registry, spans: Finished) -> None
 
 @pytest.mark.usefixtures("patient")
 def test_a_render_has_the_attributes_of_its_prompt(path: str, spans: Finished) -> None:
-    """Those of the version, the label that it was asked for by, and whether the cache had it."""
+    """The span has the attributes of the version, the label of the request, and whether the cache had the prompt."""
     with Registry(path) as registry:
         stand(registry)
         spans()
@@ -229,7 +229,7 @@ def test_a_render_has_the_attributes_of_its_prompt(path: str, spans: Finished) -
 
 @pytest.mark.parametrize("name", ["greet", "chat", "old"])
 def test_a_render_of_the_production_version_has_production_true(standing: Registry, spans: Finished, name: str) -> None:
-    """Text or chat, archived ones too; no label was asked for, so there is no label attribute."""
+    """A render of text or chat, archived too, has it, and without a label in the request no label attribute."""
     prompt = standing.render(name, name="Ana").prompt
     recorded = only(spans).attributes
     assert recorded["gen_ai.prompt.version"] == str(prompt.version)
@@ -260,7 +260,7 @@ def test_a_render_of_the_production_version_has_production_true(standing: Regist
 def test_a_label_is_recorded_however_it_is_passed(
     standing: Registry, spans: Finished, call: Call, label: str | None
 ) -> None:
-    """By `@`, `label=` or `version=`; a number is no label."""
+    """A label is recorded if passed by `@`, `label=` or `version=`; a number is not recorded as a label."""
     call(standing)
     recorded = only(spans).attributes
     assert (recorded["gen_ai.prompt.version"], recorded.get("promptreg.label")) == ("2", label)
@@ -268,7 +268,7 @@ def test_a_label_is_recorded_however_it_is_passed(
 
 @pytest.mark.usefixtures("patient")
 def test_the_cache_is_hit_fresh_or_missed(path: str, spans: Finished) -> None:
-    """`hit` without a read of the database, `fresh` after one that found no change, `miss` when the prompt was read."""
+    """The state is `hit` without a read of the file, `fresh` after a check without changes, `miss` otherwise."""
     with Registry(path) as registry, Registry(path) as elsewhere:
         registry.create("greet", "Hello")
         spans()
@@ -295,8 +295,8 @@ WAYS: list[Call] = [
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("call", WAYS)
-def test_a_hit_has_the_attributes_of_a_miss_however_it_is_asked_for(path: str, spans: Finished, call: Call) -> None:
-    """By name, label or number, in a view or not; for an unsampled caller the result is the same, without a span."""
+def test_a_hit_has_the_attributes_of_a_miss_whatever_the_selector(path: str, spans: Finished, call: Call) -> None:
+    """It holds for names, labels and numbers, in views or not; an unsampled caller gets the same result, no span."""
     with Registry(path) as registry:
         stand(registry)
         registry.scope(namespace="support").create("reply", "Dear {{ who }}")
@@ -315,7 +315,7 @@ def test_a_hit_has_the_attributes_of_a_miss_however_it_is_asked_for(path: str, s
 
 
 def test_a_failed_render_has_the_same_attributes_from_the_file_and_from_memory(path: str, spans: Finished) -> None:
-    """All those of the prompt, whether it was in the cache or not."""
+    """A failed render has all attributes of the prompt, whether it was in the cache or not."""
     with Registry(path) as registry:
         registry.create("twice", "Two {{ name }}")
         spans()
@@ -328,8 +328,8 @@ def test_a_failed_render_has_the_same_attributes_from_the_file_and_from_memory(p
     assert hit["promptreg.kind"] == "text"
 
 
-def test_a_copy_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Vendored or frozen, it records spans all the same."""
+def test_without_an_installed_distribution_the_tracer_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vendored or frozen copy records spans too."""
 
     def absent(name: str) -> str:
         raise PackageNotFoundError(name)
@@ -340,8 +340,8 @@ def test_a_copy_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyP
     installed_version.cache_clear()
 
 
-def test_a_view_is_refused_what_is_in_memory_and_the_span_says_so(standing: Registry, spans: Finished) -> None:
-    """An actor that may not read a prompt gets `not_found`, though others have read it into the cache."""
+def test_a_refusal_of_a_cached_prompt_is_recorded(standing: Registry, spans: Finished) -> None:
+    """An actor that may not read a cached prompt gets `not_found`, and the span records it."""
     team = standing.scope(actor=Actor("ana", "team_member"))
     for _ in range(2):
         team.render("twice", name="Ana")
@@ -361,7 +361,7 @@ def test_a_view_is_refused_what_is_in_memory_and_the_span_says_so(standing: Regi
 
 
 def test_a_render_from_a_removed_file_is_stale(path: str, spans: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cached prompts render on, and the span says that they could not be compared with the file."""
+    """Cached prompts can still be rendered, and the span's cache attribute is `stale`."""
     monkeypatch.setattr("promptreg.storage.sqlite.storage.CHECK_SECONDS", 0.0)
     with Registry(path, busy_timeout=1) as registry:
         registry.create("greet", "Hello")
@@ -373,8 +373,8 @@ def test_a_render_from_a_removed_file_is_stale(path: str, spans: Finished, monke
         move(path + ".away", path, alone=False)
 
 
-def test_a_get_makes_a_span_only_where_it_missed_the_cache(standing: Registry, spans: Finished) -> None:
-    """A `get` from memory takes a fraction of a microsecond, and a span would take many."""
+def test_a_get_records_a_span_only_on_a_cache_miss(standing: Registry, spans: Finished) -> None:
+    """A `get` from the cache has no span, because it takes a fraction of a microsecond and a span takes many."""
     for name in ("greet", "greet", "greet@2", "greet@2"):
         standing.get(name)
     recorded = [
@@ -383,8 +383,8 @@ def test_a_get_makes_a_span_only_where_it_missed_the_cache(standing: Registry, s
     assert recorded == [("get_prompt greet", "1", "miss"), ("get_prompt greet", "2", "miss")]
 
 
-def test_a_prompt_asked_for_by_id_is_recorded_by_name(standing: Registry, spans: Finished) -> None:
-    """The attribute holds the prompt's name in any case."""
+def test_a_prompt_selected_by_id_is_recorded_by_name(standing: Registry, spans: Finished) -> None:
+    """The attribute has the prompt's name, even if the call passed its id."""
     prompt = standing.get("greet")
     spans()
     standing.render(prompt.id, name="Ana")
@@ -421,7 +421,7 @@ CHANGES: list[tuple[Call, bool]] = [
 def test_a_writing_verb_records_whether_it_changed_anything(
     standing: Registry, spans: Finished, call: Call, is_changed: bool
 ) -> None:
-    """False where there was nothing to write; reads have no such attribute."""
+    """The attribute is False if there was nothing to write; reads don't have it."""
     standing.update("greet", title="Draft 3", is_production=False)
     spans()
     call(standing)
@@ -430,8 +430,8 @@ def test_a_writing_verb_records_whether_it_changed_anything(
     assert "promptreg.changed" not in only(spans).attributes
 
 
-def test_a_write_records_the_version_that_it_made(standing: Registry, spans: Finished) -> None:
-    """The draft that an update made, with its state and hash."""
+def test_a_write_records_the_version_that_it_created(standing: Registry, spans: Finished) -> None:
+    """An update records the draft that it created, with its state and hash."""
     draft = standing.update("greet", template="Servus {{ name }}", is_production=False)
     recorded = only(spans).attributes
     assert recorded["gen_ai.prompt.version"] == "3"
@@ -452,13 +452,13 @@ def test_a_write_records_the_version_that_it_made(standing: Registry, spans: Fin
     ],
 )
 def test_a_verb_that_returns_many_records_how_many(standing: Registry, spans: Finished, call: Call, count: int) -> None:
-    """The number of items, or of prompts changed; never which."""
+    """It records the number of items, or of changed prompts, and never their names."""
     call(standing)
     assert only(spans).attributes["promptreg.count"] == count
 
 
 def test_a_rendered_default_has_a_name_and_no_version(standing: Registry, spans: Finished) -> None:
-    """And the status is no error, as the default answers."""
+    """The span of a rendered default has the requested name, no version, and no error status."""
     standing.render("absent", default="Hello")
     assert standing.get("missing", default=None) is None
     render, get = spans()
@@ -469,8 +469,8 @@ def test_a_rendered_default_has_a_name_and_no_version(standing: Registry, spans:
     assert render.attributes["gen_ai.prompt.name"] == "absent"
 
 
-def test_a_rendered_default_is_no_prompt_on_the_callers_span(path: str, spans: Finished) -> None:
-    """Neither name nor label; and the attributes of an earlier render there become empty."""
+def test_a_rendered_default_sets_no_prompt_on_the_current_span(path: str, spans: Finished) -> None:
+    """It sets neither name nor label there, and empties the attributes of an earlier render."""
     with Registry(path, spans="attributes") as registry:
         registry.create("greet", "Hello")
         for before in ([], ["greet"]):
@@ -491,7 +491,7 @@ def test_a_rendered_default_is_no_prompt_on_the_callers_span(path: str, spans: F
 def test_an_error_has_a_type_a_code_and_a_request_id(
     standing: Registry, spans: Finished, name: str, call: Call, code: str
 ) -> None:
-    """The status is ERROR; there is no description and no exception event, as both hold texts."""
+    """The status is ERROR, without a description or exception event, because both contain texts."""
     with pytest.raises(PromptregError) as caught:
         call(standing)
     span = only(spans)
@@ -504,8 +504,8 @@ def test_an_error_has_a_type_a_code_and_a_request_id(
     assert span.attributes["promptreg.request_id"] == caught.value.request_id
 
 
-def test_an_absence_from_memory_is_recorded_each_time(standing: Registry, spans: Finished) -> None:
-    """As an error like any other, with a new request id."""
+def test_a_cached_absence_is_recorded_each_time(standing: Registry, spans: Finished) -> None:
+    """Each call records an error with a new request id."""
     for _ in range(2):
         with pytest.raises(NotFoundError):
             standing.render("absent")
@@ -514,14 +514,14 @@ def test_an_absence_from_memory_is_recorded_each_time(standing: Registry, spans:
 
 
 def test_a_failed_render_has_the_version_that_failed(standing: Registry, spans: Finished) -> None:
-    """As an engineer looks for that then."""
+    """The span of a failed render has the version of the prompt."""
     with pytest.raises(MissingVariablesError):
         standing.render("twice")
     assert only(spans).attributes["gen_ai.prompt.version"] == "2"
 
 
 def test_a_wrong_signature_ends_its_span(standing: Registry, spans: Finished) -> None:
-    """Where there is one it has the type `TypeError` and no code; no span stays open or current."""
+    """A wrong signature leaves no span open or current; a recorded one has the type `TypeError` and no code."""
     with pytest.raises(TypeError):
         standing.update("greet", colour="red")  # type: ignore[call-arg]
     assert not trace.get_current_span().get_span_context().is_valid
@@ -530,7 +530,7 @@ def test_a_wrong_signature_ends_its_span(standing: Registry, spans: Finished) ->
 
 
 def test_an_interrupt_ends_its_span(registry: Registry, spans: Finished) -> None:
-    """A BaseException passes through, is recorded by its type, and leaves no span open."""
+    """A BaseException is raised, recorded by its type, and leaves no span open."""
 
     class Interrupting:
         def __str__(self) -> str:
@@ -545,11 +545,11 @@ def test_an_interrupt_ends_its_span(registry: Registry, spans: Finished) -> None
     assert not trace.get_current_span().get_span_context().is_valid
 
 
-# When there is none
+# Without spans
 
 
 def test_an_unsampled_parent_starts_nothing(standing: Registry, spans: Finished) -> None:
-    """The caller does not record this trace, so no verb and no refusal does, even where the sampler would."""
+    """Under an unsampled parent no verb and no refusal starts a span, even if the sampler would sample it."""
     with trace.use_span(parent(sampled=False)):
         live(standing)
     assert spans() == []
@@ -558,7 +558,7 @@ def test_an_unsampled_parent_starts_nothing(standing: Registry, spans: Finished)
 
 
 def test_a_provider_installed_later_is_noticed(registry: Registry) -> None:
-    """Applications open their registry before they set up telemetry, too."""
+    """Spans are recorded even if the registry was opened before the provider was set."""
     stand(registry)
     registry.render("twice", name="Ana")
     with tracing() as spans:
@@ -569,7 +569,7 @@ def test_a_provider_installed_later_is_noticed(registry: Registry) -> None:
 
 
 def test_without_an_sdk_everything_works() -> None:
-    """promptreg needs the API alone; verbs and the link work without an SDK."""
+    """Verbs and the span link work with the API package alone."""
     program = """
 import sys
 sys.modules["opentelemetry.sdk"] = None
@@ -590,20 +590,20 @@ with Registry(":memory:") as registry:
 
 @pytest.fixture
 def attributing(spans: Finished) -> Iterator[Registry]:
-    """A registry that puts attributes on the current span, and makes none."""
+    """A registry that sets attributes on the current span, and starts none."""
     with Registry(":memory:", spans="attributes") as registry:
         stand(registry)
         yield registry
 
 
-def test_without_a_current_span_nothing_is_made(attributing: Registry, spans: Finished) -> None:
-    """Attributes have nowhere to go then."""
+def test_without_a_current_span_nothing_is_recorded(attributing: Registry, spans: Finished) -> None:
+    """A registry with `spans="attributes"` starts no span if there is no current one."""
     live(attributing)
     assert spans() == []
 
 
 def test_the_current_span_gets_the_attributes(attributing: Registry, spans: Finished) -> None:
-    """The application's own span carries the prompt and its version; no child is made."""
+    """The application's span gets the prompt and its version, and no child span is started."""
     with trace.get_tracer("app").start_as_current_span("answer", attributes={"app": 1}):
         prompt = attributing.render("greet@staging", name="Ana").prompt
     span = only(spans)
@@ -617,10 +617,8 @@ def test_the_current_span_gets_the_attributes(attributing: Registry, spans: Fini
     }
 
 
-def test_all_verbs_make_no_child_and_leave_the_outcome_to_the_application(
-    attributing: Registry, spans: Finished
-) -> None:
-    """A refusal that the application answers does not make its span a failure."""
+def test_no_verb_starts_a_child_or_sets_the_status_of_the_current_span(attributing: Registry, spans: Finished) -> None:
+    """A refusal that the application handles does not set the status of its span."""
     with trace.get_tracer("app").start_as_current_span("answer"):
         live(attributing)
     span = only(spans)
@@ -628,7 +626,7 @@ def test_all_verbs_make_no_child_and_leave_the_outcome_to_the_application(
 
 
 def attributes_after(spans: Finished, *calls: Call, registry: Registry) -> dict[str, Any]:
-    """Return the attributes of an application's span after these calls, but for empty ones; ignore refusals."""
+    """Return the attributes of an application's span after these calls, without empty ones; ignore refusals."""
     with trace.get_tracer("app").start_as_current_span("answer"):
         for call in calls:
             with suppress(PromptregError):
@@ -666,7 +664,7 @@ OTHERS: list[Call] = [
 @pytest.mark.parametrize("last", LAST)
 @pytest.mark.parametrize("first", FIRST)
 def test_the_last_render_in_a_span_replaces_earlier_ones(path: str, spans: Finished, first: Call, last: Call) -> None:
-    """Neither the label nor the error of an earlier one, nor its version, stays beside the name of another prompt."""
+    """No label, error or version of an earlier render remains with the name of another prompt."""
     with Registry(path, spans="attributes") as registry:
         stand(registry)
         with suppress(PromptregError):
@@ -681,7 +679,7 @@ def test_the_last_render_in_a_span_replaces_earlier_ones(path: str, spans: Finis
 
 
 def test_attributes_of_an_earlier_call_are_emptied(attributing: Registry, spans: Finished) -> None:
-    """An attribute can't be removed, so it is empty, and of the type that it has."""
+    """An attribute can't be removed, so it is set to an empty value of the same type."""
     with trace.get_tracer("app").start_as_current_span("answer"):
         attributing.update("greet", template="Servus {{ name }}", is_production=False)
         attributing.render("greet@staging", name="Ana")
@@ -694,7 +692,7 @@ def test_attributes_of_an_earlier_call_are_emptied(attributing: Registry, spans:
 
 
 def test_other_verbs_are_recorded_on_a_span_without_a_prompt(attributing: Registry, spans: Finished) -> None:
-    """An application that reads between the render and the model call does not take the prompt off its span."""
+    """A read between the render and the model call does not remove the prompt from the application's span."""
     with trace.get_tracer("app").start_as_current_span("answer") as span:
         attributing.list()
         assert span.attributes["promptreg.count"] == 6
@@ -712,7 +710,7 @@ def test_other_verbs_are_recorded_on_a_span_without_a_prompt(attributing: Regist
 
 
 def test_the_span_of_a_model_call_keeps_its_prompt(attributing: Registry, spans: Finished) -> None:
-    """Prompts that the model's tools read within the call are not those that it was made from."""
+    """Prompts that the model's tools read during the call don't replace the prompt that it was made from."""
     trace.get_tracer_provider().add_span_processor(PromptSpanProcessor())
     rendered = attributing.render("twice", name="Ana")
     with rendered.trace_context(), trace.get_tracer("app").start_as_current_span("chat") as span:
@@ -725,7 +723,7 @@ def test_the_span_of_a_model_call_keeps_its_prompt(attributing: Registry, spans:
 
 
 def test_an_error_is_recorded_on_the_callers_span_without_failing_it(attributing: Registry, spans: Finished) -> None:
-    """The prompt, code and request id; the status and `error.type` are the application's."""
+    """The span gets the prompt, code and request id; the application sets the status and `error.type`."""
     for _ in range(2):  # from the file, then from memory
         answer = trace.get_tracer("app").start_as_current_span("answer", attributes={"error.type": "its own"})
         with answer, pytest.raises(PromptregError) as caught:
@@ -741,7 +739,7 @@ def test_an_error_is_recorded_on_the_callers_span_without_failing_it(attributing
 
 
 def test_every_attribute_of_an_unreadable_span_is_emptied(attributing: Registry) -> None:
-    """Other SDKs' spans may have no readable attributes: then any may be left from an earlier render."""
+    """All attributes are emptied on spans whose attributes can't be read, as any may remain from an earlier render."""
 
     class Unread(trace.NonRecordingSpan):
         def __init__(self) -> None:
@@ -762,7 +760,7 @@ def test_every_attribute_of_an_unreadable_span_is_emptied(attributing: Registry)
 
 
 def test_an_unsampled_current_span_is_left_alone(attributing: Registry, spans: Finished) -> None:
-    """Nothing is started for it, either."""
+    """An unsampled current span gets no attributes, and no span is started."""
     with trace.use_span(parent(sampled=False)):
         assert attributing.render("twice", name="Ana").text == "Two Ana"
     assert spans() == []
@@ -784,7 +782,7 @@ def test_an_unsampled_current_span_is_left_alone(attributing: Registry, spans: F
     ],
 )
 def test_an_invalid_setting_is_refused(tmp_path: Path, setting: dict[str, Any]) -> None:
-    """Before any file is touched, naming the setting."""
+    """The error names the setting, and is raised before any file is touched."""
     with pytest.raises(InvalidInputError) as caught:
         Registry(tmp_path / "x.db", **setting)
     assert [error["field"] for error in caught.value.details["errors"]] == list(setting)
@@ -793,7 +791,7 @@ def test_an_invalid_setting_is_refused(tmp_path: Path, setting: dict[str, Any]) 
 
 @pytest.mark.parametrize("mode", ["child", "attributes"])
 def test_results_are_those_without_telemetry(tmp_path: Path, clock: Callable[[], Any], mode: str) -> None:
-    """Every verb returns and refuses the same, recorded or not."""
+    """Every verb returns the same and refuses alike, recorded or not."""
 
     def lived(name: str) -> list[object]:
         with Registry(tmp_path / name, clock=clock, spans=mode) as registry:
@@ -809,7 +807,7 @@ def test_results_are_those_without_telemetry(tmp_path: Path, clock: Callable[[],
 
 
 def test_the_demo_prints_its_spans_as_a_tree(tmp_path: Path) -> None:
-    """`demo --trace`: each span with its name, attributes and microseconds, children under their parents."""
+    """`demo --trace` prints each span with its name, attributes and microseconds, and children under their parents."""
     command = [sys.executable, "-m", "promptreg", "demo", "--trace"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -824,7 +822,7 @@ def test_the_demo_prints_its_spans_as_a_tree(tmp_path: Path) -> None:
 
 
 def traced_demo(before: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `demo --trace` in a process that has run this code before."""
+    """Run `demo --trace` in a process that first runs this code."""
     program = f"import sys\n{before}\nfrom promptreg.cli import main\nsys.exit(main(['demo', '--trace']))"
     command, environment = [sys.executable, "-c", program], {**os.environ, **environment}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
@@ -847,7 +845,7 @@ SDK = "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import Trac
 def test_the_demo_says_why_it_shows_no_tree(
     tmp_path: Path, before: str, environment: dict[str, str], reason: str
 ) -> None:
-    """Where no span can be shown it prints one sentence that says why, exits with 1, and does not run."""
+    """If no span can be shown, it prints the reason in one sentence, exits with 1, and does not run the demo."""
     done = traced_demo(before, tmp_path, **environment)
     assert (done.returncode, done.stdout) == (1, "")
     assert reason in done.stderr
@@ -855,7 +853,7 @@ def test_the_demo_says_why_it_shows_no_tree(
 
 
 def test_the_demo_shows_its_tree_beside_a_provider_that_is_installed(tmp_path: Path) -> None:
-    """As under `opentelemetry-instrument`: the tree is printed, the provider's exporters get the spans; twice."""
+    """As under `opentelemetry-instrument`, the tree is printed and the provider's exporters get the spans, twice."""
     provider = "provider = TracerProvider()\ntrace.set_tracer_provider(provider)\n"
     exporter = "export.ConsoleSpanExporter(out=sys.stderr, formatter=lambda span: span.name + chr(10))"
     before = f"{SDK}{provider}provider.add_span_processor(export.SimpleSpanProcessor({exporter}))\n"
@@ -866,8 +864,8 @@ def test_the_demo_shows_its_tree_beside_a_provider_that_is_installed(tmp_path: P
     assert set(done.stderr.splitlines()) >= {"demo", "chat a-model", "create_prompt summarize"}
 
 
-def test_a_demo_that_fails_shows_what_it_did(tmp_path: Path) -> None:
-    """The tree is printed after an error, too."""
+def test_a_failing_demo_prints_its_spans(tmp_path: Path) -> None:
+    """The tree is printed after an error too."""
     before = """
 import promptreg
 import promptreg.demo

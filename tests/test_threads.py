@@ -35,7 +35,7 @@ def shared(request: pytest.FixtureRequest, path: str):
 
 
 def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
-    """Do the work in so many threads that begin at the same moment, and give the results; errors are raised."""
+    """Do the work in threads that begin at the same time, and return the results; errors are raised."""
     barrier = threading.Barrier(count)
 
     def begin(number: int) -> object:
@@ -47,7 +47,7 @@ def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
 
 
 def test_32_threads_of_one_registry_read_and_write(shared: Registry) -> None:
-    """Gets, renders, lists and updates mixed: each thread reads its own writes, and every one of them is kept."""
+    """Among mixed gets, renders, lists and updates each thread reads what it wrote, and every write is stored."""
     shared.create("shared", "start")
     for number in range(THREADS):
         shared.create(f"own/{number}", "start")
@@ -78,7 +78,7 @@ def test_32_threads_of_one_registry_read_and_write(shared: Registry) -> None:
 
 
 def test_threads_that_switch_at_every_step_never_share_a_transaction(shared: Registry) -> None:
-    """With the shortest switch interval: no write is seen before it is whole, and a refused one never."""
+    """With the shortest switch interval, no write is seen before it is complete, and a refused one never."""
     shared.create("taken", "taken")
     shared.create("pair", "0", config={"template": "0"})
     before = sys.getswitchinterval()
@@ -106,8 +106,8 @@ def test_threads_that_switch_at_every_step_never_share_a_transaction(shared: Reg
     assert shared.get("pair").version == 41
 
 
-def test_threads_that_come_and_go_leave_nothing_behind(shared: Registry, path: str) -> None:
-    """50 threads, each ending after a write: all is kept, and closing takes the log away, as nobody has it open."""
+def test_ended_threads_leave_no_connection_open(shared: Registry, path: str) -> None:
+    """After 50 threads that each wrote and ended, all writes are stored, and closing removes the log."""
     shared.create("shared", "start")
     for number in range(50):
         thread = threading.Thread(target=lambda number=number: shared.update("shared", template=str(number)))
@@ -120,7 +120,7 @@ def test_threads_that_come_and_go_leave_nothing_behind(shared: Registry, path: s
 
 @contextmanager
 def reached(patch: pytest.MonkeyPatch, room: object, name: str, *, is_held: bool = False) -> Iterator[threading.Event]:
-    """Yield what is set once a thread comes to this function; `is_held` keeps it there until the end of the `with`."""
+    """Yield an event that is set when a thread calls this function; `is_held` blocks it there until the block ends."""
     original, comes, goes = getattr(room, name), threading.Event(), threading.Event()
 
     def begun(*args: Any, **more: Any) -> Any:
@@ -137,8 +137,8 @@ def reached(patch: pytest.MonkeyPatch, room: object, name: str, *, is_held: bool
             goes.set()
 
 
-def test_cached_reads_go_on_while_another_thread_writes_and_waits(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread in SQLite's wait for a lock keeps no reader from anything: they are read before it may go on."""
+def test_cached_reads_do_not_wait_for_a_thread_that_waits_to_write(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a thread waits for SQLite's lock, other threads' cached reads return."""
     with Registry(path, busy_timeout=60) as registry, closing(raw(path)) as holder, ThreadPoolExecutor(1) as pool:
         registry.create("greet", "Hello")
         registry.render("greet")
@@ -154,7 +154,7 @@ def test_cached_reads_go_on_while_another_thread_writes_and_waits(path: str, mon
 
 
 def locks_of(*roots: object) -> list[Any]:
-    """Give every lock and claim that objects and classes of promptreg, and their containers, lead to from there."""
+    """Return every lock that is reachable from an object through objects, classes and containers of promptreg."""
     locks, seen, ahead = [], set(), list(roots)
     while ahead:
         each = ahead.pop()
@@ -170,7 +170,7 @@ def locks_of(*roots: object) -> list[Any]:
 
 
 def test_cached_reads_take_no_lock(shared: Registry) -> None:
-    """With every lock held that the registry and its modules have, `get` and `render` answer."""
+    """`get` and `render` return while every lock of the registry and of its modules is held."""
     view = shared.scope(actor=Actor("ana", "org_admin"))
     looks: list[Callable[[], object]] = [
         lambda: shared.get("greet").template,
@@ -182,7 +182,7 @@ def test_cached_reads_take_no_lock(shared: Registry) -> None:
     ]
     shared.create("greet", "Hello")
     assert {look() for look in looks} == {"Hello"}
-    shared._core.cache.generation.until = math.inf  # as a look that comes every 50 ms takes some
+    shared._core.cache.generation.until = math.inf  # because the check every 50 ms takes some
     modules = [vars(module) for name, module in sys.modules.items() if name.startswith("promptreg")]
     connections = shared._core.storage._connections  # type: ignore[attr-defined]
     locks = locks_of(shared, *modules)
@@ -197,8 +197,8 @@ def test_cached_reads_take_no_lock(shared: Registry) -> None:
         assert given == ["Hello"] * len(looks)
 
 
-def test_a_thread_that_ends_with_an_error_leaves_no_connection_to_the_collector(path: str) -> None:
-    """Whoever keeps an error keeps frames in a cycle; still the connection is closed by us (Python 3.13 tells)."""
+def test_a_thread_that_ends_with_an_error_has_its_connection_closed(path: str) -> None:
+    """A kept error keeps frames in a cycle, but the connection is closed explicitly (Python 3.13 warns otherwise)."""
     with Registry(path, busy_timeout=0) as registry, closing(raw(path)) as holder:
         registry.create("greet", "Hello")
         holder.execute("BEGIN IMMEDIATE")
@@ -222,13 +222,13 @@ def test_a_thread_that_ends_with_an_error_leaves_no_connection_to_the_collector(
 
 
 def assert_no_transaction_is_open(path: str) -> None:
-    """Another registry writes, at the latest when what goes on is over."""
+    """Assert that another registry can write, at the latest when the running call ends."""
     with Registry(path, busy_timeout=30) as other:
         other.save("probe", f"at {time.monotonic_ns()}")
 
 
 def test_writing_from_an_event_loop(registry: Registry) -> None:
-    """`asyncio.to_thread` writes while the loop reads; all of it is kept."""
+    """All writes of `asyncio.to_thread` are stored while the loop reads."""
     registry.create("greet", "0")
 
     async def run() -> list[int]:
@@ -253,7 +253,7 @@ MOMENTS = {
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_cancelled_task_leaves_no_transaction(path: str, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cancelled at this moment of its write: its thread goes on, the write is whole, and others write after it."""
+    """After a task was cancelled at this point of its write, its thread completes the write, and others can write."""
     with Registry(path, busy_timeout=30) as registry:
         registry.create("greet", "start", config={"n": "start"})
 
@@ -276,7 +276,7 @@ def test_a_cancelled_task_leaves_no_transaction(path: str, moment: str, monkeypa
 
 
 def test_a_task_cancelled_while_it_waits_for_the_lock_leaves_no_transaction(path: str) -> None:
-    """Its thread writes when its turn comes; who gives up at the busy timeout does not, and others write after them."""
+    """Its thread writes when it gets the lock, unless the busy timeout is over; others can write after it."""
     with Registry(path, busy_timeout=60) as registry, closing(raw(path)) as holder:
         registry.create("greet", "start")
         begun: list[int] = []

@@ -1,4 +1,4 @@
-"""Arguments and variables whose own code raises: an error of promptreg that names the type and quotes nothing."""
+"""Arguments and variables whose code raises: the PromptregError names the type and quotes nothing."""
 
 import pickle
 from collections import UserDict
@@ -25,7 +25,7 @@ SECRET = "what nobody may read"
 
 
 class OwnError(ValueError):
-    """What the application's own code raises; a `ValueError`, which validators take for their own."""
+    """An exception of the application; a `ValueError`, which validators would take for a validation error."""
 
     def __init__(self, *_):
         super().__init__(SECRET)
@@ -37,13 +37,13 @@ def fail(*_, **__):
 
 
 class NoClass:
-    """Its class can't be asked for."""
+    """An object whose class can't be read."""
 
     __class__ = property(fail)
 
 
 class NoAttribute:
-    """Nothing of it can be asked for."""
+    """An object of which no attribute can be read."""
 
     __getattribute__ = fail
 
@@ -67,7 +67,7 @@ class NoKeys(UserDict):
 
 
 class NoItems(Mapping):
-    """A mapping whose keys are there, and not its items."""
+    """A mapping with keys, whose items can't be read."""
 
     def __iter__(self):
         return iter(["role", "content"])
@@ -79,7 +79,7 @@ class NoItems(Mapping):
 
 
 class NoHash(str):
-    """A text that can't be looked up, and has no method that works."""
+    """A text that can't be hashed, and of which no method works."""
 
     __hash__ = __eq__ = __len__ = __contains__ = fail
     encode = isspace = strip = partition = lower = split = fail
@@ -132,8 +132,8 @@ KINDS = {
 }
 
 
-def require_told(error: BaseException | None, what: object) -> None:
-    """Require an error of ours, if any, none of whose chain quotes the text."""
+def require_safe(error: BaseException | None, what: object) -> None:
+    """Require that an error is a PromptregError, and that no error of its chain quotes the text."""
     if error is None:
         return
     assert isinstance(error, PromptregError), (what, error)
@@ -148,13 +148,13 @@ def require_told(error: BaseException | None, what: object) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_argument_lets_out_what_its_own_code_raises(kind):
-    """Whatever the verb and the argument: it is refused by an error of ours, or taken where that code is not run."""
+def test_no_argument_leaks_what_its_code_raises(kind):
+    """For every verb, each argument raises a PromptregError, or is accepted if its code does not run."""
     with Registry(":memory:") as registry:
         fill(registry)
         for verb, (good, arguments) in VERBS.items():
             for argument in {"name": None, **arguments} if "name" in good else arguments:
-                require_told(answer(registry, verb, {**good, argument: KINDS[kind]()}), (verb, argument))
+                require_safe(answer(registry, verb, {**good, argument: KINDS[kind]()}), (verb, argument))
         for call in (
             registry.get,
             lambda value: registry.get("a", version=value),
@@ -187,11 +187,11 @@ def test_no_argument_lets_out_what_its_own_code_raises(kind):
             try:
                 call(value)
             except Exception as error:
-                require_told(error, kind)
+                require_safe(error, kind)
 
 
-def test_what_the_clock_raises_is_let_out():
-    """It is called and not read: an error of its own, or of a signal's handler meanwhile, is the application's."""
+def test_an_error_of_the_clock_is_raised_unchanged():
+    """An error that the clock raises, or a signal handler during it, belongs to the application."""
     raised = TimeoutError("of the application")
 
     def late():
@@ -236,13 +236,13 @@ def test_what_the_clock_raises_is_let_out():
         (lambda _: Registry(Path()), "target"),
     ],
 )
-def test_what_can_not_be_read_is_invalid_input_of_its_field(call, field):
-    """The error names the argument, and keeps of the cause the type."""
+def test_an_unreadable_argument_is_invalid_input(call, field):
+    """The error names the argument and the type of the cause."""
     with Registry(":memory:") as registry:
         registry.create("a", "x")
         with pytest.raises(InvalidInputError) as caught:
             call(registry)
-        require_told(caught.value, field)
+        require_safe(caught.value, field)
         (flaw,) = caught.value.details["errors"]
         assert flaw["field"] == field or flaw["field"].startswith(f"{field}.")
         assert registry.get("new", default=None) is None
@@ -250,7 +250,7 @@ def test_what_can_not_be_read_is_invalid_input_of_its_field(call, field):
 
 
 class Failing(BaseModel):
-    """A model whose default can't be made."""
+    """A model whose default can't be created."""
 
     a: str = Field(default_factory=fail)
 
@@ -263,8 +263,8 @@ class FailingField(BaseModel):
     __iter__ = fail
 
 
-def test_a_model_that_can_not_be_gone_through_is_invalid_input():
-    """As a mapping of variables is."""
+def test_a_model_that_can_not_be_iterated_is_invalid_input():
+    """A model of variables that raises is refused like a mapping that raises."""
     with Registry(":memory:") as registry:
         registry.create("a", "{{ a }}")
         for call in (lambda v: registry.render("a", v), registry.get("a").render):
@@ -272,13 +272,13 @@ def test_a_model_that_can_not_be_gone_through_is_invalid_input():
                 InvalidInputError, match="variables: can't be read: its own code raised OwnError"
             ) as caught:
                 call(FailingField())
-            require_told(caught.value, "model")
+            require_safe(caught.value, "model")
             assert str(caught.value.__cause__) == "OwnError"
 
 
 @pytest.mark.parametrize("kind", ["string", "integer", "number", "boolean", "array", "object", "any"])
-def test_a_declared_variable_whose_own_code_raises_is_not_as_declared(kind):
-    """Its class, its attributes, its comparison with an enum: reported with all other errors, and not quoted."""
+def test_a_declared_variable_whose_code_raises_is_not_as_declared(kind):
+    """Errors of its class, attributes or comparison with an enum are reported with all others, and not quoted."""
     with Registry(":memory:") as registry:
         declared = [{"name": "a", "type": kind, "required": False}, {"name": "b", "type": "integer"}]
         prompt = registry.create("p", "{% if a is defined %}{{ b }}{% endif %}", variables=declared)
@@ -286,7 +286,7 @@ def test_a_declared_variable_whose_own_code_raises_is_not_as_declared(kind):
             for call in (lambda **v: registry.render("p", **v), prompt.render):
                 with pytest.raises(InvalidVariablesError) as caught:
                     call(a=value, b="1")
-                require_told(caught.value, kind)
+                require_safe(caught.value, kind)
                 reasons = {e["field"]: e["reason"] for e in caught.value.details["errors"]}
                 assert reasons["b"] == "must be of type integer, not str"
                 assert reasons["a"] == "can't be read: its own code raised OwnError"
@@ -296,8 +296,8 @@ def test_a_declared_variable_whose_own_code_raises_is_not_as_declared(kind):
     "template", ["{{ a }}", "{{ a.b }}", "{% for x in a %}{{ x }}{% endfor %}", "{{ a is string }}"]
 )
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_render_lets_out_what_a_variable_raises(template, kind):
-    """Not declared, in a text, and as the messages of a placeholder."""
+def test_no_render_leaks_what_a_variable_raises(template, kind):
+    """This holds for undeclared variables in a text, and for messages of a placeholder."""
     with Registry(":memory:") as registry:
         registry.create("p", template)
         registry.create("chat", [{"placeholder": "a"}])
@@ -310,11 +310,11 @@ def test_no_render_lets_out_what_a_variable_raises(template, kind):
                 try:
                     registry.render(name, a=wrap(KINDS[kind]()))
                 except TemplateError as error:
-                    require_told(error, (name, kind))
+                    require_safe(error, (name, kind))
 
 
-def test_a_check_that_has_no_name_to_tell_is_told_by_its_type():
-    """What its `__name__` raises stays in it; what the check itself raises is its reason, as ever."""
+def test_a_check_without_a_name_is_reported_by_its_type():
+    """An error of its `__name__` is not raised; what the check raises is its reason as usual."""
 
     class Check:
         def __call__(self, prompt):
@@ -329,8 +329,8 @@ def test_a_check_that_has_no_name_to_tell_is_told_by_its_type():
 
 
 @pytest.mark.parametrize("template", ["x", [{"role": "user", "content": "x"}]])
-def test_where_no_code_of_the_caller_ran_an_exception_is_passed_on(monkeypatch, template):
-    """An `Exception` that a signal's handler raises while builtin values are read, a soft time limit, is passed on."""
+def test_an_exception_is_raised_unchanged_if_no_code_of_the_caller_ran(monkeypatch, template):
+    """An `Exception` of a signal handler, such as a soft time limit, is raised while builtin values are read."""
 
     def interrupted(*_, **__):
         raise TimeoutError("a soft time limit")

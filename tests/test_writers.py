@@ -1,4 +1,4 @@
-"""Many writers of one file: none loses a write, starves, waits past its timeout, or stops the rest when it stops."""
+"""Many writers of one file: none loses a write, starves, exceeds its timeout, or blocks the others when it stops."""
 
 import json
 import subprocess
@@ -41,8 +41,8 @@ def assert_processes_lose_nothing(registry: Registry, processes: int, seconds: f
     return told
 
 
-def test_writers_of_eight_processes_lose_nothing_and_all_have_their_turn(registry: Registry) -> None:
-    """Two seconds of publishing: all numbers are distinct and there, and no writer starves."""
+def test_writers_of_eight_processes_lose_nothing_and_none_starves(registry: Registry) -> None:
+    """After two seconds of publishing all version numbers are distinct and stored, and no writer has starved."""
     told = assert_processes_lose_nothing(registry, 8, 2)
     counts = [len(each["numbers"]) for each in told]
     assert min(counts) >= 0.4 * max(counts)
@@ -51,16 +51,16 @@ def test_writers_of_eight_processes_lose_nothing_and_all_have_their_turn(registr
 
 @pytest.mark.stress
 def test_writers_of_eight_processes_over_a_minute(registry: Registry) -> None:
-    """The same for long: the slowest writes at least 0.6 as often as the fastest."""
+    """In a minute the slowest writes at least 0.6 as often as the fastest."""
     counts = [len(each["numbers"]) for each in assert_processes_lose_nothing(registry, 8, 60)]
     assert min(counts) >= 0.6 * max(counts)
 
 
-# Taking turns
+# The queue
 
 
-def test_processes_write_in_the_order_in_which_they_asked(path: str, holder: Remote) -> None:
-    """Three processes ask one after another while a fourth holds the lock, in each order: their versions come so."""
+def test_processes_write_in_the_order_of_their_requests(path: str, holder: Remote) -> None:
+    """Three processes request a write in each order while a fourth holds the lock, and write in that order."""
     with ExitStack() as stack:
         registry = stack.enter_context(Registry(path))
         registry.create("shared", "start")
@@ -71,22 +71,22 @@ def test_processes_write_in_the_order_in_which_they_asked(path: str, holder: Rem
         for order in permutations(writers):
             holder.call("hold")
             for writer in order:
-                asked = numbers_taken(path)
+                asked = tickets_issued(path)
                 writer.ask("update", "shared", template=f"{asked}")
-                wait_until(lambda asked=asked: numbers_taken(path) == asked + 1)
+                wait_until(lambda asked=asked: tickets_issued(path) == asked + 1)
             holder.call("release")
             made = [writer.answer().version for writer in order]
             assert made == list(range(made[0], made[0] + 3))
 
 
-def numbers_taken(path: str) -> int:
-    """Tell how many numbers the queue has given."""
+def tickets_issued(path: str) -> int:
+    """Return how many tickets the queue has issued."""
     taken, *_ = NUMBERS.unpack(Path(path + SUFFIX).read_bytes()[: NUMBERS.size])
     return int(taken)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Ask again and again; fail where nothing comes of it."""
+    """Check the condition repeatedly; fail after 10 s."""
     over = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < over, "nothing within 10 s"
@@ -104,10 +104,8 @@ def holder(path: str) -> Iterator[Remote]:
 
 
 @pytest.mark.parametrize("timeout", [0, 0.7])
-def test_a_writer_waits_for_its_timeout_and_is_told_when_to_try_again(
-    path: str, holder: Remote, timeout: float
-) -> None:
-    """`StorageBusyError` no earlier than asked for and at most half a second later; reads go on meanwhile."""
+def test_a_writer_waits_for_its_timeout_and_gets_a_time_to_retry(path: str, holder: Remote, timeout: float) -> None:
+    """`StorageBusyError` is raised after the timeout, at most half a second later; reads work in the meantime."""
     with Registry(path, busy_timeout=timeout) as registry:
         for name in ("cached", "uncached", "other"):
             registry.create(name, f"text {name}")
@@ -144,8 +142,8 @@ def test_a_writer_waits_for_its_timeout_and_is_told_when_to_try_again(
         assert registry.update("cached", template="x").version == 2
 
 
-def test_writers_who_wait_together_wait_no_longer(path: str, holder: Remote) -> None:
-    """Four threads of this process and two other processes, all held up: each keeps to its own timeout."""
+def test_writers_that_wait_together_wait_no_longer(path: str, holder: Remote) -> None:
+    """Four blocked threads of this process and two blocked processes: each one's timeout is kept."""
 
     def waited(write: Any) -> float:
         begin = time.monotonic()
@@ -169,8 +167,8 @@ def test_writers_who_wait_together_wait_no_longer(path: str, holder: Remote) -> 
         assert registry.update("shared", template="then").version == 2
 
 
-def test_a_write_of_a_transaction_that_ends_in_time_waits_and_holds(path: str, holder: Remote) -> None:
-    """Within the timeout a writer waits for its turn, and gets it soon after it comes."""
+def test_a_write_succeeds_if_the_other_transaction_ends_in_time(path: str, holder: Remote) -> None:
+    """A writer waits up to its timeout, and writes soon after the lock was released."""
     with Registry(path, busy_timeout=5) as registry, ThreadPoolExecutor(1) as pool:
         registry.create("shared", "start")
         holder.call("hold")
@@ -187,8 +185,10 @@ def test_a_write_of_a_transaction_that_ends_in_time_waits_and_holds(path: str, h
 
 
 @pytest.mark.parametrize("waiting", [1, 3])
-def test_a_writer_stopped_in_the_queue_holds_up_nobody_for_long(path: str, holder: Remote, waiting: int) -> None:
-    """The first in the queue is stopped by a signal, others behind it or not: the rest write within two seconds."""
+def test_a_writer_stopped_in_the_queue_does_not_block_the_others_for_long(
+    path: str, holder: Remote, waiting: int
+) -> None:
+    """If the head of the queue, or others too, are stopped by a signal, the rest write within two seconds."""
     with ExitStack() as stack:
         registry = stack.enter_context(Registry(path, busy_timeout=1))
         registry.create("shared", "start")
@@ -215,7 +215,7 @@ def test_a_writer_stopped_in_the_queue_holds_up_nobody_for_long(path: str, holde
 
 
 class Clock:
-    """The time as the queue of this process sees it: it goes on while it sleeps, and then alone."""
+    """The clock of this process's queue: time passes only while the queue sleeps."""
 
     def __init__(self) -> None:
         self.slept = 0.0
@@ -229,7 +229,7 @@ class Clock:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that tells how long the queue of this process waited, however slow the machine is."""
+    """A clock that measures how long the queue of this process waited, however slow the machine is."""
     made = Clock()
     monkeypatch.setattr(queue, "time", made)
     return made
@@ -237,7 +237,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture(params=[1, 2])
 def stopped(path: str, holder: Remote, request: pytest.FixtureRequest) -> Iterator[list[Remote]]:
-    """Processes that were stopped in the queue: the first as its turn had come, the second as it waited for that."""
+    """Two processes stopped in the queue: the first at its head, the second behind it."""
     with ExitStack() as stack:
         stack.enter_context(Registry(path)).create("shared", "start")
         others = [stack.enter_context(Remote(path, busy_timeout=60)) for _ in range(request.param)]
@@ -246,9 +246,9 @@ def stopped(path: str, holder: Remote, request: pytest.FixtureRequest) -> Iterat
             other.call("get", "shared")
         holder.call("hold")
         for number, other in enumerate(others):
-            asked = numbers_taken(path)
+            asked = tickets_issued(path)
             other.ask("update", "shared", template=f"stopped {number}")
-            wait_until(lambda asked=asked: numbers_taken(path) == asked + 1)
+            wait_until(lambda asked=asked: tickets_issued(path) == asked + 1)
         for other in others:
             other.stop()
             stack.callback(other.go)
@@ -257,7 +257,7 @@ def stopped(path: str, holder: Remote, request: pytest.FixtureRequest) -> Iterat
 
 
 def test_a_stopped_process_is_waited_for_once(path: str, stopped: list[Remote], waits: Clock) -> None:
-    """Ten writes wait as long as it takes to find out, for each that was stopped, and not that long each."""
+    """Ten writes together wait once for the detection of each stopped process, and not ten times."""
     with Registry(path) as registry:
         for i in range(10):
             registry.update("shared", template=f"ours {i}")
@@ -267,23 +267,23 @@ def test_a_stopped_process_is_waited_for_once(path: str, stopped: list[Remote], 
             assert (turn.has_come, turn.is_guarded()) == (True, False)
 
 
-def test_what_one_process_found_out_no_other_waits_for(path: str, stopped: list[Remote], waits: Clock) -> None:
-    """Nor does one that would wait for ever to find out."""
+def test_no_process_waits_for_what_another_has_detected(path: str, stopped: list[Remote], waits: Clock) -> None:
+    """Once one process has detected a stopped one, others don't wait for it, even one that would wait for ever."""
     with Registry(path) as registry, Remote(path, busy_timeout=600) as other:
         registry.update("shared", template="ours")
         other.call("trust")
         assert other.call("update", "shared", template="another's").version == 3
 
 
-def test_a_stopped_process_that_goes_on_takes_another_number(path: str, stopped: list[Remote], holder: Remote) -> None:
-    """Behind those who came meanwhile; its write is made, none is lost, and whoever writes then waits for nobody."""
+def test_a_resumed_process_takes_a_new_ticket(path: str, stopped: list[Remote], holder: Remote) -> None:
+    """It is behind those that came in the meantime; no write is lost, and later writers wait for nobody."""
     with Registry(path) as registry:
         registry.update("shared", template="ours")
         holder.call("queue")
-        asked = numbers_taken(path)
+        asked = tickets_issued(path)
         for other in stopped:
             other.go()
-        wait_until(lambda: numbers_taken(path) == asked + len(stopped) - 1)
+        wait_until(lambda: tickets_issued(path) == asked + len(stopped) - 1)
         holder.call("leave")
         assert sorted(other.answer().version for other in stopped) == list(range(3, 3 + len(stopped)))
         written = [version.template for version in registry.history("shared")][::-1]
@@ -293,22 +293,22 @@ def test_a_stopped_process_that_goes_on_takes_another_number(path: str, stopped:
             assert (turn.has_come, turn.is_guarded()) == (True, True)
 
 
-def test_a_process_stopped_as_it_takes_a_number_is_waited_for_once(path: str, waits: Clock) -> None:
-    """Nobody can take one then; writers go ahead without, and the first that can have one again is in the queue."""
-    with Registry(path) as registry, closing(NumberLock(path)) as lock:
+def test_a_process_stopped_while_it_takes_a_ticket_is_waited_for_once(path: str, waits: Clock) -> None:
+    """As no ticket can be taken then, writers write without one, until a ticket can be taken again."""
+    with Registry(path) as registry, closing(TicketLock(path)) as lock:
         registry.create("shared", "start")
         lock.hold()
         for i in range(10):
             registry.update("shared", template=f"ours {i}")
         assert queue.STUCK <= waits.slept <= queue.STUCK + 10 * queue.LONGEST_WAIT
         lock.release()
-        asked = numbers_taken(path)
+        asked = tickets_issued(path)
         registry.update("shared", template="at last")
-        assert numbers_taken(path) == asked + 1
+        assert tickets_issued(path) == asked + 1
 
 
-class NumberLock:
-    """Another process that can hold the lock under which numbers are taken."""
+class TicketLock:
+    """Another process that can hold the lock under which tickets are issued."""
 
     def __init__(self, path: str) -> None:
         program = (
@@ -321,7 +321,7 @@ class NumberLock:
         self._path, self._command = path, command
         self._process: subprocess.Popen[str] | None = None
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process is None:
             self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdin is not None
@@ -331,18 +331,18 @@ class NumberLock:
         assert self._process.stdout.readline() == "\n"
 
     def hold(self) -> None:
-        self._say("hold")
+        self._send("hold")
 
     def release(self) -> None:
-        self._say("let go")
+        self._send("let go")
 
     def close(self) -> None:
         if self._process is not None:
             self._process.communicate()
 
 
-def test_a_writer_killed_in_the_queue_holds_up_nobody(path: str, holder: Remote) -> None:
-    """What it had of the queue is given up with it."""
+def test_a_writer_killed_in_the_queue_blocks_nobody(path: str, holder: Remote) -> None:
+    """The system releases the locks of a killed writer, so that the others don't wait."""
     with Registry(path, busy_timeout=5) as registry, Remote(path, busy_timeout=60) as other:
         registry.create("shared", "start")
         other.call("get", "shared")
@@ -356,7 +356,7 @@ def test_a_writer_killed_in_the_queue_holds_up_nobody(path: str, holder: Remote)
 
 
 def seconds_to_write(registry: Registry, text: str) -> float:
-    """Write, again where others kept the lock, and give the seconds that it took."""
+    """Write, retrying while others hold the lock, and return the seconds that it took."""
     begin = time.monotonic()
     while True:
         try:
@@ -368,7 +368,7 @@ def seconds_to_write(registry: Registry, text: str) -> float:
 
 
 def answer_or_busy(other: Remote) -> int | StorageBusyError:
-    """Give the version that a queued update made, or why it made none."""
+    """Return the version that a queued update created, or its error code."""
     try:
         return int(other.answer().version)
     except StorageBusyError as error:

@@ -1,4 +1,4 @@
-"""The verbs of `Registry`, found by introspection, and which of them a call in a table of the tests is of."""
+"""The verbs of `Registry`, found by introspection, and which of them a call in a test's table calls."""
 
 import inspect
 from collections.abc import Callable
@@ -13,7 +13,7 @@ VERBS = frozenset(name for name in METHODS if not name.startswith("_")) - NO_VER
 
 
 class _Recording:
-    """A registry on which every verb can be called; it answers anything, and keeps the names."""
+    """A registry on which every verb can be called; it records their names."""
 
     def __init__(self) -> None:
         self.called: list[str] = []
@@ -27,7 +27,7 @@ class _Recording:
 
 
 def verb_of(call: Callable[..., object], *more: object) -> str:
-    """Return the verb that a call is of: the last one that it calls, as those before prepare it or its arguments."""
+    """Return the last verb that a call calls; earlier ones only prepare it or its arguments."""
     registry = _Recording()
     call(registry, *more)
     return registry.called[-1]

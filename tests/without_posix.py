@@ -1,7 +1,7 @@
-"""A process that has no more than Windows has: what only POSIX offers is hidden, before promptreg is loaded.
+"""A process with only what Windows has: the functions of POSIX are removed before promptreg is imported.
 
 `python -m pytest -p tests.without_posix FILES` runs tests so, in all the processes that they start too. It shows that
-nothing which is hidden is needed; it does not show how those systems behave.
+nothing that is removed is needed; it does not show how those systems behave.
 """
 
 import mmap
@@ -14,7 +14,7 @@ import pytest
 
 from tests import HIDDEN
 
-# What Python and the tests' own tools take of these as they load, they are to have.
+# Python and the tools of the tests need these functions when they are imported, so they are imported first.
 import asyncio  # isort: skip  # noqa: F401
 import concurrent.futures.thread  # isort: skip  # noqa: F401
 import logging  # isort: skip  # noqa: F401
@@ -25,23 +25,23 @@ import random  # isort: skip  # noqa: F401
 import shutil  # isort: skip  # noqa: F401
 import tempfile  # isort: skip  # noqa: F401
 
-# The tests that are about what is hidden, by name, and why they say nothing here.
-NO_FORK = "a system without fork has nothing to do around one"
-NO_MAP = "no page is mapped here, so each read looks, and none is compared"
+# The tests of what is removed, by name, and the reasons why they are skipped.
+NO_FORK = "this system has no fork"
+NO_MAP = "no page is mapped here, so each read checks for changes and compares no stamp"
 ABOUT_POSIX = {
     "test_both_sides_of_a_fork_go_on": NO_FORK,
     "test_forks_while_threads_are_busy_lose_nothing": NO_FORK,
     "test_the_stamp_differs_from_a_positions_once_anything_has_changed[sqlite file]": NO_MAP,
     "test_a_revision_that_is_published_again_has_another_stamp[file]": NO_MAP,
-    "test_a_page_that_is_made_whole_is_none_that_anybody_knew": NO_MAP,
+    "test_the_stamp_of_a_repaired_sidecar_is_new": NO_MAP,
     "test_what_one_reader_has_seen_every_reader_sees": NO_MAP,
-    "test_a_writer_tells_those_who_opened_after_the_sidecar_was_removed": NO_MAP,
-    "test_what_is_known_outlives_the_change_to_the_connection_that_looks": NO_MAP,
+    "test_a_writer_publishes_to_processes_that_opened_after_the_sidecar_was_removed": NO_MAP,
+    "test_the_cache_survives_the_change_to_the_connection_that_checks": NO_MAP,
 }
 
 
 def hide() -> None:
-    """Take away what only POSIX has, in this process and in all that it starts."""
+    """Remove what only POSIX has, in this process and in all that it starts."""
     os.environ["PROMPTREG_TESTS_WITHOUT_POSIX"] = "1"
     sys.modules["fcntl"] = None  # type: ignore[assignment]
     for name in HIDDEN:
@@ -54,7 +54,7 @@ def hide() -> None:
 
 
 def _refusing_open_files(change: Callable[..., None]) -> Callable[..., None]:
-    """Refuse to remove a file that this process has open, or to put another one in its place, as Windows does."""
+    """Refuse to remove or replace a file that this process has open, as Windows does."""
 
     def refuse_or_change(path: Any, *more: Any, **options: Any) -> None:
         for target in (path, *more):
@@ -74,7 +74,7 @@ def _open_files() -> Iterable[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is about POSIX itself, and say why."""
+    """Skip the tests of POSIX itself, with the reason."""
     for item in items:
         reason = ABOUT_POSIX.get(getattr(item, "originalname", item.name)) or ABOUT_POSIX.get(item.name)
         if reason is not None:
@@ -82,5 +82,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 if "promptreg.storage" in sys.modules:
-    raise RuntimeError("promptreg is loaded already, and knows what the system has")
+    raise RuntimeError("promptreg has been imported already, and has found out what the system has")
 hide()

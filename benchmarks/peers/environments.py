@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, made outside the tree from what `requirements` pins."""
+"""A virtual environment for each peer, created outside the tree from the pins in `requirements`."""
 
 import subprocess
 import sys
@@ -13,17 +13,17 @@ PEERS = ("promptreg", "langfuse", "mlflow", "banks", "langchain")
 
 
 def pythons(folder: Path, peers: Iterable[str]) -> dict[str, Path]:
-    """Make, or bring up to date, an environment for each peer, all at once; give the path of each one's Python."""
+    """Create or update the environments of all peers concurrently; return the path of Python in each."""
     with ThreadPoolExecutor() as pool:
-        return dict(pool.map(lambda peer: (peer, _made(folder / peer, peer)), peers))
+        return dict(pool.map(lambda peer: (peer, _create(folder / peer, peer)), peers))
 
 
-def _made(folder: Path, peer: str) -> Path:
+def _create(folder: Path, peer: str) -> Path:
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
-    wanted = ["-r", HERE / "requirements" / f"{peer}.txt", *([TREE] if peer == "promptreg" else [])]
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
+    requirements = ["-r", HERE / "requirements" / f"{peer}.txt", *([TREE] if peer == "promptreg" else [])]
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         sys.exit(f"{peer}: pip could not install it.\n{run.stderr}")

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from equivalents import joined
 from langfuse import Langfuse
-from ways import DAY, GIVEN, TEXTS, Way, alone, contents
+from ways import DAY, PROMPT_VALUES, TEXTS, Way, alone, contents
 
 PACKAGE = "langfuse"
 STUB = Path(__file__).with_name("stub.py")
 
 
 def ways(folder: Path) -> Iterator[Way]:
-    """Give each prompt by its name, as production and, past the cache, as latest."""
+    """Yield each prompt by name: with its production label from the cache, and with `latest` without the cache."""
     client = Langfuse(public_key="pk-lf-peer", secret_key="sk-lf-peer", base_url=served(), tracing_enabled=False)
-    _, made = joined(TEXTS["medium"], GIVEN["medium"])
-    for prompt, values in {**GIVEN, "medium": made}.items():
+    _, made = joined(TEXTS["medium"], PROMPT_VALUES["medium"])
+    for prompt, values in {**PROMPT_VALUES, "medium": made}.items():
         kind, texts = (", type='chat'", contents) if prompt == "chat" else ("", alone)
         client.get_prompt(prompt, type="chat" if kind else "text", cache_ttl_seconds=DAY)
         names = {"client": client, "values": values}
@@ -28,7 +28,7 @@ def ways(folder: Path) -> Iterator[Way]:
 
 
 def served() -> str:
-    """Start the stub, which ends when this process does, and give its address."""
+    """Start the stub, which ends when this process does, and return its address."""
     stub = subprocess.Popen([sys.executable, STUB], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert stub.stdout is not None
     return stub.stdout.readline().strip()

@@ -1,4 +1,4 @@
-"""A peer's worker, as the program that asks sees it."""
+"""The client of a peer's worker process."""
 
 import json
 import os
@@ -12,7 +12,7 @@ SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "LANGSMITH
 
 
 class Peer:
-    """A process that measures one peer when it is asked; `package`, `machine` and `ways` are what it says of itself."""
+    """A process that measures one peer on request; it reports its `package`, `machine` and `ways` when it starts."""
 
     def __init__(self, name: str, python: Path, folder: Path) -> None:
         self._name, self._log = name, folder / f"{name}.log"
@@ -26,13 +26,13 @@ class Peer:
                 cwd=folder,
                 env={**os.environ, **SILENT, "PYTHONPATH": str(HERE.parent)},
             )
-        told = self._answer()
-        self.package: str = told["package"]
-        self.machine: str = told["machine"]
-        self.ways: list[tuple[str, str, str]] = [tuple(way) for way in told["ways"]]
+        hello = self._answer()
+        self.package: str = hello["package"]
+        self.machine: str = hello["machine"]
+        self.ways: list[tuple[str, str, str]] = [tuple(way) for way in hello["ways"]]
 
     def measure(self, way: int) -> tuple[float, float]:
-        """Give the seconds of a way and of its floor."""
+        """Return the seconds of a way and of its floor."""
         assert self._process.stdin is not None
         print(way, file=self._process.stdin, flush=True)
         ours, floor = self._answer()

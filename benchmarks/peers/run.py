@@ -1,6 +1,6 @@
-"""promptreg beside what a user would pick instead, each in its own environment, measured in one interleaved run.
+"""promptreg and its alternatives, each in a separate environment, measured in one interleaved run.
 
-Needs nothing but Python, and a package index to install the peers from.
+It needs only Python, and a package index to install the peers from.
 """
 
 import argparse
@@ -14,17 +14,17 @@ from table import PROMPTS, Measured, print_page, print_table
 
 
 def main() -> None:
-    asked = arguments()
+    options = arguments()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = asked.environments or Path(temporary)
-        installed = pythons(folder.resolve(), asked.only)
+        folder = options.environments or Path(temporary)
+        installed = pythons(folder.resolve(), options.only)
         peers = [Peer(name, python, Path(temporary)) for name, python in installed.items()]
-        measured = interleaved(peers, asked.rounds)
+        measured = interleaved(peers, options.rounds)
         for peer in peers:
             peer.close()
     print(peers[0].machine, *(peer.package for peer in peers), sep=", ")
     print_table(measured)
-    if asked.page:
+    if options.page:
         print_page(measured)
 
 
@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
 
 
 def interleaved(peers: Sequence[Peer], rounds: int) -> list[Measured]:
-    """Measure each way once a round, those of the same prompt one after the other, never two at once."""
+    """Measure each way once in each round, the ways of one prompt one after the other, never two at once."""
     ways = [Measured(peer, number, *way) for peer in peers for number, way in enumerate(peer.ways)]
     ways.sort(key=lambda way: PROMPTS.index(way.prompt))
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""A server on the loopback that gives prompts as Langfuse's public API does: `GET /api/public/v2/prompts/{name}`.
+"""A server on the loopback that serves prompts like Langfuse's public API: `GET /api/public/v2/prompts/{name}`.
 
 It prints its address, and ends when its standard input does.
 """
@@ -12,14 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 from equivalents import joined
 from prompts import CHAT
-from ways import GIVEN, TEXTS
+from ways import PROMPT_VALUES, TEXTS
 
 PREFIX = "/api/public/v2/prompts/"
 
 
 def prompts() -> dict[str, Any]:
-    """Give the prompts in Langfuse's language, which has names alone."""
-    texts = {name: joined(source, GIVEN[name])[0] for name, source in TEXTS.items()}
+    """Return the prompts in Langfuse's language, which has names alone."""
+    texts = {name: joined(source, PROMPT_VALUES[name])[0] for name, source in TEXTS.items()}
     return {**texts, "chat": [{"type": "chatmessage", **message} for message in CHAT]}
 
 
@@ -27,7 +27,7 @@ PROMPTS = prompts()
 
 
 def answer(name: str) -> dict[str, Any]:
-    """Give a prompt's JSON as it is documented."""
+    """Return the JSON of a prompt, as Langfuse documents it."""
     prompt = PROMPTS[name]
     return {
         "type": "text" if isinstance(prompt, str) else "chat",
@@ -43,13 +43,13 @@ def answer(name: str) -> dict[str, Any]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Gives the prompts that it has, and nothing else."""
+    """Answers requests for these prompts, and any other request with 404."""
 
-    protocol_version = "HTTP/1.1"  # connections are kept, as Langfuse's server keeps them
-    wbufsize = -1  # head and body go as one packet
+    protocol_version = "HTTP/1.1"  # connections are kept alive, as by Langfuse's server
+    wbufsize = -1  # header and body are sent as one packet
 
     def do_GET(self) -> None:
-        """Give one prompt, whatever its label."""
+        """Send one prompt, whatever the label."""
         path = unquote(urlsplit(self.path).path)
         name = path.removeprefix(PREFIX)
         is_known = path.startswith(PREFIX) and name in PROMPTS
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Write nothing."""
+        """Log nothing."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What was measured, as a table for people and as the one in README."""
+"""The results, printed as a text table and as the Markdown table in the README."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ PAGE_HEADS = f"| way | ratio to the floor: {' / '.join(PROMPTS)} | µs | times p
 
 @dataclass(slots=True)
 class Measured:
-    """One way of a peer, and the seconds of it and of its floor, round by round."""
+    """One way of a peer, with its seconds and those of its floor for each round."""
 
     peer: Peer
     number: int
@@ -25,16 +25,16 @@ class Measured:
     pairs: list[tuple[float, float]] = field(default_factory=list)
 
     def ratios(self) -> list[float]:
-        """Give each round's ratio to the floor."""
+        """Return the ratio to the floor of each round."""
         return [ours / floor for ours, floor in self.pairs]
 
     def microseconds(self) -> tuple[float, float]:
-        """Give the median times of it and of its floor."""
+        """Return the median times of the way and of its floor."""
         ours, floor = (statistics.median(side) * 1e6 for side in zip(*self.pairs, strict=True))
         return ours, floor
 
     def slower(self, measured: "Sequence[Measured]") -> float | None:
-        """Give how many times promptreg's ratio its own is, round by round: the median; None without promptreg."""
+        """Return the median over the rounds of its ratio divided by promptreg's; None without promptreg."""
         ours = next((other for other in measured if (other.name, other.prompt) == (OURS, self.prompt)), None)
         if ours is None:
             return None
@@ -42,7 +42,7 @@ class Measured:
 
 
 def print_table(measured: Sequence[Measured]) -> None:
-    """Print each way's ratios to the floor, its times, how many times slower than promptreg, how stale."""
+    """Print for each way its ratios to the floor, its times, the quotient with promptreg, and its staleness."""
     print(f"\n{HEADS}")
     for way in measured:
         ratios = way.ratios()
@@ -52,25 +52,25 @@ def print_table(measured: Sequence[Measured]) -> None:
 
 
 def print_page(measured: Sequence[Measured]) -> None:
-    """Print the medians as README has them: a line for each way, its prompts side by side."""
+    """Print the medians as in the README: a line for each way, with the prompts side by side."""
     print(f"\n{PAGE_HEADS}\n| --- | --- | --- | --- | --- |")
     peers = list(dict.fromkeys(way.peer for way in measured))
     names = dict.fromkeys(way.name for way in sorted(measured, key=lambda way: peers.index(way.peer)))
     for name in names:
-        found = {way.prompt: way for way in measured if way.name == name}
-        ratios = abreast(found, lambda way: statistics.median(way.ratios()))
-        times = abreast(found, lambda way: way.microseconds()[0])
-        slower = abreast(found, lambda way: way.slower(measured))
-        print(f"| {name} | {ratios} | {times} | {slower} | {next(iter(found.values())).stale} |")
+        ways = {way.prompt: way for way in measured if way.name == name}
+        ratios = side_by_side(ways, lambda way: statistics.median(way.ratios()))
+        times = side_by_side(ways, lambda way: way.microseconds()[0])
+        slower = side_by_side(ways, lambda way: way.slower(measured))
+        print(f"| {name} | {ratios} | {times} | {slower} | {next(iter(ways.values())).stale} |")
 
 
-def abreast(found: dict[str, Measured], figure: Callable[[Measured], float | None]) -> str:
-    """Give one figure of each prompt, with a dash where there is none."""
-    return " / ".join(short(figure(found[prompt]) if prompt in found else None) for prompt in PROMPTS)
+def side_by_side(ways: dict[str, Measured], figure: Callable[[Measured], float | None]) -> str:
+    """Return one figure of each prompt, with a dash where there is none."""
+    return " / ".join(short(figure(ways[prompt]) if prompt in ways else None) for prompt in PROMPTS)
 
 
 def short(figure: float | None) -> str:
-    """Give a figure with what of it means anything."""
+    """Return a figure with its significant digits."""
     if figure is None:
         return "–"
     return f"{figure:.2f}" if figure < 10 else f"{figure:,.0f}"

@@ -1,7 +1,7 @@
-"""What every peer gives to be measured, and the floor that all are measured against.
+"""The interface of a peer's module, and the floor that all peers are measured against.
 
-A peer's module, `of_<peer>.py`, has `PACKAGE`, the name of what it measures as it is installed, and `ways(folder)`,
-which sets the peer up in an empty folder and gives its ways. Nothing here knows a peer.
+A peer's module, `of_<peer>.py`, has `PACKAGE`, the name of the distribution, and `ways(folder)`, which sets the peer
+up in an empty folder and yields its ways. Nothing here knows a peer.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,29 +16,29 @@ PLAIN = jinja2.Environment()
 
 TEXTS = {"short": SHORT, "medium": MEDIUM}
 CONTENTS = [message["content"] for message in CHAT]
-GIVEN: dict[str, dict[str, Any]] = {"short": {"words": VALUES["words"]}, "medium": VALUES, "chat": CHAT_VALUES}
-DAY = 86400  # seconds: a cache that lives as long is never refreshed while it is measured
+PROMPT_VALUES: dict[str, dict[str, Any]] = {"short": {"words": VALUES["words"]}, "medium": VALUES, "chat": CHAT_VALUES}
+DAY = 86400  # seconds, so that no cache entry is refreshed while it is measured
 
 TEXT_FLOOR = "plain.render(**plain_values)"
 CHAT_FLOOR = "[message.render(**plain_values) for message in plain]"
 
 
 def alone(text: str) -> list[str]:
-    """Give what a text prompt comes to, as the texts of its messages."""
+    """Return a text prompt's text as the text of its one message."""
     return [text]
 
 
 def contents(messages: list[dict[str, str]]) -> list[str]:
-    """Give the texts of messages that are dictionaries."""
+    """Return the texts of messages that are dictionaries."""
     return [message["content"] for message in messages]
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way in which a peer turns a prompt's name, or a held prompt, and values into text.
+    """One way in which a peer turns values, and a prompt's name or a loaded prompt, into text.
 
-    `prompt` is short, medium or chat; `stale` says how old what it gives may be; `texts` gives the texts of what
-    `statement` comes to, one a message.
+    `prompt` is short, medium or chat; `stale` says how old its result may be; `texts` returns the texts of the value of
+    `statement`, one for each message.
     """
 
     name: str
@@ -49,14 +49,14 @@ class Way:
     texts: Callable[[Any], list[str]] = alone
 
     def row(self) -> Row:
-        """Give the way beside its floor: the same prompt in plain Jinja2, compiled once."""
+        """Return the row of the way and its floor: the same prompt in plain Jinja2, compiled once."""
         is_chat = self.prompt == "chat"
         held = [PLAIN.from_string(text) for text in CONTENTS] if is_chat else PLAIN.from_string(TEXTS[self.prompt])
-        names = {**self.names, "plain": held, "plain_values": GIVEN[self.prompt]}
+        names = {**self.names, "plain": held, "plain_values": PROMPT_VALUES[self.prompt]}
         return Row(f"{self.name}, {self.prompt}", self.statement, CHAT_FLOOR if is_chat else TEXT_FLOOR, names)
 
     def differs(self) -> str | None:
-        """Tell how the texts differ from the floor's; None where they don't."""
+        """Return how the texts differ from the floor's; None where they are equal."""
         ours, floor = self.row().results()
-        given, expected = self.texts(ours), floor if self.prompt == "chat" else alone(floor)
-        return None if given == expected else f"{self.name}, {self.prompt}: gives\n{given}\ninstead of\n{expected}"
+        actual, expected = self.texts(ours), floor if self.prompt == "chat" else alone(floor)
+        return None if actual == expected else f"{self.name}, {self.prompt}: returned\n{actual}\ninstead of\n{expected}"

@@ -1,8 +1,8 @@
-"""One peer in its own environment: checks what it gives, then measures what it is asked to.
+"""The worker of one peer, in the peer's environment: checks its results, then measures ways on request.
 
-`python worker.py PEER` writes one line of JSON that says what it is and which ways it has, then answers each line of
-its input, the number of a way, with `[seconds of the peer, seconds of the floor]`. It ends when its input does.
-`run.py` starts it; by hand it needs `benchmarks` on PYTHONPATH.
+`python worker.py PEER` writes one line of JSON with its package, machine and ways, then answers each line of its
+input, the number of a way, with `[seconds of the peer, seconds of the floor]`. It ends when its input does.
+`run.py` starts it; started by hand it needs `benchmarks` on PYTHONPATH.
 """
 
 import json
@@ -27,26 +27,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ways = list(peer.ways(Path(folder)))
         require_expected(ways)
-        told = {"package": f"{peer.PACKAGE} {version(peer.PACKAGE)}", "machine": machine()}
-        say(answers, {**told, "ways": [[way.name, way.prompt, way.stale] for way in ways]})
+        about = {"package": f"{peer.PACKAGE} {version(peer.PACKAGE)}", "machine": machine()}
+        send(answers, {**about, "ways": [[way.name, way.prompt, way.stale] for way in ways]})
         meters = [Meter(way.row()) for way in ways]
         for line in sys.stdin:
-            say(answers, meters[int(line)].measure())
+            send(answers, meters[int(line)].measure())
 
 
 def require_expected(ways: Sequence[Way]) -> None:
-    """Exit unless every way gives the texts of the floor."""
-    if differences := [told for way in ways if (told := way.differs())]:
+    """Exit unless every way renders the texts of the floor."""
+    if differences := [difference for way in ways if (difference := way.differs())]:
         sys.exit("\n".join(differences))
 
 
 def machine() -> str:
-    """Tell what the figures depend on most."""
+    """Return the versions and the machine on which the figures depend."""
     return f"Python {platform.python_version()}, Jinja2 {version('jinja2')}, {platform.machine()}, {sys.platform}"
 
 
-def say(answers: TextIO, answer: object) -> None:
-    """Write one line."""
+def send(answers: TextIO, answer: object) -> None:
+    """Write one line of JSON."""
     print(json.dumps(answer), file=answers, flush=True)
 
 
