@@ -86,7 +86,7 @@ def test_a_lock_of_a_call_that_runs_is_kept_and_an_abandoned_one_is_released() -
     assert lock.acquire(sys._getframe())
     with pytest.raises(StorageError, match="middle of another call"):
         require_outside([lock])
-    lock.release_after()
+    lock.release_abandoned()
     assert in_thread(lambda: lock.acquire(sys._getframe())) is False
     lock.release_after(sys._getframe())
     assert in_thread(lambda: lock.acquire(sys._getframe())) is True
@@ -100,7 +100,7 @@ def test_a_later_call_keeps_its_lock_when_an_earlier_one_ends() -> None:
     frame = lock.frame
     assert frame is not None
     assert frame.f_code is earlier
-    lock.release_after()
+    lock.release_abandoned()
     assert lock.acquire(sys._getframe())
     lock.release_after(frame)
     assert lock.is_held()

@@ -53,9 +53,9 @@ class _Forks:
         return holding(self._opening, lambda: math.inf)
 
     def release_abandoned(self) -> None:
-        """Release what an error may have left this thread holding."""
+        """Release the locks of openings, in whichever thread, that run no more."""
         for lock in self._opening:
-            lock.release_after()
+            lock.release_abandoned()
 
     def watch(self, storage: Forkable) -> None:
         """Have forks close it, until it is forgotten or nobody has it any more."""

@@ -124,13 +124,12 @@ class WriterQueue(CallLock):
                 ticket = self._ticket = self._enter(deadline)
             yield ticket
 
-    def release(self) -> None:
+    def _end(self) -> None:
         """Leave the queue."""
         try:
             self._leave(self._ticket)
         finally:
             self._ticket = NO_TICKET
-            super().release()
 
     def forked(self) -> None:
         """Begin anew in a child, where the threads of its parent are not, as the child's queue of the database."""
