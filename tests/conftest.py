@@ -83,10 +83,10 @@ def unchanged(path: str) -> Callable[[], AbstractContextManager[None]]:
 def destructors_may_be_interrupted(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[list[type[BaseException]]]:
-    """Allow an interrupt in a destructor, which Python reports and ignores, and which pytest would count as a failure.
+    """Allow an interrupt in a destructor, which Python reports and ignores, and which pytest would count a failure.
 
-    The fixture is the list of their types. Hypothesis's callback of the garbage collector, which would swallow the interrupt
-    too, is removed. The test runs in a generator, as an interrupt within an `except` may leave its exception the one
+    The fixture is the list of their types. Hypothesis's callback of the garbage collector, which would swallow one too,
+    is removed. The test runs in a generator, as an interrupt within an `except` may leave its exception the one
     that is being handled, and so the context of later ones, until the thread or generator ends.
     """
     ignored: list[type[BaseException]] = []

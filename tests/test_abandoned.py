@@ -5,24 +5,24 @@ and never that of a call that runs.
 """
 
 import os
-import subprocess
+import random
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import FrameType
-from typing import Any
+from functools import partial
 
 import pytest
 
 from promptreg import Registry
 from promptreg.storage.compat import may_be_running, owner_of
 from promptreg.storage.sqlite.forks import FORKS
-from promptreg.storage.sqlite.pool import ConnectionPool
 from promptreg.storage.sqlite.queue import Deadline, WriterQueue
-from promptreg.storage.sqlite.slots import CallLock, acquire_all, acquire_any
-from tests.test_slots import VERBS, At, SoftTimeLimitExceeded, chosen, in_thread, is_free, places_of
+from promptreg.storage.sqlite.slots import CallLock, acquire_any
+from promptreg.storage.sqlite.storage import SQLiteStorage
+from tests.test_slots import VERBS, At, SoftTimeLimitExceeded, in_thread, places_of
 
 
 @pytest.fixture(params=["idle", "ended"])
@@ -65,20 +65,20 @@ def in_the_middle_of_a_write(registry: Registry) -> None:
     first.handle.connection.execute("UPDATE registry SET revision = revision + 100")
 
 
-AFTERWARDS: dict[str, Callable[[Registry], object]] = {
-    "read": lambda registry: len(registry.history("greet")),
-    "write": lambda registry: registry.update("greet", template="Hi").version,
-    "fork": lambda registry: forked(registry),
-    "close": lambda registry: registry.close(),
-}
-
-
 def forked(registry: Registry) -> int:
     """Return the exit code of a child that writes."""
     child = os.fork()
     if child == 0:
         os._exit(0 if registry.update("greet", template="child").version == 2 else 1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+AFTERWARDS: dict[str, Callable[[Registry], object]] = {
+    "read": lambda registry: len(registry.history("greet")),
+    "write": lambda registry: registry.update("greet", template="Hi").version,
+    "fork": forked,
+    "close": lambda registry: registry.close(),
+}
 
 
 @pytest.mark.parametrize("verb", AFTERWARDS)
@@ -153,6 +153,73 @@ def test_a_lock_abandoned_before_or_after_its_frame_is_known_is_taken_over(
 def unreleased(lock: CallLock) -> None:
     assert lock.acquire(sys._getframe())
     lock.frame = None
+
+
+def test_a_lock_that_is_replaced_while_it_is_acquired_is_not_held() -> None:
+    """The thread that replaces it has seen no frame yet, and holds the new one."""
+    lock, here = CallLock(), sys._getframe()
+    old = lock._lock
+
+    class Replaced:
+        def acquire(self, timeout: float) -> bool:
+            lock.renew()
+            return old.acquire(timeout=timeout)
+
+        def release(self) -> None:
+            old.release()
+
+    lock._lock = Replaced()  # type: ignore[assignment]
+    assert not lock.acquire(here, 0.1)
+    assert lock.frame is None
+    assert in_thread(lambda: old.acquire(timeout=0)) is True
+    assert lock.acquire(here, 0.1)
+    lock.release_after(here)
+
+
+def reconnect_and_write(registry: Registry, template: str) -> int:
+    """Take every slot, as forking and closing do, and write."""
+    storage = registry._core.storage
+    assert isinstance(storage, SQLiteStorage)
+    storage._connections.reconnect()
+    return registry.update("greet", template=template).version
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_interrupt_of_the_cleanup_after_another_blocks_no_other_thread(
+    path: str, verb: str, destructors_may_be_interrupted: list[type[BaseException]]
+) -> None:
+    """A second signal comes soon after the first one; the interrupted thread makes no call until another one has."""
+    left = 0
+
+    def again(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    def twice() -> None:
+        signal.setitimer(signal.ITIMER_REAL, random.random() * 0.00006 + 1e-6)
+        raise SoftTimeLimitExceeded
+
+    before = signal.signal(signal.SIGALRM, again)
+    try:
+        with Registry(path) as registry:
+            registry.create("greet", "Hello")
+            for each in VERBS:
+                places_of(each, registry)
+            places = places_of(verb, registry)
+            for number in random.sample(range(places), 60):
+                with suppress(SoftTimeLimitExceeded):
+                    try:
+                        At(number, twice).run(partial(VERBS[verb], registry, number))
+                    finally:
+                        signal.setitimer(signal.ITIMER_REAL, 0)
+                left += registry._core.storage.is_held()  # type: ignore[attr-defined]
+                version = in_thread(partial(reconnect_and_write, registry, f"then {number}"))
+                assert isinstance(version, int), version
+            assert registry.get("greet").version == version
+            versions = registry.history("greet", limit=100_000)
+            assert [each.version for each in versions] == list(range(len(versions), 0, -1))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    print(left, "left held by their thread")
 
 
 def test_the_lock_of_a_call_that_runs_is_never_taken_over() -> None:

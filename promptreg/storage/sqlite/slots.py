@@ -83,8 +83,8 @@ class CallLock:
     def _take_over(self, lock: Any, frame: FrameType | None, owner: int) -> None:
         """Replace a lock that a call with that frame has abandoned, as no thread can release another one's.
 
-        Threads change only at calls, so the lines from the condition to the loop are one step: one thread takes it over,
-        and none that has just acquired it keeps it. Its thread may be releasing it at this moment, which is waited for.
+        Threads change only at calls, so the lines from the condition to the loop are one step: one thread takes over,
+        and none that has just acquired the lock keeps it. Its thread may be releasing it now, which is waited for.
         """
         new = RLock()
         new.acquire()
