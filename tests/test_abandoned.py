@@ -101,7 +101,9 @@ def test_what_another_thread_has_abandoned_blocks_nobody(
 
 
 def revision_of(registry: Registry) -> int:
-    with registry._core.storage.read() as reader:
+    storage = registry._core.storage
+    assert isinstance(storage, SQLiteStorage)
+    with storage.read() as reader:
         return reader.revision
 
 
