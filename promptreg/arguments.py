@@ -1,8 +1,8 @@
 """The arguments of each verb, read into one frozen value before anything is looked up (rule 18).
 
 A reader raises one `InvalidInputError` with every bad argument. How a single argument is read is decided in
-`rules/edits.py`, `rules/inputs.py` and `rules/names.py`. Verbs with many arguments pass them by name, as `locals()`
-holds them; the fields of a version among them are found by the table `records.CONTENT`.
+`rules/edits.py`, `rules/inputs.py` and `rules/names.py`. Verbs with many arguments pass their `locals()`, a mapping of
+the arguments by name; which of them are fields of a version is the table `records.CONTENT`.
 """
 
 from collections.abc import Collection, Mapping

@@ -102,7 +102,7 @@ def _checkpoint_on_close(connection: sqlite3.Connection, *, may: bool) -> None:
 def forked() -> StorageError:
     """Return the refusal of a process that inherited an open connection to the database."""
     return StorageError(
-        "This process was forked behind Python's hooks, or by a signal's handler in the middle of a call, and SQLite"
+        "This process was forked behind Python's hooks, or by a signal handler in the middle of a call, and SQLite"
         " would take its parent's locks for its own; use the registry in a new process, started by exec or spawn.",
         reason="fork",
     )

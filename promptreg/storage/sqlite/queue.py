@@ -133,7 +133,7 @@ class WriterQueue(CallLock):
             super().release()
 
     def forked(self) -> None:
-        """Begin anew in a child, where the threads of its parent are not, as the child's queue of the database."""
+        """Reset in a forked child, which has none of the parent's threads, and become its queue of the database."""
         self.renew()
         mine = self._database, os.getpid()
         _QUEUES[mine] = _kept(mine, self)

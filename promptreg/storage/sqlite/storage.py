@@ -83,7 +83,7 @@ class SQLiteStorage:
                 is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
             if is_due:
                 self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
-        except BaseException:  # leave nothing open, though the error be kept
+        except BaseException:  # leave nothing open, even if the caller keeps the error
             self._connections.close(may_checkpoint=False)
             raise
         with suppress(StorageError):
@@ -383,7 +383,7 @@ class SQLiteStorage:
 
 
 def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
-    """Open the database; after an error, even an interrupt, leave nothing open, though the error be kept."""
+    """Open the database; after an error or an interrupt leave nothing open, even if the caller keeps the error."""
     try:
         return SQLiteStorage(settings)
     except BaseException as error:

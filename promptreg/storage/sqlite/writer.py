@@ -143,7 +143,7 @@ def _columns_from(first: str) -> tuple[str, ...]:
     return PROMPT_COLUMNS[PROMPT_COLUMNS.index(first) :]
 
 
-# One statement a prompt, as triggers take a second one for another tool's; indexed columns that stay are not written.
+# One statement a prompt, as triggers take a second one for another tool's. Unchanged indexed columns are not written.
 # The name identifies the row too: a damaged index of ids must not lead to another prompt's row.
 _MOVES = {
     first: updates("prompts", (*_columns_from(first), "revision"), by=("id", "name")) for first in ("name", "status")
