@@ -1,4 +1,4 @@
-"""Imports go down only: no module imports one above it, and each dependency is imported by one package."""
+"""The layout: imports go down only, one package imports each dependency, and files and functions are short."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -90,3 +90,20 @@ def test_sibling_packages_do_not_import_each_other():
     assert [m for m in outside if any(within(f, "promptreg.storage.sqlite") for f in IMPORTS[m])] == [
         "promptreg.storage.opening"
     ]
+
+
+def test_no_file_is_long():
+    """Each has one topic; `registry.py` holds the documentation of every verb."""
+    lengths = {path.name: len(path.read_text().splitlines()) for path in FILES.values() if path.name != "registry.py"}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def test_functions_are_short():
+    """Half of them have at most six lines, without signature and docstring."""
+    lengths = []
+    for path in FILES.values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[ast.get_docstring(node) is not None :]
+                lengths.append(body[-1].end_lineno - body[0].lineno + 1 if body else 0)
+    assert sorted(lengths)[len(lengths) // 2] <= 6

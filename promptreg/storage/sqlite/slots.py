@@ -35,6 +35,7 @@ class CallLock:
     def renew(self) -> None:
         """Begin anew, held by no thread, as in a child whose parent's threads are not there."""
         self.frame: FrameType | None = None  # of the call that holds it
+        self.is_wanted = False  # by a call that takes all locks, to which others give way
         self._lock = RLock()
         self.is_held = ownership(self._lock)
 
@@ -43,6 +44,7 @@ class CallLock:
         if not self._lock.acquire(timeout=seconds):
             return False
         self.frame = frame
+        self.is_wanted = False
         return True
 
     def release(self) -> None:
@@ -109,6 +111,8 @@ def require_outside(locks: Sequence[CallLock]) -> None:
 def acquire_any(locks: Sequence[L], frame: FrameType, seconds_left: Callable[[], float]) -> L | None:
     """Take the first lock that is free and return it; return None where none is for as long as is left."""
     for lock in locks:
+        if lock.is_wanted:  # as a thread that has just released it would else take it again before another one wakes up
+            time.sleep(WAIT_AMONG)
         if lock.acquire(frame):
             return lock
     end, wait = time.monotonic() + seconds_left(), WAIT if len(locks) == 1 else WAIT_AMONG
@@ -124,7 +128,9 @@ def acquire_any(locks: Sequence[L], frame: FrameType, seconds_left: Callable[[],
 def acquire_all(locks: Sequence[CallLock], frame: FrameType, hurry: Callable[[], None] = lambda: None) -> None:
     """Take every lock, in this order, however long that takes; `hurry` is called while one is waited for."""
     for lock in locks:
+        lock.is_wanted = True
         while not lock.acquire(frame, WAIT_AMONG):
+            lock.is_wanted = True
             hurry()
 
 
