@@ -489,15 +489,15 @@ def test_on_a_closed_registry_no_argument_is_validated(path, target):
             options = {
                 p.name: object() for p in parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "default"
             }
-            for given, chosen in (("a", {}), ("A B", {}), ("a@1", options), (object(), {})):
+            for argument, chosen in (("a", {}), ("A B", {}), ("a@1", options), (object(), {})):
                 with pytest.raises(StorageError, match="closed"):
-                    getattr(opened, name)(*[given] * len(by_place), **{**by_name, **chosen})
+                    getattr(opened, name)(*[argument] * len(by_place), **{**by_name, **chosen})
         with pytest.raises(StorageError, match="closed"):
             opened.scope(actor=None)
         with pytest.raises(StorageError, match="closed"):
             opened.render("a", 3)
-    told = [(each.path, each.namespace, each.actor) for each in (registry, view)]
-    assert told == [(registry.path, "default", None), (registry.path, "other", Actor("ana", "team_editor"))]
+    attributes = [(each.path, each.namespace, each.actor) for each in (registry, view)]
+    assert attributes == [(registry.path, "default", None), (registry.path, "other", Actor("ana", "team_editor"))]
     assert "other" in repr(view)
 
 

@@ -270,8 +270,10 @@ def test_the_page_of_internals_lists_each_table_of_the_file(tmp_path: Path) -> N
     Registry(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    told = [row[0].strip("`") for row in rows(section("internals.md", "The file"))]
-    assert set(told) == {name for name in tables if name[0] != "_" and not name.startswith(("search_", "sqlite_"))}
+    documented = [row[0].strip("`") for row in rows(section("internals.md", "The file"))]
+    assert set(documented) == {
+        name for name in tables if name[0] != "_" and not name.startswith(("search_", "sqlite_"))
+    }
 
 
 def test_every_guarantee_names_tests_that_exist() -> None:
@@ -310,8 +312,8 @@ def test_the_page_of_errors_lists_each_with_its_code_and_status() -> None:
 
 def test_the_page_of_access_lists_each_action() -> None:
     """The table of roles has each action, and the list of events too."""
-    told = set(re.findall(r"`(\w+)`", " ".join(row[0] for row in rows(section("access.md", "The record")))))
-    assert told == set(get_args(Action))
+    documented = set(re.findall(r"`(\w+)`", " ".join(row[0] for row in rows(section("access.md", "The record")))))
+    assert documented == set(get_args(Action))
 
 
 def test_the_page_of_templates_lists_the_policy_and_the_limits() -> None:
@@ -329,12 +331,12 @@ def test_the_page_of_templates_lists_the_policy_and_the_limits() -> None:
 def test_the_page_of_telemetry_lists_each_attribute_and_metric() -> None:
     """They are those of names.py, without the keys that other libraries read from the context and document."""
     text = read("telemetry.md")
-    told = [row[0].strip("`") for row in rows(text)]
+    documented = [row[0].strip("`") for row in rows(text)]
     constants = [value for name, value in vars(names).items() if name.isupper()]
     ours = {value for value in constants if value.startswith("promptreg.")}
     standard = {names.PROMPT_NAME, names.PROMPT_VERSION, names.ERROR_TYPE}
-    assert len(told) == len(set(told))
-    assert set(told) == (ours | standard) - {names.OPERATION}
+    assert len(documented) == len(set(documented))
+    assert set(documented) == (ours | standard) - {names.OPERATION}
     assert names.OPERATION in text
 
 
@@ -345,21 +347,21 @@ def test_every_setting_and_public_name_is_on_some_page() -> None:
     settings = [name for name in Registry.__init__.__annotations__ if name != "return"]
     absent = [name for name in [*promptreg.__all__, *verbs, *settings] if not re.search(rf"\b{name}\b", text)]
     assert absent == []
-    told = [row[0].strip("`") for row in rows(section("operations.md", "Settings"))]
-    assert told == [name for name in settings if name != "target"]
+    documented = [row[0].strip("`") for row in rows(section("operations.md", "Settings"))]
+    assert documented == [name for name in settings if name != "target"]
 
 
 def test_the_page_of_rules_lists_each_attribute_of_each_value() -> None:
     """This includes every public class that a call accepts or returns."""
-    told = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows(section("rules.md", "Values"))}
-    told["Prompt"] = told["Prompt"] - {"Version"} | told["Version"]
+    documented = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows(section("rules.md", "Values"))}
+    documented["Prompt"] = documented["Prompt"] - {"Version"} | documented["Version"]
     classes = {name: getattr(promptreg, name) for name in promptreg.__all__}
     values = {
         name: value for name, value in classes.items() if isinstance(value, type) and issubclass(value, BaseModel)
     }
     del values["RenderLimits"]
     fields = {name: {*value.model_fields, *public_properties(value)} for name, value in values.items()}
-    assert told == {**fields, "Rendered": {name for name in vars(promptreg.Rendered) if name[0] != "_"}}
+    assert documented == {**fields, "Rendered": {name for name in vars(promptreg.Rendered) if name[0] != "_"}}
 
 
 def public_properties(value: type) -> set[str]:

@@ -86,14 +86,14 @@ def test_a_message_names_the_actual_fault():
     """A label of digits is refused as a label, and a fault after @ is not reported as one of the name."""
     with Registry(":memory:") as registry:
         registry.create("a", "one")
-        for call, told in (
+        for call, start in (
             (lambda: registry.set_label("a@1", "5"), "label: must be 1 to 50 of"),
             (lambda: registry.get("a@0"), "name: the version after @ must be at least 1"),
             (lambda: registry.get("a@x y"), "name: what follows @ must be 1 to 50 of"),
         ):
             with pytest.raises(InvalidInputError) as caught:
                 call()
-            assert str(caught.value).startswith(told)
+            assert str(caught.value).startswith(start)
 
 
 def test_an_error_of_a_default_does_not_blame_the_prompt():

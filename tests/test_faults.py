@@ -375,13 +375,13 @@ CALLS: dict[str, Callable[[Registry], object]] = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("again", [None, IOERR_READ], ids=["passing", "lasting"])
-@pytest.mark.parametrize("told", [CORRUPT, IOERR_READ], ids=["as damage", "as it is"])
+@pytest.mark.parametrize("fault", [CORRUPT, IOERR_READ], ids=["as damage", "as it is"])
 def test_a_read_error_of_the_disk_is_not_reported_as_damage(
-    opened: Registry, faults: Faults, call: Callable[[Registry], object], told: Any, again: Any
+    opened: Registry, faults: Faults, call: Callable[[Registry], object], fault: Any, again: Any
 ) -> None:
     """SQLite reports damage, but the error is `StorageError` with reason `io_error`, without advice to restore."""
     faults.backup = again
-    with faults.failing(r"SELECT (?!\S* FROM sqlite_master)", told), pytest.raises(StorageError) as caught:
+    with faults.failing(r"SELECT (?!\S* FROM sqlite_master)", fault), pytest.raises(StorageError) as caught:
         call(opened)
     assert type(caught.value) is StorageError
     assert caught.value.details == {"reason": "io_error"}

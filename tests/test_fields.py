@@ -160,8 +160,8 @@ def test_a_field_is_stored_compared_returned_and_inherited(path: str, name: str)
 def test_content_hash_is_of_these_fields_and_of_later_ones_that_are_not_empty() -> None:
     """A version without a later field keeps the hash that it had before the field existed."""
     assert sorted(content_of(EMPTY)) == sorted(FIRST_CONTENT)
-    said = {name: freeze(samples(name)[0]) for name in CONTENT}
-    assert sorted(content_of(said)) == sorted({*FIRST_CONTENT, *CONTENT})
+    sample_fields = {name: freeze(samples(name)[0]) for name in CONTENT}
+    assert sorted(content_of(sample_fields)) == sorted({*FIRST_CONTENT, *CONTENT})
 
 
 FULL = {

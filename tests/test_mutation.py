@@ -44,8 +44,8 @@ CHANGES = [
 def test_each_operator_changes_one_place() -> None:
     """It changes comparisons, booleans, constants, returned values and statements, and no docstring or message."""
     found = mutants("x.py", SOURCE)
-    told = [f"{mutant.line}: {mutant.change.replace('  ->  ', ' -> ')}" for mutant in found]
-    assert sorted(told) == sorted(CHANGES)
+    changes = [f"{mutant.line}: {mutant.change.replace('  ->  ', ' -> ')}" for mutant in found]
+    assert sorted(changes) == sorted(CHANGES)
     for mutant in found:
         changed = mutant.applied_to(SOURCE.encode())
         compile(changed, "x.py", "exec")
@@ -109,5 +109,5 @@ def test_a_test_that_fails_without_any_change_ends_the_run(tree: Path) -> None:
 def test_it_is_one_command() -> None:
     """`python -m tests.mutation --help` names its options."""
     command = [sys.executable, "-m", "tests.mutation", "--help"]
-    told = subprocess.run(command, cwd=mutation.ROOT, capture_output=True, text=True, check=True).stdout
-    assert [option for option in ("--most", "--seed", "--only", "--again", "--results") if option not in told] == []
+    output = subprocess.run(command, cwd=mutation.ROOT, capture_output=True, text=True, check=True).stdout
+    assert [option for option in ("--most", "--seed", "--only", "--again", "--results") if option not in output] == []

@@ -170,10 +170,10 @@ def test_a_url_is_invalid_input_and_only_its_scheme_is_repeated(tmp_path, monkey
     with pytest.raises(InvalidInputError) as caught:
         Registry(url.format(tmp_path / "new.db"), create=create)
     error = caught.value
-    assert [told["field"] for told in error.details["errors"]] == ["target"]
+    assert [entry["field"] for entry in error.details["errors"]] == ["target"]
     assert URLS[url] in error.message
-    said = "".join(traceback.format_exception(error)) + repr(error) + str(error.to_dict()) + repr(error.__dict__)
-    assert "s3cr" not in said
+    texts = "".join(traceback.format_exception(error)) + repr(error) + str(error.to_dict()) + repr(error.__dict__)
+    assert "s3cr" not in texts
     assert "user" not in str(error.to_dict())
     assert (error.__cause__, error.__context__, len(error.message) < 200) == (None, None, True)
     assert list(tmp_path.iterdir()) == []
@@ -186,9 +186,9 @@ def test_no_password_of_a_target_is_in_a_span_or_printed_by_the_command(monkeypa
     with tracing() as spans:
         assert main(["demo", "--db", "postgresql://user:s3cr%65t@host/db"]) == 1
     out, err = capsys.readouterr()
-    told = out + err + repr([span.to_json() for span in spans()])
+    output = out + err + repr([span.to_json() for span in spans()])
     assert "this release has no storage in PostgreSQL" in err
-    assert "s3cr" not in told
+    assert "s3cr" not in output
     assert list(tmp_path.iterdir()) == []
 
 

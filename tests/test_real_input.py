@@ -59,17 +59,17 @@ class Replay:
         if edit["op"] == "restore":
             assert author.restore(name).status == "active"
             self.archived.discard(name)
-        said = (as_template(edit["content"]), ["for_devs"] if edit["for_devs"] else [])
+        fields = (as_template(edit["content"]), ["for_devs"] if edit["for_devs"] else [])
         before = len(self.versions[name])
         if edit["op"] == "create":
-            prompt = author.create(name, said[0], title=edit["title"], tags=said[1], commit_message=edit["message"])
+            prompt = author.create(name, fields[0], title=edit["title"], tags=fields[1], commit_message=edit["message"])
         else:
-            prompt = author.update(name, template=said[0], tags=said[1], commit_message=edit["message"])
-        if self.state.get(name) == said:
+            prompt = author.update(name, template=fields[0], tags=fields[1], commit_message=edit["message"])
+        if self.state.get(name) == fields:
             self.quiet_edits += 1
         else:
             self.versions[name].append(edit)
-            self.state[name] = said
+            self.state[name] = fields
         assert prompt.version == len(self.versions[name])
         assert len(self.versions[name]) - before in {0, 1}
 

@@ -29,8 +29,8 @@ def outcomes(request: pytest.FixtureRequest) -> Outcomes:
     asked = [item.callspec.params for item in request.session.items if "outcomes" in getattr(item, "fixturenames", ())]
     jobs = [(params["case"].name, params["way"]) for params in asked]
     command = [sys.executable, "-W", "ignore", "-m", "tests.capped"]
-    told = subprocess.run(command, cwd=ROOT, input=json.dumps(jobs), stdout=subprocess.PIPE, text=True, check=True)
-    lines = map(json.loads, told.stdout.splitlines())
+    completed = subprocess.run(command, cwd=ROOT, input=json.dumps(jobs), stdout=subprocess.PIPE, text=True, check=True)
+    lines = map(json.loads, completed.stdout.splitlines())
     return {(name, way): Outcome(*fields) for name, way, fields in lines}
 
 

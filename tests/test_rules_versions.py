@@ -118,7 +118,7 @@ def test_rule_1_each_field_creates_one_complete_version(registry, field, is_prod
 
 
 @pytest.mark.parametrize(
-    "given",
+    "edit",
     [
         {},
         FULL,
@@ -137,15 +137,15 @@ def test_rule_1_each_field_creates_one_complete_version(registry, field, is_prod
     ids=str,
 )
 @pytest.mark.parametrize("is_production", [True, False])
-def test_rule_1_an_equal_update_writes_nothing(registry, unchanged, given, is_production):
+def test_rule_1_an_equal_update_writes_nothing(registry, unchanged, edit, is_production):
     """If the snapshot equals the base's as canonical JSON, with tags as a set, nothing is written."""
     before = registry.create("x", **FULL, access_grants=[("user:bo", "read"), ("group:g", "write")])
     with unchanged():
-        assert registry.update("x", **given, is_production=is_production) == before
+        assert registry.update("x", **edit, is_production=is_production) == before
 
 
 @pytest.mark.parametrize(
-    "given",
+    "edit",
     [
         {"template": "Hello {{ who }}\n"},
         {"tags": ["a", "B"]},
@@ -159,12 +159,12 @@ def test_rule_1_an_equal_update_writes_nothing(registry, unchanged, given, is_pr
     ],
     ids=str,
 )
-def test_rule_1_a_small_difference_counts(registry, given):
+def test_rule_1_a_small_difference_counts(registry, edit):
     """True is not 1, newlines and case count, and None and empty lists empty a field."""
     registry.create("x", **FULL)
-    made = registry.update("x", **given)
+    made = registry.update("x", **edit)
     assert made.version == 2
-    emptied = {key: {} for key, value in given.items() if value is None and key != "variables"}
+    emptied = {key: {} for key, value in edit.items() if value is None and key != "variables"}
     assert all(getattr(made, key) == value for key, value in emptied.items())
 
 
@@ -660,8 +660,8 @@ def test_updates_with_invalid_values_are_refused(registry, refuses, field):
     """A wrong value of any argument raises InvalidInputError, whatever else is passed, and changes nothing."""
     stand(registry)
     for value in INVALID[field]:
-        given = {"title": "new", **({"version": 2} if field == "config" else {}), field: value}
-        refuses(lambda r, given=given: r.update("x", **given), InvalidInputError, "validation_error")
+        edit = {"title": "new", **({"version": 2} if field == "config" else {}), field: value}
+        refuses(lambda r, edit=edit: r.update("x", **edit), InvalidInputError, "validation_error")
 
 
 def test_save_of_an_archived_prompt_writes_nothing_or_is_refused(registry, unchanged):

@@ -60,10 +60,10 @@ def test_rule_6_concurrent_writers_lose_nothing_and_repeat_no_number(pool, regis
     """Concurrent writers get different numbers, every version exists, and the last one published is live."""
     registry.create("x", "start")
     jobs = {who: pool.submit(write_updates, path, who, 10) for who in ("ana", "bo", "cy", "di")}
-    given = {f"{who} {i}": number for who, job in jobs.items() for i, number in enumerate(job.result())}
-    assert sorted(given.values()) == list(range(2, 42))
+    results = {f"{who} {i}": number for who, job in jobs.items() for i, number in enumerate(job.result())}
+    assert sorted(results.values()) == list(range(2, 42))
     versions = registry.history("x", limit=100)
-    assert {v.template: v.version for v in versions if v.version > 1} == given
+    assert {v.template: v.version for v in versions if v.version > 1} == results
     assert all((v.author, v.commit_message) == (v.template.split()[0], v.template) for v in versions if v.version > 1)
     published = [v.version for v in versions if v.state == "published"]
     assert (len(published), registry.get("x").version) == (21, max(published))
@@ -101,10 +101,10 @@ def test_rule_4_of_writers_that_expect_the_same_production_one_succeeds(registry
             return error
 
     with ThreadPoolExecutor(8) as threads:
-        given = list(threads.map(publish, numbers))
-    (winner,) = [number for number in given if isinstance(number, int)]
+        results = list(threads.map(publish, numbers))
+    (winner,) = [number for number in results if isinstance(number, int)]
     assert registry.get("x").version == winner
-    assert [e.details for e in given if e is not winner] == [{"expected": 1, "actual": winner}] * 7
+    assert [e.details for e in results if e is not winner] == [{"expected": 1, "actual": winner}] * 7
 
 
 def append(path: str, who: str, count: int) -> None:

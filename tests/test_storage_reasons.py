@@ -42,8 +42,8 @@ def test_every_storage_error_has_a_reason_of_the_table_and_each_reason_is_used()
         for call in made(ast.parse(file.read_text(encoding="utf-8")))
     }
     assert len(used) > 20
-    assert {at: said for at, said in used.items() if len(said) != 1 or said[0] not in STORAGE_REASONS} == {}
-    assert {word for said in used.values() for word in said} == set(STORAGE_REASONS)
+    assert {at: words for at, words in used.items() if len(words) != 1 or words[0] not in STORAGE_REASONS} == {}
+    assert {word for words in used.values() for word in words} == set(STORAGE_REASONS)
 
 
 def test_the_page_of_errors_documents_each_reason() -> None:

@@ -188,11 +188,11 @@ def test_no_symbolic_link_is_followed_by_writes(path: str, tmp_path: Path, monke
 
 def test_every_connection_has_its_syncs_reach_the_disk_on_macos(path: str) -> None:
     """This holds for connections that write, that only check, and that close last, which may checkpoint."""
-    told: list[int] = []
+    levels: list[int] = []
 
     def read() -> None:
         with registry._core.storage.read() as reader:
-            told.extend(reader._connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
+            levels.extend(reader._connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
 
     with Registry(path) as registry:
         read()
@@ -200,8 +200,8 @@ def test_every_connection_has_its_syncs_reach_the_disk_on_macos(path: str) -> No
         thread.start()
         thread.join()
         with registry._core.storage.monitor() as changes_since:
-            told.extend(changes_since.__self__._watching.watcher().connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
-    assert told == [1, 1, 1]
+            levels.extend(changes_since.__self__._watching.watcher().connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
+    assert levels == [1, 1, 1]
 
 
 def test_only_one_module_names_features_of_the_system() -> None:

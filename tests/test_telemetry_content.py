@@ -289,11 +289,11 @@ def leaks(calls: Iterable[Call], path: str, caplog: pytest.LogCaptureFixture, **
             ana = registry.scope(actor=Actor("ana", "org_admin"))
             for call in calls:
                 try:
-                    given = call(ana)
+                    result = call(ana)
                 except PromptregError as error:
                     doors["errors"].append("\n".join(texts_of(error)))
                 else:
-                    results = given if type(given) is list else [given]
+                    results = result if type(result) is list else [result]
                     doors["reprs"] += [repr(item) for item in results if type(item) in (Rendered, StatusUpdate)]
             doors["reprs"] += [repr(registry), repr(ana), repr(ana.actor)]
     doors["logs"] = [record.getMessage() + str(record.__dict__) for record in caplog.records]

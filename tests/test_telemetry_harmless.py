@@ -39,8 +39,8 @@ def plain() -> list[object]:
 class Failing:
     """An object of which every method raises, except those passed."""
 
-    def __init__(self, **given: Any) -> None:
-        self.__dict__.update(given)
+    def __init__(self, **working: Any) -> None:
+        self.__dict__.update(working)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -154,7 +154,7 @@ def test_no_value_can_be_initialised_again(full):
     for value in every_value(full):
         if not isinstance(value, pydantic.BaseModel):
             continue
-        before, said = value.model_dump(), value.model_fields_set
+        before, fields_set = value.model_dump(), value.model_fields_set
         other = dict.fromkeys(type(value).model_fields)
         for change in (
             lambda v=value, fields=before: v.__init__(**fields),
@@ -164,8 +164,8 @@ def test_no_value_can_be_initialised_again(full):
             with pytest.raises(TypeError, match="read-only"):
                 change()
         value.model_fields_set.clear()
-        assert (value.model_dump(), value.model_fields_set) == (before, said)
-        assert said
+        assert (value.model_dump(), value.model_fields_set) == (before, fields_set)
+        assert fields_set
 
 
 def test_copies_of_containers_can_be_changed(full):
