@@ -169,7 +169,7 @@ def wrong(source: str, values: Mapping[str, Any], case: Comparison) -> str | Non
     if fast is not None and fast != metered:
         return "the fast tier renders what the metered one does not"
     if metered is not None and promptreg_outcome != ("text", metered):
-        return "a tier gives text, and the render another one, or none"
+        return "a tier renders a text, and the render another text, or none"
     if stock.kind == "folding":
         return None
     if promptreg_outcome.kind == "text" and stock.kind != "text":
@@ -193,12 +193,12 @@ def wrong(source: str, values: Mapping[str, Any], case: Comparison) -> str | Non
 def _wrong_names(source: str, values: Mapping[str, Any], case: Comparison) -> str | None:
     described, names = set(case.promptreg_outcome.detail), undeclared(source)
     if described & set(values):
-        return "a variable is detail to be missing that is there"
+        return "a present variable is reported as missing"
     if names is None:
         return None
     may_be = names - set(values)
     if not described <= may_be | bound_by(source):
-        return "a name is detail to be missing that is no variable"
+        return "a name that is not a variable is reported as missing"
     if case.stock.kind == "absent" and not described >= set(case.stock.detail) - {"loop"}:
         return "Jinja2 misses another variable"
     if case.exact and not GUARD_OR_NAME.search(source) and described != may_be:
