@@ -69,8 +69,8 @@ def test_a_user_that_may_not_write_the_sidecar_writes_once_it_was_repaired(
         assert caught.value.message == f"{shared} can't be written by this process; let it write {shared}-promptreg."
         assert other.call("get", "greet").template == owner.get("greet").template == "5"
         mend(shared)
-        assert other.call("update", "greet", template="mended").version == 7
-        assert owner.get("greet").template == "mended"
+        assert other.call("update", "greet", template="repaired").version == 7
+        assert owner.get("greet").template == "repaired"
         owner.update("greet", template="last")
         assert other.call("get", "greet").template == "last"
 
@@ -99,8 +99,8 @@ def test_a_sidecar_that_may_not_be_written_is_opened_again(path: str, monkeypatc
             with pytest.raises(StorageError, match="Too many open files"):
                 other.update("greet", template="refused")
             refuses.clear()
-            assert other.update("greet", template="mended").version == 7
-            assert owner.get("greet").template == "mended"
+            assert other.update("greet", template="repaired").version == 7
+            assert owner.get("greet").template == "repaired"
             owner.update("greet", template="last")
             assert other.get("greet").template == "last"
             assert other._core.storage.publisher.signal.is_shared  # type: ignore[attr-defined]
