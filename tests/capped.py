@@ -93,7 +93,7 @@ def _outcome(world: World, save: Callable[[], Any], render: Callable[[Any], str]
         outcome = Outcome("error", type(error).__name__, when)._replace(seconds=time.perf_counter() - began)
         _uncap()
         outcome = outcome._replace(
-            is_is_ours=isinstance(error, TemplateError), shows=_shown(error), context=_behind(error)
+            is_ours=isinstance(error, TemplateError), shows=_shown(error), context=_behind(error)
         )
     else:
         outcome = Outcome("text", seconds=time.perf_counter() - began, characters=len(text))

@@ -54,9 +54,9 @@ def in_child(work: Callable[[], Any], out: int) -> None:
 def of_child(child: int, out: int) -> Any:
     """Wait for a child's end and return its result."""
     with os.fdopen(out, "rb") as pipe:
-        said = pipe.read()
+        payload = pipe.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    error, value = pickle.loads(said) if said else (f"a child ended with {code}", None)
+    error, value = pickle.loads(payload) if payload else (f"a child ended with {code}", None)
     if error:
         raise RuntimeError(error)
     return value
@@ -230,11 +230,11 @@ def pools(folder: str) -> Report:
     REGISTRY[0].create("shared", "0")
     context = multiprocessing.get_context("fork")
     with context.Pool(4) as pool:
-        given = pool.map(_pooled, range(20))
+        pooled = pool.map(_pooled, range(20))
     with ProcessPoolExecutor(4, mp_context=context) as executor:
-        given += executor.map(_pooled, range(20, 40))
+        pooled += executor.map(_pooled, range(20, 40))
     own = REGISTRY[0].update("shared", template="own").version
-    return {"given": sorted(given), "own": own, "numbers": _history(REGISTRY[0])["numbers"]}
+    return {"pooled": sorted(pooled), "own": own, "numbers": _history(REGISTRY[0])["numbers"]}
 
 
 def behind(folder: str) -> Report:
@@ -278,11 +278,11 @@ def _fares(registry: Registry) -> Report:
         "cached render": lambda: registry.render("cached"),
         "opening anew": lambda: Registry(registry.path),
     }
-    told = {name: _refusal(call) for name, call in calls.items()}
+    refusals = {name: _refusal(call) for name, call in calls.items()}
     handles = registry._core.storage._connections.open_handles()  # type: ignore[attr-defined]
     registry.close()
     changes = [handle.connection.total_changes for handle in handles]  # which a closed connection would not tell
-    return {**told, "connections left": len(changes)}
+    return {**refusals, "connections left": len(changes)}
 
 
 def _refusal(call: Callable[[], Any]) -> list[str]:

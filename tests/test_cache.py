@@ -112,13 +112,13 @@ def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
 def test_no_prompt_of_many_that_one_call_changed_stays_in_the_cache(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """Fewer, as many, and more than are dropped one by one: each is read again."""
+    """Each changed prompt is read again, for fewer, as many, and more than are dropped individually."""
     monkeypatch.setattr(watching, "MAX_CHANGED", 4)
     assert disabled_elsewhere(registry, count) == ["disabled"] * count
 
 
 def test_no_prompt_of_a_thousand_and_three_that_one_call_changed_stays_in_the_cache(path: str) -> None:
-    """The same at the real bound."""
+    """The same holds at the real bound."""
     with Registry(path, durability="normal") as registry:
         assert disabled_elsewhere(registry, 1_003) == ["disabled"] * 1_003
 
@@ -140,7 +140,7 @@ def test_up_to_the_bound_changed_prompts_are_dropped_one_by_one(
 def test_after_its_own_changes_nothing_outdated_is_returned_however_many_there_are(
     path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
 ) -> None:
-    """Fewer, as many, and more changes than are remembered, then the file is removed: none is returned as it was."""
+    """After fewer, as many, or more changes than are remembered, and removal of the file, none is returned outdated."""
     monkeypatch.setattr(core, "MAX_WRITTEN", 4)
     names = [f"p{number}" for number in range(count)]
     with Registry(path) as registry:
@@ -166,7 +166,7 @@ def test_after_its_own_changes_nothing_outdated_is_returned_however_many_there_a
 def test_a_load_of_a_later_revision_is_returned_and_not_cached(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, change: Change, template: str | None
 ) -> None:
-    """A commit between the check for changes and the load: the later prompt is returned, and not added to the cache."""
+    """After a commit between the check and the load, the later prompt is returned, but not added to the cache."""
     registry.create("greet", "Hello")
     generation, _ = registry._core._current_generation()
     read = SQLiteStorage.read
@@ -206,7 +206,7 @@ CHANGES: list[tuple[str, Change, Change]] = [
 def test_the_very_next_read_sees_any_change_of_another_registry(
     registry: Registry, change: Change, read: Change
 ) -> None:
-    """Rule 16: names, labels, grants and statuses included, in a warm cache."""
+    """Rule 16: with a warm cache, changes of names, labels, grants and statuses are seen too."""
     registry.create("greet", "Hello")
     registry.update("greet", template="Hello again")
     registry.rollback("greet", reason="x")
@@ -221,7 +221,7 @@ def test_the_very_next_read_sees_any_change_of_another_registry(
 
 
 def test_a_change_by_another_process_is_seen_by_the_next_read(registry: Registry) -> None:
-    """The writer runs in a process of its own."""
+    """The writer runs in another process."""
     registry.create("greet", "Hello")
     assert registry.render("greet").text == "Hello"
     program = "import sys, promptreg; promptreg.Registry(sys.argv[1]).update('greet', template='Hi')"
@@ -283,7 +283,7 @@ def test_a_late_load_never_enters_a_newer_generation() -> None:
 
 
 def test_a_memo_makes_each_value_once_and_keeps_the_newest() -> None:
-    """The oldest makes room."""
+    """A full memo drops the oldest value."""
     made: list[str] = []
     memo: Memo[str, str] = Memo(2)
     for key in ("a", "a", "b", "c", "a"):

@@ -27,7 +27,7 @@ from promptreg.storage.sqlite.queue import Deadline, queue_of
 from tests.remote import Remote
 from tests.test_migrations import SCHEMAS
 from tests.test_storage_sqlite import raw
-from tests.test_writers import numbers_taken, wait_until
+from tests.test_writers import tickets_issued, wait_until
 
 CAN_TELL_SQLITE = sys.version_info >= (3, 12)  # that closing must not write the log back
 
@@ -255,7 +255,7 @@ def test_a_migration_waits_in_the_queue(path: str, other: Remote) -> None:
             opener.call("trust")
             other.call("queue")
             opener.ask("open")
-            wait_until(lambda: numbers_taken(path) == 2)
+            wait_until(lambda: tickets_issued(path) == 2)
             assert connection.execute("PRAGMA user_version").fetchone() == (1,)
             other.call("leave")
             opener.answer()

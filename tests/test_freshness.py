@@ -381,7 +381,7 @@ def test_another_tools_commit_between_the_registrys_commits_is_seen(path: str, r
             writer.update("other", template=str(number))
         with closing(sqlite3.connect(path)) as other_tool:
             before = other_tool.execute("SELECT * FROM prompts WHERE name = 'greet'").fetchone()
-            columns = [told[1] for told in other_tool.execute("PRAGMA table_info(prompts)")]
+            columns = [row[1] for row in other_tool.execute("PRAGMA table_info(prompts)")]
             writer.set_status("greet", "disabled")
             assert reader.get("greet").status == "disabled"
             changes = ", ".join(

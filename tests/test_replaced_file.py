@@ -342,13 +342,13 @@ def test_a_registry_opened_on_the_replacement_and_the_old_one_are_separate(
 
 def test_writers_of_all_threads_get_the_error(opened: Registry, path: str, replacement: str) -> None:
     """50 ms later no thread, whether it has written before or not, writes into either file."""
-    told = []
+    errors = []
 
     def write() -> None:
         try:
             opened.update("cached", template="text lost")
         except StorageError as error:
-            told.append(error)
+            errors.append(error)
 
     os.replace(replacement, path)
     time.sleep(NOTICED_SECONDS)
@@ -359,7 +359,7 @@ def test_writers_of_all_threads_get_the_error(opened: Registry, path: str, repla
     write()
     for thread in threads:
         thread.join()
-    assert len(told) == 5
+    assert len(errors) == 5
     assert Path(path).read_bytes() == before
 
 

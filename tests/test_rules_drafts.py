@@ -65,7 +65,7 @@ def fail(guarded: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "edit",
     [
         {"template": "Two {{ n }}"},
         {"template": [{"role": "system", "content": "Two"}]},
@@ -81,20 +81,20 @@ def fail(guarded: Registry) -> None:
     ],
     ids=str,
 )
-def test_rule_7_edits_in_place_are_partial(registry, given):
+def test_rule_7_edits_in_place_are_partial(registry, edit):
     """Only the passed fields of that version change, and `updated_at`; number, base, author and creation do not."""
     ana, bo = (registry.scope(actor=Actor(who, "team_editor")) for who in ("ana", "bo"))
     ana.create("x", "one", tags=["a"])
     draft = ana.update("x", template="two", commit_message="First", is_production=False)
     live = registry.get("x")
-    edited = bo.update("x", version=2, **given)
-    said = {*given} - {"is_production"}
-    derived = {"kind", "variables"} if "template" in said else set()
-    derived |= {"declared_variables"} if "variables" in said else set()
-    expected = {"updated_at", "content_hash", *said, *derived}
+    edited = bo.update("x", version=2, **edit)
+    passed = {*edit} - {"is_production"}
+    derived = {"kind", "variables"} if "template" in passed else set()
+    derived |= {"declared_variables"} if "variables" in passed else set()
+    expected = {"updated_at", "content_hash", *passed, *derived}
     changed = {f for f in Prompt.model_fields if getattr(edited, f) != getattr(draft, f)}
-    assert said | {"updated_at"} <= changed <= expected
-    assert (edited.version, edited.author, edited.commit_message) == (2, "ana", given.get("commit_message", "First"))
+    assert passed | {"updated_at"} <= changed <= expected
+    assert (edited.version, edited.author, edited.commit_message) == (2, "ana", edit.get("commit_message", "First"))
     assert edited.updated_at > draft.updated_at
     assert registry.get("x", version=2) == edited
     assert registry.get("x").model_dump(exclude={"updated_at"}) == live.model_dump(exclude={"updated_at"})
@@ -112,18 +112,18 @@ def test_rule_7_edits_in_place_by_any_reference(registry, by):
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"template": "two"}, {"tags": ["a"], "title": "x", "is_production": False}, {"config": None}], ids=str
+    "edit", [{}, {"template": "two"}, {"tags": ["a"], "title": "x", "is_production": False}, {"config": None}], ids=str
 )
-def test_rule_7_an_edit_that_changes_nothing_writes_nothing(registry, guarded, unchanged, given):
+def test_rule_7_an_edit_that_changes_nothing_writes_nothing(registry, guarded, unchanged, edit):
     """An equal edit changes nothing, so that a failed version remains failed."""
     stand(registry)
     draft = registry.get("x@2")
     with unchanged():
-        assert registry.update("x", version=2, **given) == draft
+        assert registry.update("x", version=2, **edit) == draft
     fail(guarded)
     failed = registry.get("x@2")
     with unchanged():
-        assert registry.update("x", version=2, **{**given, "template": "secret"}) == failed
+        assert registry.update("x", version=2, **{**edit, "template": "secret"}) == failed
     assert failed.state == "failed"
 
 
@@ -141,9 +141,9 @@ def test_rule_7_published_versions_are_never_edited(registry, refuses):
     registry.update("x", template="two")
     registry.rollback("x", reason="r")
     for version in (1, 2, "production", "latest"):
-        for given in ({"template": "new"}, {"commit_message": "new"}, {}):
+        for edit in ({"template": "new"}, {"commit_message": "new"}, {}):
             refuses(
-                lambda r, version=version, given=given: r.update("x", version=version, **given),
+                lambda r, version=version, edit=edit: r.update("x", version=version, **edit),
                 NotModifiableError,
                 "version_not_modifiable",
                 names=["x"],
@@ -153,7 +153,7 @@ def test_rule_7_published_versions_are_never_edited(registry, refuses):
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(
-    "given",
+    "edit",
     [
         {"is_production": True},
         {"new_name": "y"},
@@ -163,11 +163,11 @@ def test_rule_7_published_versions_are_never_edited(registry, refuses):
     ],
     ids=str,
 )
-def test_rule_7_edit_in_place_never_publishes(registry, refuses, given, version):
+def test_rule_7_edit_in_place_never_publishes(registry, refuses, edit, version):
     """An edit in place refuses is_production=True and fields of the container, before anything else."""
     stand(registry)
-    refuses(lambda r: r.update("x", version=version, title="T", **given), InvalidInputError, "validation_error")
-    refuses(lambda r: r.update(f"x@{version}", title="T", **given), InvalidInputError, "validation_error")
+    refuses(lambda r: r.update("x", version=version, title="T", **edit), InvalidInputError, "validation_error")
+    refuses(lambda r: r.update(f"x@{version}", title="T", **edit), InvalidInputError, "validation_error")
 
 
 def test_rule_7_other_refusals_of_an_edit(registry, refuses):

@@ -86,8 +86,8 @@ def test_labels_choose_versions_in_every_verb(registry):
 def test_labels_are_set_by_any_reference(registry, call):
     """The version is passed once, with @ or as an argument, as a number or a label."""
     stand(registry)
-    given = call(registry, registry.get("x").id)
-    assert (given.version, given.labels["eu"], registry.get("x@eu").version) == (1, 2, 2)
+    result = call(registry, registry.get("x").id)
+    assert (result.version, result.labels["eu"], registry.get("x@eu").version) == (1, 2, 2)
 
 
 def test_labels_can_be_moved_and_removed(registry, path, unchanged):
@@ -227,29 +227,29 @@ def test_events_record_who_what_and_when(registry):
     ana = registry.scope(actor=Actor("ana", "team_admin"))
     made = ana.create("x", "the secret words", description="the secret words")
     registry.update("x", new_name="y", commit_message="the secret words")
-    told = registry.events("y")
-    assert [event.seq for event in told] == list(range(told[0].seq, told[0].seq + len(told)))
-    assert {event.prompt_id for event in told} == {made.id}
-    assert [event.actor for event in told if event.version == 1] == ["ana"] * 2
-    assert [event.actor for event in told if event.version == 2] == [None] * 3
-    assert [event.at for event in told][:2] == [made.created_at] * 2
-    assert "secret" not in repr([event.details for event in told])
-    assert registry.events(made.id, after=told[1].seq, limit=1) == [told[2]]
-    assert all(event.namespace == "default" for event in told)
+    recorded = registry.events("y")
+    assert [event.seq for event in recorded] == list(range(recorded[0].seq, recorded[0].seq + len(recorded)))
+    assert {event.prompt_id for event in recorded} == {made.id}
+    assert [event.actor for event in recorded if event.version == 1] == ["ana"] * 2
+    assert [event.actor for event in recorded if event.version == 2] == [None] * 3
+    assert [event.at for event in recorded][:2] == [made.created_at] * 2
+    assert "secret" not in repr([event.details for event in recorded])
+    assert registry.events(made.id, after=recorded[1].seq, limit=1) == [recorded[2]]
+    assert all(event.namespace == "default" for event in recorded)
 
 
 @pytest.mark.parametrize(
-    ("given", "fields"),
+    ("edit", "fields"),
     [
         ({"commit_message": "Better"}, ["commit_message"]),
         ({"commit_message": "Better", "title": "T", "template": "new"}, ["template", "title", "commit_message"]),
         ({"title": "T", "commit_message": "First"}, ["title"]),
     ],
 )
-def test_an_edit_records_every_field_that_it_changed(registry, given, fields):
+def test_an_edit_records_every_field_that_it_changed(registry, edit, fields):
     """The event has the names of the changed fields, including the commit message, and never their values."""
     registry.create("x", "one", is_production=False, commit_message="First")
-    made = registry.update("x@1", **given)
+    made = registry.update("x@1", **edit)
     event = registry.events("x")[-1]
     assert event.action == "edit"
     assert event.details == {"fields": fields, "content_hash": made.content_hash}
@@ -268,8 +268,8 @@ def test_a_failed_check_records_its_reasons_until_the_prompt_is_deleted(registry
             with pytest.raises(PublishCheckError):
                 checking.publish("x")
     registry.update("x@1", template="three")
-    told = [event.details for event in registry.events("x") if event.action == "check_failed"]
-    assert told == [{"reasons": ["refuse: too loud"]}, {"reasons": ["refuse: too low"]}]
+    recorded = [event.details for event in registry.events("x") if event.action == "check_failed"]
+    assert recorded == [{"reasons": ["refuse: too loud"]}, {"reasons": ["refuse: too low"]}]
     registry.set_status("x", "deleted")
     assert [(e.action, e.details) for e in registry.events() if e.action != "delete"] == [
         (action, {}) for action in ("create", "check_failed", "edit", "check_failed", "edit")

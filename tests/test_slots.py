@@ -65,11 +65,11 @@ def test_the_private_names_of_python_exist() -> None:
 
 def in_thread(call: Callable[[], Any]) -> Any:
     """Return what a call returns in another thread, which must not wait for ever."""
-    given: list[Any] = []
-    thread = threading.Thread(target=lambda: given.append(call()), daemon=True)
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(call()), daemon=True)
     thread.start()
     thread.join(30)
-    return given[0] if given else "it still waits"
+    return results[0] if results else "it still waits"
 
 
 def take(lock: CallLock) -> None:
@@ -332,13 +332,13 @@ def test_a_call_between_any_two_bytecodes_is_made_or_refused(
 
 def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
     """Interrupt reads and checks every 0.3 ms beside two busy threads, and assert that both make progress."""
-    told: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     stop = threading.Event()
 
     def others() -> None:
         while not stop.is_set():
             registry.history("greet", limit=1)
-            told["others"] += 1
+            counts["others"] += 1
 
     def interrupt(*_: object) -> None:
         raise SoftTimeLimitExceeded
@@ -354,11 +354,11 @@ def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
             while True:
                 VERBS["read"](registry, 0)
                 VERBS["look"](registry, 0)
-                told["uses"] += 1
+                counts["uses"] += 1
         except SoftTimeLimitExceeded:
-            told["interrupts"] += 1
+            counts["interrupts"] += 1
         except StorageError as error:
-            told[error.details["reason"]] += 1
+            counts[error.details["reason"]] += 1
         finally:
             with suppress(SoftTimeLimitExceeded):
                 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -367,10 +367,10 @@ def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
     for thread in threads:
         thread.join(30)
         assert not thread.is_alive()
-    print(dict(told))
+    print(dict(counts))
     assert is_free(registry)
-    assert set(told) == {"others", "uses", "interrupts"}
-    assert min(told.values()) > seconds
+    assert set(counts) == {"others", "uses", "interrupts"}
+    assert min(counts.values()) > seconds
 
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")

@@ -246,13 +246,13 @@ def test_events_are_a_hash_chain_from_the_first_on(filled: Registry) -> None:
     with closing(raw(filled.path)) as connection:
         rows = connection.execute(f"SELECT {fields}, prev, hash FROM events ORDER BY seq").fetchall()
         rest = connection.execute("SELECT seq, salt, name, details FROM event_details")
-        details = {seq: told for seq, *told in rest}
+        details = {seq: columns for seq, *columns in rest}
     last = "0" * 64
     for *event, prev, link in rows:
         assert prev == last
         assert link == sha256(canonical([prev, *event]).encode()).hexdigest()
-        salt, name, told = details[event[0]]
-        assert event[7] == sha256((salt + canonical([name, json.loads(told)])).encode()).hexdigest()
+        salt, name, text = details[event[0]]
+        assert event[7] == sha256((salt + canonical([name, json.loads(text)])).encode()).hexdigest()
         last = link
     assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
     assert len({salt for salt, _, _ in details.values()}) == len(rows)
@@ -674,12 +674,12 @@ def test_a_crash_while_the_schema_is_made_leaves_a_file_that_opens(path: str, mo
 @pytest.mark.parametrize(("settings", "level"), [({}, 2), ({"durability": "full"}, 2), ({"durability": "normal"}, 1)])
 def test_every_connection_that_writes_is_as_durable_as_asked(path: str, settings: dict[str, Any], level: int) -> None:
     """On every connection FULL, the default, syncs each commit, and NORMAL does not."""
-    told: list[int] = []
+    levels: list[int] = []
 
     def write() -> None:
         with registry._core.storage.write() as writer:
             connection = writer._connection  # type: ignore[attr-defined]
-            told.extend(connection.execute("PRAGMA synchronous").fetchone())
+            levels.extend(connection.execute("PRAGMA synchronous").fetchone())
 
     with Registry(path, **settings) as registry:
         write()
@@ -688,7 +688,7 @@ def test_every_connection_that_writes_is_as_durable_as_asked(path: str, settings
         thread.join()
     with Registry(path, **settings) as registry:
         write()
-    assert told == [level] * 3
+    assert levels == [level] * 3
 
 
 def test_memory_is_one_database_for_all_threads_of_one_registry() -> None:

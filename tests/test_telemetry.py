@@ -714,12 +714,12 @@ def test_the_span_of_a_model_call_keeps_its_prompt(attributing: Registry, spans:
     trace.get_tracer_provider().add_span_processor(PromptSpanProcessor())
     rendered = attributing.render("twice", name="Ana")
     with rendered.trace_context(), trace.get_tracer("app").start_as_current_span("chat") as span:
-        given = dict(span.attributes)
+        attributes_before = dict(span.attributes)
         for call in OTHERS:
             with suppress(PromptregError):
                 call(attributing)
-        assert span.attributes == given
-    assert (given["gen_ai.prompt.name"], given["gen_ai.prompt.version"]) == ("twice", "2")
+        assert span.attributes == attributes_before
+    assert (attributes_before["gen_ai.prompt.name"], attributes_before["gen_ai.prompt.version"]) == ("twice", "2")
 
 
 def test_an_error_is_recorded_on_the_callers_span_without_failing_it(attributing: Registry, spans: Finished) -> None:

@@ -48,10 +48,10 @@ def filled(registry: Registry) -> Registry:
     return registry
 
 
-def test_what_every_verb_wrote_is_whole_wherever_it_is(
+def test_what_every_verb_wrote_is_reported_as_undamaged(
     filled: Registry, path: str, unchanged: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a file, in memory, in a read-only file, and in slices of one row; nothing is changed."""
+    """This holds in a file, in memory, in a read-only file, and in slices of one row; nothing is changed."""
     with Registry(":memory:") as memory:
         assert memory.verify() == []
         fill(memory)
@@ -295,7 +295,7 @@ def test_full_text_that_does_not_find_a_row_is_reported(filled: Registry) -> Non
         connection.execute("DELETE FROM search_data WHERE id > 10")
     with Registry(filled.path) as registry:
         wrong = registry.verify()
-    assert f"{GREET}: the full text is damaged" in wrong or "fts5" in str(wrong), "SQLite's own check, since 3.44"
+    assert f"{GREET}: the full text is damaged" in wrong or "fts5" in str(wrong), "SQLite's check, since 3.44"
 
 
 # A disk, and pages
@@ -313,7 +313,7 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
     ["SELECT count", "PRAGMA quick_check", "SELECT p.id", "SELECT prompt, version", "SELECT seq", "PRAGMA f"],
 )
 def test_a_failing_disk_is_not_damage(faults: Faults, path: str, statement: str, kind: Any) -> None:
-    """Wherever it fails: `StorageError` with the reason `io_error`; the next check succeeds."""
+    """Wherever the disk fails, the error is `StorageError` with the reason `io_error`, and the next check succeeds."""
     with Registry(path) as registry:
         fill(registry)
         with faults.failing(statement, kind), pytest.raises(StorageError) as caught:
@@ -378,8 +378,8 @@ def test_a_slice_that_a_fork_interrupts_begins_again(faults: Faults, path: str) 
 # While others write
 
 
-def test_it_goes_on_beside_writers(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever they write between any two rows, nothing is reported as damage."""
+def test_it_works_while_others_write(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No write between any two rows is reported as damage."""
     fill(registry)
     monkeypatch.setattr(verification, "SLICE_SECONDS", 0.0)
     stop = threading.Event()
@@ -451,7 +451,7 @@ def test_what_progress_raises_ends_the_call_cleanly(filled: Registry) -> None:
 
 @pytest.mark.parametrize("progress", [0, "x", [], object()])
 def test_a_progress_that_can_not_be_called_is_invalid(filled: Registry, progress: Any) -> None:
-    """Before anything is read, and before `ForbiddenError`."""
+    """It is refused before anything is read, and before `ForbiddenError`."""
     for view in (filled, filled.scope(actor=Actor("eve"))):
         with pytest.raises(InvalidInputError, match="progress"):
             view.verify(progress=progress)
@@ -480,7 +480,7 @@ def test_rule_17_the_application_and_org_admins_verify(filled: Registry, actor: 
 
 
 def test_of_very_many_lines_the_number_is_reported(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them would fill the memory."""
+    """The number of further problems is reported, because all lines would fill the memory."""
     with Registry(path) as registry:
         for number in range(9):
             registry.create(f"p{number}", "…")

@@ -135,12 +135,12 @@ def main(folder: str) -> None:
         path = f"{place}/prompts.db"
         with Registry(path, clock=lambda: next(moments)) as registry:
             fill(registry)
-            told = read(registry)
+            content = read(registry)
         with closing(sqlite3.connect(path)) as connection:
             (schema,) = connection.execute("PRAGMA user_version").fetchone()
             lines = [f"{statement};\n" for statement in statements(connection)]
     Path(folder, f"{schema}.sql").write_text("".join(lines), encoding="utf-8")
-    Path(folder, f"{schema}.json").write_text(json.dumps(told, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path(folder, f"{schema}.json").write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
