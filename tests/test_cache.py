@@ -62,7 +62,7 @@ def test_a_read_of_an_unchanged_prompt_calls_no_storage(registry: Registry, monk
     assert registry.render("greet").text == "Hello"
 
 
-def test_only_what_has_changed_is_read_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_prompts_are_read_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change of one prompt leaves the others, and the negative entries of absent names, in the cache."""
     for name in ("a", "b"):
         registry.create(name, "Hello")
@@ -109,7 +109,7 @@ def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("count", range(2, 9))
-def test_no_prompt_of_many_that_one_call_changed_stays_in_the_cache(
+def test_no_prompt_of_many_that_one_call_changed_remains_in_the_cache(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     """Each changed prompt is read again, for fewer, as many, and more than are dropped individually."""
@@ -117,7 +117,7 @@ def test_no_prompt_of_many_that_one_call_changed_stays_in_the_cache(
     assert disabled_elsewhere(registry, count) == ["disabled"] * count
 
 
-def test_no_prompt_of_a_thousand_and_three_that_one_call_changed_stays_in_the_cache(path: str) -> None:
+def test_no_prompt_of_a_thousand_and_three_that_one_call_changed_remains_in_the_cache(path: str) -> None:
     """The same holds at the real bound."""
     with Registry(path, durability="normal") as registry:
         assert disabled_elsewhere(registry, 1_003) == ["disabled"] * 1_003
@@ -137,7 +137,7 @@ def test_up_to_the_bound_changed_prompts_are_dropped_one_by_one(
 
 
 @pytest.mark.parametrize("count", range(3, 7))
-def test_after_its_own_changes_nothing_outdated_is_returned_however_many_there_are(
+def test_after_any_number_of_its_changes_a_registry_returns_nothing_outdated(
     path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
 ) -> None:
     """After fewer, as many, or more changes than are remembered, and removal of the file, none is returned outdated."""
@@ -282,7 +282,7 @@ def test_a_late_load_never_enters_a_newer_generation() -> None:
     assert (set(old.entries), set(new.entries), cache.generation) == ({"a", "b"}, {"a"}, new)
 
 
-def test_a_memo_makes_each_value_once_and_keeps_the_newest() -> None:
+def test_a_memo_computes_each_value_once_and_keeps_the_newest() -> None:
     """A full memo drops the oldest value."""
     made: list[str] = []
     memo: Memo[str, str] = Memo(2)

@@ -300,7 +300,7 @@ def test_a_temporary_failure_does_not_disable_the_queue(
         assert turn.is_guarded() is is_sure
 
 
-def test_a_dropped_registry_is_no_cycle(path: str) -> None:
+def test_a_dropped_registry_is_not_part_of_a_reference_cycle(path: str) -> None:
     """It closes at once, although its results are kept, because a garbage collection would close in any order."""
     gc.disable()
     try:

@@ -80,8 +80,8 @@ def test_a_verb_that_writes_no_version_compiles_nothing(fresh: Registry, compile
     assert compiled.since() == []
 
 
-def test_what_is_saved_is_compiled_once(fresh: Registry, compiled: Compiled) -> None:
-    """Saving or publishing compiles the template once for its checks, its variables and its renders."""
+def test_a_saved_template_is_compiled_once(fresh: Registry, compiled: Compiled) -> None:
+    """Saving or publishing compiles the template once for checks, variables and renders."""
     fresh.create("d", "d {{ x }}", examples=[{"x": 1}])
     assert compiled.since() == ["d {{ x }}"]
     assert [variable.name for variable in fresh.update("d", template="e {{ x }}").variables] == ["x"]

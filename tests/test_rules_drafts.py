@@ -276,7 +276,7 @@ def test_rule_9_extra_variables_count_in_examples(path):
         assert lenient.create("x", "{{ n }}", examples=[{"n": 1, "m": 2}]).version == 1
 
 
-def test_rule_9_only_what_becomes_production_is_checked(registry, path):
+def test_rule_9_only_new_production_versions_are_checked(registry, path):
     """Drafts, edits, no-ops, labels, rollbacks and versions that were live run no checks; all other calls run them."""
     asked = []
     with Registry(path, publish_checks=[asked.append]) as checking:
@@ -355,7 +355,7 @@ def test_rule_9_any_exception_of_a_check_is_a_reason(path, error):
 # Rule 10
 
 
-def test_rule_10_discard_takes_drafts_and_failed_versions(registry, guarded):
+def test_rule_10_discard_accepts_drafts_and_failed_versions(registry, guarded):
     """No reader finds a discarded version, and the latest is the highest that remains."""
     stand(registry)
     registry.update("x", template="three", is_production=False)

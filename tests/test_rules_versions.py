@@ -73,7 +73,7 @@ def but(prompt: Prompt, *fields: str) -> dict[str, object]:
 # Rule 1
 
 
-def test_rule_1_create_makes_version_1(registry):
+def test_rule_1_create_writes_version_1(registry):
     """`create` makes version 1 live with every field as passed, and with the actor as owner and author."""
     ana = registry.scope(actor=Actor("ana", "team_editor"))
     made = ana.create("x", **FULL, access_grants=[("user:bo", "read")])
@@ -376,7 +376,7 @@ def test_rule_3_a_taken_name_is_refused(registry, refuses):
 # Rules 4 and 5
 
 
-def test_rule_4_publishing_what_is_live_changes_nothing(registry, unchanged):
+def test_rule_4_publishing_the_live_version_changes_nothing(registry, unchanged):
     """Publishing the live version, by whatever reference, writes nothing."""
     stand(registry)
     live = registry.get("x")

@@ -296,7 +296,7 @@ def assert_calls_are_made_or_refused(registry: Registry, verb: str, places: list
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_an_exception_between_two_bytecodes_leaves_nothing_held(
+def test_an_exception_between_two_bytecodes_leaves_no_slot_held(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """After an exception at any place, even if it is kept, other threads can read, write and fork at once."""
@@ -314,7 +314,7 @@ def test_a_call_between_two_bytecodes_is_made_or_refused(
 @pytest.mark.stress
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_an_exception_between_any_two_bytecodes_leaves_nothing_held(
+def test_an_exception_between_any_two_bytecodes_leaves_no_slot_held(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """At each place."""

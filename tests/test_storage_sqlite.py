@@ -63,7 +63,7 @@ def filled(registry: Registry) -> Registry:
 # The schema
 
 
-def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) -> None:
+def test_every_table_is_strict_and_the_file_identifies_itself(filled: Registry) -> None:
     """The file has STRICT tables, WAL, promptreg's application id and schema version, and no views."""
     with closing(raw(filled.path)) as connection:
         tables = connection.execute("PRAGMA table_list").fetchall()
@@ -77,7 +77,7 @@ def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) ->
     assert len([row for row in kinds if row[0] == "trigger"]) == len(GUARDS) + 3  # those that count, and the registry's
 
 
-def test_a_check_finds_what_has_changed_by_an_index(filled: Registry) -> None:
+def test_a_check_finds_changes_by_an_index(filled: Registry) -> None:
     """A check searches prompts and deletions by an index on their revision, and scans neither table."""
     asked: list[str] = []
     with Registry(filled.path) as other, filled._core.storage.monitor() as changes_since:
@@ -277,7 +277,7 @@ def write_quoted(registry: Registry) -> None:
     view.set_status("çay_1.0-x", "disabled")
 
 
-def test_the_chain_holds_after_a_deletion(filled: Registry) -> None:
+def test_the_chain_is_valid_after_a_deletion(filled: Registry) -> None:
     """Deleting clears names and details, and leaves the rows of the chain unchanged."""
     before = everything(filled.path)["events"]
     filled.set_status("greet", "deleted")
@@ -558,7 +558,7 @@ def test_the_event_of_a_deletion_keeps_its_name(filled: Registry) -> None:
         registry.events()
 
 
-def test_a_text_that_became_a_number_is_no_longer_what_was_written(registry: Registry) -> None:
+def test_a_text_that_became_a_number_is_reported(registry: Registry) -> None:
     """A number that prints like the text that was written raises StorageCorruptError."""
     registry.create("5", "Five")
     with closing(raw(registry.path)) as connection:
@@ -638,7 +638,7 @@ def test_another_applications_database_is_refused_and_untouched(tmp_path: Path) 
         _refused(path, StorageError, path.read_bytes())
 
 
-def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_untouched(tmp_path: Path) -> None:
     """A text file raises StorageCorruptError, because it may be a damaged database."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough to have a header of its own " * 20)
@@ -655,7 +655,9 @@ def test_a_newer_schema_is_refused(registry: Registry) -> None:
     assert caught.value.code == "schema_too_new"
 
 
-def test_a_crash_while_the_schema_is_made_leaves_a_file_that_opens(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_during_the_creation_leaves_a_file_that_can_be_opened(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The schema is created in one transaction: after an interrupt there is none, and the next opening creates it."""
 
     def crash(*_: object) -> None:
@@ -762,7 +764,7 @@ def test_each_error_of_sqlite_is_translated(code: int, kind: type[PromptregError
     assert type(translate(error, "prompts.db")) is kind
 
 
-def test_the_cause_is_kept(registry: Registry) -> None:
+def test_an_error_chains_the_drivers_error(registry: Registry) -> None:
     """The driver's error is the `__cause__` of the PromptregError."""
     registry.create("greet", "Hello")
     with closing(raw(registry.path)) as other:

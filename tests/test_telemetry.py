@@ -174,7 +174,7 @@ def test_a_verb_is_a_child_of_the_current_span(standing: Registry, spans: Finish
     assert {span.parent.span_id for span in verbs} == {request.get_span_context().span_id}
 
 
-def test_what_runs_within_a_verb_is_its_child(path: str, spans: Finished) -> None:
+def test_a_span_started_within_a_verb_is_its_child(path: str, spans: Finished) -> None:
     """A span that a publish check starts is a child of the verb's, and the caller's span is current afterwards."""
 
     def check(prompt: Prompt) -> None:
@@ -842,7 +842,7 @@ SDK = "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import Trac
     ],
     ids=["no SDK", "disabled", "unsampled", "no SDK's provider", "a bad variable"],
 )
-def test_the_demo_says_why_it_shows_no_tree(
+def test_the_demo_prints_why_it_has_no_tree(
     tmp_path: Path, before: str, environment: dict[str, str], reason: str
 ) -> None:
     """If no span can be shown, it prints the reason in one sentence, exits with 1, and does not run the demo."""
@@ -852,7 +852,7 @@ def test_the_demo_says_why_it_shows_no_tree(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_demo_shows_its_tree_beside_a_provider_that_is_installed(tmp_path: Path) -> None:
+def test_the_demo_prints_its_tree_with_an_installed_provider(tmp_path: Path) -> None:
     """As under `opentelemetry-instrument`, the tree is printed and the provider's exporters get the spans, twice."""
     provider = "provider = TracerProvider()\ntrace.set_tracer_provider(provider)\n"
     exporter = "export.ConsoleSpanExporter(out=sys.stderr, formatter=lambda span: span.name + chr(10))"

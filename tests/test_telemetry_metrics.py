@@ -46,7 +46,7 @@ def total(recorded: Recorded, metric: str, **attributes: str) -> float:
 
 
 def lived() -> Recorded:
-    """Call every verb, make many versions, and cause refusals."""
+    """Call every verb, create many versions, and cause refusals."""
     metered = Metered()
     with opened() as (registry, _):
         stand(registry)

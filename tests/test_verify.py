@@ -273,7 +273,7 @@ def test_lost_last_events_are_reported(filled: Registry) -> None:
         ),
     ],
 )
-def test_what_a_damaged_index_hides_is_reported(filled: Registry, index: tuple[str, str], expected: str) -> None:
+def test_rows_that_a_damaged_index_hides_are_reported(filled: Registry, index: tuple[str, str], expected: str) -> None:
     """`quick_check` does not check that an index has every row."""
     table = index[1].split(" ON ")[1].split()[0]
     where = {"events": "seq <> 1", "versions": "key <> 2", "prompts": "key <> 1"}[table]
@@ -361,7 +361,7 @@ def test_damaged_pages_are_reported_and_the_rest_is_checked(
 
 
 def test_a_slice_that_a_fork_interrupts_begins_again(faults: Faults, path: str) -> None:
-    """SQLite's check may take long, and a fork interrupts it."""
+    """A fork interrupts SQLite's check, which may take long, and that slice begins again."""
     with Registry(path) as registry:
         fill(registry)
 
@@ -418,7 +418,7 @@ def test_it_works_while_others_write(registry: Registry, monkeypatch: pytest.Mon
 
 
 def test_progress_is_reported_between_slices(filled: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It receives the checked rows and all rows; no lock is held then, so it may call the registry, and write."""
+    """It receives the counts of checked and of all rows, and may call the registry and write, as no lock is held."""
     monkeypatch.setattr(verification, "SLICE_SECONDS", 0.0)
     steps: list[tuple[int, int]] = []
 
@@ -436,7 +436,7 @@ def test_progress_is_reported_between_slices(filled: Registry, monkeypatch: pyte
     assert filled.get("greet").labels["at-1"] == 1
 
 
-def test_what_progress_raises_ends_the_call_cleanly(filled: Registry) -> None:
+def test_an_error_of_progress_ends_the_call_cleanly(filled: Registry) -> None:
     """The error is raised unchanged, and the registry still works."""
 
     def progress(done: int, total: int) -> None:
@@ -468,7 +468,7 @@ def test_a_progress_that_can_not_be_called_is_invalid(filled: Registry, progress
     ],
 )
 def test_rule_17_the_application_and_org_admins_verify(filled: Registry, actor: Actor, may: bool) -> None:
-    """It reads every namespace, so a role in one is not enough."""
+    """A role in one namespace is not enough, because `verify` reads every namespace."""
     view = filled.scope(actor=actor)
     if may:
         assert view.verify() == []
