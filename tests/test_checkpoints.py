@@ -154,12 +154,12 @@ def test_no_checkpoint_runs_while_another_registry_of_the_process_holds_the_queu
     """File locks belong to a process, so all its registries of a file share one queue."""
     entered, leave = threading.Event(), threading.Event()
 
-    def stand() -> None:
+    def wait_in_queue() -> None:
         with queue_of(os.path.realpath(path)).ticket(Deadline(5)):
             entered.set()
             leave.wait(60)
 
-    thread = threading.Thread(target=stand)
+    thread = threading.Thread(target=wait_in_queue)
     thread.start()
     assert entered.wait(60)
     before = contents(path)
@@ -201,11 +201,11 @@ def test_an_interrupted_ticket_is_released_for_other_threads(
     assert interrupted == [True]
     turns: list[bool] = []
 
-    def stand() -> None:
+    def wait_in_queue() -> None:
         with queue_of(os.path.realpath(path)).ticket(Deadline(0.2)) as turn:
             turns.append(turn.is_guarded())
 
-    thread = threading.Thread(target=stand)
+    thread = threading.Thread(target=wait_in_queue)
     thread.start()
     thread.join()
     assert turns == [True]

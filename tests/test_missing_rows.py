@@ -1,4 +1,4 @@
-"""Lost rows: no missing event, publication or version goes unnoticed."""
+"""Missing rows: a missing event, publication or version is always reported."""
 
 import sqlite3
 from collections.abc import Callable
@@ -248,7 +248,7 @@ def test_discarded_numbers_are_not_missing_wherever_they_are(registry: Registry)
 
 
 def make_earlier(path: str) -> None:
-    """Turn a closed file into what schema 3 wrote of the same prompts."""
+    """Turn a closed file into the file that schema 3 wrote for the same prompts."""
     with closing(raw(path)) as connection:
         connection.execute("DROP TRIGGER registry_update")
         connection.execute("DROP TRIGGER prompts_update_counts")

@@ -40,7 +40,7 @@ LIMITS = RenderLimits()
 
 @dataclass
 class Document:
-    """What applications pass: fields, a property, a method."""
+    """An application's object, with fields, a property and a method."""
 
     title: str
     tags: list

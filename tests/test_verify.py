@@ -335,7 +335,7 @@ def test_a_page_that_sqlites_check_could_not_read_is_not_damage() -> None:
 def test_damaged_pages_are_reported_and_the_rest_is_checked(
     path: str, largest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a damaged leaf of versions: which prompts can't be read, and a damaged row of another prompt elsewhere."""
+    """With a damaged page of versions, the prompts that can't be read and a damaged row elsewhere are reported."""
     monkeypatch.setattr(diagnosis, "LARGEST", largest)
     with Registry(path) as registry:
         for number in range(60):
