@@ -64,7 +64,7 @@ def read_when_due(registry: Registry) -> None:
     registry.history("greet")
 
 
-def looked_when_due(registry: Registry) -> None:
+def checked_when_due(registry: Registry) -> None:
     with registry._core.storage.monitor():
         registry._core.storage.eraser.note()  # type: ignore[attr-defined]
 
@@ -74,7 +74,7 @@ def closed(registry: Registry) -> None:
 
 
 WAYS: dict[str, Callable[[Registry], None]] = {
-    way.__name__: way for way in (committed, deleted, read_when_due, looked_when_due, closed)
+    way.__name__: way for way in (committed, deleted, read_when_due, checked_when_due, closed)
 }
 
 

@@ -13,7 +13,7 @@ from promptreg import Actor, ForbiddenError, InvalidInputError, Registry, Role, 
 from promptreg.storage.sqlite import diagnosis, verification
 from tests.faulty import CORRUPT, IOERR_READ, Faults, install
 from tests.test_missing_rows import EVENT_INDEXES, VERSIONS, hide, make_earlier
-from tests.test_storage_sqlite import raw, unguard, write_quoted
+from tests.test_storage_sqlite import drop_checks, raw, write_quoted
 
 GREET = "prompt 'greet' in namespace 'default'"
 DELETED = 21, 22, 23  # the events of the deleted prompt, whose details were deleted
@@ -235,7 +235,7 @@ def test_each_kind_of_damage_is_reported_by_name(
     filled.close()
     with Registry(filled.path) as registry:
         with closing(raw(filled.path)) as connection:
-            unguard(connection, table)
+            drop_checks(connection, table)
         with closing(raw(filled.path)) as connection:
             assert connection.execute(statement).rowcount > 0
         wrong = registry.verify()
@@ -249,7 +249,7 @@ def test_lost_last_events_are_reported(filled: Registry) -> None:
     """The registry's row names the last event that was written."""
     for lost in (1, 2):
         with closing(raw(filled.path)) as connection:
-            unguard(connection, "events")
+            drop_checks(connection, "events")
             (last,) = connection.execute("SELECT last_event FROM registry").fetchone()
             connection.execute("DELETE FROM events WHERE seq > ?", (last - lost,))
         with Registry(filled.path) as registry:
@@ -341,7 +341,7 @@ def test_damaged_pages_are_reported_and_the_rest_is_checked(
         for number in range(60):
             registry.create(f"p{number}", f"text {number} " * 40, description="zanzibar")
     with closing(raw(path)) as connection:
-        unguard(connection, "versions")
+        drop_checks(connection, "versions")
         (size,) = connection.execute("PRAGMA page_size").fetchone()
     with closing(raw(path)) as connection:
         connection.execute("UPDATE versions SET title = 'x' WHERE version = 1 AND prompt = 60")
@@ -485,7 +485,7 @@ def test_of_very_many_lines_the_number_is_reported(path: str, monkeypatch: pytes
         for number in range(9):
             registry.create(f"p{number}", "…")
         with closing(raw(path)) as connection:
-            unguard(connection, "versions")
+            drop_checks(connection, "versions")
             connection.execute("UPDATE versions SET title = 'x'")
         assert len(registry.verify()) == 9
         monkeypatch.setattr(verification, "MAX_PROBLEMS", 4)
