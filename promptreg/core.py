@@ -259,7 +259,7 @@ class Core:
                     number = number_of(container, selector)
                 except NotFoundError as refusal:
                     error = refusal
-                else:  # out here, because what a signal's handler raises is no fact about the prompt
+                else:  # out here, because what a signal handler raises is no fact about the prompt
                     record = find_version(reader, container, number)
                     error = None if record else version_not_found(container, number)
         position = generation.position
@@ -368,7 +368,7 @@ class Core:
         except StorageError as error:
             self.release_after(error)
 
-    def _expire_in_turn(self) -> None:  # in a frame that has ended where what it held is released
+    def _expire_in_turn(self) -> None:  # its frame has ended when `release_after` runs, which releases what it held
         with self.storage.monitor():
             self.cache.generation.until = NEVER
 

@@ -108,7 +108,7 @@ class Registry:
       treated as 0.05.
     - `cache_size`: how many prompts are kept in memory.
     - `durability`: `"full"`, where a commit survives a power cut, or `"normal"`.
-    - `busy_timeout`: how long a writer waits for other writers, in seconds.
+    - `busy_timeout`: how long a call waits for other writers, or for a connection that other threads use, in seconds.
     - `publish_checks`: functions that are called with each `Prompt` before it becomes production; one that raises
       prevents it (rule 9).
     - `extra_variables`: `"ignore"`, or `"forbid"` to refuse a render with a variable that the prompt does not have.

@@ -30,6 +30,7 @@ import promptreg
 from promptreg import PromptregError, Registry, RenderLimits
 from promptreg.cli import _parser
 from promptreg.models import Action
+from promptreg.rendering.fast.operations import METHODS as FAST_METHODS
 from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.metered.methods import METHODS
 from promptreg.telemetry import names
@@ -326,6 +327,17 @@ def test_the_page_of_templates_lists_the_policy_and_the_limits() -> None:
     assert calls == [set(METHODS[kind]) for kind in ("str", "dict", "sequence", "moment", "loop")]
     limits = {row[0].strip("`"): row[1] for row in rows(section("templates.md", "Limits"))}
     assert limits == {name: f"{getattr(RenderLimits(), name):,}" for name in RenderLimits.model_fields}
+
+
+def test_the_page_of_performance_lists_what_the_fast_tier_takes() -> None:
+    """Each filter, test and method that has a fast function, or is written out in place."""
+    table = {
+        row[0]: set(re.findall(r"`(\w+)`", row[1]))
+        for row in rows(section("performance.md", "What the fast tier takes"))
+    }
+    assert table["filters"] == {name for name, row in FILTERS.items() if row.fast is not None}
+    assert table["tests"] == {name for name, row in TESTS.items() if row.fast is not None}
+    assert table["methods"] == set(FAST_METHODS)
 
 
 def test_the_page_of_telemetry_lists_each_attribute_and_metric() -> None:

@@ -12,7 +12,7 @@ _GENERATOR = inspect.CO_GENERATOR
 
 
 def ownership(lock: Any) -> Callable[[], bool]:
-    """Return what tells whether the calling thread holds a `threading.RLock`."""
+    """Return a function that returns whether the calling thread holds this `threading.RLock`."""
     return cast(Callable[[], bool], lock._is_owned)
 
 

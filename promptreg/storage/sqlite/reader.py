@@ -40,7 +40,7 @@ _READABLE = (
 
 
 class Moment:
-    """A snapshot of which nothing is read yet, for a slice of `verify`; `is_refused` is true of writes alone."""
+    """A snapshot of which nothing is read yet, for a slice of `verify`; only a write transaction can be refused."""
 
     is_refused = False
 
@@ -55,7 +55,7 @@ class SQLiteReader:
     after a rollback, and whoever keeps an error would keep its cursor.
     """
 
-    is_refused = False  # true of writes alone
+    is_refused = False  # only a write transaction can be
 
     def __init__(self, handle: Handle) -> None:
         connection = self._connection = handle.connection

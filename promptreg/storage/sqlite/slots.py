@@ -1,10 +1,9 @@
 """Locks that one call of a thread holds at a time, and the connections behind them.
 
-A signal's handler may raise between any two bytecodes, so a `with` or a `finally` alone can leave a lock held. Here the
-lock itself knows which thread owns it, and the frame that took it tells two cases apart: while that frame is on the
-thread's stack, another call of the thread is nested (it came from a signal's handler or a finaliser) and is refused;
-afterwards the lock is abandoned, and whoever finds it so releases it. What a connection was in the middle of is rolled
-back first.
+A signal handler may raise between any two bytecodes, so a `with` or a `finally` alone can leave a lock held. So a lock
+knows which thread owns it and which frame took it. While that frame is on the thread's stack, another call of the
+thread is nested: it came from a signal handler or a finaliser, and is refused. Afterwards the lock is abandoned: the
+next call of the thread releases it, and first rolls back what its connection was in the middle of.
 
 No call waits for a lock while it holds another one of the same set.
 """
@@ -33,14 +32,14 @@ class CallLock:
         self.renew()
 
     def renew(self) -> None:
-        """Begin anew, held by no thread, as in a child whose parent's threads are not there."""
+        """Replace the lock by a new one: a forked child has none of the threads that may have held the old one."""
         self.frame: FrameType | None = None  # of the call that holds it
-        self.is_wanted = False  # by a call that takes all locks, to which others give way
+        self.is_wanted = False  # by a call that takes all locks; others let it go first
         self._lock = RLock()
         self.is_held = ownership(self._lock)
 
     def acquire(self, frame: FrameType, seconds: float = 0.0) -> bool:
-        """Take it for the call with that frame, and return whether that was possible within these seconds."""
+        """Take the lock for the call with that frame; return whether that was possible within these seconds."""
         if not self._lock.acquire(timeout=seconds):
             return False
         self.frame = frame
@@ -48,22 +47,23 @@ class CallLock:
         return True
 
     def release(self) -> None:
-        """Release it, which this thread holds."""
+        """Release the lock, if this thread holds it."""
         self.frame = None
         while self.is_held():
             self._lock.release()
 
     def is_entered(self) -> bool:
-        """Return whether a call of this thread holds it that still runs."""
+        """Return whether a call of this thread holds the lock and is still running."""
         return self.is_held() and is_running(self.frame, _CODES)
 
     def release_after(self, frame: FrameType | None = None) -> None:
-        """Release it if the call with that frame holds it, or one of this thread that runs no more."""
+        """Release the lock if the call with that frame holds it, or a call of this thread that has ended."""
         if self.is_held() and ((frame is not None and self.frame is frame) or not self.is_entered()):
             self.release()
 
 
-_CODES = frozenset({CallLock.acquire.__code__, CallLock.release.__code__})  # where `frame` is not set, or not any more
+# While these run, the lock may be held and `frame` not set, or no longer.
+_CODES = frozenset({CallLock.acquire.__code__, CallLock.release.__code__})
 
 
 class Slot(CallLock):
@@ -79,7 +79,7 @@ class Slot(CallLock):
             self.handle.roll_back()
 
     def release(self) -> None:
-        """Release it, with no transaction open."""
+        """Roll back an open transaction, and release the lock."""
         try:
             if self.handle is not None:
                 self.handle.roll_back()
@@ -89,7 +89,7 @@ class Slot(CallLock):
 
 @contextmanager
 def holding(locks: Sequence[L], seconds_left: Callable[[], float]) -> Iterator[L | None]:
-    """Hold the first of these locks that is free; None where none is for as long as is left."""
+    """Hold the first of these locks that is free; yield None if none is before the time is over."""
     require_outside(locks)
     frame = calling_frame()
     try:
@@ -109,9 +109,9 @@ def require_outside(locks: Sequence[CallLock]) -> None:
 
 
 def acquire_any(locks: Sequence[L], frame: FrameType, seconds_left: Callable[[], float]) -> L | None:
-    """Take the first lock that is free and return it; return None where none is for as long as is left."""
+    """Take the first lock that is free and return it; return None if none is before the time is over."""
     for lock in locks:
-        if lock.is_wanted:  # as a thread that has just released it would else take it again before another one wakes up
+        if lock.is_wanted:  # else a thread that has just released it takes it again before the waiting one wakes up
             time.sleep(WAIT_AMONG)
         if lock.acquire(frame):
             return lock
@@ -147,7 +147,7 @@ def holding_all(locks: Sequence[CallLock]) -> Iterator[None]:
 
 
 def nested() -> StorageError:
-    """Return the refusal of a call from a signal's handler or a finaliser, within another one of the same thread."""
+    """Return the refusal of a call from a signal handler or a finaliser, within another one of the same thread."""
     return StorageError(
         "This thread is in the middle of another call of the registry, or is forking or closing the registry; call it"
         " when that is done.",

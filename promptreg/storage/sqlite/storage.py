@@ -147,9 +147,9 @@ class SQLiteStorage:
         return verified(self._snapshot, self.path)
 
     def release_after(self, error: BaseException) -> None:
-        """Release whatever an error, which may have come between any two bytecodes, has left this thread holding.
+        """Release whatever an error has left this thread holding; it may have come between any two bytecodes.
 
-        An outer call of this thread, which a signal's handler or a finaliser has interrupted, keeps what it holds.
+        An outer call of this thread, which a signal handler or a finaliser has interrupted, keeps what it holds.
         """
         self._connections.release_abandoned()
         FORKS.release_abandoned()
@@ -262,7 +262,7 @@ class SQLiteStorage:
         require_known_schema(connection, self.path, oldest)
 
     def _renew(self) -> None:
-        """Open a file that can't be written anew, if its connection shows a single moment and the file has changed."""
+        """Reopen a file that is only read, if its connection shows a single moment and the file has changed."""
         if self._access is not Access.READ:
             return
         with self._connections.watch(self._deadline()) as watching:
@@ -284,7 +284,7 @@ class SQLiteStorage:
             raise may_not_write(self.path, self._real)
 
     def _become_writable(self) -> None:
-        """Open the file anew to write it, if that is possible by now."""
+        """Reopen the file for writing, if that is possible by now."""
         if not readonly.is_writable(self._real):
             return
         with self.diagnosis.translating(), FORKS.opening():

@@ -117,8 +117,8 @@ class SQLiteMonitor:
         seen = _commits_seen(handle)
         if seen == since.detail.seen:
             return since
-        # The check before may have used this thread's other connection, which does not see its own commits; the stamp
-        # shows those, so it is compared first.
+        # The last check may have used the usual connection, whose own commits don't change its `data_version`; the
+        # stamp shows those, so it is compared first.
         is_same = (
             self._storage.publisher.signal.read() == since.detail.content
             and _commits_seen(self._watching.usual()) == since.detail.seen
