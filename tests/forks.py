@@ -237,7 +237,7 @@ def pools(folder: str) -> Report:
     return {"pooled": sorted(pooled), "own": own, "numbers": _history(REGISTRY[0])["numbers"]}
 
 
-def behind(folder: str) -> Report:
+def without_hooks(folder: str) -> Report:
     """Fork with libc's call, which runs none of Python's hooks; the child reports what works in it."""
     registry = Registry(f"{folder}/a.db")
     registry.create("cached", "text")
@@ -258,7 +258,7 @@ def behind(folder: str) -> Report:
     out, into = os.pipe()
     child = ctypes.PyDLL(None).fork()
     if child == 0:
-        in_child(lambda: _fares(registry), into)
+        in_child(lambda: _results_of_calls(registry), into)
     os.close(into)
     forked.set()
     busy.join()
@@ -267,7 +267,7 @@ def behind(folder: str) -> Report:
     return {"child": fares, "after": after, "text": registry.render("cached").text}
 
 
-def _fares(registry: Registry) -> Report:
+def _results_of_calls(registry: Registry) -> Report:
     calls: dict[str, Callable[[], Any]] = {
         "cached get": lambda: (time.sleep(0.06), registry.get("cached")),
         "update": lambda: registry.update("cached", template="child"),
@@ -293,5 +293,7 @@ def _refusal(call: Callable[[], Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    scenario = {"busy": busy, "waiting": waiting, "queued": queued, "pools": pools, "behind": behind}[sys.argv[1]]
+    scenario = {"busy": busy, "waiting": waiting, "queued": queued, "pools": pools, "without_hooks": without_hooks}[
+        sys.argv[1]
+    ]
     print(json.dumps(scenario(*sys.argv[2:])))

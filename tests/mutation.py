@@ -1,4 +1,4 @@
-"""Change one place of the code at a time, and list the changes that no test notices.
+"""Change one place of the code at a time, and list the changes that fail no test.
 
     python -m tests.mutation --most 60 --seed 1 --only promptreg/rules
 

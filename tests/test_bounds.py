@@ -89,7 +89,7 @@ def test_declared_names_are_bounded(registry: Registry) -> None:
     assert registry.save("a", "x", variables=[{"name": "n" * 128}]).variables[0].name == "n" * 128
 
 
-def test_slugify_makes_a_name_of_the_beginning_of_a_long_text() -> None:
+def test_slugify_uses_the_beginning_of_a_long_text() -> None:
     """Only the first 1,000 characters count, because normalising more could take hours."""
     assert slugify("a" + MARKS * 3_000_000) == slugify("a" + MARKS * 1_000)
     assert len(slugify("a" + MARKS * 3_000_000)) == 128
@@ -197,7 +197,7 @@ def test_a_prompt_may_have_1_000_labels(registry: Registry, monkeypatch: pytest.
     assert registry.set_label("a", "more", 1).labels["more"] == 1
 
 
-def test_examples_together_take_no_longer_than_one_render_may(
+def test_all_examples_together_may_take_as_long_as_one_render(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Examples are rendered until the limit `seconds` is used up; the reason says how many were rendered."""

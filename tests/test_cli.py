@@ -31,7 +31,7 @@ def test_the_demo_prints_every_step_in_one_screen_and_leaves_no_file(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_keeps_a_given_registry_and_runs_in_it_again(tmp_path: Path) -> None:
+def test_the_demo_keeps_an_existing_registry_and_runs_in_it_again(tmp_path: Path) -> None:
     """`--db FILE` keeps the prompts in the file, and uses a new namespace each time."""
     path = tmp_path / "mine.db"
     with Registry(path) as registry:

@@ -19,7 +19,7 @@ from tests.remote import Remote
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def waits_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait only briefly for another process that may be creating the registry."""
     monkeypatch.setattr(opening, "CREATION_SECONDS", 0.05)
 
@@ -38,7 +38,7 @@ def beside(path: str) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in Path(path).parent.glob(f"{Path(path).name}*")}
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("waits_briefly")
 @pytest.mark.parametrize("create", [True, False])
 def test_a_copy_without_its_log_is_refused_and_never_taken_for_a_new_file(copy: str, create: bool) -> None:
     """The message names the WAL and how to copy; repeated opening does not change the file."""
@@ -52,7 +52,7 @@ def test_a_copy_without_its_log_is_refused_and_never_taken_for_a_new_file(copy: 
         assert beside(copy) == before
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("waits_briefly")
 def test_many_processes_that_open_such_a_copy_are_all_refused(copy: str) -> None:
     """The empty WAL that opening creates is not mistaken for that of the copy by the next process."""
 

@@ -175,7 +175,7 @@ def test_every_recipe_is_a_complete_program_that_prints_the_text_below_it(
     assert ran
 
 
-def test_the_test_extra_has_what_recipes_need() -> None:
+def test_the_test_extra_has_the_packages_of_the_recipes() -> None:
     """No recipe is skipped if the tests are installed as in the README."""
     extra = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.optional-dependencies]")[2]
     needed = {package for recipe in recipes() for package in recipe.values[1]}

@@ -145,11 +145,11 @@ def test_writers_hardly_wait_for_an_older_reader(path: str, monkeypatch: pytest.
     patience: list[int] = []
     erase = erasure.erase
 
-    def noted(handle: Handle, path: str, patience_ms: int, *, rewrites: bool) -> bool:
+    def recorded(handle: Handle, path: str, patience_ms: int, *, rewrites: bool) -> bool:
         patience.append(patience_ms)
         return erase(handle, path, patience_ms, rewrites=rewrites)
 
-    monkeypatch.setattr(erasure, "erase", noted)
+    monkeypatch.setattr(erasure, "erase", recorded)
     with Registry(path) as registry, closing(sqlite3.connect(path, isolation_level=None)) as reader:
         registry.create("stays", "One")
         registry.create("goes", "One")

@@ -425,7 +425,9 @@ def test_for_a_large_file_the_error_says_how_to_find_out(damaged: str, monkeypat
     assert "restore" not in caught.value.message
 
 
-def test_a_disk_error_during_the_check_of_the_file_is_no_replacement(opened: Registry, faults: Faults) -> None:
+def test_a_disk_error_during_the_check_of_the_file_is_not_taken_for_a_replacement(
+    opened: Registry, faults: Faults
+) -> None:
     """If the file's mtime has changed and it can't be read at that time, the registry keeps using it."""
     os.utime(opened.path, (1, 1))
     time.sleep(0.06)
@@ -472,7 +474,7 @@ def unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "connect", lambda name, **more: connect(name.replace("mode=rw", "mode=ro"), **more))
 
 
-def test_a_read_only_connection_is_replaced_once_the_file_is_writable(
+def test_a_read_only_connection_is_replaced_when_the_file_is_writable(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that was opened read-only, which would refuse all writes, is replaced; others are kept."""
@@ -506,7 +508,7 @@ def test_a_file_that_can_not_be_written_is_still_refused(path: str, monkeypatch:
         assert registry.update("greet", template="Two").version == 2
 
 
-def test_a_registry_opened_on_a_read_only_file_writes_once_it_is_writable(
+def test_a_registry_opened_on_a_read_only_file_writes_when_it_is_writable(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its first write after that succeeds, and its cache is fresh, also after a fork."""

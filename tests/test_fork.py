@@ -75,7 +75,7 @@ def test_a_process_forked_without_the_hooks_gets_an_error_about_it(tmp_path: Pat
 
     A thread of the parent holds a connection at that time; closing doesn't touch it, and the parent keeps working.
     """
-    report = run("behind", tmp_path, seconds=60)
+    report = run("without_hooks", tmp_path, seconds=60)
     assert report["child"].pop("connections left") == 1
     for call, (kind, message) in report["child"].items():
         assert kind == "StorageError", (call, message)

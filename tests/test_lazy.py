@@ -80,8 +80,8 @@ def test_a_verb_that_writes_no_version_compiles_nothing(fresh: Registry, compile
     assert compiled.since() == []
 
 
-def test_what_is_saved_is_compiled_once(fresh: Registry, compiled: Compiled) -> None:
-    """Saving or publishing compiles the template once for its checks, its variables and its renders."""
+def test_a_saved_template_is_compiled_once(fresh: Registry, compiled: Compiled) -> None:
+    """Saving or publishing compiles the template once for checks, variables and renders."""
     fresh.create("d", "d {{ x }}", examples=[{"x": 1}])
     assert compiled.since() == ["d {{ x }}"]
     assert [variable.name for variable in fresh.update("d", template="e {{ x }}").variables] == ["x"]
@@ -132,15 +132,15 @@ class Holder(BaseModel):
 def test_values_are_the_same_before_and_after_compiling(path: Path, read: Any) -> None:
     """Every operation on a value returns the same as on one whose variables were read before."""
     with Registry(path) as registry:
-        asked = read(registry)
-        assert [variable.name for variable in asked.variables] == ["x"]
-        assert [*dict(asked)] == [*type(asked).model_fields]
+        computed = read(registry)
+        assert [variable.name for variable in computed.variables] == ["x"]
+        assert [*dict(computed)] == [*type(computed).model_fields]
 
-    def unasked() -> Any:
+    def uncomputed() -> Any:
         with Registry(path) as registry:
             return read(registry)
 
-    kind = type(asked)
+    kind = type(computed)
     for same in (
         lambda value: value.model_dump(),
         lambda value: list(value.model_dump(mode="json").items()),
@@ -168,12 +168,12 @@ def test_values_are_the_same_before_and_after_compiling(path: Path, read: Any) -
         lambda value: Holder(held=value).model_dump_json(),
         lambda value: Holder.model_construct(held=value).model_dump_json(),
     ):
-        assert same(unasked()) == same(asked)
-    assert unasked() == asked
-    assert asked == unasked()
-    assert unasked() == unasked()
-    assert len({unasked(), asked}) == 1
-    assert kind.model_validate_json(unasked().model_dump_json()) == asked
+        assert same(uncomputed()) == same(computed)
+    assert uncomputed() == computed
+    assert computed == uncomputed()
+    assert uncomputed() == uncomputed()
+    assert len({uncomputed(), computed}) == 1
+    assert kind.model_validate_json(uncomputed().model_dump_json()) == computed
 
 
 def test_a_page_dumps_the_variables(path: Path) -> None:

@@ -184,7 +184,7 @@ def test_it_is_searched_and_written_like_a_new_one(old: str) -> None:
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_what_was_tampered_with_before_is_noticed_after(
+def test_tampering_before_the_migration_is_noticed_after_it(
     old: str, unwritable: Any, writable: bool, version: int
 ) -> None:
     """Migrating computes no hash again, and reading an unmigrated file checks each."""
@@ -205,7 +205,7 @@ def test_what_was_tampered_with_before_is_noticed_after(
             registry.get("numbers@1")
 
 
-def test_each_dump_is_of_the_schema_that_its_name_says() -> None:
+def test_each_dump_is_of_the_schema_in_its_name() -> None:
     """There is also one of schema 1, so that every migration is tested on a file of a release."""
     assert DUMPED[0] == 1
     for version in DUMPED:

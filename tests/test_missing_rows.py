@@ -1,4 +1,4 @@
-"""Lost rows: no missing event, publication or version goes unnoticed."""
+"""Missing rows: a missing event, publication or version is always reported."""
 
 import sqlite3
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from promptreg import Registry, StorageCorruptError, StorageReadOnlyError
 from promptreg.jsonvalues import canonical
 from promptreg.storage.sqlite.rows import LATER_PROMPT_COLUMNS, LATER_VERSION_COLUMNS, PROMPT_COLUMNS
-from tests.test_storage_sqlite import raw, unguard
+from tests.test_storage_sqlite import drop_checks, raw
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def many(registry: Registry) -> Registry:
 def damage(registry: Registry, table: str, statement: str) -> None:
     """Change a table without its triggers."""
     with closing(raw(registry.path)) as connection:
-        unguard(connection, table)
+        drop_checks(connection, table)
     with closing(raw(registry.path)) as connection:
         assert connection.execute(statement).rowcount > 0
 
@@ -89,7 +89,7 @@ def test_missing_last_events_are_an_error_of_reads_and_of_the_next_write(many: R
 def test_a_replaced_last_event_is_an_error(many: Registry) -> None:
     """An event with a valid hash that continues the chain, but was not the one written last, raises an error."""
     with closing(raw(many.path)) as connection:
-        unguard(connection, "events")
+        drop_checks(connection, "events")
         connection.execute("DROP TABLE event_details")
         (prev, seq, *rest) = connection.execute(
             "SELECT prev, seq, at, actor, action, namespace, prompt_id, version, commitment"
@@ -105,7 +105,7 @@ def test_a_replaced_last_event_is_an_error(many: Registry) -> None:
 def test_a_replaced_event_in_the_middle_is_an_error(many: Registry) -> None:
     """An event with a valid hash that the next event does not continue raises an error."""
     with closing(raw(many.path)) as connection:
-        unguard(connection, "events")
+        drop_checks(connection, "events")
         event = "prev, seq, at, actor, action, namespace, prompt_id, version, commitment"
         values = list(connection.execute(f"SELECT {event} FROM events WHERE seq = 4").fetchone())
         values[3] = "mallory"
@@ -248,7 +248,7 @@ def test_discarded_numbers_are_not_missing_wherever_they_are(registry: Registry)
 
 
 def make_earlier(path: str) -> None:
-    """Turn a closed file into what schema 3 wrote of the same prompts."""
+    """Turn a closed file into the file that schema 3 wrote for the same prompts."""
     with closing(raw(path)) as connection:
         connection.execute("DROP TRIGGER registry_update")
         connection.execute("DROP TRIGGER prompts_update_counts")

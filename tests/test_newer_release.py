@@ -27,7 +27,7 @@ CHANGES = {
 }
 
 
-def bring_up_to_date(path: str, change: str = "a column", version: int = SCHEMA_VERSION + 1) -> None:
+def migrate(path: str, change: str = "a column", version: int = SCHEMA_VERSION + 1) -> None:
     """Migrate the file as a newer release does, in one transaction."""
     with closing(raw(path)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -82,7 +82,7 @@ def test_each_transaction_notices_the_migration(opened: Registry, path: str, cha
     """Every read and write raises, in threads with and without an earlier connection, and nothing is written."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(opened.history, "cached").result()
-        bring_up_to_date(path, change)
+        migrate(path, change)
         before = everything(path)
         for call in (READS | WRITES).values():
             assert_too_new(lambda call=call: call(opened))
@@ -98,7 +98,7 @@ def test_each_transaction_notices_the_migration(opened: Registry, path: str, cha
 @pytest.mark.parametrize("change", CHANGES)
 def test_cached_reads_work_until_the_next_check(opened: Registry, path: str, change: str) -> None:
     """Cached prompts are returned until a check is due, which is a transaction; defaults are returned after it too."""
-    bring_up_to_date(path, change)
+    migrate(path, change)
     assert opened.get("cached").template == opened.render("cached").text == "text cached"
     opened._core.cache.generation.until = 0
     for _ in range(2):
@@ -116,7 +116,7 @@ def test_it_is_noticed_between_the_plan_and_the_write(path: str, change: str) ->
     def check(_: object) -> None:
         if not done.is_set():
             done.set()
-            bring_up_to_date(path, change)
+            migrate(path, change)
 
     with Registry(path) as made:
         made.create("cached", "text")
@@ -135,7 +135,7 @@ def test_the_newer_release_erases_what_is_due(opened: Registry, path: str, chang
     with pytest.MonkeyPatch.context() as patch:  # as where a full disk keeps it from erasing
         patch.setattr(SQLiteStorage, "_erase", lambda *_, **__: None)
         opened.set_status("secret", "deleted")
-    bring_up_to_date(path, change)
+    migrate(path, change)
     before, statements = everything(path), []
     opened._core.storage.eraser.due_at = 0.0
     with opened._core.storage._connections.writer(Deadline(1)) as handle:
@@ -154,7 +154,7 @@ def test_erasing_stops_if_the_file_is_migrated_between_two_steps(
 ) -> None:
     """A step of erasing that was not made because of a migration is not recorded."""
     opened.create("secret", LIVE)
-    monkeypatch.setattr("promptreg.storage.sqlite.erasure._rewrite", lambda _: bring_up_to_date(path))
+    monkeypatch.setattr("promptreg.storage.sqlite.erasure._rewrite", lambda _: migrate(path))
     opened.set_status("secret", "deleted")
     with closing(raw(path)) as connection:
         deleted, vacuumed, erased = connection.execute(
@@ -170,7 +170,7 @@ def test_a_file_that_can_not_be_written_is_noticed_too(opened: Registry, path: s
         reader = Registry(path)
     with reader:
         assert reader.get("cached").version == 1
-        bring_up_to_date(path)
+        migrate(path)
         for name in ("get", "history", "list"):
             assert_too_new(lambda name=name: READS[name](reader))
 

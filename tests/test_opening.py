@@ -68,7 +68,7 @@ def database(path, *statements):
     connection.close()
 
 
-def test_a_file_that_is_no_registry_is_refused_and_unchanged(tmp_path):
+def test_a_file_that_is_not_a_registry_is_refused_and_unchanged(tmp_path):
     """Text, junk, and other applications' databases raise `StorageError`, and no byte of them changes."""
     (tmp_path / "text").write_bytes(b"not a database, but long enough to be read as one" * 40)
     (tmp_path / "short").write_bytes(b"hi")

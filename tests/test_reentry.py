@@ -52,7 +52,7 @@ def test_a_timeout_of_the_application_ends_a_queued_write(
 ) -> None:
     """A `TimeoutError` of an alarm handler ends the call, and is not taken for a failure of the queue's file."""
 
-    def give_up() -> NoReturn:
+    def raise_timeout() -> NoReturn:
         raise TimeoutError
 
     def locked(descriptor: int, start: int, length: int) -> bool:
@@ -63,7 +63,7 @@ def test_a_timeout_of_the_application_ends_a_queued_write(
         return lock(descriptor, start, length)
 
     lock = queue._locked
-    on_signal(give_up)
+    on_signal(raise_timeout)
     with Registry(path) as registry:
         registry.create("greet", "0")
         with monkeypatch.context() as patch:
@@ -80,13 +80,13 @@ def test_a_timeout_of_the_application_is_no_storage_error(
 ) -> None:
     """In the middle of a write, a read or an opening it is raised unchanged, and the next call works."""
 
-    def give_up() -> NoReturn:
+    def raise_timeout() -> NoReturn:
         raise TimeoutError
 
     def interrupted(*_: object) -> None:
         signal.raise_signal(signal.SIGALRM)
 
-    on_signal(give_up)
+    on_signal(raise_timeout)
     with Registry(path) as registry:
         registry.create("greet", "0")
         calls: dict[str, tuple[object, str, Callable[[], object]]] = {

@@ -378,7 +378,7 @@ def test_a_removed_log_is_noticed_and_loses_nothing(opened: Registry, path: str)
         assert [prompt.template for prompt in registry.list()] == ["text cached", "text logged", "text uncached"]
 
 
-def test_a_file_read_by_its_own_process_loses_no_version(opened: Registry, path: str) -> None:
+def test_a_file_read_by_the_process_that_has_it_open_loses_no_version(opened: Registry, path: str) -> None:
     """Reading the file drops SQLite's locks, so that an older SQLite deletes the WAL when the next process closes.
 
     Then nothing is written. A newer SQLite also checks the locks of the log, keeps it, and everything works.

@@ -20,11 +20,11 @@ from promptreg import (
 from promptreg.rules.edits import Draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_check_failed, plan_create
 from promptreg.storage.sqlite.storage import SQLiteStorage
-from tests.refusals import stand
+from tests.refusals import prepare
 
 
 def discard_staging(registry: Registry) -> None:
-    """Discard the draft of `stand`."""
+    """Discard the draft of `prepare`."""
     registry.remove_label("x", "staging")
     registry.discard("x", 2)
 
@@ -66,7 +66,7 @@ def overtaking(path: str, change: Callable[[Registry], object], reason: str | No
 
 def test_rule_9_an_edit_during_the_checks_is_a_conflict(registry, path):
     """A draft that is edited during its checks is not published, and the error has both hashes."""
-    stand(registry)
+    prepare(registry)
     checked = registry.get("x@2").content_hash
     with overtaking(path, lambda r: r.update("x@2", title="Other")) as slow:
         with pytest.raises(VersionConflictError) as caught:
@@ -112,7 +112,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_rule_9_a_change_during_the_checks_is_reported(registry, path, change):
     """What the checks have read is compared again, and the details name the field that differs and both values."""
-    stand(registry)
+    prepare(registry)
     registry.create("twice", "one")
     registry.update("twice", template="two")
     registry.update("twice", template="three", is_production=False)
@@ -153,7 +153,7 @@ def test_rule_9_a_change_during_the_checks_is_reported(registry, path, change):
 )
 def test_rule_9_a_refusal_that_arose_during_the_checks_applies(registry, path, change, call, error):
     """A change that forbids the publication refuses it after the checks, and only that change is stored."""
-    stand(registry)
+    prepare(registry)
     with Registry(path) as twin, overtaking(path, change) as slow:
         with pytest.raises(error) as caught:
             call(slow)
@@ -169,7 +169,7 @@ def test_rule_9_a_refusal_that_arose_during_the_checks_applies(registry, path, c
 
 def test_rule_9_the_new_name_of_a_hidden_prompt_is_not_revealed(registry, path):
     """An actor that may no longer read the prompt when it is renamed gets NotFoundError without the new name."""
-    stand(registry)
+    prepare(registry)
     registry.update("x", access_grants=[("user:ana", "write")], is_production=False)
     change = overtaking(path, lambda r: r.update("x", new_name="secret", access_grants=[], is_production=False))
     with change as slow, pytest.raises(NotFoundError) as caught:
@@ -202,7 +202,7 @@ NO_CONFLICT = {
 )
 def test_rule_9_unrelated_changes_during_the_checks_refuse_nothing(registry, path, change, call):
     """Another draft, a label, a grant or a message saved during a slow check refuses nothing, and is not lost."""
-    stand(registry)
+    prepare(registry)
     times = []
     with Registry(path) as other:
 
@@ -248,7 +248,7 @@ def test_rule_9_examples_compare_the_content_alone(registry, path, monkeypatch):
 
 def test_rule_9_two_concurrent_publications_publish_once(registry, path):
     """If another registry published the version during the checks, nothing is written, and nothing refused."""
-    stand(registry)
+    prepare(registry)
     with overtaking(path, lambda r: r.publish("x", 2)) as slow:
         assert slow.publish("x").production_version == 2
     assert [e.action for e in registry.events("x")].count("publish") == 2
@@ -256,7 +256,7 @@ def test_rule_9_two_concurrent_publications_publish_once(registry, path):
 
 def test_rule_9_a_version_that_was_live_before_runs_no_checks(registry, path, monkeypatch):
     """Publishing a version that was live before runs no checks, so that no change meanwhile is a conflict."""
-    stand(registry)
+    prepare(registry)
     registry.publish("x", 2)
     with Registry(path, publish_checks=[refuse]) as checking:
         meanwhile(monkeypatch, path, lambda r: (r.set_label("x", "eu", 1), r.update("x", template="three")))
@@ -265,7 +265,7 @@ def test_rule_9_a_version_that_was_live_before_runs_no_checks(registry, path, mo
 
 def test_rule_9_a_version_that_became_the_target_meanwhile_is_checked(registry, path, monkeypatch):
     """If a label moves from a version that was live to a draft before the write, the draft is checked first."""
-    stand(registry)
+    prepare(registry)
     registry.update("x@2", template="one", title="T")  # which compiles as the other does
     registry.set_label("x", "staging", 1)
     registry.update("x", template="three")
@@ -301,7 +301,7 @@ BECOMES = {
 )
 def test_rule_9_the_reasons_are_never_lost(registry, path, becomes, call):
     """The caller gets the reasons of a failed check; the version is marked if it still has the checked content."""
-    stand(registry)
+    prepare(registry)
     registry.update("x", access_grants=[("user:ana", "write")])
     registry.rollback("x", reason="r")
     change, state = BECOMES[becomes]
@@ -329,7 +329,7 @@ def test_rule_9_a_version_that_is_live_by_then_is_never_marked():
 
 def test_rule_9_a_mark_that_can_not_be_stored_loses_no_reason(registry, path):
     """If others lock the database, the reasons are raised with the error that prevented the mark as their cause."""
-    stand(registry)
+    prepare(registry)
     holder = sqlite3.connect(path, isolation_level=None)
 
     def check(prompt: Prompt) -> None:

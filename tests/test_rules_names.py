@@ -203,7 +203,7 @@ SLUGS = [
 
 
 @pytest.mark.parametrize(("text", "name"), SLUGS, ids=ascii)
-def test_rule_19_slugify_makes_a_name_of_a_title(text, name):
+def test_rule_19_slugify_turns_a_title_into_a_name(text, name):
     """The title is lower-cased, every other run becomes one `_`, the ends are trimmed, and it is cut at 128."""
     assert slugify(text) == name
 

@@ -172,7 +172,7 @@ LISTINGS = {
 
 
 def check(prompt) -> None:
-    """Refuse what is bad."""
+    """Raise for a template that ends in "Bad"."""
     if str(prompt.template).endswith("Bad"):
         raise ValueError("bad")
 

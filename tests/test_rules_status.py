@@ -250,7 +250,7 @@ def test_rule_11_a_prompt_that_was_never_published_has_a_status_too(registry):
 
 def test_rules_11_and_12_ten_thousand_prompts_in_one_call(registry, path):
     """A dry and a real run count all, in the order given; all change at one time, and are skipped the second time."""
-    sow(path, 10_000)
+    write_many(path, 10_000)
     asked = [f"p{i}" for i in reversed(range(10_000))]
     registry.set_status(asked[:10], "disabled")
     dry = registry.set_status(asked, "disabled", dry_run=True)
@@ -265,7 +265,7 @@ def test_rules_11_and_12_ten_thousand_prompts_in_one_call(registry, path):
     assert len(str(caught.value)) < 10_000
 
 
-def sow(path: str, count: int) -> None:
+def write_many(path: str, count: int) -> None:
     """Write many prompts in one transaction of the storage, because each `create` would sync the disk."""
     draft, author = read_draft(read_edit(template="Hi"), "", True), Author(None, "2026-01-01T00:00:00.000000+00:00")
     plans = [plan_create(new_id(), "default", f"p{i}", draft, author) for i in range(count)]

@@ -333,7 +333,7 @@ def test_rule_20_a_missing_variable_that_is_read_is_an_error(memory, template):
     assert missing(memory, template) == ["v"]
 
 
-def test_rule_20_a_missing_variable_is_no_error_where_it_is_not_read(memory):
+def test_rule_20_a_missing_variable_is_no_error_if_it_is_not_read(memory):
     """A branch that does not run reads nothing; when another read fails, its names are reported too."""
     template = "{% if flag %}{{ a }}{% endif %}{{ b }}"
     assert render(memory, template, {"flag": False, "b": "x"}).text == "x"

@@ -124,7 +124,7 @@ def test_rule_21_every_wrong_value_is_named_and_none_is_quoted(memory):
     assert "SECRET" not in str(caught.value.to_dict())
 
 
-def test_rule_21_defaults_fill_in_what_is_absent(memory):
+def test_rule_21_defaults_replace_absent_variables(memory):
     """A default replaces an absent variable of any type, and never one that was passed."""
     declared = [
         {"name": "a", "type": "string", "default": "x"},
@@ -311,7 +311,7 @@ WITH_HISTORY = [{"placeholder": "h"}, HELLO]
         {"default": [], "type": "array"},
     ],
 )
-def test_rule_21_a_placeholder_that_is_not_required_and_absent_or_none_is_no_message(memory, declaration):
+def test_rule_21_an_optional_placeholder_that_is_absent_or_none_is_no_message(memory, declaration):
     """It renders to no message if absent or None; a variable that is passed is defined."""
     memory.save("t", WITH_HISTORY, variables=[{"name": "h", **declaration}])
     assert memory.render("t").messages == memory.render("t", h=None).messages == [HELLO]
@@ -371,7 +371,7 @@ def test_rule_21_a_prompt_of_an_earlier_release_renders_if_it_can(path, monkeypa
         assert registry.update("t", variables=None).version == 3
 
 
-def test_rule_21_what_is_listed_as_required_is_required(memory):
+def test_rule_21_a_variable_listed_as_required_is_required(memory):
     """A render without a variable that is required in the effective list is refused, whyever it is required."""
     for template, declared in (
         ("{{ v }}", None),
@@ -435,7 +435,7 @@ def test_rule_21_a_pydantic_class_declares_variables(memory):
         assert [e["field"] for e in caught.value.details["errors"]] == [*wrong]
 
 
-def test_render_takes_an_instance_of_the_class_that_declared_the_variables(memory):
+def test_render_accepts_an_instance_of_the_class_that_declared_the_variables(memory):
     """An instance of the class passes its variables, including defaults and enumerations."""
     memory.save("t", "{{ topic }} {{ tone }} {{ who.name }} {{ note }}", variables=Asked)
     assert memory.render("t", Asked(topic="x", who=Person(name="Bo"))).text == "x kind Bo None"
@@ -581,7 +581,7 @@ def test_rule_21_an_invalid_declaration_is_refused(registry, unchanged):
 # The arguments of render
 
 
-def test_render_takes_a_mapping_a_model_keywords_or_both(memory):
+def test_render_accepts_a_mapping_a_model_keywords_or_both(memory):
     """Variables may be passed as a mapping, a pydantic model, keywords, or both, when keywords win."""
     memory.save("t", "{{ name }} {{ n | default(0) }}", variables=None)
     prompt = memory.get("t")

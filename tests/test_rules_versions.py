@@ -26,7 +26,7 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from tests.refusals import refused, stand
+from tests.refusals import prepare, refused
 
 FULL = {
     "template": "Hello {{ who }}",
@@ -73,7 +73,7 @@ def but(prompt: Prompt, *fields: str) -> dict[str, object]:
 # Rule 1
 
 
-def test_rule_1_create_makes_version_1(registry):
+def test_rule_1_create_writes_version_1(registry):
     """`create` makes version 1 live with every field as passed, and with the actor as owner and author."""
     ana = registry.scope(actor=Actor("ana", "team_editor"))
     made = ana.create("x", **FULL, access_grants=[("user:bo", "read")])
@@ -257,7 +257,7 @@ def test_rule_1_an_equal_update_that_publishes_runs_the_checks(registry, refuses
 
 def test_rule_1_once_something_is_live_an_equal_update_publishes_nothing(registry, unchanged):
     """An update equal to the live version does not change drafts and earlier versions."""
-    stand(registry)
+    prepare(registry)
     with unchanged():
         assert registry.update("x", template="one").version == 1
         assert registry.save("x", "one").version == 1
@@ -297,7 +297,7 @@ def test_rule_2_a_draft_changes_nothing_live(registry, path, clock):
 
 def test_rule_2_a_draft_equal_to_the_latest_version_is_a_no_op(registry, unchanged):
     """Saving the same draft twice returns the same version; the same content as production is a new one."""
-    stand(registry)
+    prepare(registry)
     draft = registry.get("x@2")
     with unchanged():
         assert registry.update("x", template="two", is_production=False) == draft
@@ -323,7 +323,7 @@ def test_rule_2_an_equal_draft_is_the_latest_version_even_if_the_base_is_equal_t
 
 def test_rule_2_a_draft_equal_to_an_older_draft_is_new(registry):
     """A draft equal to an older one is a new version, because only the latest is compared."""
-    stand(registry)
+    prepare(registry)
     registry.update("x", template="three", is_production=False)
     assert registry.update("x", template="two", is_production=False).version == 4
 
@@ -376,9 +376,9 @@ def test_rule_3_a_taken_name_is_refused(registry, refuses):
 # Rules 4 and 5
 
 
-def test_rule_4_publishing_what_is_live_changes_nothing(registry, unchanged):
+def test_rule_4_publishing_the_live_version_changes_nothing(registry, unchanged):
     """Publishing the live version, by whatever reference, writes nothing."""
-    stand(registry)
+    prepare(registry)
     live = registry.get("x")
     with unchanged():
         for call in ("x@1", "x@production", f"{live.id}@1"):
@@ -397,7 +397,7 @@ def test_rule_4_a_call_with_matching_expected_numbers_succeeds(registry):
 @pytest.mark.parametrize("expected", [0, 2, 3, 2**70])
 def test_rule_4_other_expected_numbers_are_refused(registry, refuses, expected):
     """Any other number raises VersionConflictError with both numbers, even if the call would change nothing."""
-    stand(registry)
+    prepare(registry)
     conflict = partial(refuses, error=VersionConflictError, code="version_conflict", expected=expected, actual=1)
     conflict(lambda r: r.update("x", template="new", expected_version=expected))
     conflict(lambda r: r.update("x", expected_version=expected))
@@ -410,7 +410,7 @@ def test_rule_4_other_expected_numbers_are_refused(registry, refuses, expected):
 @pytest.mark.parametrize("by", [{"version": 2}, {"version": "staging"}, {}])
 def test_rule_4_no_edit_in_place_accepts_an_expected_version(registry, refuses, by):
     """`expected_version` is invalid in an edit in place, even the right number, because such an edit has no base."""
-    stand(registry)
+    prepare(registry)
     name = "x" if by else "x@2"
     for expected in (1, 2, 0):
         refuses(
@@ -422,7 +422,7 @@ def test_rule_4_no_edit_in_place_accepts_an_expected_version(registry, refuses, 
 
 def test_rule_4_a_call_with_a_matching_expected_hash_succeeds(registry):
     """expected_hash is the content_hash of the edited or published version, or of the base."""
-    stand(registry)
+    prepare(registry)
     live, draft = registry.get("x"), registry.get("x@2")
     assert registry.publish("x", 1, expected_hash=live.content_hash) == live
     edited = registry.update("x@2", title="T", expected_hash=draft.content_hash)
@@ -451,7 +451,7 @@ def test_rule_4_a_call_with_a_matching_expected_hash_succeeds(registry):
 )
 def test_rule_4_other_expected_hashes_are_refused(registry, refuses, call, number):
     """Other content raises VersionConflictError with both hashes, even if the call would change nothing."""
-    stand(registry)
+    prepare(registry)
     right, other = registry.get("x", version=number).content_hash, registry.get("x", version=3 - number).content_hash
     for wrong in (other, "0" * 64):
         refuses(lambda r, h=wrong: call(r, h), VersionConflictError, "version_conflict", expected=wrong, actual=right)
@@ -459,7 +459,7 @@ def test_rule_4_other_expected_hashes_are_refused(registry, refuses, call, numbe
 
 def test_rule_4_nobody_overwrites_a_draft_that_another_has_edited(registry, refuses):
     """The second of two edits of one version is refused; only what was reviewed can be published."""
-    stand(registry)
+    prepare(registry)
     read = registry.get("x@2").content_hash
     edited = registry.update("x@2", template="Ana's", expected_hash=read)
     conflict = partial(refuses, error=VersionConflictError, code="version_conflict", expected=read)
@@ -471,7 +471,7 @@ def test_rule_4_nobody_overwrites_a_draft_that_another_has_edited(registry, refu
 
 def test_rule_4_the_hash_does_not_cover_the_commit_message(registry):
     """Editing the commit message, which is not content of a version, does not change the hash."""
-    stand(registry)
+    prepare(registry)
     read = registry.get("x@2").content_hash
     registry.update("x@2", commit_message="Better", expected_hash=read)
     assert registry.publish("x", 2, expected_hash=read).commit_message == "Better"
@@ -525,7 +525,7 @@ def test_rule_5_rollback_pops_the_stack(registry, steps):
 )
 def test_rule_5_rollback_refuses(registry, refuses, call, error, code):
     """A rollback without an earlier publication, to a version never published, or without reason is refused."""
-    stand(registry)
+    prepare(registry)
     registry.create("never", "one", is_production=False)
     refuses(call, error, code)
 
@@ -564,7 +564,7 @@ def test_rule_5_without_a_version_publish_chooses_the_only_draft(registry, path,
 
 def test_rule_5_without_a_version_nothing_else_is_published(registry, unchanged, refuses):
     """Several drafts are refused; without any, the live version is returned if it is the latest, and else refused."""
-    stand(registry)
+    prepare(registry)
     registry.update("x", template="three", is_production=False)
     several = partial(refuses, error=ConflictError, code="conflict", name="x", versions=[2, 3])
     several(lambda r: r.publish("x"))
@@ -658,7 +658,7 @@ INVALID = {
 @pytest.mark.parametrize("field", INVALID)
 def test_updates_with_invalid_values_are_refused(registry, refuses, field):
     """A wrong value of any argument raises InvalidInputError, whatever else is passed, and changes nothing."""
-    stand(registry)
+    prepare(registry)
     for value in INVALID[field]:
         edit = {"title": "new", **({"version": 2} if field == "config" else {}), field: value}
         refuses(lambda r, edit=edit: r.update("x", **edit), InvalidInputError, "validation_error")

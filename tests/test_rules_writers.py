@@ -14,7 +14,7 @@ from promptreg import (
     Registry,
     VersionConflictError,
 )
-from tests.refusals import stand
+from tests.refusals import prepare
 
 
 def write_updates(path: str, who: str, count: int) -> list[int]:
@@ -121,7 +121,7 @@ def append(path: str, who: str, count: int) -> None:
 
 def test_rule_4_expected_hash_loses_no_edit_of_a_draft(pool, registry, path):
     """No line is lost if each writer reads, adds a line, updates what it read, and retries after a conflict."""
-    stand(registry)
+    prepare(registry)
     for job in [pool.submit(append, path, who, 6) for who in ("ana", "bo", "cy", "di")]:
         job.result()
     assert sorted(registry.get("x@2").template.split("\n")) == sorted(["two", *["ana", "bo", "cy", "di"] * 6])

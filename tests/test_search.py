@@ -206,7 +206,7 @@ def test_folding_is_linear_in_the_text(unit: str) -> None:
     assert len(folded(text)) <= 40 * len(text)
 
 
-def _as_before(path: str) -> None:
+def _downgrade(path: str) -> None:
     """Turn a file into one of the previous schema, with its full-text index."""
     step = [made.name for made in MIGRATIONS._migrations].index("m0005_folded_words")
     with closing(sqlite3.connect(path)) as connection:
@@ -236,7 +236,7 @@ def _filled(path: str) -> None:
         registry.archive("c")
         registry.create("d", "Plain hello")
         registry.update("d", template="Straße as a draft", is_production=False)
-    _as_before(path)
+    _downgrade(path)
 
 
 def test_a_file_of_an_earlier_schema_is_found_by_folded_words(path: str) -> None:

@@ -207,12 +207,12 @@ def raising() -> None:
 
 VERBS: dict[str, Callable[[Registry, int], object]] = {
     "read": lambda registry, _: registry.history("greet", limit=1),
-    "look": lambda registry, _: looked(registry),
+    "check": lambda registry, _: checked(registry),
     "write": lambda registry, number: registry.update("greet", template=f"at {number}"),
 }
 
 
-def looked(registry: Registry) -> str:
+def checked(registry: Registry) -> str:
     registry._core.cache.generation.until = -1.0
     return registry.get("greet").template
 
@@ -296,7 +296,7 @@ def assert_calls_are_made_or_refused(registry: Registry, verb: str, places: list
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_an_exception_between_two_bytecodes_leaves_nothing_held(
+def test_an_exception_between_two_bytecodes_leaves_no_slot_held(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """After an exception at any place, even if it is kept, other threads can read, write and fork at once."""
@@ -314,7 +314,7 @@ def test_a_call_between_two_bytecodes_is_made_or_refused(
 @pytest.mark.stress
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_an_exception_between_any_two_bytecodes_leaves_nothing_held(
+def test_an_exception_between_any_two_bytecodes_leaves_no_slot_held(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """At each place."""
@@ -353,7 +353,7 @@ def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
             signal.setitimer(signal.ITIMER_REAL, random.random() * 0.0006 + 1e-6)
             while True:
                 VERBS["read"](registry, 0)
-                VERBS["look"](registry, 0)
+                VERBS["check"](registry, 0)
                 counts["uses"] += 1
         except SoftTimeLimitExceeded:
             counts["interrupts"] += 1

@@ -229,7 +229,7 @@ def test_a_closed_storage_is_a_storage_error(storage: Storage) -> None:
         pass
 
 
-def test_what_an_interrupt_left_open_is_released(storage: Storage) -> None:
+def test_a_transaction_that_an_interrupt_left_open_is_released(storage: Storage) -> None:
     """`release_after(error)` rolls an interrupted write back, so that other threads can write, even if it is kept."""
 
     def torn() -> None:
@@ -254,7 +254,7 @@ def test_what_an_interrupt_left_open_is_released(storage: Storage) -> None:
     assert found(storage, "kept") is not None
 
 
-def test_both_sides_of_a_fork_go_on(case: StorageCase, storage: Storage) -> None:
+def test_both_sides_of_a_fork_keep_working(case: StorageCase, storage: Storage) -> None:
     """A child forked from an open storage, and its parent, read and write, and nothing is lost."""
     with storage.write() as writer:
         writer.apply([creation("shared")])
@@ -294,7 +294,7 @@ def test_the_stamp_differs_from_a_positions_once_anything_has_changed(storage: S
     assert changes(storage, again.position).position.revision == again.position.revision + 1
 
 
-def test_a_check_reports_what_has_changed_since_a_position(storage: Storage) -> None:
+def test_a_check_reports_the_changes_since_a_position(storage: Storage) -> None:
     """It reports ids and names of the prompts written since, an empty set if there are none, or None without one."""
     kept, changed = creation("kept"), creation("changed")
     with storage.write() as writer:

@@ -114,7 +114,7 @@ def in_the_middle(path: str) -> None:
         registry.list()
 
 
-def forked_behind_the_hooks(path: str) -> None:
+def forked_without_hooks(path: str) -> None:
     """Return the error in a process whose id is not that of the process that opened the registry."""
     registry = Registry(path)
     registry._core.storage._connections._pid = -1  # type: ignore[attr-defined]
@@ -139,7 +139,7 @@ def of_text(path: str) -> None:
 PROVOKED: dict[str, tuple[str, Callable[[str], object]]] = {
     "closed": ("closed", closed),
     "in the middle": ("nested", in_the_middle),
-    "forked behind the hooks": ("fork", forked_behind_the_hooks),
+    "forked without the hooks": ("fork", forked_without_hooks),
     "absent": ("missing_file", lambda path: Registry(path, create=False)),
     "absent folder": ("missing_folder", lambda path: Registry(f"{path}/no/such.db")),
     "folder": ("folder", lambda path: Registry(os.path.dirname(path))),

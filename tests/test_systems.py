@@ -109,7 +109,7 @@ with Registry(sys.argv[1]) as registry:
 # Together with a process that has POSIX
 
 
-def look_at_the_page_alone(registry: Registry) -> None:
+def check_the_sidecar_alone(registry: Registry) -> None:
     """Disable the check every 50 ms, so that only the sidecar shows a change."""
     registry._core.cache.generation.until = math.inf
 
@@ -120,7 +120,7 @@ def test_each_process_sees_what_the_other_writes_by_the_next_read(path: str) -> 
         registry.create("greet", "0")
         for number in range(1, 60, 2):
             assert registry.get("greet").template == other.call("get", "greet").template == str(number - 1)
-            look_at_the_page_alone(registry)
+            check_the_sidecar_alone(registry)
             other.call("update", "greet", template=str(number))
             assert registry.get("greet").template == str(number)
             assert other.call("render", "greet").text == str(number)
@@ -132,7 +132,7 @@ def test_a_process_without_posix_publishes_what_it_reads(path: str, monkeypatch:
     with Registry(path) as registry, Registry(path) as dying, Remote(path, without_posix=True) as other:
         registry.create("greet", "Hello")
         assert registry.get("greet").template == other.call("get", "greet").template == "Hello"
-        look_at_the_page_alone(registry)
+        check_the_sidecar_alone(registry)
         with monkeypatch.context() as patch:
             patch.setattr(Sidecar, "publish", lambda *_: None)
             dying.update("greet", template="Hi")

@@ -262,7 +262,7 @@ def texts_of_spans(spans: list[ReadableSpan]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def stood(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A closed file with the prompts of `watched` in it."""
     path = tmp_path_factory.mktemp("watched") / "prompts.db"
     with Registry(path, durability="normal") as registry:
@@ -271,9 +271,9 @@ def stood(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def watched_path(stood: Path, path: str) -> str:
+def watched_path(prepared_path: Path, path: str) -> str:
     """A copy of it, for one test."""
-    shutil.copy(stood, path)
+    shutil.copy(prepared_path, path)
     return path
 
 

@@ -17,23 +17,23 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from promptreg import Registry
 from promptreg.telemetry import metrics as own_metrics
 from tests.conftest import Ticking
-from tests.otel import alone, live, provided, stand, tracing
+from tests.otel import alone, call_all, prepare, provided, tracing
 from tests.test_threads import in_threads
 
 PATIENCE_SECONDS = 20
 
 
-def lived(**settings: Any) -> list[object]:
+def run_calls(**settings: Any) -> list[object]:
     """Call every verb and refusal on a new registry; return the results."""
     with Registry(":memory:", clock=Ticking(), **settings) as registry:
-        stand(registry)
-        return live(registry)
+        prepare(registry)
+        return call_all(registry)
 
 
 @pytest.fixture(scope="module")
 def plain() -> list[object]:
     """What every verb returns if nothing is recorded."""
-    return lived()
+    return run_calls()
 
 
 class Failing:
@@ -158,7 +158,7 @@ SETTINGS = [
 def test_a_part_that_raises_changes_no_result(name: str, settings: dict[str, Any], plain: list[object]) -> None:
     """If a tracer, span, processor, exporter or sampler fails, every verb returns the same and refuses alike."""
     with provided(PROVIDERS[name]()):
-        assert lived(**settings) == plain
+        assert run_calls(**settings) == plain
         assert trace.get_current_span() is trace.INVALID_SPAN
 
 
@@ -170,7 +170,7 @@ def test_a_current_span_that_raises_changes_no_result(
     """This holds for a parent span and with `spans="attributes"`, and the span is current again afterwards."""
     span = Broken(*works)
     with provided(sdk()), trace.use_span(span, record_exception=False, set_status_on_exception=False):
-        assert lived(**settings) == plain
+        assert run_calls(**settings) == plain
         assert trace.get_current_span() is span
 
 
@@ -196,9 +196,9 @@ def test_an_exporter_that_hangs_blocks_no_verb(plain: list[object]) -> None:
     processor = BatchSpanProcessor(Hanging(), max_queue_size=16, max_export_batch_size=4, schedule_delay_millis=10)
     try:
         with provided(sdk(processor)):
-            answers = [lived() for _ in range(2)]
+            answers = [run_calls() for _ in range(2)]
             assert hangs.wait(PATIENCE_SECONDS)
-            answers.append(lived())
+            answers.append(run_calls())
             assert not release.is_set()
     finally:
         release.set()
@@ -237,7 +237,7 @@ def measured(kind: str) -> list[object]:
         "counters": lambda: PartlyFailingMeters("create_histogram"),
     }
     metrics.set_meter_provider(providers[kind]())
-    return lived()
+    return run_calls()
 
 
 @pytest.mark.parametrize("kind", ["get_meter", "all of a meter", "instruments", "counters"])
@@ -252,10 +252,10 @@ def collected() -> list[object]:
     provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     with tempfile.TemporaryDirectory() as folder, Registry(f"{folder}/x.db", clock=Ticking()) as registry:
-        stand(registry)
+        prepare(registry)
         reader.get_metrics_data()
         provider.shutdown()
-        return live(registry)
+        return call_all(registry)
 
 
 def test_a_meter_provider_that_was_shut_down_changes_no_result(plain: list[object]) -> None:

@@ -11,7 +11,7 @@ from opentelemetry.metrics import NoOpMeterProvider, set_meter_provider
 from opentelemetry.trace import use_span
 
 from promptreg import NotFoundError, PromptregError, Registry
-from tests.otel import Metered, alone, live, parent, stand
+from tests.otel import Metered, alone, call_all, parent, prepare
 from tests.test_threads import in_threads
 
 RENDERS = "promptreg.render.duration"
@@ -45,12 +45,12 @@ def total(recorded: Recorded, metric: str, **attributes: str) -> float:
     )
 
 
-def lived() -> Recorded:
-    """Call every verb, make many versions, and cause refusals."""
+def run_calls() -> Recorded:
+    """Call every verb, create many versions, and cause refusals."""
     metered = Metered()
     with opened() as (registry, _):
-        stand(registry)
-        live(registry)
+        prepare(registry)
+        call_all(registry)
         for number in range(12):
             registry.update("twice", template=f"Version {number} {{{{ name }}}}")
             registry.render("twice", name="Ana")
@@ -61,7 +61,7 @@ def lived() -> Recorded:
 
 def test_the_metrics_are_those_of_the_table() -> None:
     """There are five, of one scope, with durations in seconds and buckets under a millisecond, without content."""
-    recorded = alone(lived)
+    recorded = alone(run_calls)
     assert set(recorded) == {RENDERS, REQUESTS, ERRORS, STORAGE, RELOADS}
     assert {metric["scope"] for metric in recorded.values()} == {"promptreg"}
     assert {name: metric["kind"] for name, metric in recorded.items()} == {

@@ -339,7 +339,7 @@ def test_a_pickled_prompt_and_rendered_keep_working(full):
                 container.clear()
 
 
-def test_a_prompt_that_says_disabled_refuses_to_render(full):
+def test_a_disabled_prompt_value_refuses_to_render(full):
     """`prompt.render` renders exactly its version, whatever happened since, unless the value is disabled."""
     old = full.get("full")
     full.update("full", template="New")
@@ -385,7 +385,7 @@ def test_a_disabled_value_and_its_copy_through_json_refuse_to_render(full):
 
 
 def test_rendered_messages_are_fresh(full):
-    """Each reading of messages is a new list of new dicts, so changing one changes nothing else."""
+    """Each read of `messages` returns a new list of new dicts, so that changing one affects nothing else."""
     full.create("chat", CHAT)
     history = [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
     for rendered in (full.render("full"), full.render("chat", x=1, h=history)):
@@ -576,7 +576,7 @@ def test_a_rendered_is_not_a_text_and_defers_comparison_to_others(registry):
     assert rendered == ANY
 
 
-def test_a_disabled_prompt_made_from_its_dump_does_not_render(registry):
+def test_a_disabled_prompt_created_from_its_dump_does_not_render(registry):
     """A prompt from JSON behaves as the registry's: extra variables are ignored, and a disabled one refuses."""
     registry.create("p", "Hello {{ name }}")
     assert (
