@@ -308,7 +308,10 @@ class StorageFullError(StorageError):
 
 
 class StorageReadOnlyError(StorageError):
-    """The database can't be written by this process; `details["retry_after"]` is None."""
+    """The database can't be written by this process.
+
+    `details["retry_after"]` is None, or with the reason `in_use` a number of seconds.
+    """
 
     default_code = "service_unavailable"
     http_status = 503
