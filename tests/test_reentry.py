@@ -205,9 +205,10 @@ def test_finalisers_that_read_harm_no_write(registry: Registry) -> None:
     assert len(registry.events(limit=10_000)) == 2 * 502
 
 
-@pytest.mark.usefixtures("destructors_may_be_interrupted")
 def test_an_error_of_a_handler_leaves_no_lock_held(
-    registry: Registry, on_signal: Callable[[Callable[[], object]], None]
+    registry: Registry,
+    on_signal: Callable[[Callable[[], object]], None],
+    destructors_may_be_interrupted: list[type[BaseException]],
 ) -> None:
     """After an `Exception` of a handler, raised at any time, caught and kept, another thread can write and fork."""
     registry.create("greet", "0")
@@ -230,7 +231,7 @@ def test_an_error_of_a_handler_leaves_no_lock_held(
             kept.append(error)
         signal.setitimer(signal.ITIMER_REAL, 0)
         assert not registry._core.storage.is_held()
-    assert len(kept) == 80
+    assert len(kept) + destructors_may_be_interrupted.count(SoftTimeLimitExceeded) == 80
     with Registry(registry.path, busy_timeout=1) as other:
         latest = other.update("greet", template="other").version
     assert registry.get("greet").version == latest

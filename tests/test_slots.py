@@ -86,7 +86,7 @@ def test_a_lock_of_a_call_that_runs_is_kept_and_an_abandoned_one_is_released() -
     assert lock.acquire(sys._getframe())
     with pytest.raises(StorageError, match="middle of another call"):
         require_outside([lock])
-    lock.release_after()
+    lock.release_abandoned()
     assert in_thread(lambda: lock.acquire(sys._getframe())) is False
     lock.release_after(sys._getframe())
     assert in_thread(lambda: lock.acquire(sys._getframe())) is True
@@ -100,7 +100,7 @@ def test_a_later_call_keeps_its_lock_when_an_earlier_one_ends() -> None:
     frame = lock.frame
     assert frame is not None
     assert frame.f_code is earlier
-    lock.release_after()
+    lock.release_abandoned()
     assert lock.acquire(sys._getframe())
     lock.release_after(frame)
     assert lock.is_held()
@@ -118,10 +118,21 @@ def test_a_slot_found_in_a_transaction_is_rolled_back_before_its_next_use(path: 
 def test_the_first_free_slot_is_taken_and_none_is_busy() -> None:
     """Readers beyond the number of slots wait, and time out at their deadline."""
     made, here = [Slot() for _ in range(2)], sys._getframe()
+    taken, over = threading.Event(), threading.Event()
+
+    def hold() -> Slot | None:
+        slot = acquire_any(made, sys._getframe(), lambda: 0.0)
+        taken.set()
+        over.wait(30)
+        return slot
+
     with ThreadPoolExecutor(1) as pool:
         assert acquire_any(made, here, lambda: 0.0) is made[0]
-        assert pool.submit(acquire_any, made, here, lambda: 0.0).result(30) is made[1]
-        assert in_thread(lambda: acquire_any(made, here, lambda: 0.01)) is None
+        second = pool.submit(hold)
+        assert taken.wait(30)
+        assert in_thread(lambda: acquire_any(made, sys._getframe(), lambda: 0.01)) is None
+        over.set()
+        assert second.result(30) is made[1]
 
 
 def test_a_read_that_finds_every_slot_in_use_times_out(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,9 +53,9 @@ class _Forks:
         return holding(self._opening, lambda: math.inf)
 
     def release_abandoned(self) -> None:
-        """Release what an error may have left this thread holding."""
+        """Release the locks of openings, in whichever thread, that run no more."""
         for lock in self._opening:
-            lock.release_after()
+            lock.release_abandoned()
 
     def watch(self, storage: Forkable) -> None:
         """Close its connections before each fork, until `forget` is called or it is garbage collected."""

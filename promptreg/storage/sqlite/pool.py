@@ -175,9 +175,9 @@ class ConnectionPool:
         return any(slot.is_held() for slot in self._all)
 
     def release_abandoned(self) -> None:
-        """Release the slots that an error has left this thread holding, but none that a running call of it holds."""
+        """Release the slots of calls, of whichever thread, that run no more."""
         for slot in self._all:
-            slot.release_after()
+            slot.release_abandoned()
 
     def close(self, *, may_checkpoint: bool) -> None:
         """Close every connection once the calls of other threads are done; none of another process."""

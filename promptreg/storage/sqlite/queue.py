@@ -124,13 +124,12 @@ class WriterQueue(CallLock):
                 ticket = self._ticket = self._enter(deadline)
             yield ticket
 
-    def release(self) -> None:
+    def _end(self) -> None:
         """Leave the queue."""
         try:
             self._leave(self._ticket)
         finally:
             self._ticket = NO_TICKET
-            super().release()
 
     def forked(self) -> None:
         """Reset in a forked child, which has none of the parent's threads, and become its queue of the database."""

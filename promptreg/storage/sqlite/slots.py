@@ -3,7 +3,8 @@
 A signal handler may raise between any two bytecodes, so a `with` or a `finally` alone can leave a lock held. So a lock
 knows which thread owns it and which frame took it. While that frame is on the thread's stack, another call of the
 thread is nested: it came from a signal handler or a finaliser, and is refused. Afterwards the lock is abandoned: the
-next call of the thread releases it, and first rolls back what its connection was in the middle of.
+next call that wants it, of whichever thread, takes it over, and first rolls back what its connection was in the middle
+of.
 
 No call waits for a lock while it holds another one of the same set.
 """
@@ -13,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import RLock
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from promptreg.errors import StorageError
-from promptreg.storage.compat import calling_frame, is_running, ownership
+from promptreg.storage.compat import calling_frame, is_running, may_be_running, owner_of, ownership
 from promptreg.storage.sqlite.connections import Handle
 
 WAIT = 0.05  # seconds for which a thread waits for one lock at a time
@@ -39,31 +40,66 @@ class CallLock:
         self.is_held = ownership(self._lock)
 
     def acquire(self, frame: FrameType, seconds: float = 0.0) -> bool:
-        """Take the lock for the call with that frame; return whether that was possible within these seconds."""
-        if not self._lock.acquire(timeout=seconds):
+        """Take it for the call with that frame, and return whether that was possible within these seconds."""
+        lock = self._lock
+        if not lock.acquire(timeout=seconds):
+            return False
+        if self._lock is not lock:  # replaced meanwhile, see `_take_over`; no call until the frame is set
+            lock.release()
             return False
         self.frame = frame
         self.is_wanted = False
         return True
 
     def release(self) -> None:
-        """Release the lock, if this thread holds it."""
-        self.frame = None
-        while self.is_held():
-            self._lock.release()
+        """Release it, which this thread holds, when what the call was in the middle of is ended."""
+        try:
+            self._end()
+        finally:
+            self.frame = None
+            lock, is_held = self._lock, self.is_held
+            while is_held():
+                lock.release()
+
+    def _end(self) -> None:
+        """End what the call that holds it may be in the middle of."""
 
     def is_entered(self) -> bool:
         """Return whether a call of this thread holds the lock and is still running."""
         return self.is_held() and is_running(self.frame, _CODES)
 
-    def release_after(self, frame: FrameType | None = None) -> None:
-        """Release the lock if the call with that frame holds it, or a call of this thread that has ended."""
-        if self.is_held() and ((frame is not None and self.frame is frame) or not self.is_entered()):
+    def release_after(self, frame: FrameType) -> None:
+        """Release it if the call with that frame holds it, or one of this thread that runs no more."""
+        if self.is_held() and (self.frame is frame or not self.is_entered()):
+            self.release()
+
+    def release_abandoned(self) -> None:
+        """Release it if the call that holds it runs no more, in whichever thread that was."""
+        lock, frame = self._lock, self.frame
+        owner = owner_of(lock)
+        if owner is not None and not may_be_running(frame, _CODES, owner) and owner_of(lock) == owner:
+            self._take_over(lock, frame, owner)
+
+    def _take_over(self, lock: Any, frame: FrameType | None, owner: int) -> None:
+        """Replace a lock that a call with that frame has abandoned, as no thread can release another one's.
+
+        Threads change only at calls, so the lines from the condition to the loop are one step: one thread takes over,
+        and none that has just acquired the lock keeps it. Its thread may be releasing it now, which is waited for.
+        """
+        new = RLock()
+        new.acquire()
+        is_held = ownership(new)
+        if self._lock is lock and self.frame is frame:
+            self._lock = new
+            self.is_held = is_held
+            self.frame = None
+            while may_be_running(frame, _RELEASES, owner):
+                time.sleep(WAIT_AMONG)
             self.release()
 
 
-# While these run, the lock may be held and `frame` not set, or no longer.
-_CODES = frozenset({CallLock.acquire.__code__, CallLock.release.__code__})
+_RELEASES = frozenset({CallLock.release.__code__})
+_CODES = _RELEASES | {CallLock.acquire.__code__, CallLock._take_over.__code__}  # where `frame` is not set, or no more
 
 
 class Slot(CallLock):
@@ -78,13 +114,9 @@ class Slot(CallLock):
         if self.handle is not None and self.frame is frame and self.is_held():
             self.handle.roll_back()
 
-    def release(self) -> None:
-        """Roll back an open transaction, and release the lock."""
-        try:
-            if self.handle is not None:
-                self.handle.roll_back()
-        finally:
-            super().release()
+    def _end(self) -> None:
+        if self.handle is not None:
+            self.handle.roll_back()
 
 
 @contextmanager
@@ -123,6 +155,7 @@ def acquire_any(locks: Sequence[L], frame: FrameType, seconds_left: Callable[[],
                 return None
             if lock.acquire(frame, min(wait, left)):
                 return lock
+            lock.release_abandoned()
 
 
 def acquire_all(locks: Sequence[CallLock], frame: FrameType, hurry: Callable[[], None] = lambda: None) -> None:
@@ -131,6 +164,7 @@ def acquire_all(locks: Sequence[CallLock], frame: FrameType, hurry: Callable[[],
         lock.is_wanted = True
         while not lock.acquire(frame, WAIT_AMONG):
             lock.is_wanted = True
+            lock.release_abandoned()
             hurry()
 
 

@@ -154,7 +154,7 @@ class SQLiteStorage:
         self._connections.release_abandoned()
         FORKS.release_abandoned()
         if self._queue is not None:
-            self._queue.release_after()
+            self._queue.release_abandoned()
 
     def close(self) -> None:
         """Erase what is due, and close every connection; closing twice is fine.
@@ -190,7 +190,7 @@ class SQLiteStorage:
         try:
             self._close_dropped(self._queue)
         finally:  # other registries of the file share the queue
-            self._queue.release_after()
+            self._queue.release_abandoned()
 
     def _close_dropped(self, queue: WriterQueue) -> None:
         with queue.ticket(Deadline(0)) as ticket:
@@ -239,7 +239,8 @@ class SQLiteStorage:
                     return
                 if begun is not None and not (may_reconnect and readonly.is_writable(self._real)):
                     raise may_not_write(self.path, self._real)
-            if begun is None:
+            if begun is None:  # perhaps as a call that has ended left a transaction open
+                self._connections.release_abandoned()
                 time.sleep(BUSY_PAUSE)
             else:
                 may_reconnect = False
@@ -389,7 +390,7 @@ def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
     except BaseException as error:
         clear_frames(error.__traceback__)
         if settings.target != ":memory:":  # other registries of the file share its queue
-            queue_of(os.path.realpath(settings.target)).release_after()
+            queue_of(os.path.realpath(settings.target)).release_abandoned()
         FORKS.release_abandoned()
         raise
 
