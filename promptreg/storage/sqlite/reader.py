@@ -45,6 +45,7 @@ class Moment:
     is_refused = False
 
     def __init__(self, handle: Handle) -> None:
+        self.handle = handle
         handle.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
@@ -58,6 +59,7 @@ class SQLiteReader:
     is_refused = False  # only a write transaction can be
 
     def __init__(self, handle: Handle) -> None:
+        self.handle = handle
         connection = self._connection = handle.connection
         # The last version that was read, as production is often the latest one too.
         self._last: tuple[tuple[str, int | None], list[VersionRecord]] | None = None

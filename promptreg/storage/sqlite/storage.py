@@ -98,16 +98,16 @@ class SQLiteStorage:
 
     # The seam
 
-    @contextmanager
-    def read(self) -> Iterator[SQLiteReader]:
+    def read(self) -> AbstractContextManager[SQLiteReader]:
         """Open a read transaction."""
-        self._renew()
-        self._require_settled()
-        with self._begun(self._connections.reader, "BEGIN", SQLiteReader, self._deadline()) as (_, reader):
-            if self.publisher.is_behind(reader.revision):
-                self.publisher.publish_seen(reader.revision)
-            yield reader
-        self._erase_if_due()
+        return self._begun_read(self._reader)
+
+    def _reader(self, handle: Handle) -> SQLiteReader:
+        """Return what reads a snapshot, whose revision is published here if its writer could not."""
+        reader = SQLiteReader(handle)
+        if self.publisher.is_behind(reader.revision):
+            self.publisher.publish_seen(reader.revision)
+        return reader
 
     @contextmanager
     def write(self) -> Iterator[SQLiteWriter]:
@@ -210,33 +210,37 @@ class SQLiteStorage:
     @contextmanager
     def _snapshot(self) -> Iterator[Handle]:
         """Open a read transaction that reads no row, as any may be damaged."""
+        with self._begun_read(Moment) as moment:
+            yield moment.handle
+
+    def _begun_read(self, kind: Callable[[Handle], R]) -> AbstractContextManager[R]:
         self._renew()
         self._require_settled()
-        with self._begun(self._connections.reader, "BEGIN", Moment, self._deadline()) as (handle, _):
-            yield handle
+        return self._begun(self._connections.reader, "BEGIN", kind, self._deadline())
 
     @contextmanager
     def _begun_write(self, deadline: Deadline) -> Iterator[tuple[Ticket, Handle, SQLiteWriter]]:
         with (
             self._ticket(deadline) as ticket,
-            self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
+            self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as writer,
         ):
             self.publisher.require_signal()
             self._require_writable()
-            yield ticket, handle, writer
+            yield ticket, writer.handle, writer
 
     @contextmanager
-    def _begun(
-        self, hold: Hold, statement: str, kind: Callable[[Handle], R], deadline: Deadline
-    ) -> Iterator[tuple[Handle, R]]:
-        """Begin a transaction, waiting for other processes a slice at a time, outside any slot; leave none open."""
+    def _begun(self, hold: Hold, statement: str, kind: Callable[[Handle], R], deadline: Deadline) -> Iterator[R]:
+        """Begin a transaction, waiting for other processes a slice at a time, outside any slot; leave none open.
+
+        A read has no further layer around this one, as each takes 1 µs.
+        """
         may_reconnect = True
         while True:
             with hold(deadline) as handle:
                 begun = self._tried(handle, statement, kind, deadline)
                 if begun is not None and not begun.is_refused:
-                    yield handle, begun
-                    return
+                    yield begun
+                    break
                 if begun is not None and not (may_reconnect and readonly.is_writable(self._real)):
                     raise may_not_write(self.path, self._real)
             if begun is None:  # perhaps as a call that has ended left a transaction open
@@ -245,6 +249,7 @@ class SQLiteStorage:
             else:
                 may_reconnect = False
                 self._connections.reconnect()
+        self._erase_if_due()
 
     def _tried(self, handle: Handle, statement: str, kind: Callable[[Handle], R], deadline: Deadline) -> R | None:
         """Begin, and read, which takes the snapshot; return None if others hold the lock and there is time left."""
