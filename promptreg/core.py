@@ -24,12 +24,12 @@ from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
 from promptreg.records import Change
 from promptreg.rules import access, conflicts
 from promptreg.rules.access import View
-from promptreg.rules.edits import read_default
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_versioned
 from promptreg.rules.refusals import not_found, version_not_found
 from promptreg.rules.selection import number_of
+from promptreg.rules.version_fields import read_default
 from promptreg.settings import Settings
 from promptreg.storage.base import Reader, Storage, Writer
 from promptreg.suggestions import Suggestions

@@ -15,7 +15,7 @@ import pytest
 from promptreg import NotModifiableError, Registry, StorageError, core
 from promptreg.cache import Cache
 from promptreg.storage.base import ChangeReport, Position
-from promptreg.storage.sqlite import watching
+from promptreg.storage.sqlite import change_check
 from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from promptreg.templates import Memo
@@ -113,7 +113,7 @@ def test_no_prompt_of_many_that_one_call_changed_remains_in_the_cache(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     """Each changed prompt is read again, for fewer, as many, and more than are dropped individually."""
-    monkeypatch.setattr(watching, "MAX_CHANGED", 4)
+    monkeypatch.setattr(change_check, "MAX_CHANGED", 4)
     assert disabled_elsewhere(registry, count) == ["disabled"] * count
 
 
@@ -127,7 +127,7 @@ def test_up_to_the_bound_changed_prompts_are_dropped_one_by_one(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Up to the bound an unchanged prompt remains in the cache; with one change more the entire cache is dropped."""
-    monkeypatch.setattr(watching, "MAX_CHANGED", 4)
+    monkeypatch.setattr(change_check, "MAX_CHANGED", 4)
     kept = registry.create("kept", "Hello")
     for count, is_kept in ((4, True), (5, False)):
         kept = registry.get("kept")

@@ -22,7 +22,7 @@ from promptreg import (
     StorageError,
     StorageReadOnlyError,
 )
-from promptreg.storage.sqlite import diagnosis, settling
+from promptreg.storage.sqlite import diagnosis, unknown_commits
 from promptreg.storage.sqlite.sidecar import Sidecar
 from tests.faulty import CORRUPT, IOERR_FSYNC, IOERR_READ, Faults, copied, install, leave_unknown_commit
 from tests.test_storage_sqlite import raw, traces
@@ -44,7 +44,7 @@ def opened(faults: Faults, path: str) -> Iterator[Registry]:
         registry.get("greet")
         registry.get("other")
         yield registry
-    settling.note_settled(path)
+    unknown_commits.note_settled(path)
 
 
 NUMBERS = itertools.count()
@@ -159,7 +159,7 @@ def test_cached_reads_try_to_resolve_it_at_most_every_50_ms(
     opened: Registry, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cached reads try at most every 50 ms, because a failing disk is slow."""
-    monkeypatch.setattr(settling, "CHECK_SECONDS", 3600.0)
+    monkeypatch.setattr(unknown_commits, "CHECK_SECONDS", 3600.0)
     with faults.failing("COMMIT", IOERR_FSYNC, roll_back):
         with pytest.raises(CommitUnknownError):
             opened.update("greet", template="Two")
@@ -242,7 +242,7 @@ def test_if_not_even_the_unknown_commit_can_be_published_no_cached_prompt_is_ret
             assert opened.get("other").stale
     time.sleep(0.06)
     assert not opened.get("other").stale
-    assert not settling.is_unsettled(opened.path)
+    assert not unknown_commits.is_unsettled(opened.path)
 
 
 def test_a_commit_that_failed_for_lack_of_memory_is_unknown_too(opened: Registry, faults: Faults) -> None:
@@ -250,8 +250,8 @@ def test_a_commit_that_failed_for_lack_of_memory_is_unknown_too(opened: Registry
     with faults.failing("COMMIT", ("", MemoryError, 7), roll_back):  # type: ignore[arg-type]
         with pytest.raises(CommitUnknownError):
             opened.update("greet", template="Two")
-        assert settling.is_unsettled(opened.path)
-    assert (opened.get("greet").version, settling.is_unsettled(opened.path)) == (1, False)
+        assert unknown_commits.is_unsettled(opened.path)
+    assert (opened.get("greet").version, unknown_commits.is_unsettled(opened.path)) == (1, False)
 
 
 # Failures after a commit

@@ -18,7 +18,7 @@ import pytest
 
 from promptreg import NotFoundError, PromptregError, Registry, StorageCorruptError, StorageError
 from promptreg.records import Container
-from promptreg.storage.sqlite import journal, queue, sidecar, writer
+from promptreg.storage.sqlite import event_log, queue, sidecar, writer
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
@@ -90,8 +90,8 @@ def test_a_timeout_of_the_application_is_no_storage_error(
     with Registry(path) as registry:
         registry.create("greet", "0")
         calls: dict[str, tuple[object, str, Callable[[], object]]] = {
-            "write": (journal, "append", lambda: registry.update("greet", template="1")),
-            "read": (journal, "read_event", registry.events),
+            "write": (event_log, "append", lambda: registry.update("greet", template="1")),
+            "read": (event_log, "read_event", registry.events),
             "opening": (sidecar, "open_beside", lambda: Registry(path)),
         }
         room, name, call = calls[moment]
@@ -118,7 +118,7 @@ def test_a_handlers_call_within_a_write_is_refused_and_the_write_commits(
         registry.create("other", "0")
         registry.get("greet")
         outcomes: list[PromptregError] = []
-        append = journal.append
+        append = event_log.append
 
         def handle() -> None:
             assert registry.render("greet").text in {"0", "1"}
@@ -132,7 +132,7 @@ def test_a_handlers_call_within_a_write_is_refused_and_the_write_commits(
 
         on_signal(handle)
         with monkeypatch.context() as patch:
-            patch.setattr(journal, "append", interrupted)
+            patch.setattr(event_log, "append", interrupted)
             assert registry.update("greet", template="1").version == 2
         assert len(outcomes) == 1
         assert registry.update("greet", template="2").version == 3
@@ -300,7 +300,7 @@ def test_a_fork_in_the_middle_of_a_call_does_not_harm_the_call(
 ) -> None:
     """The parent's write commits; in the child the registry, and opening a new one, are refused to protect locks."""
     registry.create("greet", "0")
-    append = journal.append
+    append = event_log.append
     ends: list[int] = []
 
     def fork() -> None:
@@ -323,7 +323,7 @@ def test_a_fork_in_the_middle_of_a_call_does_not_harm_the_call(
 
     on_signal(fork)
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "append", interrupted)
+        patch.setattr(event_log, "append", interrupted)
         assert registry.update("greet", template="1").version == 2
     assert ends == [7]
     assert registry.update("greet", template="2").version == 3
@@ -394,7 +394,7 @@ def test_an_error_that_the_application_handles_keeps_its_frames(
         raise SoftTimeLimitExceeded
 
     on_signal(limit)
-    monkeypatch.setattr(journal, "append", lambda *_: signal.raise_signal(signal.SIGALRM))
+    monkeypatch.setattr(event_log, "append", lambda *_: signal.raise_signal(signal.SIGALRM))
     try:
         fail()
     except KeyError as error:
@@ -622,7 +622,7 @@ def test_a_child_forked_in_the_middle_of_a_write_does_not_finish_it(
     path: str, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
 ) -> None:
     """The child's call is refused, because the write and the connection are its parent's, and no version is lost."""
-    append, children, parent = journal.append, [], os.getpid()
+    append, children, parent = event_log.append, [], os.getpid()
 
     def interrupted(*arguments: Any) -> None:
         signal.raise_signal(signal.SIGALRM)
@@ -633,7 +633,7 @@ def test_a_child_forked_in_the_middle_of_a_write_does_not_finish_it(
     on_signal(lambda: children.append(os.fork()))
     with Registry(path) as registry:
         registry.create("greet", "0")
-        monkeypatch.setattr(journal, "append", interrupted)
+        monkeypatch.setattr(event_log, "append", interrupted)
         try:
             outcome = str(registry.update("greet", template="1").version)
         except StorageError as error:

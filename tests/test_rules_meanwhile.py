@@ -17,8 +17,8 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from promptreg.rules.edits import Draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_check_failed, plan_create
+from promptreg.rules.version_fields import Draft, read_edit
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.refusals import prepare
 

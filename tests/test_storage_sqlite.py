@@ -36,8 +36,8 @@ from promptreg.jsonvalues import canonical
 from promptreg.rules.names import Reference
 from promptreg.storage.sqlite import rows
 from promptreg.storage.sqlite.connecting import APPLICATION_ID, SCHEMA_VERSION
+from promptreg.storage.sqlite.event_log import EVENT_COLUMNS
 from promptreg.storage.sqlite.failures import ANOTHER_TYPE, translate
-from promptreg.storage.sqlite.journal import EVENT_COLUMNS
 from promptreg.storage.sqlite.migrations import GUARDS, MIGRATIONS
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.conftest import everything
@@ -386,7 +386,7 @@ def test_a_full_disk_is_reported_when_the_sidecar_is_created(path: str, monkeypa
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("promptreg.storage.sqlite.beside.make", full)
+    monkeypatch.setattr("promptreg.storage.sqlite.companion_files.make", full)
     with pytest.raises(StorageFullError):
         Registry(path)
 
@@ -952,7 +952,7 @@ def test_an_interrupted_write_leaves_no_transaction_open(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, unchanged():
-        patch.setattr("promptreg.storage.sqlite.journal.append", interrupt)
+        patch.setattr("promptreg.storage.sqlite.event_log.append", interrupt)
         with pytest.raises(KeyboardInterrupt):
             registry.update("greet", template="Hi")
     assert registry.update("greet", template="Hi").version == 2

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from promptreg import Actor, NameTakenError, Registry, StorageBusyError
-from promptreg.storage.sqlite import journal
+from promptreg.storage.sqlite import event_log
 from promptreg.storage.sqlite import storage as sqlite
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.reader import SQLiteReader
@@ -246,7 +246,7 @@ def test_writing_from_an_event_loop(registry: Registry) -> None:
 MOMENTS = {
     "plan": (SQLiteReader, "find"),
     "begin": (sqlite.SQLiteStorage, "_tried"),
-    "write": (journal, "append"),
+    "write": (event_log, "append"),
     "commit": (Handle, "roll_back"),
 }
 

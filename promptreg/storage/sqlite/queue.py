@@ -24,7 +24,7 @@ from weakref import ref
 
 from promptreg.errors import StorageError
 from promptreg.storage.sqlite import system
-from promptreg.storage.sqlite.beside import open_beside
+from promptreg.storage.sqlite.companion_files import open_beside
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_from_application
 from promptreg.storage.sqlite.files import identity, identity_at
 from promptreg.storage.sqlite.slots import CallLock, holding

@@ -15,7 +15,8 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
-from promptreg.storage.sqlite import erasure, readonly, settling, system
+from promptreg.storage.sqlite import erasure, readonly, system, unknown_commits
+from promptreg.storage.sqlite.change_check import SQLiteMonitor
 from promptreg.storage.sqlite.connecting import (
     READABLE_SCHEMA,
     SCHEMA_VERSION,
@@ -30,12 +31,11 @@ from promptreg.storage.sqlite.failures import is_busy, is_from_application, may_
 from promptreg.storage.sqlite.files import WAL, FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
-from promptreg.storage.sqlite.publishing import Publisher
 from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
 from promptreg.storage.sqlite.reader import Moment, SQLiteReader
 from promptreg.storage.sqlite.readonly import Access, is_outdated
+from promptreg.storage.sqlite.revisions import Publisher
 from promptreg.storage.sqlite.sidecar import CHECK_SECONDS
-from promptreg.storage.sqlite.watching import SQLiteMonitor
 from promptreg.storage.sqlite.writer import SQLiteWriter
 
 
@@ -133,7 +133,7 @@ class SQLiteStorage:
     def monitor(self) -> Iterator[ChangeMonitor]:
         """Check for changes, one thread at a time."""
         self._renew()
-        if self.is_unsettled() and settling.is_due(self._real):
+        if self.is_unsettled() and unknown_commits.is_due(self._real):
             with suppress(StorageError):  # without waiting for others, as the cache can answer
                 self._settle(Deadline(0))
         with self._connections.watch(self._deadline()) as watching:
@@ -315,9 +315,9 @@ class SQLiteStorage:
         try:
             handle.connection.execute("COMMIT")
         except BaseException as error:
-            is_unknown = settling.may_hold(error)
+            is_unknown = unknown_commits.may_hold(error)
             if is_unknown:
-                settling.note_unknown(self._real)
+                unknown_commits.note_unknown(self._real)
             with suppress(OSError):
                 self.publisher.publish(revision - 1)
             if is_unknown:
@@ -338,7 +338,7 @@ class SQLiteStorage:
 
     def is_unsettled(self) -> bool:
         """Return whether a commit has an unknown outcome that this registry can settle."""
-        return self._access is Access.WRITE and settling.is_unsettled(self._real)
+        return self._access is Access.WRITE and unknown_commits.is_unsettled(self._real)
 
     def _require_settled(self) -> None:
         if self.is_unsettled():
@@ -353,12 +353,12 @@ class SQLiteStorage:
                 writer.advance()
                 handle.let_commits_checkpoint(ticket.is_guarded())
                 is_published = self._commit(handle, writer.revision)
-                settling.note_settled(self._real)
+                unknown_commits.note_settled(self._real)
         except StorageError as error:
-            settling.note_failed(self._real)
-            if error.details.get("reason") in settling.NOT_THE_DISK:
+            unknown_commits.note_failed(self._real)
+            if error.details.get("reason") in unknown_commits.NOT_THE_DISK:
                 raise
-            raise settling.unsettled(self.path) from error
+            raise unknown_commits.unsettled(self.path) from error
         if not is_published:
             self.publisher.publish_late(writer.revision)
 
