@@ -73,17 +73,15 @@ class SQLiteReader:
 
     def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
         """Return the prompts of a namespace with these names and ids, in their order."""
-        if len(references) == 1:
-            return [self._find_one(namespace, references[0])]
-        return self._find_many(namespace, references)
-
-    def _find_one(self, namespace: str, reference: Reference) -> Container | None:
+        if len(references) != 1:
+            return self._find_many(namespace, references)
+        (reference,) = references
         column = "id" if reference.is_id else "name"
         row = self._connection.execute(
             f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE p.namespace = ? AND p.{column} = ?",
             (namespace, reference.text),
         ).fetchone()
-        return None if row is None else read_prompt(row)
+        return [None if row is None else read_prompt(row)]
 
     def _find_many(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
         found: dict[str, Container] = {}
@@ -103,14 +101,9 @@ class SQLiteReader:
 
         Raises `StorageCorruptError` where one among them is missing that was not discarded.
         """
-        if limit > 1:
-            return self._read_versions(container, before, limit)
         wanted = (container.id, before)
-        if self._last is None or self._last[0] != wanted:
-            self._last = wanted, self._read_versions(container, before, limit)
-        return self._last[1]
-
-    def _read_versions(self, container: Container, before: int | None, limit: int) -> list[VersionRecord]:
+        if limit == 1 and self._last is not None and self._last[0] == wanted:
+            return self._last[1]
         rows = self._connection.execute(
             f"SELECT {VERSION_FIELDS} FROM versions v WHERE v.prompt = {_KEY} AND v.version < ?"
             " ORDER BY v.version DESC LIMIT ?",
@@ -119,6 +112,8 @@ class SQLiteReader:
         records = [read_version(container.id, row) for row in rows]
         above = container.latest_version if before is None else min(before - 1, container.latest_version)
         self._require_complete(container, records, above, 1 if len(records) < limit else records[-1].number)
+        if limit == 1:
+            self._last = wanted, records
         return records
 
     def _require_complete(
