@@ -148,7 +148,8 @@ def test_every_recipe_is_a_complete_program_that_prints_the_text_below_it(
     folder = tmp_path / "recipe"
     folder.mkdir()
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "OTEL"))}
-    environment["GUNICORN_CMD_ARGS"] = "--no-control-socket"  # which would be created in the user's home
+    # No socket in the user's home; and a worker that is stopped while it starts may miss the signal.
+    environment["GUNICORN_CMD_ARGS"] = "--no-control-socket --graceful-timeout 2"
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of this project take seconds to load
     beside: list[subprocess.Popen[bytes]] = []
     ran = 0
