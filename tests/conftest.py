@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,25 @@ def unchanged(path: str) -> Callable[[], AbstractContextManager[None]]:
 
 
 @pytest.fixture
-def destructors_may_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Allow an interrupt in a destructor, which Python reports and ignores, and which pytest would count as a failure.
+def destructors_may_be_interrupted(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[list[type[BaseException]]]:
+    """Allow an interrupt in a destructor, which Python reports and ignores, and which pytest would count a failure.
 
-    Hypothesis's callback of the garbage collector, which would swallow the interrupt too, is removed.
+    The fixture is the list of their types. Hypothesis's callback of the garbage collector, which would swallow one too,
+    is removed. The test runs in a generator, as an interrupt within an `except` may leave its exception the one
+    that is being handled, and so the context of later ones, until the thread or generator ends.
     """
-    monkeypatch.setattr(sys, "unraisablehook", lambda report: None)
-    callbacks = gc.callbacks[:]
+    ignored: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: ignored.append(report.exc_type))
+    callbacks, test = gc.callbacks[:], request.function
+
+    @wraps(test)
+    def in_generator(**given: object) -> None:
+        next(test(**given) for _ in range(1))
+
+    monkeypatch.setattr(request.node, "obj", in_generator)
     gc.callbacks.clear()
-    yield
+    yield ignored
     gc.callbacks[:] = callbacks
     gc.collect()

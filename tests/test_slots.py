@@ -65,11 +65,11 @@ def test_the_private_names_of_python_exist() -> None:
 
 def in_thread(call: Callable[[], Any]) -> Any:
     """Return what a call returns in another thread, which must not wait for ever."""
-    given: list[Any] = []
-    thread = threading.Thread(target=lambda: given.append(call()), daemon=True)
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(call()), daemon=True)
     thread.start()
     thread.join(30)
-    return given[0] if given else "it still waits"
+    return results[0] if results else "it still waits"
 
 
 def take(lock: CallLock) -> None:
@@ -86,7 +86,7 @@ def test_a_lock_of_a_call_that_runs_is_kept_and_an_abandoned_one_is_released() -
     assert lock.acquire(sys._getframe())
     with pytest.raises(StorageError, match="middle of another call"):
         require_outside([lock])
-    lock.release_after()
+    lock.release_abandoned()
     assert in_thread(lambda: lock.acquire(sys._getframe())) is False
     lock.release_after(sys._getframe())
     assert in_thread(lambda: lock.acquire(sys._getframe())) is True
@@ -100,7 +100,7 @@ def test_a_later_call_keeps_its_lock_when_an_earlier_one_ends() -> None:
     frame = lock.frame
     assert frame is not None
     assert frame.f_code is earlier
-    lock.release_after()
+    lock.release_abandoned()
     assert lock.acquire(sys._getframe())
     lock.release_after(frame)
     assert lock.is_held()
@@ -118,10 +118,21 @@ def test_a_slot_found_in_a_transaction_is_rolled_back_before_its_next_use(path: 
 def test_the_first_free_slot_is_taken_and_none_is_busy() -> None:
     """Readers beyond the number of slots wait, and time out at their deadline."""
     made, here = [Slot() for _ in range(2)], sys._getframe()
+    taken, over = threading.Event(), threading.Event()
+
+    def hold() -> Slot | None:
+        slot = acquire_any(made, sys._getframe(), lambda: 0.0)
+        taken.set()
+        over.wait(30)
+        return slot
+
     with ThreadPoolExecutor(1) as pool:
         assert acquire_any(made, here, lambda: 0.0) is made[0]
-        assert pool.submit(acquire_any, made, here, lambda: 0.0).result(30) is made[1]
-        assert in_thread(lambda: acquire_any(made, here, lambda: 0.01)) is None
+        second = pool.submit(hold)
+        assert taken.wait(30)
+        assert in_thread(lambda: acquire_any(made, sys._getframe(), lambda: 0.01)) is None
+        over.set()
+        assert second.result(30) is made[1]
 
 
 def test_a_read_that_finds_every_slot_in_use_times_out(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,12 +218,12 @@ def raising() -> None:
 
 VERBS: dict[str, Callable[[Registry, int], object]] = {
     "read": lambda registry, _: registry.history("greet", limit=1),
-    "look": lambda registry, _: looked(registry),
+    "check": lambda registry, _: checked(registry),
     "write": lambda registry, number: registry.update("greet", template=f"at {number}"),
 }
 
 
-def looked(registry: Registry) -> str:
+def checked(registry: Registry) -> str:
     registry._core.cache.generation.until = -1.0
     return registry.get("greet").template
 
@@ -296,7 +307,7 @@ def assert_calls_are_made_or_refused(registry: Registry, verb: str, places: list
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_an_exception_between_two_bytecodes_leaves_nothing_held(
+def test_an_exception_between_two_bytecodes_leaves_no_slot_held(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """After an exception at any place, even if it is kept, other threads can read, write and fork at once."""
@@ -314,7 +325,7 @@ def test_a_call_between_two_bytecodes_is_made_or_refused(
 @pytest.mark.stress
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_an_exception_between_any_two_bytecodes_leaves_nothing_held(
+def test_an_exception_between_any_two_bytecodes_leaves_no_slot_held(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """At each place."""
@@ -332,13 +343,13 @@ def test_a_call_between_any_two_bytecodes_is_made_or_refused(
 
 def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
     """Interrupt reads and checks every 0.3 ms beside two busy threads, and assert that both make progress."""
-    told: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     stop = threading.Event()
 
     def others() -> None:
         while not stop.is_set():
             registry.history("greet", limit=1)
-            told["others"] += 1
+            counts["others"] += 1
 
     def interrupt(*_: object) -> None:
         raise SoftTimeLimitExceeded
@@ -353,12 +364,12 @@ def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
             signal.setitimer(signal.ITIMER_REAL, random.random() * 0.0006 + 1e-6)
             while True:
                 VERBS["read"](registry, 0)
-                VERBS["look"](registry, 0)
-                told["uses"] += 1
+                VERBS["check"](registry, 0)
+                counts["uses"] += 1
         except SoftTimeLimitExceeded:
-            told["interrupts"] += 1
+            counts["interrupts"] += 1
         except StorageError as error:
-            told[error.details["reason"]] += 1
+            counts[error.details["reason"]] += 1
         finally:
             with suppress(SoftTimeLimitExceeded):
                 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -367,10 +378,10 @@ def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
     for thread in threads:
         thread.join(30)
         assert not thread.is_alive()
-    print(dict(told))
+    print(dict(counts))
     assert is_free(registry)
-    assert set(told) == {"others", "uses", "interrupts"}
-    assert min(told.values()) > seconds
+    assert set(counts) == {"others", "uses", "interrupts"}
+    assert min(counts.values()) > seconds
 
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")

@@ -1,6 +1,6 @@
 """A read transaction: one consistent snapshot of the database, and every statement that reads prompts and versions.
 
-What a row becomes is in `rows.py`; what writes is in `writer.py`. Whether anything has changed is in `watching.py`.
+What a row becomes is in `rows.py`; what writes is in `writer.py`. Whether anything has changed is in `change_check.py`.
 """
 
 import json
@@ -13,7 +13,7 @@ from promptreg.records import Audience, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
 from promptreg.storage.hashing import damaged
-from promptreg.storage.sqlite import journal
+from promptreg.storage.sqlite import event_log
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.rows import (
     PROMPT_FIELDS,
@@ -40,7 +40,7 @@ _READABLE = (
 
 
 class Moment:
-    """A snapshot of which nothing is read yet, for a slice of `verify`; `is_refused` is true of writes alone."""
+    """A snapshot of which nothing is read yet, for a slice of `verify`; only a write transaction can be refused."""
 
     is_refused = False
 
@@ -56,7 +56,7 @@ class SQLiteReader:
     after a rollback, and whoever keeps an error would keep its cursor.
     """
 
-    is_refused = False  # true of writes alone
+    is_refused = False  # only a write transaction can be
 
     def __init__(self, handle: Handle) -> None:
         self.handle = handle
@@ -228,7 +228,7 @@ class SQLiteReader:
         Raises `StorageCorruptError` where an event is damaged, or missing among those of somebody who sees all.
         """
         rows = self._connection.execute(
-            f"SELECT {journal.EVENT_FIELDS}, {journal.PRECEDING_HASH} FROM events e"
+            f"SELECT {event_log.EVENT_FIELDS}, {event_log.PRECEDING_HASH} FROM events e"
             " LEFT JOIN event_details d ON d.seq = e.seq"
             f" WHERE e.{'namespace' if prompt_id is None else 'prompt_id'} = :where AND e.seq > :after"
             f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {_READABLE}))"
@@ -240,12 +240,12 @@ class SQLiteReader:
                 "limit": _bounded(limit),
             },
         ).fetchall()
-        events = [journal.read_event(row, preceding) for *row, preceding in rows]
+        events = [event_log.read_event(row, preceding) for *row, preceding in rows]
         if audience.sees_all:
             last = events[-1].seq if len(events) == limit else None
             column, value = ("namespace", namespace) if prompt_id is None else ("prompt_id", prompt_id)
             listed = [event.seq for event in events]
-            journal.require_complete(self._connection, column, value, after=after, last=last, listed=listed)
+            event_log.require_complete(self._connection, column, value, after=after, last=last, listed=listed)
         return events
 
     def namespaces(self, audience: Audience, home: str | None) -> list[str]:

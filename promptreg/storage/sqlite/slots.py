@@ -1,10 +1,10 @@
 """Locks that one call of a thread holds at a time, and the connections behind them.
 
-A signal's handler may raise between any two bytecodes, so a `with` or a `finally` alone can leave a lock held. Here the
-lock itself knows which thread owns it, and the frame that took it tells two cases apart: while that frame is on the
-thread's stack, another call of the thread is nested (it came from a signal's handler or a finaliser) and is refused;
-afterwards the lock is abandoned, and whoever finds it so releases it. What a connection was in the middle of is rolled
-back first.
+A signal handler may raise between any two bytecodes, so a `with` or a `finally` alone can leave a lock held. So a lock
+knows which thread owns it and which frame took it. While that frame is on the thread's stack, another call of the
+thread is nested: it came from a signal handler or a finaliser, and is refused. Afterwards the lock is abandoned: the
+next call that wants it, of whichever thread, takes it over, and first rolls back what its connection was in the middle
+of.
 
 No call waits for a lock while it holds another one of the same set.
 """
@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import RLock
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from promptreg.errors import StorageError
-from promptreg.storage.compat import calling_frame, is_running, ownership
+from promptreg.storage.compat import calling_frame, is_running, may_be_running, owner_of, ownership
 from promptreg.storage.sqlite.connections import Handle
 
 WAIT = 0.05  # seconds for which a thread waits for one lock at a time
@@ -33,37 +33,73 @@ class CallLock:
         self.renew()
 
     def renew(self) -> None:
-        """Begin anew, held by no thread, as in a child whose parent's threads are not there."""
+        """Replace the lock by a new one: a forked child has none of the threads that may have held the old one."""
         self.frame: FrameType | None = None  # of the call that holds it
-        self.is_wanted = False  # by a call that takes all locks, to which others give way
+        self.is_wanted = False  # by a call that takes all locks; others let it go first
         self._lock = RLock()
         self.is_held = ownership(self._lock)
 
     def acquire(self, frame: FrameType, seconds: float = 0.0) -> bool:
         """Take it for the call with that frame, and return whether that was possible within these seconds."""
-        if not self._lock.acquire(timeout=seconds):
+        lock = self._lock
+        if not lock.acquire(timeout=seconds):
+            return False
+        if self._lock is not lock:  # replaced meanwhile, see `_take_over`; no call until the frame is set
+            lock.release()
             return False
         self.frame = frame
         self.is_wanted = False
         return True
 
     def release(self) -> None:
-        """Release it, which this thread holds."""
-        self.frame = None
-        while self.is_held():
-            self._lock.release()
+        """Release it, which this thread holds, when what the call was in the middle of is ended."""
+        try:
+            self._end()
+        finally:
+            self.frame = None
+            lock, is_held = self._lock, self.is_held
+            while is_held():
+                lock.release()
+
+    def _end(self) -> None:
+        """End what the call that holds it may be in the middle of."""
 
     def is_entered(self) -> bool:
-        """Return whether a call of this thread holds it that still runs."""
+        """Return whether a call of this thread holds the lock and is still running."""
         return self.is_held() and is_running(self.frame, _CODES)
 
-    def release_after(self, frame: FrameType | None = None) -> None:
+    def release_after(self, frame: FrameType) -> None:
         """Release it if the call with that frame holds it, or one of this thread that runs no more."""
-        if self.is_held() and ((frame is not None and self.frame is frame) or not self.is_entered()):
+        if self.is_held() and (self.frame is frame or not self.is_entered()):
+            self.release()
+
+    def release_abandoned(self) -> None:
+        """Release it if the call that holds it runs no more, in whichever thread that was."""
+        lock, frame = self._lock, self.frame
+        owner = owner_of(lock)
+        if owner is not None and not may_be_running(frame, _CODES, owner) and owner_of(lock) == owner:
+            self._take_over(lock, frame, owner)
+
+    def _take_over(self, lock: Any, frame: FrameType | None, owner: int) -> None:
+        """Replace a lock that a call with that frame has abandoned, as no thread can release another one's.
+
+        Threads change only at calls, so the lines from the condition to the loop are one step: one thread takes over,
+        and none that has just acquired the lock keeps it. Its thread may be releasing it now, which is waited for.
+        """
+        new = RLock()
+        new.acquire()
+        is_held = ownership(new)
+        if self._lock is lock and self.frame is frame:
+            self._lock = new
+            self.is_held = is_held
+            self.frame = None
+            while may_be_running(frame, _RELEASES, owner):
+                time.sleep(WAIT_AMONG)
             self.release()
 
 
-_CODES = frozenset({CallLock.acquire.__code__, CallLock.release.__code__})  # where `frame` is not set, or not any more
+_RELEASES = frozenset({CallLock.release.__code__})
+_CODES = _RELEASES | {CallLock.acquire.__code__, CallLock._take_over.__code__}  # where `frame` is not set, or no more
 
 
 class Slot(CallLock):
@@ -78,18 +114,14 @@ class Slot(CallLock):
         if self.handle is not None and self.frame is frame and self.is_held():
             self.handle.roll_back()
 
-    def release(self) -> None:
-        """Release it, with no transaction open."""
-        try:
-            if self.handle is not None:
-                self.handle.roll_back()
-        finally:
-            super().release()
+    def _end(self) -> None:
+        if self.handle is not None:
+            self.handle.roll_back()
 
 
 @contextmanager
 def holding(locks: Sequence[L], seconds_left: Callable[[], float]) -> Iterator[L | None]:
-    """Hold the first of these locks that is free; None where none is for as long as is left."""
+    """Hold the first of these locks that is free; yield None if none is before the time is over."""
     require_outside(locks)
     frame = calling_frame()
     try:
@@ -109,9 +141,9 @@ def require_outside(locks: Sequence[CallLock]) -> None:
 
 
 def acquire_any(locks: Sequence[L], frame: FrameType, seconds_left: Callable[[], float]) -> L | None:
-    """Take the first lock that is free and return it; return None where none is for as long as is left."""
+    """Take the first lock that is free and return it; return None if none is before the time is over."""
     for lock in locks:
-        if lock.is_wanted:  # as a thread that has just released it would else take it again before another one wakes up
+        if lock.is_wanted:  # else a thread that has just released it takes it again before the waiting one wakes up
             time.sleep(WAIT_AMONG)
         if lock.acquire(frame):
             return lock
@@ -123,6 +155,7 @@ def acquire_any(locks: Sequence[L], frame: FrameType, seconds_left: Callable[[],
                 return None
             if lock.acquire(frame, min(wait, left)):
                 return lock
+            lock.release_abandoned()
 
 
 def acquire_all(locks: Sequence[CallLock], frame: FrameType, hurry: Callable[[], None] = lambda: None) -> None:
@@ -131,6 +164,7 @@ def acquire_all(locks: Sequence[CallLock], frame: FrameType, hurry: Callable[[],
         lock.is_wanted = True
         while not lock.acquire(frame, WAIT_AMONG):
             lock.is_wanted = True
+            lock.release_abandoned()
             hurry()
 
 
@@ -147,7 +181,7 @@ def holding_all(locks: Sequence[CallLock]) -> Iterator[None]:
 
 
 def nested() -> StorageError:
-    """Return the refusal of a call from a signal's handler or a finaliser, within another one of the same thread."""
+    """Return the refusal of a call from a signal handler or a finaliser, within another one of the same thread."""
     return StorageError(
         "This thread is in the middle of another call of the registry, or is forking or closing the registry; call it"
         " when that is done.",

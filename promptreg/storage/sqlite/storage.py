@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
-from promptreg.storage.sqlite import erasure, readonly, settling, system
+from promptreg.storage.sqlite import erasure, readonly, system, unknown_commits
+from promptreg.storage.sqlite.change_check import SQLiteMonitor
 from promptreg.storage.sqlite.connecting import (
     READABLE_SCHEMA,
     SCHEMA_VERSION,
@@ -30,12 +31,11 @@ from promptreg.storage.sqlite.failures import is_busy, is_from_application, may_
 from promptreg.storage.sqlite.files import WAL, FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
-from promptreg.storage.sqlite.publishing import Publisher
 from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
 from promptreg.storage.sqlite.reader import Moment, SQLiteReader
 from promptreg.storage.sqlite.readonly import Access, is_outdated
+from promptreg.storage.sqlite.revisions import Publisher
 from promptreg.storage.sqlite.sidecar import CHECK_SECONDS
-from promptreg.storage.sqlite.watching import SQLiteMonitor
 
 if TYPE_CHECKING:
     from promptreg.storage.sqlite.writer import SQLiteWriter
@@ -79,7 +79,7 @@ class SQLiteStorage:
                 is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
             if is_due:
                 self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
-        except BaseException:  # leave nothing open, though the error be kept
+        except BaseException:  # leave nothing open, even if the caller keeps the error
             self._connections.close(may_checkpoint=False)
             raise
         with suppress(StorageError):
@@ -129,7 +129,7 @@ class SQLiteStorage:
     def monitor(self) -> Iterator[ChangeMonitor]:
         """Check for changes, one thread at a time."""
         self._renew()
-        if self.is_unsettled() and settling.is_due(self._real):
+        if self.is_unsettled() and unknown_commits.is_due(self._real):
             with suppress(StorageError):  # without waiting for others, as the cache can answer
                 self._settle(Deadline(0))
         with self._connections.watch(self._deadline()) as watching:
@@ -143,14 +143,14 @@ class SQLiteStorage:
         return verified(self._snapshot, self.path)
 
     def release_after(self, error: BaseException) -> None:
-        """Release whatever an error, which may have come between any two bytecodes, has left this thread holding.
+        """Release whatever an error has left this thread holding; it may have come between any two bytecodes.
 
-        An outer call of this thread, which a signal's handler or a finaliser has interrupted, keeps what it holds.
+        An outer call of this thread, which a signal handler or a finaliser has interrupted, keeps what it holds.
         """
         self._connections.release_abandoned()
         FORKS.release_abandoned()
         if self._queue is not None:
-            self._queue.release_after()
+            self._queue.release_abandoned()
 
     def close(self) -> None:
         """Erase what is due, and close every connection; closing twice is fine.
@@ -186,7 +186,7 @@ class SQLiteStorage:
         try:
             self._close_dropped(self._queue)
         finally:  # other registries of the file share the queue
-            self._queue.release_after()
+            self._queue.release_abandoned()
 
     def _close_dropped(self, queue: WriterQueue) -> None:
         with queue.ticket(Deadline(0)) as ticket:
@@ -238,7 +238,8 @@ class SQLiteStorage:
                     break
                 if begun is not None and not (may_reconnect and readonly.is_writable(self._real)):
                     raise may_not_write(self.path, self._real)
-            if begun is None:
+            if begun is None:  # perhaps as a call that has ended left a transaction open
+                self._connections.release_abandoned()
                 time.sleep(BUSY_PAUSE)
             else:
                 may_reconnect = False
@@ -262,7 +263,7 @@ class SQLiteStorage:
         require_known_schema(connection, self.path, oldest)
 
     def _renew(self) -> None:
-        """Open a file that can't be written anew, if its connection shows a single moment and the file has changed."""
+        """Reopen a file that is only read, if its connection shows a single moment and the file has changed."""
         if self._access is not Access.READ:
             return
         with self._connections.watch(self._deadline()) as watching:
@@ -284,7 +285,7 @@ class SQLiteStorage:
             raise may_not_write(self.path, self._real)
 
     def _become_writable(self) -> None:
-        """Open the file anew to write it, if that is possible by now."""
+        """Reopen the file for writing, if that is possible by now."""
         if not readonly.is_writable(self._real):
             return
         with self.diagnosis.translating(), FORKS.opening():
@@ -309,9 +310,9 @@ class SQLiteStorage:
         try:
             handle.connection.execute("COMMIT")
         except BaseException as error:
-            is_unknown = settling.may_hold(error)
+            is_unknown = unknown_commits.may_hold(error)
             if is_unknown:
-                settling.note_unknown(self._real)
+                unknown_commits.note_unknown(self._real)
             with suppress(OSError):
                 self.publisher.publish(revision - 1)
             if is_unknown:
@@ -332,7 +333,7 @@ class SQLiteStorage:
 
     def is_unsettled(self) -> bool:
         """Return whether a commit has an unknown outcome that this registry can settle."""
-        return self._access is Access.WRITE and settling.is_unsettled(self._real)
+        return self._access is Access.WRITE and unknown_commits.is_unsettled(self._real)
 
     def _require_settled(self) -> None:
         if self.is_unsettled():
@@ -347,12 +348,12 @@ class SQLiteStorage:
                 writer.advance()
                 handle.let_commits_checkpoint(ticket.is_guarded())
                 is_published = self._commit(handle, writer.revision)
-                settling.note_settled(self._real)
+                unknown_commits.note_settled(self._real)
         except StorageError as error:
-            settling.note_failed(self._real)
-            if error.details.get("reason") in settling.NOT_THE_DISK:
+            unknown_commits.note_failed(self._real)
+            if error.details.get("reason") in unknown_commits.NOT_THE_DISK:
                 raise
-            raise settling.unsettled(self.path) from error
+            raise unknown_commits.unsettled(self.path) from error
         if not is_published:
             self.publisher.publish_late(writer.revision)
 
@@ -383,13 +384,13 @@ class SQLiteStorage:
 
 
 def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
-    """Open the database; after an error, even an interrupt, leave nothing open, though the error be kept."""
+    """Open the database; after an error or an interrupt leave nothing open, even if the caller keeps the error."""
     try:
         return SQLiteStorage(settings)
     except BaseException as error:
         clear_frames(error.__traceback__)
         if settings.target != ":memory:":  # other registries of the file share its queue
-            queue_of(os.path.realpath(settings.target)).release_after()
+            queue_of(os.path.realpath(settings.target)).release_abandoned()
         FORKS.release_abandoned()
         raise
 
