@@ -262,7 +262,7 @@ def test_a_failure_to_publish_does_not_fail_the_write_and_leaves_no_cache_stale(
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch, attempts: int
 ) -> None:
     """Publishing is retried; if it keeps failing, the write returns once every cache has expired."""
-    for where in ("storage", "publishing"):
+    for where in ("storage", "revisions"):
         monkeypatch.setattr(f"promptreg.storage.sqlite.{where}.CHECK_SECONDS", 1.0)
     publish, left = Sidecar.publish, iter(range(attempts))
 
@@ -288,7 +288,7 @@ def test_a_reader_that_can_not_publish_for_a_dead_writer_waits_until_all_caches_
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It returns when no later read of another process can return older data."""
-    for where in ("storage", "publishing"):
+    for where in ("storage", "revisions"):
         monkeypatch.setattr(f"promptreg.storage.sqlite.{where}.CHECK_SECONDS", 1.0)
 
     def fail(self: Sidecar, revision: int) -> None:

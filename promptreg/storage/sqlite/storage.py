@@ -15,15 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
-from promptreg.storage.sqlite import erasure, readonly, system, unknown_commits
+from promptreg.storage.sqlite import connecting, erasure, readonly, system, unknown_commits
 from promptreg.storage.sqlite.change_check import SQLiteMonitor
-from promptreg.storage.sqlite.connecting import (
-    READABLE_SCHEMA,
-    SCHEMA_VERSION,
-    open_first,
-    openers,
-    require_known_schema,
-)
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
 from promptreg.storage.sqlite.erasure import Eraser
@@ -62,14 +55,14 @@ class SQLiteStorage:
         self.eraser = Eraser(self.path)
         with self.diagnosis.translating(), FORKS.opening():
             self.file = FileIdentity(self.path)
-            self._access, first = open_first(self.path, self._real, settings)
+            self._access, first = connecting.open_first(self.path, self._real, settings)
             if is_file:
                 self.file.record(self._real + WAL if self._access is Access.WRITE else None)
             self._queue = self._open_queue(self._access)
             self.publisher = Publisher(self._real, self._access)
             self._connections = ConnectionPool(
                 self.file,
-                *openers(self._access, self.path, self._real, settings),
+                *connecting.openers(self._access, self.path, self._real, settings),
                 first,
                 is_shared=self._access is not Access.WRITE,
                 translated=self.diagnosis.translated,
@@ -260,8 +253,8 @@ class SQLiteStorage:
 
     def require_known_schema(self, connection: sqlite3.Connection) -> None:
         """Raise where the transaction sees a schema that this release does not know."""
-        oldest = READABLE_SCHEMA if self._access is Access.READ else SCHEMA_VERSION
-        require_known_schema(connection, self.path, oldest)
+        oldest = connecting.READABLE_SCHEMA if self._access is Access.READ else connecting.SCHEMA_VERSION
+        connecting.require_known_schema(connection, self.path, oldest)
 
     def _renew(self) -> None:
         """Reopen a file that is only read, if its connection shows a single moment and the file has changed."""
@@ -291,13 +284,13 @@ class SQLiteStorage:
             return
         with self.diagnosis.translating(), FORKS.opening():
             self.file.require_unchanged()
-            access, first = open_first(self.path, self._real, self._settings)
+            access, first = connecting.open_first(self.path, self._real, self._settings)
             first.close()
             if access is Access.WRITE and self._access is Access.READ:  # else another thread was faster
                 self._queue, self.publisher = self._open_queue(access), Publisher(self._real, access)
                 self._follow_forks()
                 self.file.record(self._real + WAL)
-                self._connections.reconnect(*openers(access, self.path, self._real, self._settings))
+                self._connections.reconnect(*connecting.openers(access, self.path, self._real, self._settings))
                 self._access = access
 
     # Committing
