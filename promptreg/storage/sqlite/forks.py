@@ -14,7 +14,7 @@ from weakref import ref
 
 from promptreg.storage.compat import calling_frame
 from promptreg.storage.sqlite import system
-from promptreg.storage.sqlite.slots import CallLock, acquire_all, holding
+from promptreg.storage.sqlite.slots import CallLock, acquire_all, holding, release_own
 
 OPENERS = 8  # threads that may be opening a storage at the same time
 
@@ -51,6 +51,10 @@ class _Forks:
     def opening(self) -> AbstractContextManager[object]:
         """Keep forks waiting, while connections are opened that no storage has yet."""
         return holding(self._opening, lambda: math.inf)
+
+    def release_own(self) -> None:
+        """Release the locks of openings of this thread that run no more."""
+        release_own(self._opening)
 
     def release_abandoned(self) -> None:
         """Release the locks of openings, in whichever thread, that run no more."""

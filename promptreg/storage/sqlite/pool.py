@@ -19,7 +19,7 @@ from promptreg.storage.sqlite.failures import DRIVER_ERRORS, RETRY_AFTER, Driver
 from promptreg.storage.sqlite.files import FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.queue import Deadline
-from promptreg.storage.sqlite.slots import Slot, acquire_all, acquire_any, holding_all, require_outside
+from promptreg.storage.sqlite.slots import Slot, acquire_all, acquire_any, holding_all, release_own, require_outside
 
 T = TypeVar("T")
 
@@ -173,6 +173,10 @@ class ConnectionPool:
     def is_held(self) -> bool:
         """Return whether this thread holds a slot."""
         return any(slot.is_held() for slot in self._all)
+
+    def release_own(self) -> None:
+        """Release the slots of calls of this thread that run no more."""
+        release_own(self._all)
 
     def release_abandoned(self) -> None:
         """Release the slots of calls, of whichever thread, that run no more."""

@@ -29,6 +29,7 @@ from promptreg.storage.sqlite.reader import Moment, SQLiteReader
 from promptreg.storage.sqlite.readonly import Access, is_outdated
 from promptreg.storage.sqlite.revisions import Publisher
 from promptreg.storage.sqlite.sidecar import CHECK_SECONDS
+from promptreg.storage.sqlite.slots import release_own
 
 if TYPE_CHECKING:
     from promptreg.storage.sqlite.writer import SQLiteWriter
@@ -140,10 +141,10 @@ class SQLiteStorage:
 
         An outer call of this thread, which a signal handler or a finaliser has interrupted, keeps what it holds.
         """
-        self._connections.release_abandoned()
-        FORKS.release_abandoned()
+        self._connections.release_own()
+        FORKS.release_own()
         if self._queue is not None:
-            self._queue.release_abandoned()
+            release_own([self._queue])
 
     def close(self) -> None:
         """Erase what is due, and close every connection; closing twice is fine.
