@@ -1,8 +1,8 @@
 """The arguments of each verb, read into one frozen value before anything is looked up (rule 18).
 
 A reader raises one `InvalidInputError` with every bad argument. How a single argument is read is decided in
-`rules/edits.py`, `rules/inputs.py` and `rules/names.py`. Verbs with many arguments pass them by name, as `locals()`
-holds them; the fields of a version among them are found by the table `records.CONTENT`.
+`rules/version_fields.py`, `rules/inputs.py` and `rules/names.py`. Verbs with many arguments pass their `locals()`, a
+mapping of the arguments by name; which of them are fields of a version is the table `records.CONTENT`.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from promptreg.models import UNSET, Actor
 from promptreg.records import CONTENT, Query
-from promptreg.rules import access, edits, inputs, names
+from promptreg.rules import access, inputs, names, version_fields
 from promptreg.rules.access import View
-from promptreg.rules.edits import Draft
 from promptreg.rules.inputs import Expected
 from promptreg.rules.names import Reference, Selector
+from promptreg.rules.version_fields import Draft
 from promptreg.settings import read_actor
 from promptreg.untrusted import FieldReader
 
@@ -111,7 +111,7 @@ def read_update(given: Arguments) -> Update:
     draft = _read_draft(fields, given)
     expected = fields.read(inputs.read_expected, version=given["expected_version"], content_hash=given["expected_hash"])
     not_in_place = ("is_production", "expected_version", "new_name", "access_grants")
-    fields.read(edits.require_in_place, versioned, **{name: given[name] for name in not_in_place})
+    fields.read(version_fields.require_in_place, versioned, **{name: given[name] for name in not_in_place})
     fields.require_valid()
     message = None if given["commit_message"] is UNSET else draft.message
     return Update(*versioned, draft, message, expected)
@@ -122,9 +122,9 @@ def _read_draft(fields: FieldReader, given: Arguments, *, required: Collection[s
     passed = {name: value for name, value in given.items() if name in CONTENT}
     if required and passed["title"] is None:  # a new prompt has a title by default
         passed["title"] = UNSET
-    edit = fields.read(edits.read_edit, required=required, **passed)
+    edit = fields.read(version_fields.read_edit, required=required, **passed)
     return fields.read(
-        edits.read_draft,
+        version_fields.read_draft,
         edit=edit,
         message=given["commit_message"],
         is_production=given["is_production"],

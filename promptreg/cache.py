@@ -117,7 +117,7 @@ class Generation:
         self.written: set[Hashable] = set()
 
     def is_current(self) -> bool:
-        """Return whether the entries are current. The clock is compared first: an old stamp may not be mapped."""
+        """Return whether the entries are current. The clock comes first: after `until` the stamp may not be read."""
         return monotonic() < self.until and self.stamp == self.seen_stamp
 
 

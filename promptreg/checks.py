@@ -1,7 +1,7 @@
 """What a version must pass before it is saved or becomes production (rules 9 and 20).
 
 Compiling the template, rendering the examples and calling the publish checks all run outside any transaction, because
-they run code of the application's. `Evidence` records what they ran on, so that the write transaction can tell whether
+they run the application's code. `Evidence` records what they ran on, so that the write transaction can tell whether
 that is still what it is about to write.
 """
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from promptreg.demo import run_demo
 from promptreg.errors import PromptregError
 from promptreg.telemetry.metrics import installed_version
-from promptreg.telemetry.tree import NotShownError, printed_spans
+from promptreg.telemetry.span_tree import NotShownError, printed_spans
 
 SIGPIPE_STATUS = 128 + 13
 

@@ -24,12 +24,12 @@ from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
 from promptreg.records import Change
 from promptreg.rules import access, conflicts
 from promptreg.rules.access import View
-from promptreg.rules.edits import read_default
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_versioned
 from promptreg.rules.refusals import not_found, version_not_found
 from promptreg.rules.selection import number_of
+from promptreg.rules.version_fields import read_default
 from promptreg.settings import Settings
 from promptreg.storage.base import Reader, Storage, Writer
 from promptreg.suggestions import Suggestions
@@ -259,7 +259,7 @@ class Core:
                     number = number_of(container, selector)
                 except NotFoundError as refusal:
                     error = refusal
-                else:  # out here, because what a signal's handler raises is no fact about the prompt
+                else:  # out here, because what a signal handler raises is no fact about the prompt
                     record = find_version(reader, container, number)
                     error = None if record else version_not_found(container, number)
         position = generation.position
@@ -368,7 +368,7 @@ class Core:
         except StorageError as error:
             self.release_after(error)
 
-    def _expire_in_turn(self) -> None:  # in a frame that has ended where what it held is released
+    def _expire_in_turn(self) -> None:  # its frame has ended when `release_after` runs, which releases what it held
         with self.storage.monitor():
             self.cache.generation.until = NEVER
 

@@ -8,7 +8,7 @@ from typing import TextIO
 from promptreg.errors import PromptregError
 from promptreg.models import Actor, Role
 from promptreg.registry import Registry
-from promptreg.telemetry.tree import model_call_span
+from promptreg.telemetry.span_tree import model_call_span
 
 
 def run_demo(path: str, out: TextIO) -> None:

@@ -259,7 +259,7 @@ STORAGE_REASONS: Mapping[str, str] = MappingProxyType(
     {
         "closed": "the registry was closed",
         "nested": "the call was made in the middle of another call of the same thread, of a fork or of closing",
-        "fork": "the process was forked without Python's hooks, or in the middle of the call",
+        "fork": "the process was forked without Python's hooks, or in the middle of a call",
         "missing_file": "there is no such file, and it may not be created",
         "missing_folder": "there is no such folder",
         "folder": "the path is a folder",
@@ -274,7 +274,7 @@ STORAGE_REASONS: Mapping[str, str] = MappingProxyType(
         "in_use": "other processes write to the file, which this process may only read",
         "old_schema": "the file has an older schema, which this call does not migrate",
         "schema_too_new": "a newer promptreg wrote the file",
-        "busy": "other writers held the file for longer than `busy_timeout`",
+        "busy": "other writers held the file, or other threads every connection, for longer than `busy_timeout`",
         "full": "the disk is full",
         "damaged": "the file does not hold what was written to it",
         "io_error": "a read or write of the disk failed",
@@ -291,7 +291,10 @@ class StorageError(PromptregError):
 
 
 class StorageBusyError(StorageError):
-    """Other writers held the database for longer than `busy_timeout`; retry after `details["retry_after"]` seconds."""
+    """The database, or every connection of this process, was in use for longer than `busy_timeout`.
+
+    Retry after `details["retry_after"]` seconds.
+    """
 
     default_code = "service_unavailable"
     http_status = 503
@@ -305,7 +308,10 @@ class StorageFullError(StorageError):
 
 
 class StorageReadOnlyError(StorageError):
-    """The database can't be written by this process; `details["retry_after"]` is None."""
+    """The database can't be written by this process.
+
+    `details["retry_after"]` is None, or with the reason `in_use` a number of seconds.
+    """
 
     default_code = "service_unavailable"
     http_status = 503

@@ -21,10 +21,10 @@ from promptreg.lookup import find, find_all, find_any, load_shown, load_version
 from promptreg.records import Container, VersionRecord
 from promptreg.rules import access, lifecycle, selection, statuses
 from promptreg.rules.access import View
-from promptreg.rules.edits import Draft
 from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector
 from promptreg.rules.statuses import StatusPlan
+from promptreg.rules.version_fields import Draft
 from promptreg.storage.base import Reader
 
 Versioned = tuple[Reference, Selector | None]

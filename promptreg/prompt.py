@@ -368,7 +368,7 @@ _VERSION_FIELDS, _PROMPT_FIELDS = set(Version.model_fields), set(Prompt.model_fi
 
 
 def fast_paths(prompt: Prompt) -> FastPaths:
-    """Return how a prompt renders where only the values can prevent it; compile it first. A disabled one has none."""
+    """Compile a prompt, and return its fast paths; none where more than the values can prevent a render."""
     if prompt._forbids_extra or prompt.is_disabled or prompt.status == "disabled":
         return FastPaths()
     return prompt._template().fast_paths

@@ -108,7 +108,7 @@ class Registry:
       treated as 0.05.
     - `cache_size`: how many prompts are kept in memory.
     - `durability`: `"full"`, where a commit survives a power cut, or `"normal"`.
-    - `busy_timeout`: how long a writer waits for other writers, in seconds.
+    - `busy_timeout`: how long a call waits for other writers, or for a connection that other threads use, in seconds.
     - `publish_checks`: functions that are called with each `Prompt` before it becomes production; one that raises
       prevents it (rule 9).
     - `extra_variables`: `"ignore"`, or `"forbid"` to refuse a render with a variable that the prompt does not have.
@@ -477,7 +477,7 @@ class Registry:
         - `title` (by default the name), `description`, `category` and `tags` describe it, for people and for `search`.
         - `variables`: declarations of type, default and so on, or a pydantic model class (rule 21). Variables that are
           not declared are found in the template.
-        - `config`: settings of the model call, such as `{"model": "…"}`; `meta`: data of the application's own.
+        - `config`: settings of the model call, such as `{"model": "…"}`; `meta`: the application's own data.
         - `examples`: mappings of variables, each of which is rendered before the version becomes production.
         - `access_grants`: who may read or write the prompt beside those whose role allows it (rule 17).
         - `commit_message`: why; it is part of the version.
@@ -518,8 +518,8 @@ class Registry:
         """Create a prompt, or update it where it exists; write nothing where it is live and equal.
 
         The arguments are those of `create` and `update`; what is not passed is left as it is. Any number of processes
-        may save the same at once: one creates, the others find it equal, in the archive too. It states what the
-        prompt shall be, so it replaces what somebody has published since. To write only what is absent, call `create`
+        may save the same at once: one creates, the others find it equal, in the archive too. It declares what the
+        prompt is to be, so it replaces what somebody has published since. To write only what is absent, call `create`
         and catch `NameTakenError`. Raises what `create` and `update` raise.
 
         >>> with Registry(":memory:") as registry:

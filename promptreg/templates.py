@@ -15,7 +15,7 @@ from promptreg.prompt import Compile, Prompt, make_prompt, make_version
 from promptreg.records import Container, Snapshot, VersionRecord
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.template import CompiledTemplate
-from promptreg.rules.edits import read_default
+from promptreg.rules.version_fields import read_default
 
 MAX_DEFAULTS = 1_000
 

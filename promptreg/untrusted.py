@@ -1,7 +1,7 @@
 """Reading the arguments of a caller, whose own code may raise: properties, iterators, comparisons, conversions.
 
 Such an exception becomes an `InvalidInputError` that names its type alone, because its text may quote anything. Where
-a value consists of builtin types no such code has run; then the exception comes from a signal's handler and is passed
+a value consists of builtin types no such code has run; then the exception comes from a signal handler and is passed
 on. All bad fields of a call are reported at once. What a well-formed argument is, is decided in `rules/`.
 """
 
@@ -51,7 +51,7 @@ def read_untrusted(field: str, read: Callable[P, T], *args: P.args, **kwargs: P.
 
 
 def reads_untrusted(field: str) -> Callable[[F], F]:
-    """Do for a reader what `read_untrusted` does; its second argument, if it has one, is the name of the field."""
+    """Decorate a reader to do what `read_untrusted` does; its second argument, if any, names the field."""
 
     def decorate(read: F) -> F:
         @wraps(read)

@@ -1,7 +1,7 @@
 """The calls of the state machine: every verb, on the registry and on the model, with the arguments of both.
 
-A call holds the arguments of all verbs, of which each takes some. The registry's results are translated into the
-model's words, so that both sides can be compared with `==`.
+A call has the arguments of all verbs, of which each uses some. The registry's results are translated into the model's
+form, so that both sides can be compared with `==`.
 """
 
 from random import Random
@@ -84,7 +84,7 @@ VALUES = [{}, {"who": "Ana"}, {"who": "{{ who }} {% if %} <&>", "more": 1}]
 
 
 def pick(seed):
-    """Return a caller, a namespace, and every argument that a verb may take; mostly values that make sense."""
+    """Return a caller, a namespace, and every argument that a verb may accept, with mostly valid values."""
     among = Random(seed).choice
 
     def reference():

@@ -93,7 +93,7 @@ def _outcome(world: World, save: Callable[[], Any], render: Callable[[Any], str]
         outcome = Outcome("error", type(error).__name__, when)._replace(seconds=time.perf_counter() - began)
         _uncap()
         outcome = outcome._replace(
-            is_is_ours=isinstance(error, TemplateError), shows=_shown(error), context=_behind(error)
+            is_ours=isinstance(error, TemplateError), shows=_shown(error), context=_chained(error)
         )
     else:
         outcome = Outcome("text", seconds=time.perf_counter() - began, characters=len(text))
@@ -117,12 +117,12 @@ def _shown(error: BaseException) -> str:
     return SECRET if any(SECRET in text for text in texts) else ""
 
 
-def _behind(error: BaseException) -> str:
+def _chained(error: BaseException) -> str:
     """Return the type of the first chained error, suppressed or not, that contains the secret."""
-    behind = error.__cause__ or error.__context__
-    if behind is None:
+    chained = error.__cause__ or error.__context__
+    if chained is None:
         return ""
-    return type(behind).__name__ if SECRET in f"{behind}{behind!r}" else _behind(behind)
+    return type(chained).__name__ if SECRET in f"{chained}{chained!r}" else _chained(chained)
 
 
 def _in_small_thread(function: Callable[[], Outcome]) -> Outcome:

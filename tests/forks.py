@@ -54,9 +54,9 @@ def in_child(work: Callable[[], Any], out: int) -> None:
 def of_child(child: int, out: int) -> Any:
     """Wait for a child's end and return its result."""
     with os.fdopen(out, "rb") as pipe:
-        said = pipe.read()
+        payload = pipe.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    error, value = pickle.loads(said) if said else (f"a child ended with {code}", None)
+    error, value = pickle.loads(payload) if payload else (f"a child ended with {code}", None)
     if error:
         raise RuntimeError(error)
     return value
@@ -230,14 +230,14 @@ def pools(folder: str) -> Report:
     REGISTRY[0].create("shared", "0")
     context = multiprocessing.get_context("fork")
     with context.Pool(4) as pool:
-        given = pool.map(_pooled, range(20))
+        pooled = pool.map(_pooled, range(20))
     with ProcessPoolExecutor(4, mp_context=context) as executor:
-        given += executor.map(_pooled, range(20, 40))
+        pooled += executor.map(_pooled, range(20, 40))
     own = REGISTRY[0].update("shared", template="own").version
-    return {"given": sorted(given), "own": own, "numbers": _history(REGISTRY[0])["numbers"]}
+    return {"pooled": sorted(pooled), "own": own, "numbers": _history(REGISTRY[0])["numbers"]}
 
 
-def behind(folder: str) -> Report:
+def without_hooks(folder: str) -> Report:
     """Fork with libc's call, which runs none of Python's hooks; the child reports what works in it."""
     registry = Registry(f"{folder}/a.db")
     registry.create("cached", "text")
@@ -258,7 +258,7 @@ def behind(folder: str) -> Report:
     out, into = os.pipe()
     child = ctypes.PyDLL(None).fork()
     if child == 0:
-        in_child(lambda: _fares(registry), into)
+        in_child(lambda: _results_of_calls(registry), into)
     os.close(into)
     forked.set()
     busy.join()
@@ -267,7 +267,7 @@ def behind(folder: str) -> Report:
     return {"child": fares, "after": after, "text": registry.render("cached").text}
 
 
-def _fares(registry: Registry) -> Report:
+def _results_of_calls(registry: Registry) -> Report:
     calls: dict[str, Callable[[], Any]] = {
         "cached get": lambda: (time.sleep(0.06), registry.get("cached")),
         "update": lambda: registry.update("cached", template="child"),
@@ -278,11 +278,11 @@ def _fares(registry: Registry) -> Report:
         "cached render": lambda: registry.render("cached"),
         "opening anew": lambda: Registry(registry.path),
     }
-    told = {name: _refusal(call) for name, call in calls.items()}
+    refusals = {name: _refusal(call) for name, call in calls.items()}
     handles = registry._core.storage._connections.open_handles()  # type: ignore[attr-defined]
     registry.close()
     changes = [handle.connection.total_changes for handle in handles]  # which a closed connection would not tell
-    return {**told, "connections left": len(changes)}
+    return {**refusals, "connections left": len(changes)}
 
 
 def _refusal(call: Callable[[], Any]) -> list[str]:
@@ -293,5 +293,7 @@ def _refusal(call: Callable[[], Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    scenario = {"busy": busy, "waiting": waiting, "queued": queued, "pools": pools, "behind": behind}[sys.argv[1]]
+    scenario = {"busy": busy, "waiting": waiting, "queued": queued, "pools": pools, "without_hooks": without_hooks}[
+        sys.argv[1]
+    ]
     print(json.dumps(scenario(*sys.argv[2:])))

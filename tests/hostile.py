@@ -1,11 +1,11 @@
-"""Templates that escape, or overuse the machine, wherever nothing guards against them: the corpus, and nothing else.
+"""The corpus of hostile templates: they escape from an unprotected environment, or overuse the machine.
 
-Each case names the variables it is given (`hostile_values`) and the plainest stock environment that it bites on. A few
-bite only on interpreters before one that mended what they use; each of these has a sibling that bites on all.
+Each case names its variables (`hostile_values`) and the weakest stock environment in which it succeeds, or "bites". A
+few bite only on interpreters before one that fixed the problem; each of these has a variant that bites on all.
 
-How stock Jinja2 fares depends on its version and on this corpus alone, so `data/stock_jinja.json` records for which of
-them that was shown. `python -m tests.hostile` writes the record, once `pytest -m slow tests/test_rendering_hostile.py`
-passes.
+The outcomes in stock Jinja2 depend only on its version and on this corpus, so `data/stock_jinja.json` records for which
+of them they were tested. `python -m tests.hostile` writes the record, after `pytest -m slow
+tests/test_rendering_hostile.py` has passed.
 """
 
 import json
@@ -26,10 +26,9 @@ RECORD = Path(__file__).parent / "data" / "stock_jinja.json"
 
 
 class Case(NamedTuple):
-    """One template: what it tries (an escape, a bomb, an error that quotes a value), with what, and where it bites.
+    """One template: its kind (an escape, a bomb, an error that quotes a value), its variables, and where it bites.
 
-    `text_is_fine` where an honest text is as good an end as a refusal; `mended_in` is the first Python on which stock
-    Jinja2 survives it.
+    With `text_is_fine` a correct text is as good as a refusal. `fixed_in` is the first Python where it does not bite.
     """
 
     name: str
@@ -38,11 +37,11 @@ class Case(NamedTuple):
     world: str = "nothing"
     on: str = "sandbox"
     text_is_fine: bool = False
-    mended_in: tuple[int, int] | None = None
+    fixed_in: tuple[int, int] | None = None
 
     def bites_here(self) -> bool:
-        """Return whether this interpreter lets stock Jinja2 be bitten."""
-        return self.mended_in is None or sys.version_info < self.mended_in
+        """Return whether the case bites in stock Jinja2 on this interpreter."""
+        return self.fixed_in is None or sys.version_info < self.fixed_in
 
 
 LOADED = {"secret": SECRET, "macros": f"{{% set token = '{SECRET}' %}}{{% macro tell() %}}{SECRET}{{% endmacro %}}"}
@@ -56,7 +55,7 @@ def environment(name: str) -> Environment:
     return ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, loader=loader)
 
 
-# Each table: what its cases share (kind, world, environment), then name and template.
+# Each table: what its cases share (world and environment), then name and template.
 _ESCAPES: dict[tuple[str, str], dict[str, str]] = {
     ("nothing", "plain"): {
         "dunder by dot": "{{ ''.__class__ }}",
@@ -462,12 +461,12 @@ _QUOTES: dict[str, str] = {
 
 
 def _steps(start: str, step: str, over: str = "range(60)", then: str = "") -> str:
-    """Return a template that makes a value of the last one, again and again."""
+    """Return a template that repeatedly computes a value from the previous one."""
     return f"{{% set ns = namespace(x={start}) %}}{{% for i in {over} %}}{{% set ns.x = {step} %}}{{% endfor %}}{then}"
 
 
 def _loops(body: str = "", over: str = "range(99999)") -> str:
-    """Return a template that loops in a loop."""
+    """Return a template with a nested loop."""
     return f"{{% for i in {over} %}}{{% for j in {over} %}}{body}{{% endfor %}}{{% endfor %}}"
 
 
@@ -818,15 +817,15 @@ _BOMBS: dict[tuple[str, str], dict[str, str]] = {
     },
 }
 
-# An honest text is as good as a refusal where the template asks only whether something is there, or never gets there.
+# A correct text is as good as a refusal if the template only tests whether something exists, or never reaches it.
 _TEXT_IS_FINE = {
     "private is defined",
     "text times in dead code",
     "nine power in dead code",
 }
 
-# Python 3.14 keeps a tuple's hash, so a tree of tuples is hashed in no time; and its error of a list quotes nothing.
-_MENDED_IN = {
+# Python 3.14 caches a tuple's hash, so that a tree of tuples is hashed quickly; its error about a list quotes nothing.
+_FIXED_IN = {
     "made tuples hashed": (3, 14),
     "pair as a key": (3, 14),
     "pair looked up": (3, 14),
@@ -836,27 +835,27 @@ _MENDED_IN = {
 
 CASES = [
     *(
-        Case(name, "escape", template, world, on, name in _TEXT_IS_FINE, _MENDED_IN.get(name))
+        Case(name, "escape", template, world, on, name in _TEXT_IS_FINE, _FIXED_IN.get(name))
         for (world, on), table in _ESCAPES.items()
         for name, template in table.items()
     ),
     *(
-        Case(name, "bomb", template, world, on, name in _TEXT_IS_FINE, _MENDED_IN.get(name))
+        Case(name, "bomb", template, world, on, name in _TEXT_IS_FINE, _FIXED_IN.get(name))
         for (world, on), table in _BOMBS.items()
         for name, template in table.items()
     ),
-    *(Case(name, "quote", template, "quoted", mended_in=_MENDED_IN.get(name)) for name, template in _QUOTES.items()),
+    *(Case(name, "quote", template, "quoted", fixed_in=_FIXED_IN.get(name)) for name, template in _QUOTES.items()),
 ]
 
 
 def fingerprint() -> dict[str, str]:
-    """Return what the outcomes on stock Jinja2 depend on: its version, and a hash of the corpus."""
+    """Return what the outcomes in stock Jinja2 depend on: its version, and a hash of the corpus."""
     corpus = "".join((Path(__file__).parent / name).read_text("utf-8") for name in ("hostile.py", "hostile_values.py"))
     return {"jinja2": version("jinja2"), "corpus": sha256(corpus.encode()).hexdigest()}
 
 
 def is_recorded() -> bool:
-    """Return whether it was shown how stock Jinja2 of this version fares on this corpus."""
+    """Return whether the outcomes were tested for this version of stock Jinja2 and this corpus."""
     return RECORD.exists() and json.loads(RECORD.read_text("utf-8")) == fingerprint()
 
 

@@ -1,7 +1,7 @@
-"""The variables that hostile templates are given: an application's objects to escape through, data to overuse.
+"""The variables of hostile templates: an application's objects as targets of escapes, and data to overuse.
 
-Each maker gives fresh values, and a way to see what was done to them: `watch()` is the same before and after a
-render that did nothing.
+Each function returns new values, and `watch()`, whose result is the same before and after a render without side
+effects.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ SECRET = "swordfish"
 
 
 class World(NamedTuple):
-    """What a template is given, and what it must leave as it is."""
+    """The variables of a template, and the state that it must not change."""
 
     variables: dict[str, Any]
     watch: Callable[[], Any] = lambda: None
@@ -44,7 +44,7 @@ def nothing() -> World:
 
 
 def application() -> World:
-    """Return objects that record in `done` whatever a template makes them do."""
+    """Return objects that record in `done` every call that a template makes."""
     done: list[str] = []
 
     def send(*_: Any, **__: Any) -> str:
@@ -158,7 +158,7 @@ def data() -> World:
 
 
 def printable() -> World:
-    """Return values whose text would show a function, a class or an address."""
+    """Return values whose text would reveal a function, a class or an address."""
 
     def hook() -> None: ...
 
@@ -284,7 +284,7 @@ def huge() -> World:
 
 
 def shared() -> World:
-    """Return small values that hold themselves or one part many times, so that walking all of them never ends."""
+    """Return small values that contain themselves, or one part many times, so that a full traversal never ends."""
 
     @dataclass
     class Pair:
@@ -308,7 +308,7 @@ def shared() -> World:
 
     def nested(make: Callable[[Any], Any]) -> Any:
         value = make(1)
-        for _ in range(200_000):  # more than any interpreter's stack takes
+        for _ in range(200_000):  # more than the stack of any interpreter
             value = make(value)
         return value
 
@@ -335,7 +335,7 @@ def shared() -> World:
 
 
 def endless() -> World:
-    """Return iterators that never end, a lazy range, and numbers that grow fast."""
+    """Return endless iterators, a lazy range, and numbers that grow fast."""
     number = (1 << 50_000_000) - 1
 
     class Liar:

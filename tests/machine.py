@@ -1,4 +1,4 @@
-"""The state machine of the model test: two registries on one file, the model beside them, and what must agree."""
+"""The state machine of the model test: two registries on one file, the model, and what must agree."""
 
 import tempfile
 from collections import Counter

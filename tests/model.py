@@ -1,7 +1,7 @@
 """The rules of DESIGN.md over plain dictionaries: no storage, no cache, no library code.
 
 A world is `{"prompts", "events", "writes"}`; a prompt, its versions and an event are dictionaries too.
-A view is who calls from where: `{"id", "role", "groups", "namespace"}`, with id None for the application.
+A view is a caller in a namespace: `{"id", "role", "groups", "namespace"}`, with id None for the application.
 A verb first checks, in the order of rule 18, and raises `Refused` with the error's code; then it changes the world
 and returns the prompt and the number of the version that the call resolves to. `None` means: not passed. The id of a
 new prompt is None until `identify` sets the one that the registry has created.
@@ -273,7 +273,7 @@ def create(world, view, name, fields, grants=None, message=None, is_production=T
 
 
 def identify(world, identity):
-    """Set the id that the registry made on the prompt that was just created, and on its events."""
+    """Set the id that the registry chose on the prompt that was just created, and on its events."""
     for made in [*world["prompts"], *world["events"]]:
         made["id"] = made["id"] or identity
 

@@ -1,4 +1,4 @@
-"""Change one place of the code at a time, and list the changes that no test notices.
+"""Change one place of the code at a time, and list the changes that fail no test.
 
     python -m tests.mutation --most 60 --seed 1 --only promptreg/rules
 
@@ -37,7 +37,7 @@ STORAGE = "storage_contract storage_sqlite"
 TESTS = {  # by the longest prefix of a file's path; the quickest tests run first
     "promptreg/rules": "rules_versions rules_drafts rules_labels rules_names bad_input model",
     "promptreg/rules/access": "rules_people rules_status",
-    "promptreg/rules/edits": "bad_input values rules_versions rules_drafts rules_variables rules_templates",
+    "promptreg/rules/version_fields": "bad_input values rules_versions rules_drafts rules_variables rules_templates",
     "promptreg/rules/inputs": "bad_input values rules_versions rules_drafts rules_variables rules_templates",
     "promptreg/rules/names": "rules_names bad_input rules_labels rules_people rules_versions",
     "promptreg/rules/statuses": "rules_status rules_people bad_input",
@@ -58,7 +58,7 @@ TESTS = {  # by the longest prefix of a file's path; the quickest tests run firs
     "promptreg/storage/sqlite/slots": f"{STORAGE} slots reentry interrupts",
     "promptreg/storage/sqlite/pool": f"{STORAGE} slots reentry interrupts fork threads",
     "promptreg/storage/sqlite/forks": f"{STORAGE} reentry interrupts fork",
-    "promptreg/storage/sqlite/journal": f"{STORAGE} rules_people",
+    "promptreg/storage/sqlite/event_log": f"{STORAGE} rules_people",
     "promptreg/storage/sqlite/reader": f"{STORAGE} rules_versions rules_status paging cache rules_people",
     "promptreg/storage/sqlite/writer": f"{STORAGE} rules_versions rules_status paging cache rules_people",
     "promptreg/storage/sqlite/connecting": f"opening {STORAGE} read_only",
@@ -67,10 +67,10 @@ TESTS = {  # by the longest prefix of a file's path; the quickest tests run firs
     "promptreg/storage/sqlite/readonly": f"read_only {STORAGE}",
     "promptreg/storage/sqlite/sidecar": f"{STORAGE} cache freshness replaced_file",
     "promptreg/storage/sqlite/storage": f"{STORAGE} cache freshness interrupts replaced_file read_only reentry",
-    "promptreg/storage/sqlite/watching": f"{STORAGE} cache freshness replaced_file",
+    "promptreg/storage/sqlite/change_check": f"{STORAGE} cache freshness replaced_file",
     "promptreg/telemetry": "telemetry telemetry_content telemetry_harmless telemetry_metrics",
     "promptreg/telemetry/links": "telemetry_links telemetry_content",
-    "promptreg/telemetry/tree": "cli telemetry",
+    "promptreg/telemetry/span_tree": "cli telemetry",
 }
 LEAST_SECONDS = 60.0  # the least timeout in seconds; it is otherwise a multiple of what the tests take
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {

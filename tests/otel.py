@@ -134,10 +134,10 @@ def _answer(connection: Connection, program: Callable[..., Any], arguments: tupl
         connection.send((traceback.format_exc(), None))
 
 
-# Every verb, with the name of its span; each is called on a registry that `stand` has prepared.
+# Every verb, with the name of its span; each is called on a registry that `prepare` has prepared.
 
 
-def stand(registry: Registry) -> None:
+def prepare(registry: Registry) -> None:
     """Create greet, with a draft 2 labelled staging; twice, with two versions that were live; and other."""
     registry.create("greet", "Hello {{ name }}", tags=["t"])
     registry.update("greet", template="Hi {{ name }}", is_production=False)
@@ -234,8 +234,8 @@ def comparable(value: object) -> object:
     return str(value) if isinstance(value, str) else getattr(value, "action", repr(value))
 
 
-def live(registry: Registry) -> list[object]:
-    """Call every refusal and every verb on a registry that `stand` has prepared; return the results in order."""
+def call_all(registry: Registry) -> list[object]:
+    """Call every refusal and every verb on a registry that `prepare` has prepared; return the results in order."""
     answers: list[object] = []
     for _, call, *_ in [*REFUSALS, *VERBS, *VERBS]:
         try:

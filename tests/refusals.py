@@ -8,7 +8,7 @@ import pytest
 from promptreg import PromptregError, Registry
 
 
-def stand(registry: Registry) -> None:
+def prepare(registry: Registry) -> None:
     """Create the prompt x: version 1 live, version 2 a draft labelled staging."""
     registry.create("x", "one", tags=["a"])
     registry.update("x", template="two", is_production=False)

@@ -1,4 +1,4 @@
-"""Bad input, through every verb and every argument: the right error of ours, and nothing has changed."""
+"""Bad input of every verb and argument raises the right PromptregError, and changes nothing."""
 
 import math
 from datetime import UTC, date, datetime
@@ -140,14 +140,14 @@ SNAPSHOT = {
 
 
 def but(*allowed, of):
-    """Leave out of bad values those that this argument allows."""
+    """Return the bad values without those that this argument accepts."""
     return [value for value in of if not any(value is fine for fine in allowed)]
 
 
 CREATED = {**SNAPSHOT, "title": but(None, of=FILLED), "is_production": FLAG}
 IN_PLACE = {name: bad for name, bad in SNAPSHOT.items() if name != "access_grants"}
 
-# For each verb: what makes it a good call, and for each argument the values that it must refuse.
+# For each verb: the arguments of a good call, and for each argument the values that it must refuse.
 VERBS = {
     "create": ({"name": "new", "template": "x"}, CREATED),
     "create draft": ({"name": "new", "template": "x", "is_production": False}, {"template": TEMPLATE}),
@@ -215,7 +215,7 @@ VERBS = {
 
 
 def fill(registry):
-    """Make the prompts that the good calls are about."""
+    """Create the prompts of the good calls."""
     registry.create("a", "one", tags=["t"])
     registry.update("a", template="two")
     registry.update("a", template="three", is_production=False)
@@ -244,7 +244,7 @@ def shown(value):
 
 
 def answer(registry, verb, arguments):
-    """Return the error that a call raises, None where it raises none."""
+    """Return the error that a call raises, or None."""
     try:
         perform(registry, verb, arguments)
     except Exception as error:
@@ -254,7 +254,7 @@ def answer(registry, verb, arguments):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_bad_argument_is_invalid_input_and_changes_nothing(stocked, unchanged, verb):
-    """Every wrong value of every argument is `InvalidInputError` with the field and a reason, and writes nothing."""
+    """Every wrong value of every argument raises `InvalidInputError` with field and reason, and writes nothing."""
     good, arguments = VERBS[verb]
     warm, wrong = stocked.get("a"), []
     with unchanged():
@@ -274,12 +274,12 @@ def test_a_bad_argument_is_invalid_input_and_changes_nothing(stocked, unchanged,
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_good_calls_of_these_tables_work(stocked, verb):
-    """Without a bad value each call of the table is taken, so it is the value that is refused above."""
+    """Each call of the table succeeds without a bad value, so that only the value is refused above."""
     assert answer(stocked, verb, VERBS[verb][0]) is None
 
 
-def test_sizes_are_taken_up_to_their_limits(registry, unchanged):
-    """A template of 256 KiB, a name of 128 characters and just under 1 MiB of metadata are fine; more is not."""
+def test_sizes_are_accepted_up_to_their_limits(registry, unchanged):
+    """A template of 256 KiB, a name of 128 characters and just under 1 MiB of metadata are accepted, and no more."""
     registry.create("x" * 128, "x" * 256 * 1024)
     registry.create("b", "é" * 128 * 1024, meta={"a": "x" * 1024 * 1023})
     registry.create("c", "x", config={"a": "x" * 1024 * 600})
@@ -298,8 +298,8 @@ def test_sizes_are_taken_up_to_their_limits(registry, unchanged):
 
 
 @pytest.mark.parametrize("character", ["x", "é", "😀"], ids=["1 byte", "2 bytes", "4 bytes"])
-def test_metadata_takes_one_mebibyte_and_no_byte_more(registry, unchanged, character):
-    """Of the JSON of all fields but the template, in bytes of UTF-8; neither template nor message counts."""
+def test_metadata_may_have_one_mebibyte_and_no_byte_more(registry, unchanged, character):
+    """The limit is for the JSON of all fields except template and commit message, in bytes of UTF-8."""
     empty = registry.create("a", "x" * 1000, meta={"a": ""}, commit_message="x" * 1000)
     fields = ("title", "description", "category", "tags", "variables", "config", "meta", "examples")
     left = 1024 * 1024 - sum(len(canonical(getattr(empty, field)).encode()) for field in fields)
@@ -317,14 +317,14 @@ def test_metadata_takes_one_mebibyte_and_no_byte_more(registry, unchanged, chara
 
 
 def test_too_much_metadata_is_refused_before_anything_is_looked_up(registry):
-    """It is invalid whatever the base is, so it is refused before a prompt that does not exist (rule 18)."""
+    """It is invalid whatever the base, so that it is refused before an absent prompt (rule 18)."""
     with pytest.raises(InvalidInputError, match="bytes of JSON"):
         registry.update("absent", meta={"a": "x" * 1024 * 1024})
 
 
 @pytest.mark.parametrize("character", ["x", "😀"], ids=["1 byte", "4 bytes"])
-def test_a_text_takes_one_mebibyte_and_no_byte_more(registry, unchanged, character):
-    """A commit message, which is no metadata, by itself."""
+def test_a_text_may_have_one_mebibyte_and_no_byte_more(registry, unchanged, character):
+    """A commit message, which does not count as metadata, has this limit."""
     most = character * (1024 * 1024 // len(character.encode()))
     assert registry.create("a", "x", commit_message=most).commit_message == most
     with unchanged(), pytest.raises(InvalidInputError, match="takes 1048577 bytes of UTF-8; 1048576 is the most"):
@@ -332,7 +332,7 @@ def test_a_text_takes_one_mebibyte_and_no_byte_more(registry, unchanged, charact
 
 
 def test_big_numbers_are_numbers(stocked, unchanged):
-    """A limit or position beyond what SQLite can count means everything, or nothing."""
+    """A limit or position beyond SQLite's integers means everything, or nothing."""
     for big in (2**31, 2**63 - 1, 2**63, 10**30):
         with unchanged():
             assert [v.version for v in stocked.history("a", limit=big, before=big)] == [3, 2, 1]
@@ -343,8 +343,8 @@ def test_big_numbers_are_numbers(stocked, unchanged):
                 stocked.update("a", title="x", expected_version=big)
 
 
-def test_numbers_that_python_can_not_print_are_errors_of_ours(stocked, unchanged):
-    """An absurd number for a version, wherever one is taken, is our error and never Python's."""
+def test_numbers_that_python_can_not_print_are_refused(stocked, unchanged):
+    """A huge version number, wherever one is accepted, raises a PromptregError and never Python's ValueError."""
     calls = {
         "get": {"name": "a", "version": HUGE},
         "get ": {"name": "a@" + "9" * 5000},
@@ -364,15 +364,15 @@ def test_numbers_that_python_can_not_print_are_errors_of_ours(stocked, unchanged
     assert {verb: type(e).__name__ for verb, e in errors.items() if not isinstance(e, PromptregError)} == {}
 
 
-def test_unset_is_no_template(registry, unchanged):
-    """A new prompt needs a template: `UNSET` is none, for create and for a save that creates."""
+def test_unset_is_not_a_template(registry, unchanged):
+    """`create`, and a `save` that creates, refuse `UNSET` as template."""
     for verb in ("create", "save"):
         with unchanged(), pytest.raises(InvalidInputError):
             perform(registry, verb, {"name": verb, "template": UNSET})
 
 
-def test_search_takes_any_words(stocked, unchanged):
-    """Whatever the text, quotes and operators of the full-text engine included, search finds or finds nothing."""
+def test_search_accepts_any_words(stocked, unchanged):
+    """Any text, including quotes and operators of the full-text engine, finds prompts or nothing."""
     with unchanged():
         for text in (
             '"',
@@ -396,7 +396,7 @@ def test_search_takes_any_words(stocked, unchanged):
 
 
 def test_bad_actors_and_grants_are_invalid_input():
-    """An actor has an id, a known role and texts for groups; a grant a known principal and permission."""
+    """An actor needs an id, a known role and texts for groups; a grant needs a known principal and permission."""
     for wrong in (
         ("",),
         (" ",),
@@ -425,7 +425,7 @@ def test_bad_actors_and_grants_are_invalid_input():
 
 
 def test_an_anonymous_user_never_becomes_the_application(stocked, unchanged):
-    """`scope(actor=None)` is `UnauthorizedError`, from the registry and from a view."""
+    """`scope(actor=None)` raises `UnauthorizedError`, on the registry and on a view."""
     for registry in (stocked, stocked.scope(actor=Actor("ana", "org_admin"))):
         with unchanged(), pytest.raises(UnauthorizedError) as caught:
             registry.scope(actor=None)
@@ -446,7 +446,7 @@ CLOSED = [(verb, good) for verb, (good, _) in VERBS.items()] + [
 
 @pytest.mark.parametrize("target", ["file", ":memory:"])
 def test_every_call_on_a_closed_registry_and_its_views_is_a_storage_error(path, target):
-    """After close nothing answers but what was already in hand; closing again, or a view, does nothing."""
+    """After `close` only values already returned work; closing again, or closing a view, does nothing."""
     registry = Registry(path if target == "file" else target)
     fill(registry)
     view = registry.scope(namespace="default", actor=Actor("ana", "org_admin"))
@@ -472,8 +472,8 @@ def public_methods():
 
 
 @pytest.mark.parametrize("target", ["file", ":memory:"])
-def test_on_a_closed_registry_no_argument_is_looked_at(path, target):
-    """Every public method raises StorageError, whatever is passed, also arguments that are otherwise refused first."""
+def test_on_a_closed_registry_no_argument_is_validated(path, target):
+    """Every public method raises StorageError, even for arguments that are otherwise refused first."""
     registry = Registry(path if target == "file" else target)
     fill(registry)
     view = registry.scope(namespace="other", actor=Actor("ana", "team_editor"))
@@ -489,20 +489,20 @@ def test_on_a_closed_registry_no_argument_is_looked_at(path, target):
             options = {
                 p.name: object() for p in parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "default"
             }
-            for given, chosen in (("a", {}), ("A B", {}), ("a@1", options), (object(), {})):
+            for argument, chosen in (("a", {}), ("A B", {}), ("a@1", options), (object(), {})):
                 with pytest.raises(StorageError, match="closed"):
-                    getattr(opened, name)(*[given] * len(by_place), **{**by_name, **chosen})
+                    getattr(opened, name)(*[argument] * len(by_place), **{**by_name, **chosen})
         with pytest.raises(StorageError, match="closed"):
             opened.scope(actor=None)
         with pytest.raises(StorageError, match="closed"):
             opened.render("a", 3)
-    told = [(each.path, each.namespace, each.actor) for each in (registry, view)]
-    assert told == [(registry.path, "default", None), (registry.path, "other", Actor("ana", "team_editor"))]
+    attributes = [(each.path, each.namespace, each.actor) for each in (registry, view)]
+    assert attributes == [(registry.path, "default", None), (registry.path, "other", Actor("ana", "team_editor"))]
     assert "other" in repr(view)
 
 
-def test_a_default_answers_for_a_closed_registry(registry):
-    """A default is for when the storage fails, and a closed one does; names are not looked at either."""
+def test_a_default_is_returned_by_a_closed_registry(registry):
+    """A closed registry counts as a failing storage, and the name is not validated either."""
     registry.create("a", "one")
     registry.close()
     assert registry.get("a", default=None) is registry.get("A B", default=None) is None

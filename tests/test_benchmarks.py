@@ -1,4 +1,4 @@
-"""The benchmarks run; what they measure is never asserted, because machines differ."""
+"""The benchmarks run; their figures are never asserted, because machines differ."""
 
 import json
 import os
@@ -20,14 +20,14 @@ PROGRAMS = sorted(path.name for path in BENCHMARKS.glob("*.py") if "__main__" in
         if program != "all.py"
     ],
 )
-def test_a_benchmark_runs_and_its_two_sides_give_the_same(program: str) -> None:
-    """Each program checks that both sides of a row come to the same before it measures them."""
+def test_a_benchmark_runs_and_its_two_sides_are_equal(program: str) -> None:
+    """Each program checks that both sides of a row have equal results before it measures them."""
     assert "median" in run(program)
 
 
 @pytest.mark.slow
 def test_one_command_prints_one_table() -> None:
-    """`all.py` runs the programs that are named, here those that take no time to speak of, and prints them together."""
+    """`all.py` runs the named programs, here two quick ones, and prints their rows in one table."""
     lines = run("all.py", "sizes", "rendering").splitlines()
     assert len([line for line in lines if "median" in line]) == 1
     assert any(line.startswith("100 prompts of") for line in lines)
@@ -58,7 +58,7 @@ all.main()
     [(["--check", "met"], 0, []), (["--check"], 1, ["over", "too few"]), ([], 0, ["over", "too few"])],
 )
 def test_a_row_whose_median_misses_a_goal_is_marked(arguments: list[str], code: int, missed: list[str]) -> None:
-    """Of made-up measurements; with `--check` the command fails for what it must reach, and not for what it aims at."""
+    """With `--check` the command fails for a missed must goal, and not for a missed aim, of made-up measurements."""
     done = subprocess.run(
         [sys.executable, "-c", MADE_UP, *arguments],
         capture_output=True,
@@ -92,7 +92,7 @@ def test_every_benchmark_is_in_the_table() -> None:
 
 
 @pytest.mark.slow
-def test_the_worker_beside_the_peers_gives_the_same_as_the_floor_and_measures_it() -> None:
+def test_the_worker_of_promptreg_equals_the_floor_and_measures() -> None:
     """benchmarks/peers/worker.py runs promptreg's side without a network; the peers' sides need their environments."""
     run = subprocess.run(
         [sys.executable, BENCHMARKS / "peers" / "worker.py", "promptreg"],
@@ -104,6 +104,6 @@ def test_the_worker_beside_the_peers_gives_the_same_as_the_floor_and_measures_it
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(BENCHMARKS), str(BENCHMARKS.parent)])},
     )
     assert run.returncode == 0, run.stderr
-    told, measured = map(json.loads, run.stdout.splitlines())
-    assert {"short", "medium", "chat"} == {prompt for _, prompt, _ in told["ways"]}
+    about, measured = map(json.loads, run.stdout.splitlines())
+    assert {"short", "medium", "chat"} == {prompt for _, prompt, _ in about["ways"]}
     assert min(measured) > 0

@@ -1,6 +1,6 @@
-"""Whatever is passed, no call's work grows without a bound: what is too much is refused before it is gone through.
+"""The work of every call is bounded: an argument that is too large is refused before it is read completely.
 
-Nothing is timed here: each outcome is one that only a bound gives, most of them where without it a call takes minutes.
+Nothing is timed here: each outcome is only possible with a bound, without which most of the calls would take minutes.
 """
 
 import itertools
@@ -48,7 +48,7 @@ HANGING = "a" + MARKS * 60_000
     ],
 )
 def test_a_name_in_a_template_is_bounded_before_it_is_normalised(registry: Registry, template: str) -> None:
-    """A name of over 128 characters is refused with its line, wherever it stands, and in a default too."""
+    """A name of over 128 characters is refused with its line, wherever it is, and in a default too."""
     hanging = "\n" + template.replace("%s", HANGING)
     with pytest.raises(TemplatePolicyError, match=r"Line 2: a name has 120,001 characters; 128 is the most") as refusal:
         registry.save("a", hanging)
@@ -58,7 +58,7 @@ def test_a_name_in_a_template_is_bounded_before_it_is_normalised(registry: Regis
 
 
 def test_a_name_of_128_characters_is_read(registry: Registry) -> None:
-    """Just the bound is accepted, and one more is not."""
+    """A name of exactly the bound is accepted."""
     registry.save("a", "{{ " + "n" * 128 + " }}")
     assert registry.render("a", {"n" * 128: "x"}).text == "x"
     with pytest.raises(TemplatePolicyError, match="a name has 129 characters"):
@@ -67,13 +67,13 @@ def test_a_name_of_128_characters_is_read(registry: Registry) -> None:
 
 @pytest.mark.parametrize("template", ["{% macro \ufb01le() %}{% endmacro %}", "{% set \ufb01.x = 1 %}"])
 def test_names_of_macros_and_namespaces_are_normal_too(registry: Registry, template: str) -> None:
-    """Python would take such a name for another one."""
+    """Names that Python would normalise are refused there too."""
     with pytest.raises(TemplatePolicyError, match="NFKC"):
         registry.save("a", template)
 
 
 def test_a_pattern_of_format_is_read_once(registry: Registry) -> None:
-    """A zero is a flag and a digit of a width; trying both for each of 200,000 takes a quarter of an hour."""
+    """Zeros may be flags or digits of a width; trying both for each of 200,000 would take a quarter of an hour."""
     with pytest.raises(TemplatePolicyError, match="takes plain conversions"):
         registry.save("a", "{{ '%" + "0" * 200_000 + "' | format }}")
     registry.save("a", "{{ '%05d|%-5s|%+.2f|%(n)s|%%|%0d' | format }}")
@@ -89,8 +89,8 @@ def test_declared_names_are_bounded(registry: Registry) -> None:
     assert registry.save("a", "x", variables=[{"name": "n" * 128}]).variables[0].name == "n" * 128
 
 
-def test_slugify_makes_a_name_of_the_beginning_of_a_long_text() -> None:
-    """Only the first 1,000 characters count, and normalising more takes hours."""
+def test_slugify_uses_the_beginning_of_a_long_text() -> None:
+    """Only the first 1,000 characters count, because normalising more could take hours."""
     assert slugify("a" + MARKS * 3_000_000) == slugify("a" + MARKS * 1_000)
     assert len(slugify("a" + MARKS * 3_000_000)) == 128
     assert slugify(" " * 5_000 + "Ab" * 5_000) == "ab" * 64
@@ -110,7 +110,7 @@ def _endless() -> Any:
     ],
 )
 def test_lists_are_bounded(registry: Registry, field: str, most: int, item: Callable[[int], Any]) -> None:
-    """The most is accepted; one more is refused before anything is read of it, and an endless one too."""
+    """The maximum is accepted; one more item, or an endless list, is refused before any item is read."""
     made = registry.save("a", "x", **{field: map(item, range(most))})
     assert len(getattr(made, field)) == most
     for items in (map(item, range(most + 1)), map(item, itertools.count())):
@@ -119,7 +119,7 @@ def test_lists_are_bounded(registry: Registry, field: str, most: int, item: Call
     assert registry.get("a") == made
 
 
-def test_a_chat_holds_1_000_messages_and_the_nodes_of_one_template(registry: Registry) -> None:
+def test_a_chat_may_have_1_000_messages_and_the_nodes_of_one_template(registry: Registry) -> None:
     """Messages are bounded in number, and their syntax nodes together."""
     message = {"role": "user", "content": "…"}
     registry.save("a", [message] * 1_000)
@@ -129,20 +129,20 @@ def test_a_chat_holds_1_000_messages_and_the_nodes_of_one_template(registry: Reg
         registry.save("a", [{"role": "user", "content": "{{ a }}" * 10}] * 500)
 
 
-def test_save_takes_the_grants_of_an_iterator(registry: Registry) -> None:
-    """They are read once, whether the prompt is made or updated."""
+def test_save_accepts_the_grants_of_an_iterator(registry: Registry) -> None:
+    """The iterator is read once, whether the prompt is created or updated."""
     assert len(registry.save("a", "x", access_grants=iter([("user:ana", "read")])).access_grants) == 1
 
 
-def test_an_enum_lists_1_000_values(registry: Registry) -> None:
-    """Each value that is passed may have to be compared with all of them."""
+def test_an_enum_may_have_1_000_values(registry: Registry) -> None:
+    """More are refused, because each value that is passed may be compared with all of them."""
     with pytest.raises(InvalidInputError, match=r"variables\[0\].enum: lists more than 1,000 values"):
         registry.save("a", "x", variables=[{"name": "n", "enum": list(range(1_001))}])
     registry.save("a", "x", variables=[{"name": "n", "enum": list(range(1_000))}])
 
 
-def test_an_actor_has_1_000_groups() -> None:
-    """Each read of a prompt goes through them."""
+def test_an_actor_may_have_1_000_groups() -> None:
+    """More are refused, because each read of a prompt compares all groups."""
     assert len(Actor("ana", groups=map(str, range(1_000))).groups) == 1_000
     with pytest.raises(InvalidInputError, match="groups"):
         Actor("ana", groups=map(str, range(1_001)))
@@ -162,15 +162,15 @@ def test_a_value_that_is_shared_counts_each_time(registry: Registry) -> None:
             registry.save("a", "x", **{field: value})
 
 
-def test_a_config_holds_100_000_values(registry: Registry) -> None:
-    """More would be written and read by one call that takes over 50 ms."""
+def test_a_config_may_have_100_000_values(registry: Registry) -> None:
+    """More are refused, because one call to write or read them would take over 50 ms."""
     registry.save("a", "x", config={"a": [1] * 99_998})
     with pytest.raises(InvalidInputError, match="config: more than 100000 values"):
         registry.save("a", "x", config={"a": [1] * 99_999})
 
 
-def test_search_takes_64_terms_and_1_000_characters(registry: Registry) -> None:
-    """A term is what stands between spaces or punctuation; marks and unspaced scripts part none (rule 24)."""
+def test_search_accepts_64_terms_and_1_000_characters(registry: Registry) -> None:
+    """Terms are separated by spaces or punctuation, and not by marks or in scripts without spaces (rule 24)."""
     registry.save("a", " ".join(f"w{i}" for i in range(70)) + " cafe\u0301 東京")
     words = [f"w{i}" for i in range(65)]
     assert [prompt.name for prompt in registry.search(" ".join(words[:62]) + ", cafe\u0301-東京 … !")] == ["a"]
@@ -182,8 +182,8 @@ def test_search_takes_64_terms_and_1_000_characters(registry: Registry) -> None:
         registry.search("x" * 1_001)
 
 
-def test_a_prompt_has_1_000_labels(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more is `ConflictError`; moving one, and one where another was removed, is fine. (Here 8 stand for 1,000.)"""
+def test_a_prompt_may_have_1_000_labels(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more raises `ConflictError`; moving one, or adding one after a removal, works. (Here the limit is 8.)"""
     assert lifecycle.MAX_LABELS == 1_000
     monkeypatch.setattr(lifecycle, "MAX_LABELS", 8)
     registry.save("a", "x")
@@ -197,10 +197,10 @@ def test_a_prompt_has_1_000_labels(registry: Registry, monkeypatch: pytest.Monke
     assert registry.set_label("a", "more", 1).labels["more"] == 1
 
 
-def test_examples_together_take_no_longer_than_one_render_may(
+def test_all_examples_together_may_take_as_long_as_one_render(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each example is rendered until the limit `seconds` is used up; the reason says how far it came."""
+    """Examples are rendered until the limit `seconds` is used up; the reason says how many were rendered."""
     seconds = itertools.chain([0.0, 0.5, 1.9], itertools.repeat(2.1))
     monkeypatch.setattr(checks, "monotonic", lambda: next(seconds))
     with pytest.raises(PublishCheckError) as refusal:
@@ -213,7 +213,7 @@ def test_examples_together_take_no_longer_than_one_render_may(
 
 
 def test_the_seconds_of_examples_are_those_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A registry whose renders may take longer lets its examples take longer too."""
+    """In a registry whose renders may take longer, examples may take longer too."""
     with Registry(":memory:", render_limits=RenderLimits(seconds=10)) as registry:
         seconds = itertools.chain([0.0, 0.5, 9.9], itertools.repeat(10.1))
         monkeypatch.setattr(checks, "monotonic", lambda: next(seconds))
@@ -222,7 +222,7 @@ def test_the_seconds_of_examples_are_those_of_the_registry(monkeypatch: pytest.M
 
 
 def test_a_reason_is_bounded(registry: Registry) -> None:
-    """What an example fails by may name many variables; 2,000 characters of it are kept."""
+    """An error of an example may name many variables; 2,000 characters of it are kept."""
     template = "".join("{{ %s }}" % (f"v{i}" + "n" * 100) for i in range(100))
     with pytest.raises(PublishCheckError) as refusal:
         registry.save("a", template, examples=[{}])
@@ -234,7 +234,7 @@ def _numbers(count: int) -> list[int]:
 
 
 def test_a_diff_above_a_bound_is_one_block(registry: Registry) -> None:
-    """Where too much has changed, all between the first difference and the last is one block; its heading says so."""
+    """If too much has changed, all lines from the first difference to the last are one block, with a heading."""
     old = [-1, *_numbers(10_000), -2]
     new = [-1, *sorted(_numbers(10_000), key=lambda n: n * 7919 % 151, reverse=True), -2]
     registry.save("a", "x", config={"n": old})
@@ -251,14 +251,14 @@ def test_a_diff_above_a_bound_is_one_block(registry: Registry) -> None:
 
 
 def test_a_diff_of_long_templates_ends(registry: Registry) -> None:
-    """Two templates of 65,000 lines, every other of which differs, are compared in bounded work."""
+    """Two templates of 65,000 lines, of which every second one differs, are compared with bounded work."""
     for mark in "uv":
         registry.save("a", "\n".join(f"{mark if i % 2 else ''}{i:x}"[-4:] for i in range(50_000)))
     assert "too much has changed" in registry.diff("a", 1, 2)
 
 
 def test_a_render_fits_in_a_small_stack() -> None:
-    """Macros may call themselves as deep as `calls` allows in a thread of that stack, in a process of its own."""
+    """In a thread with such a stack, in a separate process, macros may recurse as deep as `calls` allows."""
     program = """
 import threading
 from promptreg import Registry
@@ -275,7 +275,7 @@ thread.start()
 thread.join()
 print(done)
 """
-    kib = 192 if sys.version_info >= (3, 14) else 128  # Python keeps more of it back from 3.14 on
+    kib = 192 if sys.version_info >= (3, 14) else 128  # Python reserves more of it from 3.14 on
     program = program.replace("KIB", str(kib))
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout, run.stderr) == (0, "[50, 41]\n", "")

@@ -15,7 +15,7 @@ import pytest
 from promptreg import NotModifiableError, Registry, StorageError, core
 from promptreg.cache import Cache
 from promptreg.storage.base import ChangeReport, Position
-from promptreg.storage.sqlite import watching
+from promptreg.storage.sqlite import change_check
 from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from promptreg.templates import Memo
@@ -62,7 +62,7 @@ def test_a_read_of_an_unchanged_prompt_calls_no_storage(registry: Registry, monk
     assert registry.render("greet").text == "Hello"
 
 
-def test_only_what_has_changed_is_read_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_prompts_are_read_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change of one prompt leaves the others, and the negative entries of absent names, in the cache."""
     for name in ("a", "b"):
         registry.create(name, "Hello")
@@ -95,9 +95,9 @@ def test_a_write_of_the_registry_itself_leaves_the_rest_in_its_cache(
 
 
 def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
-    """Create prompts and read them, have another registry disable all of them in one call, and return their statuses.
+    """Create and read prompts, make another registry disable all of them in one call, and return their statuses.
 
-    A prompt whose change was not reported is read as the cache kept it.
+    A prompt whose change was not reported would be returned from the cache, with its old status.
     """
     names = [f"p{number}" for number in range(count)]
     for name in names:
@@ -109,16 +109,16 @@ def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("count", range(2, 9))
-def test_no_prompt_of_many_that_one_call_changed_stays_in_the_cache(
+def test_no_prompt_of_many_that_one_call_changed_remains_in_the_cache(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """Fewer, as many, and more than are dropped one by one: each is read again."""
-    monkeypatch.setattr(watching, "MAX_CHANGED", 4)
+    """Each changed prompt is read again, for fewer, as many, and more than are dropped individually."""
+    monkeypatch.setattr(change_check, "MAX_CHANGED", 4)
     assert disabled_elsewhere(registry, count) == ["disabled"] * count
 
 
-def test_no_prompt_of_a_thousand_and_three_that_one_call_changed_stays_in_the_cache(path: str) -> None:
-    """The same at the real bound."""
+def test_no_prompt_of_a_thousand_and_three_that_one_call_changed_remains_in_the_cache(path: str) -> None:
+    """The same holds at the real bound."""
     with Registry(path, durability="normal") as registry:
         assert disabled_elsewhere(registry, 1_003) == ["disabled"] * 1_003
 
@@ -126,8 +126,8 @@ def test_no_prompt_of_a_thousand_and_three_that_one_call_changed_stays_in_the_ca
 def test_up_to_the_bound_changed_prompts_are_dropped_one_by_one(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Up to the bound an unchanged prompt stays in the cache; with one change more the whole cache is dropped."""
-    monkeypatch.setattr(watching, "MAX_CHANGED", 4)
+    """Up to the bound an unchanged prompt remains in the cache; with one change more the entire cache is dropped."""
+    monkeypatch.setattr(change_check, "MAX_CHANGED", 4)
     kept = registry.create("kept", "Hello")
     for count, is_kept in ((4, True), (5, False)):
         kept = registry.get("kept")
@@ -137,10 +137,10 @@ def test_up_to_the_bound_changed_prompts_are_dropped_one_by_one(
 
 
 @pytest.mark.parametrize("count", range(3, 7))
-def test_after_its_own_changes_nothing_outdated_is_returned_however_many_there_are(
+def test_after_any_number_of_its_changes_a_registry_returns_nothing_outdated(
     path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
 ) -> None:
-    """Fewer, as many, and more changes than are remembered, then the file is removed: none is returned as it was."""
+    """After fewer, as many, or more changes than are remembered, and removal of the file, none is returned outdated."""
     monkeypatch.setattr(core, "MAX_WRITTEN", 4)
     names = [f"p{number}" for number in range(count)]
     with Registry(path) as registry:
@@ -166,7 +166,7 @@ def test_after_its_own_changes_nothing_outdated_is_returned_however_many_there_a
 def test_a_load_of_a_later_revision_is_returned_and_not_cached(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, change: Change, template: str | None
 ) -> None:
-    """A commit between the check for changes and the load: the later prompt is returned, and not added to the cache."""
+    """After a commit between the check and the load, the later prompt is returned, but not added to the cache."""
     registry.create("greet", "Hello")
     generation, _ = registry._core._current_generation()
     read = SQLiteStorage.read
@@ -206,7 +206,7 @@ CHANGES: list[tuple[str, Change, Change]] = [
 def test_the_very_next_read_sees_any_change_of_another_registry(
     registry: Registry, change: Change, read: Change
 ) -> None:
-    """Rule 16: names, labels, grants and statuses included, in a warm cache."""
+    """Rule 16: with a warm cache, changes of names, labels, grants and statuses are seen too."""
     registry.create("greet", "Hello")
     registry.update("greet", template="Hello again")
     registry.rollback("greet", reason="x")
@@ -221,7 +221,7 @@ def test_the_very_next_read_sees_any_change_of_another_registry(
 
 
 def test_a_change_by_another_process_is_seen_by_the_next_read(registry: Registry) -> None:
-    """The writer runs in a process of its own."""
+    """The writer runs in another process."""
     registry.create("greet", "Hello")
     assert registry.render("greet").text == "Hello"
     program = "import sys, promptreg; promptreg.Registry(sys.argv[1]).update('greet', template='Hi')"
@@ -258,7 +258,7 @@ def test_readers_never_see_a_prompt_older_than_the_last_publish_that_returned(re
 
 @pytest.mark.parametrize("size", [0, 1, 3])
 def test_the_cache_is_bounded(path: str, size: int) -> None:
-    """It holds at most `cache_size` prompts, and reads are correct at any size."""
+    """The cache has at most `cache_size` prompts, and reads are correct at any size."""
     with Registry(path, cache_size=size) as registry:
         for i in range(6):
             registry.create(f"p{i}", f"text {i}")
@@ -272,7 +272,7 @@ class Entry(NamedTuple):
 
 
 def test_a_late_load_never_enters_a_newer_generation() -> None:
-    """An entry loaded for an older generation stays there; the newer one begins with the unchanged entries."""
+    """An entry loaded for an older generation is added only to that; a newer one begins with the unchanged entries."""
     cache = Cache(9, compares=True)
     old = cache.renew(ChangeReport(Position(b"1", 1), b"1", None), math.inf)
     cache.add(old, "a", Entry("a"))
@@ -282,8 +282,8 @@ def test_a_late_load_never_enters_a_newer_generation() -> None:
     assert (set(old.entries), set(new.entries), cache.generation) == ({"a", "b"}, {"a"}, new)
 
 
-def test_a_memo_makes_each_value_once_and_keeps_the_newest() -> None:
-    """The oldest makes room."""
+def test_a_memo_computes_each_value_once_and_keeps_the_newest() -> None:
+    """A full memo drops the oldest value."""
     made: list[str] = []
     memo: Memo[str, str] = Memo(2)
     for key in ("a", "a", "b", "c", "a"):
@@ -291,8 +291,8 @@ def test_a_memo_makes_each_value_once_and_keeps_the_newest() -> None:
     assert made == ["a", "b", "c", "a"]
 
 
-def test_a_refusal_leaves_the_cache_as_it_was(registry: Registry) -> None:
-    """After a refused write `get` returns the very same cached object."""
+def test_a_refusal_does_not_change_the_cache(registry: Registry) -> None:
+    """After a refused write `get` returns the same cached object."""
     registry.create("greet", "Hello")
     before = registry.get("greet")
     with pytest.raises(NotModifiableError, match="Version 1 of 'greet' is published"):

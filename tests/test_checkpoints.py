@@ -27,7 +27,7 @@ from promptreg.storage.sqlite.queue import Deadline, queue_of
 from tests.remote import Remote
 from tests.test_migrations import SCHEMAS
 from tests.test_storage_sqlite import raw
-from tests.test_writers import numbers_taken, wait_until
+from tests.test_writers import tickets_issued, wait_until
 
 CAN_TELL_SQLITE = sys.version_info >= (3, 12)  # that closing must not write the log back
 
@@ -64,7 +64,7 @@ def read_when_due(registry: Registry) -> None:
     registry.history("greet")
 
 
-def looked_when_due(registry: Registry) -> None:
+def checked_when_due(registry: Registry) -> None:
     with registry._core.storage.monitor():
         registry._core.storage.eraser.note()  # type: ignore[attr-defined]
 
@@ -74,7 +74,7 @@ def closed(registry: Registry) -> None:
 
 
 WAYS: dict[str, Callable[[Registry], None]] = {
-    way.__name__: way for way in (committed, deleted, read_when_due, looked_when_due, closed)
+    way.__name__: way for way in (committed, deleted, read_when_due, checked_when_due, closed)
 }
 
 
@@ -154,12 +154,12 @@ def test_no_checkpoint_runs_while_another_registry_of_the_process_holds_the_queu
     """File locks belong to a process, so all its registries of a file share one queue."""
     entered, leave = threading.Event(), threading.Event()
 
-    def stand() -> None:
+    def wait_in_queue() -> None:
         with queue_of(os.path.realpath(path)).ticket(Deadline(5)):
             entered.set()
             leave.wait(60)
 
-    thread = threading.Thread(target=stand)
+    thread = threading.Thread(target=wait_in_queue)
     thread.start()
     assert entered.wait(60)
     before = contents(path)
@@ -201,11 +201,11 @@ def test_an_interrupted_ticket_is_released_for_other_threads(
     assert interrupted == [True]
     turns: list[bool] = []
 
-    def stand() -> None:
+    def wait_in_queue() -> None:
         with queue_of(os.path.realpath(path)).ticket(Deadline(0.2)) as turn:
             turns.append(turn.is_guarded())
 
-    thread = threading.Thread(target=stand)
+    thread = threading.Thread(target=wait_in_queue)
     thread.start()
     thread.join()
     assert turns == [True]
@@ -255,7 +255,7 @@ def test_a_migration_waits_in_the_queue(path: str, other: Remote) -> None:
             opener.call("trust")
             other.call("queue")
             opener.ask("open")
-            wait_until(lambda: numbers_taken(path) == 2)
+            wait_until(lambda: tickets_issued(path) == 2)
             assert connection.execute("PRAGMA user_version").fetchone() == (1,)
             other.call("leave")
             opener.answer()
@@ -300,7 +300,7 @@ def test_a_temporary_failure_does_not_disable_the_queue(
         assert turn.is_guarded() is is_sure
 
 
-def test_a_dropped_registry_is_no_cycle(path: str) -> None:
+def test_a_dropped_registry_is_not_part_of_a_reference_cycle(path: str) -> None:
     """It closes at once, although its results are kept, because a garbage collection would close in any order."""
     gc.disable()
     try:

@@ -16,8 +16,8 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
-def test_the_demo_prints_every_step_in_one_screen_and_leaves_nothing(tmp_path: Path) -> None:
-    """Create, render, draft, publish, diff, roll back, disable, archive: in order, each with its result."""
+def test_the_demo_prints_every_step_in_one_screen_and_leaves_no_file(tmp_path: Path) -> None:
+    """The demo creates, renders, drafts, publishes, compares, rolls back, disables and archives, with each result."""
     done = run("demo", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     steps = [line for line in done.stdout.splitlines() if line.startswith("•")]
@@ -31,8 +31,8 @@ def test_the_demo_prints_every_step_in_one_screen_and_leaves_nothing(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_keeps_a_given_registry_and_runs_in_it_again(tmp_path: Path) -> None:
-    """`--db FILE` works beside what is there, in a new namespace each time."""
+def test_the_demo_keeps_an_existing_registry_and_runs_in_it_again(tmp_path: Path) -> None:
+    """`--db FILE` keeps the prompts in the file, and uses a new namespace each time."""
     path = tmp_path / "mine.db"
     with Registry(path) as registry:
         registry.create("summarize", "Mine")
@@ -47,7 +47,7 @@ def test_the_demo_keeps_a_given_registry_and_runs_in_it_again(tmp_path: Path) ->
 def test_a_file_that_can_not_be_used_is_one_line_and_status_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No traceback: the error's code, and what to do."""
+    """It prints the error's code and what to do, without a traceback."""
     assert main(["demo", "--db", str(tmp_path)]) == 1
     assert (
         capsys.readouterr().err
@@ -66,7 +66,7 @@ def test_a_file_that_can_not_be_used_is_one_line_and_status_1(
     ],
 )
 def test_a_closed_pipe_ends_it_silently(tmp_path: Path, arguments: list[str], is_buffered: bool) -> None:
-    """As with `| head -1`: no traceback, the status of SIGPIPE, and nothing is left in the folder."""
+    """As with `| head -1`, there is no traceback, the status is that of SIGPIPE, and no file remains."""
     reader, writer = os.pipe()
     os.close(reader)
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "" if is_buffered else "1"}
@@ -83,7 +83,7 @@ def test_a_closed_pipe_ends_it_silently(tmp_path: Path, arguments: list[str], is
 
 @pytest.mark.parametrize("arguments", [["demo"], ["demo", "--trace"], ["--version"]])
 def test_output_that_can_not_be_written_is_one_line_and_status_1(tmp_path: Path, arguments: list[str]) -> None:
-    """As on a full disk; where output is not buffered, argparse ignores such errors itself."""
+    """This holds for a full disk; if output is not buffered, argparse ignores such errors itself."""
     command, environment = [sys.executable, "-m", "promptreg", *arguments], {**os.environ, "PYTHONUNBUFFERED": ""}
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -94,7 +94,7 @@ def test_output_that_can_not_be_written_is_one_line_and_status_1(tmp_path: Path,
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--version` prints the version; no command at all is a usage error."""
+    """`--version` prints the version, and a missing command is a usage error."""
     for arguments, status in ((["--version"], 0), ([], 2)):
         with pytest.raises(SystemExit) as left:
             main(arguments)

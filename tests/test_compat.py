@@ -1,4 +1,4 @@
-"""The private names of dependencies that promptreg reads, each in one of its `compat.py`: a lost one fails here."""
+"""The private names of dependencies that promptreg reads, each in one `compat.py`: if one is missing, a test fails."""
 
 import subprocess
 import sys
@@ -14,10 +14,10 @@ from tests.otel import alone, provided
 
 
 class TestTelemetry:
-    """OpenTelemetry's."""
+    """The names of OpenTelemetry."""
 
     def test_the_installed_tracer_provider_is_where_it_is_read(self) -> None:
-        """None before an application installs one, and that one afterwards."""
+        """The value is None before an application installs a provider, and that provider afterwards."""
         provider = TracerProvider(shutdown_on_exit=False)
         assert compat.TRACE_STATE is vars(trace)
         assert compat.TRACE_STATE[compat.TRACER_PROVIDER] is None
@@ -25,7 +25,7 @@ class TestTelemetry:
             assert compat.TRACE_STATE[compat.TRACER_PROVIDER] is provider
 
     def test_without_the_name_every_verb_works_and_is_traced(self) -> None:
-        """A newer API without it costs time and nothing else."""
+        """A newer API without the name costs only time."""
         program = """
 from opentelemetry import trace
 provider = trace.__dict__.pop("_TRACER_PROVIDER")
@@ -45,11 +45,11 @@ print(len(exporter.get_finished_spans()))
         assert (done.stdout, done.stderr) == ("['Hello', 'Hello', 'Hello']\n4\n", "")
 
     def test_the_installed_meter_provider_is_where_it_is_read(self) -> None:
-        """In a process of its own, as a process takes one."""
+        """It is read in a new process, because a process accepts one meter provider."""
         assert alone(_meter_providers) == [(True, False), (True, True)]
 
-    def test_our_span_processor_has_every_method_that_the_sdk_calls(self) -> None:
-        """The private ones too: at run time it is no subclass of the SDK's, which need not be installed."""
+    def test_the_span_processor_has_every_method_that_the_sdk_calls(self) -> None:
+        """It has private ones too, as it is no subclass of the SDK's at run time, because the SDK may be missing."""
         methods = {name for name in vars(SpanProcessor) if not name.startswith("__")}
         assert methods <= set(vars(PromptSpanProcessor))
 

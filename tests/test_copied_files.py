@@ -1,4 +1,4 @@
-"""Copies of a registry's file: with its WAL they are complete; without it, they are refused where that can be seen."""
+"""Copies of a registry's file: complete with its WAL, and without it refused if that can be detected."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from tests.remote import Remote
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def waits_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait only briefly for another process that may be creating the registry."""
     monkeypatch.setattr(opening, "CREATION_SECONDS", 0.05)
 
@@ -38,12 +38,10 @@ def beside(path: str) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in Path(path).parent.glob(f"{Path(path).name}*")}
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("waits_briefly")
 @pytest.mark.parametrize("create", [True, False])
-def test_a_copy_without_the_log_that_holds_everything_is_told_and_never_taken_for_a_new_file(
-    copy: str, create: bool
-) -> None:
-    """The message names the WAL, and how to copy; the file stays the same, however often it is opened."""
+def test_a_copy_without_its_log_is_refused_and_never_taken_for_a_new_file(copy: str, create: bool) -> None:
+    """The message names the WAL and how to copy; repeated opening does not change the file."""
     before = beside(copy)
     for _ in range(2):
         with pytest.raises(
@@ -54,8 +52,8 @@ def test_a_copy_without_the_log_that_holds_everything_is_told_and_never_taken_fo
         assert beside(copy) == before
 
 
-@pytest.mark.usefixtures("impatient")
-def test_many_who_open_such_a_copy_at_once_are_all_told(copy: str) -> None:
+@pytest.mark.usefixtures("waits_briefly")
+def test_many_processes_that_open_such_a_copy_are_all_refused(copy: str) -> None:
     """The empty WAL that opening creates is not mistaken for that of the copy by the next process."""
 
     def reason(_: int) -> object:
@@ -68,9 +66,9 @@ def test_many_who_open_such_a_copy_at_once_are_all_told(copy: str) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o555, 0o777])
-def test_who_may_only_read_such_a_copy_is_told_too(copy: str, mode: int) -> None:
-    """In a folder that can't be written, a copy in memory is read, whose header no longer says WAL."""
-    with tempfile.TemporaryDirectory() as folder:  # which others may reach, as they may not a test's own
+def test_a_user_that_may_only_read_such_a_copy_is_refused_too(copy: str, mode: int) -> None:
+    """In a folder that can't be written, promptreg reads a copy in memory, whose header no longer says WAL."""
+    with tempfile.TemporaryDirectory() as folder:  # which other users may enter, unlike the folder of a test
         path = shutil.copyfile(copy, f"{folder}/prompts.db")
         os.chmod(path, 0o444)
         os.chmod(folder, mode)
@@ -96,8 +94,8 @@ def backed_up(source: str, to: str) -> None:
 
 
 @pytest.mark.parametrize("copied", [with_its_log, vacuumed, backed_up])
-def test_a_copy_that_is_whole_is_opened_whole(path: str, tmp_path: Path, copied: Callable[[str, str], None]) -> None:
-    """With its WAL, or made as the message says."""
+def test_a_complete_copy_is_opened(path: str, tmp_path: Path, copied: Callable[[str, str], None]) -> None:
+    """A copy with its WAL, or made as the message says, has all data."""
     to = str(tmp_path / "copy.db")
     with Registry(path) as registry:
         registry.create("greet", "Hello")
@@ -108,8 +106,8 @@ def test_a_copy_that_is_whole_is_opened_whole(path: str, tmp_path: Path, copied:
         assert opened.update("greet", template="Hi").version == 2
 
 
-def test_a_copy_without_a_log_that_holds_the_latest_alone_is_an_older_state(path: str, tmp_path: Path) -> None:
-    """Nothing in the file tells of what came after the last checkpoint, so the page of operations says how to copy."""
+def test_a_copy_without_a_log_of_the_latest_commits_is_an_older_state(path: str, tmp_path: Path) -> None:
+    """The file does not show that commits after the last checkpoint are missing; operations.md says how to copy."""
     to = str(tmp_path / "copy.db")
     with Registry(path) as registry:
         registry.create("greet", "Hello")
@@ -121,8 +119,8 @@ def test_a_copy_without_a_log_that_holds_the_latest_alone_is_an_older_state(path
         assert [prompt.template for prompt in opened.list()] == ["Hello"]
 
 
-def test_a_making_that_is_cut_short_leaves_a_file_that_opens(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupted before the schema is there, the file does not look like a copy without its WAL."""
+def test_an_interrupted_creation_leaves_a_file_that_can_be_opened(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose creation was interrupted before the schema is not taken for a copy without its WAL."""
     for failure in (KeyboardInterrupt, sqlite3.OperationalError("disk I/O error")):
 
         def fail(_: object, failure: BaseException | type[BaseException] = failure) -> None:
@@ -136,10 +134,8 @@ def test_a_making_that_is_cut_short_leaves_a_file_that_opens(path: str, monkeypa
         registry.create("greet", "Hello")
 
 
-def test_who_opens_a_file_while_another_makes_a_registry_of_it_waits(
-    path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The other has switched to WAL mode, and has written nothing yet: it is no incomplete copy, though it looks so."""
+def test_opening_waits_while_another_process_creates_the_registry(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that has switched to WAL mode, with nothing written yet, is not taken for an incomplete copy."""
     apply, began = MIGRATIONS.apply, []
 
     def slowly(database: object) -> None:

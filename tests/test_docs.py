@@ -30,6 +30,7 @@ import promptreg
 from promptreg import PromptregError, Registry, RenderLimits
 from promptreg.cli import _parser
 from promptreg.models import Action
+from promptreg.rendering.fast.operations import METHODS as FAST_METHODS
 from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.metered.methods import METHODS
 from promptreg.telemetry import names
@@ -72,7 +73,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def section(page: str, title: str) -> str:
-    """Return what stands below a heading, up to the next one."""
+    """Return the text below a heading, up to the next one."""
     return re.split(r"^##+ ", read(page).split(f"# {title}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
@@ -85,16 +86,14 @@ def rows(text: str) -> list[list[str]]:
 
 @pytest.fixture
 def untraced() -> Iterator[None]:
-    """Have no tracer provider installed, so that an example may install one for itself."""
+    """Remove any tracer provider, so that an example can install one."""
     with unprovided():
         yield
 
 
 @pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("page", [page for page in PAGES if page != RECIPES], ids=lambda page: page.stem)
-def test_every_example_prints_what_the_text_below_it_says(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_example_prints_the_text_below_it(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All Python blocks of a page run in order, as one program, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     variables: dict[str, Any] = {"__name__": "__main__"}
@@ -133,10 +132,10 @@ def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize(("recipe", "needs"), recipes())
-def test_every_recipe_is_a_complete_program_that_prints_what_the_page_says(
+def test_every_recipe_is_a_complete_program_that_prints_the_text_below_it(
     recipe: str, needs: list[str], tmp_path: Path
 ) -> None:
-    """Its files are written to an empty folder, and its commands run there."""
+    """The files of a recipe are written to an empty folder, and its commands run there."""
     if absent := [package for package in needs if not installed(package)]:
         pytest.skip(f"{', '.join(absent)} not installed")
     if "gunicorn" in needs and not hasattr(os, "fork"):
@@ -149,7 +148,8 @@ def test_every_recipe_is_a_complete_program_that_prints_what_the_page_says(
     folder = tmp_path / "recipe"
     folder.mkdir()
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "OTEL"))}
-    environment["GUNICORN_CMD_ARGS"] = "--no-control-socket"  # which would be made in the user's home
+    # No socket in the user's home; and a worker that is stopped while it starts may miss the signal.
+    environment["GUNICORN_CMD_ARGS"] = "--no-control-socket --graceful-timeout 2"
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of this project take seconds to load
     beside: list[subprocess.Popen[bytes]] = []
     ran = 0
@@ -176,23 +176,23 @@ def test_every_recipe_is_a_complete_program_that_prints_what_the_page_says(
     assert ran
 
 
-def test_the_test_extra_has_what_recipes_need() -> None:
-    """So that none is skipped where the tests are installed as README says."""
+def test_the_test_extra_has_the_packages_of_the_recipes() -> None:
+    """No recipe is skipped if the tests are installed as in the README."""
     extra = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.optional-dependencies]")[2]
     needed = {package for recipe in recipes() for package in recipe.values[1]}
     assert {package for package in needed if f'"{package}' not in extra} == set()
 
 
 def test_there_is_a_page_for_each_question_and_each_is_short() -> None:
-    """Nobody reads 800 lines."""
+    """Each page has fewer lines than the limit, because long pages are not read."""
     assert {page.stem for page in PAGES[1:]} == EXPECTED_PAGES
     lengths = {page.name: len(page.read_text(encoding="utf-8").splitlines()) for page in PAGES}
     assert {name: length for name, length in lengths.items() if length >= 200} == {}
 
 
 @pytest.mark.parametrize("page", PAGES + FOR_DEVELOPERS, ids=lambda page: page.stem)
-def test_every_link_leads_somewhere(page: Path) -> None:
-    """To a file that is there, and to a heading in it."""
+def test_every_link_has_a_target(page: Path) -> None:
+    """Each link is to an existing file, and to a heading in it."""
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
         path, _, anchor = target.partition("#")
         assert not path.startswith("http"), target
@@ -204,20 +204,20 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES + FOR_DEVELOPERS, ids=lambda page: page.stem)
 def test_every_file_that_is_named_exists(page: Path) -> None:
-    """Paths in the text are those of the repository."""
+    """The paths in the text exist in the repository."""
     named = re.findall(r"`((?:tests|benchmarks|promptreg|\.github|\.ci)/[^`*…]*)`", page.read_text(encoding="utf-8"))
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
-    """Who has README finds the rest."""
+    """Every page of the guide is linked from the README."""
     readme = PAGES[0].read_text(encoding="utf-8")
     assert [page.name for page in PAGES[1:] if f"(promptreg/docs/{page.name})" not in readme] == []
 
 
 @pytest.mark.parametrize("page", PAGES + FOR_DEVELOPERS, ids=lambda page: page.stem)
 def test_every_command_exists(page: Path) -> None:
-    """A module can be imported, promptreg parses its own arguments, and a file is there."""
+    """A module can be imported, promptreg accepts its arguments, and a file exists."""
     for block in blocks(page):
         commands = block.text.replace("&&", "\n").splitlines() if block.language == "bash" else []
         for line in [command.strip(" &") for command in commands]:
@@ -232,7 +232,7 @@ def test_every_command_exists(page: Path) -> None:
 
 
 def test_the_two_commands_are_on_the_first_screen_and_ci_runs_the_test_command() -> None:
-    """The commands stand in README as they are run."""
+    """The commands are in the README exactly as they are run."""
     readme = PAGES[0].read_text(encoding="utf-8")
     first_screen = "\n".join(readme.splitlines()[:70])
     assert RUN_COMMAND in first_screen
@@ -241,14 +241,14 @@ def test_the_two_commands_are_on_the_first_screen_and_ci_runs_the_test_command()
 
 
 def test_the_workflow_runs_each_python_that_the_package_names() -> None:
-    """The classifiers of the package, and the matrix of the workflow."""
+    """The classifiers of the package are the matrix of the workflow."""
     named = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
     assert re.findall(r"\"(3\.\d+)\"", workflow) == named
 
 
 def test_the_picture_of_the_house_is_the_tree() -> None:
-    """Every module of the package has one line in internals.md, below its folder, and no other has."""
+    """Every module of the package, and nothing else, has one line in internals.md, below its folder."""
     picture = next(block.text for block in blocks(DOCS / "internals.md") if block.text.startswith("promptreg/"))
     folders: list[str] = []
     drawn = set()
@@ -267,17 +267,19 @@ def test_the_picture_of_the_house_is_the_tree() -> None:
 
 
 def test_the_page_of_internals_lists_each_table_of_the_file(tmp_path: Path) -> None:
-    """All but SQLite's and sqlite-utils' own."""
+    """It lists every table except those of SQLite itself."""
     path = tmp_path / "prompts.db"
     Registry(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    told = [row[0].strip("`") for row in rows(section("internals.md", "The file"))]
-    assert set(told) == {name for name in tables if name[0] != "_" and not name.startswith(("search_", "sqlite_"))}
+    documented = [row[0].strip("`") for row in rows(section("internals.md", "The file"))]
+    assert set(documented) == {
+        name for name in tables if name[0] != "_" and not name.startswith(("search_", "sqlite_"))
+    }
 
 
 def test_every_guarantee_names_tests_that_exist() -> None:
-    """Each row has a promise, and files that are there."""
+    """Each row has a promise, and test files that exist."""
     table = rows(read("guarantees.md"))
     assert len(table) > 30
     for promise, shown_by in table:
@@ -287,13 +289,13 @@ def test_every_guarantee_names_tests_that_exist() -> None:
 
 
 def test_every_test_file_shows_a_guarantee() -> None:
-    """A promise that is tested is worth a row."""
+    """Each test file is in the row of some guarantee."""
     named = set(re.findall(r"tests/(test_\w+)\.py", read("guarantees.md")))
     assert {path.stem for path in (ROOT / "tests").glob("test_*.py")} - named == set()
 
 
 def test_the_page_of_errors_lists_each_with_its_code_and_status() -> None:
-    """As the classes say, and each class once."""
+    """Code and status are those of the class, and each class is listed once."""
     classes = {name: getattr(promptreg, name) for name in promptreg.__all__}
     errors = {k: v for k, v in classes.items() if isinstance(v, type) and issubclass(v, PromptregError)}
     del errors["PromptregError"]
@@ -312,12 +314,12 @@ def test_the_page_of_errors_lists_each_with_its_code_and_status() -> None:
 
 def test_the_page_of_access_lists_each_action() -> None:
     """The table of roles has each action, and the list of events too."""
-    told = set(re.findall(r"`(\w+)`", " ".join(row[0] for row in rows(section("access.md", "The record")))))
-    assert told == set(get_args(Action))
+    documented = set(re.findall(r"`(\w+)`", " ".join(row[0] for row in rows(section("access.md", "The record")))))
+    assert documented == set(get_args(Action))
 
 
-def test_the_page_of_templates_tells_the_policy_and_the_limits_as_they_are() -> None:
-    """Each filter, test and method is in its table, and each default of a limit in its own."""
+def test_the_page_of_templates_lists_the_policy_and_the_limits() -> None:
+    """Each filter, test and method is in the table of the policy, and each default in the table of limits."""
     filters = [row[0].split() for row in rows(section("templates.md", "Filters"))]
     assert sorted(name for group in filters for name in group) == sorted(f"`{name}`" for name in FILTERS)
     tests = [row[0].split() for row in rows(section("templates.md", "Tests"))]
@@ -328,40 +330,51 @@ def test_the_page_of_templates_tells_the_policy_and_the_limits_as_they_are() -> 
     assert limits == {name: f"{getattr(RenderLimits(), name):,}" for name in RenderLimits.model_fields}
 
 
+def test_the_page_of_performance_lists_what_the_fast_tier_takes() -> None:
+    """Each filter, test and method that has a fast function, or is written out in place."""
+    table = {
+        row[0]: set(re.findall(r"`(\w+)`", row[1]))
+        for row in rows(section("performance.md", "What the fast tier takes"))
+    }
+    assert table["filters"] == {name for name, row in FILTERS.items() if row.fast is not None}
+    assert table["tests"] == {name for name, row in TESTS.items() if row.fast is not None}
+    assert table["methods"] == set(FAST_METHODS)
+
+
 def test_the_page_of_telemetry_lists_each_attribute_and_metric() -> None:
-    """As names.py declares them; keys that others read from the context are theirs to document."""
+    """They are those of names.py, without the keys that other libraries read from the context and document."""
     text = read("telemetry.md")
-    told = [row[0].strip("`") for row in rows(text)]
+    documented = [row[0].strip("`") for row in rows(text)]
     constants = [value for name, value in vars(names).items() if name.isupper()]
     ours = {value for value in constants if value.startswith("promptreg.")}
     standard = {names.PROMPT_NAME, names.PROMPT_VERSION, names.ERROR_TYPE}
-    assert len(told) == len(set(told))
-    assert set(told) == (ours | standard) - {names.OPERATION}
+    assert len(documented) == len(set(documented))
+    assert set(documented) == (ours | standard) - {names.OPERATION}
     assert names.OPERATION in text
 
 
 def test_every_setting_and_public_name_is_on_some_page() -> None:
-    """What `__all__` lists, and every public method of the registry and argument of its constructor."""
+    """Each name of `__all__`, public method of the registry, and argument of its constructor is on a page."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     verbs = [name for name in vars(Registry) if name[0] != "_"]
     settings = [name for name in Registry.__init__.__annotations__ if name != "return"]
     absent = [name for name in [*promptreg.__all__, *verbs, *settings] if not re.search(rf"\b{name}\b", text)]
     assert absent == []
-    told = [row[0].strip("`") for row in rows(section("operations.md", "Settings"))]
-    assert told == [name for name in settings if name != "target"]
+    documented = [row[0].strip("`") for row in rows(section("operations.md", "Settings"))]
+    assert documented == [name for name in settings if name != "target"]
 
 
 def test_the_page_of_rules_lists_each_attribute_of_each_value() -> None:
-    """Of every public class that a call takes or returns."""
-    told = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows(section("rules.md", "Values"))}
-    told["Prompt"] = told["Prompt"] - {"Version"} | told["Version"]
+    """This includes every public class that a call accepts or returns."""
+    documented = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in rows(section("rules.md", "Values"))}
+    documented["Prompt"] = documented["Prompt"] - {"Version"} | documented["Version"]
     classes = {name: getattr(promptreg, name) for name in promptreg.__all__}
     values = {
         name: value for name, value in classes.items() if isinstance(value, type) and issubclass(value, BaseModel)
     }
     del values["RenderLimits"]
     fields = {name: {*value.model_fields, *public_properties(value)} for name, value in values.items()}
-    assert told == {**fields, "Rendered": {name for name in vars(promptreg.Rendered) if name[0] != "_"}}
+    assert documented == {**fields, "Rendered": {name for name in vars(promptreg.Rendered) if name[0] != "_"}}
 
 
 def public_properties(value: type) -> set[str]:
@@ -370,7 +383,7 @@ def public_properties(value: type) -> set[str]:
 
 
 def test_every_public_name_has_a_docstring() -> None:
-    """What `__all__` lists, and every public method of the classes in it."""
+    """Each name of `__all__`, and each public method of these classes, has one."""
     bare = []
     for name in promptreg.__all__:
         value = getattr(promptreg, name)

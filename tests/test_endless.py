@@ -1,4 +1,4 @@
-"""Arguments without an end, and those whose own code raises where a word near to them is sought: refused at once."""
+"""Endless arguments, and those whose code raises while a similar word is searched, are refused at once."""
 
 from collections.abc import Iterator, Mapping
 from itertools import repeat
@@ -24,7 +24,7 @@ class Endless(Mapping[str, object]):
 
 
 class Raising(str):
-    """A text whose own code raises."""
+    """A text whose code raises."""
 
     def __getitem__(self, key: object) -> str:
         raise KeyError("SECRET")
@@ -46,8 +46,8 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_what_has_no_end_is_invalid_input(call):
-    """No argument is read further than its bound, and what its own code raises is not told."""
+def test_an_endless_argument_is_invalid_input(call):
+    """No argument is read beyond its bound, and what its code raises is not reported."""
     with Registry(":memory:") as registry:
         registry.create("a", "one")
         with pytest.raises(InvalidInputError) as caught:
@@ -55,8 +55,8 @@ def test_what_has_no_end_is_invalid_input(call):
     assert "SECRET" not in str(caught.value)
 
 
-def test_many_bad_names_are_told_in_linear_time():
-    """20,000 malformed names are 20,000 errors; comparing each with all of the others takes ten seconds and more."""
+def test_many_bad_names_are_reported_in_linear_time():
+    """20,000 malformed names are 20,000 errors; comparing each with all others would take over ten seconds."""
     with Registry(":memory:") as registry, pytest.raises(InvalidInputError) as caught:
         registry.set_status(["A B"] * 20_000, "active")
     assert len(caught.value.details["errors"]) == 20_000
@@ -72,8 +72,8 @@ TOLD = [
 
 
 @pytest.mark.parametrize(("call", "fields"), TOLD, ids=["in place", "message"])
-def test_all_bad_fields_are_told_at_once(call, fields):
-    """Of an edit in place, and of one message, as of all else."""
+def test_all_bad_fields_are_reported_together(call, fields):
+    """This holds for an edit in place, and for one message, as for all other calls."""
     with Registry(":memory:") as registry:
         registry.create("a", "one")
         registry.update("a", template="two", is_production=False)
@@ -82,30 +82,30 @@ def test_all_bad_fields_are_told_at_once(call, fields):
     assert [error["field"] for error in caught.value.details["errors"]] == fields
 
 
-def test_a_message_says_what_is_meant():
-    """A label of digits chooses no version where it is set, and what is wrong after @ is not said of the name."""
+def test_a_message_names_the_actual_fault():
+    """A label of digits is refused as a label, and a fault after @ is not reported as one of the name."""
     with Registry(":memory:") as registry:
         registry.create("a", "one")
-        for call, told in (
+        for call, start in (
             (lambda: registry.set_label("a@1", "5"), "label: must be 1 to 50 of"),
             (lambda: registry.get("a@0"), "name: the version after @ must be at least 1"),
             (lambda: registry.get("a@x y"), "name: what follows @ must be 1 to 50 of"),
         ):
             with pytest.raises(InvalidInputError) as caught:
                 call()
-            assert str(caught.value).startswith(told)
+            assert str(caught.value).startswith(start)
 
 
-def test_a_broken_default_is_not_told_as_the_prompt():
-    """The prompt of that name is whole, so the refusal says that it is the default that is not."""
+def test_an_error_of_a_default_does_not_blame_the_prompt():
+    """The error names the default, because the prompt of that name is valid."""
     with Registry(":memory:") as registry:
         registry.create("a", "one")
         with pytest.raises(TemplateSyntaxError, match=r"^'a': the default: Line 1: "):
             registry.render("a", default="{{ bad")
 
 
-def test_unknown_and_wrong_variables_are_told_together():
-    """Where extra variables are forbidden, one of another type is told beside them."""
+def test_unknown_and_wrong_variables_are_reported_together():
+    """If extra variables are forbidden, they are reported together with variables of a wrong type."""
     with Registry(":memory:", extra_variables="forbid") as registry:
         registry.create("a", "{{ n }}", variables=[{"name": "n", "type": "integer"}])
         with pytest.raises(InvalidVariablesError) as caught:

@@ -1,7 +1,7 @@
-"""Rule 15: no byte of a deleted prompt stays in any file of the registry, however it was written and deleted.
+"""Rule 15: no byte of a deleted prompt remains in any file of the registry, however it was written and deleted.
 
-The words begin with letters that nothing else begins with, as the full-text index stores only how a word differs from
-the one before it.
+The words begin with letters with which no other word begins, because the full-text index stores only the difference
+of a word from the previous one.
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ LIVE, EDITED, DRAFT, DISCARDED, FAILED = WORDS
 
 @pytest.fixture(params=["as built", "ON", "OFF"])
 def registry(path: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
-    """A registry over SQLite as it is built here, and as it is built elsewhere, where deleted bytes are kept or not."""
+    """A registry over SQLite with its default for `secure_delete`, and with each other setting."""
     if request.param != "as built":
         settings = f"{connections.SETTINGS}; PRAGMA secure_delete = {request.param}"
         monkeypatch.setattr(connections, "SETTINGS", settings)
@@ -35,7 +35,7 @@ def _complain(prompt: object) -> None:
 
 
 def traces(path: str) -> set[str]:
-    """Return those words that any file of the folder holds, in whatever case."""
+    """Return the words that occur in any file of the folder, ignoring case."""
     held = b"\n".join(file.read_bytes() for file in Path(path).parent.iterdir()).lower()
     return {word for word in WORDS if word.encode() in held}
 
@@ -67,7 +67,7 @@ def _edited(registry: Registry) -> list[str]:
 
 def _drafts(registry: Registry) -> list[str]:
     registry.create("kept", "stays")
-    registry.create("a", LIVE, is_production=False)  # shown, so its words are indexed
+    registry.create("a", LIVE, is_production=False)  # it is listed, so its words are indexed
     registry.update("a@1", template=EDITED)
     registry.update("a@1", template="plain")
     registry.publish("a", 1)
@@ -102,8 +102,8 @@ KINDS: dict[str, Callable[[Registry], list[str]]] = {
 
 @pytest.mark.parametrize("among", [0, 30])
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_word_stays_in_any_file(registry: Registry, path: str, kind: str, among: int) -> None:
-    """Alone or among others, deleted together or one by one; the others stay and are found."""
+def test_no_word_remains_in_any_file(registry: Registry, path: str, kind: str, among: int) -> None:
+    """This holds for one or many, deleted together or one by one; the other prompts remain and are found."""
     for i in range(among):
         registry.create(f"noise-{i}", f"common number {i}")
     names = KINDS[kind](registry)
@@ -116,7 +116,7 @@ def test_no_word_stays_in_any_file(registry: Registry, path: str, kind: str, amo
 
 
 def test_deletions_in_two_registries_leave_no_word(registry: Registry, path: str) -> None:
-    """Each writes and deletes in turn, and what one erased the other brings not back."""
+    """Two registries write and delete alternately, and neither restores what the other has erased."""
     with Registry(path) as other:
         for round_ in range(3):
             registry.create("a", LIVE)
@@ -129,8 +129,8 @@ def test_deletions_in_two_registries_leave_no_word(registry: Registry, path: str
             assert traces(path) == set(), round_
 
 
-def test_the_index_is_whole_after_a_deletion_and_any_sqlite_reads_it(registry: Registry, path: str) -> None:
-    """FTS5 finds it true to its rows, and it has the format of the oldest SQLite that is supported."""
+def test_after_a_deletion_the_index_is_valid_for_any_sqlite(registry: Registry, path: str) -> None:
+    """FTS5's integrity check passes, and the index has the format of the oldest supported SQLite."""
     for name in "abc":
         registry.create(name, f"common {name}")
     registry.set_status("b", "deleted")
@@ -140,16 +140,16 @@ def test_the_index_is_whole_after_a_deletion_and_any_sqlite_reads_it(registry: R
     assert [prompt.name for prompt in registry.search("common")] == ["a", "c"]
 
 
-def test_writers_hardly_wait_for_what_an_older_reader_keeps(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tool may read an older state for hours, as a slow backup does; only who deletes waits for it to end soon."""
+def test_writers_hardly_wait_for_an_older_reader(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a tool reads an older snapshot for hours, like a slow backup, only deletions wait for it briefly."""
     patience: list[int] = []
     erase = erasure.erase
 
-    def noted(handle: Handle, path: str, patience_ms: int, *, rewrites: bool) -> bool:
+    def recorded(handle: Handle, path: str, patience_ms: int, *, rewrites: bool) -> bool:
         patience.append(patience_ms)
         return erase(handle, path, patience_ms, rewrites=rewrites)
 
-    monkeypatch.setattr(erasure, "erase", noted)
+    monkeypatch.setattr(erasure, "erase", recorded)
     with Registry(path) as registry, closing(sqlite3.connect(path, isolation_level=None)) as reader:
         registry.create("stays", "One")
         registry.create("goes", "One")

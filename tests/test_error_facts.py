@@ -229,7 +229,7 @@ def test_the_first_error_is_raised_if_the_nearest_can_not_be_read(
     assert memory.get("sumarize").version == 1
 
 
-def test_nearest_takes_few_candidates_and_little_time() -> None:
+def test_nearest_compares_few_candidates_in_little_time() -> None:
     """It compares a thousand candidates, and 64 characters of each, however similar and repetitive they are."""
     assert nearest("summarize", ["x"] * 1_000 + ["summarize"]) is None
     assert nearest("summarize", ["x"] * 999 + ["summarize"]) == "summarize"

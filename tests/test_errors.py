@@ -10,7 +10,7 @@ import pytest
 import promptreg
 from promptreg import Actor, Grant, PromptregError, Registry
 
-# Each error: its parent, codes, status, and the details that it carries.
+# Each error: its parent, codes, status, and details.
 TREE = {
     "InvalidInputError": ("PromptregError", "validation_error", 400, {"errors": [{"field": "x", "reason": "y"}]}),
     "UnauthorizedError": ("PromptregError", "unauthorized", 401, {}),
@@ -42,7 +42,7 @@ TREE = {
 
 
 def test_the_tree_of_errors_is_the_documented_one():
-    """Every error is exported, and there is none beside those of the table."""
+    """Every error is exported, and there is no error that is not in the table."""
     exported = {
         name
         for name in promptreg.__all__
@@ -54,7 +54,7 @@ def test_the_tree_of_errors_is_the_documented_one():
 
 @pytest.mark.parametrize("name", TREE)
 def test_an_error_has_its_place_code_status_and_envelope(name):
-    """Each class has its parent, code and status, and tells itself as the JSON envelope."""
+    """Each class has its parent, code and status, and returns them in the JSON envelope."""
     parent, code, status, details = TREE[name]
     kind = getattr(promptreg, name)
     error = kind("What happened.", **details)
@@ -73,7 +73,7 @@ def test_an_error_has_its_place_code_status_and_envelope(name):
 
 @pytest.mark.parametrize("name", TREE)
 def test_every_error_pickles(name):
-    """Through a pickle or a copy an error keeps its class, code, message, details and request id."""
+    """A pickle or a copy of an error has its class, code, message, details and request id."""
     kind = getattr(promptreg, name)
     error = kind("What happened.", code="prompt_archived", **TREE[name][3])
     for same in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
@@ -138,8 +138,8 @@ KEYS = {
 }
 
 
-def test_errors_that_calls_raise_carry_their_evidence_and_leave_all_as_it_was(registry, unchanged):
-    """Each refusal has the code, details and status of the table, is JSON, pickles, quotes no value."""
+def test_errors_of_real_calls_have_their_details_and_change_nothing(registry, unchanged):
+    """Each refusal has the code, details and status of the table, is JSON, can be pickled, and quotes no value."""
     codes = {code: status for _, code, status, _ in TREE.values()} | {"prompt_archived": 409}
     for code, call in raised(registry).items():
         warm = registry.get("a")
@@ -158,7 +158,7 @@ def test_errors_that_calls_raise_carry_their_evidence_and_leave_all_as_it_was(re
 
 
 def test_wrong_python_signatures_are_type_errors(registry, unchanged):
-    """Too few, too many or unknown arguments are Python's own `TypeError`, and change nothing."""
+    """Too few, too many or unknown arguments raise Python's `TypeError`, and change nothing."""
     registry.create("a", "x")
     with unchanged():
         for call in (

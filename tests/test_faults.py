@@ -1,4 +1,4 @@
-"""After a fault: a commit with an unknown outcome, a failing disk, a file that was not writable for a moment."""
+"""Faults: a commit with an unknown outcome, a failing disk, a file that was temporarily not writable."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ from promptreg import (
     StorageError,
     StorageReadOnlyError,
 )
-from promptreg.storage.sqlite import diagnosis, settling
+from promptreg.storage.sqlite import diagnosis, unknown_commits
 from promptreg.storage.sqlite.sidecar import Sidecar
 from tests.faulty import CORRUPT, IOERR_FSYNC, IOERR_READ, Faults, copied, install, leave_unknown_commit
 from tests.test_storage_sqlite import raw, traces
@@ -44,7 +44,7 @@ def opened(faults: Faults, path: str) -> Iterator[Registry]:
         registry.get("greet")
         registry.get("other")
         yield registry
-    settling.note_settled(path)
+    unknown_commits.note_settled(path)
 
 
 NUMBERS = itertools.count()
@@ -56,7 +56,7 @@ def after_a_crash(path: str, tmp_path: Path) -> int:
         return registry.get("greet").version
 
 
-# A commit that may or may not hold
+# A commit with an unknown outcome
 
 
 def roll_back(connection: sqlite3.Connection) -> None:
@@ -94,16 +94,16 @@ def open_and_get(path: str) -> int:
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("staleness", [0, 0.05])
-def test_whoever_answers_after_a_commit_that_is_unknown_has_settled_it(
+def test_a_read_after_a_commit_of_unknown_outcome_resolves_it_first(
     opened: Registry, faults: Faults, path: str, tmp_path: Path, answer: Callable[[Registry], bool], staleness: float
 ) -> None:
-    """The WAL holds it, and a crash would bring it back, but not after a read was answered without it."""
+    """After a read without a commit that is in the WAL, a crash does not bring that commit back."""
     with Registry(path, max_staleness=staleness) as registry:
         registry.get("greet"), registry.get("other")
 
         def fail(connection: sqlite3.Connection) -> None:
             roll_back(connection)
-            if faults.count == 1:  # and not as it is to be settled, at once
+            if faults.count == 1:  # but not when it is resolved
                 leave_unknown_commit(path, str(tmp_path / "copy"))
 
         with faults.failing("COMMIT", IOERR_FSYNC, fail), pytest.raises(CommitUnknownError):
@@ -115,8 +115,8 @@ def test_whoever_answers_after_a_commit_that_is_unknown_has_settled_it(
         assert after_a_crash(path, tmp_path) == 2
 
 
-def test_a_failed_commit_that_holds_is_answered(opened: Registry, faults: Faults, path: str, tmp_path: Path) -> None:
-    """The other outcome: the next read of any registry sees the commit, and so does one after a crash."""
+def test_a_failed_commit_that_was_stored_is_read(opened: Registry, faults: Faults, path: str, tmp_path: Path) -> None:
+    """If the commit was stored, the next read of any registry sees it, also after a crash."""
     with Registry(path) as other:
         assert other.get("greet").version == 1
         with faults.failing("COMMIT", IOERR_FSYNC, commit), pytest.raises(CommitUnknownError):
@@ -127,17 +127,17 @@ def test_a_failed_commit_that_holds_is_answered(opened: Registry, faults: Faults
 
 
 def refused(call: Callable[[Registry], object], registry: Registry) -> dict[str, Any]:
-    """Call, and return the details of the refusal, which is no `CommitUnknownError`: that is of a call's own commit."""
+    """Return the details of a call's error, which is no `CommitUnknownError`, as that is about the call's commit."""
     with pytest.raises(StorageError) as caught:
         call(registry)
     assert type(caught.value) is StorageError
     return caught.value.details
 
 
-def test_while_it_can_not_be_settled_only_what_was_cached_is_answered_and_is_stale(
+def test_while_it_can_not_be_resolved_only_cached_prompts_are_returned_as_stale(
     opened: Registry, faults: Faults
 ) -> None:
-    """Cached reads are answered, except what this registry tried to change; when the disk works again, all are."""
+    """Only cached prompts that this registry did not try to change are returned, until the disk works again."""
     with faults.failing("COMMIT", IOERR_FSYNC, roll_back):
         with pytest.raises(CommitUnknownError):
             opened.update("greet", template="Two")
@@ -155,11 +155,11 @@ def test_while_it_can_not_be_settled_only_what_was_cached_is_answered_and_is_sta
     assert opened.update("greet", template="Two").version == 2
 
 
-def test_reads_of_what_is_cached_try_to_settle_it_at_most_every_50_ms(
+def test_cached_reads_try_to_resolve_it_at_most_every_50_ms(
     opened: Registry, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A failing disk is slow."""
-    monkeypatch.setattr(settling, "CHECK_SECONDS", 3600.0)
+    """Cached reads try at most every 50 ms, because a failing disk is slow."""
+    monkeypatch.setattr(unknown_commits, "CHECK_SECONDS", 3600.0)
     with faults.failing("COMMIT", IOERR_FSYNC, roll_back):
         with pytest.raises(CommitUnknownError):
             opened.update("greet", template="Two")
@@ -168,8 +168,10 @@ def test_reads_of_what_is_cached_try_to_settle_it_at_most_every_50_ms(
         assert faults.count == 2
 
 
-def test_who_can_not_settle_it_for_others_writing_is_told_so(opened: Registry, faults: Faults, path: str) -> None:
-    """It is `StorageBusyError` then, with the seconds to wait."""
+def test_a_call_that_can_not_resolve_it_because_others_write_is_busy(
+    opened: Registry, faults: Faults, path: str
+) -> None:
+    """The error is `StorageBusyError` with the seconds to wait."""
     with Registry(path, busy_timeout=0) as hasty:
         with faults.failing("COMMIT", IOERR_FSYNC, roll_back), pytest.raises(CommitUnknownError):
             hasty.update("greet", template="Two")
@@ -181,8 +183,8 @@ def test_who_can_not_settle_it_for_others_writing_is_told_so(opened: Registry, f
         assert len(hasty.list()) == 3
 
 
-def test_who_reads_what_is_cached_does_not_wait_to_settle_it(opened: Registry, faults: Faults, path: str) -> None:
-    """While others write, cached reads are answered as stale."""
+def test_a_cached_read_does_not_wait_to_resolve_it(opened: Registry, faults: Faults, path: str) -> None:
+    """While others write, cached reads return stale prompts without waiting."""
     with faults.failing("COMMIT", IOERR_FSYNC, roll_back), pytest.raises(CommitUnknownError):
         opened.update("greet", template="Two")
     with closing(raw(path)) as other:
@@ -195,10 +197,10 @@ def test_who_reads_what_is_cached_does_not_wait_to_settle_it(opened: Registry, f
 
 
 @pytest.mark.parametrize("reason", ["schema_too_new", "removed"])
-def test_who_can_not_settle_it_for_another_reason_than_the_disk_is_told_that(
+def test_another_reason_why_it_can_not_be_resolved_is_reported(
     opened: Registry, faults: Faults, path: str, reason: str
 ) -> None:
-    """Such errors say nothing about the disk."""
+    """The error has the actual reason, and does not mention the disk."""
     with faults.failing("COMMIT", IOERR_FSYNC, roll_back), pytest.raises(CommitUnknownError):
         opened.update("greet", template="Two")
     if reason == "removed":
@@ -213,7 +215,7 @@ def test_who_can_not_settle_it_for_another_reason_than_the_disk_is_told_that(
 
 
 def test_a_commit_that_surely_failed_is_not_unknown(opened: Registry, faults: Faults) -> None:
-    """On a full disk the commit surely failed: nothing needs to be settled, and reads work."""
+    """On a full disk the commit has certainly failed, so that nothing must be resolved, and reads work."""
     full = "database or disk is full", sqlite3.OperationalError, sqlite3.SQLITE_FULL
     with faults.failing("COMMIT", full, roll_back):
         with pytest.raises(StorageError) as caught:
@@ -223,10 +225,10 @@ def test_a_commit_that_surely_failed_is_not_unknown(opened: Registry, faults: Fa
         assert not opened.get("greet").stale
 
 
-def test_who_can_not_even_publish_that_a_commit_is_unknown_answers_nothing_from_memory(
+def test_if_not_even_the_unknown_commit_can_be_published_no_cached_prompt_is_returned(
     opened: Registry, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This registry's next read settles it first, though its cache has not expired."""
+    """This registry's next read resolves it first, even though its cache has not expired."""
 
     def fail(self: Sidecar, revision: int) -> None:
         raise OSError(5, "Input/output error")
@@ -240,27 +242,27 @@ def test_who_can_not_even_publish_that_a_commit_is_unknown_answers_nothing_from_
             assert opened.get("other").stale
     time.sleep(0.06)
     assert not opened.get("other").stale
-    assert not settling.is_unsettled(opened.path)
+    assert not unknown_commits.is_unsettled(opened.path)
 
 
-def test_a_commit_that_memory_failed_may_hold_too(opened: Registry, faults: Faults) -> None:
-    """The WAL may have been written before, so it is settled as well."""
+def test_a_commit_that_failed_for_lack_of_memory_is_unknown_too(opened: Registry, faults: Faults) -> None:
+    """The outcome is resolved, because the WAL may have been written before the error."""
     with faults.failing("COMMIT", ("", MemoryError, 7), roll_back):  # type: ignore[arg-type]
         with pytest.raises(CommitUnknownError):
             opened.update("greet", template="Two")
-        assert settling.is_unsettled(opened.path)
-    assert (opened.get("greet").version, settling.is_unsettled(opened.path)) == (1, False)
+        assert unknown_commits.is_unsettled(opened.path)
+    assert (opened.get("greet").version, unknown_commits.is_unsettled(opened.path)) == (1, False)
 
 
-# What fails behind a commit
+# Failures after a commit
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 10_000])
-def test_publishing_that_fails_is_no_failure_of_the_write_and_leaves_nobody_stale(
+def test_a_failure_to_publish_does_not_fail_the_write_and_leaves_no_cache_stale(
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch, attempts: int
 ) -> None:
-    """It is retried; if it keeps failing, the write returns once every cache has expired."""
-    for where in ("storage", "publishing"):
+    """Publishing is retried; if it keeps failing, the write returns once every cache has expired."""
+    for where in ("storage", "revisions"):
         monkeypatch.setattr(f"promptreg.storage.sqlite.{where}.CHECK_SECONDS", 1.0)
     publish, left = Sidecar.publish, iter(range(attempts))
 
@@ -282,11 +284,11 @@ def test_publishing_that_fails_is_no_failure_of_the_write_and_leaves_nobody_stal
         assert opened.get("uncached").version == other.get("uncached").version == 1
 
 
-def test_a_reader_that_can_not_publish_for_a_dead_writer_waits_until_nobody_is_behind_it(
+def test_a_reader_that_can_not_publish_for_a_dead_writer_waits_until_all_caches_expire(
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So no later read of another process returns older data."""
-    for where in ("storage", "publishing"):
+    """It returns when no later read of another process can return older data."""
+    for where in ("storage", "revisions"):
         monkeypatch.setattr(f"promptreg.storage.sqlite.{where}.CHECK_SECONDS", 1.0)
 
     def fail(self: Sidecar, revision: int) -> None:
@@ -297,7 +299,7 @@ def test_a_reader_that_can_not_publish_for_a_dead_writer_waits_until_nobody_is_b
         other.get("greet")
         other._core.cache.generation.until = time.monotonic() + 1.0
         with monkeypatch.context() as patch:
-            patch.setattr(Sidecar, "publish", lambda self, revision: None)  # as if the writer had died before
+            patch.setattr(Sidecar, "publish", lambda self, revision: None)  # as if the writer had died before it
             opened.update("greet", template="Two")
         with Registry(path) as reader:
             monkeypatch.setattr(Sidecar, "publish", fail)
@@ -305,8 +307,8 @@ def test_a_reader_that_can_not_publish_for_a_dead_writer_waits_until_nobody_is_b
             assert other.get("greet").version == 2
 
 
-def test_a_handlers_error_as_a_revision_is_published_goes_on(opened: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `TimeoutError` raised for an alarm is the application's, and no failure of the disk."""
+def test_a_handlers_error_during_publishing_is_raised(opened: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `TimeoutError` of an alarm handler is the application's error, and not taken for a failure of the disk."""
 
     def alarm(self: Sidecar, revision: int) -> None:
         raise TimeoutError
@@ -327,10 +329,10 @@ ERASING = [
 
 @pytest.mark.parametrize("step", ERASING)
 @pytest.mark.parametrize("kind", [CORRUPT, IOERR_READ])
-def test_erasing_that_fails_is_no_failure_of_the_deletion_and_is_done_later(
+def test_a_failure_to_erase_does_not_fail_the_deletion_and_is_retried(
     opened: Registry, faults: Faults, path: str, step: str, kind: Any
 ) -> None:
-    """Nor is it a failure of a read or write that retries it."""
+    """It does not fail a read or write that retries it either."""
     opened.create("secret", "zanzibar")
     with faults.failing(step, kind):
         assert opened.set_status("secret", "deleted").updated == ["secret"]
@@ -345,10 +347,10 @@ def test_erasing_that_fails_is_no_failure_of_the_deletion_and_is_done_later(
     assert traces(os.path.dirname(path), [b"zanzibar"]) == []
 
 
-def test_a_deletion_does_not_fail_where_how_far_erasing_has_come_can_not_be_read(
+def test_a_deletion_does_not_fail_if_the_progress_of_erasing_can_not_be_read(
     opened: Registry, faults: Faults, path: str
 ) -> None:
-    """That comes after the commit as well."""
+    """The deletion succeeds, because the progress is read after the commit."""
     opened.create("secret", "zanzibar")
     with faults.failing("SELECT deleted_revision", CORRUPT):
         assert opened.set_status("secret", "deleted").updated == ["secret"]
@@ -373,13 +375,13 @@ CALLS: dict[str, Callable[[Registry], object]] = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("again", [None, IOERR_READ], ids=["passing", "lasting"])
-@pytest.mark.parametrize("told", [CORRUPT, IOERR_READ], ids=["as damage", "as it is"])
-def test_a_read_that_the_disk_fails_is_no_damage(
-    opened: Registry, faults: Faults, call: Callable[[Registry], object], told: Any, again: Any
+@pytest.mark.parametrize("fault", [CORRUPT, IOERR_READ], ids=["as damage", "as it is"])
+def test_a_read_error_of_the_disk_is_not_reported_as_damage(
+    opened: Registry, faults: Faults, call: Callable[[Registry], object], fault: Any, again: Any
 ) -> None:
-    """SQLite calls it damage; it is `StorageError`, reason `io_error`, and does not advise to restore a copy."""
+    """SQLite reports damage, but the error is `StorageError` with reason `io_error`, without advice to restore."""
     faults.backup = again
-    with faults.failing(r"SELECT (?!\S* FROM sqlite_master)", told), pytest.raises(StorageError) as caught:
+    with faults.failing(r"SELECT (?!\S* FROM sqlite_master)", fault), pytest.raises(StorageError) as caught:
         call(opened)
     assert type(caught.value) is StorageError
     assert caught.value.details == {"reason": "io_error"}
@@ -404,16 +406,16 @@ def damaged(path: str) -> str:
     return path
 
 
-def test_a_damaged_page_is_damage(damaged: str) -> None:
-    """Its copy is damaged too, so the advice is to restore an earlier copy."""
+def test_a_damaged_page_is_reported_as_damage(damaged: str) -> None:
+    """A page whose copy is damaged too is reported with the advice to restore an earlier copy."""
     with Registry(damaged) as registry:
         for _ in range(3):
             with pytest.raises(StorageCorruptError, match="restore a copy"):
                 registry.get("p1")
 
 
-def test_of_a_large_file_is_told_what_is_known(damaged: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Finding out would take too long within a call, so the error says how to."""
+def test_for_a_large_file_the_error_says_how_to_find_out(damaged: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check would take too long within a call, so that the error says how to run it."""
     monkeypatch.setattr(diagnosis, "LARGEST", 4096)
     with (
         Registry(damaged) as registry,
@@ -423,8 +425,10 @@ def test_of_a_large_file_is_told_what_is_known(damaged: str, monkeypatch: pytest
     assert "restore" not in caught.value.message
 
 
-def test_a_disk_that_fails_as_the_file_is_looked_at_is_no_other_file(opened: Registry, faults: Faults) -> None:
-    """Its mtime has changed, and it can't be read at that moment: the registry keeps using it."""
+def test_a_disk_error_during_the_check_of_the_file_is_not_taken_for_a_replacement(
+    opened: Registry, faults: Faults
+) -> None:
+    """If the file's mtime has changed and it can't be read at that time, the registry keeps using it."""
     os.utime(opened.path, (1, 1))
     time.sleep(0.06)
     connect, made = sqlite3.connect, []
@@ -441,13 +445,13 @@ def test_a_disk_that_fails_as_the_file_is_looked_at_is_no_other_file(opened: Reg
     assert opened.update("greet", template="Two").version == 2
 
 
-# A moment at which nothing could be written
+# A file that is temporarily not writable
 
 
 def in_a_thread(
     *steps: tuple[threading.Event, threading.Event, Callable[[], object]],
 ) -> tuple[threading.Thread, list[Any]]:
-    """Take steps in one thread, each when its first event is set; the second is set once it is done."""
+    """Run steps in one thread, each after its first event is set; its second event is set when it is done."""
     results: list[Any] = []
 
     def run() -> None:
@@ -465,15 +469,15 @@ def in_a_thread(
 
 
 def unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Open each connection as SQLite opens it where the file can't be opened for writing."""
+    """Open each connection as SQLite does for a file that can't be opened for writing."""
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda name, **more: connect(name.replace("mode=rw", "mode=ro"), **more))
 
 
-def test_a_connection_made_where_nothing_could_be_written_is_made_anew(
+def test_a_read_only_connection_is_replaced_when_the_file_is_writable(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would refuse writes for the rest of its life; other connections stay."""
+    """A connection that was opened read-only, which would refuse all writes, is replaced; others are kept."""
     with Registry(path) as registry:
         registry.create("greet", "One")
         events = [threading.Event() for _ in range(4)]
@@ -492,7 +496,7 @@ def test_a_connection_made_where_nothing_could_be_written_is_made_anew(
 
 
 def test_a_file_that_can_not_be_written_is_still_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every new connection is read-only: the write is refused once, and reads work."""
+    """If every new connection is read-only, the write is refused once, and reads work."""
     with Registry(path) as registry:
         registry.create("greet", "One")
         with monkeypatch.context() as patch:
@@ -504,10 +508,10 @@ def test_a_file_that_can_not_be_written_is_still_refused(path: str, monkeypatch:
         assert registry.update("greet", template="Two").version == 2
 
 
-def test_a_registry_opened_where_nothing_could_be_written_writes_when_it_can(
+def test_a_registry_opened_on_a_read_only_file_writes_when_it_is_writable(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first write after that succeeds, and its cache stays fresh, also after a fork."""
+    """Its first write after that succeeds, and its cache is fresh, also after a fork."""
     with Registry(path) as registry:
         registry.create("greet", "One")
     with monkeypatch.context() as patch:

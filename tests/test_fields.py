@@ -1,6 +1,6 @@
-"""A version's fields: what stores, compares, shows or takes them agrees with the one table in `promptreg/records.py`.
+"""A version's fields: all code that stores, compares, returns or accepts them agrees with `promptreg/records.py`.
 
-A field that was added in some of these places alone fails a test here.
+A field that was added in only some of these places fails a test here.
 """
 
 import inspect
@@ -40,12 +40,12 @@ def samples(name: str) -> tuple[Any, Any]:
 
 
 def attribute(prompt: Version, name: str) -> Any:
-    """Return what a prompt or version holds of a field, as plain JSON."""
+    """Return the value of a field of a prompt or version, as plain JSON."""
     return prompt.model_dump(mode="json")[ATTRIBUTES.get(name, name)]
 
 
-def test_the_verbs_take_every_field() -> None:
-    """In `create` one that is not passed is empty (a title is the name); in `save` and `update` it is not touched."""
+def test_the_verbs_accept_every_field() -> None:
+    """A field that is not passed is empty in `create` (a title is the name), and unchanged in `save` and `update`."""
     for verb, others in (
         (Registry.create, OTHERS),
         (Registry.save, OTHERS),
@@ -64,7 +64,7 @@ def test_the_verbs_take_every_field() -> None:
 
 
 def test_a_version_has_every_field(registry: Registry) -> None:
-    """The models have an attribute for each stored field, and the effective variables, which are found."""
+    """The models have an attribute for each stored field, and the effective variables."""
     names = {*CONTENT, *VersionRecord._fields, "kind", "content_hash"} - {"snapshot"}
     assert names == set(STORED)
     assert set(Version.model_fields) == {ATTRIBUTES.get(name, name) for name in names} | {"variables"}
@@ -77,13 +77,13 @@ def test_a_version_has_every_field(registry: Registry) -> None:
 
 
 def _record() -> VersionRecord:
-    """Return a version that says nothing."""
+    """Return a version whose fields are empty."""
     empty = Snapshot(**EMPTY, content_hash="0" * 64)
     return VersionRecord(1, "draft", "p", (), empty, "", None, None, "2026-01-01T00:00:00.000000+00:00")
 
 
 def test_the_schema_has_every_column(registry: Registry) -> None:
-    """Of versions and of prompts, and no other; one that came later holds the field's empty value in earlier rows."""
+    """It has every column of versions and prompts, and no other; a later one has the empty value in earlier rows."""
     assert {*rows.PROMPT_COLUMNS} == {*Container._fields, "status", "hash"} - {"is_archived"}
     with closing(raw(registry.path)) as connection:
         for table, columns, keys, later in (
@@ -103,7 +103,7 @@ def _info(connection: Any, table: str) -> list[tuple[Any, ...]]:
 
 
 def test_a_row_is_read_into_the_record_that_it_was_written_from() -> None:
-    """Each column of a version and of a prompt holds another value, so none is taken for another one."""
+    """Each column of a version and of a prompt has another value, so that no two can be mixed up."""
     content: dict[str, Any] = {name: freeze(samples(name)[0]) for name in CONTENT}
     texts = {name: name for name in CONTENT if isinstance(content[name], str)}
     snapshot = Snapshot(**{**content, **texts}, content_hash="hash")
@@ -124,8 +124,8 @@ def test_a_row_is_read_into_the_record_that_it_was_written_from() -> None:
 
 
 @pytest.mark.parametrize("name", CONTENT)
-def test_a_field_is_kept_compared_shown_and_taken_over(path: str, name: str) -> None:
-    """By each verb that takes it, in each place that holds it, in this registry and in the next that opens the file."""
+def test_a_field_is_stored_compared_returned_and_inherited(path: str, name: str) -> None:
+    """This holds for each verb that accepts it, in this registry and in the next one that opens the file."""
     one, two = samples(name)
     content = {"template": "Hello {{ x }}"}
     with Registry(path) as registry:
@@ -157,11 +157,11 @@ def test_a_field_is_kept_compared_shown_and_taken_over(path: str, name: str) -> 
         assert registry.verify() == []
 
 
-def test_content_hash_is_of_these_fields_and_of_later_ones_where_they_say_something() -> None:
-    """So that a version which says nothing new keeps the hash that it had before there was such a field."""
+def test_content_hash_is_of_these_fields_and_of_later_ones_that_are_not_empty() -> None:
+    """A version without a later field keeps the hash that it had before the field existed."""
     assert sorted(content_of(EMPTY)) == sorted(FIRST_CONTENT)
-    said = {name: freeze(samples(name)[0]) for name in CONTENT}
-    assert sorted(content_of(said)) == sorted({*FIRST_CONTENT, *CONTENT})
+    sample_fields = {name: freeze(samples(name)[0]) for name in CONTENT}
+    assert sorted(content_of(sample_fields)) == sorted({*FIRST_CONTENT, *CONTENT})
 
 
 FULL = {
@@ -192,12 +192,12 @@ def memory() -> Iterator[Registry]:
     ],
 )
 def test_a_content_hash_never_changes(memory: Registry, template: Any, fields: dict[str, Any], known: str) -> None:
-    """It is what the first schema's release made of the same content."""
+    """It is the hash that the release of the first schema computed for the same content."""
     assert memory.create("same", template, **{"title": "same", **fields}).content_hash.startswith(known)
 
 
 def test_the_hash_of_a_row_never_changes() -> None:
-    """It is what earlier releases made of the same row: a text, a chat, a prompt with a count and without."""
+    """It is the hash that earlier releases computed for a text, a chat, and a prompt with and without a count."""
     content = {
         "variables": [{"name": "x", "type": "any"}],
         "config": {"b": 1, "a": 2},
@@ -218,8 +218,8 @@ def test_the_hash_of_a_row_never_changes() -> None:
     assert rows.prompt_row(prompt._replace(publications=None))[-1].startswith("cecd9659d6d7e9cd2f0d")
 
 
-def test_a_later_field_is_left_out_of_hashes_and_of_the_diff_where_it_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Elsewhere it counts as any other."""
+def test_an_empty_later_field_is_left_out_of_hashes_and_of_the_diff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later field that is not empty is included like any other."""
     monkeypatch.setitem(CONTENT, "category", Field("", later=True))
     old = Snapshot(**EMPTY, content_hash="")
     new = old._replace(category="c")

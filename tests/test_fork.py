@@ -21,20 +21,20 @@ def run(name: str, *arguments: object, seconds: float) -> dict[str, Any]:
 
 
 def assert_forks_lose_nothing(folder: Path, forks: int, seconds: float) -> None:
-    told = run("busy", folder, forks, seconds=seconds)
-    assert told["errors"] == []
-    assert told["reads"] > forks
-    for history, written in zip(told["histories"], told["written"], strict=True):
+    report = run("busy", folder, forks, seconds=seconds)
+    assert report["errors"] == []
+    assert report["reads"] > forks
+    for history, written in zip(report["histories"], report["written"], strict=True):
         assert history["numbers"] == list(range(1, len(history["numbers"]) + 1))
         assert history["parent"] == written > 0
-    assert [history["children"] for history in told["histories"]] == [2 * forks, 2 * forks, 0]
+    assert [history["children"] for history in report["histories"]] == [2 * forks, 2 * forks, 0]
     for name in ("a.db", "b.db"):
         with closing(raw(str(folder / name))) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    print(f"a fork took {told['median'] * 1000:.1f} ms (median), {told['longest'] * 1000:.1f} ms (longest)")
-    assert told["median"] < 0.1
-    assert told["longest"] < 1
+    print(f"a fork took {report['median'] * 1000:.1f} ms (median), {report['longest'] * 1000:.1f} ms (longest)")
+    assert report["median"] < 0.1
+    assert report["longest"] < 1
 
 
 def test_forks_with_busy_threads_lose_nothing(tmp_path: Path) -> None:
@@ -50,24 +50,24 @@ def test_many_forks_with_busy_threads_lose_nothing(tmp_path: Path) -> None:
 
 def test_a_fork_does_not_wait_for_a_waiting_writer(tmp_path: Path) -> None:
     """While a thread waits for another process's lock, forks take under a second and children read; then it writes."""
-    told = run("waiting", tmp_path, seconds=60)
-    assert told["longest"] < 1
-    assert told["still_waiting"]
-    assert (told["seen"], told["outcome"]) == (["0"] * 3, [2])
+    report = run("waiting", tmp_path, seconds=60)
+    assert report["longest"] < 1
+    assert report["still_waiting"]
+    assert (report["seen"], report["outcome"]) == (["0"] * 3, [2])
 
 
 def test_a_child_does_not_wait_for_a_queued_thread_of_its_parent(tmp_path: Path) -> None:
     """If a thread is in the queue at the fork, the child writes long before its `busy_timeout` is over."""
-    told = run("queued", tmp_path, seconds=120)
-    assert told["made"] in {2, 3}
-    assert told["history"] == {"numbers": [1, 2, 3], "children": 1, "parent": 1}
+    report = run("queued", tmp_path, seconds=120)
+    assert report["made"] in {2, 3}
+    assert report["history"] == {"numbers": [1, 2, 3], "children": 1, "parent": 1}
 
 
 def test_forked_pools_can_use_a_registry_opened_before(tmp_path: Path) -> None:
     """Each worker's write is stored, with `multiprocessing` and with `concurrent.futures`."""
-    told = run("pools", tmp_path, seconds=60)
-    assert (told["given"], told["own"]) == (list(range(2, 42)), 42)
-    assert told["numbers"] == list(range(1, 43))
+    report = run("pools", tmp_path, seconds=60)
+    assert (report["pooled"], report["own"]) == (list(range(2, 42)), 42)
+    assert report["numbers"] == list(range(1, 43))
 
 
 def test_a_process_forked_without_the_hooks_gets_an_error_about_it(tmp_path: Path) -> None:
@@ -75,12 +75,12 @@ def test_a_process_forked_without_the_hooks_gets_an_error_about_it(tmp_path: Pat
 
     A thread of the parent holds a connection at that time; closing doesn't touch it, and the parent keeps working.
     """
-    told = run("behind", tmp_path, seconds=60)
-    assert told["child"].pop("connections left") == 1
-    for call, (kind, message) in told["child"].items():
+    report = run("without_hooks", tmp_path, seconds=60)
+    assert report["child"].pop("connections left") == 1
+    for call, (kind, message) in report["child"].items():
         assert kind == "StorageError", (call, message)
         assert "fork" in message, call
-    assert (told["after"], told["text"]) == (2, "parent")
+    assert (report["after"], report["text"]) == (2, "parent")
     with closing(raw(str(tmp_path / "a.db"))) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (3,)

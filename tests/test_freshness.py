@@ -231,7 +231,7 @@ def test_a_backup_restored_over_the_open_file_is_noticed(path: str, tmp_path: Pa
         assert [prompt.name for prompt in registry.list()] == ["greet"]
 
 
-def test_a_restored_backup_is_noticed_while_reads_go_on(registry: Registry, tmp_path: Path) -> None:
+def test_a_restored_backup_is_noticed_by_continuous_reads(registry: Registry, tmp_path: Path) -> None:
     """A registry that is read without pause notices it too."""
     registry.create("greet", "Old")
     saved = back_up(registry.path, str(tmp_path / "saved.db"))
@@ -337,7 +337,7 @@ def test_max_staleness_limits_the_age_of_a_read(path: str, other: Remote) -> Non
             assert registry.render("greet").text == str(i)
 
 
-def test_max_staleness_ends_while_reads_go_on(path: str, other: Remote) -> None:
+def test_max_staleness_ends_during_continuous_reads(path: str, other: Remote) -> None:
     """Reading without pause delays neither the new value nor a refusal."""
     with Registry(path, max_staleness=0.05) as registry:
         with pytest.raises(NotFoundError):
@@ -381,7 +381,7 @@ def test_another_tools_commit_between_the_registrys_commits_is_seen(path: str, r
             writer.update("other", template=str(number))
         with closing(sqlite3.connect(path)) as other_tool:
             before = other_tool.execute("SELECT * FROM prompts WHERE name = 'greet'").fetchone()
-            columns = [told[1] for told in other_tool.execute("PRAGMA table_info(prompts)")]
+            columns = [row[1] for row in other_tool.execute("PRAGMA table_info(prompts)")]
             writer.set_status("greet", "disabled")
             assert reader.get("greet").status == "disabled"
             changes = ", ".join(
@@ -418,7 +418,7 @@ def test_the_next_writer_recreates_a_removed_sidecar_and_publishes_to_old_reader
     ],
     ids=["history", "list", "events", "render"],
 )
-def test_what_one_reader_has_seen_every_reader_sees(
+def test_a_commit_that_one_reader_has_seen_every_reader_sees(
     path: str, monkeypatch: pytest.MonkeyPatch, sees: Read, seen: object
 ) -> None:
     """If a writer dies between commit and publication, the first process that reads the commit publishes it."""

@@ -1,4 +1,4 @@
-"""Imports go down only: no module needs one above it, and each dependency is known to one package alone."""
+"""The layout: imports go down only, one package imports each dependency, and files and functions are short."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -35,7 +35,7 @@ BESIDE = [("promptreg.rendering.fast", "promptreg.rendering.metered")]
 
 
 def imports(module: str) -> set[str]:
-    """Return the modules of promptreg and the packages of others that a module imports when it runs."""
+    """Return the modules of promptreg, and the third-party packages, that a module imports at run time."""
     found, tree = set(), ast.parse(FILES[module].read_text())
     tree.body = [
         node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
@@ -57,21 +57,21 @@ def within(module: str, package: str) -> bool:
     return f"{module}.".startswith(f"{package}.")
 
 
-def test_no_module_imports_itself_by_way_of_others():
+def test_no_import_is_circular():
     """An order exists in which each module is imported after those that it needs."""
     tuple(TopologicalSorter({m: found - {m} for m, found in IMPORTS.items()}).static_order())
 
 
 @pytest.mark.parametrize("name", KNOWN_TO)
-def test_a_dependency_is_known_to_one_package(name):
-    """Another dependency in its place touches nothing else."""
+def test_a_dependency_is_imported_by_one_package(name):
+    """Replacing a dependency affects only one package."""
     users = [module for module, found in IMPORTS.items() if any(within(other, name) for other in found)]
     assert users
     assert [module for module in users if not within(module, KNOWN_TO[name])] == []
 
 
 def test_no_layer_imports_one_above_it():
-    """From the command line down to rules, rendering, storage, cache and telemetry."""
+    """This holds from the command line down to rules, rendering, storage, cache and telemetry."""
     wrong = []
     for i, layer in enumerate(LAYERS):
         for package in layer:
@@ -82,11 +82,28 @@ def test_no_layer_imports_one_above_it():
     assert wrong == []
 
 
-def test_packages_beside_each_other_do_not_know_each_other():
-    """Each may go without the other; only `storage/opening.py` knows which databases there are."""
+def test_sibling_packages_do_not_import_each_other():
+    """Each can be removed without the other; only `storage/opening.py` imports the databases."""
     for one, other in [*BESIDE, *((other, one) for one, other in BESIDE)]:
         assert not [m for m, found in IMPORTS.items() if within(m, one) and any(within(f, other) for f in found)]
     outside = [m for m in IMPORTS if not within(m, "promptreg.storage.sqlite")]
     assert [m for m in outside if any(within(f, "promptreg.storage.sqlite") for f in IMPORTS[m])] == [
         "promptreg.storage.opening"
     ]
+
+
+def test_no_file_is_long():
+    """Each file is short, except `registry.py`, which has the documentation of every verb."""
+    lengths = {path.name: len(path.read_text().splitlines()) for path in FILES.values() if path.name != "registry.py"}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def test_functions_are_short():
+    """Half of them have at most six lines, without signature and docstring."""
+    lengths = []
+    for path in FILES.values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[ast.get_docstring(node) is not None :]
+                lengths.append(body[-1].end_lineno - body[0].lineno + 1 if body else 0)
+    assert sorted(lengths)[len(lengths) // 2] <= 6

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: the registry goes on, no transaction stays open, and no cache is stale."""
+"""Ctrl-C at any time: the registry keeps working, no transaction remains open, and no cache is stale."""
 
 import errno
 import math
@@ -24,7 +24,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _work(registry: Registry, trial: int) -> None:
-    """Read and write for long; in a function, because Python 3.13 lets an interrupt out of a loop in a `with`."""
+    """Read and write for long; in a function, because in Python 3.13 an interrupt can escape a loop in a `with`."""
     view = registry.scope(namespace="elsewhere").scope(namespace=registry.namespace)
     for i in range(10_000):
         registry.get("greet")
@@ -35,8 +35,8 @@ def _work(registry: Registry, trial: int) -> None:
 
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_an_interrupt_at_any_moment_leaves_a_registry_that_works(registry: Registry) -> None:
-    """Signals at random moments of reads and writes: each next call answers, and no write is lost or half-done."""
+def test_a_registry_works_after_an_interrupt_at_any_time(registry: Registry) -> None:
+    """After signals at random times during reads and writes, each next call works, and no write is lost or partial."""
     registry.create("greet", "0")
     interrupted, previous = 0, signal.signal(signal.SIGALRM, _interrupt)
     try:
@@ -58,10 +58,10 @@ def test_an_interrupt_at_any_moment_leaves_a_registry_that_works(registry: Regis
     assert [v.version for v in history] == list(range(len(history), 0, -1))
 
 
-def test_an_interrupt_as_a_write_begins_leaves_no_transaction(
+def test_an_interrupt_at_the_beginning_of_a_write_leaves_no_transaction(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Behind BEGIN already, before anything is read."""
+    """This holds right after BEGIN, before anything is read."""
     registry.create("greet", "Hello")
     with monkeypatch.context() as patch:
         patch.setattr(SQLiteWriter, "__init__", _interrupt)
@@ -72,10 +72,8 @@ def test_an_interrupt_as_a_write_begins_leaves_no_transaction(
     assert registry.update("greet", template="Hey").version == 3
 
 
-def test_an_interrupt_behind_a_commit_leaves_no_stale_cache(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rule 16: the commit holds, so the very next read of the same thread sees it."""
+def test_an_interrupt_after_a_commit_leaves_no_stale_cache(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 16: the next read of the same thread sees the commit."""
     registry.create("greet", "Hello")
     assert registry.get("greet").template == "Hello"
     commit = SQLiteStorage._commit
@@ -98,14 +96,14 @@ def test_an_interrupt_behind_a_commit_leaves_no_stale_cache(
         (
             TimeoutError(),
             pytest.raises(TimeoutError),
-        ),  # an alarm's: an OSError that is no failure of the system
+        ),  # of an alarm: an OSError that is no failure of the system
         (OSError(errno.EIO, "I/O"), nullcontext()),
     ],
 )
-def test_others_see_a_commit_at_once_whose_publishing_fails(
+def test_others_see_at_once_a_commit_whose_publication_fails(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, failure: Any, outcome: Any
 ) -> None:
-    """Cut short behind its COMMIT, before it was shown: the next read of another registry sees it, without a look."""
+    """The next read of another registry sees a commit that was interrupted before publication, without a check."""
     registry.create("greet", "Hello")
     publish, failures = Sidecar.publish, [failure]
 
@@ -116,7 +114,7 @@ def test_others_see_a_commit_at_once_whose_publishing_fails(
 
     with Registry(registry.path) as other:
         assert other.get("greet").template == "Hello"
-        other._core.cache.generation.until = math.inf  # so that no look that comes every 50 ms helps
+        other._core.cache.generation.until = math.inf  # so that no check every 50 ms helps
         monkeypatch.setattr(Sidecar, "publish", fail_once)
         with outcome:
             registry.update("greet", template="Hi")
@@ -124,8 +122,8 @@ def test_others_see_a_commit_at_once_whose_publishing_fails(
         assert other.get("greet").template == "Hi"
 
 
-def test_closing_closes_whatever_fails(registry: Registry, path: str) -> None:
-    """Bytes that can't be erased now stay due; the registry is closed all the same, and closing again is fine."""
+def test_closing_closes_even_if_erasing_fails(registry: Registry, path: str) -> None:
+    """If bytes can't be erased, erasing remains due, and the registry is closed; closing again does nothing."""
     registry.create("secret", "zanzibar")
     with closing(raw(path)) as reader:
         reader.execute("BEGIN")
@@ -138,8 +136,8 @@ def test_closing_closes_whatever_fails(registry: Registry, path: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["get", "list", "events", "namespaces"])
-def test_rule_15_any_reader_erases_what_another_left(registry: Registry, path: str, verb: str) -> None:
-    """The deleter's log could not be cut; another registry's next reads, whatever they are, do it."""
+def test_rule_15_any_reader_erases_what_another_registry_could_not(registry: Registry, path: str, verb: str) -> None:
+    """If the log could not be truncated by the deletion, any next read of another registry truncates it."""
     registry.create("secret", "zanzibar")
     with Registry(path) as other:
         with closing(raw(path)) as reader:
@@ -183,14 +181,16 @@ def test_an_interrupt_whose_error_is_kept_leaves_nothing_held(
         signal.signal(signal.SIGALRM, previous)
 
 
-def test_an_interrupted_write_whose_error_is_kept_is_over(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others write at once; and the error, let go within a later write of this thread, takes nothing of it along."""
+def test_an_interrupted_write_whose_error_is_kept_is_rolled_back(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others can write at once, and freeing the error during a later write of this thread does not affect it."""
     registry.create("greet", "Hello")
     kept: list[BaseException] = []
     begin, apply = SQLiteStorage.write, SQLiteWriter.apply
 
     class Interrupted(ExitStack):
-        """An interrupt between a transaction's beginning and the first step in its `with`."""
+        """An interrupt between the beginning of a transaction and the first step in its `with`."""
 
         def __enter__(self) -> NoReturn:
             self.enter_context(begin(registry._core.storage))  # type: ignore[arg-type]
@@ -205,19 +205,19 @@ def test_an_interrupted_write_whose_error_is_kept_is_over(registry: Registry, mo
     with Registry(registry.path, busy_timeout=0) as other:
         assert other.update("greet", template="Hi").version == 2
 
-    def apply_and_let_go(self: SQLiteWriter, changes: Sequence[Change]) -> None:
+    def apply_and_free_error(self: SQLiteWriter, changes: Sequence[Change]) -> None:
         assert kept.pop().__traceback__ is not None
         assert self._connection.in_transaction
         apply(self, changes)
 
-    monkeypatch.setattr(SQLiteWriter, "apply", apply_and_let_go)
+    monkeypatch.setattr(SQLiteWriter, "apply", apply_and_free_error)
     assert registry.update("greet", template="Hey").version == 3
     assert registry.get("greet").template == "Hey"
 
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_closing_that_is_interrupted_can_be_done_again_by_another_thread(path: str) -> None:
-    """No slot stays held, wherever the interrupt came."""
+def test_an_interrupted_close_can_be_repeated_by_another_thread(path: str) -> None:
+    """The slots are released, wherever the interrupt occurred."""
     previous = signal.signal(signal.SIGALRM, _interrupt)
     interrupted = 0
     try:

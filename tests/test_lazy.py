@@ -1,4 +1,4 @@
-"""Nothing is compiled before it is rendered, checked or asked for its variables, and nothing can tell that it is so."""
+"""Templates are compiled when they are rendered, checked or their variables are read, which has no visible effect."""
 
 import copy
 import pickle
@@ -14,18 +14,18 @@ from promptreg.rendering.template import CompiledTemplate
 
 
 class Compiled:
-    """The templates that were compiled since it was last asked."""
+    """The templates that were compiled since the last call of `since`."""
 
     def __init__(self) -> None:
         self._templates: list[Any] = []
 
     def compile(self, template: Any, *rest: Any) -> CompiledTemplate:
-        """Compile, and note it."""
+        """Compile, and record it."""
         self._templates.append(template)
         return CompiledTemplate(template, *rest)
 
     def since(self) -> list[Any]:
-        """Return them, and forget them."""
+        """Return them, and clear the list."""
         templates, self._templates = self._templates, []
         return templates
 
@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> Compiled:
-    """Note what registries compile from now on."""
+    """Record what registries compile from now on."""
     compiled = Compiled()
     monkeypatch.setattr(templates, "CompiledTemplate", compiled.compile)
     return compiled
@@ -51,13 +51,13 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Compiled:
 
 @pytest.fixture
 def fresh(path: Path, compiled: Compiled) -> Iterator[Registry]:
-    """Open the file anew: nothing of it is compiled."""
+    """Open the file again, with nothing compiled."""
     with Registry(path) as registry:
         yield registry
 
 
 def test_no_read_compiles(fresh: Registry, compiled: Compiled) -> None:
-    """Listing, searching, getting and comparing read no template."""
+    """Listing, searching, getting and comparing compile no template."""
     assert len(fresh.list()) == len(fresh.search("x")) == 3
     fresh.get("a")
     fresh.get("a@2")
@@ -69,7 +69,7 @@ def test_no_read_compiles(fresh: Registry, compiled: Compiled) -> None:
 
 
 def test_a_verb_that_writes_no_version_compiles_nothing(fresh: Registry, compiled: Compiled) -> None:
-    """Statuses, labels, rolling back and discarding read no template, nor does what changes nothing."""
+    """Changes of status and labels, rollback, discard, and calls without a change compile no template."""
     fresh.set_status(["a", "b"], "disabled")
     fresh.set_status("a", "active")
     fresh.set_label("a", "staging", 1)
@@ -80,8 +80,8 @@ def test_a_verb_that_writes_no_version_compiles_nothing(fresh: Registry, compile
     assert compiled.since() == []
 
 
-def test_what_is_saved_is_compiled_once(fresh: Registry, compiled: Compiled) -> None:
-    """Whatever is saved or published compiles its template once: for its checks, its variables and its renders."""
+def test_a_saved_template_is_compiled_once(fresh: Registry, compiled: Compiled) -> None:
+    """Saving or publishing compiles the template once for checks, variables and renders."""
     fresh.create("d", "d {{ x }}", examples=[{"x": 1}])
     assert compiled.since() == ["d {{ x }}"]
     assert [variable.name for variable in fresh.update("d", template="e {{ x }}").variables] == ["x"]
@@ -94,7 +94,7 @@ def test_what_is_saved_is_compiled_once(fresh: Registry, compiled: Compiled) -> 
 
 
 def test_a_render_and_the_variables_compile_once(fresh: Registry, compiled: Compiled) -> None:
-    """The first use of either compiles, and the rest take what is there."""
+    """The first use of either compiles, and later ones use the result."""
     prompt = fresh.get("a")
     assert [variable.name for variable in prompt.variables] == ["x"]
     assert prompt.variables is prompt.variables
@@ -129,18 +129,18 @@ class Holder(BaseModel):
 
 
 @pytest.mark.parametrize("read", [_prompt, _version])
-def test_values_say_the_same_before_and_after(path: Path, read: Any) -> None:
-    """Whatever is asked of a value, it answers as one does whose variables were asked for before."""
+def test_values_are_the_same_before_and_after_compiling(path: Path, read: Any) -> None:
+    """Every operation on a value returns the same as on one whose variables were read before."""
     with Registry(path) as registry:
-        asked = read(registry)
-        assert [variable.name for variable in asked.variables] == ["x"]
-        assert [*dict(asked)] == [*type(asked).model_fields]
+        computed = read(registry)
+        assert [variable.name for variable in computed.variables] == ["x"]
+        assert [*dict(computed)] == [*type(computed).model_fields]
 
-    def unasked() -> Any:
+    def uncomputed() -> Any:
         with Registry(path) as registry:
             return read(registry)
 
-    kind = type(asked)
+    kind = type(computed)
     for same in (
         lambda value: value.model_dump(),
         lambda value: list(value.model_dump(mode="json").items()),
@@ -168,24 +168,24 @@ def test_values_say_the_same_before_and_after(path: Path, read: Any) -> None:
         lambda value: Holder(held=value).model_dump_json(),
         lambda value: Holder.model_construct(held=value).model_dump_json(),
     ):
-        assert same(unasked()) == same(asked)
-    assert unasked() == asked
-    assert asked == unasked()
-    assert unasked() == unasked()
-    assert len({unasked(), asked}) == 1
-    assert kind.model_validate_json(unasked().model_dump_json()) == asked
+        assert same(uncomputed()) == same(computed)
+    assert uncomputed() == computed
+    assert computed == uncomputed()
+    assert uncomputed() == uncomputed()
+    assert len({uncomputed(), computed}) == 1
+    assert kind.model_validate_json(uncomputed().model_dump_json()) == computed
 
 
 def test_a_page_dumps_the_variables(path: Path) -> None:
-    """Models that hold prompts hold all of them."""
+    """Dumps of a page, and of models that contain prompts, have the variables."""
     with Registry(path) as registry:
         dumped = registry.list().model_dump(mode="json")
         assert [[variable["name"] for variable in item["variables"]] for item in dumped["items"]] == [["x"]] * 3
         assert Page.model_validate(dumped) == registry.list()
 
 
-def test_what_differs_in_its_variables_alone_differs(path: Path) -> None:
-    """Equality sees the variables, though they are not there yet."""
+def test_prompts_that_differ_only_in_variables_are_unequal(path: Path) -> None:
+    """Equality compares the variables, even if they have not been computed yet."""
     with Registry(path) as registry:
         assert registry.get("a").model_copy(update={"variables": []}) != registry.get("a")
         assert registry.get("a") != registry.get("a").model_copy(update={"variables": []})
@@ -193,7 +193,7 @@ def test_what_differs_in_its_variables_alone_differs(path: Path) -> None:
 
 
 def test_a_value_outlives_its_registry(path: Path) -> None:
-    """What was read says its variables and renders after the registry is closed."""
+    """A prompt that was read has its variables, and renders, after the registry is closed."""
     with Registry(path) as registry:
         prompt, version = registry.get("a"), registry.history("a")[1]
     assert (

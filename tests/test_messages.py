@@ -1,4 +1,4 @@
-"""The messages of a chat: what a template's own must be, and what a placeholder's may be (rule 20, "Chat messages")."""
+"""The messages of a chat: those of a template and those of a placeholder (rule 20, "Chat messages")."""
 
 import json
 from datetime import UTC, datetime
@@ -10,12 +10,12 @@ from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from promptreg import InvalidInputError, InvalidVariablesError, Registry, RenderError
-from promptreg.rules import edits
+from promptreg.rules import version_fields
 
 
 @pytest.fixture(scope="module")
 def memory():
-    """A registry in memory, shared by tests that each use prompts of their own."""
+    """A registry in memory, shared by tests that each use other prompts."""
     with Registry(":memory:") as opened:
         yield opened
 
@@ -30,7 +30,7 @@ def render(registry, template, variables=None):
 
 
 def test_a_message_of_a_template_has_one_of_five_roles(memory):
-    """No other is saved: the refusal names the message and the role that may be meant, and quotes nothing."""
+    """Other roles are refused; the error names the message and the nearest role, and quotes nothing."""
     for role in ("system", "developer", "user", "assistant", "tool"):
         assert render(memory, [{"role": role, "content": "x"}]).messages == [{"role": role, "content": "x"}]
     for role, meant in (
@@ -53,8 +53,8 @@ def test_a_message_of_a_template_has_one_of_five_roles(memory):
             assert error["reason"] == "must be one of system, developer, user, assistant, tool" + hint
 
 
-def test_a_message_of_a_template_says_what_it_lacks(memory):
-    """By its number: a role, a content, both, or what it holds beside them."""
+def test_a_message_of_a_template_that_lacks_a_field_is_refused(memory):
+    """The error names the message by its number, and the missing or unknown fields."""
     forms = '{"role", "content"} or {"placeholder"}'
     for message, reason in (
         ({"content": "x"}, f"has no role; it must be {forms}"),
@@ -73,10 +73,10 @@ def test_a_message_of_a_template_says_what_it_lacks(memory):
 
 
 def test_an_old_version_with_a_role_that_is_no_longer_accepted_still_renders(path, monkeypatch):
-    """It is live, rolled back to, and stays in a prompt whose other fields change."""
+    """It can be live, rolled back to, and kept when other fields change."""
     chat = [{"role": "model", "content": "{{ x }}"}]
     with monkeypatch.context() as patch:
-        patch.setattr(edits, "ROLES", ("model",))
+        patch.setattr(version_fields, "ROLES", ("model",))
         with Registry(path) as earlier:
             earlier.create("t", chat)
     with Registry(path) as registry:
@@ -127,7 +127,7 @@ class Tone(StrEnum):
 
 
 def test_a_placeholders_message_needs_no_content_and_may_have_any_shape(memory):
-    """Tool calls without content, and the messages of other SDKs, pass through."""
+    """Tool calls without content, and the messages of other SDKs, are rendered unchanged."""
     history = [
         {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]},
         {"role": "assistant", "content": None},
@@ -143,8 +143,8 @@ def test_a_placeholders_message_needs_no_content_and_may_have_any_shape(memory):
     assert rendered.text == "x"
 
 
-def test_a_placeholders_models_pass_by_what_was_set_or_is_not_none(memory):
-    """All the way down, as plain JSON; None stays where it was set, and other types become JSON types."""
+def test_a_placeholders_models_are_dumped_by_what_was_set_or_is_not_none(memory):
+    """Models at any depth become plain JSON; None is kept if it was set, and other types become JSON types."""
     call = Call(id="1", function=Function(name="f", arguments=None), more=[Function(name="g")], none=None)
     history = [
         Answer(content=None, tool_calls=[call], at=datetime(2026, 1, 2, tzinfo=UTC)),
@@ -171,7 +171,7 @@ def test_a_placeholders_models_pass_by_what_was_set_or_is_not_none(memory):
 
 
 def leaves(value):
-    """Yield every value that holds no other, and every key."""
+    """Yield every value that contains no other, and every key."""
     if type(value) is dict:
         return [leaf for item in value.items() for leaf in leaves(item)]
     return [leaf for item in value for leaf in leaves(item)] if type(value) in {list, tuple} else [value]
@@ -189,7 +189,7 @@ def leaves(value):
         (RootModel[float](float("inf")), "NaN or an infinity"),
     ],
 )
-def test_a_placeholders_message_holds_what_json_can_hold(memory, held, found):
+def test_a_placeholders_message_may_contain_json_values_only(memory, held, found):
     """Any other value is reported by its type, with the number of the message, and not quoted."""
     history = [{"role": "user"}, {"role": "tool", "content": ["SECRET", held]}]
     with pytest.raises(InvalidVariablesError) as caught:
@@ -201,7 +201,7 @@ def test_a_placeholders_message_holds_what_json_can_hold(memory, held, found):
 
 @pytest.mark.parametrize("width", [1, 2])
 def test_a_placeholders_messages_are_read_in_a_time_that_is_bounded(memory, width):
-    """However deep they are, and however often what they hold is shared."""
+    """The time is bounded for deep messages, and for parts that are shared many times."""
     held = []
     for _ in range(80 if width == 1 else 50):
         held = [held] * width
@@ -211,7 +211,7 @@ def test_a_placeholders_messages_are_read_in_a_time_that_is_bounded(memory, widt
 
 
 def test_the_text_of_a_chat_is_that_of_its_contents_and_text_parts(memory):
-    """Joined by a blank line; a message without content adds nothing, and neither does an image."""
+    """They are joined by a blank line; a message without content adds nothing, and neither does an image."""
     parts = [
         {"type": "text", "text": "Look:"},
         {"type": "image_url", "image_url": {"url": "https://x"}},

@@ -1,7 +1,7 @@
-"""A file of each earlier schema is brought up to date: it reads the same, keeps what was published, and can be written.
+"""A migrated file of each earlier schema reads the same, keeps its published rows, and can be written.
 
-`tests/schemas` holds what the releases of schemas 1 to 3 wrote, and what they read of it. The file of a later schema
-that has none there is made by the steps up to it.
+`tests/schemas` holds files of the releases of schemas 1 to 3, and what those releases read from them. For later schemas
+a file is created by the migrations up to that schema.
 """
 
 import json
@@ -38,13 +38,13 @@ def version(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def dumped(version: int) -> int:
-    """The newest schema with a dump that the file is made of."""
+    """The newest schema with a dump, from which the file is created."""
     return max(schema for schema in DUMPED if schema <= version)
 
 
 @pytest.fixture
 def old(tmp_path: Path, version: int, dumped: int) -> str:
-    """The path of a file of that schema, as a release left it."""
+    """The path of a file of that schema, as a release wrote it."""
     path = str(tmp_path / "old.db")
     with closing(raw(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -62,13 +62,13 @@ def old(tmp_path: Path, version: int, dumped: int) -> str:
 
 @pytest.fixture
 def expected(dumped: int) -> Any:
-    """What the release read of it."""
+    """What the release read from it."""
     return json.loads((SCHEMAS / f"{dumped}.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
 def unwritable(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Return a function that makes no file writable from then on."""
+    """Return a function after whose call no file is writable."""
     return lambda: monkeypatch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
 
 
@@ -79,7 +79,7 @@ def schema(path: str) -> list[tuple[str, ...]]:
 
 
 def kept(path: str, like: Rows | None = None) -> Rows:
-    """Return the columns of each table (those of `like`, if it is given) and the values of every row."""
+    """Return the columns of each table (those of `like`, if passed) and the values of every row."""
     found: Rows = {}
     with closing(raw(path)) as connection:
         for table in KEPT:
@@ -98,10 +98,10 @@ def test_a_file_of_each_earlier_schema_reads_the_same(old: str, expected: Any) -
     assert sum(len(prompt["versions"]) for prompt in expected["prompts"].values()) >= 25
 
 
-def test_it_is_read_as_it_is_where_it_can_not_be_written(
+def test_it_is_read_without_migration_if_it_can_not_be_written(
     old: str, expected: Any, unwritable: Any, version: int
 ) -> None:
-    """From the oldest readable schema on, with the same values; for an older one the error says what to do."""
+    """From the oldest readable schema on the values are the same; for an older one the error says what to do."""
     before = schema(old)
     unwritable()
     if version < READABLE_SCHEMA:
@@ -115,14 +115,14 @@ def test_it_is_read_as_it_is_where_it_can_not_be_written(
     assert schema(old) == before
 
 
-def test_a_file_that_can_only_be_read_is_whole(old: str, unwritable: Any) -> None:
-    """Its full-text index holds unfolded words, which later schemas fold."""
+def test_a_read_only_file_is_reported_as_undamaged(old: str, unwritable: Any) -> None:
+    """`verify` accepts its full-text index of unfolded words, which later schemas fold."""
     unwritable()
     with Registry(old) as registry:
         assert registry.verify() == []
 
 
-def test_no_row_is_written_anew(old: str) -> None:
+def test_no_row_is_rewritten(old: str) -> None:
     """Published versions, events and all other hashed rows keep their earlier columns byte for byte."""
     before = kept(old)
     assert {table: bool(rows) for table, (_, rows) in before.items()} == dict.fromkeys(KEPT, True)
@@ -132,18 +132,18 @@ def test_no_row_is_written_anew(old: str) -> None:
 
 def test_it_has_the_schema_of_a_new_file(old: str, path: str) -> None:
     """Opening applies the missing migrations, once."""
-    assert_brought_up_to_date(old, path)
+    assert_migrated(old, path)
 
 
 @pytest.mark.parametrize("version", [1, 2], indirect=True)
-def test_a_step_makes_a_guard_anew_that_was_dropped(old: str, path: str) -> None:
-    """Careless tools do so; the migration to schema 3 replaces the trigger."""
+def test_a_migration_replaces_a_trigger_that_was_dropped(old: str, path: str) -> None:
+    """The migration to schema 3 replaces a trigger that another tool has dropped."""
     with closing(raw(old)) as connection:
         connection.execute("DROP TRIGGER prompts_update")
-    assert_brought_up_to_date(old, path)
+    assert_migrated(old, path)
 
 
-def assert_brought_up_to_date(old: str, path: str) -> None:
+def assert_migrated(old: str, path: str) -> None:
     """Assert that the old file gets the schema of a new one at `path`."""
     Registry(path).close()
     assert schema(old) != schema(path)
@@ -156,7 +156,7 @@ def assert_brought_up_to_date(old: str, path: str) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_it_is_searched_and_written_as_a_new_one(old: str) -> None:
+def test_it_is_searched_and_written_like_a_new_one(old: str) -> None:
     """Old texts are found; drafts, publications, names, labels and statuses can be changed further."""
     with Registry(old) as registry:
         assert [prompt.name for prompt in registry.search("twice")] == ["everything"]
@@ -184,10 +184,10 @@ def test_it_is_searched_and_written_as_a_new_one(old: str) -> None:
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_what_was_tampered_with_before_is_noticed_after(
+def test_tampering_before_the_migration_is_noticed_after_it(
     old: str, unwritable: Any, writable: bool, version: int
 ) -> None:
-    """Migrating computes no hash anew, and reading an unmigrated file checks each."""
+    """Migrating computes no hash again, and reading an unmigrated file checks each."""
     with closing(raw(old)) as connection:
         connection.execute("DROP TRIGGER versions_update")
         key = "(SELECT key FROM prompts WHERE name = 'numbers')"
@@ -205,8 +205,8 @@ def test_what_was_tampered_with_before_is_noticed_after(
             registry.get("numbers@1")
 
 
-def test_each_dump_is_of_the_schema_that_its_name_says() -> None:
-    """There is one of schema 1, so that every migration is tested on a file of a release."""
+def test_each_dump_is_of_the_schema_in_its_name() -> None:
+    """There is also one of schema 1, so that every migration is tested on a file of a release."""
     assert DUMPED[0] == 1
     for version in DUMPED:
         with closing(sqlite3.connect(":memory:")) as connection:

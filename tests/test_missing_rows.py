@@ -1,4 +1,4 @@
-"""Lost rows: no missing event, publication or version goes unnoticed."""
+"""Missing rows: a missing event, publication or version is always reported."""
 
 import sqlite3
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from promptreg import Registry, StorageCorruptError, StorageReadOnlyError
 from promptreg.jsonvalues import canonical
 from promptreg.storage.sqlite.rows import LATER_PROMPT_COLUMNS, LATER_VERSION_COLUMNS, PROMPT_COLUMNS
-from tests.test_storage_sqlite import raw, unguard
+from tests.test_storage_sqlite import drop_checks, raw
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def many(registry: Registry) -> Registry:
 
 
 def damage(registry: Registry, table: str, statement: str) -> None:
-    """Change a table without its guards."""
+    """Change a table without its triggers."""
     with closing(raw(registry.path)) as connection:
-        unguard(connection, table)
+        drop_checks(connection, table)
     with closing(raw(registry.path)) as connection:
         assert connection.execute(statement).rowcount > 0
 
@@ -61,7 +61,7 @@ READS: dict[str, Callable[[Registry], object]] = {
 def test_reading_past_a_missing_event_is_an_error(
     many: Registry, which: str, read: Callable[[Registry], object]
 ) -> None:
-    """Whether it is the first or one in the middle, of this namespace or of another one."""
+    """This holds for the first event and one in the middle, of this namespace and of another one."""
     read(many)
     damage(many, "events", f"DELETE FROM events WHERE seq = {which}")
     with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="event"):
@@ -70,7 +70,7 @@ def test_reading_past_a_missing_event_is_an_error(
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
 def test_missing_last_events_are_an_error_of_reads_and_of_the_next_write(many: Registry, lost: int) -> None:
-    """The remaining chain is whole but does not end where the registry's row says; nothing is appended to it."""
+    """The remaining chain is valid but does not end at the event in the registry's row; nothing is appended to it."""
     damage(many, "events", f"DELETE FROM events WHERE seq > (SELECT max(seq) - {lost} FROM events)")
     with Registry(many.path) as again:
         for read in READS.values():
@@ -87,9 +87,9 @@ def test_missing_last_events_are_an_error_of_reads_and_of_the_next_write(many: R
 
 
 def test_a_replaced_last_event_is_an_error(many: Registry) -> None:
-    """Its hash is right and it continues the chain, but it is not the event that was written last."""
+    """An event with a valid hash that continues the chain, but was not the one written last, raises an error."""
     with closing(raw(many.path)) as connection:
-        unguard(connection, "events")
+        drop_checks(connection, "events")
         connection.execute("DROP TABLE event_details")
         (prev, seq, *rest) = connection.execute(
             "SELECT prev, seq, at, actor, action, namespace, prompt_id, version, commitment"
@@ -103,9 +103,9 @@ def test_a_replaced_last_event_is_an_error(many: Registry) -> None:
 
 
 def test_a_replaced_event_in_the_middle_is_an_error(many: Registry) -> None:
-    """Its hash is right, and the next event does not continue it."""
+    """An event with a valid hash that the next event does not continue raises an error."""
     with closing(raw(many.path)) as connection:
-        unguard(connection, "events")
+        drop_checks(connection, "events")
         event = "prev, seq, at, actor, action, namespace, prompt_id, version, commitment"
         values = list(connection.execute(f"SELECT {event} FROM events WHERE seq = 4").fetchone())
         values[3] = "mallory"
@@ -118,7 +118,7 @@ def test_a_replaced_event_in_the_middle_is_an_error(many: Registry) -> None:
 
 
 def hide(path: str, index: str, definition: str, where: str) -> None:
-    """Leave rows out of an index, as if a page of it were lost."""
+    """Remove rows from an index, as if a page of it were lost."""
     with closing(raw(path)) as connection:
         connection.execute(f"DROP INDEX {index}")
         connection.execute(f"CREATE {definition} WHERE {where}")
@@ -135,7 +135,7 @@ EVENT_INDEXES = {
 @pytest.mark.parametrize("which", ["seq <> 1", "seq <> 5", "action <> 'discard'", "seq < 10", "seq > 99"])
 @pytest.mark.parametrize("index", EVENT_INDEXES)
 def test_an_event_that_a_damaged_index_hides_is_an_error(many: Registry, index: str, which: str) -> None:
-    """The row exists, but a listing would leave it out."""
+    """A listing raises an error, and does not silently omit the event, whose row exists."""
     hide(many.path, *EVENT_INDEXES[index], which)
     name = None if index == "namespace" else "greet"
     with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="event"):
@@ -168,14 +168,14 @@ def test_a_missing_publication_is_an_error_of_a_rollback(many: Registry, depths:
 
 
 def test_a_missing_publication_is_an_error_of_the_next_one(many: Registry) -> None:
-    """It would be pushed at the depth of the missing one."""
+    """The next publication raises an error, because it would be pushed at the depth of the missing one."""
     damage(many, "publications", "DELETE FROM publications WHERE prompt = 1 AND depth > 1")
     with Registry(many.path) as again, pytest.raises(StorageCorruptError, match="publications"):
         again.publish("greet", 2)
 
 
 def test_the_count_of_publications_is_that_of_the_stack(registry: Registry) -> None:
-    """Through every verb that pushes or pops."""
+    """It is after every verb that pushes or pops."""
 
     def counts() -> tuple[int, int]:
         with closing(raw(registry.path)) as connection:
@@ -210,7 +210,7 @@ VERSIONS = "idx_versions_prompt_version", "UNIQUE INDEX idx_versions_prompt_vers
 
 @pytest.mark.parametrize("which", ["version <> 1", "version <> 2", "version <> 4", "version < 2", "FALSE"])
 def test_a_missing_or_hidden_version_is_an_error_of_history(many: Registry, which: str) -> None:
-    """The newest, the oldest, one between or all; a discarded number is not missing."""
+    """This holds for the newest, the oldest, one between, or all; a discarded number is not missing."""
     assert [version.version for version in many.history("greet")] == [4, 2, 1]
     hide(many.path, *VERSIONS, f"prompt <> 1 OR {which}")
     with Registry(many.path) as again:
@@ -220,7 +220,7 @@ def test_a_missing_or_hidden_version_is_an_error_of_history(many: Registry, whic
 
 
 def test_a_page_of_history_checks_the_versions_of_that_page_alone(many: Registry) -> None:
-    """The page begins below `before` and ends at `limit`; versions beyond are not read."""
+    """Versions that are not between `before` and `limit` are not read."""
     hide(many.path, *VERSIONS, "version <> 2")
     with Registry(many.path) as again:
         assert [v.version for v in again.history("greet", limit=1)] == [4]
@@ -232,7 +232,7 @@ def test_a_page_of_history_checks_the_versions_of_that_page_alone(many: Registry
 
 
 def test_discarded_numbers_are_not_missing_wherever_they_are(registry: Registry) -> None:
-    """The first, the newest and those between, on every page."""
+    """This holds for the first, the newest and those between, on every page."""
     registry.create("greet", "One", is_production=False)
     for number in range(2, 7):
         registry.update("greet", template=f"{number}", is_production=False)
@@ -248,7 +248,7 @@ def test_discarded_numbers_are_not_missing_wherever_they_are(registry: Registry)
 
 
 def make_earlier(path: str) -> None:
-    """Turn a closed file into what schema 3 wrote of the same prompts."""
+    """Turn a closed file into the file that schema 3 wrote for the same prompts."""
     with closing(raw(path)) as connection:
         connection.execute("DROP TRIGGER registry_update")
         connection.execute("DROP TRIGGER prompts_update_counts")
@@ -271,10 +271,8 @@ def everything(registry: Registry) -> list[object]:
     return [listed, registry.history("greet"), registry.events(), [p.name for p in registry.search("two OR one")]]
 
 
-def test_a_file_of_the_schema_before_is_read_as_it_is_and_brought_up_to_date(
-    many: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where it can't be written; prompts keep their hashes, and have no count, until they are next written."""
+def test_a_file_of_the_previous_schema_is_read_and_migrated(many: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read even if it can't be written; prompts keep their hashes, and have no count, until the next write."""
     before = everything(many)
     many.close()
     make_earlier(many.path)

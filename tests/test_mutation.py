@@ -1,4 +1,4 @@
-"""The mutation run itself: what it changes, where it looks, and that it tells what survives from what is noticed."""
+"""The mutation run: its mutants, its files and tests, and its results."""
 
 import subprocess
 import sys
@@ -42,10 +42,10 @@ CHANGES = [
 
 
 def test_each_operator_changes_one_place() -> None:
-    """Comparisons, booleans, constants, returned values and statements; no docstring, annotation or message."""
+    """It changes comparisons, booleans, constants, returned values and statements, and no docstring or message."""
     found = mutants("x.py", SOURCE)
-    told = [f"{mutant.line}: {mutant.change.replace('  ->  ', ' -> ')}" for mutant in found]
-    assert sorted(told) == sorted(CHANGES)
+    changes = [f"{mutant.line}: {mutant.change.replace('  ->  ', ' -> ')}" for mutant in found]
+    assert sorted(changes) == sorted(CHANGES)
     for mutant in found:
         changed = mutant.applied_to(SOURCE.encode())
         compile(changed, "x.py", "exec")
@@ -53,13 +53,13 @@ def test_each_operator_changes_one_place() -> None:
 
 
 def test_positions_count_bytes() -> None:
-    """What stands before it may take several."""
+    """A mutant is at the right place after characters of several bytes."""
     (mutant,) = mutants("x.py", "ü, a = 'é', b == c\n")
     assert mutant.applied_to("ü, a = 'é', b == c\n".encode()) == "ü, a = 'é', (b != c)\n".encode()
 
 
-def test_every_file_of_the_rooms_has_tests_that_are_there() -> None:
-    """Each room is covered by the table, and the table names no test that was renamed."""
+def test_every_file_of_the_package_has_existing_tests() -> None:
+    """The table covers each folder, and names only existing test files."""
     files = sources("promptreg/")
     assert {path.split("/")[1] for path in files} == set(mutation.ROOMS)
     assert [test for path in files for test in relevant(path) if not (mutation.ROOT / test).exists()] == []
@@ -67,7 +67,7 @@ def test_every_file_of_the_rooms_has_tests_that_are_there() -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tree of one number, and a test that is content with one more."""
+    """A tree with one number, and a test that also passes with that number plus one."""
     root = tmp_path / "root"
     (root / "promptreg" / "rules").mkdir(parents=True)
     (root / "tests").mkdir()
@@ -76,7 +76,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "promptreg" / "rules" / "ages.py").write_text("ADULT = 18\n")
     test = "from promptreg.rules.ages import ADULT\n\ndef test_it():\n    assert ADULT > 17\n"
     (root / "tests" / "test_ages.py").write_text(test)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # which take most of a start
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # which take most of the time of a start
     monkeypatch.setattr(mutation, "ROOT", root)
     monkeypatch.setattr(mutation, "TESTS", {"promptreg/rules": "ages"})
     monkeypatch.setattr(sys, "argv", ["mutation", "--results", str(tmp_path / "results")])
@@ -84,7 +84,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_survivors_are_listed_until_a_test_notices_them(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was tried is not tried again, survivors are when that is asked for, and the tree itself stays as it is."""
+    """Mutants are not tested twice, survivors are on request, and the original tree is unchanged."""
     before = {file: file.read_bytes() for file in tree.rglob("*.py")}
     summary = ["1 of 1 mutants were tried; 1 survived:", "promptreg/rules/ages.py:1  18  ->  19"]
     assert mutation.main() == 1
@@ -100,7 +100,7 @@ def test_survivors_are_listed_until_a_test_notices_them(tree: Path, capsys: pyte
 
 
 def test_a_test_that_fails_without_any_change_ends_the_run(tree: Path) -> None:
-    """Else every mutant would count as noticed."""
+    """The run ends, because otherwise every mutant would count as killed."""
     (tree / "tests" / "test_ages.py").write_text("def test_it():\n    assert False\n")
     with pytest.raises(SystemExit, match=r"tests/test_ages\.py fails on the code as it is"):
         mutation.main()
@@ -109,5 +109,5 @@ def test_a_test_that_fails_without_any_change_ends_the_run(tree: Path) -> None:
 def test_it_is_one_command() -> None:
     """`python -m tests.mutation --help` names its options."""
     command = [sys.executable, "-m", "tests.mutation", "--help"]
-    told = subprocess.run(command, cwd=mutation.ROOT, capture_output=True, text=True, check=True).stdout
-    assert [option for option in ("--most", "--seed", "--only", "--again", "--results") if option not in told] == []
+    output = subprocess.run(command, cwd=mutation.ROOT, capture_output=True, text=True, check=True).stdout
+    assert [option for option in ("--most", "--seed", "--only", "--again", "--results") if option not in output] == []

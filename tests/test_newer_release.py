@@ -1,4 +1,4 @@
-"""A newer release migrates the file while this one has it open: each transaction refuses, and none does harm."""
+"""A newer release migrates the file while this one has it open: each transaction is refused, without harm."""
 
 import math
 import sqlite3
@@ -27,7 +27,7 @@ CHANGES = {
 }
 
 
-def bring_up_to_date(path: str, change: str = "a column", version: int = SCHEMA_VERSION + 1) -> None:
+def migrate(path: str, change: str = "a column", version: int = SCHEMA_VERSION + 1) -> None:
     """Migrate the file as a newer release does, in one transaction."""
     with closing(raw(path)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -61,7 +61,7 @@ WRITES: dict[str, Callable[[Registry], object]] = {
 
 @pytest.fixture
 def opened(registry: Registry) -> Registry:
-    """A registry with one prompt in its cache, which is current until the test wants a check."""
+    """A registry with one prompt in its cache, which is current until the test requests a check."""
     for name in ("cached", "uncached"):
         registry.create(name, f"text {name}")
     registry.create("draft", "text draft", is_production=False)
@@ -70,24 +70,24 @@ def opened(registry: Registry) -> Registry:
     return registry
 
 
-def assert_told(call: Callable[[], object]) -> None:
-    """The error is `SchemaTooNewError`: nothing is damaged, and no copy needs to be restored."""
+def assert_too_new(call: Callable[[], object]) -> None:
+    """Assert that the error is `SchemaTooNewError`, without advice to restore a copy."""
     with pytest.raises(SchemaTooNewError, match=rf"has schema {SCHEMA_VERSION + 1}; .* upgrade it") as caught:
         call()
     assert (caught.value.code, caught.value.details["reason"]) == ("schema_too_new", "schema_too_new")
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_each_transaction_notices_it(opened: Registry, path: str, change: str) -> None:
-    """Every read and write, in a thread that had a connection before and in one that had none; nothing is written."""
+def test_each_transaction_notices_the_migration(opened: Registry, path: str, change: str) -> None:
+    """Every read and write raises, in threads with and without an earlier connection, and nothing is written."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(opened.history, "cached").result()
-        bring_up_to_date(path, change)
+        migrate(path, change)
         before = everything(path)
         for call in (READS | WRITES).values():
-            assert_told(lambda call=call: call(opened))
-            assert_told(lambda call=call: pool.submit(call, opened).result())
-        thread = threading.Thread(target=lambda: assert_told(lambda: opened.history("cached")))
+            assert_too_new(lambda call=call: call(opened))
+            assert_too_new(lambda call=call: pool.submit(call, opened).result())
+        thread = threading.Thread(target=lambda: assert_too_new(lambda: opened.history("cached")))
         thread.start()
         thread.join()
         with pytest.raises(SchemaTooNewError), opened._core.storage.write():
@@ -96,32 +96,32 @@ def test_each_transaction_notices_it(opened: Registry, path: str, change: str) -
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_cached_reads_go_on_until_then(opened: Registry, path: str, change: str) -> None:
-    """The cache answers until a check is due, which is a transaction; a default still answers."""
-    bring_up_to_date(path, change)
+def test_cached_reads_work_until_the_next_check(opened: Registry, path: str, change: str) -> None:
+    """Cached prompts are returned until a check is due, which is a transaction; defaults are returned after it too."""
+    migrate(path, change)
     assert opened.get("cached").template == opened.render("cached").text == "text cached"
     opened._core.cache.generation.until = 0
     for _ in range(2):
-        assert_told(lambda: opened.get("cached"))
-        assert_told(lambda: opened.render("cached"))
+        assert_too_new(lambda: opened.get("cached"))
+        assert_too_new(lambda: opened.render("cached"))
     assert opened.get("cached", default=None) is None
     assert opened.render("cached", default="instead").text == "instead"
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_it_is_noticed_between_the_plan_and_the_write(path: str, change: str) -> None:
-    """The file is migrated while publish checks run, after the last read: the write notices, and writes nothing."""
+    """If the file is migrated during publish checks, after the last read, the write raises and writes nothing."""
     done = threading.Event()
 
     def check(_: object) -> None:
         if not done.is_set():
             done.set()
-            bring_up_to_date(path, change)
+            migrate(path, change)
 
     with Registry(path) as made:
         made.create("cached", "text")
     with Registry(path, publish_checks=[check]) as registry:
-        assert_told(lambda: registry.update("cached", template="other text"))
+        assert_too_new(lambda: registry.update("cached", template="other text"))
     assert done.is_set()
     with closing(raw(path)) as connection:
         assert connection.execute("SELECT count(*) FROM versions").fetchone() == (1,)
@@ -129,13 +129,13 @@ def test_it_is_noticed_between_the_plan_and_the_write(path: str, change: str) ->
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("step", ["read", "write", "close"])
-def test_what_is_to_be_erased_is_left_to_the_newer_release(opened: Registry, path: str, change: str, step: str) -> None:
-    """An old process neither rewrites the file nor records that all is erased."""
+def test_the_newer_release_erases_what_is_due(opened: Registry, path: str, change: str, step: str) -> None:
+    """An old process neither rewrites the file nor records that everything is erased."""
     opened.create("secret", LIVE)
     with pytest.MonkeyPatch.context() as patch:  # as where a full disk keeps it from erasing
         patch.setattr(SQLiteStorage, "_erase", lambda *_, **__: None)
         opened.set_status("secret", "deleted")
-    bring_up_to_date(path, change)
+    migrate(path, change)
     before, statements = everything(path), []
     opened._core.storage.eraser.due_at = 0.0
     with opened._core.storage._connections.writer(Deadline(1)) as handle:
@@ -149,10 +149,12 @@ def test_what_is_to_be_erased_is_left_to_the_newer_release(opened: Registry, pat
     assert not [statement for statement in statements if statement.startswith(("VACUUM", "INSERT", "UPDATE"))]
 
 
-def test_erasing_that_is_overtaken_half_way_stops(opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is migrated between two steps of erasing: a step that was not taken is not recorded."""
+def test_erasing_stops_if_the_file_is_migrated_between_two_steps(
+    opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step of erasing that was not made because of a migration is not recorded."""
     opened.create("secret", LIVE)
-    monkeypatch.setattr("promptreg.storage.sqlite.erasure._rewrite", lambda _: bring_up_to_date(path))
+    monkeypatch.setattr("promptreg.storage.sqlite.erasure._rewrite", lambda _: migrate(path))
     opened.set_status("secret", "deleted")
     with closing(raw(path)) as connection:
         deleted, vacuumed, erased = connection.execute(
@@ -162,19 +164,19 @@ def test_erasing_that_is_overtaken_half_way_stops(opened: Registry, path: str, m
 
 
 def test_a_file_that_can_not_be_written_is_noticed_too(opened: Registry, path: str) -> None:
-    """A process that only reads may read older schemas, and no newer one."""
+    """A process that only reads can read older schemas, but no newer one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda _: False)
         reader = Registry(path)
     with reader:
         assert reader.get("cached").version == 1
-        bring_up_to_date(path)
+        migrate(path)
         for name in ("get", "history", "list"):
-            assert_told(lambda name=name: READS[name](reader))
+            assert_too_new(lambda name=name: READS[name](reader))
 
 
-def test_a_copy_of_an_older_schema_that_is_restored_is_no_damage(opened: Registry, path: str) -> None:
-    """By the backup API it may come at any time; opening anew brings it up to date."""
+def test_a_restored_copy_of_an_older_schema_is_not_reported_as_damage(opened: Registry, path: str) -> None:
+    """The backup API can restore it at any time; opening it again migrates it."""
     with closing(sqlite3.connect(":memory:")) as older:
         with closing(raw(path)) as connection:
             connection.backup(older)

@@ -1,4 +1,4 @@
-"""Opening a registry: bad settings, places that can hold none, and files that are none, each left as it was."""
+"""Opening a registry: bad settings, unsuitable places, and other files, which are left unchanged."""
 
 import copy
 import errno
@@ -41,8 +41,8 @@ BAD_SETTINGS = {
 
 
 @pytest.mark.parametrize("setting", BAD_SETTINGS)
-def test_a_bad_setting_is_invalid_input_before_any_file_is_made(tmp_path, setting):
-    """A registry with a wrong setting is not opened, and no file is made."""
+def test_a_bad_setting_is_invalid_input_before_any_file_is_created(tmp_path, setting):
+    """A registry with a wrong setting is not opened, and no file is created."""
     for value in BAD_SETTINGS[setting]:
         with pytest.raises(InvalidInputError) as caught:
             Registry(**{"target": str(tmp_path / "new.db"), setting: value})
@@ -50,7 +50,7 @@ def test_a_bad_setting_is_invalid_input_before_any_file_is_made(tmp_path, settin
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_clock_that_gives_no_aware_datetime_is_refused_at_the_first_write(path, unchanged):
+def test_a_clock_that_returns_no_aware_datetime_is_refused_at_the_first_write(path, unchanged):
     """Naive datetimes and anything else are invalid input, and nothing is written."""
     for now in (datetime(2026, 1, 1), None, 3, date(2026, 1, 1), "now"):
         with Registry(path, clock=lambda now=now: now) as registry, unchanged():
@@ -60,7 +60,7 @@ def test_a_clock_that_gives_no_aware_datetime_is_refused_at_the_first_write(path
 
 
 def database(path, *statements):
-    """Make a SQLite file that is somebody else's."""
+    """Create a SQLite file of another application."""
     connection = sqlite3.connect(path)
     for statement in statements:
         connection.execute(statement)
@@ -68,8 +68,8 @@ def database(path, *statements):
     connection.close()
 
 
-def test_a_file_that_is_no_registry_is_refused_and_left_as_it_was(tmp_path):
-    """Text, junk, and other applications' databases are `StorageError`, and stay byte for byte."""
+def test_a_file_that_is_not_a_registry_is_refused_and_unchanged(tmp_path):
+    """Text, junk, and other applications' databases raise `StorageError`, and no byte of them changes."""
     (tmp_path / "text").write_bytes(b"not a database, but long enough to be read as one" * 40)
     (tmp_path / "short").write_bytes(b"hi")
     (tmp_path / "zeros").write_bytes(b"\0" * 8192)
@@ -88,8 +88,8 @@ def test_a_file_that_is_no_registry_is_refused_and_left_as_it_was(tmp_path):
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_places_that_can_hold_no_registry(tmp_path):
-    """A folder, a missing folder, a file as a folder, and an absent file with create=False are `StorageError`."""
+def test_unsuitable_places_are_refused(tmp_path):
+    """A folder, a missing folder, a file as a folder, and an absent file with create=False raise `StorageError`."""
     (tmp_path / "empty").touch()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "x.db")
     before = set(tmp_path.rglob("*"))
@@ -111,7 +111,7 @@ def test_places_that_can_hold_no_registry(tmp_path):
 
 
 def test_a_sidecar_that_can_not_be_mapped_is_an_error_that_leaves_nothing_open(path, monkeypatch):
-    """No memory for the map: `StorageError`, and though it is kept no descriptor is; then it opens as ever."""
+    """Without memory for the map the error is `StorageError`, no descriptor remains open, and later it opens."""
     Registry(path).close()
     before = os.listdir("/dev/fd")
 
@@ -128,8 +128,8 @@ def test_a_sidecar_that_can_not_be_mapped_is_an_error_that_leaves_nothing_open(p
         assert registry.create("a", "x").version == 1
 
 
-def test_an_odd_path_is_a_path(tmp_path):
-    """Blanks and the characters of URIs are part of a file's name; an empty file becomes a registry."""
+def test_an_unusual_path_is_a_path(tmp_path):
+    """Spaces and special characters of URIs are part of a file's name; an empty file becomes a registry."""
     for name in ("we ird#?%41&mode=ro.db", "é☕.db", "file:x"):
         with Registry(tmp_path / name) as registry:
             assert registry.path == str(tmp_path / name)
@@ -164,36 +164,36 @@ URLS = {
 
 @pytest.mark.parametrize("create", [True, False])
 @pytest.mark.parametrize("url", URLS, ids=[url[:24].strip() for url in URLS])
-def test_a_url_is_invalid_input_and_nothing_of_it_but_the_scheme_is_repeated(tmp_path, monkeypatch, url, create):
-    """It makes no file, here or there, and no password in it, as it stands or decoded, is in anything that is told."""
+def test_a_url_is_invalid_input_and_only_its_scheme_is_repeated(tmp_path, monkeypatch, url, create):
+    """It creates no file, and no output contains a password of it, encoded or decoded."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InvalidInputError) as caught:
         Registry(url.format(tmp_path / "new.db"), create=create)
     error = caught.value
-    assert [told["field"] for told in error.details["errors"]] == ["target"]
+    assert [entry["field"] for entry in error.details["errors"]] == ["target"]
     assert URLS[url] in error.message
-    said = "".join(traceback.format_exception(error)) + repr(error) + str(error.to_dict()) + repr(error.__dict__)
-    assert "s3cr" not in said
+    texts = "".join(traceback.format_exception(error)) + repr(error) + str(error.to_dict()) + repr(error.__dict__)
+    assert "s3cr" not in texts
     assert "user" not in str(error.to_dict())
     assert (error.__cause__, error.__context__, len(error.message) < 200) == (None, None, True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_password_of_a_target_is_told_to_a_span_or_by_the_command(monkeypatch, capsys, tmp_path):
-    """Not even where content is captured, nor on standard error."""
+def test_no_password_of_a_target_is_in_a_span_or_printed_by_the_command(monkeypatch, capsys, tmp_path):
+    """This holds even if content is captured, and for standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "true")
     with tracing() as spans:
         assert main(["demo", "--db", "postgresql://user:s3cr%65t@host/db"]) == 1
     out, err = capsys.readouterr()
-    told = out + err + repr([span.to_json() for span in spans()])
+    output = out + err + repr([span.to_json() for span in spans()])
     assert "this release has no storage in PostgreSQL" in err
-    assert "s3cr" not in told
+    assert "s3cr" not in output
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_only_looks_like_a_scheme_is_a_file(tmp_path, monkeypatch):
-    """A drive's letter, a word before a colon, a time, and whatever a `Path` spells."""
+def test_a_path_that_resembles_a_scheme_is_a_file(tmp_path, monkeypatch):
+    """A drive letter, a word before a colon, a time, and any `Path` are files."""
     monkeypatch.chdir(tmp_path)
     for target, made in (
         ("C:x.db", "C:x.db"),
@@ -215,14 +215,14 @@ def test_what_only_looks_like_a_scheme_is_a_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("doubled", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_registry_is_neither_copied_nor_pickled(registry, doubled):
-    """Nor is a view; the error says what to do, as this is what users of `spawn` meet first."""
+    """Neither is a view; the error says what to do, because users of `spawn` get it first."""
     for held in (registry, registry.scope(namespace="other")):
         with pytest.raises(TypeError, match="open the file in each process"):
             doubled(held)
 
 
 def test_a_newer_schema_is_refused(path):
-    """A file that a newer promptreg wrote is `SchemaTooNewError`, and is left alone."""
+    """A file of a newer promptreg raises `SchemaTooNewError`, and is unchanged."""
     Registry(path).close()
     database(path, "PRAGMA user_version = 9999")
     with pytest.raises(SchemaTooNewError) as caught:

@@ -1,4 +1,4 @@
-"""Pages of prompts, versions and events, and what a bulk change tells."""
+"""Pages of prompts, versions and events, and the result of a bulk change."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def many(registry):
 
 
 def test_pages_are_iterable_sized_and_follow_each_other(many):
-    """Pages go through all prompts by name, each once, however small; `next` is None at the end."""
+    """Pages of any size have all prompts by name, each once; `next` is None at the end."""
     for limit in (1, 2, 3, 7, 8, 10**20):
         names, after, sizes = [], None, []
         while True:
@@ -33,7 +33,7 @@ def test_pages_are_iterable_sized_and_follow_each_other(many):
 
 
 def test_paging_is_by_key_so_changes_between_pages_neither_repeat_nor_skip(many):
-    """What is added, renamed or deleted behind a page does not move what is ahead of it."""
+    """Additions, renames and deletions before the end of a page do not affect the following pages."""
     page = many.list(limit=3)
     many.create("aa", "x")
     many.set_status(["a", "c"], "deleted")
@@ -62,8 +62,8 @@ TAGS = [
 
 
 @pytest.mark.parametrize("most", [0, 1000])
-def test_a_tag_is_found_as_it_is_written(registry, monkeypatch, most):
-    """Rare tags are looked up in the full text and common ones by name; both find each tag, whole, and nothing else."""
+def test_a_tag_is_found_exactly_as_written(registry, monkeypatch, most):
+    """Rare tags are found by the full-text index and common ones by name, and both match complete tags only."""
     monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_RANKED", most)
     for i, tag in enumerate(TAGS):
         registry.create(f"p{i:02}", "odd one 日本", tags=["and", tag, "one"], title="odd", description="odd")
@@ -78,8 +78,8 @@ def test_a_tag_is_found_as_it_is_written(registry, monkeypatch, most):
     assert len(registry.list(tag="other", limit=4)) == 4
 
 
-def test_filters_hold_on_every_page(many):
-    """The filters of list apply before its limit, alone and together."""
+def test_filters_apply_to_every_page(many):
+    """The filters of `list` apply before its limit, alone and together."""
     odd = many.list(tag="odd", limit=2)
     assert [p.name for p in odd] == ["b", "d"]
     assert [p.name for p in many.list(tag="odd", limit=2, after=odd.next)] == ["f"]
@@ -96,7 +96,7 @@ def test_filters_hold_on_every_page(many):
 
 
 def test_history_pages_from_the_newest(registry):
-    """History gives versions newest first, `limit` at a time, those before a number or label."""
+    """`history` returns at most `limit` versions, newest first, before a number or label."""
     registry.create("p", "v1")
     for n in range(2, 26):
         registry.update("p", template=f"v{n}")
@@ -110,7 +110,7 @@ def test_history_pages_from_the_newest(registry):
 
 
 def test_events_page_from_the_oldest(many):
-    """Events come oldest first with growing numbers; `after` goes on where a page ended."""
+    """Events are returned oldest first with growing numbers; `after` continues where a page ended."""
     everything = many.events(limit=1000)
     assert all(type(event) is Event for event in everything)
     assert [e.action for e in everything] == ["create", "publish"] * 7
@@ -131,8 +131,8 @@ def test_events_page_from_the_oldest(many):
     assert {e.prompt_id for e in first} == {many.get("g").id}
 
 
-def test_status_update_tells_counts_and_names(many):
-    """A status update holds the count, and the names changed and skipped in the order asked."""
+def test_status_update_has_counts_and_names(many):
+    """A status update has the count, and the changed and skipped names in the order of the call."""
     assert many.set_status(["b", "a"], "disabled", dry_run=True) == StatusUpdate(
         dry_run=True, updated_prompts=2, updated=["b", "a"], skipped=[]
     )

@@ -1,4 +1,4 @@
-"""Read-only media, folders and files: reads work and are fresh or say what to do; writes say why they can't."""
+"""Read-only media, folders and files: reads are fresh or say what to do, and writes say why they are refused."""
 
 import os
 import shutil
@@ -42,7 +42,7 @@ WRITES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that every user may enter, as pytest's own may be closed to others."""
+    """A folder that every user may enter, because pytest's may be closed to others."""
     with tempfile.TemporaryDirectory() as made:
         os.chmod(made, 0o755)
         yield Path(made)
@@ -50,7 +50,7 @@ def folder() -> Iterator[Path]:
 
 
 def fill(path: str) -> None:
-    """Make a registry with two prompts, and close it."""
+    """Create a registry with two prompts, and close it."""
     with Registry(path) as registry:
         registry.create("greet", "Hello {{ name }}")
         registry.update("greet", template="Hi {{ name }}")
@@ -58,7 +58,7 @@ def fill(path: str) -> None:
 
 
 def protect(folder: Path, *, folder_mode: int = 0o555, file_mode: int = 0o444) -> None:
-    """Let nobody but root write there."""
+    """Remove all permissions to write there, except root's."""
     for file in folder.iterdir():
         file.chmod(file_mode)
     folder.chmod(folder_mode)
@@ -66,7 +66,7 @@ def protect(folder: Path, *, folder_mode: int = 0o555, file_mode: int = 0o444) -
 
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Let this process write meanwhile, which root alone always may."""
+    """Let this process write in this block, which root always may."""
     folder.chmod(0o755)
     for file in folder.iterdir():
         file.chmod(0o644)
@@ -101,7 +101,7 @@ MODES = {
 
 @pytest.mark.parametrize("modes", MODES.values(), ids=MODES)
 def test_without_the_right_to_write_reads_work_and_writes_are_refused(folder: Path, modes: dict[str, int]) -> None:
-    """A registry that was closed cleanly, in a folder or file that this user may not write."""
+    """This holds for a registry that was closed cleanly, in a folder or file that this user may not write."""
     path = str(folder / "prompts.db")
     fill(path)
     before = Path(path).read_bytes()
@@ -113,8 +113,8 @@ def test_without_the_right_to_write_reads_work_and_writes_are_refused(folder: Pa
     assert Path(path).read_bytes() == before
 
 
-def test_a_closed_registry_is_still_the_owners_after_others_have_read_it(folder: Path) -> None:
-    """A reader without permissions leaves nothing that hinders writers, and sees the owner's next write."""
+def test_the_owner_can_write_after_others_have_read_a_closed_registry(folder: Path) -> None:
+    """A reader without permission to write leaves nothing that blocks writers, and sees the owner's next write."""
     path = str(folder / "prompts.db")
     fill(path)
     protect(folder, folder_mode=0o777)
@@ -127,8 +127,8 @@ def test_a_closed_registry_is_still_the_owners_after_others_have_read_it(folder:
         assert owner.update("greet", template="Hey hey").version == 4
 
 
-def test_nothing_is_made_in_a_folder_that_may_not_be_written(folder: Path) -> None:
-    """A new registry there is `StorageReadOnlyError`, and the folder stays empty."""
+def test_nothing_is_created_in_a_folder_that_may_not_be_written(folder: Path) -> None:
+    """Creating a registry there raises `StorageReadOnlyError`, and the folder remains empty."""
     protect(folder)
     with Remote(str(folder / "new.db"), unprivileged=True) as reader:
         for _ in range(2):
@@ -137,23 +137,23 @@ def test_nothing_is_made_in_a_folder_that_may_not_be_written(folder: Path) -> No
     assert list(folder.iterdir()) == []
 
 
-# Changes by who may write
+# Changes by users that may write
 
 
 def assert_fresh(reader: Remote, text: str) -> None:
-    """Assert that the very next read returns this text."""
+    """Assert that the next read returns this text."""
     assert reader.call("get", "greet").template == text
 
 
 def assert_refused_with_a_remedy(reader: Remote) -> None:
-    """Assert that the very next read refuses, as it would miss what is in the WAL, and says what to do."""
+    """Assert that the next read raises, because it can't see the WAL, and says what to do."""
     with pytest.raises(StorageReadOnlyError, match=REMEDY) as caught:
         reader.call("get", "greet")
     assert reader.path in caught.value.message
 
 
-def test_a_change_by_a_writer_that_stays_open_is_seen_by_the_next_read(folder: Path) -> None:
-    """While a writer has the file open, a reader without permissions reads its WAL, each commit at once."""
+def test_a_change_by_a_writer_that_remains_open_is_seen_by_the_next_read(folder: Path) -> None:
+    """While a writer has the file open, a reader without permission to write sees each commit in its WAL at once."""
     path = str(folder / "prompts.db")
     fill(path)
     with Registry(path) as writer:
@@ -167,8 +167,8 @@ def test_a_change_by_a_writer_that_stays_open_is_seen_by_the_next_read(folder: P
                 assert_fresh(reader, str(number))
 
 
-def test_a_change_by_a_writer_that_comes_and_goes_is_seen_by_the_next_read(folder: Path) -> None:
-    """The file was closed cleanly when the reader opened it; each later writer opens it, writes and closes it."""
+def test_a_change_by_a_writer_that_opens_and_closes_is_seen_by_the_next_read(folder: Path) -> None:
+    """The reader opened a cleanly closed file, and sees what each later writer wrote between opening and closing."""
     path = str(folder / "prompts.db")
     fill(path)
     protect(folder)
@@ -182,8 +182,8 @@ def test_a_change_by_a_writer_that_comes_and_goes_is_seen_by_the_next_read(folde
         assert reader.call("render", "greet").text == "open 2"
 
 
-def test_a_log_that_can_not_be_read_is_not_passed_over(folder: Path, tmp_path: Path) -> None:
-    """Without its `-shm`, which this user can't make: an error, until somebody who may write has opened the file."""
+def test_a_log_that_can_not_be_read_is_not_ignored(folder: Path, tmp_path: Path) -> None:
+    """Without `-shm`, which this user can't create, reads raise until a user that may write has opened the file."""
     copy_with_log(tmp_path, folder)
     path = str(folder / "prompts.db")
     protect(folder)
@@ -198,7 +198,7 @@ def test_a_log_that_can_not_be_read_is_not_passed_over(folder: Path, tmp_path: P
 
 
 def copy_with_log(source: Path, folder: Path) -> None:
-    """Make a registry there, and copy its file and its WAL while a writer has it open, but not its `-shm`."""
+    """Create a registry, and copy its file and its WAL, but not its `-shm`, while a writer has it open."""
     fill(str(source / "prompts.db"))
     with Registry(source / "prompts.db") as writer:
         writer.update("greet", template="in the log")
@@ -225,7 +225,7 @@ def medium(folder: Path, source: Path) -> str:
 
 @needs_mount
 def test_a_registry_on_read_only_media_is_read(folder: Path, tmp_path: Path) -> None:
-    """After a clean close: every read works there, every write is refused, and so is a new registry."""
+    """After a clean close every read works there; every write, and a new registry, are refused."""
     fill(str(tmp_path / "prompts.db"))
     path = str(folder / "prompts.db")
     with Remote(path, shell=medium(folder, tmp_path)) as reader:
@@ -239,7 +239,7 @@ def test_a_registry_on_read_only_media_is_read(folder: Path, tmp_path: Path) -> 
 
 @needs_mount
 def test_a_live_log_on_read_only_media_is_read(folder: Path, tmp_path: Path) -> None:
-    """Copied while a writer was open: a read returns what is in the WAL."""
+    """A read of a copy made while a writer was open returns what is in the WAL."""
     fill(str(tmp_path / "prompts.db"))
     burnt = tmp_path / "burnt"
     with Registry(tmp_path / "prompts.db") as writer:
@@ -250,8 +250,8 @@ def test_a_live_log_on_read_only_media_is_read(folder: Path, tmp_path: Path) -> 
 
 
 @needs_mount
-def test_a_log_on_read_only_media_that_can_not_be_read_is_not_passed_over(folder: Path, tmp_path: Path) -> None:
-    """Copied without its `-shm`: an error that says what to do, and not the data of the file alone."""
+def test_a_log_on_read_only_media_that_can_not_be_read_is_not_ignored(folder: Path, tmp_path: Path) -> None:
+    """A copy without `-shm` raises an error that says what to do, and does not return the data of the file alone."""
     burnt = tmp_path / "burnt"
     copy_with_log(tmp_path, burnt)
     with Remote(str(folder / "prompts.db"), shell=medium(folder, burnt)) as reader:
@@ -261,7 +261,7 @@ def test_a_log_on_read_only_media_that_can_not_be_read_is_not_passed_over(folder
 
 @needs_mount
 def test_a_read_only_view_of_a_folder_that_others_write_is_fresh(folder: Path) -> None:
-    """A container's read-only volume: what a writer outside commits is seen by the next read."""
+    """In a container's read-only volume the next read sees what a writer outside commits."""
     path = str(folder / "prompts.db")
     fill(path)
     view = f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"

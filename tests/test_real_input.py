@@ -1,4 +1,4 @@
-"""Real input: the edits of a public prompt collection, replayed one by one (`data/README.md`)."""
+"""Real input: the edits of a public prompt collection, replayed in order (`data/README.md`)."""
 
 import json
 from collections import defaultdict
@@ -17,7 +17,7 @@ Edit = dict[str, Any]
 
 
 def as_template(text: str) -> str:
-    """Wrap what looks like Jinja, so that it renders to the same text."""
+    """Escape what looks like Jinja, so that it renders to the same text."""
     if any(mark in text for mark in MARKS):
         return f"{{% raw %}}{text}{{% endraw %}}"
     return text
@@ -25,12 +25,12 @@ def as_template(text: str) -> str:
 
 @pytest.mark.parametrize("text", ["{{ x }}", "{% if", "{# no", "a\n{{ b }}\n", "{{{{", "plain {x} ${y}"])
 def test_text_that_looks_like_jinja_renders_to_itself(registry: Registry, text: str) -> None:
-    """The wrapping used below keeps every character."""
+    """The escaping used below keeps every character."""
     assert registry.create("literal", as_template(text)).render().text == text
 
 
 class Replay:
-    """Writes each edit into a registry, and remembers what must come of it."""
+    """Writes each edit into a registry, and records the expected result."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -41,7 +41,7 @@ class Replay:
         self.quiet_edits = 0
 
     def name_of(self, title: str) -> str:
-        """Give the prompt of a title; where two titles give one name, the later ones get _2, _3 …"""
+        """Return the prompt name of a title; if two titles have the same name, later ones get _2, _3 …"""
         if title not in self.names:
             base, taken = slugify(title), set(self.names.values())
             candidates = [base, *(f"{base}_{n}" for n in range(2, 99))]
@@ -49,7 +49,7 @@ class Replay:
         return self.names[title]
 
     def play(self, edit: Edit) -> None:
-        """Do what the edit did, as its author."""
+        """Make the edit, as its author."""
         author = self.registry.scope(actor=Actor(edit["author"], "team_admin"))
         name = self.name_of(edit["title"])
         if edit["op"] == "archive":
@@ -59,23 +59,23 @@ class Replay:
         if edit["op"] == "restore":
             assert author.restore(name).status == "active"
             self.archived.discard(name)
-        said = (as_template(edit["content"]), ["for_devs"] if edit["for_devs"] else [])
+        fields = (as_template(edit["content"]), ["for_devs"] if edit["for_devs"] else [])
         before = len(self.versions[name])
         if edit["op"] == "create":
-            prompt = author.create(name, said[0], title=edit["title"], tags=said[1], commit_message=edit["message"])
+            prompt = author.create(name, fields[0], title=edit["title"], tags=fields[1], commit_message=edit["message"])
         else:
-            prompt = author.update(name, template=said[0], tags=said[1], commit_message=edit["message"])
-        if self.state.get(name) == said:
+            prompt = author.update(name, template=fields[0], tags=fields[1], commit_message=edit["message"])
+        if self.state.get(name) == fields:
             self.quiet_edits += 1
         else:
             self.versions[name].append(edit)
-            self.state[name] = said
+            self.state[name] = fields
         assert prompt.version == len(self.versions[name])
         assert len(self.versions[name]) - before in {0, 1}
 
 
 def test_a_real_edit_history_reads_back_byte_for_byte(tmp_path: Path) -> None:
-    """77 edits of 26 prompts: exactly one version where text or tag changed, none where neither did."""
+    """Each of 77 edits of 26 prompts creates one version if text or tag changed, and otherwise none."""
     edits = [json.loads(line) for line in HISTORY.read_text(encoding="utf-8").splitlines()]
     now = [datetime.fromisoformat(edits[0]["at"])]
     path = str(tmp_path / "history.db")
@@ -88,10 +88,10 @@ def test_a_real_edit_history_reads_back_byte_for_byte(tmp_path: Path) -> None:
     written = sum(map(len, replay.versions.values()))
     assert written + replay.quiet_edits == sum(edit["op"] != "archive" for edit in edits)
     with Registry(path, create=False) as registry:
-        _require_all_told(registry, replay)
+        _require_all_events(registry, replay)
 
 
-def _require_all_told(registry: Registry, replay: Replay) -> None:
+def _require_all_events(registry: Registry, replay: Replay) -> None:
     for name, made in replay.versions.items():
         history = registry.history(name, limit=1000)[::-1]
         assert [(v.author, v.commit_message) for v in history] == [(e["author"], e["message"]) for e in made]

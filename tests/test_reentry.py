@@ -18,7 +18,7 @@ import pytest
 
 from promptreg import NotFoundError, PromptregError, Registry, StorageCorruptError, StorageError
 from promptreg.records import Container
-from promptreg.storage.sqlite import journal, queue, sidecar, writer
+from promptreg.storage.sqlite import event_log, queue, sidecar, writer
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
@@ -52,7 +52,7 @@ def test_a_timeout_of_the_application_ends_a_queued_write(
 ) -> None:
     """A `TimeoutError` of an alarm handler ends the call, and is not taken for a failure of the queue's file."""
 
-    def give_up() -> NoReturn:
+    def raise_timeout() -> NoReturn:
         raise TimeoutError
 
     def locked(descriptor: int, start: int, length: int) -> bool:
@@ -63,7 +63,7 @@ def test_a_timeout_of_the_application_ends_a_queued_write(
         return lock(descriptor, start, length)
 
     lock = queue._locked
-    on_signal(give_up)
+    on_signal(raise_timeout)
     with Registry(path) as registry:
         registry.create("greet", "0")
         with monkeypatch.context() as patch:
@@ -80,18 +80,18 @@ def test_a_timeout_of_the_application_is_no_storage_error(
 ) -> None:
     """In the middle of a write, a read or an opening it is raised unchanged, and the next call works."""
 
-    def give_up() -> NoReturn:
+    def raise_timeout() -> NoReturn:
         raise TimeoutError
 
     def interrupted(*_: object) -> None:
         signal.raise_signal(signal.SIGALRM)
 
-    on_signal(give_up)
+    on_signal(raise_timeout)
     with Registry(path) as registry:
         registry.create("greet", "0")
         calls: dict[str, tuple[object, str, Callable[[], object]]] = {
-            "write": (journal, "append", lambda: registry.update("greet", template="1")),
-            "read": (journal, "read_event", registry.events),
+            "write": (event_log, "append", lambda: registry.update("greet", template="1")),
+            "read": (event_log, "read_event", registry.events),
             "opening": (sidecar, "open_beside", lambda: Registry(path)),
         }
         room, name, call = calls[moment]
@@ -117,14 +117,14 @@ def test_a_handlers_call_within_a_write_is_refused_and_the_write_commits(
         registry.create("greet", "0")
         registry.create("other", "0")
         registry.get("greet")
-        told: list[PromptregError] = []
-        append = journal.append
+        outcomes: list[PromptregError] = []
+        append = event_log.append
 
         def handle() -> None:
             assert registry.render("greet").text in {"0", "1"}
             with pytest.raises(StorageError, match="middle of another call") as caught:
                 NESTED[verb](registry)
-            told.append(caught.value)
+            outcomes.append(caught.value)
 
         def interrupted(*arguments: object) -> None:
             signal.raise_signal(signal.SIGALRM)
@@ -132,9 +132,9 @@ def test_a_handlers_call_within_a_write_is_refused_and_the_write_commits(
 
         on_signal(handle)
         with monkeypatch.context() as patch:
-            patch.setattr(journal, "append", interrupted)
+            patch.setattr(event_log, "append", interrupted)
             assert registry.update("greet", template="1").version == 2
-        assert len(told) == 1
+        assert len(outcomes) == 1
         assert registry.update("greet", template="2").version == 3
         assert [v.version for v in registry.history("greet")] == [3, 2, 1]
         assert len(registry.events()) == 2 * 4
@@ -173,34 +173,34 @@ def test_handlers_at_any_time_neither_fail_a_call_nor_block(
 class Session:
     """An object whose finaliser reads a prompt."""
 
-    def __init__(self, registry: Registry, told: Counter[str]) -> None:
+    def __init__(self, registry: Registry, outcomes: Counter[str]) -> None:
         self.me = self
         self.registry = registry
-        self.told = told
+        self.outcomes = outcomes
 
     def __del__(self) -> None:
         try:
             self.registry.history("bye")
-            self.told["done"] += 1
+            self.outcomes["done"] += 1
         except StorageError:
-            self.told["refused"] += 1
+            self.outcomes["refused"] += 1
 
 
 def test_finalisers_that_read_harm_no_write(registry: Registry) -> None:
     """Finalisers that read harm no write, although the collector runs them in the middle of one."""
     registry.create("greet", "0")
     registry.create("bye", "Goodbye")
-    told: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     before = gc.get_threshold()
     try:
         for trial in range(500):
             gc.set_threshold(50 + trial % 100)
-            Session(registry, told)
+            Session(registry, outcomes)
             assert registry.update("greet", template=f"trial {trial}").version == trial + 2
     finally:
         gc.set_threshold(*before)
         gc.collect()
-    assert min(told["done"], told["refused"]) > 0
+    assert min(outcomes["done"], outcomes["refused"]) > 0
     assert len(registry.history("greet", limit=1_000)) == 501
     assert len(registry.events(limit=10_000)) == 2 * 502
 
@@ -272,17 +272,17 @@ def test_closing_in_the_middle_of_a_call_is_refused(
     with Registry(path if is_file else ":memory:") as registry:
         registry.create("greet", "0")
         row = writer.prompt_row
-        told: list[str] = []
+        outcomes: list[str] = []
         waiting = threading.Thread(target=registry.list)
 
         def close() -> None:
             waiting.start()
             with pytest.raises(StorageError, match="middle of another call") as caught:
                 registry.close()
-            told.append(type(caught.value).__name__)
+            outcomes.append(type(caught.value).__name__)
 
         def interrupted(container: Container) -> tuple[object, ...]:
-            if not told:
+            if not outcomes:
                 signal.raise_signal(signal.SIGALRM)
             return row(container)
 
@@ -291,7 +291,7 @@ def test_closing_in_the_middle_of_a_call_is_refused(
             patch.setattr(writer, "prompt_row", interrupted)
             assert registry.update("greet", template="1").version == 2
         waiting.join()
-        assert told == ["StorageError"]
+        assert outcomes == ["StorageError"]
         assert registry.update("greet", template="2").version == 3
 
 
@@ -300,7 +300,7 @@ def test_a_fork_in_the_middle_of_a_call_does_not_harm_the_call(
 ) -> None:
     """The parent's write commits; in the child the registry, and opening a new one, are refused to protect locks."""
     registry.create("greet", "0")
-    append = journal.append
+    append = event_log.append
     ends: list[int] = []
 
     def fork() -> None:
@@ -323,7 +323,7 @@ def test_a_fork_in_the_middle_of_a_call_does_not_harm_the_call(
 
     on_signal(fork)
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "append", interrupted)
+        patch.setattr(event_log, "append", interrupted)
         assert registry.update("greet", template="1").version == 2
     assert ends == [7]
     assert registry.update("greet", template="2").version == 3
@@ -335,19 +335,19 @@ def test_a_nested_call_does_not_release_its_threads_queue_ticket(
     """While a write is queued, a handler may read, and its refusals and writes don't release the write's ticket."""
     registry.create("greet", "0")
     queue = registry._core.storage._queue  # type: ignore[attr-defined]
-    told: list[str] = []
+    outcomes: list[str] = []
 
     def handle() -> None:
         for call in (lambda: registry.get("absent"), lambda: registry.update("greet", template="handler")):
             with pytest.raises(PromptregError) as caught:
                 call()
-            told.append(type(caught.value).__name__)
+            outcomes.append(type(caught.value).__name__)
 
     on_signal(handle)
     with queue.ticket(Deadline(5)):
         signal.raise_signal(signal.SIGALRM)
         assert queue.is_held()
-    assert told == ["NotFoundError", "StorageError"]
+    assert outcomes == ["NotFoundError", "StorageError"]
     assert not queue.is_held()
 
 
@@ -394,7 +394,7 @@ def test_an_error_that_the_application_handles_keeps_its_frames(
         raise SoftTimeLimitExceeded
 
     on_signal(limit)
-    monkeypatch.setattr(journal, "append", lambda *_: signal.raise_signal(signal.SIGALRM))
+    monkeypatch.setattr(event_log, "append", lambda *_: signal.raise_signal(signal.SIGALRM))
     try:
         fail()
     except KeyError as error:
@@ -408,8 +408,8 @@ def test_an_error_that_the_application_handles_keeps_its_frames(
 
 HOOKED = """
 import os, sys
-os.register_at_fork(**{sys.argv[2]: lambda: box and told.append(refusal())})
-box, told = [], []
+os.register_at_fork(**{sys.argv[2]: lambda: box and outcomes.append(refusal())})
+box, outcomes = [], []
 from promptreg import Registry, StorageError
 def refusal():
     try:
@@ -423,7 +423,7 @@ child = os.fork()
 if child:
     os.waitpid(child, 0)
 version = registry.update("greet", template="Hello").version
-print(len(told), all(told), registry.get("greet").template, version, flush=True)
+print(len(outcomes), all(outcomes), registry.get("greet").template, version, flush=True)
 os._exit(0)
 """
 
@@ -535,18 +535,18 @@ def test_an_error_of_a_handler_is_not_cached(registry: Registry, monkeypatch: py
 def test_closing_in_the_middle_of_closing_is_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A handler's close within a close is refused, as it would wait for itself; the registry is closed afterwards."""
     registry = Registry(path)
-    close, told = Handle.close, []
+    close, outcomes = Handle.close, []
 
     def nested(handle: Handle) -> None:
         monkeypatch.setattr(Handle, "close", close)
         with pytest.raises(StorageError, match="closing the registry"):
             registry.close()
-        told.append(True)
+        outcomes.append(True)
         close(handle)
 
     monkeypatch.setattr(Handle, "close", nested)
     registry.close()
-    assert told == [True]
+    assert outcomes == [True]
     with pytest.raises(StorageError, match="is closed"):
         registry.list()
 
@@ -622,26 +622,26 @@ def test_a_child_forked_in_the_middle_of_a_write_does_not_finish_it(
     path: str, monkeypatch: pytest.MonkeyPatch, on_signal: Callable[[Callable[[], object]], None]
 ) -> None:
     """The child's call is refused, because the write and the connection are its parent's, and no version is lost."""
-    append, children, parent = journal.append, [], os.getpid()
+    append, children, parent = event_log.append, [], os.getpid()
 
-    def interrupted(*given: Any) -> None:
+    def interrupted(*arguments: Any) -> None:
         signal.raise_signal(signal.SIGALRM)
         if os.getpid() != parent:
             time.sleep(0.2)
-        append(*given)
+        append(*arguments)
 
     on_signal(lambda: children.append(os.fork()))
     with Registry(path) as registry:
         registry.create("greet", "0")
-        monkeypatch.setattr(journal, "append", interrupted)
+        monkeypatch.setattr(event_log, "append", interrupted)
         try:
-            told = str(registry.update("greet", template="1").version)
+            outcome = str(registry.update("greet", template="1").version)
         except StorageError as error:
-            told = error.message
+            outcome = error.message
         if os.getpid() != parent:
-            os._exit(0 if "forked" in told else 1)
+            os._exit(0 if "forked" in outcome else 1)
         monkeypatch.undo()
-        assert told == "2"
+        assert outcome == "2"
         assert registry.update("greet", template="2").version == 3
         assert os.waitpid(children[0], 0)[1] == 0
         assert [version.template for version in registry.history("greet")] == ["2", "1", "0"]
@@ -650,11 +650,11 @@ def test_a_child_forked_in_the_middle_of_a_write_does_not_finish_it(
 
 def in_thread(call: Callable[[], Any]) -> Any:
     """Return the result of a call in another thread, which a lock that is never released would block for ever."""
-    given: list[Any] = []
-    thread = threading.Thread(target=lambda: given.append(call()), daemon=True)
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(call()), daemon=True)
     thread.start()
     thread.join(timeout=30)
-    return given[0] if given else "it still waits"
+    return results[0] if results else "it still waits"
 
 
 @pytest.mark.parametrize("verb", ["history", "list", "search", "events", "set_status"])

@@ -1,4 +1,4 @@
-"""The undocumented names of Jinja2 and pydantic: `rendering/compat.py` alone uses them, and their loss fails here."""
+"""The undocumented names of Jinja2 and pydantic, which only `rendering/compat.py` uses: a missing one fails here."""
 
 import ast
 import inspect
@@ -31,7 +31,7 @@ def text(source, **variables):
 
 @pytest.mark.parametrize("path", sorted(ROOMS.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOMS)))
 def test_only_compat_uses_undocumented_names(path):
-    """Every other file imports documented names only, which are those of the packages themselves."""
+    """Every other file imports only documented names, which are those of the packages themselves."""
     if path == ROOMS / "compat.py":
         return
     for node in ast.walk(ast.parse(path.read_text())):
@@ -45,7 +45,7 @@ def test_only_compat_uses_undocumented_names(path):
 
 
 def filters():
-    """Each filter has Jinja's function, which takes the same arguments."""
+    """Each filter has Jinja's function, which accepts the same arguments."""
     for name in FILTERS:
         assert callable(compat.JINJA_FILTERS[name])
 
@@ -87,7 +87,7 @@ def context():
 
 
 def frame():
-    """The frame of a template knows the names in it, and how it is compiled."""
+    """The frame of a template has the names in it and the options of compilation."""
     made = compat.Frame(nodes.EvalContext(ENVIRONMENT))
     made.symbols.analyze_node(ENVIRONMENT.parse("{{ a }}"))
     assert made.symbols.ref("a").endswith("_a")
@@ -95,7 +95,7 @@ def frame():
 
 
 def loops():
-    """`loop` is of this class, and has these parts."""
+    """`loop` is of this class, and has these attributes."""
     parts = "index index0 revindex revindex0 first last length depth depth0 previtem nextitem".split()
     assert all(isinstance(inspect.getattr_static(compat.LoopContext, name), property | int) for name in parts[:6])
     loop = "".join(f"{{{{ loop.{name} is defined }}}} " for name in parts)
@@ -106,19 +106,19 @@ def loops():
 
 
 def macros():
-    """A macro is of this class; an argument that is left out is absent."""
+    """A macro is of this class; an omitted argument is absent."""
     assert text("{% macro m(a) %}{{ a is defined }}{% endmacro %}{{ m() }}") == "False"
     assert issubclass(type(ENVIRONMENT.from_string("{% macro m() %}{% endmacro %}").module.m), compat.Macro)
 
 
 def namespaces():
-    """A namespace takes attributes; plain Jinja's `namespace` is this class."""
+    """A namespace accepts attributes; plain Jinja's `namespace` is this class."""
     assert text("{% set ns = namespace(a=1) %}{% set ns.a = ns.a + 1 %}{{ ns.a }}") == "2"
     assert jinja2.Environment().globals["namespace"] is compat.Namespace
 
 
 def missing():
-    """What stands for no value in `Undefined` and in `Context.resolve_or_missing`."""
+    """The sentinel for no value is that of `Undefined` and `Context.resolve_or_missing`."""
     assert inspect.signature(jinja2.Undefined.__init__).parameters["obj"].default is compat.missing
     assert compat.Context(ENVIRONMENT, {}, None, {}).resolve_or_missing("x") is compat.missing
 
@@ -139,7 +139,7 @@ def tokens():
 
 
 def json():
-    """What HTML would read is escaped, and the result is Markup."""
+    """Special characters of HTML are escaped, and the result is Markup."""
     written = compat.htmlsafe_json_dumps({"a": "<"}, sort_keys=True)
     assert (written, type(written)) == ('{"a": "\\u003c"}', Markup)
 
@@ -150,13 +150,13 @@ def quoting():
 
 
 def wordwrap():
-    """The filter needs no environment where the text between lines is given."""
+    """The filter needs no environment if the text between lines is passed."""
     template = jinja2.Environment().from_string("{{ 'some words-here' | wordwrap(5, true, '|', false) }}")
     assert compat.wordwrap("some words-here", 5, True, "|", False) == template.render()
 
 
 def root_models():
-    """A `RootModel` is known without its class."""
+    """A `RootModel` is recognised without importing its class."""
 
     class Plain(BaseModel):
         a: int
@@ -174,7 +174,7 @@ NOTICED = {
 
 
 @pytest.mark.parametrize("name", compat.__all__)
-def test_the_loss_of_a_name_is_noticed(name):
-    """Each name is there, and is still what we take it for."""
+def test_every_undocumented_name_works(name):
+    """Each name exists, and still has the expected behaviour."""
     assert hasattr(compat, name)
     NOTICED[name]()

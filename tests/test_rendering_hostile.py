@@ -1,4 +1,4 @@
-"""No template can hurt the process: each of the corpus bites where nothing guards, and ends in our error here."""
+"""No template can harm the process: each of the corpus succeeds in stock Jinja2, and ends in a TemplateError here."""
 
 import json
 import subprocess
@@ -16,19 +16,21 @@ REFUSALS = {"TemplateSyntaxError", "TemplatePolicyError", "MissingVariablesError
 REFUSALS_OF_BOMBS = REFUSALS | {"RenderLimitError", "TemplateError"}
 OVERUSES = {"MemoryError", "RecursionError", "OverflowError"}
 GUARDED = ["saved", "small"]
-STOCK = pytest.param("stock", marks=[pytest.mark.slow] if is_recorded() else [])  # anew where Jinja2 or the corpus is
+STOCK = pytest.param(
+    "stock", marks=[pytest.mark.slow] if is_recorded() else []
+)  # again if Jinja2 or the corpus has changed
 
 Outcomes = dict[tuple[str, str], Outcome]
 
 
 @pytest.fixture(scope="module")
 def outcomes(request: pytest.FixtureRequest) -> Outcomes:
-    """Run every case that the chosen tests ask for, two at a time, and give each outcome by case and way."""
+    """Run every case of the selected tests, two at a time, and return each outcome by case and way."""
     asked = [item.callspec.params for item in request.session.items if "outcomes" in getattr(item, "fixturenames", ())]
     jobs = [(params["case"].name, params["way"]) for params in asked]
     command = [sys.executable, "-W", "ignore", "-m", "tests.capped"]
-    told = subprocess.run(command, cwd=ROOT, input=json.dumps(jobs), stdout=subprocess.PIPE, text=True, check=True)
-    lines = map(json.loads, told.stdout.splitlines())
+    completed = subprocess.run(command, cwd=ROOT, input=json.dumps(jobs), stdout=subprocess.PIPE, text=True, check=True)
+    lines = map(json.loads, completed.stdout.splitlines())
     return {(name, way): Outcome(*fields) for name, way, fields in lines}
 
 
@@ -50,7 +52,7 @@ def bites(case: Case, outcome: Outcome) -> bool:
 
 
 def faults(case: Case, outcome: Outcome) -> list[str]:
-    """Say what is wrong with how a case ended."""
+    """Return what is wrong with the outcome of a case."""
     allowed = REFUSALS_OF_BOMBS if case.kind == "bomb" else REFUSALS
     honest = case.text_is_fine and outcome.ended == "text" and outcome.characters <= MOST_CHARACTERS
     found = {
@@ -65,10 +67,10 @@ def faults(case: Case, outcome: Outcome) -> list[str]:
 
 @of("escape", "bomb", "quote")
 @pytest.mark.parametrize("way", [STOCK])
-def test_each_case_bites_where_nothing_guards(case: Case, way: str, outcomes: Outcomes) -> None:
-    """On stock Jinja2 the template gets what it tries within a tenth of a second, and our tests would tell.
+def test_each_case_bites_in_stock_jinja(case: Case, way: str, outcomes: Outcomes) -> None:
+    """On stock Jinja2 each attack succeeds within a tenth of a second, so that the tests below would notice it.
 
-    Where a newer interpreter has mended that, it does not, so the corpus says truly where it bites.
+    Where a newer interpreter has fixed the problem, the attack fails, as the corpus says.
     """
     outcome = outcomes[case.name, way]
     assert bites(case, outcome) is case.bites_here(), outcome
@@ -79,39 +81,39 @@ def test_each_case_bites_where_nothing_guards(case: Case, way: str, outcomes: Ou
 @of("bomb")
 @pytest.mark.parametrize("way", ["patient"])
 def test_each_bomb_bites_a_patient_process_too(case: Case, way: str, outcomes: Outcomes) -> None:
-    """What stock Jinja2 does not do in a tenth of a second, it does not do in a second either."""
+    """A bomb that exceeds a tenth of a second in stock Jinja2 exceeds a second too."""
     assert bites(case, outcomes[case.name, way]) is case.bites_here(), outcomes[case.name, way]
 
 
 @of("escape", "quote")
 @pytest.mark.parametrize("way", GUARDED)
 def test_no_template_escapes(case: Case, way: str, outcomes: Outcomes) -> None:
-    """A refusal, at the latest when rendered, that tells no value and has done nothing to the application."""
+    """Each escape is refused, at the latest on rendering, without a value in the error or a side effect."""
     assert faults(case, outcomes[case.name, way]) == [], outcomes[case.name, way]
 
 
 @of("bomb")
 @pytest.mark.parametrize("way", ["saved", pytest.param("small", marks=pytest.mark.slow)])
 def test_no_template_overuses_the_process(case: Case, way: str, outcomes: Outcomes) -> None:
-    """An error of ours soon after the deadline, in little memory, on a small stack too."""
+    """Each bomb ends in a TemplateError soon after the deadline, in little memory, on a small stack too."""
     assert faults(case, outcomes[case.name, way]) == [], outcomes[case.name, way]
 
 
 def test_the_corpus_is_large() -> None:
-    """At least 100 escapes and 100 bombs, each with a name of its own."""
+    """It has at least 100 escapes and 100 bombs, each with a unique name."""
     assert sum(case.kind == "escape" for case in CASES) >= 100
     assert sum(case.kind == "bomb" for case in CASES) >= 100
     assert len({case.name for case in CASES}) == len(CASES)
 
 
 @pytest.mark.slow
-def test_the_record_is_of_this_corpus() -> None:
-    """Whoever changes the corpus, or upgrades Jinja2, records it: until then a plain run shows all of it anew."""
+def test_the_recorded_outcomes_are_of_this_corpus() -> None:
+    """After a change of the corpus or Jinja2 the outcomes must be recorded again; until then every run tests all."""
     assert is_recorded()
 
 
 def test_the_corpus_bites_on_every_interpreter() -> None:
-    """All but a few cases bite on whatever runs them, and those few on the oldest that is supported."""
-    mended = [case for case in CASES if case.mended_in is not None]
-    assert len(mended) <= 5
-    assert all(case.mended_in > (3, 11) for case in mended)
+    """All but a few cases bite on every interpreter, and those few on the oldest supported one."""
+    fixed = [case for case in CASES if case.fixed_in is not None]
+    assert len(fixed) <= 5
+    assert all(case.fixed_in > (3, 11) for case in fixed)

@@ -40,7 +40,7 @@ LIMITS = RenderLimits()
 
 @dataclass
 class Document:
-    """What applications pass: fields, a property, a method."""
+    """An application's object, with fields, a property and a method."""
 
     title: str
     tags: list
@@ -477,8 +477,8 @@ def test_all_messages_of_a_chat_prompt_are_one_render():
     """The characters and the fuel of all messages count together."""
     limits = RenderLimits(characters=1_000)
     with Registry(":memory:", render_limits=limits) as registry:
-        said = [{"role": "user", "content": "{{ x }}"}] * 3
-        registry.create("chat", said)
+        messages = [{"role": "user", "content": "{{ x }}"}] * 3
+        registry.create("chat", messages)
         assert len(registry.render("chat", x="a" * 300).text) == 904
         with pytest.raises(RenderLimitError) as caught:
             registry.render("chat", x="a" * 400)
@@ -496,7 +496,7 @@ SAVED = [
 
 
 @pytest.mark.parametrize(("limits", "template"), SAVED, ids=["source", "nodes", "nesting", "elif", "digits", "tokens"])
-def test_a_template_that_holds_too_much_is_refused_when_it_is_saved(limits, template):
+def test_a_template_that_is_too_large_is_refused_when_it_is_saved(limits, template):
     """Saving it raises `TemplatePolicyError`, and creates no prompt."""
     with Registry(":memory:", render_limits=limits) as registry:
         with pytest.raises(TemplatePolicyError):
@@ -667,7 +667,7 @@ PRINTED = [
 
 
 @pytest.mark.parametrize(("template", "values"), PRINTED, ids=range(len(PRINTED)))
-def test_the_fast_tier_prints_as_much_as_the_limit_says(template, values):
+def test_the_fast_tier_prints_up_to_the_limit(template, values):
     """It returns a long text of many parts complete, and bails out to the metered tier for one character too many."""
     expected = TemplateText(template, LIMITS).metered({"ds": values})
     exact = TemplateText(template, RenderLimits(characters=len(expected)))
@@ -911,10 +911,10 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("template", "told"), TOLD)
-def test_a_render_error_says_what_is_wrong_where_no_value_can_be_in_it(template, told):
+@pytest.mark.parametrize(("template", "expected"), TOLD)
+def test_a_render_error_has_the_cause_if_no_value_can_be_in_it(template, expected):
     """Python's message is included where it is about types alone."""
-    assert told in refused(template, n=None, d=DOCUMENT, l=[1], u={}, m={"n": None, "a b": None, "f": len}).message
+    assert expected in refused(template, n=None, d=DOCUMENT, l=[1], u={}, m={"n": None, "a b": None, "f": len}).message
 
 
 NEAR = [
@@ -934,14 +934,14 @@ NEAR = [
 ]
 
 
-@pytest.mark.parametrize(("template", "told"), NEAR)
-def test_an_unknown_word_of_the_template_language_is_reported_with_the_nearest(template, told):
+@pytest.mark.parametrize(("template", "expected"), NEAR)
+def test_an_unknown_word_of_the_template_language_is_reported_with_the_nearest(template, expected):
     """Errors about filters, tests, methods and statements suggest the nearest word; a chat's names the message too."""
     with Registry(":memory:") as registry:
         with pytest.raises(TemplateError) as caught:
             registry.save("summarize", template)
         assert str(caught.value).startswith("'summarize': Line 1: ")
-        assert told in str(caught.value)
+        assert expected in str(caught.value)
         with pytest.raises(TemplateError) as caught:
             registry.save("summarize", [{"role": "user", "content": content} for content in ("x", template, "x")])
         assert str(caught.value).startswith("'summarize': message 2 of 3: Line 1: ")

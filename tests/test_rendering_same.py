@@ -70,7 +70,7 @@ class Outcome(NamedTuple):
     """The outcome of a render: `text`, or a refusal: `syntax`, `policy`, `absent` (the names), `limit`, `error`."""
 
     kind: str
-    said: Any = None
+    detail: Any = None
 
 
 compiled_by_jinja = lru_cache(4)(STOCK.from_string)
@@ -169,20 +169,20 @@ def wrong(source: str, values: Mapping[str, Any], case: Comparison) -> str | Non
     if fast is not None and fast != metered:
         return "the fast tier renders what the metered one does not"
     if metered is not None and promptreg_outcome != ("text", metered):
-        return "a tier gives text, and the render another one, or none"
+        return "a tier renders a text, and the render another text, or none"
     if stock.kind == "folding":
         return None
     if promptreg_outcome.kind == "text" and stock.kind != "text":
         return "we render what Jinja2 refuses"
-    if promptreg_outcome.kind == "text" and promptreg_outcome.said != stock.said:
+    if promptreg_outcome.kind == "text" and promptreg_outcome.detail != stock.detail:
         return "the texts differ"
     if stock.kind == "syntax" and promptreg_outcome.kind not in {"syntax", "policy"}:
         return "a syntax error is not refused as one"
     if (
         promptreg_outcome.kind == "syntax"
         and stock.kind != "syntax"
-        and "no filter" not in promptreg_outcome.said
-        and "no test" not in promptreg_outcome.said
+        and "no filter" not in promptreg_outcome.detail
+        and "no test" not in promptreg_outcome.detail
     ):
         return "a syntax error for what is none"
     if promptreg_outcome.kind == "absent":
@@ -191,15 +191,15 @@ def wrong(source: str, values: Mapping[str, Any], case: Comparison) -> str | Non
 
 
 def _wrong_names(source: str, values: Mapping[str, Any], case: Comparison) -> str | None:
-    described, names = set(case.promptreg_outcome.said), undeclared(source)
+    described, names = set(case.promptreg_outcome.detail), undeclared(source)
     if described & set(values):
-        return "a variable is said to be missing that is there"
+        return "a present variable is reported as missing"
     if names is None:
         return None
     may_be = names - set(values)
     if not described <= may_be | bound_by(source):
-        return "a name is said to be missing that is no variable"
-    if case.stock.kind == "absent" and not described >= set(case.stock.said) - {"loop"}:
+        return "a name that is not a variable is reported as missing"
+    if case.stock.kind == "absent" and not described >= set(case.stock.detail) - {"loop"}:
         return "Jinja2 misses another variable"
     if case.exact and not GUARD_OR_NAME.search(source) and described != may_be:
         return "an absent variable that is read unguarded is not named"
@@ -508,8 +508,8 @@ def fast_sources() -> list[str]:
 def test_the_fast_tier_renders_every_operation_that_it_declares(source):
     """For values of the declared types the fast tier renders, and its text is that of the metered tier and Jinja2."""
     template = TemplateText(source, LIMITS)
-    given = template.fast(dict(FAST_VALUES))
-    assert given == template.metered(dict(FAST_VALUES)) == STOCK.from_string(source).render(FAST_VALUES)
+    text = template.fast(dict(FAST_VALUES))
+    assert text == template.metered(dict(FAST_VALUES)) == STOCK.from_string(source).render(FAST_VALUES)
 
 
 @pytest.mark.parametrize("source", [frame.format(e) for e in listed(METERED) for frame in FRAMES])
@@ -561,7 +561,7 @@ LOWERED: dict[str, list[int]] = {
 
 def test_the_metered_tier_renders_what_the_fast_one_does_under_the_same_limits():
     """Whatever the fast tier renders under low limits, the metered tier renders under the same limits."""
-    given = 0
+    rendered = 0
     for seed in range(1_500):
         pick, (source, build) = Random(f"limits {seed}"), case_of(seed, FRIENDLY)
         names = pick.sample(list(LOWERED), pick.randint(1, 2))
@@ -571,9 +571,9 @@ def test_the_metered_tier_renders_what_the_fast_one_does_under_the_same_limits()
             continue
         fast = by_tier(template.fast, build(), BAILOUTS)
         if fast is not None:
-            given += 1
+            rendered += 1
             assert by_tier(template.metered, build(), REFUSALS) == fast, (source, template._limits)
-    assert given > 200
+    assert rendered > 200
 
 
 @pytest.mark.parametrize("text", ["a\n\n<b>", Markup("a\n\n<b>"), "a", Markup("a")])

@@ -342,13 +342,13 @@ def test_a_registry_opened_on_the_replacement_and_the_old_one_are_separate(
 
 def test_writers_of_all_threads_get_the_error(opened: Registry, path: str, replacement: str) -> None:
     """50 ms later no thread, whether it has written before or not, writes into either file."""
-    told = []
+    errors = []
 
     def write() -> None:
         try:
             opened.update("cached", template="text lost")
         except StorageError as error:
-            told.append(error)
+            errors.append(error)
 
     os.replace(replacement, path)
     time.sleep(NOTICED_SECONDS)
@@ -359,7 +359,7 @@ def test_writers_of_all_threads_get_the_error(opened: Registry, path: str, repla
     write()
     for thread in threads:
         thread.join()
-    assert len(told) == 5
+    assert len(errors) == 5
     assert Path(path).read_bytes() == before
 
 
@@ -378,7 +378,7 @@ def test_a_removed_log_is_noticed_and_loses_nothing(opened: Registry, path: str)
         assert [prompt.template for prompt in registry.list()] == ["text cached", "text logged", "text uncached"]
 
 
-def test_a_file_read_by_its_own_process_loses_no_version(opened: Registry, path: str) -> None:
+def test_a_file_read_by_the_process_that_has_it_open_loses_no_version(opened: Registry, path: str) -> None:
     """Reading the file drops SQLite's locks, so that an older SQLite deletes the WAL when the next process closes.
 
     Then nothing is written. A newer SQLite also checks the locks of the log, keeps it, and everything works.

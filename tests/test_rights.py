@@ -1,4 +1,4 @@
-"""Permissions: a user who may not write all companions of the file only reads; our own files follow the file's mode."""
+"""Permissions: a user that may not write all companion files only reads; promptreg's files have the database's mode."""
 
 import errno
 import os
@@ -34,7 +34,7 @@ def mode(path: str) -> int:
 
 
 def close_to_others(path: str) -> None:
-    """Leave our own files to the owner, as if they were created before others could write the file."""
+    """Remove others' permissions on promptreg's files, as if created before others could write the database."""
     for suffix in OURS:
         os.chmod(path + suffix, 0o644)
 
@@ -51,10 +51,10 @@ def open_again(path: str) -> None:
 @needs_root
 @pytest.mark.parametrize("mend", [open_to_others, open_again])
 @pytest.mark.parametrize("hidden", [0o644, 0o600], ids=["readable", "unreadable"])
-def test_who_may_not_write_the_sidecar_reads_and_writes_once_it_was_mended(
+def test_a_user_that_may_not_write_the_sidecar_writes_once_it_was_repaired(
     shared: str, hidden: int, mend: Callable[[str], None]
 ) -> None:
-    """Reads are fresh, a write is refused and names the file; once that is repaired, it works without opening anew."""
+    """Reads are fresh, and a write is refused with the name of the file; once repaired, it works without reopening."""
     with Registry(shared) as owner, Remote(shared, unprivileged=True) as other:
         close_to_others(shared)
         os.chmod(f"{shared}-promptreg", hidden)
@@ -69,14 +69,14 @@ def test_who_may_not_write_the_sidecar_reads_and_writes_once_it_was_mended(
         assert caught.value.message == f"{shared} can't be written by this process; let it write {shared}-promptreg."
         assert other.call("get", "greet").template == owner.get("greet").template == "5"
         mend(shared)
-        assert other.call("update", "greet", template="mended").version == 7
-        assert owner.get("greet").template == "mended"
+        assert other.call("update", "greet", template="repaired").version == 7
+        assert owner.get("greet").template == "repaired"
         owner.update("greet", template="last")
         assert other.call("get", "greet").template == "last"
 
 
 def test_a_sidecar_that_may_not_be_written_is_opened_again(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same for any user: the system refuses, until it does not."""
+    """It is opened again after the system has refused to open it for a time."""
     open_file, refuses = system.open_file, [errno.EACCES]
 
     def refusing(file: str, *more: int) -> int:
@@ -99,15 +99,15 @@ def test_a_sidecar_that_may_not_be_written_is_opened_again(path: str, monkeypatc
             with pytest.raises(StorageError, match="Too many open files"):
                 other.update("greet", template="refused")
             refuses.clear()
-            assert other.update("greet", template="mended").version == 7
-            assert owner.get("greet").template == "mended"
+            assert other.update("greet", template="repaired").version == 7
+            assert owner.get("greet").template == "repaired"
             owner.update("greet", template="last")
             assert other.get("greet").template == "last"
             assert other._core.storage.publisher.signal.is_shared  # type: ignore[attr-defined]
 
 
-def test_nothing_is_written_that_could_not_be_published(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sidecar was removed, and the new one can't be written: the write that notices is refused, reads go on."""
+def test_nothing_is_written_that_can_not_be_published(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the sidecar was removed and a new one can't be written, the write is refused, and reads work."""
 
     def refuse(file: str, *_: int) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file)
@@ -126,8 +126,8 @@ def test_nothing_is_written_that_could_not_be_published(path: str, monkeypatch: 
 
 @needs_root
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
-def test_a_write_that_a_file_of_sqlites_stands_against_names_it(shared: str, suffix: str) -> None:
-    """The WAL is older than the file's mode: it is read, and the refusal names it."""
+def test_a_write_that_a_file_of_sqlite_prevents_names_that_file(shared: str, suffix: str) -> None:
+    """A WAL that is older than the file's mode can be read, and the refusal of a write names it."""
     with Registry(shared) as owner, Remote(shared, unprivileged=True) as other:
         os.chmod(shared + suffix, 0o644)
         for number in range(1, 4):
@@ -140,8 +140,8 @@ def test_a_write_that_a_file_of_sqlites_stands_against_names_it(shared: str, suf
 
 
 @needs_root
-def test_a_queue_that_may_not_be_written_keeps_nobody_from_writing(shared: str) -> None:
-    """It is about fairness alone."""
+def test_a_queue_that_may_not_be_written_prevents_no_write(shared: str) -> None:
+    """Writers that can't use the queue write without it, because it only ensures fairness."""
     with Registry(shared) as owner, Remote(shared, unprivileged=True) as other:
         owner.update("greet", template="1")
         os.chmod(f"{shared}-promptreg-queue", 0o600)
@@ -150,12 +150,12 @@ def test_a_queue_that_may_not_be_written_keeps_nobody_from_writing(shared: str) 
         assert other.call("get", "greet").template == "3"
 
 
-# What is ours follows the file
+# Modes and owners of promptreg's files
 
 
 @pytest.mark.parametrize("found", [0o444, 0o600, 0o666])
-def test_the_owner_mends_what_has_another_mode_than_the_file(path: str, found: int) -> None:
-    """The sidecar when opening, the queue when writing; even a mode that forbids the owner to write is repaired."""
+def test_the_owner_repairs_files_with_another_mode_than_the_database(path: str, found: int) -> None:
+    """Opening repairs the sidecar and writing the queue, even if their mode forbids the owner to write."""
     with Registry(path) as registry:
         registry.create("greet", "0")
     os.chmod(path, 0o660)
@@ -168,8 +168,8 @@ def test_the_owner_mends_what_has_another_mode_than_the_file(path: str, found: i
 
 
 @needs_root
-def test_root_gives_what_it_makes_to_the_owner_of_the_file(shared: str) -> None:
-    """And what another user, or root, made before."""
+def test_files_that_root_creates_belong_to_the_owner_of_the_database(shared: str) -> None:
+    """Files that another user, or root, created before are changed too."""
     for suffix in OURS:
         os.chown(shared + suffix, 0, 0)
     os.chown(shared, NOBODY, GROUP)
@@ -180,8 +180,8 @@ def test_root_gives_what_it_makes_to_the_owner_of_the_file(shared: str) -> None:
 
 
 @needs_root
-def test_a_member_gives_what_it_makes_to_the_group_of_the_file(shared: str) -> None:
-    """So that the others of that group may write it too, though it has another group first."""
+def test_files_that_a_member_creates_belong_to_the_group_of_the_database(shared: str) -> None:
+    """The others of that group may write them, even if the user's primary group is another one."""
     for suffix in OURS:
         os.unlink(shared + suffix)
     os.chown(shared, 0, GROUP)
@@ -192,8 +192,8 @@ def test_a_member_gives_what_it_makes_to_the_group_of_the_file(shared: str) -> N
     assert [(file.st_uid, file.st_gid, stat.S_IMODE(file.st_mode)) for file in made] == [(NOBODY, GROUP, 0o664)] * 2
 
 
-def test_a_file_with_another_name_too_is_not_mended(path: str, tmp_path: Path) -> None:
-    """A hard link may be a trap that makes root open somebody's file to others."""
+def test_a_file_with_a_second_hard_link_is_not_repaired(path: str, tmp_path: Path) -> None:
+    """A second hard link may be an attack that would make root open another file to others."""
     with Registry(path) as registry:
         registry.create("greet", "0")
     os.chmod(path, 0o666)

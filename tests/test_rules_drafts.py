@@ -21,7 +21,7 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from tests.refusals import refused, stand
+from tests.refusals import prepare, refused
 
 
 def holds_no_secret(prompt: Prompt) -> None:
@@ -55,7 +55,7 @@ def actions(registry: Registry, name: str = "x") -> list[str]:
 
 
 def fail(guarded: Registry) -> None:
-    """Mark version 2 of x, created by `stand`, as failed."""
+    """Mark version 2 of x, created by `prepare`, as failed."""
     guarded.update("x@2", template="secret")
     with pytest.raises(PublishCheckError):
         guarded.publish("x", 2)
@@ -65,7 +65,7 @@ def fail(guarded: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "edit",
     [
         {"template": "Two {{ n }}"},
         {"template": [{"role": "system", "content": "Two"}]},
@@ -81,20 +81,20 @@ def fail(guarded: Registry) -> None:
     ],
     ids=str,
 )
-def test_rule_7_edits_in_place_are_partial(registry, given):
+def test_rule_7_edits_in_place_are_partial(registry, edit):
     """Only the passed fields of that version change, and `updated_at`; number, base, author and creation do not."""
     ana, bo = (registry.scope(actor=Actor(who, "team_editor")) for who in ("ana", "bo"))
     ana.create("x", "one", tags=["a"])
     draft = ana.update("x", template="two", commit_message="First", is_production=False)
     live = registry.get("x")
-    edited = bo.update("x", version=2, **given)
-    said = {*given} - {"is_production"}
-    derived = {"kind", "variables"} if "template" in said else set()
-    derived |= {"declared_variables"} if "variables" in said else set()
-    expected = {"updated_at", "content_hash", *said, *derived}
+    edited = bo.update("x", version=2, **edit)
+    passed = {*edit} - {"is_production"}
+    derived = {"kind", "variables"} if "template" in passed else set()
+    derived |= {"declared_variables"} if "variables" in passed else set()
+    expected = {"updated_at", "content_hash", *passed, *derived}
     changed = {f for f in Prompt.model_fields if getattr(edited, f) != getattr(draft, f)}
-    assert said | {"updated_at"} <= changed <= expected
-    assert (edited.version, edited.author, edited.commit_message) == (2, "ana", given.get("commit_message", "First"))
+    assert passed | {"updated_at"} <= changed <= expected
+    assert (edited.version, edited.author, edited.commit_message) == (2, "ana", edit.get("commit_message", "First"))
     assert edited.updated_at > draft.updated_at
     assert registry.get("x", version=2) == edited
     assert registry.get("x").model_dump(exclude={"updated_at"}) == live.model_dump(exclude={"updated_at"})
@@ -105,25 +105,25 @@ def test_rule_7_edits_in_place_are_partial(registry, given):
 @pytest.mark.parametrize("by", ["x@2", "x@staging", "x@latest"])
 def test_rule_7_edits_in_place_by_any_reference(registry, by):
     """A draft can be edited by number or label, and the next draft is compared with its new content."""
-    stand(registry)
+    prepare(registry)
     assert registry.update(by, template="edited").version == 2
     assert registry.update("x", template="edited", is_production=False).version == 2
     assert registry.update("x", version=by.removeprefix("x@").replace("2", "staging"), title="T").template == "edited"
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"template": "two"}, {"tags": ["a"], "title": "x", "is_production": False}, {"config": None}], ids=str
+    "edit", [{}, {"template": "two"}, {"tags": ["a"], "title": "x", "is_production": False}, {"config": None}], ids=str
 )
-def test_rule_7_an_edit_that_changes_nothing_writes_nothing(registry, guarded, unchanged, given):
+def test_rule_7_an_edit_that_changes_nothing_writes_nothing(registry, guarded, unchanged, edit):
     """An equal edit changes nothing, so that a failed version remains failed."""
-    stand(registry)
+    prepare(registry)
     draft = registry.get("x@2")
     with unchanged():
-        assert registry.update("x", version=2, **given) == draft
+        assert registry.update("x", version=2, **edit) == draft
     fail(guarded)
     failed = registry.get("x@2")
     with unchanged():
-        assert registry.update("x", version=2, **{**given, "template": "secret"}) == failed
+        assert registry.update("x", version=2, **{**edit, "template": "secret"}) == failed
     assert failed.state == "failed"
 
 
@@ -141,9 +141,9 @@ def test_rule_7_published_versions_are_never_edited(registry, refuses):
     registry.update("x", template="two")
     registry.rollback("x", reason="r")
     for version in (1, 2, "production", "latest"):
-        for given in ({"template": "new"}, {"commit_message": "new"}, {}):
+        for edit in ({"template": "new"}, {"commit_message": "new"}, {}):
             refuses(
-                lambda r, version=version, given=given: r.update("x", version=version, **given),
+                lambda r, version=version, edit=edit: r.update("x", version=version, **edit),
                 NotModifiableError,
                 "version_not_modifiable",
                 names=["x"],
@@ -153,7 +153,7 @@ def test_rule_7_published_versions_are_never_edited(registry, refuses):
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(
-    "given",
+    "edit",
     [
         {"is_production": True},
         {"new_name": "y"},
@@ -163,16 +163,16 @@ def test_rule_7_published_versions_are_never_edited(registry, refuses):
     ],
     ids=str,
 )
-def test_rule_7_edit_in_place_never_publishes(registry, refuses, given, version):
+def test_rule_7_edit_in_place_never_publishes(registry, refuses, edit, version):
     """An edit in place refuses is_production=True and fields of the container, before anything else."""
-    stand(registry)
-    refuses(lambda r: r.update("x", version=version, title="T", **given), InvalidInputError, "validation_error")
-    refuses(lambda r: r.update(f"x@{version}", title="T", **given), InvalidInputError, "validation_error")
+    prepare(registry)
+    refuses(lambda r: r.update("x", version=version, title="T", **edit), InvalidInputError, "validation_error")
+    refuses(lambda r: r.update(f"x@{version}", title="T", **edit), InvalidInputError, "validation_error")
 
 
 def test_rule_7_other_refusals_of_an_edit(registry, refuses):
     """A wrong expected hash, an invalid template, an unknown prompt and an archived one are refused."""
-    stand(registry)
+    prepare(registry)
     live, draft = registry.get("x").content_hash, registry.get("x@2").content_hash
     refuses(
         lambda r: r.update("x@2", title="T", expected_hash=live),
@@ -189,7 +189,7 @@ def test_rule_7_other_refusals_of_an_edit(registry, refuses):
 
 def test_rule_7_an_edit_returns_a_failed_version_to_draft(registry, guarded):
     """After an edit a failed version is a draft without reasons, and can be published."""
-    stand(registry)
+    prepare(registry)
     fail(guarded)
     edited = guarded.update("x", version=2, template="fine")
     assert (edited.state, edited.failure, edited.published_at) == ("draft", None, None)
@@ -202,7 +202,7 @@ def test_rule_7_an_edit_returns_a_failed_version_to_draft(registry, guarded):
 
 def test_rule_9_a_failed_publish_marks_the_version(registry, guarded):
     """Publishing a version that fails its checks marks it as failed, with the reasons, and changes nothing live."""
-    stand(registry)
+    prepare(registry)
     guarded.update("x@2", template="damn secret", examples=[{}])
     live = registry.get("x")
     for _ in range(2):
@@ -225,7 +225,7 @@ def test_rule_9_a_failed_publish_marks_the_version(registry, guarded):
 
 def test_rule_9_a_failed_version_is_published_when_its_checks_pass(registry, guarded):
     """A failed version is published unchanged if the checks pass now."""
-    stand(registry)
+    prepare(registry)
     fail(guarded)
     published = registry.publish("x", 2)
     assert (published.state, published.failure, published.template) == ("published", None, "secret")
@@ -252,7 +252,7 @@ def test_rule_9_a_failed_version_is_published_when_its_checks_pass(registry, gua
 )
 def test_rule_9_create_save_and_update_write_nothing_when_checks_fail(registry, guarded, unchanged, call):
     """A version that would be live at once, and fails its checks or examples, is not written."""
-    stand(registry)
+    prepare(registry)
     registry.create("never", "one", is_production=False)
     registry.create("leak", "secret")
     refused(guarded, unchanged, call, PublishCheckError, "publish_check_failed")
@@ -276,7 +276,7 @@ def test_rule_9_extra_variables_count_in_examples(path):
         assert lenient.create("x", "{{ n }}", examples=[{"n": 1, "m": 2}]).version == 1
 
 
-def test_rule_9_only_what_becomes_production_is_checked(registry, path):
+def test_rule_9_only_new_production_versions_are_checked(registry, path):
     """Drafts, edits, no-ops, labels, rollbacks and versions that were live run no checks; all other calls run them."""
     asked = []
     with Registry(path, publish_checks=[asked.append]) as checking:
@@ -355,9 +355,9 @@ def test_rule_9_any_exception_of_a_check_is_a_reason(path, error):
 # Rule 10
 
 
-def test_rule_10_discard_takes_drafts_and_failed_versions(registry, guarded):
+def test_rule_10_discard_accepts_drafts_and_failed_versions(registry, guarded):
     """No reader finds a discarded version, and the latest is the highest that remains."""
-    stand(registry)
+    prepare(registry)
     registry.update("x", template="three", is_production=False)
     fail(guarded)
     registry.set_label("x", "staging", 1)
@@ -412,7 +412,7 @@ def test_rule_10_listings_show_the_remaining_version_of_a_prompt_never_live(regi
 )
 def test_rule_10_discard_refuses(registry, refuses, call, error, code):
     """A version that is or was live, a labelled one, and a prompt's only version can't be discarded."""
-    stand(registry)
+    prepare(registry)
     registry.create("back", "one")
     registry.update("back", template="two")
     registry.rollback("back", reason="r")

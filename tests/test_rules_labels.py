@@ -15,7 +15,7 @@ from promptreg import (
     Registry,
     VersionNotFoundError,
 )
-from tests.refusals import refused, stand
+from tests.refusals import prepare, refused
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def actions(registry: Registry, call: Callable[[Registry], object]) -> list[tupl
 @pytest.mark.parametrize("version", [3, 2**70, "nightly", "elsewhere", "Staging"])
 def test_rule_8_an_unknown_version_or_label_is_not_found(registry, refuses, version):
     """Every verb raises VersionNotFoundError for an absent version, one of another prompt, and an unknown label."""
-    stand(registry)
+    prepare(registry)
     registry.create("y", "one")
     for n in (2, 3, 4):
         registry.update("y", template=f"t{n}")
@@ -58,7 +58,7 @@ def test_rule_8_an_unknown_version_or_label_is_not_found(registry, refuses, vers
 
 def test_labels_choose_versions_in_every_verb(registry):
     """A label or a number chooses a version with @ or as an argument, by name and by id."""
-    stand(registry)
+    prepare(registry)
     prompt = registry.get("x@staging")
     assert prompt.labels == {"staging": 2, "production": 1, "latest": 2}
     chosen = [registry.get(f"{prompt.id}@staging"), registry.get("x", label="staging"), registry.get("x", version=2)]
@@ -85,14 +85,14 @@ def test_labels_choose_versions_in_every_verb(registry):
 )
 def test_labels_are_set_by_any_reference(registry, call):
     """The version is passed once, with @ or as an argument, as a number or a label."""
-    stand(registry)
-    given = call(registry, registry.get("x").id)
-    assert (given.version, given.labels["eu"], registry.get("x@eu").version) == (1, 2, 2)
+    prepare(registry)
+    result = call(registry, registry.get("x").id)
+    assert (result.version, result.labels["eu"], registry.get("x@eu").version) == (1, 2, 2)
 
 
 def test_labels_can_be_moved_and_removed(registry, path, unchanged):
     """Setting a label moves only this label, even to a version with another label; other registries' caches see it."""
-    stand(registry)
+    prepare(registry)
     with Registry(path) as other:
         assert other.get("x@staging").version == 2
         live = registry.set_label("x", "staging", "production")
@@ -109,7 +109,7 @@ def test_labels_can_be_moved_and_removed(registry, path, unchanged):
 @pytest.mark.parametrize("label", ["a", "x" * 50, "canary-eu", "v1.2", "0x", "Production-2", "-", "_"])
 def test_well_formed_labels_are_accepted(registry, label):
     """Any label of the allowed characters is accepted, and its case matters."""
-    stand(registry)
+    prepare(registry)
     registry.set_label("x", label, 2)
     assert registry.get(f"x@{label}").version == 2
 
@@ -119,14 +119,14 @@ def test_well_formed_labels_are_accepted(registry, label):
 )
 def test_malformed_or_reserved_labels_are_refused(registry, refuses, label):
     """Malformed labels, and reserved ones in any case, can't be set or removed."""
-    stand(registry)
+    prepare(registry)
     refuses(lambda r: r.set_label("x", label, 1), InvalidInputError, "validation_error")
     refuses(lambda r: r.remove_label("x", label), InvalidInputError, "validation_error")
 
 
 def test_unknown_labels_can_not_be_removed(registry, refuses):
     """Removing an unknown label raises VersionNotFoundError, and for an unknown prompt NotFoundError."""
-    stand(registry)
+    prepare(registry)
     refuses(lambda r: r.remove_label("x", "no"), VersionNotFoundError, "version_not_found", name="x", version="no")
     refuses(lambda r: r.remove_label("no", "staging"), NotFoundError, "not_found", names=["no"])
     refuses(lambda r: r.set_label("no", "staging", 1), NotFoundError, "not_found", names=["no"])
@@ -179,7 +179,7 @@ MALFORMED = {
 @pytest.mark.parametrize("flaw", MALFORMED)
 def test_malformed_references_and_two_versions_are_refused(registry, refuses, flaw):
     """An @ where no version can be chosen, two versions, and invalid numbers or labels are invalid input."""
-    stand(registry)
+    prepare(registry)
     for call in MALFORMED[flaw]:
         refuses(call, InvalidInputError, "validation_error")
 
@@ -218,7 +218,7 @@ def test_malformed_references_and_two_versions_are_refused(registry, refuses, fl
 )
 def test_events_of_each_verb(registry, call, expected):
     """Each verb writes one event for each of its actions, with the version; a call without a change writes none."""
-    stand(registry)
+    prepare(registry)
     assert actions(registry, call) == expected
 
 
@@ -227,29 +227,29 @@ def test_events_record_who_what_and_when(registry):
     ana = registry.scope(actor=Actor("ana", "team_admin"))
     made = ana.create("x", "the secret words", description="the secret words")
     registry.update("x", new_name="y", commit_message="the secret words")
-    told = registry.events("y")
-    assert [event.seq for event in told] == list(range(told[0].seq, told[0].seq + len(told)))
-    assert {event.prompt_id for event in told} == {made.id}
-    assert [event.actor for event in told if event.version == 1] == ["ana"] * 2
-    assert [event.actor for event in told if event.version == 2] == [None] * 3
-    assert [event.at for event in told][:2] == [made.created_at] * 2
-    assert "secret" not in repr([event.details for event in told])
-    assert registry.events(made.id, after=told[1].seq, limit=1) == [told[2]]
-    assert all(event.namespace == "default" for event in told)
+    recorded = registry.events("y")
+    assert [event.seq for event in recorded] == list(range(recorded[0].seq, recorded[0].seq + len(recorded)))
+    assert {event.prompt_id for event in recorded} == {made.id}
+    assert [event.actor for event in recorded if event.version == 1] == ["ana"] * 2
+    assert [event.actor for event in recorded if event.version == 2] == [None] * 3
+    assert [event.at for event in recorded][:2] == [made.created_at] * 2
+    assert "secret" not in repr([event.details for event in recorded])
+    assert registry.events(made.id, after=recorded[1].seq, limit=1) == [recorded[2]]
+    assert all(event.namespace == "default" for event in recorded)
 
 
 @pytest.mark.parametrize(
-    ("given", "fields"),
+    ("edit", "fields"),
     [
         ({"commit_message": "Better"}, ["commit_message"]),
         ({"commit_message": "Better", "title": "T", "template": "new"}, ["template", "title", "commit_message"]),
         ({"title": "T", "commit_message": "First"}, ["title"]),
     ],
 )
-def test_an_edit_records_every_field_that_it_changed(registry, given, fields):
+def test_an_edit_records_every_field_that_it_changed(registry, edit, fields):
     """The event has the names of the changed fields, including the commit message, and never their values."""
     registry.create("x", "one", is_production=False, commit_message="First")
-    made = registry.update("x@1", **given)
+    made = registry.update("x@1", **edit)
     event = registry.events("x")[-1]
     assert event.action == "edit"
     assert event.details == {"fields": fields, "content_hash": made.content_hash}
@@ -268,8 +268,8 @@ def test_a_failed_check_records_its_reasons_until_the_prompt_is_deleted(registry
             with pytest.raises(PublishCheckError):
                 checking.publish("x")
     registry.update("x@1", template="three")
-    told = [event.details for event in registry.events("x") if event.action == "check_failed"]
-    assert told == [{"reasons": ["refuse: too loud"]}, {"reasons": ["refuse: too low"]}]
+    recorded = [event.details for event in registry.events("x") if event.action == "check_failed"]
+    assert recorded == [{"reasons": ["refuse: too loud"]}, {"reasons": ["refuse: too low"]}]
     registry.set_status("x", "deleted")
     assert [(e.action, e.details) for e in registry.events() if e.action != "delete"] == [
         (action, {}) for action in ("create", "check_failed", "edit", "check_failed", "edit")

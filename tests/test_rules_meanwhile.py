@@ -1,4 +1,4 @@
-"""Rule 9 while checks run: a change is reported truly, what no check reads refuses nothing, no reason is lost."""
+"""Rule 9 during checks: changes are reported exactly, unrelated changes refuse nothing, and no reason is lost."""
 
 import sqlite3
 from collections.abc import Callable
@@ -17,30 +17,30 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from promptreg.rules.edits import Draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_check_failed, plan_create
+from promptreg.rules.version_fields import Draft, read_edit
 from promptreg.storage.sqlite.storage import SQLiteStorage
-from tests.refusals import stand
+from tests.refusals import prepare
 
 
 def discard_staging(registry: Registry) -> None:
-    """Throw away the draft of `stand`."""
+    """Discard the draft of `prepare`."""
     registry.remove_label("x", "staging")
     registry.discard("x", 2)
 
 
 def rename(registry: Registry) -> None:
-    """Return x another name, without publishing anything."""
+    """Rename x, without publishing anything."""
     registry.update("x", new_name="z", is_production=False)
 
 
 def refuse(prompt: Prompt) -> None:
-    """Let nothing through."""
+    """Raise for every prompt."""
     raise ValueError("no")
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, path: str, change: Callable[[Registry], object]) -> None:
-    """Have another registry make a change right before the next write transaction begins."""
+    """Make another registry change the prompt right before the next write transaction begins."""
     write = SQLiteStorage.write
 
     def overtaken(storage):
@@ -53,7 +53,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, path: str, change: Callable[[Regi
 
 
 def overtaking(path: str, change: Callable[[Registry], object], reason: str | None = None) -> Registry:
-    """Return a registry during whose checks another one makes a change; its check fails where there is a reason."""
+    """Return a registry during whose checks another one makes a change; the check fails if there is a reason."""
 
     def check(prompt: Prompt) -> None:
         with Registry(path) as other:
@@ -65,8 +65,8 @@ def overtaking(path: str, change: Callable[[Registry], object], reason: str | No
 
 
 def test_rule_9_an_edit_during_the_checks_is_a_conflict(registry, path):
-    """A draft that is edited while it passes its checks is not published, and the error has both hashes."""
-    stand(registry)
+    """A draft that is edited during its checks is not published, and the error has both hashes."""
+    prepare(registry)
     checked = registry.get("x@2").content_hash
     with overtaking(path, lambda r: r.update("x@2", title="Other")) as slow:
         with pytest.raises(VersionConflictError) as caught:
@@ -78,7 +78,7 @@ def test_rule_9_an_edit_during_the_checks_is_a_conflict(registry, path):
 
 
 def make_live(registry: Registry) -> None:
-    """Put another version of x live."""
+    """Publish another version of x."""
     registry.update("x", title="Other")
 
 
@@ -92,7 +92,7 @@ def move_label(registry: Registry) -> None:
     registry.set_label("x", "staging", registry.update("x", title="Other", is_production=False).version)
 
 
-# What another does, the field that differs then, what was expected and what is there, and the call.
+# The change of another registry, the field that differs then, the expected and the actual value, and the call.
 CHANGES = {
     "an update of an update's base": (make_live, "production", 1, 3, lambda r: r.update("x", template="three")),
     "an update of a rename's base": (make_live, "production", 1, 3, lambda r: r.update("x", new_name="y")),
@@ -110,9 +110,9 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_rule_9_what_changed_during_the_checks_is_told(registry, path, change):
-    """What the checks looked at is compared again, and the details say what differs: truly two values, and of what."""
-    stand(registry)
+def test_rule_9_a_change_during_the_checks_is_reported(registry, path, change):
+    """What the checks have read is compared again, and the details name the field that differs and both values."""
+    prepare(registry)
     registry.create("twice", "one")
     registry.update("twice", template="two")
     registry.update("twice", template="three", is_production=False)
@@ -151,9 +151,9 @@ def test_rule_9_what_changed_during_the_checks_is_told(registry, path, change):
         (discard_staging, lambda r: r.publish("x@staging"), VersionNotFoundError),
     ],
 )
-def test_rule_9_what_stands_against_it_after_the_checks_refuses(registry, path, change, call, error):
-    """What passed the check is refused where the prompt has changed, and only the other registry's change is stored."""
-    stand(registry)
+def test_rule_9_a_refusal_that_arose_during_the_checks_applies(registry, path, change, call, error):
+    """A change that forbids the publication refuses it after the checks, and only that change is stored."""
+    prepare(registry)
     with Registry(path) as twin, overtaking(path, change) as slow:
         with pytest.raises(error) as caught:
             call(slow)
@@ -167,9 +167,9 @@ def test_rule_9_what_stands_against_it_after_the_checks_refuses(registry, path, 
         assert twin.get("x@production").template == "one"
 
 
-def test_rule_9_the_new_name_of_a_hidden_prompt_is_not_told(registry, path):
-    """Who may not read the prompt any more when it is renamed learns no more than that there is none of that name."""
-    stand(registry)
+def test_rule_9_the_new_name_of_a_hidden_prompt_is_not_revealed(registry, path):
+    """An actor that may no longer read the prompt when it is renamed gets NotFoundError without the new name."""
+    prepare(registry)
     registry.update("x", access_grants=[("user:ana", "write")], is_production=False)
     change = overtaking(path, lambda r: r.update("x", new_name="secret", access_grants=[], is_production=False))
     with change as slow, pytest.raises(NotFoundError) as caught:
@@ -200,9 +200,9 @@ NO_CONFLICT = {
         lambda r: r.save("x", "three"),
     ],
 )
-def test_rule_9_what_no_check_looks_at_may_change_meanwhile(registry, path, change, call):
-    """Another draft, a label, a grant or a message saved during a slow check refuses nothing and is not lost."""
-    stand(registry)
+def test_rule_9_unrelated_changes_during_the_checks_refuse_nothing(registry, path, change, call):
+    """Another draft, a label, a grant or a message saved during a slow check refuses nothing, and is not lost."""
+    prepare(registry)
     times = []
     with Registry(path) as other:
 
@@ -227,8 +227,8 @@ def test_rule_9_what_no_check_looks_at_may_change_meanwhile(registry, path, chan
 
 
 @pytest.mark.parametrize(("first", "asked", "others"), [("one", "one", "two"), ("one", "two", "two")])
-def test_rule_9_where_nothing_is_live_another_draft_is_no_conflict_either(registry, path, first, asked, others):
-    """What was passed goes live, and it is what was checked, although a draft was saved that is the base now."""
+def test_rule_9_if_nothing_is_live_another_draft_is_no_conflict_either(registry, path, first, asked, others):
+    """The content that was passed and checked goes live, although a draft that was saved meanwhile is the base now."""
     registry.create("x", first, is_production=False)
     change = overtaking(path, lambda r: r.update("x", template=others, is_production=False))
     with change as slow:
@@ -238,7 +238,7 @@ def test_rule_9_where_nothing_is_live_another_draft_is_no_conflict_either(regist
 
 
 def test_rule_9_examples_compare_the_content_alone(registry, path, monkeypatch):
-    """Examples render the template: where nothing else was checked, a rename or a publication is no conflict."""
+    """If only examples were checked, which render the template, a rename or a publication is no conflict."""
     registry.create("x", "one")
     registry.update("x", template="two {{ n }}", examples=[{"n": 1}], is_production=False)
     meanwhile(monkeypatch, path, lambda r: (r.set_status("x", "disabled"), r.update("x", template="three")))
@@ -246,26 +246,26 @@ def test_rule_9_examples_compare_the_content_alone(registry, path, monkeypatch):
     assert [v.state for v in registry.history("x")] == ["published"] * 3
 
 
-def test_rule_9_publishing_twice_at_once_is_publishing_once(registry, path):
-    """What another published while it was checked is live already: nothing is written, and nothing refused."""
-    stand(registry)
+def test_rule_9_two_concurrent_publications_publish_once(registry, path):
+    """If another registry published the version during the checks, nothing is written, and nothing refused."""
+    prepare(registry)
     with overtaking(path, lambda r: r.publish("x", 2)) as slow:
         assert slow.publish("x").production_version == 2
     assert [e.action for e in registry.events("x")].count("publish") == 2
 
 
-def test_rule_9_what_was_live_before_waits_for_no_check(registry, path, monkeypatch):
-    """Publishing a version that was live once runs no checks, so nothing that changes meanwhile is a conflict."""
-    stand(registry)
+def test_rule_9_a_version_that_was_live_before_runs_no_checks(registry, path, monkeypatch):
+    """Publishing a version that was live before runs no checks, so that no change meanwhile is a conflict."""
+    prepare(registry)
     registry.publish("x", 2)
     with Registry(path, publish_checks=[refuse]) as checking:
         meanwhile(monkeypatch, path, lambda r: (r.set_label("x", "eu", 1), r.update("x", template="three")))
         assert checking.publish("x", 1).production_version == 1
 
 
-def test_rule_9_what_nobody_has_checked_is_checked(registry, path, monkeypatch):
-    """Where a label moves from a version that was live to a draft before the write, the draft is checked first."""
-    stand(registry)
+def test_rule_9_a_version_that_became_the_target_meanwhile_is_checked(registry, path, monkeypatch):
+    """If a label moves from a version that was live to a draft before the write, the draft is checked first."""
+    prepare(registry)
     registry.update("x@2", template="one", title="T")  # which compiles as the other does
     registry.set_label("x", "staging", 1)
     registry.update("x", template="three")
@@ -276,7 +276,7 @@ def test_rule_9_what_nobody_has_checked_is_checked(registry, path, monkeypatch):
     assert (registry.get("x").version, registry.get("x@2").state) == (3, "failed")
 
 
-# Whatever becomes of a version, the reasons are told
+# The reasons are reported, whatever happens to the version
 
 BECOMES = {
     "nothing": (lambda r: None, "failed"),
@@ -300,8 +300,8 @@ BECOMES = {
     "call", [lambda r: r.publish("x", 2), lambda r: r.publish("x"), lambda r: r.publish("x", 2, expected_production=1)]
 )
 def test_rule_9_the_reasons_are_never_lost(registry, path, becomes, call):
-    """The reasons of a failed check reach the caller; the version is marked if it still has the checked content."""
-    stand(registry)
+    """The caller gets the reasons of a failed check; the version is marked if it still has the checked content."""
+    prepare(registry)
     registry.update("x", access_grants=[("user:ana", "write")])
     registry.rollback("x", reason="r")
     change, state = BECOMES[becomes]
@@ -317,8 +317,8 @@ def test_rule_9_the_reasons_are_never_lost(registry, path, becomes, call):
         assert marks == ([{"reasons": ["check: too loud"]}] if state == "failed" else [])
 
 
-def test_rule_9_what_is_live_by_then_is_never_marked():
-    """The rule itself leaves a published version alone, whatever guards the storage has."""
+def test_rule_9_a_version_that_is_live_by_then_is_never_marked():
+    """The rule itself never marks a published version, whatever triggers the storage has."""
     author = Author("ana", "2026-01-01T00:00:00.000000+00:00")
     container, live, _ = plan_create("id", "default", "x", Draft(read_edit(template="one"), "", True), author)
     assert plan_check_failed(container, live, live, ["no"], author).changes == ()
@@ -328,8 +328,8 @@ def test_rule_9_what_is_live_by_then_is_never_marked():
 
 
 def test_rule_9_a_mark_that_can_not_be_stored_loses_no_reason(registry, path):
-    """Where others hold the database, the reasons are raised all the same, with the error that prevented the mark."""
-    stand(registry)
+    """If others lock the database, the reasons are raised with the error that prevented the mark as their cause."""
+    prepare(registry)
     holder = sqlite3.connect(path, isolation_level=None)
 
     def check(prompt: Prompt) -> None:
@@ -348,8 +348,8 @@ def test_rule_9_a_mark_that_can_not_be_stored_loses_no_reason(registry, path):
     holder.close()
 
 
-def test_rule_9_examples_that_arrive_meanwhile_are_checked_too(registry, path, monkeypatch):
-    """An update is not put live over examples, stored by another writer since it was planned, that it fails."""
+def test_rule_9_examples_added_meanwhile_are_checked_too(registry, path, monkeypatch):
+    """An update that fails examples stored by another writer since it was planned does not go live."""
     registry.create("x", "Hello")
     meanwhile(monkeypatch, path, lambda r: r.update("x", examples=[{}]))
     with pytest.raises(PublishCheckError):

@@ -1,4 +1,4 @@
-"""Rule 19: names, namespaces and labels, how prompts and versions are referred to, and slugify."""
+"""Rule 19: names, namespaces, labels, references to prompts and versions, and slugify."""
 
 import re
 import unicodedata
@@ -94,13 +94,13 @@ def stocked(registry):
 
 @pytest.fixture(scope="module")
 def memory():
-    """A registry in memory, only to ask whether names are well-formed."""
+    """A registry in memory, which only validates names."""
     with Registry(":memory:") as opened:
         yield opened
 
 
 def refusal(call, *args, **kwargs):
-    """Return the refused field of a call that must be invalid input."""
+    """Return the invalid field of a call that must raise InvalidInputError."""
     with pytest.raises(InvalidInputError) as caught:
         call(*args, **kwargs)
     assert (caught.value.code, caught.value.http_status) == ("validation_error", 400)
@@ -112,7 +112,7 @@ def refusal(call, *args, **kwargs):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rule_19_names_and_namespaces_are_letters_digits_and_separators(registry, name):
-    """A well-formed name is kept as it is, for a prompt and for a namespace."""
+    """A well-formed name is accepted unchanged, for a prompt and for a namespace."""
     view = registry.scope(namespace=name)
     created = view.create(name, "text")
     assert (created.name, created.namespace, view.namespace) == (name, name, name)
@@ -121,7 +121,7 @@ def test_rule_19_names_and_namespaces_are_letters_digits_and_separators(registry
 
 
 def test_rule_19_malformed_names_are_refused(stocked, unchanged, path):
-    """A malformed name makes no prompt, no rename and no namespace."""
+    """A malformed name is refused for a new prompt, a rename and a namespace."""
     warm = stocked.get("a")
     with unchanged():
         for name in NO_NAMES:
@@ -132,7 +132,7 @@ def test_rule_19_malformed_names_are_refused(stocked, unchanged, path):
     assert stocked.get("a") == warm
 
 
-# The verbs that name one prompt, and what they are given beside it.
+# The verbs that name one prompt, and their other arguments.
 NAMING = {
     "get": [],
     "render": [],
@@ -149,7 +149,7 @@ NAMING = {
 
 
 def test_rule_19_malformed_references_are_refused_by_every_verb(stocked, unchanged):
-    """A malformed name is invalid input, not a prompt that is not found, even where there is a default."""
+    """A malformed name is invalid input, and not a prompt that is not found, even with a default."""
     verbs = {"save": ["text"], **NAMING}
     with unchanged():
         for name in [name for name in NO_NAMES if name != A_UUID]:
@@ -167,8 +167,8 @@ def test_rule_19_malformed_references_are_refused_by_every_verb(stocked, unchang
 @example("ΑΣ")
 @example("a..b")
 @example("x" * 129)
-def test_rule_19_a_name_is_taken_exactly_when_it_is_well_formed(memory, name):
-    """The rule, word for word, decides which names are taken."""
+def test_rule_19_a_name_is_accepted_exactly_if_it_is_well_formed(memory, name):
+    """A name is accepted exactly if the rule, written out here, accepts it."""
     is_word = [unicodedata.category(c)[0] in "LM" or unicodedata.category(c) == "Nd" for c in name]
     well_formed = (
         0 < len(name) <= 128
@@ -203,14 +203,14 @@ SLUGS = [
 
 
 @pytest.mark.parametrize(("text", "name"), SLUGS, ids=ascii)
-def test_rule_19_slugify_makes_a_name_of_a_title(text, name):
-    """Lower-cased, every other run becomes one `_`, ends trimmed, cut at 128."""
+def test_rule_19_slugify_turns_a_title_into_a_name(text, name):
+    """The title is lower-cased, every other run becomes one `_`, the ends are trimmed, and it is cut at 128."""
     assert slugify(text) == name
 
 
 @pytest.mark.parametrize("text", ["", "   ", "☕!", "_-./", "\0", "\ud800", "²½", None, 3, b"a", ["a"]], ids=ascii)
-def test_rule_19_slugify_refuses_what_leaves_no_name(text):
-    """An empty result, and what is not text, is invalid input."""
+def test_rule_19_slugify_refuses_an_empty_result(text):
+    """An empty result, and anything but a text, is invalid input."""
     assert refusal(slugify, text) == "text"
 
 
@@ -220,8 +220,8 @@ def test_rule_19_slugify_refuses_what_leaves_no_name(text):
 @example("x" * 127 + "\u0301\u0301")
 @example("☕\u0301a")
 @example("ᾼ" * 200)
-def test_rule_19_slugify_always_gives_a_valid_name(memory, text):
-    """Whatever the text, the result is a valid name that slugify leaves alone, or it is refused for being empty."""
+def test_rule_19_slugify_always_returns_a_valid_name(memory, text):
+    """For any text the result is a valid name that slugify does not change, or the text is refused."""
     try:
         name = slugify(text)
     except InvalidInputError:
@@ -242,7 +242,7 @@ def test_rule_19_labels(stocked):
 
 
 def test_rule_19_malformed_labels_are_refused(stocked, unchanged):
-    """A malformed label is invalid input wherever one is taken."""
+    """A malformed label is invalid input wherever a label is accepted."""
     with unchanged():
         for label in NO_LABELS:
             assert refusal(stocked.set_label, "a", label, 1) == "label"
@@ -253,8 +253,8 @@ def test_rule_19_malformed_labels_are_refused(stocked, unchanged):
     assert stocked.get("a").labels == {"latest": 4, "production": 2, "staging": 1}
 
 
-def test_rule_19_production_and_latest_are_kept_by_the_registry(stocked, unchanged):
-    """The two reserved labels, in any case, can be neither moved nor removed by a caller."""
+def test_rule_19_production_and_latest_are_reserved(stocked, unchanged):
+    """A caller can neither move nor remove the two reserved labels, in any case."""
     with unchanged():
         for label in RESERVED:
             assert refusal(stocked.set_label, "a", label, 1) == "label"
@@ -274,7 +274,7 @@ def test_references_choose_a_version_by_number_or_label(stocked):
 
 
 def test_references_choose_a_version_in_every_verb_that_writes_one(stocked):
-    """The verbs that choose a version take it with `@` too, by name and by id."""
+    """The verbs that choose a version accept it with `@` too, by name and by id."""
     prompt_id = stocked.get("a").id
     assert stocked.update("a@3", title="Third").title == "Third"
     assert stocked.set_label("a@3", "next").labels["next"] == 3
@@ -286,8 +286,8 @@ def test_references_choose_a_version_in_every_verb_that_writes_one(stocked):
     assert stocked.discard("a@4").latest_version == 3
 
 
-def test_references_take_a_label_wherever_a_version_is_asked_for(stocked):
-    """History, diff and set_label take labels for versions."""
+def test_a_label_is_accepted_wherever_a_version_is(stocked):
+    """`history`, `diff` and `set_label` accept labels as versions."""
     assert [v.version for v in stocked.history("a", before="latest")] == [3, 2, 1]
     assert stocked.diff("a", "staging", "production") == stocked.diff("a", 1, 2)
     assert stocked.set_label("a", "next", "latest").labels["next"] == 4
@@ -311,14 +311,14 @@ CHOSEN_TWICE = [
 
 
 def test_a_version_can_not_be_chosen_twice(stocked, unchanged):
-    """Choosing a version twice is invalid input, also where both choose the same one."""
+    """Choosing a version twice is invalid input, even if both choices are the same."""
     for verb, args, kwargs in CHOSEN_TWICE:
         with unchanged():
             refusal(getattr(stocked, verb), *args, **kwargs)
 
 
 @pytest.mark.parametrize("reference", ["a@1", "a@staging", "a@latest"])
-def test_at_is_refused_where_the_verb_chooses_no_version(stocked, unchanged, reference):
+def test_at_is_refused_by_verbs_that_choose_no_version(stocked, unchanged, reference):
     """`@` is invalid input in every verb that is about the prompt, not about one version."""
     calls = [
         ("create", ["text"]),
@@ -339,7 +339,7 @@ def test_at_is_refused_where_the_verb_chooses_no_version(stocked, unchanged, ref
 
 
 def test_malformed_versions_in_a_reference_are_refused(stocked, unchanged):
-    """What follows `@` is a number from 1 or a label; anything else is invalid input."""
+    """Anything but a number from 1 or a label after `@` is invalid input."""
     with unchanged():
         for chosen in ("", "@1", "1@2", "0", "00", " 1", "+1", "1 ", "é", "٣", "x" * 51, "a/b"):
             for verb in ("get", "render", "publish", "discard", "update"):
@@ -349,7 +349,7 @@ def test_malformed_versions_in_a_reference_are_refused(stocked, unchanged):
 
 @pytest.mark.parametrize("version", [5, 10**9, 2**63, 2**64, 10**25, "absent", "Staging"])
 def test_unknown_versions_are_not_found(stocked, unchanged, version):
-    """A number or label that the prompt does not have is `VersionNotFoundError`, however big."""
+    """A number of any size, or a label, that the prompt does not have raises `VersionNotFoundError`."""
     calls = [
         lambda: stocked.get("a", version=version),
         lambda: stocked.get(f"a@{version}"),
@@ -371,7 +371,7 @@ def test_unknown_versions_are_not_found(stocked, unchanged, version):
 
 
 def test_a_draft_alone_has_no_production_version(registry, unchanged):
-    """Where none was ever published, get, render and `@production` are `NoProductionVersionError`."""
+    """If none was ever published, get, render and `@production` raise `NoProductionVersionError`."""
     registry.create("draft", "x", is_production=False)
     with unchanged():
         for call in (registry.get, registry.render):
@@ -384,7 +384,7 @@ def test_a_draft_alone_has_no_production_version(registry, unchanged):
 
 
 def test_ids_are_found_after_a_rename_and_only_in_their_namespace(stocked):
-    """An id finds the prompt also after a rename, and finds nothing in another namespace."""
+    """An id finds the prompt after a rename too, and nothing in another namespace."""
     prompt = stocked.get("a")
     assert UUID(prompt.id).version == 7
     stocked.update("a", new_name="b")
@@ -399,8 +399,8 @@ def test_ids_are_found_after_a_rename_and_only_in_their_namespace(stocked):
         assert caught.value.details == {"names": [reference.partition("@")[0]]}
 
 
-def test_every_verb_takes_an_id(stocked):
-    """An id does for a name in every verb."""
+def test_every_verb_accepts_an_id(stocked):
+    """Every verb accepts an id in place of a name."""
     a = stocked.get("a").id
     assert stocked.save(a, "two").version == 2
     assert stocked.set_label(a, "x", 1).labels["x"] == 1
@@ -414,7 +414,7 @@ def test_every_verb_takes_an_id(stocked):
 
 
 def test_unknown_names_and_ids_are_not_found_by_every_verb(stocked, unchanged):
-    """A well-formed name or id of no prompt is `NotFoundError`, which names what was asked for."""
+    """A well-formed name or id of no prompt raises `NotFoundError`, which has the requested name."""
     for name in ("absent", str(uuid4()), "cafés/日本"):
         calls = {
             **NAMING,
@@ -433,14 +433,14 @@ def test_unknown_names_and_ids_are_not_found_by_every_verb(stocked, unchanged):
 
 
 def test_set_status_names_every_malformed_name(stocked, unchanged):
-    """One malformed name fails the whole call, and each is listed with its place."""
+    """One malformed name fails the call, and each malformed one is listed with its position."""
     with unchanged(), pytest.raises(InvalidInputError) as caught:
         stocked.set_status(["a", "B", "c", 3], "disabled")
     assert [error["field"] for error in caught.value.details["errors"]] == ["names[1]", "names[3]"]
 
 
 def test_names_are_unique_in_a_namespace_only(registry):
-    """The same name lives in two namespaces as two prompts."""
+    """The same name in two namespaces is two prompts."""
     here, there = registry.create("a", "here"), registry.scope(namespace="other").create("a", "there")
     assert here.id != there.id
     assert (registry.render("a").text, registry.scope(namespace="other").render("a").text) == ("here", "there")

@@ -79,7 +79,7 @@ class Verb(NamedTuple):
     prompt: str
     call: Callable[[Registry, str], object]
     events: tuple[str, ...] = ()
-    gives: Callable[[object], object] = lambda given: given
+    returns: Callable[[object], object] = lambda result: result
 
 
 VERBS = {
@@ -88,12 +88,12 @@ VERBS = {
     "get a label": Verb("read", "on", lambda r, n: r.get(n, label="staging")),
     "get disabled": Verb("read", "off", lambda r, n: r.get(n, version=1)),
     "get archived": Verb("read", "kept", lambda r, n: r.get(n)),
-    "render": Verb("read", "on", lambda r, n: r.render(n), gives=lambda x: x.text == "Second of on"),
-    "render a label": Verb("read", "on", lambda r, n: r.render(f"{n}@staging"), gives=lambda x: x.version == 1),
+    "render": Verb("read", "on", lambda r, n: r.render(n), returns=lambda x: x.text == "Second of on"),
+    "render a label": Verb("read", "on", lambda r, n: r.render(f"{n}@staging"), returns=lambda x: x.version == 1),
     "render archived": Verb("read", "kept", lambda r, n: r.render(n)),
-    "history": Verb("read", "on", lambda r, n: r.history(n), gives=lambda x: [v.version for v in x] == [4, 3, 2, 1]),
+    "history": Verb("read", "on", lambda r, n: r.history(n), returns=lambda x: [v.version for v in x] == [4, 3, 2, 1]),
     "diff": Verb("read", "on", lambda r, n: r.diff(n, 1, 2)),
-    "events of one": Verb("read", "on", lambda r, n: r.events(n), gives=lambda x: x[0].action == "create"),
+    "events of one": Verb("read", "on", lambda r, n: r.events(n), returns=lambda x: x[0].action == "create"),
     "create": Verb("create", "new", lambda r, n: r.create(n, "Born"), ("create", "publish")),
     "create a draft": Verb("create", "new", lambda r, n: r.create(n, "Born", is_production=False), ("create",)),
     "create with grants": Verb(
@@ -122,7 +122,8 @@ VERBS = {
     "a lone draft goes live": Verb("change", "never", lambda r, n: r.update(n, template="Draft"), ("publish",)),
     "a lone draft goes live, saved": Verb("change", "never", lambda r, n: r.save(n, "Draft"), ("publish",)),
     "update to an equal draft": Verb(
-        "change", "one", lambda r, n: r.update(n, template="Draft", is_production=False), gives=lambda x: x.version == 2
+        "change", "one", lambda r, n: r.update(n, template="Draft", is_production=False),
+        returns=lambda x: x.version == 2,
     ),
     "edit what is expected": Verb(
         "change", "one", lambda r, n: r.update(f"{n}@2", title="T", expected_hash=r.get(f"{n}@2").content_hash),
@@ -171,7 +172,7 @@ LISTINGS = {
 
 
 def check(prompt) -> None:
-    """Refuse what is bad."""
+    """Raise for a template that ends in "Bad"."""
     if str(prompt.template).endswith("Bad"):
         raise ValueError("bad")
 
@@ -263,9 +264,9 @@ def test_rule_17_every_verb_for_every_actor(opened, kept_open, title, column, wh
     if MAY[verb.row, column]:
         registry = opened(is_open=is_open) if verb.row != "read" else kept_open[is_open]
         last = registry.events(limit=1000)[-1].seq
-        assert verb.gives(verb.call(seen_by(registry, actor), verb.prompt))
-        told = [(e.action, e.actor) for e in registry.events(after=last)]
-        assert told == [(action, actor and actor.id) for action in verb.events]
+        assert verb.returns(verb.call(seen_by(registry, actor), verb.prompt))
+        recorded = [(e.action, e.actor) for e in registry.events(after=last)]
+        assert recorded == [(action, actor and actor.id) for action in verb.events]
         return
     registry = kept_open[is_open]
     with untouched(registry):
@@ -276,8 +277,8 @@ def test_rule_17_every_verb_for_every_actor(opened, kept_open, title, column, wh
     else:
         assert (type(error), error.code, error.http_status) == (ForbiddenError, "forbidden", 403)
         assert error.details["names"] == [verb.prompt]
-        told = {"create", "update", "disable", *verb.events, *re.split(r"\W", title)}
-        assert error.details["action"] in told
+        words = {"create", "update", "disable", *verb.events, *re.split(r"\W", title)}
+        assert error.details["action"] in words
 
 
 @pytest.mark.parametrize(("column", "who"), CELLS, ids=[who for _, who in CELLS])
@@ -463,8 +464,8 @@ def test_rule_18_an_unreadable_prompt_is_refused_like_an_absent_one(kept_open, t
                     registry.get(f"{hidden}{choice}", default=None)
                 with untouched(kept_open[False]):
                     found, missing = refusal(verb.call, stranger, hidden), refusal(verb.call, stranger, unknown)
-                told = str(found.to_dict()["error"]).replace(f"'{hidden}", f"'{unknown}")
-                assert (type(found), told) == (type(missing), str(missing.to_dict()["error"]))
+                message = str(found.to_dict()["error"]).replace(f"'{hidden}", f"'{unknown}")
+                assert (type(found), message) == (type(missing), str(missing.to_dict()["error"]))
                 assert found.details["names"] == [hidden]
 
 

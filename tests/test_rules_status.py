@@ -28,8 +28,8 @@ from promptreg import (
     StorageError,
 )
 from promptreg.clock import new_id
-from promptreg.rules.edits import read_draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_create
+from promptreg.rules.version_fields import read_draft, read_edit
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.sqlite.storage import SQLiteStorage
 
@@ -103,10 +103,10 @@ def refuses(unchanged):
 def outcome(call, *arguments, **options) -> object:
     """Return the result of a call, or the error that it raises, without the parts that differ from call to call."""
     try:
-        given = call(*arguments, **options)
+        result = call(*arguments, **options)
     except PromptregError as error:
         return error.to_dict()["error"]
-    return given.model_copy(update={"dry_run": None}) if isinstance(given, StatusUpdate) else given
+    return result.model_copy(update={"dry_run": None}) if isinstance(result, StatusUpdate) else result
 
 
 # Rule 11
@@ -121,14 +121,14 @@ def test_rule_11_each_status_can_be_set_for_each_status(four, refuses, target, n
         with refuses(four, NotModifiableError, "prompt_archived", names=[name], state="archived"):
             four.set_status(name, target)
         return
-    given = four.set_status(name, target)
+    result = four.set_status(name, target)
     new = four.events(after=before[-1].seq)
     if move == "-":
-        assert given == StatusUpdate(dry_run=False, updated_prompts=0, updated=[], skipped=[name])
+        assert result == StatusUpdate(dry_run=False, updated_prompts=0, updated=[], skipped=[name])
         assert (four.get(name), new) == (warm, [])
         return
     action, status = move.split(":")
-    assert given == StatusUpdate(dry_run=False, updated_prompts=1, updated=[name], skipped=[])
+    assert result == StatusUpdate(dry_run=False, updated_prompts=1, updated=[name], skipped=[])
     assert [(e.action, e.name, e.prompt_id, e.actor) for e in new] == [(action, name, warm.id, None)]
     now = four.get(name, default=None)
     assert (now.status if now else "") == status
@@ -151,8 +151,8 @@ def test_rule_11_an_empty_list_counts_0(four, unchanged, target, dry_run):
     """An empty list, tuple or other iterable changes nothing, and is no error."""
     for nothing in ([], (), set(), iter(())):
         with unchanged():
-            given = four.set_status(nothing, target, dry_run=dry_run)
-        assert given == StatusUpdate(dry_run=dry_run, updated_prompts=0, updated=[], skipped=[])
+            result = four.set_status(nothing, target, dry_run=dry_run)
+        assert result == StatusUpdate(dry_run=dry_run, updated_prompts=0, updated=[], skipped=[])
 
 
 @pytest.mark.parametrize("target", MOVES)
@@ -250,7 +250,7 @@ def test_rule_11_a_prompt_that_was_never_published_has_a_status_too(registry):
 
 def test_rules_11_and_12_ten_thousand_prompts_in_one_call(registry, path):
     """A dry and a real run count all, in the order given; all change at one time, and are skipped the second time."""
-    sow(path, 10_000)
+    write_many(path, 10_000)
     asked = [f"p{i}" for i in reversed(range(10_000))]
     registry.set_status(asked[:10], "disabled")
     dry = registry.set_status(asked, "disabled", dry_run=True)
@@ -265,7 +265,7 @@ def test_rules_11_and_12_ten_thousand_prompts_in_one_call(registry, path):
     assert len(str(caught.value)) < 10_000
 
 
-def sow(path: str, count: int) -> None:
+def write_many(path: str, count: int) -> None:
     """Write many prompts in one transaction of the storage, because each `create` would sync the disk."""
     draft, author = read_draft(read_edit(template="Hi"), "", True), Author(None, "2026-01-01T00:00:00.000000+00:00")
     plans = [plan_create(new_id(), "default", f"p{i}", draft, author) for i in range(count)]
@@ -545,8 +545,8 @@ def test_rule_15_no_verb_and_no_search_returns_a_deleted_prompt(with_secrets):
     assert not [word for word in WORDS if with_secrets.search(word, status=ALL)]
     events = [e for e in with_secrets.events(limit=1000) if e.prompt_id == prompt.id]
     assert events[-1].action == "delete"
-    told = "".join(str(e) for e in events)
-    assert {word for word in ERASED_TOO if word in told} <= {"secname"}
+    text = "".join(str(e) for e in events)
+    assert {word for word in ERASED_TOO if word in text} <= {"secname"}
     assert not any(prompt.content_hash in str(e) for e in events)
 
 
@@ -647,9 +647,9 @@ READ_PROMPTS += [*STATUS, "shared", "new"]
 def read_all(registry: Registry) -> dict:
     """Return the results of all reading verbs for these prompts, for the application and for Rita."""
     rita = registry.scope(actor=Actor("rita"))
-    told = {(who, name): outcome(view.get, name) for who, view in enumerate((registry, rita)) for name in READ_PROMPTS}
-    told |= {(name, "text"): outcome(lambda n: registry.render(n, who="you").text, name) for name in STATUS}
-    return told | {"all": registry.list(status=ALL), "hers": rita.list(status=ALL)}
+    seen = {(who, name): outcome(view.get, name) for who, view in enumerate((registry, rita)) for name in READ_PROMPTS}
+    seen |= {(name, "text"): outcome(lambda n: registry.render(n, who="you").text, name) for name in STATUS}
+    return seen | {"all": registry.list(status=ALL), "hers": rita.list(status=ALL)}
 
 
 def serve(pipe) -> None:
@@ -707,9 +707,9 @@ def test_rule_16_warm_caches_see_every_change_at_once(four, path, other_process,
             KINDS[kind](four.scope(actor=Actor("ada", "org_admin")))
         after = reads()
         with Registry(path) as fresh:
-            told = read_all(fresh)
-    assert told != before[0]
-    assert [read_all == told for read_all in after] == [True, True, True]
+            expected = read_all(fresh)
+    assert expected != before[0]
+    assert [read_all == expected for read_all in after] == [True, True, True]
 
 
 def test_rule_16_a_closed_registry_returns_nothing_from_its_cache(four):

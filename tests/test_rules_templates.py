@@ -261,7 +261,7 @@ def test_rule_20_no_html_escaping(memory, template, text):
 
 def test_rule_20_the_sandbox_refuses_escapes(memory):
     """A template can't reach Python's internals or change its variables, and the message has no value."""
-    given = {"l": ["SECRET"], "d": {"a": "SECRET"}, "f": test_rule_20_values_are_only_ever_data}
+    variables = {"l": ["SECRET"], "d": {"a": "SECRET"}, "f": test_rule_20_values_are_only_ever_data}
     for template in (
         "{{ l['__class__'] }}",
         "{{ l | attr('__class__') }}",
@@ -274,11 +274,11 @@ def test_rule_20_the_sandbox_refuses_escapes(memory):
         "{% set g = f %}{{ g() }}",
     ):
         with pytest.raises(RenderError) as caught:
-            render(memory, "\n" + template, given)
+            render(memory, "\n" + template, variables)
         assert (caught.value.code, caught.value.details["name"]) == ("render_error", "t")
         assert caught.value.details["line"] == 2
         assert "SECRET" not in str(caught.value.to_dict())
-    assert (given["l"], given["d"]) == (["SECRET"], {"a": "SECRET"})
+    assert (variables["l"], variables["d"]) == (["SECRET"], {"a": "SECRET"})
     assert missing(memory, "{{ lipsum }}{{ cycler }}{{ joiner }}") == ["lipsum", "cycler", "joiner"]
 
 
@@ -333,7 +333,7 @@ def test_rule_20_a_missing_variable_that_is_read_is_an_error(memory, template):
     assert missing(memory, template) == ["v"]
 
 
-def test_rule_20_a_missing_variable_is_no_error_where_it_is_not_read(memory):
+def test_rule_20_a_missing_variable_is_no_error_if_it_is_not_read(memory):
     """A branch that does not run reads nothing; when another read fails, its names are reported too."""
     template = "{% if flag %}{{ a }}{% endif %}{{ b }}"
     assert render(memory, template, {"flag": False, "b": "x"}).text == "x"
@@ -390,11 +390,11 @@ def test_rule_21_names_that_the_template_binds_are_not_variables(memory):
 
 def test_an_absent_attribute_is_named_if_it_is_in_the_template(memory):
     """The error names `nme` of `customer.nme`, but not an attribute name that came from a value."""
-    for template, told in (("{{ c.nme }}", True), ("{{ c['nme'] }}", True), ("{{ c[key] }}", False)):
+    for template, is_named in (("{{ c.nme }}", True), ("{{ c['nme'] }}", True), ("{{ c[key] }}", False)):
         memory.save("t", template)
         with pytest.raises(RenderError) as caught:
             memory.render("t", c={"name": 1}, key="nme")
-        assert ("nme" in caught.value.message) is told
+        assert ("nme" in caught.value.message) is is_named
 
 
 SILENT = [

@@ -124,7 +124,7 @@ def test_rule_21_every_wrong_value_is_named_and_none_is_quoted(memory):
     assert "SECRET" not in str(caught.value.to_dict())
 
 
-def test_rule_21_defaults_fill_in_what_is_absent(memory):
+def test_rule_21_defaults_replace_absent_variables(memory):
     """A default replaces an absent variable of any type, and never one that was passed."""
     declared = [
         {"name": "a", "type": "string", "default": "x"},
@@ -233,15 +233,15 @@ def test_rule_21_an_optional_variable_that_is_always_read_is_refused_with_its_li
     for template in UNKEPT:
         text = "first line\n" + template
         chat = [{"role": "user", "content": "{% if v %}{{ v }}{% endif %}"}, {"role": "user", "content": text}]
-        for given, where in ((text, "Line 2: v "), (chat, "message 2 of 2: Line 2: v ")):
+        for source, where in ((text, "Line 2: v "), (chat, "message 2 of 2: Line 2: v ")):
             for call in (memory.create, memory.save, lambda name, t, **more: memory.update("old", template=t, **more)):
                 with pytest.raises(TemplateError) as caught:
-                    call("new", given, variables=NOT_REQUIRED)
+                    call("new", source, variables=NOT_REQUIRED)
                 assert (caught.value.code, caught.value.http_status) == ("template_error", 422)
                 assert caught.value.details["line"] == 2
                 assert where in caught.value.message
-            memory.save("t", given, variables=[{"name": "v", "required": False, "default": None}])
-            memory.save("t", given, variables=[{"name": "v"}])
+            memory.save("t", source, variables=[{"name": "v", "required": False, "default": None}])
+            memory.save("t", source, variables=[{"name": "v"}])
             with pytest.raises(TemplateError, match="declared as not required"):
                 memory.update("t", variables=NOT_REQUIRED)
     assert (memory.get("old").version, memory.get("new", default=None)) == (1, None)
@@ -311,7 +311,7 @@ WITH_HISTORY = [{"placeholder": "h"}, HELLO]
         {"default": [], "type": "array"},
     ],
 )
-def test_rule_21_a_placeholder_that_is_not_required_and_absent_or_none_is_no_message(memory, declaration):
+def test_rule_21_an_optional_placeholder_that_is_absent_or_none_is_no_message(memory, declaration):
     """It renders to no message if absent or None; a variable that is passed is defined."""
     memory.save("t", WITH_HISTORY, variables=[{"name": "h", **declaration}])
     assert memory.render("t").messages == memory.render("t", h=None).messages == [HELLO]
@@ -371,7 +371,7 @@ def test_rule_21_a_prompt_of_an_earlier_release_renders_if_it_can(path, monkeypa
         assert registry.update("t", variables=None).version == 3
 
 
-def test_rule_21_what_is_listed_as_required_is_required(memory):
+def test_rule_21_a_variable_listed_as_required_is_required(memory):
     """A render without a variable that is required in the effective list is refused, whyever it is required."""
     for template, declared in (
         ("{{ v }}", None),
@@ -435,7 +435,7 @@ def test_rule_21_a_pydantic_class_declares_variables(memory):
         assert [e["field"] for e in caught.value.details["errors"]] == [*wrong]
 
 
-def test_render_takes_an_instance_of_the_class_that_declared_the_variables(memory):
+def test_render_accepts_an_instance_of_the_class_that_declared_the_variables(memory):
     """An instance of the class passes its variables, including defaults and enumerations."""
     memory.save("t", "{{ topic }} {{ tone }} {{ who.name }} {{ note }}", variables=Asked)
     assert memory.render("t", Asked(topic="x", who=Person(name="Bo"))).text == "x kind Bo None"
@@ -459,11 +459,11 @@ def test_rule_21_declared_variables_can_be_passed_back_unchanged(registry, uncha
         with unchanged():
             for same in (prompt, registry.get(f"p{n}"), registry.history(f"p{n}")[0], registry.list().items[n]):
                 assert same.declared_variables == prompt.declared_variables
-                given = same.declared_variables
-                assert registry.save(f"p{n}", prompt.template, variables=given).version == 1
-                assert registry.update(f"p{n}", variables=given).variables == prompt.variables
+                listed = same.declared_variables
+                assert registry.save(f"p{n}", prompt.template, variables=listed).version == 1
+                assert registry.update(f"p{n}", variables=listed).variables == prompt.variables
         registry.update(f"p{n}", template="{{ found }}", is_production=False)
-        edited = registry.update(f"p{n}@2", variables=given)
+        edited = registry.update(f"p{n}@2", variables=listed)
         assert edited.declared_variables == prompt.declared_variables
 
 
@@ -506,8 +506,12 @@ def test_rule_1_a_version_of_an_earlier_release_keeps_its_hash_and_equals_an_equ
             stored = earlier.create("t", "{{ v }}", variables=variables)
     with Registry(path) as registry:
         assert registry.create("new", "{{ v }}", title="t", variables=variables).content_hash != stored.content_hash
-        for given in (variables, [{"name": "v", "default": 1}], stored.declared_variables):
-            assert registry.update("t", variables=given) == registry.save("t", "{{ v }}", variables=given) == stored
+        for declaration in (variables, [{"name": "v", "default": 1}], stored.declared_variables):
+            assert (
+                registry.update("t", variables=declaration)
+                == registry.save("t", "{{ v }}", variables=declaration)
+                == stored
+            )
         assert registry.update("t", is_production=False, variables=variables).version == 1
         assert registry.update("t", commit_message="m", title="T").version == 2
         assert registry.update("t", title="t").version == 3
@@ -577,7 +581,7 @@ def test_rule_21_an_invalid_declaration_is_refused(registry, unchanged):
 # The arguments of render
 
 
-def test_render_takes_a_mapping_a_model_keywords_or_both(memory):
+def test_render_accepts_a_mapping_a_model_keywords_or_both(memory):
     """Variables may be passed as a mapping, a pydantic model, keywords, or both, when keywords win."""
     memory.save("t", "{{ name }} {{ n | default(0) }}", variables=None)
     prompt = memory.get("t")

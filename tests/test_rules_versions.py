@@ -1,7 +1,7 @@
-"""Rules 1 to 6: what makes a version, what is live, and what is refused.
+"""Rules 1 to 6: what creates a version, what is live, and what is refused.
 
 Labels, references and events are in test_rules_labels.py, drafts, checks and discarding (rules 7, 9 and 10)
-in test_rules_drafts.py, many writers at once in test_rules_writers.py.
+in test_rules_drafts.py, concurrent writers in test_rules_writers.py.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from tests.refusals import refused, stand
+from tests.refusals import prepare, refused
 
 FULL = {
     "template": "Hello {{ who }}",
@@ -56,7 +56,7 @@ MOVED_BY_A_DRAFT = {"latest_version", "labels", "updated_at"}
 
 @pytest.fixture
 def refuses(registry, unchanged) -> Callable[..., None]:
-    """Give `refused` for the registry of this test."""
+    """Return `refused` for the registry of this test."""
     return partial(refused, registry, unchanged)
 
 
@@ -73,8 +73,8 @@ def but(prompt: Prompt, *fields: str) -> dict[str, object]:
 # Rule 1
 
 
-def test_rule_1_create_makes_version_1(registry):
-    """Create makes version 1 with every field as passed, live, with the actor as owner and author."""
+def test_rule_1_create_writes_version_1(registry):
+    """`create` makes version 1 live with every field as passed, and with the actor as owner and author."""
     ana = registry.scope(actor=Actor("ana", "team_editor"))
     made = ana.create("x", **FULL, access_grants=[("user:bo", "read")])
     assert {field: getattr(made, field) for field in SNAPSHOT if field != "variables"} == {
@@ -95,15 +95,15 @@ def test_rule_1_create_makes_version_1(registry):
 
 
 def test_rule_1_the_title_defaults_to_the_name(registry):
-    """Without a title the title is the name, and a rename leaves it as it was."""
+    """Without a title the title is the name, and a rename does not change it."""
     assert registry.create("x", "one").title == "x"
     assert registry.update("x", new_name="y").title == "x"
 
 
 @pytest.mark.parametrize("is_production", [True, False])
 @pytest.mark.parametrize("field", SNAPSHOT)
-def test_rule_1_each_field_makes_one_whole_version(registry, field, is_production):
-    """A difference in any one field makes one version, and all the others come from the base."""
+def test_rule_1_each_field_creates_one_complete_version(registry, field, is_production):
+    """A difference in any one field creates one version, and all other fields come from the base."""
     first = registry.create("x", **FULL)
     made = registry.scope(actor=Actor("bo", "team_editor")).update(
         "x", **{field: OTHER[field]}, commit_message="Why", is_production=is_production
@@ -118,7 +118,7 @@ def test_rule_1_each_field_makes_one_whole_version(registry, field, is_productio
 
 
 @pytest.mark.parametrize(
-    "given",
+    "edit",
     [
         {},
         FULL,
@@ -137,15 +137,15 @@ def test_rule_1_each_field_makes_one_whole_version(registry, field, is_productio
     ids=str,
 )
 @pytest.mark.parametrize("is_production", [True, False])
-def test_rule_1_an_equal_update_writes_nothing(registry, unchanged, given, is_production):
-    """Where the snapshot equals the base's by canonical JSON, tags as a set, nothing at all is written."""
+def test_rule_1_an_equal_update_writes_nothing(registry, unchanged, edit, is_production):
+    """If the snapshot equals the base's as canonical JSON, with tags as a set, nothing is written."""
     before = registry.create("x", **FULL, access_grants=[("user:bo", "read"), ("group:g", "write")])
     with unchanged():
-        assert registry.update("x", **given, is_production=is_production) == before
+        assert registry.update("x", **edit, is_production=is_production) == before
 
 
 @pytest.mark.parametrize(
-    "given",
+    "edit",
     [
         {"template": "Hello {{ who }}\n"},
         {"tags": ["a", "B"]},
@@ -159,17 +159,17 @@ def test_rule_1_an_equal_update_writes_nothing(registry, unchanged, given, is_pr
     ],
     ids=str,
 )
-def test_rule_1_a_small_difference_is_one(registry, given):
-    """True is not 1, a newline and a letter's case count, and None and empty lists empty a field."""
+def test_rule_1_a_small_difference_counts(registry, edit):
+    """True is not 1, newlines and case count, and None and empty lists empty a field."""
     registry.create("x", **FULL)
-    made = registry.update("x", **given)
+    made = registry.update("x", **edit)
     assert made.version == 2
-    emptied = {key: {} for key, value in given.items() if value is None and key != "variables"}
+    emptied = {key: {} for key, value in edit.items() if value is None and key != "variables"}
     assert all(getattr(made, key) == value for key, value in emptied.items())
 
 
 def test_rule_1_tags_keep_the_order_of_the_version_that_set_them(registry):
-    """Content hashes ignore the order of tags, and the definition of the hash holds for any version."""
+    """The hash ignores the order of tags, and every version's hash is as defined."""
     first = registry.create("x", "one", title="t", tags=["b", "a"])
     second = registry.create("y", "one", title="t", tags=["a", "b"])
     assert (first.tags, second.tags) == (["b", "a"], ["a", "b"])
@@ -177,7 +177,7 @@ def test_rule_1_tags_keep_the_order_of_the_version_that_set_them(registry):
 
 
 def test_rule_1_the_base_is_production_else_latest(registry):
-    """An update starts from what is live, not from a newer draft; where nothing was ever live, from the latest."""
+    """An update starts from the live version, not from a newer draft; if none was ever live, from the latest."""
     registry.create("live", "one")
     registry.update("live", title="Draft", is_production=False)
     made = registry.update("live", template="three")
@@ -201,8 +201,8 @@ def test_rule_1_the_base_is_production_else_latest(registry):
         lambda r: r.save("x", "one", commit_message="Again"),
     ],
 )
-def test_rule_1_where_nothing_is_live_an_equal_update_publishes_the_latest(registry, call):
-    """After a call with is_production=True what was passed is live, also where a draft had it already."""
+def test_rule_1_if_nothing_is_live_an_equal_update_publishes_the_latest(registry, call):
+    """After a call with is_production=True the passed content is live, even if a draft had it already."""
     draft = registry.create("x", "one", tags=["a", "b"], commit_message="First", is_production=False)
     made = call(registry)
     moved = {"state", "production_version", "labels", "updated_at", "published_at"}
@@ -215,7 +215,7 @@ def test_rule_1_where_nothing_is_live_an_equal_update_publishes_the_latest(regis
 
 
 def test_rule_1_of_several_drafts_the_latest_goes_live(registry):
-    """The base is the latest where none was ever live: it is what goes live, and the others stay drafts."""
+    """If none was ever live, the base is the latest, which goes live, and the others remain drafts."""
     registry.create("x", "one", is_production=False)
     registry.update("x", template="two", is_production=False)
     assert registry.update("x", template="two").version == 2
@@ -236,16 +236,16 @@ def test_rule_1_of_several_drafts_the_latest_goes_live(registry):
         lambda r: r.update("x@1", template="one"),
     ],
 )
-def test_rule_1_a_draft_goes_live_only_where_a_field_of_it_was_passed(registry, unchanged, call):
-    """Without a field of the version, or for a draft, nothing is written where nothing differs."""
+def test_rule_1_a_draft_goes_live_only_if_a_field_of_it_was_passed(registry, unchanged, call):
+    """Without a field of the version, or with is_production=False, nothing is written if nothing differs."""
     draft = registry.create("x", "one", is_production=False)
     with unchanged():
         assert call(registry) == draft
     assert draft.production_version is None
 
 
-def test_rule_1_what_goes_live_so_passes_the_checks_or_nothing_is_written(registry, refuses):
-    """An equal draft that fails its checks stays a draft, and that of an archived prompt too."""
+def test_rule_1_an_equal_update_that_publishes_runs_the_checks(registry, refuses):
+    """An equal draft remains a draft if it fails its checks, or if the prompt is archived."""
     registry.create("x", "{{ n }}", examples=[{}], is_production=False)
     for call in (lambda r: r.update("x", template="{{ n }}"), lambda r: r.save("x", "{{ n }}")):
         refuses(call, PublishCheckError, "publish_check_failed")
@@ -256,15 +256,15 @@ def test_rule_1_what_goes_live_so_passes_the_checks_or_nothing_is_written(regist
 
 
 def test_rule_1_once_something_is_live_an_equal_update_publishes_nothing(registry, unchanged):
-    """An update equal to the live version leaves drafts and earlier versions as they are."""
-    stand(registry)
+    """An update equal to the live version does not change drafts and earlier versions."""
+    prepare(registry)
     with unchanged():
         assert registry.update("x", template="one").version == 1
         assert registry.save("x", "one").version == 1
 
 
 def test_rule_1_save_creates_updates_or_does_nothing(registry, unchanged):
-    """Save makes the prompt, then versions of it, leaves alone what is not passed, and writes nothing when equal."""
+    """`save` creates the prompt, then versions of it, keeps fields not passed, and writes nothing if equal."""
     made = registry.save("x", "one", tags=["a"])
     assert (made.version, made.commit_message, made.title, made.tags) == (1, "Initial version", "x", ["a"])
     with unchanged():
@@ -278,7 +278,7 @@ def test_rule_1_save_creates_updates_or_does_nothing(registry, unchanged):
 
 
 def test_rule_2_a_draft_changes_nothing_live(registry, path, clock):
-    """A draft moves latest_version, the label latest and updated_at, and nothing else of the live prompt."""
+    """A draft changes latest_version, the label latest and updated_at, and nothing else of the live prompt."""
     first = registry.create("x", "apple {{ a }}", category="c", tags=["t"])
     with Registry(path, clock=clock) as other:
         assert other.get("x") == first
@@ -296,8 +296,8 @@ def test_rule_2_a_draft_changes_nothing_live(registry, path, clock):
 
 
 def test_rule_2_a_draft_equal_to_the_latest_version_is_a_no_op(registry, unchanged):
-    """Saving the same draft twice returns the same version; making it live makes a new one."""
-    stand(registry)
+    """Saving the same draft twice returns the same version; the same content as production is a new one."""
+    prepare(registry)
     draft = registry.get("x@2")
     with unchanged():
         assert registry.update("x", template="two", is_production=False) == draft
@@ -306,8 +306,8 @@ def test_rule_2_a_draft_equal_to_the_latest_version_is_a_no_op(registry, unchang
     assert registry.update("x", template="two").version == 3
 
 
-def test_rule_2_an_equal_draft_is_the_latest_version_though_the_base_is_equal_too(registry, unchanged):
-    """A draft edited back to what is live is returned for an equal draft; as production, the live version is."""
+def test_rule_2_an_equal_draft_is_the_latest_version_even_if_the_base_is_equal_too(registry, unchanged):
+    """For an equal draft a draft edited back to the live content is returned, and for production the live version."""
     registry.create("a", "one")
     registry.update("a", template="two", is_production=False)
     registry.update("a@2", template="one")
@@ -322,8 +322,8 @@ def test_rule_2_an_equal_draft_is_the_latest_version_though_the_base_is_equal_to
 
 
 def test_rule_2_a_draft_equal_to_an_older_draft_is_new(registry):
-    """Only the latest version counts: a draft equal to an older one is a new version."""
-    stand(registry)
+    """A draft equal to an older one is a new version, because only the latest is compared."""
+    prepare(registry)
     registry.update("x", template="three", is_production=False)
     assert registry.update("x", template="two", is_production=False).version == 4
 
@@ -332,8 +332,8 @@ def test_rule_2_a_draft_equal_to_an_older_draft_is_new(registry):
 
 
 @pytest.mark.parametrize("is_production", [True, False])
-def test_rule_3_name_and_grants_are_in_force_at_once(registry, is_production):
-    """A rename and new grants count at once, are kept in the version they make, and outlive publish and rollback."""
+def test_rule_3_name_and_grants_apply_at_once(registry, is_production):
+    """A rename and new grants apply at once, are stored in their version, and survive publish and rollback."""
     old = registry.create("x", "one", access_grants=[("user:bo", "read")])
     registry.create("z", "one")
     made = registry.update("x", new_name="y", access_grants=[("user:li", "write")], is_production=is_production)
@@ -352,7 +352,7 @@ def test_rule_3_name_and_grants_are_in_force_at_once(registry, is_production):
 
 
 def test_rule_3_container_changes_are_compared_with_the_container(registry, unchanged):
-    """A name or grants set by a draft are the prompt's own already, whatever the live version recorded."""
+    """A name or grants set by a draft already belong to the prompt, whatever the live version recorded."""
     registry.create("x", "one")
     registry.update("x", new_name="y", access_grants=[("user:bo", "read")], is_production=False)
     with unchanged():
@@ -362,7 +362,7 @@ def test_rule_3_container_changes_are_compared_with_the_container(registry, unch
 
 
 def test_rule_3_a_taken_name_is_refused(registry, refuses):
-    """A name in use by another prompt is refused, an archived one's too, but not one of another namespace."""
+    """The name of another prompt of the namespace is refused, even of an archived one."""
     for name in ("x", "y", "old"):
         registry.create(name, "one")
     registry.archive("old")
@@ -376,17 +376,17 @@ def test_rule_3_a_taken_name_is_refused(registry, refuses):
 # Rules 4 and 5
 
 
-def test_rule_4_publishing_what_is_live_changes_nothing(registry, unchanged):
-    """Publishing the live version, however it is named, writes nothing."""
-    stand(registry)
+def test_rule_4_publishing_the_live_version_changes_nothing(registry, unchanged):
+    """Publishing the live version, by whatever reference, writes nothing."""
+    prepare(registry)
     live = registry.get("x")
     with unchanged():
         for call in ("x@1", "x@production", f"{live.id}@1"):
             assert registry.publish(call, expected_production=1) == live
 
 
-def test_rule_4_expected_numbers_that_hold_let_the_call_through(registry):
-    """expected_version is the base's number, expected_production the live one's, 0 where there is none."""
+def test_rule_4_a_call_with_matching_expected_numbers_succeeds(registry):
+    """expected_version is the base's number, and expected_production the live one's, or 0."""
     registry.create("x", "one", is_production=False)
     assert registry.update("x", template="two", is_production=False, expected_version=1).version == 2
     assert registry.publish("x", 1, expected_production=0).production_version == 1
@@ -395,9 +395,9 @@ def test_rule_4_expected_numbers_that_hold_let_the_call_through(registry):
 
 
 @pytest.mark.parametrize("expected", [0, 2, 3, 2**70])
-def test_rule_4_expected_numbers_that_fail_refuse(registry, refuses, expected):
-    """Any other number is VersionConflictError with both, even where the call would change nothing."""
-    stand(registry)
+def test_rule_4_other_expected_numbers_are_refused(registry, refuses, expected):
+    """Any other number raises VersionConflictError with both numbers, even if the call would change nothing."""
+    prepare(registry)
     conflict = partial(refuses, error=VersionConflictError, code="version_conflict", expected=expected, actual=1)
     conflict(lambda r: r.update("x", template="new", expected_version=expected))
     conflict(lambda r: r.update("x", expected_version=expected))
@@ -408,9 +408,9 @@ def test_rule_4_expected_numbers_that_fail_refuse(registry, refuses, expected):
 
 
 @pytest.mark.parametrize("by", [{"version": 2}, {"version": "staging"}, {}])
-def test_rule_4_no_edit_in_place_takes_an_expected_version(registry, refuses, by):
-    """`expected_version` is the base's number, and an edit in place has none: invalid, the right number too."""
-    stand(registry)
+def test_rule_4_no_edit_in_place_accepts_an_expected_version(registry, refuses, by):
+    """`expected_version` is invalid in an edit in place, even the right number, because such an edit has no base."""
+    prepare(registry)
     name = "x" if by else "x@2"
     for expected in (1, 2, 0):
         refuses(
@@ -420,9 +420,9 @@ def test_rule_4_no_edit_in_place_takes_an_expected_version(registry, refuses, by
         )
 
 
-def test_rule_4_expected_hashes_that_hold_let_the_call_through(registry):
-    """It is the content_hash of the version edited or published, or of the base, whatever its number is."""
-    stand(registry)
+def test_rule_4_a_call_with_a_matching_expected_hash_succeeds(registry):
+    """expected_hash is the content_hash of the edited or published version, or of the base."""
+    prepare(registry)
     live, draft = registry.get("x"), registry.get("x@2")
     assert registry.publish("x", 1, expected_hash=live.content_hash) == live
     edited = registry.update("x@2", title="T", expected_hash=draft.content_hash)
@@ -449,17 +449,17 @@ def test_rule_4_expected_hashes_that_hold_let_the_call_through(registry):
         (lambda r, h: r.publish("x@staging", expected_hash=h, expected_production=1), 2),
     ],
 )
-def test_rule_4_expected_hashes_that_fail_refuse(registry, refuses, call, number):
-    """Another content is VersionConflictError with both hashes, even where the call would change nothing."""
-    stand(registry)
+def test_rule_4_other_expected_hashes_are_refused(registry, refuses, call, number):
+    """Other content raises VersionConflictError with both hashes, even if the call would change nothing."""
+    prepare(registry)
     right, other = registry.get("x", version=number).content_hash, registry.get("x", version=3 - number).content_hash
     for wrong in (other, "0" * 64):
         refuses(lambda r, h=wrong: call(r, h), VersionConflictError, "version_conflict", expected=wrong, actual=right)
 
 
 def test_rule_4_nobody_overwrites_a_draft_that_another_has_edited(registry, refuses):
-    """Of two edits of one version the second is refused; what was reviewed is what goes live, or nothing is."""
-    stand(registry)
+    """The second of two edits of one version is refused; only what was reviewed can be published."""
+    prepare(registry)
     read = registry.get("x@2").content_hash
     edited = registry.update("x@2", template="Ana's", expected_hash=read)
     conflict = partial(refuses, error=VersionConflictError, code="version_conflict", expected=read)
@@ -469,9 +469,9 @@ def test_rule_4_nobody_overwrites_a_draft_that_another_has_edited(registry, refu
     assert registry.publish("x", expected_hash=edited.content_hash).template == "Ana's"
 
 
-def test_rule_4_a_hash_says_nothing_of_the_commit_message(registry):
-    """A commit message is no content of a version: editing it leaves the hash as it was."""
-    stand(registry)
+def test_rule_4_the_hash_does_not_cover_the_commit_message(registry):
+    """Editing the commit message, which is not content of a version, does not change the hash."""
+    prepare(registry)
     read = registry.get("x@2").content_hash
     registry.update("x@2", commit_message="Better", expected_hash=read)
     assert registry.publish("x", 2, expected_hash=read).commit_message == "Better"
@@ -491,7 +491,7 @@ def test_rule_4_a_hash_says_nothing_of_the_commit_message(registry):
     ],
 )
 def test_rule_5_rollback_pops_the_stack(registry, steps):
-    """Publish pushes; rollback pops to the one before, or back to the version named; below the first is nothing."""
+    """Publish pushes; rollback pops to the previous one, or to the version named, and not below the first."""
     registry.create("x", "one")
     for template in ("two", "three"):
         registry.update("x", template=template, is_production=False)
@@ -524,14 +524,14 @@ def test_rule_5_rollback_pops_the_stack(registry, steps):
     ],
 )
 def test_rule_5_rollback_refuses(registry, refuses, call, error, code):
-    """Nothing before it, a version never published, or no reason: refused, and nothing changes."""
-    stand(registry)
+    """A rollback without an earlier publication, to a version never published, or without reason is refused."""
+    prepare(registry)
     registry.create("never", "one", is_production=False)
     refuses(call, error, code)
 
 
-def test_rule_5_two_who_roll_back_the_same_mistake_go_back_one_version(registry, refuses):
-    """With expected_production the second is refused, because another version is live now, by number or without."""
+def test_rule_5_two_rollbacks_of_the_same_mistake_go_back_one_version(registry, refuses):
+    """With expected_production the second is refused, with or without a version, as another one is live by then."""
     registry.create("x", "one")
     registry.update("x", template="two")
     registry.update("x", template="three")
@@ -546,8 +546,8 @@ def test_rule_5_two_who_roll_back_the_same_mistake_go_back_one_version(registry,
 
 @pytest.mark.parametrize("live", [True, False])
 @pytest.mark.parametrize("state", ["draft", "failed"])
-def test_rule_5_without_a_version_publish_takes_the_one_draft(registry, path, live, state):
-    """The one draft or failed version goes live, the latest or not, whether or not anything was live before."""
+def test_rule_5_without_a_version_publish_chooses_the_only_draft(registry, path, live, state):
+    """The only draft or failed version goes live, even if it is not the latest or nothing was live before."""
     registry.create("x", "one", is_production=live)
     if live:
         registry.update("x", template="two", is_production=False)
@@ -563,8 +563,8 @@ def test_rule_5_without_a_version_publish_takes_the_one_draft(registry, path, li
 
 
 def test_rule_5_without_a_version_nothing_else_is_published(registry, unchanged, refuses):
-    """Several drafts are listed; with none, what is live is returned if it is the latest too, otherwise refused."""
-    stand(registry)
+    """Several drafts are refused; without any, the live version is returned if it is the latest, and else refused."""
+    prepare(registry)
     registry.update("x", template="three", is_production=False)
     several = partial(refuses, error=ConflictError, code="conflict", name="x", versions=[2, 3])
     several(lambda r: r.publish("x"))
@@ -587,7 +587,7 @@ def test_rule_5_without_a_version_nothing_else_is_published(registry, unchanged,
 
 
 def test_rule_5_of_many_drafts_the_message_names_ten(registry):
-    """However many there are, the message stays short, and the details have all."""
+    """However many drafts there are, the message is short, and the details have all."""
     registry.create("x", "t1", is_production=False)
     for number in range(2, 13):
         registry.update("x", template=f"t{number}", is_production=False)
@@ -596,8 +596,8 @@ def test_rule_5_of_many_drafts_the_message_names_ten(registry):
     assert caught.value.details == {"name": "x", "versions": [*range(1, 13)]}
 
 
-def test_rule_5_without_a_version_discard_takes_the_one_draft(registry):
-    """The only draft is discarded, also where a newer version is live."""
+def test_rule_5_without_a_version_discard_chooses_the_only_draft(registry):
+    """The only draft is discarded, even if a newer version is live."""
     registry.create("x", "one")
     registry.update("x", template="two", is_production=False)
     registry.update("x", template="three")
@@ -607,7 +607,7 @@ def test_rule_5_without_a_version_discard_takes_the_one_draft(registry):
 
 
 def test_rule_5_rollback_records_its_reason(registry):
-    """The reason is in the event, and no version is made by it."""
+    """The event has the reason, and the rollback creates no version."""
     registry.create("x", "one")
     registry.update("x", template="two")
     back = registry.rollback("x", reason="Über zu lang")
@@ -621,7 +621,7 @@ def test_rule_5_rollback_records_its_reason(registry):
 
 
 def test_rule_6_numbers_are_never_reused(registry, path):
-    """Discarded numbers stay used, after closing and reopening too."""
+    """Discarded numbers are not used again, even after closing and reopening."""
     registry.create("x", "one")
     for number in (2, 3):
         assert registry.update("x", template=f"t{number}", is_production=False).version == number
@@ -657,15 +657,15 @@ INVALID = {
 
 @pytest.mark.parametrize("field", INVALID)
 def test_updates_with_invalid_values_are_refused(registry, refuses, field):
-    """A wrong value of any argument is InvalidInputError, whatever else is passed, and nothing changes."""
-    stand(registry)
+    """A wrong value of any argument raises InvalidInputError, whatever else is passed, and changes nothing."""
+    prepare(registry)
     for value in INVALID[field]:
-        given = {"title": "new", **({"version": 2} if field == "config" else {}), field: value}
-        refuses(lambda r, given=given: r.update("x", **given), InvalidInputError, "validation_error")
+        edit = {"title": "new", **({"version": 2} if field == "config" else {}), field: value}
+        refuses(lambda r, edit=edit: r.update("x", **edit), InvalidInputError, "validation_error")
 
 
-def test_save_of_an_equal_archived_prompt_is_nothing_and_of_another_is_refused(registry, unchanged):
-    """An application that saves at its start goes on where a prompt was archived meanwhile."""
+def test_save_of_an_archived_prompt_writes_nothing_or_is_refused(registry, unchanged):
+    """An application that saves the same content at its start works even if the prompt was archived since."""
     registry.save("x", "One")
     registry.archive("x")
     with unchanged():

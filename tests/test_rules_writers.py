@@ -1,4 +1,4 @@
-"""Rules 1, 4 and 6 under many writers at once: nothing repeats, and nothing is lost."""
+"""Rules 1, 4 and 6 with concurrent writers: no number repeats, and no write is lost."""
 
 import os
 import threading
@@ -14,11 +14,11 @@ from promptreg import (
     Registry,
     VersionConflictError,
 )
-from tests.refusals import stand
+from tests.refusals import prepare
 
 
 def write_updates(path: str, who: str, count: int) -> list[int]:
-    """Make versions as a process of its own would: half of them drafts."""
+    """Create versions as a separate process would, half of them drafts."""
     with Registry(path, actor=Actor(who, "team_editor"), busy_timeout=60) as registry:
         return [
             registry.update("x", template=f"{who} {i}", commit_message=f"{who} {i}", is_production=i % 2 == 0).version
@@ -27,7 +27,7 @@ def write_updates(path: str, who: str, count: int) -> list[int]:
 
 
 def add_ones(path: str, count: int) -> None:
-    """Add one to a number in the config, count times, each over what was read."""
+    """Add one to a number in the config, `count` times, each time to the number that was read."""
     with Registry(path, busy_timeout=60) as registry:
         while count:
             read = registry.get("x")
@@ -60,10 +60,10 @@ def test_rule_6_concurrent_writers_lose_nothing_and_repeat_no_number(pool, regis
     """Concurrent writers get different numbers, every version exists, and the last one published is live."""
     registry.create("x", "start")
     jobs = {who: pool.submit(write_updates, path, who, 10) for who in ("ana", "bo", "cy", "di")}
-    given = {f"{who} {i}": number for who, job in jobs.items() for i, number in enumerate(job.result())}
-    assert sorted(given.values()) == list(range(2, 42))
+    results = {f"{who} {i}": number for who, job in jobs.items() for i, number in enumerate(job.result())}
+    assert sorted(results.values()) == list(range(2, 42))
     versions = registry.history("x", limit=100)
-    assert {v.template: v.version for v in versions if v.version > 1} == given
+    assert {v.template: v.version for v in versions if v.version > 1} == results
     assert all((v.author, v.commit_message) == (v.template.split()[0], v.template) for v in versions if v.version > 1)
     published = [v.version for v in versions if v.state == "published"]
     assert (len(published), registry.get("x").version) == (21, max(published))
@@ -73,22 +73,22 @@ def test_rule_6_concurrent_writers_lose_nothing_and_repeat_no_number(pool, regis
 
 
 def test_rule_4_expected_version_loses_no_update(pool, registry, path):
-    """Read, add one, and update what was read, again where another writer was faster: no addition is lost."""
+    """No addition is lost if each writer reads, adds one, updates what it read, and retries after a conflict."""
     registry.create("x", "t", config={"n": 0})
     for job in [pool.submit(add_ones, path, 6) for _ in range(4)]:
         job.result()
     assert (registry.get("x").config, registry.get("x").version) == ({"n": 24}, 25)
 
 
-def test_rule_1_seeding_at_once_makes_one_prompt_of_one_version(pool, registry, path):
-    """Of many that save one prompt at once all but the first find it equal, and all get the same version."""
+def test_rule_1_concurrent_saves_create_one_prompt_of_one_version(pool, registry, path):
+    """Of many concurrent saves of one prompt all but the first find it equal, and all return the same version."""
     saved = {job.result() for job in [pool.submit(seed, path, who) for who in range(8)]}
     assert saved == {(registry.get("seeded").id, 1)}
     assert [event.action for event in registry.events()] == ["create", "publish"]
 
 
-def test_rule_4_of_those_who_expect_the_same_production_one_wins(registry):
-    """Eight threads publish over version 1 at the same time: one succeeds, seven get the conflict."""
+def test_rule_4_of_writers_that_expect_the_same_production_one_succeeds(registry):
+    """Of eight threads that publish over version 1 at the same time one succeeds, and seven get a conflict."""
     registry.create("x", "start")
     numbers = [registry.update("x", template=f"t{i}", is_production=False).version for i in range(8)]
     barrier = threading.Barrier(8)
@@ -101,14 +101,14 @@ def test_rule_4_of_those_who_expect_the_same_production_one_wins(registry):
             return error
 
     with ThreadPoolExecutor(8) as threads:
-        given = list(threads.map(publish, numbers))
-    (winner,) = [number for number in given if isinstance(number, int)]
+        results = list(threads.map(publish, numbers))
+    (winner,) = [number for number in results if isinstance(number, int)]
     assert registry.get("x").version == winner
-    assert [e.details for e in given if e is not winner] == [{"expected": 1, "actual": winner}] * 7
+    assert [e.details for e in results if e is not winner] == [{"expected": 1, "actual": winner}] * 7
 
 
 def append(path: str, who: str, count: int) -> None:
-    """Add a line to the draft, count times, each over what was read."""
+    """Add a line to the draft, `count` times, each time to the text that was read."""
     with Registry(path, busy_timeout=60) as registry:
         while count:
             read = registry.get("x@2")
@@ -120,15 +120,15 @@ def append(path: str, who: str, count: int) -> None:
 
 
 def test_rule_4_expected_hash_loses_no_edit_of_a_draft(pool, registry, path):
-    """Read, add a line, and update what was read, again where another writer was faster: no line is lost."""
-    stand(registry)
+    """No line is lost if each writer reads, adds a line, updates what it read, and retries after a conflict."""
+    prepare(registry)
     for job in [pool.submit(append, path, who, 6) for who in ("ana", "bo", "cy", "di")]:
         job.result()
     assert sorted(registry.get("x@2").template.split("\n")) == sorted(["two", *["ana", "bo", "cy", "di"] * 6])
 
 
 def test_forks_while_threads_are_busy_lose_nothing(registry: Registry) -> None:
-    """Ten children forked while threads read and write: each writes once, and so does the parent's thread."""
+    """Each of ten children, forked while threads read and write, writes once, and so does the parent's thread."""
     registry.create("shared", "0")
     stop, failures = threading.Event(), []
 

@@ -1,4 +1,4 @@
-"""Rule 24: what a search finds, in every script; the words of a text, for the index and for the query alike."""
+"""Rule 24: what a search finds in every script, and the words of a text, for the index and for queries."""
 
 import sqlite3
 import unicodedata
@@ -43,7 +43,7 @@ FOUND = [
     ("カ\u3099", "ガ"),
     ("ｶﾞｽ", "ガス"),
     ("株式会社", "㍿"),
-    # Scripts without spaces, wherever the word stands
+    # Scripts without spaces, wherever the word is
     ("翻译", "请翻译文本"),
     ("文本", "请翻译文本"),
     ("請", "請翻譯"),
@@ -62,7 +62,7 @@ FOUND = [
     ("gpt", "GPT翻译2"),
     ("2", "GPT翻译2"),
     ("使用GPT翻译", "使用 GPT 翻译"),
-    # Terms stand between spaces or punctuation, and all must match
+    # Terms are separated by spaces or punctuation, and all must match
     ("hello world", "World: hello"),
     ("world-hello", "hello, world"),
     ("文本 翻译", "请翻译文本"),
@@ -104,7 +104,7 @@ def memory() -> Iterator[Registry]:
 
 @pytest.mark.parametrize(("text", "template"), FOUND)
 def test_rule_24_finds(memory: Registry, text: str, template: str) -> None:
-    """The text finds the template, and in whatever normal form either is written."""
+    """The text finds the template, whatever the normal form of either."""
     memory.create("it", template)
     memory.create("other", "Another thing.")
     for form in ("NFC", "NFD"):
@@ -115,7 +115,7 @@ def test_rule_24_finds(memory: Registry, text: str, template: str) -> None:
 
 @pytest.mark.parametrize(("text", "template"), NOT_FOUND)
 def test_rule_24_does_not_find(memory: Registry, text: str, template: str) -> None:
-    """Words are whole, in their order within a term, and vowel signs and voicing marks count."""
+    """Words must match completely and in order within a term, and vowel signs and voicing marks count."""
     memory.create("it", template)
     assert memory.search(text) == []
 
@@ -128,7 +128,7 @@ def test_rule_24_no_terms_no_prompts(memory: Registry, text: str) -> None:
 
 
 def test_rule_24_searches_names_titles_descriptions_tags_and_templates(memory: Registry) -> None:
-    """Each of them is folded, and the terms may lie in different ones."""
+    """Each of these is folded, and the terms may be in different ones."""
     memory.create(
         "straße",
         [{"role": "user", "content": "請翻譯"}, {"placeholder": "h"}, {"role": "user", "content": "Ёлка"}],
@@ -143,7 +143,7 @@ def test_rule_24_searches_names_titles_descriptions_tags_and_templates(memory: R
 
 
 def test_the_best_match_comes_first(memory: Registry) -> None:
-    """The prompts that hold a word more often, among fewer others, rank first, in a script without spaces too."""
+    """Prompts with more occurrences of a word among fewer others come first, in scripts without spaces too."""
     for name, template in (("a", "请把文本翻译成英文，并且说明理由。"), ("b", "翻译！翻译！"), ("c", "别的")):
         memory.create(name, template)
     assert [p.name for p in memory.search("翻译")] == ["b", "a"]
@@ -169,7 +169,7 @@ TAGS = [
 
 
 def test_a_tag_is_found_exactly(memory: Registry) -> None:
-    """The index only narrows: tags that fold to the same words, or hold each other, stay apart, and none is lost."""
+    """Tags that fold to the same words, or contain each other, are distinguished, and none is missed."""
     for i, tag in enumerate(TAGS):
         memory.create(f"p{i}", "…", tags=[tag, "other", "東"])
     for i, tag in enumerate(TAGS):
@@ -181,15 +181,15 @@ letters = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\
 
 @given(st.lists(letters, min_size=1, max_size=6), st.data())
 def test_any_term_of_a_text_is_found_in_it(parts: list[str], data: st.DataObject) -> None:
-    """A part that spaces set off: each of its terms is among the folded words, all its words next to each other."""
+    """Each term of a part between spaces is among the folded words, with all its words adjacent."""
     words = folded("é " + " ".join(parts))
     for term in terms(data.draw(st.sampled_from(parts))):
         assert f" {term} " in f"{words} "
 
 
 @given(letters)
-def test_words_are_what_an_ascii_tokenizer_takes_whole(text: str) -> None:
-    """Between single spaces stands nothing of ASCII but small letters and digits."""
+def test_an_ascii_tokenizer_keeps_each_word_whole(text: str) -> None:
+    """Between single spaces the only ASCII characters are lower-case letters and digits."""
     words = folded(f"é{text}")
     assert all(c == " " or not c.isascii() or c.isdigit() or c.islower() for c in words)
     assert words.split() == words.split(" ")
@@ -201,13 +201,13 @@ def test_words_are_what_an_ascii_tokenizer_takes_whole(text: str) -> None:
     ["\u0315\u0316", "한", "ᄒ", "ᅡ", "각\u11a8", "的", "ที่", "東、", "é", "ﷺ", "\u3099", "か\u3099", "\u200d", "👍"],
 )
 def test_folding_is_linear_in_the_text(unit: str) -> None:
-    """Each character becomes a bounded text, whatever stands beside it; a quadratic one would take minutes."""
+    """Each character becomes a bounded text, whatever its neighbours; quadratic folding would take minutes."""
     text = unit * (250_000 // len(unit.encode()))
     assert len(folded(text)) <= 40 * len(text)
 
 
-def _as_before(path: str) -> None:
-    """Make of a file one of the schema before, with the full text as it was."""
+def _downgrade(path: str) -> None:
+    """Turn a file into one of the previous schema, with its full-text index."""
     step = [made.name for made in MIGRATIONS._migrations].index("m0005_folded_words")
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(
@@ -236,11 +236,11 @@ def _filled(path: str) -> None:
         registry.archive("c")
         registry.create("d", "Plain hello")
         registry.update("d", template="Straße as a draft", is_production=False)
-    _as_before(path)
+    _downgrade(path)
 
 
 def test_a_file_of_an_earlier_schema_is_found_by_folded_words(path: str) -> None:
-    """Migrating writes the full text anew, of the version that each prompt shows; the rows stay as they were."""
+    """Migrating rebuilds the full-text index, of the version that each prompt resolves to, and changes no row."""
     _filled(path)
     with closing(sqlite3.connect(path)) as connection:
         before = [
@@ -258,8 +258,8 @@ def test_a_file_of_an_earlier_schema_is_found_by_folded_words(path: str) -> None
     assert after == before
 
 
-def test_damage_of_one_prompt_keeps_no_file_from_being_migrated(path: str) -> None:
-    """What is damaged is an error for whoever asks for it; the others are found."""
+def test_a_damaged_prompt_does_not_prevent_a_migration(path: str) -> None:
+    """Reading the damaged prompt raises an error, and the others are found."""
     _filled(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE versions SET hash = 'x' WHERE title = 'b'")
@@ -269,10 +269,10 @@ def test_damage_of_one_prompt_keeps_no_file_from_being_migrated(path: str) -> No
         assert registry.search("platz") == []
 
 
-def test_a_file_of_an_earlier_schema_that_can_only_be_read_is_searched_as_before(
+def test_a_read_only_file_of_an_earlier_schema_is_searched_as_before(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its words are not folded yet: what was found is found, and no tag is lost."""
+    """Its words are not folded, so that searches find what they did before, and no tag is missed."""
     _filled(path)
     monkeypatch.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
     with Registry(path) as registry:
@@ -282,7 +282,7 @@ def test_a_file_of_an_earlier_schema_that_can_only_be_read_is_searched_as_before
 
 
 def test_a_term_of_many_words_is_found_by_its_parts(memory: Registry) -> None:
-    """As a thousand equal characters would be compared with each of a long text, which takes seconds."""
+    """A long term is split, as comparing a thousand equal characters with each of a long text takes seconds."""
     sentence = "".join(map(chr, range(0x4E00, 0x4E64)))
     memory.create("it", f"说：{sentence}。")
     memory.create("less", f"说：{sentence[:-1]}。{sentence[0]}")

@@ -65,11 +65,11 @@ def test_the_private_names_of_python_exist() -> None:
 
 def in_thread(call: Callable[[], Any]) -> Any:
     """Return what a call returns in another thread, which must not wait for ever."""
-    given: list[Any] = []
-    thread = threading.Thread(target=lambda: given.append(call()), daemon=True)
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(call()), daemon=True)
     thread.start()
     thread.join(30)
-    return given[0] if given else "it still waits"
+    return results[0] if results else "it still waits"
 
 
 def take(lock: CallLock) -> None:
@@ -218,12 +218,12 @@ def raising() -> None:
 
 VERBS: dict[str, Callable[[Registry, int], object]] = {
     "read": lambda registry, _: registry.history("greet", limit=1),
-    "look": lambda registry, _: looked(registry),
+    "check": lambda registry, _: checked(registry),
     "write": lambda registry, number: registry.update("greet", template=f"at {number}"),
 }
 
 
-def looked(registry: Registry) -> str:
+def checked(registry: Registry) -> str:
     registry._core.cache.generation.until = -1.0
     return registry.get("greet").template
 
@@ -307,7 +307,7 @@ def assert_calls_are_made_or_refused(registry: Registry, verb: str, places: list
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_an_exception_between_two_bytecodes_leaves_nothing_held(
+def test_an_exception_between_two_bytecodes_leaves_no_slot_held(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """After an exception at any place, even if it is kept, other threads can read, write and fork at once."""
@@ -325,7 +325,7 @@ def test_a_call_between_two_bytecodes_is_made_or_refused(
 @pytest.mark.stress
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
-def test_an_exception_between_any_two_bytecodes_leaves_nothing_held(
+def test_an_exception_between_any_two_bytecodes_leaves_no_slot_held(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """At each place."""
@@ -343,13 +343,13 @@ def test_a_call_between_any_two_bytecodes_is_made_or_refused(
 
 def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
     """Interrupt reads and checks every 0.3 ms beside two busy threads, and assert that both make progress."""
-    told: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     stop = threading.Event()
 
     def others() -> None:
         while not stop.is_set():
             registry.history("greet", limit=1)
-            told["others"] += 1
+            counts["others"] += 1
 
     def interrupt(*_: object) -> None:
         raise SoftTimeLimitExceeded
@@ -364,12 +364,12 @@ def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
             signal.setitimer(signal.ITIMER_REAL, random.random() * 0.0006 + 1e-6)
             while time.monotonic() < end:  # as a destructor may swallow the interrupt
                 VERBS["read"](registry, 0)
-                VERBS["look"](registry, 0)
-                told["uses"] += 1
+                VERBS["check"](registry, 0)
+                counts["uses"] += 1
         except SoftTimeLimitExceeded:
-            told["interrupts"] += 1
+            counts["interrupts"] += 1
         except StorageError as error:
-            told[error.details["reason"]] += 1
+            counts[error.details["reason"]] += 1
         finally:
             with suppress(SoftTimeLimitExceeded):
                 signal.setitimer(signal.ITIMER_REAL, 0)
@@ -378,10 +378,10 @@ def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
     for thread in threads:
         thread.join(30)
         assert not thread.is_alive()
-    print(dict(told))
+    print(dict(counts))
     assert is_free(registry)
-    assert set(told) == {"others", "uses", "interrupts"}
-    assert min(told.values()) > seconds
+    assert set(counts) == {"others", "uses", "interrupts"}
+    assert min(counts.values()) > seconds
 
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")

@@ -13,9 +13,9 @@ import pytest
 from promptreg import ConflictError, StorageError
 from promptreg.clock import new_id
 from promptreg.records import Audience, Change, Container, Query, VersionRecord
-from promptreg.rules.edits import Draft, read_edit
 from promptreg.rules.lifecycle import Author, plan_create, plan_discard, plan_update
 from promptreg.rules.names import Reference
+from promptreg.rules.version_fields import Draft, read_edit
 from promptreg.storage.base import ChangeReport, Position, Reader, Storage, Writer
 from tests.storages import STORAGES, StorageCase
 
@@ -76,8 +76,8 @@ def changes(storage: Storage, since: Position | None) -> ChangeReport:
         return changes_since(since)
 
 
-def test_what_is_written_reads_back_equal(storage: Storage) -> None:
-    """Containers, versions, publications and events come back as they were given."""
+def test_what_is_written_is_read_back_equal(storage: Storage) -> None:
+    """Containers, versions, publications and events are read as they were written."""
     change = creation("greet")
     with storage.write() as writer:
         writer.apply([change])
@@ -104,7 +104,7 @@ def test_what_is_written_reads_back_equal(storage: Storage) -> None:
 
 
 def test_unpublished_versions_are_listed_and_a_discarded_base_reads_as_none(storage: Storage) -> None:
-    """Drafts are listed newest first, published versions not; a version made from a discarded one has no base."""
+    """Only drafts are listed, newest first; a version whose base was discarded has the base None."""
     with storage.write() as writer:
         writer.apply([creation("x", is_live=False)])
         add_version(writer, "x", "two", is_live=False)
@@ -205,7 +205,7 @@ def test_a_second_version_with_the_same_number_is_a_conflict(storage: Storage) -
 
 
 def test_the_revision_grows_with_each_change_and_only_then(storage: Storage) -> None:
-    """A write raises it by one; a write that applies nothing, and any read, leave it alone."""
+    """A write raises the revision by one; a write that applies nothing, and a read, do not."""
     start = revision(storage)
     with storage.write():
         pass
@@ -219,7 +219,7 @@ def test_the_revision_grows_with_each_change_and_only_then(storage: Storage) -> 
 
 
 def test_a_closed_storage_is_a_storage_error(storage: Storage) -> None:
-    """After `close` every call raises it."""
+    """After `close` every call raises StorageError."""
     storage.close()
     with pytest.raises(StorageError, match="closed"), storage.monitor():
         pass
@@ -229,8 +229,8 @@ def test_a_closed_storage_is_a_storage_error(storage: Storage) -> None:
         pass
 
 
-def test_what_an_interrupt_left_open_is_released(storage: Storage) -> None:
-    """`release_after(error)` rolls a torn write back, and lets other threads write, though the error is kept."""
+def test_a_transaction_that_an_interrupt_left_open_is_released(storage: Storage) -> None:
+    """`release_after(error)` rolls an interrupted write back, so that other threads can write, even if it is kept."""
 
     def torn() -> None:
         transaction = storage.write()
@@ -254,8 +254,8 @@ def test_what_an_interrupt_left_open_is_released(storage: Storage) -> None:
     assert found(storage, "kept") is not None
 
 
-def test_both_sides_of_a_fork_go_on(case: StorageCase, storage: Storage) -> None:
-    """A child forked from an open storage reads and writes, and so does its parent, with nothing lost."""
+def test_both_sides_of_a_fork_keep_working(case: StorageCase, storage: Storage) -> None:
+    """A child forked from an open storage, and its parent, read and write, and nothing is lost."""
     with storage.write() as writer:
         writer.apply([creation("shared")])
     children = []
@@ -294,8 +294,8 @@ def test_the_stamp_differs_from_a_positions_once_anything_has_changed(storage: S
     assert changes(storage, again.position).position.revision == again.position.revision + 1
 
 
-def test_a_check_reports_what_has_changed_since_a_position(storage: Storage) -> None:
-    """Ids, and names in their namespaces, of what was written since; nothing where nothing was; None without one."""
+def test_a_check_reports_the_changes_since_a_position(storage: Storage) -> None:
+    """It reports ids and names of the prompts written since, an empty set if there are none, or None without one."""
     kept, changed = creation("kept"), creation("changed")
     with storage.write() as writer:
         writer.apply([kept, changed])
@@ -331,7 +331,7 @@ def test_a_change_by_another_storage_is_noticed_as_soon_as_the_profile_says(
 
 
 def test_names_near_are_those_that_sort_next_to_a_name(storage: Storage) -> None:
-    """Of the namespace, on both sides, as many as are asked for at most, and only what the audience may read."""
+    """They are of the namespace, on both sides of the name, at most `limit`, and readable by the audience."""
     with storage.write() as writer:
         writer.apply([creation(name) for name in "abcdefgh"])
     with storage.read() as reader:

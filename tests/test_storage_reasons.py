@@ -1,4 +1,4 @@
-"""`details["reason"]`: each `StorageError` says why, in a word of one documented table."""
+"""`details["reason"]`: each `StorageError` has a reason, which is a word of one documented table."""
 
 import ast
 import os
@@ -23,31 +23,31 @@ KINDS = {
 
 
 def made(tree: ast.AST) -> list[ast.Call]:
-    """Return each call that makes a `StorageError`, or a subclass."""
+    """Return each call that creates a `StorageError` or an instance of a subclass."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in KINDS]
 
 
 def reasons(call: ast.Call) -> list[object]:
-    """Return the word that a call passes as the reason; nothing where it passes none."""
+    """Return the words that a call passes as the reason, if any."""
     passed = [keyword.value for keyword in call.keywords if keyword.arg == "reason"]
     return [value.value if isinstance(value, ast.Constant) else ast.unparse(value) for value in passed]
 
 
-def test_every_storage_error_is_made_with_a_reason_of_the_table_and_each_word_is_used() -> None:
-    """The whole source is read: a `StorageError` without a word, or with another one, fails here."""
+def test_every_storage_error_has_a_reason_of_the_table_and_each_reason_is_used() -> None:
+    """No `StorageError` in the source lacks a reason or has another one."""
     used = {
         f"{file.relative_to(ROOT)}:{call.lineno}": reasons(call)
         for file in (ROOT / "promptreg").rglob("*.py")
         for call in made(ast.parse(file.read_text(encoding="utf-8")))
     }
     assert len(used) > 20
-    assert {at: said for at, said in used.items() if len(said) != 1 or said[0] not in STORAGE_REASONS} == {}
-    assert {word for said in used.values() for word in said} == set(STORAGE_REASONS)
+    assert {at: words for at, words in used.items() if len(words) != 1 or words[0] not in STORAGE_REASONS} == {}
+    assert {word for words in used.values() for word in words} == set(STORAGE_REASONS)
 
 
 def test_the_page_of_errors_documents_each_reason() -> None:
-    """Its table is that of the source, in the same order."""
+    """The table of the page is that of the source, in the same order."""
     page = (ROOT / "promptreg" / "docs" / "errors.md").read_text(encoding="utf-8")
     _, text = page.split("| reason | meaning |\n| --- | --- |\n")
     rows = text.split("\n\n")[0].splitlines()
@@ -114,8 +114,8 @@ def in_the_middle(path: str) -> None:
         registry.list()
 
 
-def forked_behind_the_hooks(path: str) -> None:
-    """As a process that has the id of none that opened it."""
+def forked_without_hooks(path: str) -> None:
+    """Return the error in a process whose id is not that of the process that opened the registry."""
     registry = Registry(path)
     registry._core.storage._connections._pid = -1  # type: ignore[attr-defined]
     try:
@@ -139,7 +139,7 @@ def of_text(path: str) -> None:
 PROVOKED: dict[str, tuple[str, Callable[[str], object]]] = {
     "closed": ("closed", closed),
     "in the middle": ("nested", in_the_middle),
-    "forked behind the hooks": ("fork", forked_behind_the_hooks),
+    "forked without the hooks": ("fork", forked_without_hooks),
     "absent": ("missing_file", lambda path: Registry(path, create=False)),
     "absent folder": ("missing_folder", lambda path: Registry(f"{path}/no/such.db")),
     "folder": ("folder", lambda path: Registry(os.path.dirname(path))),
@@ -159,7 +159,7 @@ PROVOKED: dict[str, tuple[str, Callable[[str], object]]] = {
 
 @pytest.mark.parametrize("what", PROVOKED)
 def test_the_reason_is_the_true_one(path: str, what: str) -> None:
-    """Each is provoked as it happens; the word is a detail, so it is in the envelope and in a pickle."""
+    """Each provoked failure has its reason in the details, and so in the envelope and in a pickle."""
     reason, call = PROVOKED[what]
     with pytest.raises(StorageError) as caught:
         call(path)

@@ -36,8 +36,8 @@ from promptreg.jsonvalues import canonical
 from promptreg.rules.names import Reference
 from promptreg.storage.sqlite import rows
 from promptreg.storage.sqlite.connecting import APPLICATION_ID, SCHEMA_VERSION
+from promptreg.storage.sqlite.event_log import EVENT_COLUMNS
 from promptreg.storage.sqlite.failures import ANOTHER_TYPE, translate
-from promptreg.storage.sqlite.journal import EVENT_COLUMNS
 from promptreg.storage.sqlite.migrations import GUARDS, MIGRATIONS
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.conftest import everything
@@ -63,7 +63,7 @@ def filled(registry: Registry) -> Registry:
 # The schema
 
 
-def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) -> None:
+def test_every_table_is_strict_and_the_file_identifies_itself(filled: Registry) -> None:
     """The file has STRICT tables, WAL, promptreg's application id and schema version, and no views."""
     with closing(raw(filled.path)) as connection:
         tables = connection.execute("PRAGMA table_list").fetchall()
@@ -77,7 +77,7 @@ def test_every_table_is_strict_and_the_file_says_what_it_is(filled: Registry) ->
     assert len([row for row in kinds if row[0] == "trigger"]) == len(GUARDS) + 3  # those that count, and the registry's
 
 
-def test_a_check_finds_what_has_changed_by_an_index(filled: Registry) -> None:
+def test_a_check_finds_changes_by_an_index(filled: Registry) -> None:
     """A check searches prompts and deletions by an index on their revision, and scans neither table."""
     asked: list[str] = []
     with Registry(filled.path) as other, filled._core.storage.monitor() as changes_since:
@@ -246,13 +246,13 @@ def test_events_are_a_hash_chain_from_the_first_on(filled: Registry) -> None:
     with closing(raw(filled.path)) as connection:
         rows = connection.execute(f"SELECT {fields}, prev, hash FROM events ORDER BY seq").fetchall()
         rest = connection.execute("SELECT seq, salt, name, details FROM event_details")
-        details = {seq: told for seq, *told in rest}
+        details = {seq: columns for seq, *columns in rest}
     last = "0" * 64
     for *event, prev, link in rows:
         assert prev == last
         assert link == sha256(canonical([prev, *event]).encode()).hexdigest()
-        salt, name, told = details[event[0]]
-        assert event[7] == sha256((salt + canonical([name, json.loads(told)])).encode()).hexdigest()
+        salt, name, text = details[event[0]]
+        assert event[7] == sha256((salt + canonical([name, json.loads(text)])).encode()).hexdigest()
         last = link
     assert [row[0] for row in rows] == list(range(1, len(rows) + 1))
     assert len({salt for salt, _, _ in details.values()}) == len(rows)
@@ -277,7 +277,7 @@ def write_quoted(registry: Registry) -> None:
     view.set_status("çay_1.0-x", "disabled")
 
 
-def test_the_chain_holds_after_a_deletion(filled: Registry) -> None:
+def test_the_chain_is_valid_after_a_deletion(filled: Registry) -> None:
     """Deleting clears names and details, and leaves the rows of the chain unchanged."""
     before = everything(filled.path)["events"]
     filled.set_status("greet", "deleted")
@@ -348,7 +348,7 @@ def test_no_rollback_uses_a_damaged_stack_of_publications(filled: Registry, name
     """With a changed, moved or missing row a rollback raises StorageCorruptError, and production does not move."""
     filled.publish("greet", 3)
     with closing(raw(filled.path)) as connection:
-        unguard(connection, "publications")
+        drop_checks(connection, "publications")
         assert connection.execute(damage).rowcount > 0
     with Registry(filled.path) as registry:
         with pytest.raises(StorageCorruptError, match="publications"):
@@ -386,7 +386,7 @@ def test_a_full_disk_is_reported_when_the_sidecar_is_created(path: str, monkeypa
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("promptreg.storage.sqlite.beside.make", full)
+    monkeypatch.setattr("promptreg.storage.sqlite.companion_files.make", full)
     with pytest.raises(StorageFullError):
         Registry(path)
 
@@ -407,7 +407,7 @@ READS: tuple[Callable[[Registry], Any], ...] = (
 )
 
 
-def unguard(connection: sqlite3.Connection, table: str) -> None:
+def drop_checks(connection: sqlite3.Connection, table: str) -> None:
     """Make a table accept any value, as a damaged file may contain."""
     for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {trigger}")
@@ -423,7 +423,7 @@ def test_a_damaged_value_of_any_type_is_never_returned(filled: Registry, table: 
     written = [list(read(filled)) for read in READS]
     changed, refused = set(), set()
     with closing(raw(filled.path)) as connection:
-        unguard(connection, table)
+        drop_checks(connection, table)
     for column in COLUMNS[table]:
         with closing(raw(filled.path)) as connection:
             (kept,) = connection.execute(f"SELECT {column} FROM {table} WHERE rowid = 1").fetchone()
@@ -451,7 +451,7 @@ def test_an_invalid_count_is_reported(filled: Registry, column: str) -> None:
     """A damaged counter raises StorageCorruptError, on opening too."""
     filled.close()
     with closing(raw(filled.path)) as connection:
-        unguard(connection, "registry")
+        drop_checks(connection, "registry")
     with closing(raw(filled.path)) as connection:
         connection.execute(f"UPDATE registry SET {column} = NULL")
     with pytest.raises(StorageCorruptError):
@@ -461,7 +461,7 @@ def test_an_invalid_count_is_reported(filled: Registry, column: str) -> None:
 def test_invalid_utf_8_is_reported_and_not_quoted(filled: Registry) -> None:
     """Neither the message nor any chained error contains the text, although the driver's error would quote it."""
     with closing(raw(filled.path)) as connection:
-        unguard(connection, "versions")
+        drop_checks(connection, "versions")
         connection.execute("UPDATE versions SET template = CAST(x'73656372657420ff' AS TEXT)")
     with Registry(filled.path) as registry, pytest.raises(StorageCorruptError, match="not UTF-8") as caught:
         registry.get("greet")
@@ -482,7 +482,7 @@ def test_a_damaged_schema_that_sqlite_can_not_quote_is_reported(filled: Registry
 def test_a_prompt_that_damage_hides_is_reported_by_listings(filled: Registry, change: str) -> None:
     """A listing raises StorageCorruptError, and does not silently omit the prompt."""
     with closing(raw(filled.path)) as connection:
-        unguard(connection, "prompts")
+        drop_checks(connection, "prompts")
     with closing(raw(filled.path)) as connection:
         connection.execute(f"UPDATE prompts SET {change} WHERE name = 'greet'")
     with Registry(filled.path) as registry:
@@ -494,7 +494,7 @@ def test_a_prompt_that_damage_hides_is_reported_by_listings(filled: Registry, ch
 def test_a_missing_live_version_is_reported(filled: Registry) -> None:
     """The error is StorageCorruptError, and not the `VersionNotFoundError` of a version that never existed."""
     with closing(raw(filled.path)) as connection:
-        unguard(connection, "versions")
+        drop_checks(connection, "versions")
         connection.execute("DELETE FROM versions WHERE version > 1")
     with Registry(filled.path) as registry:
         for version in (None, 2, 3, "latest"):
@@ -552,17 +552,17 @@ def test_the_event_of_a_deletion_keeps_its_name(filled: Registry) -> None:
     filled.set_status("other", "deleted")
     assert filled.events()[-1].name == "other"
     with closing(raw(filled.path)) as connection:
-        unguard(connection, "event_details")
+        drop_checks(connection, "event_details")
         connection.execute("DELETE FROM event_details WHERE seq = (SELECT max(seq) FROM events)")
     with Registry(filled.path) as registry, pytest.raises(StorageCorruptError, match="event"):
         registry.events()
 
 
-def test_a_text_that_became_a_number_is_no_longer_what_was_written(registry: Registry) -> None:
+def test_a_text_that_became_a_number_is_reported(registry: Registry) -> None:
     """A number that prints like the text that was written raises StorageCorruptError."""
     registry.create("5", "Five")
     with closing(raw(registry.path)) as connection:
-        unguard(connection, "event_details")
+        drop_checks(connection, "event_details")
     with closing(raw(registry.path)) as connection:
         connection.execute("ALTER TABLE event_details RENAME COLUMN name TO old")
         connection.execute("ALTER TABLE event_details ADD COLUMN name")
@@ -638,7 +638,7 @@ def test_another_applications_database_is_refused_and_untouched(tmp_path: Path) 
         _refused(path, StorageError, path.read_bytes())
 
 
-def test_a_file_that_is_no_database_is_refused_and_untouched(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_untouched(tmp_path: Path) -> None:
     """A text file raises StorageCorruptError, because it may be a damaged database."""
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough to have a header of its own " * 20)
@@ -655,7 +655,9 @@ def test_a_newer_schema_is_refused(registry: Registry) -> None:
     assert caught.value.code == "schema_too_new"
 
 
-def test_a_crash_while_the_schema_is_made_leaves_a_file_that_opens(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_during_the_creation_leaves_a_file_that_can_be_opened(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The schema is created in one transaction: after an interrupt there is none, and the next opening creates it."""
 
     def crash(*_: object) -> None:
@@ -674,12 +676,12 @@ def test_a_crash_while_the_schema_is_made_leaves_a_file_that_opens(path: str, mo
 @pytest.mark.parametrize(("settings", "level"), [({}, 2), ({"durability": "full"}, 2), ({"durability": "normal"}, 1)])
 def test_every_connection_that_writes_is_as_durable_as_asked(path: str, settings: dict[str, Any], level: int) -> None:
     """On every connection FULL, the default, syncs each commit, and NORMAL does not."""
-    told: list[int] = []
+    levels: list[int] = []
 
     def write() -> None:
         with registry._core.storage.write() as writer:
             connection = writer._connection  # type: ignore[attr-defined]
-            told.extend(connection.execute("PRAGMA synchronous").fetchone())
+            levels.extend(connection.execute("PRAGMA synchronous").fetchone())
 
     with Registry(path, **settings) as registry:
         write()
@@ -688,7 +690,7 @@ def test_every_connection_that_writes_is_as_durable_as_asked(path: str, settings
         thread.join()
     with Registry(path, **settings) as registry:
         write()
-    assert told == [level] * 3
+    assert levels == [level] * 3
 
 
 def test_memory_is_one_database_for_all_threads_of_one_registry() -> None:
@@ -762,7 +764,7 @@ def test_each_error_of_sqlite_is_translated(code: int, kind: type[PromptregError
     assert type(translate(error, "prompts.db")) is kind
 
 
-def test_the_cause_is_kept(registry: Registry) -> None:
+def test_an_error_chains_the_drivers_error(registry: Registry) -> None:
     """The driver's error is the `__cause__` of the PromptregError."""
     registry.create("greet", "Hello")
     with closing(raw(registry.path)) as other:
@@ -844,13 +846,13 @@ def test_rule_15_deleted_content_is_written_to_no_temporary_file(path: str, monk
             super().__init__(*args, **more)
             self.statement = ""
             self.set_trace_callback(self._begins)
-            self.set_progress_handler(self._goes_on, 10)
+            self.set_progress_handler(self._continue, 10)
 
         def _begins(self, statement: str) -> None:
-            self._goes_on()
+            self._continue()
             self.statement = statement.split(maxsplit=1)[0]
 
-        def _goes_on(self) -> None:
+        def _continue(self) -> None:
             seen[self.statement] = seen.get(self.statement, False) or has_temporary_file()
 
     connect = sqlite3.connect
@@ -950,7 +952,7 @@ def test_an_interrupted_write_leaves_no_transaction_open(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, unchanged():
-        patch.setattr("promptreg.storage.sqlite.journal.append", interrupt)
+        patch.setattr("promptreg.storage.sqlite.event_log.append", interrupt)
         with pytest.raises(KeyboardInterrupt):
             registry.update("greet", template="Hi")
     assert registry.update("greet", template="Hi").version == 2

@@ -1,4 +1,4 @@
-"""Systems that have less than Linux: the same registry, with what they lack hidden or failing."""
+"""Systems with fewer features than Linux: the same registry, with these features removed or failing."""
 
 import errno
 import math
@@ -31,7 +31,7 @@ RULES = sorted(file.stem for file in (ROOT / "tests").glob("test_rules_*.py"))
 
 
 def run_without_posix(*names: str) -> str:
-    """Run test files in processes that have no more than Windows has, and return pytest's last line."""
+    """Run test files in processes with only what Windows has, and return the last line of pytest."""
     done = subprocess.run(
         [
             sys.executable,
@@ -63,13 +63,13 @@ def counted(line: str, what: str) -> int:
 
 
 def test_the_storage_contract_needs_nothing_that_only_posix_has() -> None:
-    """It holds without it, whole."""
+    """The complete contract holds in processes without POSIX."""
     assert counted(run_without_posix("test_storage_contract"), "passed") >= 25
 
 
 @pytest.mark.slow
 def test_nothing_that_only_posix_has_is_needed() -> None:
-    """The storage contract, freshness and rules, without it; what is skipped is about it, and named with the reason."""
+    """The contract, freshness and rules hold without POSIX; tests of POSIX itself are skipped, with the reason."""
     last = run_without_posix(*EVERYWHERE)
     assert counted(last, "passed") > 150
     assert counted(last, "skipped") == 12
@@ -77,12 +77,12 @@ def test_nothing_that_only_posix_has_is_needed() -> None:
 
 @pytest.mark.stress
 def test_no_rule_needs_what_only_posix_has() -> None:
-    """Every file of rules, without it."""
+    """Every test file of the rules passes in processes without POSIX."""
     assert counted(run_without_posix(*RULES), "passed") > 1_000
 
 
-def test_a_process_without_it_takes_the_other_ways(tmp_path: Path) -> None:
-    """It maps nothing, has no queue, and holds no file of ours open; so the run above shows what it is to show."""
+def test_a_process_without_posix_uses_the_alternatives(tmp_path: Path) -> None:
+    """It has no memory map, no queue, and none of promptreg's files open, so that the runs above are valid."""
     program = """
 import os, sys
 import tests
@@ -106,33 +106,33 @@ with Registry(sys.argv[1]) as registry:
     assert done.stdout == "False False UnmappedSidecar None []\n"
 
 
-# Beside a process that has it
+# Together with a process that has POSIX
 
 
-def look_at_the_page_alone(registry: Registry) -> None:
-    """Let nothing but the page tell of a change, as no look at the file comes every 50 ms any more."""
+def check_the_sidecar_alone(registry: Registry) -> None:
+    """Disable the check every 50 ms, so that only the sidecar shows a change."""
     registry._core.cache.generation.until = math.inf
 
 
-def test_each_sees_what_the_other_writes_by_the_very_next_read(path: str) -> None:
-    """A process that maps nothing publishes for those who do, and sees what they commit."""
+def test_each_process_sees_what_the_other_writes_by_the_next_read(path: str) -> None:
+    """A process without a memory map publishes to processes with one, and sees what they commit."""
     with Registry(path) as registry, Remote(path, without_posix=True) as other:
         registry.create("greet", "0")
         for number in range(1, 60, 2):
             assert registry.get("greet").template == other.call("get", "greet").template == str(number - 1)
-            look_at_the_page_alone(registry)
+            check_the_sidecar_alone(registry)
             other.call("update", "greet", template=str(number))
             assert registry.get("greet").template == str(number)
             assert other.call("render", "greet").text == str(number)
             registry.update("greet", template=str(number + 1))
 
 
-def test_what_it_reads_was_published_before(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A writer that dies behind its commit publishes nothing; who reads what it wrote does, mapped or not."""
+def test_a_process_without_posix_publishes_what_it_reads(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a writer dies before it publishes its commit, a process that reads the commit publishes it, mapped or not."""
     with Registry(path) as registry, Registry(path) as dying, Remote(path, without_posix=True) as other:
         registry.create("greet", "Hello")
         assert registry.get("greet").template == other.call("get", "greet").template == "Hello"
-        look_at_the_page_alone(registry)
+        check_the_sidecar_alone(registry)
         with monkeypatch.context() as patch:
             patch.setattr(Sidecar, "publish", lambda *_: None)
             dying.update("greet", template="Hi")
@@ -141,7 +141,7 @@ def test_what_it_reads_was_published_before(path: str, monkeypatch: pytest.Monke
         assert registry.get("greet").template == "Hi"
 
 
-# What single systems lack
+# Features that some systems don't have
 
 
 def failing(code: int) -> Callable[..., None]:
@@ -152,10 +152,10 @@ def failing(code: int) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EMLINK, None])
-def test_a_file_system_without_links_takes_a_registry(
+def test_a_file_system_without_links_can_hold_a_registry(
     path: str, monkeypatch: pytest.MonkeyPatch, code: int | None
 ) -> None:
-    """FAT and some of the network say that a link is not permitted; what is made has the database's mode there too."""
+    """FAT and some network file systems refuse links; created files have the database's mode there too."""
     Path(path).touch()
     os.chmod(path, 0o660)
     with monkeypatch.context() as patch:
@@ -171,8 +171,8 @@ def test_a_file_system_without_links_takes_a_registry(
 
 
 @pytest.mark.parametrize("lacks", [True, False])
-def test_no_link_is_followed_to_what_is_written(path: str, tmp_path: Path, monkeypatch: Any, lacks: bool) -> None:
-    """A symbolic link with the sidecar's name is in the way, whether the system can refuse it or it is looked for."""
+def test_no_symbolic_link_is_followed_by_writes(path: str, tmp_path: Path, monkeypatch: Any, lacks: bool) -> None:
+    """A symbolic link with the sidecar's name is refused, by the system or by a check."""
     target = tmp_path / "target"
     target.write_text("somebody's")
     Path(f"{path}-promptreg").symlink_to(target)
@@ -187,12 +187,12 @@ def test_no_link_is_followed_to_what_is_written(path: str, tmp_path: Path, monke
 
 
 def test_every_connection_has_its_syncs_reach_the_disk_on_macos(path: str) -> None:
-    """Those that write, that only look, and that close last, which may write the log back into the file."""
-    told: list[int] = []
+    """This holds for connections that write, that only check, and that close last, which may checkpoint."""
+    levels: list[int] = []
 
     def read() -> None:
         with registry._core.storage.read() as reader:
-            told.extend(reader._connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
+            levels.extend(reader._connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
 
     with Registry(path) as registry:
         read()
@@ -200,12 +200,12 @@ def test_every_connection_has_its_syncs_reach_the_disk_on_macos(path: str) -> No
         thread.start()
         thread.join()
         with registry._core.storage.monitor() as changes_since:
-            told.extend(changes_since.__self__._watching.watcher().connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
-    assert told == [1, 1, 1]
+            levels.extend(changes_since.__self__._watching.watcher().connection.execute("PRAGMA fullfsync").fetchone())  # type: ignore[attr-defined]
+    assert levels == [1, 1, 1]
 
 
-def test_what_a_system_may_lack_is_asked_for_in_one_room() -> None:
-    """No other module names what is hidden above, nor the system that it runs on."""
+def test_only_one_module_names_features_of_the_system() -> None:
+    """No other module names the removed features, or the system that it runs on."""
     names = "|".join((*HIDDEN, "PROT_READ", "access", "name"))
     words = re.compile(rf"\b(?:os|mmap)\.(?:{names})\b|\bfcntl\b|sys\.platform|import platform")
     sources = {file.name: file.read_text(encoding="utf-8") for file in (ROOT / "promptreg").rglob("*.py")}

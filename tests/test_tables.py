@@ -1,4 +1,4 @@
-"""The tests' tables hold every verb of `Registry` and every action: one that is added fails here until it has rows."""
+"""The tables of the tests have every verb of `Registry` and every action: a new one fails here until it has rows."""
 
 import inspect
 import re
@@ -21,7 +21,7 @@ from tests import (
 )
 from tests.verbs import METHODS, VERBS, verb_of
 
-# What each table covers, and which verbs it needs no row for, each with the reason.
+# What each table covers, and the verbs that need no row in it, each with the reason.
 TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
     "who may do it, in test_rules_people.VERBS and LISTINGS": (
         [verb_of(row.call, "a") for row in test_rules_people.VERBS.values()]
@@ -69,31 +69,31 @@ TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
 
 @pytest.mark.parametrize("title", TABLES)
 def test_every_verb_has_its_rows(title: str) -> None:
-    """Or a reason; and a reason goes when there are rows."""
+    """Every verb has rows in each table, or else a reason why it needs none."""
     covered, exempt = TABLES[title]
     assert VERBS - set(covered) == exempt.keys()
 
 
-def test_whoever_takes_a_name_is_in_the_table_of_names() -> None:
-    """By the signatures: the reasons above hold for verbs that take none."""
+def test_every_verb_with_a_name_is_in_the_table_of_names() -> None:
+    """The reasons above are only for verbs whose signatures have no name."""
     named = {verb for verb in VERBS if {"name", "names"} & inspect.signature(METHODS[verb]).parameters.keys()}
     assert VERBS - named == {"list", "search", "namespaces", "verify"}
 
 
-def test_every_action_is_made_by_a_verb_of_the_table_of_rights() -> None:
-    """But for a failed check, which no caller asks for: test_rules_drafts.py has it."""
+def test_every_action_is_recorded_by_a_verb_of_the_table_of_rights() -> None:
+    """The exception is a failed check, which no caller requests, and which is tested in test_rules_drafts.py."""
     made = {action for row in test_rules_people.VERBS.values() for action in row.events}
     assert set(get_args(Action)) - made == {"check_failed"}
 
 
-def test_the_rules_know_no_other_action() -> None:
-    """Of who may do what, `read` is no event; a status is changed by an action."""
+def test_the_rules_have_no_other_action() -> None:
+    """Every permission is an action, except `read`, which has no event; each status is set by an action."""
     assert access.ALLOWED.keys() - {"read"} <= set(get_args(Action))
     assert set(statuses.ACTIONS.values()) <= access.ALLOWED.keys()
 
 
-def test_states_statuses_and_roles_stand_once() -> None:
-    """What a prompt may be brought to is a status or the end of it; the columns of rule 17 are the roles."""
+def test_states_statuses_and_roles_are_declared_once() -> None:
+    """The targets of `set_status` are the statuses and `deleted`, and the columns of rule 17 are the roles."""
     assert get_args(TargetStatus) == (*get_args(Status), "deleted")
     assert {target for target, _ in statuses.ACTIONS} == set(get_args(TargetStatus))
     assert {status for _, status in statuses.ACTIONS} == set(get_args(Status))
@@ -105,7 +105,7 @@ def test_states_statuses_and_roles_stand_once() -> None:
 
 @pytest.mark.parametrize("name", sorted(METHODS.keys() - {name for name in METHODS if name.startswith("_")}))
 def test_the_documentation_of_each_method_names_its_arguments_and_has_an_example(name: str) -> None:
-    """`help()` is enough to use it. `save` and `update` refer to `create` for the fields of a version."""
+    """`help()` is enough to use a method; `save` and `update` refer to `create` for the fields of a version."""
     documentation = inspect.getdoc(METHODS[name]) or ""
     arguments = set(inspect.signature(METHODS[name]).parameters) - {"self", "name", "more"}
     if name in {"save", "update"}:

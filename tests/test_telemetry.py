@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from promptreg import Actor, InvalidInputError, MissingVariablesError, NotFoundError, Prompt, PromptregError, Registry
 from promptreg.telemetry import PromptSpanProcessor, names
 from promptreg.telemetry.metrics import installed_version
-from tests.otel import REFUSALS, VERBS, Call, Finished, live, parent, provided, stand, tracing
+from tests.otel import REFUSALS, VERBS, Call, Finished, call_all, parent, prepare, provided, tracing
 from tests.test_replaced_file import move
 
 NAMES = {
@@ -81,10 +81,10 @@ def spans() -> Iterator[Finished]:
 
 
 @pytest.fixture
-def standing(spans: Finished) -> Iterator[Registry]:
+def prepared(spans: Finished) -> Iterator[Registry]:
     """A registry whose prompts are not in the cache yet."""
     with Registry(":memory:") as registry:
-        stand(registry)
+        prepare(registry)
         spans()
         yield registry
 
@@ -120,9 +120,9 @@ def test_no_name_is_unpinned() -> None:
     assert texts - OPERATIONS - VALUES - KEYS_OF_OTHERS - set(NAMES.values()) == set()
 
 
-def test_every_attribute_of_every_verb_is_pinned(standing: Registry, spans: Finished) -> None:
+def test_every_attribute_of_every_verb_is_pinned(prepared: Registry, spans: Finished) -> None:
     """The attributes of every verb and every refusal are as listed, and none makes a backend count a model call."""
-    live(standing)
+    call_all(prepared)
     recorded = {key for span in spans() for key in span.attributes}
     assert recorded <= set(NAMES.values())
     assert {key for key in recorded if not key.startswith("promptreg.")} == {
@@ -136,9 +136,9 @@ def test_every_attribute_of_every_verb_is_pinned(standing: Registry, spans: Fini
 
 
 @pytest.mark.parametrize(("name", "call"), [pytest.param(*verb, id=verb[0]) for verb in VERBS])
-def test_every_verb_runs_in_one_internal_span(standing: Registry, spans: Finished, name: str, call: Call) -> None:
+def test_every_verb_runs_in_one_internal_span(prepared: Registry, spans: Finished, name: str, call: Call) -> None:
     """The span is named by the verb and the prompt, and its tracer has promptreg's name, version and schema."""
-    call(standing)
+    call(prepared)
     span = spans()[-1]
     assert span.name == name
     assert span.kind is SpanKind.INTERNAL
@@ -150,31 +150,31 @@ def test_every_verb_runs_in_one_internal_span(standing: Registry, spans: Finishe
     assert scope.schema_url.startswith(SCHEMAS)
 
 
-def test_a_verb_is_one_span(standing: Registry, spans: Finished) -> None:
+def test_a_verb_is_one_span(prepared: Registry, spans: Finished) -> None:
     """`archive` calls `set_status` internally, and `save` calls `update`, but each records one span, with its name."""
-    standing.archive("greet")
-    standing.save("other", "Changed")
-    standing.save("new", "New")
+    prepared.archive("greet")
+    prepared.save("other", "Changed")
+    prepared.save("new", "New")
     assert [span.name for span in spans()] == ["archive_prompt greet", "save_prompt other", "save_prompt new"]
 
 
-def test_a_verb_is_a_child_of_the_current_span(standing: Registry, spans: Finished) -> None:
+def test_a_verb_is_a_child_of_the_current_span(prepared: Registry, spans: Finished) -> None:
     """The caller's span is the parent of a verb's span, and is current again afterwards."""
     with trace.get_tracer("app").start_as_current_span("request") as request:
         for _, call, _ in REFUSALS:
             with pytest.raises(PromptregError):
-                call(standing)
+                call(prepared)
             assert trace.get_current_span() is request
         for _, call in VERBS:
             with suppress(PromptregError):  # after an earlier verb of the list
-                call(standing)
+                call(prepared)
             assert trace.get_current_span() is request
     *verbs, _ = spans()
     assert len(verbs) >= len(VERBS) + len(REFUSALS)
     assert {span.parent.span_id for span in verbs} == {request.get_span_context().span_id}
 
 
-def test_what_runs_within_a_verb_is_its_child(path: str, spans: Finished) -> None:
+def test_a_span_started_within_a_verb_is_its_child(path: str, spans: Finished) -> None:
     """A span that a publish check starts is a child of the verb's, and the caller's span is current afterwards."""
 
     def check(prompt: Prompt) -> None:
@@ -190,10 +190,10 @@ def test_what_runs_within_a_verb_is_its_child(path: str, spans: Finished) -> Non
     assert (within.parent, verb.parent) == (verb.context, outer.context)
 
 
-def test_a_remote_sampled_parent_is_followed(standing: Registry, spans: Finished) -> None:
+def test_a_remote_sampled_parent_is_followed(prepared: Registry, spans: Finished) -> None:
     """The trace of the caller's service continues here."""
     with trace.use_span(parent(sampled=True)):
-        standing.render("greet", name="Ana")
+        prepared.render("greet", name="Ana")
     span = only(spans)
     assert (span.context.trace_id, span.parent.span_id) == (0x1234, 0x5678)
 
@@ -213,7 +213,7 @@ def test_the_namespace_is_the_views(registry: Registry, spans: Finished) -> None
 def test_a_render_has_the_attributes_of_its_prompt(path: str, spans: Finished) -> None:
     """The span has the attributes of the version, the label of the request, and whether the cache had the prompt."""
     with Registry(path) as registry:
-        stand(registry)
+        prepare(registry)
         spans()
         prompt = registry.render("greet@staging", name="Ana").prompt
         first = only(spans)
@@ -228,9 +228,9 @@ def test_a_render_has_the_attributes_of_its_prompt(path: str, spans: Finished) -
 
 
 @pytest.mark.parametrize("name", ["greet", "chat", "old"])
-def test_a_render_of_the_production_version_has_production_true(standing: Registry, spans: Finished, name: str) -> None:
+def test_a_render_of_the_production_version_has_production_true(prepared: Registry, spans: Finished, name: str) -> None:
     """A render of text or chat, archived too, has it, and without a label in the request no label attribute."""
-    prompt = standing.render(name, name="Ana").prompt
+    prompt = prepared.render(name, name="Ana").prompt
     recorded = only(spans).attributes
     assert recorded["gen_ai.prompt.version"] == str(prompt.version)
     assert (
@@ -258,10 +258,10 @@ def test_a_render_of_the_production_version_has_production_true(standing: Regist
     ],
 )
 def test_a_label_is_recorded_however_it_is_passed(
-    standing: Registry, spans: Finished, call: Call, label: str | None
+    prepared: Registry, spans: Finished, call: Call, label: str | None
 ) -> None:
     """A label is recorded if passed by `@`, `label=` or `version=`; a number is not recorded as a label."""
-    call(standing)
+    call(prepared)
     recorded = only(spans).attributes
     assert (recorded["gen_ai.prompt.version"], recorded.get("promptreg.label")) == ("2", label)
 
@@ -298,7 +298,7 @@ WAYS: list[Call] = [
 def test_a_hit_has_the_attributes_of_a_miss_whatever_the_selector(path: str, spans: Finished, call: Call) -> None:
     """It holds for names, labels and numbers, in views or not; an unsampled caller gets the same result, no span."""
     with Registry(path) as registry:
-        stand(registry)
+        prepare(registry)
         registry.scope(namespace="support").create("reply", "Dear {{ who }}")
         spans()
         answers = [call(registry) for _ in range(3)]
@@ -340,14 +340,14 @@ def test_without_an_installed_distribution_the_tracer_has_no_version(monkeypatch
     installed_version.cache_clear()
 
 
-def test_a_refusal_of_a_cached_prompt_is_recorded(standing: Registry, spans: Finished) -> None:
+def test_a_refusal_of_a_cached_prompt_is_recorded(prepared: Registry, spans: Finished) -> None:
     """An actor that may not read a cached prompt gets `not_found`, and the span records it."""
-    team = standing.scope(actor=Actor("ana", "team_member"))
+    team = prepared.scope(actor=Actor("ana", "team_member"))
     for _ in range(2):
         team.render("twice", name="Ana")
     spans()
     with pytest.raises(NotFoundError):
-        standing.scope(actor=Actor("eve")).render("twice", name="Eve")
+        prepared.scope(actor=Actor("eve")).render("twice", name="Eve")
     with pytest.raises(MissingVariablesError):
         team.render("twice")
     refused, failed = spans()
@@ -373,21 +373,21 @@ def test_a_render_from_a_removed_file_is_stale(path: str, spans: Finished, monke
         move(path + ".away", path, alone=False)
 
 
-def test_a_get_records_a_span_only_on_a_cache_miss(standing: Registry, spans: Finished) -> None:
+def test_a_get_records_a_span_only_on_a_cache_miss(prepared: Registry, spans: Finished) -> None:
     """A `get` from the cache has no span, because it takes a fraction of a microsecond and a span takes many."""
     for name in ("greet", "greet", "greet@2", "greet@2"):
-        standing.get(name)
+        prepared.get(name)
     recorded = [
         (span.name, span.attributes["gen_ai.prompt.version"], span.attributes["promptreg.cache"]) for span in spans()
     ]
     assert recorded == [("get_prompt greet", "1", "miss"), ("get_prompt greet", "2", "miss")]
 
 
-def test_a_prompt_selected_by_id_is_recorded_by_name(standing: Registry, spans: Finished) -> None:
+def test_a_prompt_selected_by_id_is_recorded_by_name(prepared: Registry, spans: Finished) -> None:
     """The attribute has the prompt's name, even if the call passed its id."""
-    prompt = standing.get("greet")
+    prompt = prepared.get("greet")
     spans()
-    standing.render(prompt.id, name="Ana")
+    prepared.render(prompt.id, name="Ana")
     assert only(spans).attributes["gen_ai.prompt.name"] == "greet"
 
 
@@ -419,20 +419,20 @@ CHANGES: list[tuple[Call, bool]] = [
 
 @pytest.mark.parametrize(("call", "is_changed"), CHANGES)
 def test_a_writing_verb_records_whether_it_changed_anything(
-    standing: Registry, spans: Finished, call: Call, is_changed: bool
+    prepared: Registry, spans: Finished, call: Call, is_changed: bool
 ) -> None:
     """The attribute is False if there was nothing to write; reads don't have it."""
-    standing.update("greet", title="Draft 3", is_production=False)
+    prepared.update("greet", title="Draft 3", is_production=False)
     spans()
-    call(standing)
+    call(prepared)
     assert only(spans).attributes["promptreg.changed"] is is_changed
-    standing.history("greet")
+    prepared.history("greet")
     assert "promptreg.changed" not in only(spans).attributes
 
 
-def test_a_write_records_the_version_that_it_created(standing: Registry, spans: Finished) -> None:
+def test_a_write_records_the_version_that_it_created(prepared: Registry, spans: Finished) -> None:
     """An update records the draft that it created, with its state and hash."""
-    draft = standing.update("greet", template="Servus {{ name }}", is_production=False)
+    draft = prepared.update("greet", template="Servus {{ name }}", is_production=False)
     recorded = only(spans).attributes
     assert recorded["gen_ai.prompt.version"] == "3"
     assert (recorded["promptreg.state"], recorded["promptreg.production"]) == ("draft", False)
@@ -451,16 +451,16 @@ def test_a_write_records_the_version_that_it_created(standing: Registry, spans: 
         (lambda r: r.set_status(["greet", "other", "off"], "disabled"), 2),
     ],
 )
-def test_a_verb_that_returns_many_records_how_many(standing: Registry, spans: Finished, call: Call, count: int) -> None:
+def test_a_verb_that_returns_many_records_how_many(prepared: Registry, spans: Finished, call: Call, count: int) -> None:
     """It records the number of items, or of changed prompts, and never their names."""
-    call(standing)
+    call(prepared)
     assert only(spans).attributes["promptreg.count"] == count
 
 
-def test_a_rendered_default_has_a_name_and_no_version(standing: Registry, spans: Finished) -> None:
+def test_a_rendered_default_has_a_name_and_no_version(prepared: Registry, spans: Finished) -> None:
     """The span of a rendered default has the requested name, no version, and no error status."""
-    standing.render("absent", default="Hello")
-    assert standing.get("missing", default=None) is None
+    prepared.render("absent", default="Hello")
+    assert prepared.get("missing", default=None) is None
     render, get = spans()
     assert (render.name, get.name) == ("render_prompt absent", "get_prompt missing")
     for span in (render, get):
@@ -489,11 +489,11 @@ def test_a_rendered_default_sets_no_prompt_on_the_current_span(path: str, spans:
 
 @pytest.mark.parametrize(("name", "call", "code"), [pytest.param(*r, id=f"{r[0]} {r[2]}") for r in REFUSALS])
 def test_an_error_has_a_type_a_code_and_a_request_id(
-    standing: Registry, spans: Finished, name: str, call: Call, code: str
+    prepared: Registry, spans: Finished, name: str, call: Call, code: str
 ) -> None:
     """The status is ERROR, without a description or exception event, because both contain texts."""
     with pytest.raises(PromptregError) as caught:
-        call(standing)
+        call(prepared)
     span = only(spans)
     assert span.name == name
     assert span.status.status_code is StatusCode.ERROR
@@ -504,26 +504,26 @@ def test_an_error_has_a_type_a_code_and_a_request_id(
     assert span.attributes["promptreg.request_id"] == caught.value.request_id
 
 
-def test_a_cached_absence_is_recorded_each_time(standing: Registry, spans: Finished) -> None:
+def test_a_cached_absence_is_recorded_each_time(prepared: Registry, spans: Finished) -> None:
     """Each call records an error with a new request id."""
     for _ in range(2):
         with pytest.raises(NotFoundError):
-            standing.render("absent")
+            prepared.render("absent")
     first, second = spans()
     assert first.attributes["promptreg.request_id"] != second.attributes["promptreg.request_id"]
 
 
-def test_a_failed_render_has_the_version_that_failed(standing: Registry, spans: Finished) -> None:
+def test_a_failed_render_has_the_version_that_failed(prepared: Registry, spans: Finished) -> None:
     """The span of a failed render has the version of the prompt."""
     with pytest.raises(MissingVariablesError):
-        standing.render("twice")
+        prepared.render("twice")
     assert only(spans).attributes["gen_ai.prompt.version"] == "2"
 
 
-def test_a_wrong_signature_ends_its_span(standing: Registry, spans: Finished) -> None:
+def test_a_wrong_signature_ends_its_span(prepared: Registry, spans: Finished) -> None:
     """A wrong signature leaves no span open or current; a recorded one has the type `TypeError` and no code."""
     with pytest.raises(TypeError):
-        standing.update("greet", colour="red")  # type: ignore[call-arg]
+        prepared.update("greet", colour="red")  # type: ignore[call-arg]
     assert not trace.get_current_span().get_span_context().is_valid
     for span in spans():
         assert (span.attributes["error.type"], "promptreg.error.code" in span.attributes) == ("TypeError", False)
@@ -548,18 +548,18 @@ def test_an_interrupt_ends_its_span(registry: Registry, spans: Finished) -> None
 # Without spans
 
 
-def test_an_unsampled_parent_starts_nothing(standing: Registry, spans: Finished) -> None:
+def test_an_unsampled_parent_starts_nothing(prepared: Registry, spans: Finished) -> None:
     """Under an unsampled parent no verb and no refusal starts a span, even if the sampler would sample it."""
     with trace.use_span(parent(sampled=False)):
-        live(standing)
+        call_all(prepared)
     assert spans() == []
-    standing.render("twice", name="Ana")
+    prepared.render("twice", name="Ana")
     assert only(spans).name == "render_prompt twice"
 
 
 def test_a_provider_installed_later_is_noticed(registry: Registry) -> None:
     """Spans are recorded even if the registry was opened before the provider was set."""
-    stand(registry)
+    prepare(registry)
     registry.render("twice", name="Ana")
     with tracing() as spans:
         registry.render("twice", name="Ana")
@@ -592,13 +592,13 @@ with Registry(":memory:") as registry:
 def attributing(spans: Finished) -> Iterator[Registry]:
     """A registry that sets attributes on the current span, and starts none."""
     with Registry(":memory:", spans="attributes") as registry:
-        stand(registry)
+        prepare(registry)
         yield registry
 
 
 def test_without_a_current_span_nothing_is_recorded(attributing: Registry, spans: Finished) -> None:
     """A registry with `spans="attributes"` starts no span if there is no current one."""
-    live(attributing)
+    call_all(attributing)
     assert spans() == []
 
 
@@ -620,7 +620,7 @@ def test_the_current_span_gets_the_attributes(attributing: Registry, spans: Fini
 def test_no_verb_starts_a_child_or_sets_the_status_of_the_current_span(attributing: Registry, spans: Finished) -> None:
     """A refusal that the application handles does not set the status of its span."""
     with trace.get_tracer("app").start_as_current_span("answer"):
-        live(attributing)
+        call_all(attributing)
     span = only(spans)
     assert (span.name, span.status.status_code, span.events) == ("answer", StatusCode.UNSET, ())
 
@@ -666,7 +666,7 @@ OTHERS: list[Call] = [
 def test_the_last_render_in_a_span_replaces_earlier_ones(path: str, spans: Finished, first: Call, last: Call) -> None:
     """No label, error or version of an earlier render remains with the name of another prompt."""
     with Registry(path, spans="attributes") as registry:
-        stand(registry)
+        prepare(registry)
         with suppress(PromptregError):
             first(registry)
         for _ in range(2):
@@ -714,12 +714,12 @@ def test_the_span_of_a_model_call_keeps_its_prompt(attributing: Registry, spans:
     trace.get_tracer_provider().add_span_processor(PromptSpanProcessor())
     rendered = attributing.render("twice", name="Ana")
     with rendered.trace_context(), trace.get_tracer("app").start_as_current_span("chat") as span:
-        given = dict(span.attributes)
+        attributes_before = dict(span.attributes)
         for call in OTHERS:
             with suppress(PromptregError):
                 call(attributing)
-        assert span.attributes == given
-    assert (given["gen_ai.prompt.name"], given["gen_ai.prompt.version"]) == ("twice", "2")
+        assert span.attributes == attributes_before
+    assert (attributes_before["gen_ai.prompt.name"], attributes_before["gen_ai.prompt.version"]) == ("twice", "2")
 
 
 def test_an_error_is_recorded_on_the_callers_span_without_failing_it(attributing: Registry, spans: Finished) -> None:
@@ -793,14 +793,14 @@ def test_an_invalid_setting_is_refused(tmp_path: Path, setting: dict[str, Any]) 
 def test_results_are_those_without_telemetry(tmp_path: Path, clock: Callable[[], Any], mode: str) -> None:
     """Every verb returns the same and refuses alike, recorded or not."""
 
-    def lived(name: str) -> list[object]:
+    def run_calls(name: str) -> list[object]:
         with Registry(tmp_path / name, clock=clock, spans=mode) as registry:
-            stand(registry)
-            return live(registry)
+            prepare(registry)
+            return call_all(registry)
 
-    plain = lived("plain.db")
+    plain = run_calls("plain.db")
     with provided(TracerProvider(shutdown_on_exit=False)):
-        assert lived("traced.db") == plain
+        assert run_calls("traced.db") == plain
 
 
 # The demo's tree
@@ -842,7 +842,7 @@ SDK = "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import Trac
     ],
     ids=["no SDK", "disabled", "unsampled", "no SDK's provider", "a bad variable"],
 )
-def test_the_demo_says_why_it_shows_no_tree(
+def test_the_demo_prints_why_it_has_no_tree(
     tmp_path: Path, before: str, environment: dict[str, str], reason: str
 ) -> None:
     """If no span can be shown, it prints the reason in one sentence, exits with 1, and does not run the demo."""
@@ -852,7 +852,7 @@ def test_the_demo_says_why_it_shows_no_tree(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_demo_shows_its_tree_beside_a_provider_that_is_installed(tmp_path: Path) -> None:
+def test_the_demo_prints_its_tree_with_an_installed_provider(tmp_path: Path) -> None:
     """As under `opentelemetry-instrument`, the tree is printed and the provider's exporters get the spans, twice."""
     provider = "provider = TracerProvider()\ntrace.set_tracer_provider(provider)\n"
     exporter = "export.ConsoleSpanExporter(out=sys.stderr, formatter=lambda span: span.name + chr(10))"

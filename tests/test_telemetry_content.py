@@ -1,4 +1,4 @@
-"""Content: a canary in every text and value leaks nowhere, unless content is captured, and is redacted then."""
+"""Content: a canary in every text and value leaks nowhere, unless content is captured, and then it is redacted."""
 
 import json
 import logging
@@ -83,7 +83,7 @@ def refuse(prompt: Any) -> None:
 
 
 def watched(registry: Registry) -> Registry:
-    """Make prompts full of canaries, and return a view of an admin."""
+    """Create prompts full of canaries, and return a view of an admin."""
     ana = registry.scope(actor=Actor("ana", "org_admin"))
     ana.create("watched", MESSAGES, variables=DECLARED, **FIELDS)
     ana.update("watched", template=f"{CANARY} {{{{ q }}}}", is_production=False, commit_message=CANARY)
@@ -118,7 +118,7 @@ def watched(registry: Registry) -> Registry:
 
 
 def again(render: Callable[..., Rendered]) -> Rendered:
-    """Render with attributes that exist, then, on the fast path, without them."""
+    """Render with attributes that exist and then, on the fast path, without them."""
     render(d={"x": 1}, q="x", more="")
     return render(d={}, q=CANARY)
 
@@ -155,7 +155,7 @@ CALLS: dict[str, Call] = {
     "verify": lambda r: r.verify(),
 }
 
-# Every way that a call with content in it may be refused.
+# Every way in which a call with content may be refused.
 REFUSED: dict[str, Call] = {
     "taken": lambda r: r.create("watched", CANARY, **FIELDS),
     "syntax": lambda r: r.create("new", CANARY + " {{", **FIELDS),
@@ -247,8 +247,8 @@ def chain(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-def told_by(error: BaseException) -> list[str]:
-    """Return all texts of an error: in logs, in a traceback without its source lines, in a response."""
+def texts_of(error: BaseException) -> list[str]:
+    """Return all texts of an error: in logs, in a traceback without source lines, and in a response."""
     texts = ["".join(traceback.format_exception_only(link)) + repr(link) for link in chain(error)]
     if isinstance(error, PromptregError):
         texts += [error.message, json.dumps(error.to_dict()), repr(error.__dict__)]
@@ -256,13 +256,13 @@ def told_by(error: BaseException) -> list[str]:
     return texts
 
 
-def told_by_spans(spans: list[ReadableSpan]) -> list[str]:
-    """Return all that spans hold: names, attributes, events, links, status."""
+def texts_of_spans(spans: list[ReadableSpan]) -> list[str]:
+    """Return all content of spans: names, attributes, events, links, status."""
     return [span.to_json() for span in spans]
 
 
 @pytest.fixture(scope="module")
-def stood(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A closed file with the prompts of `watched` in it."""
     path = tmp_path_factory.mktemp("watched") / "prompts.db"
     with Registry(path, durability="normal") as registry:
@@ -271,9 +271,9 @@ def stood(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def watched_path(stood: Path, path: str) -> str:
+def watched_path(prepared_path: Path, path: str) -> str:
     """A copy of it, for one test."""
-    shutil.copy(stood, path)
+    shutil.copy(prepared_path, path)
     return path
 
 
@@ -289,11 +289,11 @@ def leaks(calls: Iterable[Call], path: str, caplog: pytest.LogCaptureFixture, **
             ana = registry.scope(actor=Actor("ana", "org_admin"))
             for call in calls:
                 try:
-                    given = call(ana)
+                    result = call(ana)
                 except PromptregError as error:
-                    doors["errors"].append("\n".join(told_by(error)))
+                    doors["errors"].append("\n".join(texts_of(error)))
                 else:
-                    results = given if type(given) is list else [given]
+                    results = result if type(result) is list else [result]
                     doors["reprs"] += [repr(item) for item in results if type(item) in (Rendered, StatusUpdate)]
             doors["reprs"] += [repr(registry), repr(ana), repr(ana.actor)]
     doors["logs"] = [record.getMessage() + str(record.__dict__) for record in caplog.records]
@@ -310,16 +310,16 @@ def assert_no_canary(doors: dict[str, list[str]]) -> None:
 def test_no_content_leaks_by_any_channel(
     name: str, watched_path: str, spans: Finished, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither spans, events, logs, warnings, messages nor reprs hold a template, a text or a value."""
+    """No span, event, log, warning, message or repr contains a template, a text or a value."""
     doors = leaks([ALL[name]], watched_path, caplog)
-    doors["spans"] = told_by_spans(spans())
+    doors["spans"] = texts_of_spans(spans())
     assert bool(doors["errors"]) is name.startswith("refused: ")
     assert doors["spans"] or name == "render prompt"
     assert_no_canary(doors)
 
 
-def test_no_content_leaks_where_nothing_is_recorded(watched_path: str, caplog: pytest.LogCaptureFixture) -> None:
-    """On the fast path of a render, which records no span."""
+def test_no_content_leaks_if_nothing_is_recorded(watched_path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A render by the fast path, which records no span, leaks nothing."""
     doors = leaks(ALL.values(), watched_path, caplog)
     assert len(doors["errors"]) >= len(REFUSED)
     assert_no_canary(doors)
@@ -328,10 +328,10 @@ def test_no_content_leaks_where_nothing_is_recorded(watched_path: str, caplog: p
 def test_no_content_leaks_by_the_current_span(
     watched_path: str, spans: Finished, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An application's span gets the same attributes, and no more."""
+    """An application's span gets the same attributes, and no others."""
     calls = [lambda r, call=call: in_a_span(call, r) for call in ALL.values()]
     doors = leaks(calls, watched_path, caplog, spans="attributes")
-    doors["spans"] = told_by_spans(spans())
+    doors["spans"] = texts_of_spans(spans())
     assert len(doors["spans"]) == len(ALL)
     assert_no_canary(doors)
 
@@ -344,7 +344,7 @@ def in_a_span(call: Call, registry: Registry) -> object:
 
 
 def measured() -> tuple[list[str], list[str]]:
-    """Make every call while metrics are on; return the names of the metrics, and all that they hold."""
+    """Make every call while metrics are on; return the names of the metrics, and all their content."""
     metered = Metered()
     with Registry(":memory:", publish_checks=[refuse]) as registry:
         ana = watched(registry)
@@ -352,14 +352,14 @@ def measured() -> tuple[list[str], list[str]]:
             with pytest.raises(PromptregError):
                 call(ana)
         for call in CALLS.values():
-            with suppress(PromptregError):  # of what a call before it has deleted
+            with suppress(PromptregError):  # of what an earlier call has deleted
                 call(ana)
     found = metered()
     return list(found), [name + repr(metric) for name, metric in found.items()]
 
 
 def test_no_content_is_measured() -> None:
-    """Neither names nor attributes of metrics hold any."""
+    """Neither names nor attributes of metrics contain content."""
     names, texts = alone(measured)
     assert {"promptreg.render.duration", "promptreg.errors"} <= set(names)
     assert [text for text in texts if CANARY in text.lower()] == []
@@ -380,28 +380,28 @@ MADE: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_no_content_is_quoted_by_what_caused_a_refusal(name: str) -> None:
-    """A value that is refused hides pydantic's own refusal and the codec's, which quote what they were given."""
+def test_no_cause_of_a_refusal_quotes_content(name: str) -> None:
+    """The error does not chain the errors of pydantic and codecs, which quote their input."""
     with pytest.raises(InvalidInputError) as caught:
         MADE[name]()
-    assert [text for text in told_by(caught.value) if CANARY in text.lower()] == []
+    assert [text for text in texts_of(caught.value) if CANARY in text.lower()] == []
 
 
 def test_a_storage_that_fails_leaks_no_content(
     watched_path: str, spans: Finished, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A write that gets no lock, or has no open file, quotes nothing of what it was to write."""
+    """A write that gets no lock, or whose file is closed, quotes nothing of its content."""
     with Registry(watched_path, busy_timeout=0) as registry, closing(raw(watched_path)) as blocking:
         blocking.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageError) as busy:
             registry.save("watched", CANARY, **FIELDS)
     with pytest.raises(StorageError) as closed:
         registry.save("watched", CANARY, **FIELDS)
-    texts = [*told_by(busy.value), *told_by(closed.value), *told_by_spans(spans())]
+    texts = [*texts_of(busy.value), *texts_of(closed.value), *texts_of_spans(spans())]
     assert_no_canary({"errors and spans": texts, "logs": [record.getMessage() for record in caplog.records]})
 
 
-# Asked for
+# Content that is requested
 
 
 def content(span: ReadableSpan) -> dict[str, Any]:
@@ -424,15 +424,15 @@ def rendered(spans: Finished, **settings: Any) -> dict[str, Any]:
     return first
 
 
-def test_content_is_recorded_where_it_is_asked_for(spans: Finished) -> None:
-    """The template, the text, and the variables as JSON, of a render that missed the cache and of one that hit it."""
+def test_content_is_recorded_if_requested(spans: Finished) -> None:
+    """The template, the text, and the variables as JSON are recorded, on a cache miss and on a hit."""
     recorded = rendered(spans, capture_content=True)
     assert json.loads(recorded.pop("variables")) == {"name": "Ana", "names": ["Bo", "Cy"]}
     assert recorded == {"template": "Hello {{ name }}, {{ names | join(' ') }}", "text": "Hello Ana, Bo Cy"}
 
 
 def test_content_of_a_chat_prompt_is_recorded(spans: Finished) -> None:
-    """Its messages' templates, its text, and a placeholder's messages."""
+    """The templates of its messages, its text, and a placeholder's messages are recorded."""
     with Registry(":memory:", capture_content=True) as registry:
         registry.create("watched", MESSAGES)
         spans()
@@ -444,8 +444,8 @@ def test_content_of_a_chat_prompt_is_recorded(spans: Finished) -> None:
     assert json.loads(recorded["variables"]) == {"history": [{"role": "user", "content": "Hi"}], "q": "why"}
 
 
-def test_errors_are_recorded_without_their_messages_all_the_same(spans: Finished) -> None:
-    """Content was asked for, not exceptions: no event, no description."""
+def test_errors_are_recorded_without_messages_even_with_content(spans: Finished) -> None:
+    """With captured content errors still have no event and no description."""
     with Registry(":memory:", capture_content=True) as registry:
         registry.create("divides", "{{ 1 / n }}")
         spans()
@@ -456,8 +456,8 @@ def test_errors_are_recorded_without_their_messages_all_the_same(spans: Finished
 
 
 @pytest.mark.parametrize("word", ["true", "True", "TRUE", "span_only", "SPAN_ONLY", "span_and_event", "Span_And_Event"])
-def test_the_environment_asks_for_content(spans: Finished, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
-    """By the variable that all GenAI instrumentations read; `capture_content=False` overrides it."""
+def test_the_environment_can_request_content(spans: Finished, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """The variable of all GenAI instrumentations enables content; `capture_content=False` overrides it."""
     monkeypatch.setenv(ASKS_FOR_CONTENT, word)
     assert rendered(spans)["text"] == "Hello Ana, Bo Cy"
     assert rendered(spans, capture_content=None)["text"] == "Hello Ana, Bo Cy"
@@ -465,8 +465,10 @@ def test_the_environment_asks_for_content(spans: Finished, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("word", [None, "", "false", "FALSE", "no_content", "event_only", "0", "1", "yes"])
-def test_other_words_do_not(spans: Finished, monkeypatch: pytest.MonkeyPatch, word: str | None) -> None:
-    """Other values of the variable capture none; `capture_content=True` overrides them."""
+def test_other_values_of_the_environment_do_not(
+    spans: Finished, monkeypatch: pytest.MonkeyPatch, word: str | None
+) -> None:
+    """Other values of the variable capture no content; `capture_content=True` overrides them."""
     monkeypatch.delenv(ASKS_FOR_CONTENT, raising=False)
     if word is not None:
         monkeypatch.setenv(ASKS_FOR_CONTENT, word)
@@ -485,7 +487,7 @@ def test_the_environment_is_read_when_the_registry_opens(spans: Finished, monkey
 
 
 def test_a_view_captures_what_its_registry_does(spans: Finished) -> None:
-    """The setting is the registry's, for every actor."""
+    """The registry's setting applies to the views of every actor."""
     with Registry(":memory:", capture_content=True) as registry:
         team = registry.scope(namespace="support", actor=Actor("ana", "team_admin"))
         team.create("reply", "Dear {{ who }}")
@@ -495,7 +497,7 @@ def test_a_view_captures_what_its_registry_does(spans: Finished) -> None:
 
 
 def test_the_current_span_gets_content_too(spans: Finished) -> None:
-    """With `spans="attributes"`."""
+    """With `spans="attributes"` the current span gets the content."""
     with Registry(":memory:", capture_content=True, spans="attributes") as registry:
         registry.create("greet", "Hello {{ name }}")
         for _ in range(2):
@@ -504,8 +506,8 @@ def test_the_current_span_gets_content_too(spans: Finished) -> None:
     assert [content(span)["text"] for span in spans()] == ["Hello Ana"] * 2
 
 
-def test_content_that_is_left_out_replaces_that_of_an_earlier_render(spans: Finished) -> None:
-    """On the application's span: where redacting fails, and where the render does."""
+def test_omitted_content_replaces_that_of_an_earlier_render(spans: Finished) -> None:
+    """On the application's span older content is emptied if redaction or the render fails."""
 
     def picky(text: str) -> str:
         if "Bo" in text:
@@ -526,11 +528,11 @@ def test_content_that_is_left_out_replaces_that_of_an_earlier_render(spans: Fini
 
 
 class Opaque:
-    """A value that JSON can't hold."""
+    """A value that can't be written as JSON."""
 
 
-def test_a_value_that_is_no_json_keeps_the_render(spans: Finished) -> None:
-    """The text is recorded all the same, and the result is the same."""
+def test_a_value_that_is_not_json_does_not_fail_the_render(spans: Finished) -> None:
+    """The text is recorded, and the result is the same."""
     with Registry(":memory:", capture_content=True) as registry:
         registry.create("lists", "{{ things | length }} {{ point }}")
         spans()
@@ -541,7 +543,7 @@ def test_a_value_that_is_no_json_keeps_the_render(spans: Finished) -> None:
     assert content(spans()[-1])["text"] == rendered.text
 
 
-# Redacted
+# Redaction
 
 
 def redact(text: str) -> str:
@@ -550,7 +552,7 @@ def redact(text: str) -> str:
 
 
 def test_all_content_is_redacted(spans: Finished) -> None:
-    """Texts and each variable, in lists too; the result of the render is not."""
+    """Texts and each variable, in lists too, are redacted, but not the result of the render."""
     recorded = rendered(spans, capture_content=True, redact=redact)
     assert recorded["text"] == "Hello [name], [other] Cy"
     assert json.loads(recorded["variables"]) == {"name": "[name]", "names": ["[other]", "Cy"]}
@@ -565,7 +567,7 @@ def fails(text: str) -> str:
 def test_a_redaction_that_fails_drops_the_value_and_keeps_the_render(
     spans: Finished, broken: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No content is recorded rather than unredacted content; the span is there, and nothing quotes the value."""
+    """Instead of unredacted content none is recorded; the span is recorded, and nothing quotes the value."""
     with caplog.at_level(logging.DEBUG):
         recorded = rendered(spans, capture_content=True, redact=broken)
     assert {"template", "text"}.isdisjoint(recorded)
@@ -574,7 +576,7 @@ def test_a_redaction_that_fails_drops_the_value_and_keeps_the_render(
 
 
 def test_a_redaction_that_fails_on_one_value_keeps_the_others(spans: Finished) -> None:
-    """Each is redacted by itself."""
+    """Each value is redacted separately, so that the others are recorded."""
 
     def picky(text: str) -> str:
         if "Ana" in text:
@@ -588,7 +590,7 @@ def test_a_redaction_that_fails_on_one_value_keeps_the_others(spans: Finished) -
 
 
 def test_nothing_is_redacted_that_is_not_captured(spans: Finished) -> None:
-    """The function is not called at all; and not where no span is recorded."""
+    """The function is not called if content is not captured, or no span is recorded."""
     called: list[str] = []
 
     def keep(text: str) -> str:
@@ -600,7 +602,7 @@ def test_nothing_is_redacted_that_is_not_captured(spans: Finished) -> None:
 
 
 def test_a_redaction_may_use_the_registry(spans: Finished) -> None:
-    """It is called under no lock, so it may read and write."""
+    """It is called under no lock, so that it may read and write."""
     called: list[str] = []
 
     def reads(text: str) -> str:

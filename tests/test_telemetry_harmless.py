@@ -1,4 +1,4 @@
-"""Telemetry changes no result: whatever in it raises or hangs, every verb returns the same."""
+"""Telemetry changes no result: every verb returns the same, whatever part of telemetry raises or hangs."""
 
 import tempfile
 import threading
@@ -17,30 +17,30 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from promptreg import Registry
 from promptreg.telemetry import metrics as own_metrics
 from tests.conftest import Ticking
-from tests.otel import alone, live, provided, stand, tracing
+from tests.otel import alone, call_all, prepare, provided, tracing
 from tests.test_threads import in_threads
 
 PATIENCE_SECONDS = 20
 
 
-def lived(**settings: Any) -> list[object]:
+def run_calls(**settings: Any) -> list[object]:
     """Call every verb and refusal on a new registry; return the results."""
     with Registry(":memory:", clock=Ticking(), **settings) as registry:
-        stand(registry)
-        return live(registry)
+        prepare(registry)
+        return call_all(registry)
 
 
 @pytest.fixture(scope="module")
 def plain() -> list[object]:
-    """What every verb returns where nothing is recorded."""
-    return lived()
+    """What every verb returns if nothing is recorded."""
+    return run_calls()
 
 
 class Failing:
-    """An object whose every method raises, but for those given."""
+    """An object of which every method raises, except those passed."""
 
-    def __init__(self, **given: Any) -> None:
-        self.__dict__.update(given)
+    def __init__(self, **working: Any) -> None:
+        self.__dict__.update(working)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -53,7 +53,7 @@ class Failing:
 
 
 class Broken(trace.Span):
-    """A recording span whose every method raises, but for those named."""
+    """A recording span of which every method raises, except those named."""
 
     def __init__(self, *works: str) -> None:
         self._works = works
@@ -121,7 +121,7 @@ def sdk(*processors: SpanProcessor) -> TracerProvider:
     return provider
 
 
-def giving(span: trace.Span) -> Failing:
+def provider_of(span: trace.Span) -> Failing:
     """Return a provider whose tracer starts this span."""
     tracer = Failing(start_span=lambda *_, **__: span)
     return Failing(get_tracer=lambda *_, **__: tracer)
@@ -137,10 +137,10 @@ PROVIDERS = {
     "exporter": lambda: sdk(SimpleSpanProcessor(Exporter())),
     "sampler": lambda: TracerProvider(sampler=Failing(), shutdown_on_exit=False),  # type: ignore[arg-type]
     "id generator": lambda: TracerProvider(id_generator=Failing(), shutdown_on_exit=False),  # type: ignore[arg-type]
-    "no span": lambda: giving(None),  # type: ignore[arg-type]
-    "all of a span": lambda: giving(Broken()),
+    "no span": lambda: provider_of(None),  # type: ignore[arg-type]
+    "all of a span": lambda: provider_of(Broken()),
     **{
-        f"{name} of a span": lambda name=name: giving(Broken(*(n for n in WORKING if n != name)))  # type: ignore[misc]
+        f"{name} of a span": lambda name=name: provider_of(Broken(*(n for n in WORKING if n != name)))  # type: ignore[misc]
         for name in WORKING
     },
 }
@@ -155,10 +155,10 @@ SETTINGS = [
 
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_what_raises_changes_no_result(name: str, settings: dict[str, Any], plain: list[object]) -> None:
-    """A tracer, span, processor, exporter or sampler that fails: every verb returns and refuses the same."""
+def test_a_part_that_raises_changes_no_result(name: str, settings: dict[str, Any], plain: list[object]) -> None:
+    """If a tracer, span, processor, exporter or sampler fails, every verb returns the same and refuses alike."""
     with provided(PROVIDERS[name]()):
-        assert lived(**settings) == plain
+        assert run_calls(**settings) == plain
         assert trace.get_current_span() is trace.INVALID_SPAN
 
 
@@ -167,10 +167,10 @@ def test_what_raises_changes_no_result(name: str, settings: dict[str, Any], plai
 def test_a_current_span_that_raises_changes_no_result(
     settings: dict[str, Any], works: tuple[str, ...], plain: list[object]
 ) -> None:
-    """Neither as a parent, nor with `spans="attributes"`; it is current again afterwards."""
+    """This holds for a parent span and with `spans="attributes"`, and the span is current again afterwards."""
     span = Broken(*works)
     with provided(sdk()), trace.use_span(span, record_exception=False, set_status_on_exception=False):
-        assert lived(**settings) == plain
+        assert run_calls(**settings) == plain
         assert trace.get_current_span() is span
 
 
@@ -196,9 +196,9 @@ def test_an_exporter_that_hangs_blocks_no_verb(plain: list[object]) -> None:
     processor = BatchSpanProcessor(Hanging(), max_queue_size=16, max_export_batch_size=4, schedule_delay_millis=10)
     try:
         with provided(sdk(processor)):
-            answers = [lived() for _ in range(2)]
+            answers = [run_calls() for _ in range(2)]
             assert hangs.wait(PATIENCE_SECONDS)
-            answers.append(lived())
+            answers.append(run_calls())
             assert not release.is_set()
     finally:
         release.set()
@@ -206,7 +206,7 @@ def test_an_exporter_that_hangs_blocks_no_verb(plain: list[object]) -> None:
     assert answers == [plain] * 3
 
 
-# Meters, each in a process of its own, as a process takes one
+# Meters, each in a new process, because a process accepts one
 
 
 class FailingMeters(AnyMeterProvider):
@@ -237,12 +237,12 @@ def measured(kind: str) -> list[object]:
         "counters": lambda: PartlyFailingMeters("create_histogram"),
     }
     metrics.set_meter_provider(providers[kind]())
-    return lived()
+    return run_calls()
 
 
 @pytest.mark.parametrize("kind", ["get_meter", "all of a meter", "instruments", "counters"])
 def test_a_meter_that_raises_changes_no_result(kind: str, plain: list[object]) -> None:
-    """Verbs work where nothing can be measured."""
+    """Every verb works if nothing can be measured."""
     assert alone(measured, kind) == plain
 
 
@@ -252,14 +252,14 @@ def collected() -> list[object]:
     provider = MeterProvider(metric_readers=[reader], shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     with tempfile.TemporaryDirectory() as folder, Registry(f"{folder}/x.db", clock=Ticking()) as registry:
-        stand(registry)
+        prepare(registry)
         reader.get_metrics_data()
         provider.shutdown()
-        return live(registry)
+        return call_all(registry)
 
 
 def test_a_meter_provider_that_was_shut_down_changes_no_result(plain: list[object]) -> None:
-    """Applications shut telemetry down first."""
+    """Every verb works after the application has shut its meter provider down."""
     assert alone(collected) == plain
 
 
@@ -274,7 +274,7 @@ class Untouchable:
 
 @pytest.mark.parametrize("spans", ["child", "attributes"])
 def test_no_attribute_is_read_from_a_callers_default(spans: str) -> None:
-    """It is returned as it is, and the span has no attribute of it."""
+    """It is returned unchanged, and the span has no attribute of it."""
     with tracing() as finished, Registry(":memory:", spans=spans) as registry:
         default = Untouchable()
         assert registry.get("absent", default=default) is default
@@ -284,7 +284,7 @@ def test_no_attribute_is_read_from_a_callers_default(spans: str) -> None:
 
 
 def test_an_interrupt_of_redact_leaves_no_span_current() -> None:
-    """The caller's span is current again."""
+    """After an interrupt of `redact` the caller's span is current again."""
 
     def redact(text: str) -> str:
         raise KeyboardInterrupt
@@ -298,7 +298,7 @@ def test_an_interrupt_of_redact_leaves_no_span_current() -> None:
 
 
 def test_threads_lose_no_error() -> None:
-    """Errors are counted exactly, whenever threads are switched."""
+    """Errors of many threads are counted exactly."""
     before = own_metrics._errors.get("lost", 0)
 
     def count(_: int) -> None:
@@ -310,7 +310,7 @@ def test_threads_lose_no_error() -> None:
 
 
 def test_attributes_that_a_sampler_changes_are_those_of_one_span() -> None:
-    """The attributes that a prompt's renders share are copied for each."""
+    """The attributes that all renders of a prompt share are copied for each span."""
     with tracing() as finished, Registry(":memory:") as registry:
         registry.create("greet", "Hello")
         registry.render("greet")

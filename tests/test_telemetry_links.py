@@ -74,15 +74,15 @@ class Calls:
 
 @pytest.fixture
 def calls() -> Calls:
-    """Model calls where our own processor is installed."""
+    """Model calls with promptreg's processor installed."""
     return Calls(PromptSpanProcessor())
 
 
-# What the link says
+# The attributes of the link
 
 
-def test_trace_attributes_say_which_prompt_it_was(rendered: Rendered) -> None:
-    """For those who set attributes by hand; through a pickle too."""
+def test_trace_attributes_name_the_prompt(rendered: Rendered) -> None:
+    """They can be set by hand, and survive a pickle."""
     assert rendered.prompt is not None
     expected = {
         NAME: "greet",
@@ -96,7 +96,7 @@ def test_trace_attributes_say_which_prompt_it_was(rendered: Rendered) -> None:
 
 
 def test_a_rendered_default_is_credited_to_no_prompt(registry: Registry, rendered: Rendered, calls: Calls) -> None:
-    """Its model call names neither the prompt that was asked for, nor one around it."""
+    """Its model call names neither the requested prompt nor one of an outer context."""
     default = registry.render("absent", default="Hello")
     assert default.trace_attributes() == pickle.loads(pickle.dumps(default)).trace_attributes() == {}
     with default.trace_context():
@@ -107,18 +107,18 @@ def test_a_rendered_default_is_credited_to_no_prompt(registry: Registry, rendere
         assert calls.call() == dict(rendered.trace_attributes())
 
 
-def test_a_prompt_of_another_namespace_says_so(registry: Registry) -> None:
-    """Names are unique in a namespace only."""
+def test_a_prompt_of_another_namespace_has_a_namespace_attribute(registry: Registry) -> None:
+    """The namespace is recorded, because names are unique only within it."""
     team = registry.scope(namespace="support")
     team.create("greet", "Dear")
     assert team.render("greet").trace_attributes()[NAMESPACE] == "support"
 
 
-# Our own processor
+# promptreg's processor
 
 
 def test_spans_started_inside_carry_the_prompt(rendered: Rendered, calls: Calls) -> None:
-    """Each, children and those of other tracers; none before or after."""
+    """Every span inside does, including children and those of other tracers, and none before or after."""
     assert calls.call() == {}
     with rendered.trace_context():
         assert calls.call() == calls.call() == dict(rendered.trace_attributes())
@@ -128,14 +128,14 @@ def test_spans_started_inside_carry_the_prompt(rendered: Rendered, calls: Calls)
 
 
 def test_a_span_keeps_the_attributes_that_it_has(rendered: Rendered, calls: Calls) -> None:
-    """Attributes that the span has already win."""
+    """Attributes that the span already has are not replaced."""
     with rendered.trace_context():
         recorded = calls.call(attributes={NAME: "mine", "model": "m"})
     assert (recorded[NAME], recorded["model"]) == ("mine", "m")
 
 
 def test_a_context_that_was_captured_inside_carries_the_prompt(rendered: Rendered, calls: Calls) -> None:
-    """The processor reads the context that the span is started in, which may be passed."""
+    """The processor reads the context in which the span is started, which may be passed explicitly."""
     with rendered.trace_context():
         captured = otel_context.get_current()
     assert calls.call(context=captured) == dict(rendered.trace_attributes())
@@ -143,8 +143,8 @@ def test_a_context_that_was_captured_inside_carries_the_prompt(rendered: Rendere
         assert calls.call(context=otel_context.Context()) == {}
 
 
-def test_nested_contexts_say_the_innermost(rendered: Rendered, other: Rendered, calls: Calls) -> None:
-    """And the outer one again afterwards; one object may be used twice."""
+def test_of_nested_contexts_the_innermost_applies(rendered: Rendered, other: Rendered, calls: Calls) -> None:
+    """Afterwards the outer one applies again, and one object may be used twice."""
     with rendered.trace_context():
         with other.trace_context():
             assert calls.call()[NAME] == "other"
@@ -155,7 +155,7 @@ def test_nested_contexts_say_the_innermost(rendered: Rendered, other: Rendered, 
 
 
 def test_the_processor_leaves_spans_of_promptreg_alone(registry: Registry, rendered: Rendered) -> None:
-    """A render within the model call of another prompt has the attributes of its own prompt; so has a failed one."""
+    """A render, even a failed one, within the model call of another prompt has the attributes of its prompt."""
     with tracing(PromptSpanProcessor()) as spans:
         with rendered.trace_context():
             registry.render("other")
@@ -169,8 +169,8 @@ def test_the_processor_leaves_spans_of_promptreg_alone(registry: Registry, rende
     assert {NAME, VERSION, CONTENT_HASH}.isdisjoint(listed.attributes)
 
 
-def test_nothing_is_left_behind(rendered: Rendered) -> None:
-    """After the `with`, left by an error too, the context is what it was."""
+def test_the_context_is_restored(rendered: Rendered) -> None:
+    """After the `with` the context is the same as before, even after an error."""
     before = otel_context.get_current()
     with rendered.trace_context():
         assert otel_context.get_current() != before
@@ -180,8 +180,8 @@ def test_nothing_is_left_behind(rendered: Rendered) -> None:
     assert otel_context.get_current() == before
 
 
-def test_baggage_stays_empty(rendered: Rendered) -> None:
-    """Nothing of the prompt leaves in the headers of outgoing requests."""
+def test_baggage_is_unchanged(rendered: Rendered) -> None:
+    """Nothing of the prompt is sent in the headers of outgoing requests."""
     headers: dict[str, str] = {}
     with rendered.trace_context():
         assert baggage.get_all() == {}
@@ -190,7 +190,7 @@ def test_baggage_stays_empty(rendered: Rendered) -> None:
 
 
 def test_threads_and_tasks_do_not_mix(rendered: Rendered, other: Rendered, calls: Calls) -> None:
-    """A thread sees the prompt where the context is carried to it, and each task its own."""
+    """A thread has the prompt if the context is passed to it, and each task has its own."""
 
     async def ask(one: Rendered, turns: int) -> set[object]:
         found = set()
@@ -222,7 +222,7 @@ def openinference(calls: Calls) -> dict[str, Any]:
 
 
 def test_openinference_spans_carry_the_version(rendered: Rendered) -> None:
-    """Its tracer copies the template's version and the metadata onto each span."""
+    """OpenInference's tracer copies the template's version and the metadata onto each span."""
     calls = Calls()
     with rendered.trace_context():
         assert dict(get_attributes_from_context()).keys() == {OPENINFERENCE_VERSION, "metadata"}
@@ -232,8 +232,8 @@ def test_openinference_spans_carry_the_version(rendered: Rendered) -> None:
     assert openinference(calls) == {}
 
 
-def test_openinference_metadata_that_is_there_is_kept(rendered: Rendered) -> None:
-    """The application's own metadata and the prompt's stand side by side, and nothing stays afterwards."""
+def test_existing_openinference_metadata_is_kept(rendered: Rendered) -> None:
+    """The application's metadata and the prompt's are combined, and the prompt's is removed afterwards."""
     calls = Calls()
     with using_metadata({"session": "ü", "n": [1]}):
         with rendered.trace_context():
@@ -243,8 +243,8 @@ def test_openinference_metadata_that_is_there_is_kept(rendered: Rendered) -> Non
 
 
 @pytest.mark.parametrize("metadata", ["no JSON", "[1]", "7", 7, {"a": 1}, object()])
-def test_metadata_that_is_no_json_object_is_kept(registry: Registry, rendered: Rendered, metadata: object) -> None:
-    """Within and afterwards, beside the version, and beside a default."""
+def test_metadata_that_is_not_a_json_object_is_kept(registry: Registry, rendered: Rendered, metadata: object) -> None:
+    """It is kept within and after the context, with the version, and with a default."""
     token = otel_context.attach(otel_context.set_value("metadata", metadata))
     try:
         for made, version in ((rendered, "2"), (registry.render("absent", default="Hello"), None)):
@@ -273,7 +273,7 @@ def langfuse() -> Iterator[tuple[Calls, InMemorySpanExporter]]:
 def test_langfuse_links_the_generation_to_the_prompt(
     rendered: Rendered, langfuse: tuple[Calls, InMemorySpanExporter]
 ) -> None:
-    """Its processor copies name and version, a number, onto what it exports as a generation."""
+    """Langfuse's processor copies the name, and the version as a number, onto the exported generation."""
     calls, exporter = langfuse
     with rendered.trace_context():
         calls.call(attributes={"gen_ai.operation.name": "chat"})
@@ -284,8 +284,8 @@ def test_langfuse_links_the_generation_to_the_prompt(
     assert {LANGFUSE_NAME, LANGFUSE_VERSION}.isdisjoint(outside.attributes)
 
 
-def test_a_default_within_a_prompt_leaves_the_applications_own_metadata(registry: Registry, rendered: Rendered) -> None:
-    """The prompt's part is removed within; where there is nothing else in it, all of it is."""
+def test_a_default_within_a_prompt_keeps_the_applications_metadata(registry: Registry, rendered: Rendered) -> None:
+    """Within the default's context only the prompt's part of the metadata is removed."""
     default, calls = registry.render("absent", default="Hello"), Calls()
     with using_metadata({"session": "ü"}), rendered.trace_context(), default.trace_context():
         assert json.loads(openinference(calls)["metadata"]) == {"session": "ü"}
@@ -296,7 +296,7 @@ def test_a_default_within_a_prompt_leaves_the_applications_own_metadata(registry
 def test_a_default_within_a_prompt_is_not_recorded_as_that_prompt(
     registry: Registry, rendered: Rendered, langfuse: tuple[Calls, InMemorySpanExporter]
 ) -> None:
-    """The call is made for the default, so no backend shows the outer prompt's version."""
+    """No backend shows the outer prompt's version, because the call is made for the default."""
     calls, _ = langfuse
     with rendered.trace_context(), registry.render("absent", default="Hello").trace_context():
         recorded = calls.call()
@@ -323,7 +323,7 @@ class AsTraceloop(SpanProcessor):
 
 
 def test_traceloop_reads_its_keys(rendered: Rendered) -> None:
-    """The SDK is too heavy to install for this, so its keys are pinned, with what it makes of them."""
+    """Its keys and what it does with them are pinned here, because the SDK is too large to install for a test."""
     calls = Calls(AsTraceloop())
     assert rendered.prompt is not None
     with rendered.trace_context():
@@ -345,7 +345,7 @@ def test_traceloop_reads_its_keys(rendered: Rendered) -> None:
 
 
 class Collector(ThreadingHTTPServer):
-    """An OTLP collector on the loopback interface, which decodes what it is sent."""
+    """An OTLP collector on the loopback interface, which decodes what it receives."""
 
     daemon_threads = True
 
@@ -370,7 +370,7 @@ def _value(value: Any) -> Any:
 
 
 class Collecting(BaseHTTPRequestHandler):
-    """Keeps each request."""
+    """Stores each request."""
 
     server: Collector
 
@@ -400,7 +400,7 @@ def collector() -> Iterator[Collector]:
 
 
 def test_a_collector_receives_the_render_and_the_model_call(registry: Registry, collector: Collector) -> None:
-    """By the OTLP exporter that applications use: one trace, with the same prompt and version on both spans."""
+    """The OTLP exporter sends one trace, with the same prompt and version on both spans."""
     exporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{collector.server_port}/v1/traces")
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(PromptSpanProcessor())

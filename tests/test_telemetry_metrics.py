@@ -11,7 +11,7 @@ from opentelemetry.metrics import NoOpMeterProvider, set_meter_provider
 from opentelemetry.trace import use_span
 
 from promptreg import NotFoundError, PromptregError, Registry
-from tests.otel import Metered, alone, live, parent, stand
+from tests.otel import Metered, alone, call_all, parent, prepare
 from tests.test_threads import in_threads
 
 RENDERS = "promptreg.render.duration"
@@ -31,7 +31,7 @@ def opened(**settings: Any) -> Iterator[tuple[Registry, str]]:
 
 
 def points(recorded: Recorded, metric: str) -> list[dict[str, Any]]:
-    """Return a metric's points; none where there is no such metric."""
+    """Return a metric's points, or an empty list if there is no such metric."""
     return recorded.get(metric, {"points": []})["points"]
 
 
@@ -45,12 +45,12 @@ def total(recorded: Recorded, metric: str, **attributes: str) -> float:
     )
 
 
-def lived() -> Recorded:
-    """Call every verb, make many versions, and cause refusals."""
+def run_calls() -> Recorded:
+    """Call every verb, create many versions, and cause refusals."""
     metered = Metered()
     with opened() as (registry, _):
-        stand(registry)
-        live(registry)
+        prepare(registry)
+        call_all(registry)
         for number in range(12):
             registry.update("twice", template=f"Version {number} {{{{ name }}}}")
             registry.render("twice", name="Ana")
@@ -60,8 +60,8 @@ def lived() -> Recorded:
 
 
 def test_the_metrics_are_those_of_the_table() -> None:
-    """Five, of one scope; durations in seconds, buckets under a millisecond; no attribute has version or content."""
-    recorded = alone(lived)
+    """There are five, of one scope, with durations in seconds and buckets under a millisecond, without content."""
+    recorded = alone(run_calls)
     assert set(recorded) == {RENDERS, REQUESTS, ERRORS, STORAGE, RELOADS}
     assert {metric["scope"] for metric in recorded.values()} == {"promptreg"}
     assert {name: metric["kind"] for name, metric in recorded.items()} == {
@@ -103,7 +103,7 @@ def rendered() -> list[Recorded]:
 
 
 def test_every_render_and_request_is_counted() -> None:
-    """Hits too, which make no span; each render is timed, in seconds that are plausible; views count as well."""
+    """Hits without a span, and views, are counted too, and each render is timed in plausible seconds."""
     before, after, views = alone(rendered)
     assert total(after, REQUESTS) - total(before, REQUESTS) == 20
     assert total(after, REQUESTS, cache="miss") - total(before, REQUESTS, cache="miss") == 1
@@ -116,7 +116,7 @@ def test_every_render_and_request_is_counted() -> None:
 
 
 def refused() -> list[Recorded]:
-    """Make calls that are refused, some from memory."""
+    """Make calls that are refused, some from the cache."""
     metered = Metered()
     with opened() as (registry, _):
         registry.create("greet", "Hello {{ name }}")
@@ -134,7 +134,7 @@ def refused() -> list[Recorded]:
 
 
 def test_errors_are_counted_by_code() -> None:
-    """Of reads from memory, of renders, and of writes."""
+    """Errors of cached reads, of renders and of writes are counted."""
     before, after = alone(refused)
     assert total(before, ERRORS) == 0
     assert total(after, ERRORS) == 10
@@ -160,7 +160,7 @@ def reloaded() -> list[Recorded]:
 
 
 def test_reloads_and_the_storage_are_measured() -> None:
-    """A reload for each change that was seen; the durations of reads and writes."""
+    """Each change that was seen counts as a reload, and the durations of reads and writes are recorded."""
     before, after, last = alone(reloaded)
     assert total(after, RELOADS) - total(before, RELOADS) == 3
     assert total(after, REQUESTS, cache="miss") - total(before, REQUESTS, cache="miss") == 3
@@ -169,7 +169,7 @@ def test_reloads_and_the_storage_are_measured() -> None:
     assert 0 < sum(point["sum"] for point in points(after, STORAGE)) < 60
 
 
-def looked_again() -> list[Recorded]:
+def checked_again() -> list[Recorded]:
     """Read again after the cache must be compared with the database, where nothing has changed."""
     metered = Metered()
     with opened() as (registry, _):
@@ -182,15 +182,15 @@ def looked_again() -> list[Recorded]:
         return [*recorded, metered()]
 
 
-def test_a_comparison_without_a_change_is_no_reload() -> None:
-    """The database is compared every 50 ms; only a change makes a reload."""
-    before, after = alone(looked_again)
+def test_a_check_without_a_change_is_not_counted_as_a_reload() -> None:
+    """Only a change, and not each check every 50 ms, counts as a reload."""
+    before, after = alone(checked_again)
     assert total(after, RELOADS) == total(before, RELOADS)
     assert total(after, REQUESTS, cache="fresh") - total(before, REQUESTS, cache="fresh") == 3
 
 
 def switched_off() -> Recorded:
-    """Render where renders are not timed."""
+    """Render with `render_duration=False`."""
     metered = Metered()
     with opened(render_duration=False) as (registry, _):
         registry.create("greet", "Hello")
@@ -202,7 +202,7 @@ def switched_off() -> Recorded:
 
 
 def test_durations_of_renders_can_be_switched_off() -> None:
-    """`render_duration=False` records none; all else is measured."""
+    """With `render_duration=False` only the durations of renders are not recorded."""
     recorded = alone(switched_off)
     assert total(recorded, RENDERS) == 0
     assert total(recorded, REQUESTS) >= 5
@@ -226,7 +226,7 @@ def closed() -> list[Recorded]:
 
 
 def test_counts_are_of_the_process_and_never_go_down() -> None:
-    """All registries together; the counts of one that is closed stay."""
+    """Counts include all registries of the process, and those of closed ones are kept."""
     both, one, none = alone(closed)
     assert total(both, REQUESTS) == 4
     assert total(one, REQUESTS) == total(none, REQUESTS) == 4
@@ -246,7 +246,7 @@ def installed_later() -> Recorded:
 
 
 def test_a_meter_provider_installed_later_is_noticed() -> None:
-    """Within 50 ms, when the cache is compared with the database; from then on renders are timed and counted."""
+    """Renders are timed and counted from the next check on, at most 50 ms later."""
     recorded = alone(installed_later)
     assert total(recorded, RENDERS) == 3
     assert total(recorded, REQUESTS) >= 3
@@ -268,7 +268,7 @@ def threaded() -> Recorded:
 
 
 def test_threads_lose_no_count() -> None:
-    """Renders at the same time are all counted."""
+    """All concurrent renders are counted."""
     recorded = alone(threaded)
     assert total(recorded, REQUESTS) == total(recorded, RENDERS) == 8 * 500 + 1
 
@@ -284,8 +284,8 @@ def unsampled() -> Recorded:
     return metered()
 
 
-def test_what_is_not_sampled_is_measured() -> None:
-    """Metrics count all calls; sampling concerns traces."""
+def test_calls_that_are_not_sampled_are_measured() -> None:
+    """Metrics count all calls, because sampling is about traces."""
     recorded = alone(unsampled)
     assert total(recorded, REQUESTS) == total(recorded, RENDERS) == 2
 
@@ -300,5 +300,5 @@ def unmeasured() -> bool:
 
 
 def test_a_provider_that_measures_nothing_costs_nothing() -> None:
-    """Reads from memory take the fast path, as with none."""
+    """With such a provider cached reads take the fast path, as without one."""
     assert alone(unmeasured)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from promptreg import Actor, NameTakenError, Registry, StorageBusyError
-from promptreg.storage.sqlite import journal
+from promptreg.storage.sqlite import event_log
 from promptreg.storage.sqlite import storage as sqlite
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.reader import SQLiteReader
@@ -53,10 +53,10 @@ def test_32_threads_of_one_registry_read_and_write(shared: Registry) -> None:
         shared.create(f"own/{number}", "start")
 
     def work(number: int) -> list[int]:
-        given = []
+        versions = []
         for i in range(UPDATES):
             made = shared.update("shared", template=f"{number} {i}")
-            given.append(made.version)
+            versions.append(made.version)
             assert shared.get("shared").version >= made.version
             shared.update(f"own/{number}", template=f"{i} {{{{ a }}}}")
             for _ in range(20):
@@ -64,10 +64,10 @@ def test_32_threads_of_one_registry_read_and_write(shared: Registry) -> None:
                 assert shared.render("shared").version >= made.version
             assert shared.history(f"own/{number}", limit=1)[0].template == f"{i} {{{{ a }}}}"
         assert len(shared.list(limit=100)) == THREADS + 1
-        return given
+        return versions
 
-    given = in_threads(THREADS, work)
-    numbers = sorted(number for each in given for number in each)
+    results = in_threads(THREADS, work)
+    numbers = sorted(number for each in results for number in each)
     versions = shared.history("shared", limit=1000)
     assert numbers == list(range(2, THREADS * UPDATES + 2))
     assert {version.template for version in versions} == {
@@ -172,7 +172,7 @@ def locks_of(*roots: object) -> list[Any]:
 def test_cached_reads_take_no_lock(shared: Registry) -> None:
     """`get` and `render` return while every lock of the registry and of its modules is held."""
     view = shared.scope(actor=Actor("ana", "org_admin"))
-    looks: list[Callable[[], object]] = [
+    reads: list[Callable[[], object]] = [
         lambda: shared.get("greet").template,
         lambda: shared.get("greet@production").template,
         lambda: shared.get("greet", version=1).template,
@@ -181,20 +181,20 @@ def test_cached_reads_take_no_lock(shared: Registry) -> None:
         lambda: view.render("greet").text,
     ]
     shared.create("greet", "Hello")
-    assert {look() for look in looks} == {"Hello"}
+    assert {read() for read in reads} == {"Hello"}
     shared._core.cache.generation.until = math.inf  # because the check every 50 ms takes some
     modules = [vars(module) for name, module in sys.modules.items() if name.startswith("promptreg")]
     connections = shared._core.storage._connections  # type: ignore[attr-defined]
     locks = locks_of(shared, *modules)
     assert {slot._lock for slot in connections._all} < set(locks)
-    given: list[object] = []
-    reading = threading.Thread(target=lambda: given.extend(look() for look in looks), daemon=True)
+    results: list[object] = []
+    reading = threading.Thread(target=lambda: results.extend(read() for read in reads), daemon=True)
     with ExitStack() as held:
         for lock in locks:
             held.enter_context(lock)
         reading.start()
         reading.join(5)
-        assert given == ["Hello"] * len(looks)
+        assert results == ["Hello"] * len(reads)
 
 
 def test_a_thread_that_ends_with_an_error_has_its_connection_closed(path: str) -> None:
@@ -208,14 +208,14 @@ def test_a_thread_that_ends_with_an_error_has_its_connection_closed(path: str) -
                 registry.update("greet", template="Hi")
             caught.value.__dict__["kept"] = caught
 
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as recorded:
             warnings.simplefilter("always")
             for _ in range(4):
                 thread = threading.Thread(target=write)
                 thread.start()
                 thread.join()
             gc.collect()
-    assert [str(warning.message) for warning in told] == []
+    assert [str(warning.message) for warning in recorded] == []
 
 
 # asyncio
@@ -246,7 +246,7 @@ def test_writing_from_an_event_loop(registry: Registry) -> None:
 MOMENTS = {
     "plan": (SQLiteReader, "find"),
     "begin": (sqlite.SQLiteStorage, "_tried"),
-    "write": (journal, "append"),
+    "write": (event_log, "append"),
     "commit": (Handle, "roll_back"),
 }
 

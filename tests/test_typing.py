@@ -1,4 +1,4 @@
-"""What users write passes the type checkers that they run: see `typing/application.py`."""
+"""Programs of users pass type checkers: see `typing/application.py`."""
 
 import json
 import subprocess
@@ -28,14 +28,14 @@ def checked(*command: str) -> tuple[int, str]:
 
 @needs("mypy", "openai")
 def test_an_application_passes_mypy() -> None:
-    """In strict mode, which reports an unused ignore too."""
+    """The program passes mypy's strict mode, which also reports unused ignores."""
     status, output = checked("mypy", "--strict", str(PROGRAM))
     assert status == 0, output
 
 
 @needs("basedpyright", "openai")
 def test_an_application_passes_pyright(tmp_path: Path) -> None:
-    """In pyright's strict mode."""
+    """The program passes pyright's strict mode."""
     (tmp_path / "pyrightconfig.json").write_text(
         json.dumps({"typeCheckingMode": "strict", "include": [str(PROGRAM)], "extraPaths": [str(ROOT)]})
     )

@@ -135,7 +135,7 @@ def test_values_are_frozen(full):
 
 
 def test_values_are_deeply_read_only(full):
-    """Nothing within a value can be changed, at any depth, so the next reader gets what was written."""
+    """Nothing within a value can be changed, at any depth, so that the next reader gets what was written."""
     copied, seen = full.get("full").model_dump(), 0
     for value in every_value(full):
         for container in containers(value):
@@ -149,12 +149,12 @@ def test_values_are_deeply_read_only(full):
         full.render("full").config["model"] = "other"
 
 
-def test_no_value_can_be_filled_again(full):
+def test_no_value_can_be_initialised_again(full):
     """`__init__` and `__setstate__` refuse a value that has its fields; `model_fields_set` is a copy."""
     for value in every_value(full):
         if not isinstance(value, pydantic.BaseModel):
             continue
-        before, said = value.model_dump(), value.model_fields_set
+        before, fields_set = value.model_dump(), value.model_fields_set
         other = dict.fromkeys(type(value).model_fields)
         for change in (
             lambda v=value, fields=before: v.__init__(**fields),
@@ -164,8 +164,8 @@ def test_no_value_can_be_filled_again(full):
             with pytest.raises(TypeError, match="read-only"):
                 change()
         value.model_fields_set.clear()
-        assert (value.model_dump(), value.model_fields_set) == (before, said)
-        assert said
+        assert (value.model_dump(), value.model_fields_set) == (before, fields_set)
+        assert fields_set
 
 
 def test_copies_of_containers_can_be_changed(full):
@@ -221,7 +221,7 @@ def test_values_equal_plain_dicts_and_lists_and_are_json(full):
 
 
 def test_values_dump_as_json_and_have_a_schema(full):
-    """Every value dumps to JSON that makes an equal value again, and has a docstring and a JSON schema."""
+    """Every value dumps to JSON from which an equal value can be created, and has a docstring and a JSON schema."""
     for value in every_value(full):
         if not isinstance(value, pydantic.BaseModel):
             continue
@@ -237,14 +237,14 @@ def test_values_dump_as_json_and_have_a_schema(full):
             assert schema["description"]
 
 
-def test_a_prompt_made_of_its_dump_renders_the_same(full):
+def test_a_prompt_created_from_its_dump_renders_the_same(full):
     """A prompt that went through JSON still has its variables, and renders with their defaults."""
     prompt = full.get("full")
     assert Prompt.model_validate(prompt.model_dump(mode="json")).render() == prompt.render()
 
 
-def test_a_prompt_made_of_its_dump_keeps_what_was_declared(full):
-    """A default of None and no default stay different, through JSON and Python; each renders as the prompt does."""
+def test_a_prompt_created_from_its_dump_keeps_its_declarations(full):
+    """A default of None and no default remain different in JSON and Python dumps, and each renders like the prompt."""
     declared = [{"name": "a", "default": None}, {"name": "b", "required": False}, {"name": "c", "type": "string"}]
     prompt = full.create("p", "{{ a }} {{ b | default('B') }} {{ c }}", variables=declared)
     for made in (
@@ -315,7 +315,7 @@ def test_what_a_verb_returns_equals_what_get_returns(registry):
 @pytest.mark.parametrize(
     "grants", [[("user:a", "write")], [("user:a", "read"), ("user:a", "write"), ("anyone", "read")]]
 )
-def test_grants_come_back_as_they_were_given(registry, grants):
+def test_grants_are_returned_as_passed(registry, grants):
     """Each principal has the widest of its grants, whether they are pairs, mappings or Grants."""
     expected = {Grant(*grant) for grant in grants if grant != ("user:a", "read")}
     for n, given_grants in enumerate(
@@ -325,8 +325,8 @@ def test_grants_come_back_as_they_were_given(registry, grants):
         assert set(registry.get(f"p{n}").access_grants) == expected
 
 
-def test_a_pickled_prompt_and_rendered_go_on_working(full):
-    """After a pickle a prompt still renders with its declared variables, and what it holds is still read-only."""
+def test_a_pickled_prompt_and_rendered_keep_working(full):
+    """After a pickle a prompt still renders with its declared variables, and its content is still read-only."""
     full.create("chat", CHAT, variables=[{"name": "x", "default": "d"}, {"name": "h", "default": []}])
     for name in ("full", "chat"):
         prompt = pickle.loads(pickle.dumps(full.get(name)))
@@ -339,8 +339,8 @@ def test_a_pickled_prompt_and_rendered_go_on_working(full):
                 container.clear()
 
 
-def test_a_prompt_that_says_disabled_refuses_to_render(full):
-    """`prompt.render` renders exactly its version, whatever happened since, unless the value says disabled."""
+def test_a_disabled_prompt_value_refuses_to_render(full):
+    """`prompt.render` renders exactly its version, whatever happened since, unless the value is disabled."""
     old = full.get("full")
     full.update("full", template="New")
     assert old.render().text == "Text [{'k': [1]}]"
@@ -353,7 +353,7 @@ def test_a_prompt_that_says_disabled_refuses_to_render(full):
         assert caught.value.details == {"name": "full"}
 
 
-def test_what_is_disabled_says_so_and_a_copy_through_json_refuses_too(full):
+def test_a_disabled_value_and_its_copy_through_json_refuse_to_render(full):
     """`is_disabled` is true of a disabled prompt, and of one that was archived while disabled; each copy keeps it."""
     assert (full.get("full").is_disabled, full.archive("full").is_disabled) == (False, False)
     full.restore("full")
@@ -385,7 +385,7 @@ def test_what_is_disabled_says_so_and_a_copy_through_json_refuses_too(full):
 
 
 def test_rendered_messages_are_fresh(full):
-    """Each reading of messages is a new list of new dicts, so changing one changes nothing else."""
+    """Each read of `messages` returns a new list of new dicts, so that changing one affects nothing else."""
     full.create("chat", CHAT)
     history = [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
     for rendered in (full.render("full"), full.render("chat", x=1, h=history)):
@@ -440,7 +440,7 @@ def test_a_prompt_has_the_fields_of_the_container_and_of_the_version(registry, c
     assert made.created_at == draft.created_at < draft.version_created_at == draft.updated_at
 
 
-def test_times_are_utc_whatever_the_clock_says(path):
+def test_times_are_utc_whatever_the_zone_of_the_clock(path):
     """A time of another zone is stored as the same time in UTC, to the microsecond."""
     moment = datetime(2024, 2, 29, 1, 2, 3, 456789, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     with Registry(path, clock=lambda: moment) as registry:
@@ -466,7 +466,7 @@ def test_ids_are_unique_and_by_time(registry):
 
 
 def expected_hash(prompt, declared):
-    """Compute `content_hash` as the design defines it."""
+    """Compute `content_hash` by its definition."""
     content = {
         name: getattr(prompt, name) for name in ("kind", "template", "config", "title", "description", "category")
     }
@@ -476,7 +476,7 @@ def expected_hash(prompt, declared):
 
 
 def test_content_hash_is_of_the_whole_content(full):
-    """The hash is SHA-256 of the canonical JSON that the design lists, for text and for chat."""
+    """The hash is the SHA-256 of the canonical JSON of the defined fields, for text and for chat."""
     prompt = full.get("full")
     assert prompt.content_hash == expected_hash(prompt, FULL["variables"])
     chat = full.create("chat", CHAT, title="é", config={"z": 1, "a": {"c": 1.0, "b": "\u2028"}})
@@ -521,8 +521,8 @@ def test_content_hash_covers_content_alone(full):
         max_leaves=8,
     )
 )
-def test_any_json_comes_back_as_it_was(memory, value):
-    """Whatever JSON a config holds comes back equal, of the same types, and hashed as defined."""
+def test_any_json_is_returned_unchanged(memory, value):
+    """Any JSON in a config is returned equal, with the same types, and hashed as defined."""
     prompt = memory.save("p", "x", config={"v": value})
     assert json.dumps(memory.get("p").config["v"]) == json.dumps(value)
     assert prompt.content_hash == expected_hash(prompt, [])
@@ -568,15 +568,15 @@ def test_a_prompt_that_is_rendered_again_takes_the_fast_path(registry, monkeypat
     assert prompt.render(name=[1]).text == "Hello [1]"
 
 
-def test_a_rendered_is_no_text_and_leaves_the_comparison_to_others(registry):
-    """It equals no text, and equals something whose own comparison says so."""
+def test_a_rendered_is_not_a_text_and_defers_comparison_to_others(registry):
+    """It equals no text, and equals an object whose comparison returns so."""
     registry.create("p", "Hello")
     rendered = registry.render("p")
     assert (rendered == "Hello") is False
     assert rendered == ANY
 
 
-def test_a_disabled_prompt_made_from_its_dump_does_not_render(registry):
+def test_a_disabled_prompt_created_from_its_dump_does_not_render(registry):
     """A prompt from JSON behaves as the registry's: extra variables are ignored, and a disabled one refuses."""
     registry.create("p", "Hello {{ name }}")
     assert (
@@ -644,7 +644,7 @@ CHAT_DIFF = """\
 
 
 def test_a_diff_is_this_text(registry):
-    """Both names, the template's lines, an added trailing newline, and every other field, sorted."""
+    """It has both names, the template's lines, an added trailing newline, and every other field, sorted."""
     registry.create("x", "one\ntwo {{ a }}\nlast", tags=["b", "a"], config={"n": 1}, description="Ein Gruß")
     registry.update("x", template="one\nthree {{ a }}\nlast\n", tags=["a"], config={"n": 2, "m": None}, title="Neu")
     messages = [{"role": "system", "content": "one\nthree"}, {"placeholder": "history"}]
@@ -654,7 +654,7 @@ def test_a_diff_is_this_text(registry):
 
 
 def test_diff_of_chat_has_a_line_for_each_role(registry):
-    """`## role` comes before each message; a change of a role alone, or of a newline, shows."""
+    """`## role` is before each message, and a change of only a role or a newline is visible."""
     registry.create("p", [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}])
     registry.update("p", template=[{"role": "system", "content": "S"}, {"role": "assistant", "content": "U"}])
     registry.update("p", template=[{"role": "system", "content": "S"}, {"role": "assistant", "content": "U\n"}])
@@ -666,7 +666,7 @@ def test_diff_of_chat_has_a_line_for_each_role(registry):
     assert "history" in registry.diff("p", 3, 4)
 
 
-def test_small_values_take_their_arguments_by_position_too():
+def test_small_values_accept_positional_arguments_too():
     """Roles and permissions may be plain texts; bad ones are `InvalidInputError`."""
     assert Actor("ana", "team_editor", ["g"]) == Actor(id="ana", role=Role.TEAM_EDITOR, groups=("g",))
     assert Grant("anyone", "read") == Grant(principal="anyone", permission="read")

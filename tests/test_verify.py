@@ -13,7 +13,7 @@ from promptreg import Actor, ForbiddenError, InvalidInputError, Registry, Role, 
 from promptreg.storage.sqlite import diagnosis, verification
 from tests.faulty import CORRUPT, IOERR_READ, Faults, install
 from tests.test_missing_rows import EVENT_INDEXES, VERSIONS, hide, make_earlier
-from tests.test_storage_sqlite import raw, unguard, write_quoted
+from tests.test_storage_sqlite import drop_checks, raw, write_quoted
 
 GREET = "prompt 'greet' in namespace 'default'"
 DELETED = 21, 22, 23  # the events of the deleted prompt, whose details were deleted
@@ -48,10 +48,10 @@ def filled(registry: Registry) -> Registry:
     return registry
 
 
-def test_what_every_verb_wrote_is_whole_wherever_it_is(
+def test_what_every_verb_wrote_is_reported_as_undamaged(
     filled: Registry, path: str, unchanged: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a file, in memory, in a read-only file, and in slices of one row; nothing is changed."""
+    """This holds in a file, in memory, in a read-only file, and in slices of one row; nothing is changed."""
     with Registry(":memory:") as memory:
         assert memory.verify() == []
         fill(memory)
@@ -235,7 +235,7 @@ def test_each_kind_of_damage_is_reported_by_name(
     filled.close()
     with Registry(filled.path) as registry:
         with closing(raw(filled.path)) as connection:
-            unguard(connection, table)
+            drop_checks(connection, table)
         with closing(raw(filled.path)) as connection:
             assert connection.execute(statement).rowcount > 0
         wrong = registry.verify()
@@ -249,7 +249,7 @@ def test_lost_last_events_are_reported(filled: Registry) -> None:
     """The registry's row names the last event that was written."""
     for lost in (1, 2):
         with closing(raw(filled.path)) as connection:
-            unguard(connection, "events")
+            drop_checks(connection, "events")
             (last,) = connection.execute("SELECT last_event FROM registry").fetchone()
             connection.execute("DELETE FROM events WHERE seq > ?", (last - lost,))
         with Registry(filled.path) as registry:
@@ -273,7 +273,7 @@ def test_lost_last_events_are_reported(filled: Registry) -> None:
         ),
     ],
 )
-def test_what_a_damaged_index_hides_is_reported(filled: Registry, index: tuple[str, str], expected: str) -> None:
+def test_rows_that_a_damaged_index_hides_are_reported(filled: Registry, index: tuple[str, str], expected: str) -> None:
     """`quick_check` does not check that an index has every row."""
     table = index[1].split(" ON ")[1].split()[0]
     where = {"events": "seq <> 1", "versions": "key <> 2", "prompts": "key <> 1"}[table]
@@ -295,7 +295,7 @@ def test_full_text_that_does_not_find_a_row_is_reported(filled: Registry) -> Non
         connection.execute("DELETE FROM search_data WHERE id > 10")
     with Registry(filled.path) as registry:
         wrong = registry.verify()
-    assert f"{GREET}: the full text is damaged" in wrong or "fts5" in str(wrong), "SQLite's own check, since 3.44"
+    assert f"{GREET}: the full text is damaged" in wrong or "fts5" in str(wrong), "SQLite's check, since 3.44"
 
 
 # A disk, and pages
@@ -313,7 +313,7 @@ def faults(monkeypatch: pytest.MonkeyPatch) -> Faults:
     ["SELECT count", "PRAGMA quick_check", "SELECT p.id", "SELECT prompt, version", "SELECT seq", "PRAGMA f"],
 )
 def test_a_failing_disk_is_not_damage(faults: Faults, path: str, statement: str, kind: Any) -> None:
-    """Wherever it fails: `StorageError` with the reason `io_error`; the next check succeeds."""
+    """Wherever the disk fails, the error is `StorageError` with the reason `io_error`, and the next check succeeds."""
     with Registry(path) as registry:
         fill(registry)
         with faults.failing(statement, kind), pytest.raises(StorageError) as caught:
@@ -335,13 +335,13 @@ def test_a_page_that_sqlites_check_could_not_read_is_not_damage() -> None:
 def test_damaged_pages_are_reported_and_the_rest_is_checked(
     path: str, largest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a damaged leaf of versions: which prompts can't be read, and a damaged row of another prompt elsewhere."""
+    """With a damaged page of versions, the prompts that can't be read and a damaged row elsewhere are reported."""
     monkeypatch.setattr(diagnosis, "LARGEST", largest)
     with Registry(path) as registry:
         for number in range(60):
             registry.create(f"p{number}", f"text {number} " * 40, description="zanzibar")
     with closing(raw(path)) as connection:
-        unguard(connection, "versions")
+        drop_checks(connection, "versions")
         (size,) = connection.execute("PRAGMA page_size").fetchone()
     with closing(raw(path)) as connection:
         connection.execute("UPDATE versions SET title = 'x' WHERE version = 1 AND prompt = 60")
@@ -361,7 +361,7 @@ def test_damaged_pages_are_reported_and_the_rest_is_checked(
 
 
 def test_a_slice_that_a_fork_interrupts_begins_again(faults: Faults, path: str) -> None:
-    """SQLite's check may take long, and a fork interrupts it."""
+    """A fork interrupts SQLite's check, which may take long, and that slice begins again."""
     with Registry(path) as registry:
         fill(registry)
 
@@ -378,8 +378,8 @@ def test_a_slice_that_a_fork_interrupts_begins_again(faults: Faults, path: str) 
 # While others write
 
 
-def test_it_goes_on_beside_writers(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever they write between any two rows, nothing is reported as damage."""
+def test_it_works_while_others_write(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No write between any two rows is reported as damage."""
     fill(registry)
     monkeypatch.setattr(verification, "SLICE_SECONDS", 0.0)
     stop = threading.Event()
@@ -418,7 +418,7 @@ def test_it_goes_on_beside_writers(registry: Registry, monkeypatch: pytest.Monke
 
 
 def test_progress_is_reported_between_slices(filled: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It receives the checked rows and all rows; no lock is held then, so it may call the registry, and write."""
+    """It receives the counts of checked and of all rows, and may call the registry and write, as no lock is held."""
     monkeypatch.setattr(verification, "SLICE_SECONDS", 0.0)
     steps: list[tuple[int, int]] = []
 
@@ -436,7 +436,7 @@ def test_progress_is_reported_between_slices(filled: Registry, monkeypatch: pyte
     assert filled.get("greet").labels["at-1"] == 1
 
 
-def test_what_progress_raises_ends_the_call_cleanly(filled: Registry) -> None:
+def test_an_error_of_progress_ends_the_call_cleanly(filled: Registry) -> None:
     """The error is raised unchanged, and the registry still works."""
 
     def progress(done: int, total: int) -> None:
@@ -451,7 +451,7 @@ def test_what_progress_raises_ends_the_call_cleanly(filled: Registry) -> None:
 
 @pytest.mark.parametrize("progress", [0, "x", [], object()])
 def test_a_progress_that_can_not_be_called_is_invalid(filled: Registry, progress: Any) -> None:
-    """Before anything is read, and before `ForbiddenError`."""
+    """It is refused before anything is read, and before `ForbiddenError`."""
     for view in (filled, filled.scope(actor=Actor("eve"))):
         with pytest.raises(InvalidInputError, match="progress"):
             view.verify(progress=progress)
@@ -468,7 +468,7 @@ def test_a_progress_that_can_not_be_called_is_invalid(filled: Registry, progress
     ],
 )
 def test_rule_17_the_application_and_org_admins_verify(filled: Registry, actor: Actor, may: bool) -> None:
-    """It reads every namespace, so a role in one is not enough."""
+    """A role in one namespace is not enough, because `verify` reads every namespace."""
     view = filled.scope(actor=actor)
     if may:
         assert view.verify() == []
@@ -480,12 +480,12 @@ def test_rule_17_the_application_and_org_admins_verify(filled: Registry, actor: 
 
 
 def test_of_very_many_lines_the_number_is_reported(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them would fill the memory."""
+    """The number of further problems is reported, because all lines would fill the memory."""
     with Registry(path) as registry:
         for number in range(9):
             registry.create(f"p{number}", "…")
         with closing(raw(path)) as connection:
-            unguard(connection, "versions")
+            drop_checks(connection, "versions")
             connection.execute("UPDATE versions SET title = 'x'")
         assert len(registry.verify()) == 9
         monkeypatch.setattr(verification, "MAX_PROBLEMS", 4)

@@ -28,25 +28,25 @@ def assert_processes_lose_nothing(registry: Registry, processes: int, seconds: f
     command = [sys.executable, "-m", "tests.writers", registry.path, str(processes), str(seconds)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds + 120)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert [error for each in told for error in each["errors"]] == []
-    numbers = sorted(number for each in told for number in each["numbers"])
+    reports = json.loads(done.stdout)
+    assert [error for each in reports for error in each["errors"]] == []
+    numbers = sorted(number for each in reports for number in each["numbers"])
     assert numbers == list(range(2, len(numbers) + 2))
     assert registry.get("shared").version == len(numbers) + 1
     with closing(raw(registry.path)) as connection:
         assert connection.execute("SELECT count(*) FROM versions").fetchone() == (len(numbers) + 1,)
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    counts = [len(each["numbers"]) for each in told]
-    print(f"writes of each: {counts}; longest wait: {max(each['longest'] for each in told):.3f} s")
-    return told
+    counts = [len(each["numbers"]) for each in reports]
+    print(f"writes of each: {counts}; longest wait: {max(each['longest'] for each in reports):.3f} s")
+    return reports
 
 
 def test_writers_of_eight_processes_lose_nothing_and_none_starves(registry: Registry) -> None:
     """After two seconds of publishing all version numbers are distinct and stored, and no writer has starved."""
-    told = assert_processes_lose_nothing(registry, 8, 2)
-    counts = [len(each["numbers"]) for each in told]
+    reports = assert_processes_lose_nothing(registry, 8, 2)
+    counts = [len(each["numbers"]) for each in reports]
     assert min(counts) >= 0.4 * max(counts)
-    assert max(each["longest"] for each in told) < 1
+    assert max(each["longest"] for each in reports) < 1
 
 
 @pytest.mark.stress

@@ -29,12 +29,12 @@ import tempfile  # isort: skip  # noqa: F401
 NO_FORK = "this system has no fork"
 NO_MAP = "no page is mapped here, so each read checks for changes and compares no stamp"
 ABOUT_POSIX = {
-    "test_both_sides_of_a_fork_go_on": NO_FORK,
+    "test_both_sides_of_a_fork_keep_working": NO_FORK,
     "test_forks_while_threads_are_busy_lose_nothing": NO_FORK,
     "test_the_stamp_differs_from_a_positions_once_anything_has_changed[sqlite file]": NO_MAP,
     "test_a_revision_that_is_published_again_has_another_stamp[file]": NO_MAP,
     "test_the_stamp_of_a_repaired_sidecar_is_new": NO_MAP,
-    "test_what_one_reader_has_seen_every_reader_sees": NO_MAP,
+    "test_a_commit_that_one_reader_has_seen_every_reader_sees": NO_MAP,
     "test_a_writer_publishes_to_processes_that_opened_after_the_sidecar_was_removed": NO_MAP,
     "test_the_cache_survives_the_change_to_the_connection_that_checks": NO_MAP,
 }

@@ -22,6 +22,7 @@ MAX_TAG_TOKENS = 5_000
 MAX_CHAIN_TOKENS = 600  # between two commas of a tag
 
 ENVIRONMENT = Environment(undefined=Absent, autoescape=False, keep_trailing_newline=True, cache_size=0, optimized=False)
+_LEXER = ENVIRONMENT.lexer  # Jinja keeps the one that it makes here; making it takes 0.7 ms of the first render
 
 
 def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:

@@ -38,7 +38,9 @@ Fast: TypeAlias = Callable[[dict[str, Any]], Output]
 
 
 class FastPaths:
-    """How to render a template where only the values can prevent it. Frozen: it is shared between threads.
+    """The functions that render a template by the fast tier, and fail on unsuitable values alone.
+
+    Never changed once made, because threads share it.
 
     `output` returns what a render returns, and is None where the template has no fast path. `text` returns the text
     alone, of a text prompt. `arity` is the number of variables that are always read, where no others are.
@@ -63,7 +65,7 @@ class TemplateText:
     `fast` is the fast tier's function, or None: it returns what the metered tier returns, or raises any exception, and
     then the metered tier renders or raises what is wrong. `price` is the most fuel that the metered tier takes for what
     `fast` returns. `always_read` are the variables that `fast` reads in every render, where it reads no others; else
-    None. `nodes` is the size of the syntax tree. `reads` tells of each variable whether some read of it is unguarded.
+    None. `nodes` is the size of the syntax tree. `reads` maps each variable to whether some read of it is unguarded.
     Immutable but for the metered tier's code, which is compiled when it is first used.
     """
 
@@ -123,7 +125,7 @@ class TemplateText:
 class CompiledTemplate:
     """A text or chat template and its declared variables, compiled. Immutable.
 
-    `reads` tells of each variable that the template reads whether it is needed; `variables` are the effective ones.
+    `reads` maps each variable that the template reads to whether it is needed; `variables` are the effective ones.
     """
 
     __slots__ = (

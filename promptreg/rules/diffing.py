@@ -15,7 +15,7 @@ def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
     """
     if not differing(old.snapshot, new.snapshot):
         return ""
-    from promptreg.rules.lines import unified  # noqa: PLC0415 (1.3 ms at import, and only `diff` needs it)
+    from promptreg.rules.unified_diff import unified  # noqa: PLC0415 (1.3 ms at import, and only `diff` needs it)
 
     before, after = _lines(old.snapshot), _lines(new.snapshot)
     if before == after:

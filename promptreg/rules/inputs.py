@@ -1,7 +1,7 @@
 """What verbs take beside the fields of a version, read into frozen values; bad input is `InvalidInputError` (400).
 
-The fields of a version are read in `edits.py`, names and numbers in `names.py`. Reading comes before anything is looked
-up, as invalid input is the first refusal (rule 18); nothing is read from storage here.
+The fields of a version are read in `version_fields.py`, names and numbers in `names.py`. Reading comes before anything
+is looked up, as invalid input is the first refusal (rule 18); nothing is read from storage here.
 """
 
 import re

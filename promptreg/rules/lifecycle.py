@@ -22,10 +22,10 @@ from promptreg.jsonvalues import FrozenDict, FrozenList
 from promptreg.models import Action, Grant
 from promptreg.records import EMPTY, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
 from promptreg.rules.conflicts import CheckedState, checked_state, require_expected
-from promptreg.rules.edits import Draft, Edit
 from promptreg.rules.inputs import Expected
 from promptreg.rules.refusals import name_taken, not_modifiable
 from promptreg.rules.selection import number_of, require_unarchived
+from promptreg.rules.version_fields import Draft, Edit
 
 ANYTHING = Expected()
 MAX_LABELS = 1_000  # of a prompt, in one row

@@ -6,8 +6,8 @@ A storage promises:
 - A write is atomic: all of its changes commit, or none; leaving `write()` by an exception rolls back.
 - The `base_version` of a version is read as None once that version has been discarded.
 - A second version with the same number of the same prompt is a `ConflictError`.
-- The revision grows by one in the transaction of each write, and in no other, except in the one that makes sure of a
-  commit whose outcome was unknown.
+- The revision grows by one in the transaction of each write, and in one that settles an earlier commit whose outcome
+  was unknown; in no other.
 - Whatever a read returns has been announced to all processes before, so no later read anywhere sees older data.
 - Every error is a `PromptregError`; the driver's own is its cause.
 - A connection is never used by two threads at once, nor on the other side of a fork.
@@ -165,7 +165,7 @@ class Storage(Protocol):
         ...
 
     def monitor(self) -> AbstractContextManager[ChangeMonitor]:
-        """Check for changes, one thread at a time; no slow call and no user code belongs inside."""
+        """Check for changes, one thread at a time; the body must be short and call no user code."""
         ...
 
     def verify(self) -> Generator[VerificationStep, None, None]:

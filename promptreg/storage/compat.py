@@ -15,7 +15,7 @@ _OWNER = re.compile(r" owner=(\d+) ")
 
 
 def ownership(lock: Any) -> Callable[[], bool]:
-    """Return what tells whether the calling thread holds a `threading.RLock`."""
+    """Return a function that returns whether the calling thread holds this `threading.RLock`."""
     return cast(Callable[[], bool], lock._is_owned)
 
 

@@ -38,11 +38,10 @@ DETAIL_COLUMNS = "seq", "salt", "name", "details"
 
 def row_hash(values: Sequence[Any], later: Later) -> str:
     """Return the hash of a row: of its values in the order of the columns, without the hash itself."""
-    covered = [*values]
     for position, default in later:
-        if covered[position] == default:
-            del covered[position]
-    return digest(covered)
+        if values[position] == default:
+            values = [*values[:position], *values[position + 1 :]]
+    return digest(values)
 
 
 def publication_hash(prompt_id: str, depth: int, version: int) -> str:

@@ -1,8 +1,8 @@
 """The link from a prompt to the model call that it was rendered for: spans started within it carry the prompt.
 
 Instrumentations of OpenInference, Langfuse and Traceloop read the prompt from keys of OpenTelemetry's context; for all
-others there is `PromptSpanProcessor`. Nothing goes into baggage, which leaks into outgoing requests. Which prompt it
-is comes in as attributes: no prompt, and no span of a verb, is known here.
+others there is `PromptSpanProcessor`. Nothing goes into baggage, which leaks into outgoing requests. The prompt is
+passed as a mapping of attributes: this module knows neither `Prompt` nor the spans of verbs.
 """
 
 import json

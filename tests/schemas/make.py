@@ -1,7 +1,7 @@
-"""Write a registry as the release that this runs on writes it: `python make.py FOLDER` with that release installed.
+"""Dump a registry as written by the installed release: `python make.py FOLDER`, with that release installed.
 
-FOLDER gets `N.sql`, where N is the schema of that release, with every row that it wrote, and `N.json`, with what it
-reads of them. Both are kept for ever: a file of any schema that ever was is brought up to date and reads the same.
+It writes `N.sql` to FOLDER, where N is the schema of the release, with every row, and `N.json`, with what the release
+reads from them. Both are kept for ever, because a file of any earlier schema must migrate and read the same.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from promptreg import Actor, Prompt, PromptregError, Registry
 
-# What is stored of a prompt and of a version; what is derived from it may be read another way by a later release.
+# The stored fields of a prompt and of a version; a later release may compute derived ones differently.
 CONTAINER = (
     "id namespace name status access_grants labels production_version latest_version created_by created_at updated_at"
 )
@@ -33,7 +33,7 @@ RENDERED = {
 
 
 def fill(registry: Registry) -> None:
-    """Make prompts in every state, with every field, by several actors, in two namespaces."""
+    """Create prompts in every state, with every field, by several actors, in two namespaces."""
     ana = registry.scope(actor=Actor("ana", "team_admin"))
     ana.create(
         "everything",
@@ -109,7 +109,7 @@ def stored(prompt: Prompt, fields: str) -> dict[str, object]:
 
 
 def statements(connection: sqlite3.Connection) -> Iterator[str]:
-    """Return SQL that makes the database again, its full-text index by its rows."""
+    """Return SQL that creates the database again, including the rows of its full-text index."""
     for pragma in ("application_id", "user_version"):
         yield f"PRAGMA {pragma} = {connection.execute(f'PRAGMA {pragma}').fetchone()[0]}"
     made = connection.execute(
@@ -135,12 +135,12 @@ def main(folder: str) -> None:
         path = f"{place}/prompts.db"
         with Registry(path, clock=lambda: next(moments)) as registry:
             fill(registry)
-            told = read(registry)
+            content = read(registry)
         with closing(sqlite3.connect(path)) as connection:
             (schema,) = connection.execute("PRAGMA user_version").fetchone()
             lines = [f"{statement};\n" for statement in statements(connection)]
     Path(folder, f"{schema}.sql").write_text("".join(lines), encoding="utf-8")
-    Path(folder, f"{schema}.json").write_text(json.dumps(told, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path(folder, f"{schema}.json").write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

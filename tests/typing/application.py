@@ -1,4 +1,4 @@
-"""What an application writes, checked by mypy --strict and pyright's strict mode: with no cast, and nothing ignored."""
+"""A program of an application, checked by mypy --strict and pyright's strict mode, without casts or ignores."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def trace() -> None:
 
 
 def check(prompt: Prompt) -> None:
-    """Refuse to publish what is unfinished."""
+    """Refuse to publish an unfinished prompt."""
     if "TODO" in prompt.description:
         raise ValueError("unfinished")
 
@@ -69,7 +69,7 @@ def open_registry(path: str) -> Registry:
 
 
 def ask(client: OpenAI, registry: Registry) -> str | None:
-    """Call a model with what was rendered."""
+    """Call a model with a rendered prompt."""
     rendered = registry.render("support/reply", Question(question="Why?"), shop="Tea")
     with rendered.trace_context():
         answer = client.chat.completions.create(model="a-model", messages=rendered.messages)
@@ -123,7 +123,7 @@ def write(registry: Registry) -> None:
 
 
 def read(registry: Registry, prompt: Prompt) -> None:
-    """Read what verbs return."""
+    """Read the results of verbs."""
     assert_type(registry.get("greet"), Prompt)
     assert_type(registry.get("greet", default=None), Prompt | None)
     assert_type(registry.get("greet", default="absent"), Prompt | str)

@@ -2,11 +2,12 @@
 
 The subset is output, `if`, `for` over data, `set`, and common filters, tests, methods and operators. The function has
 no effect and runs no code of the values' classes, because it checks each value's exact type before it uses
-it: `str int float bool None`, and `list tuple dict` to read from. So it may bail out at any point, by any
-exception, and the metered tier renders afresh: on an absent variable, another type, a missing attribute, a text or a
-loop that is long. It never explains; error messages are the metered tier's.
+it: `str int float bool None`, and `list tuple dict` to read from. On anything else (an absent variable, another type, a
+missing key, a text or a loop that is too long) it bails out by raising some exception; as nothing has happened yet, the
+metered tier then renders from the start, and its errors are the ones that callers see.
 
-What it returns, the metered tier returns under the same limits: `costs.py` says how. Of `Hello {{ name }}.` it is:
+Where it returns a text, the metered tier returns the same under the same limits; `costs.py` sees to that. The function
+of `Hello {{ name }}.` is:
 
     def render(v):
      v0 = v['name']

@@ -31,7 +31,7 @@ OPERATION_COST = MAX_TEXT // CHARACTERS_A_FUEL // TEXTS_IN_LOOPS + 1
 
 
 def limits_suffice(limits: RenderLimits) -> bool:
-    """Whether no limit is lower than what a single operation of the fast tier may need."""
+    """Return whether no limit is lower than what a single operation of the fast tier may need."""
     return all(getattr(limits, name) >= least for name, least in LEAST.items())
 
 
@@ -41,7 +41,7 @@ def most_text(limits: RenderLimits) -> int:
 
 
 def is_affordable(prices: Iterable[int], limits: RenderLimits) -> bool:
-    """Whether the fuel is enough for texts of these prices, and for putting their results together."""
+    """Return whether the fuel is enough for texts of these prices, and for putting their results together."""
     return sum(prices) + most_text(limits) // CHARACTERS_A_UNIT <= limits.fuel
 
 

@@ -1,7 +1,8 @@
 """Emitting Python source: the lines of a fast function, and the text that these lines put together.
 
-The text is put together piece by piece, and its length is checked after each. A piece is hardly longer than what was
-passed to the render: it holds each value of known origin once, and the lengths of all others are checked before.
+The text is put together piece by piece, and its length is checked after each. So that a piece is hardly longer than
+what was passed to the render, it holds each passed value once; the length of a value that may be repeated, or that was
+computed, is checked before it is added.
 """
 
 from collections.abc import Iterator
@@ -84,7 +85,7 @@ class Emitter:
             self.piece.lengths.append(f"len({local})")
 
     def is_repeated(self, path: Path | None) -> bool:
-        """Whether the value of this path may be in the piece already; from now on it is."""
+        """Return whether the value of this path may be in the piece already; count it as being there from now on."""
         if path is None or path in self._paths:
             return True
         self._paths.add(path)

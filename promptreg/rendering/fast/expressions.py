@@ -291,7 +291,7 @@ class ExpressionCompiler(Visitor):
 
 
 def _is_short_constant(node: Node) -> bool:
-    """Whether to compare with a value costs next to nothing, as it stands in the template."""
+    """Return whether a node is a short literal, with which a comparison costs next to nothing."""
     return isinstance(node, nodes.Const) and len(str(node.value)) < COMPARED_A_UNIT
 
 

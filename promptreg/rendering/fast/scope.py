@@ -111,7 +111,7 @@ class Scope:
         return Counter(names([self._tree]))
 
     def may_be_absent(self, node: object) -> bool:
-        """Whether a node is a declared variable, whose truth may be tested though it is absent."""
+        """Return whether a node is a declared variable, whose truth may be tested though it is absent."""
         return isinstance(node, nodes.Name) and node.name in self._declared and node.name not in self._names_of_loops
 
     def path(self, node: Any) -> Path | None:

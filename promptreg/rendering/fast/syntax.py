@@ -113,7 +113,7 @@ def assigned_in_each_pass(body: list[nodes.Node], everywhere: Counter[str]) -> s
 
 
 def prints_attribute_first(name: str, body: list[nodes.Node]) -> bool:
-    """Whether a body prints an attribute of that name's value before it does anything but print."""
+    """Return whether a body prints an attribute of that name's value before it does anything but print."""
     for statement in body:
         if not isinstance(statement, nodes.Output):
             return False
@@ -124,15 +124,15 @@ def prints_attribute_first(name: str, body: list[nodes.Node]) -> bool:
 
 
 def assigns(body: Iterable[nodes.Node]) -> bool:
-    """Whether anything in a body is assigned to."""
+    """Return whether anything in a body is assigned to."""
     return any(isinstance(node, nodes.Assign) or node.find(nodes.Assign) for node in body)
 
 
 def is_loop(node: nodes.Node) -> bool:
-    """Whether a node is the name `loop`."""
+    """Return whether a node is the name `loop`."""
     return isinstance(node, nodes.Name) and node.name == "loop"
 
 
 def reads_loop(body: Iterable[nodes.Node]) -> bool:
-    """Whether a body reads `loop`."""
+    """Return whether a body reads `loop`."""
     return "loop" in names(body)

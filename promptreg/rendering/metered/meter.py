@@ -14,13 +14,13 @@ from promptreg.rendering.values import PLAIN, SCALARS, Refused, children, printi
 
 CLOCK_INTERVAL = 500  # fuel between two readings of the clock
 SCANNED_A_UNIT = 8  # items of a container that C code goes through, for one unit of fuel
-MAX_SHALLOW = 500  # values that are looked at to see that a container is not nested deep
+MAX_SHALLOW = 500  # values that are visited to show that a container is not nested deep
 MAX_LAZY = 400
 MAX_LEVELS = 2_500  # of containers that a render nests in each other by way of its namespaces
 _END = object()
 
 Parts: TypeAlias = Callable[[Any, bool], Iterator[Any] | None]
-"""What returns the parts of a value, or None where it has none; also told whether the value is inside another."""
+"""A function of a value, and of whether it is inside another; it returns the parts, or None where there are none."""
 
 
 class Exceeded(Exception):
@@ -269,7 +269,7 @@ class Meter:
         return value
 
     def _is_shallow(self, value: Any) -> bool:
-        """Return whether a short look shows that a value holds plain data only, not nested deep."""
+        """Return whether a bounded check shows that a value holds plain data only, not nested deep."""
         level, count = [value], 0
         for _ in range(self.limits.depth):
             level = [part for part in level if type(part) not in SCALARS]

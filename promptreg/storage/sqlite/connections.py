@@ -21,7 +21,7 @@ SETTINGS = (
     "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA recursive_triggers = ON;"
     " PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON; PRAGMA wal_autocheckpoint = 0"
 )
-LOG_PAGES = 1_000  # of a log that the next commit writes back into the file; SQLite's own default
+LOG_PAGES = 1_000  # of a WAL that the next commit checkpoints; SQLite's own default
 BUSY_SECONDS = 0.05  # for which SQLite waits for a lock at a time, as a fork waits for it too
 IN_MEMORY = "file::memory:"
 
@@ -61,12 +61,12 @@ class Handle:
             _INHERITED.append(self.connection)
 
     def let_closing_checkpoint(self) -> None:
-        """Let closing write the log back into the file and remove it, if this is the last connection of all."""
+        """Let closing checkpoint and remove the WAL, if this is the last connection of all processes."""
         if self._is_own():
             _checkpoint_on_close(self.connection, may=True)
 
     def let_commits_checkpoint(self, may: bool) -> None:
-        """Set whether a commit may write a long log back into the file; at first it may not."""
+        """Set whether a commit may checkpoint a long WAL; at first it may not."""
         pages = LOG_PAGES if may else 0
         if pages != self._log_pages:
             self.connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
@@ -90,7 +90,7 @@ class Handle:
 
 
 def _checkpoint_on_close(connection: sqlite3.Connection, *, may: bool) -> None:
-    """Set whether closing may write the log back.
+    """Set whether closing may checkpoint the WAL.
 
     Before Python 3.12 this can't be set; there SQLite does so only where it can lock the whole file, so no other
     connection is open and no commit can be under way.
@@ -102,7 +102,7 @@ def _checkpoint_on_close(connection: sqlite3.Connection, *, may: bool) -> None:
 def forked() -> StorageError:
     """Return the refusal of a process that inherited an open connection to the database."""
     return StorageError(
-        "This process was forked behind Python's hooks, or by a signal's handler in the middle of a call, and SQLite"
+        "This process was forked behind Python's hooks, or by a signal handler in the middle of a call, and SQLite"
         " would take its parent's locks for its own; use the registry in a new process, started by exec or spawn.",
         reason="fork",
     )
@@ -114,10 +114,10 @@ def file_uri(path: str, options: str) -> str:
 
 
 def connect(uri: str, settings: StorageSettings) -> Handle:
-    """Open a connection with our settings, on which we alone begin transactions.
+    """Open a connection with our settings; the `sqlite3` module begins no transaction on it.
 
-    No statement makes SQLite read the schema, which takes 0.5 ms. Raises `StorageError` where this process inherited a
-    connection to the same database: SQLite has the locks of a file once for a process.
+    None of the statements makes SQLite read the schema, which takes 0.5 ms. Raises `StorageError` where this process
+    inherited a connection to the same database by a fork: SQLite would take the locks of the parent for its own.
     """
     _require_none_inherited(uri)
     connection = sqlite3.connect(

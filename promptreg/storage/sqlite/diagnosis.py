@@ -50,7 +50,7 @@ class Diagnosis:
         if is_damaged is None:
             return StorageCorruptError(
                 f"{self._path} is damaged, or its disk can't be read ({error}): copy it to another disk, which fails"
-                " where the disk does, and let verify() look at the copy.",
+                " where the disk does, and run verify() on the copy.",
                 reason="damaged",
             )
         return StorageError(

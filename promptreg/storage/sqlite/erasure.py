@@ -7,7 +7,7 @@ before 3.42 can't read.)
 
 All steps wait for other writers, and the checkpoint also waits for readers of older snapshots. How far erasing has come
 is kept in the database; until it is done, each call of any process tries again, at most every `RETRY_SECONDS`. Reads
-only try the checkpoint, as they must be short; the other steps are for writes, opening and closing. There is no thread.
+only try the checkpoint, as they must be short; writes, opening and closing take the other steps. No thread is started.
 """
 
 import sqlite3

@@ -70,7 +70,7 @@ def _of_sqlite(error: sqlite3.Error, path: str) -> PromptregError:
     code = primary_code(error)
     if code in BUSY:
         return StorageBusyError(
-            f"Somebody else is writing to {path}; try again, or wait longer with busy_timeout.",
+            f"Another writer holds {path}; try again, or wait longer with busy_timeout.",
             reason="busy",
             retry_after=RETRY_AFTER,
         )

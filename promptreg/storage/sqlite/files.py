@@ -52,7 +52,7 @@ class FileIdentity:
         self._wal_identity: Identity | None = None
 
     def record(self, wal: str | None) -> None:
-        """Remember the file at the path, and its WAL, if there is one for as long as we have a connection."""
+        """Remember the file at the path, and the WAL at `wal`, which must stay; None if others may delete it."""
         found = self._stat()
         if found is not None:
             self._identity, self._written, self._wal = identity(found), _written(found), wal

@@ -2,8 +2,8 @@
 
 A SQLite connection must not be used or closed on the other side of a fork, and one left open there makes SQLite's locks
 meaningless. So before a fork every storage waits for its calls and closes its connections; afterwards parent and child
-connect anew when they next need to. A fork takes the locks of whoever is opening a storage first, then the slots of
-each storage, in the order in which they were opened.
+connect anew when they next need to. A fork first takes the locks that are held while storages are opened, then the
+slots of each storage, in the order in which they were opened.
 """
 
 import math
@@ -14,7 +14,7 @@ from weakref import ref
 
 from promptreg.storage.compat import calling_frame
 from promptreg.storage.sqlite import system
-from promptreg.storage.sqlite.slots import CallLock, acquire_all, holding
+from promptreg.storage.sqlite.slots import CallLock, acquire_all, holding, release_own
 
 OPENERS = 8  # threads that may be opening a storage at the same time
 
@@ -23,21 +23,21 @@ class Forkable(Protocol):
     """What has connections to close before a fork."""
 
     def before_fork(self, *, frame: FrameType) -> None:
-        """Close every connection and let nobody connect while the function with this frame forks.
+        """Close every connection, and let no call connect until `after_fork`; the function with this frame forks.
 
-        Nothing where that can't be, so that the child refuses.
+        Where that is not possible, do nothing: the child then refuses every call.
         """
         ...
 
     def after_fork(self, *, is_child: bool) -> None:
-        """Let calls connect again, if `before_fork` kept them from it; a child makes its own locks first."""
+        """Let calls connect again, if `before_fork` prevented it; a child makes new locks first."""
         ...
 
 
 class _Forks:
     """The open storages of this process, and the hooks that each fork runs over them.
 
-    No step relies on a lock of `threading` in a `with`, in which a signal's handler could leave it held.
+    No step relies on a lock of `threading` in a `with`, in which a signal handler could leave it held.
     """
 
     def __init__(self) -> None:
@@ -45,12 +45,16 @@ class _Forks:
         self._closed: list[Forkable] = []
         self._forking = CallLock()
         self._opening = [CallLock() for _ in range(OPENERS)]
-        self._nested = 0  # forks of a signal's handler, in the middle of one of the same thread
+        self._nested = 0  # forks from a signal handler, in the middle of a fork of the same thread
         system.on_fork(self._before, self._after_in_parent, self._after_in_child)
 
     def opening(self) -> AbstractContextManager[object]:
         """Keep forks waiting, while connections are opened that no storage has yet."""
         return holding(self._opening, lambda: math.inf)
+
+    def release_own(self) -> None:
+        """Release the locks of openings of this thread that run no more."""
+        release_own(self._opening)
 
     def release_abandoned(self) -> None:
         """Release the locks of openings, in whichever thread, that run no more."""
@@ -58,12 +62,12 @@ class _Forks:
             lock.release_abandoned()
 
     def watch(self, storage: Forkable) -> None:
-        """Have forks close it, until it is forgotten or nobody has it any more."""
+        """Close its connections before each fork, until `forget` is called or it is garbage collected."""
         key = id(storage)
         self._storages[key] = ref(storage, lambda dead: self._drop(key, dead))
 
     def forget(self, storage: Forkable) -> None:
-        """Stop closing it before forks."""
+        """Stop closing its connections before forks."""
         self._storages.pop(id(storage), None)
 
     def _drop(self, key: int, dead: "ref[Forkable]") -> None:
@@ -71,7 +75,7 @@ class _Forks:
             self._storages.pop(key, None)
 
     def _before(self) -> None:
-        """Make ready. Python forks whatever is raised here: what is not ready refuses in the child."""
+        """Prepare each storage. Python forks even if this raises; what is not prepared refuses in the child."""
         if self._forking.is_entered():
             self._nested += 1
             return

@@ -13,7 +13,7 @@ from promptreg.errors import InvalidInputError, StorageCorruptError
 from promptreg.records import Container
 from promptreg.rules.names import checked_name
 from promptreg.storage.hashing import GENESIS
-from promptreg.storage.sqlite import erasure, journal
+from promptreg.storage.sqlite import erasure, event_log
 from promptreg.storage.sqlite.failures import UNDECODED, primary_code
 from promptreg.storage.sqlite.fulltext import is_folded, searched_text
 from promptreg.storage.sqlite.rows import (
@@ -270,9 +270,9 @@ def _missing(first: int, last: int) -> str:
 
 def _problems_of_end(connection: sqlite3.Connection) -> list[str]:
     """Compare the last event with the one that the registry's row names."""
-    last = journal.last_link(connection)
+    last = event_log.last_link(connection)
     written = connection.execute("SELECT last_event, last_hash FROM registry").fetchone()
-    if written in {last, journal.UNKNOWN, None}:
+    if written in {last, event_log.UNKNOWN, None}:
         return []
     if type(written[0]) is int and written[0] > last[0]:
         return [_missing(last[0] + 1, written[0])]
@@ -283,7 +283,7 @@ def _problems_of_event(connection: sqlite3.Connection, seq: int, indexes: set[st
     what = f"event {seq}"
     try:
         *row, prev = connection.execute(_EVENT, (seq,)).fetchone()
-        event = journal.read_event(row, prev)  # the caller has checked the chain
+        event = event_log.read_event(row, prev)  # the caller has checked the chain
     except DAMAGE as error:
         _require_damaged_row(error)
         yield f"{what} is not what was written"
@@ -375,7 +375,7 @@ _DISCARDED = "SELECT version FROM events WHERE prompt_id = ? AND action = 'disca
 _IS_KNOWN = "SELECT EXISTS (SELECT 1 FROM prompts WHERE id = ?) OR EXISTS (SELECT 1 FROM deletions WHERE prompt_id = ?)"
 _NEXT_EVENT = "SELECT seq, prev, hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1"
 _EVENT = (
-    f"SELECT {journal.EVENT_FIELDS}, e.prev FROM events e LEFT JOIN event_details d ON d.seq = e.seq WHERE e.seq = ?"
+    f"SELECT {event_log.EVENT_FIELDS}, e.prev FROM events e LEFT JOIN event_details d ON d.seq = e.seq WHERE e.seq = ?"
 )
 
 CHECKS = (

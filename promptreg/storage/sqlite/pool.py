@@ -1,9 +1,9 @@
 """The connections of one storage: a few slots, of which a call takes one for as long as its transaction lasts.
 
-Reads take the first of their slots that is free. Writes, which the queue lets through one at a time, take the first one
-too, or where it is in use a slot of theirs, so that no read holds up a write. A process whose calls follow one another
-therefore has one connection, and plans a write on the one that makes it. One more slot has the connection that looks
-for changes. Of a database in memory, or one that is only read, all of these are a single slot.
+A read takes the first of the four slots for reads that is free. A write, of which the queue lets through one at a time,
+takes the first of these too or, where it is in use, the one for writes, so no read holds up a write. One more slot has
+the connection that checks for changes. So a process whose calls follow one another reads, plans and writes on one
+connection, and checks on a second one. A database in memory, or a file that is only read, has a single slot for all.
 """
 
 import os
@@ -19,7 +19,7 @@ from promptreg.storage.sqlite.failures import DRIVER_ERRORS, RETRY_AFTER, Driver
 from promptreg.storage.sqlite.files import FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.queue import Deadline
-from promptreg.storage.sqlite.slots import Slot, acquire_all, acquire_any, holding_all, require_outside
+from promptreg.storage.sqlite.slots import Slot, acquire_all, acquire_any, holding_all, release_own, require_outside
 
 T = TypeVar("T")
 
@@ -28,10 +28,10 @@ LEAST_WAIT = 1.0  # seconds for which a call waits for other threads of its proc
 
 
 class Watching(NamedTuple):
-    """Functions that return connections to look for changes with.
+    """Functions that return connections to check for changes with.
 
-    `watcher` is the one that only looks; `usual` is the one of a process whose calls follow one another, where it is
-    free, else the watcher; `another` has read nothing yet, and the caller closes it.
+    `watcher` returns the one that does nothing else. `usual` returns that of the first slot, where it is free, else the
+    watcher. `another` opens a new one, which the caller closes.
     """
 
     watcher: Callable[[], Handle]
@@ -89,7 +89,7 @@ class ConnectionPool:
         return self._connected(slot, self._opener)
 
     def watch(self, deadline: Deadline) -> AbstractContextManager[Watching]:
-        """Hold what looks for changes, as one thread at a time does; the file may have been removed."""
+        """Hold the slot that changes are checked with, one thread at a time; the file may have been removed."""
         return self._slot(self._watcher, deadline, self._watching)
 
     def _watching(self, slot: Slot) -> Watching:
@@ -107,9 +107,10 @@ class ConnectionPool:
 
     @contextmanager
     def _slot(self, slots: Sequence[Slot], deadline: Deadline, given: Callable[[Slot], T]) -> Iterator[T]:
-        """Hold the first of these slots that is free, and yield what is given of it.
+        """Hold the first of these slots that is free, and yield what `given` returns for it.
 
-        Raises `StorageError` once closed, and ours for the driver's errors. One layer, as each takes 1 µs of a read.
+        Raises `StorageError` once closed, and ours for the driver's errors. It is one context manager and not several,
+        as each takes 1 µs of a read.
         """
         frame, is_outside = calling_frame(), False
         try:
@@ -164,7 +165,7 @@ class ConnectionPool:
         require_outside(self._all)
 
     def require_free(self) -> None:
-        """Raise `StorageError` where this process, or this thread at this moment, can't use a connection."""
+        """Raise `StorageError` in a process that was forked, or where this thread is in the middle of a call."""
         if self._pid != os.getpid():
             raise forked()
         require_outside(self._all)
@@ -172,6 +173,10 @@ class ConnectionPool:
     def is_held(self) -> bool:
         """Return whether this thread holds a slot."""
         return any(slot.is_held() for slot in self._all)
+
+    def release_own(self) -> None:
+        """Release the slots of calls of this thread that run no more."""
+        release_own(self._all)
 
     def release_abandoned(self) -> None:
         """Release the slots of calls, of whichever thread, that run no more."""
@@ -202,14 +207,14 @@ class ConnectionPool:
                 self._share(False)
 
     def close_dropped(self) -> None:
-        """Close every connection of a storage that nobody has any more; the caller has the writers' turn."""
+        """Close every connection of a storage that is being garbage collected; the caller has the writers' turn."""
         if self._pid == os.getpid():
             self._close_all(may_checkpoint=True)
 
     def before_fork(self, *, frame: FrameType) -> None:
         """Take every slot and close the connections; a database in memory goes on as a copy on each side.
 
-        Not in the middle of a call of this thread, which goes on in the parent; the child refuses then.
+        Does nothing in the middle of a call of this thread, which goes on in the parent; the child refuses then.
         """
         if self._pid != os.getpid() or any(slot.is_entered() for slot in self._all):
             return

@@ -24,7 +24,7 @@ from weakref import ref
 
 from promptreg.errors import StorageError
 from promptreg.storage.sqlite import system
-from promptreg.storage.sqlite.beside import open_beside
+from promptreg.storage.sqlite.companion_files import open_beside
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_from_application
 from promptreg.storage.sqlite.files import identity, identity_at
 from promptreg.storage.sqlite.slots import CallLock, holding
@@ -132,7 +132,7 @@ class WriterQueue(CallLock):
             self._ticket = NO_TICKET
 
     def forked(self) -> None:
-        """Begin anew in a child, where the threads of its parent are not, as the child's queue of the database."""
+        """Reset in a forked child, which has none of the parent's threads, and become its queue of the database."""
         self.renew()
         mine = self._database, os.getpid()
         _QUEUES[mine] = _kept(mine, self)

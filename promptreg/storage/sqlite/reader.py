@@ -1,6 +1,6 @@
 """A read transaction: one consistent snapshot of the database, and every statement that reads prompts and versions.
 
-What a row becomes is in `rows.py`; what writes is in `writer.py`. Whether anything has changed is in `watching.py`.
+What a row becomes is in `rows.py`; what writes is in `writer.py`. Whether anything has changed is in `change_check.py`.
 """
 
 import json
@@ -13,7 +13,7 @@ from promptreg.records import Audience, Container, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
 from promptreg.storage.hashing import damaged
-from promptreg.storage.sqlite import journal
+from promptreg.storage.sqlite import event_log
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.rows import (
     PROMPT_FIELDS,
@@ -40,11 +40,12 @@ _READABLE = (
 
 
 class Moment:
-    """A snapshot of which nothing is read yet, for a slice of `verify`; `is_refused` is true of writes alone."""
+    """A snapshot of which nothing is read yet, for a slice of `verify`; only a write transaction can be refused."""
 
     is_refused = False
 
     def __init__(self, handle: Handle) -> None:
+        self.handle = handle
         handle.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
@@ -55,9 +56,10 @@ class SQLiteReader:
     after a rollback, and whoever keeps an error would keep its cursor.
     """
 
-    is_refused = False  # true of writes alone
+    is_refused = False  # only a write transaction can be
 
     def __init__(self, handle: Handle) -> None:
+        self.handle = handle
         connection = self._connection = handle.connection
         # The last version that was read, as production is often the latest one too.
         self._last: tuple[tuple[str, int | None], list[VersionRecord]] | None = None
@@ -71,17 +73,15 @@ class SQLiteReader:
 
     def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
         """Return the prompts of a namespace with these names and ids, in their order."""
-        if len(references) == 1:
-            return [self._find_one(namespace, references[0])]
-        return self._find_many(namespace, references)
-
-    def _find_one(self, namespace: str, reference: Reference) -> Container | None:
+        if len(references) != 1:
+            return self._find_many(namespace, references)
+        (reference,) = references
         column = "id" if reference.is_id else "name"
         row = self._connection.execute(
             f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE p.namespace = ? AND p.{column} = ?",
             (namespace, reference.text),
         ).fetchone()
-        return None if row is None else read_prompt(row)
+        return [None if row is None else read_prompt(row)]
 
     def _find_many(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
         found: dict[str, Container] = {}
@@ -101,14 +101,9 @@ class SQLiteReader:
 
         Raises `StorageCorruptError` where one among them is missing that was not discarded.
         """
-        if limit > 1:
-            return self._read_versions(container, before, limit)
         wanted = (container.id, before)
-        if self._last is None or self._last[0] != wanted:
-            self._last = wanted, self._read_versions(container, before, limit)
-        return self._last[1]
-
-    def _read_versions(self, container: Container, before: int | None, limit: int) -> list[VersionRecord]:
+        if limit == 1 and self._last is not None and self._last[0] == wanted:
+            return self._last[1]
         rows = self._connection.execute(
             f"SELECT {VERSION_FIELDS} FROM versions v WHERE v.prompt = {_KEY} AND v.version < ?"
             " ORDER BY v.version DESC LIMIT ?",
@@ -117,6 +112,8 @@ class SQLiteReader:
         records = [read_version(container.id, row) for row in rows]
         above = container.latest_version if before is None else min(before - 1, container.latest_version)
         self._require_complete(container, records, above, 1 if len(records) < limit else records[-1].number)
+        if limit == 1:
+            self._last = wanted, records
         return records
 
     def _require_complete(
@@ -231,7 +228,7 @@ class SQLiteReader:
         Raises `StorageCorruptError` where an event is damaged, or missing among those of somebody who sees all.
         """
         rows = self._connection.execute(
-            f"SELECT {journal.EVENT_FIELDS}, {journal.PRECEDING_HASH} FROM events e"
+            f"SELECT {event_log.EVENT_FIELDS}, {event_log.PRECEDING_HASH} FROM events e"
             " LEFT JOIN event_details d ON d.seq = e.seq"
             f" WHERE e.{'namespace' if prompt_id is None else 'prompt_id'} = :where AND e.seq > :after"
             f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {_READABLE}))"
@@ -243,12 +240,12 @@ class SQLiteReader:
                 "limit": _bounded(limit),
             },
         ).fetchall()
-        events = [journal.read_event(row, preceding) for *row, preceding in rows]
+        events = [event_log.read_event(row, preceding) for *row, preceding in rows]
         if audience.sees_all:
             last = events[-1].seq if len(events) == limit else None
             column, value = ("namespace", namespace) if prompt_id is None else ("prompt_id", prompt_id)
             listed = [event.seq for event in events]
-            journal.require_complete(self._connection, column, value, after=after, last=last, listed=listed)
+            event_log.require_complete(self._connection, column, value, after=after, last=last, listed=listed)
         return events
 
     def namespaces(self, audience: Audience, home: str | None) -> list[str]:

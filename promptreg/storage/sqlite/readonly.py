@@ -1,9 +1,9 @@
 """Reading a database that this process may not write: in another user's folder, or on read-only media.
 
 SQLite needs two more files even to read a database in WAL mode. Where they can't be created, it opens the database
-only as `immutable`, ignoring any WAL; that is safe on read-only media without a WAL. In a folder that only this process
-can't write, a copy in memory is read, taken while there is no WAL. Both show a single moment; so each check finds out
-whether the file has changed or has a WAL now, and opens it anew.
+only as `immutable`, ignoring any WAL; that is safe on read-only media without a WAL. In a folder that other processes
+can write, a copy in memory is read, taken while there is no WAL. Both show a single moment; so each check finds out
+whether the file has changed or has a WAL now, and then reopens it.
 
 Such a file can't be migrated either, so one of an earlier schema is read through temporary views with later columns.
 """

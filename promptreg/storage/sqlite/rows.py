@@ -72,7 +72,8 @@ SHOWN = "LEFT JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.pro
 """The join with the version of a prompt that listings, and so the full text, show."""
 
 _of_snapshot, _of_version = itemgetter(*Snapshot._fields), itemgetter(*VersionRecord._fields)
-_CODECS = [(name, field.codec) for name, field in STORED.items() if field.codec is not None]
+_ENCODERS = [(name, field.codec.encode) for name, field in STORED.items() if field.codec is not None]
+_DECODERS = [(name, field.codec.decode) for name, field in STORED.items() if field.codec is not None]
 
 
 def prompt_row(container: Container) -> Row:
@@ -122,8 +123,8 @@ def version_row(prompt_id: str, version: VersionRecord) -> tuple[Any, ...]:
     """Return the values of `VERSION_COLUMNS`."""
     snapshot = version.snapshot
     values = {**version._asdict(), **snapshot._asdict(), "kind": snapshot.kind}
-    for name, codec in _CODECS:
-        values[name] = codec.encode(values[name])
+    for name, encode in _ENCODERS:
+        values[name] = encode(values[name])
     if snapshot.kind == "chat":
         values["template"] = compact(snapshot.template)
     stored = [values[name] for name in STORED]
@@ -143,8 +144,8 @@ def read_version(prompt_id: str, row: Row) -> VersionRecord:
         raise damaged(f"version {values['base_version']} of the prompt", prompt_id)
     if is_base_discarded:
         values["base_version"] = None
-    for name, codec in _CODECS:
-        values[name] = codec.decode(values[name])
+    for name, decode in _DECODERS:
+        values[name] = decode(values[name])
     if values["kind"] == "chat":
         values["template"] = parse(values["template"])
     values["snapshot"] = Snapshot._make(_of_snapshot(values))

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 from promptreg.storage.base import Stamp
 from promptreg.storage.sqlite import system
-from promptreg.storage.sqlite.beside import open_beside
+from promptreg.storage.sqlite.companion_files import open_beside
 from promptreg.storage.sqlite.files import SIDECAR, STAMP_BYTES, Identity, identity, record_files_in
 
 REVISION_BYTES = 8

@@ -11,18 +11,12 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from traceback import clear_frames
-from typing import Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
-from promptreg.storage.sqlite import erasure, readonly, settling, system
-from promptreg.storage.sqlite.connecting import (
-    READABLE_SCHEMA,
-    SCHEMA_VERSION,
-    open_first,
-    openers,
-    require_known_schema,
-)
+from promptreg.storage.sqlite import connecting, erasure, readonly, system, unknown_commits
+from promptreg.storage.sqlite.change_check import SQLiteMonitor
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
 from promptreg.storage.sqlite.erasure import Eraser
@@ -30,22 +24,18 @@ from promptreg.storage.sqlite.failures import is_busy, is_from_application, may_
 from promptreg.storage.sqlite.files import WAL, FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
-from promptreg.storage.sqlite.publishing import Publisher
 from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
 from promptreg.storage.sqlite.reader import Moment, SQLiteReader
 from promptreg.storage.sqlite.readonly import Access, is_outdated
+from promptreg.storage.sqlite.revisions import Publisher
 from promptreg.storage.sqlite.sidecar import CHECK_SECONDS
-from promptreg.storage.sqlite.watching import SQLiteMonitor
-from promptreg.storage.sqlite.writer import SQLiteWriter
+from promptreg.storage.sqlite.slots import release_own
+
+if TYPE_CHECKING:
+    from promptreg.storage.sqlite.writer import SQLiteWriter
 
 
-class Begun(Protocol):
-    """A transaction that has begun; `is_refused` if it is to write and its connection only reads."""
-
-    is_refused: bool
-
-
-R = TypeVar("R", bound=Begun)
+R = TypeVar("R", bound=Moment | SQLiteReader)
 Hold: TypeAlias = Callable[[Deadline], AbstractContextManager[Handle]]
 
 BUSY_PAUSE = 0.001  # seconds outside any slot, between two waits in SQLite
@@ -65,14 +55,14 @@ class SQLiteStorage:
         self.eraser = Eraser(self.path)
         with self.diagnosis.translating(), FORKS.opening():
             self.file = FileIdentity(self.path)
-            self._access, first = open_first(self.path, self._real, settings)
+            self._access, first = connecting.open_first(self.path, self._real, settings)
             if is_file:
                 self.file.record(self._real + WAL if self._access is Access.WRITE else None)
             self._queue = self._open_queue(self._access)
             self.publisher = Publisher(self._real, self._access)
             self._connections = ConnectionPool(
                 self.file,
-                *openers(self._access, self.path, self._real, settings),
+                *connecting.openers(self._access, self.path, self._real, settings),
                 first,
                 is_shared=self._access is not Access.WRITE,
                 translated=self.diagnosis.translated,
@@ -83,7 +73,7 @@ class SQLiteStorage:
                 is_due = self._access is Access.WRITE and erasure.progress(handle.connection).is_due
             if is_due:
                 self._erase_in_turn(Deadline(min(settings.busy_timeout, CLOSING_PATIENCE)))
-        except BaseException:  # leave nothing open, though the error be kept
+        except BaseException:  # leave nothing open, even if the caller keeps the error
             self._connections.close(may_checkpoint=False)
             raise
         with suppress(StorageError):
@@ -98,19 +88,19 @@ class SQLiteStorage:
 
     # The seam
 
-    @contextmanager
-    def read(self) -> Iterator[SQLiteReader]:
+    def read(self) -> AbstractContextManager[SQLiteReader]:
         """Open a read transaction."""
-        self._renew()
-        self._require_settled()
-        with self._begun(self._connections.reader, "BEGIN", SQLiteReader, self._deadline()) as (_, reader):
-            if self.publisher.is_behind(reader.revision):
-                self.publisher.publish_seen(reader.revision)
-            yield reader
-        self._erase_if_due()
+        return self._begun_read(self._reader)
+
+    def _reader(self, handle: Handle) -> SQLiteReader:
+        """Return what reads a snapshot, whose revision is published here if its writer could not."""
+        reader = SQLiteReader(handle)
+        if self.publisher.is_behind(reader.revision):
+            self.publisher.publish_seen(reader.revision)
+        return reader
 
     @contextmanager
-    def write(self) -> Iterator[SQLiteWriter]:
+    def write(self) -> Iterator["SQLiteWriter"]:
         """Open the write transaction; leaving it commits what was applied, an exception rolls it back."""
         self._connections.require_free()
         self._require_writable()
@@ -133,7 +123,7 @@ class SQLiteStorage:
     def monitor(self) -> Iterator[ChangeMonitor]:
         """Check for changes, one thread at a time."""
         self._renew()
-        if self.is_unsettled() and settling.is_due(self._real):
+        if self.is_unsettled() and unknown_commits.is_due(self._real):
             with suppress(StorageError):  # without waiting for others, as the cache can answer
                 self._settle(Deadline(0))
         with self._connections.watch(self._deadline()) as watching:
@@ -147,14 +137,14 @@ class SQLiteStorage:
         return verified(self._snapshot, self.path)
 
     def release_after(self, error: BaseException) -> None:
-        """Release whatever an error, which may have come between any two bytecodes, has left this thread holding.
+        """Release whatever an error has left this thread holding; it may have come between any two bytecodes.
 
-        An outer call of this thread, which a signal's handler or a finaliser has interrupted, keeps what it holds.
+        An outer call of this thread, which a signal handler or a finaliser has interrupted, keeps what it holds.
         """
-        self._connections.release_abandoned()
-        FORKS.release_abandoned()
+        self._connections.release_own()
+        FORKS.release_own()
         if self._queue is not None:
-            self._queue.release_abandoned()
+            release_own([self._queue])
 
     def close(self) -> None:
         """Erase what is due, and close every connection; closing twice is fine.
@@ -210,33 +200,36 @@ class SQLiteStorage:
     @contextmanager
     def _snapshot(self) -> Iterator[Handle]:
         """Open a read transaction that reads no row, as any may be damaged."""
+        with self._begun_read(Moment) as moment:
+            yield moment.handle
+
+    def _begun_read(self, kind: Callable[[Handle], R]) -> AbstractContextManager[R]:
         self._renew()
         self._require_settled()
-        with self._begun(self._connections.reader, "BEGIN", Moment, self._deadline()) as (handle, _):
-            yield handle
+        return self._begun(self._connections.reader, "BEGIN", kind, self._deadline())
 
     @contextmanager
-    def _begun_write(self, deadline: Deadline) -> Iterator[tuple[Ticket, Handle, SQLiteWriter]]:
+    def _begun_write(self, deadline: Deadline) -> Iterator[tuple[Ticket, Handle, "SQLiteWriter"]]:
+        from promptreg.storage.sqlite.writer import SQLiteWriter  # noqa: PLC0415 (0.4 ms that no read needs)
+
         with (
             self._ticket(deadline) as ticket,
-            self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as (handle, writer),
+            self._begun(self._connections.writer, "BEGIN IMMEDIATE", SQLiteWriter, deadline) as writer,
         ):
             self.publisher.require_signal()
             self._require_writable()
-            yield ticket, handle, writer
+            yield ticket, writer.handle, writer
 
     @contextmanager
-    def _begun(
-        self, hold: Hold, statement: str, kind: Callable[[Handle], R], deadline: Deadline
-    ) -> Iterator[tuple[Handle, R]]:
+    def _begun(self, hold: Hold, statement: str, kind: Callable[[Handle], R], deadline: Deadline) -> Iterator[R]:
         """Begin a transaction, waiting for other processes a slice at a time, outside any slot; leave none open."""
         may_reconnect = True
         while True:
             with hold(deadline) as handle:
                 begun = self._tried(handle, statement, kind, deadline)
                 if begun is not None and not begun.is_refused:
-                    yield handle, begun
-                    return
+                    yield begun
+                    break
                 if begun is not None and not (may_reconnect and readonly.is_writable(self._real)):
                     raise may_not_write(self.path, self._real)
             if begun is None:  # perhaps as a call that has ended left a transaction open
@@ -245,6 +238,7 @@ class SQLiteStorage:
             else:
                 may_reconnect = False
                 self._connections.reconnect()
+        self._erase_if_due()
 
     def _tried(self, handle: Handle, statement: str, kind: Callable[[Handle], R], deadline: Deadline) -> R | None:
         """Begin, and read, which takes the snapshot; return None if others hold the lock and there is time left."""
@@ -259,11 +253,11 @@ class SQLiteStorage:
 
     def require_known_schema(self, connection: sqlite3.Connection) -> None:
         """Raise where the transaction sees a schema that this release does not know."""
-        oldest = READABLE_SCHEMA if self._access is Access.READ else SCHEMA_VERSION
-        require_known_schema(connection, self.path, oldest)
+        oldest = connecting.READABLE_SCHEMA if self._access is Access.READ else connecting.SCHEMA_VERSION
+        connecting.require_known_schema(connection, self.path, oldest)
 
     def _renew(self) -> None:
-        """Open a file that can't be written anew, if its connection shows a single moment and the file has changed."""
+        """Reopen a file that is only read, if its connection shows a single moment and the file has changed."""
         if self._access is not Access.READ:
             return
         with self._connections.watch(self._deadline()) as watching:
@@ -285,18 +279,18 @@ class SQLiteStorage:
             raise may_not_write(self.path, self._real)
 
     def _become_writable(self) -> None:
-        """Open the file anew to write it, if that is possible by now."""
+        """Reopen the file for writing, if that is possible by now."""
         if not readonly.is_writable(self._real):
             return
         with self.diagnosis.translating(), FORKS.opening():
             self.file.require_unchanged()
-            access, first = open_first(self.path, self._real, self._settings)
+            access, first = connecting.open_first(self.path, self._real, self._settings)
             first.close()
             if access is Access.WRITE and self._access is Access.READ:  # else another thread was faster
                 self._queue, self.publisher = self._open_queue(access), Publisher(self._real, access)
                 self._follow_forks()
                 self.file.record(self._real + WAL)
-                self._connections.reconnect(*openers(access, self.path, self._real, self._settings))
+                self._connections.reconnect(*connecting.openers(access, self.path, self._real, self._settings))
                 self._access = access
 
     # Committing
@@ -310,9 +304,9 @@ class SQLiteStorage:
         try:
             handle.connection.execute("COMMIT")
         except BaseException as error:
-            is_unknown = settling.may_hold(error)
+            is_unknown = unknown_commits.may_hold(error)
             if is_unknown:
-                settling.note_unknown(self._real)
+                unknown_commits.note_unknown(self._real)
             with suppress(OSError):
                 self.publisher.publish(revision - 1)
             if is_unknown:
@@ -333,7 +327,7 @@ class SQLiteStorage:
 
     def is_unsettled(self) -> bool:
         """Return whether a commit has an unknown outcome that this registry can settle."""
-        return self._access is Access.WRITE and settling.is_unsettled(self._real)
+        return self._access is Access.WRITE and unknown_commits.is_unsettled(self._real)
 
     def _require_settled(self) -> None:
         if self.is_unsettled():
@@ -348,12 +342,12 @@ class SQLiteStorage:
                 writer.advance()
                 handle.let_commits_checkpoint(ticket.is_guarded())
                 is_published = self._commit(handle, writer.revision)
-                settling.note_settled(self._real)
+                unknown_commits.note_settled(self._real)
         except StorageError as error:
-            settling.note_failed(self._real)
-            if error.details.get("reason") in settling.NOT_THE_DISK:
+            unknown_commits.note_failed(self._real)
+            if error.details.get("reason") in unknown_commits.NOT_THE_DISK:
                 raise
-            raise settling.unsettled(self.path) from error
+            raise unknown_commits.unsettled(self.path) from error
         if not is_published:
             self.publisher.publish_late(writer.revision)
 
@@ -384,7 +378,7 @@ class SQLiteStorage:
 
 
 def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
-    """Open the database; after an error, even an interrupt, leave nothing open, though the error be kept."""
+    """Open the database; after an error or an interrupt leave nothing open, even if the caller keeps the error."""
     try:
         return SQLiteStorage(settings)
     except BaseException as error:

@@ -6,7 +6,7 @@
 | `fcntl` | there is no writers' queue: writers wait in SQLite's busy handler |
 | `os.register_at_fork` | connections stay open over a fork, and the child's calls are refused |
 | `os.link`, or a file system that supports it | a new file is made under its final name |
-| `os.fchmod`, `os.fchown`, `os.geteuid` | a new file has the system's default permissions |
+| `os.fchmod`, `os.fchown` | a new file has the system's default permissions |
 | `os.statvfs` | no medium is recognised as read-only |
 | `os.access(effective_ids=True)` | the real user's permissions are checked |
 | `O_NOFOLLOW` | a symbolic link is looked for before a file is opened |

@@ -1,4 +1,4 @@
-"""The one write transaction, and every statement that writes prompts and versions; events are written by `journal.py`.
+"""The one write transaction, and every statement that writes prompts and versions (`event_log.py` writes events).
 
 What a row holds is in `rows.py`. Beginning, committing and rolling back are in `storage.py`.
 """
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from promptreg.records import Change, Container
 from promptreg.storage.hashing import damaged, publication_hash
-from promptreg.storage.sqlite import journal
+from promptreg.storage.sqlite import event_log
 from promptreg.storage.sqlite.batches import inserts, updates
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
@@ -39,7 +39,7 @@ class SQLiteWriter(SQLiteReader):
                 self._save(change, change.after)
         if moved:
             self._move([(container, container.name) for container in moved])
-        journal.append(self._connection, changes)
+        event_log.append(self._connection, changes)
         self._connection.execute(
             "UPDATE registry SET revision = ?,"
             " (last_event, last_hash) = (SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1)",
@@ -143,7 +143,7 @@ def _columns_from(first: str) -> tuple[str, ...]:
     return PROMPT_COLUMNS[PROMPT_COLUMNS.index(first) :]
 
 
-# One statement a prompt, as triggers take a second one for another tool's; indexed columns that stay are not written.
+# One statement a prompt, as triggers take a second one for another tool's. Unchanged indexed columns are not written.
 # The name identifies the row too: a damaged index of ids must not lead to another prompt's row.
 _MOVES = {
     first: updates("prompts", (*_columns_from(first), "revision"), by=("id", "name")) for first in ("name", "status")

@@ -12,17 +12,17 @@ from typing import NamedTuple, Protocol
 
 from promptreg.errors import StorageCorruptError
 from promptreg.storage.base import ChangeReport, Position
-from promptreg.storage.sqlite import erasure, journal
+from promptreg.storage.sqlite import erasure, event_log
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
 from promptreg.storage.sqlite.erasure import Eraser
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.files import FileIdentity
 from promptreg.storage.sqlite.pool import Watching
-from promptreg.storage.sqlite.publishing import Publisher
 from promptreg.storage.sqlite.reader import data_version, revision_in
-from promptreg.storage.sqlite.settling import unsettled
+from promptreg.storage.sqlite.revisions import Publisher
 from promptreg.storage.sqlite.sidecar import revision_of
+from promptreg.storage.sqlite.unknown_commits import unsettled
 
 MAX_ROUNDS = 5  # of reading the stamp and a snapshot, until they agree
 # Codes that reading a registry never fails with, so another file was copied over it.
@@ -117,8 +117,8 @@ class SQLiteMonitor:
         seen = _commits_seen(handle)
         if seen == since.detail.seen:
             return since
-        # The check before may have used this thread's other connection, which does not see its own commits; the stamp
-        # shows those, so it is compared first.
+        # The last check may have used the usual connection, whose own commits don't change its `data_version`; the
+        # stamp shows those, so it is compared first.
         is_same = (
             self._storage.publisher.signal.read() == since.detail.content
             and _commits_seen(self._watching.usual()) == since.detail.seen
@@ -130,7 +130,7 @@ class SQLiteMonitor:
         try:
             with closing(self._watching.another()) as another:
                 connection = another.connection
-                found = revision_in(connection), journal.last_link(connection)
+                found = revision_in(connection), event_log.last_link(connection)
                 return found == (since.revision, since.detail.link)
         except StorageCorruptError:
             return False
@@ -144,7 +144,7 @@ class SQLiteMonitor:
         try:
             connection.execute("BEGIN")
             self._storage.require_known_schema(connection)
-            detail = Detail(content, journal.last_link(connection), seen)
+            detail = Detail(content, event_log.last_link(connection), seen)
             position = Position(self._storage.publisher.signal.as_stamp(content), revision_in(connection), detail)
             if erasure.progress(connection).is_due:
                 self._storage.eraser.note()
@@ -166,7 +166,7 @@ def _changed(connection: sqlite3.Connection, since: Position | None, now: Positi
     if since is None or now.revision < since.revision:
         return None
     link = since.detail.link
-    if journal.link(connection, link[0]) != link:
+    if event_log.link(connection, link[0]) != link:
         return None
     if now.revision == since.revision:
         return frozenset() if now.detail.seen == since.detail.seen else None

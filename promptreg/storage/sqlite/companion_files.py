@@ -1,8 +1,8 @@
 """Our own files next to a database (its sidecar, the lock file of the queue): opening and creating them.
 
-They follow the database's owner, group and mode, as whoever may write the database has to write them too. A file whose
-mode has drifted (another user created it, the database's mode was changed, a copy lost it) is repaired when a process
-opens it that may do so: one of its owner or of root.
+They follow the database's owner, group and mode, as every process that may write the database has to write them too. A
+file whose mode has drifted (another user created it, the database's mode was changed, a copy lost it) is repaired when
+a process of its owner or of root opens it.
 """
 
 import errno

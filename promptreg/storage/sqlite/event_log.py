@@ -6,10 +6,11 @@ How the events are chained by hashes is in `promptreg.storage.hashing`; which ev
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from promptreg.jsonvalues import parse
-from promptreg.models import Event
+from promptreg.jsonvalues import FrozenDict, parse
+from promptreg.models import Event, built
 from promptreg.records import Change
 from promptreg.storage import hashing
 from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, chained, damaged, require_whole
@@ -32,7 +33,7 @@ PRECEDING_HASH = "(SELECT hash FROM events AS before WHERE before.seq = e.seq - 
 """The hash of the event before `events e`."""
 
 _READ = (*EVENT_COLUMNS, "salt", "name", "details", "is_deleted")
-_LINKED = ("prev", *EVENT_COLUMNS[: EVENT_COLUMNS.index("prev")])  # what the hash of an event covers
+_linked = itemgetter("prev", *EVENT_COLUMNS[: EVENT_COLUMNS.index("prev")])  # what the hash of an event covers
 _INTO_EVENTS, _INTO_DETAILS = inserts("events", EVENT_COLUMNS), inserts("event_details", DETAIL_COLUMNS)
 
 
@@ -95,20 +96,23 @@ def read_event(row: Sequence[Any], preceding: str | None) -> Event:
     """
     event = dict(zip(_READ, row, strict=True))
     seq = event["seq"]
-    require_whole(event["hash"], "the event", seq, hashing.link_of, *[event[column] for column in _LINKED])
+    require_whole(event["hash"], "the event", seq, hashing.link_of, *_linked(event))
     if event["prev"] != (GENESIS if seq == 1 else preceding):
         raise damaged("the event", seq - 1)
     kept = event["salt"], event["name"], event["details"]
     if not event["is_deleted"] or event["action"] == "delete" or kept != (None, None, None):
         require_whole(event["commitment"], "the event", seq, hashing.commitment_of, *kept)
-    return Event(
-        seq=seq,
-        at=datetime.fromisoformat(event["at"]),
-        actor=event["actor"],
-        action=event["action"],
-        namespace=event["namespace"],
-        prompt_id=event["prompt_id"],
-        name=event["name"],
-        version=event["version"],
-        details={} if event["details"] is None else parse(event["details"]),
+    return built(  # what its hash covers needs no validation
+        Event,
+        {
+            "seq": seq,
+            "at": datetime.fromisoformat(event["at"]),
+            "actor": event["actor"],
+            "action": event["action"],
+            "namespace": event["namespace"],
+            "prompt_id": event["prompt_id"],
+            "name": event["name"],
+            "version": event["version"],
+            "details": FrozenDict() if event["details"] is None else parse(event["details"]),
+        },
     )

@@ -1,4 +1,4 @@
-"""Publication of revisions by one storage: its change signal, which is opened anew where somebody removed the sidecar.
+"""Publication of revisions, not of prompts: the change signal of one storage, reopened where its sidecar was removed.
 
 A commit must be published before its writer returns, as others answer from their caches until then. If that fails, the
 write has still happened; so it returns only once every cache has expired, which takes `CHECK_SECONDS`.

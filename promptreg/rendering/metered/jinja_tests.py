@@ -9,7 +9,7 @@ from promptreg.rendering.metered.operators import contains, remainder
 
 
 def stock(name: str) -> Callable[..., bool]:
-    """Return Jinja's test of that name, which looks at the value's type or identity alone and needs no measuring."""
+    """Return Jinja's test of that name, which depends on the value's type or identity alone and needs no measuring."""
     jinja: Any = JINJA_TESTS[name]
     return lambda _meter, value, *args, **kwargs: bool(jinja(value, *args, **kwargs))
 

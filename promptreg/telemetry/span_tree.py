@@ -37,7 +37,7 @@ def printed_spans(out: TextIO) -> Iterator[None]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     demo = provider.get_tracer("the application").start_span("demo")
     if not demo.get_span_context().trace_flags.sampled:
-        raise NotShownError("--trace has no spans to show; look at OTEL_SDK_DISABLED and at the sampler.")
+        raise NotShownError("--trace has no spans to show; check OTEL_SDK_DISABLED and the sampler.")
     try:
         with trace.use_span(demo, end_on_exit=True):
             yield
