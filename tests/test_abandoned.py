@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from promptreg import Registry
 from promptreg.storage.compat import may_be_running, owner_of
+from promptreg.storage.sqlite import forks
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.queue import Deadline, WriterQueue
 from promptreg.storage.sqlite.slots import CallLock, acquire_any
@@ -316,3 +318,27 @@ def test_the_owner_of_a_lock_and_the_stack_of_another_thread_are_shown() -> None
     assert in_thread(lambda: may_be_running(None, frozenset({here.f_code}), me)) is True
     assert in_thread(lambda: may_be_running(None, frozenset(), me)) is False
     assert may_be_running(here, frozenset(), -1) is False
+
+
+def test_opening_in_the_middle_of_a_call_does_not_wait_for_ever_for_a_fork(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler or finaliser may open a registry in a call whose slot the fork of another thread waits for."""
+    monkeypatch.setattr(forks, "LONGEST_FORK", 0.2)
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    with Registry(path) as registry:
+        forking = threading.Thread(target=fork, daemon=True)
+        with registry._core.storage.read():
+            forking.start()
+            while FORKS._opening[-1].frame is None:
+                time.sleep(0.001)
+            Registry(str(tmp_path / "other.db")).close()
+        forking.join(30)
+        assert not forking.is_alive()
+        assert registry.create("greet", "Hello").version == 1

@@ -6,7 +6,6 @@ connect anew when they next need to. A fork first takes the locks that are held 
 slots of each storage, in the order in which they were opened.
 """
 
-import math
 from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Protocol
@@ -17,6 +16,7 @@ from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.slots import CallLock, acquire_all, holding, release_own
 
 OPENERS = 8  # threads that may be opening a storage at the same time
+LONGEST_FORK = 10.0  # seconds for which an opening waits; the fork may wait for the call in which a handler opens
 
 
 class Forkable(Protocol):
@@ -50,7 +50,7 @@ class _Forks:
 
     def opening(self) -> AbstractContextManager[object]:
         """Keep forks waiting, while connections are opened that no storage has yet."""
-        return holding(self._opening, lambda: math.inf)
+        return holding(self._opening, lambda: LONGEST_FORK)
 
     def release_own(self) -> None:
         """Release the locks of openings of this thread that run no more."""
