@@ -4,6 +4,7 @@
 everything first, so that a child costs one fork.
 """
 
+import gc
 import json
 import os
 import re
@@ -163,6 +164,8 @@ def _child(case: Case, way: str, answer: int) -> None:
 
 def run(jobs: Iterable[tuple[str, str]], at_once: int = 2) -> Iterator[tuple[str, str, Outcome]]:
     """Run each job in a child process; yield its case, its way and its outcome as they end."""
+    gc.collect()
+    gc.freeze()  # so that the collector in a child writes to no page that it shares with this process
     waiting, running = list(jobs)[::-1], dict[int, tuple[int, str, str]]()
     while waiting or running:
         while waiting and len(running) < at_once:

@@ -173,11 +173,13 @@ def counted(first: int, count: int) -> Counter[str]:
     return found
 
 
-def test_hostile_templates_do_no_harm():
+@pytest.mark.parametrize("count", [USUAL // 4, pytest.param(USUAL, marks=pytest.mark.slow)])
+def test_hostile_templates_do_no_harm(count):
     """Every random hostile template ends in text or a PromptregError within the limits, and changes nothing."""
-    counted(0, USUAL)
+    counted(0, count)
 
 
+@pytest.mark.slow
 def test_the_hostile_cases_reach_every_ending():
     """Some cases are refused when saved, and some when rendered, because otherwise the test would not show both."""
     found = counted(0, USUAL)

@@ -15,7 +15,7 @@ MOST_MEBIBYTES, MOST_CHARACTERS = 256, 1_000_000
 REFUSALS = {"TemplateSyntaxError", "TemplatePolicyError", "MissingVariablesError", "RenderError"}
 REFUSALS_OF_BOMBS = REFUSALS | {"RenderLimitError", "TemplateError"}
 OVERUSES = {"MemoryError", "RecursionError", "OverflowError"}
-GUARDED = ["saved", "small"]
+GUARDED = ["saved", pytest.param("small", marks=pytest.mark.slow)]
 STOCK = pytest.param(
     "stock", marks=[pytest.mark.slow] if is_recorded() else []
 )  # again if Jinja2 or the corpus has changed
@@ -93,7 +93,7 @@ def test_no_template_escapes(case: Case, way: str, outcomes: Outcomes) -> None:
 
 
 @of("bomb")
-@pytest.mark.parametrize("way", ["saved", pytest.param("small", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", GUARDED)
 def test_no_template_overuses_the_process(case: Case, way: str, outcomes: Outcomes) -> None:
     """Each bomb ends in a TemplateError soon after the deadline, in little memory, on a small stack too."""
     assert faults(case, outcomes[case.name, way]) == [], outcomes[case.name, way]

@@ -345,6 +345,7 @@ def test_an_absent_variable_that_is_declared_is_only_false():
     assert problem == {"text": 49, "absent": 51, "fast": 31}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", USUAL)
 def test_with_declared_variables_absent_the_text_and_the_kind_of_error_are_the_same(mode):
     """The same holds for each random template if some of the variables that it reads are declared and not passed."""
