@@ -123,11 +123,13 @@ def run_machine(examples, steps):
     return dict(REACHED), dict(DEEPEST)
 
 
+@pytest.mark.slow
 def test_every_verb_agrees_with_the_model():
     """For any calls, by any actors, in any order, the registry returns or refuses as the model of the rules does."""
     run_machine(*USUAL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", CALLS)
 def test_every_verb_succeeds_and_is_refused_in_the_run(verb):
     """Each verb succeeded and was refused, because otherwise the run would show nothing about it."""
@@ -138,6 +140,7 @@ def test_every_verb_succeeds_and_is_refused_in_the_run(verb):
     assert endings - {"changed", "same"}
 
 
+@pytest.mark.slow
 def test_the_run_reaches_every_refusal_and_deep_prompts():
     """Every error of a call on an undamaged file occurred, and prompts had many versions and publications."""
     reached, deepest = run_machine(*USUAL)

@@ -34,10 +34,11 @@ def outcomes(request: pytest.FixtureRequest) -> Outcomes:
     return {(name, way): Outcome(*fields) for name, way, fields in lines}
 
 
-def of(*kinds: str) -> pytest.MarkDecorator:
-    """Parametrize by the cases of these kinds."""
+def of(*kinds: str, every: int = 1) -> pytest.MarkDecorator:
+    """Parametrize by the cases of these kinds; all but each `every`-th are slow."""
     cases = [case for case in CASES if case.kind in kinds]
-    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
+    marked = [pytest.param(case, marks=[pytest.mark.slow] if i % every else []) for i, case in enumerate(cases)]
+    return pytest.mark.parametrize("case", marked, ids=[case.name for case in cases])
 
 
 def bites(case: Case, outcome: Outcome) -> bool:
@@ -92,7 +93,7 @@ def test_no_template_escapes(case: Case, way: str, outcomes: Outcomes) -> None:
     assert faults(case, outcomes[case.name, way]) == [], outcomes[case.name, way]
 
 
-@of("bomb")
+@of("bomb", every=3)
 @pytest.mark.parametrize("way", GUARDED)
 def test_no_template_overuses_the_process(case: Case, way: str, outcomes: Outcomes) -> None:
     """Each bomb ends in a TemplateError soon after the deadline, in little memory, on a small stack too."""
