@@ -62,6 +62,7 @@ def counted(line: str, what: str) -> int:
     return int(found[1]) if found else 0
 
 
+@pytest.mark.slow
 def test_the_storage_contract_needs_nothing_that_only_posix_has() -> None:
     """The complete contract holds in processes without POSIX."""
     assert counted(run_without_posix("test_storage_contract"), "passed") >= 25
