@@ -1,4 +1,4 @@
-"""The rules of DESIGN.md over plain dictionaries: no storage, no cache, no library code.
+"""The rules (promptreg/docs/rules.md) over plain dictionaries: no storage, no cache, no library code.
 
 A world is `{"prompts", "events", "writes"}`; a prompt, its versions and an event are dictionaries too.
 A view is a caller in a namespace: `{"id", "role", "groups", "namespace"}`, with id None for the application.

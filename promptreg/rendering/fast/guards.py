@@ -30,7 +30,7 @@ TESTED: Final = PLAIN | {_Absent}
 
 
 def bail_out() -> NoReturn:
-    """Leave the render to the metered tier."""
+    """Raise `Bailout`, so that the metered tier renders."""
     raise Bailout
 
 

@@ -258,7 +258,7 @@ def _prepare(handle: Handle, path: str, busy_timeout: float) -> None:
 
 
 def _undo_wal(connection: sqlite3.Connection, path: str) -> None:
-    """Leave WAL mode in a file that is still empty, so that it does not look like an incomplete copy."""
+    """Turn WAL mode off in a file that is still empty, so that it does not look like an incomplete copy."""
     with suppress(sqlite3.Error, StorageError):
         if _schema(connection, path) is None:
             connection.execute("PRAGMA journal_mode = DELETE")

@@ -125,7 +125,7 @@ class WriterQueue(CallLock):
             yield ticket
 
     def _end(self) -> None:
-        """Leave the queue."""
+        """Release the place in the queue, so that the next writer begins."""
         try:
             self._leave(self._ticket)
         finally:

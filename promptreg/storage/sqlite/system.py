@@ -87,7 +87,7 @@ def is_on_fixed_media(path: str) -> bool:
 
 
 def take_name(making: str, path: str) -> bool:
-    """Give a new file its final name, unless that is taken; return False where the file system has no hard links."""
+    """Rename a new file, unless the name is taken; return False where the file system has no hard links."""
     if not hasattr(os, "link"):
         return False
     try:
