@@ -257,7 +257,7 @@ def test_a_commit_that_failed_for_lack_of_memory_is_unknown_too(opened: Registry
 # Failures after a commit
 
 
-@pytest.mark.parametrize("attempts", [1, 2, 10_000])
+@pytest.mark.parametrize("attempts", [1, 2, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_a_failure_to_publish_does_not_fail_the_write_and_leaves_no_cache_stale(
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch, attempts: int
 ) -> None:
@@ -284,6 +284,7 @@ def test_a_failure_to_publish_does_not_fail_the_write_and_leaves_no_cache_stale(
         assert opened.get("uncached").version == other.get("uncached").version == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_can_not_publish_for_a_dead_writer_waits_until_all_caches_expire(
     opened: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

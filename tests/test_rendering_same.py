@@ -275,7 +275,7 @@ def counted(mode: str, count: int) -> Counter[tuple[str, str]]:
     return problem
 
 
-@pytest.mark.parametrize("mode", USUAL)
+@pytest.mark.parametrize("mode", [pytest.param(mode, marks=[pytest.mark.slow] * (mode == NORMAL)) for mode in USUAL])
 def test_the_text_and_the_kind_of_error_are_the_same(mode):
     """For each random template both tiers render what Jinja2 renders, and refuse what it refuses."""
     counted(mode, USUAL[mode])

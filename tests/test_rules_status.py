@@ -248,6 +248,7 @@ def test_rule_11_a_prompt_that_was_never_published_has_a_status_too(registry):
     assert registry.get("draft", version="latest", default=None) is None
 
 
+@pytest.mark.slow
 def test_rules_11_and_12_ten_thousand_prompts_in_one_call(registry, path):
     """A dry and a real run count all, in the order given; all change at one time, and are skipped the second time."""
     write_many(path, 10_000)

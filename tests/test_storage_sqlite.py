@@ -585,6 +585,7 @@ def _open_and_save(path: str, worker: int, start: Any, results: Any) -> None:
         results.put(repr(error))
 
 
+@pytest.mark.slow
 def test_eight_processes_open_one_new_file_at_once(path: str) -> None:
     """All of them open the same registry, and see the same version 1."""
     context = multiprocessing.get_context("spawn")
