@@ -39,6 +39,13 @@ def everything(path: str) -> dict[str, list[Any]]:
         connection.close()
 
 
+def holds_anything(registry: Registry) -> bool:
+    """Return whether this thread holds a connection of the registry or a place in its queue."""
+    storage: Any = registry._core.storage
+    locks = [*storage._connections._all, *([] if storage._queue is None else [storage._queue])]
+    return any(lock.is_held() for lock in locks)
+
+
 def assert_other_threads_open(path: str) -> None:
     """Fail if this thread still holds a lock that another needs to open and close a registry, as after an interrupt."""
     other = threading.Thread(target=lambda: Registry(path).close(), daemon=True)

@@ -24,6 +24,7 @@ from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.queue import Deadline, WriterQueue
 from promptreg.storage.sqlite.slots import CallLock, acquire_any
 from promptreg.storage.sqlite.storage import SQLiteStorage
+from tests.conftest import holds_anything
 from tests.test_slots import VERBS, At, SoftTimeLimitExceeded, in_thread, places_of
 
 
@@ -215,7 +216,7 @@ def test_an_interrupt_of_the_cleanup_after_another_blocks_no_other_thread(
                         At(number, twice).run(partial(VERBS[verb], registry, number))
                     finally:
                         signal.setitimer(signal.ITIMER_REAL, 0)
-                left += registry._core.storage.is_held()  # type: ignore[attr-defined]
+                left += holds_anything(registry)
                 version = in_thread(partial(reconnect_and_write, registry, f"then {number}"))
                 assert isinstance(version, int), version
             assert registry.get("greet").version == version

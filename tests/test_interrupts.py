@@ -15,7 +15,7 @@ from promptreg.records import Change
 from promptreg.storage.sqlite.sidecar import Sidecar
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from promptreg.storage.sqlite.writer import SQLiteWriter
-from tests.conftest import assert_other_threads_open
+from tests.conftest import assert_other_threads_open, holds_anything
 from tests.test_storage_sqlite import raw, traces
 
 
@@ -170,7 +170,7 @@ def test_an_interrupt_whose_error_is_kept_leaves_nothing_held(
             except KeyboardInterrupt as error:
                 kept.append(error)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            assert not registry._core.storage.is_held()
+            assert not holds_anything(registry)
         assert len(kept) + destructors_may_be_interrupted.count(KeyboardInterrupt) == 80
         other = threading.Thread(target=registry.update, args=("greet",), kwargs={"template": "other"})
         other.start()

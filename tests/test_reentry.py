@@ -24,7 +24,7 @@ from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
 from promptreg.storage.sqlite.queue import SUFFIX, Deadline
 from promptreg.storage.sqlite.reader import SQLiteReader
-from tests.conftest import assert_other_threads_open
+from tests.conftest import assert_other_threads_open, holds_anything
 
 NESTED: dict[str, Callable[[Registry], object]] = {
     "get": lambda registry: registry.get("other"),
@@ -230,7 +230,7 @@ def test_an_error_of_a_handler_leaves_no_lock_held(
         except SoftTimeLimitExceeded as error:
             kept.append(error)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        assert not registry._core.storage.is_held()
+        assert not holds_anything(registry)
     assert len(kept) + destructors_may_be_interrupted.count(SoftTimeLimitExceeded) == 80
     with Registry(registry.path, busy_timeout=1) as other:
         latest = other.update("greet", template="other").version
@@ -403,7 +403,7 @@ def test_an_error_that_the_application_handles_keeps_its_frames(
         failed = error.__traceback__.tb_next  # type: ignore[union-attr]
         assert failed is not None
         assert failed.tb_frame.f_locals == {"local": "of the application"}
-    assert not registry._core.storage.is_held()
+    assert not holds_anything(registry)
 
 
 HOOKED = """

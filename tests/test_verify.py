@@ -11,6 +11,7 @@ import pytest
 
 from promptreg import Actor, ForbiddenError, InvalidInputError, Registry, Role, StorageError
 from promptreg.storage.sqlite import diagnosis, verification
+from tests.conftest import holds_anything
 from tests.faulty import CORRUPT, IOERR_READ, Faults, install
 from tests.test_missing_rows import EVENT_INDEXES, VERSIONS, hide, make_earlier
 from tests.test_storage_sqlite import drop_checks, raw, write_quoted
@@ -423,7 +424,7 @@ def test_progress_is_reported_between_slices(filled: Registry, monkeypatch: pyte
     steps: list[tuple[int, int]] = []
 
     def progress(done: int, total: int) -> None:
-        assert not filled._core.storage.is_held()
+        assert not holds_anything(filled)
         steps.append((done, total))
         filled.set_label("greet", f"at-{len(steps)}", 1)
 
@@ -445,7 +446,7 @@ def test_an_error_of_progress_ends_the_call_cleanly(filled: Registry) -> None:
     for _ in range(3):
         with pytest.raises(KeyError, match="mine"):
             filled.verify(progress=progress)
-        assert not filled._core.storage.is_held()
+        assert not holds_anything(filled)
     assert filled.update("greet", template="New").version == 5
 
 

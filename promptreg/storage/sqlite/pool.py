@@ -170,16 +170,12 @@ class ConnectionPool:
             raise forked()
         require_outside(self._all)
 
-    def is_held(self) -> bool:
-        """Return whether this thread holds a slot."""
-        return any(slot.is_held() for slot in self._all)
-
     def release_own(self) -> None:
         """Release the slots of calls of this thread that run no more."""
         release_own(self._all)
 
     def release_abandoned(self) -> None:
-        """Release the slots of calls, of whichever thread, that run no more."""
+        """Release the slots of calls that have ended, of whichever thread."""
         for slot in self._all:
             slot.release_abandoned()
 

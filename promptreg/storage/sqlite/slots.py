@@ -40,7 +40,7 @@ class CallLock:
         self.is_held = ownership(self._lock)
 
     def acquire(self, frame: FrameType, seconds: float = 0.0) -> bool:
-        """Take it for the call with that frame, and return whether that was possible within these seconds."""
+        """Take the lock for the call with that frame; return whether that was possible within these seconds."""
         lock = self._lock
         if not lock.acquire(timeout=seconds):
             return False
@@ -52,7 +52,7 @@ class CallLock:
         return True
 
     def release(self) -> None:
-        """Release it, which this thread holds, when what the call was in the middle of is ended."""
+        """End what the call was in the middle of, and release the lock, if this thread holds it."""
         try:
             self._end()
         finally:
@@ -62,19 +62,19 @@ class CallLock:
                 lock.release()
 
     def _end(self) -> None:
-        """End what the call that holds it may be in the middle of."""
+        """End what the call that holds the lock may be in the middle of."""
 
     def is_entered(self) -> bool:
         """Return whether a call of this thread holds the lock and is still running."""
         return self.is_held() and is_running(self.frame, _CODES)
 
     def release_after(self, frame: FrameType) -> None:
-        """Release it if the call with that frame holds it, or one of this thread that runs no more."""
+        """Release the lock if the call with that frame holds it, or a call of this thread that has ended."""
         if self.is_held() and (self.frame is frame or not self.is_entered()):
             self.release()
 
     def release_abandoned(self) -> None:
-        """Release it if the call that holds it runs no more, in whichever thread that was."""
+        """Release the lock if the call that holds it has ended, in whichever thread that was."""
         lock, frame = self._lock, self.frame
         owner = owner_of(lock)
         if owner is not None and not may_be_running(frame, _CODES, owner) and owner_of(lock) == owner:
@@ -99,7 +99,7 @@ class CallLock:
 
 
 _RELEASES = frozenset({CallLock.release.__code__})
-_CODES = _RELEASES | {CallLock.acquire.__code__, CallLock._take_over.__code__}  # where `frame` is not set, or no more
+_CODES = _RELEASES | {CallLock.acquire.__code__, CallLock._take_over.__code__}  # `frame` may not be set while these run
 
 
 class Slot(CallLock):
@@ -141,7 +141,7 @@ def require_outside(locks: Sequence[CallLock]) -> None:
 
 
 def release_own(locks: Sequence[CallLock]) -> None:
-    """Release the locks of calls of this thread that run no more; the check for other threads takes 2 µs a lock."""
+    """Release the locks of calls of this thread that have ended; to check other threads takes 2 µs a lock."""
     for lock in locks:
         if lock.is_held() and not lock.is_entered():
             lock.release()

@@ -187,10 +187,6 @@ class SQLiteStorage:
             if ticket.number is not None and ticket.is_guarded():
                 self._connections.close_dropped()
 
-    def is_held(self) -> bool:
-        """Return whether this thread holds a connection or a place in the queue."""
-        return self._connections.is_held() or (self._queue is not None and self._queue.is_held())
-
     def _deadline(self) -> Deadline:
         return Deadline(self._settings.busy_timeout)
 
