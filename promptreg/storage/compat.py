@@ -10,7 +10,7 @@ from typing import Any, cast
 
 _CONTEXTS = contextlib.__file__
 _GENERATOR = inspect.CO_GENERATOR
-_SUSPENDED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR  # set on code that can be suspended
+_SUSPENDED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR  # code that can be suspended
 _OWNER = re.compile(r" owner=(\d+) ")
 
 
