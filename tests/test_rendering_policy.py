@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ValidationError
 
@@ -34,6 +34,7 @@ from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.fast.operations import column
 from promptreg.rendering.metered.methods import METHODS
 from promptreg.rendering.template import TemplateText
+from tests.stock import FalseUndefined
 
 LIMITS = RenderLimits()
 
@@ -789,6 +790,10 @@ ORDINARY = [
         "{'k': 900}",
     ),
     ("{% for i in range(900) %}{% if [1] | select %}y{% endif %}{% endfor %}", "y" * 900),
+    (
+        "{% set n = namespace() %}{% set t %}{% set n.a %}1{% endset %}{% set n.b = 2 %}{% endset %}{{ n.a }}{{ n.b }}",
+        "12",
+    ),
 ]
 SAME += [(template, {}, expected) for template, expected in ORDINARY]
 
@@ -798,7 +803,7 @@ SAME += [(template, {}, expected) for template, expected in ORDINARY]
 @pytest.mark.parametrize("value", ["tag 34", '<a> & "b"', "'x'"])
 def test_methods_of_markup_return_what_jinja_returns(name, made, value):
     """`tojson` and `e` return Markup, whose methods escape their arguments."""
-    stock = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    stock = ImmutableSandboxedEnvironment(undefined=FalseUndefined, keep_trailing_newline=True)
     arguments = {"replace": "('\"', '<')", "join": "(['<', 'b'])", "split": "()", "rsplit": "()"}
     takes = {"strip", "lstrip", "rstrip", "startswith", "endswith", "find", "count", "removeprefix", "removesuffix"}
     call = arguments.get(name, "('\"&<')" if name in takes else "()")

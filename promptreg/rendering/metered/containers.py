@@ -16,7 +16,15 @@ from jinja2 import Undefined
 from promptreg.rendering.compat import htmlsafe_json_dumps
 from promptreg.rendering.metered.meter import Exceeded, Meter
 from promptreg.rendering.metered.operators import add
-from promptreg.rendering.values import SCALARS, Absent, Refused, read_attribute, read_item, require_open
+from promptreg.rendering.values import (
+    SCALARS,
+    Absent,
+    Refused,
+    read_attribute,
+    read_item,
+    require_open,
+    require_present,
+)
 
 MAX_ATTRIBUTE = 1_000
 MAX_COLUMNS = 8
@@ -39,6 +47,7 @@ def lazy(filter_: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
             meter.end_lazy()
 
     def run(meter: Meter, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        require_present(*args[:1])  # which Jinja's do when they are gone through, and `map` and `items` never
         meter.begin_lazy()
         begun = items(meter, filter_(meter, *args, **kwargs))
         next(begun)  # into its try block, so that dropping it counts too
@@ -116,8 +125,9 @@ def do_dictsort(
     """Return the pairs of a mapping, sorted by key or by value."""
     if by not in {"key", "value"}:
         raise Refused("dictsort sorts by key or by value")
-    if isinstance(value, Undefined):
-        str(value)
+    require_present(value)
+    if not isinstance(value, Mapping):
+        raise Refused("dictsort takes a mapping")
     items = list(do_items(meter, value))
     keys = _keys(meter, items, lambda item: item[by == "value"], case_sensitive)
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
@@ -125,7 +135,7 @@ def do_dictsort(
 
 @lazy
 def do_items(meter: Meter, value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield the pairs of a mapping; none for what is absent."""
+    """Yield the pairs of a mapping; none for the missing `else` of `x if y`, as in Jinja."""
     if isinstance(value, Undefined):
         return
     if not isinstance(value, Mapping):
@@ -323,6 +333,5 @@ def _plain(meter: Meter, value: Any, depth: int) -> Any:
 
 def _refuse_json(value: object) -> NoReturn:
     """Raise for a value that JSON has no form for: an absent variable raises that it is absent."""
-    if isinstance(value, Undefined):
-        str(value)
+    require_present(value)
     raise Refused(f"a value of type {type(value).__name__} can't be written as JSON")
