@@ -5,11 +5,11 @@ comes before anything is looked up, as invalid input is the first refusal (rule 
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, freeze, hashed
-from promptreg.models import UNSET, Grant
+from promptreg.models import UNSET, Grant, Syntax
 from promptreg.records import CONTENT, Container, Snapshot, content_text
 from promptreg.rules.inputs import MAX_METADATA_BYTES, read_choice, read_filled_text, read_flag, read_grants, read_text
 from promptreg.rules.names import Reference, Selector, checked_name
@@ -229,6 +229,10 @@ def _example(value: object, where: str) -> None:
         raise InvalidInputError.of(where, f"must be a mapping, not {type(value).__name__}")
 
 
+def _syntax(value: Any, field: str) -> str:
+    return read_choice(read_text(value, field), field, get_args(Syntax))
+
+
 def _variables(value: Any, field: str) -> FrozenList:
     return _frozen_list(declared(value), field)
 
@@ -249,6 +253,7 @@ def _frozen(value: Any, field: str) -> Any:
 Reader = Callable[[Any, str], Any]
 _READERS: dict[str, Reader] = {
     "template": read_template,
+    "syntax": _syntax,
     "title": read_filled_text,
     "tags": _tags,
     "variables": _variables,
