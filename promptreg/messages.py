@@ -80,6 +80,14 @@ def mapped(template: str | FrozenList, change: Callable[[str], str]) -> str | Fr
     return changed
 
 
+def texts_in(template: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield every text that counts towards the size of a chat: contents, and of other values their keys too."""
+    for message in template:
+        for key, value in message.items():
+            if key != "role":
+                yield from _texts_of(value)
+
+
 def is_plain(message: Mapping[str, Any]) -> bool:
     """Return whether a message is a role and a text, and nothing else."""
     return message.keys() == {"role", "content"} and isinstance(message["content"], str)
@@ -110,6 +118,18 @@ and the key there."""
 def _text_of_part(part: object) -> str | None:
     text = part.get("text") if isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS else part
     return text if isinstance(text, str) else None
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for item in value.values():
+            yield from _texts_of(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts_of(item)
 
 
 def _templates_in(message: Mapping[str, Any]) -> Iterator[_Place]:
