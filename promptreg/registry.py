@@ -52,7 +52,7 @@ from promptreg.telemetry.content import Redact
 from promptreg.verbs import verb
 
 D = TypeVar("D")
-TemplateArgument = str | Sequence[Mapping[str, str]]
+TemplateArgument = str | Sequence[Mapping[str, Any]]
 
 SAVE_RETRIES = 4
 
