@@ -26,6 +26,7 @@ from promptreg.rendering.template import CompiledTemplate, TemplateText
 ROUNDS = 40
 LIMITS = RenderLimits()
 PLAIN = jinja2.Environment()
+PLAIN.filters["tojson"] = partial(json.dumps, ensure_ascii=False)  # as rule 20 has it; Jinja2's own escapes HTML
 SANDBOX = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
 
 GOALS = {  # ratios to the floor: the must goal and the aim, both upper bounds
