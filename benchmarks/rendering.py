@@ -4,8 +4,10 @@ The floor of the fast tier is plain Jinja2, without any limit; the floor of the 
 is compiled once. The two texts of every row are compared before anything is measured.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jinja2
