@@ -51,6 +51,7 @@ UNSET: Final = Unset.UNSET
 VariableType: TypeAlias = Literal["string", "integer", "number", "boolean", "array", "object", "any"]
 Permission: TypeAlias = Literal["read", "write"]
 Kind: TypeAlias = Literal["text", "chat"]
+Syntax: TypeAlias = Literal["jinja", "jinja-trim", "plain"]
 State: TypeAlias = Literal["draft", "failed", "published"]
 Status: TypeAlias = Literal["active", "disabled", "archived"]
 TargetStatus: TypeAlias = Literal["active", "disabled", "archived", "deleted"]
@@ -295,7 +296,8 @@ class Version(Value):
     version: int
     state: State
     kind: Kind
-    template: Annotated[str | list[dict[str, str]], AfterValidator(freeze)]
+    syntax: Syntax
+    template: Annotated[str | list[dict[str, Any]], AfterValidator(freeze)]
     variables: Annotated[list[Variable], AfterValidator(frozen_list)]
     declared_variables: Annotated[list[Variable], AfterValidator(frozen_list), PlainSerializer(_declared)]
     config: JsonObject

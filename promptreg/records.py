@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, compact, frozen_dict, parse
-from promptreg.models import Action, Grant, Kind, State, Status
+from promptreg.models import Action, Grant, Kind, State, Status, Syntax
 from promptreg.variables import canonical_form
 
 # The table of a version's fields
@@ -83,6 +83,7 @@ class Snapshot(NamedTuple):
     tags: Annotated[FrozenList, Field(FrozenList(), JSON, normalized=sorted)]
     meta: Annotated[FrozenDict, Field(FrozenDict(), JSON)]
     examples: Annotated[FrozenList, Field(FrozenList(), JSON)]
+    syntax: Annotated[Syntax, Field("jinja", later=True)]
     content_hash: Annotated[str, Field()]
 
     @property
@@ -185,7 +186,8 @@ class Container(NamedTuple):
     """A prompt without its versions; `labels` are those that callers set.
 
     `last_version` is the highest number ever assigned, `latest_version` the highest that exists. `publications` is the
-    depth of the stack of publications; None where an earlier schema wrote the row, until it is next written.
+    depth of the stack of publications; None where an earlier schema wrote the row, until it is next written. `seed` is
+    what `seed` last said of the prompt, None where it never did (rule 22).
     """
 
     id: str
@@ -202,6 +204,7 @@ class Container(NamedTuple):
     created_at: str
     updated_at: str
     publications: int | None = None
+    seed: FrozenDict | None = None
 
     @property
     def status(self) -> Status:

@@ -29,6 +29,7 @@ from promptreg.models import (
     Event,
     GrantsArgument,
     StatusUpdate,
+    Syntax,
     TargetStatus,
     Unset,
     VariablesArgument,
@@ -41,8 +42,8 @@ from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Progress
-from promptreg.rules.lifecycle import Outcome
 from promptreg.rules.names import Selector
+from promptreg.rules.outcomes import Outcome
 from promptreg.rules.selection import number_of
 from promptreg.settings import read_settings
 from promptreg.storage.base import Reader
@@ -51,7 +52,7 @@ from promptreg.telemetry.content import Redact
 from promptreg.verbs import verb
 
 D = TypeVar("D")
-TemplateArgument = str | Sequence[Mapping[str, str]]
+TemplateArgument = str | Sequence[Mapping[str, Any]]
 
 SAVE_RETRIES = 4
 
@@ -457,6 +458,7 @@ class Registry:
         name: str,
         template: TemplateArgument,
         *,
+        syntax: Syntax = "jinja",
         title: str | None = None,
         description: str = "",
         category: str = "",
@@ -474,6 +476,8 @@ class Registry:
         - `name`: lower-case letters, digits and `_ - . /`; `slugify` makes one from any text (rule 19).
         - `template`: a text, or a list of messages `{"role", "content"}` and placeholders `{"placeholder": NAME}`, each
           for a variable that is a whole list of messages. At most 256 KiB and 1,000 messages (rule 20).
+        - `syntax`: how the template is read: `jinja`, `jinja-trim` (with `trim_blocks` and `lstrip_blocks`) or `plain`,
+          kept and rendered byte for byte.
         - `title` (by default the name), `description`, `category` and `tags` describe it, for people and for `search`.
         - `variables`: declarations of type, default and so on, or a pydantic model class (rule 21). Variables that are
           not declared are found in the template.
@@ -503,6 +507,7 @@ class Registry:
         name: str,
         template: TemplateArgument,
         *,
+        syntax: Syntax | Unset = UNSET,
         title: str | None | Unset = UNSET,
         description: str | Unset = UNSET,
         category: str | Unset = UNSET,
@@ -539,6 +544,7 @@ class Registry:
         name: str,
         *,
         template: TemplateArgument | Unset = UNSET,
+        syntax: Syntax | Unset = UNSET,
         title: str | Unset = UNSET,
         description: str | Unset = UNSET,
         category: str | Unset = UNSET,

@@ -26,9 +26,12 @@ SAMPLES = {
     "variables": ([{"name": "x", "type": "string"}], [{"name": "x", "type": "any", "default": 1}]),
     "tags": (["a", "b"], ["c"]),
     "examples": ([{"x": "1"}], [{"x": "2"}, {"x": "3"}]),
+    "syntax": ("jinja-trim", "plain"),
 }
 SAMPLES_BY_TYPE = {str: ("one", "two"), FrozenDict: ({"a": 1}, {"b": [None]})}
 """Two values of each field; those of a field that takes no value whatever of its type are listed above."""
+INTERNAL = {"is_archived", "last_version", "publications", "seed"}
+"""The fields of a prompt that `Prompt` does not show."""
 OTHERS = {"self", "name", "access_grants", "commit_message", "is_production"}
 """The arguments of `create`, `save` and `update` that are no field of a version's content."""
 FIRST_CONTENT = "kind template variables config title description category tags meta examples".split()
@@ -70,7 +73,12 @@ def test_a_version_has_every_field(registry: Registry) -> None:
     assert set(Version.model_fields) == {ATTRIBUTES.get(name, name) for name in names} | {"variables"}
     registry.create("p", "x")
     assert set(Version.model_fields) < set(Prompt.model_fields)
-    assert set(Container._fields) - Prompt.model_fields.keys() == {"is_archived", "last_version", "publications"}
+    assert set(Container._fields) - Prompt.model_fields.keys() == {
+        "is_archived",
+        "last_version",
+        "publications",
+        "seed",
+    }
     assert set(registry.get("p").model_fields_set) == set(Prompt.model_fields)
     assert set(registry.history("p")[0].model_fields_set) == set(Version.model_fields)
     assert set(version_fields(_record())) == set(Version.model_fields) - {"variables"}
@@ -112,11 +120,13 @@ def test_a_row_is_read_into_the_record_that_it_was_written_from() -> None:
     assert len(row) == len(rows.VERSION_COLUMNS)
     assert rows.read_version("id", (*row, 0)) == record
     assert rows.read_version("id", (*row, 1)) == record._replace(base_version=None)
-    prompt = Container("id", "space", "n", True, True, (), FrozenDict(a=1), 5, 6, 7, "by", "made", "moved", 8)
+    prompt = Container(
+        "id", "space", "n", True, True, (), FrozenDict(a=1), 5, 6, 7, "by", "made", "moved", 8, FrozenDict(b=2)
+    )
     for container in (
         prompt,
         prompt._replace(is_archived=False),
-        prompt._replace(is_disabled=False, publications=None),
+        prompt._replace(is_disabled=False, publications=None, seed=None),
     ):
         row = rows.prompt_row(container)
         assert dict(zip(rows.PROMPT_COLUMNS, row, strict=True)).items() >= {"status": container.status}.items()

@@ -19,7 +19,7 @@ from tests.test_storage_sqlite import raw
 
 CHANGES = {
     "only the number": [],
-    "a column": ["ALTER TABLE versions ADD COLUMN syntax TEXT NOT NULL DEFAULT 'jinja'"],
+    "a column": ["ALTER TABLE versions ADD COLUMN next_release TEXT NOT NULL DEFAULT 'jinja'"],
     "another registry table": ["ALTER TABLE registry RENAME COLUMN revision TO revisions"],
     "other prompts": ["DROP TRIGGER prompts_update_counts", "ALTER TABLE prompts RENAME TO prompts_2"],
     "another index": ["DROP TABLE search", "CREATE VIRTUAL TABLE search USING fts5(text, content='')"],

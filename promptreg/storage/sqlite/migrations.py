@@ -91,6 +91,13 @@ def m0005_folded_words(db: Database) -> None:
     db.execute(fulltext.CREATE)
 
 
+@MIGRATIONS()
+def m0006_syntax_and_seed(db: Database) -> None:
+    """Add the syntax of versions, and what was last seeded of a prompt."""
+    db.execute("ALTER TABLE versions ADD COLUMN syntax TEXT NOT NULL DEFAULT 'jinja'")
+    db.execute("ALTER TABLE prompts ADD COLUMN seed TEXT")
+
+
 def _tables(db: Database) -> None:
     _table(
         db, "registry", "id:int revision:int deleted_revision:int vacuumed_revision:int erased_revision:int", pk="id"

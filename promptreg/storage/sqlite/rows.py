@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from promptreg.jsonvalues import compact, parse
-from promptreg.records import CONTENT, GRANTS, STORED, Container, Shown, Snapshot, VersionRecord
+from promptreg.records import CONTENT, GRANTS, OPTIONAL_JSON, STORED, Container, Shown, Snapshot, VersionRecord
 from promptreg.storage.hashing import Later, damaged, publication_hash, require_whole, row_hash
 
 Row: TypeAlias = Sequence[Any]
@@ -32,12 +32,13 @@ class PromptRow(NamedTuple):
     created_at: str
     updated_at: str
     publications: int | None
+    seed: str | None
     hash: str
 
 
 PROMPT_COLUMNS = PromptRow._fields
 VERSION_COLUMNS = (*(field.column for field in STORED.values()), "hash")
-LATER_PROMPT_COLUMNS: Mapping[str, Any] = {"publications": None}
+LATER_PROMPT_COLUMNS: Mapping[str, Any] = {"publications": None, "seed": None}
 """The columns of `prompts` that came after the first schema, with their defaults."""
 LATER_VERSION_COLUMNS: Mapping[str, Any] = {
     field.column: field.codec.encode(field.empty) if field.codec else field.empty
@@ -93,6 +94,7 @@ def prompt_row(container: Container) -> Row:
         container.created_at,
         container.updated_at,
         container.publications,
+        OPTIONAL_JSON.encode(container.seed),
     )
     return *values, row_hash(values, _LATER_IN_PROMPTS)
 
@@ -116,6 +118,7 @@ def read_prompt(values: Row) -> Container:
         row.created_at,
         row.updated_at,
         row.publications,
+        OPTIONAL_JSON.decode(row.seed),
     )
 
 
