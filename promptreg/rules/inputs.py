@@ -50,6 +50,9 @@ class Expected(NamedTuple):
     content_hash: str | None = None
 
 
+ANYTHING = Expected()
+
+
 def read_expected(*, version: object = UNSET, production: object = UNSET, content_hash: object = UNSET) -> Expected:
     """Read what a caller expects to find; `UNSET` may be anything, 0 is no production version."""
     fields = FieldReader()
