@@ -25,6 +25,7 @@ from promptreg.jsonvalues import FrozenList
 from promptreg.lookup import find, load_version
 from promptreg.models import (
     UNSET,
+    Action,
     Actor,
     Event,
     GrantsArgument,
@@ -348,18 +349,24 @@ class Registry:
         self,
         *,
         status: str | Iterable[str] | None = None,
-        tag: str | None = None,
+        tag: str | Iterable[str] | None = None,
         category: str | None = None,
         created_by: str | None = None,
+        prefix: str | None = None,
+        label: str | None = None,
         limit: int = 50,
         after: str | None = None,
     ) -> Page:
         """Return a page of the prompts of the namespace that the actor may read, in the order of their names.
 
-        Each prompt is resolved to its production version, or to the latest where none is live, and `tag` and `category`
-        are compared with that version. `status` is one status or several (`active`, `disabled`, `archived`); without it
-        active and disabled prompts are listed. `created_by` is the id of the owner. `limit` is how many at most; the
-        page's `next`, passed as `after`, continues the listing, and is None on the last page.
+        Each prompt is resolved to its production version, or to the latest where none is live. With `label` only
+        prompts that have that label are listed, each resolved to it; where none has it, the page is empty. `tag`, one
+        or several that must all be there, and `category` are compared with the version that is shown.
+
+        `status` is one status or several (`active`, `disabled`, `archived`); without it active and disabled prompts are
+        listed. `created_by` is the id of the owner. `prefix` is how the name begins: no character in it is a wildcard,
+        and as names are lower case, one in upper case finds nothing. `limit` is how many at most; the page's `next`,
+        passed as `after`, continues the listing, and is None on the last page.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("b", "…", tags=["x"]), registry.create("a", "…")
@@ -368,48 +375,65 @@ class Registry:
         ...     [prompt.name for prompt in first], [prompt.name for prompt in rest], len(registry.list(tag="x"))
         (['a'], ['b'], 1)
         """
-        query = arguments.read_list(self._view, locals())
-        most = query.limit
-        prompts = self._query(query._replace(limit=most + 1))
-        cursor = names.cursor(prompts[most - 1].name) if len(prompts) > most else None
-        return Page.model_construct(items=FrozenList(prompts[:most]), next=cursor)
+        return self._page(arguments.read_list(self._view, locals()))
 
     @verb("search_prompts", takes_name=False)
-    def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
+    def search(
+        self,
+        text: str,
+        *,
+        status: str | Iterable[str] | None = None,
+        tag: str | Iterable[str] | None = None,
+        category: str | None = None,
+        limit: int = 20,
+    ) -> builtins.list[Prompt]:
         """Return the prompts that contain all words of a text, best matches first.
 
         Names, titles, descriptions, tags and templates are searched. Words match whole and in any case, and marks of
         Latin, Greek, Cyrillic, Hebrew and Arabic letters do not count; words of scripts written without spaces are
         found wherever they stand, a run of them as a phrase (rule 24). `text` has at most 1,000 characters and 64
-        words; one without a letter, digit or symbol finds nothing. `status` is that of `list`, `limit` is how many at
-        most. Up to about a thousand hits in the whole file are ranked by bm25; of more, the newest prompts come first.
+        words; one without a letter, digit or symbol finds nothing. `status`, `tag` and `category` are those of `list`;
+        `limit` is how many at most. Up to about a thousand hits in the whole file are ranked by bm25; of more, the
+        newest prompts come first.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Say hello to {{ name }}", description="For the café in 東京タワー")
         ...     [prompt.name for prompt in registry.search("HELLO cafe 東京")]
         ['greet']
         """
-        return self._query(arguments.read_search(self._view, text, status, limit))
+        return self._query(arguments.read_search(self._view, locals()))
 
     @verb("events_prompt")
-    def events(self, name: str | None = None, *, after: int = 0, limit: int = 100) -> builtins.list[Event]:
+    def events(
+        self,
+        name: str | None = None,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+        action: Action | Iterable[Action] | None = None,
+    ) -> builtins.list[Event]:
         """Return the record of who did what, oldest first: of the namespace, or of one prompt.
 
-        `after` is the `seq` of the last event that the caller has seen; `limit` is how many at most. The events of a
-        prompt are found under its present name, also those from before it was renamed. The events of a deleted prompt
-        remain without its name and their details, except that its `delete` keeps the name (rule 15). Raises
-        `NotFoundError`.
+        `after` is the `seq` of the last event that the caller has seen; `limit` is how many at most. With
+        `newest_first` the newest come first, and `after` goes on below that number; 0 begins with the newest. `action`
+        is one action or several, as `publish`; without it there are all.
+
+        The events of a prompt are found under its present name, also those from before it was renamed. The events of a
+        deleted prompt remain without its name and their details, except that its `delete` keeps the name (rule 15).
+        Raises `NotFoundError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
-        ...     [event.action for event in registry.events("greet")]
-        ['create', 'publish']
+        ...     every = [event.action for event in registry.events("greet")]
+        ...     every, [event.action for event in registry.events(newest_first=True, limit=1, action="create")]
+        (['create', 'publish'], ['create'])
         """
-        reference, first, most = arguments.read_events(name, after, limit)
-        audience = access.audience(self.actor)
+        reference, query = arguments.read_events(self._view, locals())
         with self._core.read() as reader:
-            found = None if reference is None else find(reader, self._view, reference).id
-            return reader.events(self.namespace, audience, prompt_id=found, after=first, limit=most)
+            if reference is not None:
+                query = query._replace(prompt_id=find(reader, self._view, reference).id)
+            return reader.events(query)
 
     @verb("list_namespaces", takes_name=False)
     def namespaces(self) -> builtins.list[str]:
@@ -778,6 +802,11 @@ class Registry:
     def _commit(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence] | None = None) -> Prompt:
         outcome = self._core.commit(self._view, plan, vet)
         return self._core.templates.prompt(outcome.container, outcome.version)
+
+    def _page(self, query: Query) -> Page:
+        prompts = self._query(query._replace(limit=query.limit + 1))
+        cursor = names.cursor(prompts[query.limit - 1].name) if len(prompts) > query.limit else None
+        return Page.model_construct(items=FrozenList(prompts[: query.limit]), next=cursor)
 
     def _query(self, query: Query) -> builtins.list[Prompt]:
         with self._core.read() as reader:
