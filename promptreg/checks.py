@@ -23,14 +23,12 @@ PublishCheck: TypeAlias = Callable[[Prompt], object]
 class Evidence(NamedTuple):
     """What was checked: the template and declarations were compiled, examples were rendered, functions were called.
 
-    `is_checked` says whether examples or functions ran, `has_functions` whether the registry has `publish_checks`,
-    `is_compiled` whether the template was compiled.
+    `is_checked` says whether examples or functions ran, `has_functions` whether the registry has `publish_checks`.
     """
 
     outcome: Outcome
     has_functions: bool = False
     is_checked: bool = False
-    is_compiled: bool = True
 
     def covers(self, final: Outcome) -> bool:
         """Return whether what is about to be written is what was checked.
@@ -39,8 +37,6 @@ class Evidence(NamedTuple):
         """
         if not final.changes:
             return True
-        if not self.is_compiled:
-            return final.written is None
         vetted, written = self.outcome.version.snapshot, final.version.snapshot
         if self.is_checked:
             only_content = not self.has_functions
@@ -71,8 +67,8 @@ class Checks:
         return self._run(outcome)
 
     def vet_seeded(self, outcome: Outcome) -> Evidence:
-        """Do what `vet_saved` does, where `seed` writes a version and does not return to one that was live before."""
-        return Evidence(outcome, is_compiled=False) if outcome.written is None else self.vet_saved(outcome)
+        """Do what `vet_saved` does where a version is written; what was live before is not compiled anew (rule 9)."""
+        return self._run(outcome) if outcome.written is None else self.vet_saved(outcome)
 
     def vet_published(self, outcome: Outcome) -> Evidence:
         """Run the checks on a version that was never live; raise `PublishCheckError`, for a broken template too."""
