@@ -44,8 +44,8 @@ from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Progress
-from promptreg.rules.lifecycle import Outcome
 from promptreg.rules.names import Selector
+from promptreg.rules.outcomes import Outcome
 from promptreg.rules.seeding import conflict_warning
 from promptreg.rules.selection import number_of
 from promptreg.settings import read_settings
@@ -55,7 +55,7 @@ from promptreg.telemetry.content import Redact
 from promptreg.verbs import verb
 
 D = TypeVar("D")
-TemplateArgument = str | Sequence[Mapping[str, str]]
+TemplateArgument = str | Sequence[Mapping[str, Any]]
 
 SAVE_RETRIES = 4
 logger = logging.getLogger("promptreg")

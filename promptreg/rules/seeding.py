@@ -8,7 +8,7 @@ seeded have other values in what is live; what is live of a prompt that was neve
 - goes live where nothing is live, or nobody has changed what is;
 - else keeps what people have made, with a draft beside it, or replaces it, or is refused, as its caller chooses.
 
-The planners return an `Outcome`, as those of `lifecycle.py` do, of whose steps they are made.
+The planners return an `Outcome`, as those of `lifecycle.py` and `publishing.py` do, of whose steps they are made.
 """
 
 from collections.abc import Iterable
@@ -29,8 +29,8 @@ from promptreg.records import (
     hash_of_fields,
     is_equal,
 )
-from promptreg.rules import lifecycle
-from promptreg.rules.lifecycle import Author, Outcome
+from promptreg.rules import lifecycle, publishing
+from promptreg.rules.outcomes import Author, Outcome
 from promptreg.rules.version_fields import Draft, Edit
 
 
@@ -91,7 +91,7 @@ def plan_seed(container: Container, versions: Versions, call: Shipped, author: A
     if not is_changed or call.on_conflict == "publish":
         earlier = next((version for version in versions.published if is_equal(version.snapshot, snapshot)), None)
         if earlier is not None:
-            return _live(lifecycle.plan_publish(container, earlier, author), call)
+            return _live(publishing.plan_publish(container, earlier, author), call)
         return _live(lifecycle.plan_update(container, shown, versions.latest, call.draft, author), call)
     if call.on_conflict == "error":
         raise _conflict(container, shown, fields)
