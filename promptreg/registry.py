@@ -479,8 +479,9 @@ class Registry:
         """Create a prompt with its version 1, and return it [VERSION].
 
         - `name`: lower-case letters, digits and `_ - . /`; `slugify` makes one from any text (rule 19).
-        - `template`: a text, or a list of messages `{"role", "content"}` and placeholders `{"placeholder": NAME}`, each
-          for a variable that is a whole list of messages. At most 256 KiB and 1,000 messages (rule 20).
+        - `template`: a text, or a list of messages `{"role", "content"}`, the content being a text or a list of parts,
+          and of placeholders `{"placeholder": NAME}`, each for a variable that is a whole list of messages. At most 256
+          KiB and 1,000 messages (rule 20).
         - `syntax`: how the template is read: `jinja`, `jinja-trim` (with `trim_blocks` and `lstrip_blocks`) or `plain`,
           kept and rendered byte for byte.
         - `title` (by default the name), `description`, `category` and `tags` describe it, for people and for `search`.
