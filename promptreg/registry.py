@@ -5,6 +5,7 @@ Arguments are read in `arguments.py`, names are resolved and plans committed in 
 """
 
 import builtins
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -29,6 +30,7 @@ from promptreg.models import (
     Actor,
     Event,
     GrantsArgument,
+    OnConflict,
     StatusUpdate,
     Syntax,
     TargetStatus,
@@ -45,6 +47,7 @@ from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Progress
 from promptreg.rules.names import Selector
 from promptreg.rules.outcomes import Outcome
+from promptreg.rules.seeding import conflict_warning
 from promptreg.rules.selection import number_of
 from promptreg.settings import read_settings
 from promptreg.storage.base import Reader
@@ -56,6 +59,7 @@ D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, Any]]
 
 SAVE_RETRIES = 4
+logger = logging.getLogger("promptreg")
 
 
 class Registry:
@@ -81,6 +85,7 @@ class Registry:
 
     - read: `get`, `render`, `history`, `diff`, `list`, `search`, `events`, `namespaces`
     - write versions: `create`, `save` (create or update), `update` (a new version, or an edit of a draft)
+    - bring prompts with the code: `seed`
     - go live: `publish`, `rollback`, `discard`, `set_label`, `remove_label`
     - change the status: `set_status`, `archive`, `restore`
     - act for users and teams: `scope`
@@ -558,10 +563,65 @@ class Registry:
         """
         call = arguments.read_save(locals())
         plan = partial(self._core.planner(self._view).save, new_id(), call)
-        for _ in range(SAVE_RETRIES):
-            with suppress(VersionConflictError):
-                return self._commit(plan, self._core.checks.vet_saved)
-        return self._commit(plan, self._core.checks.vet_saved)
+        return self._prompt(self._commit_declared(plan, self._core.checks.vet_saved))
+
+    @verb("seed_prompt")
+    def seed(
+        self,
+        name: str,
+        template: TemplateArgument,
+        *,
+        syntax: Syntax | Unset = UNSET,
+        title: str | None | Unset = UNSET,
+        description: str | Unset = UNSET,
+        category: str | Unset = UNSET,
+        tags: Iterable[str] | Unset = UNSET,
+        variables: VariablesArgument | Unset = UNSET,
+        config: Mapping[str, Any] | None | Unset = UNSET,
+        meta: Mapping[str, Any] | None | Unset = UNSET,
+        examples: Iterable[Mapping[str, Any]] | Unset = UNSET,
+        access_grants: GrantsArgument | Unset = UNSET,
+        commit_message: str | None = None,
+        on_conflict: OnConflict = "draft",
+        release: float | None = None,
+    ) -> Prompt:
+        """Say what the code ships, at the start of an application: it goes live, but never over what people made.
+
+        A prompt that does not exist is created. The registry remembers what was last seeded: the fields that were
+        passed, and no others. As long as it is the same, nothing is written, whatever people have published, rolled
+        back, edited or archived meanwhile. When the code ships something else, it goes live at once if nobody has
+        changed those fields of what is live; content that was live before is published again. If somebody has,
+        `on_conflict` decides (rule 22):
+
+        - `"draft"` keeps what is live, makes a draft of what the code ships, or edits the one that the last seed made,
+          and logs a warning to the logger `promptreg`;
+        - `"publish"` makes it live; `"error"` raises `ConflictError`, and nothing is remembered.
+
+        What is equal to what is live is only remembered. An archived prompt stays as it is, a disabled one disabled,
+        and one that was deleted or renamed is created anew. The fields and `commit_message` are those of `create`;
+        `access_grants` are only for a prompt that is created.
+
+        Of two releases that seed in turns, such as old and new workers of one machine, the last one wins. With
+        `release`, a number that grows, a seed whose number is lower than that of the last one does nothing.
+
+        Returns what `get` returns, or the latest version where nothing is live. Needs the permissions of `save`, even
+        where nothing is written. Raises what `save` raises, and `ConflictError`.
+
+        >>> with Registry(":memory:") as registry:
+        ...     one = registry.seed("greet", "Hello")
+        ...     two = registry.seed("greet", "Hi")  # the next release
+        ...     _ = registry.rollback("greet", reason="Too short")
+        ...     restarted = registry.seed("greet", "Hi")
+        >>> one.version, two.version, restarted.version, restarted.template
+        (1, 2, 1, 'Hello')
+        """
+        call = arguments.read_seed(locals())
+        plan = partial(self._core.planner(self._view).seed, new_id(), call)
+        outcome = self._commit_declared(plan, self._core.checks.vet_seeded)
+        warning = conflict_warning(outcome)
+        if warning is not None:
+            logger.warning(warning)
+        return self._prompt(outcome)
 
     @verb("update_prompt")
     def update(
@@ -800,8 +860,17 @@ class Registry:
         return self._commit(partial(self._core.planner(self._view).set_status, reference, status))
 
     def _commit(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence] | None = None) -> Prompt:
-        outcome = self._core.commit(self._view, plan, vet)
-        return self._core.templates.prompt(outcome.container, outcome.version)
+        return self._prompt(self._core.commit(self._view, plan, vet))
+
+    def _commit_declared(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence]) -> Outcome:
+        """Commit what `save` and `seed` declare: where others have changed the prompt meanwhile, once more."""
+        for _ in range(SAVE_RETRIES):
+            with suppress(VersionConflictError):
+                return self._core.commit(self._view, plan, vet)
+        return self._core.commit(self._view, plan, vet)
+
+    def _prompt(self, outcome: Outcome) -> Prompt:
+        return self._core.templates.prompt(outcome.container, outcome.kept or outcome.version)
 
     def _page(self, query: Query) -> Page:
         prompts = self._query(query._replace(limit=query.limit + 1))

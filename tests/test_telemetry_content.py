@@ -127,6 +127,8 @@ CALLS: dict[str, Call] = {
     "create": lambda r: r.create("new", MESSAGES, variables=DECLARED, **FIELDS),
     "create with examples": lambda r: r.create("new", "{{ q }}", examples=[{"q": CANARY}], **FIELDS),
     "save": lambda r: r.save("watched", CANARY + "!", **FIELDS),
+    "seed": lambda r: [r.seed("watched", CANARY + text, **FIELDS) for text in ("?", "!")],
+    "seed new": lambda r: r.seed("new", MESSAGES, variables=DECLARED, **FIELDS),
     "get": lambda r: r.get("watched@2"),
     "get again": lambda r: [r.get("watched"), r.get("watched")],
     "render": lambda r: [r.render("watched", history=HISTORY, q=CANARY) for _ in range(2)],
