@@ -15,6 +15,7 @@ from promptreg.rules.access import View
 from promptreg.rules.inputs import Expected
 from promptreg.rules.names import Reference, Selector
 from promptreg.rules.seeding import Shipped
+from promptreg.rules.sets import PromptSet, read_set
 from promptreg.rules.version_fields import Draft
 from promptreg.settings import read_actor
 from promptreg.untrusted import FieldReader
@@ -171,6 +172,17 @@ def read_rollback(name: object, version: object, reason: object, expected_produc
     expected = fields.read(inputs.read_expected, production=expected_production)
     fields.require_valid()
     return Rollback(*versioned, text, expected)
+
+
+def read_rollback_all(
+    references: object, version: object, reason: object, expected_production: object
+) -> tuple[PromptSet, str]:
+    """Read the arguments of `rollback` of several prompts."""
+    fields = FieldReader()
+    prompts = fields.read(read_set, references, version, production=expected_production)
+    text = fields.read(inputs.read_filled_text, reason, "reason")
+    fields.require_valid()
+    return prompts, text
 
 
 def read_set_label(name: object, label: object, version: object) -> tuple[tuple[Reference, Selector], str]:

@@ -64,7 +64,7 @@ def read_expected(*, version: object = UNSET, production: object = UNSET, conten
     expected = Expected(
         version=fields.read(_expected_number, version, "expected_version"),
         production=fields.read(_expected_number, production, "expected_production"),
-        content_hash=None if content_hash is UNSET else fields.read(_hash, content_hash, "expected_hash"),
+        content_hash=None if content_hash is UNSET else fields.read(read_content_hash, content_hash, "expected_hash"),
     )
     fields.require_valid()
     return expected
@@ -239,7 +239,8 @@ def _named(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @reads_untrusted("expected_hash")
-def _hash(value: object, field: str) -> str:
+def read_content_hash(value: object, field: str) -> str:
+    """Read the `content_hash` of a version."""
     if not isinstance(value, str) or not _HASH.fullmatch(value):
         raise InvalidInputError.of(field, "must be the content_hash of a version: 64 of 0-9 a-f")
     return str.__str__(value)
