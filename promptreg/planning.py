@@ -21,14 +21,12 @@ from promptreg.lookup import find, find_all, find_any, find_version, load_shown,
 from promptreg.records import Container, VersionRecord
 from promptreg.rules import access, lifecycle, publishing, seeding, selection, statuses
 from promptreg.rules.access import View
-from promptreg.rules.names import Reference, Selector
+from promptreg.rules.names import Reference, Selector, Versioned
 from promptreg.rules.outcomes import Author, Outcome
 from promptreg.rules.refusals import not_found
 from promptreg.rules.statuses import StatusPlan
 from promptreg.rules.version_fields import Draft
 from promptreg.storage.base import Reader
-
-Versioned = tuple[Reference, Selector | None]
 
 COMPARED = 1_000  # of the newest versions, with which a seed compares what it is to make live
 PAGE = 20
@@ -109,6 +107,10 @@ class Planner(NamedTuple):
             return publishing.plan_publish(container, version, self.author, call.expected)
 
         return plan
+
+    def check(self, versioned: Versioned, reader: Reader) -> tuple[Container, VersionRecord]:
+        """Find what `check` is about, which needs no more than reading."""
+        return self._choose(reader, versioned, "read", selection.number_to_check)
 
     def check_failed(self, checked: Outcome, reasons: Sequence[str], reader: Reader) -> Outcome:
         """Plan what `publish` writes when the checks fail (rule 9)."""

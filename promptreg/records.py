@@ -335,17 +335,40 @@ class Audience(NamedTuple):
 
 
 class Query(NamedTuple):
-    """The filters of `list` and `search`; with `text` it is a search, best matches first."""
+    """The filters of `list`, `iterate` and `search`; with `text` it is a search, best matches first.
+
+    Each prompt is shown with its production version, or with the latest where none is live; with `label`, only prompts
+    that have it, each with the version that it names. `tags`, all of which must be there, and `category` are compared
+    with the version that is shown. `prefix` is how the name begins, `after` the name of the last prompt that was seen.
+    """
 
     namespace: str
     audience: Audience
     statuses: tuple[str, ...]
     limit: int
     text: str | None = None
-    tag: str | None = None
+    tags: tuple[str, ...] = ()
     category: str | None = None
     created_by: str | None = None
+    prefix: str = ""
+    label: str | None = None
     after: str = ""
+
+
+class EventQuery(NamedTuple):
+    """The filters of `events`: of a namespace, or of one prompt of it; `actions` None are all.
+
+    They are oldest first, with numbers above `after`; with `newest_first` newest first, with numbers below `after`, or
+    all of them where that is 0.
+    """
+
+    namespace: str
+    audience: Audience
+    limit: int
+    after: int = 0
+    prompt_id: str | None = None
+    newest_first: bool = False
+    actions: tuple[str, ...] | None = None
 
 
 Shown = tuple[Container, VersionRecord]

@@ -275,7 +275,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def shown(prompts):
-    return [(prompt["name"], model.shown(prompt)) for prompt in prompts]
+    return [(prompt["name"], number) for prompt, number in prompts]
 
 
 def record(events, expected):

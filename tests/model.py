@@ -135,23 +135,26 @@ def differs(world, view, reference, old, new):
     return not same(old, new)
 
 
-def listing(world, view, statuses=None, tag=None, category=None, created_by=None):
-    """Return the prompts that `list` returns, in order."""
+def listing(world, view, statuses=None, tag=(), category=None, created_by=None, prefix="", label=None):
+    """Return the prompts that `list` returns, in order, each with the number of the version that it shows."""
     found = []
     for prompt in readable(world, view):
-        content = prompt["versions"][shown(prompt)]["content"]
+        number = shown(prompt) if label is None else labels(prompt).get(label)
+        content = None if number is None else prompt["versions"][number]["content"]
         if (
-            status(prompt) in (statuses or ["active", "disabled"])
-            and (tag is None or tag in content["tags"])
+            content is not None
+            and status(prompt) in (statuses or ["active", "disabled"])
+            and {*tag} <= {*content["tags"]}
             and (category is None or category == content["category"])
             and (created_by is None or created_by == prompt["owner"])
+            and prompt["name"].startswith(prefix)
         ):
-            found.append(prompt)
+            found.append((prompt, number))
     return found
 
 
-def search(world, view, text, statuses=None):
-    return [p for p in listing(world, view, statuses) if words(text) <= words(searched(p))]
+def search(world, view, text, statuses=None, **filters):
+    return [(p, n) for p, n in listing(world, view, statuses, **filters) if words(text) <= words(searched(p))]
 
 
 def searched(prompt):
@@ -163,7 +166,7 @@ def words(text):
     return set(re.findall(r"\w+", text.lower()))
 
 
-def events(world, view, reference=None):
+def events(world, view, reference=None, actions=None):
     """Return the events that the actor may see; those of a deleted prompt require a role."""
     only = None if reference is None else find(world, view, reference)
     seen = [p["id"] for p in readable(world, view)]
@@ -174,6 +177,7 @@ def events(world, view, reference=None):
         if event["namespace"] == view["namespace"]
         and (sees_all or event["id"] in seen)
         and (only is None or event["id"] == only["id"])
+        and (actions is None or event["action"] in actions)
     ]
 
 

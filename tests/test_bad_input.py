@@ -147,6 +147,7 @@ GRANTS += [[("user:a", None)], [{"principal": "anyone", "permission": "read", "x
 HASH = [None, "", 7, True, "0" * 63, "F" * 64, "0" * 64 + "\n", b"0" * 64, ["0" * 64], SURROGATE, NUL, HUGE]
 CHOICE = [None, 3, "", "Active", "gone", b"active", ["active"], True, SURROGATE, NUL]
 STATUSES = [3, "", "gone", "deleted", ["active", "gone"], [3], [None], b"active", SURROGATE, True]
+TAG = [3, 1.5, True, b"x", [["x"]], [3, "x"], {"x": 1}, object(), NUL, [SURROGATE], [BIG]]
 CURSOR = [3, 1500, True, b"x", [], "", "x", "!!!!", "YQ", SURROGATE, NUL, object()]
 
 SNAPSHOT = {
@@ -232,10 +233,22 @@ VERBS = {
     "diff": ({"name": "a", "old": 1, "new": 2}, {"old": [None, *SELECTOR], "new": [None, *SELECTOR]}),
     "list": (
         {},
-        {"status": STATUSES, "tag": TEXT, "category": TEXT, "created_by": TEXT, "limit": LIMIT, "after": CURSOR},
+        {
+            "status": STATUSES,
+            "tag": TAG,
+            "category": TEXT,
+            "created_by": TEXT,
+            "prefix": [*TEXT, "x" * 129],
+            "label": [*SELECTOR[4:], 1],
+            "limit": LIMIT,
+            "after": CURSOR,
+        },
     ),
-    "search": ({"text": "x"}, {"text": FILLED, "status": STATUSES, "limit": LIMIT}),
-    "events": ({}, {"after": NUMBER, "limit": LIMIT}),
+    "search": (
+        {"text": "x"},
+        {"text": FILLED, "status": STATUSES, "tag": TAG, "category": TEXT, "limit": LIMIT},
+    ),
+    "events": ({}, {"after": NUMBER, "limit": LIMIT, "newest_first": FLAG, "action": but(None, of=CHOICE)}),
     "scope": (
         {},
         {"namespace": [None, 3, "", "A", "a b", NUL, SURROGATE, b"a"], "actor": ["ana", 3, ("ana",), {"id": "a"}]},

@@ -51,6 +51,17 @@ class Outcome(NamedTuple):
         return () if self.change is None else (self.change,)
 
 
+class Outcomes(NamedTuple):
+    """The outcomes of one call about several prompts."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The changes of all of them."""
+        return tuple(change for outcome in self.outcomes for change in outcome.changes)
+
+
 def touched(
     before: Container,
     version: VersionRecord,

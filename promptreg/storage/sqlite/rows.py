@@ -69,8 +69,17 @@ VERSION_FIELDS = ", ".join([*(f"v.{column}" for column in VERSION_COLUMNS), _IS_
 """What a statement selects of `versions v` for `read_version`."""
 SHOWN_FIELDS = f"{PROMPT_FIELDS}, {VERSION_FIELDS}"
 """What a statement selects of `prompts p` joined with `SHOWN` for `read_shown`."""
-SHOWN = "LEFT JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.production_version, p.latest_version)"
-"""The join with the version of a prompt that listings, and so the full text, show."""
+SHOWN_VERSION = "coalesce(p.production_version, p.latest_version)"
+"""The number of the version of `prompts p` that listings without a label, and so the full text, show."""
+
+
+def joined(number: str) -> str:
+    """Return the join of `prompts p` with the versions that have a number."""
+    return f"LEFT JOIN versions v ON v.prompt = p.key AND v.version = {number}"
+
+
+SHOWN = joined(SHOWN_VERSION)
+"""The join with that version."""
 
 _of_snapshot, _of_version = itemgetter(*Snapshot._fields), itemgetter(*VersionRecord._fields)
 _ENCODERS = [(name, field.codec.encode) for name, field in STORED.items() if field.codec is not None]
