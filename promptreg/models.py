@@ -55,6 +55,7 @@ Syntax: TypeAlias = Literal["jinja", "jinja-trim", "plain"]
 State: TypeAlias = Literal["draft", "failed", "published"]
 Status: TypeAlias = Literal["active", "disabled", "archived"]
 TargetStatus: TypeAlias = Literal["active", "disabled", "archived", "deleted"]
+OnConflict: TypeAlias = Literal["draft", "publish", "error"]
 Action: TypeAlias = Literal[
     "create", "update", "edit", "publish", "rollback", "check_failed", "discard", "set_label", "remove_label",
     "rename", "grant", "disable", "enable", "archive", "restore", "delete",

@@ -127,6 +127,8 @@ CALLS: dict[str, Call] = {
     "create": lambda r: r.create("new", MESSAGES, variables=DECLARED, **FIELDS),
     "create with examples": lambda r: r.create("new", "{{ q }}", examples=[{"q": CANARY}], **FIELDS),
     "save": lambda r: r.save("watched", CANARY + "!", **FIELDS),
+    "seed": lambda r: [r.seed("watched", CANARY + text, **FIELDS) for text in ("?", "!")],
+    "seed new": lambda r: r.seed("new", MESSAGES, variables=DECLARED, **FIELDS),
     "get": lambda r: r.get("watched@2"),
     "get again": lambda r: [r.get("watched"), r.get("watched")],
     "render": lambda r: [r.render("watched", history=HISTORY, q=CANARY) for _ in range(2)],
@@ -148,9 +150,9 @@ CALLS: dict[str, Call] = {
     "remove_label": lambda r: r.remove_label("watched", "staging"),
     "history": lambda r: r.history("watched"),
     "diff": lambda r: r.diff("watched", 1, 2),
-    "list": lambda r: r.list(tag=CANARY, category=CANARY),
-    "search": lambda r: r.search(CANARY),
-    "events": lambda r: r.events("watched"),
+    "list": lambda r: r.list(tag=[CANARY], category=CANARY, prefix=CANARY),
+    "search": lambda r: r.search(CANARY, tag=CANARY, category=CANARY),
+    "events": lambda r: r.events("watched", action="create", newest_first=True),
     "namespaces": lambda r: r.namespaces(),
     "verify": lambda r: r.verify(),
 }
@@ -210,7 +212,7 @@ REFUSED: dict[str, Call] = {
     "rollback": lambda r: r.rollback("watched", reason=CANARY),
     "rollback reason": lambda r: r.rollback("watched", reason=[CANARY]),  # type: ignore[arg-type]
     "search": lambda r: r.search([CANARY]),  # type: ignore[arg-type]
-    "list": lambda r: r.list(tag=[CANARY]),  # type: ignore[arg-type]
+    "list": lambda r: r.list(tag=[[CANARY]], prefix=CANARY * 100, label=CANARY + " "),  # type: ignore[list-item]
     "page": lambda r: r.list(after=CANARY),
     "disabled": lambda r: r.render("off", q=CANARY),
     "not found": lambda r: r.render("absent", q=CANARY),
