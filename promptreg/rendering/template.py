@@ -239,9 +239,10 @@ class CompiledTemplate:
         """Return the error that names the absent variables: those read, and others that are read unguarded."""
         needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound and name not in but]
         names = list(dict.fromkeys([*needed, *read]))
-        known = {variable.name for variable in self.variables}
+        known = [variable.name for variable in self.variables]
         unread = [name for name in bound if name not in known]
-        passed = f" Passed and not read: {_unread(unread, names)}." if unread else ""
+        meant = [*names, *(name for name in known if name not in bound)]
+        passed = f" Passed and not read: {_unread(unread, meant)}." if unread else ""
         return MissingVariablesError(
             f"Variables are missing: {', '.join(names)}; pass them to render.{passed}", missing=names
         )
@@ -255,9 +256,9 @@ def _inconsistent(where: str, line: int | None, reason: str) -> TemplateError:
     return error
 
 
-def _unread(names: Sequence[str], missing: Sequence[str]) -> str:
-    """Return the names of variables that nothing reads, each with the missing one that may be meant."""
-    few = [(listed([name]), nearest(name, missing)) for name in names[:LISTED]]
+def _unread(names: Sequence[str], absent: Sequence[str]) -> str:
+    """Return the names of variables that nothing reads, each with the absent one that may be meant."""
+    few = [(listed([name]), nearest(name, absent)) for name in names[:LISTED]]
     text = ", ".join(name if near is None else f"{name} (for {near!r}?)" for name, near in few)
     return f"{text} and {len(names) - LISTED} more" if len(names) > LISTED else text
 
