@@ -4,8 +4,10 @@ The floor of the fast tier is plain Jinja2, without any limit; the floor of the 
 is compiled once. The two texts of every row are compared before anything is measured.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jinja2
@@ -19,13 +21,12 @@ from promptreg import Registry, RenderLimits
 from promptreg.jsonvalues import FrozenList, freeze
 from promptreg.rendering.metered.compiler import MeteredText
 from promptreg.rendering.parsing import parse
-from promptreg.rendering.policy import BUILTINS
-from promptreg.rendering.reads import variables_read
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 
 ROUNDS = 40
 LIMITS = RenderLimits()
 PLAIN = jinja2.Environment()
+PLAIN.filters["tojson"] = partial(json.dumps, ensure_ascii=False)  # as rule 20 has it; Jinja2's own escapes HTML
 SANDBOX = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
 
 GOALS = {  # ratios to the floor: the must goal and the aim, both upper bounds
@@ -42,6 +43,8 @@ COMMON = {
     "title": "# {{ title | title }}\n\nAnswer about {{ title }}.",
     "trim, replace": "{{ padded | trim }} and {{ text | replace('&', 'and') }}",
     "default": "Answer in {{ language | default('English') }}, in a {{ mood | default('friendly') }} tone.",
+    "what is absent": "{% if context %}Context: {{ context }}\n{% endif %}Answer in a {{ mood or 'friendly' }} tone"
+    "{% if document.link %} and with the link{% endif %}.",
     "join, length, first, last": "{{ tags | length }} topics, from {{ tags | first }} to {{ tags | last }}: "
     "{{ tags | join(', ') }}.",
     "tojson": 'Answer about {{ document | tojson }} as {"answer": …}.',
@@ -225,7 +228,7 @@ def compile_rows() -> list[Row]:
 def compile_metered(source: str) -> None:
     """Compile as the first render of a fast template that needs the metered tier does."""
     tree, _ = parse(source, LIMITS)
-    MeteredText(tree, variables_read(tree, BUILTINS).unguarded)
+    MeteredText(tree)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,10 @@ class Checks:
             raise
         return self._run(outcome)
 
+    def vet_seeded(self, outcome: Outcome) -> Evidence:
+        """Do what `vet_saved` does where a version is written; what was live before is not compiled anew (rule 9)."""
+        return self._run(outcome) if outcome.written is None else self.vet_saved(outcome)
+
     def vet_published(self, outcome: Outcome) -> Evidence:
         """Run the checks on a version that was never live; raise `PublishCheckError`, for a broken template too."""
         reasons = self._template_failures(outcome.version) if outcome.goes_live else []

@@ -5,6 +5,7 @@ Arguments are read in `arguments.py`, names are resolved and plans committed in 
 """
 
 import builtins
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -25,9 +26,11 @@ from promptreg.jsonvalues import FrozenList
 from promptreg.lookup import find, load_version
 from promptreg.models import (
     UNSET,
+    Action,
     Actor,
     Event,
     GrantsArgument,
+    OnConflict,
     StatusUpdate,
     Syntax,
     TargetStatus,
@@ -44,6 +47,7 @@ from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Progress
 from promptreg.rules.names import Selector
 from promptreg.rules.outcomes import Outcome, Outcomes
+from promptreg.rules.seeding import conflict_warning
 from promptreg.rules.selection import number_of
 from promptreg.rules.sets import read_set
 from promptreg.sets import publish_all, rollback_all
@@ -55,9 +59,10 @@ from promptreg.verbs import verb
 from promptreg.vetting import vet_all_published, vet_published
 
 D = TypeVar("D")
-TemplateArgument = str | Sequence[Mapping[str, str]]
+TemplateArgument = str | Sequence[Mapping[str, Any]]
 
 SAVE_RETRIES = 4
+logger = logging.getLogger("promptreg")
 
 
 class Registry:
@@ -83,6 +88,7 @@ class Registry:
 
     - read: `get`, `render`, `history`, `diff`, `list`, `search`, `events`, `namespaces`
     - write versions: `create`, `save` (create or update), `update` (a new version, or an edit of a draft)
+    - bring prompts with the code: `seed`
     - go live: `check`, `publish`, `rollback`, `discard`, `set_label`, `remove_label`
     - change the status: `enable`, `disable`, `archive`, `restore`, `delete`, `set_status` (of many)
     - act for users and teams: `scope`
@@ -351,18 +357,24 @@ class Registry:
         self,
         *,
         status: str | Iterable[str] | None = None,
-        tag: str | None = None,
+        tag: str | Iterable[str] | None = None,
         category: str | None = None,
         created_by: str | None = None,
+        prefix: str | None = None,
+        label: str | None = None,
         limit: int = 50,
         after: str | None = None,
     ) -> Page:
         """Return a page of the prompts of the namespace that the actor may read, in the order of their names.
 
-        Each prompt is resolved to its production version, or to the latest where none is live, and `tag` and `category`
-        are compared with that version. `status` is one status or several (`active`, `disabled`, `archived`); without it
-        active and disabled prompts are listed. `created_by` is the id of the owner. `limit` is how many at most; the
-        page's `next`, passed as `after`, continues the listing, and is None on the last page.
+        Each prompt is resolved to its production version, or to the latest where none is live. With `label` only
+        prompts that have that label are listed, each resolved to it; where none has it, the page is empty. `tag`, one
+        or several that must all be there, and `category` are compared with the version that is shown.
+
+        `status` is one status or several (`active`, `disabled`, `archived`); without it active and disabled prompts are
+        listed. `created_by` is the id of the owner. `prefix` is how the name begins: no character in it is a wildcard,
+        and as names are lower case, one in upper case finds nothing. `limit` is how many at most; the page's `next`,
+        passed as `after`, continues the listing, and is None on the last page.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("b", "…", tags=["x"]), registry.create("a", "…")
@@ -371,48 +383,65 @@ class Registry:
         ...     [prompt.name for prompt in first], [prompt.name for prompt in rest], len(registry.list(tag="x"))
         (['a'], ['b'], 1)
         """
-        query = arguments.read_list(self._view, locals())
-        most = query.limit
-        prompts = self._query(query._replace(limit=most + 1))
-        cursor = names.cursor(prompts[most - 1].name) if len(prompts) > most else None
-        return Page.model_construct(items=FrozenList(prompts[:most]), next=cursor)
+        return self._page(arguments.read_list(self._view, locals()))
 
     @verb("search_prompts", takes_name=False)
-    def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
+    def search(
+        self,
+        text: str,
+        *,
+        status: str | Iterable[str] | None = None,
+        tag: str | Iterable[str] | None = None,
+        category: str | None = None,
+        limit: int = 20,
+    ) -> builtins.list[Prompt]:
         """Return the prompts that contain all words of a text, best matches first.
 
         Names, titles, descriptions, tags and templates are searched. Words match whole and in any case, and marks of
         Latin, Greek, Cyrillic, Hebrew and Arabic letters do not count; words of scripts written without spaces are
         found wherever they stand, a run of them as a phrase (rule 24). `text` has at most 1,000 characters and 64
-        words; one without a letter, digit or symbol finds nothing. `status` is that of `list`, `limit` is how many at
-        most. Up to about a thousand hits in the whole file are ranked by bm25; of more, the newest prompts come first.
+        words; one without a letter, digit or symbol finds nothing. `status`, `tag` and `category` are those of `list`;
+        `limit` is how many at most. Up to about a thousand hits in the whole file are ranked by bm25; of more, the
+        newest prompts come first.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Say hello to {{ name }}", description="For the café in 東京タワー")
         ...     [prompt.name for prompt in registry.search("HELLO cafe 東京")]
         ['greet']
         """
-        return self._query(arguments.read_search(self._view, text, status, limit))
+        return self._query(arguments.read_search(self._view, locals()))
 
     @verb("events_prompt")
-    def events(self, name: str | None = None, *, after: int = 0, limit: int = 100) -> builtins.list[Event]:
+    def events(
+        self,
+        name: str | None = None,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+        action: Action | Iterable[Action] | None = None,
+    ) -> builtins.list[Event]:
         """Return the record of who did what, oldest first: of the namespace, or of one prompt.
 
-        `after` is the `seq` of the last event that the caller has seen; `limit` is how many at most. The events of a
-        prompt are found under its present name, also those from before it was renamed. The events of a deleted prompt
-        remain without its name and their details, except that its `delete` keeps the name (rule 15). Raises
-        `NotFoundError`.
+        `after` is the `seq` of the last event that the caller has seen; `limit` is how many at most. With
+        `newest_first` the newest come first, and `after` goes on below that number; 0 begins with the newest. `action`
+        is one action or several, as `publish`; without it there are all.
+
+        The events of a prompt are found under its present name, also those from before it was renamed. The events of a
+        deleted prompt remain without its name and their details, except that its `delete` keeps the name (rule 15).
+        Raises `NotFoundError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
-        ...     [event.action for event in registry.events("greet")]
-        ['create', 'publish']
+        ...     every = [event.action for event in registry.events("greet")]
+        ...     every, [event.action for event in registry.events(newest_first=True, limit=1, action="create")]
+        (['create', 'publish'], ['create'])
         """
-        reference, first, most = arguments.read_events(name, after, limit)
-        audience = access.audience(self.actor)
+        reference, query = arguments.read_events(self._view, locals())
         with self._core.read() as reader:
-            found = None if reference is None else find(reader, self._view, reference).id
-            return reader.events(self.namespace, audience, prompt_id=found, after=first, limit=most)
+            if reference is not None:
+                query = query._replace(prompt_id=find(reader, self._view, reference).id)
+            return reader.events(query)
 
     @verb("list_namespaces", takes_name=False)
     def namespaces(self) -> builtins.list[str]:
@@ -477,8 +506,9 @@ class Registry:
         """Create a prompt with its version 1, and return it [VERSION].
 
         - `name`: lower-case letters, digits and `_ - . /`; `slugify` makes one from any text (rule 19).
-        - `template`: a text, or a list of messages `{"role", "content"}` and placeholders `{"placeholder": NAME}`, each
-          for a variable that is a whole list of messages. At most 256 KiB and 1,000 messages (rule 20).
+        - `template`: a text, or a list of messages `{"role", "content"}`, the content being a text or a list of parts,
+          and of placeholders `{"placeholder": NAME}`, each for a variable that is a whole list of messages. At most 256
+          KiB and 1,000 messages (rule 20).
         - `syntax`: how the template is read: `jinja`, `jinja-trim` (with `trim_blocks` and `lstrip_blocks`) or `plain`,
           kept and rendered byte for byte.
         - `title` (by default the name), `description`, `category` and `tags` describe it, for people and for `search`.
@@ -536,10 +566,65 @@ class Registry:
         """
         call = arguments.read_save(locals())
         plan = partial(self._core.planner(self._view).save, new_id(), call)
-        for _ in range(SAVE_RETRIES):
-            with suppress(VersionConflictError):
-                return self._commit(plan, self._core.checks.vet_saved)
-        return self._commit(plan, self._core.checks.vet_saved)
+        return self._prompt(self._commit_declared(plan, self._core.checks.vet_saved))
+
+    @verb("seed_prompt")
+    def seed(
+        self,
+        name: str,
+        template: TemplateArgument,
+        *,
+        syntax: Syntax | Unset = UNSET,
+        title: str | None | Unset = UNSET,
+        description: str | Unset = UNSET,
+        category: str | Unset = UNSET,
+        tags: Iterable[str] | Unset = UNSET,
+        variables: VariablesArgument | Unset = UNSET,
+        config: Mapping[str, Any] | None | Unset = UNSET,
+        meta: Mapping[str, Any] | None | Unset = UNSET,
+        examples: Iterable[Mapping[str, Any]] | Unset = UNSET,
+        access_grants: GrantsArgument | Unset = UNSET,
+        commit_message: str | None = None,
+        on_conflict: OnConflict = "draft",
+        release: float | None = None,
+    ) -> Prompt:
+        """Say what the code ships, at the start of an application: it goes live, but never over what people made.
+
+        A prompt that does not exist is created. The registry remembers what was last seeded: the fields that were
+        passed, and no others. As long as it is the same, nothing is written, whatever people have published, rolled
+        back, edited or archived meanwhile. When the code ships something else, it goes live at once if nobody has
+        changed those fields of what is live; content that was live before is published again. If somebody has,
+        `on_conflict` decides (rule 22):
+
+        - `"draft"` keeps what is live, makes a draft of what the code ships, or edits the one that the last seed made,
+          and logs a warning to the logger `promptreg`;
+        - `"publish"` makes it live; `"error"` raises `ConflictError`, and nothing is remembered.
+
+        What is equal to what is live is only remembered. An archived prompt stays as it is, a disabled one disabled,
+        and one that was deleted or renamed is created anew. The fields and `commit_message` are those of `create`;
+        `access_grants` are only for a prompt that is created.
+
+        Of two releases that seed in turns, such as old and new workers of one machine, the last one wins. With
+        `release`, a number that grows, a seed whose number is lower than that of the last one does nothing.
+
+        Returns what `get` returns, or the latest version where nothing is live. Needs the permissions of `save`, even
+        where nothing is written. Raises what `save` raises, and `ConflictError`.
+
+        >>> with Registry(":memory:") as registry:
+        ...     one = registry.seed("greet", "Hello")
+        ...     two = registry.seed("greet", "Hi")  # the next release
+        ...     _ = registry.rollback("greet", reason="Too short")
+        ...     restarted = registry.seed("greet", "Hi")
+        >>> one.version, two.version, restarted.version, restarted.template
+        (1, 2, 1, 'Hello')
+        """
+        call = arguments.read_seed(locals())
+        plan = partial(self._core.planner(self._view).seed, new_id(), call)
+        outcome = self._commit_declared(plan, self._core.checks.vet_seeded)
+        warning = conflict_warning(outcome)
+        if warning is not None:
+            logger.warning(warning)
+        return self._prompt(outcome)
 
     @verb("update_prompt")
     def update(
@@ -908,8 +993,22 @@ class Registry:
         return self._commit(partial(self._core.planner(self._view).set_status, reference, status))
 
     def _commit(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence] | None = None) -> Prompt:
-        outcome = self._core.commit(self._view, plan, vet)
-        return self._core.templates.prompt(outcome.container, outcome.version)
+        return self._prompt(self._core.commit(self._view, plan, vet))
+
+    def _commit_declared(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence]) -> Outcome:
+        """Commit what `save` and `seed` declare: where others have changed the prompt meanwhile, once more."""
+        for _ in range(SAVE_RETRIES):
+            with suppress(VersionConflictError):
+                return self._core.commit(self._view, plan, vet)
+        return self._core.commit(self._view, plan, vet)
+
+    def _prompt(self, outcome: Outcome) -> Prompt:
+        return self._core.templates.prompt(outcome.container, outcome.kept or outcome.version)
+
+    def _page(self, query: Query) -> Page:
+        prompts = self._query(query._replace(limit=query.limit + 1))
+        cursor = names.cursor(prompts[query.limit - 1].name) if len(prompts) > query.limit else None
+        return Page.model_construct(items=FrozenList(prompts[: query.limit]), next=cursor)
 
     def _commit_all(
         self, plan: Callable[[Reader], Outcomes], vet: Callable[[Outcomes], SetEvidence] | None = None

@@ -205,6 +205,19 @@ def read_cursor(after: object) -> str:
     return name
 
 
+@reads_untrusted("prefix")
+def read_prefix(value: object) -> str:
+    """Return how names begin, in NFC as names are; None is any. No character in it means anything but itself."""
+    if value is None:
+        return ""
+    prefix = _text(value, "prefix")
+    if len(prefix) <= MAX_SLUGGED:
+        prefix = unicodedata.normalize("NFC", prefix)
+    if len(prefix) > MAX_NAME:
+        raise InvalidInputError.of("prefix", f"has {len(prefix):,} characters; a name has {MAX_NAME} at most")
+    return prefix
+
+
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str):
         raise InvalidInputError.of(field, f"must be text, not {type(value).__name__}")

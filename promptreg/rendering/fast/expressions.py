@@ -21,7 +21,6 @@ from promptreg.rendering.fast.syntax import (
     mapped_attribute,
     positional_arguments,
     require_plain_call,
-    result_nodes,
     slice_bound,
 )
 from promptreg.rendering.filters import ANY, FILTERS, INLINE, INTEGER, TESTS, TEXT
@@ -64,7 +63,6 @@ class ExpressionCompiler(Visitor):
     """Generates the code of expressions, and counts their costs; raises `UnsupportedSyntax` outside the subset."""
 
     def __init__(self, scope: Scope, costs: Costs) -> None:
-        self.printed: set[int] = set()  # ids of nodes whose values are printed, and nothing else done with them
         self._scope = scope
         self._costs = costs
 
@@ -99,12 +97,21 @@ class ExpressionCompiler(Visitor):
         return self._guarded_any(node, "PLAIN")
 
     def truth(self, node: Node) -> str:
-        """Return the code of a value whose truth is tested."""
+        """Return the code of a value whose truth is tested; what is absent is false."""
         if isinstance(node, nodes.And | nodes.Or):
             return self._junction(node, self.truth, self.truth)
-        if self._scope.may_be_absent(node):
-            with self._scope.conditional():  # where it is absent, it is false
-                return self._guarded(self.code(node), "in TESTED")
+        return self.or_absent(node)
+
+    def or_absent(self, node: Node) -> str:
+        """Return the code of builtin data, or of `ABSENT` for a variable or a key of a dict that is absent."""
+        match node:
+            case nodes.Name():
+                with self._scope.conditional():
+                    return self._guarded(self.code(node), "in TESTED")
+            case nodes.Getattr(node=of, attr=key) | nodes.Getitem(node=of, arg=nodes.Const(value=str(key))) if (
+                key not in DICT_NAMES and not is_loop(of)
+            ):
+                return self._guarded(f"{self.exact_dict(of)}.get({key!r}, ABSENT)", "in TESTED")
         return self.plain(node)
 
     def _scalar(self, node: Node) -> str:
@@ -184,7 +191,6 @@ class ExpressionCompiler(Visitor):
         return f"(not {self.truth(node.node)})", BOOLEAN
 
     def _visit_concat(self, node: nodes.Concat) -> Code:
-        self.printed.update(*map(result_nodes, node.nodes))
         return f"concat({self._costs.operation()}, {', '.join(map(self.code, node.nodes))})", TEXT
 
     def _visit_add(self, node: nodes.Add) -> Code:  # of numbers or of texts
@@ -226,7 +232,8 @@ class ExpressionCompiler(Visitor):
             raise UnsupportedSyntax
         if function is INLINE:
             return f"({'' if node.name == 'defined' else 'not '}{self._is_defined(node.node)})", BOOLEAN
-        return f"test_{node.name}({self.plain(node.node)})", BOOLEAN
+        operand = self.or_absent if TESTS[node.name].takes_absent else self.plain
+        return f"test_{node.name}({operand(node.node)})", BOOLEAN
 
     def _is_defined(self, node: Node) -> str:
         with self._scope.conditional():
@@ -239,8 +246,6 @@ class ExpressionCompiler(Visitor):
             raise UnsupportedSyntax
         if row.fast is INLINE:
             return self._default(node.node, arguments)
-        if node.name == "tojson" and id(node) not in self.printed:
-            raise UnsupportedSyntax  # Jinja returns Markup, which changes what is added to it
         operands = [str(self._costs.operation())] if row.returns is TEXT else []
         operands += [self._joined(node.node) if node.name == "join" else self.code(node.node)]
         return f"filter_{node.name}({', '.join([*operands, *map(self.code, arguments)])})", row.returns

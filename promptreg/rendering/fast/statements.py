@@ -18,7 +18,6 @@ from promptreg.rendering.fast.syntax import (
     prints_attribute_first,
     reads_loop,
     require_plain_call,
-    result_nodes,
 )
 from promptreg.rendering.filters import INTEGER, TEXT
 
@@ -42,7 +41,7 @@ class StatementCompiler(Visitor):
         if not isinstance(node.target, nodes.Name):
             raise UnsupportedSyntax
         self._scope.require_assignable(node.target.name)
-        value = self._expressions.plain(node.node)
+        value = self._expressions.or_absent(node.node)
         self._emitter.write(f"{self._scope.assign(node.target.name)} = {value}")
 
     # Output
@@ -62,7 +61,6 @@ class StatementCompiler(Visitor):
         local = self._scope.temporary()
         if isinstance(node, nodes.CondExpr) and node.expr2 is None:
             node = nodes.CondExpr(node.test, node.expr1, nodes.Const(""))  # which prints what an absent `else` prints
-        self._expressions.printed |= result_nodes(node)
         code, kind = self._expressions.typed(node)
         if kind in {TEXT, INTEGER}:
             self._emitter.write(f"{local} = {code}")
