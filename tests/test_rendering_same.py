@@ -54,7 +54,7 @@ class Strict(jinja2.StrictUndefined):
 
 STOCK = stock_environment(Strict)
 LIMITS = RenderLimits()
-GLOBALS = {"range", "dict", "namespace"}
+GLOBALS = {"range", "dict", "namespace", "zip", "raise_exception"}
 ABSENT = re.compile(r"'(\w+)' is undefined")
 GUARD_OR_NAME = re.compile(r"\b(default|d|defined|undefined|set|with|macro|call)\b")
 TOKEN = re.compile(r"\{[{%#][-+]?|[-+]?%\}|-?[}#]\}|\w+|\s+|'[^']*'|.", re.DOTALL)
@@ -82,7 +82,7 @@ def by_jinja(source: str, values: Variables, declared: frozenset[str] = NONE_DEC
     Strict.declared = declared
     try:
         compiled = compiled_by_jinja(source)
-    except jinja2.TemplateSyntaxError as error:
+    except (jinja2.TemplateSyntaxError, SyntaxError) as error:  # Python's, of a `break` outside a loop
         return Outcome("syntax", str(error))
     except Exception as error:  # Jinja2 folds `{[]: 1}` when it compiles, even in code that never runs
         return Outcome("folding", type(error).__name__)

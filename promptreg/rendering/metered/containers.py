@@ -29,18 +29,18 @@ MAX_ADDED = 1 << 1_000
 Getter = Callable[[Any], Any]
 
 
-def lazy(filter_: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """Count each iterator that a filter returns as open until it is exhausted or dropped."""
+def lazy(filter_: Callable[..., Iterator[Any]], levels: int = 1) -> Callable[..., Iterator[Any]]:
+    """Count each iterator that a filter returns as so many open ones until it is exhausted or dropped."""
 
     def items(meter: Meter, found: Iterator[Any]) -> Iterator[Any]:
         try:
             yield None
             yield from found
         finally:
-            meter.end_lazy()
+            meter.end_lazy(levels)
 
     def run(meter: Meter, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        meter.begin_lazy()
+        meter.begin_lazy(levels)
         begun = items(meter, filter_(meter, *args, **kwargs))
         next(begun)  # into its try block, so that dropping it counts too
         return begun
