@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list, thaw
+from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list
 from promptreg.models import Status, Value, Version, built
 from promptreg.records import Container, VersionRecord
+from promptreg.rendering.fast_paths import Fast, FastPaths, Messages, Output
 from promptreg.rendering.limits import DEFAULT_LIMITS, RenderLimits
-from promptreg.rendering.template import CompiledTemplate, Fast, FastPaths, Messages, Output
+from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.refusals import disabled
 from promptreg.telemetry.links import linked
@@ -26,9 +27,10 @@ from promptreg.variables import as_values, declared
 class Rendered:
     """The result of one render: the text and the messages, and the version that they were rendered from.
 
-    `text` is the whole text; of a chat prompt, the contents that are text, joined by a blank line. `messages` is a new
-    list of `{"role", "content"}` at each access: a text prompt is one user message, and the messages that filled a
-    placeholder are passed on unchanged. `name`, `version`, `config` and `prompt` say what was rendered. A rendered
+    `text` is the whole text; of a chat prompt, the contents and parts that are text, joined by a blank line. `messages`
+    is a new list of dictionaries at each access, as `{"role", "content"}`: a text prompt is one user message, and the
+    messages that filled a placeholder are passed on unchanged. Those of the template have all that it holds but
+    `cache`. `name`, `version`, `config` and `prompt` say what was rendered. A rendered
     default has neither version nor prompt. `str(rendered)` is the text. Results compare by value, hash and pickle.
 
     >>> from promptreg import Registry
@@ -78,8 +80,7 @@ class Rendered:
             return [{"role": "user", "content": self.text}]
         if isinstance(self._messages, tuple):  # roles and contents: making dictionaries takes longer than rendering
             return [{"role": role, "content": content} for role, content in zip(*self._messages, strict=True)]
-        messages: list[dict[str, Any]] = thaw(self._messages)
-        return messages
+        return self._messages.fresh()
 
     def trace_attributes(self) -> dict[str, str]:
         """Return the attributes of the prompt for the span of a model call, to be set by hand.

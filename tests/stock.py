@@ -17,10 +17,22 @@ def raise_exception(*_: Any) -> NoReturn:
     raise jinja2.TemplateRuntimeError
 
 
-def stock_environment(undefined: type[jinja2.Undefined] = jinja2.StrictUndefined) -> ImmutableSandboxedEnvironment:
-    """Return Jinja2's sandbox with its loop controls, and the `tojson`, `zip` and `raise_exception` of rule 20."""
+class FalseUndefined(jinja2.StrictUndefined):
+    """Jinja2's strict undefined, but false where its truth is tested."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:  # type: ignore[override]  # which Jinja's never returns
+        return False
+
+
+def stock_environment() -> ImmutableSandboxedEnvironment:
+    """Return Jinja2's sandbox as rule 20 has it.
+
+    What is absent is false; it has Jinja2's loop controls, and `tojson`, `zip` and `raise_exception`.
+    """
     stock = ImmutableSandboxedEnvironment(
-        undefined=undefined, keep_trailing_newline=True, extensions=["jinja2.ext.loopcontrols"]
+        undefined=FalseUndefined, keep_trailing_newline=True, extensions=["jinja2.ext.loopcontrols"]
     )
     stock.globals |= {"zip": zip, "raise_exception": raise_exception}
     stock.filters["tojson"] = tojson

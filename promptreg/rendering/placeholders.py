@@ -8,20 +8,17 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from itertools import count
 from math import isfinite
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from promptreg.errors import InvalidVariablesError, RenderError
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES
+from promptreg.messages import Message
 from promptreg.rendering.compat import is_root_model
 from promptreg.untrusted import CallerError
 from promptreg.variables import invalid
-
-Message: TypeAlias = dict[str, Any]
-
-TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
-BETWEEN_TEXTS = "\n\n"
 
 
 class _NotPlain(Exception):
@@ -47,31 +44,6 @@ def passed_messages(name: str, value: object) -> list[Message]:
         failure = RenderError(f"The messages in {name} can't be read ({reason}).", line=None)
         failure.__cause__ = CallerError(type(error).__name__)
     raise failure  # out here, where no context is chained to it that quotes a value
-
-
-def text_of(message: Message) -> str | None:
-    """Return the text of a message: its content, or the texts of its parts; None if it has no text.
-
-    >>> text_of({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]})
-    'a'
-    >>> text_of({"role": "assistant", "content": None, "tool_calls": []}) is None
-    True
-    """
-    content = message.get("content")
-    if isinstance(content, list):
-        texts = [text for part in content if (text := _part_text(part)) is not None]
-        return BETWEEN_TEXTS.join(texts) if texts else None
-    return content if isinstance(content, str) else None
-
-
-def joined_text(messages: list[Message]) -> str:
-    """Return the texts of messages, joined by a blank line."""
-    return BETWEEN_TEXTS.join([text for message in messages if (text := text_of(message)) is not None])
-
-
-def _part_text(part: object) -> str | None:
-    text = part.get("text") if isinstance(part, dict) and part.get("type", "text") in TEXT_PARTS else part
-    return text if isinstance(text, str) else None
 
 
 def _messages(name: str, value: object) -> list[Message]:
@@ -162,8 +134,16 @@ def _of_model(value: Any, dumped: Any) -> Any:
 
 
 def _of_fields(value: BaseModel, dumped: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    names = {field.serialization_alias: name for name, field in type(value).model_fields.items()}
+    fields = type(value).model_fields
+    names = {field.serialization_alias: name for name, field in fields.items()}  # of models that are dumped by alias
+    left_out = getattr(type(value), "__api_exclude__", None) or ()  # what the SDKs of OpenAI and Anthropic never send
     for key, item in dumped.items():
-        name = names.get(key, key)  # of models that are dumped by alias
-        if item is not None or name in value.model_fields_set:
-            yield key, _of_model(getattr(value, name, None), item)
+        name = names.get(key, key)
+        if (item is not None or name in value.model_fields_set) and name not in left_out:
+            yield _sent_name(key, fields.get(name)), _of_model(getattr(value, name, None), item)
+
+
+def _sent_name(key: str, field: FieldInfo | None) -> str:
+    """Return the name that an API knows a field by: `async` of a field `async_`, which Python could not name so."""
+    alias = field.serialization_alias if field is not None and key.endswith("_") else None
+    return alias or key

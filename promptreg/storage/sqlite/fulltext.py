@@ -6,8 +6,10 @@ tables fail under `trusted_schema = OFF`.
 """
 
 import sqlite3
+from collections.abc import Sequence
 
 from promptreg.errors import StorageCorruptError
+from promptreg.messages import text_of
 from promptreg.records import Container, Snapshot
 from promptreg.storage.sqlite.rows import (
     SHOWN,
@@ -20,6 +22,7 @@ SEARCH_COLUMNS = ("name", "title", "description", "tags", "template")
 CREATE = f"CREATE VIRTUAL TABLE search USING fts5({', '.join(SEARCH_COLUMNS)}, tokenize = 'ascii')"
 MAX_PHRASE = 32  # words
 MAX_TAG = 128  # characters; FTS5 takes a second for a phrase of 10,000 equal words
+MAX_TAGS = 16  # of one query; more would hardly leave fewer prompts
 
 _REPLACE = f"REPLACE INTO search (rowid, {', '.join(SEARCH_COLUMNS)}) VALUES (?{', ?' * len(SEARCH_COLUMNS)})"
 
@@ -30,9 +33,12 @@ def index(connection: sqlite3.Connection, key: int, container: Container, snapsh
 
 
 def searched_text(container: Container, snapshot: Snapshot) -> tuple[str, str, str, str, str]:
-    """Return the folded text of a prompt, in the order of `SEARCH_COLUMNS`."""
+    """Return the folded text of a prompt, in the order of `SEARCH_COLUMNS`.
+
+    Of a chat these are its texts: an image or a file in base64 has no words.
+    """
     template = snapshot.template
-    text = template if isinstance(template, str) else "\n".join(m["content"] for m in template if "content" in m)
+    text = template if isinstance(template, str) else "\n".join(t for m in template if (t := text_of(m)) is not None)
     return (
         folded(container.name),
         folded(snapshot.title),
@@ -67,11 +73,11 @@ def _parts(term: str) -> list[str]:
     return [" ".join(words[at : at + MAX_PHRASE]) for at in (*starts, max(len(words) - MAX_PHRASE, 0))]
 
 
-def tagged(connection: sqlite3.Connection, tag: str) -> str | None:
-    """Return an FTS5 query that finds at least the prompts with a tag; None if the index can't help."""
-    if len(tag) > MAX_TAG or not terms(tag) or not (tag.isascii() or is_folded(connection)):
-        return None
-    return f"tags : {_phrase(folded(tag))}"
+def tagged(connection: sqlite3.Connection, tags: Sequence[str]) -> str | None:
+    """Return an FTS5 query that finds at least the prompts with all these tags; None if the index can't help."""
+    takes_all = is_folded(connection)
+    indexed = [tag for tag in tags if len(tag) <= MAX_TAG and (takes_all or tag.isascii()) and terms(tag)]
+    return " AND ".join(f"tags : {_phrase(folded(tag))}" for tag in indexed[:MAX_TAGS]) or None
 
 
 def is_folded(connection: sqlite3.Connection) -> bool:
