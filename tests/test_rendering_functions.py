@@ -143,6 +143,27 @@ def test_tojson_takes_an_indent(name):
         assert text("{{ x | tojson(n) }}{{ x | tojson(indent=n) }}", values) == 2 * expected
 
 
+@pytest.mark.parametrize("name", WRITTEN)
+def test_tojson_takes_what_templates_of_language_models_pass(name):
+    """By name, as `json.dumps` takes it."""
+    values = {"x": WRITTEN[name]}
+    for options in ({"separators": (",", ":")}, {"ensure_ascii": True}, {"sort_keys": True, "indent": 2}):
+        arguments = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        try:
+            expected = json.dumps(values["x"], **{"ensure_ascii": False, **options})
+        except TypeError:  # keys of several types have no order
+            assert "TypeError" in refused(f"{{{{ x | tojson({arguments}) }}}}", values).message
+        else:
+            assert text(f"{{{{ x | tojson({arguments}) }}}}", values) == expected
+
+
+@pytest.mark.parametrize("separators", ["(',',)", "(1, 2)", "',:'", "(',', ':' * 17)", "1"])
+def test_separators_are_two_short_texts(separators):
+    """Anything else is refused."""
+    error = refused(f"{{{{ [1] | tojson(separators={separators}) }}}}", {})
+    assert "tojson takes two separators, of at most 16 characters each" in error.message
+
+
 def test_tojson_is_a_text_that_nothing_escapes():
     """What is added to it, or done with it, is not escaped for HTML."""
     template = "{{ '<' + (x | tojson) + '>' }}{{ (x | tojson).replace('a', '&') }}{{ x | tojson is escaped }}"
@@ -312,6 +333,28 @@ def test_loops_that_are_left_early_are_rendered_by_the_fast_tier(template):
     compiled = TemplateText(template, LIMITS)
     assert compiled.fast is not None
     assert compiled.fast(values) == compiled.metered(values)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for d in docs %}{% if not x %}{% continue %}{% endif %}{{ x }}{% endfor %}",
+        "{% for d in docs %}{% if x is not defined %}{% break %}{% elif d %}{{ d }}{% endif %}{{ x }}{% endfor %}",
+        "{% for d in docs %}{% if x %}{% set y = x %}{% else %}{% continue %}{% endif %}{{ y }}{% endfor %}",
+    ],
+)
+def test_a_variable_without_which_the_pass_is_left_is_optional(registry, template):
+    """Every read of it is guarded, and without it the template renders."""
+    prompt = registry.create("p", template)
+    assert [(variable.name, variable.required) for variable in prompt.variables] == [("docs", True), ("x", False)]
+    assert prompt.render(docs=[0, 0]).text == ""
+    assert prompt.render(docs=[0, 0], x="v").text == "vv"
+
+
+def test_a_variable_that_is_read_where_the_pass_goes_on_is_required(registry):
+    """A `break` elsewhere guards nothing."""
+    template = "{% for d in docs %}{% if x %}{{ x }}{% break %}{% endif %}{{ x }}{{ y }}{% endfor %}"
+    assert [variable.required for variable in registry.create("p", template).variables] == [True, True, True]
 
 
 OUTSIDE = [
