@@ -170,14 +170,28 @@ def _guarded(node: nodes.Node, reads: Reads, bound: frozenset[str], present: fro
 
 def _if(node: nodes.If, reads: Reads, bound: frozenset[str], present: frozenset[str]) -> frozenset[str]:
     """Visit an `if`; afterwards a name counts as bound if every branch sets it or shows it to be present."""
-    ends, before = [], present
+    ends: list[frozenset[str]] = []
+    before = present
     for branch in (node, *node.elif_):
         _guarded(branch.test, reads, bound, present)
         inside = present | shown_present(branch.test, True)
-        ends.append(_body(branch.body, reads, bound, inside) | inside)
+        _end(branch.body, reads, bound, inside, ends)
         present |= shown_present(branch.test, False)
-    ends.append(_body(node.else_, reads, bound, present) | present)
-    return bound | (frozenset.intersection(*ends) - before)
+    _end(node.else_, reads, bound, present, ends)
+    return bound | (frozenset.intersection(*ends) - before) if ends else bound
+
+
+def _end(
+    body: list[nodes.Node],
+    reads: Reads,
+    bound: frozenset[str],
+    present: frozenset[str],
+    ends: list[frozenset[str]],
+) -> None:
+    """Visit a branch; append what is bound or present at its end, unless it leaves the loop's pass there."""
+    end = _body(body, reads, bound, present) | present
+    if not body or not isinstance(body[-1], nodes.Break | nodes.Continue):
+        ends.append(end)
 
 
 def _for(node: nodes.For, reads: Reads, bound: frozenset[str], present: frozenset[str]) -> None:
