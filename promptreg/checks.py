@@ -16,6 +16,7 @@ from promptreg.rules.lifecycle import Outcome
 from promptreg.templates import Templates
 
 MAX_REASON = 2_000
+COMPILED = ("template", "syntax", "variables")
 
 PublishCheck: TypeAlias = Callable[[Prompt], object]
 
@@ -44,7 +45,7 @@ class Evidence(NamedTuple):
             return True
         if final.goes_live and (self.has_functions or written.examples):
             return False
-        return (vetted.template, vetted.variables) == (written.template, written.variables)
+        return all(getattr(vetted, field) == getattr(written, field) for field in COMPILED)
 
 
 class Checks:

@@ -14,8 +14,9 @@ from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list, thaw
 from promptreg.models import Status, Value, Version, built
 from promptreg.records import Container, VersionRecord
+from promptreg.rendering.fast_paths import Fast, FastPaths, Messages, Output
 from promptreg.rendering.limits import DEFAULT_LIMITS, RenderLimits
-from promptreg.rendering.template import CompiledTemplate, Fast, FastPaths, Messages, Output
+from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.refusals import disabled
 from promptreg.telemetry.links import linked
@@ -238,8 +239,8 @@ class Prompt(Version):
         compiled: CompiledTemplate | None = private["_compiled"]
         if compiled is None and private["_compile"] is not None:
             compiled = private["_compiled"] = private["_compile"]()
-        if compiled is None or compiled.template != self.template:
-            compiled = CompiledTemplate(freeze(self.template), self._declarations(), private["_limits"])
+        if compiled is None or (compiled.template, compiled.syntax) != (self.template, self.syntax):
+            compiled = CompiledTemplate(freeze(self.template), self._declarations(), private["_limits"], self.syntax)
             private["_compiled"] = compiled
         return compiled
 

@@ -1,7 +1,8 @@
 """Compiled templates, kept by their content: those of versions, and those that calls of `render` pass as `default=`.
 
-A compiled template depends on nothing but its text, its declared variables and the limits, so it never becomes stale
-and any number of views and threads share it. Nothing in here knows a storage: keeping a prompt keeps no file open.
+A compiled template depends on nothing but its text, its syntax, its declared variables and the limits, so it never
+becomes stale and any number of views and threads share it. Nothing in here knows a storage: keeping a prompt keeps no
+file open.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -61,8 +62,9 @@ class Templates:
     def compiled(self, snapshot: Snapshot) -> CompiledTemplate:
         """Return the template of a version, compiled with its declared variables."""
         template = snapshot.template if isinstance(snapshot.template, str) else compact(snapshot.template)
-        key = snapshot.kind, template, compact(snapshot.variables)
-        return self._compiled.get(key, lambda: CompiledTemplate(snapshot.template, snapshot.variables, self._limits))
+        key = snapshot.kind, snapshot.syntax, template, compact(snapshot.variables)
+        parts = snapshot.template, snapshot.variables, self._limits, snapshot.syntax
+        return self._compiled.get(key, lambda: CompiledTemplate(*parts))
 
     def prompt(self, container: Container, record: VersionRecord, *, is_candidate: bool = False) -> Prompt:
         """Return a prompt resolved to a version, which compiles at its first use; a candidate is not live yet."""

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidVariablesError, RenderError
-from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES
+from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES, FrozenList
 from promptreg.rendering.compat import is_root_model
 from promptreg.untrusted import CallerError
 from promptreg.variables import invalid
@@ -30,6 +30,12 @@ class _NotPlain(Exception):
 
 class _TooMuch(Exception):
     """A message holds too many values or levels, or itself; the error's text says which."""
+
+
+def placeholder_names(template: str | FrozenList) -> frozenset[str]:
+    """Return the names of the variables that fill the placeholders of a template; a text has none."""
+    messages = () if isinstance(template, str) else template
+    return frozenset(message["placeholder"] for message in messages if "placeholder" in message)
 
 
 def passed_messages(name: str, value: object) -> list[Message]:

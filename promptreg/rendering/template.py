@@ -6,57 +6,33 @@ tiers work is in `fast/` and `metered/`; how values are checked against declarat
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from copy import copy
-from typing import Any, TypeAlias
+from typing import Any
 
 from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
 from promptreg.jsonvalues import FrozenList
+from promptreg.models import Syntax
 from promptreg.nearest import did_you_mean, nearest
 from promptreg.rendering.fast.compiler import compile_fast
 from promptreg.rendering.fast.costs import is_affordable, most_text
 from promptreg.rendering.fast.guards import Bailout
+from promptreg.rendering.fast_paths import Fast, FastPaths, Output
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.compiler import MeteredText, Rendering
+from promptreg.rendering.metered.failures import translated
+from promptreg.rendering.metered.meter import Exceeded
 from promptreg.rendering.parsing import parse
-from promptreg.rendering.placeholders import BETWEEN_TEXTS, Message, joined_text, passed_messages
+from promptreg.rendering.placeholders import BETWEEN_TEXTS, Message, joined_text, passed_messages, placeholder_names
 from promptreg.rendering.policy import BUILTINS
 from promptreg.rendering.reads import surely_needed, variables_read
 from promptreg.rendering.values import AbsentVariable
-from promptreg.variables import bind, effective, is_optional, may_be_left_out, placeholder_flaw
+from promptreg.variables import bind, effective, is_optional, may_be_left_out, only_required, placeholder_flaw
 
 MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
-
-Messages: TypeAlias = list[Message] | tuple[list[str | None], list[str]] | None
-Output: TypeAlias = tuple[str, Messages]
-"""What a render returns: the text, and for a chat prompt its messages, or their roles and contents; else None."""
 
 _ALWAYS_READ = (
     "{name} is declared as not required, but read outside every condition; declare it as required,"
     " give it a default, or read it within {{% if {name} %}}."
 )
-
-Fast: TypeAlias = Callable[[dict[str, Any]], Output]
-
-
-class FastPaths:
-    """The functions that render a template by the fast tier, and fail on unsuitable values alone.
-
-    Never changed once made, because threads share it.
-
-    `output` returns what a render returns, and is None where the template has no fast path. `text` returns the text
-    alone, of a text prompt. `arity` is the number of variables that are always read, where no others are.
-    """
-
-    __slots__ = ("arity", "output", "text")
-
-    def __init__(
-        self,
-        output: Fast | None = None,
-        text: Callable[[dict[str, Any]], str] | None = None,
-        arity: int | None = None,
-    ) -> None:
-        self.output = output
-        self.text = text
-        self.arity = arity
 
 
 class TemplateText:
@@ -69,20 +45,35 @@ class TemplateText:
     Immutable but for the metered tier's code, which is compiled when it is first used.
     """
 
-    __slots__ = ("_declared", "_limits", "_metered", "always_read", "fast", "nodes", "price", "reads", "source")
+    __slots__ = (
+        "_declared",
+        "_limits",
+        "_metered",
+        "_trims",
+        "always_read",
+        "fast",
+        "nodes",
+        "price",
+        "reads",
+        "source",
+    )
 
-    def __init__(self, source: str, limits: RenderLimits, declared: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, source: str, limits: RenderLimits, declared: frozenset[str] = frozenset(), *, trims: bool = False
+    ) -> None:
         """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`.
 
         `declared` are the declared variables: absent ones are false where their truth is tested (rule 20).
+        `trims` says that the syntax is `jinja-trim`.
         """
-        tree, count = parse(source, limits)
+        tree, count = parse(source, limits, trims=trims)
         reads = variables_read(tree, BUILTINS, declared)
         self.source = source
         self.nodes = count
         self.reads = reads.needed
         self._declared = declared
         self._limits = limits
+        self._trims = trims
         compiled = compile_fast(tree, limits, declared)
         self.fast = None if compiled is None else compiled.render
         self.always_read = None if compiled is None else compiled.always_read
@@ -107,7 +98,7 @@ class TemplateText:
         """Return the text, rendered by the metered tier as a part of a render, whose fuel all parts share."""
         metered = self._metered
         if metered is None:
-            tree, _ = parse(self.source, self._limits)
+            tree, _ = parse(self.source, self._limits, trims=self._trims)
             unguarded = variables_read(tree, BUILTINS, self._declared).unguarded
             metered = self._metered = MeteredText(tree, unguarded, self._declared)
         try:
@@ -122,9 +113,31 @@ class TemplateText:
         return surely_needed(parse(self.source, self._limits)[0], found) if found else {}
 
 
+class PlainText(TemplateText):
+    """One text whose syntax is `plain`: nothing in it means anything, and it renders to itself."""
+
+    __slots__ = ()
+
+    def __init__(self, source: str, limits: RenderLimits) -> None:
+        self.source = source
+        self._limits = limits
+        self.nodes = self.price = 0
+        self.reads = {}
+        self.always_read = frozenset()
+        self.fast = (lambda _: source) if len(source) <= most_text(limits) else None
+
+    def render_metered(self, rendering: Rendering) -> str:
+        """Return the text; raise `RenderLimitError` where it is longer than the limits allow."""
+        try:
+            return rendering.printed(rendering.paid(self.source))
+        except Exceeded as error:
+            raise translated(error, None, self.source, rendering.variables, rendering.limits) from None
+
+
 class CompiledTemplate:
     """A text or chat template and its declared variables, compiled. Immutable.
 
+    `syntax` says how each text is read; one that is `plain` reads no variable, and requires none but placeholders.
     `reads` maps each variable that the template reads to whether it is needed; `variables` are the effective ones.
     """
 
@@ -139,17 +152,23 @@ class CompiledTemplate:
         "fast_paths",
         "limits",
         "reads",
+        "syntax",
         "template",
         "variables",
     )
 
-    def __init__(self, template: str | FrozenList, declarations: FrozenList, limits: RenderLimits) -> None:
+    def __init__(
+        self, template: str | FrozenList, declarations: FrozenList, limits: RenderLimits, syntax: Syntax = "jinja"
+    ) -> None:
         """Compile; an error is kept for `require_valid` and for each render.
 
         So a stored prompt that was saved under higher limits can still be read.
         """
         self.template = template
         self.limits = limits
+        self.syntax = syntax
+        if syntax == "plain" and declarations:
+            declarations = only_required(declarations, placeholder_names(template))
         self._declarations = declarations
         self._optional = frozenset(d["name"] for d in declarations if may_be_left_out(d))
         declared = frozenset([declaration["name"] for declaration in declarations])
@@ -157,7 +176,7 @@ class CompiledTemplate:
         self._parts: list[TemplateText | str] = []  # texts, and the names of the variables that fill placeholders
         self._refusal: TemplateError | None = None
         try:
-            _compile_parts(messages, limits, declared, self._parts)
+            _compile_parts(messages, limits, declared, syntax, self._parts)
         except TemplateError as error:
             if not isinstance(template, str):
                 error.put_before(_message(len(self._parts), len(messages)))
@@ -292,6 +311,7 @@ def _compile_parts(
     messages: Iterable[Mapping[str, str]],
     limits: RenderLimits,
     declared: frozenset[str],
+    syntax: Syntax,
     parts: list[TemplateText | str],
 ) -> None:
     """Append the part of each message to `parts`; raise `TemplateError` for the first that does not compile.
@@ -303,11 +323,17 @@ def _compile_parts(
         if "placeholder" in message:
             parts.append(message["placeholder"])
             continue
-        text = TemplateText(message["content"], limits, declared)
+        text = _compiled_text(message["content"], limits, declared, syntax)
         count += text.nodes
         if count > limits.nodes:
             raise TemplatePolicyError(f"The messages have more than {limits.nodes:,} syntax nodes together.", line=None)
         parts.append(text)
+
+
+def _compiled_text(source: str, limits: RenderLimits, declared: frozenset[str], syntax: Syntax) -> TemplateText:
+    if syntax == "plain":
+        return PlainText(source, limits)
+    return TemplateText(source, limits, declared, trims=syntax == "jinja-trim")
 
 
 def _fast_paths(parts: Sequence[TemplateText | str], roles: list[str | None] | None, limits: RenderLimits) -> FastPaths:
@@ -321,7 +347,8 @@ def _fast_paths(parts: Sequence[TemplateText | str], roles: list[str | None] | N
     if roles is not None:
         return FastPaths(_fast_chat(functions, roles, most_text(limits)), None, arity)
     text = functions[0]
-    return FastPaths(lambda values: (text(values), None), text, arity)
+    fixed = texts[0].source if isinstance(texts[0], PlainText) else None
+    return FastPaths(lambda values: (text(values), None), text, arity, fixed)
 
 
 def _fast_chat(functions: Sequence[Callable[[dict[str, Any]], str]], roles: list[str | None], most: int) -> Fast:

@@ -35,7 +35,11 @@ MAX_TERMS = 64
 _HASH = re.compile(r"[0-9a-f]{64}")
 STATUSES: tuple[str, ...] = get_args(Status)
 TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
-SYNONYMS = {"enabled": "active", "enable": "active"}  # else the nearest spelling is the opposite, `disabled`
+SYNONYMS = {
+    **{"enabled": "active", "enable": "active"},  # else the nearest spelling is the opposite, `disabled`
+    **{"j2": "jinja", "trim": "jinja-trim"},
+    **dict.fromkeys(("text", "raw", "none", "literal", "verbatim", "markdown"), "plain"),
+}
 
 
 class Expected(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, freeze, hashed
+from promptreg.line_ends import with_read_line_ends
 from promptreg.models import UNSET, Grant, Syntax
 from promptreg.records import CONTENT, Container, Snapshot, content_text
 from promptreg.rules.inputs import MAX_METADATA_BYTES, read_choice, read_filled_text, read_flag, read_grants, read_text
@@ -33,6 +34,7 @@ class Edit(NamedTuple):
     def applied_to(self, base: Mapping[str, Any]) -> Snapshot:
         """Return the base's content with the passed fields replaced; raise `InvalidInputError` if it is too large."""
         fields = {**base, **self.passed}
+        fields["template"] = with_read_line_ends(fields["template"], fields["syntax"])
         text = content_text(fields)
         if len(text) > FITS_SURELY:
             _require_size(fields)
@@ -230,7 +232,7 @@ def _example(value: object, where: str) -> None:
 
 
 def _syntax(value: Any, field: str) -> str:
-    return read_choice(read_text(value, field), field, get_args(Syntax))
+    return read_choice(value, field, get_args(Syntax))
 
 
 def _variables(value: Any, field: str) -> FrozenList:
