@@ -475,7 +475,8 @@ class Registry:
 
         - `name`: lower-case letters, digits and `_ - . /`; `slugify` makes one from any text (rule 19).
         - `template`: a text, or a list of messages `{"role", "content"}` and placeholders `{"placeholder": NAME}`, each
-          for a variable that is a whole list of messages. At most 256 KiB and 1,000 messages (rule 20).
+          for a variable that is a whole list of messages. At most 1,000 messages, and as many characters as
+          `RenderLimits.source_characters` says: 262,144 by default (rule 20).
         - `syntax`: how the template is read: `jinja`, `jinja-trim` (with `trim_blocks` and `lstrip_blocks`) or `plain`,
           kept and rendered byte for byte.
         - `title` (by default the name), `description`, `category` and `tags` describe it, for people and for `search`.
@@ -498,7 +499,7 @@ class Registry:
         >>> prompt.version, prompt.state, prompt.title, prompt.config
         (1, 'published', 'greet', {'model': 'm'})
         """
-        call = arguments.read_create(locals())
+        call = arguments.read_create(locals(), self._core.limits)
         return self._commit(partial(self._core.planner(self._view).create, new_id(), call), self._core.checks.vet_saved)
 
     @verb("save_prompt")
@@ -531,7 +532,7 @@ class Registry:
         ...     [registry.save("greet", "Hello").version for _ in range(3)]
         [1, 1, 1]
         """
-        call = arguments.read_save(locals())
+        call = arguments.read_save(locals(), self._core.limits)
         plan = partial(self._core.planner(self._view).save, new_id(), call)
         for _ in range(SAVE_RETRIES):
             with suppress(VersionConflictError):
@@ -589,7 +590,7 @@ class Registry:
         >>> draft.version, edited.version, edited.template, live.template
         (2, 2, 'Hi there', 'Hello')
         """
-        call = arguments.read_update(locals())
+        call = arguments.read_update(locals(), self._core.limits)
         return self._commit(partial(self._core.planner(self._view).update, call), self._core.checks.vet_saved)
 
     # Going live

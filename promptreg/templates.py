@@ -14,7 +14,7 @@ from promptreg.jsonvalues import FrozenList, compact
 from promptreg.models import Version
 from promptreg.prompt import Compile, Prompt, make_prompt, make_version
 from promptreg.records import Container, Snapshot, VersionRecord
-from promptreg.rendering.limits import RenderLimits
+from promptreg.rendering.limits import RenderLimits, readable_characters
 from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules.version_fields import read_default
 
@@ -106,12 +106,16 @@ class Defaults:
         except Exception:  # what is no default is refused by `compiled`
             return False
 
+    def read(self, default: object) -> str | FrozenList:
+        """Read a default; raise `InvalidInputError`."""
+        return read_default(default, most=readable_characters(self._limits))
+
     def compiled(self, default: object, name: str) -> CompiledTemplate:
         """Return the compiled template of a default that a render of the prompt `name` passes.
 
         Raises `InvalidInputError`, `TemplateSyntaxError`, `TemplatePolicyError` or `TemplateError`.
         """
-        template = read_default(default)
+        template = self.read(default)
         key = template if isinstance(template, str) else _messages_key(template)
         found = self._compiled.find(key)
         if found is not None and found[0] == template:

@@ -33,8 +33,6 @@ def parse(source: str, limits: RenderLimits, *, trims: bool = False) -> tuple[no
     With `trims` a block takes the line break after it and the spaces before it, as `jinja-trim` says. Raises
     `TemplateSyntaxError` with the line, or `TemplatePolicyError`.
     """
-    if len(source) > limits.source_characters:
-        raise TemplatePolicyError(f"The template has more than {limits.source_characters:,} characters.", line=None)
     try:
         tree = syntax_tree(source, limits, TRIMMING if trims else ENVIRONMENT)
     except JinjaSyntaxError as error:

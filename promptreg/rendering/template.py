@@ -25,6 +25,7 @@ from promptreg.rendering.placeholders import BETWEEN_TEXTS, Message, joined_text
 from promptreg.rendering.policy import BUILTINS
 from promptreg.rendering.reads import surely_needed, variables_read
 from promptreg.rendering.values import AbsentVariable
+from promptreg.template_texts import length_of
 from promptreg.variables import bind, effective, is_optional, may_be_left_out, only_required, placeholder_flaw
 
 MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
@@ -174,9 +175,9 @@ class CompiledTemplate:
         declared = frozenset([declaration["name"] for declaration in declarations])
         messages = [{"content": template}] if isinstance(template, str) else template
         self._parts: list[TemplateText | str] = []  # texts, and the names of the variables that fill placeholders
-        self._refusal: TemplateError | None = None
+        self._refusal: TemplateError | None = _too_long(template, limits)
         try:
-            _compile_parts(messages, limits, declared, syntax, self._parts)
+            _compile_parts([] if self._refusal else messages, limits, declared, syntax, self._parts)
         except TemplateError as error:
             if not isinstance(template, str):
                 error.put_before(_message(len(self._parts), len(messages)))
@@ -294,6 +295,18 @@ class CompiledTemplate:
         return MissingVariablesError(
             f"Variables are missing: {', '.join(names)}; pass them to render.{passed}", missing=names
         )
+
+
+def _too_long(template: str | FrozenList, limits: RenderLimits) -> TemplatePolicyError | None:
+    """Return the error for a template of more than `source_characters`, which no work is done for."""
+    length, most = length_of(template), limits.source_characters
+    if length <= most:
+        return None
+    return TemplatePolicyError(
+        f"The template has {length:,} characters, and the limit source_characters is {most:,}; shorten it, or open the"
+        f" registry with render_limits=RenderLimits(source_characters={length}).",
+        line=None,
+    )
 
 
 def _message(number: int, count: int) -> str:

@@ -5,21 +5,22 @@ comes before anything is looked up, as invalid input is the first refusal (rule 
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from promptreg.errors import InvalidInputError
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, freeze, hashed
-from promptreg.line_ends import with_read_line_ends
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze, hashed
 from promptreg.models import UNSET, Grant, Syntax
 from promptreg.records import CONTENT, Container, Snapshot, content_text
 from promptreg.rules.inputs import MAX_METADATA_BYTES, read_choice, read_filled_text, read_flag, read_grants, read_text
 from promptreg.rules.names import Reference, Selector, checked_name
+from promptreg.template_texts import length_of, with_read_line_ends
 from promptreg.untrusted import FieldReader, bounded_list, read_each, reads_untrusted
 from promptreg.variables import declared, is_readable
 
 T = TypeVar("T")
 
-MAX_TEMPLATE_BYTES = 256 * 1024
+MAX_STORED = 100_000_000  # characters of a template, each of at most 6 bytes; SQLite takes a billion bytes a row
 FITS_SURELY = MAX_METADATA_BYTES // 4  # characters, each of at most 4 bytes
 MAX_EXAMPLES = 100
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -95,11 +96,11 @@ _NOT_IN_PLACE = {
 }
 
 
-def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
-    """Read the fields of a version: those that are passed, or required."""
+def read_edit(*, most: int, required: Collection[str] = (), **given: object) -> Edit:
+    """Read the fields of a version: those that are passed, or required; a template has `most` characters at most."""
     fields = FieldReader()
     passed = {
-        name: fields.read(_reader_of(name), value, name)
+        name: fields.read(_reader_of(name, most), value, name)
         for name, value in given.items()
         if value is not UNSET or name in required
     }
@@ -109,30 +110,48 @@ def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
 
 
 @reads_untrusted("template")
-def read_template(value: object, field: str = "template") -> str | FrozenList:
-    """Read a template: text, or a list of messages `{"role", "content"}` and `{"placeholder"}`."""
+def read_template(value: object, field: str = "template", *, most: int) -> str | FrozenList:
+    """Read a template: text, or a list of messages `{"role", "content"}` and `{"placeholder"}`.
+
+    One of more than `most` characters is refused before anything else is done with it.
+    """
     template: str | FrozenList
     if isinstance(value, str):
-        template = read_text(value, field)
-        size = len(template.encode())
+        template = read_source(value, field, most=most)
     elif isinstance(value, list | tuple):
-        template = FrozenList(read_each(_message, bounded_list(value, field, "messages"), field))
-        size = sum(len(text.encode()) for message in template for text in message.values())
+        messages = bounded_list(value, field, "messages")
+        template = FrozenList(read_each(partial(_message, most=most), messages, field))
+        _require_length(length_of(template), field, most)
     else:
         raise InvalidInputError.of(field, f"must be text or a list of messages, not {type(value).__name__}")
     if not template:
         raise InvalidInputError.of(field, "must not be empty")
-    if size > MAX_TEMPLATE_BYTES:
-        raise InvalidInputError.of(field, f"takes {size} bytes of UTF-8; {MAX_TEMPLATE_BYTES} is the most")
     return template
 
 
+def read_source(value: object, field: str, *, most: int) -> str:
+    """Read a text of a template, of at most that many characters."""
+    if not isinstance(value, str):
+        raise InvalidInputError.of(field, f"must be text, not {type(value).__name__}")
+    _require_length(str.__len__(value), field, most)
+    try:
+        return checked_text(value)
+    except NotJSON as error:
+        raise InvalidInputError.of(field, str(error)) from None
+
+
+def _require_length(length: int, field: str, most: int) -> None:
+    if length > min(most, MAX_STORED):
+        remedy = "RenderLimits(source_characters=…) allows more" if most < MAX_STORED else "no storage takes more"
+        raise InvalidInputError.of(field, f"has {length:,} characters; {min(most, MAX_STORED):,} is the most, {remedy}")
+
+
 @reads_untrusted("default")
-def read_default(value: object) -> str | FrozenList:
+def read_default(value: object, *, most: int) -> str | FrozenList:
     """Read the `default` of a render: a template, or an empty text."""
     if isinstance(value, str) and not value:
         return ""
-    return read_template(value, "default")
+    return read_template(value, "default", most=most)
 
 
 def _require_size(fields: Mapping[str, Any]) -> None:
@@ -153,7 +172,7 @@ def _require_size(fields: Mapping[str, Any]) -> None:
 # Messages
 
 
-def _message(item: object, where: str) -> FrozenDict:
+def _message(item: object, where: str, *, most: int) -> FrozenDict:
     if not isinstance(item, Mapping):
         raise InvalidInputError.of(where, f"must be {MESSAGE_FORMS}, not {type(item).__name__}")
     flaw = _message_flaw(item)
@@ -161,7 +180,7 @@ def _message(item: object, where: str) -> FrozenDict:
         raise InvalidInputError.of(where, flaw)
     fields = FieldReader()
     message = FrozenDict(
-        (str.__str__(key), fields.read(_MESSAGE_READERS[key], item[key], f"{where}.{key}")) for key in item
+        (str.__str__(key), fields.read(_message_reader(key, most), item[key], f"{where}.{key}")) for key in item
     )
     fields.require_valid()
     return message
@@ -188,11 +207,12 @@ def _placeholder(value: object, field: str) -> str:
     return name
 
 
-_MESSAGE_READERS: dict[str, Callable[[object, str], str]] = {
-    "role": _role,
-    "content": read_text,
-    "placeholder": _placeholder,
-}
+_MESSAGE_READERS: dict[str, Callable[[object, str], str]] = {"role": _role, "placeholder": _placeholder}
+
+
+def _message_reader(key: str, most: int) -> Callable[[object, str], str]:
+    return partial(read_source, most=most) if key == "content" else _MESSAGE_READERS[key]
+
 
 # The other fields
 
@@ -254,7 +274,6 @@ def _frozen(value: Any, field: str) -> Any:
 
 Reader = Callable[[Any, str], Any]
 _READERS: dict[str, Reader] = {
-    "template": read_template,
     "syntax": _syntax,
     "title": read_filled_text,
     "tags": _tags,
@@ -264,6 +283,8 @@ _READERS: dict[str, Reader] = {
 _READERS_BY_TYPE: dict[type, Reader] = {str: read_text, FrozenDict: _object}
 
 
-def _reader_of(name: str) -> Reader:
+def _reader_of(name: str, most: int) -> Reader:
     """Return what reads a field: its own reader, or the one of all texts or of all objects."""
+    if name == "template":
+        return partial(read_template, most=most)
     return _READERS.get(name) or _READERS_BY_TYPE[type(CONTENT[name].empty)]

@@ -1,4 +1,4 @@
-r"""The line ends of a template: those that its syntax reads.
+r"""The texts of a template, of which a chat has several: how long they are, and their line ends.
 
 Jinja2 reads `\r\n` and `\r` as `\n`, so a template of its syntax is stored, hashed and compared with `\n` alone. A
 version that an earlier release stored with others keeps them, and its hash, and equals one with `\n`. In a `plain`
@@ -10,6 +10,23 @@ from typing import Any
 
 from promptreg.jsonvalues import FrozenDict, FrozenList, frozen_dict, frozen_list
 from promptreg.models import Syntax
+
+
+def length_of(template: str | FrozenList) -> int:
+    """Return how many characters a template has: of a chat, the contents of all its messages together.
+
+    >>> length_of("a"), length_of([{"role": "user", "content": "ab"}, {"placeholder": "history"}])
+    (1, 2)
+    """
+    return len(template) if isinstance(template, str) else sum(_length(message.get("content")) for message in template)
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(_length, value))
+    return sum(map(_length, value.values())) if isinstance(value, dict) else 0
 
 
 def with_read_line_ends(template: str | FrozenList, syntax: Syntax) -> str | FrozenList:
