@@ -4,8 +4,10 @@ The floor of the fast tier is plain Jinja2, without any limit; the floor of the 
 is compiled once. The two texts of every row are compared before anything is measured.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jinja2
@@ -26,6 +28,7 @@ from promptreg.rendering.template import CompiledTemplate, TemplateText
 ROUNDS = 40
 LIMITS = RenderLimits()
 PLAIN = jinja2.Environment()
+PLAIN.filters["tojson"] = partial(json.dumps, ensure_ascii=False)  # as rule 20 has it; Jinja2's own escapes HTML
 SANDBOX = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
 
 GOALS = {  # ratios to the floor: the must goal and the aim, both upper bounds

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list, thaw
+from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list
 from promptreg.models import Status, Value, Version, built
 from promptreg.records import Container, VersionRecord
 from promptreg.rendering.fast_paths import Fast, FastPaths, Messages, Output
@@ -79,8 +79,7 @@ class Rendered:
             return [{"role": "user", "content": self.text}]
         if isinstance(self._messages, tuple):  # roles and contents: making dictionaries takes longer than rendering
             return [{"role": role, "content": content} for role, content in zip(*self._messages, strict=True)]
-        messages: list[dict[str, Any]] = thaw(self._messages)
-        return messages
+        return self._messages.fresh()
 
     def trace_attributes(self) -> dict[str, str]:
         """Return the attributes of the prompt for the span of a model call, to be set by hand.

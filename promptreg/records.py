@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, compact, frozen_dict, parse
+from promptreg.messages import with_read_line_ends
 from promptreg.models import Action, Grant, Kind, State, Status, Syntax
-from promptreg.template_texts import with_read_line_ends
 from promptreg.variables import canonical_form
 
 # The table of a version's fields

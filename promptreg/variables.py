@@ -103,7 +103,7 @@ def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList
     return FrozenList([*listed.values(), *found.values()])
 
 
-def only_required(declarations: FrozenList, names: Container[str]) -> FrozenList:
+def only_required(declarations: FrozenList, names: Container[str | None]) -> FrozenList:
     """Return declarations of which none but those of these names are required.
 
     >>> only_required(declared([{"name": "n", "required": True}, {"name": "history"}]), {"history"})

@@ -15,7 +15,7 @@ from jinja2.lexer import TokenStream
 from jinja2.parser import Parser
 from jinja2.runtime import Context, LoopContext, Macro, identity
 from jinja2.tests import TESTS as JINJA_TESTS
-from jinja2.utils import Namespace, htmlsafe_json_dumps, missing, url_quote
+from jinja2.utils import Namespace, missing, url_quote
 from pydantic import BaseModel
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "Macro",
     "Namespace",
     "Token",
-    "htmlsafe_json_dumps",
     "identity",
     "is_root_model",
     "missing",

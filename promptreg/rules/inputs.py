@@ -29,17 +29,14 @@ Progress: TypeAlias = Callable[[int, int], object]
 """What a long call reports its progress to: how many of how many rows are done."""
 
 MAX_METADATA_BYTES = 1024 * 1024
+MAX_STORED = 100_000_000  # characters of a template, each of at most 6 bytes; SQLite takes a billion bytes a row
 MAX_PASSED = 100_000  # variables of one render, as a mapping may be endless
 MAX_SOUGHT = 1_000  # characters of a search
 MAX_TERMS = 64
 _HASH = re.compile(r"[0-9a-f]{64}")
 STATUSES: tuple[str, ...] = get_args(Status)
 TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
-SYNONYMS = {
-    **{"enabled": "active", "enable": "active"},  # else the nearest spelling is the opposite, `disabled`
-    **{"j2": "jinja", "trim": "jinja-trim"},
-    **dict.fromkeys(("text", "raw", "none", "literal", "verbatim", "markdown"), "plain"),
-}
+SYNONYMS = {"enabled": "active", "enable": "active"}  # else the nearest spelling is the opposite, `disabled`
 
 
 class Expected(NamedTuple):
@@ -52,6 +49,9 @@ class Expected(NamedTuple):
     version: int | None = None
     production: int | None = None
     content_hash: str | None = None
+
+
+ANYTHING = Expected()
 
 
 def read_expected(*, version: object = UNSET, production: object = UNSET, content_hash: object = UNSET) -> Expected:
@@ -78,14 +78,19 @@ def read_given(value: Any, field: str) -> Any:
 
 
 @reads_untrusted("text")
-def read_text(value: object, field: str) -> str:
-    """Read any text, also an empty one, without NUL and lone surrogates, of at most 1 MiB."""
+def read_any_text(value: object, field: str) -> str:
+    """Read a text of any length, also an empty one, without NUL and lone surrogates."""
     if not isinstance(value, str):
         raise InvalidInputError.of(field, f"must be text, not {type(value).__name__}")
     try:
-        text = checked_text(value)
+        return checked_text(value)
     except NotJSON as error:
         raise InvalidInputError.of(field, str(error)) from None
+
+
+def read_text(value: object, field: str) -> str:
+    """Read a text as `read_any_text` does, of at most 1 MiB."""
+    text = read_any_text(value, field)
     size = len(text.encode())
     if size > MAX_METADATA_BYTES:
         raise InvalidInputError.of(field, f"takes {size} bytes of UTF-8; {MAX_METADATA_BYTES} is the most")
@@ -94,10 +99,21 @@ def read_text(value: object, field: str) -> str:
 
 def read_filled_text(value: object, field: str) -> str:
     """Read a text that is not blank."""
-    text = read_text(value, field)
+    return require_filled(read_text(value, field), field)
+
+
+def require_filled(text: str, field: str) -> str:
+    """Return a text that is not blank; raise `InvalidInputError` for any other."""
     if not text or text.isspace():
         raise InvalidInputError.of(field, "must not be empty")
     return text
+
+
+def require_length(length: int, field: str, most: int) -> None:
+    """Raise `InvalidInputError` for a template of more characters than can be read (`readable_characters`)."""
+    if length > most:
+        remedy = "no storage takes more" if most >= MAX_STORED else "RenderLimits(source_characters=…) allows more"
+        raise InvalidInputError.of(field, f"has {length:,} characters; {most:,} is the most, {remedy}")
 
 
 @reads_untrusted("text")
@@ -150,11 +166,11 @@ def read_statuses(value: object) -> tuple[str, ...]:
 
 
 @reads_untrusted("value")
-def read_choice(value: object, field: str, choices: Iterable[str]) -> str:
+def read_choice(value: object, field: str, choices: Iterable[str], synonyms: Mapping[str, str] = SYNONYMS) -> str:
     """Read one of a few words; the error names the nearest."""
     allowed = tuple(choices)
     if not isinstance(value, str) or value not in allowed:
-        meant = did_you_mean(SYNONYMS.get(value.lower(), value), allowed) if isinstance(value, str) else ""
+        meant = did_you_mean(synonyms.get(value.lower(), value), allowed) if isinstance(value, str) else ""
         raise InvalidInputError.of(field, f"must be one of {', '.join(allowed)}{meant}")
     return str.__str__(value)
 

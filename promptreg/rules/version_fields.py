@@ -9,22 +9,34 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from promptreg.errors import InvalidInputError
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, checked_text, freeze, hashed
+from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, freeze, hashed
+from promptreg.messages import length_of, with_read_line_ends
 from promptreg.models import UNSET, Grant, Syntax
 from promptreg.records import CONTENT, Container, Snapshot, content_text
-from promptreg.rules.inputs import MAX_METADATA_BYTES, read_choice, read_filled_text, read_flag, read_grants, read_text
+from promptreg.rules.inputs import (
+    MAX_METADATA_BYTES,
+    MAX_STORED,
+    read_any_text,
+    read_choice,
+    read_filled_text,
+    read_flag,
+    read_grants,
+    read_text,
+    require_length,
+)
+from promptreg.rules.messages import read_messages
 from promptreg.rules.names import Reference, Selector, checked_name
-from promptreg.template_texts import length_of, with_read_line_ends
 from promptreg.untrusted import FieldReader, bounded_list, read_each, reads_untrusted
-from promptreg.variables import declared, is_readable
+from promptreg.variables import declared
 
 T = TypeVar("T")
 
-MAX_STORED = 100_000_000  # characters of a template, each of at most 6 bytes; SQLite takes a billion bytes a row
 FITS_SURELY = MAX_METADATA_BYTES // 4  # characters, each of at most 4 bytes
 MAX_EXAMPLES = 100
-ROLES = ("system", "developer", "user", "assistant", "tool")
-MESSAGE_FORMS = '{"role", "content"} or {"placeholder"}'
+_SYNTAXES_ELSEWHERE = {
+    **{"j2": "jinja", "trim": "jinja-trim"},
+    **dict.fromkeys(("text", "raw", "none", "literal", "verbatim", "markdown"), "plain"),
+}
 
 
 class Edit(NamedTuple):
@@ -111,39 +123,23 @@ def read_edit(*, most: int, required: Collection[str] = (), **given: object) -> 
 
 @reads_untrusted("template")
 def read_template(value: object, field: str = "template", *, most: int) -> str | FrozenList:
-    """Read a template: text, or a list of messages `{"role", "content"}` and `{"placeholder"}`.
+    """Read a template: text, or a list of messages.
 
     One of more than `most` characters is refused before anything else is done with it.
     """
     template: str | FrozenList
+    most = min(most, MAX_STORED)
     if isinstance(value, str):
-        template = read_source(value, field, most=most)
+        require_length(str.__len__(value), field, most)
+        template = read_any_text(value, field)
     elif isinstance(value, list | tuple):
-        messages = bounded_list(value, field, "messages")
-        template = FrozenList(read_each(partial(_message, most=most), messages, field))
-        _require_length(length_of(template), field, most)
+        template = read_messages(value, field, most=most)
+        require_length(length_of(template), field, most)
     else:
         raise InvalidInputError.of(field, f"must be text or a list of messages, not {type(value).__name__}")
     if not template:
         raise InvalidInputError.of(field, "must not be empty")
     return template
-
-
-def read_source(value: object, field: str, *, most: int) -> str:
-    """Read a text of a template, of at most that many characters."""
-    if not isinstance(value, str):
-        raise InvalidInputError.of(field, f"must be text, not {type(value).__name__}")
-    _require_length(str.__len__(value), field, most)
-    try:
-        return checked_text(value)
-    except NotJSON as error:
-        raise InvalidInputError.of(field, str(error)) from None
-
-
-def _require_length(length: int, field: str, most: int) -> None:
-    if length > min(most, MAX_STORED):
-        remedy = "RenderLimits(source_characters=…) allows more" if most < MAX_STORED else "no storage takes more"
-        raise InvalidInputError.of(field, f"has {length:,} characters; {min(most, MAX_STORED):,} is the most, {remedy}")
 
 
 @reads_untrusted("default")
@@ -167,54 +163,6 @@ def _require_size(fields: Mapping[str, Any]) -> None:
             max(sizes, key=sizes.__getitem__),
             f"the metadata takes {total} bytes of JSON; {MAX_METADATA_BYTES} is the most",
         )
-
-
-# Messages
-
-
-def _message(item: object, where: str, *, most: int) -> FrozenDict:
-    if not isinstance(item, Mapping):
-        raise InvalidInputError.of(where, f"must be {MESSAGE_FORMS}, not {type(item).__name__}")
-    flaw = _message_flaw(item)
-    if flaw:
-        raise InvalidInputError.of(where, flaw)
-    fields = FieldReader()
-    message = FrozenDict(
-        (str.__str__(key), fields.read(_message_reader(key, most), item[key], f"{where}.{key}")) for key in item
-    )
-    fields.require_valid()
-    return message
-
-
-def _message_flaw(item: Mapping[Any, Any]) -> str | None:
-    """Return which keys a message does not have, or that it has others; these may hold anything, so are not quoted."""
-    wanted = {"placeholder"} if "placeholder" in item else {"role", "content"}
-    absent = sorted([key for key in wanted if key not in item], reverse=True)
-    if absent:
-        return f"has no {' and no '.join(absent)}; it must be {MESSAGE_FORMS}"
-    is_whole = all(key in wanted for key in item)  # ends at the first other key, as the mapping may be endless
-    return None if is_whole else f"must be {MESSAGE_FORMS}, and hold nothing else"
-
-
-def _role(value: object, field: str) -> str:
-    return read_choice(read_text(value, field), field, ROLES)
-
-
-def _placeholder(value: object, field: str) -> str:
-    name = read_text(value, field)
-    if not is_readable(name):
-        raise InvalidInputError.of(field, "must be a variable's name, such as history")
-    return name
-
-
-_MESSAGE_READERS: dict[str, Callable[[object, str], str]] = {"role": _role, "placeholder": _placeholder}
-
-
-def _message_reader(key: str, most: int) -> Callable[[object, str], str]:
-    return partial(read_source, most=most) if key == "content" else _MESSAGE_READERS[key]
-
-
-# The other fields
 
 
 @reads_untrusted("tags")
@@ -252,7 +200,7 @@ def _example(value: object, where: str) -> None:
 
 
 def _syntax(value: Any, field: str) -> str:
-    return read_choice(value, field, get_args(Syntax))
+    return read_choice(value, field, get_args(Syntax), _SYNTAXES_ELSEWHERE)
 
 
 def _variables(value: Any, field: str) -> FrozenList:

@@ -21,7 +21,6 @@ from promptreg.rendering.fast.syntax import (
     mapped_attribute,
     positional_arguments,
     require_plain_call,
-    result_nodes,
     slice_bound,
 )
 from promptreg.rendering.filters import ANY, FILTERS, INLINE, INTEGER, TESTS, TEXT
@@ -64,7 +63,6 @@ class ExpressionCompiler(Visitor):
     """Generates the code of expressions, and counts their costs; raises `UnsupportedSyntax` outside the subset."""
 
     def __init__(self, scope: Scope, costs: Costs) -> None:
-        self.printed: set[int] = set()  # ids of nodes whose values are printed, and nothing else done with them
         self._scope = scope
         self._costs = costs
 
@@ -184,7 +182,6 @@ class ExpressionCompiler(Visitor):
         return f"(not {self.truth(node.node)})", BOOLEAN
 
     def _visit_concat(self, node: nodes.Concat) -> Code:
-        self.printed.update(*map(result_nodes, node.nodes))
         return f"concat({self._costs.operation()}, {', '.join(map(self.code, node.nodes))})", TEXT
 
     def _visit_add(self, node: nodes.Add) -> Code:  # of numbers or of texts
@@ -239,8 +236,6 @@ class ExpressionCompiler(Visitor):
             raise UnsupportedSyntax
         if row.fast is INLINE:
             return self._default(node.node, arguments)
-        if node.name == "tojson" and id(node) not in self.printed:
-            raise UnsupportedSyntax  # Jinja returns Markup, which changes what is added to it
         operands = [str(self._costs.operation())] if row.returns is TEXT else []
         operands += [self._joined(node.node) if node.name == "join" else self.code(node.node)]
         return f"filter_{node.name}({', '.join([*operands, *map(self.code, arguments)])})", row.returns

@@ -159,19 +159,14 @@ def _indentation(width: Any) -> int:
     return width if type(width) is int and 0 <= width <= MAX_INDENT else bail_out()
 
 
-_encode = json.JSONEncoder(sort_keys=True).encode
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def do_tojson(most: int, value: Any, indent: Any = None) -> str:
     """Write builtin values as JSON."""
-    _require_small(value, most_items(most), most // 6)
-    written = _encode(value) if indent is None else json.dumps(value, sort_keys=True, indent=_indentation(indent))
-    if len(written) * 6 > most:
-        bail_out()
-    for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("'", "\\u0027")):
-        if character in written:
-            written = written.replace(character, escape)
-    return written
+    _require_small(value, most_items(most), most)
+    written = _encode(value) if indent is None else json.dumps(value, ensure_ascii=False, indent=_indentation(indent))
+    return written if len(written) <= most else bail_out()
 
 
 def _require_small(value: Any, most: int, characters: int) -> None:

@@ -18,7 +18,6 @@ from promptreg.rendering.fast.syntax import (
     prints_attribute_first,
     reads_loop,
     require_plain_call,
-    result_nodes,
 )
 from promptreg.rendering.filters import INTEGER, TEXT
 
@@ -62,7 +61,6 @@ class StatementCompiler(Visitor):
         local = self._scope.temporary()
         if isinstance(node, nodes.CondExpr) and node.expr2 is None:
             node = nodes.CondExpr(node.test, node.expr1, nodes.Const(""))  # which prints what an absent `else` prints
-        self._expressions.printed |= result_nodes(node)
         code, kind = self._expressions.typed(node)
         if kind in {TEXT, INTEGER}:
             self._emitter.write(f"{local} = {code}")

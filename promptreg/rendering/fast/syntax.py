@@ -65,12 +65,6 @@ def slice_bound(node: nodes.Expr | None) -> str:
     raise UnsupportedSyntax
 
 
-def result_nodes(node: nodes.Expr) -> set[int]:
-    """Return the ids of the nodes that an expression may evaluate to: itself, and the branches of a conditional."""
-    branches = (node.expr1, node.expr2) if isinstance(node, nodes.CondExpr) else ()
-    return {id(node)}.union(*(result_nodes(branch) for branch in branches if branch is not None))
-
-
 def printed_values(node: nodes.If) -> int | None:
     """Return how many values and choices an `if` may print, itself included; None if it does anything but print."""
     count = 1

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from inspect import getattr_static
 from itertools import groupby
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from jinja2 import Undefined
+from pydantic import BaseModel
 
-from promptreg.rendering.compat import htmlsafe_json_dumps
 from promptreg.rendering.metered.meter import Exceeded, Meter
 from promptreg.rendering.metered.operators import add
 from promptreg.rendering.values import SCALARS, Absent, Refused, read_attribute, read_item, require_open
@@ -21,6 +21,7 @@ from promptreg.rendering.values import SCALARS, Absent, Refused, read_attribute,
 MAX_ATTRIBUTE = 1_000
 MAX_COLUMNS = 8
 MAX_INDENT = 16
+_JSON_SCALARS = (str, int, float)
 SORTED_A_UNIT = 8  # comparisons by C code
 MAX_OBJECTS = 2_000  # that Python code compares: 200 ms for five times as many
 MAX_ADDED = 1 << 1_000
@@ -299,30 +300,53 @@ def do_sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = 
     return total
 
 
-def do_tojson(meter: Meter, value: Any, indent: int | None = None) -> Any:
-    """Write as JSON."""
+def do_tojson(meter: Meter, value: Any, indent: Any = None) -> str:
+    """Write what `json.dumps(value, ensure_ascii=False)` writes: nothing is escaped for HTML, no key is moved."""
     meter.weigh(value)
-    if indent is not None and not (isinstance(indent, int) and 0 <= indent <= MAX_INDENT):
-        raise Refused(f"tojson takes an indent of 0 to {MAX_INDENT}")
-    extra: dict[str, Any] = {} if indent is None else {"indent": indent}
-    plain = _plain(meter, value, meter.limits.depth)
-    return meter.paid(htmlsafe_json_dumps(plain, json.dumps, sort_keys=True, default=_refuse_json, **extra))
+    margin = _json_indent(indent)
+    return meter.paid(json.dumps(_plain(meter, value, meter.limits.depth), ensure_ascii=False, indent=margin))
+
+
+def _json_indent(indent: Any) -> int | str | None:
+    if isinstance(indent, Undefined):
+        str(indent)
+    if indent is None or (isinstance(indent, int) and indent <= MAX_INDENT):
+        return indent
+    if isinstance(indent, str) and len(indent) <= MAX_INDENT:
+        return str(indent)
+    raise Refused(f"tojson takes an indent of at most {MAX_INDENT}")
 
 
 def _plain(meter: Meter, value: Any, depth: int) -> Any:
-    """Return containers as builtin ones, with items paid for, as JSON's C code reads subclasses unmetered."""
+    """Return containers as builtin ones, with items paid for, as JSON's C code reads subclasses unmetered.
+
+    Raises `Refused` for what `json.dumps` refuses; an absent value raises that it is absent.
+    """
     if depth < 0:
         raise meter.too_big("depth", "a container is nested too deep")
     kind = type(value)
     if issubclass(kind, dict):
-        return {key: _plain(meter, item, depth - 1) for key, item in meter.counted(value.items())}
+        items = meter.counted(value.items())
+        return {_require_json_key(key): _plain(meter, item, depth - 1) for key, item in items}
     if issubclass(kind, list | tuple):
         return [_plain(meter, item, depth - 1) for item in meter.counted(value)]
+    if isinstance(value, Undefined):
+        str(value)
+    if value is not None and not issubclass(kind, _JSON_SCALARS):
+        raise Refused(f"a value of type {kind.__name__} can't be written as JSON{_json_hint(value)}")
     return value
 
 
-def _refuse_json(value: object) -> NoReturn:
-    """Raise for a value that JSON has no form for: an absent variable raises that it is absent."""
-    if isinstance(value, Undefined):
-        str(value)
-    raise Refused(f"a value of type {type(value).__name__} can't be written as JSON")
+def _require_json_key(key: Any) -> Any:
+    if isinstance(key, Undefined):
+        str(key)
+    if key is not None and not issubclass(type(key), _JSON_SCALARS):
+        raise Refused(f"a key of type {type(key).__name__} can't be written as JSON")
+    return key
+
+
+def _json_hint(value: Any) -> str:
+    """Return what to do with a value that JSON has no form for, as an addition to the message."""
+    if issubclass(type(value), BaseModel):
+        return "; pass what its model_dump(mode='json') returns"
+    return "; use the filter list first" if issubclass(type(value), Iterator) else ""
