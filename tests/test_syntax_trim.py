@@ -43,7 +43,7 @@ MACROS = [
 
 def tiers(source):
     """Return the text of each tier; None for the fast one where it has no function."""
-    template = TemplateText(source, LIMITS, trims=True)
+    template = TemplateText(source, LIMITS, syntax="jinja-trim")
     fast = None if template.fast is None else template.fast(dict(VALUES))
     return fast, template.render_metered(Rendering(dict(VALUES), LIMITS))
 

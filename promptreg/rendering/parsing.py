@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from jinja2 import Environment, nodes
 from jinja2 import TemplateSyntaxError as JinjaSyntaxError
 
-from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
+from promptreg.errors import TemplateError, TemplatePolicyError, TemplateSyntaxError
 from promptreg.nearest import nearest
+from promptreg.rendering import hints
 from promptreg.rendering.compat import Token, parse_tokens, tokenize
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.policy import TAGS, require_allowed
@@ -35,13 +36,19 @@ def parse(source: str, limits: RenderLimits, *, trims: bool = False) -> tuple[no
     """
     try:
         tree = syntax_tree(source, limits, TRIMMING if trims else ENVIRONMENT)
+        return tree, require_allowed(tree, limits)
     except JinjaSyntaxError as error:
-        raise syntax_error(error) from None
+        refusal = syntax_error(error)
+        refusal.restate(refusal.message + hints.of_braces(source))
+        raise refusal from None
+    except TemplateError as error:
+        if "did you mean" not in error.message:
+            error.restate(error.message + hints.of_literal(source))
+        raise
     except RecursionError:
         raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
     except ValueError:
         raise TemplateSyntaxError("The template holds a number that is too long to be read.", line=None) from None
-    return tree, require_allowed(tree, limits)
 
 
 def syntax_tree(source: str, limits: RenderLimits, environment: Environment = ENVIRONMENT) -> nodes.Template:

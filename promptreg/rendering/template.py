@@ -16,6 +16,7 @@ from promptreg.nearest import did_you_mean, nearest
 from promptreg.rendering.fast.compiler import compile_fast
 from promptreg.rendering.fast.costs import is_affordable, most_text
 from promptreg.rendering.fast_paths import FastPaths, Output, fast_paths_of
+from promptreg.rendering.hints import of_literal
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.messages import ChatMessages
 from promptreg.rendering.metered.compiler import MeteredText, Rendering
@@ -60,21 +61,25 @@ class TemplateText:
     )
 
     def __init__(
-        self, source: str, limits: RenderLimits, declared: frozenset[str] = frozenset(), *, trims: bool = False
+        self,
+        source: str,
+        limits: RenderLimits,
+        declared: frozenset[str] = frozenset(),
+        syntax: Syntax = "jinja",
     ) -> None:
         """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`.
 
         `declared` are the declared variables: absent ones are false where their truth is tested (rule 20).
-        `trims` says that the syntax is `jinja-trim`.
+        `syntax` is `jinja` or `jinja-trim`.
         """
-        tree, count = parse(source, limits, trims=trims)
+        self._trims = syntax == "jinja-trim"
+        tree, count = parse(source, limits, trims=self._trims)
         reads = variables_read(tree, BUILTINS, declared)
         self.source = source
         self.nodes = count
         self.reads = reads.needed
         self._declared = declared
         self._limits = limits
-        self._trims = trims
         compiled = compile_fast(tree, limits, declared)
         self.fast = None if compiled is None else compiled.render
         self.always_read = None if compiled is None else compiled.always_read
@@ -298,8 +303,16 @@ class CompiledTemplate:
         unread = [name for name in bound if name not in known]
         passed = f" Passed and not read: {_unread(unread, names)}." if unread else ""
         return MissingVariablesError(
-            f"Variables are missing: {', '.join(names)}; pass them to render.{passed}", missing=names
+            f"Variables are missing: {', '.join(names)}; pass them to render.{passed}{self._literal(bound)}",
+            missing=names,
         )
+
+    def _literal(self, bound: Mapping[str, Any]) -> str:
+        """Return what a text may be of whose variables none was passed: code whose braces were never a template's."""
+        if self.syntax == "plain" or any(name in bound for name in self.reads):
+            return ""
+        texts = (part.source for part in self._parts if isinstance(part, TemplateText))
+        return next(filter(None, map(of_literal, texts)), "")
 
 
 def _too_long(template: str | FrozenList, limits: RenderLimits) -> TemplatePolicyError | None:
@@ -361,7 +374,7 @@ def _compile_parts(
 def _compiled_text(source: str, limits: RenderLimits, declared: frozenset[str], syntax: Syntax) -> TemplateText:
     if syntax == "plain":
         return PlainText(source, limits)
-    return TemplateText(source, limits, declared, trims=syntax == "jinja-trim")
+    return TemplateText(source, limits, declared, syntax)
 
 
 def _extra(values: Mapping[str, Any], known: Sequence[str]) -> list[dict[str, str]]:
