@@ -21,8 +21,6 @@ from promptreg import Registry, RenderLimits
 from promptreg.jsonvalues import FrozenList, freeze
 from promptreg.rendering.metered.compiler import MeteredText
 from promptreg.rendering.parsing import parse
-from promptreg.rendering.policy import BUILTINS
-from promptreg.rendering.reads import variables_read
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 
 ROUNDS = 40
@@ -45,6 +43,8 @@ COMMON = {
     "title": "# {{ title | title }}\n\nAnswer about {{ title }}.",
     "trim, replace": "{{ padded | trim }} and {{ text | replace('&', 'and') }}",
     "default": "Answer in {{ language | default('English') }}, in a {{ mood | default('friendly') }} tone.",
+    "what is absent": "{% if context %}Context: {{ context }}\n{% endif %}Answer in a {{ mood or 'friendly' }} tone"
+    "{% if document.link %} and with the link{% endif %}.",
     "join, length, first, last": "{{ tags | length }} topics, from {{ tags | first }} to {{ tags | last }}: "
     "{{ tags | join(', ') }}.",
     "tojson": 'Answer about {{ document | tojson }} as {"answer": …}.',
@@ -228,7 +228,7 @@ def compile_rows() -> list[Row]:
 def compile_metered(source: str) -> None:
     """Compile as the first render of a fast template that needs the metered tier does."""
     tree, _ = parse(source, LIMITS)
-    MeteredText(tree, variables_read(tree, BUILTINS).unguarded)
+    MeteredText(tree)
 
 
 if __name__ == "__main__":

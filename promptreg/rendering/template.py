@@ -10,15 +10,15 @@ from typing import Any
 
 from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
 from promptreg.jsonvalues import FrozenList
-from promptreg.messages import BETWEEN_TEXTS, Message, Part, length_of, parts_of, text_of
+from promptreg.messages import Message, Part, length_of, parts_of
 from promptreg.models import Syntax
 from promptreg.nearest import did_you_mean, nearest
 from promptreg.rendering.fast.compiler import compile_fast
 from promptreg.rendering.fast.costs import is_affordable, most_text
-from promptreg.rendering.fast_paths import FastPaths, Output, fast_paths_of
+from promptreg.rendering.fast_paths import FastPaths, Output, fast_paths_of, placeholder_function
 from promptreg.rendering.hints import of_literal
 from promptreg.rendering.limits import RenderLimits
-from promptreg.rendering.messages import ChatMessages
+from promptreg.rendering.messages import chat_output
 from promptreg.rendering.metered.compiler import MeteredText, Rendering
 from promptreg.rendering.metered.failures import translated
 from promptreg.rendering.metered.meter import Exceeded
@@ -29,6 +29,7 @@ from promptreg.rendering.reads import surely_needed, variables_read
 from promptreg.rendering.values import AbsentVariable
 from promptreg.variables import bind, effective, is_optional, may_be_left_out, only_required, placeholder_flaw
 
+MAX_MEANT = 5  # absent variables that are named beside one that is not read
 MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
 
 _ALWAYS_READ = (
@@ -42,50 +43,27 @@ class TemplateText:
 
     `fast` is the fast tier's function, or None: it returns what the metered tier returns, or raises any exception, and
     then the metered tier renders or raises what is wrong. `price` is the most fuel that the metered tier takes for what
-    `fast` returns. `always_read` are the variables that `fast` reads in every render, where it reads no others; else
-    None. `nodes` is the size of the syntax tree. `reads` maps each variable to whether some read of it is unguarded.
-    Immutable but for the metered tier's code, which is compiled when it is first used.
+    `fast` returns, and `loaded` are the variables that it loads. `nodes` is the size of the syntax tree. `reads` maps
+    each variable to whether some read of it is unguarded. Immutable but for the metered tier's code, which is compiled
+    when it is first used.
     """
 
-    __slots__ = (
-        "_declared",
-        "_limits",
-        "_metered",
-        "_trims",
-        "always_read",
-        "fast",
-        "nodes",
-        "price",
-        "reads",
-        "source",
-    )
+    __slots__ = ("_limits", "_metered", "_trims", "fast", "loaded", "nodes", "price", "reads", "source")
 
-    def __init__(
-        self,
-        source: str,
-        limits: RenderLimits,
-        declared: frozenset[str] = frozenset(),
-        syntax: Syntax = "jinja",
-    ) -> None:
-        """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`.
-
-        `declared` are the declared variables: absent ones are false where their truth is tested (rule 20).
-        `syntax` is `jinja` or `jinja-trim`.
-        """
+    def __init__(self, source: str, limits: RenderLimits, syntax: Syntax = "jinja") -> None:
+        """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
         self._trims = syntax == "jinja-trim"
         tree, count = parse(source, limits, trims=self._trims)
-        reads = variables_read(tree, BUILTINS, declared)
         self.source = source
         self.nodes = count
-        self.reads = reads.needed
-        self._declared = declared
+        self.reads = variables_read(tree, BUILTINS)
         self._limits = limits
-        compiled = compile_fast(tree, limits, declared)
+        compiled = compile_fast(tree, limits)
         self.fast = None if compiled is None else compiled.render
-        self.always_read = None if compiled is None else compiled.always_read
+        self.loaded = frozenset() if compiled is None else compiled.loaded
         self.price = 0 if compiled is None else compiled.price
         is_at_once = self.fast is None or count > MAX_LAZY
-        self._metered = MeteredText(tree, reads.unguarded, declared) if is_at_once else None
+        self._metered = MeteredText(tree) if is_at_once else None
 
     def render(self, values: dict[str, Any]) -> str:
         """Return the text; raise `AbsentVariable`, `RenderLimitError` or `RenderError`."""
@@ -104,9 +82,7 @@ class TemplateText:
         """Return the text, rendered by the metered tier as a part of a render, whose fuel all parts share."""
         metered = self._metered
         if metered is None:
-            tree, _ = parse(self.source, self._limits, trims=self._trims)
-            unguarded = variables_read(tree, BUILTINS, self._declared).unguarded
-            metered = self._metered = MeteredText(tree, unguarded, self._declared)
+            metered = self._metered = MeteredText(parse(self.source, self._limits, trims=self._trims)[0])
         try:
             return metered.render(rendering)
         except Exception as error:
@@ -129,7 +105,7 @@ class PlainText(TemplateText):
         self._limits = limits
         self.nodes = self.price = 0
         self.reads = {}
-        self.always_read = frozenset()
+        self.loaded = frozenset()
         self.fast = (lambda _: source) if len(source) <= most_text(limits) else None
 
     def render_metered(self, rendering: Rendering) -> str:
@@ -178,11 +154,10 @@ class CompiledTemplate:
             declarations = only_required(declarations, [source.placeholder for source in self._sources])
         self._declarations = declarations
         self._optional = frozenset(d["name"] for d in declarations if may_be_left_out(d))
-        declared = frozenset([declaration["name"] for declaration in declarations])
         self._parts: list[TemplateText | str] = []  # texts, and the names of the variables that fill placeholders
         self._refusal: TemplateError | None = _too_long(template, limits)
         try:
-            _compile_parts([] if self._refusal else self._sources, limits, declared, syntax, self._parts)
+            _compile_parts([] if self._refusal else self._sources, limits, syntax, self._parts)
         except TemplateError as error:
             self._refusal = error
         made = FastPaths() if self._refusal is not None else self._made_fast_paths()
@@ -240,13 +215,18 @@ class CompiledTemplate:
     def _made_fast_paths(self) -> FastPaths:
         """Return the fast paths, if each part has a fast function, and the fuel pays for all of them."""
         texts = [part for part in self._parts if isinstance(part, TemplateText)]
-        functions = [text.fast for text in texts if text.fast is not None]
-        if len(functions) < len(self._parts) or not is_affordable([text.price for text in texts], self.limits):
+        if any(text.fast is None for text in texts) or not is_affordable([text.price for text in texts], self.limits):
             return FastPaths()
-        always_read = [text.always_read for text in texts if text.always_read is not None]
-        arity = len(frozenset().union(*always_read)) if len(always_read) == len(texts) else None
+        functions = [self._fast_part(part) for part in self._parts]
+        names = ([part] if isinstance(part, str) else part.loaded for part in self._parts)
+        arity = len(frozenset().union(*names))
         is_fixed = self.syntax == "plain"
         return fast_paths_of(self.template, self._sources, functions, arity, most_text(self.limits), is_fixed=is_fixed)
+
+    def _fast_part(self, part: TemplateText | str) -> Any:
+        if isinstance(part, TemplateText):
+            return part.fast
+        return placeholder_function(part, is_optional=part in self._optional)
 
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
         """Return the values checked against the declarations, with their defaults."""
@@ -259,20 +239,16 @@ class CompiledTemplate:
     def _output(self, bound: dict[str, Any]) -> Output:
         """Render part by part with the metered tier; all parts share the fuel and the time of one render."""
         rendering = Rendering(bound, self.limits)
-        texts: list[str] = []
-        passed: list[list[Message]] = []
-        shown: list[str] = []
+        made: list[Any] = []
         absent: str | None = None
         where = ""
         try:
             for source, part in zip(self._sources, self._parts, strict=True):
                 where = source.where
                 if isinstance(part, TemplateText):
-                    texts.append(part.render_metered(rendering))
-                    shown += texts[-1:] if source.is_shown else []
+                    made.append(part.render_metered(rendering))
                 else:
-                    passed.append(self._placeholder_messages(part, bound))
-                    shown += [text for message in passed[-1] if (text := text_of(message)) is not None]
+                    made.append(self._placeholder_messages(part, bound))
         except AbsentVariable as error:
             absent = error.name
         except TemplateError as error:
@@ -281,9 +257,7 @@ class CompiledTemplate:
             raise
         if absent is not None:
             raise self._missing(bound, [absent], but=() if absent in self._optional else self._optional)
-        if isinstance(self.template, str):
-            return texts[0], None
-        return BETWEEN_TEXTS.join(shown), ChatMessages(self.template, texts, passed)
+        return (made[0], None) if isinstance(self.template, str) else chat_output(self.template, self._sources, made)
 
     def _placeholder_messages(self, name: str, bound: Mapping[str, Any]) -> list[Message]:
         """Return the messages that fill a placeholder: none where it is optional, and absent or None."""
@@ -299,9 +273,10 @@ class CompiledTemplate:
         """Return the error that names the absent variables: those read, and others that are read unguarded."""
         needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound and name not in but]
         names = list(dict.fromkeys([*needed, *read]))
-        known = {variable.name for variable in self.variables}
+        known = [variable.name for variable in self.variables]
         unread = [name for name in bound if name not in known]
-        passed = f" Passed and not read: {_unread(unread, names)}." if unread else ""
+        meant = [*names, *(name for name in known if name not in bound)]
+        passed = f" Passed and not read: {_unread(unread, meant)}." if unread else ""
         return MissingVariablesError(
             f"Variables are missing: {', '.join(names)}; pass them to render.{passed}{self._literal(bound)}",
             missing=names,
@@ -335,9 +310,9 @@ def _inconsistent(where: str, line: int | None, reason: str) -> TemplateError:
     return error
 
 
-def _unread(names: Sequence[str], missing: Sequence[str]) -> str:
-    """Return the names of variables that nothing reads, each with the missing one that may be meant."""
-    few = [(listed([name]), nearest(name, missing)) for name in names[:LISTED]]
+def _unread(names: Sequence[str], absent: Sequence[str]) -> str:
+    """Return the names of variables that nothing reads, each with the absent one that may be meant."""
+    few = [(listed([name]), nearest(name, absent)) for name in names[:LISTED]]
     text = ", ".join(name if near is None else f"{name} (for {near!r}?)" for name, near in few)
     return f"{text} and {len(names) - LISTED} more" if len(names) > LISTED else text
 
@@ -345,7 +320,6 @@ def _unread(names: Sequence[str], missing: Sequence[str]) -> str:
 def _compile_parts(
     sources: Sequence[Part],
     limits: RenderLimits,
-    declared: frozenset[str],
     syntax: Syntax,
     parts: list[TemplateText | str],
 ) -> None:
@@ -359,7 +333,7 @@ def _compile_parts(
             parts.append(source.placeholder)
             continue
         try:
-            text = _compiled_text(source.template, limits, declared, syntax)
+            text = _compiled_text(source.template, limits, syntax)
             count += text.nodes
             if count > limits.nodes:
                 reason = f"The messages have more than {limits.nodes:,} syntax nodes together."
@@ -371,16 +345,20 @@ def _compile_parts(
         parts.append(text)
 
 
-def _compiled_text(source: str, limits: RenderLimits, declared: frozenset[str], syntax: Syntax) -> TemplateText:
-    if syntax == "plain":
-        return PlainText(source, limits)
-    return TemplateText(source, limits, declared, syntax)
+def _compiled_text(source: str, limits: RenderLimits, syntax: Syntax) -> TemplateText:
+    return PlainText(source, limits) if syntax == "plain" else TemplateText(source, limits, syntax)
 
 
 def _extra(values: Mapping[str, Any], known: Sequence[str]) -> list[dict[str, str]]:
-    """Return an error for each variable that the prompt does not have, with the nearest that is absent."""
+    """Return an error for each variable that the prompt does not have, which names those that may be meant."""
     extra = [name for name in values if name not in known]
     absent = [name for name in known if name not in values]
-    hints = [did_you_mean(name, absent) for name in extra[:LISTED]] + [""] * (len(extra) - LISTED)
+    hints = [_meant(name, absent) for name in extra[:LISTED]] + [""] * (len(extra) - LISTED)
     reason = "is not a variable of this prompt"
     return [{"field": name, "reason": reason + hint} for name, hint in zip(extra, hints, strict=True)]
+
+
+def _meant(name: str, absent: Sequence[str]) -> str:
+    """Return the end of a sentence: the absent variable that is nearest to a name, else the first absent ones."""
+    some = ", ".join(map(repr, absent[:MAX_MEANT])) + (" …" if len(absent) > MAX_MEANT else "")
+    return did_you_mean(name, absent) or (f"; not passed: {some}" if absent else "")
