@@ -43,7 +43,7 @@ WRITING = [
 ]
 WRITING += ["create", "save", "save", "rename", "grant", "discard", "discard", "set_status", "set_status", "dry run"]
 WRITING += ["archive", "archive", "restore", "restore", "restore"]
-READING = ["get", "render", "history", "diff", "list", "search", "events", "namespaces"]
+READING = ["get", "get_many", "render", "history", "diff", "list", "iterate", "search", "events", "namespaces"]
 VERBS = [
     *WRITING * 2,
     *READING,
