@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 from promptreg.models import UNSET, Actor
 from promptreg.records import CONTENT, EventQuery, Query
-from promptreg.rules import access, inputs, names, version_fields
+from promptreg.rules import access, inputs, names, seeding, version_fields
 from promptreg.rules.access import View
 from promptreg.rules.inputs import Expected
 from promptreg.rules.names import Reference, Selector
+from promptreg.rules.seeding import Shipped
+from promptreg.rules.sets import PromptSet, read_set
 from promptreg.rules.version_fields import Draft
 from promptreg.settings import read_actor
 from promptreg.untrusted import FieldReader
@@ -34,6 +36,14 @@ class Save(NamedTuple):
 
     reference: Reference
     draft: Draft
+    initial: Draft
+
+
+class Seeding(NamedTuple):
+    """The arguments of `seed`: `initial` is the draft of a prompt that does not exist yet."""
+
+    reference: Reference
+    shipped: Shipped
     initial: Draft
 
 
@@ -103,6 +113,18 @@ def read_save(given: Arguments) -> Save:
     return Save(reference, draft, initial)
 
 
+def read_seed(given: Arguments) -> Seeding:
+    """Read the arguments of `seed`: those of `save` that go live, and what decides where people changed the prompt."""
+    fields = FieldReader()
+    save = fields.read(read_save, {**given, "is_production": True})
+    on_conflict = fields.read(inputs.read_choice, given["on_conflict"], "on_conflict", inputs.ON_CONFLICT)
+    release = fields.read(inputs.read_release, given["release"])
+    fields.require_valid()
+    message = None if given["commit_message"] is None else save.draft.message
+    shipped = seeding.shipped(save.draft._replace(grants=None), message, on_conflict, release)
+    return Seeding(save.reference, shipped, save.initial)
+
+
 def read_update(given: Arguments) -> Update:
     """Read the arguments of `update`."""
     fields = FieldReader()
@@ -150,6 +172,17 @@ def read_rollback(name: object, version: object, reason: object, expected_produc
     expected = fields.read(inputs.read_expected, production=expected_production)
     fields.require_valid()
     return Rollback(*versioned, text, expected)
+
+
+def read_rollback_all(
+    references: object, version: object, reason: object, expected_production: object
+) -> tuple[PromptSet, str]:
+    """Read the arguments of `rollback` of several prompts."""
+    fields = FieldReader()
+    prompts = fields.read(read_set, references, version, production=expected_production)
+    text = fields.read(inputs.read_filled_text, reason, "reason")
+    fields.require_valid()
+    return prompts, text
 
 
 def read_set_label(name: object, label: object, version: object) -> tuple[tuple[Reference, Selector], str]:

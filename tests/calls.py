@@ -127,6 +127,8 @@ def pick(seed):
         "limit": among([1, 2, 100]),
         "after": among([0, 3, 20]),
         "values": among(VALUES),
+        "on_conflict": among(["draft", "draft", "publish", "error"]),
+        "release": among([None, None, None, 1, 2, 3]),
     }
 
 
@@ -134,6 +136,7 @@ def pick(seed):
 INVALID = {
     "create": lambda v: v.create("Alpha", "Hello"),
     "save": lambda v: v.save("alpha@1", "Hello"),
+    "seed": lambda v: v.seed("alpha", "Hello", on_conflict="ask"),
     "get": lambda v: v.get("alpha@1", version=1),
     "render": lambda v: v.render("alpha", version=1, label="staging"),
     "update": lambda v: v.update("alpha", title=None),
@@ -229,6 +232,17 @@ def saved(call, fields, **more):
     live = {} if call.live else {"is_production": False}
     shared = call.grants if call.grants is None else grants(call)
     return {**fields, **live, **passed(commit_message=call.message, access_grants=shared, **more)}
+
+
+def seeded(view, call):
+    more = passed(commit_message=call.message, release=call.release)
+    shared = {} if call.grants is None else {"access_grants": grants(call)}
+    return view.seed(call.name, **first(call), **shared, **more, on_conflict=call.on_conflict)
+
+
+def seed(world, asking, call):
+    extra = call.grants, call.message, call.on_conflict, call.release
+    return model.seed(world, asking, call.name, {**first(call), **call.content}, *extra)
 
 
 def updated(view, call):
@@ -328,6 +342,7 @@ CALLS = {
         lambda v, c: v.save(c.name, **saved(c, first(c))),
         lambda w, a, c: model.save(w, a, c.name, {**first(c), **c.content}, c.grants, c.message, c.live),
     ),
+    "seed": (seeded, seed),
     **dict.fromkeys(["update", "draft", "rename", "grant"], (updated, update)),
     "edit": (
         lambda v, c: chosen(v.update, c, **c.fields, **passed(commit_message=c.message, expected_hash=c.hash)),

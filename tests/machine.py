@@ -41,7 +41,21 @@ WRITING = [
     "set_label",
     "remove_label",
 ]
-WRITING += ["create", "save", "save", "rename", "grant", "discard", "discard", "set_status", "set_status", "dry run"]
+WRITING += [
+    "create",
+    "save",
+    "save",
+    "seed",
+    "seed",
+    "seed",
+    "rename",
+    "grant",
+    "discard",
+    "discard",
+    "set_status",
+    "set_status",
+    "dry run",
+]
 WRITING += ["archive", "archive", "restore", "restore", "restore"]
 READING = ["get", "get_many", "render", "history", "diff", "list", "iterate", "search", "events", "namespaces"]
 VERBS = [

@@ -212,7 +212,8 @@ def wrote(world, view, prompt, *actions, version=None):
 
 
 def canonical(content):
-    return json.dumps({**content, "tags": sorted(set(content["tags"]))}, sort_keys=True)
+    tags = {"tags": sorted(set(content["tags"]))} if "tags" in content else {}
+    return json.dumps({**content, **tags}, sort_keys=True)
 
 
 def same(one, other):
@@ -278,6 +279,7 @@ def create(world, view, name, fields, grants=None, message=None, is_production=T
         "stack": [],
         "archived": False,
         "disabled": False,
+        "seed": None,
     }
     put(view, prompt, 1, content, message or "Initial version", None, is_production)
     world["prompts"].append(prompt)
@@ -348,6 +350,69 @@ def update(
     actions = ["rename"] * renames + ["grant"] * regrants + ["publish"] * is_production
     wrote(world, view, prompt, "update", *actions, version=number)
     return prompt, number
+
+
+def seed(world, view, reference, fields, grants, message, on_conflict, release):
+    """Keep with the prompt the fields, the release, and the draft as it was written, if one was."""
+    kept = {"fields": fields, "release": release, "draft": None, "wrote": None}
+    try:
+        prompt = find(world, view, reference)
+    except Refused:
+        prompt, number = save(world, view, reference, fields, grants, message)
+        prompt["seed"] = kept
+        return prompt, number
+    need(view, "update", prompt)
+    base, last = shown(prompt), prompt["seed"]
+    if prompt["archived"]:
+        return prompt, base
+    if last and None not in (release, last["release"]) and release < last["release"]:
+        return prompt, base
+    if last and same(fields, last["fields"]):
+        return prompt, base
+    old = prompt["versions"][base]["content"]
+    content = {**old, **fields}
+    is_theirs = not last or not same({name: old[name] for name in last["fields"]}, last["fields"])
+    before = [n for n in sorted(prompt["versions"], reverse=True) if had_been_live(prompt, n, content)]
+    if not prompt["stack"]:
+        update(world, view, reference, fields, None, message)
+    elif same(content, old):
+        world["writes"] += 1
+    elif not is_theirs or on_conflict == "publish":
+        go_live(world, view, prompt, before[0]) if before else update(world, view, reference, fields, None, message)
+    elif on_conflict == "error":
+        raise Refused("conflict")
+    else:
+        kept["draft"], kept["wrote"] = seed_draft(world, view, prompt, content, message)
+    prompt["seed"] = kept
+    return prompt, shown(prompt)
+
+
+def had_been_live(prompt, number, content):
+    version = prompt["versions"][number]
+    return version["state"] == "published" and same(version["content"], content)
+
+
+def seed_draft(world, view, prompt, content, message):
+    """Edit the draft of the last seed, or make one; return its number and what was written, or neither."""
+    own, latest = (prompt["seed"] or {}).get("draft"), max(prompt["versions"])
+    version = prompt["versions"].get(own)
+    if version and version["state"] != "published" and draft_of(version) == prompt["seed"]["wrote"]:
+        writes = world["writes"]
+        edit(world, view, prompt["id"], own, content, message)
+        if world["writes"] == writes:
+            world["writes"] += 1
+        else:
+            version["base"] = shown(prompt)
+    elif same(content, prompt["versions"][latest]["content"]):
+        world["writes"] += 1
+        return None, None
+    else:
+        _, own = update(world, view, prompt["id"], content, None, message, is_production=False)
+    return own, draft_of(prompt["versions"][own])
+
+
+def draft_of(version):
+    return canonical(version["content"]), version["message"]
 
 
 def require_content(prompt, number, says):

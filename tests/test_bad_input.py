@@ -171,6 +171,8 @@ def but(*allowed, of):
 
 
 CREATED = {**SNAPSHOT, "title": but(None, of=FILLED), "is_production": FLAG}
+SEEDED = {**SNAPSHOT, "title": but(None, of=FILLED), "commit_message": but(None, of=GIVEN_TEXT)}
+SEEDED |= {"on_conflict": CHOICE, "release": [True, "1", b"1", [], math.nan, math.inf, -math.inf, 1j, HUGE, object()]}
 IN_PLACE = {name: bad for name, bad in SNAPSHOT.items() if name != "access_grants"}
 
 # For each verb: the arguments of a good call, and for each argument the values that it must refuse.
@@ -182,6 +184,8 @@ VERBS = {
         {"name": "a", "template": "x"},
         {**SNAPSHOT, "title": but(None, of=FILLED), "is_production": FLAG, "commit_message": but(None, of=GIVEN_TEXT)},
     ),
+    "seed new": ({"name": "new", "template": "x"}, SEEDED),
+    "seed": ({"name": "a", "template": "x"}, SEEDED),
     "get": ({"name": "a"}, {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True, "9"]}),
     "get_many": (
         {"names": ["a", "a@3", "a@staging"]},
@@ -418,8 +422,8 @@ def test_numbers_that_python_can_not_print_are_refused(stocked, unchanged):
 
 
 def test_unset_is_not_a_template(registry, unchanged):
-    """`create`, and a `save` that creates, refuse `UNSET` as template."""
-    for verb in ("create", "save"):
+    """`create`, and a `save` or `seed` that creates, refuse `UNSET` as template."""
+    for verb in ("create", "save", "seed"):
         with unchanged(), pytest.raises(InvalidInputError):
             perform(registry, verb, {"name": verb, "template": UNSET})
 

@@ -70,12 +70,12 @@ def test_the_list_of_passed_variables_is_short(memory: Registry) -> None:
 
 
 def test_a_forbidden_variable_is_reported_with_the_nearest() -> None:
-    """The nearest is one of the variables that were not passed."""
+    """The nearest is one of the variables that were not passed; without a near one, these are named."""
     with Registry(":memory:", extra_variables="forbid") as strict:
         strict.create("summarize", "{{ words }} {{ word2 }}")
         message = message_of(lambda: strict.render("summarize", word=1, word2=2, zz=3), InvalidVariablesError)
     assert "word is not a variable of this prompt; did you mean 'words'?" in message
-    assert "zz is not a variable of this prompt." in message
+    assert "zz is not a variable of this prompt; not passed: 'words'." in message
 
 
 # The prompt of an error

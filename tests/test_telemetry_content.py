@@ -127,6 +127,8 @@ CALLS: dict[str, Call] = {
     "create": lambda r: r.create("new", MESSAGES, variables=DECLARED, **FIELDS),
     "create with examples": lambda r: r.create("new", "{{ q }}", examples=[{"q": CANARY}], **FIELDS),
     "save": lambda r: r.save("watched", CANARY + "!", **FIELDS),
+    "seed": lambda r: [r.seed("watched", CANARY + text, **FIELDS) for text in ("?", "!")],
+    "seed new": lambda r: r.seed("new", MESSAGES, variables=DECLARED, **FIELDS),
     "get": lambda r: r.get("watched@2"),
     "get again": lambda r: [r.get("watched"), r.get("watched")],
     "get_many": lambda r: [r.get_many(["watched", "watched@2"]) for _ in range(2)],
@@ -179,7 +181,17 @@ REFUSED: dict[str, Call] = {
     "messages": lambda r: r.create("new", [{"role": CANARY, "text": CANARY}]),
     "a message's keys": lambda r: r.create("new", [{"role": "user", "content": CANARY, CANARY: CANARY}]),
     "a message's role": lambda r: r.create("new", [{"role": CANARY, "content": CANARY}]),
-    "message content": lambda r: r.create("new", [{"role": "user", "content": [CANARY]}]),  # type: ignore[dict-item]
+    "message content": lambda r: r.create("new", [{"role": "user", "content": [CANARY]}]),
+    "a part": lambda r: r.create("new", [{"role": "user", "content": [{"type": CANARY, CANARY: CANARY}]}]),
+    "a part's keys": lambda r: r.create("new", [{"role": "user", "content": [{"type": "text", CANARY: CANARY}]}]),
+    "a part's url": lambda r: r.create(
+        "new", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": CANARY, "detail": [CANARY]}}]}]
+    ),
+    "a part's syntax": lambda r: r.create(
+        "new", [{"role": "user", "content": [{"type": "text", "text": CANARY + "{{"}]}]
+    ),
+    "a file": lambda r: r.create("new", [{"role": "user", "content": [{"type": "file", "file": {"a": {CANARY}}}]}]),
+    "a name": lambda r: r.create("new", [{"role": "user", "content": "x", "name": [CANARY], "tool_calls": CANARY}]),
     "title": lambda r: r.create("new", "x", title=[CANARY]),  # type: ignore[arg-type]
     "tags": lambda r: r.create("new", "x", tags=[[CANARY]]),  # type: ignore[list-item]
     "config": lambda r: r.create("new", "x", config={"a": {CANARY}}),
@@ -206,7 +218,7 @@ REFUSED: dict[str, Call] = {
     "page": lambda r: r.list(after=CANARY),
     "iterate": lambda r: r.iterate(tag=[[CANARY]]),  # type: ignore[list-item]
     "names": lambda r: r.get_many(["watched", CANARY.upper()]),
-    "a name": lambda r: r.get_many(CANARY),
+    "one name": lambda r: r.get_many(CANARY),
     "disabled": lambda r: r.render("off", q=CANARY),
     "not found": lambda r: r.render("absent", q=CANARY),
     "missing": lambda r: r.render("watched", more=CANARY),
@@ -447,6 +459,25 @@ def test_content_of_a_chat_prompt_is_recorded(spans: Finished) -> None:
     assert json.loads(recorded["template"]) == MESSAGES
     assert recorded["text"] == text
     assert json.loads(recorded["variables"]) == {"history": [{"role": "user", "content": "Hi"}], "q": "why"}
+
+
+def test_content_of_a_chat_prompt_with_parts_is_recorded(spans: Finished) -> None:
+    """The whole template is recorded, parts, calls and cache marks included, and every text of it is redacted."""
+    call = {"id": "c1", "function": {"name": "f", "arguments": "{}"}}
+    parts = [{"type": "text", "text": "{{ q }}"}, {"type": "file", "file": {"a": [{"b": "{{ q }}"}]}}]
+    chat = [
+        {"role": "user", "content": parts, "name": "ana", "cache": True},
+        {"role": "assistant", "tool_calls": [call]},
+    ]
+    for redact in (None, lambda text: text.replace(CANARY, "…")):
+        with Registry(":memory:", capture_content=True, redact=redact) as registry:
+            registry.create("watched", chat)
+            spans()
+            registry.render("watched", q=CANARY)
+        (span,) = spans()
+        recorded = content(span)
+        assert json.loads(recorded["template"]) == chat
+        assert recorded["text"] == (CANARY if redact is None else "…")
 
 
 def test_errors_are_recorded_without_messages_even_with_content(spans: Finished) -> None:

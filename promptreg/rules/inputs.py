@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import NotJSON, checked_text
-from promptreg.models import UNSET, Action, Grant, Status, TargetStatus
+from promptreg.models import UNSET, Action, Grant, OnConflict, Status, TargetStatus
 from promptreg.nearest import did_you_mean
 from promptreg.rules.names import checked_number
 from promptreg.untrusted import (
@@ -34,10 +34,12 @@ MAX_METADATA_BYTES = 1024 * 1024
 MAX_PASSED = 100_000  # variables of one render, as a mapping may be endless
 MAX_SOUGHT = 1_000  # characters of a search
 MAX_TERMS = 64
+MAX_RELEASE = 10**30
 _HASH = re.compile(r"[0-9a-f]{64}")
 ACTIONS: tuple[str, ...] = get_args(Action)
 STATUSES: tuple[str, ...] = get_args(Status)
 TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
+ON_CONFLICT: tuple[str, ...] = get_args(OnConflict)
 SYNONYMS = {"enabled": "active", "enable": "active"}  # else the nearest spelling is the opposite, `disabled`
 
 
@@ -62,7 +64,7 @@ def read_expected(*, version: object = UNSET, production: object = UNSET, conten
     expected = Expected(
         version=fields.read(_expected_number, version, "expected_version"),
         production=fields.read(_expected_number, production, "expected_production"),
-        content_hash=None if content_hash is UNSET else fields.read(_hash, content_hash, "expected_hash"),
+        content_hash=None if content_hash is UNSET else fields.read(read_content_hash, content_hash, "expected_hash"),
     )
     fields.require_valid()
     return expected
@@ -122,6 +124,19 @@ def read_flag(value: object, field: str) -> bool:
     if not isinstance(value, bool):
         raise InvalidInputError.of(field, f"must be True or False, not {type(value).__name__}")
     return value
+
+
+@reads_untrusted("release")
+def read_release(value: object, field: str = "release") -> float | None:
+    """Read the number of a release, such as that of a build or a time in seconds; None is no number."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInputError.of(field, f"must be a number, such as that of a build, not {type(value).__name__}")
+    release = int.__index__(value) if isinstance(value, int) else float.__float__(value)
+    if not abs(release) < MAX_RELEASE:  # nor is NaN
+        raise InvalidInputError.of(field, "must be a finite number of at most 30 digits")
+    return release
 
 
 @reads_untrusted("access_grants")
@@ -224,7 +239,8 @@ def _named(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @reads_untrusted("expected_hash")
-def _hash(value: object, field: str) -> str:
+def read_content_hash(value: object, field: str) -> str:
+    """Read the `content_hash` of a version."""
     if not isinstance(value, str) or not _HASH.fullmatch(value):
         raise InvalidInputError.of(field, "must be the content_hash of a version: 64 of 0-9 a-f")
     return str.__str__(value)

@@ -42,6 +42,9 @@ class Reference(NamedTuple):
     selector: Selector | None = None
 
 
+Versioned: TypeAlias = tuple[Reference, Selector | None]
+"""A prompt, and the version of it that a call chooses, if any."""
+
 _UNNAMED = Reference("", is_id=False)
 
 

@@ -105,6 +105,12 @@ def write(registry: Registry) -> None:
         ],
     )
     assert_type(created, Prompt)
+    part = {"type": "text", "text": "{{ question }}"}
+    registry.create(
+        "look", [{"role": "user", "content": [part, {"type": "file", "file": {"file_id": "f"}}], "cache": True}]
+    )
+    history: list[ChatCompletionMessageParam] = [{"role": "assistant", "content": "Hi"}]
+    registry.save("look", history)
     registry.create("ask", "{{ question }}", variables=Question)
     registry.save("greet", created.template, variables=created.declared_variables, access_grants=created.access_grants)
     pairs = [("user:bob", "read")]

@@ -97,12 +97,21 @@ class ExpressionCompiler(Visitor):
         return self._guarded_any(node, "PLAIN")
 
     def truth(self, node: Node) -> str:
-        """Return the code of a value whose truth is tested."""
+        """Return the code of a value whose truth is tested; what is absent is false."""
         if isinstance(node, nodes.And | nodes.Or):
             return self._junction(node, self.truth, self.truth)
-        if self._scope.may_be_absent(node):
-            with self._scope.conditional():  # where it is absent, it is false
-                return self._guarded(self.code(node), "in TESTED")
+        return self._or_absent(node)
+
+    def _or_absent(self, node: Node) -> str:
+        """Return the code of builtin data, or of `ABSENT` for a variable or a key of a dict that is absent."""
+        match node:
+            case nodes.Name(name=name) if self._scope.may_be_absent(name):
+                with self._scope.conditional():
+                    return self._guarded(self.code(node), "in TESTED")
+            case nodes.Getattr(node=of, attr=key) | nodes.Getitem(node=of, arg=nodes.Const(value=str(key))) if (
+                key not in DICT_NAMES and not is_loop(of)
+            ):
+                return self._guarded(f"{self.exact_dict(of)}.get({key!r}, ABSENT)", "in TESTED")
         return self.plain(node)
 
     def _scalar(self, node: Node) -> str:
@@ -223,7 +232,8 @@ class ExpressionCompiler(Visitor):
             raise UnsupportedSyntax
         if function is INLINE:
             return f"({'' if node.name == 'defined' else 'not '}{self._is_defined(node.node)})", BOOLEAN
-        return f"test_{node.name}({self.plain(node.node)})", BOOLEAN
+        operand = self._or_absent if TESTS[node.name].takes_absent else self.plain
+        return f"test_{node.name}({operand(node.node)})", BOOLEAN
 
     def _is_defined(self, node: Node) -> str:
         with self._scope.conditional():

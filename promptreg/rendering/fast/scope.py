@@ -26,13 +26,12 @@ class Loop(NamedTuple):
 class Scope:
     """The names of one template, as the compiler meets them."""
 
-    def __init__(self, tree: nodes.Template, declared: frozenset[str]) -> None:
+    def __init__(self, tree: nodes.Template) -> None:
         self.variables: dict[str, str] = {}  # to their locals
         self.required: set[str] = set()  # variables that are read on every way through the template
         self.loops: list[Loop] = []
         self.dicts: set[str] = set()  # locals that have been checked to be exact dicts
         self._tree = tree
-        self._declared = declared
         self._names_of_loops: dict[str, str] = {}  # to their locals
         self._assigned: set[str] = set()  # outside loops
         self._read_in_loops: set[str] = set()  # before they were assigned
@@ -64,13 +63,14 @@ class Scope:
         return self._local(name)
 
     def loads(self) -> Iterator[str]:
-        """Yield the lines that load the variables; one that is read on every way through is there, or it bails out."""
-        for name, local in self.variables.items():
-            yield f" {local} = v[{name!r}]" if name in self.required else f" {local} = v.get({name!r}, ABSENT)"
+        """Yield the lines that load the variables; one that is read on every way through is there, or it bails out.
 
-    def always_read(self) -> frozenset[str] | None:
-        """Return the variables, where all are read on every way through; else None."""
-        return frozenset(self.required) if len(self.required) == len(self.variables) else None
+        The names are checked before, if not as many are passed as a template loads; so they are where fewer are.
+        """
+        for name, local in self.variables.items():
+            is_there = f" if {name!r} in v else ABSENT if len(v) < {len(self.variables)} else absent(v)"
+            optional = "" if name in self.required else is_there
+            yield f" {local} = v[{name!r}]{optional}"
 
     def require_assignable(self, name: str) -> None:
         """Raise `UnsupportedSyntax` where a local can't behave as the template's name does.
@@ -110,9 +110,9 @@ class Scope:
     def _occurrences(self) -> Counter[str]:
         return Counter(names([self._tree]))
 
-    def may_be_absent(self, node: object) -> bool:
-        """Return whether a node is a declared variable, whose truth may be tested though it is absent."""
-        return isinstance(node, nodes.Name) and node.name in self._declared and node.name not in self._names_of_loops
+    def may_be_absent(self, name: str) -> bool:
+        """Return whether a name may be that of a variable that is absent."""
+        return name not in self._names_of_loops
 
     def path(self, node: Any) -> Path | None:
         """Return where a value stands in what was passed; None where it may be the same value as another."""

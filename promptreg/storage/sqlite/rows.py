@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from promptreg.jsonvalues import compact, parse
-from promptreg.records import CONTENT, GRANTS, OPTIONAL_JSON, STORED, Container, Shown, Snapshot, VersionRecord
+from promptreg.records import CONTENT, GRANTS, SEED, STORED, Container, Shown, Snapshot, VersionRecord
 from promptreg.storage.hashing import Later, damaged, publication_hash, require_whole, row_hash
 
 Row: TypeAlias = Sequence[Any]
@@ -103,7 +103,7 @@ def prompt_row(container: Container) -> Row:
         container.created_at,
         container.updated_at,
         container.publications,
-        OPTIONAL_JSON.encode(container.seed),
+        SEED.encode(container.seed),
     )
     return *values, row_hash(values, _LATER_IN_PROMPTS)
 
@@ -127,7 +127,7 @@ def read_prompt(values: Row) -> Container:
         row.created_at,
         row.updated_at,
         row.publications,
-        OPTIONAL_JSON.decode(row.seed),
+        SEED.decode(row.seed),
     )
 
 
