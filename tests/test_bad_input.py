@@ -187,6 +187,10 @@ VERBS = {
     "seed new": ({"name": "new", "template": "x"}, SEEDED),
     "seed": ({"name": "a", "template": "x"}, SEEDED),
     "get": ({"name": "a"}, {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True, "9"]}),
+    "get_many": (
+        {"names": ["a", "a@3", "a@staging"]},
+        {"names": [None, 3, "a", b"a", {"a": 1}, [3], ["a", None], ["a", "A b"], [""], [["a"]], ["a@0"], [NUL], [BIG]]},
+    ),
     "render": (
         {},
         {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True], "default": [t for t in TEMPLATE if t != ""]},
@@ -256,6 +260,17 @@ VERBS = {
             "label": [*SELECTOR[4:], 1],
             "limit": LIMIT,
             "after": CURSOR,
+        },
+    ),
+    "iterate": (
+        {},
+        {
+            "status": STATUSES,
+            "tag": TAG,
+            "category": TEXT,
+            "created_by": TEXT,
+            "prefix": [*TEXT, "x" * 129],
+            "label": [*SELECTOR[4:], 1],
         },
     ),
     "search": (
