@@ -214,6 +214,20 @@ VERBS = {
         },
     ),
     "publish": ({"name": "a"}, {"version": SELECTOR, "expected_production": NUMBER, "expected_hash": HASH}),
+    "publish several": (
+        {"name": ["a"]},
+        {
+            "name": [None, 3, b"a", {"a": 1}, [3], ["a", None], ["a", "A b"], ["a@1", "a@2"]],
+            "version": SELECTOR,
+            "expected_production": [*NUMBER, 1, *({"a": bad} for bad in NUMBER), {"b": 1}],
+            "expected_hash": [*HASH, "0" * 64, *({"a": bad} for bad in HASH), {"A b": "0" * 64}],
+        },
+    ),
+    "rollback several": (
+        {"name": ["a"], "reason": "x"},
+        {"version": SELECTOR, "reason": FILLED, "expected_production": [*NUMBER, 2, *({"a": bad} for bad in NUMBER)]},
+    ),
+    "check": ({"name": "a"}, {"version": SELECTOR}),
     "rollback": (
         {"name": "a", "reason": "x"},
         {"version": SELECTOR, "reason": FILLED, "expected_production": NUMBER},
