@@ -44,7 +44,9 @@ class PromptSet(NamedTuple):
 def read_set(given: object, version: object, *, production: object, content_hash: object = UNSET) -> PromptSet:
     """Read several references, a version that is chosen for all, and what is expected, as mappings by name."""
     fields = FieldReader()
-    chosen = fields.read(_read_chosen, given, version)
+    references = fields.read(_read_all, given)
+    selector = None if version is None else fields.read(checked_selector, version)
+    chosen = fields.read(_chosen, references, selector)
     numbers = fields.read(_read_by_name, production, "expected_production", _production_number)
     hashes = fields.read(_read_by_name, content_hash, "expected_hash", read_content_hash)
     fields.read(_require_named, chosen, numbers, "expected_production")
@@ -55,16 +57,10 @@ def read_set(given: object, version: object, *, production: object, content_hash
 
 
 @reads_untrusted("name")
-def _read_chosen(given: object, version: object) -> tuple[Versioned, ...]:
+def _read_all(given: object) -> list[Reference]:
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidInputError.of("name", f"must be a name or a list of names, not {type(given).__name__}")
-    fields = FieldReader()
-    items = fields.read(bounded_list, given, "name", "names", MAX_NAMES)
-    references = fields.read(read_each, parse_reference, items, "name")
-    selector = None if version is None else fields.read(checked_selector, version)
-    chosen = fields.read(_chosen, references, selector)
-    fields.require_valid()
-    return chosen
+    return read_each(parse_reference, bounded_list(given, "name", "names", MAX_NAMES), "name")
 
 
 def _chosen(references: Sequence[Reference], selector: Selector | None) -> tuple[Versioned, ...]:
