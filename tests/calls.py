@@ -158,6 +158,8 @@ INVALID = {
     "discard": lambda v: v.discard("alpha@1", 1),
     "set_label": lambda v: v.set_label("alpha@1", "eu", 1),
     "remove_label": lambda v: v.remove_label("alpha", "17"),
+    "get_many": lambda v: v.get_many(["alpha", "Beta"]),
+    "iterate": lambda v: v.iterate(label="17"),
     "history": lambda v: v.history("alpha", limit=0),
     "diff": lambda v: v.diff("alpha", 1, 1.0),
     "list": lambda v: v.list(status="deleted"),
@@ -332,6 +334,18 @@ def search(world, asking, call):
     return names, min(len(names), call.limit)
 
 
+def versioned_names(call):
+    """Return names, of which every second chooses a version."""
+    chosen = "" if call.version is None else f"@{call.version}"
+    return [f"{name}{chosen}" if i % 2 else name for i, name in enumerate(call.many)]
+
+
+def iterated(view, call):
+    return [
+        (prompt.name, prompt.version) for prompt in view.iterate(status=call.statuses, **call.shown, **call.filters)
+    ]
+
+
 def listed(world, asking, call):
     found = model.listing(world, asking, call.statuses, **call.shown, **call.filters)
     return [(prompt["name"], number) for prompt, number in found]
@@ -403,6 +417,10 @@ CALLS = {
         (status_set, lambda w, a, c: model.set_status(w, a, c.many or [c.name], c.target, dry_run=c.is_dry)),
     ),
     "get": (lambda v, c: chosen(v.get, c), lambda w, a, c: model.get(w, a, c.name, c.version)),
+    "get_many": (
+        lambda v, c: v.get_many(versioned_names(c)),
+        lambda w, a, c: model.get_many(w, a, [(name, c.version if i % 2 else None) for i, name in enumerate(c.many)]),
+    ),
     "render": (rendered, render),
     "history": (lambda v, c: v.history(c.name, limit=c.limit, before=c.version), history),
     "diff": (
@@ -410,6 +428,7 @@ CALLS = {
         lambda w, a, c: model.differs(w, a, c.name, c.version or 1, c.other),
     ),
     "list": (pages, listed),
+    "iterate": (iterated, listed),
     "search": (found, search),
     "events": (count_events, lambda w, a, c: len(model.events(w, a, c.about, c.actions))),
     "namespaces": (lambda v, c: v.namespaces(), lambda w, a, c: model.namespaces(w, a)),
@@ -499,6 +518,8 @@ def seen(value):
 def expected(answer):
     """Return what `seen` must return for the result of the model."""
     match answer:
+        case [(dict(), int()), *_]:
+            return [expected(item) for item in answer]
         case (dict() as prompt, int() as number):
             return described(prompt, number)
         case [(dict(), int()), *_]:

@@ -45,7 +45,8 @@ WRITING = [
 ]
 WRITING += ["create", "save", "save", "rename", "grant", "discard", "discard", "set_status", "set_status", "dry run"]
 WRITING += ["archive", "archive", "restore", "restore", "restore", "enable", "disable", "delete", *["seed"] * 3]
-READING = ["get", "render", "check", "history", "diff", "list", "search", "events", "namespaces"]
+READING = ["get", "get_many", "render", "check", "history", "diff", "list", "iterate", "search", "events"]
+READING += ["namespaces"]
 VERBS = [
     *WRITING * 2,
     *READING,

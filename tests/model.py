@@ -101,6 +101,15 @@ def get(world, view, reference, selector=None):
     return prompt, choose(prompt, selector)
 
 
+def get_many(world, view, references):
+    """Return each prompt and number; every name is looked for first, then every version, then production."""
+    found = [(find(world, view, name), selector) for name, selector in references]
+    for prompt, selector in found:
+        if selector not in (None, "production"):
+            choose(prompt, selector)
+    return [(prompt, choose(prompt, selector)) for prompt, selector in found]
+
+
 def render(world, view, reference, selector=None, values=()):
     """Return the texts of the messages."""
     prompt, number = get(world, view, reference, selector)

@@ -51,7 +51,10 @@ CALLS = {
     "names": lambda r: r.set_status(repeat("a"), "active"),
     "references": lambda r: r.publish(repeat("a")),
     "expected": lambda r: r.publish(["a"], expected_production=Endless()),
+    "names to get": lambda r: r.get_many(repeat("a")),
     "statuses": lambda r: r.list(status=repeat("active")),
+    "tags": lambda r: r.iterate(tag=repeat("a")),
+    "actions": lambda r: r.events(action=repeat("create")),
     "publish_checks": lambda r: Registry(":memory:", publish_checks=repeat(len)),
 }
 

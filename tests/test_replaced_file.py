@@ -24,6 +24,7 @@ NOTICED_SECONDS = 0.06  # 50 ms are promised: a read that begins later checks, h
 
 UNCACHED: dict[str, Callable[[Registry], object]] = {
     "get": lambda r: r.get("uncached"),
+    "get_many": lambda r: r.get_many(["cached", "uncached"]),
     "absent": lambda r: r.get("only-there"),
     "render": lambda r: r.render("uncached"),
     "version": lambda r: r.get("cached@1"),
@@ -31,6 +32,7 @@ UNCACHED: dict[str, Callable[[Registry], object]] = {
     "diff": lambda r: r.diff("cached", 1, 2),
     "check": lambda r: r.check("cached"),
     "list": lambda r: r.list(),
+    "iterate": lambda r: next(r.iterate()),
     "search": lambda r: r.search("text"),
     "events": lambda r: r.events(),
     "namespaces": lambda r: r.namespaces(),

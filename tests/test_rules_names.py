@@ -161,6 +161,7 @@ def test_rule_19_malformed_references_are_refused_by_every_verb(stocked, unchang
             assert refusal(stocked.get, name, default=None) == "name"
             assert refusal(stocked.render, name, default="x") == "name"
             assert refusal(stocked.set_status, [name], "disabled") == "names[0]"
+            assert refusal(stocked.get_many, [name]) == "names[0]"
             if name is not None:
                 assert refusal(stocked.events, name) == "name"
 
@@ -431,6 +432,8 @@ def test_unknown_names_and_ids_are_not_found_by_every_verb(stocked, unchanged):
                 assert (caught.value.code, caught.value.details) == ("not_found", {"names": [name]})
             with pytest.raises(NotFoundError):
                 stocked.rollback(name, reason="x")
+            with pytest.raises(NotFoundError):
+                stocked.get_many([name])
     with unchanged(), pytest.raises(NotFoundError):
         stocked.save(str(uuid4()), "an id makes no prompt")
     with unchanged(), pytest.raises(NotFoundError):

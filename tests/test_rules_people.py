@@ -91,6 +91,8 @@ VERBS = {
     "render": Verb("read", "on", lambda r, n: r.render(n), returns=lambda x: x.text == "Second of on"),
     "render a label": Verb("read", "on", lambda r, n: r.render(f"{n}@staging"), returns=lambda x: x.version == 1),
     "render archived": Verb("read", "kept", lambda r, n: r.render(n)),
+    "get many": Verb("read", "on", lambda r, n: r.get_many([n, n]), returns=lambda x: [p.version for p in x] == [2, 2]),
+    "get many by label": Verb("read", "on", lambda r, n: r.get_many([f"{n}@4"]), returns=lambda x: x[0].version == 4),
     "history": Verb("read", "on", lambda r, n: r.history(n), returns=lambda x: [v.version for v in x] == [4, 3, 2, 1]),
     "diff": Verb("read", "on", lambda r, n: r.diff(n, 1, 2)),
     "check": Verb("read", "on", lambda r, n: r.check(n, 4), returns=lambda x: x == ["check: bad"]),
@@ -186,6 +188,8 @@ NAMED = {title: verb for title, verb in VERBS.items() if verb.row != "create"}
 LISTINGS = {
     "list": lambda r: [p.name for p in r.list()] == ["never", "off", "on", "one"],
     "list archived": lambda r: [p.name for p in r.list(status=ALL)] == ["kept", "never", "off", "on", "one"],
+    "iterate": lambda r: [p.name for p in r.iterate()] == ["never", "off", "on", "one"],
+    "iterate archived": lambda r: [p.name for p in r.iterate(status="archived", label="staging")] == ["kept"],
     "search": lambda r: {p.name for p in r.search("second")} == {"on", "off"},
     "events": lambda r: {e.name for e in r.events(limit=1000)} == {*PROMPTS, *LONE},
     "namespaces": lambda r: r.namespaces() == ["default"],
