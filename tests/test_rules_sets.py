@@ -633,6 +633,31 @@ def test_rule_23_a_change_of_one_while_the_checks_run_publishes_none(path, clock
         assert registry.get("a@2").state == "draft"
 
 
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda r, name: r.update(f"{name}@2", title="Edited"), "content_hash"),
+        (lambda r, name: r.update(name, new_name=f"new_{name}", is_production=False), "name"),
+    ],
+    ids=["edited", "renamed"],
+)
+def test_rule_23_every_prompt_that_changed_while_the_checks_ran_is_named(path, clock, change, field):
+    """Of several that were edited, or renamed, each is named, with what was found."""
+
+    def check(prompt):
+        if prompt.name == "b" and prompt.version == 2:
+            with Registry(path) as other:
+                for name in ("a", "b"):
+                    change(other, name)
+
+    with Registry(path, clock=clock, publish_checks=[check]) as registry:
+        draft(registry, "a", "b", "c")
+        error = refused(VersionConflictError, registry.publish, ["a@2", "c@2", "b@2"])
+        assert error.details["names"] == ["a", "b"]
+        assert [refusal["field"] for refusal in error.details["refusals"]] == [field] * 2
+        assert live(registry, "c") == [1]
+
+
 def test_rule_23_a_change_that_matters_to_no_check_is_no_conflict(path, clock):
     """Another draft, a label or a grant of one of the prompts does not stop the set."""
 
