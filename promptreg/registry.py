@@ -795,7 +795,7 @@ class Registry:
         2
         [('greet', 3), ('ask', 1)]
         """
-        if isinstance(name, str):
+        if issubclass(type(name), str):  # `isinstance` would call the argument's own code
             call = arguments.read_publish(name, version, expected_production, expected_hash)
             planner = self._core.planner(self._view)
             return self._commit(planner.publish(call), vet_published(self._core, self._view, planner))
@@ -846,7 +846,7 @@ class Registry:
         'Hello'
         ['Hello', 'Why?']
         """
-        if isinstance(name, str):
+        if issubclass(type(name), str):  # `isinstance` would call the argument's own code
             call = arguments.read_rollback(name, version, reason, expected_production)
             return self._commit(partial(self._core.planner(self._view).rollback, call))
         prompts, why = arguments.read_rollback_all(name, version, reason, expected_production)

@@ -14,7 +14,16 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 
-from promptreg import Actor, InvalidInputError, MissingVariablesError, NotFoundError, Prompt, PromptregError, Registry
+from promptreg import (
+    Actor,
+    InvalidInputError,
+    MissingVariablesError,
+    NotFoundError,
+    Prompt,
+    PromptregError,
+    PublishCheckError,
+    Registry,
+)
 from promptreg.telemetry import PromptSpanProcessor, names
 from promptreg.telemetry.metrics import installed_version
 from tests.otel import REFUSALS, VERBS, Call, Finished, call_all, parent, prepare, provided, tracing
@@ -156,6 +165,29 @@ def test_a_verb_is_one_span(prepared: Registry, spans: Finished) -> None:
     prepared.save("other", "Changed")
     prepared.save("new", "New")
     assert [span.name for span in spans()] == ["archive_prompt greet", "save_prompt other", "save_prompt new"]
+
+
+def test_a_set_is_one_span_without_a_name(path: str, spans: Finished) -> None:
+    """It says how many prompts there were and whether anything was changed; a refused one has its code."""
+
+    def check(prompt: Prompt) -> None:
+        if "Bad" in prompt.template:
+            raise ValueError("bad")
+
+    with Registry(path, publish_checks=[check]) as registry:
+        for name, template in (("a", "One"), ("b", "Two"), ("bad", "Bad"), ("worse", "Bad")):
+            registry.create(name, template, is_production=False)
+        spans()
+        registry.publish(["a", "b"])
+        registry.publish(["a", "b"])
+        with pytest.raises(PublishCheckError):
+            registry.publish(["bad", "worse"])
+        recorded = spans()
+    assert [span.name for span in recorded] == ["publish_prompt"] * 3
+    shown = [{key: span.attributes.get(f"promptreg.{key}") for key in ("count", "changed")} for span in recorded]
+    assert shown == [{"count": 2, "changed": True}, {"count": 2, "changed": False}, {"count": None, "changed": True}]
+    assert recorded[2].attributes["promptreg.error.code"] == "publish_check_failed"
+    assert [key for span in recorded for key in span.attributes if key.startswith("gen_ai.")] == []
 
 
 def test_a_verb_is_a_child_of_the_current_span(prepared: Registry, spans: Finished) -> None:
@@ -450,6 +482,10 @@ def test_a_write_records_the_version_that_it_created(prepared: Registry, spans: 
         (lambda r: r.namespaces(), 1),
         (lambda r: r.verify(), 0),
         (lambda r: r.set_status(["greet", "other", "off"], "disabled"), 2),
+        (lambda r: r.publish(["greet@staging", "other", "greet@2"]), 2),
+        (lambda r: r.rollback(["twice"], reason="x"), 1),
+        (lambda r: r.publish([]), 0),
+        (lambda r: r.check("greet", 1), 0),
     ],
 )
 def test_a_verb_that_returns_many_records_how_many(prepared: Registry, spans: Finished, call: Call, count: int) -> None:
