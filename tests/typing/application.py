@@ -151,6 +151,8 @@ def read(registry: Registry, prompt: Prompt) -> None:
     assert_type(registry.events("greet")[0], Event)
     assert_type(registry.events(newest_first=True, action=["publish", "rollback"])[0], Event)
     assert_type(registry.namespaces(), list[str])
+    assert_type(registry.get_many(("greet", "part@2")), list[Prompt])
+    assert_type(next(registry.iterate(tag="a", label="spring")), Prompt)
     assert_type(registry.diff("greet", 1, "production"), str)
     assert_type(registry.verify(progress=show), list[str])
     assert_type(prompt.model_copy(update={"title": "x"}), Prompt)
