@@ -211,6 +211,38 @@ def test_rule_22_what_is_the_same(registry, unchanged):
     assert set(numbers.values()) == {2}
 
 
+def test_rule_22_line_ends_of_jinja_are_no_difference(registry, unchanged):
+    """Saved on another system the text is the same, and equals what is live; those of a plain text count."""
+    made = registry.seed("x", "a\r\nb")
+    for text in ("a\nb", "a\rb", "a\r\nb"):
+        with unchanged():
+            assert registry.seed("x", text) == made
+    registry.create("y", "a\nb")
+    assert registry.seed("y", "a\r\nb", on_conflict="error").version == 1
+    registry.seed("z", "a\r\nb", syntax="plain")
+    assert registry.seed("z", "a\nb", syntax="plain").version == 2
+    assert registry.seed("z", "a\nb", syntax="jinja").version == 3
+
+
+def test_rule_22_a_text_that_is_no_jinja_is_seeded_as_plain(registry, unchanged):
+    """It keeps every byte, and what is live of another syntax is another text."""
+    with unchanged(), pytest.raises(TemplateSyntaxError):
+        registry.seed("x", "body {#main { color: red }")
+    made = registry.seed("x", "body {#main { color: red }\r\n", syntax="plain")
+    assert (made.syntax, registry.render("x").text) == ("plain", "body {#main { color: red }\r\n")
+    with unchanged():
+        assert registry.seed("x", "body {#main { color: red }\r\n", syntax="plain") == made
+
+
+def test_rule_22_people_may_choose_another_syntax_where_it_is_not_seeded(registry, unchanged):
+    """The template is compared as what was seeded was read, and the next one is of their syntax."""
+    registry.seed("x", "a\r\nb")
+    registry.update("x", template="a\r\nb", syntax="plain")
+    with unchanged():
+        assert registry.seed("x", "a\nb").version == 2
+    assert registry.seed("x", "c").syntax == "plain"
+
+
 def test_rule_22_a_pydantic_model_is_seeded_by_its_fields(registry, unchanged):
     """The same class is the same declarations; one with another field is another seed."""
 
