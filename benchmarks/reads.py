@@ -26,6 +26,7 @@ RENDER = {  # at the default settings, and at a staleness of 50 ms
     "medium": ((0.20, 0.13), (0.20, 0.11)),
     "chat": ((0.12, 0.07), (0.12, 0.05)),
 }
+RENDER_PLAIN = (0.08, 0.06)
 THROUGHPUT = (0.8, 1.0)
 
 Floors = dict[str, tuple[Any, dict[str, Any], str]]
@@ -36,6 +37,7 @@ def measured(options: Options) -> Tables:
         path = Path(folder, "prompts.db")
         with Registry(path) as fresh, Registry(path, max_staleness=0.05) as relaxed:
             fresh.create("short", SHORT), fresh.create("medium", MEDIUM), fresh.create("chat", CHAT)
+            fresh.create("plain", PLAIN.from_string(SHORT).render(VALUES), syntax="plain")
             names = {"registry": fresh, "held": {"short": fresh.get("short")}, "name": "short"}
             get = Row("fresh get", "registry.get(name)", "held[name]", names, GET)
             renders = [*render_rows(fresh, 0), *render_rows(relaxed, 1)]
@@ -69,6 +71,10 @@ def render_rows(registry: Registry, column: int) -> list[Row]:
     floor_with_roles = "[{'role': role, 'content': message.render(**values)} for role, message in zip(roles, plain)]"
     names["roles"] = [message["role"] for message in CHAT]
     rows.append(Row(f"the same and its messages{setting}", f"{ours}.messages", floor_with_roles, names))
+    short = rows[0]
+    rows.append(
+        Row(f"fresh render, plain{setting}", "registry.render('plain')", short.floor, short.names, RENDER_PLAIN)
+    )
     return rows
 
 
