@@ -1,11 +1,14 @@
 """What the errors of a template say about braces that are text (rule 20)."""
 
+import re
 import time
+from string import Template
 
 import pytest
 
 from promptreg import MissingVariablesError, Registry, TemplateError, TemplatePolicyError, TemplateSyntaxError
 from promptreg.rendering.hints import MAX_SEARCHED, looks_like
+from tests.test_docs import section
 
 LITERAL = {
     "LaTeX": [
@@ -150,6 +153,41 @@ def test_code_that_is_read_as_a_template_says_so_when_its_first_render_fails(mem
         memory.save("read", chat, syntax="plain").render()
     assert caught.value.message == "'read': Variables are missing: history; pass them to render."
     memory.save("read", "x", syntax="jinja")
+
+
+FORMATTED = {"name": "Ana", "total": 2.5, "user": {"name": "Bo"}, "tags": ["a", "b"], "x": ""}
+HERE = ["Ana", "…", "…", "ab", "0", "Ana", "", None]
+
+
+def codes(title):
+    """Return the codes in the cells of the table below a heading of the page about moving in."""
+    return [
+        [
+            [code.replace(r"\|", "|") for code in re.findall("`([^`]+)`", cell)]
+            for cell in re.split(r"(?<!\\)\|", row)[1:3]
+        ]
+        for row in section("moving.md", title).splitlines()
+        if row.startswith("| `")
+    ]
+
+
+@pytest.mark.parametrize("row", codes("From Python's strings"), ids=lambda row: row[0][0])
+def test_the_page_about_moving_writes_what_python_does(memory, row):
+    """Each template in the right column renders what the f-string in the left one makes."""
+    for there in row[0]:
+        made = Template(there).substitute(FORMATTED) if "$" in there else eval(f"f'''{there}'''", {}, FORMATTED)
+        assert memory.save("moved", row[1][0], syntax="jinja").render(FORMATTED).text == made
+
+
+@pytest.mark.parametrize(("row", "made"), [*zip(codes("From Mustache and Handlebars"), HERE, strict=True)])
+def test_the_page_about_moving_writes_what_handlebars_does(memory, row, made):
+    """Each template in the right column renders; in the left one an error says what it is, where it is none here."""
+    if made is None:
+        assert row[1] == []
+        return
+    values = {"name": "Ana", "x": "X" if "not" not in row[1][0] else "", "xs": ["a", "b"]}
+    template = row[1][0] if "loop." not in row[1][0] else f"{{% for x in xs[:1] %}}{row[1][0]}{{% endfor %}}"
+    assert memory.save("moved", template, syntax="jinja").render(values).text == made
 
 
 def test_no_text_takes_long_to_look_at():

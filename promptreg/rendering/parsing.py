@@ -39,7 +39,8 @@ def parse(source: str, limits: RenderLimits, *, trims: bool = False) -> tuple[no
         return tree, require_allowed(tree, limits)
     except JinjaSyntaxError as error:
         refusal = syntax_error(error)
-        refusal.restate(refusal.message + hints.of_braces(source))
+        end = "" if refusal.message.endswith((".", "?")) else "."
+        refusal.restate(f"{refusal.message}{end}{hints.of_braces(source)}")
         raise refusal from None
     except TemplateError as error:
         if "did you mean" not in error.message:
