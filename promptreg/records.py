@@ -161,8 +161,8 @@ def content_text(fields: Mapping[str, Any]) -> str:
 
 
 def hash_of_fields(fields: Mapping[str, Any], names: Collection[str]) -> str:
-    """Return the hash of some fields of a version's content, normalized as `content_hash` covers them."""
-    content = content_of(fields)
+    """Return the hash of some fields of a version's content, normalized as if the other ones were empty."""
+    content = content_of({**EMPTY, **{name: fields[name] for name in names}})
     return digest({name: content[name] for name in names if name in content})
 
 

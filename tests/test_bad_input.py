@@ -187,6 +187,10 @@ VERBS = {
     "seed new": ({"name": "new", "template": "x"}, SEEDED),
     "seed": ({"name": "a", "template": "x"}, SEEDED),
     "get": ({"name": "a"}, {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True, "9"]}),
+    "get_many": (
+        {"names": ["a", "a@3", "a@staging"]},
+        {"names": [None, 3, "a", b"a", {"a": 1}, [3], ["a", None], ["a", "A b"], [""], [["a"]], ["a@0"], [NUL], [BIG]]},
+    ),
     "render": (
         {},
         {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True], "default": [t for t in TEMPLATE if t != ""]},
@@ -214,6 +218,20 @@ VERBS = {
         },
     ),
     "publish": ({"name": "a"}, {"version": SELECTOR, "expected_production": NUMBER, "expected_hash": HASH}),
+    "publish several": (
+        {"name": ["a"]},
+        {
+            "name": [None, 3, b"a", {"a": 1}, [3], ["a", None], ["a", "A b"], ["a@1", "a@2"]],
+            "version": SELECTOR,
+            "expected_production": [*NUMBER, 1, *({"a": bad} for bad in NUMBER), {"b": 1}],
+            "expected_hash": [*HASH, "0" * 64, *({"a": bad} for bad in HASH), {"A b": "0" * 64}],
+        },
+    ),
+    "rollback several": (
+        {"name": ["a"], "reason": "x"},
+        {"version": SELECTOR, "reason": FILLED, "expected_production": [*NUMBER, 2, *({"a": bad} for bad in NUMBER)]},
+    ),
+    "check": ({"name": "a"}, {"version": SELECTOR}),
     "rollback": (
         {"name": "a", "reason": "x"},
         {"version": SELECTOR, "reason": FILLED, "expected_production": NUMBER},
@@ -242,6 +260,17 @@ VERBS = {
             "label": [*SELECTOR[4:], 1],
             "limit": LIMIT,
             "after": CURSOR,
+        },
+    ),
+    "iterate": (
+        {},
+        {
+            "status": STATUSES,
+            "tag": TAG,
+            "category": TEXT,
+            "created_by": TEXT,
+            "prefix": [*TEXT, "x" * 129],
+            "label": [*SELECTOR[4:], 1],
         },
     ),
     "search": (

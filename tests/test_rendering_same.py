@@ -39,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning")
 
 STOCK = stock_environment()
 LIMITS = RenderLimits()
-GLOBALS = {"range", "dict", "namespace"}
+GLOBALS = {"range", "dict", "namespace", "zip", "raise_exception"}
 ABSENT = re.compile(r"'(\w+)' is undefined")
 GUARD_OR_NAME = re.compile(r"\b(default|d|is|if|elif|or|not|set|with|macro|call)\b")
 TOKEN = re.compile(r"\{[{%#][-+]?|[-+]?%\}|-?[}#]\}|\w+|\s+|'[^']*'|.", re.DOTALL)
@@ -66,7 +66,7 @@ def by_jinja(source: str, values: Variables) -> Outcome:
     """Render with Jinja2; what is absent is false."""
     try:
         compiled = compiled_by_jinja(source)
-    except jinja2.TemplateSyntaxError as error:
+    except (jinja2.TemplateSyntaxError, SyntaxError) as error:  # Python's, of a `break` outside a loop
         return Outcome("syntax", str(error))
     except Exception as error:  # Jinja2 folds `{[]: 1}` when it compiles, even in code that never runs
         return Outcome("folding", type(error).__name__)

@@ -14,7 +14,8 @@ from promptreg.nearest import nearest
 from promptreg.rendering import hints
 from promptreg.rendering.compat import Token, parse_tokens, tokenize
 from promptreg.rendering.limits import RenderLimits
-from promptreg.rendering.policy import TAGS, require_allowed
+from promptreg.rendering.metered.functions import CALLED_FUNCTIONS
+from promptreg.rendering.policy import TAGS, bound_names, require_allowed
 from promptreg.rendering.values import Absent
 from promptreg.variables import MAX_IDENTIFIER
 
@@ -36,7 +37,7 @@ def parse(source: str, limits: RenderLimits, *, trims: bool = False) -> tuple[no
     """
     try:
         tree = syntax_tree(source, limits, TRIMMING if trims else ENVIRONMENT)
-        return tree, require_allowed(tree, limits)
+        count = require_allowed(tree, limits)
     except JinjaSyntaxError as error:
         refusal = syntax_error(error)
         end = "" if refusal.message.endswith((".", "?")) else "."
@@ -50,6 +51,32 @@ def parse(source: str, limits: RenderLimits, *, trims: bool = False) -> tuple[no
         raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
     except ValueError:
         raise TemplateSyntaxError("The template holds a number that is too long to be read.", line=None) from None
+    if any(name in source for name in CALLED_FUNCTIONS):
+        _resolve_functions(tree)
+    return tree, count
+
+
+def _resolve_functions(tree: nodes.Template) -> None:
+    """Have calls of `zip` and `raise_exception` mean the functions, whatever variables are passed.
+
+    Where the template binds such a name itself, it means its own. No other read of the names is changed: they are
+    variables.
+    """
+    bound = bound_names(tree)
+    for call in tree.find_all(nodes.Call):
+        called = call.node
+        if isinstance(called, nodes.Name) and called.name in CALLED_FUNCTIONS and called.name not in bound:
+            is_literal = called.name == "raise_exception" and _is_one_text(call)
+            name = "raise_literal" if is_literal else called.name
+            call.node = nodes.ExtensionAttribute("promptreg", name, lineno=called.lineno)
+
+
+def _is_one_text(call: nodes.Call) -> bool:
+    """Return whether a call has one argument, a literal text."""
+    match call:
+        case nodes.Call(args=[nodes.Const(value=str())], kwargs=[], dyn_args=None, dyn_kwargs=None):
+            return True
+    return False
 
 
 def syntax_tree(source: str, limits: RenderLimits, environment: Environment = ENVIRONMENT) -> nodes.Template:
