@@ -115,14 +115,24 @@ def test_a_syntax_error_of_a_handlebars_template_says_what_it_is_here(memory, te
 
 
 def test_what_the_policy_refuses_of_code_is_answered_alike(memory):
-    """Code that Jinja2 can read may hold what no template may; a misspelt filter is told as before."""
+    """Code that Jinja2 can read may hold what no template may; JSON alone is no sign of it."""
     code = "const tea = () => {\n  return `{{ pour(pot) }}`\n}"
     assert refusal(memory, code, TemplatePolicyError).endswith(
         'If this is code and no template, save it with syntax="plain": all of it stays as it is.'
     )
     assert "plain" not in refusal(memory, "{{ pour(pot) }}", TemplatePolicyError)
     assert "plain" not in refusal(memory, '{"tea": "{{ pour(pot) }}"}', TemplatePolicyError)
-    assert refusal(memory, "const tea = `{{ pot | uper }}`;").endswith("did you mean 'upper'?")
+
+
+def test_rule_20_an_unknown_filter_or_test_is_a_syntax_error_too(memory):
+    """It says how braces are kept, and speaks of `plain` unless another name may be meant."""
+    for unknown in ("{{ tea | brewed }}", "{{ tea is brewed }}"):
+        assert refusal(memory, unknown).endswith(
+            "'brewed'. Braces that are text go between {% raw %} and {% endraw %}."
+        )
+        assert 'save it with syntax="plain"' in refusal(memory, f"const tea = `{unknown}`;")
+    for code in ("{{ pot | uper }}", "const tea = `{{ pot | uper }}`;"):
+        assert refusal(memory, code).endswith("'upper'? Braces that are text go between {% raw %} and {% endraw %}.")
 
 
 def test_code_that_is_read_as_a_template_says_so_when_its_first_render_fails(memory):
