@@ -378,7 +378,7 @@ def test_break_and_continue_outside_a_loop_are_syntax_errors(registry, template)
         with pytest.raises(TemplateSyntaxError) as caught:
             registry.create("p", saved)
         assert caught.value.details == {"name": "p", "line": 2}
-        assert caught.value.message.endswith(f"Line 2: {word} is not in a loop.")
+        assert f"Line 2: {word} is not in a loop." in caught.value.message
     assert list(registry.list()) == []
 
 
