@@ -28,7 +28,6 @@ from promptreg.rules.inputs import read_variables
 from promptreg.rules.names import Reference, Selector, read_versioned
 from promptreg.rules.outcomes import Author
 from promptreg.rules.refusals import not_found
-from promptreg.rules.version_fields import read_default
 from promptreg.settings import Settings
 from promptreg.storage.base import Reader, Storage, Writer
 from promptreg.suggestions import Suggestions
@@ -87,6 +86,7 @@ class Core:
         self.cache = Cache(settings.cache_size, compares=settings.max_staleness == 0)
         interval = storage.profile.check_interval
         self._holds = min(settings.max_staleness or interval, interval)
+        self.limits = settings.render_limits
         self.defaults = Defaults(settings.render_limits)
         self.templates = Templates(settings.cache_size, settings.render_limits, forbids_extra=settings.forbids_extra)
         self.checks = Checks(settings.publish_checks, self.templates)
@@ -178,7 +178,7 @@ class Core:
             return self.resolve(view, name, version, label).render(values)
         versioned = fields.read(read_versioned, name, version, label)
         if default is not UNSET and not fields.are_valid():
-            fields.read(read_default, default)
+            fields.read(self.defaults.read, default)
         fields.require_valid()
         text = versioned[0].text
         compiled = self.defaults.compiled(default, text)

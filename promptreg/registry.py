@@ -558,8 +558,8 @@ class Registry:
 
         - `name`: lower-case letters, digits and `_ - . /`; `slugify` makes one from any text (rule 19).
         - `template`: a text, or a list of messages `{"role", "content"}`, the content being a text or a list of parts,
-          and of placeholders `{"placeholder": NAME}`, each for a variable that is a whole list of messages. At most 256
-          KiB and 1,000 messages (rule 20).
+          and of placeholders `{"placeholder": NAME}`, each for a variable that is a whole list of messages. At most
+          1,000 messages, and as many characters as `RenderLimits.source_characters` says: 262,144 by default (rule 20).
         - `syntax`: how the template is read: `jinja`, `jinja-trim` (with `trim_blocks` and `lstrip_blocks`) or `plain`,
           kept and rendered byte for byte.
         - `title` (by default the name), `description`, `category` and `tags` describe it, for people and for `search`.
@@ -582,7 +582,7 @@ class Registry:
         >>> prompt.version, prompt.state, prompt.title, prompt.config
         (1, 'published', 'greet', {'model': 'm'})
         """
-        call = arguments.read_create(locals())
+        call = arguments.read_create(locals(), self._core.limits)
         return self._commit(partial(self._core.planner(self._view).create, new_id(), call), self._core.checks.vet_saved)
 
     @verb("save_prompt")
@@ -615,7 +615,7 @@ class Registry:
         ...     [registry.save("greet", "Hello").version for _ in range(3)]
         [1, 1, 1]
         """
-        call = arguments.read_save(locals())
+        call = arguments.read_save(locals(), self._core.limits)
         plan = partial(self._core.planner(self._view).save, new_id(), call)
         return self._prompt(self._commit_declared(plan, self._core.checks.vet_saved))
 
@@ -669,7 +669,7 @@ class Registry:
         >>> one.version, two.version, restarted.version, restarted.template
         (1, 2, 1, 'Hello')
         """
-        call = arguments.read_seed(locals())
+        call = arguments.read_seed(locals(), self._core.limits)
         plan = partial(self._core.planner(self._view).seed, new_id(), call)
         outcome = self._commit_declared(plan, self._core.checks.vet_seeded)
         warning = conflict_warning(outcome)
@@ -728,7 +728,7 @@ class Registry:
         >>> draft.version, edited.version, edited.template, live.template
         (2, 2, 'Hi there', 'Hello')
         """
-        call = arguments.read_update(locals())
+        call = arguments.read_update(locals(), self._core.limits)
         return self._commit(partial(self._core.planner(self._view).update, call), self._core.checks.vet_saved)
 
     # Going live

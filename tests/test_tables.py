@@ -40,8 +40,10 @@ TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
     "bad arguments, in test_bad_input.VERBS": (
         [title.split()[0] for title in test_bad_input.VERBS],
         {
-            "archive": "takes a name alone: test_rules_names.NAMING has bad names",
-            "restore": "takes a name alone: test_rules_names.NAMING has bad names",
+            **dict.fromkeys(
+                ["enable", "disable", "archive", "restore", "delete"],
+                "takes a name alone: test_rules_names.NAMING has bad names",
+            ),
             "namespaces": "takes no argument",
             "verify": "takes a function alone: test_verify.py has what is none",
         },

@@ -10,8 +10,16 @@ from typing import Any, NamedTuple
 from promptreg.errors import LISTED, InvalidInputError
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES, FrozenDict, FrozenList, NotJSON, freeze, frozen_dict
 from promptreg.nearest import did_you_mean
-from promptreg.rules.inputs import read_choice, read_filled_text, read_flag, read_text
-from promptreg.untrusted import FieldReader, bounded_list, read_each
+from promptreg.rules.inputs import (
+    read_any_text,
+    read_choice,
+    read_filled_text,
+    read_flag,
+    read_text,
+    require_filled,
+    require_length,
+)
+from promptreg.untrusted import FieldReader, bounded_dict, bounded_list, read_each
 from promptreg.variables import is_readable
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -36,26 +44,30 @@ class Form(NamedTuple):
     text: str
 
 
-def read_messages(value: list[Any] | tuple[Any, ...], field: str) -> FrozenList:
+def read_messages(value: list[Any] | tuple[Any, ...], field: str, *, most: int) -> FrozenList:
     """Read a list of messages; raise `InvalidInputError` with everything that is wrong with any of them.
 
-    What counts as absent is left out: a content of None, and a `cache` that is false.
+    More than `most` characters of text are refused before any is read. What counts as absent is left out: a content of
+    None, and a `cache` that is false.
     """
     items = bounded_list(value, field, "messages")
-    _require_bounded(items, field)
+    _require_bounded(items, field, most)
     return FrozenList(read_each(_message, items, field))
 
 
-def _require_bounded(items: list[Any], field: str) -> None:
+def _require_bounded(items: list[Any], field: str, most: int) -> None:
     """Refuse what is too big or too deep as a whole, before each message is read by itself."""
     waiting: list[tuple[Any, int]] = [(items, 0)]
-    count = 0
+    count = characters = 0
     while waiting:
         held, depth = waiting.pop()
         if depth >= MAX_DEPTH:
             raise InvalidInputError.of(field, f"has more than {MAX_DEPTH} levels (is it a cycle?)")
-        for item in held.values() if isinstance(held, Mapping) else held:
+        for key, item in held.items() if isinstance(held, Mapping) else enumerate(held):
             count += 1
+            if isinstance(item, str) and key != "role":
+                characters += str.__len__(item)
+                require_length(characters, field, most)
             if count > MAX_NODES:
                 raise InvalidInputError.of(field, f"holds more than {MAX_NODES:,} values (is it a cycle?)")
             if type(item) is not str and isinstance(item, (Mapping, list, tuple)):
@@ -65,38 +77,42 @@ def _require_bounded(items: list[Any], field: str) -> None:
 def _message(item: object, where: str) -> FrozenDict:
     if not isinstance(item, Mapping):
         raise InvalidInputError.of(where, f"must be {MESSAGE_FORMS}, not {type(item).__name__}")
-    if "placeholder" in item:
-        return _read(item, where, _PLACEHOLDER)
-    absent = [key for key, nothing in (("content", None), ("cache", False)) if item.get(key, ...) is nothing]
-    given = {key: item[key] for key in _keys(item, where) if key not in absent}
-    needs_content = given.get("role") != "assistant" or "tool_calls" not in given
-    return _read(given, where, _MESSAGE if needs_content else _MESSAGE._replace(required=("role",)))
+    given = _given(item, where)
+    if "placeholder" in given:
+        return _read(given, where, _PLACEHOLDER)
+    for key, nothing in (("content", None), ("cache", False)):
+        if key in given and given[key] is nothing:
+            del given[key]
+    is_answer = "tool_calls" in given and given.get("role") == "assistant"
+    return _read(given, where, _ANSWER if is_answer else _MESSAGE)
 
 
-def _read(item: Mapping[Any, Any], where: str, form: Form) -> FrozenDict:
+def _given(item: Mapping[Any, Any], where: str) -> dict[Any, Any]:
+    return bounded_dict(item, where, "fields", MAX_FIELDS)
+
+
+def _read(given: dict[Any, Any], where: str, form: Form) -> FrozenDict:
     """Read the fields of a mapping, and report all that are bad, unknown or absent."""
     fields = FieldReader()
-    keys = _keys(item, where)
-    fields.read(_require_all, keys, where, form=form)
-    fields.read(_require_known, keys, where, form=form)
-    known = [(str.__str__(key), item[key]) for key in keys if key in form.readers]
-    read = {key: fields.read(form.readers[key], value, f"{where}.{key}") for key, value in known}
+    fields.read(_require_all, given, where, form=form)
+    fields.read(_require_known, given, where, form=form)
+    read = {
+        str.__str__(key): fields.read(form.readers[key], value, f"{where}.{key}")
+        for key, value in given.items()
+        if key in form.readers
+    }
     fields.require_valid()
     return frozen_dict(read)
 
 
-def _keys(item: Mapping[Any, Any], where: str) -> list[Any]:
-    return bounded_list(item, where, "fields", MAX_FIELDS)
-
-
-def _require_all(keys: list[Any], where: str, *, form: Form) -> None:
-    absent = [key for key in form.required if key not in keys]
+def _require_all(given: dict[Any, Any], where: str, *, form: Form) -> None:
+    absent = [key for key in form.required if key not in given]
     if absent:
         raise InvalidInputError.of(where, f"has no {' and no '.join(absent)}; it must be {form.text}")
 
 
-def _require_known(keys: list[Any], where: str, *, form: Form) -> None:
-    unknown = [key for key in keys if key not in form.readers]
+def _require_known(given: dict[Any, Any], where: str, *, form: Form) -> None:
+    unknown = [key for key in given if key not in form.readers]
     if unknown:
         hints = (did_you_mean(key, form.readers) for key in unknown[:LISTED] if isinstance(key, str))
         meant = next(filter(None, hints), "")
@@ -112,7 +128,7 @@ def _role(value: object, field: str) -> str:
 
 def _content(value: object, field: str) -> str | FrozenList:
     if isinstance(value, str):
-        return read_text(value, field)
+        return read_any_text(value, field)
     if not isinstance(value, list | tuple):
         raise InvalidInputError.of(field, f"must be text or a list of parts, not {type(value).__name__}")
     return FrozenList(read_each(_part, _filled_list(value, field, "parts"), field))
@@ -161,6 +177,9 @@ _MESSAGE = Form(
     ("role", "content"),
     MESSAGE_FORMS,
 )
+_ANSWER = _MESSAGE._replace(required=("role",))
+"""An assistant's message with tool calls."""
+
 _PLACEHOLDER = Form({"placeholder": _placeholder}, ("placeholder",), MESSAGE_FORMS)
 
 # The parts of a content
@@ -174,7 +193,7 @@ def _part(item: object, where: str) -> FrozenDict:
     if "type" not in item:
         raise InvalidInputError.of(where, f"has no type; it must be one of {', '.join(_PARTS)}")
     kind = read_choice(item["type"], f"{where}.type", _PARTS, _TYPES_ELSEWHERE)
-    return _read(item, where, _PARTS[kind])
+    return _read(_given(item, where), where, _PARTS[kind])
 
 
 def _image_url(value: object, field: str) -> FrozenDict:
@@ -185,22 +204,26 @@ def _input_audio(value: object, field: str) -> FrozenDict:
     return _held(value, field, _INPUT_AUDIO)
 
 
+def _filled(value: object, field: str) -> str:
+    return require_filled(read_any_text(value, field), field)
+
+
 def _held(value: object, field: str, form: Form) -> FrozenDict:
     if not isinstance(value, Mapping):
         raise InvalidInputError.of(field, f"must be {form.text}, not {type(value).__name__}")
-    return _read(value, field, form)
+    return _read(_given(value, field), field, form)
 
 
 def _part_form(kind: str, reader: Reader) -> Form:
     return Form({"type": read_text, kind: reader}, ("type", kind), f'{{"type": "{kind}", "{kind}"}}')
 
 
-_IMAGE_URL = Form({"url": read_filled_text, "detail": read_filled_text}, ("url",), '{"url", "detail"?}')
-_INPUT_AUDIO = Form({"data": read_filled_text, "format": read_filled_text}, ("data", "format"), '{"data", "format"}')
+_IMAGE_URL = Form({"url": _filled, "detail": read_filled_text}, ("url",), '{"url", "detail"?}')
+_INPUT_AUDIO = Form({"data": _filled, "format": read_filled_text}, ("data", "format"), '{"data", "format"}')
 _PARTS = {
     kind: _part_form(kind, reader)
     for kind, reader in (
-        ("text", read_text),
+        ("text", read_any_text),
         ("image_url", _image_url),
         ("input_audio", _input_audio),
         ("file", _object),

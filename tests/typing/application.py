@@ -111,6 +111,7 @@ def write(registry: Registry) -> None:
     )
     history: list[ChatCompletionMessageParam] = [{"role": "assistant", "content": "Hi"}]
     registry.save("look", history)
+    registry.seed("look", history, on_conflict="error", release=1.5)
     registry.create("ask", "{{ question }}", variables=Question)
     registry.save("greet", created.template, variables=created.declared_variables, access_grants=created.access_grants)
     pairs = [("user:bob", "read")]

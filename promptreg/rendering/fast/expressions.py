@@ -100,12 +100,12 @@ class ExpressionCompiler(Visitor):
         """Return the code of a value whose truth is tested; what is absent is false."""
         if isinstance(node, nodes.And | nodes.Or):
             return self._junction(node, self.truth, self.truth)
-        return self._or_absent(node)
+        return self.or_absent(node)
 
-    def _or_absent(self, node: Node) -> str:
+    def or_absent(self, node: Node) -> str:
         """Return the code of builtin data, or of `ABSENT` for a variable or a key of a dict that is absent."""
         match node:
-            case nodes.Name(name=name) if self._scope.may_be_absent(name):
+            case nodes.Name():
                 with self._scope.conditional():
                     return self._guarded(self.code(node), "in TESTED")
             case nodes.Getattr(node=of, attr=key) | nodes.Getitem(node=of, arg=nodes.Const(value=str(key))) if (
@@ -232,7 +232,7 @@ class ExpressionCompiler(Visitor):
             raise UnsupportedSyntax
         if function is INLINE:
             return f"({'' if node.name == 'defined' else 'not '}{self._is_defined(node.node)})", BOOLEAN
-        operand = self._or_absent if TESTS[node.name].takes_absent else self.plain
+        operand = self.or_absent if TESTS[node.name].takes_absent else self.plain
         return f"test_{node.name}({operand(node.node)})", BOOLEAN
 
     def _is_defined(self, node: Node) -> str:
@@ -287,6 +287,8 @@ class ExpressionCompiler(Visitor):
         raise UnsupportedSyntax
 
     def _visit_call(self, node: nodes.Call) -> Code:
+        if isinstance(node.node, nodes.ExtensionAttribute) and node.node.name != "zip":
+            return "bail_out()", TEXT  # the metered tier raises what `raise_exception` does
         require_plain_call(node)
         method = node.node
         if not isinstance(method, nodes.Getattr) or len(node.args) not in METHODS.get(method.attr, (None, ()))[1]:

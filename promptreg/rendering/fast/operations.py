@@ -19,6 +19,7 @@ from promptreg.rendering.fast.guards import (
     SEQUENCES,
     bail_out,
     exact,
+    iterable,
     most_items,
     number,
     sequence,
@@ -32,6 +33,7 @@ from promptreg.rendering.limits import MAX_NEEDLE
 from promptreg.rendering.values import PLAIN, SCALARS
 
 MAX_INDENT = 8
+MAX_ROWS = 20_000  # of a loop, which has no fuel for more
 MAX_TITLE = 50_000
 TITLE_COST = 3  # as much as so many other filters
 MAX_DEPTH = 6  # of what is written as JSON
@@ -51,6 +53,13 @@ def add_chunk(most: int, chunks: list[str] | None, chunk: str) -> list[str]:
 def small_range(*bounds: Any) -> range:
     """Return a `range` of integers; the loop pays for its length."""
     return range(*(exact(bound, int) for bound in bounds))
+
+
+def zipped(*values: Any) -> list[Any]:
+    """Return the rows of a `zip` of exact builtin containers; the loop pays for their number."""
+    if min(map(len, map(iterable, values))) > MAX_ROWS:
+        bail_out()
+    return list(zip(*values, strict=False))
 
 
 def get_item(most: int, container: Any, key: Any) -> Any:

@@ -110,10 +110,6 @@ class Scope:
     def _occurrences(self) -> Counter[str]:
         return Counter(names([self._tree]))
 
-    def may_be_absent(self, name: str) -> bool:
-        """Return whether a name may be that of a variable that is absent."""
-        return name not in self._names_of_loops
-
     def path(self, node: Any) -> Path | None:
         """Return where a value stands in what was passed; None where it may be the same value as another."""
         match node:

@@ -14,12 +14,15 @@ from promptreg.rendering.fast.syntax import (
     UnsupportedSyntax,
     Visitor,
     assigns,
+    leaves_passes,
     printed_values,
     prints_attribute_first,
     reads_loop,
     require_plain_call,
 )
 from promptreg.rendering.filters import INTEGER, TEXT
+
+MAX_ZIPPED = 10
 
 
 class StatementCompiler(Visitor):
@@ -41,7 +44,7 @@ class StatementCompiler(Visitor):
         if not isinstance(node.target, nodes.Name):
             raise UnsupportedSyntax
         self._scope.require_assignable(node.target.name)
-        value = self._expressions.plain(node.node)
+        value = self._expressions.or_absent(node.node)
         self._emitter.write(f"{self._scope.assign(node.target.name)} = {value}")
 
     # Output
@@ -106,10 +109,20 @@ class StatementCompiler(Visitor):
 
     # For
 
+    def _visit_break(self, _node: nodes.Break) -> None:
+        self._emitter.flush()
+        self._emitter.write("break")
+
+    def _visit_continue(self, _node: nodes.Continue) -> None:
+        self._emitter.flush()
+        self._emitter.write("continue")
+
     def _visit_for(self, node: nodes.For) -> None:
         """Loop over exact lists, tuples, dicts and ranges, whose length is known before."""
         if node.recursive or reads_loop([*node.else_, *([node.test] if node.test else [])]) or assigns(node.else_):
             raise UnsupportedSyntax  # what an `else` sets is unbound behind it
+        if node.else_ and leaves_passes(node.body):
+            raise UnsupportedSyntax  # Jinja renders the `else` too where no pass comes to its end
         self._emitter.flush()
         items = self._scope.temporary("s")
         is_paired = self._assign_items(node.iter, items)
@@ -128,6 +141,10 @@ class StatementCompiler(Visitor):
                 self.reads_range = True
                 self._emitter.write(f"{local} = small_range({', '.join(map(self._expressions.code, arguments))})")
                 return False
+            case nodes.Call(node=nodes.ExtensionAttribute(name="zip"), args=arguments):
+                self._require_distinct(node, arguments)
+                self._emitter.write(f"{local} = zipped({', '.join(map(self._expressions.code, arguments))})")
+                return True
             case nodes.Call(node=nodes.Getattr(node=of, attr="items" | "keys" | "values" as view), args=[]):
                 require_plain_call(node)
                 self._emitter.write(f"{local} = {self._expressions.exact_dict(of)}.{view}()")
@@ -135,6 +152,14 @@ class StatementCompiler(Visitor):
         code = self._expressions.code(node)
         self._emitter.write(f"if type({local} := {code}) is not list: {local} = iterable({local})")
         return False
+
+    def _require_distinct(self, call: nodes.Call, arguments: list[nodes.Expr]) -> None:
+        """Raise `UnsupportedSyntax` unless these are values that stand in different places of what was passed."""
+        require_plain_call(call)
+        self._costs.add(len(arguments))
+        paths = {self._scope.path(argument) for argument in arguments}
+        if not 0 < len(arguments) <= MAX_ZIPPED or None in paths or len(paths) < len(arguments):
+            raise UnsupportedSyntax
 
     def _loop(self, node: nodes.For, items: str, *, is_paired: bool) -> str:
         """Generate the loop, paid for before its first pass; return the local that may hold its length."""
@@ -158,6 +183,8 @@ class StatementCompiler(Visitor):
                 self._check_item(node, target, unpacking)
                 self.body(node.body)
         cost = self._costs.leave_loop([*node.body, *([node.test] if node.test else [])])
+        if isinstance(node.iter, nodes.Call) and isinstance(node.iter.node, nodes.ExtensionAttribute):
+            cost += len(node.iter.args) + 1  # each item of a row is paid for, and the row
         self._emitter.insert(start, f"fuel -= len({items}) * {cost}")
         return loop.length
 

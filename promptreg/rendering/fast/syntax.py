@@ -122,6 +122,12 @@ def assigns(body: Iterable[nodes.Node]) -> bool:
     return any(isinstance(node, nodes.Assign) or node.find(nodes.Assign) for node in body)
 
 
+def leaves_passes(body: Iterable[nodes.Node]) -> bool:
+    """Return whether a body has a `break` or `continue`, be it of a loop inside it."""
+    kinds: Any = (nodes.Break, nodes.Continue)
+    return any(isinstance(node, kinds) or node.find(kinds) for node in body)
+
+
 def is_loop(node: nodes.Node) -> bool:
     """Return whether a node is the name `loop`."""
     return isinstance(node, nodes.Name) and node.name == "loop"
