@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from jinja2 import nodes
 
 from promptreg.rendering.fast import guards, operations
-from promptreg.rendering.fast.costs import MAX_TEXT, MOST_FUEL, Costs
+from promptreg.rendering.fast.costs import MOST_FUEL, Costs
 from promptreg.rendering.fast.operations import METHODS
 from promptreg.rendering.fast.scope import Scope
 from promptreg.rendering.fast.syntax import (
@@ -47,6 +47,7 @@ LOOP_PARTS = {
     "revindex": "({n} - {i})",
     "revindex0": "({n} - {i} - 1)",
 }
+MAX_COMPARED = 1_500  # characters of a text that is compared with another that is no short literal
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">="}
 
 GLOBALS: dict[str, Any] = {
@@ -109,7 +110,7 @@ class ExpressionCompiler(Visitor):
         """Return the code of a scalar; comparing two takes a time that the length of the shorter one bounds."""
         return self._guarded_any(node, "SCALARS")
 
-    def _short(self, node: Node, most: int = MAX_TEXT) -> str:
+    def _short(self, node: Node, most: int = MAX_COMPARED) -> str:
         """Return the code of a scalar that is no long text, as two long ones are not compared here."""
         self._costs.add(MOST_FUEL)
         return self.code(node) if _is_short_constant(node) else f"short_scalar({most}, {self.code(node)})"
@@ -133,6 +134,9 @@ class ExpressionCompiler(Visitor):
         return self._scope.read(node.name), ANY
 
     def _visit_getattr(self, node: nodes.Getattr) -> Code:
+        attribute = self._scope.attribute(node)
+        if attribute is not None:
+            return attribute, ANY
         if is_loop(node.node):
             return self._loop_part(node.attr)
         if node.attr in DICT_NAMES:
@@ -155,7 +159,7 @@ class ExpressionCompiler(Visitor):
                 return f"get_slice({self._costs.operation()}, {self.code(node.node)}, {bounds})", ANY
             case nodes.Slice():
                 raise UnsupportedSyntax
-        most = 0 if isinstance(node.arg, nodes.Const) else self._costs.operation()
+        most = "0" if isinstance(node.arg, nodes.Const) else self._costs.operation()
         return f"get_item({most}, {self.code(node.node)}, {self.code(node.arg)})", ANY
 
     # Operators
@@ -236,7 +240,7 @@ class ExpressionCompiler(Visitor):
             raise UnsupportedSyntax
         if row.fast is INLINE:
             return self._default(node.node, arguments)
-        operands = [str(self._costs.operation())] if row.returns is TEXT else []
+        operands = [self._costs.operation()] if row.returns is TEXT else []
         operands += [self._joined(node.node) if node.name == "join" else self.code(node.node)]
         return f"filter_{node.name}({', '.join([*operands, *map(self.code, arguments)])})", row.returns
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from jinja2 import nodes
 
+from promptreg.rendering.fast.assignments import assigns
 from promptreg.rendering.fast.costs import Costs
 from promptreg.rendering.fast.emitter import Emitter
 from promptreg.rendering.fast.expressions import ExpressionCompiler
@@ -13,7 +14,6 @@ from promptreg.rendering.fast.syntax import (
     NOT_VARIABLES,
     UnsupportedSyntax,
     Visitor,
-    assigns,
     printed_values,
     prints_attribute_first,
     reads_loop,
@@ -26,7 +26,7 @@ class StatementCompiler(Visitor):
     """Generates the lines of statements; raises `UnsupportedSyntax` outside the subset."""
 
     def __init__(self, emitter: Emitter, scope: Scope, costs: Costs) -> None:
-        self.reads_range = False
+        self.functions_called: set[str] = set()  # of the template language, which a variable may hide
         self._emitter = emitter
         self._scope = scope
         self._costs = costs
@@ -36,6 +36,12 @@ class StatementCompiler(Visitor):
         """Generate the lines of statements, one after the other."""
         for node in body:
             self.visit(node)
+
+    def _own_body(self, body: list[nodes.Node], bound: list[str]) -> None:
+        """Generate the lines of the body of a loop, macro or block, which has bound these names."""
+        for line in self._scope.bind_assigned(body, bound):
+            self._emitter.write(line)
+        self.body(body)
 
     def _visit_assign(self, node: nodes.Assign) -> None:
         if not isinstance(node.target, nodes.Name):
@@ -125,7 +131,7 @@ class StatementCompiler(Visitor):
         match node:
             case nodes.Call(node=nodes.Name(name="range"), args=arguments):
                 require_plain_call(node)
-                self.reads_range = True
+                self.functions_called.add("range")
                 self._emitter.write(f"{local} = small_range({', '.join(map(self._expressions.code, arguments))})")
                 return False
             case nodes.Call(node=nodes.Getattr(node=of, attr="items" | "keys" | "values" as view), args=[]):
@@ -140,10 +146,9 @@ class StatementCompiler(Visitor):
         """Generate the loop, paid for before its first pass; return the local that may hold its length."""
         start = len(self._emitter.lines)
         self._emitter.write("if fuel < 0: bail_out()")
-        self._costs.enter_loop()
-        with self._scope.loop(node.body) as loop:
-            target, unpacking = self._bind_target(node.target, loop, is_paired=is_paired)
-            self._scope.bind_in_loop(sorted(loop.assigned))
+        self._costs.enter(self._scope.temporary("r"))
+        with self._scope.loop(items) as loop:
+            target, unpacking, bound = self._bind_target(node.target, loop, is_paired=is_paired)
             if node.test is not None:
                 if unpacking:
                     raise UnsupportedSyntax
@@ -156,23 +161,24 @@ class StatementCompiler(Visitor):
             self._emitter.write(f"for {counted if is_counted else f'{target} in {items}'}:")
             with self._emitter.indented(is_loop=True):
                 self._check_item(node, target, unpacking)
-                self.body(node.body)
-        cost = self._costs.leave_loop([*node.body, *([node.test] if node.test else [])])
-        self._emitter.insert(start, f"fuel -= len({items}) * {cost}")
+                self._own_body(node.body, bound)
+        lines = self._costs.leave_loop([*node.body, *([node.test] if node.test else [])], items)
+        for number, line in enumerate(lines, start):
+            self._emitter.insert(number, line)
         return loop.length
 
-    def _bind_target(self, target: nodes.Node, loop: Loop, *, is_paired: bool) -> tuple[str, str]:
-        """Bind a loop's names; return the target of Python's loop, and the line that unpacks it, or no text."""
+    def _bind_target(self, target: nodes.Node, loop: Loop, *, is_paired: bool) -> tuple[str, str, list[str]]:
+        """Bind a loop's names; return the target of Python's loop, the line that unpacks it or no text, and the names."""
         names = [target] if isinstance(target, nodes.Name) else getattr(target, "items", [None])
         bound = [name.name for name in names if isinstance(name, nodes.Name) and name.name not in NOT_VARIABLES]
         if len(bound) < len(names):
             raise UnsupportedSyntax
-        locals_ = self._scope.bind_in_loop(bound)
+        locals_ = self._scope.bind(bound)
         if isinstance(target, nodes.Name) or is_paired:
             loop.items.update(bound)
-            return (locals_[0] if isinstance(target, nodes.Name) else f"({', '.join(locals_)},)"), ""
+            return (locals_[0] if isinstance(target, nodes.Name) else f"({', '.join(locals_)},)"), "", bound
         item = self._scope.temporary("item")
-        return item, f"{', '.join(locals_)}, = sequence({item})"
+        return item, f"{', '.join(locals_)}, = sequence({item})", bound
 
     def _check_item(self, node: nodes.For, target: str, unpacking: str) -> None:
         """Unpack an item, or check once that it is the dict that the body reads from."""

@@ -1,6 +1,5 @@
 """Syntax nodes: how the compiler dispatches on them, and what it asks about them. No code is generated here."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -87,25 +86,6 @@ def names(body: Iterable[nodes.Node]) -> Iterator[str]:
                 yield node.name
 
 
-def assigned_in_each_pass(body: list[nodes.Node], everywhere: Counter[str]) -> set[str]:
-    """Return the names that a loop's body assigns; raise `UnsupportedSyntax` unless each belongs to one pass alone.
-
-    That is so where a pass assigns the name before it reads it, and nothing outside the loop has the name;
-    `everywhere` are the template's names.
-    """
-    assigned: set[str] = set()
-    inside, before = Counter(names(body)), Counter[str]()
-    for statement in body:
-        if isinstance(statement, nodes.Assign) and isinstance(statement.target, nodes.Name):
-            name = statement.target.name
-            is_read_before = before[name] > 0 or name in names([statement.node])
-            if (is_read_before and name not in assigned) or inside[name] != everywhere[name]:
-                raise UnsupportedSyntax
-            assigned.add(name)
-        before.update(names([statement]))
-    return assigned
-
-
 def prints_attribute_first(name: str, body: list[nodes.Node]) -> bool:
     """Return whether a body prints an attribute of that name's value before it does anything but print."""
     for statement in body:
@@ -115,11 +95,6 @@ def prints_attribute_first(name: str, body: list[nodes.Node]) -> bool:
             if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name) and node.node.name == name:
                 return True
     return False
-
-
-def assigns(body: Iterable[nodes.Node]) -> bool:
-    """Return whether anything in a body is assigned to."""
-    return any(isinstance(node, nodes.Assign) or node.find(nodes.Assign) for node in body)
 
 
 def is_loop(node: nodes.Node) -> bool:
