@@ -13,15 +13,17 @@ from jinja2 import nodes
 from promptreg.rendering.fast import guards, operations
 from promptreg.rendering.fast.costs import MOST_FUEL, Costs
 from promptreg.rendering.fast.operations import METHODS
-from promptreg.rendering.fast.scope import Scope
+from promptreg.rendering.fast.scope import Macro, Scope
 from promptreg.rendering.fast.syntax import (
     UnsupportedSyntax,
     Visitor,
     is_loop,
+    is_number,
+    is_text,
+    macro_arguments,
     mapped_attribute,
     positional_arguments,
     require_plain_call,
-    slice_bound,
 )
 from promptreg.rendering.filters import ANY, FILTERS, INLINE, INTEGER, TESTS, TEXT
 from promptreg.rendering.limits import COMPARED_A_UNIT, MAX_NEEDLE
@@ -46,7 +48,18 @@ LOOP_PARTS = {
     "length": "{n}",
     "revindex": "({n} - {i})",
     "revindex0": "({n} - {i} - 1)",
+    "depth": "1",
+    "depth0": "0",
 }
+NEIGHBOURS = {"previtem": "neighbour({s}, {i} - 1)", "nextitem": "neighbour({s}, {i} + 1)"}
+ARITHMETIC: dict[type[nodes.BinExpr], str] = {
+    nodes.Sub: "-",
+    nodes.Mul: "*",
+    nodes.Div: "/",
+    nodes.FloorDiv: "//",
+    nodes.Mod: "%",
+}
+MAX_KEY = 32  # characters of a literal key, which cost next to nothing
 MAX_COMPARED = 1_500  # characters of a text that is compared with another that is no short literal
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">="}
 
@@ -127,8 +140,8 @@ class ExpressionCompiler(Visitor):
 
     def _visit_neg(self, node: nodes.Neg) -> Code:
         if isinstance(node.node, nodes.Const) and type(node.node.value) is int:
-            return repr(-node.node.value), ANY
-        raise UnsupportedSyntax
+            return repr(-node.node.value), INTEGER if is_number(node.node) else ANY
+        return f"(-{self._number(node.node)})", INTEGER
 
     def _visit_name(self, node: nodes.Name) -> Code:
         return self._scope.read(node.name), ANY
@@ -144,9 +157,13 @@ class ExpressionCompiler(Visitor):
         return f"{self.exact_dict(node.node)}[{node.attr!r}]", ANY
 
     def _loop_part(self, attribute: str) -> Code:
-        if not self._scope.loops or attribute not in LOOP_PARTS:
+        if not self._scope.loops:
             raise UnsupportedSyntax
         loop = self._scope.loops[-1]
+        if attribute in NEIGHBOURS:
+            return NEIGHBOURS[attribute].format(s=loop.sequence, i=loop.position), ANY
+        if attribute not in LOOP_PARTS:
+            raise UnsupportedSyntax
         kind = BOOLEAN if attribute in {"first", "last"} else INTEGER
         return LOOP_PARTS[attribute].format(i=loop.position, n=loop.length), kind
 
@@ -154,13 +171,15 @@ class ExpressionCompiler(Visitor):
         match node.arg:
             case nodes.Const(value=str(key)):
                 return f"{self.exact_dict(node.node)}[{key!r}]", ANY
-            case nodes.Slice(start=start, stop=stop, step=None):
-                bounds = f"{slice_bound(start)}, {slice_bound(stop)}"
+            case nodes.Slice(start=start, stop=stop, step=step):
+                bounds = ", ".join(map(self._bound, (start, stop, step)))
                 return f"get_slice({self._costs.operation()}, {self.code(node.node)}, {bounds})", ANY
-            case nodes.Slice():
-                raise UnsupportedSyntax
         most = "0" if isinstance(node.arg, nodes.Const) else self._costs.operation()
         return f"get_item({most}, {self.code(node.node)}, {self.code(node.arg)})", ANY
+
+    def _bound(self, node: Node) -> str:
+        """Return the code of a slice's bound."""
+        return "None" if node is None else self._number(node)
 
     # Operators
 
@@ -188,16 +207,38 @@ class ExpressionCompiler(Visitor):
     def _visit_concat(self, node: nodes.Concat) -> Code:
         return f"concat({self._costs.operation()}, {', '.join(map(self.code, node.nodes))})", TEXT
 
-    def _visit_add(self, node: nodes.Add) -> Code:  # of numbers or of texts
-        return f"add({self._costs.operation()}, {self.code(node.left)}, {self.code(node.right)})", ANY
+    def _visit_add(self, node: nodes.Add) -> Code:  # of numbers, of texts or of lists
+        if is_number(node.left) or is_number(node.right):
+            return self._calculation(node, "+")
+        kind = TEXT if is_text(node) else ANY
+        return f"add({self._costs.operation()}, {self.code(node.left)}, {self.code(node.right)})", kind
 
-    def _visit_sub(self, node: nodes.Sub) -> Code:
-        return f"subtract({self.code(node.left)}, {self.code(node.right)})", ANY
+    def _calculation(self, node: nodes.BinExpr, operator: str | None = None) -> Code:
+        operator = operator or ARITHMETIC[type(node)]
+        return f"({self._number(node.left)} {operator} {self._number(node.right)})", INTEGER
 
-    def _visit_list(self, node: nodes.List | nodes.Tuple) -> Code:
+    _visit_sub = _visit_mul = _visit_div = _visit_floordiv = _visit_mod = _calculation
+
+    def _number(self, node: Node) -> str:
+        """Return the code of a number that is not too large to calculate with."""
+        code, kind = self.typed(node)
+        is_small = is_number(node) or (kind == INTEGER and not isinstance(node, nodes.BinExpr))
+        return code if is_small else f"number({code})"
+
+    def _visit_list(self, node: nodes.List) -> Code:
         return f"[{', '.join(map(self.plain, node.items))}]", ANY
 
-    _visit_tuple = _visit_list
+    def _visit_tuple(self, node: nodes.Tuple) -> Code:
+        return f"({''.join(f'{self.plain(item)}, ' for item in node.items)})", ANY
+
+    def _visit_dict(self, node: nodes.Dict) -> Code:
+        pairs = [f"{self._key(pair.key)}: {self.plain(pair.value)}" for pair in node.items]
+        return f"{{{', '.join(pairs)}}}", ANY
+
+    def _key(self, node: nodes.Expr) -> str:
+        if isinstance(node, nodes.Const) and type(node.value) is str and len(node.value) <= MAX_KEY:
+            return repr(node.value)
+        raise UnsupportedSyntax
 
     def _visit_compare(self, node: nodes.Compare) -> Code:
         if len(node.ops) != 1:
@@ -273,6 +314,11 @@ class ExpressionCompiler(Visitor):
             case nodes.Name():
                 local = self._scope.read(node.name)
                 return local, f"({local} is not ABSENT)"
+            case nodes.Getattr() if attribute := self._scope.attribute(node):
+                return attribute, f"({attribute} is not ABSENT)"
+            case nodes.Getattr(attr=key) if is_loop(node.node) and key in NEIGHBOURS:
+                local = self._scope.temporary()
+                return local, f"(({local} := {self.code(node)}) is not ABSENT)"
             case nodes.Getattr(attr=key) | nodes.Getitem(arg=nodes.Const(value=str(key))):
                 if key in DICT_NAMES or is_loop(node.node):
                     raise UnsupportedSyntax
@@ -281,12 +327,19 @@ class ExpressionCompiler(Visitor):
         raise UnsupportedSyntax
 
     def _visit_call(self, node: nodes.Call) -> Code:
+        if isinstance(node.node, nodes.Name) and node.node.name in self._scope.macros:
+            return self._macro_call(self._scope.macros[node.node.name], node)
         require_plain_call(node)
         method = node.node
         if not isinstance(method, nodes.Getattr) or len(node.args) not in METHODS.get(method.attr, (None, ()))[1]:
             raise UnsupportedSyntax
         operands = [self.code(method.node), *map(self.plain, node.args)]
         return f"call_{method.attr}({self._costs.operation()}, {', '.join(operands)})", ANY
+
+    def _macro_call(self, macro: Macro, node: nodes.Call) -> Code:
+        arguments = macro_arguments(node, macro.parameters)
+        values = ["ABSENT" if argument is None else self.plain(argument) for argument in arguments]
+        return f"{macro.local}({', '.join([self._costs.call(macro.cost, macro.calls), *values])})", TEXT
 
 
 def _is_short_constant(node: Node) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from promptreg.rendering.compat import JINJA_FILTERS
 from promptreg.rendering.fast.guards import (
+    ABSENT,
     ITERABLES,
     MAX_NUMBER,
     SEQUENCES,
@@ -32,6 +33,7 @@ from promptreg.rendering.limits import MAX_NEEDLE
 from promptreg.rendering.values import PLAIN, SCALARS
 
 MAX_INDENT = 8
+MAX_STRIPPED = 8  # characters that are removed, as Python looks for each of them in turn
 MAX_TITLE = 50_000
 TITLE_COST = 3  # as much as so many other filters
 MAX_DEPTH = 6  # of what is written as JSON
@@ -60,11 +62,11 @@ def get_item(most: int, container: Any, key: Any) -> Any:
     return container[key] if type(container) in SEQUENCES and type(key) is int else bail_out()
 
 
-def get_slice(most: int, value: Any, start: int | None, stop: int | None) -> Any:
-    """Return `value[start:stop]`."""
+def get_slice(most: int, value: Any, start: Any, stop: Any, step: Any) -> Any:
+    """Return `value[start:stop:step]`."""
     length = len(value) if type(value) in _SLICED else bail_out()
-    taken = len(range(*slice(start, stop).indices(length)))
-    return value[start:stop] if taken <= (most if type(value) is str else most_items(most)) else bail_out()
+    taken = len(range(*slice(start, stop, step).indices(length)))
+    return value[start:stop:step] if taken <= (most if type(value) is str else most_items(most)) else bail_out()
 
 
 def contains(most: int, value: Any, container: Any) -> bool:
@@ -82,16 +84,17 @@ def concat(most: int, *values: Any) -> str:
     return "".join(texts) if sum(map(len, texts)) <= most else bail_out()
 
 
+def neighbour(items: Any, position: int) -> Any:
+    """Return the item of a list or tuple at that position; `ABSENT` before the first and behind the last."""
+    return sequence(items)[position] if 0 <= position < len(items) else ABSENT
+
+
 def add(most: int, left: Any, right: Any) -> Any:
-    """Return the sum of two numbers, or two texts joined."""
-    if type(left) is str and type(right) is str:
-        return left + right if len(left) + len(right) <= most else bail_out()
+    """Return the sum of two numbers, or two texts or lists joined."""
+    kind = type(left)
+    if kind in _SLICED and kind is type(right):
+        return left + right if len(left) + len(right) <= (most if kind is str else most_items(most)) else bail_out()
     return number(left) + number(right)
-
-
-def subtract(left: Any, right: Any) -> Any:
-    """Return the difference of two numbers."""
-    return number(left) - number(right)
 
 
 def column(most: int, value: Any, key: str) -> list[Any]:
@@ -223,6 +226,31 @@ is_false = partial(is_, False)
 # Methods
 
 
+def call_strip(most: int, value: Any, characters: Any = None) -> str:
+    """Remove white space, or a few given characters, on both sides of a text."""
+    return short(value, most).strip(_few(characters))
+
+
+def call_lstrip(most: int, value: Any, characters: Any = None) -> str:
+    """Remove white space, or a few given characters, at the start of a text."""
+    return short(value, most).lstrip(_few(characters))
+
+
+def call_rstrip(most: int, value: Any, characters: Any = None) -> str:
+    """Remove white space, or a few given characters, at the end of a text."""
+    return short(value, most).rstrip(_few(characters))
+
+
+def _few(characters: Any) -> str | None:
+    return None if characters is None else short(characters, MAX_STRIPPED)
+
+
+def call_split(most: int, value: Any, separator: Any = None) -> list[str]:
+    """Split a text."""
+    parts = short(value, most).split(None if separator is None else short(separator, most))
+    return parts if len(parts) <= most_items(most) else bail_out()
+
+
 def call_startswith(most: int, value: Any, start: Any) -> bool:
     """Return whether a text starts with another."""
     return short(value, most).startswith(short(start, most))
@@ -241,7 +269,11 @@ def call_get(most: int, value: Any, key: Any, default: Any = None) -> Any:
 METHODS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "upper": (do_upper, (0,)),
     "lower": (do_lower, (0,)),
-    "strip": (do_trim, (0,)),
+    "strip": (call_strip, (0, 1)),
+    "lstrip": (call_lstrip, (0, 1)),
+    "rstrip": (call_rstrip, (0, 1)),
+    "split": (call_split, (0, 1)),
+    "replace": (do_replace, (2,)),
     "startswith": (call_startswith, (1,)),
     "endswith": (call_endswith, (1,)),
     "get": (call_get, (1, 2)),

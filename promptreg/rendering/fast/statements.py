@@ -12,8 +12,11 @@ from promptreg.rendering.fast.scope import Loop, Scope
 from promptreg.rendering.fast.syntax import (
     MAX_PIECES,
     NOT_VARIABLES,
+    PrintedPart,
     UnsupportedSyntax,
     Visitor,
+    is_literal,
+    printed_parts,
     printed_values,
     prints_attribute_first,
     reads_loop,
@@ -56,13 +59,34 @@ class StatementCompiler(Visitor):
         for child in node.nodes:
             if isinstance(child, nodes.TemplateData):
                 self._emitter.literal(child.data)
-            elif isinstance(child, nodes.Const) and isinstance(child.value, str):
-                self._emitter.literal(child.value)
+            elif isinstance(child, nodes.Concat | nodes.Add):
+                self._print_parts(child)
             else:
                 self._print(child)
 
+    def _print_parts(self, node: nodes.Expr) -> None:
+        """Print the parts of texts that are joined to be printed; the metered tier pays for joining them."""
+        parts = list(printed_parts(PrintedPart(node)))
+        self._costs.join(max(part.depth for part in parts))
+        for part in parts:
+            if part.is_text and not is_literal(part.node):
+                self._print_text(part.node)
+            else:
+                self._print(part.node)
+
+    def _print_text(self, node: nodes.Expr) -> None:
+        """Print a value that must be a text."""
+        self._emitter.make_room()
+        local = self._scope.temporary()
+        code, kind = self._expressions.typed(node)
+        self._emitter.write(f"{local} = {code}" if kind == TEXT else f"if type({local} := {code}) is not str: bail_out()")
+        self._emitter.value(local, is_measured=self._emitter.is_repeated(self._scope.path(node)))
+
     def _print(self, node: nodes.Expr) -> None:
         """Exact scalars print as `str` writes them, and nothing else is printed here."""
+        if is_literal(node):
+            self._emitter.literal(node.value)  # type: ignore[attr-defined]
+            return
         self._emitter.make_room()
         local = self._scope.temporary()
         if isinstance(node, nodes.CondExpr) and node.expr2 is None:

@@ -1,13 +1,16 @@
 """Syntax nodes: how the compiler dispatches on them, and what it asks about them. No code is generated here."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
+from promptreg.rendering.fast.guards import MAX_NUMBER
+from promptreg.rendering.filters import FILTERS, TEXT
 from promptreg.rendering.policy import BUILTINS
 
 NOT_VARIABLES = BUILTINS | {"loop", "caller", "varargs", "kwargs"}
+MAX_JOINS = 6
 MAX_PIECES = 40  # printed in one expression: Python compiles a long sum by recursion
 
 
@@ -52,16 +55,55 @@ def mapped_attribute(node: nodes.Filter) -> str:
     return attribute
 
 
-def slice_bound(node: nodes.Expr | None) -> str:
-    """Return the source of a slice's bound, which must be a constant."""
-    match node:
-        case None:
-            return "None"
-        case nodes.Const(value=int(number)) if not isinstance(number, bool):
-            return repr(number)
-        case nodes.Neg(node=nodes.Const(value=int(number))):
-            return repr(-number)
-    raise UnsupportedSyntax
+def macro_arguments(node: nodes.Call, parameters: list[str]) -> list[nodes.Expr | None]:
+    """Return the argument for each of a macro's parameters, None where none is passed."""
+    require_plain_call(node, keywords=True)
+    passed = dict(zip(parameters, node.args, strict=False))
+    named = {keyword.key: keyword.value for keyword in node.kwargs}
+    if len(node.args) > len(parameters) or passed.keys() & named or not named.keys() <= set(parameters):
+        raise UnsupportedSyntax
+    passed |= named
+    return [passed.get(name) for name in parameters]
+
+
+def is_number(node: object) -> bool:
+    """Return whether a node is a literal that is a small number."""
+    return isinstance(node, nodes.Const) and type(node.value) in {int, float} and abs(node.value) < MAX_NUMBER
+
+
+def is_text(node: object) -> bool:
+    """Return whether an expression is a text for certain, or else fails."""
+    if isinstance(node, nodes.Add):
+        return is_text(node.left) or is_text(node.right)
+    if isinstance(node, nodes.Filter):
+        return FILTERS[node.name].returns is TEXT
+    return isinstance(node, nodes.Concat) or is_literal(node)
+
+
+class PrintedPart(NamedTuple):
+    """A part of an expression that is printed: a value; it must be a text where `is_text`, and is joined `depth` times."""
+
+    node: nodes.Expr
+    is_text: bool = False
+    depth: int = 0
+
+
+def printed_parts(part: PrintedPart) -> Iterator[PrintedPart]:
+    """Yield what is printed, one after the other, in place of texts that `~` or `+` would join before."""
+    node, depth = part.node, part.depth + 1
+    if depth <= MAX_JOINS and isinstance(node, nodes.Concat):
+        for operand in node.nodes:
+            yield from printed_parts(PrintedPart(operand, False, depth))
+    elif depth <= MAX_JOINS and isinstance(node, nodes.Add) and (part.is_text or is_text(node)):
+        for operand in (node.left, node.right):
+            yield from printed_parts(PrintedPart(operand, True, depth))
+    else:
+        yield part
+
+
+def is_literal(node: object) -> bool:
+    """Return whether a node is a literal text."""
+    return isinstance(node, nodes.Const) and type(node.value) is str
 
 
 def printed_values(node: nodes.If) -> int | None:
@@ -70,12 +112,18 @@ def printed_values(node: nodes.If) -> int | None:
     for statement in (*node.body, *(inner for branch in node.elif_ for inner in branch.body), *node.else_):
         match statement:
             case nodes.Output(nodes=parts):
-                count += sum(not isinstance(part, nodes.TemplateData) for part in parts)
+                count += sum(_printed_parts(part) for part in parts)
             case nodes.If() if (inside := printed_values(statement)) is not None:
                 count += inside
             case _:
                 return None
     return count
+
+
+def _printed_parts(node: nodes.Expr) -> int:
+    if isinstance(node, nodes.Concat | nodes.Add):
+        return len(list(printed_parts(PrintedPart(node))))
+    return not isinstance(node, nodes.TemplateData)
 
 
 def names(body: Iterable[nodes.Node]) -> Iterator[str]:
