@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from promptreg.errors import NotFoundError
 from promptreg.prompt import Prompt, fast_paths
 from promptreg.records import Container
-from promptreg.rendering.template import FastPaths
+from promptreg.rendering.fast_paths import FastPaths
 from promptreg.rules.names import Selector
 from promptreg.storage.base import ChangeReport, Position, Stamp
 from promptreg.telemetry.spans import RenderSpan, render_span

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from promptreg.errors import PublishCheckError, TemplateError
 from promptreg.prompt import Prompt, limits_of
 from promptreg.rules import conflicts
-from promptreg.rules.lifecycle import Outcome
+from promptreg.rules.outcomes import Outcome
 from promptreg.templates import Templates
 
 MAX_REASON = 2_000

@@ -25,8 +25,8 @@ from promptreg.records import Change
 from promptreg.rules import access, conflicts
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_variables
-from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector, read_versioned
+from promptreg.rules.outcomes import Author, Outcome
 from promptreg.rules.refusals import not_found, version_not_found
 from promptreg.rules.selection import number_of
 from promptreg.rules.version_fields import read_default

@@ -297,7 +297,7 @@ class Version(Value):
     state: State
     kind: Kind
     syntax: Syntax
-    template: Annotated[str | list[dict[str, str]], AfterValidator(freeze)]
+    template: Annotated[str | list[dict[str, Any]], AfterValidator(freeze)]
     variables: Annotated[list[Variable], AfterValidator(frozen_list)]
     declared_variables: Annotated[list[Variable], AfterValidator(frozen_list), PlainSerializer(_declared)]
     config: JsonObject

@@ -19,10 +19,10 @@ from promptreg.arguments import Creation, Publication, Rollback, Save, StatusCha
 from promptreg.errors import NotFoundError
 from promptreg.lookup import find, find_all, find_any, load_shown, load_version
 from promptreg.records import Container, VersionRecord
-from promptreg.rules import access, lifecycle, selection, statuses
+from promptreg.rules import access, lifecycle, publishing, selection, statuses
 from promptreg.rules.access import View
-from promptreg.rules.lifecycle import Author, Outcome
 from promptreg.rules.names import Reference, Selector
+from promptreg.rules.outcomes import Author, Outcome
 from promptreg.rules.statuses import StatusPlan
 from promptreg.rules.version_fields import Draft
 from promptreg.storage.base import Reader
@@ -85,7 +85,7 @@ class Planner(NamedTuple):
             container, version = self._choose(reader, versioned, "publish", selection.number_to_publish)
             if selector is None:
                 selector = version.number
-            return lifecycle.plan_publish(container, version, self.author, call.expected)
+            return publishing.plan_publish(container, version, self.author, call.expected)
 
         return plan
 
@@ -93,7 +93,7 @@ class Planner(NamedTuple):
         """Plan what `publish` writes when the checks fail (rule 9)."""
         reference = Reference(checked.container.id, is_id=True)
         container, version = self._find_version(reader, reference, checked.version.number, "publish")
-        return lifecycle.plan_check_failed(container, version, checked.version, reasons, self.author)
+        return publishing.plan_check_failed(container, version, checked.version, reasons, self.author)
 
     def rollback(self, call: Rollback, reader: Reader) -> Outcome:
         """Plan `rollback`."""
@@ -101,7 +101,7 @@ class Planner(NamedTuple):
         chosen = None if call.selector is None else load_version(reader, container, call.selector)
         stack = reader.version_numbers(container, "publications")
         previous = load_version(reader, container, stack[-2]) if chosen is None and len(stack) > 1 else None
-        return lifecycle.plan_rollback(container, chosen, previous, stack, call.reason, self.author, call.expected)
+        return publishing.plan_rollback(container, chosen, previous, stack, call.reason, self.author, call.expected)
 
     def discard(self, versioned: Versioned, reader: Reader) -> Outcome:
         """Plan `discard`."""

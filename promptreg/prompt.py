@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list, thaw
+from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list
 from promptreg.models import Status, Value, Version, built
 from promptreg.records import Container, VersionRecord
+from promptreg.rendering.fast_paths import Fast, FastPaths, Messages, Output
 from promptreg.rendering.limits import DEFAULT_LIMITS, RenderLimits
-from promptreg.rendering.template import CompiledTemplate, Fast, FastPaths, Messages, Output
+from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.refusals import disabled
 from promptreg.telemetry.links import linked
@@ -78,8 +79,7 @@ class Rendered:
             return [{"role": "user", "content": self.text}]
         if isinstance(self._messages, tuple):  # roles and contents: making dictionaries takes longer than rendering
             return [{"role": role, "content": content} for role, content in zip(*self._messages, strict=True)]
-        messages: list[dict[str, Any]] = thaw(self._messages)
-        return messages
+        return self._messages.fresh()
 
     def trace_attributes(self) -> dict[str, str]:
         """Return the attributes of the prompt for the span of a model call, to be set by hand.

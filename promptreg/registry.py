@@ -42,8 +42,8 @@ from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Progress
-from promptreg.rules.lifecycle import Outcome
 from promptreg.rules.names import Selector
+from promptreg.rules.outcomes import Outcome
 from promptreg.rules.selection import number_of
 from promptreg.settings import read_settings
 from promptreg.storage.base import Reader
@@ -52,7 +52,7 @@ from promptreg.telemetry.content import Redact
 from promptreg.verbs import verb
 
 D = TypeVar("D")
-TemplateArgument = str | Sequence[Mapping[str, str]]
+TemplateArgument = str | Sequence[Mapping[str, Any]]
 
 SAVE_RETRIES = 4
 

@@ -127,4 +127,5 @@ class Defaults:
 
 def _messages_key(messages: Sequence[Any]) -> Hashable:
     """Return a key for a list of messages that is cheap to make; lists with the same key are then compared."""
-    return len(messages), messages[0].get("content"), messages[-1].get("content")
+    first, last = messages[0].get("content"), messages[-1].get("content")
+    return len(messages), first if type(first) is str else None, last if type(last) is str else None

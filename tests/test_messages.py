@@ -10,7 +10,7 @@ from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from promptreg import InvalidInputError, InvalidVariablesError, Registry, RenderError
-from promptreg.rules import version_fields
+from promptreg.rules import messages as reading
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_an_old_version_with_a_role_that_is_no_longer_accepted_still_renders(pat
     """It can be live, rolled back to, and kept when other fields change."""
     chat = [{"role": "model", "content": "{{ x }}"}]
     with monkeypatch.context() as patch:
-        patch.setattr(version_fields, "ROLES", ("model",))
+        patch.setattr(reading, "ROLES", ("model",))
         with Registry(path) as earlier:
             earlier.create("t", chat)
     with Registry(path) as registry:

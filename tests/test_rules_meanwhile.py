@@ -17,7 +17,9 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from promptreg.rules.lifecycle import Author, plan_check_failed, plan_create
+from promptreg.rules.lifecycle import plan_create
+from promptreg.rules.outcomes import Author
+from promptreg.rules.publishing import plan_check_failed
 from promptreg.rules.version_fields import Draft, read_edit
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.refusals import prepare

@@ -28,7 +28,8 @@ from promptreg import (
     StorageError,
 )
 from promptreg.clock import new_id
-from promptreg.rules.lifecycle import Author, plan_create
+from promptreg.rules.lifecycle import plan_create
+from promptreg.rules.outcomes import Author
 from promptreg.rules.version_fields import read_draft, read_edit
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.sqlite.storage import SQLiteStorage

@@ -13,8 +13,9 @@ import pytest
 from promptreg import ConflictError, StorageError
 from promptreg.clock import new_id
 from promptreg.records import Audience, Change, Container, Query, VersionRecord
-from promptreg.rules.lifecycle import Author, plan_create, plan_discard, plan_update
+from promptreg.rules.lifecycle import plan_create, plan_discard, plan_update
 from promptreg.rules.names import Reference
+from promptreg.rules.outcomes import Author
 from promptreg.rules.version_fields import Draft, read_edit
 from promptreg.storage.base import ChangeReport, Position, Reader, Storage, Writer
 from tests.storages import STORAGES, StorageCase

@@ -8,20 +8,16 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from itertools import count
 from math import isfinite
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidVariablesError, RenderError
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES
+from promptreg.messages import Message
 from promptreg.rendering.compat import is_root_model
 from promptreg.untrusted import CallerError
 from promptreg.variables import invalid
-
-Message: TypeAlias = dict[str, Any]
-
-TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
-BETWEEN_TEXTS = "\n\n"
 
 
 class _NotPlain(Exception):
@@ -47,31 +43,6 @@ def passed_messages(name: str, value: object) -> list[Message]:
         failure = RenderError(f"The messages in {name} can't be read ({reason}).", line=None)
         failure.__cause__ = CallerError(type(error).__name__)
     raise failure  # out here, where no context is chained to it that quotes a value
-
-
-def text_of(message: Message) -> str | None:
-    """Return the text of a message: its content, or the texts of its parts; None if it has no text.
-
-    >>> text_of({"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]})
-    'a'
-    >>> text_of({"role": "assistant", "content": None, "tool_calls": []}) is None
-    True
-    """
-    content = message.get("content")
-    if isinstance(content, list):
-        texts = [text for part in content if (text := _part_text(part)) is not None]
-        return BETWEEN_TEXTS.join(texts) if texts else None
-    return content if isinstance(content, str) else None
-
-
-def joined_text(messages: list[Message]) -> str:
-    """Return the texts of messages, joined by a blank line."""
-    return BETWEEN_TEXTS.join([text for message in messages if (text := text_of(message)) is not None])
-
-
-def _part_text(part: object) -> str | None:
-    text = part.get("text") if isinstance(part, dict) and part.get("type", "text") in TEXT_PARTS else part
-    return text if isinstance(text, str) else None
 
 
 def _messages(name: str, value: object) -> list[Message]:

@@ -4,20 +4,22 @@ Here each text is rendered by the fast tier or the metered one, and what is wron
 tiers work is in `fast/` and `metered/`; how values are checked against declarations is in `promptreg/variables.py`.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from copy import copy
-from typing import Any, TypeAlias
+from typing import Any
 
 from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
 from promptreg.jsonvalues import FrozenList
+from promptreg.messages import BETWEEN_TEXTS, Message, Part, parts_of, text_of
 from promptreg.nearest import did_you_mean, nearest
 from promptreg.rendering.fast.compiler import compile_fast
 from promptreg.rendering.fast.costs import is_affordable, most_text
-from promptreg.rendering.fast.guards import Bailout
+from promptreg.rendering.fast_paths import FastPaths, Output, fast_paths_of
 from promptreg.rendering.limits import RenderLimits
+from promptreg.rendering.messages import ChatMessages
 from promptreg.rendering.metered.compiler import MeteredText, Rendering
 from promptreg.rendering.parsing import parse
-from promptreg.rendering.placeholders import BETWEEN_TEXTS, Message, joined_text, passed_messages
+from promptreg.rendering.placeholders import passed_messages
 from promptreg.rendering.policy import BUILTINS
 from promptreg.rendering.reads import surely_needed, variables_read
 from promptreg.rendering.values import AbsentVariable
@@ -25,38 +27,10 @@ from promptreg.variables import bind, effective, is_optional, may_be_left_out, p
 
 MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
 
-Messages: TypeAlias = list[Message] | tuple[list[str | None], list[str]] | None
-Output: TypeAlias = tuple[str, Messages]
-"""What a render returns: the text, and for a chat prompt its messages, or their roles and contents; else None."""
-
 _ALWAYS_READ = (
     "{name} is declared as not required, but read outside every condition; declare it as required,"
     " give it a default, or read it within {{% if {name} %}}."
 )
-
-Fast: TypeAlias = Callable[[dict[str, Any]], Output]
-
-
-class FastPaths:
-    """The functions that render a template by the fast tier, and fail on unsuitable values alone.
-
-    Never changed once made, because threads share it.
-
-    `output` returns what a render returns, and is None where the template has no fast path. `text` returns the text
-    alone, of a text prompt. `arity` is the number of variables that are always read, where no others are.
-    """
-
-    __slots__ = ("arity", "output", "text")
-
-    def __init__(
-        self,
-        output: Fast | None = None,
-        text: Callable[[dict[str, Any]], str] | None = None,
-        arity: int | None = None,
-    ) -> None:
-        self.output = output
-        self.text = text
-        self.arity = arity
 
 
 class TemplateText:
@@ -135,7 +109,7 @@ class CompiledTemplate:
         "_optional",
         "_parts",
         "_refusal",
-        "_roles",
+        "_sources",
         "fast_paths",
         "limits",
         "reads",
@@ -153,19 +127,16 @@ class CompiledTemplate:
         self._declarations = declarations
         self._optional = frozenset(d["name"] for d in declarations if may_be_left_out(d))
         declared = frozenset([declaration["name"] for declaration in declarations])
-        messages = [{"content": template}] if isinstance(template, str) else template
+        self._sources = parts_of(template)
         self._parts: list[TemplateText | str] = []  # texts, and the names of the variables that fill placeholders
         self._refusal: TemplateError | None = None
         try:
-            _compile_parts(messages, limits, declared, self._parts)
+            _compile_parts(self._sources, limits, declared, self._parts)
         except TemplateError as error:
-            if not isinstance(template, str):
-                error.put_before(_message(len(self._parts), len(messages)))
             self._refusal = error
-        self._roles = None if isinstance(template, str) else [message.get("role") for message in messages]
-        fast_paths = FastPaths() if self._refusal is not None else _fast_paths(self._parts, self._roles, limits)
-        self._fast = fast_paths.output
-        self.fast_paths = FastPaths() if declarations else fast_paths
+        made = FastPaths() if self._refusal is not None else self._made_fast_paths()
+        self._fast = made.output
+        self.fast_paths = FastPaths() if declarations else made
         self._may_be_none = self._optional.intersection(part for part in self._parts if isinstance(part, str))
         self.reads: dict[str, bool] = {}
         for part in self._parts:
@@ -208,19 +179,22 @@ class CompiledTemplate:
         self.require_valid()
         optional = frozenset([d["name"] for d in self._declarations if is_optional(d)])
         kinds = {declaration["name"]: declaration for declaration in self._declarations}
-        for i, part in enumerate(self._parts):
+        for source, part in zip(self._sources, self._parts, strict=True):
             if isinstance(part, TemplateText):
                 for name, line in part.surely_needed(optional).items():
-                    raise self._inconsistent(i, line, _ALWAYS_READ.format(name=name))
+                    raise _inconsistent(source.where, line, _ALWAYS_READ.format(name=name))
             elif reason := placeholder_flaw(kinds.get(part)):
-                raise self._inconsistent(i, None, f"the placeholder {part} {reason}.")
+                raise _inconsistent(source.where, None, f"the placeholder {part} {reason}.")
 
-    def _inconsistent(self, number: int, line: int | None, reason: str) -> TemplateError:
-        """Return the error of a declaration; in a chat it names the message."""
-        error = TemplateError(reason if line is None else f"Line {line}: {reason}", line=line)
-        if self._roles is not None:
-            error.put_before(_message(number, len(self._parts)))
-        return error
+    def _made_fast_paths(self) -> FastPaths:
+        """Return the fast paths, if each part has a fast function, and the fuel pays for all of them."""
+        texts = [part for part in self._parts if isinstance(part, TemplateText)]
+        functions = [text.fast for text in texts if text.fast is not None]
+        if len(functions) < len(self._parts) or not is_affordable([text.price for text in texts], self.limits):
+            return FastPaths()
+        always_read = [text.always_read for text in texts if text.always_read is not None]
+        arity = len(frozenset().union(*always_read)) if len(always_read) == len(texts) else None
+        return fast_paths_of(self.template, self._sources, functions, arity, most_text(self.limits))
 
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
         """Return the values checked against the declarations, with their defaults."""
@@ -233,27 +207,31 @@ class CompiledTemplate:
     def _output(self, bound: dict[str, Any]) -> Output:
         """Render part by part with the metered tier; all parts share the fuel and the time of one render."""
         rendering = Rendering(bound, self.limits)
-        messages: list[Message] = []
+        texts: list[str] = []
+        passed: list[list[Message]] = []
+        shown: list[str] = []
         absent: str | None = None
-        done = 0
+        where = ""
         try:
-            for number, (role, part) in enumerate(zip(self._roles or [None], self._parts, strict=True)):
-                done = number
+            for source, part in zip(self._sources, self._parts, strict=True):
+                where = source.where
                 if isinstance(part, TemplateText):
-                    messages.append({"role": role, "content": part.render_metered(rendering)})
+                    texts.append(part.render_metered(rendering))
+                    shown += texts[-1:] if source.is_shown else []
                 else:
-                    messages += self._placeholder_messages(part, bound)
+                    passed.append(self._placeholder_messages(part, bound))
+                    shown += [text for message in passed[-1] if (text := text_of(message)) is not None]
         except AbsentVariable as error:
             absent = error.name
         except TemplateError as error:
-            if self._roles is not None:
-                error.put_before(_message(done, len(self._parts)))
+            if where:
+                error.put_before(where)
             raise
         if absent is not None:
             raise self._missing(bound, [absent], but=() if absent in self._optional else self._optional)
-        if self._roles is None:
-            return messages[0]["content"], None
-        return joined_text(messages), messages
+        if isinstance(self.template, str):
+            return texts[0], None
+        return BETWEEN_TEXTS.join(shown), ChatMessages(self.template, texts, passed)
 
     def _placeholder_messages(self, name: str, bound: Mapping[str, Any]) -> list[Message]:
         """Return the messages that fill a placeholder: none where it is optional, and absent or None."""
@@ -277,8 +255,12 @@ class CompiledTemplate:
         )
 
 
-def _message(number: int, count: int) -> str:
-    return f"message {number + 1} of {count}"
+def _inconsistent(where: str, line: int | None, reason: str) -> TemplateError:
+    """Return the error of a declaration; in a chat it names the message."""
+    error = TemplateError(reason if line is None else f"Line {line}: {reason}", line=line)
+    if where:
+        error.put_before(where)
+    return error
 
 
 def _unread(names: Sequence[str], missing: Sequence[str]) -> str:
@@ -289,51 +271,31 @@ def _unread(names: Sequence[str], missing: Sequence[str]) -> str:
 
 
 def _compile_parts(
-    messages: Iterable[Mapping[str, str]],
+    sources: Sequence[Part],
     limits: RenderLimits,
     declared: frozenset[str],
     parts: list[TemplateText | str],
 ) -> None:
-    """Append the part of each message to `parts`; raise `TemplateError` for the first that does not compile.
+    """Append each compiled part to `parts`; raise `TemplateError` for the first that does not compile.
 
-    The parts before it stay, so that the error can name the message. Too many nodes together are an error too.
+    The error names its message. Too many nodes together are an error too.
     """
     count = 0
-    for message in messages:
-        if "placeholder" in message:
-            parts.append(message["placeholder"])
+    for source in sources:
+        if source.placeholder is not None:
+            parts.append(source.placeholder)
             continue
-        text = TemplateText(message["content"], limits, declared)
-        count += text.nodes
-        if count > limits.nodes:
-            raise TemplatePolicyError(f"The messages have more than {limits.nodes:,} syntax nodes together.", line=None)
+        try:
+            text = TemplateText(source.template, limits, declared)
+            count += text.nodes
+            if count > limits.nodes:
+                reason = f"The messages have more than {limits.nodes:,} syntax nodes together."
+                raise TemplatePolicyError(reason, line=None)
+        except TemplateError as error:
+            if source.where:
+                error.put_before(source.where)
+            raise
         parts.append(text)
-
-
-def _fast_paths(parts: Sequence[TemplateText | str], roles: list[str | None] | None, limits: RenderLimits) -> FastPaths:
-    """Return the fast paths of a template where each part has a fast function, and the fuel pays for all of them."""
-    texts = [part for part in parts if isinstance(part, TemplateText)]
-    functions = [text.fast for text in texts if text.fast is not None]
-    if len(functions) < len(parts) or not is_affordable([text.price for text in texts], limits):
-        return FastPaths()
-    always_read = [text.always_read for text in texts if text.always_read is not None]
-    arity = len(frozenset().union(*always_read)) if len(always_read) == len(texts) else None
-    if roles is not None:
-        return FastPaths(_fast_chat(functions, roles, most_text(limits)), None, arity)
-    text = functions[0]
-    return FastPaths(lambda values: (text(values), None), text, arity)
-
-
-def _fast_chat(functions: Sequence[Callable[[dict[str, Any]], str]], roles: list[str | None], most: int) -> Fast:
-    join = BETWEEN_TEXTS.join  # looked up once, which saves a twentieth of a short render
-
-    def render(values: dict[str, Any]) -> Output:
-        contents = [function(values) for function in functions]
-        if sum(map(len, contents)) > most:
-            raise Bailout
-        return join(contents), (roles, contents)
-
-    return render
 
 
 def _extra(values: Mapping[str, Any], known: Sequence[str]) -> list[dict[str, str]]:

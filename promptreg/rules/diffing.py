@@ -1,6 +1,8 @@
 """The difference between two versions, as a unified diff; which fields it shows is the table in `promptreg.records`."""
 
 import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from promptreg.jsonvalues import canonical
 from promptreg.records import Snapshot, VersionRecord, content_of, differing
@@ -9,9 +11,10 @@ from promptreg.records import Snapshot, VersionRecord, content_of, differing
 def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
     """Return a unified diff of the whole content; it is empty where the content is equal.
 
-    First comes the template (in a chat prompt with a `## role` line before each message), then the other fields as
-    sorted JSON. A trailing newline is shown as an empty line. Where too much has changed to be compared line by line,
-    all of it is one block, whose heading says so.
+    First comes the template, then the other fields as sorted JSON. In a chat prompt each message is a `## role` line,
+    its text or a line for each part, and a line for its cache mark, its name, and each tool call. A trailing newline is
+    shown as an empty line. Where too much has changed to be compared line by line, all of it is one block, whose
+    heading says so.
     """
     if not differing(old.snapshot, new.snapshot):
         return ""
@@ -32,9 +35,17 @@ def _lines(snapshot: Snapshot) -> list[str]:
 def _template_parts(snapshot: Snapshot) -> list[str]:
     if isinstance(snapshot.template, str):
         return [snapshot.template]
-    return [
-        f"## {message['role']}\n{message['content']}"
-        if "role" in message
-        else f"## placeholder {message['placeholder']}"
-        for message in snapshot.template
-    ]
+    return [line for message in snapshot.template for line in _message_parts(message)]
+
+
+def _message_parts(message: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a message: its role, what its content is, and each other field, as JSON but for a text."""
+    if "placeholder" in message:
+        yield f"## placeholder {message['placeholder']}"
+        return
+    yield f"## {message['role']}"
+    content = message.get("content", [])
+    yield from [content] if isinstance(content, str) else map(canonical, content)
+    for name, value in sorted(message.items()):
+        if name not in {"role", "content"}:
+            yield from (f"{name}: {canonical(item)}" for item in (value if isinstance(value, list) else [value]))

@@ -50,6 +50,9 @@ class Expected(NamedTuple):
     content_hash: str | None = None
 
 
+ANYTHING = Expected()
+
+
 def read_expected(*, version: object = UNSET, production: object = UNSET, content_hash: object = UNSET) -> Expected:
     """Read what a caller expects to find; `UNSET` may be anything, 0 is no production version."""
     fields = FieldReader()
@@ -146,11 +149,11 @@ def read_statuses(value: object) -> tuple[str, ...]:
 
 
 @reads_untrusted("value")
-def read_choice(value: object, field: str, choices: Iterable[str]) -> str:
+def read_choice(value: object, field: str, choices: Iterable[str], synonyms: Mapping[str, str] = SYNONYMS) -> str:
     """Read one of a few words; the error names the nearest."""
     allowed = tuple(choices)
     if not isinstance(value, str) or value not in allowed:
-        meant = did_you_mean(SYNONYMS.get(value.lower(), value), allowed) if isinstance(value, str) else ""
+        meant = did_you_mean(synonyms.get(value.lower(), value), allowed) if isinstance(value, str) else ""
         raise InvalidInputError.of(field, f"must be one of {', '.join(allowed)}{meant}")
     return str.__str__(value)
 

@@ -8,6 +8,8 @@ A version is `draft`, `failed` or `published`:
             checks fail  ▼ │ edit
                         failed
 
+What goes live, and back, is decided in `publishing.py`.
+
 Each planner takes what is stored and what was asked for. It refuses, in the order of rule 18, what the status of the
 prompt, the state of the version, the caller's expectations and taken names forbid; finding the prompt and checking
 permissions is done before. It returns an `Outcome`: the prompt as it will be, the version that the verb returns, and
@@ -15,56 +17,20 @@ the `Change`, which is None where nothing is written.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from promptreg.errors import ConflictError
-from promptreg.jsonvalues import FrozenDict, FrozenList
+from promptreg.jsonvalues import FrozenDict
 from promptreg.models import Action, Grant
 from promptreg.records import EMPTY, Change, Container, NewEvent, Snapshot, VersionRecord, differing, is_equal
-from promptreg.rules.conflicts import CheckedState, checked_state, require_expected
-from promptreg.rules.inputs import Expected
+from promptreg.rules.conflicts import require_expected
+from promptreg.rules.inputs import ANYTHING, Expected
+from promptreg.rules.outcomes import Author, Outcome, new_event, touched
+from promptreg.rules.publishing import plan_publish
 from promptreg.rules.refusals import name_taken, not_modifiable
 from promptreg.rules.selection import number_of, require_unarchived
 from promptreg.rules.version_fields import Draft, Edit
 
-ANYTHING = Expected()
 MAX_LABELS = 1_000  # of a prompt, in one row
-
-
-class Author(NamedTuple):
-    """The id of the actor who makes a change, None for the application, and the time."""
-
-    actor: str | None
-    now: str
-
-
-class Outcome(NamedTuple):
-    """The prompt after a verb, the version that the verb returns, and what is to be written."""
-
-    container: Container
-    version: VersionRecord
-    change: Change | None = None
-
-    @property
-    def named(self) -> Container:
-        """The prompt under the name that the caller used: before the change, or a new one."""
-        return self.container if self.change is None or self.change.before is None else self.change.before
-
-    @property
-    def goes_live(self) -> bool:
-        """Whether a version becomes production that was never live before, so that it must pass the checks."""
-        written = () if self.change is None else (self.change.added, self.change.edited)
-        return any(version is not None and version.state == "published" for version in written)
-
-    @property
-    def checked_state(self) -> CheckedState:
-        """What must not change while the checks of this change run (rule 9)."""
-        return checked_state(self.container, self.version, self.change)
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        """The change, or nothing."""
-        return () if self.change is None else (self.change,)
 
 
 def plan_create(
@@ -92,9 +58,9 @@ def plan_create(
         updated_at=author.now,
         publications=int(draft.is_production),
     )
-    events = [_event("create", author, 1, content_hash=snapshot.content_hash)]
+    events = [new_event("create", author, 1, content_hash=snapshot.content_hash)]
     events += [_grant_event(container, author)] if grants else []
-    events += [_event("publish", author, 1, previous=0)] if draft.is_production else []
+    events += [new_event("publish", author, 1, previous=0)] if draft.is_production else []
     change = Change(None, container, tuple(events), author.now, added=version, published=container.production_version)
     return Outcome(container, version, change)
 
@@ -159,13 +125,13 @@ def _updated(container: Container, base: VersionRecord, latest: VersionRecord, d
         publications=container.publications_after(published),
     )
     version = _new_version(number, snapshot, name, grants, draft, author, base=base.number)
-    events = [_event("update", author, number, base=base.number, fields=fields, content_hash=snapshot.content_hash)]
+    events = [new_event("update", author, number, base=base.number, fields=fields, content_hash=snapshot.content_hash)]
     if "rename" in moves:
-        events.append(_event("rename", author, number, previous=container.name, to=name))
+        events.append(new_event("rename", author, number, previous=container.name, to=name))
     if "grant" in moves:
         events.append(_grant_event(after, author, number))
     if draft.is_production:
-        events.append(_event("publish", author, number, previous=container.production_version or 0))
+        events.append(new_event("publish", author, number, previous=container.production_version or 0))
     change = Change(container, after, tuple(events), author.now, added=version, published=published)
     return Outcome(after, version, change)
 
@@ -191,85 +157,8 @@ def plan_edit(
     if not fields:
         return Outcome(container, version)
     edited = version._replace(snapshot=snapshot, commit_message=text, state="draft", failure=None)
-    event = _event("edit", author, version.number, fields=fields, content_hash=snapshot.content_hash)
-    return _touched(container, edited, event, author, edited=edited)
-
-
-def plan_publish(
-    container: Container, version: VersionRecord, author: Author, expected: Expected = ANYTHING
-) -> Outcome:
-    """Make this version production and push it on the stack of publications (rules 4 and 5).
-
-    Nothing changes where it is live already. Raises `NotModifiableError` for an archived prompt, and
-    `VersionConflictError`.
-    """
-    require_unarchived(container)
-    require_expected(container, version, expected)
-    if container.production_version == version.number:
-        return Outcome(container, version)
-    event = _event("publish", author, version.number, previous=container.production_version or 0)
-    after = container._replace(production_version=version.number)
-    if version.state == "published":
-        return _touched(container, version, event, author, after=after, published=version.number)
-    live = version._replace(state="published", published_at=author.now, failure=None)
-    return _touched(container, live, event, author, after=after, edited=live, published=version.number)
-
-
-def plan_check_failed(
-    container: Container,
-    version: VersionRecord,
-    checked: VersionRecord,
-    reasons: Sequence[str],
-    author: Author,
-) -> Outcome:
-    """Mark a draft or failed version as failed, if it still has the content that was checked (rule 9)."""
-    require_unarchived(container)
-    if version.state == "published" or version.snapshot.content_hash != checked.snapshot.content_hash:
-        return Outcome(container, version)
-    failed = version._replace(state="failed", failure=FrozenList(reasons))
-    event = _event("check_failed", author, version.number, reasons=list(reasons))
-    return _touched(container, failed, event, author, edited=failed)
-
-
-def plan_rollback(
-    container: Container,
-    chosen: VersionRecord | None,
-    previous: VersionRecord | None,
-    stack: Sequence[int],
-    reason: str,
-    author: Author,
-    expected: Expected = ANYTHING,
-) -> Outcome:
-    """Bring an earlier published version back into production (rule 5).
-
-    It is the version that the caller chose, or `previous`, the one below the top of the stack of publications. Raises
-    `NotModifiableError` for an archived prompt, `ConflictError` where there is no such version or it was never
-    published, and `VersionConflictError`.
-    """
-    require_unarchived(container)
-    target, depth = _rollback_target(container, chosen, previous, stack)
-    require_expected(container, target, expected)
-    if target.number == container.production_version:
-        return Outcome(container, target)
-    event = _event("rollback", author, target.number, previous=container.production_version or 0, reason=reason)
-    after = container._replace(production_version=target.number)
-    if depth is None:
-        return _touched(container, target, event, author, after=after, published=target.number)
-    return _touched(container, target, event, author, after=after, kept_publications=depth)
-
-
-def _rollback_target(
-    container: Container, chosen: VersionRecord | None, previous: VersionRecord | None, stack: Sequence[int]
-) -> tuple[VersionRecord, int | None]:
-    """Return the version to roll back to and how much of the stack is kept; None means that it is pushed instead."""
-    if chosen is None:
-        if previous is None:
-            raise ConflictError(f"Nothing was in production before this version of {container.name!r}.")
-        return previous, len(stack) - 1
-    if chosen.state != "published":
-        raise ConflictError(f"Version {chosen.number} of {container.name!r} was never published; publish() it instead.")
-    depths = [depth for depth, number in enumerate(stack, start=1) if number == chosen.number]
-    return chosen, depths[-1] if depths else None
+    event = new_event("edit", author, version.number, fields=fields, content_hash=snapshot.content_hash)
+    return touched(container, edited, event, author, edited=edited)
 
 
 def plan_discard(container: Container, version: VersionRecord, others: Sequence[int], author: Author) -> Change:
@@ -292,7 +181,7 @@ def plan_discard(container: Container, version: VersionRecord, others: Sequence[
             " set_status(…, 'deleted') removes the prompt."
         )
     after = container._replace(latest_version=max(others), updated_at=author.now)
-    event = _event("discard", author, version.number)
+    event = new_event("discard", author, version.number)
     return Change(container, after, (event,), author.now, removed=version.number)
 
 
@@ -326,33 +215,8 @@ def _labelled(container: Container, shown: VersionRecord, label: str, number: in
     kept = {name: at for name, at in container.labels.items() if name != label}
     labels = FrozenDict(kept if number is None else {**kept, label: number})
     action: Action = "remove_label" if number is None else "set_label"
-    event = _event(action, author, number or previous, label=label, previous=previous)
-    return _touched(container, shown, event, author, after=container._replace(labels=labels))
-
-
-def _touched(
-    before: Container,
-    version: VersionRecord,
-    event: NewEvent,
-    author: Author,
-    *,
-    after: Container | None = None,
-    edited: VersionRecord | None = None,
-    published: int | None = None,
-    kept_publications: int | None = None,
-) -> Outcome:
-    publications = before.publications_after(published, kept_publications)
-    container = (after or before)._replace(updated_at=author.now, publications=publications)
-    change = Change(
-        before,
-        container,
-        (event,),
-        author.now,
-        edited=edited,
-        published=published,
-        kept_publications=kept_publications,
-    )
-    return Outcome(container, version, change)
+    event = new_event(action, author, number or previous, label=label, previous=previous)
+    return touched(container, shown, event, author, after=container._replace(labels=labels))
 
 
 def require_modifiable(container: Container, version: VersionRecord) -> None:
@@ -385,10 +249,6 @@ def _new_version(
     )
 
 
-def _event(action: Action, author: Author, version: int | None, **details: object) -> NewEvent:
-    return NewEvent(action, author.actor, version, details)
-
-
 def _grant_event(container: Container, author: Author, version: int = 1) -> NewEvent:
     grants = [f"{grant.principal} {grant.permission}" for grant in container.access_grants]
-    return _event("grant", author, version, grants=grants)
+    return new_event("grant", author, version, grants=grants)

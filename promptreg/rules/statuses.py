@@ -11,7 +11,7 @@ from promptreg.models import Action, Actor
 from promptreg.records import Change, Container, NewEvent
 from promptreg.rules import access
 from promptreg.rules.inputs import STATUSES
-from promptreg.rules.lifecycle import Author
+from promptreg.rules.outcomes import Author
 from promptreg.rules.refusals import archived
 
 ACTIONS: dict[tuple[str, str], Action] = {

@@ -9,20 +9,20 @@ from typing import Any, NamedTuple, TypeVar, get_args
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, freeze, hashed
+from promptreg.messages import texts_in
 from promptreg.models import UNSET, Grant, Syntax
 from promptreg.records import CONTENT, Container, Snapshot, content_text
 from promptreg.rules.inputs import MAX_METADATA_BYTES, read_choice, read_filled_text, read_flag, read_grants, read_text
+from promptreg.rules.messages import read_messages
 from promptreg.rules.names import Reference, Selector, checked_name
 from promptreg.untrusted import FieldReader, bounded_list, read_each, reads_untrusted
-from promptreg.variables import declared, is_readable
+from promptreg.variables import declared
 
 T = TypeVar("T")
 
 MAX_TEMPLATE_BYTES = 256 * 1024
 FITS_SURELY = MAX_METADATA_BYTES // 4  # characters, each of at most 4 bytes
 MAX_EXAMPLES = 100
-ROLES = ("system", "developer", "user", "assistant", "tool")
-MESSAGE_FORMS = '{"role", "content"} or {"placeholder"}'
 
 
 class Edit(NamedTuple):
@@ -108,14 +108,14 @@ def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
 
 @reads_untrusted("template")
 def read_template(value: object, field: str = "template") -> str | FrozenList:
-    """Read a template: text, or a list of messages `{"role", "content"}` and `{"placeholder"}`."""
+    """Read a template: text, or a list of messages."""
     template: str | FrozenList
     if isinstance(value, str):
         template = read_text(value, field)
         size = len(template.encode())
     elif isinstance(value, list | tuple):
-        template = FrozenList(read_each(_message, bounded_list(value, field, "messages"), field))
-        size = sum(len(text.encode()) for message in template for text in message.values())
+        template = read_messages(value, field)
+        size = sum(len(text.encode()) for text in texts_in(template))
     else:
         raise InvalidInputError.of(field, f"must be text or a list of messages, not {type(value).__name__}")
     if not template:
@@ -146,53 +146,6 @@ def _require_size(fields: Mapping[str, Any]) -> None:
             max(sizes, key=sizes.__getitem__),
             f"the metadata takes {total} bytes of JSON; {MAX_METADATA_BYTES} is the most",
         )
-
-
-# Messages
-
-
-def _message(item: object, where: str) -> FrozenDict:
-    if not isinstance(item, Mapping):
-        raise InvalidInputError.of(where, f"must be {MESSAGE_FORMS}, not {type(item).__name__}")
-    flaw = _message_flaw(item)
-    if flaw:
-        raise InvalidInputError.of(where, flaw)
-    fields = FieldReader()
-    message = FrozenDict(
-        (str.__str__(key), fields.read(_MESSAGE_READERS[key], item[key], f"{where}.{key}")) for key in item
-    )
-    fields.require_valid()
-    return message
-
-
-def _message_flaw(item: Mapping[Any, Any]) -> str | None:
-    """Return which keys a message does not have, or that it has others; these may hold anything, so are not quoted."""
-    wanted = {"placeholder"} if "placeholder" in item else {"role", "content"}
-    absent = sorted([key for key in wanted if key not in item], reverse=True)
-    if absent:
-        return f"has no {' and no '.join(absent)}; it must be {MESSAGE_FORMS}"
-    is_whole = all(key in wanted for key in item)  # ends at the first other key, as the mapping may be endless
-    return None if is_whole else f"must be {MESSAGE_FORMS}, and hold nothing else"
-
-
-def _role(value: object, field: str) -> str:
-    return read_choice(read_text(value, field), field, ROLES)
-
-
-def _placeholder(value: object, field: str) -> str:
-    name = read_text(value, field)
-    if not is_readable(name):
-        raise InvalidInputError.of(field, "must be a variable's name, such as history")
-    return name
-
-
-_MESSAGE_READERS: dict[str, Callable[[object, str], str]] = {
-    "role": _role,
-    "content": read_text,
-    "placeholder": _placeholder,
-}
-
-# The other fields
 
 
 @reads_untrusted("tags")

@@ -8,6 +8,7 @@ tables fail under `trusted_schema = OFF`.
 import sqlite3
 
 from promptreg.errors import StorageCorruptError
+from promptreg.messages import text_of
 from promptreg.records import Container, Snapshot
 from promptreg.storage.sqlite.rows import (
     SHOWN,
@@ -30,9 +31,12 @@ def index(connection: sqlite3.Connection, key: int, container: Container, snapsh
 
 
 def searched_text(container: Container, snapshot: Snapshot) -> tuple[str, str, str, str, str]:
-    """Return the folded text of a prompt, in the order of `SEARCH_COLUMNS`."""
+    """Return the folded text of a prompt, in the order of `SEARCH_COLUMNS`.
+
+    Of a chat these are its texts: an image or a file in base64 has no words.
+    """
     template = snapshot.template
-    text = template if isinstance(template, str) else "\n".join(m["content"] for m in template if "content" in m)
+    text = template if isinstance(template, str) else "\n".join(t for m in template if (t := text_of(m)) is not None)
     return (
         folded(container.name),
         folded(snapshot.title),

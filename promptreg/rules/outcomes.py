@@ -1,0 +1,74 @@
+"""What a planner returns: the prompt as it will be, the version that the verb returns, and the change, if any."""
+
+from typing import NamedTuple
+
+from promptreg.models import Action
+from promptreg.records import Change, Container, NewEvent, VersionRecord
+from promptreg.rules.conflicts import CheckedState, checked_state
+
+
+class Author(NamedTuple):
+    """The id of the actor who makes a change, None for the application, and the time."""
+
+    actor: str | None
+    now: str
+
+
+class Outcome(NamedTuple):
+    """The prompt after a verb, the version that the verb returns, and what is to be written."""
+
+    container: Container
+    version: VersionRecord
+    change: Change | None = None
+
+    @property
+    def named(self) -> Container:
+        """The prompt under the name that the caller used: before the change, or a new one."""
+        return self.container if self.change is None or self.change.before is None else self.change.before
+
+    @property
+    def goes_live(self) -> bool:
+        """Whether a version becomes production that was never live before, so that it must pass the checks."""
+        written = () if self.change is None else (self.change.added, self.change.edited)
+        return any(version is not None and version.state == "published" for version in written)
+
+    @property
+    def checked_state(self) -> CheckedState:
+        """What must not change while the checks of this change run (rule 9)."""
+        return checked_state(self.container, self.version, self.change)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The change, or nothing."""
+        return () if self.change is None else (self.change,)
+
+
+def touched(
+    before: Container,
+    version: VersionRecord,
+    event: NewEvent,
+    author: Author,
+    *,
+    after: Container | None = None,
+    edited: VersionRecord | None = None,
+    published: int | None = None,
+    kept_publications: int | None = None,
+) -> Outcome:
+    """Return the outcome of a change with one event that touches the prompt."""
+    publications = before.publications_after(published, kept_publications)
+    container = (after or before)._replace(updated_at=author.now, publications=publications)
+    change = Change(
+        before,
+        container,
+        (event,),
+        author.now,
+        edited=edited,
+        published=published,
+        kept_publications=kept_publications,
+    )
+    return Outcome(container, version, change)
+
+
+def new_event(action: Action, author: Author, version: int | None, **details: object) -> NewEvent:
+    """Return an event about a version, or with None about the prompt."""
+    return NewEvent(action, author.actor, version, details)
