@@ -474,18 +474,22 @@ FAST_TESTS = """
     l is iterable ; y is true ; y is false
 """
 FAST_METHODS = """
-    t.upper() ; t.lower() ; t.strip() ; t.startswith('s') ; t.endswith('s') ; d.get('a') ; d.get('b', 'c')
+    t.upper() ; t.lower() ; t.strip() ; t.strip('st') ; t.lstrip() ; t.lstrip('s') ; t.rstrip() ; t.rstrip('t') ;
+    t.split()|last ; t.split(' ')|first ; t.replace('e', 'a') ; t.startswith('s') ; t.endswith('s') ; d.get('a') ; d.get('b', 'c')
 """
 FAST_OTHERS = """
     t[1:3] ; t[:3] ; t[-3:] ; l[1:]|join ; ds|map(attribute='a')|join ; t ~ n ; n + 1 ; t + 'x' ; n - 1 ;
     d['a'] ; d.a ; l[0] ; l[n - 7] ; 'a' in l ; 'a' in d ; 'e' in t ; t in ['a', 'b'] ;
     n not in [1, 2] ;
     n < 8 ; n >= 7 ; t == 'a' ; t != l[0] ; t if n else l[0] ; n and t ; z or t ; not n ; u|default('v') ;
-    t|default('v', true) ; u is defined ; d.b is undefined ; -1
+    t|default('v', true) ; u is defined ; d.b is undefined ; -1 ; n * 2 ; n / 2 ; n // 2 ; n % 2 ; f - n ; -n ; -f ;
+    (l + ['c'])|join ; ((1, 2) + (3,))|length ; t[::-1] ; l[::-1]|first ; t[1:n - 2] ; l[:l|length - 1]|join ;
+    {'a': t, 'b': n}.b ; {'a': t}['a'] ; {'a': [t]}|tojson ; t + ('x' + t) ; t + 'x' + t|upper ; 'a' ~ (t + 'b') ~ n ;
+    t|trim + t ; (t if n else z) + 'x' ; 'a' ~ n ~ (z or f) ~ (t ~ 'b' + t)
 """
 METERED = """
-    f|round ; f|round(1) ; n|int ; n is eq(7) ; n is equalto(7) ; n is ne(7) ; t.capitalize() ; t.title() ; n * 2 ;
-    n / 2 ; n // 2 ; n % 2 ; d|items|first
+    f|round ; f|round(1) ; n|int ; n is eq(7) ; n is equalto(7) ; n is ne(7) ; t.capitalize() ; t.title() ; n ** 2 ;
+    d|items|first ; {n: t}[7] ; t.split('e', 1)|first
 """
 
 

@@ -26,8 +26,8 @@ class MacroCompiler(NamespaceCompiler):
     def _visit_assignblock(self, node: nodes.AssignBlock) -> None:
         if node.filter is not None or not isinstance(node.target, nodes.Name):
             raise UnsupportedSyntax
-        self._scope.require_assignable(node.target.name)
         block = self._function(node.body, [], [])
+        self._scope.require_assignable(node.target.name)  # now, as the block may read the name before
         text = f"{block.local}({self._costs.call(block.cost, block.calls)})"
         self._emitter.write(f"{self._scope.assign(node.target.name)} = {text}")
 

@@ -174,20 +174,24 @@ def do_tojson(most: int, value: Any, indent: Any = None) -> str:
 
 def _require_small(value: Any, most: int, characters: int) -> None:
     """Bail out on more values or characters than that, shared ones counted each time, and on other types."""
-    parts, level_ends, depth = [value], 1, 1
-    for i, part in enumerate(parts):  # which grows on the way, level by level
-        if i == level_ends:
-            level_ends, depth = len(parts), depth + 1
-        kind = type(part)
-        if kind is str:
-            characters -= len(part)
-        elif kind in ITERABLES:
-            if len(parts) + 2 * len(part) > most or depth == MAX_DEPTH:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for part in level:
+            kind = type(part)
+            if kind is str:
+                characters -= len(part)
+            elif kind in ITERABLES:
+                most -= 2 * len(part)
+                if most < 0:
+                    bail_out()
+                inner += part
+                if kind is dict:
+                    inner += part.values()
+            elif kind not in SCALARS or (kind is int and not -MAX_NUMBER < part < MAX_NUMBER):
                 bail_out()
-            parts += part if kind is not dict else (*part, *part.values())
-        elif kind not in SCALARS or (kind is int and not -MAX_NUMBER < part < MAX_NUMBER):
-            bail_out()
-    if characters < 0:
+        level = inner
+    if level or characters < 0:
         bail_out()
 
 
