@@ -21,8 +21,6 @@ from promptreg import Registry, RenderLimits
 from promptreg.jsonvalues import FrozenList, freeze
 from promptreg.rendering.metered.compiler import MeteredText
 from promptreg.rendering.parsing import parse
-from promptreg.rendering.policy import BUILTINS
-from promptreg.rendering.reads import variables_read
 from promptreg.rendering.template import CompiledTemplate, TemplateText
 
 ROUNDS = 40
@@ -228,7 +226,7 @@ def compile_rows() -> list[Row]:
 def compile_metered(source: str) -> None:
     """Compile as the first render of a fast template that needs the metered tier does."""
     tree, _ = parse(source, LIMITS)
-    MeteredText(tree, variables_read(tree, BUILTINS).unguarded)
+    MeteredText(tree)
 
 
 if __name__ == "__main__":

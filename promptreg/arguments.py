@@ -9,11 +9,13 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from promptreg.models import UNSET, Actor
-from promptreg.records import CONTENT, Query
-from promptreg.rules import access, inputs, names, version_fields
+from promptreg.records import CONTENT, EventQuery, Query
+from promptreg.rules import access, inputs, names, seeding, version_fields
 from promptreg.rules.access import View
 from promptreg.rules.inputs import Expected
 from promptreg.rules.names import Reference, Selector
+from promptreg.rules.seeding import Shipped
+from promptreg.rules.sets import PromptSet, read_set
 from promptreg.rules.version_fields import Draft
 from promptreg.settings import read_actor
 from promptreg.untrusted import FieldReader
@@ -34,6 +36,14 @@ class Save(NamedTuple):
 
     reference: Reference
     draft: Draft
+    initial: Draft
+
+
+class Seeding(NamedTuple):
+    """The arguments of `seed`: `initial` is the draft of a prompt that does not exist yet."""
+
+    reference: Reference
+    shipped: Shipped
     initial: Draft
 
 
@@ -103,6 +113,18 @@ def read_save(given: Arguments) -> Save:
     return Save(reference, draft, initial)
 
 
+def read_seed(given: Arguments) -> Seeding:
+    """Read the arguments of `seed`: those of `save` that go live, and what decides where people changed the prompt."""
+    fields = FieldReader()
+    save = fields.read(read_save, {**given, "is_production": True})
+    on_conflict = fields.read(inputs.read_choice, given["on_conflict"], "on_conflict", inputs.ON_CONFLICT)
+    release = fields.read(inputs.read_release, given["release"])
+    fields.require_valid()
+    message = None if given["commit_message"] is None else save.draft.message
+    shipped = seeding.shipped(save.draft._replace(grants=None), message, on_conflict, release)
+    return Seeding(save.reference, shipped, save.initial)
+
+
 def read_update(given: Arguments) -> Update:
     """Read the arguments of `update`."""
     fields = FieldReader()
@@ -150,6 +172,17 @@ def read_rollback(name: object, version: object, reason: object, expected_produc
     expected = fields.read(inputs.read_expected, production=expected_production)
     fields.require_valid()
     return Rollback(*versioned, text, expected)
+
+
+def read_rollback_all(
+    references: object, version: object, reason: object, expected_production: object
+) -> tuple[PromptSet, str]:
+    """Read the arguments of `rollback` of several prompts."""
+    fields = FieldReader()
+    prompts = fields.read(read_set, references, version, production=expected_production)
+    text = fields.read(inputs.read_filled_text, reason, "reason")
+    fields.require_valid()
+    return prompts, text
 
 
 def read_set_label(name: object, label: object, version: object) -> tuple[tuple[Reference, Selector], str]:
@@ -202,38 +235,47 @@ def read_diff(name: object, old: object, new: object) -> tuple[Reference, Select
 def read_list(view: View, given: Arguments) -> Query:
     """Read the arguments of `list`."""
     fields = FieldReader()
-    filters = {name: given[name] for name in ("tag", "category", "created_by") if given[name] is not None}
-    query = Query(
-        namespace=view.namespace,
-        audience=access.audience(view.actor),
-        limit=fields.read(names.checked_number, given["limit"], "limit", least=1),
-        statuses=fields.read(inputs.read_statuses, given["status"]),
+    query = _read_filters(fields, view, given)._replace(
+        created_by=fields.read(inputs.read_text_filter, given["created_by"], "created_by"),
+        prefix=fields.read(names.read_prefix, given["prefix"]),
+        label=None if given["label"] is None else fields.read(names.checked_label, given["label"], is_own=True),
         after="" if given["after"] is None else fields.read(names.read_cursor, given["after"]),
-        **{name: fields.read(inputs.read_text, value, name) for name, value in filters.items()},
     )
     fields.require_valid()
     return query
 
 
-def read_search(view: View, text: object, status: object, limit: object) -> Query:
+def read_search(view: View, given: Arguments) -> Query:
     """Read the arguments of `search`."""
     fields = FieldReader()
-    query = Query(
-        namespace=view.namespace,
-        audience=access.audience(view.actor),
-        statuses=fields.read(inputs.read_statuses, status),
-        limit=fields.read(names.checked_number, limit, "limit", least=1),
-        text=fields.read(inputs.read_search, text),
-    )
+    query = _read_filters(fields, view, given)._replace(text=fields.read(inputs.read_search, given["text"]))
     fields.require_valid()
     return query
 
 
-def read_events(name: object, after: object, limit: object) -> tuple[Reference | None, int, int]:
-    """Read the arguments of `events`."""
+def _read_filters(fields: FieldReader, view: View, given: Arguments) -> Query:
+    """Read what `list` and `search` both take."""
+    return Query(
+        namespace=view.namespace,
+        audience=access.audience(view.actor),
+        statuses=fields.read(inputs.read_statuses, given["status"]),
+        limit=fields.read(names.checked_number, given["limit"], "limit", least=1),
+        tags=fields.read(inputs.read_tag_filter, given["tag"]),
+        category=fields.read(inputs.read_text_filter, given["category"], "category"),
+    )
+
+
+def read_events(view: View, given: Arguments) -> tuple[Reference | None, EventQuery]:
+    """Read the arguments of `events`: a prompt, if one is named, and the filters."""
     fields = FieldReader()
-    reference = None if name is None else fields.read(names.plain_reference, name)
-    first = fields.read(names.checked_number, after, "after", least=0)
-    most = fields.read(names.checked_number, limit, "limit", least=1)
+    reference = None if given["name"] is None else fields.read(names.plain_reference, given["name"])
+    query = EventQuery(
+        namespace=view.namespace,
+        audience=access.audience(view.actor),
+        after=fields.read(names.checked_number, given["after"], "after", least=0),
+        limit=fields.read(names.checked_number, given["limit"], "limit", least=1),
+        newest_first=fields.read(inputs.read_flag, given["newest_first"], "newest_first"),
+        actions=fields.read(inputs.read_actions, given["action"]),
+    )
     fields.require_valid()
-    return reference, first, most
+    return reference, query

@@ -11,8 +11,10 @@ from typing import NamedTuple, TypeAlias
 
 from promptreg.errors import PublishCheckError, TemplateError
 from promptreg.prompt import Prompt, limits_of
-from promptreg.rules import conflicts
-from promptreg.rules.outcomes import Outcome
+from promptreg.records import Container, VersionRecord
+from promptreg.rules import conflicts, publishing
+from promptreg.rules.outcomes import Author, Outcome, Outcomes
+from promptreg.rules.together import decide_each
 from promptreg.templates import Templates
 
 MAX_REASON = 2_000
@@ -30,6 +32,11 @@ class Evidence(NamedTuple):
     has_functions: bool = False
     is_checked: bool = False
 
+    @property
+    def checked(self) -> tuple[Container, ...]:
+        """The prompt, as the caller named it, if examples or functions ran."""
+        return (self.outcome.named,) if self.is_checked else ()
+
     def covers(self, final: Outcome) -> bool:
         """Return whether what is about to be written is what was checked.
 
@@ -45,6 +52,26 @@ class Evidence(NamedTuple):
         if final.goes_live and (self.has_functions or written.examples):
             return False
         return (vetted.template, vetted.variables) == (written.template, written.variables)
+
+
+class SetEvidence(NamedTuple):
+    """What was checked of several prompts, in the order of their outcomes."""
+
+    parts: tuple[Evidence, ...]
+
+    @property
+    def checked(self) -> tuple[Container, ...]:
+        """The prompts, as the caller named them, of which examples or functions ran."""
+        return tuple(container for part in self.parts for container in part.checked)
+
+    def covers(self, final: Outcomes) -> bool:
+        """Return whether what is about to be written is what was checked, of all prompts.
+
+        Raises `VersionConflictError` with every prompt of which something else passed the checks.
+        """
+        pairs = zip(self.parts, final.outcomes, strict=True)
+        named = [(part.outcome.named.name, (part, outcome)) for part, outcome in pairs]
+        return all(decide_each(named, lambda pair: pair[0].covers(pair[1])))
 
 
 class Checks:
@@ -66,14 +93,38 @@ class Checks:
             raise
         return self._run(outcome)
 
+    def vet_seeded(self, outcome: Outcome) -> Evidence:
+        """Do what `vet_saved` does where a version is written; what was live before is not compiled anew (rule 9)."""
+        return self._run(outcome) if outcome.written is None else self.vet_saved(outcome)
+
     def vet_published(self, outcome: Outcome) -> Evidence:
         """Run the checks on a version that was never live; raise `PublishCheckError`, for a broken template too."""
-        if outcome.goes_live:
-            try:
-                self._templates.compiled(outcome.version.snapshot).require_consistent()
-            except TemplateError as error:
-                raise _failed(outcome.container.name, [f"template: {error.message}"]) from None
+        reasons = self._template_failures(outcome.version) if outcome.goes_live else []
+        if reasons:
+            raise _failed(outcome.container.name, reasons)
         return self._run(outcome)
+
+    def vet_all_published(self, planned: Outcomes) -> SetEvidence:
+        """Run the checks on several versions; raise one `PublishCheckError` with the reasons of all that fail."""
+        named = [(outcome.container.name, outcome) for outcome in planned.outcomes]
+        return SetEvidence(tuple(decide_each(named, self.vet_published)))
+
+    def reasons(self, container: Container, version: VersionRecord, author: Author) -> list[str]:
+        """Return why a version could not be published now: the archive, and every check that fails."""
+        outcome = publishing.published(container, version, author)
+        archived = ["the prompt is archived; restore() it first"] if container.is_archived else []
+        failures = self._template_failures(version)
+        if not failures:
+            candidate = self._templates.prompt(outcome.container, outcome.version, is_candidate=True)
+            failures = _failures(candidate, self._functions)
+        return archived + failures
+
+    def _template_failures(self, version: VersionRecord) -> list[str]:
+        try:
+            self._templates.compiled(version.snapshot).require_consistent()
+        except TemplateError as error:
+            return [f"template: {error.message}"]
+        return []
 
     def _run(self, outcome: Outcome) -> Evidence:
         has_functions = bool(self._functions)
@@ -86,9 +137,13 @@ class Checks:
 
 def require_passing(prompt: Prompt, checks: Sequence[PublishCheck]) -> None:
     """Render each example and call each check; raise `PublishCheckError` with every reason."""
-    reasons = [*_example_failures(prompt), *_check_failures(prompt, checks)]
+    reasons = _failures(prompt, checks)
     if reasons:
         raise _failed(prompt.name, reasons)
+
+
+def _failures(prompt: Prompt, checks: Sequence[PublishCheck]) -> list[str]:
+    return [*_example_failures(prompt), *_check_failures(prompt, checks)]
 
 
 def _failed(name: str, reasons: Sequence[str]) -> PublishCheckError:

@@ -14,19 +14,19 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel
 
 from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
-from promptreg.checks import Checks, Evidence
+from promptreg.checks import Checks
 from promptreg.clock import moment
-from promptreg.errors import CommitUnknownError, NotFoundError, PromptregError, PublishCheckError, StorageError
+from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
 from promptreg.lookup import find_any, find_version
 from promptreg.models import UNSET
 from promptreg.planning import Planner
 from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
-from promptreg.records import Change
+from promptreg.records import Change, Container
 from promptreg.rules import access, conflicts
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.names import Reference, Selector, read_versioned
-from promptreg.rules.outcomes import Author, Outcome
+from promptreg.rules.outcomes import Author
 from promptreg.rules.refusals import not_found, version_not_found
 from promptreg.rules.selection import number_of
 from promptreg.rules.version_fields import read_default
@@ -50,6 +50,21 @@ class Plan(Protocol):
 
 
 P = TypeVar("P", bound=Plan)
+P_contra = TypeVar("P_contra", bound=Plan, contravariant=True)
+
+
+class Vetted(Protocol[P_contra]):
+    """What a result of planning was vetted on."""
+
+    @property
+    def checked(self) -> tuple[Container, ...]:
+        """The prompts, as the caller named them, of which examples or functions ran."""
+        ...
+
+    def covers(self, final: P_contra, /) -> bool:
+        """Return whether what is about to be written was vetted; raise `VersionConflictError` (rule 9)."""
+        ...
+
 
 MAX_WRITTEN = 1_000  # own changes that are remembered between two checks; of more, the cache is cleared
 _KEY_OF_OTHERS = object()  # begins every key that is not a name, so that no caller can pass one as a name
@@ -284,7 +299,7 @@ class Core:
         note(changed=False)
         return proposed
 
-    def commit(self, view: View, plan: Callable[[Reader], P], vet: Callable[[P], Evidence] | None = None) -> P:
+    def commit(self, view: View, plan: Callable[[Reader], P], vet: Callable[[P], Vetted[P]] | None = None) -> P:
         """Carry out a plan: all of it in one transaction, or nothing.
 
         The plan is made on a read, so a refusal, and a call that changes nothing, takes no lock. Its outcome is vetted
@@ -303,7 +318,7 @@ class Core:
                 with self.write() as writer:
                     final = proposed if writer.snapshot == seen else _replanned(writer, view, plan, evidence)
                     seen = writer.snapshot
-                    is_vetted = evidence is None or not isinstance(final, Outcome) or evidence.covers(final)
+                    is_vetted = evidence is None or evidence.covers(final)
                     if is_vetted and final.changes:
                         written = final.changes
                         writer.apply(written)
@@ -317,34 +332,6 @@ class Core:
                 note(changed=bool(final.changes))
                 return final
             proposed = final
-
-    def vet_published(self, view: View, planner: Planner) -> Callable[[Outcome], Evidence]:
-        """Return how `publish` vets an outcome: a version that fails its checks is marked as failed (rule 9)."""
-
-        def vet(outcome: Outcome) -> Evidence:
-            try:
-                return self.checks.vet_published(outcome)
-            except PublishCheckError as error:
-                raise error from self._mark_failed(view, planner, outcome, error.details["reasons"])
-
-        return vet
-
-    def _mark_failed(
-        self, view: View, planner: Planner, checked: Outcome, reasons: Sequence[str]
-    ) -> StorageError | None:
-        """Mark a version as failed, unless it was changed meanwhile; return the error that prevented it, if any.
-
-        Whatever has happened to the version meanwhile, the caller gets the reasons.
-        """
-        try:
-            self.commit(view, lambda reader: planner.check_failed(checked, reasons, reader))
-        except StorageError as error:
-            self.release_after(error)
-            error.__context__ = None  # the error whose cause this becomes
-            return error
-        except PromptregError as error:
-            self.release_after(error)
-        return None
 
     def _note_written(self, changes: Sequence[Change]) -> None:
         """Remember what this registry has changed, should the database disappear before the next check."""
@@ -373,16 +360,15 @@ class Core:
             self.cache.generation.until = NEVER
 
 
-def _replanned(writer: Reader, view: View, plan: Callable[[Reader], P], evidence: Evidence | None) -> P:
+def _replanned(writer: Reader, view: View, plan: Callable[[Reader], P], evidence: Vetted[P] | None) -> P:
     """Return the plan made again within the write.
 
-    Raises `VersionConflictError` where the prompt was renamed while it was checked, so that its old name finds nothing.
+    Raises `VersionConflictError` where a prompt was renamed while it was checked, so that its old name finds nothing.
     """
     try:
         return plan(writer)
     except NotFoundError:
-        if evidence is not None and evidence.is_checked:
-            checked = evidence.outcome.named
+        for checked in () if evidence is None else evidence.checked:
             now = find_any(writer, view.namespace, Reference(checked.id, is_id=True))
             if now is not None and now.name != checked.name and access.may(view.actor, "read", now):
                 raise conflicts.changed_meanwhile(checked.name, "name", checked.name, now.name) from None

@@ -36,11 +36,16 @@ def find(reader: Reader, view: View, reference: Reference) -> Container:
     return container
 
 
+def find_readable(reader: Reader, view: View, references: Sequence[Reference]) -> list[Container | None]:
+    """Return the prompts in the order asked; None for each that does not exist or that the actor may not read."""
+    found = reader.find(view.namespace, references)
+    return [None if c is None or not access.may(view.actor, "read", c) else c for c in found]
+
+
 def find_all(reader: Reader, view: View, references: Sequence[Reference]) -> list[Container]:
     """Return each prompt once, in the order asked; raise `NotFoundError` with every name that is not found."""
-    found = reader.find(view.namespace, references)
-    pairs = zip(references, found, strict=True)
-    absent = [r.text for r, c in pairs if c is None or not access.may(view.actor, "read", c)]
+    found = find_readable(reader, view, references)
+    absent = [r.text for r, c in zip(references, found, strict=True) if c is None]
     if absent:
         raise not_found(list(dict.fromkeys(absent)), view.namespace)
     return list({c.id: c for c in found if c is not None}.values())

@@ -55,6 +55,7 @@ Syntax: TypeAlias = Literal["jinja", "jinja-trim", "plain"]
 State: TypeAlias = Literal["draft", "failed", "published"]
 Status: TypeAlias = Literal["active", "disabled", "archived"]
 TargetStatus: TypeAlias = Literal["active", "disabled", "archived", "deleted"]
+OnConflict: TypeAlias = Literal["draft", "publish", "error"]
 Action: TypeAlias = Literal[
     "create", "update", "edit", "publish", "rollback", "check_failed", "discard", "set_label", "remove_label",
     "rename", "grant", "disable", "enable", "archive", "restore", "delete",
@@ -285,8 +286,8 @@ class Version(Value):
     """A numbered snapshot of all that a prompt holds (rules 1 to 8).
 
     `name` and `access_grants` are those that the prompt had when the version was made. `template` is text, or a list of
-    messages `{"role", "content"}` and placeholders `{"placeholder"}`. `variables` is the effective list, found by
-    compiling the template when it is first read. `declared_variables` can be passed to `save` or `update` again, and a
+    messages and placeholders, each a dictionary. `variables` is the effective list, found by compiling the template
+    when it is first read. `declared_variables` can be passed to `save` or `update` again, and a
     dump of them holds only what was declared. `failure` lists the reasons of a failed version, else it is None.
     `base_version` is the number of the version that this one was made from: None for the first, and where that version
     has been discarded.

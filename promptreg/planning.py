@@ -12,22 +12,24 @@ A plan only reads and decides. `Core.commit` calls it on a read, and again withi
 committed meanwhile.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from promptreg.arguments import Creation, Publication, Rollback, Save, StatusChange, Update
+from promptreg.arguments import Creation, Publication, Rollback, Save, Seeding, StatusChange, Update
 from promptreg.errors import NotFoundError
-from promptreg.lookup import find, find_all, find_any, load_shown, load_version
+from promptreg.lookup import find, find_all, find_any, find_version, load_shown, load_version
 from promptreg.records import Container, VersionRecord
-from promptreg.rules import access, lifecycle, publishing, selection, statuses
+from promptreg.rules import access, lifecycle, publishing, seeding, selection, statuses
 from promptreg.rules.access import View
-from promptreg.rules.names import Reference, Selector
+from promptreg.rules.names import Reference, Selector, Versioned
 from promptreg.rules.outcomes import Author, Outcome
+from promptreg.rules.refusals import not_found
 from promptreg.rules.statuses import StatusPlan
 from promptreg.rules.version_fields import Draft
 from promptreg.storage.base import Reader
 
-Versioned = tuple[Reference, Selector | None]
+COMPARED = 1_000  # of the newest versions, with which a seed compares what it is to make live
+PAGE = 20
 
 
 class Planner(NamedTuple):
@@ -53,13 +55,30 @@ class Planner(NamedTuple):
         try:
             container = self._find(reader, call.reference, "update", call.draft)
         except NotFoundError:
-            if call.reference.is_id:
-                raise
-            name = call.reference.text
-            access.require_creating(self.view.actor, name)
-            return lifecycle.plan_create(prompt_id, self.view.namespace, name, call.initial, self.author)
+            return self._create_absent(prompt_id, call.reference, call.initial)
         shown, latest = self._shown_and_latest(reader, container)
         return lifecycle.plan_save(container, shown, latest, call.draft, self.author)
+
+    def seed(self, prompt_id: str, call: Seeding, reader: Reader) -> Outcome:
+        """Plan `seed`: a creation, an update, a draft, or nothing."""
+        try:
+            container = self._find(reader, call.reference, "update")
+        except NotFoundError:
+            return seeding.created(self._create_absent(prompt_id, call.reference, call.initial), call.shipped)
+        if seeding.is_settled(container, call.shipped):
+            return Outcome(container, load_shown(reader, container))
+        shown, latest = self._shown_and_latest(reader, container)
+        own = None if container.seed is None else container.seed.draft
+        drafted = None if own is None else find_version(reader, container, own)
+        versions = seeding.Versions(shown, latest, drafted, _published(reader, container))
+        return seeding.plan_seed(container, versions, call.shipped, self.author)
+
+    def _create_absent(self, prompt_id: str, reference: Reference, draft: Draft) -> Outcome:
+        """Plan the creation of what `save` or `seed` has not found; raise `NotFoundError` for an id."""
+        if reference.is_id:
+            raise not_found([reference.text], self.view.namespace)
+        access.require_creating(self.view.actor, reference.text)
+        return lifecycle.plan_create(prompt_id, self.view.namespace, reference.text, draft, self.author)
 
     def update(self, call: Update, reader: Reader) -> Outcome:
         """Plan `update`: a new version, or with a version an edit in place."""
@@ -88,6 +107,10 @@ class Planner(NamedTuple):
             return publishing.plan_publish(container, version, self.author, call.expected)
 
         return plan
+
+    def check(self, versioned: Versioned, reader: Reader) -> tuple[Container, VersionRecord]:
+        """Find what `check` is about, which needs no more than reading."""
+        return self._choose(reader, versioned, "read", selection.number_to_check)
 
     def check_failed(self, checked: Outcome, reasons: Sequence[str], reader: Reader) -> Outcome:
         """Plan what `publish` writes when the checks fail (rule 9)."""
@@ -164,3 +187,14 @@ class Planner(NamedTuple):
 
     def _shown_and_latest(self, reader: Reader, container: Container) -> tuple[VersionRecord, VersionRecord]:
         return load_shown(reader, container), load_version(reader, container, container.latest_version)
+
+
+def _published(reader: Reader, container: Container) -> Iterator[VersionRecord]:
+    """Yield the published ones of the newest versions, newest first."""
+    before = None
+    for _ in range(COMPARED // PAGE):
+        page = reader.versions(container, before=before, limit=PAGE)
+        yield from (version for version in page if version.state == "published")
+        if len(page) < PAGE:
+            return
+        before = page[-1].number

@@ -27,9 +27,10 @@ from promptreg.variables import as_values, declared
 class Rendered:
     """The result of one render: the text and the messages, and the version that they were rendered from.
 
-    `text` is the whole text; of a chat prompt, the contents that are text, joined by a blank line. `messages` is a new
-    list of `{"role", "content"}` at each access: a text prompt is one user message, and the messages that filled a
-    placeholder are passed on unchanged. `name`, `version`, `config` and `prompt` say what was rendered. A rendered
+    `text` is the whole text; of a chat prompt, the contents and parts that are text, joined by a blank line. `messages`
+    is a new list of dictionaries at each access, as `{"role", "content"}`: a text prompt is one user message, and the
+    messages that filled a placeholder are passed on unchanged. Those of the template have all that it holds but
+    `cache`. `name`, `version`, `config` and `prompt` say what was rendered. A rendered
     default has neither version nor prompt. `str(rendered)` is the text. Results compare by value, hash and pickle.
 
     >>> from promptreg import Registry

@@ -5,6 +5,7 @@ Arguments are read in `arguments.py`, names are resolved and plans committed in 
 """
 
 import builtins
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -16,7 +17,7 @@ from pydantic import BaseModel
 
 from promptreg import arguments
 from promptreg.cache import EMPTY_CACHE
-from promptreg.checks import Evidence, PublishCheck
+from promptreg.checks import Evidence, PublishCheck, SetEvidence
 from promptreg.clock import Clock, new_id
 from promptreg.core import Core
 from promptreg.errors import UnauthorizedError, VersionConflictError
@@ -25,9 +26,11 @@ from promptreg.jsonvalues import FrozenList
 from promptreg.lookup import find, load_version
 from promptreg.models import (
     UNSET,
+    Action,
     Actor,
     Event,
     GrantsArgument,
+    OnConflict,
     StatusUpdate,
     Syntax,
     TargetStatus,
@@ -43,18 +46,23 @@ from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Progress
 from promptreg.rules.names import Selector
-from promptreg.rules.outcomes import Outcome
+from promptreg.rules.outcomes import Outcome, Outcomes
+from promptreg.rules.seeding import conflict_warning
 from promptreg.rules.selection import number_of
+from promptreg.rules.sets import read_set
+from promptreg.sets import publish_all, rollback_all
 from promptreg.settings import read_settings
 from promptreg.storage.base import Reader
 from promptreg.storage.opening import open_storage
 from promptreg.telemetry.content import Redact
 from promptreg.verbs import verb
+from promptreg.vetting import vet_all_published, vet_published
 
 D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, Any]]
 
 SAVE_RETRIES = 4
+logger = logging.getLogger("promptreg")
 
 
 class Registry:
@@ -80,8 +88,9 @@ class Registry:
 
     - read: `get`, `render`, `history`, `diff`, `list`, `search`, `events`, `namespaces`
     - write versions: `create`, `save` (create or update), `update` (a new version, or an edit of a draft)
-    - go live: `publish`, `rollback`, `discard`, `set_label`, `remove_label`
-    - change the status: `set_status`, `archive`, `restore`
+    - bring prompts with the code: `seed`
+    - go live: `check`, `publish`, `rollback`, `discard`, `set_label`, `remove_label`
+    - change the status: `enable`, `disable`, `archive`, `restore`, `delete`, `set_status` (of many)
     - act for users and teams: `scope`
     - maintain: `verify`, `close`
 
@@ -348,18 +357,24 @@ class Registry:
         self,
         *,
         status: str | Iterable[str] | None = None,
-        tag: str | None = None,
+        tag: str | Iterable[str] | None = None,
         category: str | None = None,
         created_by: str | None = None,
+        prefix: str | None = None,
+        label: str | None = None,
         limit: int = 50,
         after: str | None = None,
     ) -> Page:
         """Return a page of the prompts of the namespace that the actor may read, in the order of their names.
 
-        Each prompt is resolved to its production version, or to the latest where none is live, and `tag` and `category`
-        are compared with that version. `status` is one status or several (`active`, `disabled`, `archived`); without it
-        active and disabled prompts are listed. `created_by` is the id of the owner. `limit` is how many at most; the
-        page's `next`, passed as `after`, continues the listing, and is None on the last page.
+        Each prompt is resolved to its production version, or to the latest where none is live. With `label` only
+        prompts that have that label are listed, each resolved to it; where none has it, the page is empty. `tag`, one
+        or several that must all be there, and `category` are compared with the version that is shown.
+
+        `status` is one status or several (`active`, `disabled`, `archived`); without it active and disabled prompts are
+        listed. `created_by` is the id of the owner. `prefix` is how the name begins: no character in it is a wildcard,
+        and as names are lower case, one in upper case finds nothing. `limit` is how many at most; the page's `next`,
+        passed as `after`, continues the listing, and is None on the last page.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("b", "…", tags=["x"]), registry.create("a", "…")
@@ -368,48 +383,65 @@ class Registry:
         ...     [prompt.name for prompt in first], [prompt.name for prompt in rest], len(registry.list(tag="x"))
         (['a'], ['b'], 1)
         """
-        query = arguments.read_list(self._view, locals())
-        most = query.limit
-        prompts = self._query(query._replace(limit=most + 1))
-        cursor = names.cursor(prompts[most - 1].name) if len(prompts) > most else None
-        return Page.model_construct(items=FrozenList(prompts[:most]), next=cursor)
+        return self._page(arguments.read_list(self._view, locals()))
 
     @verb("search_prompts", takes_name=False)
-    def search(self, text: str, *, status: str | Iterable[str] | None = None, limit: int = 20) -> builtins.list[Prompt]:
+    def search(
+        self,
+        text: str,
+        *,
+        status: str | Iterable[str] | None = None,
+        tag: str | Iterable[str] | None = None,
+        category: str | None = None,
+        limit: int = 20,
+    ) -> builtins.list[Prompt]:
         """Return the prompts that contain all words of a text, best matches first.
 
         Names, titles, descriptions, tags and templates are searched. Words match whole and in any case, and marks of
         Latin, Greek, Cyrillic, Hebrew and Arabic letters do not count; words of scripts written without spaces are
         found wherever they stand, a run of them as a phrase (rule 24). `text` has at most 1,000 characters and 64
-        words; one without a letter, digit or symbol finds nothing. `status` is that of `list`, `limit` is how many at
-        most. Up to about a thousand hits in the whole file are ranked by bm25; of more, the newest prompts come first.
+        words; one without a letter, digit or symbol finds nothing. `status`, `tag` and `category` are those of `list`;
+        `limit` is how many at most. Up to about a thousand hits in the whole file are ranked by bm25; of more, the
+        newest prompts come first.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Say hello to {{ name }}", description="For the café in 東京タワー")
         ...     [prompt.name for prompt in registry.search("HELLO cafe 東京")]
         ['greet']
         """
-        return self._query(arguments.read_search(self._view, text, status, limit))
+        return self._query(arguments.read_search(self._view, locals()))
 
     @verb("events_prompt")
-    def events(self, name: str | None = None, *, after: int = 0, limit: int = 100) -> builtins.list[Event]:
+    def events(
+        self,
+        name: str | None = None,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+        action: Action | Iterable[Action] | None = None,
+    ) -> builtins.list[Event]:
         """Return the record of who did what, oldest first: of the namespace, or of one prompt.
 
-        `after` is the `seq` of the last event that the caller has seen; `limit` is how many at most. The events of a
-        prompt are found under its present name, also those from before it was renamed. The events of a deleted prompt
-        remain without its name and their details, except that its `delete` keeps the name (rule 15). Raises
-        `NotFoundError`.
+        `after` is the `seq` of the last event that the caller has seen; `limit` is how many at most. With
+        `newest_first` the newest come first, and `after` goes on below that number; 0 begins with the newest. `action`
+        is one action or several, as `publish`; without it there are all.
+
+        The events of a prompt are found under its present name, also those from before it was renamed. The events of a
+        deleted prompt remain without its name and their details, except that its `delete` keeps the name (rule 15).
+        Raises `NotFoundError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
-        ...     [event.action for event in registry.events("greet")]
-        ['create', 'publish']
+        ...     every = [event.action for event in registry.events("greet")]
+        ...     every, [event.action for event in registry.events(newest_first=True, limit=1, action="create")]
+        (['create', 'publish'], ['create'])
         """
-        reference, first, most = arguments.read_events(name, after, limit)
-        audience = access.audience(self.actor)
+        reference, query = arguments.read_events(self._view, locals())
         with self._core.read() as reader:
-            found = None if reference is None else find(reader, self._view, reference).id
-            return reader.events(self.namespace, audience, prompt_id=found, after=first, limit=most)
+            if reference is not None:
+                query = query._replace(prompt_id=find(reader, self._view, reference).id)
+            return reader.events(query)
 
     @verb("list_namespaces", takes_name=False)
     def namespaces(self) -> builtins.list[str]:
@@ -474,8 +506,9 @@ class Registry:
         """Create a prompt with its version 1, and return it [VERSION].
 
         - `name`: lower-case letters, digits and `_ - . /`; `slugify` makes one from any text (rule 19).
-        - `template`: a text, or a list of messages `{"role", "content"}` and placeholders `{"placeholder": NAME}`, each
-          for a variable that is a whole list of messages. At most 256 KiB and 1,000 messages (rule 20).
+        - `template`: a text, or a list of messages `{"role", "content"}`, the content being a text or a list of parts,
+          and of placeholders `{"placeholder": NAME}`, each for a variable that is a whole list of messages. At most 256
+          KiB and 1,000 messages (rule 20).
         - `syntax`: how the template is read: `jinja`, `jinja-trim` (with `trim_blocks` and `lstrip_blocks`) or `plain`,
           kept and rendered byte for byte.
         - `title` (by default the name), `description`, `category` and `tags` describe it, for people and for `search`.
@@ -533,10 +566,65 @@ class Registry:
         """
         call = arguments.read_save(locals())
         plan = partial(self._core.planner(self._view).save, new_id(), call)
-        for _ in range(SAVE_RETRIES):
-            with suppress(VersionConflictError):
-                return self._commit(plan, self._core.checks.vet_saved)
-        return self._commit(plan, self._core.checks.vet_saved)
+        return self._prompt(self._commit_declared(plan, self._core.checks.vet_saved))
+
+    @verb("seed_prompt")
+    def seed(
+        self,
+        name: str,
+        template: TemplateArgument,
+        *,
+        syntax: Syntax | Unset = UNSET,
+        title: str | None | Unset = UNSET,
+        description: str | Unset = UNSET,
+        category: str | Unset = UNSET,
+        tags: Iterable[str] | Unset = UNSET,
+        variables: VariablesArgument | Unset = UNSET,
+        config: Mapping[str, Any] | None | Unset = UNSET,
+        meta: Mapping[str, Any] | None | Unset = UNSET,
+        examples: Iterable[Mapping[str, Any]] | Unset = UNSET,
+        access_grants: GrantsArgument | Unset = UNSET,
+        commit_message: str | None = None,
+        on_conflict: OnConflict = "draft",
+        release: float | None = None,
+    ) -> Prompt:
+        """Say what the code ships, at the start of an application: it goes live, but never over what people made.
+
+        A prompt that does not exist is created. The registry remembers what was last seeded: the fields that were
+        passed, and no others. As long as it is the same, nothing is written, whatever people have published, rolled
+        back, edited or archived meanwhile. When the code ships something else, it goes live at once if nobody has
+        changed those fields of what is live; content that was live before is published again. If somebody has,
+        `on_conflict` decides (rule 22):
+
+        - `"draft"` keeps what is live, makes a draft of what the code ships, or edits the one that the last seed made,
+          and logs a warning to the logger `promptreg`;
+        - `"publish"` makes it live; `"error"` raises `ConflictError`, and nothing is remembered.
+
+        What is equal to what is live is only remembered. An archived prompt stays as it is, a disabled one disabled,
+        and one that was deleted or renamed is created anew. The fields and `commit_message` are those of `create`;
+        `access_grants` are only for a prompt that is created.
+
+        Of two releases that seed in turns, such as old and new workers of one machine, the last one wins. With
+        `release`, a number that grows, a seed whose number is lower than that of the last one does nothing.
+
+        Returns what `get` returns, or the latest version where nothing is live. Needs the permissions of `save`, even
+        where nothing is written. Raises what `save` raises, and `ConflictError`.
+
+        >>> with Registry(":memory:") as registry:
+        ...     one = registry.seed("greet", "Hello")
+        ...     two = registry.seed("greet", "Hi")  # the next release
+        ...     _ = registry.rollback("greet", reason="Too short")
+        ...     restarted = registry.seed("greet", "Hi")
+        >>> one.version, two.version, restarted.version, restarted.template
+        (1, 2, 1, 'Hello')
+        """
+        call = arguments.read_seed(locals())
+        plan = partial(self._core.planner(self._view).seed, new_id(), call)
+        outcome = self._commit_declared(plan, self._core.checks.vet_seeded)
+        warning = conflict_warning(outcome)
+        if warning is not None:
+            logger.warning(warning)
+        return self._prompt(outcome)
 
     @verb("update_prompt")
     def update(
@@ -594,15 +682,33 @@ class Registry:
 
     # Going live
 
-    @verb("publish_prompt")
-    def publish(
+    @overload  # a text is an iterable of texts, and taken by the first signature
+    def publish(  # type: ignore[overload-overlap]
         self,
         name: str,
         version: Selector | None = None,
         *,
         expected_production: int | Unset = UNSET,
         expected_hash: str | Unset = UNSET,
-    ) -> Prompt:
+    ) -> Prompt: ...
+    @overload
+    def publish(
+        self,
+        name: Iterable[str],
+        version: Selector | None = None,
+        *,
+        expected_production: Mapping[str, int] | Unset = UNSET,
+        expected_hash: Mapping[str, str] | Unset = UNSET,
+    ) -> builtins.list[Prompt]: ...
+    @verb("publish_prompt")
+    def publish(
+        self,
+        name: str | Iterable[str],
+        version: Selector | None = None,
+        *,
+        expected_production: int | Mapping[str, int] | Unset = UNSET,
+        expected_hash: str | Mapping[str, str] | Unset = UNSET,
+    ) -> Any:
         """Make a version the production version: `publish("x@staging")` promotes the one with that label.
 
         Without a version it is the one draft or failed version that there is. Several are `ConflictError`, whose
@@ -622,20 +728,52 @@ class Registry:
         Where these differ, that is `VersionConflictError`. Raises also `NotFoundError`, `VersionNotFoundError`,
         `ForbiddenError`, and `NotModifiableError` for an archived prompt.
 
+        Up to 100,000 prompts go live in one transaction, all or none: `publish(["a@spring", "b"])` returns a list of
+        them in this order, each once. Then `version`, a label or a number, is one for all, and what is expected is a
+        mapping by name. One prompt at two versions is `InvalidInputError`. Any other error names all prompts that are
+        refused for that reason: `details["names"]`, and `details["refusals"]` with the details of each. When checks
+        fail, every version that failed is marked, and nothing else changes (rule 23).
+
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
         ...     reviewed = registry.update("greet", template="Hi", is_production=False)
         ...     registry.publish("greet", expected_hash=reviewed.content_hash).production_version
+        ...     for name in ("ask", "greet"):
+        ...         _ = registry.save(name, "…", is_production=False), registry.set_label(name, "spring", "latest")
+        ...     [(prompt.name, prompt.production_version) for prompt in registry.publish(["greet", "ask"], "spring")]
         2
+        [('greet', 3), ('ask', 1)]
         """
-        call = arguments.read_publish(name, version, expected_production, expected_hash)
+        if isinstance(name, str):
+            call = arguments.read_publish(name, version, expected_production, expected_hash)
+            planner = self._core.planner(self._view)
+            return self._commit(planner.publish(call), vet_published(self._core, self._view, planner))
+        prompts = read_set(name, version, production=expected_production, content_hash=expected_hash)
         planner = self._core.planner(self._view)
-        return self._commit(planner.publish(call), self._core.vet_published(self._view, planner))
+        return self._commit_all(publish_all(planner, prompts), vet_all_published(self._core, self._view, planner))
 
+    @overload  # a text is an iterable of texts, and taken by the first signature
+    def rollback(  # type: ignore[overload-overlap]
+        self, name: str, version: Selector | None = None, *, reason: str, expected_production: int | Unset = UNSET
+    ) -> Prompt: ...
+    @overload
+    def rollback(
+        self,
+        name: Iterable[str],
+        version: Selector | None = None,
+        *,
+        reason: str,
+        expected_production: Mapping[str, int] | Unset = UNSET,
+    ) -> builtins.list[Prompt]: ...
     @verb("rollback_prompt")
     def rollback(
-        self, name: str, version: Selector | None = None, *, reason: str, expected_production: int | Unset = UNSET
-    ) -> Prompt:
+        self,
+        name: str | Iterable[str],
+        version: Selector | None = None,
+        *,
+        reason: str,
+        expected_production: int | Mapping[str, int] | Unset = UNSET,
+    ) -> Any:
         """Bring back the version that was live before, or the published version that is named (rule 5).
 
         The registry keeps a stack of publications. Without a version, the top one is removed from it; with one, all
@@ -646,14 +784,49 @@ class Registry:
         Raises `ConflictError` where nothing was live before or the version was never published, `NotFoundError`,
         `VersionNotFoundError`, `ForbiddenError`, and `NotModifiableError` for an archived prompt.
 
+        Several prompts go back in one transaction, all or none, and are returned as a list, as by `publish` (rule 23).
+
         >>> with Registry(":memory:") as registry:
-        ...     _ = registry.create("greet", "Hello")
-        ...     _ = registry.update("greet", template="Hi")
+        ...     _ = registry.create("greet", "Hello"), registry.create("ask", "Why?")
+        ...     _ = registry.update("greet", template="Hi"), registry.update("ask", template="Why so?")
         ...     registry.rollback("greet", reason="Too short", expected_production=2).template
+        ...     _ = registry.publish("greet", 2)
+        ...     [prompt.template for prompt in registry.rollback(["greet", "ask"], reason="The release was too early")]
         'Hello'
+        ['Hello', 'Why?']
         """
-        call = arguments.read_rollback(name, version, reason, expected_production)
-        return self._commit(partial(self._core.planner(self._view).rollback, call))
+        if isinstance(name, str):
+            call = arguments.read_rollback(name, version, reason, expected_production)
+            return self._commit(partial(self._core.planner(self._view).rollback, call))
+        prompts, why = arguments.read_rollback_all(name, version, reason, expected_production)
+        return self._commit_all(rollback_all(self._core.planner(self._view), prompts, why))
+
+    @verb("check_prompt")
+    def check(self, name: str, version: Selector | None = None) -> builtins.list[str]:
+        """Return the reasons why a version could not be published now; an empty list where it could.
+
+        They are those that `publish` would mark it as failed with: its template, each example, and each function of
+        `publish_checks`; and that the prompt is archived. All are run, whatever the state of the version, also on one
+        that was live before, of which `publish` would run none. Nothing is written, and reading is enough permission:
+        whether the actor may publish is no reason (rules 9 and 17).
+
+        Without a version it is the one draft or failed version that there is, or where there is none what is live
+        (rule 5). Raises `ConflictError` for several, whose `details["versions"]` lists them, `NotFoundError` and
+        `VersionNotFoundError`.
+
+        >>> def is_polite(prompt):
+        ...     assert "please" in prompt.template, "it is not polite"
+        >>> with Registry(":memory:", publish_checks=[is_polite]) as registry:
+        ...     _ = registry.create("ask", "Why, please?")
+        ...     _ = registry.update("ask", template="Why?", is_production=False)
+        ...     registry.check("ask"), registry.check("ask", "production")
+        (['is_polite: it is not polite'], [])
+        """
+        versioned = names.read_versioned(name, version)
+        planner = self._core.planner(self._view)
+        with self._core.read() as reader:
+            container, record = planner.check(versioned, reader)
+        return self._core.checks.reasons(container, record, planner.author)
 
     @verb("discard_prompt")
     def discard(self, name: str, version: Selector | None = None) -> Prompt:
@@ -768,6 +941,51 @@ class Registry:
         """
         return self._set_status(name, "active")
 
+    @verb("enable_prompt")
+    def enable(self, name: str) -> Prompt:
+        """Have a disabled prompt render again: the same as `set_status(name, "active")`.
+
+        Of an active prompt it changes nothing. An archived one it restores, as `restore` does, which needs the role of
+        an admin; one that was archived while it was disabled is then disabled again, and a second call enables it
+        (rules 11 to 14). Raises `NotFoundError` and `ForbiddenError`.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello"), registry.disable("greet")
+        ...     registry.enable("greet").status
+        'active'
+        """
+        return self._set_status(name, "active")
+
+    @verb("disable_prompt")
+    def disable(self, name: str) -> Prompt:
+        """Have `render` refuse a prompt, of which nothing is lost: the same as `set_status(name, "disabled")`.
+
+        Disabling twice is fine (rule 13). Raises `NotFoundError`, `ForbiddenError`, and `NotModifiableError` for an
+        archived prompt.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     registry.disable("greet").is_disabled
+        True
+        """
+        return self._set_status(name, "disabled")
+
+    @verb("delete_prompt")
+    def delete(self, name: str) -> None:
+        """Delete a prompt for good, with its history: the same as `set_status(name, "deleted")`.
+
+        Its name is free afterwards. `archive` keeps what must not return or may be needed again. Needs the role
+        of an admin (rules 15 and 17). Raises `NotFoundError`, `ForbiddenError`, and `NotModifiableError` for an
+        archived prompt, which is restored first.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     registry.delete("greet")
+        ...     registry.get("greet", default=None) is None
+        True
+        """
+        self._set_status(name, "deleted")
+
     # Steps that verbs share
 
     def _set_status(self, name: str, status: str) -> Prompt:
@@ -775,8 +993,28 @@ class Registry:
         return self._commit(partial(self._core.planner(self._view).set_status, reference, status))
 
     def _commit(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence] | None = None) -> Prompt:
-        outcome = self._core.commit(self._view, plan, vet)
-        return self._core.templates.prompt(outcome.container, outcome.version)
+        return self._prompt(self._core.commit(self._view, plan, vet))
+
+    def _commit_declared(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence]) -> Outcome:
+        """Commit what `save` and `seed` declare: where others have changed the prompt meanwhile, once more."""
+        for _ in range(SAVE_RETRIES):
+            with suppress(VersionConflictError):
+                return self._core.commit(self._view, plan, vet)
+        return self._core.commit(self._view, plan, vet)
+
+    def _prompt(self, outcome: Outcome) -> Prompt:
+        return self._core.templates.prompt(outcome.container, outcome.kept or outcome.version)
+
+    def _page(self, query: Query) -> Page:
+        prompts = self._query(query._replace(limit=query.limit + 1))
+        cursor = names.cursor(prompts[query.limit - 1].name) if len(prompts) > query.limit else None
+        return Page.model_construct(items=FrozenList(prompts[: query.limit]), next=cursor)
+
+    def _commit_all(
+        self, plan: Callable[[Reader], Outcomes], vet: Callable[[Outcomes], SetEvidence] | None = None
+    ) -> builtins.list[Prompt]:
+        done = self._core.commit(self._view, plan, vet)
+        return [self._core.templates.prompt(outcome.container, outcome.version) for outcome in done.outcomes]
 
     def _query(self, query: Query) -> builtins.list[Prompt]:
         with self._core.read() as reader:

@@ -5,15 +5,17 @@ and a `save` that creates the prompt pay nothing for them. Suggestions are kept 
 changes, because an application may ask for the same absent name again and again.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
+from typing import Any
 
 from promptreg.cache import Generation
 from promptreg.errors import LISTED, NotFoundError, VersionNotFoundError
 from promptreg.nearest import MAX_CANDIDATES, nearest
 from promptreg.rules import access
 from promptreg.rules.access import View
-from promptreg.rules.names import Reference, parse_reference
+from promptreg.rules.names import Reference, Selector, parse_reference
 from promptreg.rules.refusals import not_found, version_not_found
+from promptreg.rules.together import sentences
 from promptreg.storage.base import Reader, Storage
 
 MAX_KEPT = 1_000
@@ -28,10 +30,10 @@ class Suggestions:
 
     def add_to(self, error: NotFoundError, view: View, generation: Generation) -> None:
         """Add a suggestion to the message of an error; raise `StorageError` where none can be read."""
-        asked = error.details.get("version"), *(error.details.get("names") or (error.details.get("name"),))
-        if type(error) not in {NotFoundError, VersionNotFoundError} or isinstance(asked[0], int):
+        asked = tuple((refusal["name"], refusal["version"]) for refusal in _refusals(error))
+        if type(error) not in {NotFoundError, VersionNotFoundError} or (asked and not _has_label(asked)):
             return
-        key = view, asked, error.message
+        key = view, *asked, error.message
         kept_for, kept = self._kept
         if not generation.is_current():
             kept = {}
@@ -46,7 +48,7 @@ class Suggestions:
 
 def _message(reader: Reader, error: NotFoundError, view: View) -> str:
     if isinstance(error, VersionNotFoundError):
-        return _message_for_label(reader, error, view)
+        return _message_for_labels(reader, error, view)
     names: list[str] = error.details["names"]
     if error.message != not_found(names, view.namespace).message:  # an error of another call that a handler raised
         return error.message
@@ -63,10 +65,25 @@ def _near(reader: Reader, names: list[str], view: View) -> dict[str, str]:
     return found
 
 
-def _message_for_label(reader: Reader, error: VersionNotFoundError, view: View) -> str:
-    label, name = error.details["version"], error.details["name"]
-    (container,) = reader.find(view.namespace, [Reference(name, is_id=False)])
-    if container is None or not access.may(view.actor, "read", container):  # it was deleted a moment ago
-        return error.message
-    near = nearest(label, container.all_labels())
-    return version_not_found(container, label, near=near).message
+def _refusals(error: NotFoundError) -> list[dict[str, Any]]:
+    """Return the details of each unknown version: of a call about several prompts there may be several."""
+    if not isinstance(error, VersionNotFoundError):
+        return []
+    return error.details.get("refusals") or [error.details]
+
+
+def _has_label(asked: Iterable[tuple[str, Selector]]) -> bool:
+    return any(isinstance(version, str) for _, version in asked)
+
+
+def _message_for_labels(reader: Reader, error: VersionNotFoundError, view: View) -> str:
+    refusals = _refusals(error)
+    found = reader.find(view.namespace, [Reference(refusal["name"], is_id=False) for refusal in refusals])
+    messages = []
+    for refusal, container in zip(refusals, found, strict=True):
+        label, message = refusal["version"], refusal.get("message", error.message)
+        if isinstance(label, str) and container is not None and access.may(view.actor, "read", container):
+            near = nearest(label, container.all_labels())
+            message = version_not_found(container, label, near=near).message
+        messages.append(message)
+    return sentences(messages)

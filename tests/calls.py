@@ -67,7 +67,17 @@ GRANTS = [
 
 
 STATUSES = [None, ["active"], ["archived"], ["disabled", "archived"], ["active", "disabled", "archived"]]
-FILTERS = [{}, {}, {"tag": "fun"}, {"category": "writing"}, {"category": ""}, {"created_by": "eda"}]
+SHOWN = [{}, {}, {"tag": ["fun"]}, {"tag": ["warm", "fun"]}, {"category": "writing"}, {"category": ""}]
+FILTERS = [
+    {},
+    {},
+    {},
+    {"created_by": "eda"},
+    {"prefix": "al"},
+    {"prefix": "ç"},
+    *({"label": label} for label in LABELS),
+]
+ACTIONS = [None, None, ["publish"], ["create", "delete"], ["update", "edit", "archive"]]
 TEXTS = ["hello", "HELLO who", "greet", "çay", "fun hello", "be greeting", "selam", "says", "alpha", "nothing"]
 VERSIONS = [
     *range(1, 11),
@@ -110,11 +120,15 @@ def pick(seed):
         "label": among(["staging", "eu"]),
         "target": among(["active", "disabled", "disabled"] * 3 + ["archived", "archived", "deleted"]),
         "statuses": among(STATUSES),
+        "shown": among(SHOWN),
         "filters": among(FILTERS),
+        "actions": among(ACTIONS),
         "text": among(TEXTS),
         "limit": among([1, 2, 100]),
         "after": among([0, 3, 20]),
         "values": among(VALUES),
+        "on_conflict": among(["draft", "draft", "publish", "error"]),
+        "release": among([None, None, None, 1, 2, 3]),
     }
 
 
@@ -122,6 +136,7 @@ def pick(seed):
 INVALID = {
     "create": lambda v: v.create("Alpha", "Hello"),
     "save": lambda v: v.save("alpha@1", "Hello"),
+    "seed": lambda v: v.seed("alpha", "Hello", on_conflict="ask"),
     "get": lambda v: v.get("alpha@1", version=1),
     "render": lambda v: v.render("alpha", version=1, label="staging"),
     "update": lambda v: v.update("alpha", title=None),
@@ -217,6 +232,17 @@ def saved(call, fields, **more):
     return {**fields, **live, **passed(commit_message=call.message, access_grants=shared, **more)}
 
 
+def seeded(view, call):
+    more = passed(commit_message=call.message, release=call.release)
+    shared = {} if call.grants is None else {"access_grants": grants(call)}
+    return view.seed(call.name, **first(call), **shared, **more, on_conflict=call.on_conflict)
+
+
+def seed(world, asking, call):
+    extra = call.grants, call.message, call.on_conflict, call.release
+    return model.seed(world, asking, call.name, {**first(call), **call.content}, *extra)
+
+
 def updated(view, call):
     expected = {"expected_version": call.expected, "expected_hash": call.hash}
     return view.update(call.name, **saved(call, call.fields, new_name=call.new_name, **expected))
@@ -234,30 +260,30 @@ def labelled(view, call):
 
 
 def pages(view, call):
-    """Return the names that `list` returns, page by page."""
-    asked = {"status": call.statuses, "limit": call.limit, **call.filters}
+    """Return the names and versions that `list` returns, page by page."""
+    asked = {"status": call.statuses, "limit": call.limit, **call.shown, **call.filters}
     listed = [view.list(**asked)]
     while listed[-1].next:
         assert len(listed[-1]) == call.limit
         listed.append(view.list(**asked, after=listed[-1].next))
-    return [prompt.name for page in listed for prompt in page]
+    return [(prompt.name, prompt.version) for page in listed for prompt in page]
 
 
 def found(view, call):
     """Return the names that `search` finds, and the number of them within the limit."""
-    within = view.search(call.text, status=call.statuses, limit=call.limit)
-    every = [prompt.name for prompt in view.search(call.text, status=call.statuses, limit=100)]
+    within = view.search(call.text, status=call.statuses, **call.shown, limit=call.limit)
+    every = [prompt.name for prompt in view.search(call.text, status=call.statuses, **call.shown, limit=100)]
     assert {prompt.name for prompt in within} <= set(every)
     return sorted(every), len(within)
 
 
 def count_events(view, call):
-    """Return the number of events, and check that those after one are a part of all."""
-    every = view.events(call.about, limit=10_000)
-    assert (
-        view.events(call.about, after=call.after, limit=call.limit)
-        == [e for e in every if e.seq > call.after][: call.limit]
-    )
+    """Return the number of events, and check that those after one, and those below one, are a part of all."""
+    every = view.events(call.about, action=call.actions, limit=10_000)
+    asked = {"action": call.actions, "after": call.after, "limit": call.limit}
+    assert view.events(call.about, **asked) == [e for e in every if e.seq > call.after][: call.limit]
+    below = [e for e in every[::-1] if call.after == 0 or e.seq < call.after]
+    assert view.events(call.about, newest_first=True, **asked) == below[: call.limit]
     return len(every)
 
 
@@ -278,8 +304,13 @@ def render(world, asking, call):
 
 
 def search(world, asking, call):
-    names = [prompt["name"] for prompt in model.search(world, asking, call.text, call.statuses)]
+    names = [prompt["name"] for prompt, _ in model.search(world, asking, call.text, call.statuses, **call.shown)]
     return names, min(len(names), call.limit)
+
+
+def listed(world, asking, call):
+    found = model.listing(world, asking, call.statuses, **call.shown, **call.filters)
+    return [(prompt["name"], number) for prompt, number in found]
 
 
 def history(world, asking, call):
@@ -297,6 +328,7 @@ CALLS = {
         lambda v, c: v.save(c.name, **saved(c, first(c))),
         lambda w, a, c: model.save(w, a, c.name, {**first(c), **c.content}, c.grants, c.message, c.live),
     ),
+    "seed": (seeded, seed),
     **dict.fromkeys(["update", "draft", "rename", "grant"], (updated, update)),
     "edit": (
         lambda v, c: chosen(v.update, c, **c.fields, **passed(commit_message=c.message, expected_hash=c.hash)),
@@ -337,9 +369,9 @@ CALLS = {
         lambda v, c: bool(v.diff(c.name, c.version or 1, c.other)),
         lambda w, a, c: model.differs(w, a, c.name, c.version or 1, c.other),
     ),
-    "list": (pages, lambda w, a, c: [p["name"] for p in model.listing(w, a, c.statuses, **c.filters)]),
+    "list": (pages, listed),
     "search": (found, search),
-    "events": (count_events, lambda w, a, c: len(model.events(w, a, c.about))),
+    "events": (count_events, lambda w, a, c: len(model.events(w, a, c.about, c.actions))),
     "namespaces": (lambda v, c: v.namespaces(), lambda w, a, c: model.namespaces(w, a)),
 }
 

@@ -70,7 +70,8 @@ COMPOUND = {
         @map.get('title') ; @map.get(@text, @any) ; $any.isoformat() ; $any.strftime('%Y-%m-%d %H:%M') ;
         $any.date() ; $any.time() ; @seq | max ; @seq | min ; @seq | map('upper') | join ;
         (@seq | batch(2) | first)[0] ; loop.cycle('a', 'b') ;
-        @seq | groupby('title') | map(attribute='grouper') | join ; @seq | map('string') | join(@text)
+        @seq | groupby('title') | map(attribute='grouper') | join ; @seq | map('string') | join(@text) ;
+        nope or @text ; $map.nope or @text ; @text if nope else @text ; @text if $map['nope'] ; loop.previtem or @text
     """,
     "num": """
         @seq | length ; @seq | count ; @text | length ; @text | wordcount ; @any | int ; @any | int(7) ;
@@ -96,7 +97,9 @@ COMPOUND = {
         @num < @num <= @num ; @num >= @num ; @num > @any ; @any in @seq ; @text in @text ; @text not in @map ;
         not @any ; @any and @any ; @any or @any ; @flag ; $any ; @seq ; @text ; 1 < @num < 5 != @any ;
         @text.startswith('a') ; @text.endswith(@text) ; @text.isdigit() ; @text.isalpha() ; loop.first ; loop.last ;
-        loop.changed(@any) ; loop.previtem is defined ; not (@cond and not @cond) ; @num == @num == @num
+        loop.changed(@any) ; loop.previtem is defined ; not (@cond and not @cond) ; @num == @num == @num ; nope ;
+        not nope ; $map.nope ; not $map['nope'] ; $seq[99] ; loop.previtem ; not loop.nextitem ; nope is string ;
+        $map.nope is none ; nope or @cond ; $map.nope and $map.nope.a
     """,
     "seq": """
         @seq | list ; @text | list ; @seq | sort ; @seq | sort(true) ;
@@ -119,7 +122,8 @@ COMPOUND = {
         @text.rsplit(none, 1) ; @text.splitlines() ; @text.splitlines(true) ; @seq + @seq ; @seq * 2 ; @seq[1:] ;
         @seq[:-1] ; @seq[::2] ; @seq[@small:] ; [@any, @any] ; (@any,) ; (@text, @num) ; [@seq] ; range(@small) ;
         range(1, @small, 2) ; @map.tags ; @seq if @cond else @seq ; @seq | map('first') | list ; @map | list ;
-        @any | list ; @seq | select('defined') | list ; @seq | map('tojson') | list
+        @any | list ; @seq | select('defined') | list ; @seq | map('tojson') | list ; [nope, @any] | select | list ;
+        [@map, {}] | selectattr('nope') | list ; [nope, $map.nope, 1] | reject | list | length ; nope or @seq
     """,
     "lazy": """
         @seq | map('upper') ; @seq | select ; @seq | reject('none') ; @seq | unique ; @seq | batch(2) ;
@@ -155,14 +159,15 @@ FRIENDLY_COMPOUND = {
         @seq | join(', ') ; @text | default('none') ; $text | default('x', true) ; $any | default('') ;
         @seq | length ; @any ~ ' ' ~ @any ; @text | replace('a', 'b') ; @text if @cond else @text ; $map['title'] ;
         @num + 1 ; @seq | first ; @text | indent ; @text | truncate(20) ; @map | tojson ; @num | round(1) ;
-        docs | map(attribute='title') | join(', ')
+        docs | map(attribute='title') | join(', ') ; nope or @text ; $map.nope or @text
     """,
     "num": "@seq | length ; @num + 1 ; @num - @num ; loop.index ; @num | int ; @num | round ; @text | length",
     "flag": "@cond ; not @flag",
     "cond": """
         $flag ; $text ; $seq ; not $flag ; @text == @text ; @num > @num ; $any is defined ; $text is defined ;
         @any is none ; @text in @seq ; $flag and $text ; $flag or @cond ; @num != 1 ; $any is not none ; not @cond ;
-        loop.first ; loop.last ; not loop.last ; $map.title ; @text == 'Ana' ; @num >= 2 ; $map is defined
+        loop.first ; loop.last ; not loop.last ; $map.title ; @text == 'Ana' ; @num >= 2 ; $map is defined ; nope ;
+        $map.nope ; not $map['nope'] ; nope is string ; $text and $map.nope
     """,
     "seq": "$seq ; @seq | sort ; $map.tags ; @seq | list ; @seq[:2] ; @text.split(',') ; @map.items()",
     "lazy": "$seq ; $seq ; $seq ; $map.tags ; @seq ; $map.items() ; range(3)",

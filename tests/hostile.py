@@ -15,10 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2 import DictLoader, Environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tests.hostile_values import SECRET
+from tests.stock import FalseUndefined
 
 Kind = Literal["escape", "bomb", "quote"]
 
@@ -52,7 +53,7 @@ def environment(name: str) -> Environment:
     if name == "plain":
         return Environment()
     loader = DictLoader(LOADED) if name == "loader" else None
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, loader=loader)
+    return ImmutableSandboxedEnvironment(undefined=FalseUndefined, keep_trailing_newline=True, loader=loader)
 
 
 # Each table: what its cases share (world and environment), then name and template.

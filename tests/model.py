@@ -135,23 +135,26 @@ def differs(world, view, reference, old, new):
     return not same(old, new)
 
 
-def listing(world, view, statuses=None, tag=None, category=None, created_by=None):
-    """Return the prompts that `list` returns, in order."""
+def listing(world, view, statuses=None, tag=(), category=None, created_by=None, prefix="", label=None):
+    """Return the prompts that `list` returns, in order, each with the number of the version that it shows."""
     found = []
     for prompt in readable(world, view):
-        content = prompt["versions"][shown(prompt)]["content"]
+        number = shown(prompt) if label is None else labels(prompt).get(label)
+        content = None if number is None else prompt["versions"][number]["content"]
         if (
-            status(prompt) in (statuses or ["active", "disabled"])
-            and (tag is None or tag in content["tags"])
+            content is not None
+            and status(prompt) in (statuses or ["active", "disabled"])
+            and {*tag} <= {*content["tags"]}
             and (category is None or category == content["category"])
             and (created_by is None or created_by == prompt["owner"])
+            and prompt["name"].startswith(prefix)
         ):
-            found.append(prompt)
+            found.append((prompt, number))
     return found
 
 
-def search(world, view, text, statuses=None):
-    return [p for p in listing(world, view, statuses) if words(text) <= words(searched(p))]
+def search(world, view, text, statuses=None, **filters):
+    return [(p, n) for p, n in listing(world, view, statuses, **filters) if words(text) <= words(searched(p))]
 
 
 def searched(prompt):
@@ -163,7 +166,7 @@ def words(text):
     return set(re.findall(r"\w+", text.lower()))
 
 
-def events(world, view, reference=None):
+def events(world, view, reference=None, actions=None):
     """Return the events that the actor may see; those of a deleted prompt require a role."""
     only = None if reference is None else find(world, view, reference)
     seen = [p["id"] for p in readable(world, view)]
@@ -174,6 +177,7 @@ def events(world, view, reference=None):
         if event["namespace"] == view["namespace"]
         and (sees_all or event["id"] in seen)
         and (only is None or event["id"] == only["id"])
+        and (actions is None or event["action"] in actions)
     ]
 
 
@@ -199,7 +203,8 @@ def wrote(world, view, prompt, *actions, version=None):
 
 
 def canonical(content):
-    return json.dumps({**content, "tags": sorted(set(content["tags"]))}, sort_keys=True)
+    tags = {"tags": sorted(set(content["tags"]))} if "tags" in content else {}
+    return json.dumps({**content, **tags}, sort_keys=True)
 
 
 def same(one, other):
@@ -265,6 +270,7 @@ def create(world, view, name, fields, grants=None, message=None, is_production=T
         "stack": [],
         "archived": False,
         "disabled": False,
+        "seed": None,
     }
     put(view, prompt, 1, content, message or "Initial version", None, is_production)
     world["prompts"].append(prompt)
@@ -335,6 +341,69 @@ def update(
     actions = ["rename"] * renames + ["grant"] * regrants + ["publish"] * is_production
     wrote(world, view, prompt, "update", *actions, version=number)
     return prompt, number
+
+
+def seed(world, view, reference, fields, grants, message, on_conflict, release):
+    """Keep with the prompt the fields, the release, and the draft as it was written, if one was."""
+    kept = {"fields": fields, "release": release, "draft": None, "wrote": None}
+    try:
+        prompt = find(world, view, reference)
+    except Refused:
+        prompt, number = save(world, view, reference, fields, grants, message)
+        prompt["seed"] = kept
+        return prompt, number
+    need(view, "update", prompt)
+    base, last = shown(prompt), prompt["seed"]
+    if prompt["archived"]:
+        return prompt, base
+    if last and None not in (release, last["release"]) and release < last["release"]:
+        return prompt, base
+    if last and same(fields, last["fields"]):
+        return prompt, base
+    old = prompt["versions"][base]["content"]
+    content = {**old, **fields}
+    is_theirs = not last or not same({name: old[name] for name in last["fields"]}, last["fields"])
+    before = [n for n in sorted(prompt["versions"], reverse=True) if had_been_live(prompt, n, content)]
+    if not prompt["stack"]:
+        update(world, view, reference, fields, None, message)
+    elif same(content, old):
+        world["writes"] += 1
+    elif not is_theirs or on_conflict == "publish":
+        go_live(world, view, prompt, before[0]) if before else update(world, view, reference, fields, None, message)
+    elif on_conflict == "error":
+        raise Refused("conflict")
+    else:
+        kept["draft"], kept["wrote"] = seed_draft(world, view, prompt, content, message)
+    prompt["seed"] = kept
+    return prompt, shown(prompt)
+
+
+def had_been_live(prompt, number, content):
+    version = prompt["versions"][number]
+    return version["state"] == "published" and same(version["content"], content)
+
+
+def seed_draft(world, view, prompt, content, message):
+    """Edit the draft of the last seed, or make one; return its number and what was written, or neither."""
+    own, latest = (prompt["seed"] or {}).get("draft"), max(prompt["versions"])
+    version = prompt["versions"].get(own)
+    if version and version["state"] != "published" and draft_of(version) == prompt["seed"]["wrote"]:
+        writes = world["writes"]
+        edit(world, view, prompt["id"], own, content, message)
+        if world["writes"] == writes:
+            world["writes"] += 1
+        else:
+            version["base"] = shown(prompt)
+    elif same(content, prompt["versions"][latest]["content"]):
+        world["writes"] += 1
+        return None, None
+    else:
+        _, own = update(world, view, prompt["id"], content, None, message, is_production=False)
+    return own, draft_of(prompt["versions"][own])
+
+
+def draft_of(version):
+    return canonical(version["content"]), version["message"]
 
 
 def require_content(prompt, number, says):

@@ -156,6 +156,7 @@ def prepare(registry: Registry) -> None:
 VERBS: list[tuple[str, Call]] = [
     ("create_prompt new", lambda r: r.create("new", "…")),
     ("save_prompt greet", lambda r: r.save("greet", "Salut {{ name }}")),
+    ("seed_prompt greet", lambda r: r.seed("greet", "Salut {{ name }}", on_conflict="publish")),
     ("get_prompt twice", lambda r: r.get("twice")),
     ("render_prompt greet", lambda r: r.render("greet", name="Ana")),
     ("render_prompt chat", lambda r: r.render("chat", name="Ana")),
@@ -196,6 +197,8 @@ REFUSALS: list[tuple[str, Call, str]] = [
     ("create_prompt new", lambda r: r.create("new", "{% include 'x' %}"), "template_policy"),
     ("create_prompt new", lambda r: r.create("new", "{{ x }}", examples=[{}]), "publish_check_failed"),
     ("save_prompt greet", lambda r: r.save("greet", 7), "validation_error"),  # type: ignore[arg-type]
+    ("seed_prompt greet", lambda r: r.seed("greet", "…", on_conflict="error"), "conflict"),
+    ("seed_prompt new", lambda r: r.seed("new", "{{"), "template_syntax_error"),
     ("update_prompt greet", lambda r: r.update("greet@1", template="x"), "version_not_modifiable"),
     ("update_prompt greet", lambda r: r.update("greet", title="x", expected_version=9), "version_conflict"),
     ("update_prompt old", lambda r: r.update("old", title="x"), "prompt_archived"),

@@ -12,8 +12,17 @@ def tojson(value: Any, indent: int | str | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-def stock_environment(undefined: type[jinja2.Undefined] = jinja2.StrictUndefined) -> ImmutableSandboxedEnvironment:
-    """Return Jinja2's sandbox with the `tojson` of rule 20."""
-    stock = ImmutableSandboxedEnvironment(undefined=undefined, keep_trailing_newline=True)
+class FalseUndefined(jinja2.StrictUndefined):
+    """Jinja2's strict undefined, but false where its truth is tested."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:  # type: ignore[override]  # which Jinja's never returns
+        return False
+
+
+def stock_environment() -> ImmutableSandboxedEnvironment:
+    """Return Jinja2's sandbox with the `tojson` of rule 20, where what is absent is false."""
+    stock = ImmutableSandboxedEnvironment(undefined=FalseUndefined, keep_trailing_newline=True)
     stock.filters["tojson"] = tojson
     return stock

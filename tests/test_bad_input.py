@@ -147,6 +147,7 @@ GRANTS += [[("user:a", None)], [{"principal": "anyone", "permission": "read", "x
 HASH = [None, "", 7, True, "0" * 63, "F" * 64, "0" * 64 + "\n", b"0" * 64, ["0" * 64], SURROGATE, NUL, HUGE]
 CHOICE = [None, 3, "", "Active", "gone", b"active", ["active"], True, SURROGATE, NUL]
 STATUSES = [3, "", "gone", "deleted", ["active", "gone"], [3], [None], b"active", SURROGATE, True]
+TAG = [3, 1.5, True, b"x", [["x"]], [3, "x"], {"x": 1}, object(), NUL, [SURROGATE], [BIG]]
 CURSOR = [3, 1500, True, b"x", [], "", "x", "!!!!", "YQ", SURROGATE, NUL, object()]
 
 SNAPSHOT = {
@@ -170,6 +171,8 @@ def but(*allowed, of):
 
 
 CREATED = {**SNAPSHOT, "title": but(None, of=FILLED), "is_production": FLAG}
+SEEDED = {**SNAPSHOT, "title": but(None, of=FILLED), "commit_message": but(None, of=GIVEN_TEXT)}
+SEEDED |= {"on_conflict": CHOICE, "release": [True, "1", b"1", [], math.nan, math.inf, -math.inf, 1j, HUGE, object()]}
 IN_PLACE = {name: bad for name, bad in SNAPSHOT.items() if name != "access_grants"}
 
 # For each verb: the arguments of a good call, and for each argument the values that it must refuse.
@@ -181,6 +184,8 @@ VERBS = {
         {"name": "a", "template": "x"},
         {**SNAPSHOT, "title": but(None, of=FILLED), "is_production": FLAG, "commit_message": but(None, of=GIVEN_TEXT)},
     ),
+    "seed new": ({"name": "new", "template": "x"}, SEEDED),
+    "seed": ({"name": "a", "template": "x"}, SEEDED),
     "get": ({"name": "a"}, {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True, "9"]}),
     "render": (
         {},
@@ -228,10 +233,22 @@ VERBS = {
     "diff": ({"name": "a", "old": 1, "new": 2}, {"old": [None, *SELECTOR], "new": [None, *SELECTOR]}),
     "list": (
         {},
-        {"status": STATUSES, "tag": TEXT, "category": TEXT, "created_by": TEXT, "limit": LIMIT, "after": CURSOR},
+        {
+            "status": STATUSES,
+            "tag": TAG,
+            "category": TEXT,
+            "created_by": TEXT,
+            "prefix": [*TEXT, "x" * 129],
+            "label": [*SELECTOR[4:], 1],
+            "limit": LIMIT,
+            "after": CURSOR,
+        },
     ),
-    "search": ({"text": "x"}, {"text": FILLED, "status": STATUSES, "limit": LIMIT}),
-    "events": ({}, {"after": NUMBER, "limit": LIMIT}),
+    "search": (
+        {"text": "x"},
+        {"text": FILLED, "status": STATUSES, "tag": TAG, "category": TEXT, "limit": LIMIT},
+    ),
+    "events": ({}, {"after": NUMBER, "limit": LIMIT, "newest_first": FLAG, "action": but(None, of=CHOICE)}),
     "scope": (
         {},
         {"namespace": [None, 3, "", "A", "a b", NUL, SURROGATE, b"a"], "actor": ["ana", 3, ("ana",), {"id": "a"}]},
@@ -390,8 +407,8 @@ def test_numbers_that_python_can_not_print_are_refused(stocked, unchanged):
 
 
 def test_unset_is_not_a_template(registry, unchanged):
-    """`create`, and a `save` that creates, refuse `UNSET` as template."""
-    for verb in ("create", "save"):
+    """`create`, and a `save` or `seed` that creates, refuse `UNSET` as template."""
+    for verb in ("create", "save", "seed"):
         with unchanged(), pytest.raises(InvalidInputError):
             perform(registry, verb, {"name": verb, "template": UNSET})
 

@@ -44,7 +44,8 @@ RECIPES = DOCS / "recipes.md"
 TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
 RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
 EXPECTED_PAGES = set(
-    "guide templates access operations recipes telemetry errors rules guarantees internals performance changes".split()
+    "guide templates variables chats access operations recipes telemetry errors rules guarantees internals performance"
+    " changes".split()
 )
 
 

@@ -70,12 +70,12 @@ def test_the_list_of_passed_variables_is_short(memory: Registry) -> None:
 
 
 def test_a_forbidden_variable_is_reported_with_the_nearest() -> None:
-    """The nearest is one of the variables that were not passed."""
+    """The nearest is one of the variables that were not passed; without a near one, these are named."""
     with Registry(":memory:", extra_variables="forbid") as strict:
         strict.create("summarize", "{{ words }} {{ word2 }}")
         message = message_of(lambda: strict.render("summarize", word=1, word2=2, zz=3), InvalidVariablesError)
     assert "word is not a variable of this prompt; did you mean 'words'?" in message
-    assert "zz is not a variable of this prompt." in message
+    assert "zz is not a variable of this prompt; not passed: 'words'." in message
 
 
 # The prompt of an error
@@ -285,10 +285,10 @@ BAD = [
     (lambda r: r.get("A B", label="b c"), "name label"),
     (lambda r: r.render("A B", 3, version="2", default=4), "variables name version default"),
     (
-        lambda r: r.list(status=["archve", "active"], tag=3, category=4, created_by=5, limit=0, after="x"),
-        "limit status after tag category created_by",
+        lambda r: r.list(status=["archve"], tag=3, category=4, created_by=5, prefix=6, label=7, limit=0, after="x"),
+        "status limit tag category created_by prefix label after",
     ),
-    (lambda r: r.search("", status="x", limit=0), "status limit text"),
+    (lambda r: r.search("", status="x", tag=3, category=4, limit=0), "status limit tag category text"),
     (lambda r: r.search("x", status=["xxx", "yyy"]), "status"),
     (lambda r: r.set_status(["A B", "a", "C D"], "x", dry_run=3), "names[0] names[2] status dry_run"),
     (lambda r: r.publish("A B", "b c", expected_production=-1), "name version expected_production"),
@@ -296,7 +296,10 @@ BAD = [
     (lambda r: r.discard("A B", "b c"), "name version"),
     (lambda r: r.set_label("A B", "latest", "b c"), "name version label"),
     (lambda r: r.remove_label("A B", "b c"), "name label"),
-    (lambda r: r.events("A B", after=-1, limit=0), "name after limit"),
+    (
+        lambda r: r.events("A B", after=-1, limit=0, newest_first=3, action=4),
+        "name after limit newest_first action",
+    ),
     (lambda r: r.history("A B", limit=0, before="b c"), "name limit before"),
     (lambda r: r.diff("A B", "b c", "d e"), "name old new"),
     (lambda r: r.scope(namespace="A B", actor=3), "namespace actor"),

@@ -14,7 +14,18 @@ import pytest
 from promptreg import UNSET, Grant, Prompt, Registry, Version
 from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, freeze
 from promptreg.prompt import version_fields
-from promptreg.records import CONTENT, EMPTY, STORED, Container, Field, Snapshot, VersionRecord, content_of, differing
+from promptreg.records import (
+    CONTENT,
+    EMPTY,
+    STORED,
+    Container,
+    Field,
+    Seed,
+    Snapshot,
+    VersionRecord,
+    content_of,
+    differing,
+)
 from promptreg.storage import hashing
 from promptreg.storage.sqlite import rows
 from tests.test_storage_sqlite import raw
@@ -33,7 +44,7 @@ SAMPLES_BY_TYPE = {str: ("one", "two"), FrozenDict: ({"a": 1}, {"b": [None]})}
 INTERNAL = {"is_archived", "last_version", "publications", "seed"}
 """The fields of a prompt that `Prompt` does not show."""
 OTHERS = {"self", "name", "access_grants", "commit_message", "is_production"}
-"""The arguments of `create`, `save` and `update` that are no field of a version's content."""
+"""The arguments of `create`, `save`, `seed` and `update` that are no field of a version's content."""
 FIRST_CONTENT = "kind template variables config title description category tags meta examples".split()
 """What `content_hash` has covered from the first schema on."""
 
@@ -48,17 +59,18 @@ def attribute(prompt: Version, name: str) -> Any:
 
 
 def test_the_verbs_accept_every_field() -> None:
-    """A field that is not passed is empty in `create` (a title is the name), and unchanged in `save` and `update`."""
+    """A field that is not passed is empty in `create` (a title is the name), and unchanged in the other verbs."""
     for verb, others in (
         (Registry.create, OTHERS),
         (Registry.save, OTHERS),
+        (Registry.seed, {*OTHERS, "on_conflict", "release"} - {"is_production"}),
         (Registry.update, {*OTHERS, "new_name", "version", "expected_version", "expected_hash"}),
     ):
         parameters = inspect.signature(verb).parameters
         assert set(parameters) - others == set(CONTENT), verb.__name__
         for name, field in CONTENT.items():
             default = parameters[name].default
-            if verb is Registry.update or (verb is Registry.save and name != "template"):
+            if verb is Registry.update or (verb is not Registry.create and name != "template"):
                 assert default is UNSET, name
             elif name == "template":
                 assert default is inspect.Parameter.empty
@@ -73,12 +85,7 @@ def test_a_version_has_every_field(registry: Registry) -> None:
     assert set(Version.model_fields) == {ATTRIBUTES.get(name, name) for name in names} | {"variables"}
     registry.create("p", "x")
     assert set(Version.model_fields) < set(Prompt.model_fields)
-    assert set(Container._fields) - Prompt.model_fields.keys() == {
-        "is_archived",
-        "last_version",
-        "publications",
-        "seed",
-    }
+    assert set(Container._fields) - Prompt.model_fields.keys() == INTERNAL
     assert set(registry.get("p").model_fields_set) == set(Prompt.model_fields)
     assert set(registry.history("p")[0].model_fields_set) == set(Version.model_fields)
     assert set(version_fields(_record())) == set(Version.model_fields) - {"variables"}
@@ -120,13 +127,13 @@ def test_a_row_is_read_into_the_record_that_it_was_written_from() -> None:
     assert len(row) == len(rows.VERSION_COLUMNS)
     assert rows.read_version("id", (*row, 0)) == record
     assert rows.read_version("id", (*row, 1)) == record._replace(base_version=None)
-    prompt = Container(
-        "id", "space", "n", True, True, (), FrozenDict(a=1), 5, 6, 7, "by", "made", "moved", 8, FrozenDict(b=2)
-    )
+    seed = Seed(("template", "tags"), "hash", 1.5, 9, 10, "draft")
+    prompt = Container("id", "space", "n", True, True, (), FrozenDict(a=1), 5, 6, 7, "by", "made", "moved", 8, seed)
     for container in (
         prompt,
         prompt._replace(is_archived=False),
         prompt._replace(is_disabled=False, publications=None, seed=None),
+        prompt._replace(seed=Seed((), "hash")),
     ):
         row = rows.prompt_row(container)
         assert dict(zip(rows.PROMPT_COLUMNS, row, strict=True)).items() >= {"status": container.status}.items()
@@ -142,6 +149,9 @@ def test_a_field_is_stored_compared_returned_and_inherited(path: str, name: str)
         registry.create("first", **{**content, name: one})
         registry.create("plain", **content)
         registry.save("saved", **{**content, name: one})
+        registry.seed("seeded", **{**content, name: one})
+        assert registry.seed("seeded", **{**content, name: two}).version == 2
+        assert registry.seed("seeded", **{**content, name: one}).version == 1
         made = registry.update("first", **{name: two})
         assert (made.version, attribute(made, name)) == (2, attribute(registry.get("first"), name))
         assert registry.update("first", **{name: two}).version == 2

@@ -54,18 +54,31 @@ def test_a_message_of_a_template_has_one_of_five_roles(memory):
 
 
 def test_a_message_of_a_template_that_lacks_a_field_is_refused(memory):
-    """The error names the message by its number, and the missing or unknown fields."""
+    """The error names the message by its number, and the missing fields."""
     forms = '{"role", "content"} or {"placeholder"}'
     for message, reason in (
         ({"content": "x"}, f"has no role; it must be {forms}"),
         ({"role": "user"}, f"has no content; it must be {forms}"),
+        ({"role": "user", "content": None}, f"has no content; it must be {forms}"),
+        ({"role": "tool", "content": None, "tool_calls": [{"id": "1"}]}, f"has no content; it must be {forms}"),
         ({}, f"has no role and no content; it must be {forms}"),
-        ({"text": "x"}, f"has no role and no content; it must be {forms}"),
-        ({"role": "user", "content": "x", "name": "n"}, f"must be {forms}, and hold nothing else"),
-        ({"role": "user", "content": "x", 3: "n"}, f"must be {forms}, and hold nothing else"),
-        ({"placeholder": "h", "role": "user"}, f"must be {forms}, and hold nothing else"),
         (3, f"must be {forms}, not int"),
         (None, f"must be {forms}, not NoneType"),
+    ):
+        with pytest.raises(InvalidInputError) as caught:
+            memory.create("new", [{"role": "user", "content": "x"}, message])
+        assert caught.value.details["errors"] == [{"field": "template[1]", "reason": reason}]
+
+
+def test_a_message_of_a_template_that_holds_something_else_is_refused(memory):
+    """The error names the nearest field, and does not quote the one that is there."""
+    known = "may hold nothing but role, content, name, tool_calls, tool_call_id, cache"
+    for message, reason in (
+        ({"role": "user", "content": "x", "nmae": "n"}, f"{known}; did you mean 'name'?"),
+        ({"role": "user", "content": "x", "HIDDEN": 1, "toolcalls": []}, f"{known}; did you mean 'tool_calls'?"),
+        ({"role": "user", "content": "x", 3: "n"}, known),
+        ({"placeholder": "h", "role": "user"}, "may hold nothing but placeholder"),
+        ({"placeholder": "h", "cache": True}, "may hold nothing but placeholder"),
     ):
         with pytest.raises(InvalidInputError) as caught:
             memory.create("new", [{"role": "user", "content": "x"}, message])

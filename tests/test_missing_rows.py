@@ -252,6 +252,7 @@ def make_earlier(path: str) -> None:
     with closing(raw(path)) as connection:
         connection.execute("DROP TRIGGER registry_update")
         connection.execute("DROP TRIGGER prompts_update_counts")
+        connection.execute("DROP INDEX prompts_labelled")
         columns = ", ".join(column for column in PROMPT_COLUMNS if column not in {*LATER_PROMPT_COLUMNS, "hash"})
         for key, *values in connection.execute(f"SELECT key, {columns} FROM prompts").fetchall():
             earlier = sha256(canonical(values).encode()).hexdigest()
@@ -267,12 +268,13 @@ def make_earlier(path: str) -> None:
 
 def everything(registry: Registry) -> list[object]:
     """Read everything."""
-    listed = [prompt.model_dump() for prompt in registry.list()]
+    listed = [prompt.model_dump() for prompt in [*registry.list(), *registry.list(label="first", prefix="gr")]]
     return [listed, registry.history("greet"), registry.events(), [p.name for p in registry.search("two OR one")]]
 
 
 def test_a_file_of_the_previous_schema_is_read_and_migrated(many: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read even if it can't be written; prompts keep their hashes, and have no count, until the next write."""
+    many.set_label("greet", "first", 1)
     before = everything(many)
     many.close()
     make_earlier(many.path)

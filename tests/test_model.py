@@ -17,6 +17,7 @@ LONG = 140, 120
 # A verb, and its arguments that differ from `PLAIN`; versions are numbered from 0 here.
 PLAIN = {"name": (0, "last"), "many": [], "fields": {}, "version": None, "way": "version", "grants": None}
 PLAIN |= {"message": None, "live": True, "expected": None, "read": None, "label": "eu", "other": 0, "fresh": "alpha"}
+PLAIN |= {"on_conflict": "draft", "release": None}
 RARE = [
     ("create", {}),
     ("update", {"fields": {"template": "Two"}}),
@@ -88,7 +89,37 @@ TOO_LOUD = [
     ("edit", {"version": 1, **TWO}),
     ("publish", {}),
 ]
-PATHS = (RARE, NEVER_LIVE, LONE, DISCARDED_BASES, TOO_LOUD)
+SEEDED = [
+    ("seed", {}),
+    ("seed", {}),
+    ("seed", TWO),
+    ("rollback", {}),
+    ("seed", TWO),
+    ("seed", HELLO),
+    ("seed", TWO),
+    ("update", {"fields": {"template": "Three"}}),
+    ("seed", HELLO),
+    ("seed", {"fields": {"template": "Four", "tags": ["fun"]}}),
+    ("seed", {**TWO, "on_conflict": "error"}),
+    ("seed", {**TWO, "release": 2}),
+    ("seed", {**HELLO, "release": 1}),
+    ("edit", {"version": 3, "message": "Mine"}),
+    ("seed", HELLO),
+    ("archive", {}),
+    ("seed", TWO),
+    ("restore", {}),
+    ("seed", {**TWO, "on_conflict": "publish"}),
+    ("seed", {"fields": {"template": "LOUD {{ who }}"}}),
+    ("set_status", {"target": "disabled"}),
+    ("seed", HELLO),
+    ("update", {"fields": {"template": "Three"}}),
+    ("draft", TWO),
+    ("seed", TWO),
+    ("set_status", {"target": "deleted"}),
+    ("create", {"live": False}),
+    ("seed", {"fields": {}}),
+]
+PATHS = (RARE, NEVER_LIVE, LONE, DISCARDED_BASES, TOO_LOUD, SEEDED)
 
 
 def walk(path):

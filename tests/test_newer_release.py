@@ -51,6 +51,7 @@ READS: dict[str, Callable[[Registry], object]] = {
 WRITES: dict[str, Callable[[Registry], object]] = {
     "create": lambda r: r.create("new", "text"),
     "save": lambda r: r.save("cached", "other text"),
+    "seed": lambda r: r.seed("cached", "other text"),
     "update": lambda r: r.update("cached", template="other text"),
     "publish": lambda r: r.publish("draft", 1),
     "label": lambda r: r.set_label("cached", "canary", 1),

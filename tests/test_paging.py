@@ -64,7 +64,7 @@ TAGS = [
 @pytest.mark.parametrize("most", [0, 1000])
 def test_a_tag_is_found_exactly_as_written(registry, monkeypatch, most):
     """Rare tags are found by the full-text index and common ones by name, and both match complete tags only."""
-    monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_RANKED", most)
+    monkeypatch.setattr("promptreg.storage.sqlite.queries.MAX_RANKED", most)
     for i, tag in enumerate(TAGS):
         registry.create(f"p{i:02}", "odd one 日本", tags=["and", tag, "one"], title="odd", description="odd")
         registry.create(f"q{i:02}", "odd", tags=[tag])

@@ -31,6 +31,7 @@ READS: list[tuple[str, tuple[Any, ...], Callable[[Any], object], object]] = [
 WRITES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("create", ("new", "New"), {}),
     ("save", ("greet", "New"), {}),
+    ("seed", ("greet", "New"), {}),
     ("update", ("greet",), {"template": "New"}),
     ("publish", ("greet", 1), {}),
     ("rollback", ("greet",), {"reason": "x"}),

@@ -124,7 +124,7 @@ def missing():
 
 def identity():
     """The generated code of a block assignment calls it."""
-    source, _ = generate(ENVIRONMENT.parse("{% set x %}a{% endset %}"), ENVIRONMENT, (), ())
+    source, _ = generate(ENVIRONMENT.parse("{% set x %}a{% endset %}"), ENVIRONMENT)
     assert "identity" in source
     assert compat.identity(source) is source
 

@@ -790,6 +790,10 @@ ORDINARY = [
         "{'k': 900}",
     ),
     ("{% for i in range(900) %}{% if [1] | select %}y{% endif %}{% endfor %}", "y" * 900),
+    (
+        "{% set n = namespace() %}{% set t %}{% set n.a %}1{% endset %}{% set n.b = 2 %}{% endset %}{{ n.a }}{{ n.b }}",
+        "12",
+    ),
 ]
 SAME += [(template, {}, expected) for template, expected in ORDINARY]
 

@@ -38,6 +38,7 @@ UNCACHED: dict[str, Callable[[Registry], object]] = {
 WRITES: dict[str, Callable[[Registry], object]] = {
     "create": lambda r: r.create("new", "New"),
     "save": lambda r: r.save("cached", "New"),
+    "seed": lambda r: r.seed("cached", "New"),
     "update": lambda r: r.update("cached", template="New"),
     "publish": lambda r: r.publish("cached", 1),
     "rollback": lambda r: r.rollback("cached", reason="x"),

@@ -150,7 +150,7 @@ NAMING = {
 
 def test_rule_19_malformed_references_are_refused_by_every_verb(stocked, unchanged):
     """A malformed name is invalid input, and not a prompt that is not found, even with a default."""
-    verbs = {"save": ["text"], **NAMING}
+    verbs = {"save": ["text"], "seed": ["text"], **NAMING}
     with unchanged():
         for name in [name for name in NO_NAMES if name != A_UUID]:
             for verb, rest in verbs.items():
@@ -323,6 +323,7 @@ def test_at_is_refused_by_verbs_that_choose_no_version(stocked, unchanged, refer
     calls = [
         ("create", ["text"]),
         ("save", ["text"]),
+        ("seed", ["text"]),
         ("archive", []),
         ("restore", []),
         ("remove_label", ["staging"]),
@@ -402,7 +403,7 @@ def test_ids_are_found_after_a_rename_and_only_in_their_namespace(stocked):
 def test_every_verb_accepts_an_id(stocked):
     """Every verb accepts an id in place of a name."""
     a = stocked.get("a").id
-    assert stocked.save(a, "two").version == 2
+    assert stocked.save(a, "two").version == stocked.seed(a, "two").version == 2
     assert stocked.set_label(a, "x", 1).labels["x"] == 1
     assert "x" not in stocked.remove_label(a, "x").labels
     assert [v.version for v in stocked.history(a)] == [4, 3, 2, 1]
@@ -430,6 +431,8 @@ def test_unknown_names_and_ids_are_not_found_by_every_verb(stocked, unchanged):
                 stocked.rollback(name, reason="x")
     with unchanged(), pytest.raises(NotFoundError):
         stocked.save(str(uuid4()), "an id makes no prompt")
+    with unchanged(), pytest.raises(NotFoundError):
+        stocked.seed(str(uuid4()), "an id makes no prompt")
 
 
 def test_set_status_names_every_malformed_name(stocked, unchanged):

@@ -630,6 +630,9 @@ def test_rule_15_many_deleted_at_once_are_all_erased(registry, tmp_path):
 KINDS = {kind: partial(lambda change, r: change(r, "on"), change) for kind, change in CHANGES.items()} | {
     "create": lambda r: r.create("new", "Born"),
     "save anew": lambda r: r.save("new", "Born"),
+    "seed": lambda r: r.seed("on", "Shipped, {{ who }}", on_conflict="publish"),
+    "seed beside people": lambda r: r.seed("on", "Shipped, {{ who }}"),
+    "seed anew": lambda r: r.seed("new", "Born"),
     "edit a message in place": lambda r: r.update("on@3", commit_message="Said anew"),
     "fail": lambda r: [r.update("on@3", template="{{ gone }}"), outcome(r.publish, "on", 3)],
     "swap names": lambda r: [r.update(a, new_name=b) for a, b in (("on", "new"), ("off", "on"), ("new", "off"))],

@@ -311,8 +311,6 @@ READS = [
     "{{ v == 1 }}",
     "{{ 1 in v }}",
     "{{ v | length }}",
-    "{% if v %}{% endif %}",
-    "{% if not v %}{% endif %}",
     "{% for x in v %}{% endfor %}",
     "{{ x | default(v) }}",
     "{{ 'a' | default(v) ~ v }}",
@@ -395,29 +393,6 @@ def test_an_absent_attribute_is_named_if_it_is_in_the_template(memory):
         with pytest.raises(RenderError) as caught:
             memory.render("t", c={"name": 1}, key="nme")
         assert ("nme" in caught.value.message) is is_named
-
-
-SILENT = [
-    "{% if v is none %}A{% else %}B{% endif %}",
-    "{{ v is string }}",
-    "{{ 1 is sameas(v) }}",
-    "{{ [v] | length }}",
-    "{% for i in [v] %}hi{% endfor %}",
-    "{% set y = v %}ok",
-    "{{ [v] | first | default('d') }}",
-    "{% macro m(a) %}{{ a is none }}{% endmacro %}{{ m(v) }}",
-]
-
-
-@pytest.mark.parametrize("template", SILENT)
-def test_rule_20_a_read_that_jinja_allows_is_an_error_too(memory, template):
-    """Any unguarded read of an absent variable is an error; if it is passed, the template renders."""
-    prompt = memory.save("t", template)
-    assert [(v.name, v.required) for v in prompt.variables] == [("v", True)]
-    with pytest.raises(MissingVariablesError) as caught:
-        prompt.render()
-    assert caught.value.details["missing"] == ["v"]
-    assert prompt.render(v=None).text
 
 
 SELF_SUFFICIENT = [

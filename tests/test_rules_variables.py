@@ -186,8 +186,6 @@ def test_rule_21_an_absent_variable_that_is_declared_is_false(memory):
             for _ in range(2):
                 assert memory.render("t", w=1).text == prompt.render(w=1).text == expected
     assert render(memory, "{% if v %}{{ v }}{% endif %}", {"v": "x"}, NOT_REQUIRED) == "x"
-    with pytest.raises(MissingVariablesError):
-        render(memory, "{% if v %}{% endif %}", None, None)
 
 
 def test_rule_21_a_declared_variable_is_by_default_required_if_a_use_is_unguarded(memory):

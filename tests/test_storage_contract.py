@@ -12,7 +12,7 @@ import pytest
 
 from promptreg import ConflictError, StorageError
 from promptreg.clock import new_id
-from promptreg.records import Audience, Change, Container, Query, VersionRecord
+from promptreg.records import Audience, Change, Container, EventQuery, Query, VersionRecord
 from promptreg.rules.lifecycle import plan_create, plan_discard, plan_update
 from promptreg.rules.names import Reference
 from promptreg.rules.outcomes import Author
@@ -97,7 +97,7 @@ def test_what_is_written_is_read_back_equal(storage: Storage) -> None:
         assert reader.version_numbers(container, "publications") == [1]
         assert reader.query(Query("default", EVERYBODY, ("active",), 9)) == [(container, change.added)]
         assert reader.namespaces(EVERYBODY, None) == ["default"]
-        events = reader.events("default", EVERYBODY, prompt_id=container.id, after=0, limit=9)
+        events = reader.events(EventQuery("default", EVERYBODY, 9, prompt_id=container.id))
     assert [(e.seq, e.action, e.name, e.at.isoformat(timespec="microseconds")) for e in events] == [
         (1, "create", "greet", AUTHOR.now),
         (2, "publish", "greet", AUTHOR.now),

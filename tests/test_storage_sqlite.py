@@ -295,9 +295,9 @@ def test_of_very_many_hits_the_newest_come_first(registry: Registry, monkeypatch
         registry.create(name, template)
     registry.archive("c")
     assert [prompt.name for prompt in registry.search("tea")] == ["b", "a"]
-    monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_RANKED", 3)
+    monkeypatch.setattr("promptreg.storage.sqlite.queries.MAX_RANKED", 3)
     assert [prompt.name for prompt in registry.search("tea")] == ["b", "a"]
-    monkeypatch.setattr("promptreg.storage.sqlite.reader.MAX_RANKED", 2)
+    monkeypatch.setattr("promptreg.storage.sqlite.queries.MAX_RANKED", 2)
     assert [prompt.name for prompt in registry.search("tea")] == ["a", "b"]
     assert [prompt.name for prompt in registry.search("tea", limit=1)] == ["a"]
     assert [prompt.name for prompt in registry.search("tea", status="archived")] == ["c"]

@@ -50,7 +50,7 @@ TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
         test_rules_names.NAMING,
         {
             **dict.fromkeys(
-                ["save", "rollback", "set_status", "events"], "takes names in another way: written out there"
+                ["save", "seed", "rollback", "set_status", "events"], "takes names in another way: written out there"
             ),
             "create": "makes a name: test_rule_19_malformed_names_are_refused",
             **dict.fromkeys(["list", "search", "namespaces", "verify"], "takes no name"),
@@ -105,10 +105,10 @@ def test_states_statuses_and_roles_are_declared_once() -> None:
 
 @pytest.mark.parametrize("name", sorted(METHODS.keys() - {name for name in METHODS if name.startswith("_")}))
 def test_the_documentation_of_each_method_names_its_arguments_and_has_an_example(name: str) -> None:
-    """`help()` is enough to use a method; `save` and `update` refer to `create` for the fields of a version."""
+    """`help()` is enough to use a method; `save`, `seed` and `update` refer to `create` for a version's fields."""
     documentation = inspect.getdoc(METHODS[name]) or ""
     arguments = set(inspect.signature(METHODS[name]).parameters) - {"self", "name", "more"}
-    if name in {"save", "update"}:
+    if name in {"save", "seed", "update"}:
         assert "`create`" in documentation
         arguments -= set(inspect.signature(Registry.create).parameters)
     assert [argument for argument in sorted(arguments) if not re.search(rf"\b{argument}\b", documentation)] == []

@@ -127,6 +127,8 @@ CALLS: dict[str, Call] = {
     "create": lambda r: r.create("new", MESSAGES, variables=DECLARED, **FIELDS),
     "create with examples": lambda r: r.create("new", "{{ q }}", examples=[{"q": CANARY}], **FIELDS),
     "save": lambda r: r.save("watched", CANARY + "!", **FIELDS),
+    "seed": lambda r: [r.seed("watched", CANARY + text, **FIELDS) for text in ("?", "!")],
+    "seed new": lambda r: r.seed("new", MESSAGES, variables=DECLARED, **FIELDS),
     "get": lambda r: r.get("watched@2"),
     "get again": lambda r: [r.get("watched"), r.get("watched")],
     "render": lambda r: [r.render("watched", history=HISTORY, q=CANARY) for _ in range(2)],
@@ -148,9 +150,9 @@ CALLS: dict[str, Call] = {
     "remove_label": lambda r: r.remove_label("watched", "staging"),
     "history": lambda r: r.history("watched"),
     "diff": lambda r: r.diff("watched", 1, 2),
-    "list": lambda r: r.list(tag=CANARY, category=CANARY),
-    "search": lambda r: r.search(CANARY),
-    "events": lambda r: r.events("watched"),
+    "list": lambda r: r.list(tag=[CANARY], category=CANARY, prefix=CANARY),
+    "search": lambda r: r.search(CANARY, tag=CANARY, category=CANARY),
+    "events": lambda r: r.events("watched", action="create", newest_first=True),
     "namespaces": lambda r: r.namespaces(),
     "verify": lambda r: r.verify(),
 }
@@ -177,7 +179,17 @@ REFUSED: dict[str, Call] = {
     "messages": lambda r: r.create("new", [{"role": CANARY, "text": CANARY}]),
     "a message's keys": lambda r: r.create("new", [{"role": "user", "content": CANARY, CANARY: CANARY}]),
     "a message's role": lambda r: r.create("new", [{"role": CANARY, "content": CANARY}]),
-    "message content": lambda r: r.create("new", [{"role": "user", "content": [CANARY]}]),  # type: ignore[dict-item]
+    "message content": lambda r: r.create("new", [{"role": "user", "content": [CANARY]}]),
+    "a part": lambda r: r.create("new", [{"role": "user", "content": [{"type": CANARY, CANARY: CANARY}]}]),
+    "a part's keys": lambda r: r.create("new", [{"role": "user", "content": [{"type": "text", CANARY: CANARY}]}]),
+    "a part's url": lambda r: r.create(
+        "new", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": CANARY, "detail": [CANARY]}}]}]
+    ),
+    "a part's syntax": lambda r: r.create(
+        "new", [{"role": "user", "content": [{"type": "text", "text": CANARY + "{{"}]}]
+    ),
+    "a file": lambda r: r.create("new", [{"role": "user", "content": [{"type": "file", "file": {"a": {CANARY}}}]}]),
+    "a name": lambda r: r.create("new", [{"role": "user", "content": "x", "name": [CANARY], "tool_calls": CANARY}]),
     "title": lambda r: r.create("new", "x", title=[CANARY]),  # type: ignore[arg-type]
     "tags": lambda r: r.create("new", "x", tags=[[CANARY]]),  # type: ignore[list-item]
     "config": lambda r: r.create("new", "x", config={"a": {CANARY}}),
@@ -200,7 +212,7 @@ REFUSED: dict[str, Call] = {
     "rollback": lambda r: r.rollback("watched", reason=CANARY),
     "rollback reason": lambda r: r.rollback("watched", reason=[CANARY]),  # type: ignore[arg-type]
     "search": lambda r: r.search([CANARY]),  # type: ignore[arg-type]
-    "list": lambda r: r.list(tag=[CANARY]),  # type: ignore[arg-type]
+    "list": lambda r: r.list(tag=[[CANARY]], prefix=CANARY * 100, label=CANARY + " "),  # type: ignore[list-item]
     "page": lambda r: r.list(after=CANARY),
     "disabled": lambda r: r.render("off", q=CANARY),
     "not found": lambda r: r.render("absent", q=CANARY),
@@ -442,6 +454,25 @@ def test_content_of_a_chat_prompt_is_recorded(spans: Finished) -> None:
     assert json.loads(recorded["template"]) == MESSAGES
     assert recorded["text"] == text
     assert json.loads(recorded["variables"]) == {"history": [{"role": "user", "content": "Hi"}], "q": "why"}
+
+
+def test_content_of_a_chat_prompt_with_parts_is_recorded(spans: Finished) -> None:
+    """The whole template is recorded, parts, calls and cache marks included, and every text of it is redacted."""
+    call = {"id": "c1", "function": {"name": "f", "arguments": "{}"}}
+    parts = [{"type": "text", "text": "{{ q }}"}, {"type": "file", "file": {"a": [{"b": "{{ q }}"}]}}]
+    chat = [
+        {"role": "user", "content": parts, "name": "ana", "cache": True},
+        {"role": "assistant", "tool_calls": [call]},
+    ]
+    for redact in (None, lambda text: text.replace(CANARY, "…")):
+        with Registry(":memory:", capture_content=True, redact=redact) as registry:
+            registry.create("watched", chat)
+            spans()
+            registry.render("watched", q=CANARY)
+        (span,) = spans()
+        recorded = content(span)
+        assert json.loads(recorded["template"]) == chat
+        assert recorded["text"] == (CANARY if redact is None else "…")
 
 
 def test_errors_are_recorded_without_messages_even_with_content(spans: Finished) -> None:

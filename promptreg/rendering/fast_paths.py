@@ -24,7 +24,8 @@ class FastPaths:
     Never changed once made, because threads share it.
 
     `output` returns what a render returns, and is None where the template has no fast path. `text` returns the text
-    alone, of a text prompt. `arity` is the number of variables that are always read, where no others are.
+    alone, of a text prompt. `arity` is the number of variables that are read. Where as many are passed, their names
+    need no check before: the functions fail where one that they read is absent, and another has a name that is no text.
     """
 
     __slots__ = ("arity", "output", "text")
@@ -39,7 +40,7 @@ def fast_paths_of(
     template: str | Sequence[Mapping[str, Any]],
     parts: Sequence[Part],
     functions: Sequence[FastText],
-    arity: int | None,
+    arity: int,
     most: int,
 ) -> FastPaths:
     """Return the fast paths of a template, given a function for each of its parts, and the most text of a render."""

@@ -11,6 +11,7 @@ from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from promptreg.errors import InvalidVariablesError, RenderError
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES
@@ -133,8 +134,16 @@ def _of_model(value: Any, dumped: Any) -> Any:
 
 
 def _of_fields(value: BaseModel, dumped: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    names = {field.serialization_alias: name for name, field in type(value).model_fields.items()}
+    fields = type(value).model_fields
+    names = {field.serialization_alias: name for name, field in fields.items()}  # of models that are dumped by alias
+    left_out = getattr(type(value), "__api_exclude__", None) or ()  # what the SDKs of OpenAI and Anthropic never send
     for key, item in dumped.items():
-        name = names.get(key, key)  # of models that are dumped by alias
-        if item is not None or name in value.model_fields_set:
-            yield key, _of_model(getattr(value, name, None), item)
+        name = names.get(key, key)
+        if (item is not None or name in value.model_fields_set) and name not in left_out:
+            yield _sent_name(key, fields.get(name)), _of_model(getattr(value, name, None), item)
+
+
+def _sent_name(key: str, field: FieldInfo | None) -> str:
+    """Return the name that an API knows a field by: `async` of a field `async_`, which Python could not name so."""
+    alias = field.serialization_alias if field is not None and key.endswith("_") else None
+    return alias or key

@@ -1,9 +1,9 @@
 """Which variables a template reads, and whether it can do without them (rules 20 and 21).
 
-A read is guarded where the template itself handles the absence of the variable: `x | default(…)`, `x is defined`, and
-every read after such a test (`{% if x is defined %}{{ x }}{% endif %}`). An absent variable that is declared is
-false, so tests of its truth (`{% if x %}`, `x or …`, `not x`) and of its type (`x is none`) guard it too. Names that
-the template binds itself (loops, `set`, `with`, macros) are not variables. Nothing is rendered here, and no value read.
+A read is guarded where an absent variable is no error: where its truth is tested (`{% if x %}`, `x or …`, `not x`), in
+`x | default(…)`, in tests that take what is absent (`x is defined`, `x is string`), and wherever such a test has shown
+that the variable is there (`{% if x %}{{ x }}{% endif %}`). Names that the template binds itself (loops, `set`, `with`,
+macros) are not variables. Nothing is rendered here, and no value read.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,69 +16,69 @@ from promptreg.rendering.filters import FILTERS, TESTS
 DEFAULT_FILTERS = frozenset(name for name, row in FILTERS.items() if row.takes_absent)
 MACRO_NAMES = frozenset({"caller", "varargs", "kwargs"})
 ABSENT_TESTS = frozenset(name for name, row in TESTS.items() if row.takes_absent)
-TYPE_TESTS = ABSENT_TESTS - {"defined", "undefined", "sameas"}
-FALSE_OF_ABSENT = TYPE_TESTS - {"none"}
+FALSE_OF_ABSENT = ABSENT_TESTS - {"undefined", "callable", "sameas"}
 """Tests that are false of an absent variable, so that where one is true the variable is there."""
 
 
 class Reads:
-    """The variables that a template reads: `needed` if any read is unguarded, and the `unguarded` reads themselves.
+    """The variables that a template reads: `needed` maps each to whether any read of it is unguarded."""
 
-    These fail where the variable is absent. Of a declared variable, which is then false, only the unguarded reads by a
-    node that takes no absent operand (`_strict_operands`) are among them.
-    """
-
-    def __init__(self, builtins: frozenset[str], declared: frozenset[str], tree: nodes.Template) -> None:
+    def __init__(self, builtins: frozenset[str]) -> None:
         self.builtins = builtins
-        self.declared = declared
-        operands = (_strict_operands(node) for node in tree.find_all(nodes.Node)) if declared else ()
-        self._strict_operands = {id(operand) for some in operands for operand in some}
         self.needed: dict[str, bool] = {}
-        self.unguarded: list[nodes.Node] = []
 
-    def record(self, node: nodes.Name | nodes.NSRef, bound: frozenset[str], present: frozenset[str]) -> None:
+    def record(self, name: str, bound: frozenset[str], present: frozenset[str]) -> None:
         """Record a read of a name; `bound` are names that the template binds, `present` variables tested before."""
-        name = node.name
         if name not in bound and name not in self.builtins:
             self.needed[name] = self.needed.get(name, False) or name not in present
-            if name not in present and (name not in self.declared or id(node) in self._strict_operands):
-                self.unguarded.append(node)
-
-    def shown_present(self, test: nodes.Node, outcome: bool) -> frozenset[str]:
-        """Return the variables that are certainly present if the test has this outcome."""
-        match test:
-            case nodes.Name(name=name) if outcome and name in self.declared:
-                return frozenset({name})
-            case nodes.Test(node=nodes.Name(name=name), name=kind) if (
-                outcome and kind in FALSE_OF_ABSENT and name in self.declared
-            ):
-                return frozenset({name})
-            case nodes.Test(node=nodes.Name(name=name), name=("defined" | "undefined") as word):
-                return frozenset({name} if (word == "defined") == outcome else ())
-            case nodes.Not():
-                return self.shown_present(test.node, not outcome)
-            case nodes.And() | nodes.Or():
-                left, right = self.shown_present(test.left, outcome), self.shown_present(test.right, outcome)
-                return left | right if isinstance(test, nodes.And) == outcome else left & right
-        return frozenset()
-
-    def is_declared(self, name: str, bound: frozenset[str]) -> bool:
-        """Return whether a name is that of a declared variable, where `bound` are the names that the template binds."""
-        return name in self.declared and name not in bound and name not in self.builtins
 
 
-def variables_read(tree: nodes.Template, builtins: Iterable[str], declared: frozenset[str] = frozenset()) -> Reads:
+def shown_present(test: nodes.Node, outcome: bool) -> frozenset[str]:
+    """Return the variables that are certainly present if the test has this outcome."""
+    match test:
+        case nodes.Name(name=name) if outcome:
+            return frozenset({name})
+        case nodes.Test(node=nodes.Name(name=name), name=kind) if outcome and kind in FALSE_OF_ABSENT:
+            return frozenset({name})
+        case nodes.Test(node=nodes.Name(name=name), name="undefined") if not outcome:
+            return frozenset({name})
+        case nodes.Filter(node=nodes.Name(name=name)) if outcome and _is_false_of_absent(test):
+            return frozenset({name})
+        case nodes.Not():
+            return shown_present(test.node, not outcome)
+        case nodes.And() | nodes.Or():
+            left, right = shown_present(test.left, outcome), shown_present(test.right, outcome)
+            return left | right if isinstance(test, nodes.And) == outcome else left & right
+    return frozenset()
+
+
+def _is_false_of_absent(node: nodes.Filter) -> bool:
+    """Return whether a filter is `default` with a literal that is false, such as `default('')`."""
+    is_plain = not (node.kwargs or node.dyn_args or node.dyn_kwargs)
+    return node.name in DEFAULT_FILTERS and is_plain and _is_false_literal([*node.args, nodes.Const("")][0])
+
+
+def _is_false_literal(node: nodes.Node) -> bool:
+    match node:
+        case nodes.Const(value=value):
+            return not value
+        case nodes.List(items=items) | nodes.Tuple(items=items) | nodes.Dict(items=items):
+            return not items
+    return False
+
+
+def variables_read(tree: nodes.Template, builtins: Iterable[str]) -> dict[str, bool]:
     """Return the variables that the template reads, in order of the first read, and whether each is needed.
 
     >>> from jinja2 import Environment
-    >>> variables_read(Environment().parse("{{ a }} {{ b | default('') }} {{ range(3) }}"), {"range"}).needed
+    >>> variables_read(Environment().parse("{{ a }} {{ b | default('') }} {{ range(3) }}"), {"range"})
     {'a': True, 'b': False}
-    >>> variables_read(Environment().parse("{% if a %}{{ a }}{% endif %}"), (), frozenset({"a"})).needed
-    {'a': False}
+    >>> variables_read(Environment().parse("{% if a %}{{ a }}{% endif %}{% if b.c %}{% endif %}"), ())
+    {'a': False, 'b': True}
     """
-    reads = Reads(frozenset(builtins), declared, tree)
+    reads = Reads(frozenset(builtins))
     _body(tree.body, reads, frozenset(), frozenset())
-    return reads
+    return reads.needed
 
 
 def _body(body: Iterable[nodes.Node], reads: Reads, bound: frozenset[str], present: frozenset[str]) -> frozenset[str]:
@@ -104,27 +104,28 @@ def _visit(  # noqa: PLR0912 - one case a kind of node
     """Visit one node; return the names bound after it."""
     match node:
         case nodes.Name():
-            reads.record(node, bound, present)
-        case nodes.Filter(node=nodes.Name() as subject, name=name) if name in DEFAULT_FILTERS:
-            _guarded(subject, node, reads, bound, present)
-        case nodes.Test(node=nodes.Name() as subject, name="defined" | "undefined"):
-            _guarded(subject, node, reads, bound, present)
-        case nodes.Test(node=nodes.Name() as subject, name=name) if name in TYPE_TESTS and reads.is_declared(
-            subject.name, bound
-        ):
-            _guarded(subject, node, reads, bound, present)
+            reads.record(node.name, bound, present)
+        case nodes.Filter(node=nodes.Node() as subject, name=name) if name in DEFAULT_FILTERS:
+            _guarded(subject, reads, bound, present)
+            _body(node.iter_child_nodes(exclude=("node",)), reads, bound, present)
+        case nodes.Test(node=subject, name=name) if name in ABSENT_TESTS:
+            _guarded(subject, reads, bound, present)
+            _body(node.iter_child_nodes(exclude=("node",)), reads, bound, present)
         case nodes.Not():
-            _truth(node.node, reads, bound, present)
+            _guarded(node.node, reads, bound, present)
         case nodes.If():
             return _if(node, reads, bound, present)
         case nodes.CondExpr():
-            _truth(node.test, reads, bound, present)
-            _visit(node.expr1, reads, bound, present | reads.shown_present(node.test, True))
+            _guarded(node.test, reads, bound, present)
+            _visit(node.expr1, reads, bound, present | shown_present(node.test, True))
             if node.expr2 is not None:
-                _visit(node.expr2, reads, bound, present | reads.shown_present(node.test, False))
-        case nodes.And() | nodes.Or():
-            _truth(node.left, reads, bound, present)
-            _visit(node.right, reads, bound, present | reads.shown_present(node.left, isinstance(node, nodes.And)))
+                _visit(node.expr2, reads, bound, present | shown_present(node.test, False))
+        case nodes.And():  # which is its first operand where that is absent
+            _visit(node.left, reads, bound, present)
+            _visit(node.right, reads, bound, present | shown_present(node.left, True))
+        case nodes.Or():
+            _guarded(node.left, reads, bound, present)
+            _visit(node.right, reads, bound, present | shown_present(node.left, False))
         case nodes.For():
             _for(node, reads, bound, present)
         case nodes.Assign():
@@ -149,38 +150,31 @@ def _visit(  # noqa: PLR0912 - one case a kind of node
     return bound
 
 
-def _truth(node: nodes.Node, reads: Reads, bound: frozenset[str], present: frozenset[str]) -> None:
-    """Visit an expression of which only the truth is tested: there an absent variable that is declared is false."""
+def _guarded(node: nodes.Node, reads: Reads, bound: frozenset[str], present: frozenset[str]) -> None:
+    """Visit an expression that may be absent: one whose truth is tested, or which `default` or a test is applied to."""
     match node:
-        case nodes.Name() if reads.is_declared(node.name, bound):
-            reads.record(node, bound, present | {node.name})
+        case nodes.Name():
+            reads.record(node.name, bound, present | {node.name})
         case nodes.And() | nodes.Or():
-            _truth(node.left, reads, bound, present)
-            _truth(node.right, reads, bound, present | reads.shown_present(node.left, isinstance(node, nodes.And)))
+            _guarded(node.left, reads, bound, present)
+            _guarded(node.right, reads, bound, present | shown_present(node.left, isinstance(node, nodes.And)))
+        case nodes.CondExpr():
+            _guarded(node.test, reads, bound, present)
+            _guarded(node.expr1, reads, bound, present | shown_present(node.test, True))
+            if node.expr2 is not None:
+                _guarded(node.expr2, reads, bound, present | shown_present(node.test, False))
         case _:
             _visit(node, reads, bound, present)
-
-
-def _guarded(
-    subject: nodes.Name,
-    node: nodes.Filter | nodes.Test,
-    reads: Reads,
-    bound: frozenset[str],
-    present: frozenset[str],
-) -> None:
-    reads.record(subject, bound, present | {subject.name})
-    for child in node.iter_child_nodes(exclude=("node",)):
-        _visit(child, reads, bound, present)
 
 
 def _if(node: nodes.If, reads: Reads, bound: frozenset[str], present: frozenset[str]) -> frozenset[str]:
     """Visit an `if`; afterwards a name counts as bound if every branch sets it or shows it to be present."""
     ends, before = [], present
     for branch in (node, *node.elif_):
-        _truth(branch.test, reads, bound, present)
-        inside = present | reads.shown_present(branch.test, True)
+        _guarded(branch.test, reads, bound, present)
+        inside = present | shown_present(branch.test, True)
         ends.append(_body(branch.body, reads, bound, inside) | inside)
-        present |= reads.shown_present(branch.test, False)
+        present |= shown_present(branch.test, False)
     ends.append(_body(node.else_, reads, bound, present) | present)
     return bound | (frozenset.intersection(*ends) - before)
 
@@ -190,8 +184,8 @@ def _for(node: nodes.For, reads: Reads, bound: frozenset[str], present: frozense
     named = bound | _names([node.target])
     inner = named | {"loop"}
     if node.test is not None:
-        _truth(node.test, reads, named, present)
-        present_inside = present | reads.shown_present(node.test, True)
+        _guarded(node.test, reads, named, present)
+        present_inside = present | shown_present(node.test, True)
     else:
         present_inside = present
     _body(node.body, reads, inner, present_inside)
@@ -210,9 +204,9 @@ def _callable(
 def _target(target: nodes.Node, reads: Reads, bound: frozenset[str], present: frozenset[str]) -> frozenset[str]:
     """Return the names bound after an assignment; assigning an attribute of a namespace reads the namespace."""
     for reference in target.find_all(nodes.NSRef):
-        reads.record(reference, bound, present)
+        reads.record(reference.name, bound, present)
     if isinstance(target, nodes.NSRef):
-        reads.record(target, bound, present)
+        reads.record(target.name, bound, present)
     return bound | _names([target])
 
 
@@ -234,7 +228,7 @@ def surely_needed(tree: nodes.Template, names: frozenset[str]) -> dict[str, int]
     waiting: list[nodes.Node] = [tree]
     while waiting:
         node = waiting.pop()
-        for operand in _strict_operands(node):
+        for operand in map(_first_operand, _strict_operands(node)):
             if isinstance(operand, nodes.Name) and operand.name in names:
                 found.setdefault(operand.name, operand.lineno)
         waiting += reversed(list(_always_run(node)))
@@ -261,6 +255,13 @@ def _always_run(node: nodes.Node) -> Iterator[nodes.Node]:
             yield from node.iter_child_nodes()
 
 
+def _first_operand(node: nodes.Node | None) -> nodes.Node | None:
+    """Return what an `and` is where it is absent; any other expression is returned as it is."""
+    while isinstance(node, nodes.And):
+        node = node.left
+    return node
+
+
 def _strict_operands(node: Any) -> Iterable[nodes.Node | None]:
     """Return the operands that a node needs: it fails where one of them is absent."""
     match node:
@@ -278,4 +279,6 @@ def _strict_operands(node: Any) -> Iterable[nodes.Node | None]:
             return [node.node]
         case nodes.BinExpr() if not isinstance(node, nodes.And | nodes.Or):
             return [node.left, node.right]
+        case nodes.Call():
+            return [node.dyn_args, node.dyn_kwargs]
     return []

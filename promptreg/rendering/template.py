@@ -25,6 +25,7 @@ from promptreg.rendering.reads import surely_needed, variables_read
 from promptreg.rendering.values import AbsentVariable
 from promptreg.variables import bind, effective, is_optional, may_be_left_out, placeholder_flaw
 
+MAX_MEANT = 5  # absent variables that are named beside one that is not read
 MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
 
 _ALWAYS_READ = (
@@ -38,31 +39,26 @@ class TemplateText:
 
     `fast` is the fast tier's function, or None: it returns what the metered tier returns, or raises any exception, and
     then the metered tier renders or raises what is wrong. `price` is the most fuel that the metered tier takes for what
-    `fast` returns. `always_read` are the variables that `fast` reads in every render, where it reads no others; else
-    None. `nodes` is the size of the syntax tree. `reads` maps each variable to whether some read of it is unguarded.
-    Immutable but for the metered tier's code, which is compiled when it is first used.
+    `fast` returns, and `loaded` are the variables that it loads. `nodes` is the size of the syntax tree. `reads` maps
+    each variable to whether some read of it is unguarded. Immutable but for the metered tier's code, which is compiled
+    when it is first used.
     """
 
-    __slots__ = ("_declared", "_limits", "_metered", "always_read", "fast", "nodes", "price", "reads", "source")
+    __slots__ = ("_limits", "_metered", "fast", "loaded", "nodes", "price", "reads", "source")
 
-    def __init__(self, source: str, limits: RenderLimits, declared: frozenset[str] = frozenset()) -> None:
-        """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`.
-
-        `declared` are the declared variables: absent ones are false where their truth is tested (rule 20).
-        """
+    def __init__(self, source: str, limits: RenderLimits) -> None:
+        """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
         tree, count = parse(source, limits)
-        reads = variables_read(tree, BUILTINS, declared)
         self.source = source
         self.nodes = count
-        self.reads = reads.needed
-        self._declared = declared
+        self.reads = variables_read(tree, BUILTINS)
         self._limits = limits
-        compiled = compile_fast(tree, limits, declared)
+        compiled = compile_fast(tree, limits)
         self.fast = None if compiled is None else compiled.render
-        self.always_read = None if compiled is None else compiled.always_read
+        self.loaded = frozenset() if compiled is None else compiled.loaded
         self.price = 0 if compiled is None else compiled.price
         is_at_once = self.fast is None or count > MAX_LAZY
-        self._metered = MeteredText(tree, reads.unguarded, declared) if is_at_once else None
+        self._metered = MeteredText(tree) if is_at_once else None
 
     def render(self, values: dict[str, Any]) -> str:
         """Return the text; raise `AbsentVariable`, `RenderLimitError` or `RenderError`."""
@@ -81,9 +77,7 @@ class TemplateText:
         """Return the text, rendered by the metered tier as a part of a render, whose fuel all parts share."""
         metered = self._metered
         if metered is None:
-            tree, _ = parse(self.source, self._limits)
-            unguarded = variables_read(tree, BUILTINS, self._declared).unguarded
-            metered = self._metered = MeteredText(tree, unguarded, self._declared)
+            metered = self._metered = MeteredText(parse(self.source, self._limits)[0])
         try:
             return metered.render(rendering)
         except Exception as error:
@@ -126,12 +120,11 @@ class CompiledTemplate:
         self.limits = limits
         self._declarations = declarations
         self._optional = frozenset(d["name"] for d in declarations if may_be_left_out(d))
-        declared = frozenset([declaration["name"] for declaration in declarations])
         self._sources = parts_of(template)
         self._parts: list[TemplateText | str] = []  # texts, and the names of the variables that fill placeholders
         self._refusal: TemplateError | None = None
         try:
-            _compile_parts(self._sources, limits, declared, self._parts)
+            _compile_parts(self._sources, limits, self._parts)
         except TemplateError as error:
             self._refusal = error
         made = FastPaths() if self._refusal is not None else self._made_fast_paths()
@@ -192,8 +185,7 @@ class CompiledTemplate:
         functions = [text.fast for text in texts if text.fast is not None]
         if len(functions) < len(self._parts) or not is_affordable([text.price for text in texts], self.limits):
             return FastPaths()
-        always_read = [text.always_read for text in texts if text.always_read is not None]
-        arity = len(frozenset().union(*always_read)) if len(always_read) == len(texts) else None
+        arity = len(frozenset().union(*(text.loaded for text in texts)))
         return fast_paths_of(self.template, self._sources, functions, arity, most_text(self.limits))
 
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
@@ -273,7 +265,6 @@ def _unread(names: Sequence[str], missing: Sequence[str]) -> str:
 def _compile_parts(
     sources: Sequence[Part],
     limits: RenderLimits,
-    declared: frozenset[str],
     parts: list[TemplateText | str],
 ) -> None:
     """Append each compiled part to `parts`; raise `TemplateError` for the first that does not compile.
@@ -286,7 +277,7 @@ def _compile_parts(
             parts.append(source.placeholder)
             continue
         try:
-            text = TemplateText(source.template, limits, declared)
+            text = TemplateText(source.template, limits)
             count += text.nodes
             if count > limits.nodes:
                 reason = f"The messages have more than {limits.nodes:,} syntax nodes together."
@@ -299,9 +290,15 @@ def _compile_parts(
 
 
 def _extra(values: Mapping[str, Any], known: Sequence[str]) -> list[dict[str, str]]:
-    """Return an error for each variable that the prompt does not have, with the nearest that is absent."""
+    """Return an error for each variable that the prompt does not have, which names those that may be meant."""
     extra = [name for name in values if name not in known]
     absent = [name for name in known if name not in values]
-    hints = [did_you_mean(name, absent) for name in extra[:LISTED]] + [""] * (len(extra) - LISTED)
+    hints = [_meant(name, absent) for name in extra[:LISTED]] + [""] * (len(extra) - LISTED)
     reason = "is not a variable of this prompt"
     return [{"field": name, "reason": reason + hint} for name, hint in zip(extra, hints, strict=True)]
+
+
+def _meant(name: str, absent: Sequence[str]) -> str:
+    """Return the end of a sentence: the absent variable that is nearest to a name, else the first absent ones."""
+    some = ", ".join(map(repr, absent[:MAX_MEANT])) + (" …" if len(absent) > MAX_MEANT else "")
+    return did_you_mean(name, absent) or (f"; not passed: {some}" if absent else "")

@@ -86,7 +86,10 @@ class HintedAbsence(UndefinedError):
 
 
 class Absent(StrictUndefined):
-    """Jinja's strict undefined, which raises different errors for an absent variable and an absent attribute."""
+    """Jinja's strict undefined, but false where its truth is tested (rule 20).
+
+    It raises different errors for an absent variable and an absent attribute.
+    """
 
     __slots__ = ()
 
@@ -105,18 +108,19 @@ class Absent(StrictUndefined):
             exc = HintedAbsence
         super().__init__(hint, obj, name, exc)  # type: ignore[arg-type]
 
+    def __bool__(self) -> bool:  # type: ignore[override]  # which Jinja's never returns
+        return False
+
     def __repr__(self) -> str:
         """Raise, because printing a list prints the reprs of its items."""
         return str(self)
 
 
-class AbsentDeclared(Absent):
-    """An absent variable that is declared, which is false where its truth is tested (rule 20)."""
-
-    __slots__ = ()
-
-    def __bool__(self) -> bool:  # type: ignore[override]  # which Jinja's never returns
-        return False
+def require_present(*values: Any) -> None:
+    """Raise the error of what is absent, for operations that would not fail on it themselves, or without naming it."""
+    for value in values:
+        if issubclass(type(value), Undefined):
+            str(value)
 
 
 def read_attribute(obj: Any, name: str) -> Any:

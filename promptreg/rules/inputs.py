@@ -6,13 +6,14 @@ is looked up, as invalid input is the first refusal (rule 18); nothing is read f
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeAlias, get_args
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import NotJSON, checked_text
-from promptreg.models import UNSET, Grant, Status, TargetStatus
+from promptreg.models import UNSET, Action, Grant, OnConflict, Status, TargetStatus
 from promptreg.nearest import did_you_mean
 from promptreg.rules.names import checked_number
 from promptreg.untrusted import (
@@ -25,6 +26,7 @@ from promptreg.untrusted import (
     reads_untrusted,
 )
 
+T = TypeVar("T")
 Progress: TypeAlias = Callable[[int, int], object]
 """What a long call reports its progress to: how many of how many rows are done."""
 
@@ -32,9 +34,12 @@ MAX_METADATA_BYTES = 1024 * 1024
 MAX_PASSED = 100_000  # variables of one render, as a mapping may be endless
 MAX_SOUGHT = 1_000  # characters of a search
 MAX_TERMS = 64
+MAX_RELEASE = 10**30
 _HASH = re.compile(r"[0-9a-f]{64}")
+ACTIONS: tuple[str, ...] = get_args(Action)
 STATUSES: tuple[str, ...] = get_args(Status)
 TARGET_STATUSES: tuple[str, ...] = get_args(TargetStatus)
+ON_CONFLICT: tuple[str, ...] = get_args(OnConflict)
 SYNONYMS = {"enabled": "active", "enable": "active"}  # else the nearest spelling is the opposite, `disabled`
 
 
@@ -59,7 +64,7 @@ def read_expected(*, version: object = UNSET, production: object = UNSET, conten
     expected = Expected(
         version=fields.read(_expected_number, version, "expected_version"),
         production=fields.read(_expected_number, production, "expected_production"),
-        content_hash=None if content_hash is UNSET else fields.read(_hash, content_hash, "expected_hash"),
+        content_hash=None if content_hash is UNSET else fields.read(read_content_hash, content_hash, "expected_hash"),
     )
     fields.require_valid()
     return expected
@@ -121,6 +126,19 @@ def read_flag(value: object, field: str) -> bool:
     return value
 
 
+@reads_untrusted("release")
+def read_release(value: object, field: str = "release") -> float | None:
+    """Read the number of a release, such as that of a build or a time in seconds; None is no number."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInputError.of(field, f"must be a number, such as that of a build, not {type(value).__name__}")
+    release = int.__index__(value) if isinstance(value, int) else float.__float__(value)
+    if not abs(release) < MAX_RELEASE:  # nor is NaN
+        raise InvalidInputError.of(field, "must be a finite number of at most 30 digits")
+    return release
+
+
 @reads_untrusted("access_grants")
 def read_grants(value: object, field: str = "access_grants") -> tuple[Grant, ...]:
     """Read grants: `Grant`s, pairs, or mappings. Each principal keeps one, the widest."""
@@ -138,14 +156,36 @@ def read_statuses(value: object) -> tuple[str, ...]:
     """Read the `status` filter of `list` and `search`: one or several; None is active and disabled."""
     if value is None:
         return ("active", "disabled")
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        return (read_choice(value, "status", STATUSES),)
+    return _one_or_several(partial(read_choice, choices=STATUSES), value, "status", "statuses")
+
+
+@reads_untrusted("action")
+def read_actions(value: object) -> tuple[str, ...] | None:
+    """Read the `action` filter of `events`: one or several; None is every one."""
+    if value is None:
+        return None
+    return _one_or_several(partial(read_choice, choices=ACTIONS), value, "action", "actions")
+
+
+@reads_untrusted("tag")
+def read_tag_filter(value: object) -> tuple[str, ...]:
+    """Read the `tag` filter of `list` and `search`: one or several, each once; None is none."""
+    return () if value is None else _one_or_several(read_text, value, "tag", "tags")
+
+
+def read_text_filter(value: object, field: str) -> str | None:
+    """Read a filter that is a text, also an empty one; None is no filter."""
+    return None if value is None else read_text(value, field)
+
+
+def _one_or_several(read: Callable[[Any, str], T], value: object, field: str, what: str) -> tuple[T, ...]:
+    """Read one value, or an iterable of them, each once; raise `InvalidInputError` with every bad one."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return (read(value, field),)
     fields = FieldReader()
-    statuses = tuple(
-        fields.read(read_choice, item, "status", STATUSES) for item in bounded_list(value, "status", "statuses")
-    )
+    items = [fields.read(read, item, field) for item in bounded_list(value, field, what)]
     fields.require_valid()
-    return statuses
+    return tuple(dict.fromkeys(items))
 
 
 @reads_untrusted("value")
@@ -199,7 +239,8 @@ def _named(mapping: object, more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @reads_untrusted("expected_hash")
-def _hash(value: object, field: str) -> str:
+def read_content_hash(value: object, field: str) -> str:
+    """Read the `content_hash` of a version."""
     if not isinstance(value, str) or not _HASH.fullmatch(value):
         raise InvalidInputError.of(field, "must be the content_hash of a version: 64 of 0-9 a-f")
     return str.__str__(value)

@@ -41,6 +41,9 @@ class Reference(NamedTuple):
     selector: Selector | None = None
 
 
+Versioned: TypeAlias = tuple[Reference, Selector | None]
+"""A prompt, and the version of it that a call chooses, if any."""
+
 _UNNAMED = Reference("", is_id=False)
 
 
@@ -200,6 +203,19 @@ def read_cursor(after: object) -> str:
     if not name or cursor(name) != after:
         raise InvalidInputError.of("after", "must be the next of a page that list() returned")
     return name
+
+
+@reads_untrusted("prefix")
+def read_prefix(value: object) -> str:
+    """Return how names begin, in NFC as names are; None is any. No character in it means anything but itself."""
+    if value is None:
+        return ""
+    prefix = _text(value, "prefix")
+    if len(prefix) <= MAX_SLUGGED:
+        prefix = unicodedata.normalize("NFC", prefix)
+    if len(prefix) > MAX_NAME:
+        raise InvalidInputError.of("prefix", f"has {len(prefix):,} characters; a name has {MAX_NAME} at most")
+    return prefix
 
 
 def _text(value: object, field: str) -> str:

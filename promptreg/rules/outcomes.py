@@ -15,11 +15,15 @@ class Author(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The prompt after a verb, the version that the verb returns, and what is to be written."""
+    """The prompt after a verb, the version that the verb returns, and what is to be written.
+
+    `kept` is the live version that `seed` returns where it has kept that and `version` is what it seeded (rule 22).
+    """
 
     container: Container
     version: VersionRecord
     change: Change | None = None
+    kept: VersionRecord | None = None
 
     @property
     def named(self) -> Container:
@@ -29,8 +33,12 @@ class Outcome(NamedTuple):
     @property
     def goes_live(self) -> bool:
         """Whether a version becomes production that was never live before, so that it must pass the checks."""
-        written = () if self.change is None else (self.change.added, self.change.edited)
-        return any(version is not None and version.state == "published" for version in written)
+        return self.written is not None and self.written.state == "published"
+
+    @property
+    def written(self) -> VersionRecord | None:
+        """The version that is new or edited; None where an existing one is published, or none is touched."""
+        return None if self.change is None else self.change.added or self.change.edited
 
     @property
     def checked_state(self) -> CheckedState:
@@ -41,6 +49,17 @@ class Outcome(NamedTuple):
     def changes(self) -> tuple[Change, ...]:
         """The change, or nothing."""
         return () if self.change is None else (self.change,)
+
+
+class Outcomes(NamedTuple):
+    """The outcomes of one call about several prompts."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The changes of all of them."""
+        return tuple(change for outcome in self.outcomes for change in outcome.changes)
 
 
 def touched(

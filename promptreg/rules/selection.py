@@ -37,6 +37,11 @@ def number_to_publish(container: Container, unpublished: Sequence[int]) -> int:
     return container.latest_version
 
 
+def number_to_check(container: Container, unpublished: Sequence[int]) -> int:
+    """Return the number that `check` means without a version: the only draft, or what is live (rule 5)."""
+    return _only(container, unpublished) if unpublished else container.shown_version
+
+
 def number_to_discard(container: Container, unpublished: Sequence[int]) -> int:
     """Return the number that `discard` means without a version: the only draft or failed version (rule 5)."""
     require_unarchived(container)

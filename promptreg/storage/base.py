@@ -24,7 +24,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from promptreg.models import Event
-from promptreg.records import Audience, Change, Container, Query, Shown, VersionRecord
+from promptreg.records import Audience, Change, Container, EventQuery, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
 
 Stamp: TypeAlias = object  # a change stamp: anything that `==` compares
@@ -129,10 +129,8 @@ class Reader(Protocol):
         """Return at most `limit` names that the audience may read: those that sort next to `name`."""
         ...
 
-    def events(
-        self, namespace: str, audience: Audience, *, prompt_id: str | None, after: int, limit: int
-    ) -> list[Event]:
-        """Return at most `limit` events of a namespace or of one prompt, with numbers above `after`, oldest first."""
+    def events(self, query: EventQuery) -> list[Event]:
+        """Return the events that match, by their numbers, oldest or newest first."""
         ...
 
     def namespaces(self, audience: Audience, home: str | None) -> list[str]:

@@ -105,6 +105,12 @@ def write(registry: Registry) -> None:
         ],
     )
     assert_type(created, Prompt)
+    part = {"type": "text", "text": "{{ question }}"}
+    registry.create(
+        "look", [{"role": "user", "content": [part, {"type": "file", "file": {"file_id": "f"}}], "cache": True}]
+    )
+    history: list[ChatCompletionMessageParam] = [{"role": "assistant", "content": "Hi"}]
+    registry.save("look", history)
     registry.create("ask", "{{ question }}", variables=Question)
     registry.save("greet", created.template, variables=created.declared_variables, access_grants=created.access_grants)
     pairs = [("user:bob", "read")]
@@ -130,7 +136,8 @@ def read(registry: Registry, prompt: Prompt) -> None:
     assert_type(registry.get("greet", default=prompt), Prompt)
     assert_type(registry.get("greet", version=3, default=None), Prompt | None)
     assert_type(registry.get("greet", label="staging"), Prompt)
-    page = registry.list(status=["active"], tag="a")
+    page = registry.list(status=["active"], tag="a", prefix="support/", label="spring")
+    page = registry.list(tag=("a", "b"))
     assert_type(page, Page)
     while page.next:
         page = registry.list(after=page.next)
@@ -138,9 +145,10 @@ def read(registry: Registry, prompt: Prompt) -> None:
         assert_type(listed, Prompt)
         print(listed.labels["latest"], listed.variables[0].default, listed.is_active, listed.stale)
     assert_type([found.name for found in page], list[str])
-    print(len(page), page.items[0].name, sorted(found.name for found in registry.search("x")))
+    print(len(page), page.items[0].name, sorted(found.name for found in registry.search("x", tag=["a"], category="c")))
     assert_type(registry.history("greet")[0], Version)
     assert_type(registry.events("greet")[0], Event)
+    assert_type(registry.events(newest_first=True, action=["publish", "rollback"])[0], Event)
     assert_type(registry.namespaces(), list[str])
     assert_type(registry.diff("greet", 1, "production"), str)
     assert_type(registry.verify(progress=show), list[str])

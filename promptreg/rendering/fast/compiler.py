@@ -2,9 +2,10 @@
 
 The subset is output, `if`, `for` over data, `set`, and common filters, tests, methods and operators. The function has
 no effect and runs no code of the values' classes, because it checks each value's exact type before it uses
-it: `str int float bool None`, and `list tuple dict` to read from. On anything else (an absent variable, another type, a
-missing key, a text or a loop that is too long) it bails out by raising some exception; as nothing has happened yet, the
-metered tier then renders from the start, and its errors are the ones that callers see.
+it: `str int float bool None`, and `list tuple dict` to read from. What is absent is false there, where its truth is
+tested. On anything else (what is absent otherwise, another type, a text or a loop that is too long) it bails out by
+raising some exception; as nothing has happened yet, the metered tier then renders from the start, and its errors are
+the ones that callers see.
 
 Where it returns a text, the metered tier returns the same under the same limits; `costs.py` sees to that. The function
 of `Hello {{ name }}.` is:
@@ -36,23 +37,20 @@ FILE = "<fast template>"
 class FastText(NamedTuple):
     """A function from variables to text, which raises an exception on values outside the subset.
 
-    `always_read` are the variables that it reads, where each way through it reads them all; else None. `price` is the
-    most fuel that the metered tier takes for what the function returns, but for putting the result together.
+    `loaded` are the variables that it loads. `price` is the most fuel that the metered tier takes for what the function
+    returns, but for putting the result together.
     """
 
     render: Callable[[dict[str, Any]], str]
-    always_read: frozenset[str] | None
+    loaded: frozenset[str]
     price: int
 
 
-def compile_fast(tree: nodes.Template, limits: RenderLimits, declared: frozenset[str] = frozenset()) -> FastText | None:
-    """Return the function of a template in the subset; None for other templates, and where the limits are too low.
-
-    An absent variable is false where its truth is tested, if it is one of those `declared`.
-    """
+def compile_fast(tree: nodes.Template, limits: RenderLimits) -> FastText | None:
+    """Return the function of a template in the subset; None for other templates, and where the limits are too low."""
     if not limits_suffice(limits):
         return None
-    scope, costs = Scope(declared), Costs(limits)
+    scope, costs = Scope(), Costs(limits)
     try:
         code = compile(_source(tree, scope, costs, limits), FILE, "exec")
     except (UnsupportedSyntax, SyntaxError, ValueError, RecursionError, MemoryError):
@@ -62,7 +60,7 @@ def compile_fast(tree: nodes.Template, limits: RenderLimits, declared: frozenset
         return None
     module: dict[str, Any] = {}
     exec(code, GLOBALS, module)
-    return FastText(module["render"], scope.always_read(), price)
+    return FastText(module["render"], frozenset(scope.variables), price)
 
 
 def _source(tree: nodes.Template, scope: Scope, costs: Costs, limits: RenderLimits) -> str:

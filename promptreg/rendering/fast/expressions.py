@@ -111,12 +111,22 @@ class ExpressionCompiler(Visitor):
         return self._guarded_any(node, "PLAIN")
 
     def truth(self, node: Node) -> str:
-        """Return the code of a value whose truth is tested."""
+        """Return the code of a value whose truth is tested; what is absent is false."""
         if isinstance(node, nodes.And | nodes.Or):
             return self._junction(node, self.truth, self.truth)
-        if self._scope.may_be_absent(node):
-            with self._scope.conditional():  # where it is absent, it is false
-                return self._guarded(self.code(node), "in TESTED")
+        return self.or_absent(node)
+
+    def or_absent(self, node: Node) -> str:
+        """Return the code of builtin data, or of `ABSENT`, for a value that is tested, assigned or passed to a macro."""
+        match node:
+            case nodes.Name():
+                with self._scope.conditional():
+                    return self._guarded(self.code(node), "in TESTED")
+            case nodes.Getattr(node=of, attr=key) | nodes.Getitem(node=of, arg=nodes.Const(value=str(key))):
+                if self._scope.attribute(node) or (is_loop(of) and key in NEIGHBOURS):
+                    return self._guarded(self.code(node), "in TESTED")
+                if key not in DICT_NAMES and not is_loop(of):
+                    return self._guarded(f"{self.exact_dict(of)}.get({key!r}, ABSENT)", "in TESTED")
         return self.plain(node)
 
     def _scalar(self, node: Node) -> str:
@@ -268,7 +278,8 @@ class ExpressionCompiler(Visitor):
             raise UnsupportedSyntax
         if function is INLINE:
             return f"({'' if node.name == 'defined' else 'not '}{self._is_defined(node.node)})", BOOLEAN
-        return f"test_{node.name}({self.plain(node.node)})", BOOLEAN
+        operand = self.or_absent if TESTS[node.name].takes_absent else self.plain
+        return f"test_{node.name}({operand(node.node)})", BOOLEAN
 
     def _is_defined(self, node: Node) -> str:
         with self._scope.conditional():
@@ -337,9 +348,9 @@ class ExpressionCompiler(Visitor):
         return f"call_{method.attr}({self._costs.operation()}, {', '.join(operands)})", ANY
 
     def _macro_call(self, macro: Macro, node: nodes.Call) -> Code:
-        arguments = macro_arguments(node, macro.parameters)
-        values = ["ABSENT" if argument is None else self.plain(argument) for argument in arguments]
-        return f"{macro.local}({', '.join([self._costs.call(macro.cost, macro.calls), *values])})", TEXT
+        passed = macro_arguments(node, macro.parameters)
+        arguments = [f"{macro.parameters[name]}={self.or_absent(value)}" for name, value in passed.items()]
+        return f"{macro.local}({', '.join([self._costs.call(macro.cost, macro.calls), *arguments])})", TEXT
 
 
 def _is_short_constant(node: Node) -> bool:

@@ -19,14 +19,23 @@ class Bailout(Exception):
 
 
 class _Absent:
-    """An absent variable: of no type that a guard accepts; false, where the truth of a declared one is tested."""
+    """What is absent: of no type that a guard accepts, but for those of tests; false, where its truth is tested."""
 
     def __bool__(self) -> bool:
         return False
 
 
 ABSENT: Final = _Absent()
+NOT_PASSED: Final = object()  # what a parameter of a macro holds that has a default and no argument
 TESTED: Final = PLAIN | {_Absent}
+
+
+def absent(variables: dict[Any, Any]) -> _Absent:
+    """Return the value of an absent variable; bail out if another one has a name that is no text."""
+    for name in variables:
+        if type(name) is not str:
+            raise Bailout
+    return ABSENT
 
 
 def bail_out() -> NoReturn:

@@ -35,22 +35,24 @@ class MacroCompiler(NamespaceCompiler):
         """Generate a function that returns the text of a body."""
         local, share = self._scope.temporary("m"), self._costs.enter(self._scope.temporary("r"))
         with self._scope.function():
-            bound = self._scope.bind(parameters)
-            header = ", ".join([share.local, *(f"{x}=ABSENT" for x in bound)])
+            bound = dict(zip(parameters, self._scope.bind(parameters), strict=True))
+            replaced = list(zip(list(bound.values())[len(bound) - len(defaults) :], defaults, strict=True))
+            unpassed = dict.fromkeys(bound.values(), "ABSENT") | {x: "NOT_PASSED" for x, _ in replaced}
+            header = ", ".join([share.local, *(f"{x}={value}" for x, value in unpassed.items())])
             with self._emitter.function(f"def {local}({header}):", share.local):
                 start = len(self._emitter.lines)
-                for x, default in zip(bound[len(bound) - len(defaults) :], defaults, strict=True):
-                    self._emitter.write(f"if {x} is ABSENT: {x} = {self._expressions.plain(default)}")
+                for x, default in replaced:
+                    self._emitter.write(f"if {x} is NOT_PASSED: {x} = {self._expressions.or_absent(default)}")
                 self._own_body(body, parameters)
                 line, cost = self._costs.leave_macro(body)
                 self._emitter.insert(start, line)
-        return Macro(local, parameters, cost, share.calls)
+        return Macro(local, bound, cost, share.calls)
 
     def _visit_with(self, node: nodes.With) -> None:
         names = [target.name for target in node.targets if isinstance(target, nodes.Name)]
         if len(names) < len(node.targets):
             raise UnsupportedSyntax
-        values = [self._expressions.plain(value) for value in node.values]
+        values = [self._expressions.or_absent(value) for value in node.values]
         with self._scope.inner():
             for local, value in zip(self._scope.bind(names), values, strict=True):
                 self._emitter.write(f"{local} = {value}")

@@ -40,7 +40,7 @@ class NamespaceCompiler(StatementCompiler):
         if call.args or not self._scope.is_certain():
             raise UnsupportedSyntax
         self.functions_called.add("namespace")
-        given = {keyword.key: self._expressions.plain(keyword.value) for keyword in call.kwargs}
+        given = {keyword.key: self._expressions.or_absent(keyword.value) for keyword in call.kwargs}
         attributes = self._scope.create_namespace(name, {*given, *self._attributes.get(name, ())})
         for attribute, local in attributes.items():
             self._emitter.write(f"{local} = {given.get(attribute, 'ABSENT')}")
@@ -48,7 +48,7 @@ class NamespaceCompiler(StatementCompiler):
     def _assign_attribute(self, reference: nodes.NSRef, value: nodes.Expr) -> None:
         code, kind = self._expressions.typed(value)
         if kind is ANY:
-            code = self._expressions.plain(value)
+            code = self._expressions.or_absent(value)
             self._costs.nest(sum(LEVELS.get(type(part), 0) for part in (value, *value.find_all(tuple(LEVELS)))))
         self._emitter.write(f"{self._scope.assigned_attribute(reference)} = {code}")
 

@@ -29,7 +29,7 @@ class Macro(NamedTuple):
     """A macro of the template: its Python function, what a call costs, and how deep calls nest in one, itself included."""
 
     local: str
-    parameters: list[str]
+    parameters: dict[str, str]  # to their locals
     cost: int
     calls: int
 
@@ -44,14 +44,13 @@ class Namespace(NamedTuple):
 class Scope:
     """The names of one template, as the compiler meets them."""
 
-    def __init__(self, declared: frozenset[str]) -> None:
+    def __init__(self) -> None:
         self.variables: dict[str, str] = {}  # to their locals
         self.required: set[str] = set()  # variables that are read on every way through the template
         self.loops: list[Loop] = []
         self.dicts: set[str] = set()  # locals that have been checked to be exact dicts
         self.namespaces: dict[str, Namespace] = {}
         self.macros: dict[str, Macro] = {}
-        self._declared = declared
         self._functions = 0  # around the current node
         self._inner: dict[str, str] = {}  # names of loops, macros and blocks to their locals
         self._assignable: frozenset[str] | None = None  # by the innermost of these; None outside all
@@ -90,13 +89,14 @@ class Scope:
             raise UnsupportedSyntax
 
     def loads(self) -> Iterator[str]:
-        """Yield the lines that load the variables; one that is read on every way through is there, or it bails out."""
-        for name, local in self.variables.items():
-            yield f" {local} = v[{name!r}]" if name in self.required else f" {local} = v.get({name!r}, ABSENT)"
+        """Yield the lines that load the variables; one that is read on every way through is there, or it bails out.
 
-    def always_read(self) -> frozenset[str] | None:
-        """Return the variables, where all are read on every way through; else None."""
-        return frozenset(self.required) if len(self.required) == len(self.variables) else None
+        The names are checked before, if not as many are passed as a template loads; so they are where fewer are.
+        """
+        for name, local in self.variables.items():
+            is_there = f" if {name!r} in v else ABSENT if len(v) < {len(self.variables)} else absent(v)"
+            optional = "" if name in self.required else is_there
+            yield f" {local} = v[{name!r}]{optional}"
 
     def require_assignable(self, name: str) -> None:
         """Raise `UnsupportedSyntax` where a local can't behave as the template's name does.
@@ -206,9 +206,6 @@ class Scope:
             raise UnsupportedSyntax
         return namespace.attributes[node.attr]
 
-    def may_be_absent(self, node: object) -> bool:
-        """Return whether a node is a declared variable, whose truth may be tested though it is absent."""
-        return isinstance(node, nodes.Name) and node.name in self._declared and node.name not in self._inner
 
     def path(self, node: Any) -> Path | None:
         """Return where a value stands in what was passed; None where it may be the same value as another."""

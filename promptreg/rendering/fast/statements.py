@@ -50,7 +50,7 @@ class StatementCompiler(Visitor):
         if not isinstance(node.target, nodes.Name):
             raise UnsupportedSyntax
         self._scope.require_assignable(node.target.name)
-        value = self._expressions.plain(node.node)
+        value = self._expressions.or_absent(node.node)
         self._emitter.write(f"{self._scope.assign(node.target.name)} = {value}")
 
     # Output

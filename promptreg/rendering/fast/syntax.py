@@ -1,6 +1,6 @@
 """Syntax nodes: how the compiler dispatches on them, and what it asks about them. No code is generated here."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from jinja2 import nodes
@@ -55,15 +55,14 @@ def mapped_attribute(node: nodes.Filter) -> str:
     return attribute
 
 
-def macro_arguments(node: nodes.Call, parameters: list[str]) -> list[nodes.Expr | None]:
-    """Return the argument for each of a macro's parameters, None where none is passed."""
+def macro_arguments(node: nodes.Call, parameters: Collection[str]) -> dict[str, nodes.Expr]:
+    """Return the arguments of a call of a macro, by its parameters."""
     require_plain_call(node, keywords=True)
     passed = dict(zip(parameters, node.args, strict=False))
     named = {keyword.key: keyword.value for keyword in node.kwargs}
     if len(node.args) > len(parameters) or passed.keys() & named or not named.keys() <= set(parameters):
         raise UnsupportedSyntax
-    passed |= named
-    return [passed.get(name) for name in parameters]
+    return passed | named
 
 
 def is_number(node: object) -> bool:

@@ -5,8 +5,7 @@ No constant is folded. There is no autoescaping and no loader, a trailing newlin
 are only `range`, `dict` and `namespace`.
 """
 
-from collections.abc import Container, Iterable
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from jinja2 import TemplateRuntimeError, Undefined, nodes
 from jinja2 import TemplateSyntaxError as JinjaSyntaxError
@@ -23,7 +22,7 @@ from promptreg.rendering.metered.meter import Meter
 from promptreg.rendering.metered.methods import call_method
 from promptreg.rendering.metered.operators import OPERATORS
 from promptreg.rendering.parsing import ENVIRONMENT, syntax_error
-from promptreg.rendering.values import Absent, AbsentDeclared, AbsentVariable, read_attribute, read_item
+from promptreg.rendering.values import Absent, read_attribute, read_item
 
 FILE = "<promptreg template>"  # not the name that Jinja gives to other templates, which a value may render
 _EVALUATION = nodes.EvalContext(ENVIRONMENT)
@@ -52,16 +51,12 @@ class Rendering(Meter, Context):
         return BUILTIN_FUNCTIONS.get(key, missing) if value is missing else value
 
 
-def _absent(name: str) -> NoReturn:
-    raise AbsentVariable(name)
-
-
 _GLOBALS: dict[str, Any] = {
     **{f"filter_{name}": row.metered for name, row in FILTERS.items()},
     **{f"test_{name}": row.metered for name, row in TESTS.items()},
     **{f"op_{name}": run for name, run in OPERATORS.items()},
     **{"read_attribute": read_attribute, "read_item": read_item, "call": call, "call_method": call_method},
-    **{"absent": _absent, "absent_declared": AbsentDeclared, "undefined": Absent, "cond_expr_undefined": Undefined},
+    **{"undefined": Absent, "cond_expr_undefined": Undefined},
     **{"LoopContext": LoopContext, "Macro": TemplateMacro, "Namespace": TemplateNamespace, "Markup": Markup},
     **{"TemplateRuntimeError": TemplateRuntimeError, "identity": identity, "missing": missing},
     "environment": ENVIRONMENT,
@@ -74,18 +69,14 @@ class MeteredText:
 
     __slots__ = ("_lines", "_root")
 
-    def __init__(
-        self, tree: nodes.Template, unguarded: Iterable[nodes.Node], declared: Container[str] = frozenset()
-    ) -> None:
+    def __init__(self, tree: nodes.Template) -> None:
         """Compile the tree, which changes it.
 
-        Jinja lets an absent variable pass where nothing is done with it (`x is none`, `[x] | length`); here each of
-        the `unguarded` reads of one is an error (rule 20). Elsewhere an absent `declared` variable is false.
         Raises `TemplateSyntaxError`, or `TemplateError` for what Python can't compile.
         """
         self._lines: list[tuple[int, int]] = []
         try:
-            source, self._lines = generate(tree, ENVIRONMENT, {id(node) for node in unguarded}, declared)
+            source, self._lines = generate(tree, ENVIRONMENT)
             code = compile(source, FILE, "exec")
         except JinjaSyntaxError as error:
             raise syntax_error(error) from None

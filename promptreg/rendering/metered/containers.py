@@ -16,7 +16,15 @@ from pydantic import BaseModel
 
 from promptreg.rendering.metered.meter import Exceeded, Meter
 from promptreg.rendering.metered.operators import add
-from promptreg.rendering.values import SCALARS, Absent, Refused, read_attribute, read_item, require_open
+from promptreg.rendering.values import (
+    SCALARS,
+    Absent,
+    Refused,
+    read_attribute,
+    read_item,
+    require_open,
+    require_present,
+)
 
 MAX_ATTRIBUTE = 1_000
 MAX_COLUMNS = 8
@@ -40,6 +48,7 @@ def lazy(filter_: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
             meter.end_lazy()
 
     def run(meter: Meter, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        require_present(*args[:1])  # which Jinja's do when they are gone through, and `map` and `items` never
         meter.begin_lazy()
         begun = items(meter, filter_(meter, *args, **kwargs))
         next(begun)  # into its try block, so that dropping it counts too
@@ -117,8 +126,9 @@ def do_dictsort(
     """Return the pairs of a mapping, sorted by key or by value."""
     if by not in {"key", "value"}:
         raise Refused("dictsort sorts by key or by value")
-    if isinstance(value, Undefined):
-        str(value)
+    require_present(value)
+    if not isinstance(value, Mapping):
+        raise Refused("dictsort takes a mapping")
     items = list(do_items(meter, value))
     keys = _keys(meter, items, lambda item: item[by == "value"], case_sensitive)
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)]
@@ -126,7 +136,7 @@ def do_dictsort(
 
 @lazy
 def do_items(meter: Meter, value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield the pairs of a mapping; none for what is absent."""
+    """Yield the pairs of a mapping; none for the missing `else` of `x if y`, as in Jinja."""
     if isinstance(value, Undefined):
         return
     if not isinstance(value, Mapping):
@@ -308,8 +318,7 @@ def do_tojson(meter: Meter, value: Any, indent: Any = None) -> str:
 
 
 def _json_indent(indent: Any) -> int | str | None:
-    if isinstance(indent, Undefined):
-        str(indent)
+    require_present(indent)
     if indent is None or (isinstance(indent, int) and indent <= MAX_INDENT):
         return indent
     if isinstance(indent, str) and len(indent) <= MAX_INDENT:
@@ -330,16 +339,14 @@ def _plain(meter: Meter, value: Any, depth: int) -> Any:
         return {_require_json_key(key): _plain(meter, item, depth - 1) for key, item in items}
     if issubclass(kind, list | tuple):
         return [_plain(meter, item, depth - 1) for item in meter.counted(value)]
-    if isinstance(value, Undefined):
-        str(value)
+    require_present(value)
     if value is not None and not issubclass(kind, _JSON_SCALARS):
         raise Refused(f"a value of type {kind.__name__} can't be written as JSON{_json_hint(value)}")
     return value
 
 
 def _require_json_key(key: Any) -> Any:
-    if isinstance(key, Undefined):
-        str(key)
+    require_present(key)
     if key is not None and not issubclass(type(key), _JSON_SCALARS):
         raise Refused(f"a key of type {type(key).__name__} can't be written as JSON")
     return key

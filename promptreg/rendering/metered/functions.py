@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
-from jinja2 import Undefined
-
 from promptreg.rendering.compat import LoopContext, Macro, Namespace
 from promptreg.rendering.metered.meter import Exceeded, Meter
-from promptreg.rendering.values import Refused
+from promptreg.rendering.values import Refused, require_present
 
 MAX_SAME_HASH = 200  # keys: each look-up compares with all of them
 
@@ -24,12 +22,12 @@ def call(meter: Meter, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         return function(meter, *args, **kwargs)
     if type(function) is LoopContext:
         return meter.called(function, *(meter.each(arg) for arg in args), **kwargs)
-    if isinstance(function, Undefined):
-        str(function)
+    require_present(function)
     raise Refused(f"a value of type {type(function).__name__} can't be called")
 
 
 def _range(meter: Meter, *bounds: Any) -> range:
+    require_present(*bounds)
     made = range(*bounds)
     if made and abs(made[-1] - made[0]) // abs(made.step) >= meter.limits.range_items:
         raise meter.too_big("range_items", "a range gets too long")

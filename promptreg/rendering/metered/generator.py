@@ -5,7 +5,7 @@ call functions that measure their operands. Each pass of a loop and each call of
 its body. `compiler.py` runs the code.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
@@ -31,8 +31,6 @@ def _arithmetic(operator: str) -> Callable[..., None]:
 class _Generator(CodeGenerator):
     """Writes a template as the function `root(context)`, which yields pieces of text."""
 
-    unguarded: Container[int] = ()
-    declared: Container[str] = ()
     _printed = ""
 
     def call(self, opening: str, *operands: nodes.Node, frame: Frame) -> None:
@@ -73,16 +71,6 @@ class _Generator(CodeGenerator):
     def after_printed(self) -> None:
         self.write(f") is str else str({self._printed}) if type({self._printed}) is int else text({self._printed}))")
 
-    def visit_Name(self, node: nodes.Name, frame: Frame) -> None:
-        if id(node) in self.unguarded:
-            ref = frame.symbols.ref(node.name)
-            self.write(f"({ref} if {ref} is not missing else absent({node.name!r}))")
-        elif node.ctx == "load" and node.name in self.declared:
-            ref = frame.symbols.ref(node.name)
-            self.write(f"({ref} if {ref} is not missing else absent_declared(name={node.name!r}))")
-        else:
-            super().visit_Name(node, frame)
-
     def visit_For(self, node: nodes.For, frame: Frame) -> None:
         node.body.insert(0, _payment(body_cost(node.body) + 2, node))
         node.iter = _internal("each item" if node.test is None else "counted items", node.iter)
@@ -100,8 +88,8 @@ class _Generator(CodeGenerator):
 
     def visit_AssignBlock(self, node: nodes.AssignBlock, frame: Frame) -> None:
         """Write the check that the target is a namespace, which Jinja writes only for plain assignments."""
-        for reference in node.find_all(nodes.NSRef):
-            self.writeline(f"if not isinstance({frame.symbols.ref(reference.name)}, Namespace):")
+        if isinstance(node.target, nodes.NSRef):
+            self.writeline(f"if not isinstance({frame.symbols.ref(node.target.name)}, Namespace):")
             self.indent()
             self.writeline('raise TemplateRuntimeError("cannot assign attribute on non-namespace object")')
             self.outdent()
@@ -239,16 +227,12 @@ def _bounded(node: Any) -> Any:
     return node
 
 
-def generate(
-    tree: nodes.Template, environment: Environment, unguarded: Container[int], declared: Container[str]
-) -> tuple[str, list[tuple[int, int]]]:
+def generate(tree: nodes.Template, environment: Environment) -> tuple[str, list[tuple[int, int]]]:
     """Return the Python source of a template, and pairs of a line of the template and the line written for it.
 
-    Changes the tree. `unguarded` are the ids of the reads that fail where the variable is absent; elsewhere an
-    absent variable that is `declared` is false.
+    Changes the tree.
     """
     source = StringIO()
     generator = _Generator(environment, None, None, source, optimized=False)
-    generator.unguarded, generator.declared = unguarded, declared
     generator.visit(tree)
     return source.getvalue(), generator.debug_info

@@ -5,7 +5,7 @@ from typing import Any
 
 from promptreg.rendering.compat import JINJA_TESTS
 from promptreg.rendering.metered.meter import Meter
-from promptreg.rendering.metered.operators import contains, remainder
+from promptreg.rendering.metered.operators import is_among, remainder
 
 
 def stock(name: str) -> Callable[..., bool]:
@@ -16,7 +16,7 @@ def stock(name: str) -> Callable[..., bool]:
 
 def test_in(meter: Meter, value: Any, seq: Any) -> bool:
     """Search a container."""
-    return contains(meter, value, seq)
+    return is_among(meter, value, seq)
 
 
 def test_odd(meter: Meter, value: Any) -> Any:

@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any, TypeAlias
 
-from jinja2 import Undefined
 from markupsafe import Markup, escape
 
 from promptreg.rendering.compat import LoopContext, missing
 from promptreg.rendering.metered.containers import joined
 from promptreg.rendering.metered.meter import Meter
 from promptreg.rendering.metered.texts import replaced, require_slow, require_steps
-from promptreg.rendering.values import Refused, readable
+from promptreg.rendering.values import Refused, readable, require_present
 
 MAX_FORMAT = 1_000
 _PADDED = re.compile(r"%[-_0^#]*\d")
@@ -154,8 +153,7 @@ def call_method(meter: Meter, obj: Any, name: str, /, *args: Any, **kwargs: Any)
     """Implement `obj.name(…)`; raise `Refused` for anything but a method of a builtin type."""
     found = _EXACT.get((type(obj), name)) or _method_of(obj, name)
     if found is None:
-        if isinstance(obj, Undefined):
-            str(obj)
+        require_present(obj)
         raise Refused(f"{name} of a value of type {type(obj).__name__} can't be called")
     measured, function = found
     if type(obj) is Markup:

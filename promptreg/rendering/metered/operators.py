@@ -13,7 +13,16 @@ from typing import Any
 
 from promptreg.rendering.limits import CHARACTERS_A_UNIT, COMPARED_A_UNIT, MAX_NEEDLE
 from promptreg.rendering.metered.meter import SCANNED_A_UNIT, Exceeded, Meter
-from promptreg.rendering.values import SCALARS, Absent, Refused, children, read_item, readable, require_open
+from promptreg.rendering.values import (
+    SCALARS,
+    Absent,
+    Refused,
+    children,
+    read_item,
+    readable,
+    require_open,
+    require_present,
+)
 
 MAX_OPERAND_BITS = 20_000  # of an integer that the application passed: arithmetic takes the square of its length
 MAX_OPERAND = 1 << MAX_OPERAND_BITS
@@ -84,6 +93,7 @@ def remainder(meter: Meter, left: Any, right: Any) -> Any:
 def power(meter: Meter, left: Any, right: Any) -> Any:
     """Implement `**` of builtin numbers."""
     if not (isinstance(left, _POWERS) and isinstance(right, _POWERS)):
+        require_present(left, right)
         raise Refused("** takes numbers only")
     if isinstance(left, int) and isinstance(right, int) and abs(left) > 1:
         _require_bits(meter, (abs(left).bit_length() - 1) * right + 1)
@@ -145,7 +155,14 @@ ge = _comparison("ge")
 
 
 def contains(meter: Meter, value: Any, container: Any) -> bool:
-    """Implement `in`."""
+    """Implement `in`; what is absent is in no container, not even asked of an empty one (rule 20)."""
+    if type(value) not in SCALARS:
+        require_present(value)
+    return is_among(meter, value, container)
+
+
+def is_among(meter: Meter, value: Any, container: Any) -> bool:
+    """Implement the test `in`, which answers as Jinja's: it compares what is absent only where there is an item."""
     if type(value) not in SCALARS:
         meter.weigh(value)
     if issubclass(type(container), str):
@@ -182,13 +199,19 @@ def _require_scan(meter: Meter, count: int) -> None:
 
 
 def item(meter: Meter, obj: Any, key: Any) -> Any:
-    """Implement `obj[key]` for a key that is not a literal, and that no error may quote."""
+    """Implement `obj[key]` for a key that is not a literal, and that no error may quote.
+
+    An absent key gives an absent item, as in Jinja; its error is the key's.
+    """
     value = read_item(obj, meter.weigh(key))
-    return Absent(obj=obj) if isinstance(value, Absent) else value
+    if isinstance(value, Absent):
+        return key if isinstance(key, Absent) else Absent(obj=obj)
+    return value
 
 
 def slice_of(meter: Meter, obj: Any, key: slice) -> Any:
     """Implement `obj[start:stop:step]`."""
+    require_present(obj, key.start, key.stop, key.step)
     require_open(obj)
     if isinstance(obj, Mapping):
         raise Refused("a mapping has no slices")

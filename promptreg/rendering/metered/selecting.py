@@ -8,7 +8,7 @@ from typing import Any
 
 from promptreg.rendering.metered.containers import getter, lazy
 from promptreg.rendering.metered.meter import Meter
-from promptreg.rendering.values import AbsentDeclared, Refused
+from promptreg.rendering.values import Refused
 
 
 def _call_filter(meter: Meter, name: Any, value: Any, args: Iterable[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -25,17 +25,10 @@ def _call_test(meter: Meter, name: Any, value: Any, args: Iterable[Any], kwargs:
     return meter.tests[name](meter, value, *args, **kwargs)
 
 
-def _holds_items(value: Any) -> bool:
-    """Return whether there is anything to iterate over; raise for what is absent, even where it counts as false."""
-    if isinstance(value, AbsentDeclared):
-        str(value)
-    return bool(value)
-
-
 @lazy
 def do_map(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
     """Yield an attribute of each item, or what a filter makes of each."""
-    if not _holds_items(value):
+    if not value:
         return
     if not args and "attribute" in kwargs:
         get = getter(meter, kwargs.pop("attribute"), kwargs.pop("default", None))
@@ -55,7 +48,7 @@ def _selecting(*, wanted: bool, by_attribute: bool) -> Callable[..., Iterator[An
 
     @lazy
     def run(meter: Meter, value: Iterable[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
-        if not _holds_items(value):
+        if not value:
             return
         if by_attribute and not args:
             raise Refused("the name of an attribute is missing")

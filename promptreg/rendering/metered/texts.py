@@ -11,12 +11,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from jinja2 import Undefined
 from markupsafe import Markup, escape
 
 from promptreg.rendering.compat import JINJA_FILTERS, url_quote, wordwrap
 from promptreg.rendering.metered.meter import Exceeded, Meter
-from promptreg.rendering.values import Refused, require_no_leak
+from promptreg.rendering.values import Refused, require_no_leak, require_present
 
 MAX_COUNTED = 500_000  # characters: 65 ms for the words of twice as many
 MAX_DIGITS = 4_300  # Python's own limit for base 10, here for every base
@@ -135,8 +134,7 @@ def do_indent(meter: Meter, s: str, width: int | str = 4, first: bool = False, b
 
 def _text_only(meter: Meter, value: Any) -> str:
     """Return a text; raise `Refused` for a list, which Jinja's filter would change as if it were text."""
-    if isinstance(value, Undefined):
-        str(value)
+    require_present(value)
     if not issubclass(type(value), str):
         raise Refused(f"this filter takes text, not a value of type {type(value).__name__}")
     return meter.soft(value)
@@ -298,10 +296,12 @@ def do_round(meter: Meter, value: Any, precision: int = 0, method: str = "common
     """Round to that many decimals."""
     if isinstance(precision, int) and abs(precision) > MAX_PRECISION:
         raise Refused(f"round takes a precision of at most {MAX_PRECISION}")
+    require_present(value)
     _digits(meter, value)
     return JINJA_FILTERS["round"](value, precision, method)
 
 
 def do_abs(_meter: Meter, value: Any) -> Any:
     """Return the absolute value."""
+    require_present(value)
     return abs(value)

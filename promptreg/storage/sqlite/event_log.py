@@ -3,6 +3,7 @@
 How the events are chained by hashes is in `promptreg.storage.hashing`; which events a reader may see is in `reader.py`.
 """
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any
 
 from promptreg.jsonvalues import FrozenDict, parse
 from promptreg.models import Event, built
-from promptreg.records import Change
+from promptreg.records import Change, EventQuery
 from promptreg.storage import hashing
 from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, chained, damaged, require_whole
 from promptreg.storage.sqlite.batches import inserts
@@ -63,24 +64,38 @@ def require_last(connection: sqlite3.Connection, last: tuple[int, str]) -> None:
 
 
 def require_complete(
-    connection: sqlite3.Connection, column: str, value: str, *, after: int, last: int | None, listed: Sequence[int]
+    connection: sqlite3.Connection, column: str, value: str, query: EventQuery, listed: Sequence[int]
 ) -> None:
-    """Raise `StorageCorruptError` where an event is missing among those above `after`, up to `last`.
+    """Raise `StorageCorruptError` where an event is missing among those that a query has listed.
 
-    `last` None is the end of the record. `listed` are the numbers of the events with that value in the column. As other
+    `listed` are the numbers of the events with that value in the column, and with the actions of the query. As other
     events may lie between them, only the last `COUNTED` numbers are counted.
     """
-    if last is None:
-        last, link = last_link(connection)
-        require_last(connection, (last, link))
-    first = max(after, last - COUNTED)
+    above, last = _listed_range(connection, query, listed)
+    first = max(above, last - COUNTED)
     if first >= last:
         return
+    of_actions = "" if query.actions is None else " AND action IN (SELECT value FROM json_each(:actions))"
     count, matching = connection.execute(
-        f"SELECT count(*), total({column} = ?) FROM events NOT INDEXED WHERE seq > ? AND seq <= ?", (value, first, last)
+        f"SELECT count(*), total({column} = :value{of_actions}) FROM events NOT INDEXED"
+        " WHERE seq > :first AND seq <= :last",
+        {"value": value, "actions": json.dumps(query.actions), "first": first, "last": last},
     ).fetchone()
     if (count, matching) != (last - first, sum(seq > first for seq in listed)):
         raise damaged("the record of events up to event", last)
+
+
+def _listed_range(connection: sqlite3.Connection, query: EventQuery, listed: Sequence[int]) -> tuple[int, int]:
+    """Return between which numbers a query has listed every event: above the first, up to the second."""
+    is_full = len(listed) == query.limit
+    above = (listed[-1] - 1 if is_full else 0) if query.newest_first else query.after
+    if is_full and not query.newest_first:
+        return above, listed[-1]
+    newest, link = last_link(connection)
+    if query.newest_first and 0 < query.after <= newest:
+        return above, query.after - 1
+    require_last(connection, (newest, link))
+    return above, newest
 
 
 def link(connection: sqlite3.Connection, seq: int) -> tuple[int, str] | None:

@@ -6,6 +6,7 @@ tables fail under `trusted_schema = OFF`.
 """
 
 import sqlite3
+from collections.abc import Sequence
 
 from promptreg.errors import StorageCorruptError
 from promptreg.messages import text_of
@@ -21,6 +22,7 @@ SEARCH_COLUMNS = ("name", "title", "description", "tags", "template")
 CREATE = f"CREATE VIRTUAL TABLE search USING fts5({', '.join(SEARCH_COLUMNS)}, tokenize = 'ascii')"
 MAX_PHRASE = 32  # words
 MAX_TAG = 128  # characters; FTS5 takes a second for a phrase of 10,000 equal words
+MAX_TAGS = 16  # of one query; more would hardly leave fewer prompts
 
 _REPLACE = f"REPLACE INTO search (rowid, {', '.join(SEARCH_COLUMNS)}) VALUES (?{', ?' * len(SEARCH_COLUMNS)})"
 
@@ -71,11 +73,11 @@ def _parts(term: str) -> list[str]:
     return [" ".join(words[at : at + MAX_PHRASE]) for at in (*starts, max(len(words) - MAX_PHRASE, 0))]
 
 
-def tagged(connection: sqlite3.Connection, tag: str) -> str | None:
-    """Return an FTS5 query that finds at least the prompts with a tag; None if the index can't help."""
-    if len(tag) > MAX_TAG or not terms(tag) or not (tag.isascii() or is_folded(connection)):
-        return None
-    return f"tags : {_phrase(folded(tag))}"
+def tagged(connection: sqlite3.Connection, tags: Sequence[str]) -> str | None:
+    """Return an FTS5 query that finds at least the prompts with all these tags; None if the index can't help."""
+    takes_all = is_folded(connection)
+    indexed = [tag for tag in tags if len(tag) <= MAX_TAG and (takes_all or tag.isascii()) and terms(tag)]
+    return " AND ".join(f"tags : {_phrase(folded(tag))}" for tag in indexed[:MAX_TAGS]) or None
 
 
 def is_folded(connection: sqlite3.Connection) -> bool:

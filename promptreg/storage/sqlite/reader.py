@@ -1,42 +1,34 @@
-"""A read transaction: one consistent snapshot of the database, and every statement that reads prompts and versions.
+"""A read transaction: one consistent snapshot of the database, and the statements that read prompts and versions.
 
-What a row becomes is in `rows.py`; what writes is in `writer.py`. Whether anything has changed is in `change_check.py`.
+That of `list` and `search` is in `queries.py`. What a row becomes is in `rows.py`; what writes is in `writer.py`.
+Whether anything has changed is in `change_check.py`.
 """
 
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Literal
 
-from promptreg.models import Event, Status
-from promptreg.records import Audience, Container, Query, Shown, VersionRecord
+from promptreg.models import Event
+from promptreg.records import Audience, Container, EventQuery, Query, Shown, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
 from promptreg.storage.hashing import damaged
 from promptreg.storage.sqlite import event_log
 from promptreg.storage.sqlite.connections import Handle
+from promptreg.storage.sqlite.queries import MAX_INTEGER, READABLE, audience_values, bounded, read_matching
 from promptreg.storage.sqlite.rows import (
     PROMPT_FIELDS,
-    SHOWN,
-    SHOWN_FIELDS,
     VERSION_FIELDS,
     read_prompt,
     read_publications,
-    read_shown,
     read_version,
 )
 
-MAX_INTEGER = 2**63 - 1
 MAX_SEEN = 5_000  # prompts searched for a similar name: 10 ms where the grants of each are read
-MAX_RANKED = 1_000  # hits; bm25 reads each of them, which takes 60 ms for a word in 100,000 prompts
 MAX_SCANNED = 10_000  # versions read by one statement, which takes 25 ms
 
-_STATUSES = ", ".join(f"'{status}'" for status in get_args(Status))
 _KEY = "(SELECT key FROM prompts WHERE id = ?)"
-_READABLE = (
-    "(:sees_all OR p.created_by = :actor OR EXISTS (SELECT 1 FROM json_each(p.access_grants) AS granted"
-    " WHERE json_extract(granted.value, '$[0]') IN (SELECT value FROM json_each(:principals))))"
-)
 
 
 class Moment:
@@ -107,7 +99,7 @@ class SQLiteReader:
         rows = self._connection.execute(
             f"SELECT {VERSION_FIELDS} FROM versions v WHERE v.prompt = {_KEY} AND v.version < ?"
             " ORDER BY v.version DESC LIMIT ?",
-            (container.id, _bounded(MAX_INTEGER if before is None else before), _bounded(limit)),
+            (container.id, bounded(MAX_INTEGER if before is None else before), bounded(limit)),
         ).fetchall()
         records = [read_version(container.id, row) for row in rows]
         above = container.latest_version if before is None else min(before - 1, container.latest_version)
@@ -153,47 +145,8 @@ class SQLiteReader:
         return read_publications(container, rows)
 
     def query(self, query: Query) -> list[Shown]:
-        """Return the prompts that a listing or a search finds, each with the version that it shows.
-
-        A prompt whose status is damaged is read by every listing, so that its hash is checked.
-        """
-        from promptreg.storage.sqlite import fulltext  # noqa: PLC0415 (with the word tables, which most reads never need)
-
-        origin, order, sought = "prompts p", "p.name", None
-        if query.text is not None:
-            sought = fulltext.matching(self._connection, query.text)
-            if sought is None:
-                return []
-            order = "search.rank, p.name" if self._has_few_hits(sought) else "search.rowid DESC"
-        elif query.tag is not None:  # a rare tag is found by full text, without reading every prompt
-            tagged = fulltext.tagged(self._connection, query.tag)
-            sought = tagged if tagged is not None and self._has_few_hits(tagged) else None
-        conditions = ["p.namespace = :namespace", "p.name > :after", _READABLE]
-        if sought is not None:
-            origin = "search CROSS JOIN prompts p ON p.key = search.rowid"
-            conditions.append("search MATCH :sought")
-        conditions.append(f"(p.status IN (SELECT value FROM json_each(:statuses)) OR p.status NOT IN ({_STATUSES}))")
-        for column, value in (("p.created_by", query.created_by), ("v.category", query.category)):
-            if value is not None:
-                conditions.append(f"{column} = :{column[2:]}")
-        if query.tag is not None:
-            conditions.append("EXISTS (SELECT 1 FROM json_each(v.tags) AS tagged WHERE tagged.value = :tag)")
-        rows = self._connection.execute(
-            f"SELECT {SHOWN_FIELDS} FROM {origin} {SHOWN}"
-            f" WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit",
-            {
-                **_audience(query.audience),
-                "namespace": query.namespace,
-                "after": query.after,
-                "statuses": json.dumps(query.statuses),
-                "created_by": query.created_by,
-                "category": query.category,
-                "tag": query.tag,
-                "sought": sought,
-                "limit": _bounded(query.limit),
-            },
-        ).fetchall()
-        return [read_shown(row) for row in rows]
+        """Return the prompts that a listing or a search finds, each with the version that it shows."""
+        return read_matching(self._connection, query)
 
     def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
         """Return at most `limit` names that the audience may read, those that sort next to a name.
@@ -208,51 +161,44 @@ class SQLiteReader:
     def _names(self, namespace: str, audience: Audience, name: str, side: str, limit: int) -> list[str]:
         rows = self._connection.execute(
             f"SELECT p.name FROM (SELECT * FROM prompts WHERE namespace = :namespace AND name {side} LIMIT {MAX_SEEN})"
-            f" p WHERE {_READABLE} LIMIT :limit",
-            {**_audience(audience), "namespace": namespace, "name": name, "limit": limit},
+            f" p WHERE {READABLE} LIMIT :limit",
+            {**audience_values(audience), "namespace": namespace, "name": name, "limit": limit},
         ).fetchall()
         return [found for (found,) in rows if isinstance(found, str)]  # hashes are not checked here
 
-    def _has_few_hits(self, sought: str) -> bool:
-        """Return whether the full text finds few enough prompts, of all namespaces, to rank or sort them."""
-        (hits,) = self._connection.execute(
-            "SELECT count(*) FROM (SELECT rowid FROM search WHERE search MATCH ? LIMIT ?)", (sought, MAX_RANKED + 1)
-        ).fetchone()
-        return bool(hits <= MAX_RANKED)
-
-    def events(
-        self, namespace: str, audience: Audience, *, prompt_id: str | None, after: int, limit: int
-    ) -> list[Event]:
-        """Return at most `limit` events after that number, oldest first; of deleted prompts only to those who see all.
+    def events(self, query: EventQuery) -> list[Event]:
+        """Return the events that match, by their numbers; of deleted prompts only to those who see all.
 
         Raises `StorageCorruptError` where an event is damaged, or missing among those of somebody who sees all.
         """
+        column, value = ("namespace", query.namespace) if query.prompt_id is None else ("prompt_id", query.prompt_id)
+        side, direction = ("<", "DESC") if query.newest_first else (">", "ASC")
+        ends_at_newest = query.newest_first and not query.after
+        of_actions = "" if query.actions is None else " AND e.action IN (SELECT value FROM json_each(:actions))"
         rows = self._connection.execute(
             f"SELECT {event_log.EVENT_FIELDS}, {event_log.PRECEDING_HASH} FROM events e"
             " LEFT JOIN event_details d ON d.seq = e.seq"
-            f" WHERE e.{'namespace' if prompt_id is None else 'prompt_id'} = :where AND e.seq > :after"
-            f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {_READABLE}))"
-            " ORDER BY e.seq LIMIT :limit",
+            f" WHERE e.{column} = :value AND e.seq {side} :after{of_actions}"
+            f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {READABLE}))"
+            f" ORDER BY e.seq {direction} LIMIT :limit",
             {
-                **_audience(audience),
-                "where": namespace if prompt_id is None else prompt_id,
-                "after": _bounded(after),
-                "limit": _bounded(limit),
+                **audience_values(query.audience),
+                "value": value,
+                "after": MAX_INTEGER if ends_at_newest else bounded(query.after),
+                "actions": json.dumps(query.actions),
+                "limit": bounded(query.limit),
             },
         ).fetchall()
         events = [event_log.read_event(row, preceding) for *row, preceding in rows]
-        if audience.sees_all:
-            last = events[-1].seq if len(events) == limit else None
-            column, value = ("namespace", namespace) if prompt_id is None else ("prompt_id", prompt_id)
-            listed = [event.seq for event in events]
-            event_log.require_complete(self._connection, column, value, after=after, last=last, listed=listed)
+        if query.audience.sees_all:
+            event_log.require_complete(self._connection, column, value, query, [event.seq for event in events])
         return events
 
     def namespaces(self, audience: Audience, home: str | None) -> list[str]:
         """Return the namespaces in which the audience may read a prompt; `home` too, if it has any prompt."""
         rows = self._connection.execute(
-            f"SELECT DISTINCT p.namespace FROM prompts p WHERE p.namespace = :home OR {_READABLE} ORDER BY p.namespace",
-            {**_audience(audience), "home": home},
+            f"SELECT DISTINCT p.namespace FROM prompts p WHERE p.namespace = :home OR {READABLE} ORDER BY p.namespace",
+            {**audience_values(audience), "home": home},
         ).fetchall()
         return [namespace for (namespace,) in rows]
 
@@ -269,15 +215,3 @@ def revision_in(connection: sqlite3.Connection) -> int:
     if row is None or type(row[0]) is not int or not 0 <= row[0] < MAX_INTEGER:
         raise damaged("the registry's", "revision")
     return int(row[0])
-
-
-def _audience(audience: Audience) -> dict[str, Any]:
-    return {
-        "sees_all": audience.sees_all,
-        "actor": audience.actor,
-        "principals": json.dumps(audience.principals),
-    }
-
-
-def _bounded(number: int) -> int:
-    return min(number, MAX_INTEGER)

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from promptreg.jsonvalues import compact, parse
-from promptreg.records import CONTENT, GRANTS, OPTIONAL_JSON, STORED, Container, Shown, Snapshot, VersionRecord
+from promptreg.records import CONTENT, GRANTS, SEED, STORED, Container, Shown, Snapshot, VersionRecord
 from promptreg.storage.hashing import Later, damaged, publication_hash, require_whole, row_hash
 
 Row: TypeAlias = Sequence[Any]
@@ -69,8 +69,17 @@ VERSION_FIELDS = ", ".join([*(f"v.{column}" for column in VERSION_COLUMNS), _IS_
 """What a statement selects of `versions v` for `read_version`."""
 SHOWN_FIELDS = f"{PROMPT_FIELDS}, {VERSION_FIELDS}"
 """What a statement selects of `prompts p` joined with `SHOWN` for `read_shown`."""
-SHOWN = "LEFT JOIN versions v ON v.prompt = p.key AND v.version = coalesce(p.production_version, p.latest_version)"
-"""The join with the version of a prompt that listings, and so the full text, show."""
+SHOWN_VERSION = "coalesce(p.production_version, p.latest_version)"
+"""The number of the version of `prompts p` that listings without a label, and so the full text, show."""
+
+
+def joined(number: str) -> str:
+    """Return the join of `prompts p` with the versions that have a number."""
+    return f"LEFT JOIN versions v ON v.prompt = p.key AND v.version = {number}"
+
+
+SHOWN = joined(SHOWN_VERSION)
+"""The join with that version."""
 
 _of_snapshot, _of_version = itemgetter(*Snapshot._fields), itemgetter(*VersionRecord._fields)
 _ENCODERS = [(name, field.codec.encode) for name, field in STORED.items() if field.codec is not None]
@@ -94,7 +103,7 @@ def prompt_row(container: Container) -> Row:
         container.created_at,
         container.updated_at,
         container.publications,
-        OPTIONAL_JSON.encode(container.seed),
+        SEED.encode(container.seed),
     )
     return *values, row_hash(values, _LATER_IN_PROMPTS)
 
@@ -118,7 +127,7 @@ def read_prompt(values: Row) -> Container:
         row.created_at,
         row.updated_at,
         row.publications,
-        OPTIONAL_JSON.decode(row.seed),
+        SEED.decode(row.seed),
     )
 
 
