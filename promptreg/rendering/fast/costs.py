@@ -113,9 +113,16 @@ class Costs:
         """Count fuel for what is no operation on a text; in loops that is more than needed, as their fuel pays too."""
         self._added += fuel
 
-    def join(self, depth: int) -> None:
-        """Count texts that are joined so many times, one in the other, and only printed."""
-        self._joins = max(self._joins, depth)
+    def join(self, depth: int, *, is_result: bool) -> None:
+        """Count texts that the metered tier joins so many times, one in the other, and that are only printed.
+
+        Together they are no longer than the result; but those in a macro count as operations, as its text is not always
+        part of the result.
+        """
+        if is_result:
+            self._joins = max(self._joins, depth)
+        else:
+            self._shares[-1].operations += depth
 
     def operation(self) -> str:
         """Count an operation on a text, and return the local that holds how many characters it may take or make."""

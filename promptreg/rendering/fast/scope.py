@@ -177,6 +177,11 @@ class Scope:
         if self._assignable is not None or not self.is_certain() or name in self.variables:
             raise UnsupportedSyntax
 
+    @property
+    def is_in_function(self) -> bool:
+        """Whether the current node is in a macro or a block that becomes a Python function."""
+        return self._functions > 0
+
     def is_certain(self) -> bool:
         """Return whether the current node runs whenever the innermost loop, macro or block around it does."""
         return self._conditions == self._always

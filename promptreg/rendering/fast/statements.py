@@ -67,7 +67,7 @@ class StatementCompiler(Visitor):
     def _print_parts(self, node: nodes.Expr) -> None:
         """Print the parts of texts that are joined to be printed; the metered tier pays for joining them."""
         parts = list(printed_parts(PrintedPart(node)))
-        self._costs.join(max(part.depth for part in parts))
+        self._costs.join(max(part.depth for part in parts), is_result=not self._scope.is_in_function)
         for part in parts:
             if part.is_text and not is_literal(part.node):
                 self._print_text(part.node)
