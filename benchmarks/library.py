@@ -14,7 +14,7 @@ from uuid import UUID
 
 from promptreg import Registry
 from promptreg.jsonvalues import FrozenDict, FrozenList, digest, hashed
-from promptreg.records import Container, Snapshot, VersionRecord, content_text
+from promptreg.records import EMPTY, Container, Snapshot, VersionRecord, content_text
 from promptreg.storage.sqlite.fulltext import searched_text
 from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
 
@@ -130,7 +130,8 @@ def _history(name: str, fields: dict[str, Any], versions: int, word: str) -> Ite
 
 
 def _snapshot(fields: dict[str, Any]) -> Snapshot:
-    return Snapshot(**fields, content_hash=hashed(content_text(fields)))
+    content = {**EMPTY, **fields}
+    return Snapshot(**content, content_hash=hashed(content_text(content)))
 
 
 def _insert(table: str, columns: tuple[Any, ...]) -> str:

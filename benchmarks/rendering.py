@@ -43,6 +43,8 @@ COMMON = {
     "title": "# {{ title | title }}\n\nAnswer about {{ title }}.",
     "trim, replace": "{{ padded | trim }} and {{ text | replace('&', 'and') }}",
     "default": "Answer in {{ language | default('English') }}, in a {{ mood | default('friendly') }} tone.",
+    "what is absent": "{% if context %}Context: {{ context }}\n{% endif %}Answer in a {{ mood or 'friendly' }} tone"
+    "{% if document.link %} and with the link{% endif %}.",
     "join, length, first, last": "{{ tags | length }} topics, from {{ tags | first }} to {{ tags | last }}: "
     "{{ tags | join(', ') }}.",
     "tojson": 'Answer about {{ document | tojson }} as {"answer": …}.',

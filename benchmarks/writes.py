@@ -1,8 +1,9 @@
-"""Durable writes against bare SQL that writes as much: one update, and a bulk change of status.
+"""Durable writes against bare SQL that writes as much: one update, and a bulk change of status; and a seed of the same.
 
 Both sides write alternately, with full durability, to separate files in one folder, and are measured in wall-clock
 time, because the disk counts. The floor of the update has plain tables and an index, with rows as wide as ours. The
-floor of the bulk change writes the same rows as ours to a copy of the registry whose triggers were dropped.
+floor of the bulk change writes the same rows as ours to a copy of the registry whose triggers were dropped. A seed that
+is the same as the last one writes nothing; it is measured against a `save` that finds what is live equal.
 """
 
 import sqlite3
@@ -22,6 +23,8 @@ BULK_ROUNDS = 7
 REPEATS = 5
 UPDATE = (2, 1.5)
 BULK = (3, 1.8)
+SEED = (1.2, 1)
+SEEDS = 100
 OTHERS = 100  # prompts besides the one that is updated
 FRACTION = 10  # a bulk change is of a tenth of the size in the options
 
@@ -44,10 +47,12 @@ AT = "2026-01-01T00:00:00.000000+00:00"
 def measured(options: Options) -> Tables:
     with tempfile.TemporaryDirectory() as folder:
         update = update_row(Path(folder), options.rounds or ROUNDS)
+        seed = seed_row(Path(folder), options.rounds or ROUNDS)
         bulk = bulk_row(Path(folder), max(options.size // FRACTION, 1), options.rounds or BULK_ROUNDS)
     return {
         "an update that makes a version / BEGIN, SELECT, 2 INSERTs, full text, COMMIT": [update],
         "set_status of many / executemany of the same rows": [bulk],
+        "a seed of the same / a save of the same": [seed],
     }
 
 
@@ -79,6 +84,24 @@ def update_row(folder: Path, rounds: int) -> Measured:
         pairs = [alternate(*both, REPEATS) for _ in range(rounds)]
     plain.close()
     return Measured("update, full durability, compiled before", pairs, UPDATE)
+
+
+def seed_row(folder: Path, rounds: int) -> Measured:
+    """Measure what an application does for each of its prompts when it is started again."""
+    fill(folder / "seed.db", OTHERS, 1)
+    fields: dict[str, Any] = {"tags": ["support"], "config": {"model": "large"}, "description": DESCRIPTIONS[0]}
+    with Registry(folder / "seed.db") as registry:
+
+        def ours() -> None:
+            require_equal("seed", registry.seed("answer", MEDIUM, **fields).version, 1)
+
+        def floor() -> None:
+            require_equal("save", registry.save("answer", MEDIUM, **fields).version, 1)
+
+        both = [lambda: seconds(ours), lambda: seconds(floor)]
+        alternate(*both, 2)
+        pairs = [alternate(*both, SEEDS) for _ in range(rounds)]
+    return Measured("seed, the same as the last one", pairs, SEED)
 
 
 def write_version(plain: sqlite3.Connection, version: int) -> None:

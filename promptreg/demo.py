@@ -21,7 +21,8 @@ def run_demo(path: str, out: TextIO) -> None:
 
 
 def _versions(ana: Registry) -> list[tuple[str, str]]:
-    created = ana.create("summarize", "Summarize in {{ words }} words:\n{{ text }}", tags=["writing"])
+    shipped = "summarize", "Summarize in {{ words }} words:\n{{ text }}"
+    created = ana.seed(*shipped, tags=["writing"])
     ana.create(
         "support/reply",
         [
@@ -41,11 +42,12 @@ def _versions(ana: Registry) -> list[tuple[str, str]]:
     live = ana.get("summarize")
     published = ana.publish("summarize", draft.version)
     return [
-        ("create a text prompt and a chat prompt", f"{created.name} is live with version {created.version}"),
+        ("seed a text prompt, create a chat prompt", f"{created.name} is live with version {created.version}"),
         ("render the text prompt", text.text),
         ("render the chat prompt (a value is never a template)", "\n".join(map(_message, chat.messages))),
         ("update it as a draft", f"version {draft.version} is a {draft.state}; version {live.version} is still live"),
         ("publish the draft", f"version {published.production_version} is live now"),
+        ("start again, and seed the same", f"version {ana.seed(*shipped, tags=['writing']).version} stays live"),
         ("diff 1 and 2", "\n".join(ana.diff("summarize", 1, 2).splitlines()[:6])),
         ("roll back", f"version {ana.rollback('summarize', reason='Too terse').production_version} is live again"),
     ]

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import time
+from collections import UserDict
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from promptreg import (
     InvalidInputError,
+    InvalidVariablesError,
     MissingVariablesError,
     Prompt,
     PublishCheckError,
@@ -128,6 +130,37 @@ def test_parts_render_alike_in_both_tiers(memory):
     rendered = memory.render("t", VALUES, history=history)
     assert rendered.messages == [MESSAGES[0], *history, *MESSAGES[1:]]
     assert rendered.text == text.replace("kind.", "kind.\n\nHi")
+
+
+class Counting(UserDict):
+    """A message that counts how often it is read."""
+
+    reads = 0
+
+    def items(self):
+        Counting.reads += 1
+        return super().items()
+
+
+@pytest.mark.parametrize("declared", [None, [{"name": "history", "required": False}]])
+def test_the_messages_of_a_placeholder_are_read_once_in_either_tier(memory, declared):
+    """Plain ones by the fast tier; others are read only by the metered tier, as their code may have effects."""
+    memory.save("t", [{"placeholder": "history"}, CHAT[0], CHAT[1]], variables=declared)
+    compiled = memory.get("t")._template()
+    plain = {"role": "user", "content": [{"type": "text", "text": "x"}]}
+    values = {**VALUES, "history": [plain]}
+    text, messages = compiled._fast(values)
+    assert (text, messages.fresh()) == ("x\n\nBe kind.\n\nDescribe {{ x }}", [plain, *MESSAGES[:2]])
+    assert compiled._output(values)[1].fresh() == messages.fresh()
+    assert memory.render("t", values).messages == messages.fresh()
+    Counting.reads = 0
+    assert memory.render("t", {**VALUES, "history": [Counting(plain)]}).messages == messages.fresh()
+    assert Counting.reads == 1
+    for wrong in (3, [3], [{"role": 3}], [{"role": "user", "content": {3}}]):
+        with pytest.raises(InvalidVariablesError):
+            memory.render("t", {**VALUES, "history": wrong})
+    if declared:
+        assert compiled._fast(VALUES)[1].fresh() == memory.render("t", VALUES).messages == MESSAGES[:2]
 
 
 def test_a_value_in_a_part_is_only_data(memory):

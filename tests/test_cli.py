@@ -17,11 +17,24 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_demo_prints_every_step_in_one_screen_and_leaves_no_file(tmp_path: Path) -> None:
-    """The demo creates, renders, drafts, publishes, compares, rolls back, disables and archives, with each result."""
+    """The demo seeds, renders, drafts, publishes, compares, rolls back, disables and archives, with each result."""
     done = run("demo", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     steps = [line for line in done.stdout.splitlines() if line.startswith("•")]
-    words = ["create", "render", "chat", "draft", "publish", "diff", "roll back", "disable", "archive", "render", "who"]
+    words = [
+        "seed",
+        "render",
+        "chat",
+        "draft",
+        "publish",
+        "seed",
+        "diff",
+        "roll back",
+        "disable",
+        "archive",
+        "render",
+        "who",
+    ]
     assert len(steps) == len(words)
     assert [word for word, step in zip(words, steps, strict=True) if word not in step] == []
     assert "prompt_disabled" in done.stdout

@@ -365,3 +365,7 @@ def test_rule_21_a_misspelt_variable_is_ignored_by_default(memory):
     with pytest.raises(MissingVariablesError, match="'contxt' \\(for 'context'\\?\\)") as caught:
         memory.render("t", contxt="x")
     assert caught.value.details["missing"] == ["context"]
+    memory.save("t", template + "{{ q }}", variables=None)
+    with pytest.raises(MissingVariablesError, match="'contxt' \\(for 'context'\\?\\)") as caught:
+        memory.render("t", contxt="x")
+    assert caught.value.details["missing"] == ["q"]

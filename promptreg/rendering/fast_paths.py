@@ -6,9 +6,11 @@ How one text becomes a function is in `fast/`; here those of all parts become on
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from promptreg.messages import BETWEEN_TEXTS, Part, is_plain
+from promptreg.jsonvalues import is_builtin
+from promptreg.messages import BETWEEN_TEXTS, Message, Part, is_plain
 from promptreg.rendering.fast.guards import Bailout
-from promptreg.rendering.messages import ChatMessages
+from promptreg.rendering.messages import ChatMessages, chat_output
+from promptreg.rendering.placeholders import passed_messages
 
 Messages: TypeAlias = ChatMessages | tuple[list[str], list[str]] | None
 Output: TypeAlias = tuple[str, Messages]
@@ -16,6 +18,8 @@ Output: TypeAlias = tuple[str, Messages]
 
 Fast: TypeAlias = Callable[[dict[str, Any]], Output]
 FastText: TypeAlias = Callable[[dict[str, Any]], str]
+FastPart: TypeAlias = Callable[[dict[str, Any]], Any]
+"""The function of a part: a text's, or that of a placeholder, which returns a list of messages."""
 
 
 class FastPaths:
@@ -39,17 +43,31 @@ class FastPaths:
 def fast_paths_of(
     template: str | Sequence[Mapping[str, Any]],
     parts: Sequence[Part],
-    functions: Sequence[FastText],
+    functions: Sequence[FastPart],
     arity: int,
     most: int,
 ) -> FastPaths:
     """Return the fast paths of a template, given a function for each of its parts, and the most text of a render."""
     if isinstance(template, str):
-        text = functions[0]
+        text: FastText = functions[0]
         return FastPaths(lambda values: (text(values), None), text, arity)
     if all(map(is_plain, template)):
         return FastPaths(_plain_chat([message["role"] for message in template], functions, most), None, arity)
     return FastPaths(_chat(template, parts, functions, most), None, arity)
+
+
+def placeholder_function(name: str, *, is_optional: bool) -> FastPart:
+    """Return the function of a placeholder: it takes builtin values alone, as reading others may run code of theirs."""
+
+    def read(values: dict[str, Any]) -> list[Message]:
+        value = values.get(name) if is_optional else values[name]
+        if value is None and is_optional:
+            return []
+        if not is_builtin(value):
+            raise Bailout
+        return passed_messages(name, value)
+
+    return read
 
 
 def _plain_chat(roles: list[str], functions: Sequence[FastText], most: int) -> Fast:
@@ -65,15 +83,14 @@ def _plain_chat(roles: list[str], functions: Sequence[FastText], most: int) -> F
 
 
 def _chat(
-    template: Sequence[Mapping[str, Any]], parts: Sequence[Part], functions: Sequence[FastText], most: int
+    template: Sequence[Mapping[str, Any]], parts: Sequence[Part], functions: Sequence[FastPart], most: int
 ) -> Fast:
     """Return the function of a chat of which some message has more than a role and a text."""
-    shown = [i for i, part in enumerate(parts) if part.is_shown]
 
     def render(values: dict[str, Any]) -> Output:
-        texts = [function(values) for function in functions]
-        if sum(map(len, texts)) > most:
+        made = [function(values) for function in functions]
+        if sum([len(each) for each in made if type(each) is str]) > most:
             raise Bailout
-        return BETWEEN_TEXTS.join([texts[i] for i in shown]), ChatMessages(template, texts)
+        return chat_output(template, parts, made)
 
     return render

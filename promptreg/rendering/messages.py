@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from promptreg.jsonvalues import thaw
-from promptreg.messages import Message, with_templates
+from promptreg.messages import BETWEEN_TEXTS, Message, Part, text_of, with_templates
 
 
 class ChatMessages:
@@ -51,3 +51,23 @@ class ChatMessages:
             else:
                 filled = with_templates(message, lambda _: next(texts))
                 yield filled, bool(filled.pop("cache", False))
+
+
+def chat_output(
+    template: Sequence[Mapping[str, Any]], parts: Sequence[Part], made: Sequence[Any]
+) -> tuple[str, ChatMessages]:
+    """Return the text and the messages of a render, given what each part of the template became.
+
+    That is a text, or for a placeholder a list of messages.
+    """
+    texts: list[str] = []
+    passed: list[list[Message]] = []
+    shown: list[str] = []
+    for part, each in zip(parts, made, strict=True):
+        if part.placeholder is not None:
+            passed.append(each)
+            shown += [text for message in each if (text := text_of(message)) is not None]
+        else:
+            texts.append(each)
+            shown += [each] if part.is_shown else []
+    return BETWEEN_TEXTS.join(shown), ChatMessages(template, texts, passed)

@@ -10,13 +10,13 @@ from typing import Any
 
 from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
 from promptreg.jsonvalues import FrozenList
-from promptreg.messages import BETWEEN_TEXTS, Message, Part, parts_of, text_of
+from promptreg.messages import Message, Part, parts_of
 from promptreg.nearest import did_you_mean, nearest
 from promptreg.rendering.fast.compiler import compile_fast
 from promptreg.rendering.fast.costs import is_affordable, most_text
-from promptreg.rendering.fast_paths import FastPaths, Output, fast_paths_of
+from promptreg.rendering.fast_paths import FastPaths, Output, fast_paths_of, placeholder_function
 from promptreg.rendering.limits import RenderLimits
-from promptreg.rendering.messages import ChatMessages
+from promptreg.rendering.messages import chat_output
 from promptreg.rendering.metered.compiler import MeteredText, Rendering
 from promptreg.rendering.parsing import parse
 from promptreg.rendering.placeholders import passed_messages
@@ -182,11 +182,17 @@ class CompiledTemplate:
     def _made_fast_paths(self) -> FastPaths:
         """Return the fast paths, if each part has a fast function, and the fuel pays for all of them."""
         texts = [part for part in self._parts if isinstance(part, TemplateText)]
-        functions = [text.fast for text in texts if text.fast is not None]
-        if len(functions) < len(self._parts) or not is_affordable([text.price for text in texts], self.limits):
+        if any(text.fast is None for text in texts) or not is_affordable([text.price for text in texts], self.limits):
             return FastPaths()
-        arity = len(frozenset().union(*(text.loaded for text in texts)))
+        functions = [self._fast_part(part) for part in self._parts]
+        names = ([part] if isinstance(part, str) else part.loaded for part in self._parts)
+        arity = len(frozenset().union(*names))
         return fast_paths_of(self.template, self._sources, functions, arity, most_text(self.limits))
+
+    def _fast_part(self, part: TemplateText | str) -> Any:
+        if isinstance(part, TemplateText):
+            return part.fast
+        return placeholder_function(part, is_optional=part in self._optional)
 
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
         """Return the values checked against the declarations, with their defaults."""
@@ -199,20 +205,16 @@ class CompiledTemplate:
     def _output(self, bound: dict[str, Any]) -> Output:
         """Render part by part with the metered tier; all parts share the fuel and the time of one render."""
         rendering = Rendering(bound, self.limits)
-        texts: list[str] = []
-        passed: list[list[Message]] = []
-        shown: list[str] = []
+        made: list[Any] = []
         absent: str | None = None
         where = ""
         try:
             for source, part in zip(self._sources, self._parts, strict=True):
                 where = source.where
                 if isinstance(part, TemplateText):
-                    texts.append(part.render_metered(rendering))
-                    shown += texts[-1:] if source.is_shown else []
+                    made.append(part.render_metered(rendering))
                 else:
-                    passed.append(self._placeholder_messages(part, bound))
-                    shown += [text for message in passed[-1] if (text := text_of(message)) is not None]
+                    made.append(self._placeholder_messages(part, bound))
         except AbsentVariable as error:
             absent = error.name
         except TemplateError as error:
@@ -221,9 +223,7 @@ class CompiledTemplate:
             raise
         if absent is not None:
             raise self._missing(bound, [absent], but=() if absent in self._optional else self._optional)
-        if isinstance(self.template, str):
-            return texts[0], None
-        return BETWEEN_TEXTS.join(shown), ChatMessages(self.template, texts, passed)
+        return (made[0], None) if isinstance(self.template, str) else chat_output(self.template, self._sources, made)
 
     def _placeholder_messages(self, name: str, bound: Mapping[str, Any]) -> list[Message]:
         """Return the messages that fill a placeholder: none where it is optional, and absent or None."""
@@ -239,9 +239,10 @@ class CompiledTemplate:
         """Return the error that names the absent variables: those read, and others that are read unguarded."""
         needed = [name for name, is_needed in self.reads.items() if is_needed and name not in bound and name not in but]
         names = list(dict.fromkeys([*needed, *read]))
-        known = {variable.name for variable in self.variables}
+        known = [variable.name for variable in self.variables]
         unread = [name for name in bound if name not in known]
-        passed = f" Passed and not read: {_unread(unread, names)}." if unread else ""
+        meant = [*names, *(name for name in known if name not in bound)]
+        passed = f" Passed and not read: {_unread(unread, meant)}." if unread else ""
         return MissingVariablesError(
             f"Variables are missing: {', '.join(names)}; pass them to render.{passed}", missing=names
         )
@@ -255,9 +256,9 @@ def _inconsistent(where: str, line: int | None, reason: str) -> TemplateError:
     return error
 
 
-def _unread(names: Sequence[str], missing: Sequence[str]) -> str:
-    """Return the names of variables that nothing reads, each with the missing one that may be meant."""
-    few = [(listed([name]), nearest(name, missing)) for name in names[:LISTED]]
+def _unread(names: Sequence[str], absent: Sequence[str]) -> str:
+    """Return the names of variables that nothing reads, each with the absent one that may be meant."""
+    few = [(listed([name]), nearest(name, absent)) for name in names[:LISTED]]
     text = ", ".join(name if near is None else f"{name} (for {near!r}?)" for name, near in few)
     return f"{text} and {len(names) - LISTED} more" if len(names) > LISTED else text
 

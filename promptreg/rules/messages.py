@@ -11,7 +11,7 @@ from promptreg.errors import LISTED, InvalidInputError
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES, FrozenDict, FrozenList, NotJSON, freeze, frozen_dict
 from promptreg.nearest import did_you_mean
 from promptreg.rules.inputs import read_choice, read_filled_text, read_flag, read_text
-from promptreg.untrusted import FieldReader, bounded_list, read_each
+from promptreg.untrusted import FieldReader, bounded_dict, bounded_list, read_each
 from promptreg.variables import is_readable
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -65,38 +65,42 @@ def _require_bounded(items: list[Any], field: str) -> None:
 def _message(item: object, where: str) -> FrozenDict:
     if not isinstance(item, Mapping):
         raise InvalidInputError.of(where, f"must be {MESSAGE_FORMS}, not {type(item).__name__}")
-    if "placeholder" in item:
-        return _read(item, where, _PLACEHOLDER)
-    absent = [key for key, nothing in (("content", None), ("cache", False)) if item.get(key, ...) is nothing]
-    given = {key: item[key] for key in _keys(item, where) if key not in absent}
-    needs_content = given.get("role") != "assistant" or "tool_calls" not in given
-    return _read(given, where, _MESSAGE if needs_content else _MESSAGE._replace(required=("role",)))
+    given = _given(item, where)
+    if "placeholder" in given:
+        return _read(given, where, _PLACEHOLDER)
+    for key, nothing in (("content", None), ("cache", False)):
+        if key in given and given[key] is nothing:
+            del given[key]
+    is_answer = "tool_calls" in given and given.get("role") == "assistant"
+    return _read(given, where, _ANSWER if is_answer else _MESSAGE)
 
 
-def _read(item: Mapping[Any, Any], where: str, form: Form) -> FrozenDict:
+def _given(item: Mapping[Any, Any], where: str) -> dict[Any, Any]:
+    return bounded_dict(item, where, "fields", MAX_FIELDS)
+
+
+def _read(given: dict[Any, Any], where: str, form: Form) -> FrozenDict:
     """Read the fields of a mapping, and report all that are bad, unknown or absent."""
     fields = FieldReader()
-    keys = _keys(item, where)
-    fields.read(_require_all, keys, where, form=form)
-    fields.read(_require_known, keys, where, form=form)
-    known = [(str.__str__(key), item[key]) for key in keys if key in form.readers]
-    read = {key: fields.read(form.readers[key], value, f"{where}.{key}") for key, value in known}
+    fields.read(_require_all, given, where, form=form)
+    fields.read(_require_known, given, where, form=form)
+    read = {
+        str.__str__(key): fields.read(form.readers[key], value, f"{where}.{key}")
+        for key, value in given.items()
+        if key in form.readers
+    }
     fields.require_valid()
     return frozen_dict(read)
 
 
-def _keys(item: Mapping[Any, Any], where: str) -> list[Any]:
-    return bounded_list(item, where, "fields", MAX_FIELDS)
-
-
-def _require_all(keys: list[Any], where: str, *, form: Form) -> None:
-    absent = [key for key in form.required if key not in keys]
+def _require_all(given: dict[Any, Any], where: str, *, form: Form) -> None:
+    absent = [key for key in form.required if key not in given]
     if absent:
         raise InvalidInputError.of(where, f"has no {' and no '.join(absent)}; it must be {form.text}")
 
 
-def _require_known(keys: list[Any], where: str, *, form: Form) -> None:
-    unknown = [key for key in keys if key not in form.readers]
+def _require_known(given: dict[Any, Any], where: str, *, form: Form) -> None:
+    unknown = [key for key in given if key not in form.readers]
     if unknown:
         hints = (did_you_mean(key, form.readers) for key in unknown[:LISTED] if isinstance(key, str))
         meant = next(filter(None, hints), "")
@@ -161,6 +165,9 @@ _MESSAGE = Form(
     ("role", "content"),
     MESSAGE_FORMS,
 )
+_ANSWER = _MESSAGE._replace(required=("role",))
+"""An assistant's message with tool calls."""
+
 _PLACEHOLDER = Form({"placeholder": _placeholder}, ("placeholder",), MESSAGE_FORMS)
 
 # The parts of a content
@@ -174,7 +181,7 @@ def _part(item: object, where: str) -> FrozenDict:
     if "type" not in item:
         raise InvalidInputError.of(where, f"has no type; it must be one of {', '.join(_PARTS)}")
     kind = read_choice(item["type"], f"{where}.type", _PARTS, _TYPES_ELSEWHERE)
-    return _read(item, where, _PARTS[kind])
+    return _read(_given(item, where), where, _PARTS[kind])
 
 
 def _image_url(value: object, field: str) -> FrozenDict:
@@ -188,7 +195,7 @@ def _input_audio(value: object, field: str) -> FrozenDict:
 def _held(value: object, field: str, form: Form) -> FrozenDict:
     if not isinstance(value, Mapping):
         raise InvalidInputError.of(field, f"must be {form.text}, not {type(value).__name__}")
-    return _read(value, field, form)
+    return _read(_given(value, field), field, form)
 
 
 def _part_form(kind: str, reader: Reader) -> Form:
