@@ -1,7 +1,7 @@
 """Rendering what real prompts and models' chat templates are made of, against plain Jinja2 without any limit.
 
-Namespaces, macros, literals of lists and dicts, `tojson`, and chat templates that loop over messages. Each row names the
-tier that renders it; both sides are compiled once, and their texts are compared before anything is measured.
+Namespaces, macros, literals of lists and dicts, `tojson`, and chat templates that loop over messages. Each row names
+the tier that renders it; both sides are compiled once, and their texts are compared before anything is measured.
 """
 
 from typing import Any
@@ -19,8 +19,9 @@ GOALS = (1.0, 0.6)
 
 PROMPTS = {
     "namespace: found": """\
-{% set ns = namespace(found=false) %}{% for m in messages %}{% if m.role == 'tool' %}{% set ns.found = true %}{% endif %}\
-{% endfor %}{% if ns.found %}A tool has answered.{% else %}No tool has answered.{% endif %}""",
+{% set ns = namespace(found=false) %}{% for m in messages %}{% if m.role == 'tool' %}\
+{% set ns.found = true %}{% endif %}{% endfor %}\
+{% if ns.found %}A tool has answered.{% else %}No tool has answered.{% endif %}""",
     "namespace: numbered": """\
 {% set ns = namespace(number=0, seen='') %}{% for d in documents %}{% if d.text %}{% set ns.number = ns.number + 1 %}\
 [{{ ns.number }}] {{ d.title }}{% set ns.seen = ns.seen ~ d.title ~ ';' %}
@@ -128,8 +129,8 @@ CHATS = {
         {{- message.content -}}
     {%- else -%}
         {%- for part in message.content -%}
-            {%- if part['type'] == 'text' -%}{{- part['text'] -}}{%- elif 'image' in part or 'image_url' in part -%}<image>
-            {%- endif -%}
+            {%- if part['type'] == 'text' -%}{{- part['text'] -}}
+            {%- elif 'image' in part or 'image_url' in part -%}<image>{%- endif -%}
         {%- endfor -%}
     {%- endif -%}
 {%- endfor -%}""",
@@ -147,7 +148,11 @@ MESSAGES = [
 CALL = {"arguments": {"city": "Paris", "days": 3}, "name": "weather"}
 TOOL_MESSAGES = [
     *MESSAGES,
-    {"role": "assistant", "content": "", "tool_calls": [{"function": CALL, "id": "c1"}, {"function": CALL, "id": "c2"}]},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"function": CALL, "id": "c1"}, {"function": CALL, "id": "c2"}],
+    },
     {"role": "tool", "content": "12 degrees"},
     {"role": "tool", "content": "rain"},
     {"role": "user", "content": "And tomorrow?"},
@@ -172,9 +177,13 @@ MESSAGES_OF = {"chat: tools": TOOL_MESSAGES, "chat: parts": PART_MESSAGES}
 
 def measured(options: Options) -> Tables:
     prompts = [row(name, source, VALUES) for name, source in PROMPTS.items()]
-    chats = [row(name, source, {**VALUES, "messages": MESSAGES_OF.get(name, MESSAGES)}) for name, source in CHATS.items()]
+    chats = [
+        row(name, source, {**VALUES, "messages": MESSAGES_OF.get(name, MESSAGES)}) for name, source in CHATS.items()
+    ]
     long = {**VALUES, "messages": LONG_MESSAGES}
-    chats += [row(f"{name}, long", CHATS[name], long) for name in ("chat: roles", "chat: system apart", "chat: thinking")]
+    chats += [
+        row(f"{name}, long", CHATS[name], long) for name in ("chat: roles", "chat: system apart", "chat: thinking")
+    ]
     require_same([*prompts, *chats], str)
     rounds = options.rounds or ROUNDS
     return {

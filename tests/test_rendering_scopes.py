@@ -76,7 +76,15 @@ class Writer:
     def loop(self, depth: int) -> str:
         """Write a loop, sometimes filtered, sometimes with an else."""
         target, source = self.random.choice(
-            [("x", "xs"), ("x", "[1, 2, 3]"), ("a", "xs"), ("d", "ds"), ("x", "range(2)"), ("x", "[]"), ("a, b", "[(1, 2)]")]
+            [
+                ("x", "xs"),
+                ("x", "[1, 2, 3]"),
+                ("a", "xs"),
+                ("d", "ds"),
+                ("x", "range(2)"),
+                ("x", "[]"),
+                ("a, b", "[(1, 2)]"),
+            ]
         )
         test = f" if {self.value()}" if self.random.random() < 0.15 else ""
         other = f"{{% else %}}{self.body(depth + 1)}" if self.random.random() < 0.2 else ""

@@ -37,7 +37,7 @@ def assignments(body: Iterable[nodes.Node], bound: Iterable[str]) -> Assignments
 
 def assigns(body: Iterable[nodes.Node]) -> bool:
     """Return whether anything in a body is assigned to."""
-    return any(isinstance(node, _ASSIGNING) or node.find(_ASSIGNING) for node in body)
+    return any(isinstance(node, _ASSIGNING) or next(node.find_all(_ASSIGNING), None) for node in body)
 
 
 _ASSIGNING = (nodes.Assign, nodes.AssignBlock)

@@ -91,10 +91,17 @@ class Costs:
     def price(self) -> int:
         """The most fuel that the metered tier takes, but for putting the result together."""
         a_node = 1 + MOST_FUEL + TEXTS_IN_LOOPS * self._has_operations_inside
-        operations = self._texts // CHARACTERS_A_FUEL + self._root.operations * MOST_FUEL if self._root.operations else 0
+        operations = (
+            self._texts // CHARACTERS_A_FUEL + self._root.operations * MOST_FUEL if self._root.operations else 0
+        )
         joins = self._joins * most_text(self.limits) // CHARACTERS_A_UNIT
         in_loops = self._root.fuel + self.has_loops * loop_fuel(self.limits)
         return self._added + operations + joins + a_node * in_loops
+
+    @property
+    def is_affordable(self) -> bool:
+        """Whether the limits are high enough for all that the function may do."""
+        return self._root.calls <= self.limits.calls and is_affordable([self.price], self.limits)
 
     @property
     def _texts(self) -> int:
@@ -146,7 +153,7 @@ class Costs:
         share = self._shares.pop()
         self.has_loops = True
         lines = [f"fuel -= len({items}) * {body_cost(body) + 2 + share.cost}"]
-        self._shares[-1].calls = max(self._shares[-1].calls, share.calls)
+        self.nest_calls(share.calls)
         if share.operations:
             self._has_operations_inside = True
             passes = f"(len({items}) * {share.operations} or 1)"
@@ -162,17 +169,19 @@ class Costs:
         share.operations += 1
         share.calls += 1
         self._has_operations_inside = True
-        if share.calls >= self.limits.calls:
-            raise UnsupportedSyntax
         line = f"{share.local} = max({share.local} // {share.operations}, {self._least})"
         return line, body_cost(body) + 2 + share.cost
 
     def call(self, cost: int, calls: int) -> str:
         """Count a call of a macro, and return the local that holds its share of characters."""
-        share = self._shares[-1]
-        share.fuel += cost
-        share.calls = max(share.calls, calls)
+        self._shares[-1].fuel += cost
+        self.nest_calls(calls)
         return self.operation()
+
+    def nest_calls(self, depth: int) -> None:
+        """Count calls that the metered tier nests so deep."""
+        share = self._shares[-1]
+        share.calls = max(share.calls, depth)
 
     def nest(self, levels: int) -> None:
         """Count a value that is so many levels deeper than an earlier one, which another pass may put into the next."""

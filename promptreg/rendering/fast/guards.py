@@ -88,6 +88,11 @@ def iterable(value: Any) -> Any:
     return value if type(value) in ITERABLES else bail_out()
 
 
+def tested(value: Any) -> Any:
+    """Return builtin data, or what is absent."""
+    return value if type(value) in TESTED else bail_out()
+
+
 def sequence(value: Any) -> Any:
     """Return what can be unpacked: an exact list or tuple."""
     return value if type(value) in SEQUENCES else bail_out()

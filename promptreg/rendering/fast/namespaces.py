@@ -1,4 +1,4 @@
-"""Code generation for namespaces: `{% set n = namespace(a=1) %}` and `{% set n.a = 2 %}`, each attribute a Python local.
+"""Code generation for namespaces (`{% set n = namespace(a=1) %}`, `{% set n.a = 2 %}`): attributes are Python locals.
 
 That is the same as long as a namespace has one name and is never a value: then nothing else can read or change it. A
 template that passes it on, prints it, or creates it under a condition is left to the metered tier.
@@ -28,8 +28,8 @@ class NamespaceCompiler(StatementCompiler):
 
     def _visit_assign(self, node: nodes.Assign) -> None:
         match node:
-            case nodes.Assign(target=nodes.NSRef() as reference):
-                self._assign_attribute(reference, node.node)
+            case nodes.Assign(target=nodes.NSRef() as reference, node=value):
+                self._assign_attribute(reference, value)
             case nodes.Assign(target=nodes.Name(name=name), node=nodes.Call(node=nodes.Name(name="namespace")) as call):
                 self._create(name, call)
             case _:
@@ -45,7 +45,7 @@ class NamespaceCompiler(StatementCompiler):
         for attribute, local in attributes.items():
             self._emitter.write(f"{local} = {given.get(attribute, 'ABSENT')}")
 
-    def _assign_attribute(self, reference: nodes.NSRef, value: nodes.Expr) -> None:
+    def _assign_attribute(self, reference: nodes.NSRef, value: nodes.Node) -> None:
         code, kind = self._expressions.typed(value)
         if kind is ANY:
             code = self._expressions.or_absent(value)
@@ -56,8 +56,11 @@ class NamespaceCompiler(StatementCompiler):
     def _attributes(self) -> dict[str, set[str]]:
         """The attributes that are read or assigned of each name of the template."""
         found: dict[str, set[str]] = {}
-        for node in self._tree.find_all((nodes.NSRef, nodes.Getattr)):
-            of = node.name if isinstance(node, nodes.NSRef) else getattr(node.node, "name", None)
-            if isinstance(of, str):
-                found.setdefault(of, set()).add(node.attr)
+        for node in self._tree.find_all(nodes.Expr):
+            match node:
+                case (
+                    nodes.NSRef(name=str(name), attr=attribute)
+                    | nodes.Getattr(node=nodes.Name(name=str(name)), attr=attribute)
+                ):
+                    found.setdefault(name, set()).add(attribute)
         return found

@@ -17,9 +17,9 @@ from promptreg.rendering.fast.guards import (
     ABSENT,
     ITERABLES,
     MAX_NUMBER,
-    SEQUENCES,
     bail_out,
     exact,
+    iterable,
     most_items,
     number,
     sequence,
@@ -27,18 +27,22 @@ from promptreg.rendering.fast.guards import (
     short_scalar,
     small_scalars,
     small_sequence,
+    tested,
     text,
 )
 from promptreg.rendering.limits import MAX_NEEDLE
-from promptreg.rendering.values import PLAIN, SCALARS
+from promptreg.rendering.values import DICT_NAMES, PLAIN, SCALARS
 
 MAX_INDENT = 8
 MAX_STRIPPED = 8  # characters that are removed, as Python looks for each of them in turn
 MAX_TITLE = 50_000
+MAX_PRECISION = 20
+MAX_DIGITS = 18
 TITLE_COST = 3  # as much as so many other filters
 MAX_DEPTH = 6  # of what is written as JSON
 _SLICED = frozenset({str, list, tuple})
 _title: Callable[[str], str] = JINJA_FILTERS["title"]
+_round: Callable[[Any, int], Any] = JINJA_FILTERS["round"]
 
 # Output and operators
 
@@ -59,7 +63,14 @@ def get_item(most: int, container: Any, key: Any) -> Any:
     """Return `container[key]`, of an exact dict or sequence."""
     if type(container) is dict:
         return container[short(key, most)]
-    return container[key] if type(container) in SEQUENCES and type(key) is int else bail_out()
+    return container[key] if type(container) in _SLICED and type(key) is int else bail_out()
+
+
+def find_item(most: int, container: Any, key: Any) -> Any:
+    """Return `container[key]`, or `ABSENT` where a dict has no such key, nor a method of that name."""
+    if type(container) is dict and short(key, most) not in container:
+        return ABSENT if key not in DICT_NAMES else bail_out()
+    return get_item(most, container, key)
 
 
 def get_slice(most: int, value: Any, start: Any, stop: Any, step: Any) -> Any:
@@ -97,9 +108,27 @@ def add(most: int, left: Any, right: Any) -> Any:
     return number(left) + number(right)
 
 
+def repeated(most: int, value: Any, times: Any) -> str:
+    """Return a text repeated."""
+    source, count = short(value, most), times if type(times) is int else bail_out()
+    return source * count if len(source) * count <= most else bail_out()
+
+
 def column(most: int, value: Any, key: str) -> list[Any]:
     """Return the item of that key of each of the exact dicts in a list."""
     return [item[key] if type(item) is dict else bail_out() for item in small_sequence(most, value)]
+
+
+def with_value(most: int, value: Any, key: str, other: Any, is_wanted: bool) -> list[Any]:
+    """Return the exact dicts in a list whose item of that key is equal to another value, or those where it is not."""
+    items = small_sequence(most, value)
+    return [item for item in items if (short_scalar(most, exact(item, dict)[key]) == other) is is_wanted]
+
+
+def with_truth(most: int, value: Any, key: str, is_wanted: bool) -> list[Any]:
+    """Return the exact dicts in a list whose item of that key is true, or those where it is false or absent."""
+    items = small_sequence(most, value)
+    return [item for item in items if bool(tested(exact(item, dict).get(key, ABSENT))) is is_wanted]
 
 
 # Filters
@@ -137,6 +166,21 @@ def do_join(most: int, value: Any, separator: Any = "") -> str:
 def do_length(value: Any) -> int:
     """Return the length of a builtin text or container."""
     return len(value) if type(value) in PLAIN else bail_out()
+
+
+def do_list(most: int, value: Any) -> list[Any]:
+    """Return a list of the items."""
+    return list(value) if len(iterable(value)) <= most_items(most) else bail_out()
+
+
+def do_round(value: Any, precision: Any = 0) -> Any:
+    """Round a number."""
+    return _round(number(value), precision if type(precision) is int and abs(precision) < MAX_PRECISION else bail_out())
+
+
+def do_int(value: Any) -> int:
+    """Convert a number, or a short text that is an integer."""
+    return int(short(value, MAX_DIGITS) if type(value) is str else number(value))
 
 
 def do_first(value: Any) -> Any:

@@ -26,7 +26,7 @@ class Loop(NamedTuple):
 
 
 class Macro(NamedTuple):
-    """A macro of the template: its Python function, what a call costs, and how deep calls nest in one, itself included."""
+    """A macro of the template: its Python function, what a call costs, and how deep calls nest, itself included."""
 
     local: str
     parameters: dict[str, str]  # to their locals
@@ -172,7 +172,7 @@ class Scope:
         raise UnsupportedSyntax
 
     def require_new(self, name: str) -> None:
-        """Raise `UnsupportedSyntax` unless a name that is no variable may be bound here, outside all loops and blocks."""
+        """Raise `UnsupportedSyntax` unless a name that is no value may be bound here, outside all loops and blocks."""
         self._require_value(name)
         if self._assignable is not None or not self.is_certain() or name in self.variables:
             raise UnsupportedSyntax
@@ -210,7 +210,6 @@ class Scope:
         if namespace is None or namespace.function != self._functions:
             raise UnsupportedSyntax
         return namespace.attributes[node.attr]
-
 
     def path(self, node: Any) -> Path | None:
         """Return where a value stands in what was passed; None where it may be the same value as another."""

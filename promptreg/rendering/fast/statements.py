@@ -79,7 +79,9 @@ class StatementCompiler(Visitor):
         self._emitter.make_room()
         local = self._scope.temporary()
         code, kind = self._expressions.typed(node)
-        self._emitter.write(f"{local} = {code}" if kind == TEXT else f"if type({local} := {code}) is not str: bail_out()")
+        self._emitter.write(
+            f"{local} = {code}" if kind == TEXT else f"if type({local} := {code}) is not str: bail_out()"
+        )
         self._emitter.value(local, is_measured=self._emitter.is_repeated(self._scope.path(node)))
 
     def _print(self, node: nodes.Expr) -> None:
@@ -162,7 +164,12 @@ class StatementCompiler(Visitor):
                 require_plain_call(node)
                 self._emitter.write(f"{local} = {self._expressions.exact_dict(of)}.{view}()")
                 return view == "items"
-        code = self._expressions.code(node)
+            case nodes.Filter(name="items", node=of, args=[]):
+                require_plain_call(node)
+                self._costs.nest_calls(2)
+                self._emitter.write(f"{local} = {self._expressions.exact_dict(of)}.items()")
+                return True
+        code = self._expressions.iterated(node)
         self._emitter.write(f"if type({local} := {code}) is not list: {local} = iterable({local})")
         return False
 
@@ -192,7 +199,7 @@ class StatementCompiler(Visitor):
         return loop.length
 
     def _bind_target(self, target: nodes.Node, loop: Loop, *, is_paired: bool) -> tuple[str, str, list[str]]:
-        """Bind a loop's names; return the target of Python's loop, the line that unpacks it or no text, and the names."""
+        """Bind a loop's names; return the target of Python's loop, the line that unpacks it or "", and the names."""
         names = [target] if isinstance(target, nodes.Name) else getattr(target, "items", [None])
         bound = [name.name for name in names if isinstance(name, nodes.Name) and name.name not in NOT_VARIABLES]
         if len(bound) < len(names):

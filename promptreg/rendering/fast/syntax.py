@@ -8,8 +8,22 @@ from jinja2 import nodes
 from promptreg.rendering.fast.guards import MAX_NUMBER
 from promptreg.rendering.filters import FILTERS, TEXT
 from promptreg.rendering.policy import BUILTINS
+from promptreg.rendering.values import DICT_NAMES
 
 NOT_VARIABLES = BUILTINS | {"loop", "caller", "varargs", "kwargs"}
+OPERATORS_OF_TESTS = {
+    name: operator
+    for operator, names in {
+        "eq": "eq equalto ==",
+        "ne": "ne !=",
+        "lt": "lt lessthan <",
+        "lteq": "le <=",
+        "gt": "gt greaterthan >",
+        "gteq": "ge >=",
+        "in": "in",
+    }.items()
+    for name in names.split()
+}
 MAX_JOINS = 6
 MAX_PIECES = 40  # printed in one expression: Python compiles a long sum by recursion
 
@@ -55,6 +69,32 @@ def mapped_attribute(node: nodes.Filter) -> str:
     return attribute
 
 
+def selection(node: nodes.Filter) -> tuple[str, nodes.Expr | None]:
+    """Return the attribute of `selectattr('name')` or `selectattr('name', 'equalto', value)`, and the value or None."""
+    require_plain_call(node)
+    match node.args:
+        case [nodes.Const(value=str(name)), *rest] if name.isidentifier() and name not in DICT_NAMES:
+            match rest:
+                case []:
+                    return name, None
+                case [nodes.Const(value="equalto" | "eq" | "=="), value]:
+                    return name, value
+    raise UnsupportedSyntax
+
+
+def as_comparison(node: nodes.Test) -> nodes.Compare | None:
+    """Return the comparison that a test such as `x is eq y` or `x is even` stands for; None for other tests."""
+    match node.args:
+        case [value] if node.name in OPERATORS_OF_TESTS:
+            return nodes.Compare(node.node, [nodes.Operand(OPERATORS_OF_TESTS[node.name], value)])
+        case [value] if node.name == "divisibleby":
+            return nodes.Compare(nodes.Mod(node.node, value), [nodes.Operand("eq", nodes.Const(0))])
+        case [] if node.name in {"odd", "even"}:
+            rest = nodes.Const(int(node.name == "odd"))
+            return nodes.Compare(nodes.Mod(node.node, nodes.Const(2)), [nodes.Operand("eq", rest)])
+    return None
+
+
 def macro_arguments(node: nodes.Call, parameters: Collection[str]) -> dict[str, nodes.Expr]:
     """Return the arguments of a call of a macro, by its parameters."""
     require_plain_call(node, keywords=True)
@@ -80,7 +120,7 @@ def is_text(node: object) -> bool:
 
 
 class PrintedPart(NamedTuple):
-    """A part of an expression that is printed: a value; it must be a text where `is_text`, and is joined `depth` times."""
+    """A value that is printed as part of an expression; it must be a text if `is_text`, and is joined `depth` times."""
 
     node: nodes.Expr
     is_text: bool = False
