@@ -36,6 +36,7 @@ def measured(options: Options) -> Tables:
         path = Path(folder, "prompts.db")
         with Registry(path) as fresh, Registry(path, max_staleness=0.05) as relaxed:
             fresh.create("short", SHORT), fresh.create("medium", MEDIUM), fresh.create("chat", CHAT)
+            fresh.create("history", [CHAT[0], {"placeholder": "history"}, *map(in_parts, CHAT[1:])])
             names = {"registry": fresh, "held": {"short": fresh.get("short")}, "name": "short"}
             get = Row("fresh get", "registry.get(name)", "held[name]", names, GET)
             renders = [*render_rows(fresh, 0), *render_rows(relaxed, 1)]
@@ -69,7 +70,17 @@ def render_rows(registry: Registry, column: int) -> list[Row]:
     floor_with_roles = "[{'role': role, 'content': message.render(**values)} for role, message in zip(roles, plain)]"
     names["roles"] = [message["role"] for message in CHAT]
     rows.append(Row(f"the same and its messages{setting}", f"{ours}.messages", floor_with_roles, names))
+    history = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello! What is it about?"}]
+    floor_with_history = "[plain[0].render(**values), *texts, *[message.render(**values) for message in plain[1:]]]"
+    names = {**names, "values": {**CHAT_VALUES, "history": history}, "texts": [each["content"] for each in history]}
+    ours = "registry.render('history', values)"
+    rows.append(Row(f"fresh render, chat with a history and parts{setting}", ours, floor_with_history, names))
     return rows
+
+
+def in_parts(message: dict[str, str]) -> dict[str, Any]:
+    """Return the message with its text as a part."""
+    return {**message, "content": [{"type": "text", "text": message["content"]}]}
 
 
 def thread_rows(registry: Registry, rounds: int) -> list[Measured]:

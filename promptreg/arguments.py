@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from promptreg.models import UNSET, Actor
 from promptreg.records import CONTENT, EventQuery, Query
+from promptreg.rendering.limits import RenderLimits, readable_characters
 from promptreg.rules import access, inputs, names, seeding, version_fields
 from promptreg.rules.access import View
 from promptreg.rules.inputs import Expected
@@ -93,30 +94,30 @@ def read_scope(view: View, namespace: object, actor: object) -> View:
     return View(there, who)
 
 
-def read_create(given: Arguments) -> Creation:
+def read_create(given: Arguments, limits: RenderLimits) -> Creation:
     """Read the arguments of `create`."""
     fields = FieldReader()
     name = fields.read(names.checked_name, given["name"])
-    draft = _read_draft(fields, given, required=["template"])
+    draft = _read_draft(fields, given, limits, required=["template"])
     fields.require_valid()
     return Creation(name, draft)
 
 
-def read_save(given: Arguments) -> Save:
+def read_save(given: Arguments, limits: RenderLimits) -> Save:
     """Read the arguments of `save`."""
     fields = FieldReader()
     reference = fields.read(names.plain_reference, given["name"])
     message = UNSET if given["commit_message"] is None else given["commit_message"]
-    draft = _read_draft(fields, {**given, "commit_message": message}, required=["template"])
+    draft = _read_draft(fields, {**given, "commit_message": message}, limits, required=["template"])
     fields.require_valid()
     initial = draft._replace(message=INITIAL_MESSAGE) if message is UNSET else draft
     return Save(reference, draft, initial)
 
 
-def read_seed(given: Arguments) -> Seeding:
+def read_seed(given: Arguments, limits: RenderLimits) -> Seeding:
     """Read the arguments of `seed`: those of `save` that go live, and what decides where people changed the prompt."""
     fields = FieldReader()
-    save = fields.read(read_save, {**given, "is_production": True})
+    save = fields.read(read_save, {**given, "is_production": True}, limits)
     on_conflict = fields.read(inputs.read_choice, given["on_conflict"], "on_conflict", inputs.ON_CONFLICT)
     release = fields.read(inputs.read_release, given["release"])
     fields.require_valid()
@@ -125,12 +126,12 @@ def read_seed(given: Arguments) -> Seeding:
     return Seeding(save.reference, shipped, save.initial)
 
 
-def read_update(given: Arguments) -> Update:
+def read_update(given: Arguments, limits: RenderLimits) -> Update:
     """Read the arguments of `update`."""
     fields = FieldReader()
     version = fields.read(inputs.read_given, given["version"], "version")
     versioned = fields.read(names.read_versioned, given["name"], version if fields.are_valid() else None)
-    draft = _read_draft(fields, given)
+    draft = _read_draft(fields, given, limits)
     expected = fields.read(inputs.read_expected, version=given["expected_version"], content_hash=given["expected_hash"])
     not_in_place = ("is_production", "expected_version", "new_name", "access_grants")
     fields.read(version_fields.require_in_place, versioned, **{name: given[name] for name in not_in_place})
@@ -139,12 +140,14 @@ def read_update(given: Arguments) -> Update:
     return Update(*versioned, draft, message, expected)
 
 
-def _read_draft(fields: FieldReader, given: Arguments, *, required: Collection[str] = ()) -> Draft:
+def _read_draft(
+    fields: FieldReader, given: Arguments, limits: RenderLimits, *, required: Collection[str] = ()
+) -> Draft:
     """Read the fields of a version, and what `create`, `save` and `update` take beside them."""
     passed = {name: value for name, value in given.items() if name in CONTENT}
     if required and passed["title"] is None:  # a new prompt has a title by default
         passed["title"] = UNSET
-    edit = fields.read(version_fields.read_edit, required=required, **passed)
+    edit = fields.read(version_fields.read_edit, most=readable_characters(limits), required=required, **passed)
     return fields.read(
         version_fields.read_draft,
         edit=edit,

@@ -120,6 +120,10 @@ class Generation:
         """Return whether the entries are current. The clock comes first: after `until` the stamp may not be read."""
         return monotonic() < self.until and self.stamp == self.seen_stamp
 
+    def is_of(self, revision: int) -> bool:
+        """Return whether the entries are those of that revision."""
+        return self.position is not None and self.position.revision == revision
+
 
 def _empty() -> Generation:
     return Generation(b"", None, {}, {}, NEVER)

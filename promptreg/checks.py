@@ -18,6 +18,7 @@ from promptreg.rules.together import decide_each
 from promptreg.templates import Templates
 
 MAX_REASON = 2_000
+COMPILED = ("template", "syntax", "variables")
 
 PublishCheck: TypeAlias = Callable[[Prompt], object]
 
@@ -51,7 +52,7 @@ class Evidence(NamedTuple):
             return True
         if final.goes_live and (self.has_functions or written.examples):
             return False
-        return (vetted.template, vetted.variables) == (written.template, written.variables)
+        return all(getattr(vetted, field) == getattr(written, field) for field in COMPILED)
 
 
 class SetEvidence(NamedTuple):

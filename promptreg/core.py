@@ -17,19 +17,17 @@ from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks
 from promptreg.clock import moment
 from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
-from promptreg.lookup import find_any, find_version
+from promptreg.lookup import Missing, find_any, find_versions
 from promptreg.models import UNSET
 from promptreg.planning import Planner
 from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
-from promptreg.records import Change, Container
+from promptreg.records import Change, Container, Shown
 from promptreg.rules import access, conflicts
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.names import Reference, Selector, read_versioned
 from promptreg.rules.outcomes import Author
-from promptreg.rules.refusals import not_found, version_not_found
-from promptreg.rules.selection import number_of
-from promptreg.rules.version_fields import read_default
+from promptreg.rules.refusals import not_found
 from promptreg.settings import Settings
 from promptreg.storage.base import Reader, Storage, Writer
 from promptreg.suggestions import Suggestions
@@ -88,6 +86,7 @@ class Core:
         self.cache = Cache(settings.cache_size, compares=settings.max_staleness == 0)
         interval = storage.profile.check_interval
         self._holds = min(settings.max_staleness or interval, interval)
+        self.limits = settings.render_limits
         self.defaults = Defaults(settings.render_limits)
         self.templates = Templates(settings.cache_size, settings.render_limits, forbids_extra=settings.forbids_extra)
         self.checks = Checks(settings.publish_checks, self.templates)
@@ -179,7 +178,7 @@ class Core:
             return self.resolve(view, name, version, label).render(values)
         versioned = fields.read(read_versioned, name, version, label)
         if default is not UNSET and not fields.are_valid():
-            fields.read(read_default, default)
+            fields.read(self.defaults.read, default)
         fields.require_valid()
         text = versioned[0].text
         compiled = self.defaults.compiled(default, text)
@@ -194,11 +193,11 @@ class Core:
         """Return the prompt that a name and a selector mean, from the cache where its entry is current."""
         self.require_open()
         reference, selector = read_versioned(name, version, label)
-        generation, state = self._current_generation()
-        key = self._key(view.namespace, _exact(name), _exact(version), _exact(label))
+        generation, state = self.current_generation()
+        key = self.key(view.namespace, _exact(name), _exact(version), _exact(label))
         entry: CacheEntry | NegativeEntry | None = generation.entries.get(key) or generation.negative.get(key)
         state = state if entry is not None else MISS
-        metrics.count_request(state)
+        metrics.count_requests(state)
         note(cache=state, label=selector if isinstance(selector, str) else None)
         if entry is None:
             entry = self._load(view.namespace, reference, selector, generation, key)
@@ -217,8 +216,8 @@ class Core:
         With `may_check` the storage is asked for changes where that is due.
         """
         try:
-            generation, state = self._current_generation() if may_check else (self.cache.generation, HIT)
-            entry = generation.entries.get(self._key(view.namespace, name, version, label))
+            generation, state = self.current_generation() if may_check else (self.cache.generation, HIT)
+            entry = generation.entries.get(self.key(view.namespace, name, version, label))
         except BaseException as error:
             self.release_after(error)
             is_exact = _EXACT_TYPES.issuperset((type(name), type(version), type(label)))
@@ -228,10 +227,10 @@ class Core:
         is_current = state != STALE and (may_check or generation.is_current())
         if entry is None or not is_current or not access.may(view.actor, "read", entry.container):
             return None
-        metrics.count_request(state)
+        metrics.count_requests(state)
         return entry
 
-    def _key(self, namespace: str, name: str, version: Selector | None, label: str | None) -> Hashable:
+    def key(self, namespace: str, name: str, version: Selector | None, label: str | None) -> Hashable:
         """Return the key of a cache entry: in the home namespace the name alone.
 
         The type of the version belongs to it, because `True` is no version and equals 1.
@@ -240,7 +239,7 @@ class Core:
             return name if namespace == self.home else (_KEY_OF_OTHERS, namespace, name)
         return _KEY_OF_OTHERS, namespace, name, type(version), version, label
 
-    def _current_generation(self) -> tuple[Generation, str]:
+    def current_generation(self) -> tuple[Generation, str]:
         """Return the current generation and how that is known; it is stale where the database has disappeared."""
         generation = self.cache.generation
         if generation.is_current():
@@ -266,27 +265,22 @@ class Core:
         key: Hashable,
     ) -> CacheEntry | NegativeEntry:
         """Read what a name and a selector mean, and add it to the generation if it is of the same revision."""
-        error: NotFoundError | None = None
         with self.read() as reader:
-            container, record = find_any(reader, namespace, reference), None
-            if container is not None:
-                try:
-                    number = number_of(container, selector)
-                except NotFoundError as refusal:
-                    error = refusal
-                else:  # out here, because what a signal handler raises is no fact about the prompt
-                    record = find_version(reader, container, number)
-                    error = None if record else version_not_found(container, number)
-        position = generation.position
-        is_same_revision = position is not None and reader.snapshot.revision == position.revision
-        if container is None or record is None:
-            about = (namespace, reference.text) if container is None else container.id
-            negative = NegativeEntry(about, error or not_found([reference.text], namespace), container)
-            if is_same_revision:
+            (found,) = find_versions(reader, namespace, [(reference, selector)])
+        return self.loaded(generation, reader.snapshot.revision, key, found, selector)
+
+    def loaded(
+        self, generation: Generation, revision: int, key: Hashable, found: Shown | Missing, selector: Selector | None
+    ) -> CacheEntry | NegativeEntry:
+        """Return the cache entry of what was read, and add it to the generation if it is of the same revision."""
+        if isinstance(found, Missing):
+            negative = NegativeEntry(found.about, found.error, found.container)
+            if generation.is_of(revision):
                 self.cache.add_negative(generation, key, negative)
             return negative
+        container, record = found
         entry = CacheEntry(container, self.templates.prompt(container, record), selector)
-        if is_same_revision:
+        if generation.is_of(revision):
             self.cache.add(generation, key, entry)
         return entry
 

@@ -87,6 +87,11 @@ def fast_render(slow_path: F) -> F:
             try:
                 entry = generation.entries[name]
                 fast = entry.fast_paths
+                if variables is None and fast.fixed is not None and start is None:
+                    rendered = _new(Rendered)  # filled here: calling `__init__` takes twice as long
+                    rendered.text, rendered._messages = fast.fixed, None
+                    rendered._name, rendered.prompt = entry.name, entry.prompt
+                    return rendered
                 if type(variables) is dict and len(variables) == fast.arity and not more:
                     values = variables  # these are the names that are read; otherwise one is absent and this fails
                 else:

@@ -278,18 +278,19 @@ def hashed(text: str) -> str:
 def parse(text: str) -> Any:
     """Return the frozen value of JSON text that `compact` or `canonical` wrote."""
     empty = _EMPTY.get(text)
-    return _refrozen(_decode(text)) if empty is None else empty
+    return refrozen(_decode(text)) if empty is None else empty
 
 
-def _refrozen(value: Any) -> Any:
+def refrozen(value: Any) -> Any:
+    """Return a read-only copy of plain dicts and lists that hold JSON, which is not checked."""
     kind = type(value)
     if kind is dict:  # inlined `frozen_dict`: a prompt has a dozen of these
         made = _new_dict(FrozenDict)
-        _fill_dict(made, {key: _refrozen(item) for key, item in value.items()})
+        _fill_dict(made, {key: refrozen(item) for key, item in value.items()})
         return made
     if kind is list:
         items = _new_list(FrozenList)
-        _fill_list(items, map(_refrozen, value))
+        _fill_list(items, map(refrozen, value))
         return items
     return value
 

@@ -3,9 +3,11 @@
 A prompt that the actor may not read is reported exactly as one that does not exist (rule 18).
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
-from promptreg.records import Container, VersionRecord
+from promptreg.errors import NotFoundError
+from promptreg.records import Container, Shown, VersionRecord
 from promptreg.rules import access
 from promptreg.rules.access import View
 from promptreg.rules.names import Reference, Selector
@@ -26,6 +28,44 @@ def find_version(reader: Reader, container: Container, number: int) -> VersionRe
         return None
     newest = reader.versions(container, before=number + 1, limit=1)
     return newest[0] if newest and newest[0].number == number else None
+
+
+class Missing(NamedTuple):
+    """Why there is no such prompt, or no such version of it.
+
+    `about` is the id of the prompt, or the namespace and name where there is none, and so `container` is None.
+    """
+
+    about: Hashable
+    error: NotFoundError
+    container: Container | None = None
+
+
+def find_versions(
+    reader: Reader, namespace: str, wanted: Sequence[tuple[Reference, Selector | None]]
+) -> list[Shown | Missing]:
+    """Return each prompt with the version that its selector means, None being production, whoever may read it."""
+    containers = reader.find(namespace, [reference for reference, _ in wanted])
+    return [
+        _with_version(reader, container, selector)
+        if container is not None
+        else Missing((namespace, reference.text), not_found([reference.text], namespace))
+        for container, (reference, selector) in zip(containers, wanted, strict=True)
+    ]
+
+
+def _with_version(reader: Reader, container: Container, selector: Selector | None) -> Shown | Missing:
+    try:
+        number = number_of(container, selector)
+    except NotFoundError as error:
+        return Missing(container.id, error, container)
+    # out here, because what a signal handler raises is no fact about the prompt
+    record = find_version(reader, container, number)
+    return (
+        Missing(container.id, version_not_found(container, number), container)
+        if record is None
+        else (container, record)
+    )
 
 
 def find(reader: Reader, view: View, reference: Reference) -> Container:

@@ -1,4 +1,4 @@
-"""What the messages of a chat template are made of: which of their texts are templates, and where these stand.
+"""What templates are made of: a text, or the texts in messages that are templates, where they stand and how they end.
 
 `rules/messages.py` decides what is accepted, and `rendering/` renders it; diff and search read messages by this file.
 It takes whatever is stored: what an earlier release accepted, and any value that a caller puts into a `Prompt`.
@@ -7,7 +7,8 @@ It takes whatever is stored: what an earlier release accepted, and any value tha
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from promptreg.jsonvalues import FrozenList, freeze, thaw
+from promptreg.jsonvalues import FrozenList, refrozen, thaw
+from promptreg.models import Syntax
 
 Message: TypeAlias = dict[str, Any]
 
@@ -78,8 +79,30 @@ def mapped(template: str | FrozenList, change: Callable[[str], str]) -> str | Fr
     """Return a template with every text of it changed; placeholders, names and tool calls stay as they are."""
     if isinstance(template, str):
         return change(template)
-    changed: FrozenList = freeze([with_templates(message, change) for message in template])
+    changed: FrozenList = refrozen([with_templates(message, change) for message in template])
     return changed
+
+
+def length_of(template: str | FrozenList) -> int:
+    """Return how many characters a template has: of a chat, all texts of its messages together, but for the roles.
+
+    >>> length_of("a"), length_of([{"role": "user", "content": "ab"}, {"role": "user", "content": "c"}])
+    (1, 3)
+    """
+    return len(template) if isinstance(template, str) else sum(map(len, texts_in(template)))
+
+
+def with_read_line_ends(template: str | FrozenList, syntax: Syntax) -> str | FrozenList:
+    r"""Return a template with the line ends that its syntax reads: `\n`, or those that it has where it is `plain`.
+
+    >>> with_read_line_ends("a\r\nb", "jinja"), with_read_line_ends("a\r\nb", "plain")
+    ('a\nb', 'a\r\nb')
+
+    Jinja2 reads `\r\n` and `\r` as `\n`, so templates of its syntax are stored, hashed and compared with `\n`. One that
+    an earlier release stored with others keeps them and its hash, and equals the same with `\n`.
+    """
+    texts = (template,) if isinstance(template, str) else texts_in(template)
+    return template if syntax == "plain" or not any("\r" in text for text in texts) else mapped(template, _unix)
 
 
 def texts_in(template: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -120,6 +143,10 @@ and the key there."""
 def _text_of_part(part: object) -> str | None:
     text = part.get("text") if isinstance(part, dict) and part.get("type", "text") in _TEXT_PARTS else part
     return text if isinstance(text, str) else None
+
+
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _texts_of(value: Any) -> Iterator[str]:

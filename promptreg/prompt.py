@@ -239,8 +239,8 @@ class Prompt(Version):
         compiled: CompiledTemplate | None = private["_compiled"]
         if compiled is None and private["_compile"] is not None:
             compiled = private["_compiled"] = private["_compile"]()
-        if compiled is None or compiled.template != self.template:
-            compiled = CompiledTemplate(freeze(self.template), self._declarations(), private["_limits"])
+        if compiled is None or (compiled.template, compiled.syntax) != (self.template, self.syntax):
+            compiled = CompiledTemplate(freeze(self.template), self._declarations(), private["_limits"], self.syntax)
             private["_compiled"] = compiled
         return compiled
 

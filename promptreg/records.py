@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, compact, digest, frozen_dict, parse
+from promptreg.messages import with_read_line_ends
 from promptreg.models import Action, Grant, Kind, State, Status, Syntax
 from promptreg.variables import canonical_form
 
@@ -47,8 +48,9 @@ class Field(NamedTuple):
     """One field of a version: its value in a new prompt, its column, and how it is compared.
 
     `codec` is None where the column holds the value itself. `column` is the field's name unless another is given.
-    `normalized` returns the form of a value that is hashed, compared and shown in a diff. A `later` field came after
-    the first schema: it is left out of every hash, and of a diff, where it is `empty`, so that older hashes stay valid.
+    `normalized` returns the form of a value that is hashed, compared and shown in a diff; that of a template depends on
+    its syntax (`with_read_line_ends`). A `later` field came after the first schema: it is left out of every hash, and
+    of a diff, where it is `empty`, so that older hashes stay valid.
     """
 
     empty: Any = None
@@ -149,6 +151,7 @@ def content_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name, field in CONTENT.items():
         if not field.is_omitted(fields[name]):
             content[name] = field.normal(fields[name])
+    content["template"] = with_read_line_ends(fields["template"], fields["syntax"])
     return content
 
 
@@ -158,8 +161,8 @@ def content_text(fields: Mapping[str, Any]) -> str:
 
 
 def hash_of_fields(fields: Mapping[str, Any], names: Collection[str]) -> str:
-    """Return the hash of some fields of a version's content, normalized as `content_hash` covers them."""
-    content = content_of(fields)
+    """Return the hash of some fields of a version's content, normalized as if the other ones were empty."""
+    content = content_of({**EMPTY, **{name: fields[name] for name in names}})
     return digest({name: content[name] for name in names if name in content})
 
 
@@ -174,8 +177,11 @@ def is_equal(old: Snapshot, new: Snapshot) -> bool:
 
 
 def _differing(old: Snapshot, new: Snapshot) -> Iterator[str]:
-    for (name, field), before, after in zip(CONTENT.items(), old, new, strict=False):
-        if before is not after and not _equal(field.normal(before), field.normal(after)):
+    before, after = (
+        snapshot._replace(template=with_read_line_ends(snapshot.template, snapshot.syntax)) for snapshot in (old, new)
+    )
+    for (name, field), one, other in zip(CONTENT.items(), before, after, strict=False):
+        if one is not other and not _equal(field.normal(one), field.normal(other)):
             yield name
 
 

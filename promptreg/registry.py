@@ -7,7 +7,7 @@ Arguments are read in `arguments.py`, names are resolved and plans committed in 
 import builtins
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from types import TracebackType
@@ -24,6 +24,7 @@ from promptreg.errors import UnauthorizedError, VersionConflictError
 from promptreg.fast_read import fast_get, fast_render
 from promptreg.jsonvalues import FrozenList
 from promptreg.lookup import find, load_version
+from promptreg.many import get_many
 from promptreg.models import (
     UNSET,
     Action,
@@ -62,6 +63,7 @@ D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, Any]]
 
 SAVE_RETRIES = 4
+PAGE = 100  # prompts that `iterate` reads at a time
 logger = logging.getLogger("promptreg")
 
 
@@ -86,7 +88,8 @@ class Registry:
 
     The verbs, by what they are for:
 
-    - read: `get`, `render`, `history`, `diff`, `list`, `search`, `events`, `namespaces`
+    - read: `get`, `get_many`, `render`, `history`, `diff`
+    - find: `list`, `iterate`, `search`, `events`, `namespaces`
     - write versions: `create`, `save` (create or update), `update` (a new version, or an edit of a draft)
     - bring prompts with the code: `seed`
     - go live: `check`, `publish`, `rollback`, `discard`, `set_label`, `remove_label`
@@ -261,6 +264,25 @@ class Registry:
         """
         return self._core.get(self._view, name, version, label, default)
 
+    @verb("get_many_prompts", takes_name=False)
+    def get_many(self, names: Iterable[str]) -> builtins.list[Prompt]:
+        """Return several prompts, in the order of their names, as all of them were at one moment.
+
+        `names` are up to 10,000 names or ids. Each is resolved as in `get`, and may choose a version by `@`; what is
+        named twice is returned twice, and no names give no prompts. A write that moves several prompts at once is seen
+        in all of them or in none, which calls of `get` one after the other don't promise.
+
+        Raises `NotFoundError` with every unknown name; where there is none, `VersionNotFoundError` for the first
+        version or label that a prompt does not have, then `NoProductionVersionError`.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello"), registry.create("part", "Bye")
+        ...     _ = registry.update("greet", template="Hi")
+        ...     [(prompt.name, prompt.version) for prompt in registry.get_many(["part", "greet", "greet@1"])]
+        [('part', 1), ('greet', 2), ('greet', 1)]
+        """
+        return get_many(self._core, self._view, names)
+
     @fast_render
     def render(
         self,
@@ -385,6 +407,35 @@ class Registry:
         """
         return self._page(arguments.read_list(self._view, locals()))
 
+    @verb("iterate_prompts", takes_name=False)
+    def iterate(
+        self,
+        *,
+        status: str | Iterable[str] | None = None,
+        tag: str | Iterable[str] | None = None,
+        category: str | None = None,
+        created_by: str | None = None,
+        prefix: str | None = None,
+        label: str | None = None,
+    ) -> Iterator[Prompt]:
+        """Return an iterator of all the prompts that `list` lists on its pages, in the order of their names.
+
+        `status`, `tag`, `category`, `created_by`, `prefix` and `label` are the filters of `list`, and are checked by
+        this call. The prompts are read when they are needed, 100 at a time, and nothing is held between two pages. So
+        each prompt is as it was when its page was read. A prompt that is there and matches all the while is returned
+        exactly once; one that is created, changed or deleted meanwhile may be missed, and one that is renamed may be
+        returned under both names. `get_many` reads prompts of one moment.
+
+        Each page is a `list_prompts` span. What `list` raises is raised here, or by the step that reads the page, which
+        ends the iteration: `StorageError`, for example, once the registry is closed.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = [registry.create(name, "…", tags=["x"]) for name in ("b", "a")], registry.create("c", "…")
+        ...     [prompt.name for prompt in registry.iterate(tag="x")]
+        ['a', 'b']
+        """
+        return self._pages(arguments.read_list(self._view, {**locals(), "limit": PAGE, "after": None}))
+
     @verb("search_prompts", takes_name=False)
     def search(
         self,
@@ -507,8 +558,8 @@ class Registry:
 
         - `name`: lower-case letters, digits and `_ - . /`; `slugify` makes one from any text (rule 19).
         - `template`: a text, or a list of messages `{"role", "content"}`, the content being a text or a list of parts,
-          and of placeholders `{"placeholder": NAME}`, each for a variable that is a whole list of messages. At most 256
-          KiB and 1,000 messages (rule 20).
+          and of placeholders `{"placeholder": NAME}`, each for a variable that is a whole list of messages. At most
+          1,000 messages, and as many characters as `RenderLimits.source_characters` says: 262,144 by default (rule 20).
         - `syntax`: how the template is read: `jinja`, `jinja-trim` (with `trim_blocks` and `lstrip_blocks`) or `plain`,
           kept and rendered byte for byte.
         - `title` (by default the name), `description`, `category` and `tags` describe it, for people and for `search`.
@@ -531,7 +582,7 @@ class Registry:
         >>> prompt.version, prompt.state, prompt.title, prompt.config
         (1, 'published', 'greet', {'model': 'm'})
         """
-        call = arguments.read_create(locals())
+        call = arguments.read_create(locals(), self._core.limits)
         return self._commit(partial(self._core.planner(self._view).create, new_id(), call), self._core.checks.vet_saved)
 
     @verb("save_prompt")
@@ -564,7 +615,7 @@ class Registry:
         ...     [registry.save("greet", "Hello").version for _ in range(3)]
         [1, 1, 1]
         """
-        call = arguments.read_save(locals())
+        call = arguments.read_save(locals(), self._core.limits)
         plan = partial(self._core.planner(self._view).save, new_id(), call)
         return self._prompt(self._commit_declared(plan, self._core.checks.vet_saved))
 
@@ -618,7 +669,7 @@ class Registry:
         >>> one.version, two.version, restarted.version, restarted.template
         (1, 2, 1, 'Hello')
         """
-        call = arguments.read_seed(locals())
+        call = arguments.read_seed(locals(), self._core.limits)
         plan = partial(self._core.planner(self._view).seed, new_id(), call)
         outcome = self._commit_declared(plan, self._core.checks.vet_seeded)
         warning = conflict_warning(outcome)
@@ -677,7 +728,7 @@ class Registry:
         >>> draft.version, edited.version, edited.template, live.template
         (2, 2, 'Hi there', 'Hello')
         """
-        call = arguments.read_update(locals())
+        call = arguments.read_update(locals(), self._core.limits)
         return self._commit(partial(self._core.planner(self._view).update, call), self._core.checks.vet_saved)
 
     # Going live
@@ -1004,6 +1055,18 @@ class Registry:
 
     def _prompt(self, outcome: Outcome) -> Prompt:
         return self._core.templates.prompt(outcome.container, outcome.kept or outcome.version)
+
+    def _pages(self, query: Query) -> Iterator[Prompt]:
+        while True:
+            page = self._read_page(query)
+            yield from page
+            if page.next is None:
+                return
+            query = query._replace(after=page.items[-1].name)
+
+    @verb("list_prompts", takes_name=False)
+    def _read_page(self, query: Query) -> Page:
+        return self._page(query)
 
     def _page(self, query: Query) -> Page:
         prompts = self._query(query._replace(limit=query.limit + 1))

@@ -1,7 +1,8 @@
 """Compiled templates, kept by their content: those of versions, and those that calls of `render` pass as `default=`.
 
-A compiled template depends on nothing but its text, its declared variables and the limits, so it never becomes stale
-and any number of views and threads share it. Nothing in here knows a storage: keeping a prompt keeps no file open.
+A compiled template depends on nothing but its text, its syntax, its declared variables and the limits, so it never
+becomes stale and any number of views and threads share it. Nothing in here knows a storage: keeping a prompt keeps no
+file open.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -13,7 +14,7 @@ from promptreg.jsonvalues import FrozenList, compact
 from promptreg.models import Version
 from promptreg.prompt import Compile, Prompt, make_prompt, make_version
 from promptreg.records import Container, Snapshot, VersionRecord
-from promptreg.rendering.limits import RenderLimits
+from promptreg.rendering.limits import RenderLimits, readable_characters
 from promptreg.rendering.template import CompiledTemplate
 from promptreg.rules.version_fields import read_default
 
@@ -61,8 +62,9 @@ class Templates:
     def compiled(self, snapshot: Snapshot) -> CompiledTemplate:
         """Return the template of a version, compiled with its declared variables."""
         template = snapshot.template if isinstance(snapshot.template, str) else compact(snapshot.template)
-        key = snapshot.kind, template, compact(snapshot.variables)
-        return self._compiled.get(key, lambda: CompiledTemplate(snapshot.template, snapshot.variables, self._limits))
+        key = snapshot.kind, snapshot.syntax, template, compact(snapshot.variables)
+        parts = snapshot.template, snapshot.variables, self._limits, snapshot.syntax
+        return self._compiled.get(key, lambda: CompiledTemplate(*parts))
 
     def prompt(self, container: Container, record: VersionRecord, *, is_candidate: bool = False) -> Prompt:
         """Return a prompt resolved to a version, which compiles at its first use; a candidate is not live yet."""
@@ -104,12 +106,16 @@ class Defaults:
         except Exception:  # what is no default is refused by `compiled`
             return False
 
+    def read(self, default: object) -> str | FrozenList:
+        """Read a default; raise `InvalidInputError`."""
+        return read_default(default, most=readable_characters(self._limits))
+
     def compiled(self, default: object, name: str) -> CompiledTemplate:
         """Return the compiled template of a default that a render of the prompt `name` passes.
 
         Raises `InvalidInputError`, `TemplateSyntaxError`, `TemplatePolicyError` or `TemplateError`.
         """
-        template = read_default(default)
+        template = self.read(default)
         key = template if isinstance(template, str) else _messages_key(template)
         found = self._compiled.find(key)
         if found is not None and found[0] == template:

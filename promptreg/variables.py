@@ -103,6 +103,15 @@ def effective(declarations: FrozenList, reads: Mapping[str, bool]) -> FrozenList
     return FrozenList([*listed.values(), *found.values()])
 
 
+def only_required(declarations: FrozenList, names: Container[str | None]) -> FrozenList:
+    """Return declarations of which none but those of these names are required.
+
+    >>> only_required(declared([{"name": "n", "required": True}, {"name": "history"}]), {"history"})
+    [{'name': 'n', 'type': 'any', 'required': False}, {'name': 'history', 'type': 'any'}]
+    """
+    return frozen_list([d if d["name"] in names else frozen_dict({**d, "required": False}) for d in declarations])
+
+
 def is_optional(declaration: Mapping[str, Any]) -> bool:
     """Return whether a variable is declared as not required, without a default."""
     return declaration.get("required") is False and "default" not in declaration

@@ -144,14 +144,22 @@ INVALID = {
     "rename": lambda v: v.update("alpha@1", new_name="beta"),
     "grant": lambda v: v.update("alpha", access_grants=[("anyone", "write")]),
     "publish": lambda v: v.publish("alpha", 0),
+    "publish many": lambda v: v.publish(["alpha@1", "beta", "alpha@2"]),
     "rollback": lambda v: v.rollback("alpha", reason=" "),
+    "rollback many": lambda v: v.rollback(["alpha"], reason="x", expected_production={"beta": 1}),
+    "check": lambda v: v.check("alpha@1", 1),
     "set_status": lambda v: v.set_status(["alpha", "beta@1"], "active"),
     "dry run": lambda v: v.set_status("alpha", "draft", dry_run=True),
     "archive": lambda v: v.archive("alpha@1"),
     "restore": lambda v: v.restore(""),
+    "enable": lambda v: v.enable("alpha@1"),
+    "disable": lambda v: v.disable(None),
+    "delete": lambda v: v.delete("alpha@1"),
     "discard": lambda v: v.discard("alpha@1", 1),
     "set_label": lambda v: v.set_label("alpha@1", "eu", 1),
     "remove_label": lambda v: v.remove_label("alpha", "17"),
+    "get_many": lambda v: v.get_many(["alpha", "Beta"]),
+    "iterate": lambda v: v.iterate(label="17"),
     "history": lambda v: v.history("alpha", limit=0),
     "diff": lambda v: v.diff("alpha", 1, 1.0),
     "list": lambda v: v.list(status="deleted"),
@@ -293,6 +301,24 @@ def status_set(view, call):
     return update.updated, update.skipped
 
 
+def several(call):
+    """Return the arguments of a call about several prompts: a version for all, or one with @ for each or the first."""
+    references = [
+        name if version is None or call.way == "version" else f"{name}@{version}" for name, version in versioned(call)
+    ]
+    return (references, call.version) if call.way == "version" else (references,)
+
+
+def versioned(call):
+    """Return these prompts, each with the version that it chooses."""
+    return [(name, None if call.way == "label" and i else call.version) for i, name in enumerate(call.many)]
+
+
+def expected_live(call):
+    """Return what is expected of the first of several prompts, by the reference to it, if anything."""
+    return None if call.expected is None or not call.many else {call.many[0]: call.expected}
+
+
 def rendered(view, call):
     result = chosen(view.render, call, **call.values)
     return result.text, [message["content"] for message in result.messages]
@@ -306,6 +332,18 @@ def render(world, asking, call):
 def search(world, asking, call):
     names = [prompt["name"] for prompt, _ in model.search(world, asking, call.text, call.statuses, **call.shown)]
     return names, min(len(names), call.limit)
+
+
+def versioned_names(call):
+    """Return names, of which every second chooses a version."""
+    chosen = "" if call.version is None else f"@{call.version}"
+    return [f"{name}{chosen}" if i % 2 else name for i, name in enumerate(call.many)]
+
+
+def iterated(view, call):
+    return [
+        (prompt.name, prompt.version) for prompt in view.iterate(status=call.statuses, **call.shown, **call.filters)
+    ]
 
 
 def listed(world, asking, call):
@@ -342,6 +380,19 @@ CALLS = {
         lambda v, c: chosen(v.rollback, c, reason="too long", **passed(expected_production=c.expected)),
         lambda w, a, c: model.rollback(w, a, c.name, c.version, c.expected),
     ),
+    "publish many": (
+        lambda v, c: v.publish(*several(c), **passed(expected_production=expected_live(c))),
+        lambda w, a, c: model.publish_all(
+            w, a, versioned(c), {n: (e, None) for n, e in (expected_live(c) or {}).items()}
+        ),
+    ),
+    "rollback many": (
+        lambda v, c: v.rollback(*several(c), reason="too early", **passed(expected_production=expected_live(c))),
+        lambda w, a, c: model.rollback_all(
+            w, a, versioned(c), {n: (e, None) for n, e in (expected_live(c) or {}).items()}
+        ),
+    ),
+    "check": (lambda v, c: len(chosen(v.check, c)), lambda w, a, c: model.check(w, a, c.name, c.version)),
     "discard": (
         lambda v, c: chosen(v.discard, c),
         lambda w, a, c: model.discard(w, a, c.name, c.version),
@@ -358,11 +409,18 @@ CALLS = {
     ),
     "archive": (lambda v, c: v.archive(c.name), lambda w, a, c: model.archive(w, a, c.name)),
     "restore": (lambda v, c: v.restore(c.name), lambda w, a, c: model.restore(w, a, c.name)),
+    "enable": (lambda v, c: v.enable(c.name), lambda w, a, c: model.restore(w, a, c.name)),
+    "disable": (lambda v, c: v.disable(c.name), lambda w, a, c: model.disable(w, a, c.name)),
+    "delete": (lambda v, c: v.delete(c.name), lambda w, a, c: model.delete(w, a, c.name)),
     **dict.fromkeys(
         ["set_status", "dry run"],
         (status_set, lambda w, a, c: model.set_status(w, a, c.many or [c.name], c.target, dry_run=c.is_dry)),
     ),
     "get": (lambda v, c: chosen(v.get, c), lambda w, a, c: model.get(w, a, c.name, c.version)),
+    "get_many": (
+        lambda v, c: v.get_many(versioned_names(c)),
+        lambda w, a, c: model.get_many(w, a, [(name, c.version if i % 2 else None) for i, name in enumerate(c.many)]),
+    ),
     "render": (rendered, render),
     "history": (lambda v, c: v.history(c.name, limit=c.limit, before=c.version), history),
     "diff": (
@@ -370,6 +428,7 @@ CALLS = {
         lambda w, a, c: model.differs(w, a, c.name, c.version or 1, c.other),
     ),
     "list": (pages, listed),
+    "iterate": (iterated, listed),
     "search": (found, search),
     "events": (count_events, lambda w, a, c: len(model.events(w, a, c.about, c.actions))),
     "namespaces": (lambda v, c: v.namespaces(), lambda w, a, c: model.namespaces(w, a)),
@@ -459,6 +518,10 @@ def seen(value):
 def expected(answer):
     """Return what `seen` must return for the result of the model."""
     match answer:
+        case [(dict(), int()), *_]:
+            return [expected(item) for item in answer]
         case (dict() as prompt, int() as number):
             return described(prompt, number)
+        case [(dict(), int()), *_]:
+            return [described(prompt, number) for prompt, number in answer]
     return answer

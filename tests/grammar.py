@@ -69,7 +69,9 @@ COMPOUND = {
         @text.title() ; @text.capitalize() ; @text.removeprefix('a') ; @text.removesuffix(@text) ;
         @map.get('title') ; @map.get(@text, @any) ; $any.isoformat() ; $any.strftime('%Y-%m-%d %H:%M') ;
         $any.date() ; $any.time() ; @seq | max ; @seq | min ; @seq | map('upper') | join ;
-        (@seq | batch(2) | first)[0] ; loop.cycle('a', 'b') ;
+        (@seq | batch(2) | first)[0] ; loop.cycle('a', 'b') ; @text.ljust(@small) ; @text.rjust(@small, '.') ;
+        @text.center(9) ; @text.zfill(@small) ; @text.casefold() ; @text.swapcase() ; @text.partition('a')[0] ;
+        @text.rpartition(@text) | join('|') ; raise_exception(@text) ; raise_exception('no') if @cond else 'yes' ;
         @seq | groupby('title') | map(attribute='grouper') | join ; @seq | map('string') | join(@text) ;
         nope or @text ; $map.nope or @text ; @text if nope else @text ; @text if $map['nope'] ; loop.previtem or @text
     """,
@@ -80,7 +82,8 @@ COMPOUND = {
         @seq | sum(attribute='n') ; @seq | sum(start=@num) ; @seq | max ; @seq | min ; @seq | max(attribute='n') ;
         @seq | min(case_sensitive=true) ; @num + @num ; @num - @num ; @num * 3 ; 2 * @num ; @num / 2 ; @num / @num ;
         @num // @num ; @num % 3 ; @num % @num ; @num ** 2 ; @num ** 0.5 ; -@num ; +@num ; - @num ** 2 ;
-        @text.find('a') ; @text.count(@text) ; @seq.index(@any) ; @seq.count(@any) ; loop.index ; loop.index0 ;
+        @text.find('a') ; @text.rfind('a') ; @text.index('a') ; @text.rindex(@text) ; @text.index('a', @small) ;
+        @text.count(@text) ; @seq.index(@any) ; @seq.count(@any) ; loop.index ; loop.index0 ;
         loop.revindex ; loop.revindex0 ; loop.length ; loop.depth ; loop.depth0 ; @num if @cond else @num ;
         @num + @any ; @flag + @num ; @seq | length + @num ; @num - -1
     """,
@@ -96,7 +99,9 @@ COMPOUND = {
         @num is le(@num) ; @num is not lt(@num) ; @any == @any ; @text == @text ; @any != @any ; @num < @num ;
         @num < @num <= @num ; @num >= @num ; @num > @any ; @any in @seq ; @text in @text ; @text not in @map ;
         not @any ; @any and @any ; @any or @any ; @flag ; $any ; @seq ; @text ; 1 < @num < 5 != @any ;
-        @text.startswith('a') ; @text.endswith(@text) ; @text.isdigit() ; @text.isalpha() ; loop.first ; loop.last ;
+        @text.startswith('a') ; @text.endswith(@text) ; @text.isdigit() ; @text.isalpha() ; @text.isalnum() ;
+        @text.isdecimal() ; @text.isnumeric() ; @text.isspace() ; @text.islower() ; @text.isupper() ;
+        loop.first ; loop.last ;
         loop.changed(@any) ; loop.previtem is defined ; not (@cond and not @cond) ; @num == @num == @num ; nope ;
         not nope ; $map.nope ; not $map['nope'] ; $seq[99] ; loop.previtem ; not loop.nextitem ; nope is string ;
         $map.nope is none ; nope or @cond ; $map.nope and $map.nope.a
@@ -122,13 +127,16 @@ COMPOUND = {
         @text.rsplit(none, 1) ; @text.splitlines() ; @text.splitlines(true) ; @seq + @seq ; @seq * 2 ; @seq[1:] ;
         @seq[:-1] ; @seq[::2] ; @seq[@small:] ; [@any, @any] ; (@any,) ; (@text, @num) ; [@seq] ; range(@small) ;
         range(1, @small, 2) ; @map.tags ; @seq if @cond else @seq ; @seq | map('first') | list ; @map | list ;
-        @any | list ; @seq | select('defined') | list ; @seq | map('tojson') | list ; [nope, @any] | select | list ;
+        @any | list ; @seq | select('defined') | list ; @seq | map('tojson') | list ;
+        zip(@seq, @seq) | list ; zip(@seq, @text, @map) | list ; zip(*@seq) | list ; zip(@seq, strict=@flag) | list ;
+        zip(@seq, @seq, strict=true) | list ; [nope, @any] | select | list ;
         [@map, {}] | selectattr('nope') | list ; [nope, $map.nope, 1] | reject | list | length ; nope or @seq
     """,
     "lazy": """
         @seq | map('upper') ; @seq | select ; @seq | reject('none') ; @seq | unique ; @seq | batch(2) ;
         @seq | slice(2) ; @seq | reverse ; @map | items ; @map.items() ; @map.values() ;
-        @seq | map(attribute='title') ; @seq | selectattr('title') ; @seq ; @seq ; @map ; @text ; range(@small)
+        @seq | map(attribute='title') ; @seq | selectattr('title') ; @seq ; @seq ; @map ; @text ; range(@small) ;
+        zip(@seq, @seq) ; zip(@lazy, range(@small)) ; zip(@seq, strict=@flag)
     """,
     "map": """
         {'a': @any} ; {@text: @any, 'title': @text} ; dict(a=@any) ; dict(@map, b=@any) ; dict(@seq) ; @seq[0] ;
@@ -170,7 +178,7 @@ FRIENDLY_COMPOUND = {
         $map.nope ; not $map['nope'] ; nope is string ; $text and $map.nope
     """,
     "seq": "$seq ; @seq | sort ; $map.tags ; @seq | list ; @seq[:2] ; @text.split(',') ; @map.items()",
-    "lazy": "$seq ; $seq ; $seq ; $map.tags ; @seq ; $map.items() ; range(3)",
+    "lazy": "$seq ; $seq ; $seq ; $map.tags ; @seq ; $map.items() ; range(3) ; zip($seq, $map.tags) ; zip($seq, $seq)",
     "map": "$map ; @seq | first",
     "any": "@text ; @num ; @text ; @flag ; @num ; $map.author.name ; @seq",
 }
@@ -192,6 +200,9 @@ HOSTILE_COMPOUND = {
         @any | map('@dunder') | list ; @text.join(range(@huge)) ; @any | filesizeformat ; @text | urlencode * 9999 ;
         [$any] ; {1: $any} ; ($any,) | string ; [[$any]] | tojson ; '%r' | format($any) ; [$any] | join ;
         namespace ; range ; dict ; m1 ; [m1] ; m1 ~ m1.@dunder ; caller ; [loop] ; @text.upper ; [@text.upper] ;
+        zip(@any, $any) ; [zip(@seq)] ; zip.@dunder ; zip(@seq).@dunder ;
+        raise_exception.@dunder ; raise_exception(@any) ; raise_exception($any ~ @text) ; @text.rindex(@text * 9999) ;
+        (@text * @huge).index(@text) ; $any.index(@text) ; @text.ljust(@huge, @text) ;
         @lazy ; [@lazy] ; '' ~ @lazy ; [@lazy] | string ; $any.gi_frame ; $any.gi_code.co_code
     """,
     "num": """
@@ -217,7 +228,9 @@ HOSTILE_COMPOUND = {
         $any | list ; $any | sort ; $any | unique | list ; $any | reverse | list ;
         @seq | map(attribute='@dunder.@dunder') | list ; @any | dictsort ;
         @seq | unique(attribute='@dunder') | list ; @seq | join(attribute='@dunder') | list ;
-        range(@huge) | map('string') | list ; range(@huge) | batch(1) | list ; dict(range(@huge) | batch(2)) | list
+        zip(range(@huge), range(@huge)) | list ; zip(*[@seq * 999] * 9999) | list ; zip(@any, $any) | list ;
+        zip(*range(@huge)) | list ; range(@huge) | map('string') | list ; range(@huge) | batch(1) | list ;
+        dict(range(@huge) | batch(2)) | list
     """,
     "map": """
         namespace() ; namespace(a=@any) ; dict(@any) ; @any.@dunder ; dict.fromkeys(range(@huge)) ; {$any: 1} ;
@@ -270,6 +283,9 @@ BOMBS = (
     "{% set name = 'ab' %}<<{% set name = name ~ name %}>>{{ name }}",
     "{% set x = [1] %}<<{% set x = [x, x] %}>>{{ x }}",
     "{% set x = [1] %}<<{% set x = [x, x] %}>>{{ x == x }}{{ x in [x] }}{{ x | tojson }}",
+    "{% set x = [1] %}<<{% set x = zip(x) %}>>{{ x | list }}",
+    "{% set x = [1] %}<<{% set x = zip(x, *@seq) %}>>{% for y in x %}{% break %}{% endfor %}",
+    "{% for x in [1] recursive %}{{ loop([x]) }}{% break %}{% endfor %}",
     "{% set x = (1,) %}<<{% set x = (x, x) %}>>{{ {x: 1} }}",
     "{% set x = {} %}<<{% set x = {'a': x, 'b': x} %}>>{{ x | string | length }}",
     "{% set ns = namespace(a='x') %}{% for i in range(@huge) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}{{ ns.a }}",
@@ -452,10 +468,23 @@ class Writer:
         return f"{{{{ loop.{attribute} }}}}"
 
     def _target(self, source: str) -> str:
-        if self.chance(0.12) or ("items" in source and self.chance(0.8)) or (source == "pairs" and self.chance(0.6)):
+        if (
+            self.chance(0.12)
+            or (("items" in source or "zip" in source) and self.chance(0.8))
+            or (source == "pairs" and self.chance(0.6))
+        ):
             first, second = self.bind("text"), self.bind("any")
             return self.random.choice([f"{first}, {second}", f"{first}, {second}", f"({first}, {second})"])
         return self.bind(ITEMS.get(source, "any"))
+
+    def leave(self, depth: int) -> str:
+        """Write a break or continue, usually in an if and in a loop."""
+        if not self.loops and (self.mode == FRIENDLY or self.chance(0.95)):
+            return self.words(depth)
+        control = self.words(depth) + self.tag(self.random.choice(["break", "continue"]))
+        if self.chance(0.1):
+            return control
+        return self.tag(f"if {self.expression('cond', 1)}") + control + self.tag("endif")
 
     def recursive(self, depth: int) -> str:
         """Write a recursive for over the tree."""
@@ -578,6 +607,7 @@ STATEMENTS: dict[str, list[tuple[Callable[[Writer, int], str], float]]] = {
         (Writer.output, 7),
         (Writer.branch, 3),
         (Writer.loop, 3),
+        (Writer.leave, 0.6),
         (Writer.comment, 0.2),
         (Writer.assign, 0.4),
     ],
@@ -586,6 +616,7 @@ STATEMENTS: dict[str, list[tuple[Callable[[Writer, int], str], float]]] = {
         (Writer.output, 7),
         (Writer.branch, 2),
         (Writer.loop, 2.5),
+        (Writer.leave, 0.6),
         (Writer.comment, 0.2),
         (Writer.raw, 0.2),
         (Writer.assign, 1),

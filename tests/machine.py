@@ -37,27 +37,16 @@ WRITING = [
     *["update"] * 5,
     *["draft", "edit"] * 3,
     *["publish", "rollback"] * 4,
+    *["publish many"] * 4,
+    *["rollback many"] * 3,
     "set_label",
     "set_label",
     "remove_label",
 ]
-WRITING += [
-    "create",
-    "save",
-    "save",
-    "seed",
-    "seed",
-    "seed",
-    "rename",
-    "grant",
-    "discard",
-    "discard",
-    "set_status",
-    "set_status",
-    "dry run",
-]
-WRITING += ["archive", "archive", "restore", "restore", "restore"]
-READING = ["get", "render", "history", "diff", "list", "search", "events", "namespaces"]
+WRITING += ["create", "save", "save", "rename", "grant", "discard", "discard", "set_status", "set_status", "dry run"]
+WRITING += ["archive", "archive", "restore", "restore", "restore", "enable", "disable", "delete", *["seed"] * 3]
+READING = ["get", "get_many", "render", "check", "history", "diff", "list", "iterate", "search", "events"]
+READING += ["namespaces"]
 VERBS = [
     *WRITING * 2,
     *READING,

@@ -101,6 +101,15 @@ def get(world, view, reference, selector=None):
     return prompt, choose(prompt, selector)
 
 
+def get_many(world, view, references):
+    """Return each prompt and number; every name is looked for first, then every version, then production."""
+    found = [(find(world, view, name), selector) for name, selector in references]
+    for prompt, selector in found:
+        if selector not in (None, "production"):
+            choose(prompt, selector)
+    return [(prompt, choose(prompt, selector)) for prompt, selector in found]
+
+
 def render(world, view, reference, selector=None, values=()):
     """Return the texts of the messages."""
     prompt, number = get(world, view, reference, selector)
@@ -213,12 +222,18 @@ def same(one, other):
 
 def passes(content):
     """Return whether, by rule 9, each example renders and the publish check of the tests does not raise."""
-    try:
-        for example in content["examples"]:
+    return not failures(content)
+
+
+def failures(content):
+    """Return how many examples and publish checks fail."""
+    failing = int(any(UNPUBLISHABLE in text for text in sources(content)))
+    for example in content["examples"]:
+        try:
             texts(content, example)
-    except Refused:
-        return False
-    return not any(UNPUBLISHABLE in text for text in sources(content))
+        except Refused:
+            failing += 1
+    return failing
 
 
 def vet(content, is_production):
@@ -448,6 +463,48 @@ def live(prompt):
 
 
 def publish(world, view, reference, selector=None, expected=None, says=None):
+    return publish_all(world, view, [(reference, selector)], {reference: (expected, says)})[0]
+
+
+def publish_all(world, view, chosen, expected):
+    """Publish the versions that references choose; what is expected is by reference: a number and a content."""
+    found = each(chosen, lambda reference, selector: publishable(world, view, reference, selector, expected))
+    moving = [(prompt, number) for prompt, number in found if number != live(prompt)]
+    versions = [(prompt, number, prompt["versions"][number]) for prompt, number in moving]
+    failing = [(p, n, v) for p, n, v in versions if v["state"] != "published" and not passes(v["content"])]
+    for prompt, number, version in failing:
+        version["state"] = "failed"
+        wrote(world, view, prompt, "check_failed", version=number)
+    if failing:
+        raise Refused("publish_check_failed")
+    for prompt, number in moving:
+        go_live(world, view, prompt, number)
+    return found
+
+
+KINDS = [
+    *[["not_found"], ["forbidden"], ["version_not_found", "no_production_version"]],
+    *[["prompt_archived"], ["conflict"], ["version_conflict"]],
+]
+
+
+def each(chosen, decide):
+    """Return what is decided of each prompt, once; raise the first kind of refusal that any of them has."""
+    decided, codes = {}, []
+    for reference, selector in chosen:
+        try:
+            prompt, *rest = decide(reference, selector)
+            if decided.setdefault(prompt["id"], (prompt, *rest))[1] != rest[0]:
+                codes.append("validation_error")
+        except Refused as refusal:
+            codes.append(refusal.code)
+    for kind in [*KINDS, ["validation_error"]]:
+        if set(kind) & set(codes):
+            raise Refused(next(code for code in codes if code in kind))
+    return list(decided.values())
+
+
+def publishable(world, view, reference, selector, expected):
     prompt = find(world, view, reference)
     need(view, "publish", prompt)
     number = None if selector is None else choose(prompt, selector)
@@ -457,20 +514,37 @@ def publish(world, view, reference, selector=None, expected=None, says=None):
         if len(drafts) > 1 or (not drafts and live(prompt) != max(prompt["versions"])):
             raise Refused("conflict")
         number = drafts[0] if drafts else live(prompt)
-    if expected not in (None, live(prompt)):
+    require_live(prompt, expected)
+    for _, says in said(prompt, expected):
+        require_content(prompt, number, says)
+    return prompt, number
+
+
+def said(prompt, expected):
+    """Return what is expected of a prompt, by its name or its id."""
+    return [expected[known] for known in (prompt["name"], prompt["id"]) if known in expected]
+
+
+def require_live(prompt, expected):
+    if any(number not in (None, live(prompt)) for number, _ in said(prompt, expected)):
         raise Refused("version_conflict")
-    require_content(prompt, number, says)
-    if number == live(prompt):
-        return prompt, number
-    version = prompt["versions"][number]
-    if version["state"] != "published" and not passes(version["content"]):
-        version["state"] = "failed"
-        wrote(world, view, prompt, "check_failed", version=number)
-        raise Refused("publish_check_failed")
-    return go_live(world, view, prompt, number)
 
 
 def rollback(world, view, reference, selector=None, expected=None):
+    return rollback_all(world, view, [(reference, selector)], {reference: (expected, None)})[0]
+
+
+def rollback_all(world, view, chosen, expected):
+    found = each(chosen, lambda reference, selector: earlier(world, view, reference, selector, expected))
+    for prompt, number, kept in found:
+        if number != live(prompt):
+            prompt["stack"] = kept
+            wrote(world, view, prompt, "rollback", version=number)
+    return [(prompt, number) for prompt, number, _ in found]
+
+
+def earlier(world, view, reference, selector, expected):
+    """Return the version that a prompt goes back to, and the stack of publications afterwards."""
     prompt = find(world, view, reference)
     need(view, "rollback", prompt)
     number = None if selector is None else choose(prompt, selector)
@@ -487,13 +561,18 @@ def rollback(world, view, reference, selector=None, expected=None):
         kept = stack[: len(stack) - stack[::-1].index(number)]
     else:
         kept = [*stack, number]
-    if expected not in (None, live(prompt)):
-        raise Refused("version_conflict")
-    if number == live(prompt):
-        return prompt, number
-    prompt["stack"] = kept
-    wrote(world, view, prompt, "rollback", version=number)
-    return prompt, number
+    require_live(prompt, expected)
+    return prompt, number, kept
+
+
+def check(world, view, reference, selector=None):
+    """Return how many reasons there are why a version could not be published."""
+    prompt = find(world, view, reference)
+    drafts = unpublished(prompt)
+    if selector is None and len(drafts) > 1:
+        raise Refused("conflict")
+    number = choose(prompt, selector) if selector is not None else drafts[0] if drafts else live(prompt)
+    return prompt["archived"] + failures(prompt["versions"][number]["content"])
 
 
 def discard(world, view, reference, selector=None):
@@ -583,3 +662,11 @@ def archive(world, view, reference, target="archived"):
 
 def restore(world, view, reference):
     return archive(world, view, reference, "active")
+
+
+def disable(world, view, reference):
+    return archive(world, view, reference, "disabled")
+
+
+def delete(world, view, reference):
+    set_status(world, view, [reference], "deleted")

@@ -36,6 +36,7 @@ ROOMS = (
 STORAGE = "storage_contract storage_sqlite"
 TESTS = {  # by the longest prefix of a file's path; the quickest tests run first
     "promptreg/rules": "rules_versions rules_drafts rules_labels rules_names bad_input model",
+    "promptreg/rules/seeding": "rules_seeding",
     "promptreg/rules/access": "rules_people rules_status",
     "promptreg/rules/version_fields": "bad_input values rules_versions rules_drafts rules_variables rules_templates",
     "promptreg/rules/inputs": "bad_input values rules_versions rules_drafts rules_variables rules_templates",

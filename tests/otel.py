@@ -158,12 +158,19 @@ VERBS: list[tuple[str, Call]] = [
     ("save_prompt greet", lambda r: r.save("greet", "Salut {{ name }}")),
     ("seed_prompt greet", lambda r: r.seed("greet", "Salut {{ name }}", on_conflict="publish")),
     ("get_prompt twice", lambda r: r.get("twice")),
+    ("get_many_prompts", lambda r: r.get_many(["greet", "twice@1"])),
     ("render_prompt greet", lambda r: r.render("greet", name="Ana")),
     ("render_prompt chat", lambda r: r.render("chat", name="Ana")),
     ("update_prompt greet", lambda r: r.update("greet", title="Greeting")),
     ("publish_prompt greet", lambda r: r.publish("greet@staging")),
     ("publish_prompt draft", lambda r: r.publish("draft", expected_production=0)),
     ("rollback_prompt twice", lambda r: r.rollback("twice", reason="y", expected_production=2)),
+    ("publish_prompt", lambda r: r.publish(["twice@1", "other"])),
+    ("rollback_prompt", lambda r: r.rollback(["twice@1"], reason="y")),
+    ("check_prompt greet", lambda r: r.check("greet", 1)),
+    ("disable_prompt greet", lambda r: r.disable("greet")),
+    ("enable_prompt off", lambda r: r.enable("off")),
+    ("delete_prompt off", lambda r: r.delete("off")),
     ("set_status_prompt greet", lambda r: r.set_status("greet", "disabled")),
     ("set_status_prompt", lambda r: r.set_status(["greet", "other"], "disabled")),
     ("archive_prompt greet", lambda r: r.archive("greet")),
@@ -175,6 +182,7 @@ VERBS: list[tuple[str, Call]] = [
     ("history_prompt greet", lambda r: r.history("greet")),
     ("diff_prompt greet", lambda r: r.diff("greet", 1, 2)),
     ("list_prompts", lambda r: r.list()),
+    ("iterate_prompts", lambda r: r.iterate(tag="t")),
     ("search_prompts", lambda r: r.search("hello")),
     ("events_prompt greet", lambda r: r.events("greet")),
     ("events_prompt", lambda r: r.events()),
@@ -188,6 +196,9 @@ REFUSALS: list[tuple[str, Call, str]] = [
     ("get_prompt draft", lambda r: r.get("draft"), "no_production_version"),
     ("get_prompt", lambda r: r.get("No Name!\n"), "validation_error"),
     ("get_prompt", lambda r: r.get(7), "validation_error"),  # type: ignore[call-overload]
+    ("get_many_prompts", lambda r: r.get_many(["greet", "absent"]), "not_found"),
+    ("get_many_prompts", lambda r: r.get_many(["greet@9"]), "version_not_found"),
+    ("get_many_prompts", lambda r: r.get_many(["draft"]), "no_production_version"),
     ("render_prompt absent", lambda r: r.render("absent"), "not_found"),
     ("render_prompt greet", lambda r: r.render("greet"), "missing_variables"),
     ("render_prompt off", lambda r: r.render("off"), "prompt_disabled"),
@@ -208,6 +219,13 @@ REFUSALS: list[tuple[str, Call, str]] = [
     ("discard_prompt twice", lambda r: r.discard("twice"), "conflict"),
     ("rollback_prompt greet", lambda r: r.rollback("greet", reason="x"), "conflict"),
     ("rollback_prompt twice", lambda r: r.rollback("twice", reason="x", expected_production=9), "version_conflict"),
+    ("publish_prompt", lambda r: r.publish(["absent", "greet"]), "not_found"),
+    ("publish_prompt", lambda r: r.publish(["greet@1", "greet@2"]), "validation_error"),
+    ("rollback_prompt", lambda r: r.rollback(["twice", "greet"], reason="x"), "conflict"),
+    ("check_prompt greet", lambda r: r.check("greet", 9), "version_not_found"),
+    ("enable_prompt absent", lambda r: r.enable("absent"), "not_found"),
+    ("disable_prompt old", lambda r: r.disable("old"), "prompt_archived"),
+    ("delete_prompt old", lambda r: r.delete("old"), "prompt_archived"),
     ("set_status_prompt absent", lambda r: r.set_status("absent", "active"), "not_found"),
     ("archive_prompt absent", lambda r: r.archive("absent"), "not_found"),
     ("restore_prompt absent", lambda r: r.restore("absent"), "not_found"),
@@ -217,6 +235,7 @@ REFUSALS: list[tuple[str, Call, str]] = [
     ("history_prompt absent", lambda r: r.history("absent"), "not_found"),
     ("diff_prompt greet", lambda r: r.diff("greet", 1, 9), "version_not_found"),
     ("list_prompts", lambda r: r.list(limit=0), "validation_error"),
+    ("iterate_prompts", lambda r: r.iterate(status="on"), "validation_error"),
     ("search_prompts", lambda r: r.search(" "), "validation_error"),
     ("events_prompt absent", lambda r: r.events("absent"), "not_found"),
     ("verify_prompts", lambda r: r.scope(actor=Actor("eve")).verify(), "forbidden"),
@@ -232,7 +251,7 @@ def comparable(value: object) -> object:
             return value.name, value.version, value.state, str(value.template)
         case Rendered():
             return value.name, value.version, value.text, value.messages
-        case Page() | list():
+        case Page() | list() | Iterator():
             return [comparable(item) for item in value]
     return str(value) if isinstance(value, str) else getattr(value, "action", repr(value))
 

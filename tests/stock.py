@@ -1,7 +1,7 @@
 """The reference of the tests that compare with Jinja2: its sandbox, with what rule 20 adds to it."""
 
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -10,6 +10,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 def tojson(value: Any, indent: int | str | None = None) -> str:
     """Write as rule 20 says: for models, and not for HTML."""
     return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def raise_exception(*_: Any) -> NoReturn:
+    """Raise, as the template asks for."""
+    raise jinja2.TemplateRuntimeError
 
 
 class FalseUndefined(jinja2.StrictUndefined):
@@ -22,7 +27,13 @@ class FalseUndefined(jinja2.StrictUndefined):
 
 
 def stock_environment() -> ImmutableSandboxedEnvironment:
-    """Return Jinja2's sandbox with the `tojson` of rule 20, where what is absent is false."""
-    stock = ImmutableSandboxedEnvironment(undefined=FalseUndefined, keep_trailing_newline=True)
+    """Return Jinja2's sandbox as rule 20 has it.
+
+    What is absent is false; it has Jinja2's loop controls, and `tojson`, `zip` and `raise_exception`.
+    """
+    stock = ImmutableSandboxedEnvironment(
+        undefined=FalseUndefined, keep_trailing_newline=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    stock.globals |= {"zip": zip, "raise_exception": raise_exception}
     stock.filters["tojson"] = tojson
     return stock

@@ -46,7 +46,7 @@ TEMPLATE = [
     NUL,
     SURROGATE,
     "x" * (256 * 1024 + 1),
-    "é" * (128 * 1024 + 1),
+    "é" * (256 * 1024 + 1),
     [3],
     ["x"],
     [{}],
@@ -187,6 +187,10 @@ VERBS = {
     "seed new": ({"name": "new", "template": "x"}, SEEDED),
     "seed": ({"name": "a", "template": "x"}, SEEDED),
     "get": ({"name": "a"}, {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True, "9"]}),
+    "get_many": (
+        {"names": ["a", "a@3", "a@staging"]},
+        {"names": [None, 3, "a", b"a", {"a": 1}, [3], ["a", None], ["a", "A b"], [""], [["a"]], ["a@0"], [NUL], [BIG]]},
+    ),
     "render": (
         {},
         {"version": SELECTOR, "label": [*SELECTOR[4:], 1, 0, True], "default": [t for t in TEMPLATE if t != ""]},
@@ -214,6 +218,20 @@ VERBS = {
         },
     ),
     "publish": ({"name": "a"}, {"version": SELECTOR, "expected_production": NUMBER, "expected_hash": HASH}),
+    "publish several": (
+        {"name": ["a"]},
+        {
+            "name": [None, 3, b"a", {"a": 1}, [3], ["a", None], ["a", "A b"], ["a@1", "a@2"]],
+            "version": SELECTOR,
+            "expected_production": [*NUMBER, 1, *({"a": bad} for bad in NUMBER), {"b": 1}],
+            "expected_hash": [*HASH, "0" * 64, *({"a": bad} for bad in HASH), {"A b": "0" * 64}],
+        },
+    ),
+    "rollback several": (
+        {"name": ["a"], "reason": "x"},
+        {"version": SELECTOR, "reason": FILLED, "expected_production": [*NUMBER, 2, *({"a": bad} for bad in NUMBER)]},
+    ),
+    "check": ({"name": "a"}, {"version": SELECTOR}),
     "rollback": (
         {"name": "a", "reason": "x"},
         {"version": SELECTOR, "reason": FILLED, "expected_production": NUMBER},
@@ -242,6 +260,17 @@ VERBS = {
             "label": [*SELECTOR[4:], 1],
             "limit": LIMIT,
             "after": CURSOR,
+        },
+    ),
+    "iterate": (
+        {},
+        {
+            "status": STATUSES,
+            "tag": TAG,
+            "category": TEXT,
+            "created_by": TEXT,
+            "prefix": [*TEXT, "x" * 129],
+            "label": [*SELECTOR[4:], 1],
         },
     ),
     "search": (
@@ -321,9 +350,9 @@ def test_the_good_calls_of_these_tables_work(stocked, verb):
 
 
 def test_sizes_are_accepted_up_to_their_limits(registry, unchanged):
-    """A template of 256 KiB, a name of 128 characters and just under 1 MiB of metadata are accepted, and no more."""
+    """A template of 262,144 characters, a name of 128 and just under 1 MiB of metadata are accepted, and no more."""
     registry.create("x" * 128, "x" * 256 * 1024)
-    registry.create("b", "é" * 128 * 1024, meta={"a": "x" * 1024 * 1023})
+    registry.create("b", "é" * 256 * 1024, meta={"a": "x" * 1024 * 1023})
     registry.create("c", "x", config={"a": "x" * 1024 * 600})
     with unchanged():
         for call in (

@@ -168,7 +168,7 @@ def test_a_load_of_a_later_revision_is_returned_and_not_cached(
 ) -> None:
     """After a commit between the check and the load, the later prompt is returned, but not added to the cache."""
     registry.create("greet", "Hello")
-    generation, _ = registry._core._current_generation()
+    generation, _ = registry._core.current_generation()
     read = SQLiteStorage.read
 
     def overtaken(storage: SQLiteStorage) -> object:

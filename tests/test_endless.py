@@ -40,7 +40,10 @@ CALLS = {
     "config": lambda r: r.create("new", "x", config=Endless()),
     "passed": lambda r: r.render("a", Endless()),
     "names": lambda r: r.set_status(repeat("a"), "active"),
+    "names to get": lambda r: r.get_many(repeat("a")),
     "statuses": lambda r: r.list(status=repeat("active")),
+    "tags": lambda r: r.iterate(tag=repeat("a")),
+    "actions": lambda r: r.events(action=repeat("create")),
     "publish_checks": lambda r: Registry(":memory:", publish_checks=repeat(len)),
 }
 

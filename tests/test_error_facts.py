@@ -108,6 +108,7 @@ def test_a_templates_error_names_the_prompt_and_in_a_chat_the_message(memory: Re
 
 NAMED = [
     lambda r, name: r.get(name),
+    lambda r, name: r.get_many([name]),
     lambda r, name: r.render(name),
     lambda r, name: r.render(f"{name}@2", x=1),
     lambda r, name: r.history(name),

@@ -135,6 +135,9 @@ def tokens():
     read = list(compat.tokenize(ENVIRONMENT, source))
     assert {(1, "name", "for"), (2, "name", "upper")} <= set(read)
     assert compat.parse_tokens(ENVIRONMENT, read) == ENVIRONMENT.parse(source)
+    controlled = "{% for x in xs %}{% break %}{% continue %}{% endfor %}"
+    stock = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"])
+    assert compat.parse_tokens(ENVIRONMENT, compat.tokenize(ENVIRONMENT, controlled)) == stock.parse(controlled)
 
 
 def quoting():

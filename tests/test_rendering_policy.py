@@ -193,6 +193,15 @@ CALLS = {
         "startswith": "('a')",
         "endswith": "('a')",
         "find": "('b')",
+        "rfind": "('b')",
+        "index": "('b')",
+        "rindex": "('b')",
+        "partition": "(' ')",
+        "rpartition": "(' ')",
+        "center": "(9, '.')",
+        "ljust": "(9)",
+        "rjust": "(9)",
+        "zfill": "(9)",
         "count": "('a')",
         "removeprefix": "('a')",
         "removesuffix": "('b')",
@@ -805,7 +814,10 @@ def test_methods_of_markup_return_what_jinja_returns(name, made, value):
     """`e` returns Markup, whose methods escape their arguments; `tojson` returns a text, whose methods do not."""
     stock = stock_environment()
     arguments = {"replace": "('\"', '<')", "join": "(['<', 'b'])", "split": "()", "rsplit": "()"}
+    arguments |= dict.fromkeys(["center", "ljust", "rjust", "zfill"], "(30)")
+    arguments |= dict.fromkeys(["index", "rindex"], "('')")
     takes = {"strip", "lstrip", "rstrip", "startswith", "endswith", "find", "count", "removeprefix", "removesuffix"}
+    takes |= {"rfind", "partition", "rpartition"}
     call = arguments.get(name, "('\"&<')" if name in takes else "()")
     template = f"{{% set m = (x | {made}).{name}{call} %}}{{{{ m }}}}{{{{ m is escaped }}}}"
     assert text(template, x=value) == stock.from_string(template).render(x=value)

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::SyntaxWarning")
 
 STOCK = stock_environment()
 LIMITS = RenderLimits()
-GLOBALS = {"range", "dict", "namespace"}
+GLOBALS = {"range", "dict", "namespace", "zip", "raise_exception"}
 ABSENT = re.compile(r"'(\w+)' is undefined")
 GUARD_OR_NAME = re.compile(r"\b(default|d|is|if|elif|or|not|set|with|macro|call)\b")
 TOKEN = re.compile(r"\{[{%#][-+]?|[-+]?%\}|-?[}#]\}|\w+|\s+|'[^']*'|.", re.DOTALL)
@@ -66,7 +66,7 @@ def by_jinja(source: str, values: Variables) -> Outcome:
     """Render with Jinja2; what is absent is false."""
     try:
         compiled = compiled_by_jinja(source)
-    except jinja2.TemplateSyntaxError as error:
+    except (jinja2.TemplateSyntaxError, SyntaxError) as error:  # Python's, of a `break` outside a loop
         return Outcome("syntax", str(error))
     except Exception as error:  # Jinja2 folds `{[]: 1}` when it compiles, even in code that never runs
         return Outcome("folding", type(error).__name__)
@@ -533,7 +533,8 @@ FAST_OTHERS = """
     (l + ['c'])|join ; ((1, 2) + (3,))|length ; t[::-1] ; l[::-1]|first ; t[1:n - 2] ; l[:l|length - 1]|join ;
     {'a': t, 'b': n}.b ; {'a': t}['a'] ; {'a': [t]}|tojson ; t + ('x' + t) ; t + 'x' + t|upper ; 'a' ~ (t + 'b') ~ n ;
     n is eq(7) ; n is equalto 7 ; n is ne(7) ; n is lt 8 ; n is ge(f) ; n is in([1, 7]) ; n is odd ; n is even ;
-    n is divisibleby 7 ; 1 < n <= 7 ; 1 < n < f ; t[0] ; 'ab' * 2 ; n * 'ab' ; d[t[0]]|default('v') ; d[l[1]]|default('v') ;
+    n is divisibleby 7 ; 1 < n <= 7 ; 1 < n < f ; t[0] ; 'ab' * 2 ; n * 'ab' ; d[t[0]]|default('v') ;
+    d[l[1]]|default('v') ;
     (t|upper)|default('v') ; d[t] is defined ; ds|map(attribute='a')|list|length ; ds|map(attribute='a')|first ;
     ds|selectattr('a')|list|length ; ds|rejectattr('b')|map(attribute='a')|join ; l|reverse|join ; l|reverse|first ;
     ds|selectattr('a', 'equalto', 'x')|list|length ; ds|rejectattr('a', 'eq', t)|list|length ; '7'|int + 1 ;

@@ -317,6 +317,22 @@ def test_rule_21_a_variable_is_required_if_a_use_is_unguarded(memory, template):
     assert required(memory, template)["v"]
 
 
+def test_rule_21_a_macro_that_is_called_under_a_condition_may_read_what_is_not_required(memory):
+    """Only a macro that every render calls is read as if it stood where it is called."""
+    fields = {"variables": [{"name": "v", "required": False}]}
+    for template in (
+        "{% macro f() %}{{ v }}{% endmacro %}",
+        "{% macro f() %}{{ v }}{% endmacro %}{% if v %}{{ f() }}{% endif %}",
+        "{% macro f() %}{{ v or 1 }}{% endmacro %}{{ f() }}",
+        "{% macro f(v) %}{{ v }}{% endmacro %}{{ f(1) }}",
+        "{% macro f() %}{{ v }}{% endmacro %}{% macro g() %}{{ f() }}{% endmacro %}",
+        "{% macro f() %}{% if w %}{{ f() }}{% endif %}{% endmacro %}{{ f() }}",
+        "{% macro f() %}1{% endmacro %}{{ f() }}{% macro f() %}{{ v }}{% endmacro %}",
+    ):
+        memory.save("t", template, **fields)
+        assert memory.render("t").text in {"", "1"}
+
+
 def test_rule_21_only_the_first_operand_of_an_and_is_always_read(memory):
     """`required=False` is refused for it where it is printed, because it is printed whenever the variable is absent."""
     for template, is_refused in (("{{ v and 'd' }}", True), ("{{ w and v }}", False), ("{{ v and 'd' or 1 }}", False)):

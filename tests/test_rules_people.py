@@ -91,8 +91,11 @@ VERBS = {
     "render": Verb("read", "on", lambda r, n: r.render(n), returns=lambda x: x.text == "Second of on"),
     "render a label": Verb("read", "on", lambda r, n: r.render(f"{n}@staging"), returns=lambda x: x.version == 1),
     "render archived": Verb("read", "kept", lambda r, n: r.render(n)),
+    "get many": Verb("read", "on", lambda r, n: r.get_many([n, n]), returns=lambda x: [p.version for p in x] == [2, 2]),
+    "get many by label": Verb("read", "on", lambda r, n: r.get_many([f"{n}@4"]), returns=lambda x: x[0].version == 4),
     "history": Verb("read", "on", lambda r, n: r.history(n), returns=lambda x: [v.version for v in x] == [4, 3, 2, 1]),
     "diff": Verb("read", "on", lambda r, n: r.diff(n, 1, 2)),
+    "check": Verb("read", "on", lambda r, n: r.check(n, 4), returns=lambda x: x == ["check: bad"]),
     "events of one": Verb("read", "on", lambda r, n: r.events(n), returns=lambda x: x[0].action == "create"),
     "create": Verb("create", "new", lambda r, n: r.create(n, "Born"), ("create", "publish")),
     "create a draft": Verb("create", "new", lambda r, n: r.create(n, "Born", is_production=False), ("create",)),
@@ -128,6 +131,7 @@ VERBS = {
     "publish a label": Verb("change", "on", lambda r, n: r.publish(f"{n}@staging"), ("publish",)),
     "publish what is live": Verb("change", "on", lambda r, n: r.publish(n, 2)),
     "publish the one draft": Verb("change", "one", lambda r, n: r.publish(n), ("publish",)),
+    "publish several": Verb("change", "on", lambda r, n: r.publish([f"{n}@3"]), ("publish",)),
     "publish what is expected": Verb(
         "change", "one", lambda r, n: r.publish(n, expected_production=1, expected_hash=r.get(f"{n}@2").content_hash),
         ("publish",),
@@ -143,6 +147,7 @@ VERBS = {
         ("edit",),
     ),
     "rollback": Verb("change", "on", lambda r, n: r.rollback(n, reason="why"), ("rollback",)),
+    "rollback several": Verb("change", "on", lambda r, n: r.rollback([n], reason="why"), ("rollback",)),
     "rollback what is expected": Verb(
         "change", "on", lambda r, n: r.rollback(n, reason="why", expected_production=2), ("rollback",)
     ),
@@ -153,8 +158,10 @@ VERBS = {
     "set_label where it is": Verb("change", "on", lambda r, n: r.set_label(n, "staging", 1)),
     "remove_label": Verb("change", "on", lambda r, n: r.remove_label(n, "staging"), ("remove_label",)),
     "disable": Verb("change", "on", lambda r, n: r.set_status(n, "disabled"), ("disable",)),
+    "disable by its verb": Verb("change", "on", lambda r, n: r.disable(n), ("disable",)),
     "disable, dry": Verb("change", "on", lambda r, n: r.set_status(n, "disabled", dry_run=True)),
     "enable": Verb("change", "off", lambda r, n: r.set_status([n], "active"), ("enable",)),
+    "enable by its verb": Verb("change", "off", lambda r, n: r.enable(n), ("enable",)),
     "restore, which enables": Verb("change", "off", lambda r, n: r.restore(n), ("enable",)),
     "rename": Verb("keep", "on", lambda r, n: r.update(n, new_name="other"), ("update", "rename", "publish")),
     "grant": Verb("keep", "on", lambda r, n: r.update(n, access_grants=[]), ("update", "grant", "publish")),
@@ -171,6 +178,9 @@ VERBS = {
     "restore by status": Verb("retire", "kept", lambda r, n: r.set_status(n, "active"), ("restore",)),
     "restore, dry": Verb("retire", "kept", lambda r, n: r.set_status(n, "active", dry_run=True)),
     "delete": Verb("retire", "on", lambda r, n: r.set_status(n, "deleted"), ("delete",)),
+    "delete by its verb": Verb(
+        "retire", "on", lambda r, n: r.delete(n), ("delete",), returns=lambda x: x is None
+    ),
     "delete disabled": Verb("retire", "off", lambda r, n: r.set_status([n], "deleted"), ("delete",)),
     "delete, dry": Verb("retire", "on", lambda r, n: r.set_status(n, "deleted", dry_run=True)),
 }  # fmt: skip
@@ -178,6 +188,8 @@ NAMED = {title: verb for title, verb in VERBS.items() if verb.row != "create"}
 LISTINGS = {
     "list": lambda r: [p.name for p in r.list()] == ["never", "off", "on", "one"],
     "list archived": lambda r: [p.name for p in r.list(status=ALL)] == ["kept", "never", "off", "on", "one"],
+    "iterate": lambda r: [p.name for p in r.iterate()] == ["never", "off", "on", "one"],
+    "iterate archived": lambda r: [p.name for p in r.iterate(status="archived", label="staging")] == ["kept"],
     "search": lambda r: {p.name for p in r.search("second")} == {"on", "off"},
     "events": lambda r: {e.name for e in r.events(limit=1000)} == {*PROMPTS, *LONE},
     "namespaces": lambda r: r.namespaces() == ["default"],

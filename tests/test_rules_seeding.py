@@ -433,6 +433,24 @@ def test_rule_22_a_draft_is_made_and_what_is_live_stays(registry, caplog):
     )
 
 
+def test_rule_22_the_warning_comes_after_the_commit(registry):
+    """A log handler may use the registry, which is neither locked nor in a transaction."""
+    found = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(registry.publish("x").version)
+
+    handler = Handler()
+    logging.getLogger("promptreg").addHandler(handler)
+    try:
+        conflicting(registry)
+        registry.seed("x", "shipped")
+    finally:
+        logging.getLogger("promptreg").removeHandler(handler)
+    assert (found, live(registry)) == ([3], (3, "shipped"))
+
+
 def test_rule_22_what_was_never_seeded_is_people_s(registry, caplog):
     """A prompt that exists and is live with other content, and was never seeded, is kept."""
     registry.create("x", "people's")

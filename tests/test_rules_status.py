@@ -136,6 +136,40 @@ def test_rule_11_each_status_can_be_set_for_each_status(four, refuses, target, n
     assert now is None or (now.updated_at > warm.updated_at and now.is_active == (status == "active"))
 
 
+@pytest.mark.parametrize("name", STATUS)
+@pytest.mark.parametrize(
+    ("verb", "target"), [("enable", "active"), ("disable", "disabled"), ("archive", "archived"), ("delete", "deleted")]
+)
+def test_rule_11_each_status_has_a_verb_that_sets_it(four, filled, tmp_path, verb, target, name):
+    """`enable`, `disable`, `archive` and `delete` do what `set_status` of one does, and return the prompt, or None."""
+    shutil.copy(filled, tmp_path / "other.db")
+    with Registry(str(tmp_path / "other.db")) as other:
+        expected = outcome(other.set_status, name, target)
+        done = outcome(getattr(four, verb), name)
+        after, same = four.get(name, default=None), other.get(name, default=None)
+        assert (after and (after.status, after.is_disabled)) == (same and (same.status, same.is_disabled))
+        events = [[(e.action, e.name, e.details) for e in each.events(limit=1000)] for each in (four, other)]
+        assert events[0] == events[1]
+    if isinstance(expected, dict):
+        assert done == expected
+    else:
+        assert done == (None if verb == "delete" else after)
+
+
+def test_rule_14_a_prompt_archived_while_disabled_is_enabled_by_the_second_call(four):
+    """`enable` restores it to disabled, as `restore` does, and then enables it."""
+    assert [four.enable("kept_off").status for _ in range(3)] == ["disabled", "active", "active"]
+
+
+def test_rule_15_delete_frees_the_name(four):
+    """Afterwards nothing finds the prompt, and another one may have its name."""
+    assert four.delete("on") is None
+    assert four.get("on", default=None) is None
+    with pytest.raises(NotFoundError):
+        four.delete("on")
+    assert four.create("on", "Anew").version == 1
+
+
 def test_rule_11_skipped_and_repeated_prompts_count_once(four):
     """Prompts that have the status are skipped, and one named twice, by name or id, counts once, in the order given."""
     ids = {name: four.get(name).id for name in STATUS}

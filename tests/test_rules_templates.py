@@ -136,6 +136,7 @@ SYNTAX = [
     ("\n{% set none = 1 %}", 2),
     ("{# no end", 1),
     ("\n{% break %}", 2),
+    ("\n{% continue %}", 2),
 ]
 POLICY = [
     "\n{% include 'x' %}",

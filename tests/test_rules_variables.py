@@ -222,6 +222,8 @@ UNKEPT = [
     "{{ v.a or 1 }}",
     "{{ w | default(v.a) }}",
     "{% macro f(x) %}{% endmacro %}{{ f(v.a) }}",
+    "{% macro f() %}{{ v }}{% endmacro %}{{ f() }}",
+    "{% macro f() %}{{ caller() }}{{ v }}{% endmacro %}{% call f() %}{% endcall %}",
 ]
 
 

@@ -40,8 +40,10 @@ TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
     "bad arguments, in test_bad_input.VERBS": (
         [title.split()[0] for title in test_bad_input.VERBS],
         {
-            "archive": "takes a name alone: test_rules_names.NAMING has bad names",
-            "restore": "takes a name alone: test_rules_names.NAMING has bad names",
+            **dict.fromkeys(
+                ["enable", "disable", "archive", "restore", "delete"],
+                "takes a name alone: test_rules_names.NAMING has bad names",
+            ),
             "namespaces": "takes no argument",
             "verify": "takes a function alone: test_verify.py has what is none",
         },
@@ -50,10 +52,11 @@ TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
         test_rules_names.NAMING,
         {
             **dict.fromkeys(
-                ["save", "seed", "rollback", "set_status", "events"], "takes names in another way: written out there"
+                ["save", "seed", "rollback", "set_status", "events", "get_many"],
+                "takes names in another way: written out there",
             ),
             "create": "makes a name: test_rule_19_malformed_names_are_refused",
-            **dict.fromkeys(["list", "search", "namespaces", "verify"], "takes no name"),
+            **dict.fromkeys(["list", "iterate", "search", "namespaces", "verify"], "takes no name"),
         },
     ),
     "a file that was replaced, in test_replaced_file.UNCACHED and WRITES": (
@@ -77,7 +80,7 @@ def test_every_verb_has_its_rows(title: str) -> None:
 def test_every_verb_with_a_name_is_in_the_table_of_names() -> None:
     """The reasons above are only for verbs whose signatures have no name."""
     named = {verb for verb in VERBS if {"name", "names"} & inspect.signature(METHODS[verb]).parameters.keys()}
-    assert VERBS - named == {"list", "search", "namespaces", "verify"}
+    assert VERBS - named == {"list", "iterate", "search", "namespaces", "verify"}
 
 
 def test_every_action_is_recorded_by_a_verb_of_the_table_of_rights() -> None:

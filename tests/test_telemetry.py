@@ -444,6 +444,7 @@ def test_a_write_records_the_version_that_it_created(prepared: Registry, spans: 
     [
         (lambda r: r.list(), 6),
         (lambda r: r.search("hello"), 1),
+        (lambda r: r.get_many(["greet", "greet", "other"]), 3),
         (lambda r: r.history("greet"), 2),
         (lambda r: r.events("other"), 2),
         (lambda r: r.namespaces(), 1),

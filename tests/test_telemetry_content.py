@@ -131,6 +131,7 @@ CALLS: dict[str, Call] = {
     "seed new": lambda r: r.seed("new", MESSAGES, variables=DECLARED, **FIELDS),
     "get": lambda r: r.get("watched@2"),
     "get again": lambda r: [r.get("watched"), r.get("watched")],
+    "get_many": lambda r: [r.get_many(["watched", "watched@2"]) for _ in range(2)],
     "render": lambda r: [r.render("watched", history=HISTORY, q=CANARY) for _ in range(2)],
     "render text": lambda r: [r.render("loose", {"q": CANARY}) for _ in range(2)],
     "render any value": lambda r: [r.render("loose", q=Point(CANARY)), r.render("loose", q={CANARY: [CANARY]})],
@@ -141,6 +142,12 @@ CALLS: dict[str, Call] = {
     "edit": lambda r: r.update("watched@2", template=CANARY + "!"),
     "publish": lambda r: r.publish("watched", 2),
     "rollback": lambda r: r.rollback("loose", reason=CANARY),
+    "publish several": lambda r: r.publish(["watched@2", "loose@1"]),
+    "rollback several": lambda r: r.rollback(["loose"], reason=CANARY),
+    "check": lambda r: [r.check("draft"), r.check("watched", 1)],
+    "disable": lambda r: r.disable("loose"),
+    "enable": lambda r: r.enable("off"),
+    "delete by its verb": lambda r: r.delete("watched"),
     "set_status": lambda r: r.set_status(["watched", "loose"], "disabled"),
     "delete": lambda r: r.set_status("watched", "deleted"),
     "archive": lambda r: r.archive("watched"),
@@ -151,6 +158,7 @@ CALLS: dict[str, Call] = {
     "history": lambda r: r.history("watched"),
     "diff": lambda r: r.diff("watched", 1, 2),
     "list": lambda r: r.list(tag=[CANARY], category=CANARY, prefix=CANARY),
+    "iterate": lambda r: [p.version for p in r.iterate(tag=[CANARY], category=CANARY)],
     "search": lambda r: r.search(CANARY, tag=CANARY, category=CANARY),
     "events": lambda r: r.events("watched", action="create", newest_first=True),
     "namespaces": lambda r: r.namespaces(),
@@ -175,6 +183,8 @@ REFUSED: dict[str, Call] = {
     ),
     "check": lambda r: r.create("refused", CANARY, **FIELDS),
     "publish of a failing one": lambda r: r.publish("draft"),
+    "publish of several": lambda r: r.publish(["draft", "watched@2"]),
+    "publish of several, expected": lambda r: r.publish(["draft"], expected_hash={"draft": CANARY}),
     "template": lambda r: r.create("new", {CANARY: CANARY}),  # type: ignore[arg-type]
     "messages": lambda r: r.create("new", [{"role": CANARY, "text": CANARY}]),
     "a message's keys": lambda r: r.create("new", [{"role": "user", "content": CANARY, CANARY: CANARY}]),
@@ -214,6 +224,9 @@ REFUSED: dict[str, Call] = {
     "search": lambda r: r.search([CANARY]),  # type: ignore[arg-type]
     "list": lambda r: r.list(tag=[[CANARY]], prefix=CANARY * 100, label=CANARY + " "),  # type: ignore[list-item]
     "page": lambda r: r.list(after=CANARY),
+    "iterate": lambda r: r.iterate(tag=[[CANARY]]),  # type: ignore[list-item]
+    "names": lambda r: r.get_many(["watched", CANARY.upper()]),
+    "one name": lambda r: r.get_many(CANARY),
     "disabled": lambda r: r.render("off", q=CANARY),
     "not found": lambda r: r.render("absent", q=CANARY),
     "missing": lambda r: r.render("watched", more=CANARY),

@@ -30,14 +30,22 @@ class FastPaths:
     `output` returns what a render returns, and is None where the template has no fast path. `text` returns the text
     alone, of a text prompt. `arity` is the number of variables that are read. Where as many are passed, their names
     need no check before: the functions fail where one that they read is absent, and another has a name that is no text.
+    `fixed` is the text of a text prompt that is the same in every render.
     """
 
-    __slots__ = ("arity", "output", "text")
+    __slots__ = ("arity", "fixed", "output", "text")
 
-    def __init__(self, output: Fast | None = None, text: FastText | None = None, arity: int | None = None) -> None:
+    def __init__(
+        self,
+        output: Fast | None = None,
+        text: FastText | None = None,
+        arity: int | None = None,
+        fixed: str | None = None,
+    ) -> None:
         self.output = output
         self.text = text
         self.arity = arity
+        self.fixed = fixed
 
 
 def fast_paths_of(
@@ -46,11 +54,16 @@ def fast_paths_of(
     functions: Sequence[FastPart],
     arity: int,
     most: int,
+    *,
+    is_fixed: bool,
 ) -> FastPaths:
-    """Return the fast paths of a template, given a function for each of its parts, and the most text of a render."""
+    """Return the fast paths of a template, given a function for each of its parts, and the most text of a render.
+
+    `is_fixed` says that each of its texts is rendered to itself.
+    """
     if isinstance(template, str):
         text: FastText = functions[0]
-        return FastPaths(lambda values: (text(values), None), text, arity)
+        return FastPaths(lambda values: (text(values), None), text, arity, template if is_fixed else None)
     if all(map(is_plain, template)):
         return FastPaths(_plain_chat([message["role"] for message in template], functions, most), None, arity)
     return FastPaths(_chat(template, parts, functions, most), None, arity)

@@ -25,7 +25,8 @@ class RenderLimits(Value):
 
     Limits of the template, checked when it is saved (`TemplatePolicyError`):
 
-    - `source_characters`: its length.
+    - `source_characters`: its length; of a chat prompt, the contents of all messages together. One that is also longer
+      than the default is `InvalidInputError`, before anything is done with it.
     - `nodes`: nodes of its syntax tree; in a chat prompt, of all messages together.
     - `nesting`: levels of nested nodes, at most 50, because Python compiles by recursion.
 
@@ -71,6 +72,15 @@ class RenderLimits(Value):
 
 
 DEFAULT_LIMITS = RenderLimits.model_construct()
+
+
+def readable_characters(limits: RenderLimits) -> int:
+    """Return how long a template may be that is read at all.
+
+    A longer one is invalid input, refused before it is encoded, hashed or parsed. Where `source_characters` is lower
+    than by default, a template between the two is refused by the policy, in its turn (rule 18).
+    """
+    return max(limits.source_characters, DEFAULT_LIMITS.source_characters)
 
 
 def body_cost(body: Iterable[nodes.Node]) -> int:

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 from jinja2 import Environment, nodes
 from jinja2 import TemplateSyntaxError as JinjaSyntaxError
 
-from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
+from promptreg.errors import TemplateError, TemplatePolicyError, TemplateSyntaxError
 from promptreg.nearest import nearest
+from promptreg.rendering import hints
 from promptreg.rendering.compat import Token, parse_tokens, tokenize
 from promptreg.rendering.limits import RenderLimits
-from promptreg.rendering.policy import TAGS, require_allowed
+from promptreg.rendering.metered.functions import CALLED_FUNCTIONS
+from promptreg.rendering.policy import TAGS, bound_names, require_allowed
 from promptreg.rendering.values import Absent
 from promptreg.variables import MAX_IDENTIFIER
 
@@ -22,33 +24,66 @@ MAX_TAG_TOKENS = 5_000
 MAX_CHAIN_TOKENS = 600  # between two commas of a tag
 
 ENVIRONMENT = Environment(undefined=Absent, autoescape=False, keep_trailing_newline=True, cache_size=0, optimized=False)
+TRIMMING = ENVIRONMENT.overlay(trim_blocks=True, lstrip_blocks=True)
+"""What reads `jinja-trim`; its trees are compiled and rendered as all others."""
 _LEXER = ENVIRONMENT.lexer  # Jinja keeps the one that it makes here; making it takes 0.7 ms of the first render
 
 
-def parse(source: str, limits: RenderLimits) -> tuple[nodes.Template, int]:
+def parse(source: str, limits: RenderLimits, *, trims: bool = False) -> tuple[nodes.Template, int]:
     """Return the syntax tree of a template that the policy allows, and the number of its nodes.
 
-    Raises `TemplateSyntaxError` with the line, or `TemplatePolicyError`.
+    With `trims` a block takes the line break after it and the spaces before it, as `jinja-trim` says. Raises
+    `TemplateSyntaxError` with the line, or `TemplatePolicyError`.
     """
-    if len(source) > limits.source_characters:
-        raise TemplatePolicyError(f"The template has more than {limits.source_characters:,} characters.", line=None)
     try:
-        tree = syntax_tree(source, limits)
+        tree = syntax_tree(source, limits, TRIMMING if trims else ENVIRONMENT)
+        count = require_allowed(tree, limits)
     except JinjaSyntaxError as error:
-        raise syntax_error(error) from None
+        refusal = syntax_error(error)
+        refusal.restate(refusal.message + hints.of_braces(source))
+        raise refusal from None
+    except TemplateError as error:
+        if "did you mean" not in error.message:
+            error.restate(error.message + hints.of_literal(source))
+        raise
     except RecursionError:
         raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
     except ValueError:
         raise TemplateSyntaxError("The template holds a number that is too long to be read.", line=None) from None
-    return tree, require_allowed(tree, limits)
+    if any(name in source for name in CALLED_FUNCTIONS):
+        _resolve_functions(tree)
+    return tree, count
 
 
-def syntax_tree(source: str, limits: RenderLimits) -> nodes.Template:
+def _resolve_functions(tree: nodes.Template) -> None:
+    """Have calls of `zip` and `raise_exception` mean the functions, whatever variables are passed.
+
+    Where the template binds such a name itself, it means its own. No other read of the names is changed: they are
+    variables.
+    """
+    bound = bound_names(tree)
+    for call in tree.find_all(nodes.Call):
+        called = call.node
+        if isinstance(called, nodes.Name) and called.name in CALLED_FUNCTIONS and called.name not in bound:
+            is_literal = called.name == "raise_exception" and _is_one_text(call)
+            name = "raise_literal" if is_literal else called.name
+            call.node = nodes.ExtensionAttribute("promptreg", name, lineno=called.lineno)
+
+
+def _is_one_text(call: nodes.Call) -> bool:
+    """Return whether a call has one argument, a literal text."""
+    match call:
+        case nodes.Call(args=[nodes.Const(value=str())], kwargs=[], dyn_args=None, dyn_kwargs=None):
+            return True
+    return False
+
+
+def syntax_tree(source: str, limits: RenderLimits, environment: Environment = ENVIRONMENT) -> nodes.Template:
     """Return the syntax tree, as Jinja parses it; raise Jinja's own errors, and `TemplatePolicyError` for its size."""
-    tokens: Iterable[Token] = tokenize(ENVIRONMENT, source)
+    tokens: Iterable[Token] = tokenize(environment, source)
     if len(source) > MAX_IDENTIFIER:  # a shorter source holds neither a long name nor many tokens
         tokens = _within_limits(tokens, limits)
-    return parse_tokens(ENVIRONMENT, tokens)
+    return parse_tokens(environment, tokens)
 
 
 def _within_limits(tokens: Iterable[Token], limits: RenderLimits) -> Iterator[Token]:

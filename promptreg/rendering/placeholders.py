@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from itertools import count
 from math import isfinite
+from types import NoneType
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,6 +20,9 @@ from promptreg.messages import Message
 from promptreg.rendering.compat import is_root_model
 from promptreg.untrusted import CallerError
 from promptreg.variables import invalid
+
+_KINDS = (("role", str), ("content", (str, list, dict, NoneType)))
+"""The types of these fields of a message, where it has them."""
 
 
 class _NotPlain(Exception):
@@ -52,7 +56,7 @@ def _messages(name: str, value: object) -> list[Message]:
     messages: list[Message] = []
     nodes = count(1)
     for i, item in enumerate(value):
-        if not isinstance(item, Mapping | BaseModel):
+        if type(item) is not dict and not isinstance(item, Mapping | BaseModel):
             raise _refusal(name, f"must be a list of messages, mappings or models, but [{i}] is {type(item).__name__}")
         try:
             message = _plain(item, 0, nodes)
@@ -72,7 +76,7 @@ def _flaw(message: Any) -> str | None:
     """Return what is wrong with the role or the content of a message, if it has them."""
     if not isinstance(message, dict):
         return "is a model that is no mapping"
-    for key, kinds in (("role", str), ("content", str | list | dict | None)):
+    for key, kinds in _KINDS:
         if key in message and not isinstance(message[key], kinds):
             return f"has a {key} of type {type(message[key]).__name__}"
     return None
@@ -90,6 +94,10 @@ def _plain(value: Any, depth: int, nodes: Iterator[int]) -> Any:
         return value
     if depth > MAX_DEPTH:
         raise _TooMuch(f"more than {MAX_DEPTH} levels; is it a cycle?")
+    if type(value) is dict:  # checked first, as asking whether it is a model takes longer than all else
+        return {_key(key): _plain(item, depth + 1, nodes) for key, item in value.items()}
+    if type(value) is list:
+        return [_plain(item, depth + 1, nodes) for item in value]
     if isinstance(value, BaseModel):
         return _plain(_of_model(value, value.model_dump(mode="json", warnings=False)), depth + 1, nodes)
     if isinstance(value, Enum):

@@ -4,8 +4,8 @@ What depends on values can be refused only by a render: reads by `values.py`, ca
 `metered/functions.py`, and sizes by `metered/meter.py`.
 
 - Statements: no include, import, extends, block or autoescape; `self` is not available.
-- Calls: methods of builtin types (`METHODS`), `range`, `dict`, `namespace`, the template's own macros, `caller`, and
-  `loop` with its `cycle` and `changed`.
+- Calls: methods of builtin types (`METHODS`), `range`, `dict`, `namespace`, `zip`, `raise_exception`, the template's
+  own macros, `caller`, and `loop` with its `cycle` and `changed`.
 - Filters and tests: those of `FILTERS` and `TESTS`; `format` on a literal with plain conversions; no `%` on text.
 - Names: those that start with two underscores are never attributes.
 """
@@ -21,7 +21,7 @@ from promptreg.nearest import did_you_mean
 from promptreg.rendering.compat import JINJA_FILTERS
 from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.limits import RenderLimits
-from promptreg.rendering.metered.functions import BUILTIN_FUNCTIONS
+from promptreg.rendering.metered.functions import BUILTIN_FUNCTIONS, CALLED_FUNCTIONS
 from promptreg.rendering.metered.methods import METHODS
 from promptreg.rendering.metered.texts import format_offence
 
@@ -37,7 +37,8 @@ FORBIDDEN_STATEMENTS: dict[type[nodes.Node], str] = {
     nodes.ScopedEvalContextModifier: "autoescape",
 }
 TAGS = (
-    "for endfor if elif else endif set endset macro endmacro call endcall filter endfilter with endwith raw endraw"
+    "for endfor break continue if elif else endif set endset macro endmacro call endcall filter endfilter"
+    " with endwith raw endraw"
 ).split()
 """The names that may stand after `{%`."""
 
@@ -48,9 +49,11 @@ MAX_LITERAL_BITS = 1_024
 def require_allowed(tree: nodes.Template, limits: RenderLimits) -> int:
     """Return the number of nodes of a template; raise for the first offence in the order of its text.
 
-    Raises `TemplatePolicyError` for a forbidden construct, and `TemplateSyntaxError` for unknown filters and tests.
+    Raises `TemplatePolicyError` for a forbidden construct, and `TemplateSyntaxError` for unknown filters and tests, and
+    for `break` and `continue` outside a loop.
     """
     names: frozenset[str] | None = None
+    in_loops: set[int] | None = None
     count, line = 0, 1
     for count, (node, depth) in enumerate(_nodes(tree), start=1):
         line = getattr(node, "lineno", None) or line
@@ -64,6 +67,9 @@ def require_allowed(tree: nodes.Template, limits: RenderLimits) -> int:
         elif type(node) is nodes.Call:
             names = _callable_names(tree) if names is None else names
             _require_callable(node, names)
+        elif isinstance(node, nodes.Break | nodes.Continue):
+            in_loops = _in_loops(tree) if in_loops is None else in_loops
+            _require_loop(node, in_loops)
     return count
 
 
@@ -165,18 +171,49 @@ def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
             meant = "; use the filter format" if called.attr == "format" else meant
             raise _offence(node.lineno, f"the method {called.attr} can't be called in a template{meant}")
     elif not isinstance(called, nodes.Name):
-        raise _offence(node.lineno, "only methods, macros, range, dict and namespace can be called")
+        raise _offence(node.lineno, "only methods, macros, range, dict, namespace and zip can be called")
     elif called.name not in names:
-        raise _offence(node.lineno, f"{called.name} can't be called; only macros, range, dict and namespace can")
+        raise _offence(node.lineno, f"{called.name} can't be called; only macros, range, dict, namespace and zip can")
 
 
 def _callable_names(tree: nodes.Template) -> frozenset[str]:
-    """Return the names that may hold something to call: those that the template binds, and the builtins."""
-    bound = {"caller", "loop"}
+    """Return the names that may hold something to call: those that the template binds, and the functions."""
+    return BUILTINS | CALLED_FUNCTIONS.keys() | {"caller", "loop"} | bound_names(tree)
+
+
+def bound_names(tree: nodes.Template) -> set[str]:
+    """Return the names that a template binds anywhere: by `for`, `set`, `with`, or as a macro or its argument."""
+    bound = set()
     for node, _depth in _nodes(tree):
         if isinstance(node, nodes.Macro) or (isinstance(node, nodes.Name) and node.ctx != "load"):
             bound.add(node.name)
-    return BUILTINS | bound
+    return bound
+
+
+def _in_loops(tree: nodes.Template) -> set[int]:
+    """Return the ids of the nodes of a template that are inside a loop, and not in a macro or call block in it.
+
+    The `else` of a loop belongs to the loop around that; that of a recursive loop to none, as for Jinja.
+    """
+    found: set[int] = set()
+    waiting: list[tuple[nodes.Node, bool]] = [(tree, False)]
+    while waiting:
+        node, is_inside = waiting.pop()
+        if is_inside:
+            found.add(id(node))
+        if isinstance(node, nodes.For):
+            waiting += [(child, True) for child in node.body]
+            waiting += [(child, is_inside and not node.recursive) for child in node.else_]
+        else:
+            is_inside = is_inside and not isinstance(node, nodes.Macro | nodes.CallBlock)
+            waiting += [(child, is_inside) for child in node.iter_child_nodes()]
+    return found
+
+
+def _require_loop(node: nodes.Break | nodes.Continue, in_loops: Collection[int]) -> None:
+    if id(node) not in in_loops:
+        word = "break" if isinstance(node, nodes.Break) else "continue"
+        raise TemplateSyntaxError(f"Line {node.lineno}: {word} is not in a loop.", line=node.lineno)
 
 
 _CHECKS: dict[type[nodes.Node], Callable[[Any], None]] = {

@@ -6,6 +6,7 @@ that the variable is there (`{% if x %}{{ x }}{% endif %}`). Names that the temp
 macros) are not variables. Nothing is rendered here, and no value read.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -169,14 +170,28 @@ def _guarded(node: nodes.Node, reads: Reads, bound: frozenset[str], present: fro
 
 def _if(node: nodes.If, reads: Reads, bound: frozenset[str], present: frozenset[str]) -> frozenset[str]:
     """Visit an `if`; afterwards a name counts as bound if every branch sets it or shows it to be present."""
-    ends, before = [], present
+    ends: list[frozenset[str]] = []
+    before = present
     for branch in (node, *node.elif_):
         _guarded(branch.test, reads, bound, present)
         inside = present | shown_present(branch.test, True)
-        ends.append(_body(branch.body, reads, bound, inside) | inside)
+        _end(branch.body, reads, bound, inside, ends)
         present |= shown_present(branch.test, False)
-    ends.append(_body(node.else_, reads, bound, present) | present)
-    return bound | (frozenset.intersection(*ends) - before)
+    _end(node.else_, reads, bound, present, ends)
+    return bound | (frozenset.intersection(*ends) - before) if ends else bound
+
+
+def _end(
+    body: list[nodes.Node],
+    reads: Reads,
+    bound: frozenset[str],
+    present: frozenset[str],
+    ends: list[frozenset[str]],
+) -> None:
+    """Visit a branch; append what is bound or present at its end, unless it leaves the loop's pass there."""
+    end = _body(body, reads, bound, present) | present
+    if not body or not isinstance(body[-1], nodes.Break | nodes.Continue):
+        ends.append(end)
 
 
 def _for(node: nodes.For, reads: Reads, bound: frozenset[str], present: frozenset[str]) -> None:
@@ -218,21 +233,26 @@ def _names(targets: Iterable[nodes.Node]) -> frozenset[str]:
 def surely_needed(tree: nodes.Template, names: frozenset[str]) -> dict[str, int]:
     r"""Return those of the variables without which every render fails, each with the line of the first such read.
 
-    That is a read outside every condition, which is printed, looped over, compared, read further or given to a filter.
+    That is a read outside every condition, which is printed, looped over, compared, read further or given to a filter;
+    also in a macro that is called outside every condition.
 
     >>> from jinja2 import Environment
     >>> surely_needed(Environment().parse("{% if a %}{{ b }}{% endif %}\n{{ c.d }}"), frozenset("abc"))
     {'c': 2}
     """
     found: dict[str, int] = {}
+    bound = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
+    defined = Counter([*bound, *(macro.name for macro in tree.find_all(nodes.Macro))])
+    macros = {macro.name: macro for macro in tree.find_all(nodes.Macro) if defined[macro.name] == 1}
     waiting: list[nodes.Node] = [tree]
     while waiting:
         node = waiting.pop()
+        if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name in macros:
+            waiting += reversed(macros.pop(node.node.name).body)
         for operand in map(_first_operand, _strict_operands(node)):
             if isinstance(operand, nodes.Name) and operand.name in names:
                 found.setdefault(operand.name, operand.lineno)
         waiting += reversed(list(_always_run(node)))
-    bound = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
     return {name: line for name, line in found.items() if name not in bound}
 
 

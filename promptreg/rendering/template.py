@@ -10,20 +10,24 @@ from typing import Any
 
 from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
 from promptreg.jsonvalues import FrozenList
-from promptreg.messages import Message, Part, parts_of
+from promptreg.messages import Message, Part, length_of, parts_of
+from promptreg.models import Syntax
 from promptreg.nearest import did_you_mean, nearest
 from promptreg.rendering.fast.compiler import compile_fast
 from promptreg.rendering.fast.costs import is_affordable, most_text
 from promptreg.rendering.fast_paths import FastPaths, Output, fast_paths_of, placeholder_function
+from promptreg.rendering.hints import of_literal
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.messages import chat_output
 from promptreg.rendering.metered.compiler import MeteredText, Rendering
+from promptreg.rendering.metered.failures import translated
+from promptreg.rendering.metered.meter import Exceeded
 from promptreg.rendering.parsing import parse
 from promptreg.rendering.placeholders import passed_messages
 from promptreg.rendering.policy import BUILTINS
 from promptreg.rendering.reads import surely_needed, variables_read
 from promptreg.rendering.values import AbsentVariable
-from promptreg.variables import bind, effective, is_optional, may_be_left_out, placeholder_flaw
+from promptreg.variables import bind, effective, is_optional, may_be_left_out, only_required, placeholder_flaw
 
 MAX_MEANT = 5  # absent variables that are named beside one that is not read
 MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
@@ -44,11 +48,12 @@ class TemplateText:
     when it is first used.
     """
 
-    __slots__ = ("_limits", "_metered", "fast", "loaded", "nodes", "price", "reads", "source")
+    __slots__ = ("_limits", "_metered", "_trims", "fast", "loaded", "nodes", "price", "reads", "source")
 
-    def __init__(self, source: str, limits: RenderLimits) -> None:
+    def __init__(self, source: str, limits: RenderLimits, syntax: Syntax = "jinja") -> None:
         """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
-        tree, count = parse(source, limits)
+        self._trims = syntax == "jinja-trim"
+        tree, count = parse(source, limits, trims=self._trims)
         self.source = source
         self.nodes = count
         self.reads = variables_read(tree, BUILTINS)
@@ -77,7 +82,7 @@ class TemplateText:
         """Return the text, rendered by the metered tier as a part of a render, whose fuel all parts share."""
         metered = self._metered
         if metered is None:
-            metered = self._metered = MeteredText(parse(self.source, self._limits)[0])
+            metered = self._metered = MeteredText(parse(self.source, self._limits, trims=self._trims)[0])
         try:
             return metered.render(rendering)
         except Exception as error:
@@ -90,9 +95,31 @@ class TemplateText:
         return surely_needed(parse(self.source, self._limits)[0], found) if found else {}
 
 
+class PlainText(TemplateText):
+    """One text whose syntax is `plain`: nothing in it means anything, and it renders to itself."""
+
+    __slots__ = ()
+
+    def __init__(self, source: str, limits: RenderLimits) -> None:
+        self.source = source
+        self._limits = limits
+        self.nodes = self.price = 0
+        self.reads = {}
+        self.loaded = frozenset()
+        self.fast = (lambda _: source) if len(source) <= most_text(limits) else None
+
+    def render_metered(self, rendering: Rendering) -> str:
+        """Return the text; raise `RenderLimitError` where it is longer than the limits allow."""
+        try:
+            return rendering.printed(rendering.paid(self.source))
+        except Exceeded as error:
+            raise translated(error, None, self.source, rendering.variables, rendering.limits) from None
+
+
 class CompiledTemplate:
     """A text or chat template and its declared variables, compiled. Immutable.
 
+    `syntax` says how each text is read; one that is `plain` reads no variable, and requires none but placeholders.
     `reads` maps each variable that the template reads to whether it is needed; `variables` are the effective ones.
     """
 
@@ -107,24 +134,30 @@ class CompiledTemplate:
         "fast_paths",
         "limits",
         "reads",
+        "syntax",
         "template",
         "variables",
     )
 
-    def __init__(self, template: str | FrozenList, declarations: FrozenList, limits: RenderLimits) -> None:
+    def __init__(
+        self, template: str | FrozenList, declarations: FrozenList, limits: RenderLimits, syntax: Syntax = "jinja"
+    ) -> None:
         """Compile; an error is kept for `require_valid` and for each render.
 
         So a stored prompt that was saved under higher limits can still be read.
         """
         self.template = template
         self.limits = limits
+        self.syntax = syntax
+        self._sources = parts_of(template)
+        if syntax == "plain" and declarations:
+            declarations = only_required(declarations, [source.placeholder for source in self._sources])
         self._declarations = declarations
         self._optional = frozenset(d["name"] for d in declarations if may_be_left_out(d))
-        self._sources = parts_of(template)
         self._parts: list[TemplateText | str] = []  # texts, and the names of the variables that fill placeholders
-        self._refusal: TemplateError | None = None
+        self._refusal: TemplateError | None = _too_long(template, limits)
         try:
-            _compile_parts(self._sources, limits, self._parts)
+            _compile_parts([] if self._refusal else self._sources, limits, syntax, self._parts)
         except TemplateError as error:
             self._refusal = error
         made = FastPaths() if self._refusal is not None else self._made_fast_paths()
@@ -187,7 +220,8 @@ class CompiledTemplate:
         functions = [self._fast_part(part) for part in self._parts]
         names = ([part] if isinstance(part, str) else part.loaded for part in self._parts)
         arity = len(frozenset().union(*names))
-        return fast_paths_of(self.template, self._sources, functions, arity, most_text(self.limits))
+        is_fixed = self.syntax == "plain"
+        return fast_paths_of(self.template, self._sources, functions, arity, most_text(self.limits), is_fixed=is_fixed)
 
     def _fast_part(self, part: TemplateText | str) -> Any:
         if isinstance(part, TemplateText):
@@ -244,8 +278,28 @@ class CompiledTemplate:
         meant = [*names, *(name for name in known if name not in bound)]
         passed = f" Passed and not read: {_unread(unread, meant)}." if unread else ""
         return MissingVariablesError(
-            f"Variables are missing: {', '.join(names)}; pass them to render.{passed}", missing=names
+            f"Variables are missing: {', '.join(names)}; pass them to render.{passed}{self._literal(bound)}",
+            missing=names,
         )
+
+    def _literal(self, bound: Mapping[str, Any]) -> str:
+        """Return what a text may be of whose variables none was passed: code whose braces were never a template's."""
+        if self.syntax == "plain" or any(name in bound for name in self.reads):
+            return ""
+        texts = (part.source for part in self._parts if isinstance(part, TemplateText))
+        return next(filter(None, map(of_literal, texts)), "")
+
+
+def _too_long(template: str | FrozenList, limits: RenderLimits) -> TemplatePolicyError | None:
+    """Return the error for a template of more than `source_characters`, which no work is done for."""
+    length, most = length_of(template), limits.source_characters
+    if length <= most:
+        return None
+    return TemplatePolicyError(
+        f"The template has {length:,} characters, and the limit source_characters is {most:,}; shorten it, or open the"
+        f" registry with render_limits=RenderLimits(source_characters={length}).",
+        line=None,
+    )
 
 
 def _inconsistent(where: str, line: int | None, reason: str) -> TemplateError:
@@ -266,6 +320,7 @@ def _unread(names: Sequence[str], absent: Sequence[str]) -> str:
 def _compile_parts(
     sources: Sequence[Part],
     limits: RenderLimits,
+    syntax: Syntax,
     parts: list[TemplateText | str],
 ) -> None:
     """Append each compiled part to `parts`; raise `TemplateError` for the first that does not compile.
@@ -278,7 +333,7 @@ def _compile_parts(
             parts.append(source.placeholder)
             continue
         try:
-            text = TemplateText(source.template, limits)
+            text = _compiled_text(source.template, limits, syntax)
             count += text.nodes
             if count > limits.nodes:
                 reason = f"The messages have more than {limits.nodes:,} syntax nodes together."
@@ -288,6 +343,10 @@ def _compile_parts(
                 error.put_before(source.where)
             raise
         parts.append(text)
+
+
+def _compiled_text(source: str, limits: RenderLimits, syntax: Syntax) -> TemplateText:
+    return PlainText(source, limits) if syntax == "plain" else TemplateText(source, limits, syntax)
 
 
 def _extra(values: Mapping[str, Any], known: Sequence[str]) -> list[dict[str, str]]:

@@ -63,6 +63,10 @@ class Refused(Exception):
     """A template does what the policy forbids; the message holds no value."""
 
 
+class Raised(Refused):
+    """A template calls `raise_exception`; the message is the literal text that it passes, or holds no text of it."""
+
+
 class _Absent(UndefinedError):
     def __init__(self, name: Any, message: str | None = None) -> None:
         super().__init__(message)

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from promptreg.jsonvalues import canonical
-from promptreg.records import Snapshot, VersionRecord, content_of, differing
+from promptreg.jsonvalues import FrozenList, canonical
+from promptreg.records import VersionRecord, content_of, differing
 
 
 def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
@@ -20,22 +20,23 @@ def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
         return ""
     from promptreg.rules.unified_diff import unified  # noqa: PLC0415 (1.3 ms at import, and only `diff` needs it)
 
-    before, after = _lines(old.snapshot), _lines(new.snapshot)
+    contents = [content_of(version.snapshot.fields()) for version in (old, new)]
+    before, after = map(_lines, contents)
     if before == after:
-        before, after = [canonical(old.snapshot.template)], [canonical(new.snapshot.template)]
+        before, after = ([canonical(content["template"])] for content in contents)
     return "\n".join(unified(before, after, f"{name}@{old.number}", f"{name}@{new.number}"))
 
 
-def _lines(snapshot: Snapshot) -> list[str]:
-    fields = {name: value for name, value in content_of(snapshot.fields()).items() if name != "template"}
-    text = "\n".join(_template_parts(snapshot))
+def _lines(content: Mapping[str, Any]) -> list[str]:
+    fields = {name: value for name, value in content.items() if name != "template"}
+    text = "\n".join(_template_parts(content["template"]))
     return [*text.split("\n"), *json.dumps(fields, sort_keys=True, ensure_ascii=False, indent=2).split("\n")]
 
 
-def _template_parts(snapshot: Snapshot) -> list[str]:
-    if isinstance(snapshot.template, str):
-        return [snapshot.template]
-    return [line for message in snapshot.template for line in _message_parts(message)]
+def _template_parts(template: str | FrozenList) -> list[str]:
+    if isinstance(template, str):
+        return [template]
+    return [line for message in template for line in _message_parts(message)]
 
 
 def _message_parts(message: Mapping[str, Any]) -> Iterator[str]:

@@ -31,6 +31,7 @@ Progress: TypeAlias = Callable[[int, int], object]
 """What a long call reports its progress to: how many of how many rows are done."""
 
 MAX_METADATA_BYTES = 1024 * 1024
+MAX_STORED = 100_000_000  # characters of a template, each of at most 6 bytes; SQLite takes a billion bytes a row
 MAX_PASSED = 100_000  # variables of one render, as a mapping may be endless
 MAX_SOUGHT = 1_000  # characters of a search
 MAX_TERMS = 64
@@ -82,14 +83,19 @@ def read_given(value: Any, field: str) -> Any:
 
 
 @reads_untrusted("text")
-def read_text(value: object, field: str) -> str:
-    """Read any text, also an empty one, without NUL and lone surrogates, of at most 1 MiB."""
+def read_any_text(value: object, field: str) -> str:
+    """Read a text of any length, also an empty one, without NUL and lone surrogates."""
     if not isinstance(value, str):
         raise InvalidInputError.of(field, f"must be text, not {type(value).__name__}")
     try:
-        text = checked_text(value)
+        return checked_text(value)
     except NotJSON as error:
         raise InvalidInputError.of(field, str(error)) from None
+
+
+def read_text(value: object, field: str) -> str:
+    """Read a text as `read_any_text` does, of at most 1 MiB."""
+    text = read_any_text(value, field)
     size = len(text.encode())
     if size > MAX_METADATA_BYTES:
         raise InvalidInputError.of(field, f"takes {size} bytes of UTF-8; {MAX_METADATA_BYTES} is the most")
@@ -98,10 +104,21 @@ def read_text(value: object, field: str) -> str:
 
 def read_filled_text(value: object, field: str) -> str:
     """Read a text that is not blank."""
-    text = read_text(value, field)
+    return require_filled(read_text(value, field), field)
+
+
+def require_filled(text: str, field: str) -> str:
+    """Return a text that is not blank; raise `InvalidInputError` for any other."""
     if not text or text.isspace():
         raise InvalidInputError.of(field, "must not be empty")
     return text
+
+
+def require_length(length: int, field: str, most: int) -> None:
+    """Raise `InvalidInputError` for a template of more characters than can be read (`readable_characters`)."""
+    if length > most:
+        remedy = "no storage takes more" if most >= MAX_STORED else "RenderLimits(source_characters=…) allows more"
+        raise InvalidInputError.of(field, f"has {length:,} characters; {most:,} is the most, {remedy}")
 
 
 @reads_untrusted("text")

@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 from promptreg.errors import LISTED, InvalidInputError
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES, FrozenDict, FrozenList, NotJSON, freeze, frozen_dict
 from promptreg.nearest import did_you_mean
-from promptreg.rules.inputs import read_choice, read_filled_text, read_flag, read_text
+from promptreg.rules.inputs import (
+    read_any_text,
+    read_choice,
+    read_filled_text,
+    read_flag,
+    read_text,
+    require_filled,
+    require_length,
+)
 from promptreg.untrusted import FieldReader, bounded_dict, bounded_list, read_each
 from promptreg.variables import is_readable
 
@@ -36,26 +44,30 @@ class Form(NamedTuple):
     text: str
 
 
-def read_messages(value: list[Any] | tuple[Any, ...], field: str) -> FrozenList:
+def read_messages(value: list[Any] | tuple[Any, ...], field: str, *, most: int) -> FrozenList:
     """Read a list of messages; raise `InvalidInputError` with everything that is wrong with any of them.
 
-    What counts as absent is left out: a content of None, and a `cache` that is false.
+    More than `most` characters of text are refused before any is read. What counts as absent is left out: a content of
+    None, and a `cache` that is false.
     """
     items = bounded_list(value, field, "messages")
-    _require_bounded(items, field)
+    _require_bounded(items, field, most)
     return FrozenList(read_each(_message, items, field))
 
 
-def _require_bounded(items: list[Any], field: str) -> None:
+def _require_bounded(items: list[Any], field: str, most: int) -> None:
     """Refuse what is too big or too deep as a whole, before each message is read by itself."""
     waiting: list[tuple[Any, int]] = [(items, 0)]
-    count = 0
+    count = characters = 0
     while waiting:
         held, depth = waiting.pop()
         if depth >= MAX_DEPTH:
             raise InvalidInputError.of(field, f"has more than {MAX_DEPTH} levels (is it a cycle?)")
-        for item in held.values() if isinstance(held, Mapping) else held:
+        for key, item in held.items() if isinstance(held, Mapping) else enumerate(held):
             count += 1
+            if isinstance(item, str) and key != "role":
+                characters += str.__len__(item)
+                require_length(characters, field, most)
             if count > MAX_NODES:
                 raise InvalidInputError.of(field, f"holds more than {MAX_NODES:,} values (is it a cycle?)")
             if type(item) is not str and isinstance(item, (Mapping, list, tuple)):
@@ -116,7 +128,7 @@ def _role(value: object, field: str) -> str:
 
 def _content(value: object, field: str) -> str | FrozenList:
     if isinstance(value, str):
-        return read_text(value, field)
+        return read_any_text(value, field)
     if not isinstance(value, list | tuple):
         raise InvalidInputError.of(field, f"must be text or a list of parts, not {type(value).__name__}")
     return FrozenList(read_each(_part, _filled_list(value, field, "parts"), field))
@@ -192,6 +204,10 @@ def _input_audio(value: object, field: str) -> FrozenDict:
     return _held(value, field, _INPUT_AUDIO)
 
 
+def _filled(value: object, field: str) -> str:
+    return require_filled(read_any_text(value, field), field)
+
+
 def _held(value: object, field: str, form: Form) -> FrozenDict:
     if not isinstance(value, Mapping):
         raise InvalidInputError.of(field, f"must be {form.text}, not {type(value).__name__}")
@@ -202,12 +218,12 @@ def _part_form(kind: str, reader: Reader) -> Form:
     return Form({"type": read_text, kind: reader}, ("type", kind), f'{{"type": "{kind}", "{kind}"}}')
 
 
-_IMAGE_URL = Form({"url": read_filled_text, "detail": read_filled_text}, ("url",), '{"url", "detail"?}')
-_INPUT_AUDIO = Form({"data": read_filled_text, "format": read_filled_text}, ("data", "format"), '{"data", "format"}')
+_IMAGE_URL = Form({"url": _filled, "detail": read_filled_text}, ("url",), '{"url", "detail"?}')
+_INPUT_AUDIO = Form({"data": _filled, "format": read_filled_text}, ("data", "format"), '{"data", "format"}')
 _PARTS = {
     kind: _part_form(kind, reader)
     for kind, reader in (
-        ("text", read_text),
+        ("text", read_any_text),
         ("image_url", _image_url),
         ("input_audio", _input_audio),
         ("file", _object),

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import NotJSON, checked_text
@@ -18,6 +18,7 @@ from promptreg.untrusted import FieldReader, bounded_list, read_each, reads_untr
 MAX_NAME = 128
 MAX_NUMBER = 10**30
 MAX_NAMES = 100_000  # of one call
+MAX_READ = 10_000  # prompts that one call returns
 MAX_SLUGGED = 1_000  # characters of a text for `slugify`: normalising is quadratic in combining marks
 SEPARATORS = "_-./"
 RESERVED_LABELS = frozenset({"production", "latest"})
@@ -186,6 +187,29 @@ def read_references(given: object) -> list[Reference]:
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidInputError.of("names", "must be a name or a list of names")
     return read_each(plain_reference, bounded_list(given, "names", "names", MAX_NAMES), "names")
+
+
+@reads_untrusted("names")
+def read_names(given: object) -> list[str]:
+    """Return the names of `get_many` as builtin texts; `parse_many` reads them, where that is needed."""
+    names = given.copy() if type(given) is list and len(given) <= MAX_READ else _listed_names(given)
+    if not {*map(type, names)} <= {str}:
+        parse_many(names)
+        return [str.__str__(name) for name in names]
+    return names
+
+
+def _listed_names(given: object) -> list[Any]:
+    if isinstance(given, str):
+        raise InvalidInputError.of("names", "must be a list of names; get() takes one name")
+    if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
+        raise InvalidInputError.of("names", f"must be a list of names, not {type(given).__name__}")
+    return bounded_list(given, "names", "names", MAX_READ)
+
+
+def parse_many(names: Iterable[object]) -> None:
+    """Raise `InvalidInputError` with every name that is malformed; each may choose a version with `@`."""
+    read_each(parse_reference, names, "names")
 
 
 def cursor(name: str) -> str:

@@ -18,7 +18,6 @@ from promptreg.errors import ConflictError
 from promptreg.jsonvalues import digest
 from promptreg.records import (
     CONTENT,
-    EMPTY,
     Change,
     Container,
     Seed,
@@ -60,7 +59,7 @@ def shipped(draft: Draft, message: str | None, on_conflict: str, release: float 
     """Return what a call ships, with the hash of the fields that it passes."""
     passed = draft.edit.passed
     names = tuple(name for name in CONTENT if name in passed)
-    return Shipped(draft, message, on_conflict, Seed(names, hash_of_fields({**EMPTY, **passed}, names), release))
+    return Shipped(draft, message, on_conflict, Seed(names, hash_of_fields(passed, names), release))
 
 
 def created(outcome: Outcome, call: Shipped) -> Outcome:

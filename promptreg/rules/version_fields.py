@@ -5,14 +5,25 @@ comes before anything is looked up, as invalid input is the first refusal (rule 
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, freeze, hashed
-from promptreg.messages import texts_in
+from promptreg.messages import length_of, with_read_line_ends
 from promptreg.models import UNSET, Grant, Syntax
 from promptreg.records import CONTENT, Container, Snapshot, content_text
-from promptreg.rules.inputs import MAX_METADATA_BYTES, read_choice, read_filled_text, read_flag, read_grants, read_text
+from promptreg.rules.inputs import (
+    MAX_METADATA_BYTES,
+    MAX_STORED,
+    read_any_text,
+    read_choice,
+    read_filled_text,
+    read_flag,
+    read_grants,
+    read_text,
+    require_length,
+)
 from promptreg.rules.messages import read_messages
 from promptreg.rules.names import Reference, Selector, checked_name
 from promptreg.untrusted import FieldReader, bounded_list, read_each, reads_untrusted
@@ -20,9 +31,12 @@ from promptreg.variables import declared
 
 T = TypeVar("T")
 
-MAX_TEMPLATE_BYTES = 256 * 1024
 FITS_SURELY = MAX_METADATA_BYTES // 4  # characters, each of at most 4 bytes
 MAX_EXAMPLES = 100
+_SYNTAXES_ELSEWHERE = {
+    **{"j2": "jinja", "trim": "jinja-trim"},
+    **dict.fromkeys(("text", "raw", "none", "literal", "verbatim", "markdown"), "plain"),
+}
 
 
 class Edit(NamedTuple):
@@ -33,6 +47,7 @@ class Edit(NamedTuple):
     def applied_to(self, base: Mapping[str, Any]) -> Snapshot:
         """Return the base's content with the passed fields replaced; raise `InvalidInputError` if it is too large."""
         fields = {**base, **self.passed}
+        fields["template"] = with_read_line_ends(fields["template"], fields["syntax"])
         text = content_text(fields)
         if len(text) > FITS_SURELY:
             _require_size(fields)
@@ -93,11 +108,11 @@ _NOT_IN_PLACE = {
 }
 
 
-def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
-    """Read the fields of a version: those that are passed, or required."""
+def read_edit(*, most: int, required: Collection[str] = (), **given: object) -> Edit:
+    """Read the fields of a version: those that are passed, or required; a template has `most` characters at most."""
     fields = FieldReader()
     passed = {
-        name: fields.read(_reader_of(name), value, name)
+        name: fields.read(_reader_of(name, most), value, name)
         for name, value in given.items()
         if value is not UNSET or name in required
     }
@@ -107,30 +122,32 @@ def read_edit(*, required: Collection[str] = (), **given: object) -> Edit:
 
 
 @reads_untrusted("template")
-def read_template(value: object, field: str = "template") -> str | FrozenList:
-    """Read a template: text, or a list of messages."""
+def read_template(value: object, field: str = "template", *, most: int) -> str | FrozenList:
+    """Read a template: text, or a list of messages.
+
+    One of more than `most` characters is refused before anything else is done with it.
+    """
     template: str | FrozenList
+    most = min(most, MAX_STORED)
     if isinstance(value, str):
-        template = read_text(value, field)
-        size = len(template.encode())
+        require_length(str.__len__(value), field, most)
+        template = read_any_text(value, field)
     elif isinstance(value, list | tuple):
-        template = read_messages(value, field)
-        size = sum(len(text.encode()) for text in texts_in(template))
+        template = read_messages(value, field, most=most)
+        require_length(length_of(template), field, most)
     else:
         raise InvalidInputError.of(field, f"must be text or a list of messages, not {type(value).__name__}")
     if not template:
         raise InvalidInputError.of(field, "must not be empty")
-    if size > MAX_TEMPLATE_BYTES:
-        raise InvalidInputError.of(field, f"takes {size} bytes of UTF-8; {MAX_TEMPLATE_BYTES} is the most")
     return template
 
 
 @reads_untrusted("default")
-def read_default(value: object) -> str | FrozenList:
+def read_default(value: object, *, most: int) -> str | FrozenList:
     """Read the `default` of a render: a template, or an empty text."""
     if isinstance(value, str) and not value:
         return ""
-    return read_template(value, "default")
+    return read_template(value, "default", most=most)
 
 
 def _require_size(fields: Mapping[str, Any]) -> None:
@@ -183,7 +200,7 @@ def _example(value: object, where: str) -> None:
 
 
 def _syntax(value: Any, field: str) -> str:
-    return read_choice(read_text(value, field), field, get_args(Syntax))
+    return read_choice(value, field, get_args(Syntax), _SYNTAXES_ELSEWHERE)
 
 
 def _variables(value: Any, field: str) -> FrozenList:
@@ -205,7 +222,6 @@ def _frozen(value: Any, field: str) -> Any:
 
 Reader = Callable[[Any, str], Any]
 _READERS: dict[str, Reader] = {
-    "template": read_template,
     "syntax": _syntax,
     "title": read_filled_text,
     "tags": _tags,
@@ -215,6 +231,8 @@ _READERS: dict[str, Reader] = {
 _READERS_BY_TYPE: dict[type, Reader] = {str: read_text, FrozenDict: _object}
 
 
-def _reader_of(name: str) -> Reader:
+def _reader_of(name: str, most: int) -> Reader:
     """Return what reads a field: its own reader, or the one of all texts or of all objects."""
+    if name == "template":
+        return partial(read_template, most=most)
     return _READERS.get(name) or _READERS_BY_TYPE[type(CONTENT[name].empty)]

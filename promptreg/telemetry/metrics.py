@@ -49,9 +49,9 @@ def is_on() -> bool:
     return not isinstance(provider, sys.modules["opentelemetry.metrics"].NoOpMeterProvider)
 
 
-def count_request(cache: str) -> None:
-    """Count a read of the cache; adding to an item of a dict loses nothing between threads."""
-    _requests[cache] += 1
+def count_requests(cache: str, number: int = 1) -> None:
+    """Count reads of the cache; adding to an item of a dict loses nothing between threads."""
+    _requests[cache] += number
 
 
 def count_error(code: str) -> None:

@@ -111,6 +111,7 @@ def write(registry: Registry) -> None:
     )
     history: list[ChatCompletionMessageParam] = [{"role": "assistant", "content": "Hi"}]
     registry.save("look", history)
+    registry.seed("look", history, on_conflict="error", release=1.5)
     registry.create("ask", "{{ question }}", variables=Question)
     registry.save("greet", created.template, variables=created.declared_variables, access_grants=created.access_grants)
     pairs = [("user:bob", "read")]
@@ -150,6 +151,8 @@ def read(registry: Registry, prompt: Prompt) -> None:
     assert_type(registry.events("greet")[0], Event)
     assert_type(registry.events(newest_first=True, action=["publish", "rollback"])[0], Event)
     assert_type(registry.namespaces(), list[str])
+    assert_type(registry.get_many(("greet", "part@2")), list[Prompt])
+    assert_type(next(registry.iterate(tag="a", label="spring")), Prompt)
     assert_type(registry.diff("greet", 1, "production"), str)
     assert_type(registry.verify(progress=show), list[str])
     assert_type(prompt.model_copy(update={"title": "x"}), Prompt)

@@ -148,11 +148,14 @@ class Costs:
         self._shares.append(share)
         return share
 
-    def leave_loop(self, body: Iterable[nodes.Node], items: str) -> list[str]:
-        """Return the lines that pay for all passes over this body before the first, and that set its share."""
+    def leave_loop(self, body: Iterable[nodes.Node], items: str, more: int) -> list[str]:
+        """Return the lines that pay for all passes over this body before the first, and that set its share.
+
+        `more` is paid for each pass beside the nodes and the operations.
+        """
         share = self._shares.pop()
         self.has_loops = True
-        lines = [f"fuel -= len({items}) * {body_cost(body) + 2 + share.cost}"]
+        lines = [f"fuel -= len({items}) * {body_cost(body) + 2 + share.cost + more}"]
         self.nest_calls(share.calls)
         if share.operations:
             self._has_operations_inside = True

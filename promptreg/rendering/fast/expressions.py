@@ -133,6 +133,8 @@ class ExpressionCompiler(OperatorCompiler):
     def _visit_call(self, node: nodes.Call) -> Code:
         if isinstance(node.node, nodes.Name) and node.node.name in self._scope.macros:
             return self._macro_call(self._scope.macros[node.node.name], node)
+        if isinstance(node.node, nodes.ExtensionAttribute) and node.node.name != "zip":
+            return "bail_out()", TEXT  # the metered tier raises what `raise_exception` does
         require_plain_call(node)
         method = node.node
         if not isinstance(method, nodes.Getattr) or len(node.args) not in METHODS.get(method.attr, (None, ()))[1]:

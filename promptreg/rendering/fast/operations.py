@@ -35,6 +35,7 @@ from promptreg.rendering.values import DICT_NAMES, PLAIN, SCALARS
 
 MAX_INDENT = 8
 MAX_STRIPPED = 8  # characters that are removed, as Python looks for each of them in turn
+MAX_ROWS = 20_000  # of a loop, which has no fuel for more
 MAX_TITLE = 50_000
 MAX_PRECISION = 20
 MAX_DIGITS = 18
@@ -57,6 +58,13 @@ def add_chunk(most: int, chunks: list[str] | None, chunk: str) -> list[str]:
 def small_range(*bounds: Any) -> range:
     """Return a `range` of integers; the loop pays for its length."""
     return range(*(exact(bound, int) for bound in bounds))
+
+
+def zipped(*values: Any) -> list[Any]:
+    """Return the rows of a `zip` of exact builtin containers; the loop pays for their number."""
+    if min(map(len, map(iterable, values))) > MAX_ROWS:
+        bail_out()
+    return list(zip(*values, strict=False))
 
 
 def get_item(most: int, container: Any, key: Any) -> Any:

@@ -16,6 +16,8 @@ from promptreg.rendering.fast.syntax import (
     UnsupportedSyntax,
     Visitor,
     is_literal,
+    is_zip,
+    leaves_passes,
     printed_parts,
     printed_values,
     prints_attribute_first,
@@ -23,6 +25,8 @@ from promptreg.rendering.fast.syntax import (
     require_plain_call,
 )
 from promptreg.rendering.filters import INTEGER, TEXT
+
+MAX_ZIPPED = 10
 
 
 class StatementCompiler(Visitor):
@@ -138,10 +142,20 @@ class StatementCompiler(Visitor):
 
     # For
 
+    def _visit_break(self, _node: nodes.Break) -> None:
+        self._emitter.flush()
+        self._emitter.write("break")
+
+    def _visit_continue(self, _node: nodes.Continue) -> None:
+        self._emitter.flush()
+        self._emitter.write("continue")
+
     def _visit_for(self, node: nodes.For) -> None:
         """Loop over exact lists, tuples, dicts and ranges, whose length is known before."""
         if node.recursive or reads_loop([*node.else_, *([node.test] if node.test else [])]) or assigns(node.else_):
             raise UnsupportedSyntax  # what an `else` sets is unbound behind it
+        if node.else_ and leaves_passes(node.body):
+            raise UnsupportedSyntax  # Jinja renders the `else` too where no pass comes to its end
         self._emitter.flush()
         items = self._scope.temporary("s")
         is_paired = self._assign_items(node.iter, items)
@@ -160,6 +174,10 @@ class StatementCompiler(Visitor):
                 self.functions_called.add("range")
                 self._emitter.write(f"{local} = small_range({', '.join(map(self._expressions.code, arguments))})")
                 return False
+            case nodes.Call(args=arguments) if is_zip(node):
+                self._require_distinct(node, arguments)
+                self._emitter.write(f"{local} = zipped({', '.join(map(self._expressions.code, arguments))})")
+                return True
             case nodes.Call(node=nodes.Getattr(node=of, attr="items" | "keys" | "values" as view), args=[]):
                 require_plain_call(node)
                 self._emitter.write(f"{local} = {self._expressions.exact_dict(of)}.{view}()")
@@ -173,6 +191,14 @@ class StatementCompiler(Visitor):
         self._emitter.write(f"if type({local} := {code}) is not list: {local} = iterable({local})")
         return False
 
+    def _require_distinct(self, call: nodes.Call, arguments: list[nodes.Expr]) -> None:
+        """Raise `UnsupportedSyntax` unless these are values that stand in different places of what was passed."""
+        require_plain_call(call)
+        self._costs.add(len(arguments))
+        paths = {self._scope.path(argument) for argument in arguments}
+        if not 0 < len(arguments) <= MAX_ZIPPED or None in paths or len(paths) < len(arguments):
+            raise UnsupportedSyntax
+
     def _loop(self, node: nodes.For, items: str, *, is_paired: bool) -> str:
         """Generate the loop, paid for before its first pass; return the local that may hold its length."""
         start = len(self._emitter.lines)
@@ -180,6 +206,7 @@ class StatementCompiler(Visitor):
         self._costs.enter(self._scope.temporary("r"))
         with self._scope.loop(items) as loop:
             target, unpacking, bound = self._bind_target(node.target, loop, is_paired=is_paired)
+            tests = [] if node.test is None else [node.test]
             if node.test is not None:
                 if unpacking:
                     raise UnsupportedSyntax
@@ -193,8 +220,8 @@ class StatementCompiler(Visitor):
             with self._emitter.indented(is_loop=True):
                 self._check_item(node, target, unpacking)
                 self._own_body(node.body, bound)
-        lines = self._costs.leave_loop([*node.body, *([node.test] if node.test else [])], items)
-        for number, line in enumerate(lines, start):
+        row = len(node.iter.args) + 1 if is_zip(node.iter) else 0  # the row and its items are paid for as well
+        for number, line in enumerate(self._costs.leave_loop([*node.body, *tests], items, row), start):
             self._emitter.insert(number, line)
         return loop.length
 

@@ -1,7 +1,7 @@
 """Syntax nodes: how the compiler dispatches on them, and what it asks about them. No code is generated here."""
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from jinja2 import nodes
 
@@ -184,9 +184,20 @@ def prints_attribute_first(name: str, body: list[nodes.Node]) -> bool:
     return False
 
 
+def leaves_passes(body: Iterable[nodes.Node]) -> bool:
+    """Return whether a body has a `break` or `continue`, be it of a loop inside it."""
+    kinds: Any = (nodes.Break, nodes.Continue)
+    return any(isinstance(node, kinds) or node.find(kinds) for node in body)
+
+
 def is_loop(node: nodes.Node) -> bool:
     """Return whether a node is the name `loop`."""
     return isinstance(node, nodes.Name) and node.name == "loop"
+
+
+def is_zip(node: nodes.Node) -> TypeGuard[nodes.Call]:
+    """Return whether a node is a call of `zip`."""
+    return isinstance(node, nodes.Call) and isinstance(node.node, nodes.ExtensionAttribute) and node.node.name == "zip"
 
 
 def reads_loop(body: Iterable[nodes.Node]) -> bool:

@@ -2,7 +2,7 @@
 
 The code that `generator.py` writes is compiled and run here; what a render raises is translated by `failures.py`.
 No constant is folded. There is no autoescaping and no loader, a trailing newline stays, and of Jinja's globals there
-are only `range`, `dict` and `namespace`.
+are only `range`, `dict` and `namespace`, beside the functions that a template calls.
 """
 
 from typing import Any, ClassVar
@@ -16,7 +16,14 @@ from promptreg.rendering.compat import Context, LoopContext, identity, missing
 from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.failures import translated
-from promptreg.rendering.metered.functions import BUILTIN_FUNCTIONS, TemplateMacro, TemplateNamespace, call
+from promptreg.rendering.metered.functions import (
+    BUILTIN_FUNCTIONS,
+    CALLED_FUNCTIONS,
+    TemplateMacro,
+    TemplateNamespace,
+    call,
+    raise_literal,
+)
 from promptreg.rendering.metered.generator import generate
 from promptreg.rendering.metered.meter import Meter
 from promptreg.rendering.metered.methods import call_method
@@ -55,6 +62,8 @@ _GLOBALS: dict[str, Any] = {
     **{f"filter_{name}": row.metered for name, row in FILTERS.items()},
     **{f"test_{name}": row.metered for name, row in TESTS.items()},
     **{f"op_{name}": run for name, run in OPERATORS.items()},
+    **{f"function_{name}": function for name, function in CALLED_FUNCTIONS.items()},
+    "function_raise_literal": raise_literal,
     **{"read_attribute": read_attribute, "read_item": read_item, "call": call, "call_method": call_method},
     **{"undefined": Absent, "cond_expr_undefined": Undefined},
     **{"LoopContext": LoopContext, "Macro": TemplateMacro, "Namespace": TemplateNamespace, "Markup": Markup},

@@ -37,19 +37,19 @@ MAX_ADDED = 1 << 1_000
 Getter = Callable[[Any], Any]
 
 
-def lazy(filter_: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """Count each iterator that a filter returns as open until it is exhausted or dropped."""
+def lazy(filter_: Callable[..., Iterator[Any]], levels: int = 1) -> Callable[..., Iterator[Any]]:
+    """Count each iterator that a filter returns as so many open ones until it is exhausted or dropped."""
 
     def items(meter: Meter, found: Iterator[Any]) -> Iterator[Any]:
         try:
             yield None
             yield from found
         finally:
-            meter.end_lazy()
+            meter.end_lazy(levels)
 
     def run(meter: Meter, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
         require_present(*args[:1])  # which Jinja's do when they are gone through, and `map` and `items` never
-        meter.begin_lazy()
+        meter.begin_lazy(levels)
         begun = items(meter, filter_(meter, *args, **kwargs))
         next(begun)  # into its try block, so that dropping it counts too
         return begun
@@ -310,11 +310,23 @@ def do_sum(meter: Meter, iterable: Iterable[Any], attribute: str | int | None = 
     return total
 
 
-def do_tojson(meter: Meter, value: Any, indent: Any = None) -> str:
-    """Write what `json.dumps(value, ensure_ascii=False)` writes: nothing is escaped for HTML, no key is moved."""
+def do_tojson(
+    meter: Meter,
+    value: Any,
+    indent: Any = None,
+    *,
+    ensure_ascii: Any = False,
+    separators: Any = None,
+    sort_keys: Any = False,
+) -> str:
+    """Write what `json.dumps(value, ensure_ascii=False)` writes: nothing is escaped for HTML, no key is moved.
+
+    Beside Jinja's `indent` it takes the keywords that the templates of language models pass to theirs.
+    """
     meter.weigh(value)
-    margin = _json_indent(indent)
-    return meter.paid(json.dumps(_plain(meter, value, meter.limits.depth), ensure_ascii=False, indent=margin))
+    options = {"indent": _json_indent(indent), "separators": _json_separators(separators)}
+    plain = _plain(meter, value, meter.limits.depth)
+    return meter.paid(json.dumps(plain, ensure_ascii=bool(ensure_ascii), sort_keys=bool(sort_keys), **options))
 
 
 def _json_indent(indent: Any) -> int | str | None:
@@ -324,6 +336,15 @@ def _json_indent(indent: Any) -> int | str | None:
     if isinstance(indent, str) and len(indent) <= MAX_INDENT:
         return str(indent)
     raise Refused(f"tojson takes an indent of at most {MAX_INDENT}")
+
+
+def _json_separators(separators: Any) -> Any:
+    if separators is None:
+        return None
+    is_pair = type(separators) in {list, tuple} and len(separators) == 2
+    if is_pair and all(type(part) is str and len(part) <= MAX_INDENT for part in separators):
+        return tuple(separators)
+    raise Refused(f"tojson takes two separators, of at most {MAX_INDENT} characters each")
 
 
 def _plain(meter: Meter, value: Any, depth: int) -> Any:

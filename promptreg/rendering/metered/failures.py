@@ -16,9 +16,10 @@ from promptreg.rendering.compat import missing
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.meter import Exceeded
 from promptreg.rendering.parsing import syntax_tree
-from promptreg.rendering.values import AbsentAttribute, AbsentVariable, HintedAbsence, Refused
+from promptreg.rendering.values import AbsentAttribute, AbsentVariable, HintedAbsence, Raised, Refused
 from promptreg.untrusted import CallerError
 
+MAX_RAISED = 1_000  # characters that a template passes to `raise_exception`
 MAX_SPELLED = 100  # characters of an expression
 _TYPES_ALONE = (
     r"'\w+' object is not (?:iterable|subscriptable|reversible)|object of type '\w+' has no len\(\)"
@@ -27,7 +28,7 @@ _TYPES_ALONE = (
     r"|'\S+' not supported between instances of '\w+' and '\w+'|can only concatenate \w+ \(not \"\w+\"\) to \w+"
     r"|(?:float |integer )?(?:division or modulo|division|modulo) by zero|argument of type '\w+' is not iterable"
     r"|not enough values to unpack \(expected \d+, got \d+\)|too many values to unpack \(expected \d+\)"
-    r"|cannot unpack non-iterable \w+ object"
+    r"|cannot unpack non-iterable \w+ object|zip\(\) argument \d+ is (?:shorter|longer) than arguments? \d+(?:-\d+)?"
 )
 """Python's messages about types alone; any other may quote a value. Compiled when a render fails."""
 
@@ -45,7 +46,8 @@ def translated(
     if isinstance(error, Exceeded):
         return RenderLimitError(f"The render stopped{where}: {error}.", limit=error.limit, line=line)
     reason = _reason(error, line, source, variables, limits)
-    failure = RenderError(f"The template failed{where}{reason}.", line=line)
+    end = "" if isinstance(error, Raised) and reason.endswith((".", "!", "?", "…")) else "."
+    failure = RenderError(f"The template failed{where}{reason}{end}", line=line)
     if not isinstance(error, Refused):
         failure.__cause__ = CallerError(type(error).__name__)
     return failure
@@ -58,6 +60,9 @@ def _reason(error: Exception, line: int | None, source: str, variables: Mapping[
         return none_read(syntax_tree(source, limits), line, variables) if "NoneType" in message else ""
 
     match error:
+        case Raised():
+            text = str(error)
+            return f": {text if len(text) <= MAX_RAISED else text[:MAX_RAISED] + '…'}"
         case Refused():
             return f": {error}{nones(str(error))}"
         case AbsentVariable():

@@ -1,15 +1,16 @@
-"""Calls of functions in templates, for the metered tier: macros, the loop itself, `range`, `dict` and `namespace`.
+"""Calls of functions in templates, for the metered tier: macros, the loop itself, `range`, `dict`, `zip` and others.
 
 Methods of values are in `methods.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType
-from typing import Any
+from typing import Any, NoReturn
 
 from promptreg.rendering.compat import LoopContext, Macro, Namespace
+from promptreg.rendering.metered.containers import lazy
 from promptreg.rendering.metered.meter import Exceeded, Meter
-from promptreg.rendering.values import Refused, require_present
+from promptreg.rendering.values import Raised, Refused, require_present
 
 MAX_SAME_HASH = 200  # keys: each look-up compares with all of them
 
@@ -61,5 +62,34 @@ def _namespace(meter: Meter, /, *pairs: Any, **items: Any) -> TemplateNamespace:
     return TemplateNamespace(_dict(meter, *pairs, **items))
 
 
+def _zip(meter: Meter, /, *iterables: Any, strict: Any = False) -> Iterator[Any]:
+    meter.require_items(len(iterables))
+    for iterable in iterables:
+        iter(iterable)  # fails where Python's function does: when it is called
+    return _lazy_rows(meter, iterables, bool(strict))
+
+
+def _rows(meter: Meter, iterables: Iterable[Any], strict: bool) -> Iterator[Any]:
+    return zip(*(meter.counted(iterable) for iterable in iterables), strict=strict)
+
+
+_lazy_rows = lazy(_rows, levels=2)  # freeing one takes twice as much of the stack as freeing a filter
+
+
+def _raise_exception(_meter: Meter, /, *_: Any, **__: Any) -> NoReturn:
+    """Raise without the text, because a text that is computed may hold a value."""
+    raise Raised("the template calls raise_exception")
+
+
+def raise_literal(_meter: Meter, text: str) -> NoReturn:
+    """Raise with a text that the template spells out."""
+    raise Raised(text)
+
+
 BUILTIN_FUNCTIONS: dict[str, Callable[..., Any]] = {"range": _range, "dict": _dict, "namespace": _namespace}
-_BUILTINS = frozenset(BUILTIN_FUNCTIONS.values())
+"""Functions whose names mean them wherever no variable of that name was passed."""
+
+CALLED_FUNCTIONS: dict[str, Callable[..., Any]] = {"zip": _zip, "raise_exception": _raise_exception}
+"""Functions whose names mean them only where they are called, and variables elsewhere (rule 20)."""
+
+_BUILTINS = frozenset([*BUILTIN_FUNCTIONS.values(), *CALLED_FUNCTIONS.values(), raise_literal])

@@ -183,6 +183,10 @@ class _Generator(CodeGenerator):
         self.signature(_bounded(node), frame, {"caller": "caller"} if forward_caller else None)
         self.write(")")
 
+    def visit_ExtensionAttribute(self, node: nodes.ExtensionAttribute, frame: Frame) -> None:
+        """Write the name of a function that `parsing.py` found to be called."""
+        self.write(f"function_{node.name}")
+
 
 _INTERNAL = {
     "each item": "context.each(",

@@ -246,15 +246,15 @@ class Meter:
         """Count a call that ends."""
         self._calls -= 1
 
-    def begin_lazy(self) -> None:
+    def begin_lazy(self, levels: int) -> None:
         """Count a lazy filter until it is exhausted: freeing a chain of thousands crashes the interpreter."""
-        self._lazy += 1
+        self._lazy += levels
         if self._lazy > MAX_LAZY:
             raise Exceeded(f"more than {MAX_LAZY:,} lazy filters are made and not gone through")
 
-    def end_lazy(self) -> None:
+    def end_lazy(self, levels: int) -> None:
         """Count a lazy filter that is exhausted or dropped."""
-        self._lazy -= 1
+        self._lazy -= levels
 
     def nested(self, value: Any, levels: int) -> Any:
         """Return a value assigned to a namespace, which may be so many levels deeper than what was assigned before.

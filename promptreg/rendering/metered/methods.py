@@ -28,8 +28,7 @@ def _split(meter: Meter, text: str, sep: Any = None, maxsplit: int = -1) -> list
 
 
 def _rsplit(meter: Meter, text: str, sep: Any = None, maxsplit: int = -1) -> list[str]:
-    if isinstance(sep, str):
-        require_steps(meter, len(text), len(sep))
+    _require_backward(meter, text, sep)
     return _checked_split(meter, text, sep, maxsplit, str.rsplit)
 
 
@@ -82,12 +81,58 @@ def _get(meter: Meter, mapping: dict[Any, Any], key: Any, default: Any = None, /
     return readable(dict.get(mapping, meter.weigh(key), default))
 
 
-def _search(name: str) -> Callable[..., int]:
-    def run(meter: Meter, items: Any, value: Any, *bounds: Any) -> int:
-        meter.weigh(items)
-        kind: Any = list if isinstance(items, list) else tuple
-        found: int = getattr(kind, name)(items, meter.weigh(value), *bounds)
-        return found
+def _count_item(meter: Meter, items: Any, value: Any, /) -> int:
+    meter.weigh(items)
+    return (list if isinstance(items, list) else tuple).count(items, meter.weigh(value))
+
+
+def _index_item(meter: Meter, items: Any, value: Any, /, *bounds: Any) -> int:
+    meter.weigh(items)
+    kind: Any = list if isinstance(items, list) else tuple
+    try:
+        found: int = kind.index(items, meter.weigh(value), *bounds)
+    except ValueError:  # its message quotes the value
+        raise Refused("index finds no such item; test for it with in before") from None
+    return found
+
+
+def _rfind(meter: Meter, text: str, part: str, /, *bounds: Any) -> int:
+    _require_backward(meter, text, part)
+    return str.rfind(meter.soft(text), meter.weigh(part), *bounds)
+
+
+def _index(meter: Meter, text: str, part: str, /, *bounds: Any) -> int:
+    return _found("index", str.find(meter.soft(text), meter.weigh(part), *bounds))
+
+
+def _rindex(meter: Meter, text: str, part: str, /, *bounds: Any) -> int:
+    return _found("rindex", _rfind(meter, text, part, *bounds))
+
+
+def _found(name: str, position: int) -> int:
+    if position < 0:
+        raise Refused(f"{name} finds no such text; {name.replace('index', 'find')} returns -1 there")
+    return position
+
+
+def _rpartition(meter: Meter, text: str, sep: str, /) -> tuple[str, str, str]:
+    _require_backward(meter, text, sep)
+    return str.rpartition(meter.soft(text), sep)
+
+
+def _require_backward(meter: Meter, text: str, part: object) -> None:
+    """Raise `Exceeded` before a text is searched from its end, which takes quadratic time."""
+    if isinstance(part, str):
+        require_steps(meter, len(text), len(part))
+
+
+def _padded(name: str) -> Callable[..., str]:
+    method = getattr(str, name)
+
+    def run(meter: Meter, text: str, width: int, /, *fill: str) -> str:
+        meter.require_characters(width)
+        padded: str = method(meter.soft(text), width, *fill)
+        return padded
 
     return run
 
@@ -110,28 +155,45 @@ TYPES: dict[str, tuple[type, ...]] = {
 METHODS: dict[str, dict[str, Measured]] = {
     "str": {
         "capitalize": None,
+        "casefold": None,
+        "center": _padded("center"),
         "count": None,
         "endswith": None,
         "find": None,
+        "index": _index,
+        "isalnum": None,
         "isalpha": None,
+        "isdecimal": None,
         "isdigit": None,
+        "islower": None,
+        "isnumeric": None,
+        "isspace": None,
+        "isupper": None,
         "join": _join,
+        "ljust": _padded("ljust"),
         "lower": None,
         "lstrip": _strip("lstrip"),
+        "partition": None,
         "removeprefix": None,
         "removesuffix": None,
         "replace": _replace,
+        "rfind": _rfind,
+        "rindex": _rindex,
+        "rjust": _padded("rjust"),
+        "rpartition": _rpartition,
         "rsplit": _rsplit,
         "rstrip": _strip("rstrip"),
         "split": _split,
         "splitlines": _splitlines,
         "startswith": None,
         "strip": _strip("strip"),
+        "swapcase": None,
         "title": _title,
         "upper": None,
+        "zfill": _padded("zfill"),
     },
     "dict": {"get": _get, "items": None, "keys": None, "values": None},
-    "sequence": {"count": _search("count"), "index": _search("index")},
+    "sequence": {"count": _count_item, "index": _index_item},
     "moment": {"date": None, "isoformat": None, "strftime": _strftime, "time": None},
     "loop": {"changed": None, "cycle": None},
 }

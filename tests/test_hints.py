@@ -1,0 +1,178 @@
+"""What the errors of a template say about braces that are text (rule 20)."""
+
+import time
+
+import pytest
+
+from promptreg import MissingVariablesError, Registry, TemplateError, TemplatePolicyError, TemplateSyntaxError
+from promptreg.rendering.hints import MAX_SEARCHED, looks_like
+
+LITERAL = {
+    "LaTeX": [
+        r"\newcommand{\pair}[2]{#1 and #2} is in the preamble",
+        "\\begin{tabular}{%\n  l r}\n  tea & pots \\\\\n\\end{tabular}",
+        r"Typeset $\frac{{a: b}}{2}$ as it is.",
+        r"\textbf{{% a comment",
+    ],
+    "CSS": [
+        "#tea {#x}\nbody { color: red; }",
+        "@media print{#nav{display:none}}",
+        "body {{ color: red; margin: 0; }}",
+        ".pot {%width: 5px;}",
+    ],
+    "HTML or JSX": [
+        "<div style={{color: 'red'}} />",
+        "return <Pot lid={{open: true}} />",
+        '<div id="app">{{ message | capitalize: 3 }}</div>',
+        "{#if tea}<p>hot</p>{/if}\n<script>pour()</script>",
+    ],
+    "a workflow": ["run: ship ${{ github.sha }} --to ${{ inputs.place", "if: ${{ !cancelled() }}"],
+    "a shell script": [
+        'for pot in "${#pots[@]}"; do pour; done',
+        "#!/bin/sh\ngrep -c '{%' tea.txt",
+        "echo ${#TEA}",
+        "if [ -z \"$TEA_POT\" ]; then awk '{{ print $1 }'; fi",
+    ],
+    "code": [
+        "int cups[2][2] = {{1,2},{3,4}};",
+        "std::vector<int> cups{{1,2},{3,4}};",
+        'printf("{%d}", cups);',
+        "const pour = () => {{ return 1 }}",
+        'func main() {\n\ttext := "{{ .Tea }}"\n}',
+        "def pour(self):\n    return '{{' + self.tea",
+        'println!("{{}}", tea);',
+        "SELECT '{{' FROM pots;",
+        "print(f'{{{tea}}}: {{')",
+    ],
+    "JSON": ['Answer with {{"tea": "green", "cups": 2}} alone.', "{'pot': {'lid': {}}} is what {% holds"],
+}
+PROSE = [
+    "Hello {{ name }",
+    "{% fro x in y %}{{ x }}{% endfor %}",
+    "You are kind.\n{% if x %}\n- Be brief;\n- be clear;\nno end",
+    "Sum up the text in {{ n words: }}",
+    "Use the tone -> {{ tone and answer.",
+    "# Role\n\n- Answer in {{ language }}.\n{% for d in docs %}<doc>{{ d.text }}</doc>\n{% endif %}",
+    "It costs ${{ price }. Let me know.",
+    "Class of 2020; import your {{ data",
+    "{# a note\nHello",
+    "{% if a == 1 and b != 'c' %}x",
+    "Write a function that adds {{ a } and b. Use Python.",
+]
+PAIRS = [(kind, text) for kind, texts in LITERAL.items() for text in texts]
+
+
+@pytest.fixture(scope="module")
+def memory():
+    """A registry in memory, shared by tests that each use other prompts."""
+    with Registry(":memory:") as opened:
+        yield opened
+
+
+def refusal(memory, template, kind=TemplateSyntaxError):
+    """Return the message of the error that saving a template raises."""
+    with pytest.raises(kind) as caught:
+        memory.create("refused", template)
+    return caught.value.message
+
+
+@pytest.mark.parametrize(("kind", "text"), PAIRS)
+def test_rule_20_a_syntax_error_of_what_is_no_template_says_that_plain_exists(memory, kind, text):
+    """It says what the text looks like and how it is kept whole, and saved so it is."""
+    message = refusal(memory, text)
+    assert f'If this is {kind} and no template, save it with syntax="plain": all of it stays as it is.' in message
+    chat = refusal(memory, [{"role": "user", "content": "x"}, {"role": "user", "content": text}])
+    assert chat.startswith("'refused': message 2 of 2: Line ")
+    assert 'syntax="plain"' in chat
+    assert memory.save("kept", text, syntax="plain").render().text == text
+
+
+@pytest.mark.parametrize("text", PROSE)
+def test_rule_20_a_syntax_error_of_prose_says_only_how_to_keep_braces(memory, text):
+    """In what is meant as a template it says that braces can stay, and speaks of no other syntax."""
+    message = refusal(memory, text)
+    assert message.endswith("Braces that are text go between {% raw %} and {% endraw %}.")
+    assert "plain" not in message
+
+
+def test_rule_20_what_an_error_says_about_braces_is_true(memory):
+    """Text between these tags is rendered as it is."""
+    assert memory.save("raw", "{% raw %}{{ a }{% endraw %} {{ b }}").render(b=1).text == "{{ a } 1"
+
+
+@pytest.mark.parametrize(
+    "text", ["{{#if tea}}hot{{/if}}", "{{#each pots}}{{this}}{{/each}}", "{{> footer }}", "{{^tea}}no{{/tea}}"]
+)
+def test_a_syntax_error_of_a_handlebars_template_says_what_it_is_here(memory, text):
+    """Its blocks are another language's, and the text was a template."""
+    message = refusal(memory, text)
+    assert message.endswith(
+        "Handlebars' {{#if x}} … {{/if}} is {% if x %} … {% endif %} here, and {{#each xs}} is {% for x in xs %}."
+    )
+
+
+def test_what_the_policy_refuses_of_code_is_answered_alike(memory):
+    """Code that Jinja2 can read may hold what no template may; a misspelt filter is told as before."""
+    code = "const tea = () => {\n  return `{{ pour(pot) }}`\n}"
+    assert refusal(memory, code, TemplatePolicyError).endswith(
+        'If this is code and no template, save it with syntax="plain": all of it stays as it is.'
+    )
+    assert "plain" not in refusal(memory, "{{ pour(pot) }}", TemplatePolicyError)
+    assert "plain" not in refusal(memory, '{"tea": "{{ pour(pot) }}"}', TemplatePolicyError)
+    assert refusal(memory, "const tea = `{{ pot | uper }}`;").endswith("did you mean 'upper'?")
+
+
+def test_code_that_is_read_as_a_template_says_so_when_its_first_render_fails(memory):
+    """What parses is saved; where none of what it reads is passed, the error names the other syntax."""
+    texts = {
+        "LaTeX": r"Typeset $\frac{{a}}{{b}}$ as it is.",
+        "a workflow": "run: ship ${{ github.sha }}",
+        "code": "def pour():\n    return '{{ tea }}'",
+    }
+    for kind, text in texts.items():
+        for template in (text, [{"role": "user", "content": "x"}, {"role": "user", "content": text}]):
+            prompt = memory.save("read", template)
+            with pytest.raises(MissingVariablesError) as caught:
+                prompt.render(other=1)
+            assert caught.value.message.endswith(
+                f'If this is {kind} and no template, save it with syntax="plain": all of it stays as it is.'
+            )
+            assert caught.value.details["missing"]
+    with pytest.raises(MissingVariablesError) as caught:
+        memory.save("read", texts["LaTeX"]).render(a=1)
+    assert caught.value.message == "'read': Variables are missing: b; pass them to render."
+    for template in ("Hello {{ name }}", '{"name": "{{ name }}"}'):
+        with pytest.raises(MissingVariablesError) as caught:
+            memory.save("read", template).render()
+        assert caught.value.message == "'read': Variables are missing: name; pass them to render."
+    chat = [{"role": "user", "content": texts["code"]}, {"placeholder": "history"}]
+    with pytest.raises(MissingVariablesError) as caught:
+        memory.save("read", chat, syntax="plain").render()
+    assert caught.value.message == "'read': Variables are missing: history; pass them to render."
+    memory.save("read", "x", syntax="jinja")
+
+
+def test_no_text_takes_long_to_look_at():
+    """Marks are searched for in the beginning of a text, in time linear in its length."""
+    for mark in (
+        "\n",
+        "; ",
+        "{a",
+        "\\a",
+        " \n",
+        "\"'",
+        "import a",
+        "SELECT a ",
+        "x = a",
+        "{%1",
+        "a:",
+        "<",
+        "{-a",
+        "#a",
+    ):
+        began = time.process_time()
+        assert looks_like(mark * MAX_SEARCHED) is None
+        assert time.process_time() - began < 0.5
+    assert looks_like("x" * MAX_SEARCHED + "#include") is None
+    with Registry(":memory:") as registry, pytest.raises(TemplateError):
+        registry.create("p", "{{" + "; " * 100_000)
