@@ -6,15 +6,13 @@ the tier that renders it; both sides are compiled once, and their texts are comp
 
 from typing import Any
 
-import jinja2
 from prompts import TEXT
-from rendering import LIMITS, MACROS, METERED_VALUES, read_by, tier
+from rendering import LIMITS, MACROS, METERED_VALUES, PLAIN, read_by, tier
 from timing import Options, Row, Tables, measure, require_same, run
 
 from promptreg.rendering.template import TemplateText
 
 ROUNDS = 40
-PLAIN = jinja2.Environment(keep_trailing_newline=True)
 GOALS = (1.0, 0.6)
 
 PROMPTS = {

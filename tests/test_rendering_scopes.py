@@ -24,6 +24,7 @@ class Writer:
     def __init__(self, random: Random) -> None:
         self.random = random
         self.macros: list[int] = []
+        self.loops = 0
 
     def value(self) -> str:
         """Write an expression."""
@@ -54,6 +55,8 @@ class Writer:
     def statement(self, depth: int) -> str:
         """Write one statement, a plain one where it is nested deep."""
         plain = [self.output, self.output, self.output, self.set, self.set_attribute]
+        if self.loops:
+            plain.append(self.leave)
         nested = [self.loop, self.loop, self.branch, self.branch, self.with_, self.block, self.namespace, self.macro]
         return self.random.choice(plain if depth > 2 else [*plain, *nested])(depth)
 
@@ -88,7 +91,15 @@ class Writer:
         )
         test = f" if {self.value()}" if self.random.random() < 0.15 else ""
         other = f"{{% else %}}{self.body(depth + 1)}" if self.random.random() < 0.2 else ""
-        return f"{{% for {target} in {source}{test} %}}{self.body(depth + 1)}{other}{{% endfor %}}"
+        self.loops += 1
+        body = self.body(depth + 1)
+        self.loops -= 1
+        return f"{{% for {target} in {source}{test} %}}{body}{other}{{% endfor %}}"
+
+    def leave(self, depth: int) -> str:
+        """Leave a pass or the loop, under a condition or not."""
+        tag = self.random.choice(["{% break %}", "{% continue %}"])
+        return self.random.choice([tag, f"{{% if {self.value()} %}}{tag}{{% endif %}}"])
 
     def branch(self, depth: int) -> str:
         """Write an if."""
@@ -108,7 +119,9 @@ class Writer:
         """Define a macro, and call it or not."""
         number = self.random.randint(1, 3)
         head = self.random.choice(["", "p", "p, q='Q'", "p=a, q=p", "a"])
+        loops, self.loops = self.loops, 0
         text = f"{{% macro m{number}({head}) %}}{self.body(depth + 1)}{{{{ p }}}}{{% endmacro %}}"
+        self.loops = loops
         self.macros.append(number)
         return text + self.random.choice(["", f"{{{{ {self.call()} }}}};"])
 

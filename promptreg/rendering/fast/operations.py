@@ -214,7 +214,7 @@ def _indentation(width: Any) -> int:
     return width if type(width) is int and 0 <= width <= MAX_INDENT else bail_out()
 
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode  # of what is not nested deep
 
 
 def do_tojson(most: int, value: Any, indent: Any = None) -> str:
