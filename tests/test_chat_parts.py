@@ -28,6 +28,7 @@ from promptreg import (
 from promptreg.jsonvalues import FrozenList, freeze
 from promptreg.messages import mapped, parts_of
 from promptreg.rendering.template import CompiledTemplate
+from promptreg.rules.messages import read_messages
 
 TEXT = {"type": "text", "text": "Describe {{ what }}"}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,{{ image }}", "detail": "{{ low }}"}}
