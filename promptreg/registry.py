@@ -639,7 +639,7 @@ class Registry:
         on_conflict: OnConflict = "draft",
         release: float | None = None,
     ) -> Prompt:
-        """Say what the code ships, at the start of an application: it goes live, but never over what people made.
+        """Say what the code ships, at the start of an application; by default what people have made stays live.
 
         A prompt that does not exist is created. The registry remembers what was last seeded: the fields that were
         passed, and no others. As long as it is the same, nothing is written, whatever people have published, rolled

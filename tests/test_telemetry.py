@@ -848,11 +848,11 @@ def test_the_demo_prints_its_spans_as_a_tree(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "promptreg", "demo", "--trace"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    for words in ("create_prompt summarize", "render_prompt summarize", "µs"):
+    for words in ("seed_prompt summarize", "render_prompt summarize", "µs"):
         assert words in done.stdout
     line = next(line for line in done.stdout.splitlines() if "render_prompt summarize" in line)
     assert "µs" in line
-    shown = done.stdout[done.stdout.index("create_prompt summarize") :]
+    shown = done.stdout[done.stdout.index("seed_prompt summarize") :]
     for name in ("gen_ai.prompt.version", "promptreg.cache", "promptreg.changed"):
         assert name in shown
     assert "promptreg.content." not in done.stdout
@@ -897,8 +897,8 @@ def test_the_demo_prints_its_tree_with_an_installed_provider(tmp_path: Path) -> 
     done = traced_demo(before + "from promptreg.cli import main\nmain(['demo', '--trace'])", tmp_path)
     assert done.returncode == 0
     assert len([line for line in done.stdout.splitlines() if line.startswith("demo  ")]) == 2
-    assert done.stdout.count("    create_prompt summarize") == 2
-    assert set(done.stderr.splitlines()) >= {"demo", "chat a-model", "create_prompt summarize"}
+    assert done.stdout.count("    seed_prompt summarize") == 2 * 2
+    assert set(done.stderr.splitlines()) >= {"demo", "chat a-model", "seed_prompt summarize"}
 
 
 def test_a_failing_demo_prints_its_spans(tmp_path: Path) -> None:
@@ -915,4 +915,4 @@ promptreg.demo._statuses = fail"""
     assert (done.returncode, done.stderr) == (1, "promptreg: internal_error: no disk\n")
     shown = [line for line in done.stdout.splitlines() if "µs" in line]
     assert (shown[0].startswith("demo "), shown[0].endswith(" ERROR")) == (True, True)
-    assert any(line.startswith("    create_prompt summarize") for line in shown)
+    assert any(line.startswith("    seed_prompt summarize") for line in shown)
