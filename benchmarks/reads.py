@@ -27,6 +27,7 @@ RENDER = {  # at the default settings, and at a staleness of 50 ms
     "medium": ((0.20, 0.13), (0.20, 0.11)),
     "chat": ((0.12, 0.07), (0.12, 0.05)),
 }
+RENDER_PLAIN = (0.08, 0.06)
 DEFAULT = (1.7, 1.2)
 MANY = (1.0, 0.7)
 THROUGHPUT = (0.8, 1.0)
@@ -39,6 +40,7 @@ def measured(options: Options) -> Tables:
         path = Path(folder, "prompts.db")
         with Registry(path) as fresh, Registry(path, max_staleness=0.05) as relaxed:
             fresh.create("short", SHORT), fresh.create("medium", MEDIUM), fresh.create("chat", CHAT)
+            fresh.create("plain", PLAIN.from_string(SHORT).render(VALUES), syntax="plain")
             fresh.create("history", [CHAT[0], {"placeholder": "history"}, *map(in_parts, CHAT[1:])])
             names = {"registry": fresh, "held": {"short": fresh.get("short")}, "name": "short"}
             get = Row("fresh get", "registry.get(name)", "held[name]", names, GET)
@@ -77,6 +79,10 @@ def render_rows(registry: Registry, column: int) -> list[Row]:
     floor_with_roles = "[{'role': role, 'content': message.render(**values)} for role, message in zip(roles, plain)]"
     names["roles"] = [message["role"] for message in CHAT]
     rows.append(Row(f"the same and its messages{setting}", f"{ours}.messages", floor_with_roles, names))
+    short = rows[0]
+    rows.append(
+        Row(f"fresh render, plain{setting}", "registry.render('plain')", short.floor, short.names, RENDER_PLAIN)
+    )
     history = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello! What is it about?"}]
     floor_with_history = "[plain[0].render(**values), *texts, *[message.render(**values) for message in plain[1:]]]"
     names = {**names, "values": {**CHAT_VALUES, "history": history}, "texts": [each["content"] for each in history]}

@@ -169,15 +169,22 @@ FRIENDLY_COMPOUND = {
         @num + 1 ; @seq | first ; @text | indent ; @text | truncate(20) ; @map | tojson ; @num | round(1) ;
         docs | map(attribute='title') | join(', ') ; nope or @text ; $map.nope or @text
     """,
-    "num": "@seq | length ; @num + 1 ; @num - @num ; loop.index ; @num | int ; @num | round ; @text | length",
+    "num": """
+        @seq | length ; @num + 1 ; @num - @num ; loop.index ; @num | int ; @num | round ; @text | length ;
+        @num % 2 ; @num * @num ; @num // 2 ; -@num ; loop.index0 ; loop.revindex
+    """,
     "flag": "@cond ; not @flag",
     "cond": """
         $flag ; $text ; $seq ; not $flag ; @text == @text ; @num > @num ; $any is defined ; $text is defined ;
         @any is none ; @text in @seq ; $flag and $text ; $flag or @cond ; @num != 1 ; $any is not none ; not @cond ;
-        loop.first ; loop.last ; not loop.last ; $map.title ; @text == 'Ana' ; @num >= 2 ; $map is defined ; nope ;
+        loop.first ; loop.last ; not loop.last ; loop.previtem ; loop.nextitem is defined ; loop.index is even ;
+        0 < @num <= 3 ; @text is eq('Ana') ; $map.nope ; $any.nope is defined ; $map.title ; @text == 'Ana' ; @num >= 2 ; $map is defined ; nope ;
         $map.nope ; not $map['nope'] ; nope is string ; $text and $map.nope
     """,
-    "seq": "$seq ; @seq | sort ; $map.tags ; @seq | list ; @seq[:2] ; @text.split(',') ; @map.items()",
+    "seq": """
+        $seq ; @seq | sort ; $map.tags ; @seq | list ; @seq[:2] ; @text.split(',') ; @map.items() ; @seq + [@text] ;
+        docs | selectattr('title', 'equalto', @text) | list ; docs | rejectattr('nope') | list ; @seq[::-1]
+    """,
     "lazy": "$seq ; $seq ; $seq ; $map.tags ; @seq ; $map.items() ; range(3) ; zip($seq, $map.tags) ; zip($seq, $seq)",
     "map": "$map ; @seq | first",
     "any": "@text ; @num ; @text ; @flag ; @num ; $map.author.name ; @seq",
@@ -609,7 +616,12 @@ STATEMENTS: dict[str, list[tuple[Callable[[Writer, int], str], float]]] = {
         (Writer.loop, 3),
         (Writer.leave, 0.6),
         (Writer.comment, 0.2),
-        (Writer.assign, 0.4),
+        (Writer.assign, 0.6),
+        (Writer.assign_block, 0.15),
+        (Writer.with_, 0.15),
+        (Writer.namespace, 0.25),
+        (Writer.macro, 0.3),
+        (Writer.call, 0.2),
     ],
     NORMAL: [
         (Writer.words, 3),

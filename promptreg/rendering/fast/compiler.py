@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
-from promptreg.rendering.fast.costs import Costs, is_affordable, limits_suffice, loop_fuel, most_text
+from promptreg.rendering.fast.costs import Costs, limits_suffice, loop_fuel, most_text
 from promptreg.rendering.fast.emitter import Emitter
 from promptreg.rendering.fast.expressions import GLOBALS
+from promptreg.rendering.fast.macros import MacroCompiler
 from promptreg.rendering.fast.scope import Scope
-from promptreg.rendering.fast.statements import StatementCompiler
 from promptreg.rendering.fast.syntax import UnsupportedSyntax
 from promptreg.rendering.limits import RenderLimits
 
@@ -50,30 +50,29 @@ def compile_fast(tree: nodes.Template, limits: RenderLimits) -> FastText | None:
     """Return the function of a template in the subset; None for other templates, and where the limits are too low."""
     if not limits_suffice(limits):
         return None
-    scope, costs = Scope(tree), Costs(limits)
+    scope, costs = Scope(), Costs(limits)
     try:
         code = compile(_source(tree, scope, costs, limits), FILE, "exec")
     except (UnsupportedSyntax, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    price = costs.price
-    if not is_affordable([price], limits):
+    if not costs.is_affordable:
         return None
     module: dict[str, Any] = {}
     exec(code, GLOBALS, module)
-    return FastText(module["render"], frozenset(scope.variables), price)
+    return FastText(module["render"], frozenset(scope.variables), costs.price)
 
 
 def _source(tree: nodes.Template, scope: Scope, costs: Costs, limits: RenderLimits) -> str:
     """Return the source of the function; `o` is its text, and `out` what was cut off while it grew in loops."""
     most = most_text(limits)
     emitter = Emitter(most)
-    statements = StatementCompiler(emitter, scope, costs)
+    statements = MacroCompiler(tree, emitter, scope, costs)
     statements.body(tree.body)
-    emitter.flush()
-    emitter.check_text()
+    emitter.finish()
     lines = ["def render(v):", *scope.loads()]
-    lines += [" if 'range' in v: bail_out()"] if statements.reads_range else []
-    if not costs.has_loops:
-        return "\n".join([*lines, *emitter.lines, " return o"])
-    lines += [" out = None", f" fuel = {loop_fuel(limits)}", *emitter.lines]
-    return "\n".join([*lines, f" return o if out is None else ''.join(add_chunk({most}, out, o))"])
+    lines += [f" if {name!r} in v: bail_out()" for name in sorted(statements.functions_called)]
+    share = costs.root_line()
+    lines += [] if share is None else [f" {share}"]
+    if costs.has_loops:
+        lines += [" out = None", f" fuel = {loop_fuel(limits)}"]
+    return "\n".join([*lines, *emitter.lines])

@@ -27,18 +27,32 @@ class Piece:
         return " ".join(self.parts) or "''"
 
 
+class Text:
+    """The text that one function puts together in its local `o`: `most` is code that says how long it may get."""
+
+    def __init__(self, most: str) -> None:
+        self.most = most
+        self.piece = Piece()
+        self.loops = 0  # around the current line
+        self.has_loops = False
+        self.is_begun = False
+        self.values = 0  # in the piece
+        self.paths: set[Path] = set()  # of the values in the piece whose length is not checked before
+
+
 class Emitter:
     """Writes the lines of one function, whose text may have `most` characters."""
 
     def __init__(self, most: int) -> None:
         self.lines: list[str] = []
-        self.piece = Piece()
+        self._text = Text(str(most))
         self._most = most
         self._indent = 1
-        self._loops = 0
-        self._is_begun = False
-        self._values = 0  # in the piece
-        self._paths: set[Path] = set()  # of the values in the piece whose length is not checked before
+
+    @property
+    def piece(self) -> Piece:
+        """The piece that is put together now."""
+        return self._text.piece
 
     def write(self, line: str) -> None:
         """Write a line."""
@@ -52,25 +66,50 @@ class Emitter:
     def indented(self, *, is_loop: bool = False) -> Iterator[None]:
         """Write a block of lines, and pieces of text of its own."""
         self._indent += 1
-        self._loops += is_loop
+        self._text.loops += is_loop
+        self._text.has_loops |= is_loop
         start = len(self.lines)
         yield
         self.flush()
         if len(self.lines) == start:
             self.write("pass")
-        self._loops -= is_loop
+        self._text.loops -= is_loop
         self._indent -= 1
 
     @contextmanager
     def branch(self, result: str) -> Iterator[Piece]:
         """Write a block that assigns what it prints to a local."""
-        outer, self.piece = self.piece, Piece()
+        text = self._text
+        outer, text.piece = text.piece, Piece()
         self._indent += 1
-        yield self.piece
+        yield text.piece
         self._check_lengths()
         self.write(f"{result} = {self.piece.code}")
         self._indent -= 1
-        self.piece = outer
+        text.piece = outer
+
+    @contextmanager
+    def function(self, header: str, most: str) -> Iterator[None]:
+        """Write a function in the function, with a text of its own, which it returns."""
+        self.write(header)
+        outer, self._text = self._text, Text(most)
+        self._indent += 1
+        start = len(self.lines)
+        yield
+        self.finish()
+        if self._text.has_loops:
+            self.insert(start, "nonlocal fuel")
+            self.insert(start + 1, "out = None")
+        self._indent -= 1
+        self._text = outer
+
+    def finish(self) -> None:
+        """Write the end of a function: the text is returned."""
+        self.flush()
+        self.check_text()
+        most = self._text.most
+        joined = f"o if out is None else ''.join(add_chunk({most}, out, o))"
+        self.write(f"return {joined if self._text.has_loops else 'o'}")
 
     # The text
 
@@ -86,38 +125,39 @@ class Emitter:
 
     def is_repeated(self, path: Path | None) -> bool:
         """Return whether the value of this path may be in the piece already; count it as being there from now on."""
-        if path is None or path in self._paths:
+        if path is None or path in self._text.paths:
             return True
-        self._paths.add(path)
+        self._text.paths.add(path)
         return False
 
     def make_room(self, values: int = 1) -> None:
         """Count one more value in the piece, and first begin another where this one can't take so many."""
-        if self._values + values > MAX_PIECES:
+        if self._text.values + values > MAX_PIECES:
             self.flush()
-        self._values += 1
+        self._text.values += 1
 
     def flush(self) -> None:
         """Add the piece to the text, and begin another."""
+        text = self._text
         self._check_lengths()
-        if not self._is_begun:  # the first piece, whose length is checked together with that of what follows
-            self.write(f"o = {self.piece.code}")
-        elif self.piece.parts:
-            self.write(f"o += {self.piece.code}")
-            if self._loops:
-                self.write(f"if len(o) > {min(self._most, CHUNK)}: out, o = add_chunk({self._most}, out, o), ''")
+        if not text.is_begun:  # the first piece, whose length is checked together with that of what follows
+            self.write(f"o = {text.piece.code}")
+        elif text.piece.parts:
+            self.write(f"o += {text.piece.code}")
+            if text.loops:
+                self.write(f"if len(o) > {min(self._most, CHUNK)}: out, o = add_chunk({text.most}, out, o), ''")
             else:
                 self.check_text()
-        self._is_begun = True
-        self._values = 0
-        self.piece, self._paths = Piece(), set()
+        text.is_begun = True
+        text.values = 0
+        text.piece, text.paths = Piece(), set()
 
     def check_text(self) -> None:
         """Check the length of the text so far."""
-        line = f"{' ' * self._indent}if len(o) > {self._most}: bail_out()"
+        line = f"{' ' * self._indent}if len(o) > {self._text.most}: bail_out()"
         if self.lines[-1] != line:
             self.lines.append(line)
 
     def _check_lengths(self) -> None:
         if self.piece.lengths:
-            self.write(f"if {' + '.join(self.piece.lengths)} > {self._most}: bail_out()")
+            self.write(f"if {' + '.join(self.piece.lengths)} > {self._text.most}: bail_out()")

@@ -1,53 +1,25 @@
-"""Code generation for expressions: each syntax node becomes one Python expression.
+"""Code generation for expressions: tests, filters, and calls of methods and macros; the others in `operators.py`."""
 
-The exact type of every value is checked before the value is used, so that no code of its class runs (except what
-compares the keys of a dict that is read). Checks that look redundant are needed for that.
-"""
-
-from collections.abc import Callable
-from math import isfinite
-from typing import Any, TypeAlias
+from typing import Any
 
 from jinja2 import nodes
 
 from promptreg.rendering.fast import guards, operations
-from promptreg.rendering.fast.costs import MAX_TEXT, MOST_FUEL, Costs
 from promptreg.rendering.fast.operations import METHODS
-from promptreg.rendering.fast.scope import Scope
+from promptreg.rendering.fast.operators import BOOLEAN, NEIGHBOURS, Code, Node, OperatorCompiler
+from promptreg.rendering.fast.scope import Macro
 from promptreg.rendering.fast.syntax import (
     UnsupportedSyntax,
-    Visitor,
+    as_comparison,
     is_loop,
+    macro_arguments,
     mapped_attribute,
     positional_arguments,
     require_plain_call,
-    slice_bound,
+    selection,
 )
-from promptreg.rendering.filters import ANY, FILTERS, INLINE, INTEGER, TESTS, TEXT
-from promptreg.rendering.limits import COMPARED_A_UNIT, MAX_NEEDLE
+from promptreg.rendering.filters import ANY, FILTERS, INLINE, LIST, TESTS, TEXT
 from promptreg.rendering.values import DICT_NAMES
-
-BOOLEAN = "boolean"
-
-Code: TypeAlias = tuple[str, str]
-"""A Python expression and the kind of its value: `BOOLEAN`, or of `filters.py` `TEXT`, `INTEGER` or `ANY`.
-
-`ANY` may be anything, even absent, and must be checked.
-"""
-
-Node: TypeAlias = nodes.Node | None
-Guard: TypeAlias = Callable[[Node], str]
-
-LOOP_PARTS = {
-    "index": "({i} + 1)",
-    "index0": "{i}",
-    "first": "({i} == 0)",
-    "last": "({i} == {n} - 1)",
-    "length": "{n}",
-    "revindex": "({n} - {i})",
-    "revindex0": "({n} - {i} - 1)",
-}
-COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "lteq": "<=", "gt": ">", "gteq": ">="}
 
 GLOBALS: dict[str, Any] = {
     **vars(guards),
@@ -59,179 +31,27 @@ GLOBALS: dict[str, Any] = {
 """What generated code may name: the guards, the operations, and each method, filter and test by its name."""
 
 
-class ExpressionCompiler(Visitor):
+LAZY = frozenset({"map", "reverse", "selectattr", "rejectattr"})  # what returns an iterator in Jinja
+ITERATING = frozenset({"first", "join", "list"})  # what goes through one
+
+
+class ExpressionCompiler(OperatorCompiler):
     """Generates the code of expressions, and counts their costs; raises `UnsupportedSyntax` outside the subset."""
-
-    def __init__(self, scope: Scope, costs: Costs) -> None:
-        self._scope = scope
-        self._costs = costs
-
-    def typed(self, node: Node) -> Code:
-        """Return the code of an expression and its kind."""
-        code: Code = self.visit(node)
-        return code
-
-    def code(self, node: Node) -> str:
-        """Return the code of an expression, whatever its value may be."""
-        return self.typed(node)[0]
-
-    # Guards: code that bails out on values of other types
-
-    def _guarded(self, code: str, condition: str) -> str:
-        if code.isidentifier():
-            return f"({code} if type({code}) {condition} else bail_out())"
-        local = self._scope.temporary()
-        return f"({local} if type({local} := {code}) {condition} else bail_out())"
-
-    def _guarded_any(self, node: Node, types: str) -> str:
-        code, kind = self.typed(node)
-        return code if kind is not ANY or isinstance(node, nodes.Const) else self._guarded(code, f"in {types}")
-
-    def exact_dict(self, node: Node) -> str:
-        """Return the code of an exact dict; its item is `d.k` where `k` is no method's name, and `d['k']`."""
-        code = self.code(node)
-        return code if code in self._scope.dicts else self._guarded(code, "is dict")
-
-    def plain(self, node: Node) -> str:
-        """Return the code of a value that is passed on or tested for truth: builtin data, and not absent."""
-        return self._guarded_any(node, "PLAIN")
-
-    def truth(self, node: Node) -> str:
-        """Return the code of a value whose truth is tested; what is absent is false."""
-        if isinstance(node, nodes.And | nodes.Or):
-            return self._junction(node, self.truth, self.truth)
-        return self.or_absent(node)
-
-    def or_absent(self, node: Node) -> str:
-        """Return the code of builtin data, or of `ABSENT` for a variable or a key of a dict that is absent."""
-        match node:
-            case nodes.Name():
-                with self._scope.conditional():
-                    return self._guarded(self.code(node), "in TESTED")
-            case nodes.Getattr(node=of, attr=key) | nodes.Getitem(node=of, arg=nodes.Const(value=str(key))) if (
-                key not in DICT_NAMES and not is_loop(of)
-            ):
-                return self._guarded(f"{self.exact_dict(of)}.get({key!r}, ABSENT)", "in TESTED")
-        return self.plain(node)
-
-    def _scalar(self, node: Node) -> str:
-        """Return the code of a scalar; comparing two takes a time that the length of the shorter one bounds."""
-        return self._guarded_any(node, "SCALARS")
-
-    def _short(self, node: Node, most: int = MAX_TEXT) -> str:
-        """Return the code of a scalar that is no long text, as two long ones are not compared here."""
-        self._costs.add(MOST_FUEL)
-        return self.code(node) if _is_short_constant(node) else f"short_scalar({most}, {self.code(node)})"
-
-    # Names and what is read of values
-
-    def _visit_const(self, node: nodes.Const) -> Code:
-        value = node.value
-        if type(value) is str:
-            return repr(value), TEXT
-        if value is None or type(value) in {bool, int} or (type(value) is float and isfinite(value)):
-            return repr(value), ANY
-        raise UnsupportedSyntax
-
-    def _visit_neg(self, node: nodes.Neg) -> Code:
-        if isinstance(node.node, nodes.Const) and type(node.node.value) is int:
-            return repr(-node.node.value), ANY
-        raise UnsupportedSyntax
-
-    def _visit_name(self, node: nodes.Name) -> Code:
-        return self._scope.read(node.name), ANY
-
-    def _visit_getattr(self, node: nodes.Getattr) -> Code:
-        if is_loop(node.node):
-            return self._loop_part(node.attr)
-        if node.attr in DICT_NAMES:
-            raise UnsupportedSyntax
-        return f"{self.exact_dict(node.node)}[{node.attr!r}]", ANY
-
-    def _loop_part(self, attribute: str) -> Code:
-        if not self._scope.loops or attribute not in LOOP_PARTS:
-            raise UnsupportedSyntax
-        loop = self._scope.loops[-1]
-        kind = BOOLEAN if attribute in {"first", "last"} else INTEGER
-        return LOOP_PARTS[attribute].format(i=loop.position, n=loop.length), kind
-
-    def _visit_getitem(self, node: nodes.Getitem) -> Code:
-        match node.arg:
-            case nodes.Const(value=str(key)):
-                return f"{self.exact_dict(node.node)}[{key!r}]", ANY
-            case nodes.Slice(start=start, stop=stop, step=None):
-                bounds = f"{slice_bound(start)}, {slice_bound(stop)}"
-                return f"get_slice({self._costs.operation()}, {self.code(node.node)}, {bounds})", ANY
-            case nodes.Slice():
-                raise UnsupportedSyntax
-        most = 0 if isinstance(node.arg, nodes.Const) else self._costs.operation()
-        return f"get_item({most}, {self.code(node.node)}, {self.code(node.arg)})", ANY
-
-    # Operators
-
-    def _visit_condexpr(self, node: nodes.CondExpr) -> Code:
-        if node.expr2 is None:
-            raise UnsupportedSyntax
-        test = self.truth(node.test)
-        with self._scope.conditional():
-            return f"({self.plain(node.expr1)} if {test} else {self.plain(node.expr2)})", ANY
-
-    def _visit_and(self, node: nodes.And) -> Code:
-        return self._junction(node, self.plain, self.plain), ANY
-
-    def _visit_or(self, node: nodes.Or) -> Code:
-        return self._junction(node, self.truth, self.plain), ANY
-
-    def _junction(self, node: nodes.And | nodes.Or, first: Guard, second: Guard) -> str:
-        left = first(node.left)
-        with self._scope.conditional():
-            return f"({left} {'and' if isinstance(node, nodes.And) else 'or'} {second(node.right)})"
-
-    def _visit_not(self, node: nodes.Not) -> Code:
-        return f"(not {self.truth(node.node)})", BOOLEAN
-
-    def _visit_concat(self, node: nodes.Concat) -> Code:
-        return f"concat({self._costs.operation()}, {', '.join(map(self.code, node.nodes))})", TEXT
-
-    def _visit_add(self, node: nodes.Add) -> Code:  # of numbers or of texts
-        return f"add({self._costs.operation()}, {self.code(node.left)}, {self.code(node.right)})", ANY
-
-    def _visit_sub(self, node: nodes.Sub) -> Code:
-        return f"subtract({self.code(node.left)}, {self.code(node.right)})", ANY
-
-    def _visit_list(self, node: nodes.List | nodes.Tuple) -> Code:
-        return f"[{', '.join(map(self.plain, node.items))}]", ANY
-
-    _visit_tuple = _visit_list
-
-    def _visit_compare(self, node: nodes.Compare) -> Code:
-        if len(node.ops) != 1:
-            raise UnsupportedSyntax
-        left, operator, right = node.expr, node.ops[0].op, node.ops[0].expr
-        if operator in COMPARISONS:
-            has_short = _is_short_constant(left) or _is_short_constant(right)
-            guard = self._scalar if has_short else self._short
-            return f"({guard(left)} {COMPARISONS[operator]} {guard(right)})", BOOLEAN
-        is_in = self._membership(left, right)
-        return (is_in if operator == "in" else f"(not {is_in})"), BOOLEAN
-
-    def _membership(self, value: nodes.Expr, container: nodes.Expr) -> str:
-        if isinstance(container, nodes.List | nodes.Tuple):
-            guard = self._short if self._scope.loops else self._scalar
-            self._costs.add(len(container.items))
-            items = ", ".join(map(guard, container.items))
-            return f"({self._short(value, MAX_NEEDLE)} in [{items}])"
-        return f"contains({self._costs.operation()}, {self.code(value)}, {self.code(container)})"
 
     # Tests, filters and methods
 
     def _visit_test(self, node: nodes.Test) -> Code:
         require_plain_call(node)
         function = TESTS[node.name].fast
+        comparison = as_comparison(node)
+        if comparison is not None:
+            return self._visit_compare(comparison)
         if node.args or function is None:
             raise UnsupportedSyntax
-        if function is INLINE:
+        if node.name in {"defined", "undefined"}:
             return f"({'' if node.name == 'defined' else 'not '}{self._is_defined(node.node)})", BOOLEAN
+        if function is INLINE:  # and an argument is missing
+            raise UnsupportedSyntax
         operand = self.or_absent if TESTS[node.name].takes_absent else self.plain
         return f"test_{node.name}({operand(node.node)})", BOOLEAN
 
@@ -246,16 +66,29 @@ class ExpressionCompiler(Visitor):
             raise UnsupportedSyntax
         if row.fast is INLINE:
             return self._default(node.node, arguments)
-        operands = [str(self._costs.operation())] if row.returns is TEXT else []
-        operands += [self._joined(node.node) if node.name == "join" else self.code(node.node)]
-        return f"filter_{node.name}({', '.join([*operands, *map(self.code, arguments)])})", row.returns
+        operands = [self._costs.operation()] if row.returns in {TEXT, LIST} else []
+        operands += [(self.iterated if node.name in ITERATING else self.code)(node.node), *map(self.code, arguments)]
+        return f"filter_{node.name}({', '.join(operands)})", ANY if row.returns is LIST else row.returns
 
-    def _joined(self, node: Node) -> str:
-        """Return the code of what `join` takes: anything, or an attribute of each item."""
-        if not isinstance(node, nodes.Filter) or node.name != "map":
+    def iterated(self, node: Node, depth: int = 2) -> str:
+        """Return the code of what is gone through once: also what a filter returns as an iterator, here as a list.
+
+        `depth` is how deep the metered tier nests calls for it.
+        """
+        if not isinstance(node, nodes.Filter) or node.name not in LAZY:
             return self.code(node)
-        attribute = mapped_attribute(node)
-        return f"column({self._costs.operation()}, {self.code(node.node)}, {attribute!r})"
+        self._costs.nest_calls(depth)
+        most, items = self._costs.operation(), self.iterated(node.node, depth + 1)
+        if node.name == "map":
+            return f"column({most}, {items}, {mapped_attribute(node)!r})"
+        if node.name == "reverse":
+            require_plain_call(node)
+            return f"small_sequence({most}, {items})[::-1]"
+        key, other = selection(node)
+        is_wanted = node.name == "selectattr"
+        if other is None:
+            return f"with_truth({most}, {items}, {key!r}, {is_wanted})"
+        return f"with_value({most}, {items}, {key!r}, {self._short(other)}, {is_wanted})"
 
     def _default(self, subject: Node, arguments: list[nodes.Expr]) -> Code:
         """Return the code of `default`: the other value is evaluated first, as in Jinja; no part is written twice."""
@@ -279,14 +112,27 @@ class ExpressionCompiler(Visitor):
             case nodes.Name():
                 local = self._scope.read(node.name)
                 return local, f"({local} is not ABSENT)"
+            case nodes.Getattr() if attribute := self._scope.attribute(node):
+                return attribute, f"({attribute} is not ABSENT)"
+            case nodes.Getattr(attr=key) if is_loop(node.node) and key in NEIGHBOURS:
+                local = self._scope.temporary()
+                return local, f"(({local} := {self.code(node)}) is not ABSENT)"
             case nodes.Getattr(attr=key) | nodes.Getitem(arg=nodes.Const(value=str(key))):
                 if key in DICT_NAMES or is_loop(node.node):
                     raise UnsupportedSyntax
                 local = self._scope.temporary()
                 return f"{local}[{key!r}]", f"({key!r} in ({local} := {self.exact_dict(node.node)}))"
-        raise UnsupportedSyntax
+            case nodes.Getattr():
+                raise UnsupportedSyntax
+            case nodes.Getitem() if not isinstance(node.arg, nodes.Slice | nodes.Const):
+                local = self._scope.temporary()
+                return local, f"(({local} := {self.found_item(node)}) is not ABSENT)"
+        local = self._scope.temporary()  # anything else is there, or it bails out
+        return local, f"(({local} := {self.plain(node)}) is not ABSENT)"
 
     def _visit_call(self, node: nodes.Call) -> Code:
+        if isinstance(node.node, nodes.Name) and node.node.name in self._scope.macros:
+            return self._macro_call(self._scope.macros[node.node.name], node)
         if isinstance(node.node, nodes.ExtensionAttribute) and node.node.name != "zip":
             return "bail_out()", TEXT  # the metered tier raises what `raise_exception` does
         require_plain_call(node)
@@ -296,10 +142,10 @@ class ExpressionCompiler(Visitor):
         operands = [self.code(method.node), *map(self.plain, node.args)]
         return f"call_{method.attr}({self._costs.operation()}, {', '.join(operands)})", ANY
 
-
-def _is_short_constant(node: Node) -> bool:
-    """Return whether a node is a short literal, with which a comparison costs next to nothing."""
-    return isinstance(node, nodes.Const) and len(str(node.value)) < COMPARED_A_UNIT
+    def _macro_call(self, macro: Macro, node: nodes.Call) -> Code:
+        passed = macro_arguments(node, macro.parameters)
+        arguments = [f"{macro.parameters[name]}={self.or_absent(value)}" for name, value in passed.items()]
+        return f"{macro.local}({', '.join([self._costs.call(macro.cost, macro.calls), *arguments])})", TEXT
 
 
 def _is_true(node: nodes.Expr) -> bool:

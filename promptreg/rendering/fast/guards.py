@@ -26,6 +26,7 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
+NOT_PASSED: Final = object()  # what a parameter of a macro holds that has a default and no argument
 TESTED: Final = PLAIN | {_Absent}
 
 
@@ -85,6 +86,11 @@ def number(value: Any) -> Any:
 def iterable(value: Any) -> Any:
     """Return what can be looped over: an exact list, tuple or dict."""
     return value if type(value) in ITERABLES else bail_out()
+
+
+def tested(value: Any) -> Any:
+    """Return builtin data, or what is absent."""
+    return value if type(value) in TESTED else bail_out()
 
 
 def sequence(value: Any) -> Any:

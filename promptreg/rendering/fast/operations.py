@@ -14,9 +14,9 @@ from typing import Any
 
 from promptreg.rendering.compat import JINJA_FILTERS
 from promptreg.rendering.fast.guards import (
+    ABSENT,
     ITERABLES,
     MAX_NUMBER,
-    SEQUENCES,
     bail_out,
     exact,
     iterable,
@@ -27,18 +27,23 @@ from promptreg.rendering.fast.guards import (
     short_scalar,
     small_scalars,
     small_sequence,
+    tested,
     text,
 )
 from promptreg.rendering.limits import MAX_NEEDLE
-from promptreg.rendering.values import PLAIN, SCALARS
+from promptreg.rendering.values import DICT_NAMES, PLAIN, SCALARS
 
 MAX_INDENT = 8
+MAX_STRIPPED = 8  # characters that are removed, as Python looks for each of them in turn
 MAX_ROWS = 20_000  # of a loop, which has no fuel for more
 MAX_TITLE = 50_000
+MAX_PRECISION = 20
+MAX_DIGITS = 18
 TITLE_COST = 3  # as much as so many other filters
 MAX_DEPTH = 6  # of what is written as JSON
 _SLICED = frozenset({str, list, tuple})
 _title: Callable[[str], str] = JINJA_FILTERS["title"]
+_round: Callable[[Any, int], Any] = JINJA_FILTERS["round"]
 
 # Output and operators
 
@@ -66,14 +71,21 @@ def get_item(most: int, container: Any, key: Any) -> Any:
     """Return `container[key]`, of an exact dict or sequence."""
     if type(container) is dict:
         return container[short(key, most)]
-    return container[key] if type(container) in SEQUENCES and type(key) is int else bail_out()
+    return container[key] if type(container) in _SLICED and type(key) is int else bail_out()
 
 
-def get_slice(most: int, value: Any, start: int | None, stop: int | None) -> Any:
-    """Return `value[start:stop]`."""
+def find_item(most: int, container: Any, key: Any) -> Any:
+    """Return `container[key]`, or `ABSENT` where a dict has no such key, nor a method of that name."""
+    if type(container) is dict and short(key, most) not in container:
+        return ABSENT if key not in DICT_NAMES else bail_out()
+    return get_item(most, container, key)
+
+
+def get_slice(most: int, value: Any, start: Any, stop: Any, step: Any) -> Any:
+    """Return `value[start:stop:step]`."""
     length = len(value) if type(value) in _SLICED else bail_out()
-    taken = len(range(*slice(start, stop).indices(length)))
-    return value[start:stop] if taken <= (most if type(value) is str else most_items(most)) else bail_out()
+    taken = len(range(*slice(start, stop, step).indices(length)))
+    return value[start:stop:step] if taken <= (most if type(value) is str else most_items(most)) else bail_out()
 
 
 def contains(most: int, value: Any, container: Any) -> bool:
@@ -91,21 +103,40 @@ def concat(most: int, *values: Any) -> str:
     return "".join(texts) if sum(map(len, texts)) <= most else bail_out()
 
 
+def neighbour(items: Any, position: int) -> Any:
+    """Return the item of a list or tuple at that position; `ABSENT` before the first and behind the last."""
+    return sequence(items)[position] if 0 <= position < len(items) else ABSENT
+
+
 def add(most: int, left: Any, right: Any) -> Any:
-    """Return the sum of two numbers, or two texts joined."""
-    if type(left) is str and type(right) is str:
-        return left + right if len(left) + len(right) <= most else bail_out()
+    """Return the sum of two numbers, or two texts or lists joined."""
+    kind = type(left)
+    if kind in _SLICED and kind is type(right):
+        return left + right if len(left) + len(right) <= (most if kind is str else most_items(most)) else bail_out()
     return number(left) + number(right)
 
 
-def subtract(left: Any, right: Any) -> Any:
-    """Return the difference of two numbers."""
-    return number(left) - number(right)
+def repeated(most: int, value: Any, times: Any) -> str:
+    """Return a text repeated."""
+    source, count = short(value, most), times if type(times) is int else bail_out()
+    return source * count if len(source) * count <= most else bail_out()
 
 
 def column(most: int, value: Any, key: str) -> list[Any]:
     """Return the item of that key of each of the exact dicts in a list."""
     return [item[key] if type(item) is dict else bail_out() for item in small_sequence(most, value)]
+
+
+def with_value(most: int, value: Any, key: str, other: Any, is_wanted: bool) -> list[Any]:
+    """Return the exact dicts in a list whose item of that key is equal to another value, or those where it is not."""
+    items = small_sequence(most, value)
+    return [item for item in items if (short_scalar(most, exact(item, dict)[key]) == other) is is_wanted]
+
+
+def with_truth(most: int, value: Any, key: str, is_wanted: bool) -> list[Any]:
+    """Return the exact dicts in a list whose item of that key is true, or those where it is false or absent."""
+    items = small_sequence(most, value)
+    return [item for item in items if bool(tested(exact(item, dict).get(key, ABSENT))) is is_wanted]
 
 
 # Filters
@@ -145,6 +176,21 @@ def do_length(value: Any) -> int:
     return len(value) if type(value) in PLAIN else bail_out()
 
 
+def do_list(most: int, value: Any) -> list[Any]:
+    """Return a list of the items."""
+    return list(value) if len(iterable(value)) <= most_items(most) else bail_out()
+
+
+def do_round(value: Any, precision: Any = 0) -> Any:
+    """Round a number."""
+    return _round(number(value), precision if type(precision) is int and abs(precision) < MAX_PRECISION else bail_out())
+
+
+def do_int(value: Any) -> int:
+    """Convert a number, or a short text that is an integer."""
+    return int(short(value, MAX_DIGITS) if type(value) is str else number(value))
+
+
 def do_first(value: Any) -> Any:
     """Return the first item."""
     return sequence(value)[0]
@@ -168,7 +214,7 @@ def _indentation(width: Any) -> int:
     return width if type(width) is int and 0 <= width <= MAX_INDENT else bail_out()
 
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode  # of what is not nested deep
 
 
 def do_tojson(most: int, value: Any, indent: Any = None) -> str:
@@ -180,20 +226,24 @@ def do_tojson(most: int, value: Any, indent: Any = None) -> str:
 
 def _require_small(value: Any, most: int, characters: int) -> None:
     """Bail out on more values or characters than that, shared ones counted each time, and on other types."""
-    parts, level_ends, depth = [value], 1, 1
-    for i, part in enumerate(parts):  # which grows on the way, level by level
-        if i == level_ends:
-            level_ends, depth = len(parts), depth + 1
-        kind = type(part)
-        if kind is str:
-            characters -= len(part)
-        elif kind in ITERABLES:
-            if len(parts) + 2 * len(part) > most or depth == MAX_DEPTH:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for part in level:
+            kind = type(part)
+            if kind is str:
+                characters -= len(part)
+            elif kind in ITERABLES:
+                most -= 2 * len(part)
+                if most < 0:
+                    bail_out()
+                inner += part
+                if kind is dict:
+                    inner += part.values()
+            elif kind not in SCALARS or (kind is int and not -MAX_NUMBER < part < MAX_NUMBER):
                 bail_out()
-            parts += part if kind is not dict else (*part, *part.values())
-        elif kind not in SCALARS or (kind is int and not -MAX_NUMBER < part < MAX_NUMBER):
-            bail_out()
-    if characters < 0:
+        level = inner
+    if level or characters < 0:
         bail_out()
 
 
@@ -232,6 +282,31 @@ is_false = partial(is_, False)
 # Methods
 
 
+def call_strip(most: int, value: Any, characters: Any = None) -> str:
+    """Remove white space, or a few given characters, on both sides of a text."""
+    return short(value, most).strip(_few(characters))
+
+
+def call_lstrip(most: int, value: Any, characters: Any = None) -> str:
+    """Remove white space, or a few given characters, at the start of a text."""
+    return short(value, most).lstrip(_few(characters))
+
+
+def call_rstrip(most: int, value: Any, characters: Any = None) -> str:
+    """Remove white space, or a few given characters, at the end of a text."""
+    return short(value, most).rstrip(_few(characters))
+
+
+def _few(characters: Any) -> str | None:
+    return None if characters is None else short(characters, MAX_STRIPPED)
+
+
+def call_split(most: int, value: Any, separator: Any = None) -> list[str]:
+    """Split a text."""
+    parts = short(value, most).split(None if separator is None else short(separator, most))
+    return parts if len(parts) <= most_items(most) else bail_out()
+
+
 def call_startswith(most: int, value: Any, start: Any) -> bool:
     """Return whether a text starts with another."""
     return short(value, most).startswith(short(start, most))
@@ -250,7 +325,11 @@ def call_get(most: int, value: Any, key: Any, default: Any = None) -> Any:
 METHODS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "upper": (do_upper, (0,)),
     "lower": (do_lower, (0,)),
-    "strip": (do_trim, (0,)),
+    "strip": (call_strip, (0, 1)),
+    "lstrip": (call_lstrip, (0, 1)),
+    "rstrip": (call_rstrip, (0, 1)),
+    "split": (call_split, (0, 1)),
+    "replace": (do_replace, (2,)),
     "startswith": (call_startswith, (1,)),
     "endswith": (call_endswith, (1,)),
     "get": (call_get, (1, 2)),

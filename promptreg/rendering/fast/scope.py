@@ -1,41 +1,63 @@
 """Scopes: which Python local each name of a template is bound to, and whether it is bound where it is read."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from jinja2 import nodes
 
-from promptreg.rendering.fast.syntax import NOT_VARIABLES, UnsupportedSyntax, assigned_in_each_pass, assigns, names
+from promptreg.rendering.fast.assignments import assignments
+from promptreg.rendering.fast.syntax import NOT_VARIABLES, UnsupportedSyntax
 
 Path: TypeAlias = tuple[Any, ...]
 """Where a value stands in what was passed: a variable's name, and the keys that lead from it."""
 
 
 class Loop(NamedTuple):
-    """A loop around the current node: the Python locals of its position and its length, and the names of one pass."""
+    """A loop around the current node: the Python locals of its sequence, its position and its length.
 
+    `items` are the names that the loop itself binds, to an item or to a dict's key and value.
+    """
+
+    sequence: str
     position: str
     length: str
-    items: set[str]  # that the loop itself binds, to an item or to a dict's key and value
-    assigned: set[str]  # that the body assigns
+    items: set[str]
+
+
+class Macro(NamedTuple):
+    """A macro of the template: its Python function, what a call costs, and how deep calls nest, itself included."""
+
+    local: str
+    parameters: dict[str, str]  # to their locals
+    cost: int
+    calls: int
+
+
+class Namespace(NamedTuple):
+    """A namespace of the template, each of whose attributes is a Python local."""
+
+    attributes: dict[str, str]
+    function: int  # how many functions are around its creation
 
 
 class Scope:
     """The names of one template, as the compiler meets them."""
 
-    def __init__(self, tree: nodes.Template) -> None:
+    def __init__(self) -> None:
         self.variables: dict[str, str] = {}  # to their locals
         self.required: set[str] = set()  # variables that are read on every way through the template
         self.loops: list[Loop] = []
         self.dicts: set[str] = set()  # locals that have been checked to be exact dicts
-        self._tree = tree
-        self._names_of_loops: dict[str, str] = {}  # to their locals
-        self._assigned: set[str] = set()  # outside loops
-        self._read_in_loops: set[str] = set()  # before they were assigned
+        self.namespaces: dict[str, Namespace] = {}
+        self.macros: dict[str, Macro] = {}
+        self._functions = 0  # around the current node
+        self._inner: dict[str, str] = {}  # names of loops, macros and blocks to their locals
+        self._assignable: frozenset[str] | None = None  # by the innermost of these; None outside all
+        self._assigned: set[str] = set()  # outside them
+        self._read_inside: set[str] = set()  # before they were assigned
         self._conditions = 0
+        self._always = 0  # conditions around all of the innermost loop, macro or block
         self._temporaries = 0
 
     def temporary(self, prefix: str = "t") -> str:
@@ -52,15 +74,19 @@ class Scope:
 
     def read(self, name: str) -> str:
         """Return the local of a name that the template reads."""
-        if name in self._names_of_loops:
-            return self._names_of_loops[name]
-        if name in NOT_VARIABLES:
-            raise UnsupportedSyntax
-        if self.loops and name not in self._assigned:
-            self._read_in_loops.add(name)
+        self._require_value(name)
+        if name in self._inner:
+            return self._inner[name]
+        if self._assignable is not None and name not in self._assigned:
+            self._read_inside.add(name)
         if not self._conditions and name not in self._assigned:
             self.required.add(name)
         return self._local(name)
+
+    def _require_value(self, name: str) -> None:
+        """Raise `UnsupportedSyntax` for the name of a function, a macro or a namespace, which is no local."""
+        if name in NOT_VARIABLES or name in self.macros or name in self.namespaces:
+            raise UnsupportedSyntax
 
     def loads(self) -> Iterator[str]:
         """Yield the lines that load the variables; one that is read on every way through is there, or it bails out.
@@ -76,47 +102,122 @@ class Scope:
         """Raise `UnsupportedSyntax` where a local can't behave as the template's name does.
 
         Outside loops an assigned name stays bound for all that follows, whatever `if` it is in, as in Python.
-        In a loop it is bound in one pass alone, and must not be read before.
+        In a loop, a macro or a block it is bound there alone. Elsewhere Jinja finds no variable of a name that is read
+        in a loop before it is assigned outside.
         """
-        is_outer = bool(self.loops) and name not in self.loops[-1].assigned
-        if name in NOT_VARIABLES or is_outer or name in self._read_in_loops:
+        self._require_value(name)
+        if name in self._read_inside if self._assignable is None else name not in self._assignable:
             raise UnsupportedSyntax
 
     def assign(self, name: str) -> str:
         """Bind a name, and return its local."""
-        self._assigned.add(name)
-        return self._local(name)
+        if name not in self._inner:
+            self._assigned.add(name)
+        if self.loops:
+            self.loops[-1].items.discard(name)
+        local = self._local(name)
+        self.dicts.discard(local)
+        return local
 
     def _local(self, name: str) -> str:
-        return self._names_of_loops.get(name) or self.variables.setdefault(name, f"v{len(self.variables)}")
+        return self._inner.get(name) or self.variables.setdefault(name, f"v{len(self.variables)}")
 
     @contextmanager
-    def loop(self, body: list[nodes.Node]) -> Iterator[Loop]:
-        """Enter a loop; the names that are bound in it are unbound after it."""
-        outer = self._names_of_loops
-        assigned = assigned_in_each_pass(body, self._occurrences) if assigns(body) else set()
-        self.loops.append(Loop(self.temporary("i"), self.temporary("n"), set(), assigned))
-        yield self.loops[-1]
-        self.loops.pop()
-        self._names_of_loops = outer
+    def inner(self) -> Iterator[None]:
+        """Enter a loop, a macro or a block; the names that are bound in it are unbound after it."""
+        outer = self._inner, self._assignable, self._always, self.namespaces
+        yield
+        self._inner, self._assignable, self._always, self.namespaces = outer
 
-    def bind_in_loop(self, bound: list[str]) -> list[str]:
-        """Bind names that belong to one pass of the innermost loop, and return their locals."""
-        local = {name: self.temporary("x") for name in bound}
-        self._names_of_loops = {**self._names_of_loops, **local}
-        return [local[name] for name in bound]
+    @contextmanager
+    def function(self) -> Iterator[None]:
+        """Enter a macro or a block that becomes a Python function, which can't assign what is outside it."""
+        with self.inner():
+            self._functions += 1
+            yield
+            self._functions -= 1
 
-    @cached_property
-    def _occurrences(self) -> Counter[str]:
-        return Counter(names([self._tree]))
+    @contextmanager
+    def loop(self, sequence: str) -> Iterator[Loop]:
+        """Enter a loop over what this local holds."""
+        with self.inner():
+            self.loops.append(Loop(sequence, self.temporary("i"), self.temporary("n"), set()))
+            yield self.loops[-1]
+            self.loops.pop()
+
+    def bind(self, bound: Iterable[str]) -> list[str]:
+        """Bind names in the innermost loop, macro or block, and return their locals."""
+        local = {}
+        for name in bound:
+            self._require_value(name)
+            local[name] = self.temporary("x")
+        self._inner = {**self._inner, **local}
+        return list(local.values())
+
+    def bind_assigned(self, body: list[nodes.Node], bound: list[str]) -> list[str]:
+        """Bind the names that the body of a loop, macro or block assigns, beside those `bound` already.
+
+        Return the lines that set those that may be read before, to what they are outside.
+        """
+        found = assignments(body, bound)
+        self._assignable, self._always = found.names, self._conditions
+        new = sorted(found.names.difference(bound))
+        outside = {name: self._outside(name) for name in new if name in found.read_before}
+        return [f"{x} = {outside[name]}" for name, x in zip(new, self.bind(new), strict=True) if name in outside]
+
+    def _outside(self, name: str) -> str:
+        """Return the local that a name has around the innermost loop, macro or block."""
+        if name in self._inner or name in self._assigned:
+            return self._local(name)
+        raise UnsupportedSyntax
+
+    def require_new(self, name: str) -> None:
+        """Raise `UnsupportedSyntax` unless a name that is no value may be bound here, outside all loops and blocks."""
+        self._require_value(name)
+        if self._assignable is not None or not self.is_certain() or name in self.variables:
+            raise UnsupportedSyntax
+
+    @property
+    def is_in_function(self) -> bool:
+        """Whether the current node is in a macro or a block that becomes a Python function."""
+        return self._functions > 0
+
+    def is_certain(self) -> bool:
+        """Return whether the current node runs whenever the innermost loop, macro or block around it does."""
+        return self._conditions == self._always
+
+    def create_namespace(self, name: str, attributes: Iterable[str]) -> dict[str, str]:
+        """Bind a namespace, and return the locals of its attributes."""
+        if self._assignable is None:
+            self.require_new(name)
+        self.require_assignable(name)
+        namespace = Namespace({attribute: self.temporary("a") for attribute in sorted(attributes)}, self._functions)
+        self.namespaces = {**self.namespaces, name: namespace}
+        return namespace.attributes
+
+    def attribute(self, node: nodes.Node) -> str | None:
+        """Return the local of an attribute of a namespace; None for any other node."""
+        if not isinstance(node, nodes.Getattr) or not isinstance(node.node, nodes.Name):
+            return None
+        namespace = self.namespaces.get(node.node.name)
+        if namespace is not None and node.attr.startswith("_"):
+            raise UnsupportedSyntax
+        return None if namespace is None else namespace.attributes[node.attr]
+
+    def assigned_attribute(self, node: nodes.NSRef) -> str:
+        """Return the local of an attribute that is assigned."""
+        namespace = self.namespaces.get(node.name)
+        if namespace is None or namespace.function != self._functions:
+            raise UnsupportedSyntax
+        return namespace.attributes[node.attr]
 
     def path(self, node: Any) -> Path | None:
         """Return where a value stands in what was passed; None where it may be the same value as another."""
         match node:
-            case nodes.Name(name=name) if name in self._names_of_loops:
+            case nodes.Name(name=name) if name in self._inner:
                 return (name,) if self.loops and name in self.loops[-1].items else None
             case nodes.Name(name=name):
-                return None if name in self._assigned else (name,)
+                return None if name in self._assigned or name in self.namespaces else (name,)
             case nodes.Getattr(node=of, attr=key) | nodes.Getitem(node=of, arg=nodes.Const(value=key)):
                 path = self.path(of)
                 return None if path is None else (*path, key)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from jinja2 import nodes
 
+from promptreg.rendering.fast.assignments import assigns
 from promptreg.rendering.fast.costs import Costs
 from promptreg.rendering.fast.emitter import Emitter
 from promptreg.rendering.fast.expressions import ExpressionCompiler
@@ -11,10 +12,13 @@ from promptreg.rendering.fast.scope import Loop, Scope
 from promptreg.rendering.fast.syntax import (
     MAX_PIECES,
     NOT_VARIABLES,
+    PrintedPart,
     UnsupportedSyntax,
     Visitor,
-    assigns,
+    is_literal,
+    is_zip,
     leaves_passes,
+    printed_parts,
     printed_values,
     prints_attribute_first,
     reads_loop,
@@ -29,7 +33,7 @@ class StatementCompiler(Visitor):
     """Generates the lines of statements; raises `UnsupportedSyntax` outside the subset."""
 
     def __init__(self, emitter: Emitter, scope: Scope, costs: Costs) -> None:
-        self.reads_range = False
+        self.functions_called: set[str] = set()  # of the template language, which a variable may hide
         self._emitter = emitter
         self._scope = scope
         self._costs = costs
@@ -39,6 +43,12 @@ class StatementCompiler(Visitor):
         """Generate the lines of statements, one after the other."""
         for node in body:
             self.visit(node)
+
+    def _own_body(self, body: list[nodes.Node], bound: list[str]) -> None:
+        """Generate the lines of the body of a loop, macro or block, which has bound these names."""
+        for line in self._scope.bind_assigned(body, bound):
+            self._emitter.write(line)
+        self.body(body)
 
     def _visit_assign(self, node: nodes.Assign) -> None:
         if not isinstance(node.target, nodes.Name):
@@ -53,13 +63,36 @@ class StatementCompiler(Visitor):
         for child in node.nodes:
             if isinstance(child, nodes.TemplateData):
                 self._emitter.literal(child.data)
-            elif isinstance(child, nodes.Const) and isinstance(child.value, str):
-                self._emitter.literal(child.value)
+            elif isinstance(child, nodes.Concat | nodes.Add):
+                self._print_parts(child)
             else:
                 self._print(child)
 
+    def _print_parts(self, node: nodes.Expr) -> None:
+        """Print the parts of texts that are joined to be printed; the metered tier pays for joining them."""
+        parts = list(printed_parts(PrintedPart(node)))
+        self._costs.join(max(part.depth for part in parts), is_result=not self._scope.is_in_function)
+        for part in parts:
+            if part.is_text and not is_literal(part.node):
+                self._print_text(part.node)
+            else:
+                self._print(part.node)
+
+    def _print_text(self, node: nodes.Expr) -> None:
+        """Print a value that must be a text."""
+        self._emitter.make_room()
+        local = self._scope.temporary()
+        code, kind = self._expressions.typed(node)
+        self._emitter.write(
+            f"{local} = {code}" if kind == TEXT else f"if type({local} := {code}) is not str: bail_out()"
+        )
+        self._emitter.value(local, is_measured=self._emitter.is_repeated(self._scope.path(node)))
+
     def _print(self, node: nodes.Expr) -> None:
         """Exact scalars print as `str` writes them, and nothing else is printed here."""
+        if is_literal(node):
+            self._emitter.literal(node.value)  # type: ignore[attr-defined]
+            return
         self._emitter.make_room()
         local = self._scope.temporary()
         if isinstance(node, nodes.CondExpr) and node.expr2 is None:
@@ -138,10 +171,10 @@ class StatementCompiler(Visitor):
         match node:
             case nodes.Call(node=nodes.Name(name="range"), args=arguments):
                 require_plain_call(node)
-                self.reads_range = True
+                self.functions_called.add("range")
                 self._emitter.write(f"{local} = small_range({', '.join(map(self._expressions.code, arguments))})")
                 return False
-            case nodes.Call(node=nodes.ExtensionAttribute(name="zip"), args=arguments):
+            case nodes.Call(args=arguments) if is_zip(node):
                 self._require_distinct(node, arguments)
                 self._emitter.write(f"{local} = zipped({', '.join(map(self._expressions.code, arguments))})")
                 return True
@@ -149,7 +182,12 @@ class StatementCompiler(Visitor):
                 require_plain_call(node)
                 self._emitter.write(f"{local} = {self._expressions.exact_dict(of)}.{view}()")
                 return view == "items"
-        code = self._expressions.code(node)
+            case nodes.Filter(name="items", node=of, args=[]):
+                require_plain_call(node)
+                self._costs.nest_calls(2)
+                self._emitter.write(f"{local} = {self._expressions.exact_dict(of)}.items()")
+                return True
+        code = self._expressions.iterated(node)
         self._emitter.write(f"if type({local} := {code}) is not list: {local} = iterable({local})")
         return False
 
@@ -165,10 +203,10 @@ class StatementCompiler(Visitor):
         """Generate the loop, paid for before its first pass; return the local that may hold its length."""
         start = len(self._emitter.lines)
         self._emitter.write("if fuel < 0: bail_out()")
-        self._costs.enter_loop()
-        with self._scope.loop(node.body) as loop:
-            target, unpacking = self._bind_target(node.target, loop, is_paired=is_paired)
-            self._scope.bind_in_loop(sorted(loop.assigned))
+        self._costs.enter(self._scope.temporary("r"))
+        with self._scope.loop(items) as loop:
+            target, unpacking, bound = self._bind_target(node.target, loop, is_paired=is_paired)
+            tests = [] if node.test is None else [node.test]
             if node.test is not None:
                 if unpacking:
                     raise UnsupportedSyntax
@@ -181,25 +219,24 @@ class StatementCompiler(Visitor):
             self._emitter.write(f"for {counted if is_counted else f'{target} in {items}'}:")
             with self._emitter.indented(is_loop=True):
                 self._check_item(node, target, unpacking)
-                self.body(node.body)
-        cost = self._costs.leave_loop([*node.body, *([node.test] if node.test else [])])
-        if isinstance(node.iter, nodes.Call) and isinstance(node.iter.node, nodes.ExtensionAttribute):
-            cost += len(node.iter.args) + 1  # each item of a row is paid for, and the row
-        self._emitter.insert(start, f"fuel -= len({items}) * {cost}")
+                self._own_body(node.body, bound)
+        row = len(node.iter.args) + 1 if is_zip(node.iter) else 0  # the row and its items are paid for as well
+        for number, line in enumerate(self._costs.leave_loop([*node.body, *tests], items, row), start):
+            self._emitter.insert(number, line)
         return loop.length
 
-    def _bind_target(self, target: nodes.Node, loop: Loop, *, is_paired: bool) -> tuple[str, str]:
-        """Bind a loop's names; return the target of Python's loop, and the line that unpacks it, or no text."""
+    def _bind_target(self, target: nodes.Node, loop: Loop, *, is_paired: bool) -> tuple[str, str, list[str]]:
+        """Bind a loop's names; return the target of Python's loop, the line that unpacks it or "", and the names."""
         names = [target] if isinstance(target, nodes.Name) else getattr(target, "items", [None])
         bound = [name.name for name in names if isinstance(name, nodes.Name) and name.name not in NOT_VARIABLES]
         if len(bound) < len(names):
             raise UnsupportedSyntax
-        locals_ = self._scope.bind_in_loop(bound)
+        locals_ = self._scope.bind(bound)
         if isinstance(target, nodes.Name) or is_paired:
             loop.items.update(bound)
-            return (locals_[0] if isinstance(target, nodes.Name) else f"({', '.join(locals_)},)"), ""
+            return (locals_[0] if isinstance(target, nodes.Name) else f"({', '.join(locals_)},)"), "", bound
         item = self._scope.temporary("item")
-        return item, f"{', '.join(locals_)}, = sequence({item})"
+        return item, f"{', '.join(locals_)}, = sequence({item})", bound
 
     def _check_item(self, node: nodes.For, target: str, unpacking: str) -> None:
         """Unpack an item, or check once that it is the dict that the body reads from."""
