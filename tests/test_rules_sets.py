@@ -419,6 +419,14 @@ def test_rule_23_every_bad_field_is_named_at_once(registry, unchanged):
     ]
 
 
+def test_rule_23_a_misspelt_expectation_is_named_with_other_bad_fields(memory):
+    """What can be seen without a lookup is told at once: a name among names, and an id among ids."""
+    some, other = str(uuid4()), str(uuid4())
+    for references, expected in ((["a"], {"c": 1}), ([some], {other: 1}), ([], {"c": 1})):
+        error = refused(InvalidInputError, memory.publish, references, 0, expected_production=expected)
+        assert [field for field, _ in reasons(error)] == ["version", "expected_production"]
+
+
 def test_rule_23_other_values_are_no_references(registry, unchanged):
     """A mapping, bytes, and what is not iterable name nothing."""
     with unchanged():
