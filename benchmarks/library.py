@@ -19,7 +19,7 @@ from promptreg.storage.sqlite.fulltext import searched_text
 from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
 
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
-FOUND = 50  # prompts that contain the word RARE and have it as a tag, whatever the size
+FOUND = 50  # prompts that contain the word RARE and have it as a tag and a label, whatever the size
 RARE = "quokka"
 COMMON = "summarize"  # in every prompt
 TEMPLATE = """\
@@ -91,7 +91,7 @@ def _prompt(number: int, versions: int, word: str) -> tuple[Container, list[Vers
         is_archived=False,
         is_disabled=False,
         access_grants=(),
-        labels=FrozenDict(),
+        labels=FrozenDict({RARE: 1} if word else {}),
         production_version=versions,
         latest_version=versions,
         last_version=versions,
@@ -108,6 +108,7 @@ def _prompt(number: int, versions: int, word: str) -> tuple[Container, list[Vers
         "tags": FrozenList(["support", "summary", *([RARE] if word else [])]),
         "meta": FrozenDict(),
         "examples": FrozenList(),
+        "syntax": "jinja",
     }
     return container, list(_history(name, fields, versions, word))
 

@@ -33,6 +33,7 @@ GOALS = {  # ratios to the floor: the must goal and the aim, both upper bounds
     "short": (0.08, 0.02),
     "medium": (0.15, 0.10),
     "chat": (0.08, 0.04),
+    "plain": (0.08, 0.06),
     "common": (0.5, 0.2),
     "metered": (2.0, 1.3),
     "compile": (1.5, 0.6),
@@ -139,7 +140,7 @@ def text_of(result: Any) -> str:
 
 
 def prompt_rows(registry: Registry) -> list[Row]:
-    """Return the rows of the three prompts: the template alone, and `prompt.render`."""
+    """Return the rows of the three prompts, the template alone and `prompt.render`, and of a plain text."""
     rows = []
     for name, source in (("short", SHORT), ("medium", MEDIUM)):
         names = {
@@ -157,7 +158,10 @@ def prompt_rows(registry: Registry) -> list[Row]:
         "values": CHAT_VALUES,
     }
     alone = "template.render('chat', values, forbids_extra=False)[0]"
-    return rows + prompt_pair("chat", names, alone, "[message.render(**values) for message in plain]")
+    rows += prompt_pair("chat", names, alone, "[message.render(**values) for message in plain]")
+    short = rows[0]
+    names = {**short.names, "prompt": registry.create("plain", short.results()[1], syntax="plain")}
+    return [*rows, Row("plain, prompt.render", "prompt.render()", short.floor, names, GOALS["plain"])]
 
 
 def prompt_pair(name: str, names: Mapping[str, Any], alone: str, floor: str) -> list[Row]:

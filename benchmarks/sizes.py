@@ -27,6 +27,8 @@ OPEN = (1.3, 1.1)
 CALLS = {  # by the name of the row, with its goals
     "get, uncached": ("get(next(names))", GET),
     "list, a page of 50": ("list(after=next(cursors))", FIND),
+    "list by prefix, 1 hit": ("list(prefix=next(names))", FIND),
+    "list by label, 50 hits": (f"list(label={RARE!r}, limit=50)", FIND),
     "list by tag, 50 hits": (f"list(tag={RARE!r}, limit=50)", FIND),
     "history": ("history(next(names))", FIND),
     "search, 50 hits": (f"search({RARE!r}, limit=50)", FIND),

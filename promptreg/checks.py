@@ -38,6 +38,12 @@ class Evidence(NamedTuple):
         """The prompt, as the caller named it, if examples or functions ran."""
         return (self.outcome.named,) if self.is_checked else ()
 
+    def require_names(self, found: Sequence[Container | None]) -> None:
+        """Raise `VersionConflictError` where the prompt, if it was checked and is found, has another name."""
+        for checked, now in zip(self.checked, found, strict=True):
+            if now is not None and now.name != checked.name:
+                raise conflicts.changed_meanwhile(checked.name, "name", checked.name, now.name)
+
     def covers(self, final: Outcome) -> bool:
         """Return whether what is about to be written is what was checked.
 
@@ -64,6 +70,12 @@ class SetEvidence(NamedTuple):
     def checked(self) -> tuple[Container, ...]:
         """The prompts, as the caller named them, of which examples or functions ran."""
         return tuple(container for part in self.parts for container in part.checked)
+
+    def require_names(self, found: Sequence[Container | None]) -> None:
+        """Raise `VersionConflictError` with every prompt that was checked and has another name."""
+        parts = [part for part in self.parts if part.is_checked]
+        named = [(part.outcome.named.name, (part, now)) for part, now in zip(parts, found, strict=True)]
+        decide_each(named, lambda pair: pair[0].require_names([pair[1]]))
 
     def covers(self, final: Outcomes) -> bool:
         """Return whether what is about to be written is what was checked, of all prompts.

@@ -17,12 +17,12 @@ from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks
 from promptreg.clock import moment
 from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
-from promptreg.lookup import Missing, find_any, find_versions
+from promptreg.lookup import Missing, find_readable, find_versions
 from promptreg.models import UNSET
 from promptreg.planning import Planner
 from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
 from promptreg.records import Change, Container, Shown
-from promptreg.rules import access, conflicts
+from promptreg.rules import access
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.names import Reference, Selector, read_versioned
@@ -61,6 +61,10 @@ class Vetted(Protocol[P_contra]):
 
     def covers(self, final: P_contra, /) -> bool:
         """Return whether what is about to be written was vetted; raise `VersionConflictError` (rule 9)."""
+        ...
+
+    def require_names(self, found: Sequence[Container | None]) -> None:
+        """Raise `VersionConflictError` where one of `checked`, as it is found now, has another name."""
         ...
 
 
@@ -361,9 +365,9 @@ def _replanned(writer: Reader, view: View, plan: Callable[[Reader], P], evidence
     """
     try:
         return plan(writer)
-    except NotFoundError:
-        for checked in () if evidence is None else evidence.checked:
-            now = find_any(writer, view.namespace, Reference(checked.id, is_id=True))
-            if now is not None and now.name != checked.name and access.may(view.actor, "read", now):
-                raise conflicts.changed_meanwhile(checked.name, "name", checked.name, now.name) from None
-        raise
+    except NotFoundError as error:
+        refusal = error
+    if evidence is not None:
+        references = [Reference(checked.id, is_id=True) for checked in evidence.checked]
+        evidence.require_names(find_readable(writer, view, references))
+    raise refusal

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000  # more take one call over 50 ms to write or to read
-MAX_CHARACTERS = 4 * 1024 * 1024  # of texts, where a shared one counts each time; more than any stored value has
+MAX_CHARACTERS = 4 * 1024 * 1024  # of texts, where a shared one counts each time; more than any but a template has
 MAX_KEY = 50  # characters of a key in a path, which is built anew for each value
 MAX_CHECKED = 10_000
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
@@ -97,12 +97,12 @@ class NotJSON(ValueError):
     """The value can't be held in JSON; the message gives the path and the reason, and quotes nothing but keys."""
 
 
-def freeze(value: object) -> Any:
+def freeze(value: object, *, characters: int = MAX_CHARACTERS) -> Any:
     """Return a read-only copy of a JSON value, at every depth; tuples become lists, mappings objects.
 
     Raises `NotJSON` for what JSON can't hold (NaN, infinities, bytes, other objects, keys that are not text, cycles),
     for text with lone surrogates, which UTF-8 can't hold, or with NUL, where SQLite would cut it, and for more than 64
-    levels, 100,000 values or 4 MiB of text.
+    levels, 100,000 values or so many characters of text.
 
     >>> freeze({"a": (1, 2)})
     {'a': [1, 2]}
@@ -112,7 +112,7 @@ def freeze(value: object) -> Any:
     promptreg.jsonvalues.NotJSON: at $.a: NaN and infinities are not JSON
     """
     try:
-        return _frozen(value, "$", 0, _Size())
+        return _frozen(value, "$", 0, _Size(characters))
     except NotJSON:
         raise
     except Exception as error:  # raised by the value's code; its text may quote anything
@@ -156,16 +156,17 @@ def is_builtin(value: object) -> bool:
 class _Size:
     """The size of the part of a value that is frozen already."""
 
-    __slots__ = ("characters", "nodes")
+    __slots__ = ("_most", "characters", "nodes")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self.nodes = self.characters = 0
 
     def text(self, text: str, where: str) -> str:
         """Add a text to the size, and return it; raise `NotJSON` where it is too much or invalid."""
         self.characters += len(text)
-        if self.characters > MAX_CHARACTERS:
-            raise NotJSON(f"more than {MAX_CHARACTERS} characters of text")
+        if self.characters > self._most:
+            raise NotJSON(f"more than {self._most} characters of text")
         return checked_text(text, where)
 
 

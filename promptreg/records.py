@@ -69,10 +69,10 @@ class Field(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """The content of a version, frozen, and its hash: a line for each field that `create`, `save` and `update` take.
+    """The content of a version, frozen, and its hash: a line for each field that `create` and others take.
 
     Columns, rows, hashes, equality and diff derive from these lines. A new field also needs an attribute of
-    `models.Version`, an argument of the three verbs, and a migration; `tests/test_fields.py` finds what is missing.
+    `models.Version`, an argument of these verbs, and a migration; `tests/test_fields.py` finds what is missing.
     `variables` are the declared ones, as plain JSON. The template of a chat is stored as JSON, by the column `kind`.
     """
 

@@ -639,7 +639,7 @@ class Registry:
         on_conflict: OnConflict = "draft",
         release: float | None = None,
     ) -> Prompt:
-        """Say what the code ships, at the start of an application: it goes live, but never over what people made.
+        """Say what the code ships, at the start of an application; by default what people have made stays live.
 
         A prompt that does not exist is created. The registry remembers what was last seeded: the fields that were
         passed, and no others. As long as it is the same, nothing is written, whatever people have published, rolled
@@ -795,7 +795,7 @@ class Registry:
         2
         [('greet', 3), ('ask', 1)]
         """
-        if isinstance(name, str):
+        if issubclass(type(name), str):  # `isinstance` would call the argument's own code
             call = arguments.read_publish(name, version, expected_production, expected_hash)
             planner = self._core.planner(self._view)
             return self._commit(planner.publish(call), vet_published(self._core, self._view, planner))
@@ -846,7 +846,7 @@ class Registry:
         'Hello'
         ['Hello', 'Why?']
         """
-        if isinstance(name, str):
+        if issubclass(type(name), str):  # `isinstance` would call the argument's own code
             call = arguments.read_rollback(name, version, reason, expected_production)
             return self._commit(partial(self._core.planner(self._view).rollback, call))
         prompts, why = arguments.read_rollback_all(name, version, reason, expected_production)

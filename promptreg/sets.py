@@ -14,7 +14,7 @@ from promptreg.rules.access import View
 from promptreg.rules.inputs import Expected
 from promptreg.rules.names import Reference, Selector
 from promptreg.rules.outcomes import Outcome, Outcomes
-from promptreg.rules.sets import PromptSet, require_all_named, two_versions
+from promptreg.rules.sets import PromptSet, expected_of_each, two_versions
 from promptreg.rules.together import decide_each
 from promptreg.storage.base import Reader
 
@@ -58,12 +58,9 @@ def _plan_all(view: View, prompts: PromptSet, make: MakePlan) -> Callable[[Reade
 
 def _members(reader: Reader, view: View, prompts: PromptSet, make: MakePlan) -> list[Member]:
     found = find_readable(reader, view, [reference for reference, _ in prompts.chosen])
-    expected = [prompts.expected_of(r, c) for (r, _), c in zip(prompts.chosen, found, strict=True)]
-    require_all_named(prompts.expected, {name for name, _ in expected})
-    return [
-        (reference, make(reference, selector, what))
-        for (reference, selector), (_, what) in zip(prompts.chosen, expected, strict=True)
-    ]
+    expected = expected_of_each(prompts, found)
+    pairs = zip(prompts.chosen, expected, strict=True)
+    return [(reference, make(reference, selector, what)) for (reference, selector), what in pairs]
 
 
 def _plan_each(reader: Reader, view: View, members: Sequence[Member]) -> list[Outcome]:
@@ -74,7 +71,7 @@ def _plan_each(reader: Reader, view: View, members: Sequence[Member]) -> list[Ou
 
 
 def _distinct(members: Sequence[Member], outcomes: Sequence[Outcome]) -> tuple[list[Member], list[Outcome]]:
-    """Return each prompt once; raise `InvalidInputError` for one at two versions."""
+    """Return each prompt once; raise `InvalidInputError` for one at two versions, which takes a lookup to be seen."""
     kept: dict[str, tuple[Member, Outcome]] = {}
     for member, outcome in zip(members, outcomes, strict=True):
         _, same = kept.setdefault(outcome.container.id, (member, outcome))

@@ -31,12 +31,26 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
     *("rules", "core.py", "cache.py", "prompt.py", "storage", "telemetry"),
-    *("arguments.py", "checks.py", "fast_read.py", "lookup.py", "planning.py", "templates.py", "untrusted.py"),
+    *(
+        "arguments.py",
+        "checks.py",
+        "fast_read.py",
+        "lookup.py",
+        "planning.py",
+        "sets.py",
+        "templates.py",
+        "untrusted.py",
+        "vetting.py",
+    ),
 )
 STORAGE = "storage_contract storage_sqlite"
 TESTS = {  # by the longest prefix of a file's path; the quickest tests run first
     "promptreg/rules": "rules_versions rules_drafts rules_labels rules_names bad_input model",
     "promptreg/rules/seeding": "rules_seeding",
+    "promptreg/rules/sets": "rules_sets",
+    "promptreg/rules/together": "rules_sets",
+    "promptreg/sets": "rules_sets",
+    "promptreg/vetting": "rules_sets rules_meanwhile",
     "promptreg/rules/access": "rules_people rules_status",
     "promptreg/rules/version_fields": "bad_input values rules_versions rules_drafts rules_variables rules_templates",
     "promptreg/rules/inputs": "bad_input values rules_versions rules_drafts rules_variables rules_templates",
@@ -45,7 +59,7 @@ TESTS = {  # by the longest prefix of a file's path; the quickest tests run firs
     "promptreg/core": "cache rules_versions rules_drafts rules_writers reentry interrupts threads telemetry",
     "promptreg/arguments": "bad_input rules_names rules_versions rules_drafts rules_labels rules_status",
     "promptreg/cache": "cache freshness replaced_file",
-    "promptreg/checks": "rules_drafts rules_meanwhile rules_templates",
+    "promptreg/checks": "rules_check rules_sets rules_drafts rules_meanwhile rules_templates",
     "promptreg/fast_read": "cache rules_variables telemetry telemetry_metrics",
     "promptreg/lookup": "missing_rows rules_versions rules_people rules_status",
     "promptreg/planning": "rules_versions rules_drafts rules_labels rules_people rules_status rules_meanwhile",

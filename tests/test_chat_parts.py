@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 import time
 from collections import UserDict
 
@@ -412,7 +413,7 @@ def test_messages_that_are_too_big_or_too_deep_are_refused_soon(memory):
     for message in (of_parts({"type": "file", "file": {"a": big}}), {**CHAT[2], "tool_calls": [{big + "x": 1}]}):
         ((field, reason),) = flaws(memory, message)
         assert field == "template"
-        assert reason.endswith("262144 is the most")
+        assert re.search("262,?144 is the most", reason)
 
 
 def test_many_bad_parts_are_reported_in_linear_time(memory):
@@ -572,7 +573,9 @@ PARTS = st.one_of(
 @given(parts=st.lists(PARTS, min_size=1, max_size=4))
 def test_the_templates_of_a_message_are_found_and_changed_in_one_order(parts):
     """Whatever the parts are: each text that is found is the one that is changed, and nothing else is."""
-    template = read_messages([of_parts(*parts), {"role": "assistant", "tool_calls": [CALL]}], "template")
+    template = read_messages(
+        [of_parts(*parts), {"role": "assistant", "tool_calls": [CALL]}], "template", most=1_000_000
+    )
     assert mapped(template, lambda text: text) == template
     numbers = iter(range(1_000))
     numbered = mapped(template, lambda _: f"<{next(numbers)}>")

@@ -45,7 +45,7 @@ TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
 RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
 EXPECTED_PAGES = set(
     "guide templates variables chats access operations recipes telemetry errors rules guarantees internals performance"
-    " changes seeding".split()
+    " changes seeding releases moving sources storage".split()
 )
 
 
@@ -267,13 +267,13 @@ def test_the_picture_of_the_house_is_the_tree() -> None:
     assert sorted(drawn - modules) == []
 
 
-def test_the_page_of_internals_lists_each_table_of_the_file(tmp_path: Path) -> None:
+def test_the_page_of_storage_lists_each_table_of_the_file(tmp_path: Path) -> None:
     """It lists every table except those of SQLite itself."""
     path = tmp_path / "prompts.db"
     Registry(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    documented = [row[0].strip("`") for row in rows(section("internals.md", "The file"))]
+    documented = [row[0].strip("`") for row in rows(section("storage.md", "The file"))]
     assert set(documented) == {
         name for name in tables if name[0] != "_" and not name.startswith(("search_", "sqlite_"))
     }

@@ -5,7 +5,16 @@ from itertools import repeat
 
 import pytest
 
-from promptreg import Actor, Grant, InvalidInputError, InvalidVariablesError, Registry, TemplateSyntaxError, Variable
+from promptreg import (
+    Actor,
+    Grant,
+    InvalidInputError,
+    InvalidVariablesError,
+    NotFoundError,
+    Registry,
+    TemplateSyntaxError,
+    Variable,
+)
 
 
 class Endless(Mapping[str, object]):
@@ -40,6 +49,8 @@ CALLS = {
     "config": lambda r: r.create("new", "x", config=Endless()),
     "passed": lambda r: r.render("a", Endless()),
     "names": lambda r: r.set_status(repeat("a"), "active"),
+    "references": lambda r: r.publish(repeat("a")),
+    "expected": lambda r: r.publish(["a"], expected_production=Endless()),
     "names to get": lambda r: r.get_many(repeat("a")),
     "statuses": lambda r: r.list(status=repeat("active")),
     "tags": lambda r: r.iterate(tag=repeat("a")),
@@ -63,6 +74,9 @@ def test_many_bad_names_are_reported_in_linear_time():
     with Registry(":memory:") as registry, pytest.raises(InvalidInputError) as caught:
         registry.set_status(["A B"] * 20_000, "active")
     assert len(caught.value.details["errors"]) == 20_000
+    with Registry(":memory:") as registry, pytest.raises(NotFoundError) as caught:
+        registry.publish(f"absent-{i}" for i in range(1_000))
+    assert len(caught.value.details["names"]) == 1_000
 
 
 TOLD = [

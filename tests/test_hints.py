@@ -1,11 +1,14 @@
 """What the errors of a template say about braces that are text (rule 20)."""
 
+import re
 import time
+from string import Template
 
 import pytest
 
 from promptreg import MissingVariablesError, Registry, TemplateError, TemplatePolicyError, TemplateSyntaxError
 from promptreg.rendering.hints import MAX_SEARCHED, looks_like
+from tests.test_docs import section
 
 LITERAL = {
     "LaTeX": [
@@ -112,14 +115,24 @@ def test_a_syntax_error_of_a_handlebars_template_says_what_it_is_here(memory, te
 
 
 def test_what_the_policy_refuses_of_code_is_answered_alike(memory):
-    """Code that Jinja2 can read may hold what no template may; a misspelt filter is told as before."""
+    """Code that Jinja2 can read may hold what no template may; JSON alone is no sign of it."""
     code = "const tea = () => {\n  return `{{ pour(pot) }}`\n}"
     assert refusal(memory, code, TemplatePolicyError).endswith(
         'If this is code and no template, save it with syntax="plain": all of it stays as it is.'
     )
     assert "plain" not in refusal(memory, "{{ pour(pot) }}", TemplatePolicyError)
     assert "plain" not in refusal(memory, '{"tea": "{{ pour(pot) }}"}', TemplatePolicyError)
-    assert refusal(memory, "const tea = `{{ pot | uper }}`;").endswith("did you mean 'upper'?")
+
+
+def test_rule_20_an_unknown_filter_or_test_is_a_syntax_error_too(memory):
+    """It says how braces are kept, and speaks of `plain` unless another name may be meant."""
+    for unknown in ("{{ tea | brewed }}", "{{ tea is brewed }}"):
+        assert refusal(memory, unknown).endswith(
+            "'brewed'. Braces that are text go between {% raw %} and {% endraw %}."
+        )
+        assert 'save it with syntax="plain"' in refusal(memory, f"const tea = `{unknown}`;")
+    for code in ("{{ pot | uper }}", "const tea = `{{ pot | uper }}`;"):
+        assert refusal(memory, code).endswith("'upper'? Braces that are text go between {% raw %} and {% endraw %}.")
 
 
 def test_code_that_is_read_as_a_template_says_so_when_its_first_render_fails(memory):
@@ -150,6 +163,41 @@ def test_code_that_is_read_as_a_template_says_so_when_its_first_render_fails(mem
         memory.save("read", chat, syntax="plain").render()
     assert caught.value.message == "'read': Variables are missing: history; pass them to render."
     memory.save("read", "x", syntax="jinja")
+
+
+FORMATTED = {"name": "Ana", "total": 2.5, "user": {"name": "Bo"}, "tags": ["a", "b"], "x": ""}
+HERE = ["Ana", "…", "…", "ab", "0", "Ana", "", None]
+
+
+def codes(title):
+    """Return the codes in the cells of the table below a heading of the page about moving in."""
+    return [
+        [
+            [code.replace(r"\|", "|") for code in re.findall("`([^`]+)`", cell)]
+            for cell in re.split(r"(?<!\\)\|", row)[1:3]
+        ]
+        for row in section("moving.md", title).splitlines()
+        if row.startswith("| `")
+    ]
+
+
+@pytest.mark.parametrize("row", codes("From Python's strings"), ids=lambda row: row[0][0])
+def test_the_page_about_moving_writes_what_python_does(memory, row):
+    """Each template in the right column renders what the f-string in the left one makes."""
+    for there in row[0]:
+        made = Template(there).substitute(FORMATTED) if "$" in there else eval(f"f'''{there}'''", {}, FORMATTED)
+        assert memory.save("moved", row[1][0], syntax="jinja").render(FORMATTED).text == made
+
+
+@pytest.mark.parametrize(("row", "made"), [*zip(codes("From Mustache and Handlebars"), HERE, strict=True)])
+def test_the_page_about_moving_writes_what_handlebars_does(memory, row, made):
+    """Each template in the right column renders; in the left one an error says what it is, where it is none here."""
+    if made is None:
+        assert row[1] == []
+        return
+    values = {"name": "Ana", "x": "X" if "not" not in row[1][0] else "", "xs": ["a", "b"]}
+    template = row[1][0] if "loop." not in row[1][0] else f"{{% for x in xs[:1] %}}{row[1][0]}{{% endfor %}}"
+    assert memory.save("moved", template, syntax="jinja").render(values).text == made
 
 
 def test_no_text_takes_long_to_look_at():

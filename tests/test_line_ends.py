@@ -35,6 +35,15 @@ def test_rule_20_saving_other_line_ends_in_turn_makes_no_version(registry, synta
     assert registry.update(f"p@{draft.version}", template=text).template == UNIX
 
 
+def test_rule_22_seeding_other_line_ends_in_turn_writes_nothing(registry, unchanged):
+    """The same code, checked out on another system, ships the same."""
+    seeded = registry.seed("p", DOS, title="T")
+    with unchanged():
+        for template in (UNIX, DOS, MAC):
+            assert registry.seed("p", template, title="T") == seeded
+    assert seeded.template == UNIX
+
+
 def test_rule_20_line_ends_of_a_chat_are_those_of_its_templates(registry):
     """Contents and parts have the one line end; names and tool calls, which are no templates, stay as they are."""
     stored = registry.create("p", chat(DOS))

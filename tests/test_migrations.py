@@ -94,6 +94,8 @@ def test_a_file_of_each_earlier_schema_reads_the_same(old: str, expected: Any) -
     for _ in range(2):
         with Registry(old) as registry:
             assert make.read(registry) == expected
+            versions = (version for prompt in registry.list(limit=100) for version in registry.history(prompt.name))
+            assert {version.syntax for version in versions} == {"jinja"}
     assert len(expected["prompts"]) >= 11
     assert sum(len(prompt["versions"]) for prompt in expected["prompts"].values()) >= 25
 

@@ -378,7 +378,7 @@ def test_break_and_continue_outside_a_loop_are_syntax_errors(registry, template)
         with pytest.raises(TemplateSyntaxError) as caught:
             registry.create("p", saved)
         assert caught.value.details == {"name": "p", "line": 2}
-        assert caught.value.message.endswith(f"Line 2: {word} is not in a loop.")
+        assert f"Line 2: {word} is not in a loop." in caught.value.message
     assert list(registry.list()) == []
 
 
@@ -646,3 +646,24 @@ SLOW = [
 def test_the_work_of_methods_is_bounded(template):
     """A search from the end takes quadratic time in Python, and a width may be anything."""
     refused(template, {"x": "a" * 900_000}, RenderLimitError)
+
+
+def test_all_this_holds_in_jinja_trim_too(registry):
+    """The other syntax of Jinja2 has the same functions and statements."""
+    template = """\
+{% for a, b in zip(xs, ys) %}
+  {% if a == 2 %}
+    {% break %}
+  {% endif %}
+{{ a }}: {{ b | tojson }}
+{% endfor %}
+{% if not xs %}
+{{ raise_exception('No xs!') }}
+{% endif %}
+"""
+    prompt = registry.create("p", template, syntax="jinja-trim")
+    assert prompt.render(xs=[1, 2], ys=["ü", "b"]).text == '1: "ü"\n'
+    with pytest.raises(RenderError, match="line 8: No xs!"):
+        prompt.render(xs=[], ys=[])
+    with pytest.raises(TemplateSyntaxError, match="Line 2: continue is not in a loop"):
+        registry.create("q", "\n{% continue %}", syntax="jinja-trim")

@@ -211,6 +211,38 @@ def test_rule_22_what_is_the_same(registry, unchanged):
     assert set(numbers.values()) == {2}
 
 
+def test_rule_22_line_ends_of_jinja_are_no_difference(registry, unchanged):
+    """Saved on another system the text is the same, and equals what is live; those of a plain text count."""
+    made = registry.seed("x", "a\r\nb")
+    for text in ("a\nb", "a\rb", "a\r\nb"):
+        with unchanged():
+            assert registry.seed("x", text) == made
+    registry.create("y", "a\nb")
+    assert registry.seed("y", "a\r\nb", on_conflict="error").version == 1
+    registry.seed("z", "a\r\nb", syntax="plain")
+    assert registry.seed("z", "a\nb", syntax="plain").version == 2
+    assert registry.seed("z", "a\nb", syntax="jinja").version == 3
+
+
+def test_rule_22_a_text_that_is_no_jinja_is_seeded_as_plain(registry, unchanged):
+    """It keeps every byte, and what is live of another syntax is another text."""
+    with unchanged(), pytest.raises(TemplateSyntaxError):
+        registry.seed("x", "body {#main { color: red }")
+    made = registry.seed("x", "body {#main { color: red }\r\n", syntax="plain")
+    assert (made.syntax, registry.render("x").text) == ("plain", "body {#main { color: red }\r\n")
+    with unchanged():
+        assert registry.seed("x", "body {#main { color: red }\r\n", syntax="plain") == made
+
+
+def test_rule_22_people_may_choose_another_syntax_where_it_is_not_seeded(registry, unchanged):
+    """The template is compared as what was seeded was read, and the next one is of their syntax."""
+    registry.seed("x", "a\r\nb")
+    registry.update("x", template="a\r\nb", syntax="plain")
+    with unchanged():
+        assert registry.seed("x", "a\nb").version == 2
+    assert registry.seed("x", "c").syntax == "plain"
+
+
 def test_rule_22_a_pydantic_model_is_seeded_by_its_fields(registry, unchanged):
     """The same class is the same declarations; one with another field is another seed."""
 
@@ -428,7 +460,7 @@ def test_rule_22_a_draft_is_made_and_what_is_live_stays(registry, caplog):
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("promptreg", logging.WARNING)
     assert record.getMessage() == (
-        "'x' was changed by people since it was last seeded (version 1), so version 2 stays live; what is seeded now"
+        "'x' was changed by people since version 1 was seeded, so version 2 stays live; what is seeded now"
         " is version 3 (draft), which publish('x', 3) makes live."
     )
 
@@ -456,7 +488,9 @@ def test_rule_22_what_was_never_seeded_is_people_s(registry, caplog):
     registry.create("x", "people's")
     assert registry.seed("x", "shipped").template == "people's"
     assert registry.get("x@2").state == "draft"
-    assert caplog.records[0].getMessage().startswith("'x' was made by people, and never seeded, so version 1 stays")
+    registry.seed("x", "shipped later")
+    for record in caplog.records:
+        assert record.getMessage().startswith("'x' was made by people, so version 1 stays")
 
 
 def test_rule_22_a_rollback_is_a_change_by_people(registry):
@@ -483,6 +517,10 @@ def test_rule_22_the_draft_of_the_last_seed_is_edited(registry, unchanged, caplo
     with unchanged():
         assert registry.seed("x", "three", tags=["a"]).version == 4
     assert len(caplog.records) == 2
+    assert caplog.records[1].getMessage() == (
+        "'x' was changed by people since version 1 was seeded, so version 4 stays live; what is seeded now is version 3"
+        " (draft), which publish('x', 3) makes live."
+    )
 
 
 @pytest.mark.parametrize(
@@ -571,7 +609,7 @@ def test_rule_22_error_moves_nothing(registry, unchanged):
         assert (type(caught.value), caught.value.code) == (ConflictError, "conflict")
         assert caught.value.details == {"name": "x", "production": 2, "fields": ["template", "tags"]}
     assert caught.value.message == (
-        "'x' was changed by people since it was last seeded (version 1), and version 2, which is live, differs from"
+        "'x' was changed by people since version 1 was seeded, and version 2, which is live, differs from"
         " what is seeded now in template, tags; take it over into what you seed, or pass on_conflict='publish' to"
         " replace it."
     )

@@ -335,6 +335,10 @@ def test_rule_23_expectations_hold_by_name_and_by_id(registry, unchanged):
         with unchanged():
             error = refused(VersionConflictError, registry.publish, references, expected_production=expected)
         assert error.details["names"] == ["a", "b"]
+    with unchanged():
+        refused(
+            VersionConflictError, registry.publish, ["a", "b"], expected_production={a: 1}, expected_hash={"a": NO_HASH}
+        )
     assert len(registry.publish([a, "b"], expected_production={"a": 1, b: 1})) == 2
 
 
@@ -415,19 +419,27 @@ def test_rule_23_every_bad_field_is_named_at_once(registry, unchanged):
     ]
 
 
-@pytest.mark.parametrize("given", [None, 3, b"a", {"a": 1}, 1.5, object(), True, bytearray(b"a"), memoryview(b"a")])
-def test_rule_23_other_values_are_no_references(registry, unchanged, given):
+def test_rule_23_a_misspelt_expectation_is_named_with_other_bad_fields(memory):
+    """What can be seen without a lookup is told at once: a name among names, and an id among ids."""
+    some, other = str(uuid4()), str(uuid4())
+    for references, expected in ((["a"], {"c": 1}), ([some], {other: 1}), ([], {"c": 1})):
+        error = refused(InvalidInputError, memory.publish, references, 0, expected_production=expected)
+        assert [field for field, _ in reasons(error)] == ["version", "expected_production"]
+
+
+def test_rule_23_other_values_are_no_references(registry, unchanged):
     """A mapping, bytes, and what is not iterable name nothing."""
     with unchanged():
-        for call in (registry.publish, lambda name: registry.rollback(name, reason="x")):
-            error = refused(InvalidInputError, call, given)
-            assert {field.split("[")[0] for field, _ in reasons(error)} == {"name"}
+        for given in (None, 3, b"a", {"a": 1}, 1.5, object(), True, bytearray(b"a"), memoryview(b"a")):
+            for call in (registry.publish, lambda name: registry.rollback(name, reason="x")):
+                error = refused(InvalidInputError, call, given)
+                assert {field.split("[")[0] for field, _ in reasons(error)} == {"name"}
 
 
-@pytest.mark.parametrize("names", [[None], [["a"]], [b"a"], [""], ["a b"], [UNSET], ["a@1@2"], ["a@0"], ["a\0"]])
-def test_rule_23_malformed_references_are_named_by_their_place(registry, names):
+def test_rule_23_malformed_references_are_named_by_their_place(memory):
     """The field is the place in the list."""
-    assert [field for field, _ in reasons(refused(InvalidInputError, registry.publish, names))] == ["name[0]"]
+    for bad in (None, ["a"], b"a", "", "a b", UNSET, "a@1@2", "a@0", "a\0"):
+        assert [field for field, _ in reasons(refused(InvalidInputError, memory.publish, ["a", bad]))] == ["name[1]"]
 
 
 def test_rule_23_a_version_is_chosen_once(registry, unchanged):
@@ -438,18 +450,16 @@ def test_rule_23_a_version_is_chosen_once(registry, unchanged):
     assert reasons(error) == [("version", "choose one version: with @ or version=, once; 'a@1' did with @")]
 
 
-@pytest.mark.parametrize(
-    "expected",
-    [1, None, "a", ["a"], [("a", 1)], {"a@1": 1}, {3: 1}, {"A": 1}, {"a": None}, {"a": True}, {"a": UNSET}, {"a": 1.0}],
-)
-def test_rule_23_expectations_of_several_are_mappings_by_name(registry, unchanged, expected):
+def test_rule_23_expectations_of_several_are_mappings_by_name(registry, unchanged):
     """A single value, a list, malformed names and malformed values are refused."""
     draft(registry, "a")
+    values = [{"a": bad} for bad in (None, True, UNSET, 1.0)]
     with unchanged():
-        for argument in ("expected_production", "expected_hash"):
-            error = refused(InvalidInputError, registry.publish, ["a"], **{argument: expected})
-            assert {field.split("[")[0] for field, _ in reasons(error)} == {argument}
-        refused(InvalidInputError, registry.rollback, ["a"], reason="x", expected_production=expected)
+        for expected in (1, None, "a", ["a"], [("a", 1)], {"a@1": 1}, {3: 1}, {"A": 1}, *values):
+            for argument in ("expected_production", "expected_hash"):
+                error = refused(InvalidInputError, registry.publish, ["a"], **{argument: expected})
+                assert {field.split("[")[0] for field, _ in reasons(error)} == {argument}
+            refused(InvalidInputError, registry.rollback, ["a"], reason="x", expected_production=expected)
 
 
 def test_rule_23_an_expectation_of_one_is_no_mapping(registry, unchanged):
@@ -631,6 +641,31 @@ def test_rule_23_a_change_of_one_while_the_checks_run_publishes_none(path, clock
         assert error.details["field"] == field
         assert registry.get("a").version == 1
         assert registry.get("a@2").state == "draft"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda r, name: r.update(f"{name}@2", title="Edited"), "content_hash"),
+        (lambda r, name: r.update(name, new_name=f"new_{name}", is_production=False), "name"),
+    ],
+    ids=["edited", "renamed"],
+)
+def test_rule_23_every_prompt_that_changed_while_the_checks_ran_is_named(path, clock, change, field):
+    """Of several that were edited, or renamed, each is named, with what was found."""
+
+    def check(prompt):
+        if prompt.name == "b" and prompt.version == 2:
+            with Registry(path) as other:
+                for name in ("a", "b"):
+                    change(other, name)
+
+    with Registry(path, clock=clock, publish_checks=[check]) as registry:
+        draft(registry, "a", "b", "c")
+        error = refused(VersionConflictError, registry.publish, ["a@2", "c@2", "b@2"])
+        assert error.details["names"] == ["a", "b"]
+        assert [refusal["field"] for refusal in error.details["refusals"]] == [field] * 2
+        assert live(registry, "c") == [1]
 
 
 def test_rule_23_a_change_that_matters_to_no_check_is_no_conflict(path, clock):

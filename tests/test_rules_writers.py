@@ -107,6 +107,54 @@ def test_rule_4_of_writers_that_expect_the_same_production_one_succeeds(registry
     assert [e.details for e in results if e is not winner] == [{"expected": 1, "actual": winner}] * 7
 
 
+def release(path: str, label: str, count: int) -> set[tuple[int, ...]]:
+    """Publish three prompts at a label, `count` times; return the production versions that were seen together."""
+    with Registry(path, busy_timeout=60) as registry:
+        seen = set()
+        for _ in range(count):
+            assert len(registry.publish(["x", "y", "z"], label)) == 3
+            seen.add(tuple(prompt.production_version for prompt in registry.list()))
+        return seen
+
+
+def test_rule_23_sets_over_the_same_prompts_are_all_or_nothing(pool, registry, path):
+    """Whoever publishes at the same time, no reader ever sees some prompts of one set and some of another."""
+    for name in ("x", "y", "z"):
+        registry.create(name, "red")
+        registry.update(name, template="blue")
+        for label, version in (("red", 1), ("blue", 2)):
+            registry.set_label(name, label, version)
+    jobs = [pool.submit(release, path, label, 8) for label in ("red", "blue", "red", "blue")]
+    seen = set().union(*(job.result() for job in jobs))
+    assert seen == {(1, 1, 1), (2, 2, 2)}
+    moves = [(event.name, event.version) for event in registry.events(limit=1000) if event.action == "publish"][6:]
+    assert [{version for _, version in moves[i : i + 3]} for i in range(0, len(moves), 3)] == [
+        {moves[i][1]} for i in range(0, len(moves), 3)
+    ]
+
+
+def test_rule_23_of_sets_that_expect_the_same_one_is_published(registry):
+    """Of eight threads that publish two prompts over their version 1 one succeeds, with both; seven change nothing."""
+    for name in ("x", "y"):
+        registry.create(name, "start")
+        for i in range(8):
+            registry.update(name, template=f"t{i}", is_production=False)
+    barrier = threading.Barrier(8)
+
+    def publish(number: int) -> int:
+        barrier.wait()
+        names = ["x", "y"] if number % 2 else ["y", "x"]
+        try:
+            return registry.publish(names, number, expected_production={"x": 1, "y": 1})[0].version
+        except VersionConflictError as error:
+            return -(error.details["names"] == names)
+
+    with ThreadPoolExecutor(8) as threads:
+        (winner,) = {*threads.map(publish, range(2, 10))} - {-1}
+    assert {registry.get("x").version, registry.get("y").version} == {winner}
+    assert [event.action for event in registry.events(limit=1000)].count("publish") == 4
+
+
 def append(path: str, who: str, count: int) -> None:
     """Add a line to the draft, `count` times, each time to the text that was read."""
     with Registry(path, busy_timeout=60) as registry:

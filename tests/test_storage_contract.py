@@ -37,7 +37,8 @@ def storage(case: StorageCase, tmp_path: Path) -> Iterator[Storage]:
 
 
 def creation(name: str, template: str = "Hello", *, is_live: bool = True) -> Change:
-    outcome = plan_create(new_id(), "default", name, Draft(read_edit(template=template), "", is_live), AUTHOR)
+    draft = Draft(read_edit(most=1_000, template=template), "", is_live)
+    outcome = plan_create(new_id(), "default", name, draft, AUTHOR)
     assert outcome.change is not None
     return outcome.change
 
@@ -47,7 +48,7 @@ def add_version(writer: Writer, name: str, template: str, *, is_live: bool = Tru
     assert container is not None
     base = version(writer, container, container.last_version)
     assert base is not None
-    outcome = plan_update(container, base, base, Draft(read_edit(template=template), "", is_live), AUTHOR)
+    outcome = plan_update(container, base, base, Draft(read_edit(most=1_000, template=template), "", is_live), AUTHOR)
     writer.apply(outcome.changes)
     return outcome.version.number
 

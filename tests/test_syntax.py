@@ -99,6 +99,25 @@ def test_rule_20_plain_messages_keep_every_byte_and_placeholders_work(memory):
     assert optional.render().messages == CHAT
 
 
+def test_rule_20_parts_of_a_plain_chat_keep_every_byte(memory):
+    """Texts, URLs and files stay as they are; so do names and tool calls, in every syntax."""
+    parts = [
+        {"type": "text", "text": "{{ a\r\n"},
+        {"type": "image_url", "image_url": {"url": "https://x.example/{{ b }}"}},
+        {"type": "file", "file": {"file_data": "{% c", "filename": "{# d"}},
+    ]
+    chat = [{"role": "user", "content": parts, "name": "ana"}, {"role": "assistant", "content": "}}\r"}]
+    plain = memory.create("parts", chat, syntax="plain")
+    assert plain.render(a=1).messages == memory.render("parts").messages == plain.template == chat
+    assert (plain.render().text, described(plain)) == ("{{ a\r\n\n\n}}\r", {})
+
+
+def test_a_plain_text_is_found_by_its_words(memory):
+    """It is indexed as every template is."""
+    memory.create("found", "{{ marmalade }}{% raw", syntax="plain")
+    assert [prompt.name for prompt in memory.search("marmalade")] == ["found"]
+
+
 def test_rule_20_a_plain_text_reads_no_variable(memory):
     """It has no variables but those that are declared, and none of its text is ever parsed or compiled."""
     with pytest.MonkeyPatch.context() as patch:

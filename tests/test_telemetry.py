@@ -14,7 +14,16 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 
-from promptreg import Actor, InvalidInputError, MissingVariablesError, NotFoundError, Prompt, PromptregError, Registry
+from promptreg import (
+    Actor,
+    InvalidInputError,
+    MissingVariablesError,
+    NotFoundError,
+    Prompt,
+    PromptregError,
+    PublishCheckError,
+    Registry,
+)
 from promptreg.telemetry import PromptSpanProcessor, names
 from promptreg.telemetry.metrics import installed_version
 from tests.otel import REFUSALS, VERBS, Call, Finished, call_all, parent, prepare, provided, tracing
@@ -156,6 +165,29 @@ def test_a_verb_is_one_span(prepared: Registry, spans: Finished) -> None:
     prepared.save("other", "Changed")
     prepared.save("new", "New")
     assert [span.name for span in spans()] == ["archive_prompt greet", "save_prompt other", "save_prompt new"]
+
+
+def test_a_set_is_one_span_without_a_name(path: str, spans: Finished) -> None:
+    """It says how many prompts there were and whether anything was changed; a refused one has its code."""
+
+    def check(prompt: Prompt) -> None:
+        if "Bad" in prompt.template:
+            raise ValueError("bad")
+
+    with Registry(path, publish_checks=[check]) as registry:
+        for name, template in (("a", "One"), ("b", "Two"), ("bad", "Bad"), ("worse", "Bad")):
+            registry.create(name, template, is_production=False)
+        spans()
+        registry.publish(["a", "b"])
+        registry.publish(["a", "b"])
+        with pytest.raises(PublishCheckError):
+            registry.publish(["bad", "worse"])
+        recorded = spans()
+    assert [span.name for span in recorded] == ["publish_prompt"] * 3
+    shown = [{key: span.attributes.get(f"promptreg.{key}") for key in ("count", "changed")} for span in recorded]
+    assert shown == [{"count": 2, "changed": True}, {"count": 2, "changed": False}, {"count": None, "changed": True}]
+    assert recorded[2].attributes["promptreg.error.code"] == "publish_check_failed"
+    assert [key for span in recorded for key in span.attributes if key.startswith("gen_ai.")] == []
 
 
 def test_a_verb_is_a_child_of_the_current_span(prepared: Registry, spans: Finished) -> None:
@@ -450,6 +482,10 @@ def test_a_write_records_the_version_that_it_created(prepared: Registry, spans: 
         (lambda r: r.namespaces(), 1),
         (lambda r: r.verify(), 0),
         (lambda r: r.set_status(["greet", "other", "off"], "disabled"), 2),
+        (lambda r: r.publish(["greet@staging", "other", "greet@2"]), 2),
+        (lambda r: r.rollback(["twice"], reason="x"), 1),
+        (lambda r: r.publish([]), 0),
+        (lambda r: r.check("greet", 1), 0),
     ],
 )
 def test_a_verb_that_returns_many_records_how_many(prepared: Registry, spans: Finished, call: Call, count: int) -> None:
@@ -812,11 +848,11 @@ def test_the_demo_prints_its_spans_as_a_tree(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "promptreg", "demo", "--trace"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    for words in ("create_prompt summarize", "render_prompt summarize", "µs"):
+    for words in ("seed_prompt summarize", "render_prompt summarize", "µs"):
         assert words in done.stdout
     line = next(line for line in done.stdout.splitlines() if "render_prompt summarize" in line)
     assert "µs" in line
-    shown = done.stdout[done.stdout.index("create_prompt summarize") :]
+    shown = done.stdout[done.stdout.index("seed_prompt summarize") :]
     for name in ("gen_ai.prompt.version", "promptreg.cache", "promptreg.changed"):
         assert name in shown
     assert "promptreg.content." not in done.stdout
@@ -861,8 +897,8 @@ def test_the_demo_prints_its_tree_with_an_installed_provider(tmp_path: Path) -> 
     done = traced_demo(before + "from promptreg.cli import main\nmain(['demo', '--trace'])", tmp_path)
     assert done.returncode == 0
     assert len([line for line in done.stdout.splitlines() if line.startswith("demo  ")]) == 2
-    assert done.stdout.count("    create_prompt summarize") == 2
-    assert set(done.stderr.splitlines()) >= {"demo", "chat a-model", "create_prompt summarize"}
+    assert done.stdout.count("    seed_prompt summarize") == 2 * 2
+    assert set(done.stderr.splitlines()) >= {"demo", "chat a-model", "seed_prompt summarize"}
 
 
 def test_a_failing_demo_prints_its_spans(tmp_path: Path) -> None:
@@ -879,4 +915,4 @@ promptreg.demo._statuses = fail"""
     assert (done.returncode, done.stderr) == (1, "promptreg: internal_error: no disk\n")
     shown = [line for line in done.stdout.splitlines() if "µs" in line]
     assert (shown[0].startswith("demo "), shown[0].endswith(" ERROR")) == (True, True)
-    assert any(line.startswith("    create_prompt summarize") for line in shown)
+    assert any(line.startswith("    seed_prompt summarize") for line in shown)

@@ -361,8 +361,8 @@ def test_a_disabled_value_and_its_copy_through_json_refuse_to_render(full):
     disabled = full.get("full")
     archived = full.archive("full")
     for prompt, status, advice in (
-        (disabled, "disabled", "'full' is disabled, so it does not render; set_status(…, 'active') enables it."),
-        (archived, "archived", "restore() it, then set_status(…, 'active') enables it."),
+        (disabled, "disabled", "'full' is disabled, so it does not render; enable() it."),
+        (archived, "archived", "restore() it, then enable() it."),
     ):
         for made in (
             prompt,

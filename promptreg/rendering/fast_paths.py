@@ -66,7 +66,8 @@ def fast_paths_of(
         return FastPaths(lambda values: (text(values), None), text, arity, template if is_fixed else None)
     if all(map(is_plain, template)):
         return FastPaths(_plain_chat([message["role"] for message in template], functions, most), None, arity)
-    return FastPaths(_chat(template, parts, functions, most), None, arity)
+    chat = _chat if all(part.placeholder is None for part in parts) else _chat_with_placeholders
+    return FastPaths(chat(template, parts, functions, most), None, arity)
 
 
 def placeholder_function(name: str, *, is_optional: bool) -> FastPart:
@@ -96,10 +97,23 @@ def _plain_chat(roles: list[str], functions: Sequence[FastText], most: int) -> F
 
 
 def _chat(
-    template: Sequence[Mapping[str, Any]], parts: Sequence[Part], functions: Sequence[FastPart], most: int
+    template: Sequence[Mapping[str, Any]], parts: Sequence[Part], functions: Sequence[FastText], most: int
 ) -> Fast:
     """Return the function of a chat of which some message has more than a role and a text."""
+    shown = [i for i, part in enumerate(parts) if part.is_shown]
 
+    def render(values: dict[str, Any]) -> Output:
+        texts = [function(values) for function in functions]
+        if sum(map(len, texts)) > most:
+            raise Bailout
+        return BETWEEN_TEXTS.join([texts[i] for i in shown]), ChatMessages(template, texts)
+
+    return render
+
+
+def _chat_with_placeholders(
+    template: Sequence[Mapping[str, Any]], parts: Sequence[Part], functions: Sequence[FastPart], most: int
+) -> Fast:
     def render(values: dict[str, Any]) -> Output:
         made = [function(values) for function in functions]
         if sum([len(each) for each in made if type(each) is str]) > most:

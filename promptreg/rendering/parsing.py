@@ -40,8 +40,13 @@ def parse(source: str, limits: RenderLimits, *, trims: bool = False) -> tuple[no
         count = require_allowed(tree, limits)
     except JinjaSyntaxError as error:
         refusal = syntax_error(error)
-        refusal.restate(refusal.message + hints.of_braces(source))
+        end = "" if refusal.message.endswith((".", "?")) else "."
+        refusal.restate(f"{refusal.message}{end}{hints.of_braces(source)}")
         raise refusal from None
+    except TemplateSyntaxError as error:
+        is_meant = "did you mean" in error.message  # then it is a template, whatever it looks like
+        error.restate(error.message + (f" {hints.KEPT}" if is_meant else hints.of_braces(source)))
+        raise
     except TemplateError as error:
         if "did you mean" not in error.message:
             error.restate(error.message + hints.of_literal(source))

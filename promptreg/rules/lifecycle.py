@@ -177,8 +177,7 @@ def plan_discard(container: Container, version: VersionRecord, others: Sequence[
         )
     if not others:
         raise ConflictError(
-            f"Version {version.number} is the only one of {container.name!r};"
-            " set_status(…, 'deleted') removes the prompt."
+            f"Version {version.number} is the only one of {container.name!r}; delete() removes the prompt."
         )
     after = container._replace(latest_version=max(others), updated_at=author.now)
     event = new_event("discard", author, version.number)

@@ -11,6 +11,7 @@ from promptreg.errors import LISTED, InvalidInputError
 from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES, FrozenDict, FrozenList, NotJSON, freeze, frozen_dict
 from promptreg.nearest import did_you_mean
 from promptreg.rules.inputs import (
+    MAX_STORED,
     read_any_text,
     read_choice,
     read_filled_text,
@@ -67,11 +68,13 @@ def _require_bounded(items: list[Any], field: str, most: int) -> None:
             count += 1
             if isinstance(item, str) and key != "role":
                 characters += str.__len__(item)
-                require_length(characters, field, most)
+            if depth > 1 and isinstance(key, str):  # as `texts_in` counts
+                characters += str.__len__(key)
             if count > MAX_NODES:
                 raise InvalidInputError.of(field, f"holds more than {MAX_NODES:,} values (is it a cycle?)")
             if type(item) is not str and isinstance(item, (Mapping, list, tuple)):
                 waiting.append((item, depth + 1))
+    require_length(characters, field, most)
 
 
 def _message(item: object, where: str) -> FrozenDict:
@@ -150,7 +153,7 @@ def _object(value: object, field: str) -> FrozenDict:
     if not isinstance(value, Mapping):
         raise InvalidInputError.of(field, f"must be a mapping, not {type(value).__name__}")
     try:
-        frozen: FrozenDict = freeze(value)
+        frozen: FrozenDict = freeze(value, characters=MAX_STORED)  # fewer, as all were counted before
     except NotJSON as error:
         raise InvalidInputError.of(field, str(error)) from None
     if not frozen:

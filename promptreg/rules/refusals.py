@@ -75,13 +75,10 @@ def disabled(name: str, *, is_archived: bool) -> PromptDisabledError:
     """Return the error for rendering a prompt that is disabled, or was when it was archived (rules 13 and 14)."""
     if is_archived:
         return PromptDisabledError(
-            f"{name!r} was archived while it was disabled, so it does not render;"
-            " restore() it, then set_status(…, 'active') enables it.",
+            f"{name!r} was archived while it was disabled, so it does not render; restore() it, then enable() it.",
             name=name,
         )
-    return PromptDisabledError(
-        f"{name!r} is disabled, so it does not render; set_status(…, 'active') enables it.", name=name
-    )
+    return PromptDisabledError(f"{name!r} is disabled, so it does not render; enable() it.", name=name)
 
 
 def name_taken(name: str) -> NameTakenError:

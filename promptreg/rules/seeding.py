@@ -152,7 +152,6 @@ def _conflict(container: Container, live: VersionRecord, fields: list[str]) -> C
 
 
 def _circumstances(name: str, last: Seed | None) -> str:
-    if last is None:
-        return f"{name!r} was made by people, and never seeded"
-    what = f" (version {last.version})" if last.version is not None and last.draft is None else ""
-    return f"{name!r} was changed by people since it was last seeded{what}"
+    if last is None or last.version is None:
+        return f"{name!r} was made by people"
+    return f"{name!r} was changed by people since version {last.version} was seeded"

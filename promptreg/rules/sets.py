@@ -1,12 +1,12 @@
 """What a call about several prompts is about, and what it expects of each, read into frozen values (rule 23)."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from promptreg.errors import InvalidInputError, listed
 from promptreg.models import UNSET
 from promptreg.records import Container
-from promptreg.rules.inputs import ANYTHING, Expected, read_content_hash
+from promptreg.rules.inputs import Expected, read_content_hash
 from promptreg.rules.names import (
     MAX_NAME,
     MAX_NAMES,
@@ -22,49 +22,37 @@ from promptreg.untrusted import FieldReader, bounded_dict, bounded_list, read_ea
 
 T = TypeVar("T")
 
-ByName: TypeAlias = Mapping[Reference, T]
-
 
 class PromptSet(NamedTuple):
-    """The prompts of one call, each with the version that it chooses, and what is expected of some of them.
+    """The prompts of one call, each with the version that it chooses, and what is expected to be live and published.
 
     What is expected is by the name or the id of a prompt, which need not be the one that the call names it by.
     """
 
     chosen: tuple[Versioned, ...]
-    expected: Mapping[str, Expected]
-
-    def expected_of(self, reference: Reference, container: Container | None) -> tuple[str | None, Expected]:
-        """Return what is expected of a prompt, with the name or id that it is expected by; None where it is nothing."""
-        known = (reference.text,) if container is None else (reference.text, container.name, container.id)
-        name = next((name for name in known if name in self.expected), None)
-        return name, ANYTHING if name is None else self.expected[name]
+    production: Mapping[str, int]
+    content_hash: Mapping[str, str]
 
 
 def read_set(given: object, version: object, *, production: object, content_hash: object = UNSET) -> PromptSet:
     """Read several references, a version that is chosen for all, and what is expected, as mappings by name."""
     fields = FieldReader()
-    chosen = fields.read(_read_chosen, given, version)
+    references = fields.read(_read_all, given)
+    selector = None if version is None else fields.read(checked_selector, version)
+    chosen = fields.read(_chosen, references, selector)
     numbers = fields.read(_read_by_name, production, "expected_production", _production_number)
     hashes = fields.read(_read_by_name, content_hash, "expected_hash", read_content_hash)
-    fields.read(_require_named, chosen, numbers, "expected_production")
-    fields.read(_require_named, chosen, hashes, "expected_hash")
+    fields.read(_require_named, references, numbers, "expected_production")
+    fields.read(_require_named, references, hashes, "expected_hash")
     fields.require_valid()
-    named = dict.fromkeys([*numbers, *hashes])
-    return PromptSet(chosen, {key.text: Expected(None, numbers.get(key), hashes.get(key)) for key in named})
+    return PromptSet(chosen, _by_text(numbers), _by_text(hashes))
 
 
 @reads_untrusted("name")
-def _read_chosen(given: object, version: object) -> tuple[Versioned, ...]:
+def _read_all(given: object) -> list[Reference]:
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidInputError.of("name", f"must be a name or a list of names, not {type(given).__name__}")
-    fields = FieldReader()
-    items = fields.read(bounded_list, given, "name", "names", MAX_NAMES)
-    references = fields.read(read_each, parse_reference, items, "name")
-    selector = None if version is None else fields.read(checked_selector, version)
-    chosen = fields.read(_chosen, references, selector)
-    fields.require_valid()
-    return chosen
+    return read_each(parse_reference, bounded_list(given, "name", "names", MAX_NAMES), "name")
 
 
 def _chosen(references: Sequence[Reference], selector: Selector | None) -> tuple[Versioned, ...]:
@@ -106,21 +94,37 @@ def _production_number(value: object, field: str) -> int:
     return checked_number(value, field, least=0)
 
 
-def _require_named(chosen: Sequence[Versioned], expected: ByName[object], field: str) -> None:
+def _by_text(named: Mapping[Reference, T]) -> dict[str, T]:
+    return {reference.text: value for reference, value in named.items()}
+
+
+def _require_named(references: Sequence[Reference], expected: Mapping[Reference, object], field: str) -> None:
     """Refuse what is expected of a prompt that the call does not name, as far as that can be seen without a lookup."""
-    references = [reference for reference, _ in chosen]
     texts, kinds = {reference.text for reference in references}, {reference.is_id for reference in references}
     strangers = [key.text for key in expected if key.text not in texts and kinds <= {key.is_id}]
     if strangers:
         raise _not_named(field, strangers)
 
 
-def require_all_named(expected: Mapping[str, Expected], used: Collection[str | None]) -> None:
-    """Refuse what is expected of a prompt that the call does not name, or that it is expected of already."""
-    for field, position in (("expected_production", 1), ("expected_hash", 2)):
-        strangers = [name for name, what in expected.items() if name not in used and what[position] is not None]
-        if strangers:
-            raise _not_named(field, strangers)
+def expected_of_each(prompts: PromptSet, found: Sequence[Container | None]) -> list[Expected]:
+    """Return what is expected of each prompt, given with what was found of it.
+
+    Raises `InvalidInputError` for what is expected of a prompt that the call does not name, or twice of one.
+    """
+    pairs = zip(prompts.chosen, found, strict=True)
+    known = [(r.text,) if prompt is None else (r.text, prompt.name, prompt.id) for (r, _), prompt in pairs]
+    numbers = _of_each(prompts.production, known, "expected_production")
+    hashes = _of_each(prompts.content_hash, known, "expected_hash")
+    return [Expected(None, number, content_hash) for number, content_hash in zip(numbers, hashes, strict=True)]
+
+
+def _of_each(expected: Mapping[str, T], known: Sequence[Sequence[str]], field: str) -> list[T | None]:
+    keys = [next((name for name in names if name in expected), None) for names in known]
+    used = set(keys)
+    strangers = [name for name in expected if name not in used]
+    if strangers:
+        raise _not_named(field, strangers)
+    return [None if key is None else expected[key] for key in keys]
 
 
 def _not_named(field: str, names: Sequence[str]) -> InvalidInputError:

@@ -117,6 +117,12 @@ def write(registry: Registry) -> None:
     pairs = [("user:bob", "read")]
     registry.update("greet", template="Hi", config=None, access_grants=pairs, expected_version=1)
     assert_type(registry.publish("greet", expected_production=0), Prompt)
+    assert_type(registry.publish(["greet@2", "ask"], expected_hash={"greet": created.content_hash}), list[Prompt])
+    assert_type(registry.publish(prompt.name for prompt in registry.list()), list[Prompt])
+    assert_type(registry.rollback({"greet", "ask"}, "spring", reason="x", expected_production={"ask": 2}), list[Prompt])
+    assert_type(registry.check("greet", "staging"), list[str])
+    assert_type([registry.enable("greet"), registry.disable("greet")], list[Prompt])
+    registry.delete("greet")
     assert_type(registry.set_label("greet@2", "staging").labels, dict[str, int])
     assert_type(registry.set_status(["greet"], "disabled", dry_run=True).updated_prompts, int)
     team = registry.scope(namespace="support", actor=Actor(id="ana", role="team_editor"))
