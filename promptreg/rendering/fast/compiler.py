@@ -71,8 +71,7 @@ def _source(tree: nodes.Template, scope: Scope, costs: Costs, limits: RenderLimi
     emitter.finish()
     lines = ["def render(v):", *scope.loads()]
     lines += [f" if {name!r} in v: bail_out()" for name in sorted(statements.functions_called)]
-    share = costs.root_line()
-    lines += [] if share is None else [f" {share}"]
+    lines += [f" {line}" for line in costs.root_lines()]
     if costs.has_loops:
         lines += [" out = None", f" fuel = {loop_fuel(limits)}"]
     return "\n".join([*lines, *emitter.lines])
