@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
-from promptreg.rendering.fast.costs import Costs, limits_suffice, loop_fuel, most_text
+from promptreg.rendering.fast.costs import Costs, is_affordable, limits_suffice, loop_fuel, most_text
 from promptreg.rendering.fast.emitter import Emitter
 from promptreg.rendering.fast.expressions import GLOBALS
 from promptreg.rendering.fast.macros import MacroCompiler
@@ -55,11 +55,12 @@ def compile_fast(tree: nodes.Template, limits: RenderLimits) -> FastText | None:
         code = compile(_source(tree, scope, costs, limits), FILE, "exec")
     except (UnsupportedSyntax, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    if not costs.is_affordable:
+    price = costs.price
+    if costs.calls > limits.calls or not is_affordable([price], limits):
         return None
     module: dict[str, Any] = {}
     exec(code, GLOBALS, module)
-    return FastText(module["render"], frozenset(scope.variables), costs.price)
+    return FastText(module["render"], frozenset(scope.variables), price)
 
 
 def _source(tree: nodes.Template, scope: Scope, costs: Costs, limits: RenderLimits) -> str:
