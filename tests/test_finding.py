@@ -239,6 +239,7 @@ def test_every_bad_tag_is_refused(memory):
         assert [*reason(memory.list, tag=tag)] == [*reason(memory.search, "x", tag=tag)] == ["tag"]
     assert reason(memory.list, tag=iter(lambda: "x", "")) == {"tag": "holds more than 1,000 tags; that is the most"}
     assert len(memory.list(tag=["x"] * 1_000)) == 0
+    assert reason(memory.list, tag=["x" * 600_000, "y" * 600_000])["tag"].startswith("the tags take over 1048576 bytes")
 
 
 def test_a_search_is_filtered_by_the_version_that_it_shows(memory):

@@ -121,7 +121,7 @@ def hide(path: str, index: str, definition: str, where: str) -> None:
     """Remove rows from an index, as if a page of it were lost."""
     with closing(raw(path)) as connection:
         connection.execute(f"DROP INDEX {index}")
-        connection.execute(f"CREATE {definition} WHERE {where}")
+        connection.execute(f"CREATE {definition} {'AND' if 'WHERE' in definition else 'WHERE'} {where}")
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", (f"CREATE {definition}", index))
 

@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from promptreg import ConflictError, StorageError
 from promptreg.clock import new_id
+from promptreg.jsonvalues import FrozenDict
 from promptreg.records import Audience, Change, Container, EventQuery, Query, VersionRecord
 from promptreg.rules.lifecycle import plan_create, plan_discard, plan_update
 from promptreg.rules.names import Reference
@@ -330,6 +332,59 @@ def test_a_change_by_another_storage_is_noticed_as_soon_as_the_profile_says(
     has_expired = time.monotonic() > checked_at + storage.profile.check_interval
     assert has_expired or report.stamp != report.position.stamp
     assert ("default", "new") in (changes(storage, report.position).changed or ())
+
+
+def test_a_query_finds_by_every_filter(storage: Storage) -> None:
+    """All of them must match; tags and category of the version that is shown, which a label chooses."""
+    with storage.write() as writer:
+        writer.apply([creation(name) for name in ("a/1", "a/2", "b")])
+        edit = read_edit(most=1_000, template="Two", tags=["x", "y"], category="c")
+        for name in ("a/1", "b"):
+            container = named(writer, name)
+            assert container is not None
+            base = version(writer, container, 1)
+            assert base is not None
+            outcome = plan_update(container, base, base, Draft(edit, "", is_production=False), AUTHOR)
+            writer.apply(outcome.changes)
+            labelled = outcome.container._replace(labels=FrozenDict({"eu": 2}))
+            writer.apply([Change(outcome.container, labelled, (), AUTHOR.now)])
+    every = Query("default", EVERYBODY, ("active",), 9)
+    with storage.read() as reader:
+
+        def found(**filters: Any) -> list[tuple[str, int]]:
+            shown = reader.query(every._replace(**filters))
+            return [(container.name, record.number) for container, record in shown]
+
+        assert found() == [("a/1", 1), ("a/2", 1), ("b", 1)]
+        assert found(prefix="a/") == [("a/1", 1), ("a/2", 1)]
+        assert found(prefix="a/", after="a/1") == [("a/2", 1)]
+        assert found(label="eu") == [("a/1", 2), ("b", 2)]
+        assert found(label="latest") == [("a/1", 2), ("a/2", 1), ("b", 2)]
+        assert found(label="production") == found()
+        assert found(label="nope") == found(tags=("x",)) == found(category="c") == found(created_by="eve") == []
+        assert found(label="eu", tags=("y", "x"), category="c", created_by="ana", prefix="b") == [("b", 2)]
+        assert found(label="eu", tags=("x", "z")) == []
+        assert sorted(found(text="hello")) == found()
+        assert found(text="hello", prefix="b") == [("b", 1)]
+
+
+def test_events_are_listed_from_either_end_and_by_action(storage: Storage) -> None:
+    """`after` is above or below it, 0 is the end that they begin at, and `actions` None are all."""
+    with storage.write() as writer:
+        writer.apply([creation(name) for name in ("a", "b")])
+    with storage.read() as reader:
+
+        def found(**filters: Any) -> list[int]:
+            return [event.seq for event in reader.events(EventQuery("default", EVERYBODY, **{"limit": 9, **filters}))]
+
+        assert found() == [1, 2, 3, 4]
+        assert found(newest_first=True) == [4, 3, 2, 1]
+        assert found(newest_first=True, limit=1) == [4]
+        assert found(newest_first=True, after=3) == [2, 1]
+        assert found(after=3) == [4]
+        assert found(actions=("create",)) == [1, 3]
+        assert found(actions=("create",), newest_first=True, after=3) == [1]
+        assert found(actions=("delete",)) == found(actions=()) == []
 
 
 def test_names_near_are_those_that_sort_next_to_a_name(storage: Storage) -> None:

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.metrics import NoOpMeterProvider, set_meter_provider
 from opentelemetry.trace import use_span
 
-from promptreg import NotFoundError, PromptregError, Registry
+from promptreg import Actor, NotFoundError, PromptregError, Registry
 from tests.otel import Metered, alone, call_all, parent, prepare
 from tests.test_threads import in_threads
 
@@ -141,6 +141,26 @@ def test_errors_are_counted_by_code() -> None:
     assert total(after, ERRORS, error_code="not_found") == 5
     assert total(after, ERRORS, error_code="missing_variables") == 4
     assert total(after, ERRORS, error_code="name_taken") == 1
+
+
+def read_at_once() -> list[Recorded]:
+    """Read three prompts at once, one of them from the cache, and then the three from the cache, in two views."""
+    metered = Metered()
+    with opened() as (registry, _):
+        for name in "abc":
+            registry.create(name, "Hello")
+        registry.get("a")
+        recorded = [metered()]
+        for view in (registry, registry.scope(actor=Actor("mia", "team_member"))):
+            view.get_many(["a", "b", "c"])
+        return [*recorded, metered()]
+
+
+def test_each_prompt_that_is_read_with_others_is_counted() -> None:
+    """`get_many` counts a request for each name, by whether that was in the cache."""
+    before, after = alone(read_at_once)
+    assert total(after, REQUESTS) - total(before, REQUESTS) == 6
+    assert total(after, REQUESTS, cache="miss") - total(before, REQUESTS, cache="miss") == 2
 
 
 def reloaded() -> list[Recorded]:

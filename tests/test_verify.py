@@ -272,6 +272,10 @@ def test_lost_last_events_are_reported(filled: Registry) -> None:
             ("idx_prompts_namespace_name", "UNIQUE INDEX idx_prompts_namespace_name ON prompts (namespace, name)"),
             f"{GREET}: the index of names does not lead to it",
         ),
+        (
+            ("prompts_labelled", "INDEX prompts_labelled ON prompts (namespace, name, labels) WHERE labels <> '{}'"),
+            f"{GREET}: the index of labels does not lead to it",
+        ),
     ],
 )
 def test_rows_that_a_damaged_index_hides_are_reported(filled: Registry, index: tuple[str, str], expected: str) -> None:
@@ -287,7 +291,8 @@ def test_a_missing_index_is_reported_once(filled: Registry) -> None:
     """The checks of single rows that need it are left out."""
     with closing(raw(filled.path)) as connection:
         connection.execute("DROP INDEX idx_events_namespace")
-    assert filled.verify() == ["the index idx_events_namespace is missing"]
+        connection.execute("DROP INDEX prompts_labelled")
+    assert filled.verify() == ["the index idx_events_namespace is missing", "the index prompts_labelled is missing"]
 
 
 def test_full_text_that_does_not_find_a_row_is_reported(filled: Registry) -> None:

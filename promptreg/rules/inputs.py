@@ -187,7 +187,12 @@ def read_actions(value: object) -> tuple[str, ...] | None:
 @reads_untrusted("tag")
 def read_tag_filter(value: object) -> tuple[str, ...]:
     """Read the `tag` filter of `list` and `search`: one or several, each once; None is none."""
-    return () if value is None else _one_or_several(read_text, value, "tag", "tags")
+    tags = () if value is None else _one_or_several(read_text, value, "tag", "tags")
+    if sum(map(len, tags)) > MAX_METADATA_BYTES:
+        raise InvalidInputError.of(
+            "tag", f"the tags take over {MAX_METADATA_BYTES} bytes, which no version has room for"
+        )
+    return tags
 
 
 def read_text_filter(value: object, field: str) -> str | None:

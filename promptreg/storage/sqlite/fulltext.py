@@ -75,7 +75,7 @@ def _parts(term: str) -> list[str]:
 
 def tagged(connection: sqlite3.Connection, tags: Sequence[str]) -> str | None:
     """Return an FTS5 query that finds at least the prompts with all these tags; None if the index can't help."""
-    takes_all = is_folded(connection)
+    takes_all = all(map(str.isascii, tags)) or is_folded(connection)
     indexed = [tag for tag in tags if len(tag) <= MAX_TAG and (takes_all or tag.isascii()) and terms(tag)]
     return " AND ".join(f"tags : {_phrase(folded(tag))}" for tag in indexed[:MAX_TAGS]) or None
 

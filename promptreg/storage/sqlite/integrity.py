@@ -26,13 +26,11 @@ from promptreg.storage.sqlite.rows import (
 from promptreg.tokenizer import folded
 
 BATCH = 500  # keys read at a time
-INDEXES = (
-    "idx_prompts_id",
-    "idx_prompts_namespace_name",
-    "idx_versions_prompt_version",
-    "idx_events_namespace",
-    "idx_events_prompt_id",
-)
+INDEXES = {  # with the schema since which there is each
+    **dict.fromkeys(["idx_prompts_id", "idx_prompts_namespace_name", "idx_versions_prompt_version"], 1),
+    **dict.fromkeys(["idx_events_namespace", "idx_events_prompt_id"], 1),
+    "prompts_labelled": 6,
+}
 FIRST, LAST = -(2**63), 2**63 - 1  # of all keys
 DAMAGE = StorageCorruptError, sqlite3.Error, UnicodeDecodeError  # what reading a damaged row may raise
 MAX_WORDS = 64  # in one query
@@ -77,7 +75,8 @@ def _pages(connection: sqlite3.Connection, _: object, last: int, until: float) -
                 raise
             messages.append(str(error))
     found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall()}
-    problems = [f"the index {name} is missing" for name in INDEXES if name not in found]
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    problems = [f"the index {n} is missing" for n, since in INDEXES.items() if n not in found and since <= schema]
     return 0, None, problems + [f"SQLite: {message}" for message in messages]
 
 
@@ -133,6 +132,8 @@ def _problems_of_prompt(connection: sqlite3.Connection, key: int) -> Iterator[st
     ):
         if found.fetchall() != [(key,)]:
             yield f"{what}: the index of {index} does not lead to it"
+    if container.labels and not _is_in_label_index(connection, container):
+        yield f"{what}: the index of labels does not lead to it"
     numbers = {number for (number,) in connection.execute(_NUMBERS, (key,)).fetchall()}
     yield from (f"{what}: {message}" for message in _problems_of_numbers(connection, container, numbers))
     publications = connection.execute(_PUBLICATIONS, (key,)).fetchall()
@@ -143,6 +144,13 @@ def _problems_of_prompt(connection: sqlite3.Connection, key: int) -> Iterator[st
         yield f"{what}: its publications are not what was written"
     if container.shown_version in numbers:
         yield from (f"{what}: {message}" for message in _problems_of_full_text(connection, container, key))
+
+
+def _is_in_label_index(connection: sqlite3.Connection, container: Container) -> bool:
+    """Return whether the index has the prompt; where there is no such index, as in an earlier schema, True."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'prompts_labelled'").fetchone() is None:
+        return True
+    return connection.execute(_LABELLED, (container.namespace, container.name)).fetchone() is not None
 
 
 def _problems_of_numbers(connection: sqlite3.Connection, container: Container, numbers: set[int]) -> Iterator[str]:
@@ -369,6 +377,7 @@ _NAMES = {
     "versions": "SELECT namespace, p.name FROM versions v JOIN prompts p ON p.key = v.prompt WHERE v.key = ?",
 }
 _AT = "prompt = ? AND version = ?"
+_LABELLED = "SELECT 1 FROM prompts INDEXED BY prompts_labelled WHERE namespace = ? AND name = ? AND labels <> '{}'"
 _NUMBERS = "SELECT version FROM versions WHERE prompt = ?"
 _PUBLICATIONS = "SELECT depth, version, hash FROM publications WHERE prompt = ? ORDER BY depth"
 _DISCARDED = "SELECT version FROM events WHERE prompt_id = ? AND action = 'discard'"
