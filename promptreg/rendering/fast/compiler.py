@@ -1,11 +1,11 @@
 """The fast tier: templates as most prompts are, each compiled to one Python function over exact builtin values.
 
-The subset is output, `if`, `for` over data, `set`, and common filters, tests, methods and operators. The function has
-no effect and runs no code of the values' classes, because it checks each value's exact type before it uses
-it: `str int float bool None`, and `list tuple dict` to read from. What is absent is false there, where its truth is
-tested. On anything else (what is absent otherwise, another type, a text or a loop that is too long) it bails out by
-raising some exception; as nothing has happened yet, the metered tier then renders from the start, and its errors are
-the ones that callers see.
+The subset is what most prompts and the chat templates of models are made of: output, `if`, `for` over data, `set`,
+macros, namespaces, and common filters, tests, methods and operators. The function has no effect and runs no code of the
+values' classes, because it checks each value's exact type before it uses it: `str int float bool None`, and `list tuple
+dict` to read from. What is absent is false there, where its truth is tested. On anything else (what is absent
+otherwise, another type, a text or a loop that is too long) it bails out by raising some exception; as nothing has
+happened yet, the metered tier then renders from the start, and its errors are the ones that callers see.
 
 Where it returns a text, the metered tier returns the same under the same limits; `costs.py` sees to that. The function
 of `Hello {{ name }}.` is:
