@@ -80,7 +80,7 @@ def is_settled(container: Container, call: Shipped) -> bool:
 def plan_seed(container: Container, versions: Versions, call: Shipped, author: Author) -> Outcome:
     """Seed a prompt where that is not settled. Raises `ConflictError` where the caller prefers that to a draft.
 
-    The same as the last one, of a higher release, changes only the release: workers of those in between are then earlier.
+    The same as the last one, of a higher release, changes only the release: those in between are then earlier ones.
     """
     shown, last = versions.shown, container.seed
     if last is not None and _is_same(call.seed, last):
