@@ -25,6 +25,34 @@ def test_rule_22_an_earlier_release_does_nothing(registry, unchanged):
     assert registry.seed("x", "one", release=10**29).version == 1
 
 
+@pytest.mark.parametrize("first", [None, 1], ids=["no release", "a lower one"])
+def test_rule_22_the_same_of_a_higher_release_is_only_remembered(registry, unchanged, first):
+    """So an old worker of a release in between, with other content, does nothing; nothing else is remembered anew."""
+    registry.seed("x", "one", release=first)
+    with only_the_seed_moves(registry):
+        assert registry.seed("x", "one", release=3, on_conflict="error").version == 1
+    for text, release in (("one", 3), ("one", 3.0), ("one", None), ("one", 2), ("two", 2), ("two", 2.9)):
+        with unchanged():
+            assert registry.seed("x", text, release=release).version == 1
+    assert registry.seed("x", "two", release=3).version == 2
+
+
+def test_rule_22_the_same_of_a_higher_release_keeps_what_people_did(registry, unchanged, caplog):
+    """What is live stays, without a check or a warning, and the draft that a seed made is still the seed's."""
+    registry.seed("x", "one", release=1)
+    registry.update("x", template="people's")
+    registry.seed("x", "two", release=2)
+    with only_the_seed_moves(registry):
+        assert registry.seed("x", "two", release=3).template == "people's"
+    assert len(caplog.records) == 1
+    registry.archive("x")
+    with unchanged():
+        registry.seed("x", "two", release=4)
+    registry.restore("x")
+    registry.seed("x", "three", release=3)
+    assert versions(registry)[1:] == [(2, "published", "people's"), (3, "draft", "three")]
+
+
 def test_rule_22_a_seed_without_a_release_is_the_last_one(registry):
     """It is never earlier, and after it any release seeds."""
     registry.seed("x", "two", release=2)

@@ -127,7 +127,6 @@ SAME = {
     "another choice": {"on_conflict": "error"},
     "to be published": {"on_conflict": "publish"},
     "other grants": {"access_grants": [("user:bo", "write")]},
-    "a release": {"release": 7},
     "tags as a set": {"tags": {"b", "a"}},
     "tags in another order": {"tags": ("b", "a", "b")},
     "as a declaration": {"variables": (Variable(name="who", default="you", required=False),)},
