@@ -656,7 +656,8 @@ class Registry:
         `access_grants` are only for a prompt that is created.
 
         Of two releases that seed in turns, such as old and new workers of one machine, the last one wins. With
-        `release`, a number that grows, a seed whose number is lower than that of the last one does nothing.
+        `release`, a number that grows, a seed whose number is lower than that of the last one does nothing. A higher
+        number is remembered, even where all else is the same.
 
         Returns what `get` returns, or the latest version where nothing is live. Needs the permissions of `save`, even
         where nothing is written. Raises what `save` raises, and `ConflictError`.

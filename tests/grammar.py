@@ -178,7 +178,8 @@ FRIENDLY_COMPOUND = {
         $flag ; $text ; $seq ; not $flag ; @text == @text ; @num > @num ; $any is defined ; $text is defined ;
         @any is none ; @text in @seq ; $flag and $text ; $flag or @cond ; @num != 1 ; $any is not none ; not @cond ;
         loop.first ; loop.last ; not loop.last ; loop.previtem ; loop.nextitem is defined ; loop.index is even ;
-        0 < @num <= 3 ; @text is eq('Ana') ; $map.nope ; $any.nope is defined ; $map.title ; @text == 'Ana' ; @num >= 2 ; $map is defined ; nope ;
+        0 < @num <= 3 ; @text is eq('Ana') ; $map.nope ; $any.nope is defined ; $map.title ; @text == 'Ana' ;
+        @num >= 2 ; $map is defined ; nope ;
         $map.nope ; not $map['nope'] ; nope is string ; $text and $map.nope
     """,
     "seq": """

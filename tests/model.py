@@ -374,6 +374,9 @@ def seed(world, view, reference, fields, grants, message, on_conflict, release):
     if last and None not in (release, last["release"]) and release < last["release"]:
         return prompt, base
     if last and same(fields, last["fields"]):
+        if release is not None and release != last["release"]:
+            prompt["seed"] = {**last, "release": release}
+            world["writes"] += 1
         return prompt, base
     old = prompt["versions"][base]["content"]
     content = {**old, **fields}

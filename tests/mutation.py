@@ -47,7 +47,7 @@ ROOMS = (
 STORAGE = "storage_contract storage_sqlite"
 TESTS = {  # by the longest prefix of a file's path; the quickest tests run first
     "promptreg/rules": "rules_versions rules_drafts rules_labels rules_names bad_input model",
-    "promptreg/rules/seeding": "rules_seeding",
+    "promptreg/rules/seeding": "rules_seeding rules_seeding_people releases",
     "promptreg/rules/sets": "rules_sets",
     "promptreg/rules/together": "rules_sets",
     "promptreg/sets": "rules_sets",

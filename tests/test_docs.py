@@ -27,7 +27,7 @@ import pytest
 from pydantic import BaseModel
 
 import promptreg
-from promptreg import PromptregError, Registry, RenderLimits
+from promptreg import PromptregError, Registry, RenderLimits, TemplateError
 from promptreg.cli import _parser
 from promptreg.models import Action
 from promptreg.rendering.fast.operations import METHODS as FAST_METHODS
@@ -45,7 +45,7 @@ TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
 RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
 EXPECTED_PAGES = set(
     "guide templates variables chats access operations recipes telemetry errors rules guarantees internals performance"
-    " changes seeding releases moving sources storage".split()
+    " changes seeding releases moving sources storage limits".split()
 )
 
 
@@ -327,8 +327,61 @@ def test_the_page_of_templates_lists_the_policy_and_the_limits() -> None:
     assert sorted(name for group in tests for name in group) == sorted(f"`{name}`" for name in TESTS)
     calls = [set(re.findall(r"`(\w+)`", row[1])) for row in rows(section("templates.md", "Calls"))]
     assert calls == [set(METHODS[kind]) for kind in ("str", "dict", "sequence", "moment", "loop")]
-    limits = {row[0].strip("`"): row[1] for row in rows(section("templates.md", "Limits"))}
+    limits = {row[0].strip("`"): row[1] for row in rows(section("limits.md", "What is limited"))}
     assert limits == {name: f"{getattr(RenderLimits(), name):,}" for name in RenderLimits.model_fields}
+
+
+def cells(page: str, title: str) -> list[tuple[list[str], list[str]]]:
+    """Return the codes in the first and in the second column of the table in a section, each a list."""
+    found = []
+    for line in section(page, title).splitlines():
+        columns = re.split(r"(?<!\\)\|", line)[1:-1]
+        codes = [[code.replace("\\|", "|") for code in re.findall(r"`([^`]*)`", column)] for column in columns]
+        found += [(codes[0], codes[1])] if len(codes) == 2 and codes[0] else []
+    return found
+
+
+def values() -> dict[str, Any]:
+    """Return the values that the page about templates renders its table with, and those of its right columns."""
+    page: dict[str, Any] = {}
+    exec(next(block.text for block in blocks(DOCS / "templates.md") if block.text.startswith("VALUES")), page)
+    passed = {"today": "Monday", "kind": "str", "hello": "Hi", "item": "tea"}
+    return {**page["VALUES"], **passed}
+
+
+@pytest.mark.parametrize(("template", "text"), cells("templates.md", "What a template may contain"))
+def test_what_a_template_may_contain(template: list[str], text: list[str]) -> None:
+    """Each template of the table renders to the text beside it, with the values of the page."""
+    with Registry(":memory:") as registry:
+        rendered = registry.create("p", template[0]).render(values())
+    assert rendered.text == "".join(text)
+
+
+@pytest.mark.parametrize(("template", "instead"), cells("templates.md", "What it may not contain"))
+def test_what_a_template_may_not_contain(template: list[str], instead: list[str]) -> None:
+    """Each template of the table is refused when it is saved, and what the page says to write instead renders."""
+    with Registry(":memory:") as registry:
+        with pytest.raises(TemplateError):
+            registry.create("p", template[0])
+        for number, code in enumerate(code for code in instead if "{" in code):
+            registry.create(f"p{number}", code).render(values())
+        if 'syntax="plain"' in instead:
+            assert registry.create("plain", template[0], syntax="plain").render().text == template[0]
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    cells("moving.md", "From Python's strings") + cells("moving.md", "From Mustache and Handlebars"),
+)
+def test_what_other_templates_become(there: list[str], here: list[str]) -> None:
+    """Each code in the right columns of the page about moving in can be rendered, in a loop if it reads one."""
+    passed = {"name": "Ana", "total": 1.5, "user": {"name": "Ana"}, "tags": ["a"], "x": 1, "xs": [1]}
+    templates = [code for code in here if "{" in code]
+    assert there
+    assert templates or "part" in there[0]
+    with Registry(":memory:") as registry:
+        for number, code in enumerate(templates):
+            registry.create(f"p{number}", "{% for one in [1] %}" + code + "{% endfor %}").render(passed)
 
 
 def test_the_page_of_performance_lists_what_the_fast_tier_takes() -> None:

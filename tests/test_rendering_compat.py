@@ -21,6 +21,7 @@ from promptreg.rendering.template import TemplateText
 
 ROOMS = Path(promptreg.rendering.__path__[0])
 DEPENDENCIES = {"jinja2", "markupsafe", "pydantic"}
+DOCUMENTED = {*DEPENDENCIES, "pydantic.fields"}
 
 
 def text(source, **variables):
@@ -30,14 +31,14 @@ def text(source, **variables):
 
 @pytest.mark.parametrize("path", sorted(ROOMS.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOMS)))
 def test_only_compat_uses_undocumented_names(path):
-    """Every other file imports only documented names, which are those of the packages themselves."""
+    """Every other file imports only documented names: those of the packages themselves, and `FieldInfo`."""
     if path == ROOMS / "compat.py":
         return
     for node in ast.walk(ast.parse(path.read_text())):
         names = [alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)]
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
         if any(module.split(".")[0] in DEPENDENCIES for module in modules):
-            assert set(modules) <= DEPENDENCIES
+            assert set(modules) <= DOCUMENTED
             assert not [name for name in names if name.startswith("_")]
         attribute = node.attr if isinstance(node, ast.Attribute) else ""
         assert "pydantic" not in attribute

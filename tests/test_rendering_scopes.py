@@ -15,7 +15,7 @@ from tests.test_rendering_same import BAILOUTS, LIMITS, REFUSALS, by_jinja, by_t
 NAMES = ["a", "b", "c", "xs"]
 READS = ["a", "b", "c", "n.p", "n.q", "xs", "x", "loop.index", "d.k"]
 VALUES = {"a": "A", "b": 2, "xs": [1, 2], "d": {"k": "K"}, "ds": [{"k": "p"}, {"k": "q"}]}
-CASES, MANY = 250, 10_000
+CASES, MANY = 100, 10_000
 
 
 class Writer:

@@ -322,7 +322,9 @@ def test_rule_9_the_reasons_are_never_lost(registry, path, becomes, call):
 def test_rule_9_a_version_that_is_live_by_then_is_never_marked():
     """The rule itself never marks a published version, whatever triggers the storage has."""
     author = Author("ana", "2026-01-01T00:00:00.000000+00:00")
-    container, live, *_ = plan_create("id", "default", "x", Draft(read_edit(template="one"), "", True), author)
+    container, live, *_ = plan_create(
+        "id", "default", "x", Draft(read_edit(template="one", most=1_000), "", True), author
+    )
     assert plan_check_failed(container, live, live, ["no"], author).changes == ()
     draft = live._replace(state="draft", published_at=None)
     marked = plan_check_failed(container, draft, draft, ["no"], author)

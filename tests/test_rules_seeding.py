@@ -1,12 +1,9 @@
-"""Rule 22: what code ships, beside what people publish. `seed` alone, and releases that seed in turns.
+"""Rule 22: what code ships is made, remembered, or goes live.
 
-Who may, in which order calls are refused, and bad arguments are in the tables of `test_tables.py`.
+Where people have changed what is live is in `test_rules_seeding_people.py`, releases in `test_releases.py`. Who may, in
+which order calls are refused, and bad arguments are in the tables of `test_tables.py`.
 """
 
-import logging
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -15,7 +12,6 @@ from pydantic import BaseModel
 from promptreg import (
     UNSET,
     Actor,
-    ConflictError,
     ForbiddenError,
     Grant,
     InvalidInputError,
@@ -23,19 +19,14 @@ from promptreg import (
     Prompt,
     PublishCheckError,
     Registry,
-    TemplateError,
     TemplateSyntaxError,
     Variable,
-    VersionConflictError,
 )
 from promptreg.planning import COMPARED, PAGE
 from promptreg.storage.sqlite.storage import SQLiteStorage
-from tests.forks import fork, in_child, of_child
-from tests.refusals import seen
-from tests.test_rules_meanwhile import meanwhile
+from tests.seeds import EDITOR, actions, last_event, only_the_seed_moves, refuse_everything, versions
 from tests.test_storage_sqlite import raw
 
-EDITOR = Actor("ana", "team_editor")
 FIELDS = {
     "title": ("Greeting", "Farewell"),
     "description": ("Says hello", ""),
@@ -47,48 +38,6 @@ FIELDS = {
     "examples": ([{"who": "Ana"}], []),
     "syntax": ("jinja-trim", "jinja"),
 }
-
-
-def versions(registry: Registry, name: str = "x") -> list[tuple[int, str, object]]:
-    """Return number, state and template of each version, oldest first."""
-    return [(v.version, v.state, v.template) for v in reversed(registry.history(name, limit=100))]
-
-
-def actions(registry: Registry, after: int = 0) -> list[tuple[str, int | None]]:
-    """Return action and version of each event above a number."""
-    return [(event.action, event.version) for event in registry.events(after=after, limit=1000)]
-
-
-def last_event(registry: Registry) -> int:
-    return registry.events(limit=1000)[-1].seq
-
-
-def live(registry: Registry) -> tuple[int, object]:
-    """Return number and template of what is live of x, read anew."""
-    prompt = registry.get("x")
-    return prompt.version, prompt.template
-
-
-def conflicting(registry: Registry) -> None:
-    """Seed x as version 1, and have people publish version 2."""
-    registry.seed("x", "one")
-    registry.update("x", template="people's")
-
-
-@contextmanager
-def only_the_seed_moves(registry: Registry) -> Iterator[None]:
-    """Fail unless what readers see stays the same, no event is written, and the revision grows by one."""
-    before, last, revision = seen(registry), last_event(registry), stored_revision(registry)
-    yield
-    assert (seen(registry), last_event(registry)) == (before, last)
-    assert stored_revision(registry) == revision + 1
-
-
-def stored_revision(registry: Registry) -> int:
-    connection = raw(registry.path)
-    (revision,) = connection.execute("SELECT revision FROM registry").fetchone()
-    connection.close()
-    return revision
 
 
 # No such prompt
@@ -178,7 +127,6 @@ SAME = {
     "another choice": {"on_conflict": "error"},
     "to be published": {"on_conflict": "publish"},
     "other grants": {"access_grants": [("user:bo", "write")]},
-    "a release": {"release": 7},
     "tags as a set": {"tags": {"b", "a"}},
     "tags in another order": {"tags": ("b", "a", "b")},
     "as a declaration": {"variables": (Variable(name="who", default="you", required=False),)},
@@ -336,11 +284,6 @@ def test_rule_22_adopting_compiles_and_checks_nothing(path):
         assert registry.seed("x", "one").version == 1
 
 
-def refuse_everything(prompt: Prompt) -> None:
-    """Raise for every prompt."""
-    raise ValueError("no")
-
-
 # Another, and nothing is live or nobody has changed what is
 
 
@@ -443,179 +386,6 @@ def test_rule_22_only_the_newest_thousand_versions_are_compared(registry, monkey
     assert registry.seed("x", "three").version == 3
 
 
-# Another, and people have changed what is live
-
-
-def test_rule_22_a_draft_is_made_and_what_is_live_stays(registry, caplog):
-    """The call returns what is live, and warns by the logger `promptreg`, with names and numbers only."""
-    conflicting(registry)
-    last, before = last_event(registry), registry.get("x")
-    returned = registry.scope(actor=EDITOR).seed("x", "shipped")
-    assert returned == registry.get("x")
-    assert (returned.version, returned.template, returned.latest_version) == (2, "people's", 3)
-    assert returned.updated_at > before.updated_at
-    draft = registry.get("x@3")
-    assert (draft.state, draft.template, draft.base_version, draft.author) == ("draft", "shipped", 2, "ana")
-    assert actions(registry, last) == [("update", 3)]
-    (record,) = caplog.records
-    assert (record.name, record.levelno) == ("promptreg", logging.WARNING)
-    assert record.getMessage() == (
-        "'x' was changed by people since version 1 was seeded, so version 2 stays live; what is seeded now"
-        " is version 3 (draft), which publish('x', 3) makes live."
-    )
-
-
-def test_rule_22_the_warning_comes_after_the_commit(registry):
-    """A log handler may use the registry, which is neither locked nor in a transaction."""
-    found = []
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            found.append(registry.publish("x").version)
-
-    handler = Handler()
-    logging.getLogger("promptreg").addHandler(handler)
-    try:
-        conflicting(registry)
-        registry.seed("x", "shipped")
-    finally:
-        logging.getLogger("promptreg").removeHandler(handler)
-    assert (found, live(registry)) == ([3], (3, "shipped"))
-
-
-def test_rule_22_what_was_never_seeded_is_people_s(registry, caplog):
-    """A prompt that exists and is live with other content, and was never seeded, is kept."""
-    registry.create("x", "people's")
-    assert registry.seed("x", "shipped").template == "people's"
-    assert registry.get("x@2").state == "draft"
-    registry.seed("x", "shipped later")
-    for record in caplog.records:
-        assert record.getMessage().startswith("'x' was made by people, so version 1 stays")
-
-
-def test_rule_22_a_rollback_is_a_change_by_people(registry):
-    """What the next release ships is a draft beside what people rolled back to."""
-    registry.seed("x", "one")
-    registry.seed("x", "two")
-    registry.rollback("x", reason="r")
-    assert registry.seed("x", "three").version == 1
-    assert versions(registry)[2] == (3, "draft", "three")
-
-
-def test_rule_22_the_draft_of_the_last_seed_is_edited(registry, unchanged, caplog):
-    """Release after release edits it, each with a warning, and a restart writes and warns of nothing."""
-    conflicting(registry)
-    registry.seed("x", "two")
-    registry.update("x", config={"model": "people's"})
-    last, made = last_event(registry), registry.get("x@3")
-    registry.scope(actor=EDITOR).seed("x", "three", tags=["a"])
-    edited = registry.get("x@3")
-    assert (edited.template, edited.tags, edited.state) == ("three", ["a"], "draft")
-    assert (edited.author, edited.version_created_at) == (made.author, made.version_created_at)
-    assert (edited.config, edited.base_version) == ({"model": "people's"}, 4)  # it is what would go live now
-    assert actions(registry, last) == [("edit", 3)]
-    with unchanged():
-        assert registry.seed("x", "three", tags=["a"]).version == 4
-    assert len(caplog.records) == 2
-    assert caplog.records[1].getMessage() == (
-        "'x' was changed by people since version 1 was seeded, so version 4 stays live; what is seeded now is version 3"
-        " (draft), which publish('x', 3) makes live."
-    )
-
-
-@pytest.mark.parametrize(
-    ("edit", "left"),
-    [
-        (lambda r: r.update("x@3", template="edited"), (3, "draft", "edited")),
-        (lambda r: r.update("x@3", config={"n": 1}), (3, "draft", "two")),
-        (lambda r: r.update("x@3", commit_message="Mine"), (3, "draft", "two")),
-        (lambda r: [r.publish("x@3"), r.publish("x", 2)], (3, "published", "two")),
-        (lambda r: r.discard("x@3"), None),
-    ],
-    ids=["its template", "a field", "its message", "published", "discarded"],
-)
-def test_rule_22_a_draft_that_people_edited_is_left_to_them(registry, edit, left):
-    """Another draft is made; one that was discarded, or published and replaced, is not touched either."""
-    conflicting(registry)
-    registry.seed("x", "two")
-    edit(registry)
-    registry.seed("x", "three")
-    assert versions(registry)[2:] == [*([left] if left else []), (4, "draft", "three")]
-    registry.seed("x", "four")
-    assert versions(registry)[-1] == (4, "draft", "four")
-
-
-def test_rule_22_a_draft_that_failed_its_checks_is_still_the_seed_s(path):
-    """Somebody tried to publish it, and nobody edited it: it is edited, and a draft again."""
-
-    def refuse(prompt: Prompt) -> None:
-        if prompt.template == "two":
-            raise ValueError("no")
-
-    with Registry(path, publish_checks=[refuse]) as registry:
-        conflicting(registry)
-        registry.seed("x", "two")
-        with pytest.raises(PublishCheckError):
-            registry.publish("x")
-        registry.seed("x", "three")
-        assert versions(registry)[2:] == [(3, "draft", "three")]
-        assert registry.get("x@3").failure is None
-
-
-def test_rule_22_a_label_on_the_draft_is_no_edit(registry):
-    """What the label shows is what the code ships now."""
-    conflicting(registry)
-    registry.seed("x", "two")
-    registry.set_label("x", "shipped", 3)
-    registry.seed("x", "three")
-    assert registry.get("x@shipped").template == "three"
-
-
-def test_rule_22_somebody_s_equal_draft_is_not_made_twice(registry, caplog):
-    """The warning names it; it stays its author's, so the next seed makes another."""
-    conflicting(registry)
-    registry.update("x", template="two", is_production=False)
-    with only_the_seed_moves(registry):
-        registry.seed("x", "two")
-    assert "is version 3 (draft)" in caplog.text
-    registry.seed("x", "three")
-    assert versions(registry)[2:] == [(3, "draft", "two"), (4, "draft", "three")]
-
-
-def test_rule_22_the_draft_that_people_publish_is_what_was_seeded(registry):
-    """Then nobody has changed what is live, and the next release goes live at once."""
-    conflicting(registry)
-    registry.seed("x", "two")
-    registry.publish("x")
-    assert registry.seed("x", "three").production_version == 4
-
-
-def test_rule_22_publish_replaces_what_people_made(registry, caplog):
-    """As a new version, or as an earlier one with that content."""
-    conflicting(registry)
-    assert registry.seed("x", "two", on_conflict="publish").production_version == 3
-    registry.update("x", template="theirs again")
-    last = last_event(registry)
-    assert registry.seed("x", "one", on_conflict="publish").production_version == 1
-    assert (actions(registry, last), caplog.records) == ([("publish", 1)], [])
-
-
-def test_rule_22_error_moves_nothing(registry, unchanged):
-    """`ConflictError` names the prompt, what is live and the fields, and the next call is refused as well."""
-    conflicting(registry)
-    for _ in range(2):
-        with unchanged(), pytest.raises(ConflictError) as caught:
-            registry.seed("x", "two", tags=["a"], on_conflict="error")
-        assert (type(caught.value), caught.value.code) == (ConflictError, "conflict")
-        assert caught.value.details == {"name": "x", "production": 2, "fields": ["template", "tags"]}
-    assert caught.value.message == (
-        "'x' was changed by people since version 1 was seeded, and version 2, which is live, differs from"
-        " what is seeded now in template, tags; take it over into what you seed, or pass on_conflict='publish' to"
-        " replace it."
-    )
-    assert registry.seed("x", "one", on_conflict="error").version == 2  # the same as last seeded
-
-
 # Statuses and grants
 
 
@@ -672,49 +442,6 @@ def test_rule_22_permissions_are_needed_even_where_nothing_is_written(registry, 
         assert registry.scope(actor=Actor("walt")).seed(name, "one").version == 1
 
 
-# Releases
-
-
-def test_rule_22_an_earlier_release_does_nothing(registry, unchanged):
-    """Of whatever type the numbers are; the same or a later one seeds."""
-    registry.seed("x", "one", release=1)
-    registry.seed("x", "two", release=2)
-    for earlier in (1, 1.5, 1.999, 0, -1):
-        for how in ("draft", "publish", "error"):
-            with unchanged():
-                assert registry.seed("x", "one", release=earlier, on_conflict=how).version == 2
-    assert registry.seed("x", "one", release=2).version == 1
-    assert registry.seed("x", "two", release=2.5).version == 2
-    with unchanged():
-        registry.seed("x", "one", release=2)
-    assert registry.seed("x", "one", release=10**29).version == 1
-
-
-def test_rule_22_a_seed_without_a_release_is_the_last_one(registry):
-    """It is never earlier, and after it any release seeds."""
-    registry.seed("x", "two", release=2)
-    assert registry.seed("x", "one").version == 2
-    assert registry.seed("x", "two", release=1).version == 1
-
-
-def test_rule_22_a_release_is_a_number(registry, unchanged):
-    """Anything else, and a number of more than 30 digits, is invalid input."""
-    registry.seed("x", "one", release=1)
-    for release in (True, False, "2", float("nan"), float("-inf"), 10**30, -(10**5000), (1, 2), b"2", 1j, UNSET):
-        with unchanged(), pytest.raises(InvalidInputError) as caught:
-            registry.seed("x", "two", release=release)
-        assert [error["field"] for error in caught.value.details["errors"]] == ["release"]
-
-
-def test_rule_22_all_bad_arguments_are_told_at_once(registry, unchanged):
-    """Those that `save` takes too, and the nearest choice."""
-    with unchanged(), pytest.raises(InvalidInputError) as caught:
-        registry.seed("x@1", 3, title=" ", on_conflict="drafts", release=True)
-    reasons = {error["field"]: error["reason"] for error in caught.value.details["errors"]}
-    assert set(reasons) == {"name", "template", "title", "on_conflict", "release"}
-    assert reasons["on_conflict"] == "must be one of draft, publish, error; did you mean 'draft'?"
-
-
 # Refusals
 
 
@@ -754,279 +481,3 @@ def test_rule_22_failed_checks_write_nothing(path, unchanged):
         registry.update("x", template="people's")
         assert registry.seed("x", "bad").version == 2
         assert versions(registry)[-1] == (3, "draft", "bad")
-
-
-# Other writers
-
-
-def test_rule_22_a_name_that_is_taken_meanwhile_is_found(registry, path, monkeypatch):
-    """Between the read and the write another process creates the prompt: equal, it is kept; else it is theirs."""
-    meanwhile(monkeypatch, path, lambda other: other.seed("x", "one"))
-    assert registry.seed("x", "one").version == 1
-    assert actions(registry) == [("create", 1), ("publish", 1)]
-    meanwhile(monkeypatch, path, lambda other: other.create("y", "theirs"))
-    assert registry.seed("y", "one").template == "theirs"
-
-
-def test_rule_22_what_people_publish_meanwhile_is_kept(registry, path, monkeypatch, caplog):
-    """The decision is made again within the write."""
-    registry.seed("x", "one")
-    meanwhile(monkeypatch, path, lambda other: other.update("x", template="people's"))
-    assert registry.seed("x", "two").template == "people's"
-    assert versions(registry)[-1] == (3, "draft", "two")
-    assert len(caplog.records) == 1
-
-
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [({"examples": [{}]}, PublishCheckError), ({"variables": [{"name": "n", "required": False}]}, TemplateError)],
-    ids=["examples", "variables"],
-)
-def test_rule_22_what_is_written_after_all_is_checked(registry, path, monkeypatch, change, error):
-    """A version was to be published again, but people have changed a field that is not seeded: it is a new one."""
-    registry.seed("x", "{{ n }}")
-    registry.seed("x", "one")
-    meanwhile(monkeypatch, path, lambda other: other.update("x", **change))
-    with pytest.raises(error):
-        registry.seed("x", "{{ n }}")
-    assert registry.get("x").version == 3
-
-
-def test_rule_22_a_conflict_of_checks_is_tried_again(path):
-    """While the checks run somebody publishes: what is seeded is decided anew, as in `save`."""
-    people = iter(["theirs"])
-
-    def check(prompt: Prompt) -> None:
-        for text in people:
-            with Registry(path) as other:
-                other.update("x", template=text)
-
-    with Registry(path) as registry:
-        registry.seed("x", "one")
-    with Registry(path, publish_checks=[check]) as registry:
-        assert registry.seed("x", "two").template == "theirs"
-        assert versions(registry)[-1] == (3, "draft", "two")
-
-
-def test_rule_22_a_conflict_without_an_end_is_raised(path):
-    """After some tries the call is `VersionConflictError`, and nothing of it was written."""
-
-    def check(prompt: Prompt) -> None:
-        with Registry(path) as other:
-            other.update("x", config={"n": other.get("x").version})
-
-    with Registry(path) as registry:
-        registry.seed("x", "one")
-    with Registry(path, publish_checks=[check]) as registry:
-        with pytest.raises(VersionConflictError):
-            registry.seed("x", "two")
-        assert registry.get("x").template == "one"
-
-
-def test_rule_22_eight_processes_at_once_write_once(registry, path):
-    """Each returns the same version, whether the prompt is made, goes live, or gets a draft; one of them writes."""
-    rounds: list[tuple[Callable[[Registry], object], list[tuple[str, int]], tuple[int, str]]] = [
-        (lambda r: None, [("create", 1), ("publish", 1)], (1, "one")),
-        (lambda r: None, [("update", 2), ("publish", 2)], (2, "two")),
-        (lambda r: r.update("x", template="people's"), [("update", 4)], (3, "people's")),
-    ]
-    for text, (prepare, written, expected) in zip(("one", "two", "three"), rounds, strict=True):
-        prepare(registry)
-        last = registry.events(limit=1000)[-1].seq if registry.events() else 0
-        assert set(at_once(path, text, 8)) == {expected}
-        assert actions(registry, last) == written
-
-
-def at_once(path: str, text: str, count: int) -> list[tuple[int, str]]:
-    """Seed x in that many processes, which begin together; return what each got."""
-    gate, opener = os.pipe()
-    running = []
-    for _ in range(count):
-        out, into = os.pipe()
-        child, _ = fork()
-        if child == 0:
-            in_child(lambda: seeded(path, text, gate), into)
-        os.close(into)
-        running.append((child, out))
-    os.write(opener, b"x" * count)
-    results = [of_child(*process) for process in running]
-    os.close(gate)
-    os.close(opener)
-    return results
-
-
-def seeded(path: str, text: str, gate: int) -> tuple[int, str]:
-    logging.getLogger("promptreg").setLevel(logging.ERROR)
-    with Registry(path, busy_timeout=60) as registry:
-        os.read(gate, 1)
-        prompt = registry.seed("x", text)
-        return prompt.version, str(prompt.template)
-
-
-# Releases, one after the other and beside each other
-
-
-def test_two_releases_that_seed_in_turns_beside_each_other(registry):
-    """The last to seed wins, and they make two versions, however often they take turns."""
-    for _ in range(3):
-        assert registry.seed("x", "old").version == 1
-        assert registry.seed("x", "new").version == 2
-    assert live(registry) == (2, "new")
-    assert [number for number, *_ in versions(registry)] == [1, 2]
-
-
-def test_two_releases_in_turns_beside_what_people_made_share_one_draft(registry):
-    """What people made stays live, and one draft has what was last seeded."""
-    registry.seed("x", "old")
-    registry.update("x", template="people's")
-    for text in ("new", "old", "new", "old"):
-        assert registry.seed("x", text).version == 2
-    assert versions(registry)[2:] == [(3, "draft", "old")]
-
-
-def test_a_restart_after_a_rollback(registry, unchanged):
-    """It undoes no rollback."""
-    registry.seed("x", "one")
-    registry.seed("x", "two")
-    registry.rollback("x", reason="Worse")
-    with unchanged():
-        registry.seed("x", "two")
-    assert live(registry) == (1, "one")
-
-
-def test_a_hot_fix_before_a_deploy(registry):
-    """The release that has it finds it live; the one after that goes live at once."""
-    registry.seed("x", "one")
-    registry.update("x", template="fixed")
-    assert registry.seed("x", "fixed").version == 2
-    assert registry.seed("x", "fixed, and more").version == 3
-    assert [number for number, *_ in versions(registry)] == [1, 2, 3]
-
-
-def test_a_deploy_that_does_not_have_the_hot_fix(registry):
-    """The fix stays live, and what was deployed is a draft."""
-    registry.seed("x", "one")
-    registry.update("x", template="fixed")
-    registry.seed("x", "two")
-    assert live(registry) == (2, "fixed")
-    assert versions(registry)[2] == (3, "draft", "two")
-
-
-def test_git_reverted_to_what_was_seeded_two_releases_ago(registry):
-    """That version is live again, and no fourth one is made."""
-    for text in ("one", "two", "three"):
-        registry.seed("x", text)
-    registry.seed("x", "one")
-    assert live(registry) == (1, "one")
-    assert len(versions(registry)) == 3
-
-
-def test_git_reverted_after_people_rolled_back(registry):
-    """They agree, so it is only remembered; and the next release goes live."""
-    registry.seed("x", "one")
-    registry.seed("x", "two")
-    registry.rollback("x", reason="Worse")
-    with only_the_seed_moves(registry):
-        registry.seed("x", "one")
-    assert registry.seed("x", "three").version == 3
-
-
-def test_old_workers_recycled_beside_new_ones(registry):
-    """Each new process brings back its own."""
-    old, new = partial(registry.seed, "x", "old"), partial(registry.seed, "x", "new")
-    for seed in (old, new, old):
-        seed()
-    assert live(registry) == (1, "old")
-    new()
-    assert live(registry) == (2, "new")
-
-
-def test_old_workers_recycled_beside_new_ones_with_a_release(registry, unchanged):
-    """The old ones change nothing, also after people have rolled back, or the new one has become a draft."""
-    old, new = partial(registry.seed, "x", "old", release=1), partial(registry.seed, "x", "new", release=2)
-    old()
-    new()
-    with unchanged():
-        assert old().template == new().template == "new"
-    registry.rollback("x", reason="Worse")
-    with unchanged():
-        assert old().template == new().template == "old"
-    registry.update("x", template="people's")
-    registry.seed("x", "newest", release=3)
-    with unchanged():
-        assert old().template == new().template == "people's"
-
-
-def test_old_workers_without_a_release_beside_new_ones_with_one(registry):
-    """The release that introduces the number wins only until an old worker is recycled, and again after that."""
-    registry.seed("x", "old")
-    for text, release, version in (("new", 1, 2), ("old", None, 1), ("new", 1, 2)):
-        assert registry.seed("x", text, release=release).version == version
-
-
-# What is kept
-
-
-def test_a_prompt_does_not_show_what_was_seeded(registry):
-    """The value of a seeded prompt equals that of one which was saved, but for id, name and times."""
-    seeded, saved = registry.seed("x", "one", title="T"), registry.save("y", "one", title="T")
-    hidden = {"id", "name", *(field for field in Prompt.model_fields if field.endswith("_at"))}
-    assert seeded.model_dump(exclude=hidden) == saved.model_dump(exclude=hidden)
-
-
-def test_what_was_seeded_is_kept_through_every_other_change(registry, unchanged):
-    """Labels, statuses, drafts, publications and grants leave it as it is."""
-    registry.seed("x", "one")
-    registry.update("x", template="two", is_production=False)
-    registry.update("x@2", title="T")
-    registry.set_label("x", "a", 2)
-    registry.remove_label("x", "a")
-    registry.discard("x")
-    registry.set_status("x", "disabled")
-    registry.set_status("x", "active")
-    registry.update("x", access_grants=[("anyone", "read")])
-    registry.update("x", template="three")
-    registry.rollback("x", 1, reason="r")
-    registry.publish("x", 4)
-    with unchanged():
-        assert registry.seed("x", "one").version == 4
-
-
-def test_a_changed_seed_is_damage(registry):
-    """The row's hash covers it, so `verify` and reads report what no registry wrote."""
-    registry.seed("x", "one")
-    connection = raw(registry.path)
-    connection.execute("UPDATE prompts SET seed = NULL")
-    connection.commit()
-    connection.close()
-    assert len(registry.verify()) == 1
-
-
-def test_no_value_is_in_what_is_kept(registry):
-    """It holds names of fields, hashes and numbers."""
-    registry.seed("x", "secret-text", title="secret-title", config={"secret-key": "secret"}, release=3)
-    registry.update("x", template="other")
-    registry.seed("x", "secret-text 2")
-    connection = raw(registry.path)
-    ((kept,),) = connection.execute("SELECT seed FROM prompts").fetchall()
-    connection.close()
-    assert "secret" not in kept
-    assert '"fields":["template"]' in kept
-
-
-def test_a_view_seeds_in_its_namespace(registry):
-    """The same name elsewhere is another prompt, with what was seeded there."""
-    team = registry.scope(namespace="team")
-    registry.seed("x", "one")
-    team.seed("x", "ours")
-    assert (live(registry), live(team)) == ((1, "one"), (1, "ours"))
-    assert team.seed("x", "ours too").version == 2
-
-
-def test_a_registry_in_memory_seeds(caplog):
-    """Every case works there as in a file."""
-    with Registry(":memory:") as registry:
-        conflicting(registry)
-        registry.seed("x", "two")
-        assert versions(registry)[-1] == (3, "draft", "two")
-        assert registry.seed("x", "one", on_conflict="publish").version == 1

@@ -303,7 +303,10 @@ def test_rules_11_and_12_ten_thousand_prompts_in_one_call(registry, path):
 
 def write_many(path: str, count: int) -> None:
     """Write many prompts in one transaction of the storage, because each `create` would sync the disk."""
-    draft, author = read_draft(read_edit(template="Hi"), "", True), Author(None, "2026-01-01T00:00:00.000000+00:00")
+    draft, author = (
+        read_draft(read_edit(template="Hi", most=1_000), "", True),
+        Author(None, "2026-01-01T00:00:00.000000+00:00"),
+    )
     plans = [plan_create(new_id(), "default", f"p{i}", draft, author) for i in range(count)]
     storage = SQLiteStorage(StorageSettings(path, create=False, durability="full", busy_timeout=5.0))
     with storage.write() as writer:

@@ -113,7 +113,8 @@ def release(path: str, label: str, count: int) -> set[tuple[int, ...]]:
         seen = set()
         for _ in range(count):
             assert len(registry.publish(["x", "y", "z"], label)) == 3
-            seen.add(tuple(prompt.production_version for prompt in registry.list()))
+            for prompts in (registry.list(), registry.get_many(["x", "y", "z"])):
+                seen.add(tuple(prompt.production_version for prompt in prompts))
         return seen
 
 

@@ -75,7 +75,7 @@ def test_blocks_take_the_white_space_that_stock_jinja_takes(name):
     """This holds for a sample of all marks at either end of a block and of white space around it."""
     pick = Random(name)
     are_fast = {require_same(source) for source in pick.sample([*surrounded(name, pick)], 60)}
-    assert (True in are_fast) == (name not in {"block set", "filter", "with", "macro"})
+    assert True in are_fast or name in {"block set", "filter", "with", "macro"}
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ class Form(NamedTuple):
     text: str
 
 
-def read_messages(value: list[Any] | tuple[Any, ...], field: str, *, most: int) -> FrozenList:
+def read_messages(value: list[Any] | tuple[Any, ...], field: str, *, most: int = MAX_STORED) -> FrozenList:
     """Read a list of messages; raise `InvalidInputError` with everything that is wrong with any of them.
 
     More than `most` characters of text are refused before any is read. What counts as absent is left out: a content of

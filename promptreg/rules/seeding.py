@@ -4,7 +4,7 @@ Kept with each prompt is what was last seeded (`records.Seed`). *Changed by peop
 seeded have other values in what is live; what is live of a prompt that was never seeded is all theirs. A seed
 
 - changes nothing where it is the same as the last one, is of an earlier release, or finds the prompt archived;
-- is only remembered where it equals what is live;
+- is only remembered where it equals what is live, or is the same as the last one with a higher release;
 - goes live where nothing is live, or nobody has changed what is;
 - else keeps what people have made, with a draft beside it, or replaces it, or is refused, as its caller chooses.
 
@@ -72,20 +72,25 @@ def is_settled(container: Container, call: Shipped) -> bool:
     last, now = container.seed, call.seed
     if container.is_archived or last is None:
         return container.is_archived
-    is_earlier = now.release is not None and last.release is not None and now.release < last.release
-    return is_earlier or (now.fields, now.hash) == (last.fields, last.hash)
+    if now.release is None or last.release is None:
+        return _is_same(now, last) and now.release is None
+    return now.release < last.release or (_is_same(now, last) and now.release == last.release)
 
 
 def plan_seed(container: Container, versions: Versions, call: Shipped, author: Author) -> Outcome:
-    """Seed a prompt where that is not settled. Raises `ConflictError` where the caller prefers that to a draft."""
+    """Seed a prompt where that is not settled. Raises `ConflictError` where the caller prefers that to a draft.
+
+    The same as the last one, of a higher release, changes only the release: those in between are then earlier ones.
+    """
     shown, last = versions.shown, container.seed
+    if last is not None and _is_same(call.seed, last):
+        return _remembering(_unchanged(container, shown, author), last._replace(release=call.seed.release))
     if container.production_version is None:
         return _live(lifecycle.plan_update(container, shown, versions.latest, call.draft, author), call)
     snapshot = call.draft.edit.applied_to(shown.snapshot.fields())
     fields = differing(shown.snapshot, snapshot)
     if not fields:
-        change = Change(container, container, (), author.now)
-        return _live(Outcome(container, shown, change), call)
+        return _live(_unchanged(container, shown, author), call)
     is_changed = last is None or hash_of_fields(shown.snapshot.fields(), last.fields) != last.hash
     if not is_changed or call.on_conflict == "publish":
         earlier = next((version for version in versions.published if is_equal(version.snapshot, snapshot)), None)
@@ -125,8 +130,17 @@ def _kept(container: Container, versions: Versions, snapshot: Snapshot, call: Sh
     if own is not None or outcome.written is not None:  # not where somebody's latest version equals it
         seed = seed._replace(draft=outcome.version.number, draft_hash=_draft_hash(outcome.version))
     if outcome.change is None:
-        outcome = outcome._replace(change=Change(container, container, (), author.now))
+        outcome = _unchanged(container, outcome.version, author)
     return _remembering(outcome, seed)._replace(kept=versions.shown)
+
+
+def _is_same(one: Seed, other: Seed) -> bool:
+    return (one.fields, one.hash) == (other.fields, other.hash)
+
+
+def _unchanged(container: Container, version: VersionRecord, author: Author) -> Outcome:
+    """Return an outcome that changes nothing by itself, and is written because of what was seeded."""
+    return Outcome(container, version, Change(container, container, (), author.now))
 
 
 def _remembering(outcome: Outcome, seed: Seed) -> Outcome:

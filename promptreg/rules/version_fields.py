@@ -108,7 +108,7 @@ _NOT_IN_PLACE = {
 }
 
 
-def read_edit(*, most: int, required: Collection[str] = (), **given: object) -> Edit:
+def read_edit(*, most: int = MAX_STORED, required: Collection[str] = (), **given: object) -> Edit:
     """Read the fields of a version: those that are passed, or required; a template has `most` characters at most."""
     fields = FieldReader()
     passed = {

@@ -14,7 +14,8 @@ fast function.
 No clock is read: the metered tier takes at most 0.1 s for so much fuel.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from jinja2 import nodes
 
@@ -22,6 +23,8 @@ from promptreg.rendering.fast.guards import MAX_ITEMS
 from promptreg.rendering.fast.operations import MAX_DEPTH
 from promptreg.rendering.fast.syntax import UnsupportedSyntax
 from promptreg.rendering.limits import CHARACTERS_A_UNIT, RenderLimits, body_cost
+
+T = TypeVar("T")
 
 FUEL_SHARE, MAX_FUEL = 50, 20_000
 LEAST = {"items": MAX_ITEMS, "depth": MAX_DEPTH, "calls": 2, "range_items": MAX_FUEL, "seconds": 0.5}
@@ -32,6 +35,7 @@ MOST_FUEL = 2  # that a comparison takes, or an operation where it takes no text
 TEXTS_IN_LOOPS = 8  # fuel for characters, for each unit of fuel for nodes
 MAX_LEVELS = 2_500  # of containers that the metered tier nests in each other by way of namespaces
 NESTED_COST = 24  # that the metered tier may take for looking how deep a value is
+LOOPS = "w"  # the local that holds what each loop outside all others may take, which is more than one operation may
 OPERATION_COST = LEAST_TEXT // CHARACTERS_A_FUEL // TEXTS_IN_LOOPS + 1
 
 
@@ -91,17 +95,17 @@ class Costs:
     def price(self) -> int:
         """The most fuel that the metered tier takes, but for putting the result together."""
         a_node = 1 + MOST_FUEL + TEXTS_IN_LOOPS * self._has_operations_inside
-        operations = (
-            self._texts // CHARACTERS_A_FUEL + self._root.operations * MOST_FUEL if self._root.operations else 0
-        )
-        joins = self._joins * most_text(self.limits) // CHARACTERS_A_UNIT
-        in_loops = self._root.fuel + self.has_loops * loop_fuel(self.limits)
-        return self._added + operations + joins + a_node * in_loops
+        price = self._added + a_node * (self._root.fuel + (loop_fuel(self.limits) if self.has_loops else 0))
+        if self._root.operations:
+            price += self._texts // CHARACTERS_A_FUEL + self._root.operations * MOST_FUEL
+        if self._joins:
+            price += self._joins * most_text(self.limits) // CHARACTERS_A_UNIT
+        return price
 
     @property
-    def is_affordable(self) -> bool:
-        """Whether the limits are high enough for all that the function may do."""
-        return self._root.calls <= self.limits.calls and is_affordable([self.price], self.limits)
+    def calls(self) -> int:
+        """How deep the metered tier nests calls."""
+        return self._root.calls
 
     @property
     def _texts(self) -> int:
@@ -137,10 +141,25 @@ class Costs:
         share.operations += 1
         return share.local
 
-    def root_line(self) -> str | None:
-        """Return the line that sets the share of each operation of the template's body, where it has any."""
-        root = self._root
-        return f"{root.local} = {min(self._most, self._texts // root.operations)}" if root.operations else None
+    def each_branch(self, branches: Iterable[T]) -> Iterator[T]:
+        """Yield the branches of an `if`; of what is counted in each body, only the most is counted."""
+        share = self._shares[-1]
+        operations = fuel = 0
+        for branch in branches:
+            before = share.operations, share.fuel
+            yield branch
+            operations = max(operations, share.operations - before[0])
+            fuel = max(fuel, share.fuel - before[1])
+            share.operations, share.fuel = before
+        share.operations += operations
+        share.fuel += fuel
+
+    def root_lines(self) -> list[str]:
+        """Return the lines that set the share of each operation of the template's body, and of each loop."""
+        if not self._root.operations:
+            return []
+        share = self._texts // self._root.operations
+        return [f"{self._root.local} = {min(self._most, share)}", *([f"{LOOPS} = {share}"] if self.has_loops else [])]
 
     def enter(self, local: str) -> Share:
         """Count operations as those of one pass of a loop or one call of a macro, until it is left."""
@@ -159,8 +178,10 @@ class Costs:
         self.nest_calls(share.calls)
         if share.operations:
             self._has_operations_inside = True
+            around = self.operation()
+            whole = LOOPS if around == self._root.local else around
             passes = f"(len({items}) * {share.operations} or 1)"
-            lines.append(f"{share.local} = max({self.operation()} // {passes}, {self._least})")
+            lines.append(f"{share.local} = max(min({whole} // {passes}, {self._most}), {self._least})")
         return lines
 
     def leave_macro(self, body: Iterable[nodes.Node]) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from jinja2 import nodes
 
 from promptreg.rendering.fast.costs import MOST_FUEL, Costs
+from promptreg.rendering.fast.guards import MAX_NUMBER
 from promptreg.rendering.fast.scope import Scope
 from promptreg.rendering.fast.syntax import (
     UnsupportedSyntax,
@@ -229,8 +230,11 @@ class OperatorCompiler(Visitor):
     def _number(self, node: Node) -> str:
         """Return the code of a number that is not too large to calculate with."""
         code, kind = self.typed(node)
-        is_small = is_number(node) or (kind == INTEGER and not isinstance(node, nodes.BinExpr))
-        return code if is_small else f"number({code})"
+        if is_number(node) or (kind == INTEGER and not isinstance(node, nodes.BinExpr)):
+            return code
+        local = code if code.isidentifier() else self._scope.temporary()
+        value = code if code.isidentifier() else f"{local} := {code}"
+        return f"({local} if type({value}) is int and -{MAX_NUMBER} < {local} < {MAX_NUMBER} else number({local}))"
 
     def _visit_list(self, node: nodes.List) -> Code:
         return f"[{', '.join(map(self.plain, node.items))}]", ANY

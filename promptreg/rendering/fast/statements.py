@@ -115,7 +115,7 @@ class StatementCompiler(Visitor):
             self._choice(node, count)
             return
         self._emitter.flush()
-        for line, body in self._branches(node):
+        for line, body in self._costs.each_branch(self._branches(node)):
             self._emitter.write(line)
             with self._scope.conditional(), self._emitter.indented():
                 self.body(body)
@@ -124,7 +124,7 @@ class StatementCompiler(Visitor):
         """Make an `if` that only prints part of the piece around it, which saves up to a quarter of a short render."""
         self._emitter.make_room(count)
         chosen, is_measured = self._scope.temporary(), False
-        for line, body in self._branches(node):
+        for line, body in self._costs.each_branch(self._branches(node)):
             self._emitter.write(line)
             with self._scope.conditional(), self._emitter.branch(chosen) as piece:
                 self.body(body)

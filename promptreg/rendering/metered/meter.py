@@ -208,7 +208,10 @@ class Meter:
             raise Refused("a length must be a whole number")
         if count > self.limits.characters:
             raise self.too_big("characters", "a text gets too long")
-        self.spend(max(count, 0) // CHARACTERS_A_UNIT)
+        if count > 0:
+            self.tank -= count // CHARACTERS_A_UNIT
+            if self.tank < 0:
+                self.refill()
 
     def joined(self, pieces: Sequence[str]) -> str:
         """Join pieces of text."""
