@@ -72,7 +72,8 @@ class Meter:
 
     def too_big(self, limit: str, what: str) -> Exceeded:
         """Return the error for the limit of this name."""
-        return Exceeded(f"{what}: the limit {limit} is {getattr(self.limits, limit):,}", limit)
+        most = getattr(self.limits, limit)
+        return Exceeded(f"{what}: the limit {limit} is {most:,}; RenderLimits({limit}=…) allows more", limit)
 
     # Containers
 
