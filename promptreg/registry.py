@@ -48,7 +48,7 @@ from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Progress
 from promptreg.rules.names import Selector
 from promptreg.rules.outcomes import Outcome, Outcomes
-from promptreg.rules.seeding import conflict_warning
+from promptreg.rules.seeding import conflict_warning, earlier_notice
 from promptreg.rules.selection import number_of
 from promptreg.rules.sets import read_set
 from promptreg.sets import publish_all, rollback_all
@@ -657,8 +657,8 @@ class Registry:
         `create`; `access_grants` are only for a prompt that is created.
 
         Of two releases that seed in turns, such as old and new workers of one machine, the last one wins. With
-        `release`, a number that grows, a seed whose number is lower than that of the last one does nothing. A higher
-        number is remembered, even where all else is the same.
+        `release`, a number that grows, a seed whose number is lower than that of the last one does nothing, which is
+        logged as information. A higher number is remembered, even where all else is the same.
 
         Returns what `get` returns, or the latest version where nothing is live. Needs the permissions of `save`, even
         where nothing is written. Raises what `save` raises, and `ConflictError`.
@@ -677,6 +677,9 @@ class Registry:
         warning = conflict_warning(outcome)
         if warning is not None:
             logger.warning(warning)
+        notice = earlier_notice(outcome, call.shipped)
+        if notice is not None:
+            logger.info(notice)
         return self._prompt(outcome)
 
     @verb("update_prompt")

@@ -25,6 +25,20 @@ def test_rule_22_an_earlier_release_does_nothing(registry, unchanged):
     assert registry.seed("x", "one", release=10**29).version == 1
 
 
+def test_rule_22_an_earlier_release_is_logged_once_a_call_as_information(registry, caplog):
+    """The record names both releases; a release that is not earlier, or has no number, logs nothing."""
+    caplog.set_level("INFO", "promptreg")
+    for text, release in (("one", 41), ("two", 42), ("two", 42), ("two", None), ("three", 43)):
+        registry.seed("x", text, release=release)
+    assert caplog.records == []
+    for text, release in (("one", 41), ("three", 42.5)):
+        registry.seed("x", text, release=release, on_conflict="error")
+    assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("promptreg", "INFO", "'x' was last seeded by release 43, so release 41 changes nothing."),
+        ("promptreg", "INFO", "'x' was last seeded by release 43, so release 42.5 changes nothing."),
+    ]
+
+
 @pytest.mark.parametrize("first", [None, 1], ids=["no release", "a lower one"])
 def test_rule_22_the_same_of_a_higher_release_is_only_remembered(registry, unchanged, first):
     """So an old worker of a release in between, with other content, does nothing; nothing else is remembered anew."""

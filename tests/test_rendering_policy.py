@@ -894,14 +894,27 @@ TOLD = [
     ("{{ n | length }}", "object of type 'NoneType' has no len()"),
     ("{{ d | tojson }}", "a value of type Document can't be written as JSON"),
     ("{{ [] | first ~ '' }}", "The sequence was empty."),
-    ("{{ l[5] }}", "a value has no such attribute or item"),
+    ("{{ l[5] }}", "l has no item [5]."),
+    ("{{ l[-5] }}", "l has no item [-5]."),
+    ("{{ m['e'][0].titel }}", "m['e'] has no item [0]."),
+    ("{{ (l + l)[5] }}", "a value has no item [5]."),
+    ("{{ l[k] }}", "l has no item [k]."),
+    ("{{ m[s] }}", "m has no item [s]."),
+    ("{{ l[k + 1] }}", "l has no such item."),
+    ("{{ m[s ~ 'x'] }}", "m has no such item."),
+    ("{% for x in [l] %}{{ x[5] }}{% endfor %}", "x has no item [5]."),
+    ("{{ l[5] if l else l[k] }}", "l has no item [5]."),
+    ("{% if u %}{{ l[5] }}{% endif %}{{ l[k] }}", "l has no item [k]."),
+    ("{% for x in [l] %}{{ l[0] }}{{ x[k] }}{{ (l + l)[k] }}{% endfor %}", "a value has no such attribute or item."),
+    ("{{ [m] | map(attribute='titel') | list }}{{ x[k] if x }}", "a value has no such attribute or item."),
     ("{{ l.titel }}", "l has no 'titel'"),
     ("{{ n.titel }}", "n is None, so it has no 'titel'"),
     ("{{ n['titel'] }}", "n is None, so it has no 'titel'"),
     ("{{ m.n.titel }}", "m.n is None, so it has no 'titel'"),
     ("{{ m['n'].titel }}", "m['n'] is None, so it has no 'titel'"),
     ("{{ d.tags[0].titel }}", "d.tags[0] has no 'titel'"),
-    ("{{ n[0] }}", "no such attribute or item; n is None."),
+    ("{{ n[0] }}", "n is None, so it has no item [0]."),
+    ("{{ n[k] }}", "n is None, so it has no item [k]."),
     ("{% set w = n %}{{ w.titel }}", "w is None, so it has no 'titel'"),
     ("{% for x in [n] %}{{ x.titel }}{% endfor %}", "x is None, so it has no 'titel'"),
     ("{% if u %}{{ n.titel }}{% endif %}\n{{ m.n.titel }}", "m.n is None, so it has no 'titel'"),
@@ -931,7 +944,12 @@ TOLD = [
 @pytest.mark.parametrize(("template", "expected"), TOLD)
 def test_a_render_error_has_the_cause_if_no_value_can_be_in_it(template, expected):
     """Python's message is included where it is about types alone."""
-    assert expected in refused(template, n=None, d=DOCUMENT, l=[1], u={}, m={"n": None, "a b": None, "f": len}).message
+    m = {"n": None, "a b": None, "f": len, "e": []}
+    slow = "{% macro f(x) %}{% if x %}{{ f(x - 1) }}{% endif %}{% endmacro %}{{ f(1) }}"
+    for text in (template, template + slow):
+        message = refused(text, n=None, d=DOCUMENT, l=[1], u={}, m=m, k=77_123, s="CANARY").message
+        assert expected in message
+        assert "77123" not in message
 
 
 NEAR = [
@@ -947,6 +965,22 @@ NEAR = [
     ("x{% endraw %}", "Line 1: the tag 'endraw' is out of place."),
     ("{% for a in x %}{% endif %}", "the tag 'endif' is out of place. Jinja was looking for"),
     ("{{ '{}'.format(x) }}", "the method format can't be called in a template; use the filter format."),
+    ("{{ rang(3) }}", "rang can't be called in a template; did you mean 'range'?"),
+    ("{{ sum(x) }}", "sum can't be called in a template; use the filter sum."),
+    ("{{ x.first() }}", "the method first can't be called in a template; use the filter first."),
+    (
+        "{{ strftime_now('%d') }}",
+        "strftime_now can't be called in a template; only macros, range, dict, namespace, zip and raise_exception can,"
+        " so pass its result as a variable.",
+    ),
+    ("{{ f()() }}", "only methods, macros, range, dict, namespace, zip and raise_exception can be called."),
+    ("{{ datetime.now() }}", "the method now can't be called in a template; pass its result as a variable."),
+    ("{% include 'a' %}", "a template can't use include; write the text out, or pass it as a variable."),
+    ("{% block a %}{% endblock %}", "can't use block; write the text out, with variables for what differs."),
+    ("{% autoescape true %}{% endautoescape %}", "autoescape; nothing is escaped but by the filter escape."),
+    ("{{ x | pprint }}", "the filter pprint is not allowed in a prompt; write x | tojson(indent=2)."),
+    ("{{ x | random }}", "the filter random is not allowed in a prompt; pass its result as a variable."),
+    ("{% do x.append(1) %}", "unknown tag 'do'. Write {% set xs = xs + [x] %} or the like."),
     ("{% for a in x %}" * 30 + "{% endfor %}" * 30, "too deep in each other; Python takes about 20."),
 ]
 

@@ -463,6 +463,19 @@ def test_rule_23_expectations_of_several_are_mappings_by_name(registry, unchange
             refused(InvalidInputError, registry.rollback, ["a"], reason="x", expected_production=expected)
 
 
+def test_rule_23_an_expectation_that_is_of_none_or_twice_of_one_says_so(registry, unchanged):
+    """One is of a prompt that the call does not name; the other of one that has another by its id."""
+    draft(registry, "a", "b")
+    a = registry.get("a").id
+    with unchanged():
+        for named in (["a"], [a]):
+            for key in ("b", registry.get("b").id):
+                error = refused(InvalidInputError, registry.publish, named, expected_production={key: 1})
+                assert reasons(error) == [("expected_production", f"has {key!r}, which the call does not name")]
+        error = refused(InvalidInputError, registry.publish, ["a"], expected_production={"a": 1, a: 1})
+        assert reasons(error) == [("expected_production", f"has {a!r} twice, by name and by id")]
+
+
 def test_rule_23_an_expectation_of_one_is_no_mapping(registry, unchanged):
     """For a single prompt a number and a hash are expected, not a mapping."""
     draft(registry, "a")

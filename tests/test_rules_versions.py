@@ -571,7 +571,7 @@ def test_rule_5_without_a_version_nothing_else_is_published(registry, unchanged,
     several(lambda r: r.publish("x", expected_production=1))
     several(lambda r: r.discard("x"))
     with pytest.raises(
-        ConflictError, match=r"'x' has several drafts or failed versions: 2, 3; choose one with version="
+        ConflictError, match=r"'x' has several drafts or failed versions: 2, 3; choose one, such as 'x@3'"
     ):
         registry.publish("x")
     registry.publish("x", 3)

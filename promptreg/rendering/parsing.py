@@ -12,6 +12,7 @@ from jinja2 import TemplateSyntaxError as JinjaSyntaxError
 from promptreg.errors import TemplateError, TemplatePolicyError, TemplateSyntaxError
 from promptreg.nearest import nearest
 from promptreg.rendering import hints
+from promptreg.rendering.alternatives import TAGS as TAG_ALTERNATIVES
 from promptreg.rendering.compat import Token, parse_tokens, tokenize
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.functions import CALLED_FUNCTIONS
@@ -121,4 +122,6 @@ def syntax_offence(error: JinjaSyntaxError) -> Offence:
         unknown = None
     near = nearest(unknown[1], TAGS) if unknown else None
     meant = "" if near is None else f" Did you mean {near!r}?"
+    if unknown and unknown[1] in TAG_ALTERNATIVES:
+        meant = f" {TAG_ALTERNATIVES[unknown[1]]}."
     return Offence(error.lineno, message + meant, kind=TemplateSyntaxError)

@@ -18,6 +18,7 @@ from jinja2 import nodes
 
 from promptreg.errors import TemplateError, TemplatePolicyError, TemplateSyntaxError
 from promptreg.nearest import did_you_mean
+from promptreg.rendering import alternatives
 from promptreg.rendering.compat import JINJA_FILTERS
 from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.limits import RenderLimits
@@ -27,6 +28,9 @@ from promptreg.rendering.metered.texts import format_offence
 
 BUILTINS = frozenset(BUILTIN_FUNCTIONS)
 METHOD_NAMES = frozenset().union(*METHODS.values())
+_FUNCTIONS = ", ".join(["macros", *BUILTIN_FUNCTIONS, *CALLED_FUNCTIONS])
+CALLABLE = " and ".join(_FUNCTIONS.rsplit(", ", 1))
+"""What the errors say can be called, beside methods."""
 
 FORBIDDEN_STATEMENTS: dict[type[nodes.Node], str] = {
     nodes.Include: "include",
@@ -117,7 +121,7 @@ def _nodes(tree: nodes.Template) -> Iterator[tuple[nodes.Node, int]]:
 
 def _refuse_statement(node: Any) -> None:
     name = FORBIDDEN_STATEMENTS[type(node)]
-    raise Offence(node.lineno, f"a template stands alone and is plain text, so it can't use {name}")
+    raise Offence(node.lineno, f"a template can't use {name}; {alternatives.STATEMENTS[name]}")
 
 
 def _check_branches(node: nodes.If) -> None:
@@ -160,7 +164,8 @@ def _check_attribute(node: nodes.Getattr) -> None:
 def _check_filter(node: nodes.Filter) -> None:
     if node.name not in FILTERS:
         if node.name in JINJA_FILTERS:
-            raise Offence(node.lineno, f"the filter {node.name} is not allowed in a prompt")
+            advice = alternatives.of_filter(node.name)
+            raise Offence(node.lineno, f"the filter {node.name} is not allowed in a prompt; {advice}")
         raise _unknown("filter", node, FILTERS)
     if node.name == "format":
         pattern = node.node.value if isinstance(node.node, nodes.Const) else None
@@ -190,15 +195,23 @@ def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
     called = node.node
     if isinstance(called, nodes.Getattr):
         if called.attr not in METHOD_NAMES:
-            if called.attr == "format":
-                raise Offence(node.lineno, "the method format can't be called in a template; use the filter format")
-            meant = did_you_mean(called.attr, sorted(METHOD_NAMES))
-            reason = f"the method {called.attr} can't be called in a template{meant}"
-            raise Offence(node.lineno, reason, is_misspelling=bool(meant))
+            advice = alternatives.of_method(called.attr)
+            raise _not_callable(node.lineno, f"the method {called.attr}", called.attr, METHOD_NAMES, advice)
     elif not isinstance(called, nodes.Name):
-        raise Offence(node.lineno, "only methods, macros, range, dict, namespace and zip can be called")
+        raise Offence(node.lineno, f"only methods, {CALLABLE} can be called")
     elif called.name not in names:
-        raise Offence(node.lineno, f"{called.name} can't be called; only macros, range, dict, namespace and zip can")
+        rest = f"; only {CALLABLE} can, so {alternatives.PASSED}"
+        advice = alternatives.of_function(called.name)
+        raise _not_callable(node.lineno, called.name, called.name, names, advice, rest)
+
+
+def _not_callable(
+    line: int, subject: str, name: str, known: Collection[str], advice: str | None, rest: str = ""
+) -> Offence:
+    """Return the offence of a call: with the advice, else with the name that may be meant, else with the rest."""
+    meant = did_you_mean(name, sorted(known)) if advice is None else ""
+    end = meant or rest if advice is None else f"; {advice}"
+    return Offence(line, f"{subject} can't be called in a template{end}", is_misspelling=bool(meant))
 
 
 def _callable_names(tree: nodes.Template) -> frozenset[str]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import NotJSON, checked_text
+from promptreg.models import Value
 from promptreg.untrusted import FieldReader, bounded_list, read_each, reads_untrusted
 
 MAX_NAME = 128
@@ -72,6 +73,7 @@ def slugify(text: str) -> str:
 @reads_untrusted("name")
 def checked_name(value: object, field: str = "name") -> str:
     """Return a well-formed name or namespace; raise `InvalidInputError` with the reason for any other value."""
+    require_no_value(value, field)
     text = _text(value, field)
     reason = _flaw(text)
     if reason:
@@ -105,6 +107,8 @@ def checked_selector(value: object, field: str = "version") -> Selector:
         raise InvalidInputError.of(field, f"{value!r} is a text of digits, which no label is; pass {int(value)}")
     if isinstance(value, str):
         return checked_label(value, field)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInputError.of(field, f"must be a number or a label, not {type(value).__name__}")
     return checked_number(value, field, least=1)
 
 
@@ -126,6 +130,7 @@ def parse_reference(value: object, field: str = "name") -> Reference:
     """Read a name or an id, with an optional `@version` or `@label`."""
     if type(value) is str and _is_usual(value):
         return Reference(value, is_id=False)
+    require_no_value(value, field)
     name, at, chosen = _text(value, field).partition("@")
     is_id = _is_id(name)
     reason = None if is_id else _flaw(name)
@@ -142,6 +147,13 @@ def parse_reference(value: object, field: str = "name") -> Reference:
     return Reference(name, is_id, chosen)
 
 
+def require_no_value(given: object, field: str) -> None:
+    """Refuse a `Prompt`, or another of the registry's values that has a name, where the name itself is asked for."""
+    kind: type = type(given)
+    if issubclass(kind, Value) and "name" in kind.model_fields:
+        raise InvalidInputError.of(field, f"must be text, not {kind.__name__}; pass its name")
+
+
 def plain_reference(value: object, field: str = "name") -> Reference:
     """Read a name or an id for a verb that takes no version."""
     reference = parse_reference(value, field)
@@ -154,7 +166,8 @@ def chosen_version(reference: Reference, version: object = None, label: object =
     """Return the version chosen by `@`, `version=` or `label=`; raise `InvalidInputError` for more than one."""
     chosen = [x for x in (reference.selector, version, label) if x is not None]
     if len(chosen) > 1:
-        raise InvalidInputError.of("version", "choose one version: with @, version= or label=, once")
+        ways = "@ or version=" if label is None else "@, version= or label="
+        raise InvalidInputError.of("version", f"choose one version: with {ways}, once")
     if label is not None:
         return checked_label(label)
     if version is not None:
@@ -184,6 +197,7 @@ def read_references(given: object) -> list[Reference]:
     """Read one reference or many; raise `InvalidInputError` with every malformed one."""
     if isinstance(given, str):
         return [plain_reference(given, "names")]
+    require_no_value(given, "names")
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidInputError.of("names", "must be a name or a list of names")
     return read_each(plain_reference, bounded_list(given, "names", "names", MAX_NAMES), "names")
@@ -202,6 +216,7 @@ def read_names(given: object) -> list[str]:
 def _listed_names(given: object) -> list[Any]:
     if isinstance(given, str):
         raise InvalidInputError.of("names", "must be a list of names; get() takes one name")
+    require_no_value(given, "names")
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidInputError.of("names", f"must be a list of names, not {type(given).__name__}")
     return bounded_list(given, "names", "names", MAX_READ)

@@ -42,13 +42,22 @@ def version_not_found(container: Container, selector: Selector, *, near: str | N
     return VersionNotFoundError(f"{container.name!r} has {found}.", name=container.name, version=selector)
 
 
-def no_production_version(container: Container) -> NoProductionVersionError:
-    """Return the error for a prompt that has never had a version in production."""
+def no_production_version(container: Container, selector: Selector | None) -> NoProductionVersionError:
+    """Return the error for a prompt that has never had a version in production.
+
+    Verbs that mean production where no version is chosen all take `name@3`, though not all of them `version=`.
+    """
+    other = f", or choose one, such as {latest(container)}" if selector is None else ""
     return NoProductionVersionError(
-        f"No version of {container.name!r} is in production; publish one, or choose one with version=.",
+        f"No version of {container.name!r} is in production; publish one{other}.",
         name=container.name,
         version=None,
     )
+
+
+def latest(container: Container) -> str:
+    """Return how a caller names the latest version of a prompt."""
+    return repr(f"{container.name}@{container.latest_version}")
 
 
 def archived(names: list[str]) -> NotModifiableError:

@@ -72,9 +72,7 @@ def is_settled(container: Container, call: Shipped) -> bool:
     last, now = container.seed, call.seed
     if container.is_archived or last is None:
         return container.is_archived
-    if now.release is not None and last.release is not None and now.release < last.release:
-        return True
-    return _is_same(now, last) and now.release in {None, last.release}
+    return _is_earlier(now, last) or (_is_same(now, last) and now.release in {None, last.release})
 
 
 def plan_seed(container: Container, versions: Versions, call: Shipped, author: Author) -> Outcome:
@@ -113,6 +111,15 @@ def conflict_warning(outcome: Outcome) -> str | None:
     )
 
 
+def earlier_notice(outcome: Outcome, call: Shipped) -> str | None:
+    """Return the notice about a seed of an earlier release than the last one, which did nothing; None for any other."""
+    last, now = outcome.container.seed, call.seed
+    if last is None or not _is_earlier(now, last):
+        return None
+    name = outcome.container.name
+    return f"{name!r} was last seeded by release {last.release}, so release {now.release} changes nothing."
+
+
 def _live(outcome: Outcome, call: Shipped) -> Outcome:
     return _remembering(outcome, call.seed._replace(version=outcome.version.number))
 
@@ -132,6 +139,11 @@ def _kept(container: Container, versions: Versions, snapshot: Snapshot, call: Sh
     if outcome.change is None:
         outcome = _unchanged(container, outcome.version, author)
     return _remembering(outcome, seed)._replace(kept=versions.shown)
+
+
+def _is_earlier(one: Seed, other: Seed) -> bool:
+    """Return whether both have the number of a release, and the first has a lower one."""
+    return one.release is not None and other.release is not None and one.release < other.release
 
 
 def _is_same(one: Seed, other: Seed) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from promptreg.errors import LISTED, ConflictError
 from promptreg.records import Container
 from promptreg.rules.names import Selector
-from promptreg.rules.refusals import archived, no_production_version, version_not_found
+from promptreg.rules.refusals import archived, latest, no_production_version, version_not_found
 
 
 def number_of(container: Container, selector: Selector | None) -> int:
@@ -19,7 +19,7 @@ def number_of(container: Container, selector: Selector | None) -> int:
     number = container.all_labels().get(label)
     if number is not None:
         return int(number)
-    raise no_production_version(container) if label == "production" else version_not_found(container, label)
+    raise no_production_version(container, selector) if label == "production" else version_not_found(container, label)
 
 
 def number_to_publish(container: Container, unpublished: Sequence[int]) -> int:
@@ -30,7 +30,7 @@ def number_to_publish(container: Container, unpublished: Sequence[int]) -> int:
     if container.production_version != container.latest_version:
         raise ConflictError(
             f"{container.name!r} has no draft to publish: version {container.production_version} is live, and version"
-            f" {container.latest_version}, the latest, was live before; choose one with version=.",
+            f" {container.latest_version}, the latest, was live before; choose one, such as {latest(container)}.",
             name=container.name,
             versions=[],
         )
@@ -61,9 +61,10 @@ def require_unarchived(container: Container) -> None:
 def _only(container: Container, unpublished: Sequence[int]) -> int:
     if len(unpublished) > 1:
         shown = ", ".join(map(str, sorted(unpublished)[:LISTED]))
+        newest = repr(f"{container.name}@{max(unpublished)}")
         more = f" and {len(unpublished) - LISTED} more" if len(unpublished) > LISTED else ""
         raise ConflictError(
-            f"{container.name!r} has several drafts or failed versions: {shown}{more}; choose one with version=.",
+            f"{container.name!r} has several drafts or failed versions: {shown}{more}; choose one, such as {newest}.",
             name=container.name,
             versions=sorted(unpublished),
         )

@@ -18,6 +18,7 @@ from promptreg.rules.names import (
     checked_selector,
     parse_reference,
     plain_reference,
+    require_no_value,
 )
 from promptreg.untrusted import FieldReader, bounded_dict, bounded_list, read_each, reads_untrusted
 
@@ -52,6 +53,7 @@ def read_set(given: object, version: object, *, production: object, content_hash
 
 @reads_untrusted("name")
 def _read_all(given: object) -> list[Reference]:
+    require_no_value(given, "name")
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidInputError.of("name", f"must be a name or a list of names, not {type(given).__name__}")
     return read_each(parse_reference, bounded_list(given, "name", "names", MAX_NAMES), "name")
@@ -129,11 +131,15 @@ def expected_of_each(prompts: PromptSet, found: Sequence[Container | None]) -> l
 def _of_each(expected: Mapping[str, T], known: Sequence[Sequence[str]], field: str) -> list[T | None]:
     keys = [next((name for name in names if name in expected), None) for names in known]
     used = set(keys)
-    unnamed = [name for name in expected if name not in used]
+    unused = [name for name in expected if name not in used]
+    named = {name for names in known for name in names}
+    unnamed = [name for name in unused if name not in named]
     if unnamed:
         raise _not_named(field, unnamed)
+    if unused:
+        raise InvalidInputError.of(field, f"has {listed(unused)} twice, by name and by id")
     return [None if key is None else expected[key] for key in keys]
 
 
 def _not_named(field: str, names: Sequence[str]) -> InvalidInputError:
-    return InvalidInputError.of(field, f"names {listed(names)}, and the call does not, or names it here already")
+    return InvalidInputError.of(field, f"has {listed(names)}, which the call does not name")

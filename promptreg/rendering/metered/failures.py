@@ -72,7 +72,8 @@ def _reason(error: Exception, line: int | None, source: str, variables: Mapping[
         case AbsentAttribute() if isinstance(error.name, str) and error.name in source:
             return f": {owner(error, syntax_tree(source, limits), line, variables)} no {error.name!r}"
         case AbsentAttribute():
-            return f": a value has no such attribute or item{nones(type(error.obj).__name__)}"
+            item = absent_item(error, syntax_tree(source, limits), line, variables)
+            return f": {item}" if item else f": a value has no such attribute or item{nones(type(error.obj).__name__)}"
     message = _message(error)
     return f" ({message}){nones(message)}"
 
@@ -109,6 +110,28 @@ def owner(error: AbsentAttribute, tree: nodes.Template, line: int | None, variab
     return f"{subject} is None, so it has" if error.obj is None else f"{subject} has"
 
 
+def absent_item(error: AbsentAttribute, tree: nodes.Template, line: int | None, variables: Mapping[str, Any]) -> str:
+    """Return "items has no item [0]" as the template spells the read that failed; `""` where several may have.
+
+    An index that is no literal is spelled as `[i]`. Its error has no name, nor has one of a filter that reads items.
+    """
+    reads = [node for node in tree.find_all(nodes.Getitem) if node.lineno == line]
+    is_of_filter = error.name is None and any(node.lineno == line for node in tree.find_all(nodes.Filter))
+    alike = [
+        node
+        for node in reads
+        if (not isinstance(node.arg, nodes.Const | nodes.Slice) if error.name is None else _key(node) == error.name)
+    ]
+    values = [(node, _value(node.node, variables)) for node in alike]
+    failed = [node for node, value in values if value is error.obj or (value is missing and not is_of_filter)]
+    bases, indexes = {_spelled(node.node) for node in failed}, {_spelled_index(node.arg) for node in failed}
+    if len(bases) != 1:
+        return ""
+    index = indexes.pop() if len(indexes) == 1 else ""
+    subject = f"{bases.pop() or 'a value'}{' is None, so it has' if error.obj is None else ' has'}"
+    return f"{subject} no item [{index}]" if index else f"{subject} no such item"
+
+
 def none_read(tree: nodes.Template, line: int | None, variables: Mapping[str, Any]) -> str:
     """Return which expressions of a line are None, as an addition to a message about None."""
     read = (node for node in tree.find_all((nodes.Name, nodes.Getattr, nodes.Getitem)) if node.lineno == line)
@@ -117,9 +140,19 @@ def none_read(tree: nodes.Template, line: int | None, variables: Mapping[str, An
 
 
 def _key(node: nodes.Getattr | nodes.Getitem) -> Any:
-    if isinstance(node, nodes.Getattr):
-        return node.attr
-    return node.arg.value if isinstance(node.arg, nodes.Const) else missing
+    return node.attr if isinstance(node, nodes.Getattr) else _literal(node.arg)
+
+
+def _literal(node: nodes.Node) -> Any:
+    """Return the value of a literal, also of a negative number; else `missing`."""
+    if isinstance(node, nodes.Neg) and isinstance(node.node, nodes.Const) and type(node.node.value) is int:
+        return -node.node.value
+    return node.value if isinstance(node, nodes.Const) else missing
+
+
+def _spelled_index(node: nodes.Node) -> str:
+    literal = _literal(node)
+    return _spelled(node) if literal is missing else repr(literal) if type(literal) is int else ""
 
 
 def _spelled(node: nodes.Node) -> str:
