@@ -27,7 +27,7 @@ from promptreg import (
 )
 from promptreg.jsonvalues import freeze
 from promptreg.rendering.fast.guards import Bailout
-from promptreg.rendering.template import TemplateText
+from promptreg.rendering.template_text import TemplateText
 from tests.stock import stock_environment
 
 LIMITS = RenderLimits()

@@ -33,7 +33,7 @@ from promptreg import (
 from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.fast.operations import column
 from promptreg.rendering.metered.methods import METHODS
-from promptreg.rendering.template import TemplateText
+from promptreg.rendering.template_text import TemplateText
 from tests.stock import stock_environment
 
 LIMITS = RenderLimits()

@@ -29,7 +29,8 @@ from promptreg.jsonvalues import FrozenList
 from promptreg.rendering.fast import operations as fast_tier
 from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.filters import FILTERS, INLINE, TESTS
-from promptreg.rendering.template import CompiledTemplate, TemplateText
+from promptreg.rendering.template import CompiledTemplate
+from promptreg.rendering.template_text import TemplateText
 from promptreg.rendering.values import AbsentVariable
 from tests import grammar, grammar_values
 from tests.grammar import FRIENDLY, NORMAL

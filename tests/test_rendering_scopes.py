@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from promptreg import TemplateError
-from promptreg.rendering.template import TemplateText
+from promptreg.rendering.template_text import TemplateText
 from tests.test_rendering_same import BAILOUTS, LIMITS, REFUSALS, by_jinja, by_tier
 
 NAMES = ["a", "b", "c", "xs"]
