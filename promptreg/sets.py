@@ -14,7 +14,7 @@ from promptreg.rules.access import View
 from promptreg.rules.inputs import Expected
 from promptreg.rules.names import Reference, Selector
 from promptreg.rules.outcomes import Outcome, Outcomes
-from promptreg.rules.sets import PromptSet, expected_of_each, two_versions
+from promptreg.rules.sets import PromptSet, expected_of_each, fewer_prompts, two_versions
 from promptreg.rules.together import decide_each
 from promptreg.storage.base import Reader
 
@@ -48,12 +48,20 @@ def _plan_all(view: View, prompts: PromptSet, make: MakePlan) -> Callable[[Reade
     def plan(reader: Reader) -> Outcomes:
         nonlocal members
         if members is not None:
-            return Outcomes(tuple(_plan_each(reader, view, members)))
+            return _planned_again(_plan_each(reader, view, members))
         asked = _members(reader, view, prompts, make)
         members, outcomes = _distinct(asked, _plan_each(reader, view, asked))
         return Outcomes(tuple(outcomes))
 
     return plan
+
+
+def _planned_again(outcomes: Sequence[Outcome]) -> Outcomes:
+    """Return the outcomes of the second plan; a prompt that was renamed may now have the name of another member."""
+    found = len({outcome.container.id for outcome in outcomes})
+    if found < len(outcomes):
+        raise fewer_prompts(len(outcomes), found)
+    return Outcomes(tuple(outcomes))
 
 
 def _members(reader: Reader, view: View, prompts: PromptSet, make: MakePlan) -> list[Member]:

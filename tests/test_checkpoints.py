@@ -300,6 +300,19 @@ def test_a_temporary_failure_does_not_disable_the_queue(
         assert turn.is_guarded() is is_sure
 
 
+def test_a_registry_whose_queue_is_closed_before_it_ends_quietly(path: str) -> None:
+    """At the end of a process, or in somebody's cycle, the queue's file may be closed first: it does not checkpoint."""
+    registry = Registry(path)
+    registry.create("logged", "in the log")
+    storage = registry._core.storage
+    kept = storage._queue._file  # type: ignore[attr-defined]
+    descriptor, kept.descriptor = kept.descriptor, queue.CLOSED
+    storage.__del__()  # type: ignore[attr-defined]
+    kept.descriptor = descriptor
+    assert registry.get("logged").version == 1
+    registry.close()
+
+
 def test_a_dropped_registry_is_not_part_of_a_reference_cycle(path: str) -> None:
     """It closes at once, although its results are kept, because a garbage collection would close in any order."""
     gc.disable()

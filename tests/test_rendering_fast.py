@@ -93,6 +93,9 @@ LEFT = [
     "{% set ns = namespace({'a': 1}) %}{{ ns.a }}",
     "{% if n %}{% set ns = namespace(a=1) %}{% endif %}{{ ns.a }}",
     "{% for x in xs %}{% if loop.first %}{% set c = x %}{% endif %}{{ c | default('-') }}{% endfor %}",
+    "{% set ns = namespace(go=true) %}{% for x in xs if ns.go %}{{ x }}{% set ns.go = false %}{% endfor %}",
+    "{% set ns = namespace(n=0) %}{% macro f() %}{{ ns.n }}{% endmacro %}"
+    "{% for x in xs if f() == '0' %}{{ x }}{% set ns.n = 1 %}{% endfor %}",
     "{% for x in xs recursive %}{{ x }}{% endfor %}",
     "{% for x in xs %}{{ loop.cycle(1, 2) }}{% endfor %}",
     "{{ {n: 1}[3] }}",

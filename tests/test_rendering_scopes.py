@@ -89,7 +89,7 @@ class Writer:
                 ("a, b", "[(1, 2)]"),
             ]
         )
-        test = f" if {self.value()}" if self.random.random() < 0.15 else ""
+        test = f" if {self.value()}" if self.random.random() < 0.3 else ""
         other = f"{{% else %}}{self.body(depth + 1)}" if self.random.random() < 0.2 else ""
         self.loops += 1
         body = self.body(depth + 1)

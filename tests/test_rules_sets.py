@@ -1,6 +1,7 @@
 """Rule 23: `publish` and `rollback` of several prompts, all or nothing."""
 
 import pickle
+from functools import partial
 from itertools import repeat
 from types import MappingProxyType
 from uuid import uuid4
@@ -725,6 +726,24 @@ def test_rule_23_a_write_between_plan_and_commit_is_seen(registry, path, monkeyp
     meanwhile(monkeypatch, path, lambda other: other.set_status("d", "deleted"))
     assert refused(NotFoundError, registry.publish, ["c", "d"]).details["names"] == ["d"]
     assert live(registry, "c") == [1]
+
+
+@pytest.mark.parametrize("verb", ["publish", "roll back"])
+def test_rule_23_names_that_become_one_prompt_are_a_conflict(registry, path, monkeypatch, verb):
+    """Between plan and commit one is renamed to what another was called: no prompt is moved twice."""
+    for name in ("a", "b"):
+        registry.create(name, "One"), registry.update(name, template="Two"), registry.publish(f"{name}@1")
+    names = ["a@2", f"{registry.get('b').id}@2"]
+
+    def rename(other):
+        other.update("a", new_name="c", is_production=False)
+        other.update("b", new_name="a", is_production=False)
+
+    meanwhile(monkeypatch, path, rename)
+    call = registry.publish if verb == "publish" else partial(registry.rollback, reason="x")
+    error = refused(VersionConflictError, call, names)
+    assert error.details == {"expected": 2, "actual": 1}
+    assert live(registry, "a", "c") == [1, 1]
 
 
 def test_rule_23_a_set_has_a_bounded_size(memory):

@@ -72,15 +72,15 @@ def is_settled(container: Container, call: Shipped) -> bool:
     last, now = container.seed, call.seed
     if container.is_archived or last is None:
         return container.is_archived
-    if now.release is None or last.release is None:
-        return _is_same(now, last) and now.release is None
-    return now.release < last.release or (_is_same(now, last) and now.release == last.release)
+    if now.release is not None and last.release is not None and now.release < last.release:
+        return True
+    return _is_same(now, last) and now.release in {None, last.release}
 
 
 def plan_seed(container: Container, versions: Versions, call: Shipped, author: Author) -> Outcome:
     """Seed a prompt where that is not settled. Raises `ConflictError` where the caller prefers that to a draft.
 
-    The same as the last one, of a higher release, changes only the release: those in between are then earlier ones.
+    The same as the last one, of a higher release, moves the release: those in between are then earlier ones.
     """
     shown, last = versions.shown, container.seed
     if last is not None and _is_same(call.seed, last):

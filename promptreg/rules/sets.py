@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from promptreg.errors import InvalidInputError, listed
+from promptreg.errors import InvalidInputError, VersionConflictError, listed
 from promptreg.models import UNSET
 from promptreg.records import Container
+from promptreg.rules.conflicts import AGAIN
 from promptreg.rules.inputs import Expected, read_content_hash
 from promptreg.rules.names import (
     MAX_NAME,
@@ -71,6 +72,12 @@ def two_versions(name: str, one: int, other: int) -> InvalidInputError:
     """Return the error for a call that names one prompt at two versions."""
     reason = f"names {name!r} at two versions, {one} and {other}; one is in production at a time, so name one"
     return InvalidInputError.of("name", reason)
+
+
+def fewer_prompts(named: int, found: int) -> VersionConflictError:
+    """Return the error for a call whose names mean fewer prompts within the write, as some were renamed meanwhile."""
+    message = f"The call named {named:,} prompts, which are {found:,} now, as some were renamed meanwhile; {AGAIN}."
+    return VersionConflictError(message, expected=named, actual=found)
 
 
 @reads_untrusted("expected")

@@ -37,6 +37,7 @@ WAIT = 0.0004  # seconds of sleep for each writer ahead
 LONGEST_WAIT = 0.005
 IMPLAUSIBLE = 2**62  # no queue reaches this number: something else was written there, so numbering starts again
 STUCK = 0.3  # seconds without a new turn, after which the first writer in the queue is passed over
+CLOSED = 2**31 - 1  # no descriptor that is open, so using it is an `OSError`; of -1, `fcntl` raises `ValueError`
 
 
 class Deadline:
@@ -63,7 +64,7 @@ class _File:
         return identity_at(self._path) == self._identity
 
     def __del__(self) -> None:
-        descriptor, self.descriptor = self.descriptor, -1  # as what is in a cycle with it may read it later
+        descriptor, self.descriptor = self.descriptor, CLOSED  # as what is in a cycle with it may use it later
         os.close(descriptor)
 
 
