@@ -183,6 +183,34 @@ def test_a_placeholders_models_are_dumped_by_what_was_set_or_is_not_none(memory)
     assert {*map(type, leaves(rendered.messages))} == {str, int, float, bool, type(None)}
 
 
+class Parsed(BaseModel):
+    """A text whose parsed form an SDK leaves out of what it sends, as the client of OpenAI says it."""
+
+    text: str
+    parsed: Any = None
+
+    __api_exclude__ = {"parsed"}
+
+
+class ParsedAnswer(BaseModel):
+    """A message of such texts, which is asked for what to leave out of them."""
+
+    content: list[Parsed]
+    more: dict[str, int] = {}
+
+    @property
+    def __api_exclude__(self):
+        return {"content": {i: {"parsed"} for i in range(len(self.content))}, "more": {"b"}}
+
+
+def test_what_a_model_says_is_never_sent_is_left_out(memory):
+    """It names fields, or a property says what is left out of their values; a name in plain data says nothing."""
+    answer = ParsedAnswer(content=[Parsed(text="x", parsed=3)], more={"a": 1, "b": 2, "parsed": 3})
+    kept = {"content": [{"text": "x"}], "more": {"a": 1, "parsed": 3}}
+    rendered = render(memory, [{"placeholder": "h"}], {"h": [answer, {"content": [answer.content[0], {"parsed": 1}]}]})
+    assert rendered.messages == [kept, {"content": [{"text": "x"}, {"parsed": 1}]}]
+
+
 def leaves(value):
     """Yield every value that contains no other, and every key."""
     if type(value) is dict:

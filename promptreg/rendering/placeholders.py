@@ -99,7 +99,8 @@ def _plain(value: Any, depth: int, nodes: Iterator[int]) -> Any:
     if type(value) is list:
         return [_plain(item, depth + 1, nodes) for item in value]
     if isinstance(value, BaseModel):
-        return _plain(_of_model(value, value.model_dump(mode="json", warnings=False)), depth + 1, nodes)
+        dumped = value.model_dump(mode="json", warnings=False, exclude=_never_sent(value))
+        return _plain(_of_model(value, dumped), depth + 1, nodes)
     if isinstance(value, Enum):
         return _plain(value.value, depth + 1, nodes)
     if isinstance(value, Mapping):
@@ -144,11 +145,20 @@ def _of_model(value: Any, dumped: Any) -> Any:
 def _of_fields(value: BaseModel, dumped: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     fields = type(value).model_fields
     names = {field.serialization_alias: name for name, field in fields.items()}  # of models that are dumped by alias
-    left_out = getattr(type(value), "__api_exclude__", None) or ()  # what the SDKs of OpenAI and Anthropic never send
+    never_sent = _never_sent(value)
+    left_out = () if never_sent is None or isinstance(never_sent, Mapping) else never_sent  # else the parts say it too
     for key, item in dumped.items():
         name = names.get(key, key)
         if (item is not None or name in value.model_fields_set) and name not in left_out:
             yield _sent_name(key, fields.get(name)), _of_model(getattr(value, name, None), item)
+
+
+def _never_sent(value: BaseModel) -> Any:
+    """Return what the SDKs of OpenAI and Anthropic leave out of a model that they send, as `model_dump` takes it.
+
+    These are names of fields, or a mapping of them to what is left out of their values; None for nothing.
+    """
+    return getattr(value, "__api_exclude__", None)
 
 
 def _sent_name(key: str, field: FieldInfo | None) -> str:
