@@ -99,8 +99,7 @@ def _plain(value: Any, depth: int, nodes: Iterator[int]) -> Any:
     if type(value) is list:
         return [_plain(item, depth + 1, nodes) for item in value]
     if isinstance(value, BaseModel):
-        dumped = value.model_dump(mode="json", warnings=False, exclude=_never_sent(value))
-        return _plain(_of_model(value, dumped), depth + 1, nodes)
+        return _plain(_of_model(value, _dumped(value)), depth + 1, nodes)
     if isinstance(value, Enum):
         return _plain(value.value, depth + 1, nodes)
     if isinstance(value, Mapping):
@@ -129,17 +128,27 @@ def _scalar(value: Any) -> str | int | float:
     raise _NotPlain(f"a value of type {type(value).__name__}")
 
 
+def _dumped(value: BaseModel) -> Any:
+    return value.model_dump(mode="json", warnings=False, exclude=_never_sent(value))
+
+
 def _of_model(value: Any, dumped: Any) -> Any:
     """Return the dump of a model without the fields that are None and were not set, all the way down."""
     if isinstance(value, BaseModel) and is_root_model(value):
         return _of_model(value.root, dumped)  # type: ignore[attr-defined]
     if isinstance(value, BaseModel) and isinstance(dumped, dict):
-        return dict(_of_fields(value, dumped))
+        return dict(_of_fields(value, dumped if _is_whole(value, dumped) else _dumped(value)))
     if isinstance(value, Mapping) and isinstance(dumped, dict):
         return {key: _of_model(value.get(key), item) for key, item in dumped.items()}
     if isinstance(value, list | tuple) and isinstance(dumped, list) and len(value) == len(dumped):
         return [_of_model(item, plain) for item, plain in zip(value, dumped, strict=True)]
     return dumped
+
+
+def _is_whole(value: BaseModel, dumped: dict[str, Any]) -> bool:
+    """Return whether the dump has every field of a model; where a base class is declared it has only those of that."""
+    fields = type(value).model_fields.items()
+    return all(name in dumped or field.exclude or field.serialization_alias in dumped for name, field in fields)
 
 
 def _of_fields(value: BaseModel, dumped: dict[str, Any]) -> Iterator[tuple[str, Any]]:
