@@ -236,6 +236,9 @@ def test_a_copy_of_a_prompt_renders_its_own_messages(memory):
     for value in (1, True, 1.0):
         template = [{"role": "assistant", "tool_calls": [{"n": value}]}]
         assert repr(prompt.model_copy(update={"template": template}).render().messages) == repr(template)
+    odd = [{"placeholder": 3}, {"role": "x"}, of_parts(3, {"type": []}, {"type": "text", "text": {"a": "{{ b }}"}})]
+    made = Prompt.model_validate({**prompt.model_dump(), "template": odd}).render(b=1).messages
+    assert made == [*odd[:2], of_parts(3, {"type": []}, {"type": "text", "text": {"a": "1"}})]
 
 
 # Errors
