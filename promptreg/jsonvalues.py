@@ -266,6 +266,19 @@ def compact(value: Any) -> str:
     return "".join(_compact(value, 0))
 
 
+def is_same(one: Any, other: Any) -> bool:
+    """Return whether two values are equal as JSON, where `1`, `1.0` and `true` are three values, as in no `==`.
+
+    >>> is_same({"a": 1, "b": []}, {"b": [], "a": 1}), is_same([1], [True])
+    (True, False)
+    """
+    if one is other:
+        return True
+    if isinstance(one, str) and isinstance(other, str):
+        return one == other
+    return bool(one == other) and canonical(one) == canonical(other)
+
+
 def digest(value: Any) -> str:
     """Return the SHA-256 of the canonical JSON, as 64 hex digits."""
     return sha256(canonical(value).encode()).hexdigest()

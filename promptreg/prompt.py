@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list
+from promptreg.jsonvalues import FrozenDict, FrozenList, freeze, frozen_list, is_same
 from promptreg.models import Status, Value, Version, built
 from promptreg.records import Container, VersionRecord
 from promptreg.rendering.fast_paths import Fast, FastPaths, Messages, Output
@@ -243,7 +243,7 @@ class Prompt(Version):
         compiled: CompiledTemplate | None = private["_compiled"]
         if compiled is None and private["_compile"] is not None:
             compiled = private["_compiled"] = private["_compile"]()
-        if compiled is None or (compiled.template, compiled.syntax) != (self.template, self.syntax):
+        if compiled is None or compiled.syntax != self.syntax or not is_same(compiled.template, self.template):
             compiled = CompiledTemplate(freeze(self.template), self._declarations(), private["_limits"], self.syntax)
             private["_compiled"] = compiled
         return compiled

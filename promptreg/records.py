@@ -9,7 +9,7 @@ The values are named tuples, here and elsewhere: creating the class takes 0.1 ms
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
-from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, compact, digest, frozen_dict, parse
+from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, compact, digest, frozen_dict, is_same, parse
 from promptreg.messages import with_read_line_ends
 from promptreg.models import Action, Grant, Kind, State, Status, Syntax
 from promptreg.variables import canonical_form
@@ -181,14 +181,8 @@ def _differing(old: Snapshot, new: Snapshot) -> Iterator[str]:
         snapshot._replace(template=with_read_line_ends(snapshot.template, snapshot.syntax)) for snapshot in (old, new)
     )
     for (name, field), one, other in zip(CONTENT.items(), before, after, strict=False):
-        if one is not other and not _equal(field.normal(one), field.normal(other)):
+        if one is not other and not is_same(field.normal(one), field.normal(other)):
             yield name
-
-
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, str) and isinstance(other, str):
-        return one == other
-    return canonical(one) == canonical(other)
 
 
 # Prompts and their changes

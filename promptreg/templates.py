@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from promptreg.cache import add_bounded
 from promptreg.errors import TemplateError
-from promptreg.jsonvalues import FrozenList, compact
+from promptreg.jsonvalues import FrozenList, compact, is_same
 from promptreg.models import Version
 from promptreg.prompt import Compile, Prompt, make_prompt, make_version
 from promptreg.records import Container, Snapshot, VersionRecord
@@ -128,7 +128,7 @@ class Defaults:
         key = _key(template)
         alike = self._messages.find(key) or ()
         for known, compiled in alike:
-            if known == template:
+            if is_same(known, template):
                 return compiled
         compiled = self._compile(template, name)
         self._messages.add(key, (*alike[1 - MAX_ALIKE :], (template, compiled)))

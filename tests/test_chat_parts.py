@@ -230,6 +230,14 @@ def test_a_default_may_have_parts(memory):
     ]
 
 
+def test_a_copy_of_a_prompt_renders_its_own_messages(memory):
+    """Also where Python finds them equal to those that were compiled before: 1, 1.0 and True are three values."""
+    prompt = memory.save("t", [{"role": "assistant", "tool_calls": [{"n": 1}]}])
+    for value in (1, True, 1.0):
+        template = [{"role": "assistant", "tool_calls": [{"n": value}]}]
+        assert repr(prompt.model_copy(update={"template": template}).render().messages) == repr(template)
+
+
 # Errors
 
 

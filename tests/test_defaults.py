@@ -66,6 +66,14 @@ def test_defaults_that_begin_alike_are_compiled_once_each(registry, monkeypatch)
         assert registry.render("t", default=default).text == "x"
 
 
+def test_a_default_is_the_one_that_was_passed(registry):
+    """Python finds 1, 1.0 and True equal; in a message of JSON they are three values."""
+    for value in (1, True, 1.0, 1):
+        call = {"id": "c", "function": {"strict": value}}
+        default = [{"role": "assistant", "content": "x", "tool_calls": [call]}]
+        assert repr(registry.render("none", default=default).messages[0]["tool_calls"]) == repr([call])
+
+
 def test_a_default_answers_no_error_of_the_render_itself(path):
     """Where the prompt is found, its limits, its failing operations and its being disabled underneath are raised."""
     with Registry(path, render_limits=RenderLimits(characters=10)) as registry:

@@ -248,7 +248,7 @@ def test_the_workflow_runs_each_python_that_the_package_names() -> None:
     assert re.findall(r"\"(3\.\d+)\"", workflow) == named
 
 
-def test_the_picture_of_the_house_is_the_tree() -> None:
+def test_the_list_of_modules_is_the_tree() -> None:
     """Every module of the package, and nothing else, has one line in internals.md, below its folder."""
     picture = next(block.text for block in blocks(DOCS / "internals.md") if block.text.startswith("promptreg/"))
     folders: list[str] = []

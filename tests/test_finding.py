@@ -299,13 +299,13 @@ def test_all_bad_filters_of_a_call_are_told_at_once(memory):
     assert reason(memory.events, "A B", **bad).keys() == {"name", *bad}
 
 
-def test_a_listing_by_prefix_or_label_seeks_in_an_index(labelled):
-    """Neither reads the prompts that its index leaves out."""
+def test_a_listing_by_prefix_label_or_rare_tag_seeks_in_an_index(labelled):
+    """None reads the prompts that its index leaves out."""
     statements = []
     with labelled._core.read() as reader:
         reader._connection.set_trace_callback(statements.append)
         try:
-            for query in ({"prefix": "b"}, {"label": "spring"}):
+            for query in ({"prefix": "b"}, {"label": "spring"}, {"tag": ["new"]}):
                 labelled_query = labelled_list_query(labelled, **query)
                 reader.query(labelled_query)
         finally:
@@ -317,6 +317,7 @@ def test_a_listing_by_prefix_or_label_seeks_in_an_index(labelled):
         ]
     assert "SEARCH p USING INDEX idx_prompts_namespace_name (namespace=? AND name>? AND name<?)" in plans[0]
     assert "SEARCH p USING INDEX prompts_labelled (namespace=? AND name>?)" in plans[1]
+    assert "SCAN search VIRTUAL TABLE INDEX" in plans[2]
 
 
 def labelled_list_query(registry, **given):

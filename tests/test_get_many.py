@@ -20,6 +20,7 @@ from promptreg import (
 )
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.conftest import holds_anything
+from tests.otel import tracing
 from tests.test_cache import counted
 
 Views = Callable[[Registry], Registry]
@@ -289,6 +290,18 @@ def test_where_the_file_has_gone_cached_prompts_are_stale_and_others_an_error(
     (tmp_path / "aside.db").rename(registry.path)
     time.sleep(0.06)
     assert [prompt.stale for prompt in registry.get_many(["a", "b", "c"])] == [False] * 3
+
+
+def test_its_span_says_whether_all_were_cached(view: Registry) -> None:
+    """The span has the number of prompts, and `miss` where one of them was read from the file."""
+    with tracing() as spans:
+        for names in (["a", "b"], ["b", "a"], ["a", "c"]):
+            view.get_many(names)
+        recorded = [(span.name, span.attributes["promptreg.cache"]) for span in spans() if span.attributes]
+        assert recorded == [("get_many_prompts", "miss"), ("get_many_prompts", "hit"), ("get_many_prompts", "miss")]
+        time.sleep(0.06)
+        view.get_many(["a"])
+        assert [span.attributes["promptreg.cache"] for span in spans() if span.attributes] == ["fresh"]
 
 
 def test_a_closed_registry_refuses_any_names(view: Registry, registry: Registry) -> None:

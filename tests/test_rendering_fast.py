@@ -93,6 +93,9 @@ LEFT = [
     "{% set ns = namespace({'a': 1}) %}{{ ns.a }}",
     "{% if n %}{% set ns = namespace(a=1) %}{% endif %}{{ ns.a }}",
     "{% for x in xs %}{% if loop.first %}{% set c = x %}{% endif %}{{ c | default('-') }}{% endfor %}",
+    "{% set ns = namespace(go=true) %}{% for x in xs if ns.go %}{{ x }}{% set ns.go = false %}{% endfor %}",
+    "{% set ns = namespace(n=0) %}{% macro f() %}{{ ns.n }}{% endmacro %}"
+    "{% for x in xs if f() == '0' %}{{ x }}{% set ns.n = 1 %}{% endfor %}",
     "{% for x in xs recursive %}{{ x }}{% endfor %}",
     "{% for x in xs %}{{ loop.cycle(1, 2) }}{% endfor %}",
     "{{ {n: 1}[3] }}",
@@ -235,3 +238,21 @@ def test_macros_nest_as_deep_as_the_limit_says() -> None:
     assert less.fast is None
     with pytest.raises(RenderLimitError):
         less.render({})
+
+
+@pytest.mark.parametrize("option", ["ensure_ascii=false", "indent=2, ensure_ascii=False", "2, ensure_ascii=false"])
+def test_tojson_may_say_that_letters_stay_as_they_are(option: str) -> None:
+    """The templates of models do; it is what `tojson` does anyway, in the fast tier too."""
+    text = TemplateText(f"{{{{ d | tojson({option}) }}}}", LIMITS)
+    assert text.fast is not None
+    assert text.fast({"d": {"k": "é"}}) == text.metered({"d": {"k": "é"}})
+    assert TemplateText("{{ d | tojson(ensure_ascii=true) }}", LIMITS).fast is None
+
+
+def test_macros_that_call_others_twice_are_left_to_the_metered_tier() -> None:
+    """Twenty levels are a million calls, which are more than the fuel pays for."""
+    macros = "".join(f"{{% macro m{i}() %}}{f'{{{{ m{i - 1}() }}}}' * 2}{{% endmacro %}}" for i in range(1, 20))
+    text = TemplateText(f"{{% macro m0() %}}x{{% endmacro %}}{macros}{{{{ m19() }}}}", RenderLimits(seconds=0.5))
+    assert text.fast is None
+    with pytest.raises(RenderLimitError):
+        text.render({})

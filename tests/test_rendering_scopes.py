@@ -15,7 +15,7 @@ from tests.test_rendering_same import BAILOUTS, LIMITS, REFUSALS, by_jinja, by_t
 NAMES = ["a", "b", "c", "xs"]
 READS = ["a", "b", "c", "n.p", "n.q", "xs", "x", "loop.index", "d.k"]
 VALUES = {"a": "A", "b": 2, "xs": [1, 2], "d": {"k": "K"}, "ds": [{"k": "p"}, {"k": "q"}]}
-CASES, MANY = 150, 10_000
+CASES, MANY = 100, 10_000
 
 
 class Writer:
@@ -89,7 +89,7 @@ class Writer:
                 ("a, b", "[(1, 2)]"),
             ]
         )
-        test = f" if {self.value()}" if self.random.random() < 0.15 else ""
+        test = f" if {self.value()}" if self.random.random() < 0.3 else ""
         other = f"{{% else %}}{self.body(depth + 1)}" if self.random.random() < 0.2 else ""
         self.loops += 1
         body = self.body(depth + 1)

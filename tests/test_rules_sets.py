@@ -765,6 +765,22 @@ def test_rule_23_long_lists_of_refusals_have_short_messages(memory):
     assert error.message.endswith("And 20 more.")
 
 
+@pytest.mark.parametrize(("count", "more"), [(10, ""), (11, "1 more")])
+def test_rule_23_messages_tell_ten_refusals_and_how_many_more(count, more):
+    """Of ten all are told; this holds for unknown versions and for the reasons of failed checks."""
+    with Registry(":memory:", publish_checks=[refuse_bad]) as registry:
+        names = [f"p{i}" for i in range(count)]
+        for name in names:
+            registry.create(name, "Bad", is_production=False)
+        for error in (
+            refused(VersionNotFoundError, registry.publish, names, 7),
+            refused(PublishCheckError, registry.publish, names),
+        ):
+            assert "'p9'" in error.message or "p9: " in error.message
+            assert "p10: " not in error.message
+            assert (" more" in error.message, more in error.message) == (bool(more), True)
+
+
 @pytest.mark.parametrize("names", [["a"], ["a", "b"]])
 def test_rule_23_a_refusal_has_the_same_details_whatever_the_number(registry, names):
     """`names` and `refusals` are there for a list of one as well, beside what the error of one prompt has."""

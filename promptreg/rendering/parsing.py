@@ -15,7 +15,7 @@ from promptreg.rendering import hints
 from promptreg.rendering.compat import Token, parse_tokens, tokenize
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.functions import CALLED_FUNCTIONS
-from promptreg.rendering.policy import TAGS, bound_names, require_allowed
+from promptreg.rendering.policy import TAGS, Offence, bound_names, require_allowed
 from promptreg.rendering.values import Absent
 from promptreg.variables import MAX_IDENTIFIER
 
@@ -39,18 +39,9 @@ def parse(source: str, limits: RenderLimits, *, trims: bool = False) -> tuple[no
         tree = syntax_tree(source, limits, TRIMMING if trims else ENVIRONMENT)
         count = require_allowed(tree, limits)
     except JinjaSyntaxError as error:
-        refusal = syntax_error(error)
-        end = "" if refusal.message.endswith((".", "?")) else "."
-        refusal.restate(f"{refusal.message}{end}{hints.of_braces(source)}")
-        raise refusal from None
-    except TemplateSyntaxError as error:
-        is_meant = "did you mean" in error.message  # then it is a template, whatever it looks like
-        error.restate(error.message + (f" {hints.KEPT}" if is_meant else hints.of_braces(source)))
-        raise
-    except TemplateError as error:
-        if "did you mean" not in error.message:
-            error.restate(error.message + hints.of_literal(source))
-        raise
+        raise _refusal(syntax_offence(error), source) from None
+    except Offence as offence:
+        raise _refusal(offence, source) from None
     except RecursionError:
         raise TemplatePolicyError("The template is nested too deep to be read.", line=None) from None
     except ValueError:
@@ -58,6 +49,13 @@ def parse(source: str, limits: RenderLimits, *, trims: bool = False) -> tuple[no
     if any(name in source for name in CALLED_FUNCTIONS):
         _resolve_functions(tree)
     return tree, count
+
+
+def _refusal(offence: Offence, source: str) -> TemplateError:
+    """Return the error of an offence, with what it says about braces that are text."""
+    if offence.kind is TemplateSyntaxError:
+        return offence.error(f" {hints.KEPT}" if offence.is_misspelling else hints.of_braces(source))
+    return offence.error("" if offence.is_misspelling else hints.of_literal(source))
 
 
 def _resolve_functions(tree: nodes.Template) -> None:
@@ -84,7 +82,7 @@ def _is_one_text(call: nodes.Call) -> bool:
 
 
 def syntax_tree(source: str, limits: RenderLimits, environment: Environment = ENVIRONMENT) -> nodes.Template:
-    """Return the syntax tree, as Jinja parses it; raise Jinja's own errors, and `TemplatePolicyError` for its size."""
+    """Return the syntax tree, as Jinja parses it; raise Jinja's own errors, and `Offence` for its size."""
     tokens: Iterable[Token] = tokenize(environment, source)
     if len(source) > MAX_IDENTIFIER:  # a shorter source holds neither a long name nor many tokens
         tokens = _within_limits(tokens, limits)
@@ -92,7 +90,7 @@ def syntax_tree(source: str, limits: RenderLimits, environment: Environment = EN
 
 
 def _within_limits(tokens: Iterable[Token], limits: RenderLimits) -> Iterator[Token]:
-    """Yield tokens; raise `TemplatePolicyError` for too many in all or in one tag, and for a name that is too long.
+    """Yield tokens; raise `Offence` for too many in all or in one tag, and for a name that is too long.
 
     Jinja parses a chain of thousands of operators, but Python 3.13 crashes a small thread when it frees such a tree.
     Python normalises each identifier that it compiles, in the square of its combining marks: 130,000 take 13 s.
@@ -101,20 +99,21 @@ def _within_limits(tokens: Iterable[Token], limits: RenderLimits) -> Iterator[To
     for count, token in enumerate(tokens):
         line, kind, text = token
         if kind == "name" and len(text) > MAX_IDENTIFIER:
-            raise TemplatePolicyError(
-                f"Line {line}: a name has {len(text):,} characters; {MAX_IDENTIFIER} is the most.", line=line
-            )
+            raise Offence(line, f"a name has {len(text):,} characters; {MAX_IDENTIFIER} is the most")
         if kind != "whitespace":
             is_in_tag = kind in {"operator", "name", "string", "integer", "float"}
             in_tag = in_tag + 1 if is_in_tag else 0
             in_chain = in_chain + 1 if is_in_tag and text != "," else 0
             if count > limits.nodes * 5 or in_tag > MAX_TAG_TOKENS or in_chain > MAX_CHAIN_TOKENS:
-                raise TemplatePolicyError(f"Line {line}: the template holds too much to be read.", line=line)
+                raise Offence(line, "the template holds too much to be read")
         yield token
 
 
-def syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
-    """Return our error for Jinja's; it suggests the nearest tag for an unknown one."""
+def syntax_offence(error: JinjaSyntaxError) -> Offence:
+    """Return the offence that is Jinja's syntax error.
+
+    For an unknown tag it suggests the nearest, and is no misspelling: what follows `{%` in CSS is often near some tag.
+    """
     message = (error.message or "it can't be read")[:MAX_MESSAGE]
     unknown = re.match(r"Encountered unknown tag '(\w+)'", message)
     if unknown and unknown[1] in TAGS:  # an end, or another branch, of nothing that is open
@@ -122,4 +121,4 @@ def syntax_error(error: JinjaSyntaxError) -> TemplateSyntaxError:
         unknown = None
     near = nearest(unknown[1], TAGS) if unknown else None
     meant = "" if near is None else f" Did you mean {near!r}?"
-    return TemplateSyntaxError(f"Line {error.lineno}: {message}{meant}", line=error.lineno)
+    return Offence(error.lineno, message + meant, kind=TemplateSyntaxError)

@@ -16,7 +16,7 @@ from typing import Any
 
 from jinja2 import nodes
 
-from promptreg.errors import TemplatePolicyError, TemplateSyntaxError
+from promptreg.errors import TemplateError, TemplatePolicyError, TemplateSyntaxError
 from promptreg.nearest import did_you_mean
 from promptreg.rendering.compat import JINJA_FILTERS
 from promptreg.rendering.filters import FILTERS, TESTS
@@ -46,11 +46,37 @@ MAX_BRANCHES = 200  # Python compiles them by recursion: 3,000 crash a thread wi
 MAX_LITERAL_BITS = 1_024
 
 
-def require_allowed(tree: nodes.Template, limits: RenderLimits) -> int:
-    """Return the number of nodes of a template; raise for the first offence in the order of its text.
+class Offence(Exception):
+    """Why a template is refused: the line, the reason, and the class of the error that it becomes.
 
-    Raises `TemplatePolicyError` for a forbidden construct, and `TemplateSyntaxError` for unknown filters and tests, and
-    for `break` and `continue` outside a loop.
+    `is_misspelling` says that the reason names what may be meant: then the text is a template, whatever it looks like.
+    """
+
+    def __init__(
+        self,
+        line: int,
+        reason: str,
+        *,
+        is_misspelling: bool = False,
+        kind: type[TemplateError] = TemplatePolicyError,
+    ) -> None:
+        super().__init__(reason)
+        self.line = line
+        self.reason = reason
+        self.is_misspelling = is_misspelling
+        self.kind = kind
+
+    def error(self, hint: str = "") -> TemplateError:
+        """Return the error, with a hint at its end."""
+        end = "" if self.reason.endswith((".", "?")) else "."
+        return self.kind(f"Line {self.line}: {self.reason}{end}{hint}", line=self.line)
+
+
+def require_allowed(tree: nodes.Template, limits: RenderLimits) -> int:
+    """Return the number of nodes of a template; raise `Offence` for the first one in the order of its text.
+
+    It becomes a `TemplatePolicyError` for a forbidden construct, and a `TemplateSyntaxError` for unknown filters and
+    tests, and for `break` and `continue` outside a loop.
     """
     names: frozenset[str] | None = None
     in_loops: set[int] | None = None
@@ -58,9 +84,9 @@ def require_allowed(tree: nodes.Template, limits: RenderLimits) -> int:
     for count, (node, depth) in enumerate(_nodes(tree), start=1):
         line = getattr(node, "lineno", None) or line
         if depth > limits.nesting:
-            raise _offence(line, f"nested more than {limits.nesting} deep")
+            raise Offence(line, f"nested more than {limits.nesting} deep")
         if count > limits.nodes:
-            raise _offence(line, f"the template has more than {limits.nodes:,} syntax nodes")
+            raise Offence(line, f"the template has more than {limits.nodes:,} syntax nodes")
         check = _CHECKS.get(type(node))
         if check is not None:
             check(node)
@@ -89,30 +115,26 @@ def _nodes(tree: nodes.Template) -> Iterator[tuple[nodes.Node, int]]:
         waiting += reversed(children)
 
 
-def _offence(line: int, reason: str) -> TemplatePolicyError:
-    return TemplatePolicyError(f"Line {line}: {reason}{'' if reason.endswith('?') else '.'}", line=line)
-
-
 def _refuse_statement(node: Any) -> None:
     name = FORBIDDEN_STATEMENTS[type(node)]
-    raise _offence(node.lineno, f"a template stands alone and is plain text, so it can't use {name}")
+    raise Offence(node.lineno, f"a template stands alone and is plain text, so it can't use {name}")
 
 
 def _check_branches(node: nodes.If) -> None:
     if len(node.elif_) > MAX_BRANCHES:
-        raise _offence(node.lineno, f"an if has more than {MAX_BRANCHES} elif branches")
+        raise Offence(node.lineno, f"an if has more than {MAX_BRANCHES} elif branches")
 
 
 def _check_name(node: nodes.Name) -> None:
     if node.name == "self":
-        raise _offence(node.lineno, "self is not available in a template")
+        raise Offence(node.lineno, "self is not available in a template")
     _require_normal(node.name, node.lineno)
 
 
 def _require_normal(name: str, line: int) -> None:
     """Refuse a name outside NFKC: Jinja compiles names to Python's, which normalises them, so that two become one."""
     if not name.isascii() and unicodedata.normalize("NFKC", name) != name:
-        raise _offence(line, "a name is not in Unicode's normal form NFKC; write it in its plain letters")
+        raise Offence(line, "a name is not in Unicode's normal form NFKC; write it in its plain letters")
 
 
 def _check_definition(node: nodes.Macro | nodes.NSRef) -> None:
@@ -125,26 +147,26 @@ def _check_keyword(node: nodes.Keyword) -> None:
 
 def _check_number(node: nodes.Const) -> None:
     if isinstance(node.value, int) and node.value.bit_length() > MAX_LITERAL_BITS:
-        raise _offence(node.lineno, "a number has too many digits")
+        raise Offence(node.lineno, "a number has too many digits")
     if isinstance(node.value, float) and node.value - node.value != 0:
-        raise _offence(node.lineno, "a number is too big")
+        raise Offence(node.lineno, "a number is too big")
 
 
 def _check_attribute(node: nodes.Getattr) -> None:
     if node.attr.startswith("__"):
-        raise _offence(node.lineno, f"{node.attr} can't be read; names that start with two underscores are Python's")
+        raise Offence(node.lineno, f"{node.attr} can't be read; names that start with two underscores are Python's")
 
 
 def _check_filter(node: nodes.Filter) -> None:
     if node.name not in FILTERS:
         if node.name in JINJA_FILTERS:
-            raise _offence(node.lineno, f"the filter {node.name} is not allowed in a prompt")
+            raise Offence(node.lineno, f"the filter {node.name} is not allowed in a prompt")
         raise _unknown("filter", node, FILTERS)
     if node.name == "format":
         pattern = node.node.value if isinstance(node.node, nodes.Const) else None
         reason = "takes a literal text" if not isinstance(pattern, str) else format_offence(pattern)
         if reason:
-            raise _offence(node.lineno, f"the filter format {reason}")
+            raise Offence(node.lineno, f"the filter format {reason}")
 
 
 def _check_test(node: nodes.Test) -> None:
@@ -152,14 +174,15 @@ def _check_test(node: nodes.Test) -> None:
         raise _unknown("test", node, TESTS)
 
 
-def _unknown(kind: str, node: nodes.Filter | nodes.Test, known: Collection[str]) -> TemplateSyntaxError:
-    meant = did_you_mean(node.name, sorted(known)) or "."
-    return TemplateSyntaxError(f"Line {node.lineno}: there is no {kind} {node.name!r}{meant}", line=node.lineno)
+def _unknown(kind: str, node: nodes.Filter | nodes.Test, known: Collection[str]) -> Offence:
+    meant = did_you_mean(node.name, sorted(known))
+    reason = f"there is no {kind} {node.name!r}{meant}"
+    return Offence(node.lineno, reason, is_misspelling=bool(meant), kind=TemplateSyntaxError)
 
 
 def _check_remainder(node: nodes.Mod) -> None:
     if isinstance(node.left, nodes.Const) and isinstance(node.left.value, str):
-        raise _offence(node.lineno, "% on text is not allowed; use the filter format")
+        raise Offence(node.lineno, "% on text is not allowed; use the filter format")
 
 
 def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
@@ -167,13 +190,15 @@ def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
     called = node.node
     if isinstance(called, nodes.Getattr):
         if called.attr not in METHOD_NAMES:
+            if called.attr == "format":
+                raise Offence(node.lineno, "the method format can't be called in a template; use the filter format")
             meant = did_you_mean(called.attr, sorted(METHOD_NAMES))
-            meant = "; use the filter format" if called.attr == "format" else meant
-            raise _offence(node.lineno, f"the method {called.attr} can't be called in a template{meant}")
+            reason = f"the method {called.attr} can't be called in a template{meant}"
+            raise Offence(node.lineno, reason, is_misspelling=bool(meant))
     elif not isinstance(called, nodes.Name):
-        raise _offence(node.lineno, "only methods, macros, range, dict, namespace and zip can be called")
+        raise Offence(node.lineno, "only methods, macros, range, dict, namespace and zip can be called")
     elif called.name not in names:
-        raise _offence(node.lineno, f"{called.name} can't be called; only macros, range, dict, namespace and zip can")
+        raise Offence(node.lineno, f"{called.name} can't be called; only macros, range, dict, namespace and zip can")
 
 
 def _callable_names(tree: nodes.Template) -> frozenset[str]:
@@ -213,7 +238,7 @@ def _in_loops(tree: nodes.Template) -> set[int]:
 def _require_loop(node: nodes.Break | nodes.Continue, in_loops: Collection[int]) -> None:
     if id(node) not in in_loops:
         word = "break" if isinstance(node, nodes.Break) else "continue"
-        raise TemplateSyntaxError(f"Line {node.lineno}: {word} is not in a loop.", line=node.lineno)
+        raise Offence(node.lineno, f"{word} is not in a loop", kind=TemplateSyntaxError)
 
 
 _CHECKS: dict[type[nodes.Node], Callable[[Any], None]] = {

@@ -8,6 +8,8 @@ from collections.abc import Container, Mapping, Sequence
 from copy import copy
 from typing import Any
 
+from jinja2 import nodes
+
 from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
 from promptreg.jsonvalues import FrozenList
 from promptreg.messages import Message, Part, length_of, parts_of
@@ -53,11 +55,11 @@ class TemplateText:
     def __init__(self, source: str, limits: RenderLimits, syntax: Syntax = "jinja") -> None:
         """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
         self._trims = syntax == "jinja-trim"
-        tree, count = parse(source, limits, trims=self._trims)
+        self._limits = limits
         self.source = source
+        tree, count = self._parsed()
         self.nodes = count
         self.reads = variables_read(tree, BUILTINS)
-        self._limits = limits
         compiled = compile_fast(tree, limits)
         self.fast = None if compiled is None else compiled.render
         self.loaded = frozenset() if compiled is None else compiled.loaded
@@ -82,7 +84,7 @@ class TemplateText:
         """Return the text, rendered by the metered tier as a part of a render, whose fuel all parts share."""
         metered = self._metered
         if metered is None:
-            metered = self._metered = MeteredText(parse(self.source, self._limits, trims=self._trims)[0])
+            metered = self._metered = MeteredText(self._parsed()[0])
         try:
             return metered.render(rendering)
         except Exception as error:
@@ -92,7 +94,11 @@ class TemplateText:
     def surely_needed(self, names: frozenset[str]) -> dict[str, int]:
         """Return which of these variables no render can do without, each with the line that reads it first."""
         found = names.intersection(self.reads)
-        return surely_needed(parse(self.source, self._limits)[0], found) if found else {}
+        return surely_needed(self._parsed()[0], found) if found else {}
+
+    def _parsed(self) -> tuple[nodes.Template, int]:
+        """Return a new syntax tree, as compiling changes it, and the number of its nodes."""
+        return parse(self.source, self._limits, trims=self._trims)
 
 
 class PlainText(TemplateText):

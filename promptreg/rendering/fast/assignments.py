@@ -28,7 +28,7 @@ def assignments(body: Iterable[nodes.Node], bound: Iterable[str]) -> Assignments
     (['b', 'c'], ['b'])
     """
     body = list(body)
-    if not assigns(body):
+    if not _assigns_itself(body):
         return _NONE
     found = _Finder()
     found.body(body, frozenset(bound))
@@ -38,6 +38,16 @@ def assignments(body: Iterable[nodes.Node], bound: Iterable[str]) -> Assignments
 def assigns(body: Iterable[nodes.Node]) -> bool:
     """Return whether anything in a body is assigned to."""
     return any(isinstance(node, _ASSIGNING) or next(node.find_all(_ASSIGNING), None) for node in body)
+
+
+def _assigns_itself(body: Iterable[nodes.Node]) -> bool:
+    """Return whether a body assigns anything, but for what its loops and macros assign."""
+    for node in body:
+        if isinstance(node, _ASSIGNING):
+            return True
+        if isinstance(node, nodes.If) and _assigns_itself([*node.body, *node.elif_, *node.else_]):
+            return True
+    return False
 
 
 _ASSIGNING = (nodes.Assign, nodes.AssignBlock)

@@ -1,11 +1,11 @@
 """The fast tier: templates as most prompts are, each compiled to one Python function over exact builtin values.
 
-The subset is output, `if`, `for` over data, `set`, and common filters, tests, methods and operators. The function has
-no effect and runs no code of the values' classes, because it checks each value's exact type before it uses
-it: `str int float bool None`, and `list tuple dict` to read from. What is absent is false there, where its truth is
-tested. On anything else (what is absent otherwise, another type, a text or a loop that is too long) it bails out by
-raising some exception; as nothing has happened yet, the metered tier then renders from the start, and its errors are
-the ones that callers see.
+The subset is what most prompts and the chat templates of models are made of: output, `if`, `for` over data, `set`,
+macros, namespaces, and common filters, tests, methods and operators. The function has no effect and runs no code of the
+values' classes, because it checks each value's exact type before it uses it: `str int float bool None`, and `list tuple
+dict` to read from. What is absent is false there, where its truth is tested. On anything else (what is absent
+otherwise, another type, a text or a loop that is too long) it bails out by raising some exception; as nothing has
+happened yet, the metered tier then renders from the start, and its errors are the ones that callers see.
 
 Where it returns a text, the metered tier returns the same under the same limits; `costs.py` sees to that. The function
 of `Hello {{ name }}.` is:
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
-from promptreg.rendering.fast.costs import Costs, limits_suffice, loop_fuel, most_text
+from promptreg.rendering.fast.costs import Costs, is_affordable, limits_suffice, loop_fuel, most_text
 from promptreg.rendering.fast.emitter import Emitter
 from promptreg.rendering.fast.expressions import GLOBALS
 from promptreg.rendering.fast.macros import MacroCompiler
@@ -55,11 +55,12 @@ def compile_fast(tree: nodes.Template, limits: RenderLimits) -> FastText | None:
         code = compile(_source(tree, scope, costs, limits), FILE, "exec")
     except (UnsupportedSyntax, SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    if not costs.is_affordable:
+    price = costs.price
+    if costs.calls > limits.calls or not is_affordable([price], limits):
         return None
     module: dict[str, Any] = {}
     exec(code, GLOBALS, module)
-    return FastText(module["render"], frozenset(scope.variables), costs.price)
+    return FastText(module["render"], frozenset(scope.variables), price)
 
 
 def _source(tree: nodes.Template, scope: Scope, costs: Costs, limits: RenderLimits) -> str:

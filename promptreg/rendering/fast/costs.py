@@ -95,17 +95,17 @@ class Costs:
     def price(self) -> int:
         """The most fuel that the metered tier takes, but for putting the result together."""
         a_node = 1 + MOST_FUEL + TEXTS_IN_LOOPS * self._has_operations_inside
-        operations = (
-            self._texts // CHARACTERS_A_FUEL + self._root.operations * MOST_FUEL if self._root.operations else 0
-        )
-        joins = self._joins * most_text(self.limits) // CHARACTERS_A_UNIT
-        in_loops = self._root.fuel + self.has_loops * loop_fuel(self.limits)
-        return self._added + operations + joins + a_node * in_loops
+        price = self._added + a_node * (self._root.fuel + (loop_fuel(self.limits) if self.has_loops else 0))
+        if self._root.operations:
+            price += self._texts // CHARACTERS_A_FUEL + self._root.operations * MOST_FUEL
+        if self._joins:
+            price += self._joins * most_text(self.limits) // CHARACTERS_A_UNIT
+        return price
 
     @property
-    def is_affordable(self) -> bool:
-        """Whether the limits are high enough for all that the function may do."""
-        return self._root.calls <= self.limits.calls and is_affordable([self.price], self.limits)
+    def calls(self) -> int:
+        """How deep the metered tier nests calls."""
+        return self._root.calls
 
     @property
     def _texts(self) -> int:

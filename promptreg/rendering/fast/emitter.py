@@ -84,7 +84,7 @@ class Emitter:
         self._indent += 1
         yield text.piece
         self._check_lengths()
-        self.write(f"{result} = {self.piece.code}")
+        self.write(f"{result} = {self._text.piece.code}")
         self._indent -= 1
         text.piece = outer
 
@@ -107,21 +107,20 @@ class Emitter:
         """Write the end of a function: the text is returned."""
         self.flush()
         self.check_text()
-        most = self._text.most
-        joined = f"o if out is None else ''.join(add_chunk({most}, out, o))"
-        self.write(f"return {joined if self._text.has_loops else 'o'}")
+        chunks = f" if out is None else ''.join(add_chunk({self._text.most}, out, o))"
+        self.write(f"return o{chunks if self._text.has_loops else ''}")
 
     # The text
 
     def literal(self, text: str) -> None:
         """Add static text."""
-        self.piece.parts.append(repr(text))
+        self._text.piece.parts.append(repr(text))
 
     def value(self, local: str, *, is_measured: bool) -> None:
         """Add the text that a local holds; check its length before, where that is asked for."""
-        self.piece.parts.append(f"f'{{{local}}}'")
+        self._text.piece.parts.append(f"f'{{{local}}}'")
         if is_measured:
-            self.piece.lengths.append(f"len({local})")
+            self._text.piece.lengths.append(f"len({local})")
 
     def is_repeated(self, path: Path | None) -> bool:
         """Return whether the value of this path may be in the piece already; count it as being there from now on."""
@@ -159,5 +158,5 @@ class Emitter:
             self.lines.append(line)
 
     def _check_lengths(self) -> None:
-        if self.piece.lengths:
-            self.write(f"if {' + '.join(self.piece.lengths)} > {self._text.most}: bail_out()")
+        if self._text.piece.lengths:
+            self.write(f"if {' + '.join(self._text.piece.lengths)} > {self._text.most}: bail_out()")

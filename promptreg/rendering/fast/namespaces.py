@@ -5,6 +5,7 @@ template that passes it on, prints it, or creates it under a condition is left t
 """
 
 from functools import cached_property
+from typing import Any
 
 from jinja2 import nodes
 
@@ -13,10 +14,9 @@ from promptreg.rendering.fast.emitter import Emitter
 from promptreg.rendering.fast.scope import Scope
 from promptreg.rendering.fast.statements import StatementCompiler
 from promptreg.rendering.fast.syntax import UnsupportedSyntax, require_plain_call
-from promptreg.rendering.filters import ANY
+from promptreg.rendering.filters import FILTERS, LEVELS
 
-LEVELS: dict[type[nodes.Node], int] = {nodes.List: 1, nodes.Tuple: 1, nodes.Dict: 2, nodes.Call: 7, nodes.Filter: 7}
-"""By how many levels of containers a value may be deeper than what it is made of, at most."""
+_LEVELS: dict[type[nodes.Node], int] = {nodes.List: 1, nodes.Tuple: 1, nodes.Dict: 2, nodes.Call: 7}
 
 
 class NamespaceCompiler(StatementCompiler):
@@ -46,10 +46,9 @@ class NamespaceCompiler(StatementCompiler):
             self._emitter.write(f"{local} = {given.get(attribute, 'ABSENT')}")
 
     def _assign_attribute(self, reference: nodes.NSRef, value: nodes.Node) -> None:
-        code, kind = self._expressions.typed(value)
-        if kind is ANY:
-            code = self._expressions.or_absent(value)
-            self._costs.nest(sum(LEVELS.get(type(part), 0) for part in (value, *value.find_all(tuple(LEVELS)))))
+        code, levels = self._expressions.or_absent(value), _levels_made(value)
+        if levels:
+            self._costs.nest(levels)
         self._emitter.write(f"{self._scope.assigned_attribute(reference)} = {code}")
 
     @cached_property
@@ -64,3 +63,11 @@ class NamespaceCompiler(StatementCompiler):
                 ):
                     found.setdefault(name, set()).add(attribute)
         return found
+
+
+def _levels_made(node: nodes.Node) -> int:
+    """Return by how many levels of containers a value may be deeper than the values that it is made of."""
+    kinds: Any = (*_LEVELS, nodes.Filter)
+    parts = (node, *node.find_all(kinds))
+    filters = sum(LEVELS.get(FILTERS[part.name].returns, 0) for part in parts if isinstance(part, nodes.Filter))
+    return filters + sum(_LEVELS.get(type(part), 0) for part in parts)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 from jinja2 import nodes
 
 from promptreg.rendering.fast.assignments import assignments
-from promptreg.rendering.fast.syntax import NOT_VARIABLES, UnsupportedSyntax
+from promptreg.rendering.fast.syntax import NOT_VARIABLES, UnsupportedSyntax, names
 
 Path: TypeAlias = tuple[Any, ...]
 """Where a value stands in what was passed: a variable's name, and the keys that lead from it."""
@@ -210,6 +210,10 @@ class Scope:
         if namespace is None or namespace.function != self._functions:
             raise UnsupportedSyntax
         return namespace.attributes[node.attr]
+
+    def may_change(self, node: nodes.Node) -> bool:
+        """Return whether an expression reads a namespace, or calls a macro, which may read one."""
+        return not {*self.namespaces, *self.macros}.isdisjoint(names([node]))
 
     def path(self, node: Any) -> Path | None:
         """Return where a value stands in what was passed; None where it may be the same value as another."""

@@ -208,8 +208,8 @@ class StatementCompiler(Visitor):
             target, unpacking, bound = self._bind_target(node.target, loop, is_paired=is_paired)
             tests = [] if node.test is None else [node.test]
             if node.test is not None:
-                if unpacking:
-                    raise UnsupportedSyntax
+                if unpacking or self._scope.may_change(node.test):
+                    raise UnsupportedSyntax  # Jinja tests each item right before its pass
                 test = self._expressions.truth(node.test)
                 self._emitter.write(f"{items} = [{target} for {target} in {items} if {test}]")
             is_counted = reads_loop(node.body)

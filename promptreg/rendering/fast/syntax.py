@@ -50,13 +50,21 @@ def require_plain_call(node: Any, *, keywords: bool = False) -> None:
 
 
 def positional_arguments(node: nodes.Filter) -> list[nodes.Expr]:
-    """Return a filter's arguments; those passed by name must be the last ones, in their order."""
+    """Return a filter's arguments; those passed by name must be the last ones, in their order.
+
+    That `tojson` is told to write other letters than ASCII as they are changes nothing.
+    """
     require_plain_call(node, keywords=True)
+    keywords = [keyword for keyword in node.kwargs if not _is_default(node, keyword)]
     names = {"default": ["default_value", "boolean"], "d": ["default_value", "boolean"], "tojson": ["indent"]}
     rest = names.get(node.name, [])[len(node.args) :]
-    if [keyword.key for keyword in node.kwargs] != rest[: len(node.kwargs)]:
+    if [keyword.key for keyword in keywords] != rest[: len(keywords)]:
         raise UnsupportedSyntax
-    return [*node.args, *(keyword.value for keyword in node.kwargs)]
+    return [*node.args, *(keyword.value for keyword in keywords)]
+
+
+def _is_default(node: nodes.Filter, keyword: Any) -> bool:
+    return node.name == "tojson" and keyword.key == "ensure_ascii" and keyword.value == nodes.Const(False)
 
 
 def mapped_attribute(node: nodes.Filter) -> str:

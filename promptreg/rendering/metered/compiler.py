@@ -28,7 +28,7 @@ from promptreg.rendering.metered.generator import generate
 from promptreg.rendering.metered.meter import Meter
 from promptreg.rendering.metered.methods import call_method
 from promptreg.rendering.metered.operators import OPERATORS
-from promptreg.rendering.parsing import ENVIRONMENT, syntax_error
+from promptreg.rendering.parsing import ENVIRONMENT, syntax_offence
 from promptreg.rendering.values import Absent, read_attribute, read_item
 
 FILE = "<promptreg template>"  # not the name that Jinja gives to other templates, which a value may render
@@ -88,7 +88,7 @@ class MeteredText:
             source, self._lines = generate(tree, ENVIRONMENT)
             code = compile(source, FILE, "exec")
         except JinjaSyntaxError as error:
-            raise syntax_error(error) from None
+            raise syntax_offence(error).error() from None
         except SyntaxError as error:  # Python's, of nested blocks
             line = self._template_line(error.lineno) or 1
             reason = f"Line {line}: loops or macros lie too deep in each other; Python takes about 20."

@@ -352,21 +352,31 @@ def _plain(meter: Meter, value: Any, depth: int) -> Any:
 
     Raises `Refused` for what `json.dumps` refuses; an absent value raises that it is absent.
     """
+    kind = type(value)
+    if kind in SCALARS:
+        return value
     if depth < 0:
         raise meter.too_big("depth", "a container is nested too deep")
-    kind = type(value)
     if issubclass(kind, dict):
-        items = meter.counted(value.items())
-        return {_require_json_key(key): _plain(meter, item, depth - 1) for key, item in items}
+        return {_require_json_key(key): _plain(meter, item, depth - 1) for key, item in _counted_pairs(meter, value)}
     if issubclass(kind, list | tuple):
-        return [_plain(meter, item, depth - 1) for item in meter.counted(value)]
+        return [_plain(meter, item, depth - 1) for item in meter.as_list(value)]
     require_present(value)
     if value is not None and not issubclass(kind, _JSON_SCALARS):
         raise Refused(f"a value of type {kind.__name__} can't be written as JSON{_json_hint(value)}")
     return value
 
 
+def _counted_pairs(meter: Meter, value: Any) -> Iterable[tuple[Any, Any]]:
+    if type(value) is not dict:
+        return meter.counted(value.items())
+    meter.spend(len(value))
+    return value.items()
+
+
 def _require_json_key(key: Any) -> Any:
+    if type(key) is str:
+        return key
     require_present(key)
     if key is not None and not issubclass(type(key), _JSON_SCALARS):
         raise Refused(f"a key of type {type(key).__name__} can't be written as JSON")

@@ -72,7 +72,8 @@ class Meter:
 
     def too_big(self, limit: str, what: str) -> Exceeded:
         """Return the error for the limit of this name."""
-        return Exceeded(f"{what}: the limit {limit} is {getattr(self.limits, limit):,}", limit)
+        most = getattr(self.limits, limit)
+        return Exceeded(f"{what}: the limit {limit} is {most:,}; RenderLimits({limit}=…) allows more", limit)
 
     # Containers
 
@@ -208,7 +209,10 @@ class Meter:
             raise Refused("a length must be a whole number")
         if count > self.limits.characters:
             raise self.too_big("characters", "a text gets too long")
-        self.spend(max(count, 0) // CHARACTERS_A_UNIT)
+        if count > 0:
+            self.tank -= count // CHARACTERS_A_UNIT
+            if self.tank < 0:
+                self.refill()
 
     def joined(self, pieces: Sequence[str]) -> str:
         """Join pieces of text."""

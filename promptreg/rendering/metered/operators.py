@@ -32,6 +32,9 @@ _POWERS = (int, float, complex, Decimal)
 
 def add(meter: Meter, left: Any, right: Any) -> Any:
     """Implement `+`."""
+    if type(left) is str and type(right) is str:
+        meter.require_characters(len(left) + len(right))
+        return left + right
     if type(left) is int and type(right) is int:
         return _integer(meter, left + right)
     if type(left) is float or type(right) is float:
