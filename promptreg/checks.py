@@ -107,7 +107,7 @@ class Checks:
         return self._run(outcome)
 
     def vet_seeded(self, outcome: Outcome) -> Evidence:
-        """Do what `vet_saved` does where a version is written; what was live before is not compiled anew (rule 9)."""
+        """Do what `vet_saved` does where a version is written; what was live before is not compiled again (rule 9)."""
         return self._run(outcome) if outcome.written is None else self.vet_saved(outcome)
 
     def vet_published(self, outcome: Outcome) -> Evidence:

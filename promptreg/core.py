@@ -244,7 +244,7 @@ class Core:
         return _KEY_OF_OTHERS, namespace, name, type(version), version, label
 
     def current_generation(self) -> tuple[Generation, str]:
-        """Return the current generation and how that is known; it is stale where the database has disappeared."""
+        """Return the current generation, and whether it was current, was renewed, or is stale as the file has gone."""
         generation = self.cache.generation
         if generation.is_current():
             return generation, HIT
@@ -302,7 +302,7 @@ class Core:
 
         The plan is made on a read, so a refusal, and a call that changes nothing, takes no lock. Its outcome is vetted
         outside any transaction. If anything was committed meanwhile, it is made again inside the write, where it stays
-        true; an outcome that is no longer what was vetted is vetted anew.
+        true; an outcome that is no longer what was vetted is vetted again.
         """
         with self.read() as reader:
             proposed, seen = plan(reader), reader.snapshot

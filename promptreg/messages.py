@@ -1,4 +1,4 @@
-"""What templates are made of: a text, or the texts in messages that are templates, where they stand and how they end.
+"""The texts of a template: of a chat, those in its messages that are templates, with their places and line ends.
 
 `rules/messages.py` decides what is accepted, and `rendering/` renders it; diff and search read messages by this file.
 It takes whatever is stored: what an earlier release accepted, and any value that a caller puts into a `Prompt`.
@@ -25,7 +25,7 @@ BETWEEN_TEXTS = "\n\n"
 
 
 class Part(NamedTuple):
-    """A part of a template that is rendered by itself: a text, or the messages that a variable passes.
+    """A part of a template that is rendered by itself: a text, or a placeholder.
 
     `where` is its message and part, for errors; empty for a text prompt. `is_shown` says whether it belongs to
     `Rendered.text`.

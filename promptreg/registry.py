@@ -269,8 +269,8 @@ class Registry:
         """Return several prompts, in the order of their names, as all of them were at one moment.
 
         `names` are up to 10,000 names or ids. Each is resolved as in `get`, and may choose a version by `@`; what is
-        named twice is returned twice, and no names give no prompts. A write that moves several prompts at once is seen
-        in all of them or in none, which calls of `get` one after the other don't promise.
+        named twice is returned twice, and an empty list returns an empty list. A write that moves several prompts at
+        once is seen in all of them or in none, which calls of `get` one after the other don't promise.
 
         Raises `NotFoundError` with every unknown name; where there is none, `VersionNotFoundError` for the first
         version or label that a prompt does not have, then `NoProductionVersionError`.
@@ -358,8 +358,9 @@ class Registry:
     def diff(self, name: str, old: Selector, new: Selector) -> str:
         r"""Return what changed between two versions, as a unified diff of the whole snapshots.
 
-        `old` and `new` are numbers or labels. Equal versions give `""`. Versions that differ too much to be compared
-        line by line are shown as one block, whose heading says so. Raises `NotFoundError` and `VersionNotFoundError`.
+        `old` and `new` are numbers or labels. Of equal versions it is `""`. Versions that differ too much to be
+        compared line by line are shown as one block, whose heading says so. Raises `NotFoundError` and
+        `VersionNotFoundError`.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
@@ -475,8 +476,8 @@ class Registry:
         """Return the record of who did what, oldest first: of the namespace, or of one prompt.
 
         `after` is the `seq` of the last event that the caller has seen; `limit` is how many at most. With
-        `newest_first` the newest come first, and `after` goes on below that number; 0 begins with the newest. `action`
-        is one action or several, as `publish`; without it there are all.
+        `newest_first` the newest come first, and `after` continues with older ones; 0 begins with the newest. `action`
+        is one action, such as `publish`, or several; without it events of every action are returned.
 
         The events of a prompt are found under its present name, also those from before it was renamed. The events of a
         deleted prompt remain without its name and their details, except that its `delete` keeps the name (rule 15).
@@ -639,21 +640,21 @@ class Registry:
         on_conflict: OnConflict = "draft",
         release: float | None = None,
     ) -> Prompt:
-        """Say what the code ships, at the start of an application; by default what people have made stays live.
+        """Bring in a prompt that the code ships, at the start of an application; what people have made stays live.
 
         A prompt that does not exist is created. The registry remembers what was last seeded: the fields that were
-        passed, and no others. As long as it is the same, nothing is written, whatever people have published, rolled
-        back, edited or archived meanwhile. When the code ships something else, it goes live at once if nobody has
-        changed those fields of what is live; content that was live before is published again. If somebody has,
-        `on_conflict` decides (rule 22):
+        passed, and no others. As long as they are the same, nothing is written, whatever people have published, rolled
+        back, edited or archived meanwhile. Something new goes live at once, unless people have changed those fields of
+        what is live; content that was live before is published again. If people have changed them, `on_conflict`
+        decides (rule 22):
 
-        - `"draft"` keeps what is live, makes a draft of what the code ships, or edits the one that the last seed made,
-          and logs a warning to the logger `promptreg`;
-        - `"publish"` makes it live; `"error"` raises `ConflictError`, and nothing is remembered.
+        - `"draft"` keeps what is live, makes a draft of what is seeded, or edits the one that the last seed made, and
+          logs a warning to the logger `promptreg`;
+        - `"publish"` makes what is seeded live; `"error"` raises `ConflictError`, and nothing is remembered.
 
-        What is equal to what is live is only remembered. An archived prompt stays as it is, a disabled one disabled,
-        and one that was deleted or renamed is created anew. The fields and `commit_message` are those of `create`;
-        `access_grants` are only for a prompt that is created.
+        If what is seeded equals what is live, it is only remembered. An archived prompt stays as it is, a disabled one
+        disabled, and one that was deleted or renamed is created again. The fields and `commit_message` are those of
+        `create`; `access_grants` are only for a prompt that is created.
 
         Of two releases that seed in turns, such as old and new workers of one machine, the last one wins. With
         `release`, a number that grows, a seed whose number is lower than that of the last one does nothing. A higher
@@ -828,9 +829,9 @@ class Registry:
     ) -> Any:
         """Bring back the version that was live before, or the published version that is named (rule 5).
 
-        The registry keeps a stack of publications. Without a version, the top one is removed from it; with one, all
-        above that version are, or where the version is not on the stack it is pushed. No checks are run. `reason` is
-        kept in the event. `expected_production` is the number that must be live (0: none), otherwise that is
+        The registry keeps a stack of publications. Without a version, the top one is removed from it. With a version,
+        all above it are removed, or if it is not on the stack, it is pushed. No checks are run. `reason` is kept in the
+        event. `expected_production` is the number that must be live (0: none), otherwise that is
         `VersionConflictError`; so that two people who roll back the same mistake go back one version and not two.
 
         Raises `ConflictError` where nothing was live before or the version was never published, `NotFoundError`,

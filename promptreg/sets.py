@@ -42,7 +42,7 @@ def rollback_all(planner: Planner, prompts: PromptSet, reason: str) -> Callable[
 
 
 def _plan_all(view: View, prompts: PromptSet, make: MakePlan) -> Callable[[Reader], Outcomes]:
-    """Return a plan of all prompts; which of them are one, and what is expected of which, is decided once."""
+    """Return a plan of all prompts; its first run decides which references are one prompt, and what to expect of it."""
     members: list[Member] | None = None
 
     def plan(reader: Reader) -> Outcomes:
@@ -79,7 +79,7 @@ def _plan_each(reader: Reader, view: View, members: Sequence[Member]) -> list[Ou
 
 
 def _distinct(members: Sequence[Member], outcomes: Sequence[Outcome]) -> tuple[list[Member], list[Outcome]]:
-    """Return each prompt once; raise `InvalidInputError` for one at two versions, which takes a lookup to be seen."""
+    """Return each prompt once; raise `InvalidInputError` for one at two versions, which only a lookup shows."""
     kept: dict[str, tuple[Member, Outcome]] = {}
     for member, outcome in zip(members, outcomes, strict=True):
         _, same = kept.setdefault(outcome.container.id, (member, outcome))

@@ -15,7 +15,7 @@ Failed = tuple[Outcome, Sequence[str]]
 
 
 def vet_published(core: Core, view: View, planner: Planner) -> Callable[[Outcome], Evidence]:
-    """Return how `publish` of one prompt vets its outcome."""
+    """Return the function that vets the outcome of `publish` of one prompt."""
 
     def vet(outcome: Outcome) -> Evidence:
         try:
@@ -27,7 +27,7 @@ def vet_published(core: Core, view: View, planner: Planner) -> Callable[[Outcome
 
 
 def vet_all_published(core: Core, view: View, planner: Planner) -> Callable[[Outcomes], SetEvidence]:
-    """Return how `publish` of several prompts vets their outcomes."""
+    """Return the function that vets the outcomes of `publish` of several prompts."""
 
     def vet(planned: Outcomes) -> SetEvidence:
         try:

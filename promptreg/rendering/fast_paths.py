@@ -28,9 +28,9 @@ class FastPaths:
     Never changed once made, because threads share it.
 
     `output` returns what a render returns, and is None where the template has no fast path. `text` returns the text
-    alone, of a text prompt. `arity` is the number of variables that are read. Where as many are passed, their names
-    need no check before: the functions fail where one that they read is absent, and another has a name that is no text.
-    `fixed` is the text of a text prompt that is the same in every render.
+    alone, of a text prompt. `arity` is the number of variables that are read. If exactly as many are passed, their
+    names need no check: if one of them is not read, or is no text, then one that is read is absent, and the function
+    fails. `fixed` is the text of a text prompt that is the same in every render.
     """
 
     __slots__ = ("arity", "fixed", "output", "text")

@@ -1,7 +1,8 @@
-"""What the errors of a template say about its braces: how some are kept as they are, and that a whole text can be.
+"""What the errors of a template say about its braces: how to keep some of them, or the whole text, as they are.
 
-Much of what people keep as prompts was never meant as a template: code, CSS, LaTeX, shell, JSON. Such a text is known
-by a few marks that prose and Jinja2 hardly ever have. A wrong guess costs one sentence in an error. No text is changed.
+Much of what people keep as prompts was never meant as a template: code, CSS, LaTeX, shell, JSON. Such a text is
+recognized by a few marks that prose and Jinja2 hardly ever have. A wrong guess costs one sentence in an error, and
+changes no text.
 """
 
 import re
@@ -46,7 +47,7 @@ _MARKS = {
     ),
     "JSON": (r"[\"']\s{0,9}:\s{0,9}(?:[\"'\[{\d-]|true\b|false\b|null\b)", r"\{\s{0,9}\}\}"),
 }
-"""What a text looks like, and its marks: patterns without open repetitions, so that no text takes them long."""
+"""What a text looks like, and its marks: patterns with bounded repetitions, so that no text takes long to search."""
 
 
 def of_braces(source: str) -> str:
@@ -63,7 +64,7 @@ def of_braces(source: str) -> str:
 
 
 def of_literal(source: str) -> str:
-    """Return what any other error says of a text that looks like no template.
+    """Return what any other error says about a text that does not look like a template.
 
     It says nothing where the text has JSON, which templates often show.
 
@@ -75,7 +76,7 @@ def of_literal(source: str) -> str:
 
 
 def looks_like(source: str) -> str | None:
-    """Return what a text looks like that is no template; None for any other."""
+    """Return what else than a template a text looks like; None if nothing."""
     start = source[:MAX_SEARCHED]
     return next((kind for kind, marks in _MARKS.items() if any(re.search(mark, start) for mark in marks)), None)
 

@@ -231,7 +231,7 @@ def _names(targets: Iterable[nodes.Node]) -> frozenset[str]:
 
 
 def surely_needed(tree: nodes.Template, names: frozenset[str]) -> dict[str, int]:
-    r"""Return those of the variables without which every render fails, each with the line of the first such read.
+    r"""Return those of the variables without which every render fails, each with the line of the first read that fails.
 
     That is a read outside every condition, which is printed, looped over, compared, read further or given to a filter;
     also in a macro that is called outside every condition.

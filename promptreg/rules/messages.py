@@ -1,7 +1,7 @@
 """The messages of a chat template, read into frozen values: which fields they have, and of what kind ("Chat messages").
 
 Each form is one table of fields: a message, a placeholder, a part of each type. The errors name the message, the part
-and the nearest that may be meant, and quote nothing, as a field's name may be anything too.
+and what may have been meant. They quote nothing that was passed, because even the name of a field may be a secret.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -32,13 +32,13 @@ _TYPES_ELSEWHERE = {
     **dict.fromkeys(("image", "input_image"), "image_url"),
     **{"audio": "input_audio", "document": "file", "input_file": "file"},
 }
-"""What other formats call them, where no spelling is near."""
+"""The words of other formats, of which the nearest spelling would be wrong."""
 
 Reader = Callable[[Any, str], Any]
 
 
 class Form(NamedTuple):
-    """What a mapping must look like: a reader for each field, those that must be there, and all that as a text."""
+    """The form of a mapping: a reader for each field, the required fields, and the form as errors show it."""
 
     readers: Mapping[str, Reader]
     required: Collection[str]

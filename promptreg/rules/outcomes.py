@@ -17,7 +17,7 @@ class Author(NamedTuple):
 class Outcome(NamedTuple):
     """The prompt after a verb, the version that the verb returns, and what is to be written.
 
-    `kept` is the live version that `seed` returns where it has kept that and `version` is what it seeded (rule 22).
+    If `seed` leaves a version of people live, `kept` is that version, and `version` the draft beside it (rule 22).
     """
 
     container: Container

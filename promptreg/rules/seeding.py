@@ -1,12 +1,12 @@
 """What `seed` changes of a prompt: what the code ships, beside what people publish (rule 22).
 
-Kept with each prompt is what was last seeded (`records.Seed`). *Changed by people* means that the fields that were last
-seeded have other values in what is live; what is live of a prompt that was never seeded is all theirs. A seed
+Stored with each prompt is what was last seeded (`records.Seed`). A prompt is *changed by people* if the fields that
+were last seeded have other values in what is live, or if it was never seeded. A seed
 
 - changes nothing where it is the same as the last one, is of an earlier release, or finds the prompt archived;
 - is only remembered where it equals what is live, or is the same as the last one with a higher release;
 - goes live where nothing is live, or nobody has changed what is;
-- else keeps what people have made, with a draft beside it, or replaces it, or is refused, as its caller chooses.
+- otherwise becomes a draft beside what people have made, or replaces that, or is refused, as its caller chooses.
 
 The planners return an `Outcome`, as those of `lifecycle.py` and `publishing.py` do, of whose steps they are made.
 """
@@ -34,7 +34,7 @@ from promptreg.rules.version_fields import Draft, Edit
 
 
 class Shipped(NamedTuple):
-    """What a call of `seed` ships: the draft of an update, its commit message or None, what decides, what is kept."""
+    """What a call of `seed` ships: an update, its commit message or None, `on_conflict`, and what is remembered."""
 
     draft: Draft
     message: str | None
@@ -78,9 +78,9 @@ def is_settled(container: Container, call: Shipped) -> bool:
 
 
 def plan_seed(container: Container, versions: Versions, call: Shipped, author: Author) -> Outcome:
-    """Seed a prompt where that is not settled. Raises `ConflictError` where the caller prefers that to a draft.
+    """Seed a prompt that is not settled. Raises `ConflictError` if the caller prefers that to a draft.
 
-    The same as the last one, of a higher release, moves the release: those in between are then earlier ones.
+    If only the release is new, it is stored, so that a release between the last one and this one counts as earlier.
     """
     shown, last = versions.shown, container.seed
     if last is not None and _is_same(call.seed, last):
@@ -103,7 +103,7 @@ def plan_seed(container: Container, versions: Versions, call: Shipped, author: A
 
 
 def conflict_warning(outcome: Outcome) -> str | None:
-    """Return what to tell about a seed that has kept what people made, None of any other."""
+    """Return the warning about a seed that has kept what people made; None for any other."""
     if outcome.kept is None:
         return None
     name, number, state = outcome.container.name, outcome.version.number, outcome.version.state

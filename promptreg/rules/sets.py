@@ -1,4 +1,4 @@
-"""What a call about several prompts is about, and what it expects of each, read into frozen values (rule 23)."""
+"""The arguments of a call about several prompts, read into frozen values (rule 23)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
@@ -25,9 +25,10 @@ T = TypeVar("T")
 
 
 class PromptSet(NamedTuple):
-    """The prompts of one call, each with the version that it chooses, and what is expected to be live and published.
+    """The prompts of one call, each with the version that it chooses, and what the caller expects of them.
 
-    What is expected is by the name or the id of a prompt, which need not be the one that the call names it by.
+    `production` and `content_hash` map the name or the id of a prompt to what is expected of it. They may use the name
+    where `chosen` has the id, and the other way round.
     """
 
     chosen: tuple[Versioned, ...]
@@ -108,13 +109,13 @@ def _by_text(named: Mapping[Reference, T]) -> dict[str, T]:
 def _require_named(references: Sequence[Reference], expected: Mapping[Reference, object], field: str) -> None:
     """Refuse what is expected of a prompt that the call does not name, as far as that can be seen without a lookup."""
     texts, kinds = {reference.text for reference in references}, {reference.is_id for reference in references}
-    strangers = [key.text for key in expected if key.text not in texts and kinds <= {key.is_id}]
-    if strangers:
-        raise _not_named(field, strangers)
+    unnamed = [key.text for key in expected if key.text not in texts and kinds <= {key.is_id}]
+    if unnamed:
+        raise _not_named(field, unnamed)
 
 
 def expected_of_each(prompts: PromptSet, found: Sequence[Container | None]) -> list[Expected]:
-    """Return what is expected of each prompt, given with what was found of it.
+    """Return what is expected of each prompt; `found` has the stored prompts, in the order of `prompts.chosen`.
 
     Raises `InvalidInputError` for what is expected of a prompt that the call does not name, or twice of one.
     """
@@ -128,9 +129,9 @@ def expected_of_each(prompts: PromptSet, found: Sequence[Container | None]) -> l
 def _of_each(expected: Mapping[str, T], known: Sequence[Sequence[str]], field: str) -> list[T | None]:
     keys = [next((name for name in names if name in expected), None) for names in known]
     used = set(keys)
-    strangers = [name for name in expected if name not in used]
-    if strangers:
-        raise _not_named(field, strangers)
+    unnamed = [name for name in expected if name not in used]
+    if unnamed:
+        raise _not_named(field, unnamed)
     return [None if key is None else expected[key] for key in keys]
 
 

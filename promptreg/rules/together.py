@@ -39,7 +39,7 @@ KINDS: tuple[tuple[type[PromptregError], ...], ...] = (
 
 
 def decide_each(items: Iterable[tuple[str, T]], decide: Callable[[T], R], namespace: str = "") -> list[R]:
-    """Return what is decided of each item, which comes with the name of its prompt; raise the refusals as one."""
+    """Return what is decided of each item; raise one error for all refusals. Each item comes with its prompt's name."""
     decided, refused = [], []
     for name, item in items:
         try:
@@ -52,7 +52,7 @@ def decide_each(items: Iterable[tuple[str, T]], decide: Callable[[T], R], namesp
 
 
 def together(refused: Sequence[tuple[str, PromptregError]], namespace: str = "") -> PromptregError:
-    """Return one error for the refusals of the first kind that there is, each given with the name of its prompt."""
+    """Return one error for all refusals of the first kind that occurs; `refused` has each with its prompt's name."""
     kinds = ([(name, error) for name, error in refused if type(error) in kind] for kind in KINDS)
     found = next(same for same in kinds if same)
     first = found[0][1]
@@ -81,6 +81,6 @@ def _checks_message(names: Sequence[str], reasons: Sequence[str]) -> str:
 
 
 def sentences(messages: Sequence[str]) -> str:
-    """Return the first ten messages as one, and how many more there are."""
+    """Return the first ten messages as one text, which ends with how many more there are."""
     more = [f"And {len(messages) - LISTED} more."] if len(messages) > LISTED else []
     return " ".join([*messages[:LISTED], *more])

@@ -55,14 +55,14 @@ _NONE = Assignments(frozenset(), frozenset())
 
 
 class _Finder:
-    """Goes through statements in their order; a name is *certain* behind what assigns it on every way."""
+    """Visits statements in their order; a name is *certain* after what assigns it on every path."""
 
     def __init__(self) -> None:
         self.assigned: set[str] = set()
         self.read_before: set[str] = set()
 
     def body(self, body: Iterable[nodes.Node], certain: frozenset[str]) -> frozenset[str]:
-        """Return the names that are certain behind these statements."""
+        """Return the names that are certain after these statements."""
         for node in body:
             match node:
                 case nodes.Assign(target=nodes.Name(name=name), node=value):

@@ -104,7 +104,7 @@ def concat(most: int, *values: Any) -> str:
 
 
 def neighbour(items: Any, position: int) -> Any:
-    """Return the item of a list or tuple at that position; `ABSENT` before the first and behind the last."""
+    """Return the item of a list or tuple at that position; `ABSENT` before the first and after the last."""
     return sequence(items)[position] if 0 <= position < len(items) else ABSENT
 
 

@@ -46,7 +46,7 @@ class Scope:
 
     def __init__(self) -> None:
         self.variables: dict[str, str] = {}  # to their locals
-        self.required: set[str] = set()  # variables that are read on every way through the template
+        self.required: set[str] = set()  # variables that are read on every path through the template
         self.loops: list[Loop] = []
         self.dicts: set[str] = set()  # locals that have been checked to be exact dicts
         self.namespaces: dict[str, Namespace] = {}
@@ -67,7 +67,7 @@ class Scope:
 
     @contextmanager
     def conditional(self) -> Iterator[None]:
-        """Note that what is read here is not read on every way through the template."""
+        """Note that what is read here is not read on every path through the template."""
         self._conditions += 1
         yield
         self._conditions -= 1
@@ -89,9 +89,9 @@ class Scope:
             raise UnsupportedSyntax
 
     def loads(self) -> Iterator[str]:
-        """Yield the lines that load the variables; one that is read on every way through is there, or it bails out.
+        """Yield the lines that load the variables; if one that is read on every path is absent, they bail out.
 
-        The names are checked before, if not as many are passed as a template loads; so they are where fewer are.
+        If a different number of variables is passed than the template loads, their names have been checked before.
         """
         for name, local in self.variables.items():
             is_there = f" if {name!r} in v else ABSENT if len(v) < {len(self.variables)} else absent(v)"

@@ -52,7 +52,7 @@ def require_plain_call(node: Any, *, keywords: bool = False) -> None:
 def positional_arguments(node: nodes.Filter) -> list[nodes.Expr]:
     """Return a filter's arguments; those passed by name must be the last ones, in their order.
 
-    That `tojson` is told to write other letters than ASCII as they are changes nothing.
+    `ensure_ascii=False` is left out, because it is what `tojson` does without it.
     """
     require_plain_call(node, keywords=True)
     keywords = [keyword for keyword in node.kwargs if not _is_default(node, keyword)]
@@ -119,7 +119,7 @@ def is_number(node: object) -> bool:
 
 
 def is_text(node: object) -> bool:
-    """Return whether an expression is a text for certain, or else fails."""
+    """Return whether an expression is a text whenever it does not fail."""
     if isinstance(node, nodes.Add):
         return is_text(node.left) or is_text(node.right)
     if isinstance(node, nodes.Filter):

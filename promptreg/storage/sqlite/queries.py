@@ -107,8 +107,8 @@ def _values(query: Query) -> dict[str, Any]:
 def _rarely_tagged(connection: sqlite3.Connection, query: Query) -> str | None:
     """Return a full-text query that finds the few prompts with these tags, so that not every prompt is read.
 
-    None where they are many, and where it finds none of a version, as it holds only those that are shown without a
-    label.
+    None if they are many, or if a label chooses the version: the index holds only the versions that are live, and of
+    prompts without one the latest.
     """
     if not query.tags or query.label not in {None, "production"}:
         return None
