@@ -136,4 +136,4 @@ def _of_each(expected: Mapping[str, T], known: Sequence[Sequence[str]], field: s
 
 
 def _not_named(field: str, names: Sequence[str]) -> InvalidInputError:
-    return InvalidInputError.of(field, f"names {listed(names)}, and the call does not, or names it here already")
+    return InvalidInputError.of(field, f"has {listed(names)}: no prompt of this call, or one that is here twice")
