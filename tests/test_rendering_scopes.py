@@ -148,6 +148,20 @@ def compared(seeds: range) -> Counter[str]:
     return counts
 
 
+def test_loops_in_each_other_that_the_metered_tier_can_not_compile_are_refused_when_saved():
+    """Also where a block between them would let the fast tier compile them: its template could fail later on."""
+
+    def nested(count: int, inner: str) -> str:
+        return "{% for x in xs %}" * count + inner + "{% endfor %}" * count
+
+    def text_of(inner: int) -> TemplateText:
+        return TemplateText(nested(10, "{% set a %}" + nested(inner, "{{ x }}") + "{% endset %}{{ a }}"), LIMITS)
+
+    assert by_tier(text_of(10).fast, {"xs": [1]}, BAILOUTS) == text_of(10).metered({"xs": [1]}) == "1"
+    with pytest.raises(TemplateError, match="too deep in each other"):
+        text_of(11)
+
+
 def test_names_mean_the_same_in_both_tiers_and_jinja():
     """Each template renders the same in both tiers and in Jinja2, and the fast tier takes most of those that render."""
     counts = compared(range(CASES))

@@ -72,7 +72,7 @@ class TemplateText:
         try:
             return metered.render(rendering)
         except Exception as error:
-            failure = metered.failed(error, self.source, rendering)
+            failure = metered.failed(error, self.source, rendering, self.reads)
         raise failure  # outside the `except`, so that no context is chained that quotes a value
 
     def surely_needed(self, names: frozenset[str]) -> dict[str, int]:

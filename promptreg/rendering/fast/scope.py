@@ -9,6 +9,8 @@ from jinja2 import nodes
 from promptreg.rendering.fast.assignments import assignments
 from promptreg.rendering.fast.syntax import NOT_VARIABLES, UnsupportedSyntax, names
 
+MAX_LOOPS = 20  # in each other, as the metered tier has them all in one function, where Python takes no more
+
 Path: TypeAlias = tuple[Any, ...]
 """Where a value stands in what was passed: a variable's name, and the keys that lead from it."""
 
@@ -140,6 +142,8 @@ class Scope:
     @contextmanager
     def loop(self, sequence: str) -> Iterator[Loop]:
         """Enter a loop over what this local holds."""
+        if len(self.loops) == MAX_LOOPS:
+            raise UnsupportedSyntax
         with self.inner():
             self.loops.append(Loop(sequence, self.temporary("i"), self.temporary("n"), set()))
             yield self.loops[-1]

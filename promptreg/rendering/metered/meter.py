@@ -15,7 +15,7 @@ from promptreg.rendering.values import PLAIN, SCALARS, Refused, children, printi
 CLOCK_INTERVAL = 500  # fuel between two readings of the clock
 SCANNED_A_UNIT = 8  # items of a container that C code goes through, for one unit of fuel
 MAX_SHALLOW = 500  # values that are visited to show that a container is not nested deep
-MAX_LAZY = 400
+MAX_LAZY = 100  # 150, each in lists in a namespace, crash a thread with a 128 KiB stack on Python 3.13
 MAX_LEVELS = 2_500  # of containers that a render nests in each other by way of its namespaces
 _END = object()
 
