@@ -27,6 +27,8 @@ LITERAL = {
         "<div style={{color: 'red'}} />",
         "return <Pot lid={{open: true}} />",
         '<div id="app">{{ message | capitalize: 3 }}</div>',
+        "<Pot lid={{\n    ...props,\n}} />",
+        '<button class="tea">{{ pour( }}</button>',
         "{#if tea}<p>hot</p>{/if}\n<script>pour()</script>",
     ],
     "a workflow": ["run: ship ${{ github.sha }} --to ${{ inputs.place", "if: ${{ !cancelled() }}"],
@@ -61,6 +63,19 @@ PROSE = [
     "{# a note\nHello",
     "{% if a == 1 and b != 'c' %}x",
     "Write a function that adds {{ a } and b. Use Python.",
+    "name={{ name }} {{ b }",
+    "<input>{{ x }</input>",
+    "<template>{{ x }</template>",
+    "<style>Formal</style><script>{{ scene }</script><html>{{ page }}</html>",
+    '<document id="1" type="{{ kind }">…</document>',
+    "Find each <span>{{ x }</span>.",
+    "Read notes.md {{ x }",
+    "Read notes.md {% iff x %}",
+    "Ticket #12 {% iff x %}",
+    "Read it; then answer {{ q }",
+    "You do function calling: {{ x }",
+    "Choose the class label:\n{{ x }",
+    "It costs ${{ inputs }.",
 ]
 PAIRS = [(kind, text) for kind, texts in LITERAL.items() for text in texts]
 
@@ -103,15 +118,69 @@ def test_rule_20_what_an_error_says_about_braces_is_true(memory):
     assert memory.save("raw", "{% raw %}{{ a }{% endraw %} {{ b }}").render(b=1).text == "{{ a } 1"
 
 
+MUSTACHE = {
+    "Handlebars' {{#if x}} … {{/if}} is {% if x %} … {% endif %} here, and {{#each xs}} is {% for x in xs %}.": [
+        "{{#if tea}}hot{{/if}}",
+        "{{#each pots}}{{this}}{{/each}}",
+        "{{~#if tea~}}hot{{~/if~}}",
+        "{% if tea %}hot{{/if}}",
+        "{{#if tea}}{{{pot}}}{{> footer}}{{/if}}",
+    ],
+    "Mustache's {{#x}} … {{/x}} is {% if x %} … {% endif %} here, and of a list {% for item in x %}.": [
+        "{{#tea}}hot{{/tea}}"
+    ],
+    "{{^x}} … {{/x}} and {{#unless x}} … {{/unless}} are {% if not x %} … {% endif %} here.": [
+        "{{^tea}}no{{/tea}}",
+        "{{#unless tea}}no{{/unless}}",
+    ],
+    "{{{x}}} is {{ x }} here, as nothing is escaped.": ["Tea: {{{tea}}}", "<div>{{{ pot.tea }}}</div>"],
+    "{{&x}} is {{ x }} here, as nothing is escaped.": ["Tea: {{&tea}}", "{{& pot.tea }}"],
+    "A comment {{! … }} is {# … #} here.": ["{{! note}}tea", "{{!-- note --}}tea"],
+    "Instead of {{> part}} write the part out, or pass its text as a variable: {{ part }}.": [
+        "{{> footer }}",
+        "{{>footer}}",
+    ],
+    "{{~x~}} is {{- x -}} here.": ["a {{~tea~}} b", "a {{~ tea }} b"],
+    "{{@index}} is {{ loop.index0 }} here; @first is loop.first, and @last loop.last.": ["{{@index}}. {{@last}}"],
+    "{{../x}} is {{ x }} here: what is outside a loop can be read inside.": ["{{../tea}}"],
+    "{{.}} is the variable of a loop here: {% for x in xs %}{{ x }}{% endfor %}.": ["{{.}}"],
+}
+
+
+@pytest.mark.parametrize(("advice", "text"), [(advice, text) for advice, texts in MUSTACHE.items() for text in texts])
+def test_a_syntax_error_of_a_mustache_tag_says_what_to_write(memory, advice, text):
+    """It is about the first tag of Mustache or Handlebars, and speaks of no other syntax, as the text is a template."""
+    assert refusal(memory, text).endswith(f"between {{% raw %}} and {{% endraw %}}. {advice}")
+
+
+FORMATTED_BRACES = "If its braces are doubled for an f-string, write them single here, and {name} as {{ name }}."
+
+
 @pytest.mark.parametrize(
-    "text", ["{{#if tea}}hot{{/if}}", "{{#each pots}}{{this}}{{/each}}", "{{> footer }}", "{{^tea}}no{{/tea}}"]
+    "text",
+    [
+        'Return {{"a": 1}} for {question}',
+        "Return {{'a': [{{'b': {user.name}}}]}} only.",
+        'Answer {question} as\n{{\n    "a": "…"\n}}\n',
+        "Return {{}} for {question}",
+        'Use def pour(): and {{"a": 1}} for {question}',
+    ],
 )
-def test_a_syntax_error_of_a_handlebars_template_says_what_it_is_here(memory, text):
-    """Its blocks are another language's, and the text was a template."""
-    message = refusal(memory, text)
+def test_a_syntax_error_of_doubled_braces_says_that_they_are_single_here(memory, text):
+    """Beside names in single braces they come from an f-string; `plain` would keep both as they are."""
+    assert refusal(memory, text).endswith(f" {FORMATTED_BRACES}")
+    prompt = memory.save("single", 'Return {"a": 1} for {{ question }}')
+    assert prompt.render(question="Q").text == 'Return {"a": 1} for Q'
+
+
+def test_doubled_braces_alone_may_be_meant_as_they_are_too(memory):
+    """Then the error says both."""
+    message = refusal(memory, 'Answer with {{"tea": "green"}} alone.')
     assert message.endswith(
-        "Handlebars' {{#if x}} … {{/if}} is {% if x %} … {% endif %} here, and {{#each xs}} is {% for x in xs %}."
+        f' {FORMATTED_BRACES} If this is JSON and no template, save it with syntax="plain": all of it stays as it is.'
     )
+    for text in ('<Pot style={{"color": "red"}}>{children}</Pot>', "Use {name} in {{ name }"):
+        assert FORMATTED_BRACES not in refusal(memory, text)
 
 
 def test_what_the_policy_refuses_of_code_is_answered_alike(memory):
@@ -121,7 +190,8 @@ def test_what_the_policy_refuses_of_code_is_answered_alike(memory):
         'If this is code and no template, save it with syntax="plain": all of it stays as it is.'
     )
     assert "plain" not in refusal(memory, "{{ pour(pot) }}", TemplatePolicyError)
-    assert "plain" not in refusal(memory, '{"tea": "{{ pour(pot) }}"}', TemplatePolicyError)
+    for json in ('{"tea": "{{ pour(pot) }}"}', '{\n  "tea": {\n    "cups": "{{ pour(pot) }}"\n  }\n}'):
+        assert "plain" not in refusal(memory, json, TemplatePolicyError)
 
 
 def test_rule_20_an_unknown_filter_or_test_is_a_syntax_error_too(memory):
@@ -214,6 +284,10 @@ def test_no_text_takes_long_to_look_at():
         "x = a",
         "{%1",
         "a:",
+        "{{",
+        "{a",
+        "{a}}",
+        "<a ",
         "<",
         "{-a",
         "#a",
