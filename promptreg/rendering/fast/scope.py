@@ -126,8 +126,12 @@ class Scope:
 
     @contextmanager
     def inner(self) -> Iterator[None]:
-        """Enter a loop, a macro or a block; the names that are bound in it are unbound after it."""
+        """Enter a loop, a macro or a block; the names that are bound in it are unbound after it.
+
+        What is read before its body, such as a default of a macro, is read inside it too.
+        """
         outer = self._inner, self._assignable, self._always, self.namespaces
+        self._assignable = frozenset()
         yield
         self._inner, self._assignable, self._always, self.namespaces = outer
 
