@@ -20,7 +20,7 @@ from promptreg.rendering.parsing import parse
 from promptreg.rendering.policy import BUILTINS
 from promptreg.rendering.reads import surely_needed, variables_read
 
-MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
+MAX_COMPILED_LATER = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
 
 
 class TemplateText:
@@ -48,7 +48,7 @@ class TemplateText:
         self.fast = None if compiled is None else compiled.render
         self.loaded = frozenset() if compiled is None else compiled.loaded
         self.price = 0 if compiled is None else compiled.price
-        is_at_once = self.fast is None or count > MAX_LAZY
+        is_at_once = self.fast is None or count > MAX_COMPILED_LATER
         self._metered = MeteredText(tree) if is_at_once else None
 
     def render(self, values: dict[str, Any]) -> str:
