@@ -10,7 +10,7 @@ from prompts import TEXT
 from rendering import LIMITS, MACROS, METERED_VALUES, PLAIN, read_by, tier
 from timing import Options, Row, Tables, measure, require_same, run
 
-from promptreg.rendering.template import TemplateText
+from promptreg.rendering.template_text import TemplateText
 
 ROUNDS = 40
 GOALS = (1.0, 0.6)

@@ -21,7 +21,8 @@ from promptreg import Registry, RenderLimits
 from promptreg.jsonvalues import FrozenList, freeze
 from promptreg.rendering.metered.compiler import MeteredText
 from promptreg.rendering.parsing import parse
-from promptreg.rendering.template import CompiledTemplate, TemplateText
+from promptreg.rendering.template import CompiledTemplate
+from promptreg.rendering.template_text import TemplateText
 
 ROUNDS = 40
 LIMITS = RenderLimits()

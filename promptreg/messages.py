@@ -51,7 +51,7 @@ def parts_of(template: str | Sequence[Mapping[str, Any]]) -> list[Part]:
     found: list[Part] = []
     for number, message in enumerate(template, 1):
         where = f"message {number} of {len(template)}"
-        if "placeholder" in message:
+        if is_placeholder(message):
             found.append(Part(where, placeholder=message["placeholder"]))
         else:
             found += [
@@ -111,6 +111,11 @@ def texts_in(template: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for key, value in message.items():
             if key != "role":
                 yield from _texts_of(value)
+
+
+def is_placeholder(message: Mapping[str, Any]) -> bool:
+    """Return whether a message names the variable whose messages stand in its place."""
+    return isinstance(message.get("placeholder"), str)
 
 
 def is_plain(message: Mapping[str, Any]) -> bool:

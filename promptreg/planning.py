@@ -64,7 +64,7 @@ class Planner(NamedTuple):
         try:
             container = self._find(reader, call.reference, "update")
         except NotFoundError:
-            return seeding.created(self._create_absent(prompt_id, call.reference, call.initial), call.shipped)
+            return seeding.made_live(self._create_absent(prompt_id, call.reference, call.initial), call.shipped)
         if seeding.is_settled(container, call.shipped):
             return Outcome(container, load_shown(reader, container))
         shown, latest = self._shown_and_latest(reader, container)

@@ -30,7 +30,7 @@ class Suggestions:
 
     def add_to(self, error: NotFoundError, view: View, generation: Generation) -> None:
         """Add a suggestion to the message of an error; raise `StorageError` where none can be read."""
-        asked = tuple((refusal["name"], refusal["version"]) for refusal in _refusals(error))
+        asked = tuple((refusal["name"], refusal["version"]) for refusal in _refusals(error)[:LISTED])
         if type(error) not in {NotFoundError, VersionNotFoundError} or (asked and not _has_label(asked)):
             return
         key = view, *asked, error.message
@@ -78,12 +78,12 @@ def _has_label(asked: Iterable[tuple[str, Selector]]) -> bool:
 
 def _message_for_labels(reader: Reader, error: VersionNotFoundError, view: View) -> str:
     refusals = _refusals(error)
-    found = reader.find(view.namespace, [Reference(refusal["name"], is_id=False) for refusal in refusals])
-    messages = []
-    for refusal, container in zip(refusals, found, strict=True):
-        label, message = refusal["version"], refusal.get("message", error.message)
+    messages = [refusal.get("message", error.message) for refusal in refusals]
+    shown = refusals[:LISTED]
+    found = reader.find(view.namespace, [Reference(refusal["name"], is_id=False) for refusal in shown])
+    for i, (refusal, container) in enumerate(zip(shown, found, strict=True)):
+        label = refusal["version"]
         if isinstance(label, str) and container is not None and access.may(view.actor, "read", container):
             near = nearest(label, container.all_labels())
-            message = version_not_found(container, label, near=near).message
-        messages.append(message)
+            messages[i] = version_not_found(container, label, near=near).message
     return sentences(messages)

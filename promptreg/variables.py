@@ -166,7 +166,8 @@ def invalid(errors: list[dict[str, str]]) -> InvalidVariablesError:
     """Return the error for variables that are not as declared, each `{"field", "reason"}`."""
     shown = "; ".join(f"{e['field'][:LONGEST]} {e['reason']}" for e in errors[:LISTED])
     more = f" and {len(errors) - LISTED} more" if len(errors) > LISTED else ""
-    return InvalidVariablesError(f"Variables are not as declared: {shown}{more}.", errors=errors)
+    text = f"Variables are not as declared: {shown}{more}"
+    return InvalidVariablesError(text if text.endswith("?") else f"{text}.", errors=errors)
 
 
 def _found(name: str, is_needed: bool) -> Variable:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from promptreg import Registry, RenderLimits, TemplateError
-from promptreg.rendering.template import TemplateText
+from promptreg.rendering.template_text import TemplateText
 from tests.hostile import CASES, Case, environment
 from tests.hostile_values import SECRET, WORLDS, World
 

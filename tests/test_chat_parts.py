@@ -5,7 +5,7 @@ import json
 import pickle
 import re
 import time
-from collections import UserDict
+from collections import UserDict, UserString
 
 import pytest
 from hypothesis import given
@@ -236,6 +236,9 @@ def test_a_copy_of_a_prompt_renders_its_own_messages(memory):
     for value in (1, True, 1.0):
         template = [{"role": "assistant", "tool_calls": [{"n": value}]}]
         assert repr(prompt.model_copy(update={"template": template}).render().messages) == repr(template)
+    odd = [{"placeholder": 3}, {"role": "x"}, of_parts(3, {"type": []}, {"type": "text", "text": {"a": "{{ b }}"}})]
+    made = Prompt.model_validate({**prompt.model_dump(), "template": odd}).render(b=1).messages
+    assert made == [*odd[:2], of_parts(3, {"type": []}, {"type": "text", "text": {"a": "1"}})]
 
 
 # Errors
@@ -288,6 +291,71 @@ def test_the_limits_hold_for_all_parts_together(memory):
                 small.render("t", what="x" * length, end="", data="")
     with pytest.raises(TemplatePolicyError, match="message 1 of 1, part 417: The messages have more than 5,000 syntax"):
         memory.save("t", [of_parts(*[{"type": "text", "text": "{{ a }}" * 10}] * 500)])
+
+
+PHOTO = "iVBORw0KGgo+" * 350_000  # of 3 MB, in base64
+
+
+@pytest.mark.parametrize("syntax", ["jinja", "jinja-trim"])
+def test_images_of_megabytes_are_passed_as_variables(memory, syntax):
+    """They take no fuel, and none of the characters that texts may have; so it is beside a placeholder's messages."""
+    url = "data:image/png;base64,{{ photo }}{# in base64 #}"
+    message = of_parts(TEXT, *[{"type": "image_url", "image_url": {"url": url}}] * 7, AUDIO, FILE)
+    values = {"what": "x" * 900_000, "photo": PHOTO, "sound": PHOTO, "end": "pdf", "data": PHOTO}
+    memory.save("t", [message], syntax=syntax)
+    memory.save("u", [message, {"placeholder": "h"}], syntax=syntax)
+    history = [{"role": "user", "content": "y"}]
+    for rendered in (
+        memory.render("t", values),
+        memory.render("t", {**values, "what": UserString("x" * 900_000)}),
+        memory.render("u", values, h=history),
+        memory.render("u", values, h=[UserDict(history[0])]),
+    ):
+        content = rendered.messages[0]["content"]
+        assert {part["image_url"]["url"] for part in content[1:8]} == {f"data:image/png;base64,{PHOTO}"}
+        assert content[8]["input_audio"]["data"] == content[9]["file"]["at"][0]["deep"][0] == PHOTO
+        assert rendered.text.removesuffix("\n\ny") == f"Describe {'x' * 900_000}"
+
+
+def test_only_what_is_printed_as_it_was_passed_is_data(memory):
+    """What a filter or a condition makes counts as every text does, and so does a value that is no text."""
+    for url in ("{{ photo | trim }}", "{% if photo %}{{ photo }}{% endif %}", "{{ photo ~ photo }}"):
+        memory.save("t", [of_parts({"type": "image_url", "image_url": {"url": url}})])
+        with pytest.raises(
+            RenderLimitError, match=r"characters is 1,000,000; RenderLimits\(characters=…\) allows more"
+        ):
+            memory.render("t", photo=PHOTO)
+    memory.save("t", [of_parts({"type": "image_url", "image_url": {"url": "{{ photo }}/{{ photo }}"}})])
+    assert memory.render("t", photo=3).messages == [of_parts({"type": "image_url", "image_url": {"url": "3/3"}})]
+    with pytest.raises(MissingVariablesError):
+        memory.render("t")
+    with pytest.raises(RenderLimitError, match="the limit characters"):
+        memory.save("t", [of_parts({"type": "text", "text": "{{ photo }}"})]).render(photo=PHOTO)
+
+
+@pytest.mark.parametrize("fast_failed", [False, True])
+@pytest.mark.parametrize("more", [[], [{"placeholder": "h"}]])
+def test_all_images_of_a_render_have_a_limit(fast_failed, more):
+    """It is `data_characters`, in either tier and in every syntax, and the error says so."""
+    limits = RenderLimits(characters=1, data_characters=10)
+
+    def made(syntax, url, data, **values):
+        image, file = {"type": "image_url", "image_url": {"url": url}}, {"type": "file", "file": {"file_data": data}}
+        compiled = CompiledTemplate(freeze([of_parts(image, file), *more]), FrozenList(), limits, syntax)
+        output = compiled.render("t", {"h": [], **values}, forbids_extra=False, fast_failed=fast_failed)
+        return output[1].fresh()
+
+    expected = [
+        of_parts({"type": "image_url", "image_url": {"url": "aaaaa"}}, {"type": "file", "file": {"file_data": "bbbbb"}})
+    ]
+    assert made("jinja", "a{{ x }}", "{{ y }}", x="aaaa", y="bbbbb") == expected
+    assert made("plain", "aaaaa", "bbbbb") == expected
+    for call in (
+        lambda: made("jinja", "a{{ x }}", "{{ y }}", x="aaaa", y="bbbbbb"),
+        lambda: made("plain", "aaaaa", "bbbbbb"),
+    ):
+        with pytest.raises(RenderLimitError, match=r"part 2: .* RenderLimits\(data_characters=…\) allows more"):
+            call()
 
 
 # Reading

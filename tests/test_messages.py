@@ -183,6 +183,65 @@ def test_a_placeholders_models_are_dumped_by_what_was_set_or_is_not_none(memory)
     assert {*map(type, leaves(rendered.messages))} == {str, int, float, bool, type(None)}
 
 
+class Block(BaseModel):
+    """A block of a message, of a class that others derive from."""
+
+    type: str
+
+
+class TextBlock(Block):
+    """A block of one such class."""
+
+    type: str = "text"
+    text: str = Field(serialization_alias="body")
+    note: str | None = None
+    secret: str = Field("s", exclude=True)
+    inner: list[Block] = []
+
+
+class Blocks(BaseModel):
+    """A message whose field declares the base class."""
+
+    role: str = "user"
+    content: list[Block]
+
+
+def test_a_model_passes_with_the_fields_of_its_own_class(memory):
+    """Pydantic itself dumps no more than those of the class that the field declares."""
+    block = TextBlock(text="x", inner=[TextBlock(text="y", note=None), Block(type="z")])
+    inner = [{"type": "text", "text": "y", "note": None, "inner": []}, {"type": "z"}]
+    rendered = render(memory, [{"placeholder": "h"}], {"h": [Blocks(content=[block])]})
+    assert rendered.messages == [{"role": "user", "content": [{"type": "text", "text": "x", "inner": inner}]}]
+
+
+class Parsed(BaseModel):
+    """A text whose parsed form an SDK leaves out of what it sends, as the client of OpenAI says it."""
+
+    text: str
+    parsed: Any = None
+
+    __api_exclude__ = {"parsed"}
+
+
+class ParsedAnswer(BaseModel):
+    """A message of such texts, which is asked for what to leave out of them."""
+
+    content: list[Parsed]
+    more: dict[str, int] = {}
+
+    @property
+    def __api_exclude__(self):
+        return {"content": {i: {"parsed"} for i in range(len(self.content))}, "more": {"b"}}
+
+
+def test_what_a_model_says_is_never_sent_is_left_out(memory):
+    """It names fields, or a property says what is left out of their values; a name in plain data says nothing."""
+    answer = ParsedAnswer(content=[Parsed(text="x", parsed=3)], more={"a": 1, "b": 2, "parsed": 3})
+    kept = {"content": [{"text": "x"}], "more": {"a": 1, "parsed": 3}}
+    rendered = render(memory, [{"placeholder": "h"}], {"h": [answer, {"content": [answer.content[0], {"parsed": 1}]}]})
+    assert rendered.messages == [kept, {"content": [{"text": "x"}, {"parsed": 1}]}]
+
+
 def leaves(value):
     """Yield every value that contains no other, and every key."""
     if type(value) is dict:

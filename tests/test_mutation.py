@@ -83,6 +83,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_survivors_are_listed_until_a_test_notices_them(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Mutants are not tested twice, survivors are on request, and the original tree is unchanged."""
     before = {file: file.read_bytes() for file in tree.rglob("*.py")}

@@ -186,6 +186,7 @@ class Session:
             self.outcomes["refused"] += 1
 
 
+@pytest.mark.slow
 def test_finalisers_that_read_harm_no_write(registry: Registry) -> None:
     """Finalisers that read harm no write, although the collector runs them in the middle of one."""
     registry.create("greet", "0")

@@ -17,7 +17,7 @@ from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.metered.compiler import Rendering
 from promptreg.rendering.metered.generator import generate
 from promptreg.rendering.parsing import ENVIRONMENT
-from promptreg.rendering.template import TemplateText
+from promptreg.rendering.template_text import TemplateText
 
 ROOMS = Path(promptreg.rendering.__path__[0])
 DEPENDENCIES = {"jinja2", "markupsafe", "pydantic"}

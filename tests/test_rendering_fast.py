@@ -14,7 +14,7 @@ from promptreg.rendering.fast.costs import most_text
 from promptreg.rendering.fast.guards import Bailout
 from promptreg.rendering.metered import meter
 from promptreg.rendering.metered.compiler import Rendering
-from promptreg.rendering.template import TemplateText
+from promptreg.rendering.template_text import TemplateText
 from tests.test_rendering_same import STOCK
 
 LIMITS = RenderLimits()

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from promptreg import TemplateError
-from promptreg.rendering.template import TemplateText
+from promptreg.rendering.template_text import TemplateText
 from tests.test_rendering_same import BAILOUTS, LIMITS, REFUSALS, by_jinja, by_tier
 
 NAMES = ["a", "b", "c", "xs"]
@@ -146,6 +146,36 @@ def compared(seeds: range) -> Counter[str]:
         elif stock.kind == "text":
             assert by_tier(template.metered, values, REFUSALS) in {stock.detail, None}, (seed, source)
     return counts
+
+
+SET_LATER = [
+    "{% macro m(p=b) %}{{ p }}{% endmacro %}{{ m() }}{% set b = 1 %}",
+    "{% for x in xs if b %}{{ x }}{% endfor %}{% set b = 1 %}",
+    "{% for x in [] %}{% else %}{{ b }}{% endfor %}{% set b = 1 %}",
+    "{% with %}{% with p = b %}{{ p }}{% endwith %}{% endwith %}{% set b = 1 %}",
+]
+
+
+@pytest.mark.parametrize("source", SET_LATER)
+def test_a_default_a_loops_test_and_its_else_read_no_variable_that_the_template_sets_later(source):
+    """Though it was passed: Jinja2 finds it absent in all that a loop, a macro or a block around it holds."""
+    template, stock = TemplateText(source, LIMITS), by_jinja(source, VALUES)
+    assert by_tier(template.fast, VALUES, BAILOUTS) in {stock.detail if stock.kind == "text" else None, None}
+    assert by_tier(template.metered, VALUES, REFUSALS) == (stock.detail if stock.kind == "text" else None)
+
+
+def test_loops_in_each_other_that_the_metered_tier_can_not_compile_are_refused_when_saved():
+    """Also where a block between them would let the fast tier compile them: its template could fail later on."""
+
+    def nested(count: int, inner: str) -> str:
+        return "{% for x in xs %}" * count + inner + "{% endfor %}" * count
+
+    def text_of(inner: int) -> TemplateText:
+        return TemplateText(nested(10, "{% set a %}" + nested(inner, "{{ x }}") + "{% endset %}{{ a }}"), LIMITS)
+
+    assert by_tier(text_of(10).fast, {"xs": [1]}, BAILOUTS) == text_of(10).metered({"xs": [1]}) == "1"
+    with pytest.raises(TemplateError, match="too deep in each other"):
+        text_of(11)
 
 
 def test_names_mean_the_same_in_both_tiers_and_jinja():

@@ -333,6 +333,14 @@ def test_rule_21_a_macro_that_is_called_under_a_condition_may_read_what_is_not_r
         assert memory.render("t").text in {"", "1"}
 
 
+def test_rule_21_what_is_looked_for_by_a_test_may_be_absent_where_nothing_is_looked_through(memory):
+    """`required=False` is kept to for the subject of `is in`, which fails only where the container has items."""
+    memory.save("t", "{{ v is in xs }}", variables=[{"name": "v", "required": False}])
+    assert memory.render("t", xs=[]).text == "False"
+    with pytest.raises(MissingVariablesError):
+        memory.render("t", xs=[1])
+
+
 def test_rule_21_only_the_first_operand_of_an_and_is_always_read(memory):
     """`required=False` is refused for it where it is printed, because it is printed whenever the variable is absent."""
     for template, is_refused in (("{{ v and 'd' }}", True), ("{{ w and v }}", False), ("{{ v and 'd' or 1 }}", False)):

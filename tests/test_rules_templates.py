@@ -137,6 +137,12 @@ SYNTAX = [
     ("{# no end", 1),
     ("\n{% break %}", 2),
     ("\n{% continue %}", 2),
+    ("{% macro m(a) %}{{ a }}{% endmacro %}\n{{ m(a=1, a=2) }}", 2),
+    ("\n{{ x.get(a=1, a=2) }}", 2),
+    ("\n{{ x | default(boolean=1, boolean=1) }}", 2),
+    ("\n{{ x is sameas(other=1, other=1) }}", 2),
+    ("\n{% macro m(a, a) %}{% endmacro %}", 2),
+    ("{% macro m() %}{{ caller(1, 2) }}{% endmacro %}\n{% call(a, a) m() %}{% endcall %}", 2),
 ]
 POLICY = [
     "\n{% include 'x' %}",
@@ -389,7 +395,8 @@ def test_rule_21_names_that_the_template_binds_are_not_variables(memory):
 
 def test_an_absent_attribute_is_named_if_it_is_in_the_template(memory):
     """The error names `nme` of `customer.nme`, but not an attribute name that came from a value."""
-    for template, is_named in (("{{ c.nme }}", True), ("{{ c['nme'] }}", True), ("{{ c[key] }}", False)):
+    cases = [("{{ c.nme }}", True), ("{{ c['nme'] }}", True), ("{{ c[key] }}", False), ("nme {{ c[key] }}", False)]
+    for template, is_named in cases:
         memory.save("t", template)
         with pytest.raises(RenderError) as caught:
             memory.render("t", c={"name": 1}, key="nme")

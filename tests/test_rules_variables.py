@@ -21,7 +21,8 @@ from promptreg import (
     Variable,
 )
 from promptreg.records import CONTENT
-from promptreg.rendering.template import CompiledTemplate, TemplateText
+from promptreg.rendering.template import CompiledTemplate
+from promptreg.rendering.template_text import TemplateText
 
 
 @pytest.fixture(scope="module")

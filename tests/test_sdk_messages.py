@@ -112,6 +112,13 @@ def test_what_an_sdk_never_sends_is_left_out(registry):
     call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a": 1}'}
     made = parsed.ParsedResponseFunctionToolCall.construct(**call, parsed_arguments={"a": 1})
     assert passed(registry, made) == [call]
+    text = {"type": "output_text", "text": '{"a": 1}', "annotations": []}
+    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [text]}
+    output = [{**message, "content": [{**text, "parsed": {"a": 1}}]}]
+    response = parsed.ParsedResponse.construct(id="r", output=output)
+    assert passed(registry, *response.output) == [message]
+    assert passed(registry, {"role": "user", "content": response.output}) == [{"role": "user", "content": [message]}]
+    assert passed(registry, response) == [{"id": "r", "output": [message]}]
 
 
 # Anthropic

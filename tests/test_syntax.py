@@ -19,7 +19,7 @@ from promptreg import (
     TemplateError,
     TemplateSyntaxError,
 )
-from promptreg.rendering import template as rendering
+from promptreg.rendering import template_text as rendering
 
 MARKED = [
     "{{",

@@ -9,7 +9,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from promptreg import Registry, RenderError, RenderLimits, TemplateSyntaxError
 from promptreg.rendering.metered.compiler import Rendering
-from promptreg.rendering.template import TemplateText
+from promptreg.rendering.template_text import TemplateText
 
 STOCK = ImmutableSandboxedEnvironment(
     undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True

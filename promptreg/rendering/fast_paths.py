@@ -4,7 +4,7 @@ How one text becomes a function is in `fast/`; here those of all parts become on
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from promptreg.jsonvalues import is_builtin
 from promptreg.messages import BETWEEN_TEXTS, Message, Part, is_plain
@@ -18,8 +18,20 @@ Output: TypeAlias = tuple[str, Messages]
 
 Fast: TypeAlias = Callable[[dict[str, Any]], Output]
 FastText: TypeAlias = Callable[[dict[str, Any]], str]
-FastPart: TypeAlias = Callable[[dict[str, Any]], Any]
-"""The function of a part: a text's, or that of a placeholder, which returns a list of messages."""
+
+
+class FastPart(NamedTuple):
+    """The function of a part: a text's, which may be data, or a placeholder's, which returns a list of messages."""
+
+    function: Callable[[dict[str, Any]], Any]
+    is_data: bool = False
+
+
+class Most(NamedTuple):
+    """How many characters the texts of a render may have together, and its data."""
+
+    text: int
+    data: int
 
 
 class FastPaths:
@@ -53,7 +65,7 @@ def fast_paths_of(
     parts: Sequence[Part],
     functions: Sequence[FastPart],
     arity: int,
-    most: int,
+    most: Most,
     *,
     is_fixed: bool,
 ) -> FastPaths:
@@ -62,15 +74,17 @@ def fast_paths_of(
     `is_fixed` says that each of its texts is rendered to itself.
     """
     if isinstance(template, str):
-        text: FastText = functions[0]
+        text: FastText = functions[0].function
         return FastPaths(lambda values: (text(values), None), text, arity, template if is_fixed else None)
+    texts = [part.function for part in functions]
     if all(map(is_plain, template)):
-        return FastPaths(_plain_chat([message["role"] for message in template], functions, most), None, arity)
-    chat = _chat if all(part.placeholder is None for part in parts) else _chat_with_placeholders
-    return FastPaths(chat(template, parts, functions, most), None, arity)
+        return FastPaths(_plain_chat([message["role"] for message in template], texts, most.text), None, arity)
+    if not any(part.is_data for part in functions) and all(part.placeholder is None for part in parts):
+        return FastPaths(_chat_of_texts(template, parts, texts, most.text), None, arity)
+    return FastPaths(_chat(template, parts, functions, most), None, arity)
 
 
-def placeholder_function(name: str, *, is_optional: bool) -> FastPart:
+def placeholder_function(name: str, *, is_optional: bool) -> Callable[[dict[str, Any]], list[Message]]:
     """Return the function of a placeholder: it takes builtin values alone, as reading others may run code of theirs."""
 
     def read(values: dict[str, Any]) -> list[Message]:
@@ -96,10 +110,10 @@ def _plain_chat(roles: list[str], functions: Sequence[FastText], most: int) -> F
     return render
 
 
-def _chat(
+def _chat_of_texts(
     template: Sequence[Mapping[str, Any]], parts: Sequence[Part], functions: Sequence[FastText], most: int
 ) -> Fast:
-    """Return the function of a chat of which some message has more than a role and a text."""
+    """Return the function of a chat without placeholders and data."""
     shown = [i for i, part in enumerate(parts) if part.is_shown]
 
     def render(values: dict[str, Any]) -> Output:
@@ -111,13 +125,23 @@ def _chat(
     return render
 
 
-def _chat_with_placeholders(
-    template: Sequence[Mapping[str, Any]], parts: Sequence[Part], functions: Sequence[FastPart], most: int
+def _chat(
+    template: Sequence[Mapping[str, Any]], parts: Sequence[Part], functions: Sequence[FastPart], most: Most
 ) -> Fast:
+    """Return the function of any chat, which bails out before it holds more than it may."""
+
     def render(values: dict[str, Any]) -> Output:
-        made = [function(values) for function in functions]
-        if sum([len(each) for each in made if type(each) is str]) > most:
-            raise Bailout
+        made = []
+        text_left, data_left = most
+        for function, is_data in functions:
+            each = function(values)
+            made.append(each)
+            if is_data:
+                data_left -= len(each)
+            elif type(each) is str:
+                text_left -= len(each)
+            if text_left < 0 or data_left < 0:
+                raise Bailout
         return chat_output(template, parts, made)
 
     return render

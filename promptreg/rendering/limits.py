@@ -33,7 +33,8 @@ class RenderLimits(Value):
     Limits of a render (`RenderLimitError`, with the name of the limit in `details["limit"]`):
 
     - `fuel`: about one unit for each syntax node that runs and each item that is visited.
-    - `characters`: length of the result, and of each text made on the way.
+    - `characters`: length of the result but for data, and of each text made on the way.
+    - `data_characters`: length of all images, audio and files whose texts are printed as they were passed.
     - `seconds`: duration.
     - `items`, `depth`: size and nesting of a container that is compared, sorted, printed or written as JSON,
       counting everything inside it.
@@ -60,6 +61,7 @@ class RenderLimits(Value):
     nesting: Annotated[int, Field(ge=1, le=50)] = 50
     fuel: Count = 1_000_000
     characters: Count = 1_000_000
+    data_characters: Count = 50_000_000
     seconds: Annotated[float, Field(gt=0, le=1_000_000)] = 2.0
     items: Count = 10_000
     depth: Annotated[int, Field(ge=1, le=100)] = 32

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from promptreg.jsonvalues import thaw
-from promptreg.messages import BETWEEN_TEXTS, Message, Part, text_of, with_templates
+from promptreg.messages import BETWEEN_TEXTS, Message, Part, is_placeholder, text_of, with_templates
 
 
 class ChatMessages:
@@ -46,7 +46,7 @@ class ChatMessages:
         """Yield each message, and whether the template marks it."""
         texts, passed = iter(self._texts), iter(self._passed)
         for message in self._template:
-            if "placeholder" in message:
+            if is_placeholder(message):
                 yield from ((thaw(item), False) for item in next(passed))
             else:
                 filled = with_templates(message, lambda _: next(texts))

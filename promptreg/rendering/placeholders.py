@@ -99,7 +99,7 @@ def _plain(value: Any, depth: int, nodes: Iterator[int]) -> Any:
     if type(value) is list:
         return [_plain(item, depth + 1, nodes) for item in value]
     if isinstance(value, BaseModel):
-        return _plain(_of_model(value, value.model_dump(mode="json", warnings=False)), depth + 1, nodes)
+        return _plain(_of_model(value, _dumped(value)), depth + 1, nodes)
     if isinstance(value, Enum):
         return _plain(value.value, depth + 1, nodes)
     if isinstance(value, Mapping):
@@ -128,12 +128,16 @@ def _scalar(value: Any) -> str | int | float:
     raise _NotPlain(f"a value of type {type(value).__name__}")
 
 
+def _dumped(value: BaseModel) -> Any:
+    return value.model_dump(mode="json", warnings=False, exclude=_never_sent(value))
+
+
 def _of_model(value: Any, dumped: Any) -> Any:
     """Return the dump of a model without the fields that are None and were not set, all the way down."""
     if isinstance(value, BaseModel) and is_root_model(value):
         return _of_model(value.root, dumped)  # type: ignore[attr-defined]
     if isinstance(value, BaseModel) and isinstance(dumped, dict):
-        return dict(_of_fields(value, dumped))
+        return dict(_of_fields(value, dumped if _is_whole(value, dumped) else _dumped(value)))
     if isinstance(value, Mapping) and isinstance(dumped, dict):
         return {key: _of_model(value.get(key), item) for key, item in dumped.items()}
     if isinstance(value, list | tuple) and isinstance(dumped, list) and len(value) == len(dumped):
@@ -141,14 +145,29 @@ def _of_model(value: Any, dumped: Any) -> Any:
     return dumped
 
 
+def _is_whole(value: BaseModel, dumped: dict[str, Any]) -> bool:
+    """Return whether the dump has every field of a model; where a base class is declared it has only those of that."""
+    fields = type(value).model_fields.items()
+    return all(name in dumped or field.exclude or field.serialization_alias in dumped for name, field in fields)
+
+
 def _of_fields(value: BaseModel, dumped: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     fields = type(value).model_fields
     names = {field.serialization_alias: name for name, field in fields.items()}  # of models that are dumped by alias
-    left_out = getattr(type(value), "__api_exclude__", None) or ()  # what the SDKs of OpenAI and Anthropic never send
+    never_sent = _never_sent(value)
+    left_out = () if never_sent is None or isinstance(never_sent, Mapping) else never_sent  # else the parts say it too
     for key, item in dumped.items():
         name = names.get(key, key)
         if (item is not None or name in value.model_fields_set) and name not in left_out:
             yield _sent_name(key, fields.get(name)), _of_model(getattr(value, name, None), item)
+
+
+def _never_sent(value: BaseModel) -> Any:
+    """Return what the SDKs of OpenAI and Anthropic leave out of a model that they send, as `model_dump` takes it.
+
+    These are names of fields, or a mapping of them to what is left out of their values; None for nothing.
+    """
+    return getattr(value, "__api_exclude__", None)
 
 
 def _sent_name(key: str, field: FieldInfo | None) -> str:

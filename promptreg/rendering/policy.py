@@ -80,7 +80,7 @@ def require_allowed(tree: nodes.Template, limits: RenderLimits) -> int:
     """Return the number of nodes of a template; raise `Offence` for the first one in the order of its text.
 
     It becomes a `TemplatePolicyError` for a forbidden construct, and a `TemplateSyntaxError` for unknown filters and
-    tests, and for `break` and `continue` outside a loop.
+    tests, for `break` and `continue` outside a loop, and for an argument that is there twice.
     """
     names: frozenset[str] | None = None
     in_loops: set[int] | None = None
@@ -141,8 +141,28 @@ def _require_normal(name: str, line: int) -> None:
         raise Offence(line, "a name is not in Unicode's normal form NFKC; write it in its plain letters")
 
 
-def _check_definition(node: nodes.Macro | nodes.NSRef) -> None:
+def _check_target(node: nodes.NSRef) -> None:
     _require_normal(node.name, node.lineno)
+
+
+def _check_macro(node: nodes.Macro) -> None:
+    _require_normal(node.name, node.lineno)
+    _check_parameters(node)
+
+
+def _check_parameters(node: nodes.Macro | nodes.CallBlock) -> None:
+    _require_distinct([argument.name for argument in node.args], node.lineno)
+
+
+def _check_arguments(node: nodes.Call | nodes.Filter | nodes.Test) -> None:
+    _require_distinct([keyword.key for keyword in node.kwargs], node.lineno)
+
+
+def _require_distinct(names: list[Any], line: int) -> None:
+    """Refuse a name that is there twice, which Python can't compile."""
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Offence(line, f"the argument {twice} is there twice", kind=TemplateSyntaxError)
 
 
 def _check_keyword(node: nodes.Keyword) -> None:
@@ -162,6 +182,7 @@ def _check_attribute(node: nodes.Getattr) -> None:
 
 
 def _check_filter(node: nodes.Filter) -> None:
+    _check_arguments(node)
     if node.name not in FILTERS:
         if node.name in JINJA_FILTERS:
             advice = alternatives.of_filter(node.name)
@@ -175,6 +196,7 @@ def _check_filter(node: nodes.Filter) -> None:
 
 
 def _check_test(node: nodes.Test) -> None:
+    _check_arguments(node)
     if node.name not in TESTS:
         raise _unknown("test", node, TESTS)
 
@@ -192,6 +214,7 @@ def _check_remainder(node: nodes.Mod) -> None:
 
 def _require_callable(node: nodes.Call, names: frozenset[str]) -> None:
     """Refuse a call that can be seen to be none of those allowed; `names` may hold something to call."""
+    _check_arguments(node)
     called = node.node
     if isinstance(called, nodes.Getattr):
         if called.attr not in METHOD_NAMES:
@@ -258,8 +281,9 @@ _CHECKS: dict[type[nodes.Node], Callable[[Any], None]] = {
     **dict.fromkeys(FORBIDDEN_STATEMENTS, _refuse_statement),
     nodes.If: _check_branches,
     nodes.Name: _check_name,
-    nodes.Macro: _check_definition,
-    nodes.NSRef: _check_definition,
+    nodes.Macro: _check_macro,
+    nodes.CallBlock: _check_parameters,
+    nodes.NSRef: _check_target,
     nodes.Const: _check_number,
     nodes.Keyword: _check_keyword,
     nodes.Getattr: _check_attribute,

@@ -19,6 +19,8 @@ MACRO_NAMES = frozenset({"caller", "varargs", "kwargs"})
 ABSENT_TESTS = frozenset(name for name, row in TESTS.items() if row.takes_absent)
 FALSE_OF_ABSENT = ABSENT_TESTS - {"undefined", "callable", "sameas"}
 """Tests that are false of an absent variable, so that where one is true the variable is there."""
+STRICT_TESTS = TESTS.keys() - ABSENT_TESTS - {"in"}
+"""Tests that fail on what is absent, whatever else they are given; `is in` is false of an empty container."""
 
 
 class Reads:
@@ -293,7 +295,7 @@ def _strict_operands(node: Any) -> Iterable[nodes.Node | None]:
             return [node.expr, node.ops[0].expr]
         case nodes.Filter(name=name) if name in DEFAULT_FILTERS:
             return []
-        case nodes.Test(name=name) if name in ABSENT_TESTS:
+        case nodes.Test(name=name) if name not in STRICT_TESTS:
             return []
         case nodes.Getattr() | nodes.Getitem() | nodes.Filter() | nodes.Test() | nodes.Neg() | nodes.Pos():
             return [node.node]

@@ -8,118 +8,28 @@ from collections.abc import Container, Mapping, Sequence
 from copy import copy
 from typing import Any
 
-from jinja2 import nodes
-
 from promptreg.errors import LISTED, MissingVariablesError, TemplateError, TemplatePolicyError, listed
 from promptreg.jsonvalues import FrozenList
 from promptreg.messages import Message, Part, length_of, parts_of
 from promptreg.models import Syntax
 from promptreg.nearest import did_you_mean, nearest
-from promptreg.rendering.fast.compiler import compile_fast
 from promptreg.rendering.fast.costs import is_affordable, most_text
-from promptreg.rendering.fast_paths import FastPaths, Output, fast_paths_of, placeholder_function
+from promptreg.rendering.fast_paths import FastPart, FastPaths, Most, Output, fast_paths_of, placeholder_function
 from promptreg.rendering.hints import of_literal
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.messages import chat_output
-from promptreg.rendering.metered.compiler import MeteredText, Rendering
-from promptreg.rendering.metered.failures import translated
-from promptreg.rendering.metered.meter import Exceeded
-from promptreg.rendering.parsing import parse
+from promptreg.rendering.metered.compiler import Rendering
 from promptreg.rendering.placeholders import passed_messages
-from promptreg.rendering.policy import BUILTINS
-from promptreg.rendering.reads import surely_needed, variables_read
+from promptreg.rendering.template_text import DataText, PlainText, TemplateText
 from promptreg.rendering.values import AbsentVariable
 from promptreg.variables import bind, effective, is_optional, may_be_left_out, only_required, placeholder_flaw
 
 MAX_MEANT = 5  # absent variables that are named beside one that is not read
-MAX_LAZY = 500  # syntax nodes, which compile in well under 0.1 s when a render turns out to need it
 
 _ALWAYS_READ = (
     "{name} is declared as not required, but read outside every condition; declare it as required,"
     " give it a default, or read it within {{% if {name} %}}."
 )
-
-
-class TemplateText:
-    """One text of a template, compiled by the fast tier where it is in its subset, else by the metered one.
-
-    `fast` is the fast tier's function, or None: it returns what the metered tier returns, or raises any exception, and
-    then the metered tier renders or raises what is wrong. `price` is the most fuel that the metered tier takes for what
-    `fast` returns, and `loaded` are the variables that it loads. `nodes` is the size of the syntax tree. `reads` maps
-    each variable to whether some read of it is unguarded. Immutable but for the metered tier's code, which is compiled
-    when it is first used.
-    """
-
-    __slots__ = ("_limits", "_metered", "_trims", "fast", "loaded", "nodes", "price", "reads", "source")
-
-    def __init__(self, source: str, limits: RenderLimits, syntax: Syntax = "jinja") -> None:
-        """Compile; raise `TemplateSyntaxError` or `TemplatePolicyError` with the line, or `TemplateError`."""
-        self._trims = syntax == "jinja-trim"
-        self._limits = limits
-        self.source = source
-        tree, count = self._parsed()
-        self.nodes = count
-        self.reads = variables_read(tree, BUILTINS)
-        compiled = compile_fast(tree, limits)
-        self.fast = None if compiled is None else compiled.render
-        self.loaded = frozenset() if compiled is None else compiled.loaded
-        self.price = 0 if compiled is None else compiled.price
-        is_at_once = self.fast is None or count > MAX_LAZY
-        self._metered = MeteredText(tree) if is_at_once else None
-
-    def render(self, values: dict[str, Any]) -> str:
-        """Return the text; raise `AbsentVariable`, `RenderLimitError` or `RenderError`."""
-        if self.fast is not None:
-            try:
-                return self.fast(values)
-            except Exception:  # it has had no effect; the metered tier renders, or raises what is wrong
-                pass
-        return self.metered(values)
-
-    def metered(self, values: dict[str, Any]) -> str:
-        """Return the text, rendered by the metered tier alone; raise as `render` does."""
-        return self.render_metered(Rendering(values, self._limits))
-
-    def render_metered(self, rendering: Rendering) -> str:
-        """Return the text, rendered by the metered tier as a part of a render, whose fuel all parts share."""
-        metered = self._metered
-        if metered is None:
-            metered = self._metered = MeteredText(self._parsed()[0])
-        try:
-            return metered.render(rendering)
-        except Exception as error:
-            failure = metered.failed(error, self.source, rendering)
-        raise failure  # outside the `except`, so that no context is chained that quotes a value
-
-    def surely_needed(self, names: frozenset[str]) -> dict[str, int]:
-        """Return which of these variables no render can do without, each with the line that reads it first."""
-        found = names.intersection(self.reads)
-        return surely_needed(self._parsed()[0], found) if found else {}
-
-    def _parsed(self) -> tuple[nodes.Template, int]:
-        """Return a new syntax tree, as compiling changes it, and the number of its nodes."""
-        return parse(self.source, self._limits, trims=self._trims)
-
-
-class PlainText(TemplateText):
-    """One text whose syntax is `plain`: nothing in it means anything, and it renders to itself."""
-
-    __slots__ = ()
-
-    def __init__(self, source: str, limits: RenderLimits) -> None:
-        self.source = source
-        self._limits = limits
-        self.nodes = self.price = 0
-        self.reads = {}
-        self.loaded = frozenset()
-        self.fast = (lambda _: source) if len(source) <= most_text(limits) else None
-
-    def render_metered(self, rendering: Rendering) -> str:
-        """Return the text; raise `RenderLimitError` where it is longer than the limits allow."""
-        try:
-            return rendering.printed(rendering.paid(self.source))
-        except Exceeded as error:
-            raise translated(error, None, self.source, rendering.variables, rendering.limits) from None
 
 
 class CompiledTemplate:
@@ -220,19 +130,23 @@ class CompiledTemplate:
 
     def _made_fast_paths(self) -> FastPaths:
         """Return the fast paths, if each part has a fast function, and the fuel pays for all of them."""
-        texts = [part for part in self._parts if isinstance(part, TemplateText)]
-        if any(text.fast is None for text in texts) or not is_affordable([text.price for text in texts], self.limits):
+        functions: list[FastPart] = []
+        prices: list[int] = []
+        for part in self._parts:
+            if isinstance(part, str):
+                functions.append(FastPart(placeholder_function(part, is_optional=part in self._optional)))
+            elif part.fast is None:
+                return FastPaths()
+            else:
+                functions.append(FastPart(part.fast, part.is_data))
+                prices.append(part.price)
+        if not is_affordable(prices, self.limits):
             return FastPaths()
-        functions = [self._fast_part(part) for part in self._parts]
         names = ([part] if isinstance(part, str) else part.loaded for part in self._parts)
         arity = len(frozenset().union(*names))
         is_fixed = self.syntax == "plain"
-        return fast_paths_of(self.template, self._sources, functions, arity, most_text(self.limits), is_fixed=is_fixed)
-
-    def _fast_part(self, part: TemplateText | str) -> Any:
-        if isinstance(part, TemplateText):
-            return part.fast
-        return placeholder_function(part, is_optional=part in self._optional)
+        most = Most(most_text(self.limits), self.limits.data_characters)
+        return fast_paths_of(self.template, self._sources, functions, arity, most, is_fixed=is_fixed)
 
     def _bound(self, values: dict[str, Any], forbids_extra: bool) -> dict[str, Any]:
         """Return the values checked against the declarations, with their defaults."""
@@ -339,7 +253,7 @@ def _compile_parts(
             parts.append(source.placeholder)
             continue
         try:
-            text = _compiled_text(source.template, limits, syntax)
+            text = _compiled_text(source, limits, syntax)
             count += text.nodes
             if count > limits.nodes:
                 reason = f"The messages have more than {limits.nodes:,} syntax nodes together."
@@ -351,8 +265,10 @@ def _compile_parts(
         parts.append(text)
 
 
-def _compiled_text(source: str, limits: RenderLimits, syntax: Syntax) -> TemplateText:
-    return PlainText(source, limits) if syntax == "plain" else TemplateText(source, limits, syntax)
+def _compiled_text(source: Part, limits: RenderLimits, syntax: Syntax) -> TemplateText:
+    if syntax == "plain":
+        return PlainText(source.template, limits, is_data=not source.is_shown)
+    return (TemplateText if source.is_shown else DataText)(source.template, limits, syntax)
 
 
 def _extra(values: Mapping[str, Any], known: Sequence[str]) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from promptreg.jsonvalues import FrozenList, canonical
+from promptreg.messages import is_placeholder
 from promptreg.records import VersionRecord, content_of, differing
 
 
@@ -41,7 +42,7 @@ def _template_parts(template: str | FrozenList) -> list[str]:
 
 def _message_parts(message: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a message: its role, what its content is, and each other field, as JSON but for a text."""
-    if "placeholder" in message:
+    if is_placeholder(message):
         yield f"## placeholder {message['placeholder']}"
         return
     yield f"## {message['role']}"

@@ -62,8 +62,8 @@ def shipped(draft: Draft, message: str | None, on_conflict: str, release: float 
     return Shipped(draft, message, on_conflict, Seed(names, hash_of_fields(passed, names), release))
 
 
-def created(outcome: Outcome, call: Shipped) -> Outcome:
-    """Return the creation of a prompt that remembers what was seeded."""
+def made_live(outcome: Outcome, call: Shipped) -> Outcome:
+    """Return an outcome after which what is shipped is live, and remembered with the prompt."""
     return _remembering(outcome, call.seed._replace(version=outcome.version.number))
 
 
@@ -84,17 +84,17 @@ def plan_seed(container: Container, versions: Versions, call: Shipped, author: A
     if last is not None and _is_same(call.seed, last):
         return _remembering(_unchanged(container, shown, author), last._replace(release=call.seed.release))
     if container.production_version is None:
-        return _live(lifecycle.plan_update(container, shown, versions.latest, call.draft, author), call)
+        return made_live(lifecycle.plan_update(container, shown, versions.latest, call.draft, author), call)
     snapshot = call.draft.edit.applied_to(shown.snapshot.fields())
     fields = differing(shown.snapshot, snapshot)
     if not fields:
-        return _live(_unchanged(container, shown, author), call)
+        return made_live(_unchanged(container, shown, author), call)
     is_changed = last is None or hash_of_fields(shown.snapshot.fields(), last.fields) != last.hash
     if not is_changed or call.on_conflict == "publish":
         earlier = next((version for version in versions.published if is_equal(version.snapshot, snapshot)), None)
         if earlier is not None:
-            return _live(publishing.plan_publish(container, earlier, author), call)
-        return _live(lifecycle.plan_update(container, shown, versions.latest, call.draft, author), call)
+            return made_live(publishing.plan_publish(container, earlier, author), call)
+        return made_live(lifecycle.plan_update(container, shown, versions.latest, call.draft, author), call)
     if call.on_conflict == "error":
         raise _conflict(container, shown, fields)
     return _kept(container, versions, snapshot, call, author)
@@ -118,10 +118,6 @@ def earlier_notice(outcome: Outcome, call: Shipped) -> str | None:
         return None
     name = outcome.container.name
     return f"{name!r} was last seeded by release {last.release}, so release {now.release} changes nothing."
-
-
-def _live(outcome: Outcome, call: Shipped) -> Outcome:
-    return _remembering(outcome, call.seed._replace(version=outcome.version.number))
 
 
 def _kept(container: Container, versions: Versions, snapshot: Snapshot, call: Shipped, author: Author) -> Outcome:

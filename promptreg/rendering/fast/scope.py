@@ -9,6 +9,8 @@ from jinja2 import nodes
 from promptreg.rendering.fast.assignments import assignments
 from promptreg.rendering.fast.syntax import NOT_VARIABLES, UnsupportedSyntax, names
 
+MAX_LOOPS = 20  # in each other, as the metered tier has them all in one function, where Python takes no more
+
 Path: TypeAlias = tuple[Any, ...]
 """Where a value stands in what was passed: a variable's name, and the keys that lead from it."""
 
@@ -124,8 +126,12 @@ class Scope:
 
     @contextmanager
     def inner(self) -> Iterator[None]:
-        """Enter a loop, a macro or a block; the names that are bound in it are unbound after it."""
+        """Enter a loop, a macro or a block; the names that are bound in it are unbound after it.
+
+        What is read before its body, such as a default of a macro, is read inside it too.
+        """
         outer = self._inner, self._assignable, self._always, self.namespaces
+        self._assignable = frozenset()
         yield
         self._inner, self._assignable, self._always, self.namespaces = outer
 
@@ -140,6 +146,8 @@ class Scope:
     @contextmanager
     def loop(self, sequence: str) -> Iterator[Loop]:
         """Enter a loop over what this local holds."""
+        if len(self.loops) == MAX_LOOPS:
+            raise UnsupportedSyntax
         with self.inner():
             self.loops.append(Loop(sequence, self.temporary("i"), self.temporary("n"), set()))
             yield self.loops[-1]

@@ -163,7 +163,7 @@ class StatementCompiler(Visitor):
             length = self._loop(node, items, is_paired=is_paired)
             if node.else_:
                 self._emitter.write(f"if not {length}:")
-                with self._emitter.indented():
+                with self._scope.inner(), self._emitter.indented():
                     self.body(node.else_)
 
     def _assign_items(self, node: nodes.Node, local: str) -> bool:

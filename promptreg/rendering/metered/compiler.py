@@ -5,6 +5,7 @@ No constant is folded. There is no autoescaping and no loader, a trailing newlin
 are only `range`, `dict` and `namespace`, beside the functions that a template calls.
 """
 
+from collections.abc import Container
 from typing import Any, ClassVar
 
 from jinja2 import TemplateRuntimeError, Undefined, nodes
@@ -103,9 +104,10 @@ class MeteredText:
         """Return the text; what it raises is ours, Jinja's or the application's, and `failed` translates it."""
         return rendering.printed(rendering.joined(list(self._root(rendering))))
 
-    def failed(self, error: Exception, source: str, rendering: Rendering) -> Exception:
+    def failed(self, error: Exception, source: str, rendering: Rendering, reads: Container[str]) -> Exception:
         """Return our error for what `render` raised, with the template's line and without any value."""
-        return translated(error, self._failed_line(error), source, rendering.variables, rendering.limits)
+        line = self._failed_line(error)
+        return translated(error, line, source, rendering.variables, rendering.limits, reads=reads)
 
     def _failed_line(self, error: Exception) -> int | None:
         """Return the template's line: that of the innermost frame in a file named `FILE`."""

@@ -6,7 +6,7 @@ the application runs here.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from jinja2 import nodes
@@ -34,13 +34,20 @@ _TYPES_ALONE = (
 
 
 def translated(
-    error: Exception, line: int | None, source: str, variables: Mapping[str, Any], limits: RenderLimits
+    error: Exception,
+    line: int | None,
+    source: str,
+    variables: Mapping[str, Any],
+    limits: RenderLimits,
+    *,
+    reads: Container[str] = (),
 ) -> Exception:
     """Return our error for what a render of `source` raised at that line; its cause names the error's type alone.
 
-    A read of a variable that was not passed stays `AbsentVariable`, so that the caller can list all that are missing.
+    An absent variable of those that it `reads` stays `AbsentVariable`, so that the caller can list all that are
+    missing; any other name is one that the template sets itself, but only later on.
     """
-    if isinstance(error, AbsentVariable) and error.name not in variables:
+    if isinstance(error, AbsentVariable) and error.name not in variables and error.name in reads:
         return AbsentVariable(error.name)
     where = f" at line {line}" if line else ""
     if isinstance(error, Exceeded):
@@ -69,10 +76,12 @@ def _reason(error: Exception, line: int | None, source: str, variables: Mapping[
             return f": {error.name} is set only later on"
         case HintedAbsence():
             return f": {str(error.message).removesuffix('.')}"
-        case AbsentAttribute() if isinstance(error.name, str) and error.name in source:
-            return f": {owner(error, syntax_tree(source, limits), line, variables)} no {error.name!r}"
         case AbsentAttribute():
-            item = absent_item(error, syntax_tree(source, limits), line, variables)
+            tree = syntax_tree(source, limits)
+            subject = owner(error, tree, line, variables)
+            if subject is not None:
+                return f": {subject} no {error.name!r}"
+            item = absent_item(error, tree, line, variables)
             return f": {item}" if item else f": a value has no such attribute or item{nones(type(error.obj).__name__)}"
     message = _message(error)
     return f" ({message}){nones(message)}"
@@ -90,13 +99,17 @@ def _message(error: Exception) -> str:
     return str(error) if is_pythons and re.fullmatch(_TYPES_ALONE, str(error)) else type(error).__name__
 
 
-def owner(error: AbsentAttribute, tree: nodes.Template, line: int | None, variables: Mapping[str, Any]) -> str:
+def owner(error: AbsentAttribute, tree: nodes.Template, line: int | None, variables: Mapping[str, Any]) -> str | None:
     """Return the subject of "… no 'name'": the expression that has no such attribute or item, and whether it is None.
 
-    Where several may be meant, the one on the failed line is named, if it is the only one there.
+    Where several may be meant, the one on the failed line is named, if it is the only one there. Returns None for a
+    name that no read of the template spells, as it is a value's.
     """
     reads: Iterator[Any] = tree.find_all((nodes.Getattr, nodes.Getitem))
-    bases = [node.node for node in reads if _key(node) == error.name]
+    name = error.name if type(error.name) is str else missing
+    bases = [node.node for node in reads if _key(node) == name]
+    if not bases:
+        return None
     values = [(_spelled(base), base.lineno, _value(base, variables)) for base in bases]
     possible = [(text, at) for text, at, value in values if value is error.obj or value is missing]
     if len({text for text, _ in possible}) > 1:

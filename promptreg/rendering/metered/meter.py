@@ -15,7 +15,7 @@ from promptreg.rendering.values import PLAIN, SCALARS, Refused, children, printi
 CLOCK_INTERVAL = 500  # fuel between two readings of the clock
 SCANNED_A_UNIT = 8  # items of a container that C code goes through, for one unit of fuel
 MAX_SHALLOW = 500  # values that are visited to show that a container is not nested deep
-MAX_LAZY = 400
+MAX_LAZY = 100  # 150, each in lists in a namespace, crash a thread with a 128 KiB stack on Python 3.13
 MAX_LEVELS = 2_500  # of containers that a render nests in each other by way of its namespaces
 _END = object()
 
@@ -50,7 +50,7 @@ class Meter:
         self._reserve = limits.fuel  # beside what is in the tank
         self._deadline = monotonic() + limits.seconds
         self._calls = 0
-        self._result = 0
+        self._result = self._data = 0
         self._levels = MAX_LEVELS
         self._lazy = 0
 
@@ -229,6 +229,13 @@ class Meter:
         if self._result > self.limits.characters:
             raise self.too_big("characters", "the result gets too long")
         return text
+
+    def data(self, texts: Sequence[str]) -> str:
+        """Join the texts of an image, audio or a file; all data of a render counts against `data_characters`."""
+        self._data += sum(map(len, texts))
+        if self._data > self.limits.data_characters:
+            raise self.too_big("data_characters", "the images, audio and files get too long")
+        return "".join(texts)
 
     # Nesting
 

@@ -37,7 +37,7 @@ WAIT = 0.0004  # seconds of sleep for each writer ahead
 LONGEST_WAIT = 0.005
 IMPLAUSIBLE = 2**62  # no queue reaches this number: something else was written there, so numbering starts again
 STUCK = 0.3  # seconds without a new turn, after which the first writer in the queue is passed over
-CLOSED = 2**31 - 1  # no descriptor that is open, so using it is an `OSError`; of -1, `fcntl` raises `ValueError`
+CLOSED = 2**31 - 1  # no descriptor that is open, so using it is an `OSError`; locking the range of -1 is `ValueError`
 
 
 class Deadline:
