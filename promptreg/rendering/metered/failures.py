@@ -103,11 +103,12 @@ def owner(error: AbsentAttribute, tree: nodes.Template, line: int | None, variab
     """Return the subject of "… no 'name'": the expression that has no such attribute or item, and whether it is None.
 
     Where several may be meant, the one on the failed line is named, if it is the only one there. Returns None for a
-    name that no read of the template spells, as it is a value's.
+    name that no read of the template spells, as it is a value's, and for what is no name.
     """
+    if type(error.name) is not str:
+        return None
     reads: Iterator[Any] = tree.find_all((nodes.Getattr, nodes.Getitem))
-    name = error.name if type(error.name) is str else missing
-    bases = [node.node for node in reads if _key(node) == name]
+    bases = [node.node for node in reads if _key(node) == error.name]
     if not bases:
         return None
     values = [(_spelled(base), base.lineno, _value(base, variables)) for base in bases]
