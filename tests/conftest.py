@@ -1,6 +1,7 @@
 """Fixtures of many tests: registries, a clock that ticks, and a check that a refused call changed nothing."""
 
 import gc
+import os
 import shutil
 import sqlite3
 import sys
@@ -17,6 +18,11 @@ import pytest
 from promptreg import Registry
 
 collect_ignore = ["without_posix.py"]  # a plugin that removes what other tests need
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one process more than there are cores, as tests that wait leave a third of them idle."""
+    return (os.cpu_count() or 1) + 1
 
 
 class Ticking:

@@ -100,7 +100,7 @@ KINDS: dict[str, Callable[[Registry], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("among", [0, 30])
+@pytest.mark.parametrize("among", [0, pytest.param(30, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_word_remains_in_any_file(registry: Registry, path: str, kind: str, among: int) -> None:
     """This holds for one or many, deleted together or one by one; the other prompts remain and are found."""

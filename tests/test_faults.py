@@ -93,7 +93,7 @@ def open_and_get(path: str) -> int:
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-@pytest.mark.parametrize("staleness", [0, 0.05])
+@pytest.mark.parametrize("staleness", [0, pytest.param(0.05, marks=pytest.mark.slow)])
 def test_a_read_after_a_commit_of_unknown_outcome_resolves_it_first(
     opened: Registry, faults: Faults, path: str, tmp_path: Path, answer: Callable[[Registry], bool], staleness: float
 ) -> None:
