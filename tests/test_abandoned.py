@@ -227,6 +227,8 @@ def test_an_interrupt_of_the_cleanup_after_another_blocks_no_other_thread(
     print(left, "left held by their thread")
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_the_lock_of_a_call_that_runs_is_never_taken_over() -> None:
     """However deep the call is in generators, which are resumed and suspended at any moment."""
     lock, over, held = CallLock(), threading.Event(), threading.Event()

@@ -53,6 +53,7 @@ all.main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "missed"),
     [(["--check", "met"], 0, []), (["--check"], 1, ["over", "too few"]), ([], 0, ["over", "too few"])],

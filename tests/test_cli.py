@@ -68,6 +68,7 @@ def test_a_file_that_can_not_be_used_is_one_line_and_status_1(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "is_buffered"),
     [

@@ -86,7 +86,7 @@ def test_each_bomb_bites_a_patient_process_too(case: Case, way: str, outcomes: O
     assert bites(case, outcomes[case.name, way]) is case.bites_here(), outcomes[case.name, way]
 
 
-@of("escape", "quote", every=2)
+@of("escape", "quote", every=6)
 @pytest.mark.parametrize("way", GUARDED)
 def test_no_template_escapes(case: Case, way: str, outcomes: Outcomes) -> None:
     """Each escape is refused, at the latest on rendering, without a value in the error or a side effect."""

@@ -440,6 +440,7 @@ def compared(sample: float) -> Counter[tuple[str, str]]:
     return problem
 
 
+@pytest.mark.slow
 @lru_cache(4)
 def operations(source: str) -> list[str]:
     """Return the filters and tests of a template."""
@@ -447,16 +448,17 @@ def operations(source: str) -> list[str]:
     return [f"{type(node).__name__} {node.name}" for node in tree.find_all((nodes.Filter, nodes.Test))]
 
 
+@pytest.mark.slow
 def test_every_operation_is_the_same_on_every_kind_of_value():
     """For every kind of value, each filter, test, operator and method alone renders the text of Jinja2."""
-    problem = compared(0.15)
+    problem = compared(0.3)
     ended = sum(count for (what, _), count in problem.items() if what == "ended")
     assert problem["ended", "text"] > 0.4 * ended
 
 
 def test_every_filter_and_test_renders_in_some_case():
     """Every filter and test renders in some case, because otherwise it would not be compared."""
-    problem = compared(0.15)
+    problem = compared(0.3)
     assert [name for name in FILTERS if not problem[f"Filter {name}", "text"]] == []
     assert [name for name in TESTS if name.isalpha() and not problem[f"Test {name}", "text"]] == []
 

@@ -386,6 +386,7 @@ def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
     assert min(counts.values()) > seconds
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("destructors_may_be_interrupted")
 def test_many_interrupts_block_nothing(shared: Registry) -> None:
     """Frequent signals, like a worker's soft time limit, leave no slot held."""

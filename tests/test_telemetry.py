@@ -868,6 +868,7 @@ def traced_demo(before: str, cwd: Path, **environment: str) -> subprocess.Comple
 SDK = "from opentelemetry import trace\nfrom opentelemetry.sdk.trace import TracerProvider, export, sampling\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "environment", "reason"),
     [

@@ -162,6 +162,7 @@ def test_a_part_that_raises_changes_no_result(name: str, settings: dict[str, Any
         assert trace.get_current_span() is trace.INVALID_SPAN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("works", [(), *((name,) for name in WORKING), WORKING[:2], WORKING[:1]])
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_a_current_span_that_raises_changes_no_result(
@@ -240,6 +241,7 @@ def measured(kind: str) -> list[object]:
     return run_calls()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["get_meter", "all of a meter", "instruments", "counters"])
 def test_a_meter_that_raises_changes_no_result(kind: str, plain: list[object]) -> None:
     """Every verb works if nothing can be measured."""
