@@ -97,7 +97,7 @@ class Writer:
         return f"{{% for {target} in {source}{test} %}}{body}{other}{{% endfor %}}"
 
     def leave(self, depth: int) -> str:
-        """Leave a pass or the loop, under a condition or not."""
+        """Return a `break` or `continue`, under a condition or not."""
         tag = self.random.choice(["{% break %}", "{% continue %}"])
         return self.random.choice([tag, f"{{% if {self.value()} %}}{tag}{{% endif %}}"])
 
