@@ -316,7 +316,7 @@ def test_a_listing_by_prefix_label_or_rare_tag_seeks_in_an_index(labelled):
             if statement.startswith("SELECT p.id")
         ]
     assert "SEARCH p USING INDEX idx_prompts_namespace_name (namespace=? AND name>? AND name<?)" in plans[0]
-    assert "SEARCH p USING INDEX prompts_labelled (namespace=? AND name>?)" in plans[1]
+    assert "SEARCH p USING INDEX prompts_labelled (namespace=? AND <expr>=? AND name>?)" in plans[1]
     assert "SCAN search VIRTUAL TABLE INDEX" in plans[2]
 
 

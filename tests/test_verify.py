@@ -273,7 +273,10 @@ def test_lost_last_events_are_reported(filled: Registry) -> None:
             f"{GREET}: the index of names does not lead to it",
         ),
         (
-            ("prompts_labelled", "INDEX prompts_labelled ON prompts (namespace, name, labels) WHERE labels <> '{}'"),
+            (
+                "prompts_labelled",
+                "INDEX prompts_labelled ON prompts (namespace, (labels <> '{}'), name, labels) WHERE labels <> '{}'",
+            ),
             f"{GREET}: the index of labels does not lead to it",
         ),
     ],

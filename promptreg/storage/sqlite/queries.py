@@ -73,7 +73,7 @@ def _version(label: str | None) -> tuple[str, list[str]]:
             return "p.latest_version", []
         case "production":
             return "p.production_version", ["p.production_version IS NOT NULL"]
-    return _LABELLED, ["p.labels <> '{}'", f"{_LABELLED} IS NOT NULL"]
+    return _LABELLED, ["p.labels <> '{}'", "(p.labels <> '{}') = 1", f"{_LABELLED} IS NOT NULL"]
 
 
 def _of_prompt(query: Query) -> list[str]:
