@@ -426,19 +426,6 @@ def test_it_works_while_others_write(registry: Registry, monkeypatch: pytest.Mon
     assert registry.verify() == []
 
 
-def test_what_sqlite_itself_finds_is_reported_if_it_is_found_again(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A mismatch that its next run does not find was none."""
-    results = iter([["a", "b"], ["b", "c"], ["b"]])
-    file, *others = verification.CHECKS
-    found = file._replace(slice=lambda *_: (0, None, next(results)))
-    monkeypatch.setattr(verification, "CHECKS", (found, *others))
-    assert file.is_confirmed
-    assert registry.verify() == ["b"]
-    assert next(results, None) is None
-
-
 def test_progress_is_reported_between_slices(filled: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """It receives the counts of checked and of all rows, and may call the registry and write, as no lock is held."""
     monkeypatch.setattr(verification, "SLICE_SECONDS", 0.0)

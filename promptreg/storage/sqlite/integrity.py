@@ -53,8 +53,6 @@ class Check(NamedTuple):
     """A check: its subject, the table and key column of its rows, its first position, and the function for a slice.
 
     The function is called with a connection, a position, the last key of all, and the monotonic time to stop at.
-    What an `is_confirmed` check finds is reported if it is found again: beside writers, SQLite 3.53 reports a mismatch
-    of the full-text index now and then where there is none.
     """
 
     what: str
@@ -62,7 +60,6 @@ class Check(NamedTuple):
     key: str
     start: object
     slice: Callable[[sqlite3.Connection, Any, int, float], Result]
-    is_confirmed: bool = False
 
 
 # SQLite's own checks
@@ -391,7 +388,7 @@ _EVENT = (
 )
 
 CHECKS = (
-    Check("the file", None, "", 0, _pages, is_confirmed=True),
+    Check("the file", None, "", 0, _pages),
     Check("the registry", None, "", 0, _registry),
     Check("prompts", "prompts", "key", FIRST, _prompts),
     Check("versions", "versions", "key", FIRST, _versions),

@@ -21,7 +21,6 @@ from promptreg.storage.sqlite.integrity import CHECKS, FIRST, LAST, Check, Resul
 
 SLICE_SECONDS = 0.05
 MAX_PROBLEMS = 1_000  # of more only the number is reported
-CONFIRMATIONS = 2  # further runs of SQLite's own checks, where the first one has found something
 MAX_INTERRUPTIONS = 20  # of one slice; afterwards a fork waits for it
 _ERROR_CODE = re.compile(r"error code=(\d+)")
 
@@ -38,11 +37,7 @@ def verified(open_snapshot: OpenSnapshot, path: str) -> Generator[VerificationSt
     for check, (_, last) in zip(CHECKS, extents, strict=True):
         position = check.start
         while position is not None:
-            begin = position
-            rows, position, problems = _slice(open_snapshot, path, check, begin, last)
-            for _ in range(CONFIRMATIONS if check.is_confirmed and problems else 0):
-                again = _slice(open_snapshot, path, check, begin, last)[2]
-                problems = [problem for problem in problems if problem in again]
+            rows, position, problems = _slice(open_snapshot, path, check, position, last)
             done, reported = done + rows, problems[: max(MAX_PROBLEMS - found, 0)]
             found += len(problems)
             yield VerificationStep(min(done, total), total, reported)
