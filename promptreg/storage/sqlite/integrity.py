@@ -5,7 +5,7 @@ A problem names prompts, and the numbers of versions and events; it never quotes
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from time import monotonic
 from typing import Any, NamedTuple, TypeAlias
 
@@ -67,6 +67,8 @@ class Check(NamedTuple):
 
 def _pages(connection: sqlite3.Connection, _: object, last: int, until: float) -> Result:
     messages: list[str] = []
+    with suppress(sqlite3.DatabaseError):  # a search makes SQLite reload what it has cached of the index from before
+        connection.execute("SELECT rowid FROM search WHERE search MATCH 'a' LIMIT 1").fetchone()
     with closing(connection.execute(f"PRAGMA quick_check({MAX_MESSAGES})")) as cursor:
         try:
             messages += [message for (message,) in iter(cursor.fetchone, None) if message != "ok"]
