@@ -108,6 +108,7 @@ def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
     return [registry.get(name).status for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", range(2, 9))
 def test_no_prompt_of_many_that_one_call_changed_remains_in_the_cache(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, count: int

@@ -20,6 +20,7 @@ def run(name: str, *arguments: object, seconds: float) -> dict[str, Any]:
     return run_program("tests.forks", name, *arguments, seconds=seconds)
 
 
+@pytest.mark.slow
 def assert_forks_lose_nothing(folder: Path, forks: int, seconds: float) -> None:
     report = run("busy", folder, forks, seconds=seconds)
     assert report["errors"] == []
@@ -86,6 +87,7 @@ def test_a_process_forked_without_the_hooks_gets_an_error_about_it(tmp_path: Pat
         assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (3,)
 
 
+@pytest.mark.slow
 def opening_and_forking(path: str, forks: int) -> tuple[list[int], int]:
     """Fork while two threads open and close registries of one file; return the children's statuses and the versions."""
     ended = []

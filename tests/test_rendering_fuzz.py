@@ -173,7 +173,7 @@ def counted(first: int, count: int) -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize("count", [USUAL // 10, pytest.param(USUAL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [USUAL // 20, pytest.param(USUAL, marks=pytest.mark.slow)])
 def test_hostile_templates_do_no_harm(count):
     """Every random hostile template ends in text or a PromptregError within the limits, and changes nothing."""
     counted(0, count)

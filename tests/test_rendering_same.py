@@ -371,7 +371,8 @@ def test_what_else_is_absent_is_only_false():
     assert problem == {"text": 29, "absent": 2, "error": 17, "fast": 20}
 
 
-@pytest.mark.parametrize("mode", [pytest.param(mode, marks=[pytest.mark.slow] * (mode == NORMAL)) for mode in USUAL])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", USUAL)
 def test_with_variables_absent_the_text_and_the_kind_of_error_are_the_same(mode):
     """The same holds for each random template if some of the variables that it reads are not passed."""
     problem: Counter[tuple[str, str]] = Counter()

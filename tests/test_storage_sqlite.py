@@ -707,6 +707,7 @@ def test_memory_is_one_database_for_all_threads_of_one_registry() -> None:
 # Failures
 
 
+@pytest.mark.slow
 def test_a_writer_that_exceeds_busy_timeout_gets_a_time_to_retry(registry: Registry) -> None:
     """StorageBusyError has `retry_after`; readers are not delayed, and nothing is written."""
     registry.create("greet", "Hello")
