@@ -149,6 +149,15 @@ CHOICE = [None, 3, "", "Active", "gone", b"active", ["active"], True, SURROGATE,
 STATUSES = [3, "", "gone", "deleted", ["active", "gone"], [3], [None], b"active", SURROGATE, True]
 TAG = [3, 1.5, True, b"x", [["x"]], [3, "x"], {"x": 1}, object(), NUL, [SURROGATE], [BIG]]
 CURSOR = [3, 1500, True, b"x", [], "", "x", "!!!!", "YQ", SURROGATE, NUL, object()]
+FILTERS = {
+    "status": STATUSES,
+    "tag": TAG,
+    "category": TEXT,
+    "created_by": TEXT,
+    "prefix": [*TEXT, "x" * 129],
+    "label": [*SELECTOR[4:], 1],
+}
+"""Bad values of the filters that `list` and `iterate` share."""
 
 SNAPSHOT = {
     "template": TEMPLATE,
@@ -249,30 +258,8 @@ VERBS = {
     "remove_label": ({"name": "a", "label": "staging"}, {"label": [None, *SELECTOR[4:], 1]}),
     "history": ({"name": "a"}, {"limit": LIMIT, "before": SELECTOR}),
     "diff": ({"name": "a", "old": 1, "new": 2}, {"old": [None, *SELECTOR], "new": [None, *SELECTOR]}),
-    "list": (
-        {},
-        {
-            "status": STATUSES,
-            "tag": TAG,
-            "category": TEXT,
-            "created_by": TEXT,
-            "prefix": [*TEXT, "x" * 129],
-            "label": [*SELECTOR[4:], 1],
-            "limit": LIMIT,
-            "after": CURSOR,
-        },
-    ),
-    "iterate": (
-        {},
-        {
-            "status": STATUSES,
-            "tag": TAG,
-            "category": TEXT,
-            "created_by": TEXT,
-            "prefix": [*TEXT, "x" * 129],
-            "label": [*SELECTOR[4:], 1],
-        },
-    ),
+    "list": ({}, {**FILTERS, "limit": LIMIT, "after": CURSOR}),
+    "iterate": ({}, FILTERS),
     "search": (
         {"text": "x"},
         {"text": FILLED, "status": STATUSES, "tag": TAG, "category": TEXT, "limit": LIMIT},

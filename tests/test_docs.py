@@ -80,7 +80,8 @@ def section(page: str, title: str) -> str:
 
 def rows(text: str) -> list[list[str]]:
     """Return the rows of the tables in a text, without their headings."""
-    table = [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines() if line.startswith("|")]
+    lines = [re.split(r"(?<!\\)\|", line[1:-1]) for line in text.splitlines() if line.startswith("|")]
+    table = [[cell.strip().replace("\\|", "|") for cell in line] for line in lines]
     rules = [number for number, row in enumerate(table) if set(row[0]) == {"-"}]
     return [row for number, row in enumerate(table) if number not in rules and number + 1 not in rules]
 
@@ -333,12 +334,8 @@ def test_the_page_of_templates_lists_the_policy_and_the_limits() -> None:
 
 def cells(page: str, title: str) -> list[tuple[list[str], list[str]]]:
     """Return the codes in the first and in the second column of the table in a section, each a list."""
-    found = []
-    for line in section(page, title).splitlines():
-        columns = re.split(r"(?<!\\)\|", line)[1:-1]
-        codes = [[code.replace("\\|", "|") for code in re.findall(r"`([^`]*)`", column)] for column in columns]
-        found += [(codes[0], codes[1])] if len(codes) == 2 and codes[0] else []
-    return found
+    codes = [[re.findall(r"`([^`]*)`", cell) for cell in row] for row in rows(section(page, title))]
+    return [(first, second) for first, second in codes]
 
 
 def values() -> dict[str, Any]:
