@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel
 
 from promptreg.errors import InvalidInputError
-from promptreg.jsonvalues import NotJSON, checked_text
+from promptreg.jsonvalues import MAX_CHARACTERS, FrozenDict, NotJSON, checked_text, freeze
 from promptreg.models import UNSET, Action, Grant, OnConflict, Status, TargetStatus
 from promptreg.nearest import did_you_mean
 from promptreg.rules.names import checked_number
@@ -119,6 +119,22 @@ def require_length(length: int, field: str, most: int) -> None:
     if length > most:
         remedy = "no storage takes more" if most >= MAX_STORED else "RenderLimits(source_characters=…) allows more"
         raise InvalidInputError.of(field, f"has {length:,} characters; {most:,} is the most, {remedy}")
+
+
+def read_object(value: object, field: str, *, characters: int = MAX_CHARACTERS) -> FrozenDict:
+    """Read a mapping of JSON values, of at most so many characters of text."""
+    if not isinstance(value, Mapping):
+        raise InvalidInputError.of(field, f"must be a mapping, not {type(value).__name__}")
+    frozen: FrozenDict = read_json(value, field, characters=characters)
+    return frozen
+
+
+def read_json(value: object, field: str, *, characters: int = MAX_CHARACTERS) -> Any:
+    """Read a JSON value into a frozen one."""
+    try:
+        return freeze(value, characters=characters)
+    except NotJSON as error:
+        raise InvalidInputError.of(field, str(error)) from None
 
 
 @reads_untrusted("text")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from promptreg.errors import LISTED, InvalidInputError
-from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES, FrozenDict, FrozenList, NotJSON, freeze, frozen_dict
+from promptreg.jsonvalues import MAX_DEPTH, MAX_NODES, FrozenDict, FrozenList, frozen_dict
 from promptreg.nearest import did_you_mean
 from promptreg.rules.inputs import (
     MAX_STORED,
@@ -16,6 +16,7 @@ from promptreg.rules.inputs import (
     read_choice,
     read_filled_text,
     read_flag,
+    read_object,
     read_text,
     require_filled,
     require_length,
@@ -150,12 +151,7 @@ def _filled_list(value: list[Any] | tuple[Any, ...], field: str, what: str) -> l
 
 
 def _object(value: object, field: str) -> FrozenDict:
-    if not isinstance(value, Mapping):
-        raise InvalidInputError.of(field, f"must be a mapping, not {type(value).__name__}")
-    try:
-        frozen: FrozenDict = freeze(value, characters=MAX_STORED)  # fewer, as all were counted before
-    except NotJSON as error:
-        raise InvalidInputError.of(field, str(error)) from None
+    frozen = read_object(value, field, characters=MAX_STORED)  # fewer, as all were counted before
     if not frozen:
         raise InvalidInputError.of(field, "must not be empty")
     return frozen

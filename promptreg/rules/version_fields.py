@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from promptreg.errors import InvalidInputError
-from promptreg.jsonvalues import FrozenDict, FrozenList, NotJSON, canonical, freeze, hashed
+from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, hashed
 from promptreg.messages import length_of, with_read_line_ends
 from promptreg.models import UNSET, Grant, Syntax
 from promptreg.records import CONTENT, Container, Snapshot, content_text
@@ -21,6 +21,8 @@ from promptreg.rules.inputs import (
     read_filled_text,
     read_flag,
     read_grants,
+    read_json,
+    read_object,
     read_text,
     require_length,
 )
@@ -179,10 +181,7 @@ def _tags(value: object, field: str) -> FrozenList:
 def _object(value: object, field: str) -> FrozenDict:
     if value is None:
         return FrozenDict()
-    if not isinstance(value, Mapping):
-        raise InvalidInputError.of(field, f"must be a mapping, not {type(value).__name__}")
-    frozen: FrozenDict = _frozen(value, field)
-    return frozen
+    return read_object(value, field)
 
 
 @reads_untrusted("examples")
@@ -209,15 +208,8 @@ def _variables(value: Any, field: str) -> FrozenList:
 
 def _frozen_list(items: Sequence[Any], field: str) -> FrozenList:
     """Freeze a list as one value, as the bounds are those of all its items together."""
-    frozen: FrozenList = _frozen(items, field)
+    frozen: FrozenList = read_json(items, field)
     return frozen
-
-
-def _frozen(value: Any, field: str) -> Any:
-    try:
-        return freeze(value)
-    except NotJSON as error:
-        raise InvalidInputError.of(field, str(error)) from None
 
 
 Reader = Callable[[Any, str], Any]
