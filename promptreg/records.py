@@ -9,6 +9,7 @@ The values are named tuples, here and elsewhere: creating the class takes 0.1 ms
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
+from promptreg.bases import Seed, SyncBase
 from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, compact, digest, frozen_dict, is_same, parse
 from promptreg.messages import with_read_line_ends
 from promptreg.models import Action, Grant, Kind, State, Status, Syntax
@@ -188,41 +189,12 @@ def _differing(old: Snapshot, new: Snapshot) -> Iterator[str]:
 # Prompts and their changes
 
 
-class Seed(NamedTuple):
-    """What was last seeded of a prompt (rule 22): the names of the fields in the order of `CONTENT`, and their hash.
-
-    `version` is the live version that was last seeded or found equal, None where none ever was. `draft` is the draft
-    that the last seed made or edited, and `draft_hash` the hash of what it wrote there; None where it was none.
-    """
-
-    fields: tuple[str, ...]
-    hash: str
-    release: float | None = None
-    version: int | None = None
-    draft: int | None = None
-    draft_hash: str | None = None
-
-
-def _encoded_seed(seed: Seed | None) -> str | None:
-    return None if seed is None else compact(seed._asdict())
-
-
-def _decoded_seed(text: str | None) -> Seed | None:
-    if text is None:
-        return None
-    values = parse(text)
-    return Seed(**{**values, "fields": tuple(values["fields"])})
-
-
-SEED = Codec(_encoded_seed, _decoded_seed)
-
-
 class Container(NamedTuple):
     """A prompt without its versions; `labels` are those that callers set.
 
     `last_version` is the highest number ever assigned, `latest_version` the highest that exists. `publications` is the
     depth of the stack of publications; None where an earlier schema wrote the row, until it is next written. `seed` is
-    None where the prompt was never seeded.
+    None where the prompt was never seeded, and `synced`, by target, where it was never synchronised with files.
     """
 
     id: str
@@ -240,6 +212,7 @@ class Container(NamedTuple):
     updated_at: str
     publications: int | None = None
     seed: Seed | None = None
+    synced: Mapping[str, SyncBase] | None = None
 
     @property
     def status(self) -> Status:

@@ -7,7 +7,6 @@ On the page of recipes a `python` block starts with the name of a file (`# app.p
 blocks run; a command that ends with `&` runs beside those after it. Elsewhere shell commands are only checked to exist.
 """
 
-import argparse
 import contextlib
 import importlib.util
 import io
@@ -23,12 +22,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+import click
 import pytest
 from pydantic import BaseModel
 
 import promptreg
 from promptreg import PromptregError, Registry, RenderLimits, TemplateError
-from promptreg.cli import _parser
+from promptreg.cli.main import promptreg as command_line
 from promptreg.models import Action
 from promptreg.rendering.fast.operations import METHODS as FAST_METHODS
 from promptreg.rendering.filters import FILTERS, TESTS
@@ -226,7 +226,10 @@ def test_every_command_exists(page: Path) -> None:
             words = shlex.split(line)
             assert words[0] in {"python", "git", "sqlite3", "ruff", "mypy", "promptreg"}, line
             if words[:3] == ["python", "-m", "promptreg"] or words[0] == "promptreg":
-                assert isinstance(_parser().parse_args(words[1 + 2 * (words[0] == "python") :]), argparse.Namespace)
+                name, *arguments = words[1 + 2 * (words[0] == "python") :]
+                found = command_line.get_command(click.Context(command_line), name)
+                assert found is not None, line
+                found.make_context(name, arguments)
             elif words[:2] == ["python", "-m"]:
                 assert words[2] in {"gunicorn"} or importlib.util.find_spec(words[2]), line
             elif words[0] == "python" and page != RECIPES:

@@ -41,7 +41,7 @@ SAMPLES = {
 }
 SAMPLES_BY_TYPE = {str: ("one", "two"), FrozenDict: ({"a": 1}, {"b": [None]})}
 """Two values of each field; those of a field that takes no value whatever of its type are listed above."""
-INTERNAL = {"is_archived", "last_version", "publications", "seed"}
+INTERNAL = {"is_archived", "last_version", "publications", "seed", "synced"}
 """The fields of a prompt that `Prompt` does not show."""
 OTHERS = {"self", "name", "access_grants", "commit_message", "is_production"}
 """The arguments of `create`, `save`, `seed` and `update` that are no field of a version's content."""

@@ -16,6 +16,7 @@ FILES = {
 
 LAYERS = [
     ["promptreg.cli"],
+    ["promptreg.files"],
     ["promptreg.registry"],
     ["promptreg.fast_read"],
     ["promptreg.core"],
@@ -29,6 +30,7 @@ KNOWN_TO = {
     "sqlite3": "promptreg.storage.sqlite",
     "sqlite_utils": "promptreg.storage.sqlite",
     "opentelemetry": "promptreg.telemetry",
+    "click": "promptreg.cli",
 }
 BESIDE = [("promptreg.rendering.fast", "promptreg.rendering.metered")]
 """Packages that don't know each other."""

@@ -1,6 +1,6 @@
 """A migrated file of each earlier schema reads the same, keeps its published rows, and can be written.
 
-`tests/schemas` holds files of the releases of schemas 1 to 3, and what those releases read from them. For later schemas
+`tests/schemas` holds files of the releases of some schemas, and what those releases read from them. For later schemas
 a file is created by the migrations up to that schema.
 """
 

@@ -266,8 +266,8 @@ def test_the_hash_of_a_prompt_is_of_the_canonical_json_of_its_row(filled: Regist
     with closing(raw(filled.path)) as connection:
         found = connection.execute(f"SELECT {', '.join(rows.PROMPT_COLUMNS)} FROM prompts").fetchall()
     assert len(found) == 4
-    for *values, seed, stored in found:  # a column of a later schema is left out where it holds its default
-        covered = values if seed is None else [*values, seed]
+    for *values, seed, synced, stored in found:  # a column of a later schema is left out where it holds its default
+        covered = [*values, *(later for later in (seed, synced) if later is not None)]
         assert stored == sha256(canonical(covered).encode()).hexdigest()
 
 

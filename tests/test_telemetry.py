@@ -906,12 +906,12 @@ def test_a_failing_demo_prints_its_spans(tmp_path: Path) -> None:
     """The tree is printed after an error too."""
     before = """
 import promptreg
-import promptreg.demo
+import promptreg.cli.demo
 
 def fail(_):
     raise promptreg.StorageError("no disk")
 
-promptreg.demo._statuses = fail"""
+promptreg.cli.demo._statuses = fail"""
     done = traced_demo(before, tmp_path)
     assert (done.returncode, done.stderr) == (1, "promptreg: internal_error: no disk\n")
     shown = [line for line in done.stdout.splitlines() if "µs" in line]

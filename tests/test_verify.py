@@ -204,7 +204,7 @@ DAMAGE: dict[str, tuple[str, str, list[str]]] = {
     "a deletion": ("deletions", "DELETE FROM deletions", [f"event {seq} is not what was written" for seq in DELETED]),
     "a deletion more": (
         "deletions",
-        "INSERT INTO deletions SELECT id, 1, '' FROM prompts WHERE key = 1",
+        "INSERT INTO deletions (prompt_id, revision, at) SELECT id, 1, '' FROM prompts WHERE key = 1",
         ["prompt 'ID': its deletion is no event"],
     ),
     "the revision": (

@@ -14,13 +14,13 @@ The planners return an `Outcome`, as those of `lifecycle.py` and `publishing.py`
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from promptreg.bases import Seed
 from promptreg.errors import ConflictError
 from promptreg.jsonvalues import digest
 from promptreg.records import (
     CONTENT,
     Change,
     Container,
-    Seed,
     Snapshot,
     VersionRecord,
     content_of,

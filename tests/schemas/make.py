@@ -79,6 +79,7 @@ def fill(registry: Registry) -> None:
     registry.update("before", new_name="renamed", access_grants=[("group:legal", "read")])
     registry.create("deleted", "Gone for ever")
     registry.set_status("deleted", "deleted")
+    registry.seed("seeded", "Shipped with the code", release=3)
     support = registry.scope(namespace="support", actor=Actor("lee", "org_admin"))
     support.create("everything", "Of another namespace")
     support.create("deleted", "Another one")

@@ -26,11 +26,10 @@ from promptreg.storage.sqlite.rows import (
 from promptreg.tokenizer import folded
 
 BATCH = 500  # keys read at a time
-INDEXES = {  # with the schema since which there is each
-    **dict.fromkeys(["idx_prompts_id", "idx_prompts_namespace_name", "idx_versions_prompt_version"], 1),
-    **dict.fromkeys(["idx_events_namespace", "idx_events_prompt_id"], 1),
-    "prompts_labelled": 6,
-}
+_FIRST_INDEXES = "prompts_id prompts_namespace_name versions_prompt_version events_namespace events_prompt_id"
+# With the schema since which there is each.
+INDEXES = dict.fromkeys((f"idx_{name}" for name in _FIRST_INDEXES.split()), 1)
+INDEXES |= {"prompts_labelled": 6, "deletions_synced": 7}
 FIRST, LAST = -(2**63), 2**63 - 1  # of all keys
 DAMAGE = StorageCorruptError, sqlite3.Error, UnicodeDecodeError  # what reading a damaged row may raise
 MAX_WORDS = 64  # in one query
@@ -379,7 +378,7 @@ _NAMES = {
     "versions": "SELECT namespace, p.name FROM versions v JOIN prompts p ON p.key = v.prompt WHERE v.key = ?",
 }
 _AT = "prompt = ? AND version = ?"
-_LABELLED = "SELECT 1 FROM prompts INDEXED BY prompts_labelled WHERE namespace = ? AND name = ? AND labels <> '{}'"
+_LABELLED = "SELECT 1 FROM main.prompts INDEXED BY prompts_labelled WHERE namespace = ? AND name = ? AND labels <> '{}'"
 _NUMBERS = "SELECT version FROM versions WHERE prompt = ?"
 _PUBLICATIONS = "SELECT depth, version, hash FROM publications WHERE prompt = ? ORDER BY depth"
 _DISCARDED = "SELECT version FROM events WHERE prompt_id = ? AND action = 'discard'"

@@ -102,6 +102,14 @@ def m0006_syntax_and_seed(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m0007_synchronised(db: Database) -> None:
+    """Add what was last synchronised of a prompt, and of a deleted one from where, with an index of the latter."""
+    db.execute("ALTER TABLE prompts ADD COLUMN synced TEXT")
+    db.execute("ALTER TABLE deletions ADD COLUMN synced TEXT")
+    db.execute("CREATE INDEX deletions_synced ON deletions (prompt_id) WHERE synced IS NOT NULL")
+
+
 def _tables(db: Database) -> None:
     _table(
         db, "registry", "id:int revision:int deleted_revision:int vacuumed_revision:int erased_revision:int", pk="id"

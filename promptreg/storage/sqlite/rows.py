@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
+from promptreg.bases import decoded_bases, decoded_seed, encoded_bases, encoded_seed
 from promptreg.jsonvalues import compact, parse
-from promptreg.records import CONTENT, GRANTS, SEED, STORED, Container, Shown, Snapshot, VersionRecord
+from promptreg.records import CONTENT, GRANTS, STORED, Container, Shown, Snapshot, VersionRecord
 from promptreg.storage.hashing import Later, damaged, publication_hash, require_whole, row_hash
 
 Row: TypeAlias = Sequence[Any]
@@ -33,12 +34,13 @@ class PromptRow(NamedTuple):
     updated_at: str
     publications: int | None
     seed: str | None
+    synced: str | None
     hash: str
 
 
 PROMPT_COLUMNS = PromptRow._fields
 VERSION_COLUMNS = (*(field.column for field in STORED.values()), "hash")
-LATER_PROMPT_COLUMNS: Mapping[str, Any] = {"publications": None, "seed": None}
+LATER_PROMPT_COLUMNS: Mapping[str, Any] = {"publications": None, "seed": None, "synced": None}
 """The columns of `prompts` that came after the first schema, with their defaults."""
 LATER_VERSION_COLUMNS: Mapping[str, Any] = {
     field.column: field.codec.encode(field.empty) if field.codec else field.empty
@@ -103,7 +105,8 @@ def prompt_row(container: Container) -> Row:
         container.created_at,
         container.updated_at,
         container.publications,
-        SEED.encode(container.seed),
+        encoded_seed(container.seed),
+        encoded_bases(container.synced),
     )
     return *values, row_hash(values, _LATER_IN_PROMPTS)
 
@@ -127,7 +130,8 @@ def read_prompt(values: Row) -> Container:
         row.created_at,
         row.updated_at,
         row.publications,
-        SEED.decode(row.seed),
+        decoded_seed(row.seed),
+        decoded_bases(row.synced),
     )
 
 

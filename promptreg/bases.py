@@ -1,0 +1,66 @@
+"""What the code last seeded of a prompt, and what was last synchronised with files: kept with it, outside its versions.
+
+Each is compared later with what is live, and tells what people have changed since.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from promptreg.jsonvalues import compact, parse
+
+
+class Seed(NamedTuple):
+    """What was last seeded of a prompt (rule 22): the names of the fields in the order of `CONTENT`, and their hash.
+
+    `version` is the live version that was last seeded or found equal, None where none ever was. `draft` is the draft
+    that the last seed made or edited, and `draft_hash` the hash of what it wrote there; None where it was none.
+    """
+
+    fields: tuple[str, ...]
+    hash: str
+    release: float | None = None
+    version: int | None = None
+    draft: int | None = None
+    draft_hash: str | None = None
+
+
+def encoded_seed(seed: Seed | None) -> str | None:
+    """Return the text that a column holds."""
+    return None if seed is None else compact(seed._asdict())
+
+
+def decoded_seed(text: str | None) -> Seed | None:
+    """Return what a column holds."""
+    if text is None:
+        return None
+    values = parse(text)
+    return Seed(**{**values, "fields": tuple(values["fields"])})
+
+
+class SyncBase(NamedTuple):
+    """What was last synchronised of a prompt with files, for one target: what is live, or a label.
+
+    `source` is the id of the folder, and `name` the name that the prompt has there. `version` is the version that
+    equals the file, and `hash` the hash of its normalized content. `archived_at` is the time at which a synchronisation
+    archived the prompt because its file was gone, and None after any other.
+    """
+
+    source: str
+    name: str
+    version: int
+    hash: str
+    archived_at: str | None = None
+
+
+LIVE = ""
+"""The target of a `SyncBase` that is about what is live; any other target is a label."""
+
+
+def encoded_bases(bases: Mapping[str, SyncBase] | None) -> str | None:
+    """Return the text that a column holds of the bases by target."""
+    return None if bases is None else compact({target: base._asdict() for target, base in bases.items()})
+
+
+def decoded_bases(text: str | None) -> Mapping[str, SyncBase] | None:
+    """Return what a column holds, by target."""
+    return None if text is None else {target: SyncBase(**base) for target, base in parse(text).items()}

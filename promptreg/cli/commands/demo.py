@@ -1,0 +1,31 @@
+"""`promptreg demo`."""
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from promptreg.cli.demo import run_demo
+from promptreg.telemetry.span_tree import NotShownError, printed_spans
+
+
+@click.command()
+@click.option("--db", metavar="FILE", help="Use this registry, in a new namespace, and keep it.")
+@click.option("--trace", is_flag=True, help="Show OpenTelemetry's spans as a tree afterwards.")
+def demo(db: str | None, trace: bool) -> None:
+    """Show the life of a prompt, step by step, in a temporary folder."""
+    try:
+        with printed_spans(sys.stdout) if trace else nullcontext():
+            _run(db)
+    except NotShownError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _run(path: str | None) -> None:
+    if path is not None:
+        run_demo(path, sys.stdout)
+        return
+    with TemporaryDirectory(prefix="promptreg-demo-") as folder:
+        run_demo(str(Path(folder, "prompts.db")), sys.stdout)

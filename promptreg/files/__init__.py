@@ -1,0 +1,1 @@
+"""Prompts as files: a folder of prompts, synchronisation, export and import, and the formats of other tools."""
