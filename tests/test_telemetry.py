@@ -913,7 +913,7 @@ def fail(_):
 
 promptreg.cli.demo._statuses = fail"""
     done = traced_demo(before, tmp_path)
-    assert (done.returncode, done.stderr) == (1, "promptreg: internal_error: no disk\n")
+    assert (done.returncode, done.stderr) == (3, "promptreg: internal_error: no disk\n")
     shown = [line for line in done.stdout.splitlines() if "µs" in line]
     assert (shown[0].startswith("demo "), shown[0].endswith(" ERROR")) == (True, True)
     assert any(line.startswith("    seed_prompt summarize") for line in shown)
