@@ -57,12 +57,12 @@ def files_in(root: Path, suffixes: Collection[str]) -> Iterator[Found]:
 
     `README*`, and files and folders whose names begin with `.` or `_`, are left out.
     """
-    waiting = [("", (str(root),))]
+    waiting: list[tuple[str, tuple[str, ...]]] = [("", (str(root),))]
     folders = files = 0
     while waiting:
         prefix, ancestors = waiting.pop()
         folders += 1
-        below = []
+        below: list[tuple[str, tuple[str, ...]]] = []
         for entry in _entries(root, prefix):
             path = f"{prefix}{entry.name}"
             found = _kind_of(entry, path, ancestors, suffixes)
@@ -107,12 +107,8 @@ def _kind_of(
 
 
 def is_within(path: str, root: str) -> bool:
-    """Return whether a real path is in a folder."""
-    return (
-        os.path.commonpath([path, root]) == root
-        if os.path.splitdrive(path)[0] == os.path.splitdrive(root)[0]
-        else False
-    )
+    """Return whether a real path is a folder, or in it."""
+    return path == root or path.startswith(os.path.join(root, ""))
 
 
 def read_bytes(file: Path) -> bytes:
