@@ -67,6 +67,7 @@ def write_files(
     that leads out of the folder, by `..` or by a symlink, and for what can't be written; what came before is written.
 
     >>> from tempfile import TemporaryDirectory
+    >>> from promptreg.files.format import to_text
     >>> with TemporaryDirectory() as folder:
     ...     left = write_files(folder, {"support/greet.md": to_text("support/greet", {"template": "Hello"})})
     ...     [file.name for file in read_folder(folder)], left
