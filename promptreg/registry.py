@@ -39,14 +39,15 @@ from promptreg.models import (
     VariablesArgument,
     Version,
 )
+from promptreg.planning import Planner
 from promptreg.prompt import Page, Prompt, Rendered
-from promptreg.records import Query
+from promptreg.records import Container, Query, VersionRecord
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Progress
-from promptreg.rules.names import Selector
+from promptreg.rules.names import Selector, Versioned
 from promptreg.rules.outcomes import Outcome, Outcomes
 from promptreg.rules.seeding import conflict_warning, earlier_notice
 from promptreg.rules.selection import number_of
@@ -1041,6 +1042,49 @@ class Registry:
         True
         """
         self._set_status(name, "deleted")
+
+    # What the command asks about before it writes
+
+    @verb("publish_prompt")
+    def _plan_publish(
+        self,
+        name: str | Iterable[str],
+        *,
+        expected_production: int | Mapping[str, int] | Unset = UNSET,
+        expected_hash: str | Mapping[str, str] | Unset = UNSET,
+    ) -> builtins.list[Prompt]:
+        """Return the versions that `publish` would make live, of the prompts as they are; raise what it would refuse.
+
+        Checks are not run, and nothing is written.
+        """
+        planner = self._core.planner(self._view)
+        if isinstance(name, str):
+            call = arguments.read_publish(name, None, expected_production, expected_hash)
+            outcomes: Iterable[Outcome] = [self._core.dry_run(planner.publish(call))]
+        else:
+            prompts = read_set(name, None, production=expected_production, content_hash=expected_hash)
+            outcomes = self._core.dry_run(publish_all(planner, prompts)).outcomes
+        return [self._core.templates.prompt(outcome.named, outcome.version) for outcome in outcomes]
+
+    @verb("discard_prompt")
+    def _plan_discard(self, name: str) -> Prompt:
+        """Return the version that `discard` would remove; raise what it would refuse, and write nothing."""
+        return self._planned(Planner.to_discard, name)
+
+    @verb("update_prompt")
+    def _plan_edit(self, name: str) -> Prompt:
+        """Return the version to edit: the one that is chosen, else the only draft, else what is live; write nothing.
+
+        Raises what an update would refuse before it reads the new text, and `ConflictError` for several drafts.
+        """
+        return self._planned(Planner.to_edit, name)
+
+    def _planned(
+        self, find: Callable[[Planner, Versioned, Reader], tuple[Container, VersionRecord]], name: str
+    ) -> Prompt:
+        versioned = names.read_versioned(name)
+        planner = self._core.planner(self._view)
+        return self._core.templates.prompt(*self._core.dry_run(partial(find, planner, versioned)))
 
     # Steps that verbs share
 
