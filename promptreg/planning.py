@@ -135,16 +135,16 @@ class Planner(NamedTuple):
         shown = lifecycle.after_discard(load_shown(reader, change.subject), version.number)
         return Outcome(change.subject, shown, change)
 
-    def to_discard(self, versioned: Versioned, reader: Reader) -> tuple[Container, VersionRecord]:
+    def to_discard(self, versioned: Versioned, reader: Reader) -> Outcome:
         """Find the version that `discard` is about; raise what it would refuse."""
         self.discard(versioned, reader)
-        return self._choose(reader, versioned, "discard", selection.number_to_discard)
+        return Outcome(*self._choose(reader, versioned, "discard", selection.number_to_discard))
 
-    def to_edit(self, versioned: Versioned, reader: Reader) -> tuple[Container, VersionRecord]:
+    def to_edit(self, versioned: Versioned, reader: Reader) -> Outcome:
         """Find the version that an edit begins with: the chosen one, or the only draft, or what is live."""
         container, version = self._choose(reader, versioned, "update", selection.number_to_check)
         selection.require_unarchived(container)
-        return container, version
+        return Outcome(container, version)
 
     def set_label(self, versioned: tuple[Reference, Selector], label: str, reader: Reader) -> Outcome:
         """Plan `set_label`."""

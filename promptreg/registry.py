@@ -41,7 +41,7 @@ from promptreg.models import (
 )
 from promptreg.planning import Planner
 from promptreg.prompt import Page, Prompt, Rendered
-from promptreg.records import Container, Query, VersionRecord
+from promptreg.records import Query
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
@@ -1079,12 +1079,9 @@ class Registry:
         """
         return self._planned(Planner.to_edit, name)
 
-    def _planned(
-        self, find: Callable[[Planner, Versioned, Reader], tuple[Container, VersionRecord]], name: str
-    ) -> Prompt:
+    def _planned(self, find: Callable[[Planner, Versioned, Reader], Outcome], name: str) -> Prompt:
         versioned = names.read_versioned(name)
-        planner = self._core.planner(self._view)
-        return self._core.templates.prompt(*self._core.dry_run(partial(find, planner, versioned)))
+        return self._prompt(self._core.dry_run(partial(find, self._core.planner(self._view), versioned)))
 
     # Steps that verbs share
 

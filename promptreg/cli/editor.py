@@ -15,10 +15,10 @@ T = TypeVar("T")
 LONGEST = 40  # characters of a prompt's name in the name of its file
 
 
-def edit_text(text: str, name: str, save: Callable[[bytes], T], *, retry: Callable[[Path], str]) -> T | None:
-    """Open a prompt's text in $VISUAL or $EDITOR, and pass what was written to `save`; return None where it is as before.
+def edit_text(text: str, name: str, save: Callable[[bytes, Path], T], *, retry: Callable[[Path], str]) -> T | None:
+    """Open a prompt's text in $VISUAL or $EDITOR, and pass what it leaves, with its path, to `save`.
 
-    The file is in a new folder that nobody else may read, and is removed with it. Only where the text was changed and
+    Returns what `save` returns, or None where the text is as it was. The file is in a new folder that nobody else may read, and is removed with it. Only where the text was changed and
     isn't saved, whatever the reason, the file is kept, and its path noted with `retry`, which says how to save it.
     """
     folder = Path(mkdtemp(prefix="promptreg-"))
@@ -28,7 +28,7 @@ def edit_text(text: str, name: str, save: Callable[[bytes], T], *, retry: Callab
         path.write_bytes(original)
         _run_editor(path)
         edited = _read(path)
-        saved = None if edited == original else save(edited)
+        saved = None if edited == original else save(edited, path)
     except BaseException:
         _keep_changed(path, original, retry)
         raise

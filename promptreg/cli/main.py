@@ -24,6 +24,22 @@ COMPLETE = "_PROMPTREG_COMPLETE"
 
 COMMANDS = {
     "list": "finding",
+    "new": "writing",
+    "update": "writing",
+    "edit": "editing",
+    "diff": "comparing",
+    "publish": "publishing",
+    "rollback": "publishing",
+    "label": "labelling",
+    "grant": "labelling",
+    "status": "statuses",
+    "enable": "statuses",
+    "disable": "statuses",
+    "archive": "statuses",
+    "restore": "statuses",
+    "delete": "statuses",
+    "discard": "publishing",
+    "seed": "writing",
     "demo": "demo",
 }
 """The module of `promptreg.cli.commands` that has each command, as a function of the command's name.

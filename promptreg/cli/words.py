@@ -31,11 +31,16 @@ class Line(NamedTuple):
     kind: str
     pieces: list[Piece]
 
+    @property
+    def text(self) -> str:
+        """The whole line as the diff has it."""
+        return "".join([self.kind.strip("@"), *(piece.text for piece in self.pieces)])
+
 
 def mark_words(diff: str) -> Iterator[Line]:
-    """Yield the lines of a unified diff as `Registry.diff` returns it, with the changed words marked.
+    r"""Yield the lines of a unified diff as `Registry.diff` returns it, with the changed words marked.
 
-    >>> diff = "--- greet@1\\n+++ greet@2\\n@@ -1 +1 @@\\n-Hello dear {{ name }}\\n+Hello {{ name }}"
+    >>> diff = "--- greet@1\n+++ greet@2\n@@ -1 +1 @@\n-Hello dear {{ name }}\n+Hello {{ name }}"
     >>> [piece for line in mark_words(diff) for piece in line.pieces if piece.is_changed]
     [Piece(text='dear ', is_changed=True)]
     """
