@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from promptreg.cli.text import one_line
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -28,12 +30,19 @@ def require_answer(yes: bool, doing: str) -> None:
     >>> require_answer(yes=True, doing="delete greet")
     """
     if not (yes or can_ask()):
-        raise click.UsageError(f"nobody can be asked without a terminal whether to {doing}; pass --yes to do it.")
+        raise click.UsageError(f"there is no terminal to ask on whether to {doing}; pass --yes")
 
 
 def ask(question: str) -> None:
-    """Ask on standard error; raise `Declined` unless the answer is yes."""
-    if not click.confirm(question, err=True):
+    """Ask on standard error; raise `Declined` unless the answer is yes.
+
+    Standard output stays that of the result, which `click.confirm` writes a space to.
+    """
+    print(f"{one_line(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        print(file=sys.stderr)  # ends the line after Ctrl-D
+    if answer.strip().lower() not in {"y", "yes"}:
         raise Declined("")
 
 
@@ -44,4 +53,4 @@ def can_ask() -> bool:
 
 def is_terminal(stream: Any) -> bool:
     """Return whether a standard stream, which may be closed or absent, is a terminal."""
-    return stream is not None and not stream.closed and bool(stream.isatty())
+    return stream is not None and not getattr(stream, "closed", False) and bool(stream.isatty())

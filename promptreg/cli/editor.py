@@ -18,8 +18,9 @@ LONGEST = 40  # characters of a prompt's name in the name of its file
 def edit_text(text: str, name: str, save: Callable[[bytes, Path], T], *, retry: Callable[[Path], str]) -> T | None:
     """Open a prompt's text in $VISUAL or $EDITOR, and pass what it leaves, with its path, to `save`.
 
-    Returns what `save` returns, or None where the text is as it was. The file is in a new folder that nobody else may read, and is removed with it. Only where the text was changed and
-    isn't saved, whatever the reason, the file is kept, and its path noted with `retry`, which says how to save it.
+    Returns what `save` returns, or None where the text is as it was. The file is in a new folder that nobody else may
+    read, and is removed with it. Only where the text was changed and isn't saved, whatever the reason, the file is
+    kept, and its path printed with `retry`, which says how to save it.
     """
     folder = Path(mkdtemp(prefix="promptreg-"))
     path = folder / f"{name.replace('/', '_')[:LONGEST]}.md"

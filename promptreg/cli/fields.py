@@ -3,14 +3,17 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
 from promptreg.cli.sources import read_json_option
-from promptreg.cli.templates import FORMATS, read_template
+from promptreg.cli.templates import FORMATS, Given, named_lines, read_template
 from promptreg.errors import InvalidInputError
 from promptreg.models import Permission, Syntax
+
+if TYPE_CHECKING:
+    from promptreg.files.format import PromptFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,7 +28,7 @@ _OPTIONS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "description": (["--description"], {"metavar": "TEXT", "help": "What it is for."}),
     "category": (["--category"], {"metavar": "TEXT", "help": "A word for grouping."}),
     "tags": (["--tag"], {"metavar": "TAG", "multiple": True, "help": "A tag; once for each."}),
-    "syntax": (["--syntax"], {"type": click.Choice(get_args(Syntax)), "help": "How the template is read."}),
+    "syntax": (["--syntax"], {"type": click.Choice(get_args(Syntax)), "help": "The template's language."}),
     "variables": (["--variables"], {"metavar": JSON_OR_FILE, "help": "Declared variables, as a list."}),
     "config": (["--config"], {"metavar": JSON_OR_FILE, "help": "Settings of the model call, as an object."}),
     "meta": (["--meta"], {"metavar": JSON_OR_FILE, "help": "Your own data, as an object."}),
@@ -56,7 +59,9 @@ def field_options(command: F) -> F:
     for field, (names, more) in reversed(_OPTIONS.items()):
         command = click.option(*names, field, **more)(command)
     formats = click.Choice(FORMATS)
-    return click.option("--format", "template_format", type=formats, help="How the template is read.")(command)
+    return click.option("--format", "template_format", type=formats, help="What FILE is; by default, as it looks.")(
+        command
+    )
 
 
 def emptying_options(command: F) -> F:
@@ -66,7 +71,7 @@ def emptying_options(command: F) -> F:
     return command
 
 
-def read_fields(given: Mapping[str, Any], name: str, *, is_new: bool = False, is_moved: bool = False) -> dict[str, Any]:
+def read_fields(given: Mapping[str, Any], name: str, *, is_new: bool = False, is_moved: bool = False) -> Given:
     """Return what the options pass, by the arguments of `create`.
 
     A file in the format of `promptreg export` says all that a version holds: what it leaves out has its default, and
@@ -74,7 +79,7 @@ def read_fields(given: Mapping[str, Any], name: str, *, is_new: bool = False, is
     would change nothing else. Raises one usage error with everything that can't be read.
     """
     fields, errors = _passed(given)
-    template: dict[str, Any] = {}
+    template = Given({})
     try:
         template = read_template(
             given["template"], given["template_format"], name, is_needed=is_new or not (fields or is_moved)
@@ -83,14 +88,15 @@ def read_fields(given: Mapping[str, Any], name: str, *, is_new: bool = False, is
         errors.append(error.message)
     if errors:
         raise click.UsageError("; ".join(errors))
-    return {**template, **fields}
+    return template._replace(arguments={**template.arguments, **fields})
 
 
 @contextmanager
-def named_as_options(given: Mapping[str, Any]) -> Iterator[None]:
-    """Have the error about an invalid argument name the option that passed it."""
+def sources_named(given: Mapping[str, Any], file: "PromptFile | None") -> Iterator[None]:
+    """Have an error name where what is wrong came from: an option, or a line of the file."""
     try:
-        yield
+        with named_lines(file):
+            yield
     except InvalidInputError as error:
         flaws = [{**flaw, "field": _as_option(flaw["field"], given)} for flaw in error.details["errors"]]
         raise InvalidInputError.of_all(flaws) from error

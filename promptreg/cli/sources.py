@@ -28,12 +28,16 @@ def read_file(path: str) -> bytes:
 
 
 def read_stdin() -> bytes:
-    """Return the bytes of standard input; on a terminal, say that it is read."""
+    """Return the bytes of standard input, none where it is closed; on a terminal, say that it is read."""
     if sys.stdin is None or sys.stdin.closed:
-        raise click.UsageError("there is no standard input; pass --file FILE")
+        return b""
     if is_terminal(sys.stdin):
         note("Reading from the terminal; end with Ctrl-D (on Windows Ctrl-Z and Enter).")
-    return _bounded(sys.stdin.buffer.read(MOST + 1), "standard input")
+    try:
+        content = sys.stdin.buffer.read(MOST + 1)
+    except OSError as error:  # a folder, for example
+        raise click.UsageError(f"standard input can't be read: {error.strerror or error}") from error
+    return _bounded(content, "standard input")
 
 
 def _bounded(content: bytes, source: str) -> bytes:

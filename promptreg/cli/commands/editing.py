@@ -10,8 +10,9 @@ from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.editor import edit_text, quoted
 from promptreg.cli.output import note, print_one
 from promptreg.cli.results import show_saved
-from promptreg.errors import InvalidInputError, TemplateError
-from promptreg.files.format import PromptFile, fields_of, from_text, to_text
+from promptreg.cli.templates import named_lines
+from promptreg.errors import InvalidInputError
+from promptreg.files.format import fields_of, from_text, to_text
 from promptreg.prompt import Prompt
 from promptreg.registry import Registry
 
@@ -38,9 +39,7 @@ def edit(settings: Settings, reference: str, publish: bool, message: str | None)
             retry=partial(_how_to_save, before, publish),
         )
     if saved is None:
-        note(
-            f"{before.name}: the text is as it was, so nothing is written. An editor must not return before it is closed."
-        )
+        note("The text is as it was. An editor that returns at once needs an option to wait: EDITOR='code --wait'.")
     print_one(settings, saved or before, partial(show_saved, before=before))
 
 
@@ -50,15 +49,9 @@ def _save(registry: Registry, before: Prompt, publish: bool, message: str | None
     if file.name != before.name:
         reason = f"an edit renames nothing; `promptreg update {before.name} --name NAME` does"
         raise InvalidInputError.of(file.where("name"), reason)
-    try:
-        return _write(registry, before, publish, _passed(file, message))
-    except TemplateError as error:
-        _name_line(error, file)
-        raise
-
-
-def _passed(file: PromptFile, message: str | None) -> dict[str, Any]:
-    return {**file.content(), **({} if message is None else {"commit_message": message})}
+    fields = {**file.content(), **({} if message is None else {"commit_message": message})}
+    with named_lines(file):
+        return _write(registry, before, publish, fields)
 
 
 def _write(registry: Registry, before: Prompt, publish: bool, fields: dict[str, Any]) -> Prompt:
@@ -73,13 +66,6 @@ def _write(registry: Registry, before: Prompt, publish: bool, fields: dict[str, 
 
 def _is_draft(prompt: Prompt) -> bool:
     return prompt.state != "published"
-
-
-def _name_line(error: TemplateError, file: PromptFile) -> None:
-    """Put the line of the file before the error about a text; that of a chat names the message."""
-    line = error.details.get("line")
-    if isinstance(line, int) and isinstance(file.fields["template"], str):
-        error.put_before(file.where("template", line=line))
 
 
 def _how_to_save(before: Prompt, publish: bool, path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import click
 
 from promptreg.cli.context import Settings, output_options, registry_options
-from promptreg.cli.fields import emptying_options, field_options, named_as_options, read_fields
+from promptreg.cli.fields import emptying_options, field_options, sources_named, read_fields
 from promptreg.cli.output import print_one
 from promptreg.cli.results import show_saved
 from promptreg.errors import InvalidInputError
@@ -23,7 +23,7 @@ FILES = """
     The template is a text; or a chat prompt, as a JSON list of messages; or a
     file as `promptreg export` writes it, which says all that a version holds:
     what it leaves out has its default. `--format text`, `messages` or `file`
-    says which; by default it is seen. One line break at the end is left out.
+    says which; by default it is as it looks. One line break at the end is left out.
 """
 
 
@@ -36,8 +36,8 @@ FILES = """
 @click.pass_obj
 def new(settings: Settings, /, name: str, draft: bool, **given: Any) -> None:
     """Create the prompt NAME, and make it live."""
-    fields = read_fields(given, name, is_new=True)
-    with settings.registry(create=True) as registry, named_as_options(given):
+    fields, file = read_fields(given, name, is_new=True)
+    with settings.registry(create=True) as registry, sources_named(given, file):
         prompt = registry.create(name, **fields, is_production=not draft)
     print_one(settings, prompt, show_saved)
 
@@ -61,11 +61,12 @@ def update(settings: Settings, /, reference: str, draft: bool, **given: Any) -> 
     more = {name: given[name] for name in ("new_name", "expected_version", "expected_hash") if given[name] is not None}
     if draft:
         more["is_production"] = False
-    with settings.registry(create=True) as registry, named_as_options(given):
+    with settings.registry(create=True) as registry:
         before = _present(registry, reference)
         name = before.name if before else reference.partition("@")[0]
-        fields = read_fields(given, name, is_moved=given["new_name"] is not None)
-        prompt = registry.update(reference, **fields, **more)
+        fields, file = read_fields(given, name, is_moved=given["new_name"] is not None)
+        with sources_named(given, file):
+            prompt = registry.update(reference, **fields, **more)
     print_one(settings, prompt, partial(show_saved, before=before))
 
 
@@ -83,8 +84,8 @@ def seed(settings: Settings, /, name: str, on_conflict: OnConflict, release: flo
     Where they have, --on-conflict says what becomes of it: a draft, which is the default; `publish` makes it live;
     `error` refuses.
     """
-    fields = read_fields(given, name, is_new=True)
-    with settings.registry(create=True) as registry, named_as_options(given), _told():
+    fields, file = read_fields(given, name, is_new=True)
+    with settings.registry(create=True) as registry, sources_named(given, file), _told():
         before = _present(registry, name)
         prompt = registry.seed(name, **fields, on_conflict=on_conflict, release=release)
     print_one(settings, prompt, partial(show_saved, before=before))
