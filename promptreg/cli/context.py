@@ -38,6 +38,11 @@ class Settings:
         text = _chosen("--as", self.acting, "PROMPTREG_AS")
         return read_actor(text, "PROMPTREG_AS" if self.acting is None else "--as") if text else system_user()
 
+    @property
+    def for_programs(self) -> bool:
+        """Whether JSON was asked for."""
+        return self.json or self.nl
+
     @contextmanager
     def registry(self, *, create: bool = False) -> Iterator[Registry]:
         """Open the registry for a command that reads; with `create` for one that writes, which creates the database."""

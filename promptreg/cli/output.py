@@ -54,7 +54,7 @@ def _print_array(values: Iterable[Any]) -> None:
 
 def print_one(settings: Settings, value: V, show: Callable[[V], None]) -> None:
     """Print a value: for people with `show`, for programs as a JSON object."""
-    if settings.nl or settings.json:
+    if settings.for_programs:
         write(f"{as_json(value)}\n")
     else:
         show(value)

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from promptreg.cli.completion import name_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.differences import print_diff
 from promptreg.cli.expectations import selector
@@ -11,7 +12,7 @@ from promptreg.cli.output import print_one
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @click.argument("old")
 @click.argument("new")
 @output_options

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from promptreg.cli.completion import reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.editor import edit_text, quoted
 from promptreg.cli.output import note, print_one
@@ -18,20 +19,20 @@ from promptreg.registry import Registry
 
 
 @click.command()
-@click.argument("reference", metavar="NAME[@VERSION]")
+@reference_argument
 @click.option("--publish", is_flag=True, help="Make what was written live.")
 @click.option("--message", "-m", metavar="TEXT", help="Why; kept with the version.")
 @output_options
 @registry_options
 @click.pass_obj
-def edit(settings: Settings, reference: str, publish: bool, message: str | None) -> None:
+def edit(settings: Settings, name: str, publish: bool, message: str | None) -> None:
     """Edit a prompt in $VISUAL or $EDITOR, as a file like those of `export`.
 
     Without a version it is the one draft that there is, or else what is live. A
     draft is changed in place; of any other version a new draft is made.
     """
     with settings.registry(create=True) as registry:
-        before = registry._plan_edit(reference)
+        before = registry._plan_edit(name)
         saved = edit_text(
             to_text(before.name, fields_of(before)),
             before.name,

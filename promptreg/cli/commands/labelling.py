@@ -5,6 +5,7 @@ from typing import get_args
 
 import click
 
+from promptreg.cli.completion import name_argument, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import print_one
 from promptreg.cli.results import show_grants, show_labels
@@ -17,23 +18,23 @@ RETRIES = 4
 
 
 @click.command()
-@click.argument("reference", metavar="NAME[@VERSION]")
+@reference_argument
 @click.argument("label")
 @click.option("--remove", is_flag=True, help="Remove the label from NAME.")
 @output_options
 @registry_options
 @click.pass_obj
-def label(settings: Settings, reference: str, label: str, remove: bool) -> None:
+def label(settings: Settings, name: str, label: str, remove: bool) -> None:
     """Set LABEL to a version, or move it there: `label greet@3 staging`."""
-    if not remove and "@" not in reference:
-        raise click.UsageError(f"which version? `promptreg label {reference}@VERSION {label}`")
+    if not remove and "@" not in name:
+        raise click.UsageError(f"which version? `promptreg label {name}@VERSION {label}`")
     with settings.registry(create=True) as registry:
-        prompt = registry.remove_label(reference, label) if remove else registry.set_label(reference, label)
+        prompt = registry.remove_label(name, label) if remove else registry.set_label(name, label)
     print_one(settings, prompt, show_labels)
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @click.argument("principal")
 @click.argument("permission", required=False, type=click.Choice(get_args(Permission)))
 @click.option("--revoke", is_flag=True, help="Take the access away that PRINCIPAL was given.")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from promptreg.cli.asking import ask, require_answer, yes_option
+from promptreg.cli.completion import complete_names, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.differences import print_diff
 from promptreg.cli.expectations import expect_hash, expect_production, read_hashes, read_numbers, selector
@@ -17,7 +18,7 @@ from promptreg.registry import Registry
 
 
 @click.command()
-@click.argument("references", metavar="NAME[@VERSION]...", nargs=-1, required=True)
+@click.argument("references", metavar="NAME[@VERSION]...", nargs=-1, required=True, shell_complete=complete_names)
 @yes_option
 @expect_production
 @expect_hash
@@ -40,7 +41,7 @@ def publish(
     with settings.registry(create=True) as registry:
         planned = registry._plan_publish(_one_or_all(references), expected_production=numbers, expected_hash=hashes)
         moving = [prompt for prompt in planned if prompt.version != prompt.production_version]
-        if not (settings.json or settings.nl) or not yes:
+        if not (settings.for_programs) or not yes:
             _show_changes(registry, moving)
         if moving and not yes:
             ask(f"Publish {_versions(moving)}?")
@@ -70,7 +71,7 @@ def _show_changes(registry: Registry, moving: Iterable[Prompt]) -> None:
 
 
 @click.command()
-@click.argument("references", metavar="NAME...", nargs=-1, required=True)
+@click.argument("references", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_names)
 @click.option("--to", "version", metavar="VERSION", help="The version to bring back; by default the one live before.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the record.")
 @expect_production
@@ -94,16 +95,16 @@ def rollback(
 
 
 @click.command()
-@click.argument("reference", metavar="NAME[@VERSION]")
+@reference_argument
 @yes_option
 @output_options
 @registry_options
 @click.pass_obj
-def discard(settings: Settings, reference: str, yes: bool) -> None:
+def discard(settings: Settings, name: str, yes: bool) -> None:
     """Throw a draft away: the one that there is, or the one that is chosen."""
-    require_answer(yes, f"discard {reference}")
+    require_answer(yes, f"discard {name}")
     with settings.registry(create=True) as registry:
-        draft = registry._plan_discard(reference)
+        draft = registry._plan_discard(name)
         if not yes:
             ask(f"Discard version {draft.version} of {draft.name}, a {draft.state} version by {draft.author}?")
         prompt = registry.discard(f"{draft.name}@{draft.version}")

@@ -5,6 +5,7 @@ from functools import partial
 import click
 
 from promptreg.cli.asking import ask, require_answer, yes_option
+from promptreg.cli.completion import complete_names, name_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import print_one
 from promptreg.cli.results import show_status, show_update
@@ -16,7 +17,7 @@ DELETED: TargetStatus = "deleted"
 
 @click.command()
 @click.argument("status")
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_names)
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, and write nothing.")
 @yes_option
 @output_options
@@ -38,7 +39,7 @@ def status(settings: Settings, status: TargetStatus, names: tuple[str, ...], dry
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @yes_option
 @output_options
 @registry_options
@@ -61,7 +62,7 @@ def _ask_to_delete(registry: Registry, names: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @output_options
 @registry_options
 @click.pass_obj
@@ -72,7 +73,7 @@ def enable(settings: Settings, name: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @output_options
 @registry_options
 @click.pass_obj
@@ -83,7 +84,7 @@ def disable(settings: Settings, name: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @output_options
 @registry_options
 @click.pass_obj
@@ -94,7 +95,7 @@ def archive(settings: Settings, name: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @output_options
 @registry_options
 @click.pass_obj

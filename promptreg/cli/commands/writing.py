@@ -9,8 +9,9 @@ from typing import Any, get_args
 
 import click
 
+from promptreg.cli.completion import name_argument, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
-from promptreg.cli.fields import emptying_options, field_options, sources_named, read_fields
+from promptreg.cli.fields import emptying_options, field_options, read_fields, sources_named
 from promptreg.cli.output import print_one
 from promptreg.cli.results import show_saved
 from promptreg.errors import InvalidInputError
@@ -28,7 +29,7 @@ FILES = """
 
 
 @click.command(epilog=FILES)
-@click.argument("name")
+@name_argument
 @click.option("--draft", is_flag=True, help="Make a draft, which `promptreg publish` makes live.")
 @field_options
 @output_options
@@ -43,7 +44,7 @@ def new(settings: Settings, /, name: str, draft: bool, **given: Any) -> None:
 
 
 @click.command(epilog=FILES)
-@click.argument("reference", metavar="NAME[@VERSION]")
+@reference_argument
 @click.option("--draft", is_flag=True, help="Make a draft, which `promptreg publish` makes live.")
 @click.option("--name", "new_name", metavar="NAME", help="Rename the prompt.")
 @field_options
@@ -53,7 +54,7 @@ def new(settings: Settings, /, name: str, draft: bool, **given: Any) -> None:
 @output_options
 @registry_options
 @click.pass_obj
-def update(settings: Settings, /, reference: str, draft: bool, **given: Any) -> None:
+def update(settings: Settings, /, name: str, draft: bool, **given: Any) -> None:
     """Make a new version of NAME, and make it live; or edit a draft in place.
 
     What isn't passed stays as it is. Tags and grants that are passed replace those there are.
@@ -62,16 +63,16 @@ def update(settings: Settings, /, reference: str, draft: bool, **given: Any) -> 
     if draft:
         more["is_production"] = False
     with settings.registry(create=True) as registry:
-        before = _present(registry, reference)
-        name = before.name if before else reference.partition("@")[0]
-        fields, file = read_fields(given, name, is_moved=given["new_name"] is not None)
+        before = _present(registry, name)
+        own_name = before.name if before else name.partition("@")[0]
+        fields, file = read_fields(given, own_name, is_moved=given["new_name"] is not None)
         with sources_named(given, file):
-            prompt = registry.update(reference, **fields, **more)
+            prompt = registry.update(name, **fields, **more)
     print_one(settings, prompt, partial(show_saved, before=before))
 
 
 @click.command(epilog=FILES)
-@click.argument("name")
+@name_argument
 @field_options
 @click.option("--on-conflict", type=click.Choice(get_args(OnConflict)), default="draft", help="See `seed` of the API.")
 @click.option("--release", type=float, metavar="NUMBER", help="The release that seeds: a lower one does nothing.")
@@ -91,10 +92,10 @@ def seed(settings: Settings, /, name: str, on_conflict: OnConflict, release: flo
     print_one(settings, prompt, partial(show_saved, before=before))
 
 
-def _present(registry: Registry, reference: str) -> Prompt | None:
+def _present(registry: Registry, name: str) -> Prompt | None:
     """Return a prompt as it is, to tell afterwards whether anything was written; None where it can't be read."""
     with suppress(InvalidInputError):  # which the call itself raises, with all else that is invalid
-        return registry.get(reference.partition("@")[0], label="latest", default=None)
+        return registry.get(name.partition("@")[0], label="latest", default=None)
     return None
 
 
