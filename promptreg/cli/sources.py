@@ -91,4 +91,7 @@ def read_json_option(value: str, option: str) -> Any:
     path = value[1:]
     if path == STDIN:
         raise click.UsageError(f"{option}: standard input is the template's; name a file")
-    return read_json(decode(read_file(path), path), f"{option}: {path}")
+    try:
+        return read_json(decode(read_file(path), path), path)
+    except click.UsageError as error:
+        raise click.UsageError(f"{option}: {error.message}") from error

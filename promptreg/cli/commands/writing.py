@@ -1,6 +1,7 @@
 """`promptreg new`, `update` and `seed`: versions from a file, or from standard input."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.fields import emptying_options, field_options, read_fields, sources_named
 from promptreg.cli.output import print_one
 from promptreg.cli.results import show_saved
+from promptreg.cli.text import one_line
 from promptreg.errors import InvalidInputError
 from promptreg.models import OnConflict
 from promptreg.prompt import Prompt
@@ -74,7 +76,12 @@ def update(settings: Settings, /, name: str, draft: bool, **given: Any) -> None:
 @click.command(epilog=FILES)
 @name_argument
 @field_options
-@click.option("--on-conflict", type=click.Choice(get_args(OnConflict)), default="draft", help="See `seed` of the API.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(get_args(OnConflict)),
+    default="draft",
+    help="Where people have changed it: see above.",
+)
 @click.option("--release", type=float, metavar="NUMBER", help="The release that seeds: a lower one does nothing.")
 @output_options
 @registry_options
@@ -82,8 +89,8 @@ def update(settings: Settings, /, name: str, draft: bool, **given: Any) -> None:
 def seed(settings: Settings, /, name: str, on_conflict: OnConflict, release: float | None, **given: Any) -> None:
     """Bring in a prompt that code ships, unless people have changed it.
 
-    Where they have, --on-conflict says what becomes of it: a draft, which is the default; `publish` makes it live;
-    `error` refuses.
+    Where they have, what is live stays, and a draft is made; --on-conflict
+    publish makes it live, and error refuses.
     """
     fields, file = read_fields(given, name, is_new=True)
     with settings.registry(create=True) as registry, sources_named(given, file), _told():
@@ -99,11 +106,19 @@ def _present(registry: Registry, name: str) -> Prompt | None:
     return None
 
 
+class _Line(logging.Formatter):
+    """Formats what is logged as one line, with the command in place of the call."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return one_line(re.sub(r"publish\('(\S+)', (\d+)\)", r"`promptreg publish \1@\2`", super().format(record)))
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """Print what a seed logs, which is for people, to standard error."""
     logger, handler = logging.getLogger("promptreg"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("promptreg: %(message)s"))
+    handler.setFormatter(_Line("promptreg: %(message)s"))
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
