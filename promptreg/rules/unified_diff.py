@@ -1,4 +1,4 @@
-"""A unified diff of two texts whose cost is bounded.
+"""A unified diff of two texts, and which words of them differ, in bounded work.
 
 `difflib` compares each line with all of its repetitions, once for each block that it finds: for 10,000 numbers in
 another order it takes 12 s. So its work is counted; above a limit, everything between the first and the last difference
@@ -20,7 +20,7 @@ def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str
 
     Above the limit of work, what differs is one block, whose heading says so.
     """
-    matcher, heading = _Matcher(old, new), ""
+    matcher, heading = _Matcher(old, new, Work()), ""
     try:
         matcher.get_opcodes()
     except _TooMuch:
@@ -29,12 +29,40 @@ def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str
     return [f"--- {old_name}", f"+++ {new_name}", *hunks] if hunks else []
 
 
+class Work:
+    """How many comparisons may still be made; several diffs may share it."""
+
+    def __init__(self) -> None:
+        self.left = MAX_WORK
+
+
+def changes(old: Sequence[str], new: Sequence[str], work: Work) -> Iterator[tuple[slice, slice]]:
+    """Yield what differs: the part of `old`, and the part of `new` that is in its place.
+
+    What both begin and end with costs nothing. Where no work is left, all that is between is one change.
+
+    >>> [(old.start, old.stop, new.start, new.stop) for old, new in changes("abcd", "aXcd", Work())]
+    [(1, 2, 1, 2)]
+    """
+    for kind, start, end, new_start, new_end in _one_block(old, new):
+        if kind == "equal":
+            continue
+        matcher = _Matcher(old[start:end], new[new_start:new_end], work)
+        try:
+            operations = matcher.get_opcodes()
+        except _TooMuch:
+            operations = [("replace", 0, end - start, 0, new_end - new_start)]
+        for what, a, b, c, d in operations:
+            if what != "equal":
+                yield slice(start + a, start + b), slice(new_start + c, new_start + d)
+
+
 class _TooMuch(Exception):
     """The comparison exceeds the limit of work."""
 
 
 class _Matcher(SequenceMatcher[str]):
-    """A `SequenceMatcher` that counts its work, and raises `_TooMuch` above `MAX_WORK`.
+    """A `SequenceMatcher` that counts its work, and raises `_TooMuch` where none is left.
 
     `b2j` is documented: it holds the positions of each line in the second text. `opcodes` caches `get_opcodes`.
     """
@@ -42,16 +70,16 @@ class _Matcher(SequenceMatcher[str]):
     b2j: dict[str, list[int]]
     opcodes: list[_Operation] | None
 
-    def __init__(self, old: Sequence[str], new: Sequence[str]) -> None:
+    def __init__(self, old: Sequence[str], new: Sequence[str], work: Work) -> None:
         super().__init__(None, old, new)
         self._costs = [0, *accumulate(3 + len(self.b2j.get(line, ())) for line in old)]
-        self._left = MAX_WORK
+        self._work = work
 
     def find_longest_match(self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Match:
         """Return the longest match; `SequenceMatcher` calls this once a block."""
         end = len(self._costs) - 1 if ahi is None else ahi
-        self._left -= 10 + self._costs[end] - self._costs[alo]
-        if self._left < 0:
+        self._work.left -= 10 + self._costs[end] - self._costs[alo]
+        if self._work.left < 0:
             raise _TooMuch
         return super().find_longest_match(alo, ahi, blo, bhi)
 
