@@ -11,7 +11,7 @@ from itertools import accumulate, takewhile
 from typing import TypeAlias
 
 MAX_WORK = 3_000_000  # comparisons: 0.3 s
-_Operation: TypeAlias = tuple[str, int, int, int, int]
+Operation: TypeAlias = tuple[str, int, int, int, int]
 COARSE = " too much has changed to compare it line by line: all of it is one block"
 
 
@@ -29,23 +29,31 @@ def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str
     return [f"--- {old_name}", f"+++ {new_name}", *hunks] if hunks else []
 
 
+def operations(old: Sequence[str], new: Sequence[str], most: int = MAX_WORK) -> Sequence[Operation]:
+    """Return the operations that turn one text into another; above a limit of work all that differs is one of them."""
+    try:
+        return _Matcher(old, new, most).get_opcodes()
+    except _TooMuch:
+        return _one_block(old, new)
+
+
 class _TooMuch(Exception):
     """The comparison exceeds the limit of work."""
 
 
 class _Matcher(SequenceMatcher[str]):
-    """A `SequenceMatcher` that counts its work, and raises `_TooMuch` above `MAX_WORK`.
+    """A `SequenceMatcher` that counts its work, and raises `_TooMuch` above a limit.
 
     `b2j` is documented: it holds the positions of each line in the second text. `opcodes` caches `get_opcodes`.
     """
 
     b2j: dict[str, list[int]]
-    opcodes: list[_Operation] | None
+    opcodes: list[Operation] | None
 
-    def __init__(self, old: Sequence[str], new: Sequence[str]) -> None:
+    def __init__(self, old: Sequence[str], new: Sequence[str], most: int = MAX_WORK) -> None:
         super().__init__(None, old, new)
         self._costs = [0, *accumulate(3 + len(self.b2j.get(line, ())) for line in old)]
-        self._left = MAX_WORK
+        self._left = most
 
     def find_longest_match(self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Match:
         """Return the longest match; `SequenceMatcher` calls this once a block."""
@@ -56,13 +64,13 @@ class _Matcher(SequenceMatcher[str]):
         return super().find_longest_match(alo, ahi, blo, bhi)
 
 
-def _one_block(old: Sequence[str], new: Sequence[str]) -> list[_Operation]:
+def _one_block(old: Sequence[str], new: Sequence[str]) -> list[Operation]:
     """Return the operations that replace everything between the first and the last difference."""
     start = _equal(zip(old, new, strict=False))
     rest = min(len(old), len(new)) - start
     end = min(_equal(zip(reversed(old), reversed(new), strict=False)), rest)
     last, new_last = len(old) - end, len(new) - end
-    blocks: list[_Operation] = [
+    blocks: list[Operation] = [
         ("equal", 0, start, 0, start),
         ("replace", start, last, start, new_last),
         ("equal", last, len(old), new_last, len(new)),
@@ -74,7 +82,7 @@ def _equal(pairs: Iterator[tuple[str, str]]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _hunk(group: Sequence[_Operation], old: Sequence[str], new: Sequence[str], heading: str) -> Iterator[str]:
+def _hunk(group: Sequence[Operation], old: Sequence[str], new: Sequence[str], heading: str) -> Iterator[str]:
     first, last = group[0], group[-1]
     yield f"@@ -{_range(first[1], last[2])} +{_range(first[3], last[4])} @@{heading}"
     for kind, start, end, new_start, new_end in group:
