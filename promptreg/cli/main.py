@@ -24,6 +24,7 @@ COMPLETE = "_PROMPTREG_COMPLETE"
 
 COMMANDS = {
     "list": "finding",
+    "sync": "syncing",
     "demo": "demo",
 }
 """The module of `promptreg.cli.commands` that has each command, as a function of the command's name.

@@ -78,6 +78,6 @@ def _move_unless_there(temporary: Path, file: Path) -> None:
 def _damaged(reason: str) -> InvalidInputError:
     return InvalidInputError.of(
         LOCK,
-        f"{reason}. Restore it from git (`git checkout -- {LOCK}`; of a merge keep the id of either side), or delete it:"
-        " a folder with a new id archives nothing until it is synchronised once",
+        f"{reason}. Restore it from git (`git checkout -- {LOCK}`), or of a merge keep the id of either side."
+        " With a new id, as after it is deleted, the folder is another source, whose missing files archive nothing",
     )

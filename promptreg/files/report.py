@@ -1,11 +1,11 @@
 """What a synchronisation says of each prompt: what was done, what is left, and how the sides of a conflict differ."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from promptreg.files.format import PromptFile, to_text
 from promptreg.files.three_way import Side, first_line, shortened, three_way
 from promptreg.models import Value
+from promptreg.records import CONTENT
 from promptreg.rules.sync_items import SyncAction, SyncItem
 from promptreg.rules.unified_diff import MAX_WORK, unified
 
@@ -41,8 +41,8 @@ class SyncedPrompt(Value):
 class SyncReport(Value):
     """What a synchronisation did, or with `dry_run` would do, of each prompt by name.
 
-    `is_done` is false where nothing was applied: with `dry_run`, or because of a conflict. `label` is the label that the
-    files were synchronised with, None where it is what is live.
+    `is_done` is false where nothing was applied: with `dry_run`, or because of a conflict. `label` is the label that
+    the files were synchronised with, None where it is what is live.
     """
 
     folder: str
@@ -85,15 +85,34 @@ def report_of(item: SyncItem, file: PromptFile | None, path: str, conflicts: int
     )
 
 
+def _line(item: SyncItem, file: PromptFile | None) -> int | None:
+    """Return the first line of the file in which it differs from the registry; None without a file."""
+    if file is None:
+        return None
+    if item.ours is None or item.theirs is None:
+        return 1
+    ours, theirs = item.ours, item.theirs
+    return min(
+        (_line_in(file, name, ours[name], theirs[name]) for name in CONTENT if ours[name] != theirs[name]), default=1
+    )
+
+
+def _line_in(file: PromptFile, field: str, ours: Any, theirs: Any) -> int:
+    """Return the first line of the file in which a field differs: of a text its own line, of a chat its message's."""
+    line = 1
+    if field == "template" and isinstance(ours, str) and isinstance(theirs, str):
+        line = first_line(ours.split("\n"), theirs.split("\n"))
+    elif field == "template" and not isinstance(ours, str) and not isinstance(theirs, str):
+        field = f"template[{first_line(ours, theirs) - 1}]"
+    return int(file.where(field, line=line).rpartition(":")[2])
+
+
 def _difference(item: SyncItem, path: str, most: int) -> list[str]:
     """Return the three-way difference, or that of two sides where one is absent."""
+    titles = f"{path} (the file)", "last synchronised", "the registry"
     sides = [
-        Side(title, to_text(item.name, fields).split("\n"))
-        for title, fields in (
-            (f"{path} (the file)", item.ours),
-            ("last synchronised", item.base),
-            ("the registry", item.theirs),
-        )
+        Side(title, to_text(item.name, fields, path=path).split("\n"))
+        for title, fields in zip(titles, (item.ours, item.base, item.theirs), strict=True)
         if fields is not None
     ]
     if len(sides) == 3:

@@ -15,12 +15,12 @@ Operation: TypeAlias = tuple[str, int, int, int, int]
 COARSE = " too much has changed to compare it line by line: all of it is one block"
 
 
-def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str) -> list[str]:
+def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str, most: int = MAX_WORK) -> list[str]:
     """Return the lines of a unified diff, in the form of `difflib.unified_diff`; none where the texts are equal.
 
     Above the limit of work, what differs is one block, whose heading says so.
     """
-    matcher, heading = _Matcher(old, new), ""
+    matcher, heading = _Matcher(old, new, most), ""
     try:
         matcher.get_opcodes()
     except _TooMuch:
