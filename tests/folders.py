@@ -44,7 +44,11 @@ class Folder:
         for folder, _, files in os.walk(self.path):
             for name in files:
                 file = Path(folder, name)
-                found[str(file.relative_to(self.path))] = (file.stat().st_ino, file.stat().st_mtime_ns, file.read_bytes())
+                found[str(file.relative_to(self.path))] = (
+                    file.stat().st_ino,
+                    file.stat().st_mtime_ns,
+                    file.read_bytes(),
+                )
         return found
 
 

@@ -92,9 +92,8 @@ def _line(item: SyncItem, file: PromptFile | None) -> int | None:
     if item.ours is None or item.theirs is None:
         return 1
     ours, theirs = item.ours, item.theirs
-    return min(
-        (_line_in(file, name, ours[name], theirs[name]) for name in CONTENT if ours[name] != theirs[name]), default=1
-    )
+    said = (name for name in CONTENT if name in file.lines and ours[name] != theirs[name])
+    return min((_line_in(file, name, ours[name], theirs[name]) for name in said), default=1)
 
 
 def _line_in(file: PromptFile, field: str, ours: Any, theirs: Any) -> int:

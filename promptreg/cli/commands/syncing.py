@@ -14,10 +14,10 @@ from promptreg.cli.output import note, paint, print_one, say
 from promptreg.cli.text import columns, harmless, one_line
 from promptreg.errors import ConflictError, PromptregError, StorageError
 from promptreg.files.report import SyncedPrompt, SyncReport
-from promptreg.files.sync import reported_sync
-from promptreg.rules.sync_items import OnSyncConflict
+from promptreg.files.syncing import reported_sync
+from promptreg.rules.sync_items import OnSyncConflict, SyncAction
 
-WORDS = {
+WORDS: dict[SyncAction, tuple[str, str]] = {
     "create": ("created", "added"),
     "update": ("updated", "added"),
     "draft": ("made drafts", "draft"),

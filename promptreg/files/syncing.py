@@ -7,15 +7,19 @@ synchronisation finds the registry ahead, as this one did.
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from promptreg.clock import new_id
-from promptreg.errors import ConflictError, InvalidInputError, listed
-from promptreg.files.folder import path_of, read_folder, write_files
-from promptreg.files.format import PromptFile, to_text
+from promptreg.errors import ConflictError, InvalidInputError, PromptregError, listed
+from promptreg.files.folder import read_folder
+from promptreg.files.format import PromptFile
 from promptreg.files.gitlog import last_commits
 from promptreg.files.lockfile import make_source, read_source
-from promptreg.files.report import SyncedPrompt, SyncReport, report_of
+from promptreg.files.placing import placed
+from promptreg.files.pulling import file_path, write_pulled
+from promptreg.files.report import SyncReport, report_of
+from promptreg.files.walking import root_of
 from promptreg.registry import Registry
 from promptreg.rules.sync_items import OnSyncConflict, SyncCall, SyncFile, SyncItem, SyncPlan
 
@@ -65,16 +69,36 @@ def reported_sync(
     bare: bool = False,
 ) -> SyncReport:
     """Do what `sync` does, and return its report where there is a conflict too."""
-    files = _read(folder, bare=bare)
-    root = Path(folder)
+    files, root = _read(folder, bare=bare), root_of(folder)
     source = read_source(root)
     call = SyncCall(source or new_id(), _sync_files(root, files), label, on_conflict, pull, dry_run)
-    plan = registry._synchronise(call if source is not None else call._replace(dry_run=True))
-    if source is None and not dry_run and not plan.conflicts:  # the id is in the folder before it is in the registry
-        call = call._replace(source=make_source(root))
-        plan = registry._synchronise(call)
-    left = _written(registry, root, call, plan, files) if plan.is_done else {}
+    with placed(files):
+        plan = registry._synchronise(call if source is not None else call._replace(dry_run=True))
+        if source is None and not dry_run and not plan.conflicts:  # the folder has the id before any registry does
+            call = call._replace(source=make_source(root))
+            plan = registry._synchronise(call)
+    left = _pull(registry, root, call, plan, files, bare=bare) if plan.is_done else {}
     return _report(root, call, plan, files, left)
+
+
+def _pull(
+    registry: Registry, root: Path, call: SyncCall, plan: SyncPlan, files: Sequence[PromptFile], *, bare: bool
+) -> Mapping[str, str]:
+    """Write the files where the registry is ahead; return why a file was left as it is, by name.
+
+    What was last synchronised of them moves as by the next synchronisation, which would otherwise do just that: so a
+    failure here loses nothing.
+    """
+    items = plan.of("pull")
+    pulled = write_pulled(root, items, files, bare=bare)
+    if pulled.written:
+        written = {item.name: SyncFile(item.name, item.theirs or {}) for item in items if item.name in pulled.written}
+        others = [file for file in call.files if file.name not in written]
+        with suppress(PromptregError):
+            registry._synchronise(call._replace(files=[*others, *written.values()], on_conflict="error", pull=False))
+    if pulled.errors:
+        raise InvalidInputError.of_all([*pulled.errors])
+    return pulled.left
 
 
 def require_no_conflict(report: SyncReport) -> None:
@@ -82,8 +106,8 @@ def require_no_conflict(report: SyncReport) -> None:
     conflicts = report.conflicts
     if conflicts:
         raise ConflictError(
-            f"{listed([conflict.place for conflict in conflicts])}: {_as_count(len(conflicts))}, so nothing was applied;"
-            " on_conflict='ours' takes the files, 'theirs' the registry, and 'draft' makes the files drafts.",
+            f"{listed([conflict.place for conflict in conflicts])}: {_as_count(len(conflicts))}, so nothing was"
+            " applied; on_conflict='ours' takes the files, 'theirs' the registry, and 'draft' makes the files drafts.",
             names=[conflict.name for conflict in conflicts],
             errors=[
                 {"field": conflict.place, "reason": conflict.reason, "difference": conflict.difference}
@@ -119,7 +143,12 @@ def _report(
         dry_run=call.dry_run,
         is_done=plan.is_done,
         prompts=tuple(
-            report_of(_but_left(item, left), by_name.get(item.name), _path(item.name, files), conflicts)
+            report_of(_unless_left(item, left), by_name.get(item.name), file_path(item.name, files), conflicts)
             for item in plan.items
         ),
     )
+
+
+def _unless_left(item: SyncItem, left: Mapping[str, str]) -> SyncItem:
+    """Return the item, or where its file was left as it is, that and why."""
+    return item._replace(action="left", reason=left[item.name]) if item.name in left else item
