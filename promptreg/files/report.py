@@ -115,7 +115,7 @@ def _difference(item: SyncItem, path: str, work: Work) -> list[str]:
         if fields is not None
     ]
     if len(sides) == 3:
-        return three_way(*sides, work)
+        return three_way(*sides, work=work)
     if len(sides) < 2:
         return []
     new, old = sides if item.ours is not None else reversed(sides)
