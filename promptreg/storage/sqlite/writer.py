@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from promptreg.bases import encoded_places
 from promptreg.errors import ConflictError
 from promptreg.records import Change, Container
 from promptreg.storage.hashing import damaged, publication_hash
@@ -141,8 +142,8 @@ class SQLiteWriter(SQLiteReader):
         self.has_deleted = True
         prompt_id, key = change.subject.id, self._key(change.subject)
         self._connection.execute(
-            "INSERT INTO deletions (prompt_id, revision, at) VALUES (?, ?, ?)",
-            (prompt_id, self.revision, change.at),
+            "INSERT INTO deletions (prompt_id, revision, at, synced) VALUES (?, ?, ?, ?)",
+            (prompt_id, self.revision, change.at, encoded_places(change.subject.namespace, change.subject.synced)),
         )
         self._connection.execute("DELETE FROM search WHERE rowid = ?", (key,))
         self._connection.execute("DELETE FROM publications WHERE prompt = ?", (key,))
