@@ -30,6 +30,7 @@ LATER_COLUMNS: dict[str, Mapping[str, Any]] = {
     "prompts": LATER_PROMPT_COLUMNS,
     "versions": LATER_VERSION_COLUMNS,
     "registry": {"last_event": None, "last_hash": None},
+    "deletions": {"synced": None},
 }
 
 Signature: TypeAlias = tuple[int, int, int, int]  # device, inode, size and mtime
