@@ -78,7 +78,7 @@ def reported_sync(
             call = call._replace(source=make_source(root))
             plan = registry._synchronise(call)
     left = _pull(registry, root, call, plan, files, bare=bare) if plan.is_done else {}
-    return _report(root, call, plan, files, left)
+    return _report(os.fspath(folder), call, plan, files, left)
 
 
 def _pull(
@@ -134,11 +134,11 @@ def _sync_files(root: Path, files: Sequence[PromptFile]) -> list[SyncFile]:
 
 
 def _report(
-    root: Path, call: SyncCall, plan: SyncPlan, files: Sequence[PromptFile], left: Mapping[str, str]
+    folder: str, call: SyncCall, plan: SyncPlan, files: Sequence[PromptFile], left: Mapping[str, str]
 ) -> SyncReport:
     by_name, paths, conflicts = {file.name: file for file in files}, file_paths(plan.items, files), len(plan.conflicts)
     return SyncReport(
-        folder=str(root),
+        folder=folder,
         label=call.label,
         dry_run=call.dry_run,
         is_done=plan.is_done,
