@@ -129,6 +129,6 @@ def read_bytes(root: Path, found: Found) -> bytes:
         if status.st_size > MAX_BYTES:
             raise FormatError(0, f"takes {status.st_size:,} bytes; {MAX_BYTES:,} is the most")
         try:
-            return opened.read(MAX_BYTES)
+            return opened.read()
         except OSError as error:
             raise FormatError(0, f"can't be read: {error.strerror}") from error
