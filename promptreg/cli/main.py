@@ -12,6 +12,7 @@ from importlib import import_module
 import click
 
 from promptreg.cli.context import Settings, registry_options
+from promptreg.cli.failures import failure_line
 from promptreg.cli.output import prepare_streams
 from promptreg.cli.text import one_line
 from promptreg.errors import PromptregError, StorageError
@@ -23,7 +24,33 @@ NAME = "promptreg"
 COMPLETE = "_PROMPTREG_COMPLETE"
 
 COMMANDS = {
+    "init": "starting",
     "list": "finding",
+    "show": "reading",
+    "render": "rendering",
+    "new": "writing",
+    "edit": "editing",
+    "update": "writing",
+    "diff": "comparing",
+    "history": "reading",
+    "publish": "publishing",
+    "rollback": "publishing",
+    "label": "labelling",
+    "grant": "labelling",
+    "status": "statuses",
+    "enable": "statuses",
+    "disable": "statuses",
+    "archive": "statuses",
+    "restore": "statuses",
+    "delete": "statuses",
+    "discard": "publishing",
+    "search": "finding",
+    "events": "reading",
+    "namespaces": "finding",
+    "check": "checking",
+    "seed": "writing",
+    "verify": "checking",
+    "sync": "syncing",
     "demo": "demo",
 }
 """The module of `promptreg.cli.commands` that has each command, as a function of the command's name.
@@ -114,7 +141,7 @@ def _run(arguments: Sequence[str]) -> int:
         return _failed(error.format_message(), error.exit_code, _help_of(error))
     except PromptregError as error:
         status = STORAGE if isinstance(error, StorageError) else REFUSED
-        return _failed(f"{error.code}: {error.message}", status)
+        return _failed(failure_line(error, COMMANDS), status)
     return 0
 
 

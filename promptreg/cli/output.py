@@ -54,7 +54,7 @@ def _print_array(values: Iterable[Any]) -> None:
 
 def print_one(settings: Settings, value: V, show: Callable[[V], None]) -> None:
     """Print a value: for people with `show`, for programs as a JSON object."""
-    if settings.nl or settings.json:
+    if settings.for_programs:
         write(f"{as_json(value)}\n")
     else:
         show(value)
@@ -72,7 +72,7 @@ def write(data: str) -> None:
 
 def say(text: str = "") -> None:
     """Print a line for people to standard output; it may hold what `paint` returned, and must be harmless else."""
-    click.echo(text, color=True)
+    click.echo(text, file=sys.stdout, color=True)
 
 
 def note(text: str) -> None:

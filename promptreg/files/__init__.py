@@ -2,3 +2,6 @@
 
 from promptreg.files.exporting import ExportReport as ExportReport
 from promptreg.files.exporting import export as export
+from promptreg.files.report import SyncedPrompt as SyncedPrompt
+from promptreg.files.report import SyncReport as SyncReport
+from promptreg.files.syncing import sync as sync
