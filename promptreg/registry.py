@@ -22,6 +22,7 @@ from promptreg.clock import Clock, new_id
 from promptreg.core import Core
 from promptreg.errors import UnauthorizedError, VersionConflictError
 from promptreg.fast_read import fast_get, fast_render
+from promptreg.importing import import_all, vet_imported
 from promptreg.jsonvalues import FrozenList
 from promptreg.lookup import find, load_version
 from promptreg.many import get_many
@@ -45,6 +46,7 @@ from promptreg.rendering.limits import RenderLimits
 from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
+from promptreg.rules.importing import ForeignPrompt
 from promptreg.rules.inputs import Progress
 from promptreg.rules.names import Selector
 from promptreg.rules.outcomes import Outcome, Outcomes
@@ -1041,6 +1043,18 @@ class Registry:
         True
         """
         self._set_status(name, "deleted")
+
+    # Files
+
+    @verb("import_prompts", takes_name=False)
+    def _import(self, prompts: Sequence[ForeignPrompt], *, dry_run: bool = False) -> None:
+        """Make the prompts of another tool, all or none; with `dry_run` check everything, and write nothing."""
+        made = {new_id(): prompt for prompt in arguments.read_import(prompts, self._core.limits)}
+        plan, vet = import_all(self._core.planner(self._view), made), vet_imported(self._core.checks)
+        if dry_run:
+            vet(self._core.dry_run(plan))
+        else:
+            self._core.commit(self._view, plan, vet)
 
     # Steps that verbs share
 
