@@ -47,7 +47,7 @@ def changes(old: Sequence[str], new: Sequence[str], work: Work) -> Iterator[tupl
     for kind, start, end, new_start, new_end in _one_block(old, new):
         if kind == "equal":
             continue
-        matcher = _Matcher(old[start:end], new[new_start:new_end], work)
+        matcher = _Matcher(old[start:end], new[new_start:new_end], work, autojunk=False)
         try:
             operations = matcher.get_opcodes()
         except _TooMuch:
@@ -70,8 +70,8 @@ class _Matcher(SequenceMatcher[str]):
     b2j: dict[str, list[int]]
     opcodes: list[_Operation] | None
 
-    def __init__(self, old: Sequence[str], new: Sequence[str], work: Work) -> None:
-        super().__init__(None, old, new)
+    def __init__(self, old: Sequence[str], new: Sequence[str], work: Work, *, autojunk: bool = True) -> None:
+        super().__init__(None, old, new, autojunk)
         self._costs = [0, *accumulate(3 + len(self.b2j.get(line, ())) for line in old)]
         self._work = work
 
