@@ -28,7 +28,7 @@ from promptreg.rules.statuses import StatusPlan
 from promptreg.rules.version_fields import Draft
 from promptreg.storage.base import Reader
 
-COMPARED = 1_000  # of the newest versions, with which a seed compares what it is to make live
+COMPARED = 1_000  # of the newest versions, with which a seed or a file is compared that is to be shown
 PAGE = 20
 
 
@@ -202,10 +202,15 @@ class Planner(NamedTuple):
 
 def _published(reader: Reader, container: Container) -> Iterator[VersionRecord]:
     """Yield the published ones of the newest versions, newest first."""
+    return (version for version in newest_versions(reader, container) if version.state == "published")
+
+
+def newest_versions(reader: Reader, container: Container) -> Iterator[VersionRecord]:
+    """Yield the newest versions, newest first."""
     before = None
     for _ in range(COMPARED // PAGE):
         page = reader.versions(container, before=before, limit=PAGE)
-        yield from (version for version in page if version.state == "published")
+        yield from page
         if len(page) < PAGE:
             return
         before = page[-1].number

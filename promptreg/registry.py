@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -42,7 +42,7 @@ from promptreg.models import (
 from promptreg.planning import Planner
 from promptreg.prompt import Page, Prompt, Rendered
 from promptreg.records import Query
-from promptreg.rendering.limits import RenderLimits
+from promptreg.rendering.limits import RenderLimits, readable_characters
 from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
@@ -59,6 +59,9 @@ from promptreg.storage.opening import open_storage
 from promptreg.telemetry.content import Redact
 from promptreg.verbs import verb
 from promptreg.vetting import vet_all_published, vet_published
+
+if TYPE_CHECKING:
+    from promptreg.rules.sync_items import SyncCall, SyncPlan
 
 D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, Any]]
@@ -1042,6 +1045,28 @@ class Registry:
         True
         """
         self._set_status(name, "deleted")
+
+    # Files
+
+    @verb("synchronise_prompts", takes_name=False)
+    def _synchronise(self, call: "SyncCall") -> "SyncPlan":
+        """Synchronise the files of a folder with the prompts of the namespace, in one transaction, all or nothing.
+
+        A conflict prevents the whole: the plan that is returned then says so, and nothing is written. Raises
+        `InvalidInputError` with every bad field of every file, `ForbiddenError` with every prompt that the actor may
+        not change so, `TemplateError` or `PublishCheckError` with everything that fails, and `VersionConflictError`
+        where the plan is stale when it is to be carried out. `promptreg.files.sync` reads the folder, and calls this.
+        """
+        from promptreg import syncing  # noqa: PLC0415 (which an application never needs)
+
+        asked = syncing.read_call(call, readable_characters(self._core.limits))
+        plan = syncing.synchronise(self._core.planner(self._view), asked)
+        vet = partial(syncing.vet_synchronised, self._core.checks)
+        done = self._core.dry_run(plan) if asked.is_dry_run else self._core.commit(self._view, plan, vet)
+        if asked.is_dry_run or done.plan.conflicts:
+            vet(done)
+            return done.plan
+        return done.plan._replace(is_done=True)
 
     # What the command asks about before it writes
 

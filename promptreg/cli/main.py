@@ -50,6 +50,7 @@ COMMANDS = {
     "check": "checking",
     "seed": "writing",
     "verify": "checking",
+    "sync": "syncing",
     "demo": "demo",
 }
 """The module of `promptreg.cli.commands` that has each command, as a function of the command's name.

@@ -72,7 +72,7 @@ def write(data: str) -> None:
 
 def say(text: str = "") -> None:
     """Print a line for people to standard output; it may hold what `paint` returned, and must be harmless else."""
-    click.echo(text, color=True)
+    click.echo(text, file=sys.stdout, color=True)
 
 
 def note(text: str) -> None:

@@ -1,15 +1,19 @@
 """A folder of prompts: every file of it, read together, and files written into it, each all or nothing."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
+from types import MappingProxyType
 
 from promptreg.errors import InvalidInputError
 from promptreg.files.flaws import FormatError, flaw, require_none
 from promptreg.files.format import PromptFile, from_text
-from promptreg.files.paths import BARE_SUFFIXES, SUFFIXES
-from promptreg.files.walking import MAX_TOTAL, files_in, is_within, read_bytes, root_of, shown
+from promptreg.files.paths import BARE_SUFFIXES, SUFFIXES, path_of
+from promptreg.files.walking import MAX_TOTAL, checked_folder, files_in, is_within, read_bytes, root_of, shown
+
+__all__ = ["path_of", "read_folder", "write_files"]
 
 
 def read_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> list[PromptFile]:
@@ -50,20 +54,33 @@ def _shared_names(files: Iterable[PromptFile]) -> list[dict[str, str]]:
     ]
 
 
-def write_files(folder: str | os.PathLike[str], files: Iterable[tuple[str, str]], *, replace: bool = True) -> list[str]:
-    """Write files, each a path with `/` and its text, and return the paths of those that did not hold it already.
+def write_files(
+    folder: str | os.PathLike[str],
+    files: Mapping[str, str] | Iterable[tuple[str, str]],
+    *,
+    expected: Mapping[str, str | None] = MappingProxyType({}),
+) -> list[str]:
+    """Write files, each a path with `/` and its text, and return the paths of those that were left as they were.
 
-    The folder, and the folders in it, are created. Each file appears or is replaced as a whole, or, without `replace`,
-    only appears. Raises `InvalidInputError` for a path that leads out of the folder, by `..` or by a symlink, and for
-    what can't be written; files before it are written then.
+    The folder, and the folders in it, are created. Each file appears or is replaced as a whole. Where `expected` has
+    its path, it is left unless it has that SHA-256, or for None is not there. Raises `InvalidInputError` for a path
+    that leads out of the folder, by `..` or by a symlink, and for what can't be written; what came before is written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from promptreg.files.format import to_text
+    >>> with TemporaryDirectory() as folder:
+    ...     left = write_files(folder, {"support/greet.md": to_text("support/greet", {"template": "Hello"})})
+    ...     [file.name for file in read_folder(folder)], left
+    (['support/greet'], [])
     """
     root = _made(folder)
-    return [path for path, text in files if _write(root, path, text.encode(), replace=replace)]
+    pairs = files.items() if isinstance(files, Mapping) else files
+    return [path for path, text in pairs if not _write(root, path, text.encode(), expected)]
 
 
 def _made(folder: str | os.PathLike[str]) -> Path:
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(checked_folder(folder), exist_ok=True)
     except FileExistsError:
         raise InvalidInputError.of("folder", f"{shown(folder)} is no folder") from None
     except OSError as error:
@@ -71,14 +88,16 @@ def _made(folder: str | os.PathLike[str]) -> Path:
     return root_of(folder)
 
 
-def _write(root: Path, path: str, data: bytes, *, replace: bool) -> bool:
+def _write(root: Path, path: str, data: bytes, expected: Mapping[str, str | None]) -> bool:
+    """Write a file unless another content is expected, and return whether it holds the data now."""
     target = _target(root, path)
     try:
-        if target.is_file() and target.stat().st_size == len(data) and target.read_bytes() == data:
+        found = target.read_bytes() if target.is_file() else None
+        if found == data:
+            return True
+        if path in expected and expected[path] != (None if found is None else sha256(found).hexdigest()):
             return False
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not replace and os.path.lexists(target):
-            raise InvalidInputError.of_all([flaw(path, 0, "is there already")])
         _put(target, data)
     except OSError as error:
         raise InvalidInputError.of_all([flaw(path, 0, f"can't be written: {error.strerror}")]) from error

@@ -5,13 +5,14 @@ checked as `create` checks its arguments, and each error names the file and the 
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from promptreg.errors import InvalidInputError
 from promptreg.files import chats, front_matter
 from promptreg.files.flaws import FormatError, flaw, require_none
 from promptreg.files.front_matter import Entry
-from promptreg.files.paths import BARE_SUFFIXES, name_of, path_of
+from promptreg.files.paths import BARE_SUFFIXES, PROMPTY, name_of, path_of
 from promptreg.jsonvalues import is_same
 from promptreg.models import Version
 from promptreg.nearest import did_you_mean
@@ -29,23 +30,26 @@ _KINDS = ("text", "chat")
 class PromptFile(NamedTuple):
     """A prompt as a file holds it: its name, the file's path with `/`, and the fields as `create` takes them.
 
-    A field that equals its default is left out. `lines` has the line of each field, of the template (`template`) and of
-    each message (`template[0]`); `where` says it in an error.
+    A field that equals its default is left out. `lines` has the line of each field, of the template (`template`), of
+    each message (`template[0]`) and of a text that stands in the body (`template.content`, `template[0].content`);
+    `where` says it in an error. `digest` is the SHA-256 of the bytes that were read, empty for a text.
     """
 
     name: str
     path: str
     fields: Mapping[str, Any]
     lines: Mapping[str, int]
+    digest: str = ""
 
     def where(self, field: str = "name", *, line: int = 0) -> str:
-        r"""Return the file and the line of a field, or of a line of its text, counted from 1.
+        r"""Return the file and the line of a field, or, counted from 1, of a line of its text.
 
         >>> from_text("---\n---\nHello\n{{ name\n", "greet.md").where("template", line=2)
         'greet.md:4'
         """
-        at = _line_of(field, self.lines)
-        return flaw(self.path, at + max(line - 1, 0), "")["field"]
+        first = self.lines.get(f"{field}.content") if line else None
+        at = _line_of(field, self.lines) if first is None else first + line - 1
+        return flaw(self.path, at, "")["field"]
 
     def content(self) -> dict[str, Any]:
         """Return every field of a version's content, with its default where the file does not say it."""
@@ -104,7 +108,7 @@ def from_text(data: str | bytes, path: str = "", *, name: str = "", bare: bool =
         file = _Reader(path, name).read(text, is_bare=bare)
     except FormatError as error:
         raise InvalidInputError.of_all([flaw(path, error.line, error.reason)]) from None
-    return file
+    return file._replace(digest=sha256(data).hexdigest()) if isinstance(data, bytes) else file
 
 
 def decoded(data: str | bytes) -> str:
@@ -135,8 +139,10 @@ class _Reader:
 
     def read(self, text: str, *, is_bare: bool) -> PromptFile:
         """Read the text of the file."""
-        parts = None if is_bare and self._path.endswith(BARE_SUFFIXES) else front_matter.split(text)
-        if parts is None:
+        suffix = self._path.lower()
+        if suffix.endswith(PROMPTY):
+            fields = self._prompty(text)
+        elif (is_bare and suffix.endswith(BARE_SUFFIXES)) or (parts := front_matter.split(text)) is None:
             fields = self._bare(text, is_bare=is_bare)
         else:
             front, body, first = parts
@@ -150,9 +156,18 @@ class _Reader:
     def _bare(self, text: str, *, is_bare: bool) -> dict[str, Any]:
         if not is_bare:
             raise FormatError(1, "has no front matter: begin with two lines ---, or pass --bare for files without")
-        self._lines["template"] = 1
-        syntax = {"syntax": "plain"} if self._path.endswith(".txt") else {}
+        self._lines |= {"template": 1, "template.content": 1}
+        syntax = {"syntax": "plain"} if self._path.lower().endswith(".txt") else {}
         return {"template": text.removesuffix("\n"), **syntax}
+
+    def _prompty(self, text: str) -> dict[str, Any]:
+        from promptreg.files.prompty import read_prompty  # noqa: PLC0415 (few folders have such a file)
+
+        try:
+            return dict(read_prompty(text).fields)
+        except InvalidInputError as error:
+            flaws = [flaw(self._path, int(e["field"]), e["reason"]) for e in error.details["errors"]]
+            raise InvalidInputError.of_all(flaws) from None
 
     def _fields(self, entries: dict[str, Entry], body: str, first: int) -> dict[str, Any]:
         self._lines |= {key: entry.line for key, entry in entries.items()}
@@ -161,14 +176,17 @@ class _Reader:
         fields = {key: entry.value for key, entry in entries.items() if self._is_known(key, entry.line)}
         if kind == "chat":
             chat = chats.read(body, first, whole)
-            self._lines |= {"template": first}
-            self._lines |= {f"template[{i}]": line for i, line in enumerate(chat.lines)}
+            self._lines["template"] = first
+            for i, line in enumerate(chat.lines):
+                self._lines[f"template[{i}]"] = line
+                if line >= first:
+                    self._lines[f"template[{i}].content"] = line + 1
             self._require_no(entries.get("template"), "a chat has no template here: its messages stand in the body")
             return {**fields, "template": chat.messages}
         for entry in whole.values():
             self._require_no(entry, 'only a chat has messages: put `type: "chat"` before it')
         if "template" not in entries:
-            self._lines["template"] = first
+            self._lines |= {"template": first, "template.content": first}
             return {**fields, "template": body.removesuffix("\n")}
         if body.strip():
             self._require_no(entries["template"], "the template stands here and in the body; keep one")

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 MAX_COMPONENT = 200  # bytes; file systems take 255, with the suffix and that of a temporary file
 SUFFIX = ".md"
-SUFFIXES = (".md", ".prompty")
+PROMPTY = ".prompty"
+SUFFIXES = (SUFFIX, PROMPTY)
 BARE_SUFFIXES = (".txt", ".j2", ".jinja")
 _MAX_SLUG = 60  # characters
 _DEVICES = frozenset(

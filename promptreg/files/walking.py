@@ -22,7 +22,7 @@ _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NON
 
 
 class Found(NamedTuple):
-    """A file of a folder: its path in it, with `/`, and why it can't be read, if it can't."""
+    """A file or folder of a folder: its path in it, with `/`, and why it can't be read, if it can't."""
 
     path: str
     reason: str | None = None
@@ -30,7 +30,7 @@ class Found(NamedTuple):
 
 def root_of(folder: str | os.PathLike[str]) -> Path:
     """Return the folder's real path; raise `InvalidInputError` where there is none, or no folder."""
-    path = Path(os.path.realpath(_text(folder)))
+    path = Path(os.path.realpath(checked_folder(folder)))
     if not path.exists():
         raise InvalidInputError.of("folder", f"there is no folder {shown(folder)}")
     if not path.is_dir():
@@ -43,7 +43,8 @@ def shown(folder: str | os.PathLike[str]) -> str:
     return ascii(os.fspath(folder)) if not str(folder).isprintable() else repr(str(folder))
 
 
-def _text(folder: object) -> str:
+def checked_folder(folder: object) -> str:
+    """Return the path of a folder as text; raise `InvalidInputError` for what is no path."""
     if not isinstance(folder, str | os.PathLike):
         raise InvalidInputError.of("folder", f"must be a path, not {type(folder).__name__}")
     text = os.fspath(folder)
@@ -63,7 +64,12 @@ def files_in(root: Path, suffixes: Collection[str]) -> Iterator[Found]:
         prefix, ancestors = waiting.pop()
         folders += 1
         below: list[tuple[str, tuple[str, ...]]] = []
-        for entry in _entries(root, prefix):
+        try:
+            entries = _entries(root, prefix)
+        except OSError as error:
+            yield Found(prefix[:-1] or ".", f"can't be listed: {error.strerror}")
+            continue
+        for entry in entries:
             path = f"{prefix}{entry.name}"
             found = _kind_of(entry, path, ancestors, suffixes)
             if isinstance(found, str):
@@ -77,11 +83,8 @@ def files_in(root: Path, suffixes: Collection[str]) -> Iterator[Found]:
 
 
 def _entries(root: Path, prefix: str) -> list["os.DirEntry[str]"]:
-    try:
-        with os.scandir(root / prefix) as entries:
-            return sorted((entry for entry in entries if not is_skipped(entry.name)), key=lambda entry: entry.name)
-    except OSError as error:
-        raise InvalidInputError.of(shown(prefix or root), f"can't be listed: {error.strerror}") from error
+    with os.scandir(root / prefix) as entries:
+        return sorted((entry for entry in entries if not is_skipped(entry.name)), key=lambda entry: entry.name)
 
 
 def _kind_of(

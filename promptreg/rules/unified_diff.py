@@ -11,16 +11,18 @@ from itertools import accumulate, takewhile
 from typing import TypeAlias
 
 MAX_WORK = 3_000_000  # comparisons: 0.3 s
-_Operation: TypeAlias = tuple[str, int, int, int, int]
+Operation: TypeAlias = tuple[str, int, int, int, int]
 COARSE = " too much has changed to compare it line by line: all of it is one block"
 
 
-def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str) -> list[str]:
+def unified(
+    old: Sequence[str], new: Sequence[str], old_name: str, new_name: str, work: "Work | None" = None
+) -> list[str]:
     """Return the lines of a unified diff, in the form of `difflib.unified_diff`; none where the texts are equal.
 
     Above the limit of work, what differs is one block, whose heading says so.
     """
-    matcher, heading = _Matcher(old, new, Work()), ""
+    matcher, heading = _Matcher(old, new, work or Work()), ""
     try:
         matcher.get_opcodes()
     except _TooMuch:
@@ -32,8 +34,19 @@ def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str
 class Work:
     """How many comparisons may still be made; several diffs may share it."""
 
-    def __init__(self) -> None:
-        self.left = MAX_WORK
+    def __init__(self, left: int = MAX_WORK) -> None:
+        self.left = left
+
+
+def operations(old: Sequence[str], new: Sequence[str], work: Work, *, autojunk: bool = True) -> Sequence[Operation]:
+    """Return the operations that turn one text into another; where no work is left, all that differs is one of them.
+
+    `autojunk` is that of `difflib`: what is repeated often is left out of the search for what is equal.
+    """
+    try:
+        return _Matcher(old, new, work, autojunk=autojunk).get_opcodes()
+    except _TooMuch:
+        return _one_block(old, new)
 
 
 def changes(old: Sequence[str], new: Sequence[str], work: Work) -> Iterator[tuple[slice, slice]]:
@@ -47,12 +60,7 @@ def changes(old: Sequence[str], new: Sequence[str], work: Work) -> Iterator[tupl
     for kind, start, end, new_start, new_end in _one_block(old, new):
         if kind == "equal":
             continue
-        matcher = _Matcher(old[start:end], new[new_start:new_end], work, autojunk=False)
-        try:
-            operations = matcher.get_opcodes()
-        except _TooMuch:
-            operations = [("replace", 0, end - start, 0, new_end - new_start)]
-        for what, a, b, c, d in operations:
+        for what, a, b, c, d in operations(old[start:end], new[new_start:new_end], work, autojunk=False):
             if what != "equal":
                 yield slice(start + a, start + b), slice(new_start + c, new_start + d)
 
@@ -68,7 +76,7 @@ class _Matcher(SequenceMatcher[str]):
     """
 
     b2j: dict[str, list[int]]
-    opcodes: list[_Operation] | None
+    opcodes: list[Operation] | None
 
     def __init__(self, old: Sequence[str], new: Sequence[str], work: Work, *, autojunk: bool = True) -> None:
         super().__init__(None, old, new, autojunk)
@@ -84,13 +92,13 @@ class _Matcher(SequenceMatcher[str]):
         return super().find_longest_match(alo, ahi, blo, bhi)
 
 
-def _one_block(old: Sequence[str], new: Sequence[str]) -> list[_Operation]:
+def _one_block(old: Sequence[str], new: Sequence[str]) -> list[Operation]:
     """Return the operations that replace everything between the first and the last difference."""
     start = _equal(zip(old, new, strict=False))
     rest = min(len(old), len(new)) - start
     end = min(_equal(zip(reversed(old), reversed(new), strict=False)), rest)
     last, new_last = len(old) - end, len(new) - end
-    blocks: list[_Operation] = [
+    blocks: list[Operation] = [
         ("equal", 0, start, 0, start),
         ("replace", start, last, start, new_last),
         ("equal", last, len(old), new_last, len(new)),
@@ -102,7 +110,7 @@ def _equal(pairs: Iterator[tuple[str, str]]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _hunk(group: Sequence[_Operation], old: Sequence[str], new: Sequence[str], heading: str) -> Iterator[str]:
+def _hunk(group: Sequence[Operation], old: Sequence[str], new: Sequence[str], heading: str) -> Iterator[str]:
     first, last = group[0], group[-1]
     yield f"@@ -{_range(first[1], last[2])} +{_range(first[3], last[4])} @@{heading}"
     for kind, start, end, new_start, new_end in group:

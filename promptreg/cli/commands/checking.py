@@ -17,9 +17,9 @@ from promptreg.cli.text import one_line
 @registry_options
 @click.pass_context
 def check(ctx: click.Context, name: str) -> None:
-    """Say why a version could not be published now, and exit with 1; without a reason exit with 0.
+    """Say why a version could not be published.
 
-    Without @VERSION it is the draft, or where there is none what is live.
+    It exits with 1 where there is a reason. Without @VERSION it is the draft, or where there is none what is live.
     """
     settings: Settings = ctx.obj
     with settings.registry() as registry:
@@ -32,7 +32,10 @@ def check(ctx: click.Context, name: str) -> None:
 @registry_options
 @click.pass_context
 def verify(ctx: click.Context) -> None:
-    """Check every row of the database, and exit with 1 where something is wrong."""
+    """Check every row of the database.
+
+    It exits with 1 where something is wrong, and prints what.
+    """
     settings: Settings = ctx.obj
     with settings.registry() as registry, progress("Checking") as advance:
         problems = registry.verify(progress=advance)

@@ -42,7 +42,10 @@ def filter_options(command: F) -> F:
 @registry_options
 @click.pass_obj
 def list_(settings: Settings, /, limit: int | None, **filters: Any) -> None:
-    """List the prompts of the namespace, active and disabled ones unless --status says otherwise."""
+    """List the prompts of the namespace.
+
+    Without --status they are the active and the disabled ones.
+    """
     with settings.registry() as registry:
         found = islice(registry.iterate(**_given(filters)), limit)
         print_many(settings, found, lambda prompts: _show(prompts, _nothing_listed(registry, filters)))
@@ -56,7 +59,10 @@ def list_(settings: Settings, /, limit: int | None, **filters: Any) -> None:
 @registry_options
 @click.pass_obj
 def search(settings: Settings, /, words: tuple[str, ...], limit: int | None, **filters: Any) -> None:
-    """Find the prompts that contain all WORDS in name, title, description, tags or template; best matches first."""
+    """Find prompts by the words in them.
+
+    All WORDS must be in the name, title, description, tags or template. The best matches are first.
+    """
     most = limit or (ALL if settings.for_programs else 20)
     with settings.registry() as registry:
         found = registry.search(" ".join(words), limit=most, **_given(filters))
@@ -68,7 +74,7 @@ def search(settings: Settings, /, words: tuple[str, ...], limit: int | None, **f
 @registry_options
 @click.pass_obj
 def namespaces(settings: Settings) -> None:
-    """List the namespaces in which you may read a prompt."""
+    """List the namespaces in which you may read."""
     with settings.registry() as registry:
         print_many(settings, registry.namespaces(), _show_namespaces)
 

@@ -33,7 +33,10 @@ limit_option = click.option(
 @registry_options
 @click.pass_obj
 def show(settings: Settings, name: str) -> None:
-    """Show everything of a prompt: its production version, or the latest where none is; or the one after @."""
+    """Show everything of a prompt.
+
+    The version is the one after @, else that in production, or the latest where none is.
+    """
     with settings.registry() as registry:
         prompt = shown_version(registry, name)
     print_one(settings, prompt, print_prompt)
@@ -56,22 +59,26 @@ def shown_version(registry: Registry, name: str) -> Prompt:
 @registry_options
 @click.pass_obj
 def history(settings: Settings, name: str, limit: int | None) -> None:
-    """Draw the versions of a prompt as a timeline, newest first, with production and labels."""
+    """Draw the versions of a prompt as a timeline.
+
+    The newest is first; production and labels stand at their versions.
+    """
     with settings.registry() as registry:
-        prompt = registry.get(name, label="latest")
-        found = _versions(registry, name)
+        versions = _versions(registry, name)
         if settings.for_programs:
-            print_many(settings, islice(found, limit), _nobody)
+            print_many(settings, islice(versions, limit), _print_nothing)
             return
-        versions = list(islice(found, limit or SHOWN))
-        print_timeline(prompt, versions)
-        if next(found, None) is not None:
-            note(f"Older versions: `promptreg history {prompt.name} --limit N`.")
+        shown = list(islice(versions, limit or SHOWN))
+        print_timeline(registry.get(name, label="latest"), shown)
+        if next(versions, None) is not None:
+            note("There are older versions; --limit N shows more.")
 
 
 @click.command()
 @click.argument("name", required=False, shell_complete=complete_names)
-@click.option("--action", multiple=True, type=click.Choice(ACTIONS), help="Only this action; may be repeated.")
+@click.option(
+    "--action", multiple=True, type=click.Choice(ACTIONS), metavar="ACTION", help="Only this; may be repeated."
+)
 @click.option("--after", type=click.IntRange(min=0), metavar="SEQ", help="Only those after this one.")
 @limit_option
 @output_options
@@ -80,7 +87,10 @@ def history(settings: Settings, name: str, limit: int | None) -> None:
 def events(
     settings: Settings, name: str | None, action: tuple[Action, ...], after: int | None, limit: int | None
 ) -> None:
-    """Show who did what, the newest last: in the namespace, or to one prompt."""
+    """Show who did what, in the namespace or to one prompt.
+
+    The newest is last.
+    """
     with settings.registry() as registry:
         if settings.for_programs or after is not None:
             most = limit if settings.for_programs else limit or SHOWN
@@ -104,5 +114,5 @@ def _events(registry: Registry, name: str | None, action: tuple[Action, ...], af
         page = registry.events(name, after=page[-1].seq, limit=PAGE, action=action or None)
 
 
-def _nobody(_: Iterable[V]) -> None:
-    """Show nothing, as programs read JSON."""
+def _print_nothing(_: Iterable[V]) -> None:
+    """Print nothing, as programs read JSON."""

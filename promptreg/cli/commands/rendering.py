@@ -27,9 +27,10 @@ TEXTS = {"string", "any"}
 @registry_options
 @click.pass_obj
 def render(settings: Settings, name: str, pairs: tuple[str, ...], file: str | None, messages: bool) -> None:
-    """Render a prompt with variables, and print the text, with one line break after it.
+    """Render a prompt with variables.
 
-    --var wins over --vars. Its value is a text; where the prompt declares the variable as another type, it is JSON.
+    Printed is the text, with one line break after it. --var wins over --vars. Its value is a text, and JSON where the
+    prompt declares the variable as another type.
     """
     given = {} if file is None else _read_file(file)
     texts = dict(map(_read_pair, pairs))

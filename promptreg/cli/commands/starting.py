@@ -14,7 +14,10 @@ from promptreg.cli.text import one_line
 @registry_options
 @click.pass_obj
 def init(settings: Settings) -> None:
-    """Create the database, or bring one that is there up to date."""
+    """Create the database.
+
+    One that is there already stays, and is brought up to date.
+    """
     is_there = Path(settings.target).exists()
     with settings.registry(create=True) as registry:
         made = {"path": registry.path, "created": not is_there}
