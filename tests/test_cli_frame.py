@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,34 +22,31 @@ def terminal(tmp_path: Path) -> Terminal:
     return Terminal(tmp_path)
 
 
-@pytest.fixture
-def filled(tmp_path: Path) -> Path:
-    """A database in the folder that commands run in."""
-    with Registry(tmp_path / "prompts.db") as registry:
+@pytest.fixture(scope="module")
+def filled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of the tests, to be copied."""
+    file = tmp_path_factory.mktemp("filled") / "prompts.db"
+    with Registry(file) as registry:
         registry.create("greet", "Hello {{ name }}!", title="Greeting")
         registry.scope(namespace="support").create("reply", "Dear {{ name }}", title="東京")
-    return tmp_path / "prompts.db"
+    return file
+
+
+@pytest.fixture
+def filled(tmp_path: Path, filled_file: Path) -> Path:
+    """A database in the folder that commands run in."""
+    return Path(shutil.copyfile(filled_file, tmp_path / "prompts.db"))
 
 
 # The database, the namespace and the actor
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment", "file"),
-    [
-        ([], {}, "prompts.db"),
-        ([], {"PROMPTREG_DB": "env.db"}, "env.db"),
-        (["--db", "option.db"], {"PROMPTREG_DB": "env.db"}, "option.db"),
-        ([], {"PROMPTREG_DB": ""}, "prompts.db"),
-    ],
-    ids=["default", "variable", "option", "empty variable"],
-)
-def test_the_database_is_the_options_or_the_variables_or_prompts_db(
-    terminal: Terminal, arguments: list[str], environment: dict[str, str], file: str
-) -> None:
+def test_the_database_is_the_options_or_the_variables_or_prompts_db(terminal: Terminal, filled: Path) -> None:
     """`--db` wins over PROMPTREG_DB, which wins over `prompts.db`; an empty variable is as one that is not set."""
-    assert terminal(*arguments, "init", **environment).status == 0
-    assert (terminal.folder / file).exists()
+    assert "greet" in terminal("list").out
+    assert "greet" in terminal("list", PROMPTREG_DB="").out
+    assert "no database env.db" in terminal("list", PROMPTREG_DB="env.db").err
+    assert "no database option.db" in terminal("list", "--db", "option.db", PROMPTREG_DB="env.db").err
 
 
 @pytest.mark.parametrize("arguments", [["--namespace", "support", "list"], ["list", "--namespace", "support"]])

@@ -5,7 +5,7 @@ import time
 from unicodedata import category
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptreg.cli import progress as progress_module
@@ -40,6 +40,7 @@ def test_wide_characters_take_two_columns_and_combining_ones_none(text: str, exp
     assert width(text) == expected
 
 
+@settings(max_examples=50)
 @given(TEXTS)
 def test_no_control_character_reaches_a_terminal(text: str) -> None:
     """Nothing can move the cursor, turn the direction of a line, or begin a new one."""
@@ -49,6 +50,7 @@ def test_no_control_character_reaches_a_terminal(text: str) -> None:
     assert harmless("a\tb\nc") == "a\tb\nc"
 
 
+@settings(max_examples=50)
 @given(TEXTS, st.integers(4, 40))
 def test_what_is_cut_fits_and_says_so(text: str, most: int) -> None:
     """A line that fits stays as it is; another one ends with an ellipsis."""
@@ -59,6 +61,7 @@ def test_what_is_cut_fits_and_says_so(text: str, most: int) -> None:
     assert short.rstrip("…") == line[: len(short.rstrip("…"))]
 
 
+@settings(max_examples=50)
 @given(TEXTS, st.integers(4, 40))
 def test_broken_lines_fit_and_lose_nothing_but_spaces(text: str, most: int) -> None:
     """Lines are broken at spaces, and within words that are wider than a line."""
@@ -86,6 +89,7 @@ def test_long_texts_are_broken_in_linear_time() -> None:
     assert time.perf_counter() - began < 5
 
 
+@settings(max_examples=50)
 @given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), max_size=8), st.booleans())
 def test_every_line_of_a_table_fits_and_its_columns_are_aligned(rows: list[tuple[str, str, str]], wraps: bool) -> None:
     """The last column is cut, or goes on in more lines."""

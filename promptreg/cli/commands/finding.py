@@ -16,7 +16,7 @@ from promptreg.rules.inputs import STATUSES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-HEADS = (Column("NAME", least=32), Column("LIVE", True), Column("LATEST", True), Column("STATUS"), Column("TITLE"))
+HEADS = (Column("NAME", least=36), Column("LIVE", True), Column("LATEST", True), Column("STATUS"), Column("TITLE"))
 ALL = 1_000_000_000  # hits of a search
 STATUS_STYLES = {"active": "", "disabled": "bad", "archived": "quiet"}
 
