@@ -1,6 +1,7 @@
 """What the code last seeded of a prompt, and what was last synchronised with files: kept with it, outside its versions.
 
-Each is compared later with what is live, and tells what people have changed since.
+Each is compared later with what is live, and tells what people have changed since. Of a deleted prompt only the names
+remain that it had in folders, so that a file of it does not bring it back unasked.
 """
 
 from collections.abc import Mapping
@@ -41,8 +42,9 @@ class SyncBase(NamedTuple):
     """What was last synchronised of a prompt with files, for one target: what is live, or a label.
 
     `source` is the id of the folder, and `name` the name that the prompt has there. `version` is the version that
-    equals the file, and `hash` the hash of its normalized content. `archived_at` is the time at which a synchronisation
-    archived the prompt because its file was gone, and None after any other.
+    equals the file, or 0 where the file became a draft beside it, and `hash` the hash of the normalized content.
+    `archived_at` is the time at which a synchronisation archived the prompt, or removed the label, because the file was
+    gone, and None after any other.
     """
 
     source: str
@@ -64,3 +66,24 @@ def encoded_bases(bases: Mapping[str, SyncBase] | None) -> str | None:
 def decoded_bases(text: str | None) -> Mapping[str, SyncBase] | None:
     """Return what a column holds, by target."""
     return None if text is None else {target: SyncBase(**base) for target, base in parse(text).items()}
+
+
+def encoded_places(namespace: str, bases: Mapping[str, SyncBase] | None) -> str | None:
+    """Return the text that is kept of a deleted prompt: from which folders it came, under which name, for which target.
+
+    >>> encoded_places("default", {LIVE: SyncBase("f00d", "greet", 2, "(a hash)")})
+    '{"namespace":"default","places":[["f00d","","greet"]]}'
+    """
+    if not bases:
+        return None
+    places = [[base.source, target, base.name] for target, base in bases.items()]
+    return compact({"namespace": namespace, "places": places})
+
+
+def decoded_places(text: str) -> tuple[str, list[tuple[str, str, str]]]:
+    """Return the namespace of a deleted prompt, and each source, target and name; raise `ValueError` for damage."""
+    try:
+        kept = parse(text)
+        return kept["namespace"], [(source, target, name) for source, target, name in kept["places"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError("no places of a deleted prompt") from error

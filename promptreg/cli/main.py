@@ -22,18 +22,36 @@ REFUSED, USAGE, STORAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 128 + 2, 128 + 13
 
 NAME = "promptreg"
 COMPLETE = "_PROMPTREG_COMPLETE"
+MOST_SAID = 200  # characters of a command in the list of all
 
 COMMANDS = {
     "init": "starting",
     "list": "finding",
     "show": "reading",
     "render": "rendering",
+    "new": "writing",
+    "edit": "editing",
+    "update": "writing",
+    "diff": "comparing",
     "history": "reading",
+    "publish": "publishing",
+    "rollback": "publishing",
+    "label": "labelling",
+    "grant": "labelling",
+    "status": "statuses",
+    "enable": "statuses",
+    "disable": "statuses",
+    "archive": "statuses",
+    "restore": "statuses",
+    "delete": "statuses",
+    "discard": "publishing",
     "search": "finding",
     "events": "reading",
     "namespaces": "finding",
     "check": "checking",
+    "seed": "writing",
     "verify": "checking",
+    "sync": "syncing",
     "demo": "demo",
 }
 """The module of `promptreg.cli.commands` that has each command, as a function of the command's name.
@@ -56,6 +74,12 @@ class Commands(click.Group):
         module = import_module(f"promptreg.cli.commands.{COMMANDS[cmd_name]}")
         command: click.Command = getattr(module, f"{cmd_name}_", None) or getattr(module, cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with the first sentence of each, which is wrapped, not cut."""
+        commands = [(name, self.get_command(ctx, name)) for name in COMMANDS]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(MOST_SAID)) for name, command in commands if command])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -5,6 +5,7 @@ A storage promises:
 - A read transaction sees one snapshot. What a write transaction has read stays true until it commits.
 - A write is atomic: all of its changes commit, or none; leaving `write()` by an exception rolls back.
 - The `base_version` of a version is read as None once that version has been discarded.
+- A deletion is remembered for ever, with the folders from which the prompt was synchronised, and no content.
 - A second version with the same number of the same prompt is a `ConflictError`.
 - The revision grows by one in the transaction of each write, and in one that settles an earlier commit whose outcome
   was unknown; in no other.
@@ -15,7 +16,7 @@ A storage promises:
 
 `tests/test_storage_contract.py` runs against every storage and has a test for each of these.
 
-The seam has fourteen methods: six in `Storage`, seven in `Reader`, one in `Writer`. Besides, a storage declares two
+The seam has fifteen methods: six in `Storage`, eight in `Reader`, one in `Writer`. Besides, a storage declares two
 values, `Storage.profile` and `Reader.snapshot`. SQL, files, connections and the contents of stamps are no part of it.
 """
 
@@ -24,7 +25,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from promptreg.models import Event
-from promptreg.records import Audience, Change, Container, EventQuery, Query, Shown, VersionRecord
+from promptreg.records import Audience, Change, Container, EventQuery, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 
 Stamp: TypeAlias = object  # a change stamp: anything that `==` compares
@@ -123,6 +124,10 @@ class Reader(Protocol):
 
     def query(self, query: Query) -> list[Shown]:
         """Return the prompts that match a listing or a search, each with the version that it resolves to."""
+        ...
+
+    def synced(self, namespace: str, source: str) -> Synced:
+        """Return what was synchronised from a source: the prompts, by name, and the places of deleted ones."""
         ...
 
     def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:

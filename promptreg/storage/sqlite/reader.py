@@ -6,11 +6,12 @@ Whether anything has changed is in `change_check.py`.
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from promptreg.bases import decoded_places
 from promptreg.models import Event
-from promptreg.records import Audience, Container, EventQuery, Query, Shown, VersionRecord
+from promptreg.records import Audience, Container, EventQuery, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
 from promptreg.storage.hashing import damaged
@@ -147,6 +148,29 @@ class SQLiteReader:
     def query(self, query: Query) -> list[Shown]:
         """Return the prompts that a listing or a search finds, each with the version that it shows."""
         return read_matching(self._connection, query)
+
+    def synced(self, namespace: str, source: str) -> Synced:
+        """Return what was synchronised from a source; the hash of every prompt with a base is checked."""
+        rows = self._connection.execute(
+            f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE p.namespace = ? AND p.synced IS NOT NULL ORDER BY p.name",
+            (namespace,),
+        ).fetchall()
+        containers = [
+            container
+            for container in map(read_prompt, rows)
+            if any(base.source == source for base in (container.synced or {}).values())
+        ]
+        return Synced(containers, frozenset(self._deleted(namespace, source)))
+
+    def _deleted(self, namespace: str, source: str) -> Iterator[tuple[str, str]]:
+        rows = self._connection.execute("SELECT prompt_id, synced FROM deletions WHERE synced IS NOT NULL").fetchall()
+        for prompt_id, text in rows:
+            try:
+                there, places = decoded_places(text)
+            except ValueError:
+                raise damaged("the deletion of the prompt", prompt_id) from None
+            if there == namespace:
+                yield from ((target, name) for origin, target, name in places if origin == source)
 
     def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
         """Return at most `limit` names that the audience may read, those that sort next to a name.

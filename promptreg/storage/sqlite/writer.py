@@ -6,6 +6,7 @@ What a row holds is in `rows.py`. Beginning, committing and rolling back are in 
 import sqlite3
 from collections.abc import Sequence
 
+from promptreg.bases import encoded_places
 from promptreg.records import Change, Container
 from promptreg.storage.hashing import damaged, publication_hash
 from promptreg.storage.sqlite import event_log
@@ -120,8 +121,8 @@ class SQLiteWriter(SQLiteReader):
         self.has_deleted = True
         prompt_id, key = change.subject.id, self._key(change.subject)
         self._connection.execute(
-            "INSERT INTO deletions (prompt_id, revision, at) VALUES (?, ?, ?)",
-            (prompt_id, self.revision, change.at),
+            "INSERT INTO deletions (prompt_id, revision, at, synced) VALUES (?, ?, ?, ?)",
+            (prompt_id, self.revision, change.at, encoded_places(change.subject.namespace, change.subject.synced)),
         )
         self._connection.execute("DELETE FROM search WHERE rowid = ?", (key,))
         self._connection.execute("DELETE FROM publications WHERE prompt = ?", (key,))
