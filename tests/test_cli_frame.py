@@ -7,14 +7,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import click
 import pytest
 
 from promptreg import Registry, RenderError
+from promptreg.cli import main
 from promptreg.cli.context import Settings
 from promptreg.cli.main import COMMANDS, promptreg
-from tests.terminal import Done, Terminal
+from tests.terminal import Done, Stream, Terminal, in_folder
 
 
 @pytest.fixture
@@ -210,9 +212,19 @@ def test_ctrl_c_is_status_130_without_a_traceback(
     assert terminal("verify") == (130, "", "\n")
 
 
+def test_streams_that_are_closed_are_no_traceback(terminal: Terminal, filled: Path) -> None:
+    """Where there is no standard output, that is an error; messages without a standard error are dropped."""
+    with in_folder(filled.parent):
+        with mock.patch.object(sys, "stdout", None), mock.patch.object(sys, "stderr", Stream()) as err:
+            assert main(["list"]) == 1
+            assert "can't be written: Bad file descriptor" in err.written()
+        with mock.patch.object(sys, "stderr", None), mock.patch.object(sys, "stdin", None):
+            assert main(["render", "greet", "--vars", "-"]) == 2
+
+
 def test_the_help_of_every_command_fits_and_nothing_is_cut() -> None:
     """No line of a help is longer than 80 columns, and the list of commands has whole sentences."""
-    listing = promptreg.get_help(click.Context(promptreg, info_name="promptreg"))
+    listing = promptreg.get_help(click.Context(promptreg, info_name="promptreg")).partition("Commands:")[2]
     assert [line for line in listing.splitlines() if len(line) > 80 or line.endswith("...")] == []
     for name in COMMANDS:
         command = promptreg.get_command(click.Context(promptreg), name)

@@ -113,8 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     It is 0; 1 where the registry refuses, 2 for wrong usage, 3 for a `StorageError`, 130 after Ctrl-C, and 141 where
     standard output is a closed pipe, as after `| head -1`.
     """
-    prepare_streams()
     try:
+        prepare_streams()
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
         finally:
@@ -171,6 +171,6 @@ def _complete(instruction: str) -> int:
 
 
 def _discard_output() -> None:
-    """Redirect standard output to the null device, as Python would fail again as it flushes it at exit."""
-    with suppress(OSError), open(os.devnull, "w") as nothing:
+    """Redirect standard output, if there is any, to the null device: Python would fail again at exit."""
+    with suppress(OSError, AttributeError), open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), sys.stdout.fileno())

@@ -93,7 +93,7 @@ def _row(prompt: Prompt) -> list[Cell]:
     live = prompt.production_version
     return [
         (prompt.name, "name"),
-        ("-" if live is None else str(live), "live"),
+        "-" if live is None else (str(live), "live"),
         (str(prompt.latest_version), "" if prompt.latest_version == live else "draft"),
         (prompt.status, STATUS_STYLES[prompt.status]),
         prompt.title,
