@@ -1,4 +1,4 @@
-"""`promptreg publish`, `rollback`, `discard`, `label`, `grant` and those of statuses: what they ask, and what they do."""
+"""`promptreg publish`, `rollback`, `discard`, `label`, `grant` and those of statuses: what they ask, and do."""
 
 import json
 import shutil

@@ -1,10 +1,11 @@
 """`promptreg new`, `update` and `seed`: every field of a version, from options, files and standard input."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
@@ -157,12 +158,19 @@ def test_an_update_needs_no_template_where_it_changes_something_else(greet: Term
         assert (prompt.title, prompt.template, list(prompt.tags)) == ("T", "Hello {{ name }}", ["x"])
 
 
-def test_closed_standard_input_is_as_an_empty_one(greet: Terminal) -> None:
-    """It is no template, and no failure where none is needed."""
-    with mock.patch.object(sys.stdin.__class__, "isatty", return_value=False), mock.patch("sys.stdin", None):
-        assert greet("update", "greet", "--title", "T").status == 0
+def test_standard_input_that_is_empty_is_no_template(greet: Terminal) -> None:
+    """Where one is needed that is wrong usage; a file that is empty is refused as a template."""
     done = greet("update", "greet")
     assert (done.status, "--file" in done.err) == (2, True)
+    done = greet("update", "greet", "--file", os.devnull)
+    assert (done.status, "--file: must not be empty" in done.err) == (1, True)
+
+
+@pytest.mark.slow
+def test_closed_standard_input_is_as_an_empty_one(greet: Terminal) -> None:
+    """An update that needs no template does not fail for it."""
+    command = f"{sys.executable} -m promptreg update greet --title T <&-"
+    assert subprocess.run(command, shell=True, cwd=greet.folder, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
