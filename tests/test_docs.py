@@ -3,6 +3,8 @@
 The `python` blocks of a page run in order, as one program, in an empty folder. A `text` block directly below a block is
 what it prints; a block without one prints nothing.
 
+The `console` blocks of a page are one session on a terminal (see `console.py`).
+
 On the page of recipes a `python` block starts with the name of a file (`# app.py`) and is written to it. The `bash`
 blocks run; a command that ends with `&` runs beside those after it. Elsewhere shell commands are only checked to exist.
 """
@@ -34,6 +36,7 @@ from promptreg.rendering.fast.operations import METHODS as FAST_METHODS
 from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.metered.methods import METHODS
 from promptreg.telemetry import names
+from tests.console import as_it_runs
 from tests.otel import unprovided
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +89,11 @@ def rows(text: str) -> list[list[str]]:
     return [row for number, row in enumerate(table) if number not in rules and number + 1 not in rules]
 
 
+def with_sessions() -> list[Path]:
+    """Return the pages that have terminal sessions."""
+    return [page for page in PAGES if "```console\n" in page.read_text(encoding="utf-8")]
+
+
 @pytest.fixture
 def untraced() -> Iterator[None]:
     """Remove any tracer provider, so that an example can install one."""
@@ -105,6 +113,13 @@ def test_every_example_prints_the_text_below_it(page: Path, tmp_path: Path, monk
             with contextlib.redirect_stdout(printed):
                 exec(compile(block.text, page.name, "exec"), variables)
             assert printed.getvalue() == (block.output or ""), block.text
+
+
+@pytest.mark.parametrize("page", with_sessions(), ids=lambda page: page.stem)
+def test_every_terminal_session_shows_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    """The `console` blocks of a page are one session; `python -m tests.console PAGE` writes what they show now."""
+    text = page.read_text(encoding="utf-8")
+    assert as_it_runs(text, tmp_path).splitlines() == text.splitlines()
 
 
 def recipes() -> list[Any]:
