@@ -17,7 +17,7 @@ from promptreg.files.format import PromptFile
 from promptreg.files.gitlog import last_commits
 from promptreg.files.lockfile import make_source, read_source
 from promptreg.files.placing import placed
-from promptreg.files.pulling import file_path, write_pulled
+from promptreg.files.pulling import file_paths, write_pulled
 from promptreg.files.report import SyncReport, report_of
 from promptreg.files.walking import root_of
 from promptreg.registry import Registry
@@ -136,14 +136,14 @@ def _sync_files(root: Path, files: Sequence[PromptFile]) -> list[SyncFile]:
 def _report(
     root: Path, call: SyncCall, plan: SyncPlan, files: Sequence[PromptFile], left: Mapping[str, str]
 ) -> SyncReport:
-    by_name, conflicts = {file.name: file for file in files}, len(plan.conflicts)
+    by_name, paths, conflicts = {file.name: file for file in files}, file_paths(plan.items, files), len(plan.conflicts)
     return SyncReport(
         folder=str(root),
         label=call.label,
         dry_run=call.dry_run,
         is_done=plan.is_done,
         prompts=tuple(
-            report_of(_unless_left(item, left), by_name.get(item.name), file_path(item.name, files), conflicts)
+            report_of(_unless_left(item, left), by_name.get(item.name), paths[item.name], conflicts)
             for item in plan.items
         ),
     )

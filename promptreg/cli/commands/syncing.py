@@ -11,7 +11,7 @@ import click
 
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import note, paint, print_one, say
-from promptreg.cli.text import columns, harmless, one_line
+from promptreg.cli.text import columns, harmless, one_line, width
 from promptreg.errors import ConflictError, PromptregError, StorageError
 from promptreg.files.report import SyncedPrompt, SyncReport
 from promptreg.files.syncing import reported_sync
@@ -20,17 +20,18 @@ from promptreg.rules.sync_items import OnSyncConflict, SyncAction
 WORDS: dict[SyncAction, tuple[str, str]] = {
     "create": ("created", "added"),
     "update": ("updated", "added"),
-    "draft": ("made drafts", "draft"),
-    "archive": ("archived", "removed"),
-    "remove_label": ("labels removed", "removed"),
+    "draft": ("drafted", "draft"),
     "restore": ("restored", "added"),
-    "pull": ("files written", "added"),
-    "none": ("unchanged", "quiet"),
+    "archive": ("archived", "removed"),
+    "remove_label": ("without the label", "removed"),
+    "pull": ("written to files", "added"),
     "ahead": ("ahead in the registry", "draft"),
-    "left": ("left alone", "draft"),
-    "conflict": ("conflicts", "bad"),
+    "left": ("left as they are", "draft"),
+    "conflict": ("in conflict", "bad"),
+    "none": ("unchanged", "quiet"),
 }
 """Of each action, what the summary calls it, and its style."""
+INDENT = 13
 STYLES = {**dict.fromkeys(("<<<<<<< ", "||||||| ", "=======", ">>>>>>> ", "--- ", "+++ "), "heading"), "@@ ": "name"}
 
 
@@ -145,15 +146,17 @@ def _show(report: SyncReport) -> None:
 
 
 def _show_prompt(prompt: SyncedPrompt) -> None:
-    """Print what is done of a prompt, its file, and on lines of their own why and what else is to be known."""
+    """Print what is done of a prompt and, beside that where it fits or else below, why and what else is to be known."""
     name = one_line(prompt.name if prompt.prompt is None else f"{prompt.name} (now {prompt.prompt})")
-    version = "" if prompt.version is None else f" @{prompt.version}"
+    version = "" if prompt.version is None else f"@{prompt.version}"
     action = prompt.action.replace("_", " ")
-    say(f"{paint(f'{action:<12}', WORDS[prompt.action][1])} {paint(name, 'name')}{version}")
-    texts = [f"{prompt.place}: {prompt.reason}" if prompt.action == "conflict" else prompt.reason, *prompt.notes]
-    for text in texts:
-        for line in wrap(one_line(text), columns() - 13):
-            say(f"{'':13}{paint(line, 'quiet')}")
+    line = f"{paint(f'{action:<{INDENT - 1}}', WORDS[prompt.action][1])} {paint(name, 'name')} {version}"
+    reason = f"{prompt.place}: {prompt.reason}" if prompt.action == "conflict" else prompt.reason
+    is_beside = INDENT + width(f"{name} {version}  {reason}") <= columns()
+    say(f"{line}  {paint(one_line(reason), 'quiet')}" if is_beside else line)
+    for text in prompt.notes if is_beside else (reason, *prompt.notes):
+        for part in wrap(one_line(text), columns() - INDENT):
+            say(f"{'':{INDENT}}{paint(part, 'quiet')}")
 
 
 def _show_difference(conflict: SyncedPrompt) -> None:
