@@ -20,6 +20,7 @@ from promptreg.cache import EMPTY_CACHE
 from promptreg.checks import Evidence, PublishCheck, SetEvidence
 from promptreg.clock import Clock, new_id
 from promptreg.core import Core
+from promptreg.entries import Dump, Entry
 from promptreg.errors import UnauthorizedError, VersionConflictError
 from promptreg.fast_read import fast_get, fast_render
 from promptreg.jsonvalues import FrozenList
@@ -537,6 +538,19 @@ class Registry:
                 wrong += checked.problems
                 report(checked.done, checked.total)
         return wrong
+
+    @verb("export_registry", takes_name=False)
+    def _dump(self, consume: Callable[[Dump], D]) -> D:
+        """Return what a function makes of everything that there is (`files/full.py`)."""
+        access.require_transferring(self.actor, "export")
+        with self._core.storage.dump() as dump:
+            return consume(dump)
+
+    @verb("import_registry", takes_name=False)
+    def _load(self, entries: Iterable[Entry]) -> None:
+        """Load everything into a registry that holds nothing (`files/full.py`)."""
+        access.require_transferring(self.actor, "import")
+        self._core.load(entries)
 
     # Writing versions
 
