@@ -122,7 +122,7 @@ class Session:
             self.folder = (self.folder / rest).resolve()
             return ""
         if first == "export":
-            self.environment |= dict([rest.split("=", 1)])
+            self.environment |= dict([shlex.split(rest)[0].split("=", 1)])
             return ""
         if command == "echo $?":
             return f"{self.status}\n"
