@@ -542,14 +542,14 @@ class Registry:
         return wrong
 
     @verb("export_registry", takes_name=False)
-    def _export(self, consume: Callable[[Dump], D]) -> D:
+    def _dump(self, consume: Callable[[Dump], D]) -> D:
         """Return what a function makes of everything that there is (`files/full.py`)."""
         access.require_transferring(self.actor, "export")
         with self._core.storage.dump() as dump:
             return consume(dump)
 
     @verb("import_registry", takes_name=False)
-    def _import(self, entries: Iterable[Entry]) -> None:
+    def _load(self, entries: Iterable[Entry]) -> None:
         """Load everything into a registry that holds nothing (`files/full.py`)."""
         access.require_transferring(self.actor, "import")
         self._core.load(entries)

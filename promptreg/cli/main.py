@@ -50,6 +50,8 @@ COMMANDS = {
     "namespaces": "finding",
     "check": "checking",
     "seed": "writing",
+    "export": "transfer",
+    "import": "transfer",
     "verify": "checking",
     "sync": "syncing",
     "demo": "demo",

@@ -84,7 +84,7 @@ def export_full(registry: Registry, out: Place, *, progress: Progress | None = N
         with _opened_to_write(out) as write:
             return _write(dump, write, report)
 
-    return registry._export(consume)
+    return registry._dump(consume)
 
 
 def import_full(registry: Registry, source: Place, *, progress: Progress | None = None) -> Counts:
@@ -116,7 +116,7 @@ def import_full(registry: Registry, source: Place, *, progress: Progress | None 
     """
     report = read_progress(progress)
     lines = _Lines(source, report)
-    registry._import(lines.entries())
+    registry._load(lines.entries())
     report(sum(lines.counts), sum(lines.counts))
     return lines.counts
 

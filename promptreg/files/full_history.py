@@ -28,11 +28,11 @@ class History:
         self._lives: dict[str, Life] = {}
         self._names: set[int] = set()  # hashes of namespaces and names
         self._created = 0  # of the prompts that are there, in their order
-        self._deleted: dict[str, str] = {}  # times of deletions, by id, in the order of the events
-        self._going: set[str] = set()  # ids of prompts whose deletion is still to come
+        self._deleted: dict[str, tuple[str, str]] = {}  # namespaces and times, by id, in the order of the events
+        self._going: dict[str, str] = {}  # namespaces of prompts whose deletion is still to come, by id
         self._open: tuple[int, PromptEntry, list[VersionRecord]] | None = None
         self._kinds = [0, 0, 0, 0]
-        self._deletions: Iterator[tuple[str, str]] | None = None
+        self._deletions: Iterator[tuple[str, tuple[str, str]]] | None = None
         self.last_hash = GENESIS
 
     @property
@@ -144,22 +144,24 @@ class History:
             raise Untrue("nothing can happen to a prompt after its deletion")
         if (event.action == "create") == (id_ in self._going):
             raise Untrue("a prompt is created once, before anything else happens to it")
+        if self._going.setdefault(id_, event.namespace) != event.namespace:
+            raise Untrue("a prompt never leaves its namespace")
         if event.action == "delete":
             if event.details is None or event.details["previous"] == "archived" or event.version is not None:
                 raise Untrue("a deletion has its salt, name and details, and is of no version and no archived prompt")
-            self._going.discard(id_)
-            self._deleted[id_] = event.at
-            return
-        self._going.add(id_)
-        if event.details is not None:
+            self._deleted[id_] = self._going.pop(id_), event.at
+        elif event.details is not None:
             raise Untrue("an event of a deleted prompt has no salt, name and details")
 
     def _add_deletion(self, entry: DeletionEntry) -> None:
         if self._deletions is None:
             self._require_led()
             self._deletions = iter(self._deleted.items())
-        if next(self._deletions, None) != (entry.prompt_id, entry.at):
+        id_, (namespace, at) = next(self._deletions, (None, ("", "")))
+        if (entry.prompt_id, entry.at) != (id_, at):
             raise Untrue("the deletions must be those of the events, with their times and in their order")
+        if entry.synced is not None and entry.synced["namespace"] != namespace:
+            raise Untrue("the deleted prompt was in another namespace")
         self._kinds[3] += 1
 
     def _require_led(self) -> None:

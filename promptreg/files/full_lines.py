@@ -163,7 +163,7 @@ def _seeded_fields(value: Any, field: str) -> tuple[str, ...]:
 
 
 def _synced(value: Any, field: str) -> dict[str, SyncBase]:
-    if not isinstance(value, dict) or not value:
+    if not isinstance(value, dict):
         raise InvalidInputError.of(field, "must be an object of targets")
     return {
         target if target == LIVE else checked_own_label(target): SyncBase(**read_object(base, field, _SYNC_BASE))
