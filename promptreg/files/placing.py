@@ -9,7 +9,7 @@ from promptreg.errors import PromptregError
 from promptreg.files.format import PromptFile
 
 _LINE = re.compile(r"^(?:'[^']+': )?((?:message \d+ of \d+(?:, part \d+)?: )?)(?:Line \d+: )?")
-"""What a template's error begins with: the name, which the path says, the message, and a line that is not the file's."""
+"""What a template's error begins with: the name, which the path says, the message, and a line of its text."""
 _MESSAGE = re.compile(r"\bmessage (\d+) of \d+(, part \d+)?: ")
 
 
