@@ -127,10 +127,10 @@ def test_a_text_that_says_the_same_writes_nothing(terminal: Editor) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (BROKEN, "greet.md:3: "),
-        ("---\ntag: x\n---\n", "greet.md:2: "),
-        ("no front matter", "greet.md:1: "),
-        ("", "greet.md:1: "),
+        (BROKEN, "edit-greet.md:3: "),
+        ("---\ntag: x\n---\n", "edit-greet.md:2: "),
+        ("no front matter", "edit-greet.md:1: "),
+        ("", "edit-greet.md:1: "),
         (b"---\n---\n\xff", "UTF-8"),
         ("---\nname: other\n---\nHello\n", "renames nothing"),
     ],

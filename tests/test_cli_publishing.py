@@ -118,7 +118,7 @@ def test_a_label_keeps_its_version(terminal: Terminal) -> None:
     """A labelled draft is discarded only once the label is removed; what is live then is said."""
     assert terminal("discard", "greet", "--yes").status == 1
     assert terminal("label", "greet", "spring", "--remove").status == 0
-    assert terminal("discard", "greet", "--yes").out == "greet: version 1 is live\n"
+    assert terminal("discard", "greet", "--yes").out == "greet: version 2 is discarded; version 1 is live\n"
 
 
 def test_several_drafts_are_named(terminal: Terminal) -> None:
@@ -344,15 +344,16 @@ def test_a_grant_that_means_nothing_is_refused(terminal: Terminal, arguments: li
 def test_status_changes_many_and_dry_run_none(terminal: Terminal) -> None:
     """`--dry-run` says what would be done; what has the status already is skipped."""
     terminal("disable", "ask")
-    expected = "greet: would become disabled\nask: is disabled already\n1 prompt would become disabled\n"
-    assert terminal("status", "disabled", "greet", "ask", "--dry-run").out == expected
-    assert terminal("status", "disabled", "greet", "ask").out == expected.replace("would become", "became")
+    would = "greet: would be disabled\nask: is disabled already\n1 of 2 prompts would change\n"
+    assert terminal("status", "disabled", "greet", "ask", "--dry-run").out == would
+    done = "greet: is now disabled\nask: is disabled already\n1 of 2 prompts changed\n"
+    assert terminal("status", "disabled", "greet", "ask").out == done
     assert json.loads(terminal("status", "active", "greet", "ask", "--json").out)["updated"] == ["greet", "ask"]
 
 
 def test_a_dry_run_of_a_deletion_does_not_ask(terminal: Terminal) -> None:
     """It needs no `--yes`, and deletes nothing."""
-    assert terminal("status", "deleted", "greet", "--dry-run").out.endswith("1 prompt would become deleted\n")
+    assert terminal("status", "deleted", "greet", "--dry-run").out == "greet: would be deleted\n"
     assert live(terminal) == 1
 
 
