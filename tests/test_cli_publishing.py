@@ -1,7 +1,11 @@
 """`promptreg publish`, `rollback`, `discard`, `label`, `grant` and those of statuses: what they ask, and do."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from unittest import mock
 
@@ -179,6 +183,42 @@ def test_what_goes_live_is_what_was_shown(terminal: Terminal) -> None:
             done = terminal("publish", name, is_terminal=True)
         assert (done.status, "version_conflict" in done.err) == (1, True)
         assert live(terminal, name) != 2
+
+
+ON_A_TERMINAL = """
+import fcntl, sys, termios
+from promptreg.cli import main
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C is a signal
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("keys", "status", "version"), [(b"y\n", 0, 2), (b"\xff\n", 1, 1), (b"\x03", 130, 1), (b"\x04", 1, 1)]
+)
+def test_a_real_terminal_is_asked(terminal: Terminal, keys: bytes, status: int, version: int) -> None:
+    """Its question is answered by what is typed; Ctrl-C ends it with 130, and Ctrl-D and what is no text are no."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    publish = subprocess.Popen(
+        [sys.executable, "-c", ON_A_TERMINAL, "publish", "greet"],
+        **dict.fromkeys(["stdin", "stdout", "stderr"], theirs),
+        cwd=terminal.folder,
+        env={**os.environ, "TERM": "xterm", "NO_COLOR": ""},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"[y/N] " not in shown:
+        shown += os.read(ours, 4096)
+    os.write(ours, keys)
+    with suppress(OSError):  # the other end is closed
+        while os.read(ours, 4096):
+            pass
+    os.close(ours)
+    assert (publish.wait(), live(terminal)) == (status, version)
+    assert b"\x1b[32m\x1b[7mhi\x1b[0m" in shown
 
 
 # Several prompts, and what is expected
