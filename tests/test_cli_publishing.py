@@ -58,8 +58,17 @@ def test_publish_shows_the_difference_and_asks(terminal: Terminal) -> None:
     assert live(terminal) == 2
 
 
-@pytest.mark.parametrize("command", ["publish", "delete", "discard", "status deleted"])
-@pytest.mark.parametrize("answer", [NO, END, "\n", "yess\n"], ids=["no", "Ctrl-D", "empty", "another"])
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("publish", NO),
+        ("publish", "\n"),
+        ("publish", "yess\n"),
+        ("delete", END),
+        ("discard", NO),
+        ("status deleted", NO),
+    ],
+)
 def test_all_but_yes_is_no(terminal: Terminal, command: str, answer: str) -> None:
     """Nothing is changed, which is said, and the exit status is 1, so that a script does not go on."""
     done = terminal(*command.split(), "ask", stdin=answer, is_terminal=True)
@@ -69,8 +78,9 @@ def test_all_but_yes_is_no(terminal: Terminal, command: str, answer: str) -> Non
         assert (registry.get("ask").production_version, registry.get("ask").latest_version) == (1, 2)
 
 
-@pytest.mark.parametrize("command", ["publish", "delete", "discard", "status deleted"])
-@pytest.mark.parametrize("answer", ["y\n", "YES\n"])
+@pytest.mark.parametrize(
+    ("command", "answer"), [("publish", YES), ("delete", "YES\n"), ("discard", "Y\n"), ("status deleted", "yes \n")]
+)
 def test_yes_is_yes(terminal: Terminal, command: str, answer: str) -> None:
     """The question is answered by y or yes, in any case."""
     assert terminal(*command.split(), "ask", stdin=answer, is_terminal=True).status == 0

@@ -449,11 +449,11 @@ def test_who_may_not_write_is_refused(drafted: Terminal, command: str) -> None:
     assert (done.status, done.out, "forbidden" in done.err, done.err.count("\n")) == (1, "", True, 1)
 
 
-@pytest.mark.parametrize("command", WRITES)
+@pytest.mark.parametrize("command", ["update", "seed", "edit", "publish", "grant", "archive", "status"])
 def test_every_command_that_writes_creates_the_database(terminal: Terminal, command: str) -> None:
     """What is not in it is an error of its own, with the exit status 1."""
     done = terminal(*WRITES[command], stdin="Ho", EDITOR="true")
-    assert done.status == (0 if command in {"new", "seed"} else 1)
+    assert done.status == (0 if command == "seed" else 1)
     assert (terminal.folder / "prompts.db").exists()
 
 
