@@ -15,6 +15,7 @@ import pytest
 from promptreg import Registry, RenderError
 from promptreg.cli import main
 from promptreg.cli.context import Settings
+from promptreg.cli.failures import COMMAND_OF, in_commands
 from promptreg.cli.main import COMMANDS, promptreg
 from tests.terminal import Done, Stream, Terminal, in_folder
 
@@ -162,7 +163,9 @@ def test_a_refusal_is_status_1_with_the_code_and_a_command_that_helps(terminal: 
     assert_one_line(terminal("show", "absent"), 1, "not_found: ", "`promptreg list` shows")
     assert_one_line(terminal("show", "greet@9"), 1, "version_not_found: ", "`promptreg history` lists")
     assert_one_line(terminal("render", "greet"), 1, "missing_variables: ", "name", "--var NAME=VALUE", "--vars")
-    assert_one_line(terminal("list", "--namespace", "A b"), 1, "validation_error: ")
+    assert_one_line(terminal("list", "--namespace", "A b"), 1, "validation_error: namespace: must be lower case\n")
+    assert_one_line(terminal("verify", "--as", "bo"), 1, "forbidden: ", "--as USER:org_admin")
+    assert_one_line(terminal("show", "greet@"), 1, "validation_error: ")
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,16 @@ def test_no_command_at_all_is_the_help_and_status_2(terminal: Terminal) -> None:
     done = terminal()
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith("Usage: promptreg ")
+
+
+def test_every_verb_that_an_error_may_name_has_a_command() -> None:
+    """The library's messages say `restore()`; a terminal has no such call."""
+    verbs = {name for name in vars(Registry) if not name.startswith("_")} - {"path", "namespace", "actor"}
+    commands = {COMMAND_OF.get(verb, verb).split()[0] for verb in verbs - {"scope", "close"}}
+    assert commands <= set(COMMANDS)
+    assert in_commands("update() without version= makes one; x() is no verb") == (
+        "`promptreg update` without @VERSION makes one; x() is no verb"
+    )
 
 
 def test_an_error_of_several_lines_is_one_line_without_control_characters(

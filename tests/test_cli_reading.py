@@ -507,6 +507,14 @@ def test_check_exits_with_1_and_the_reasons(terminal: Terminal, ana: Registry) -
     assert terminal("check", "greet", "--json").status == 1
 
 
+def test_check_of_an_archived_prompt_names_the_command_that_helps(terminal: Terminal, ana: Registry) -> None:
+    """For programs the reason is the library's."""
+    lives(ana)
+    ana.archive("greet")
+    assert "`promptreg restore` it first" in terminal("check", "greet@3").out
+    assert json.loads(terminal("check", "greet@3", "--json").out) == ana.check("greet@3")
+
+
 def test_check_of_what_could_be_published_exits_with_0(terminal: Terminal, ana: Registry) -> None:
     """It says so beside the data, of which there is none."""
     lives(ana)

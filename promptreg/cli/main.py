@@ -50,6 +50,8 @@ COMMANDS = {
     "namespaces": "finding",
     "check": "checking",
     "seed": "writing",
+    "export": "transfer",
+    "import": "transfer",
     "verify": "checking",
     "sync": "syncing",
     "demo": "demo",
@@ -148,7 +150,7 @@ def _run(arguments: Sequence[str]) -> int:
         return _failed(error.format_message(), error.exit_code, _help_of(error))
     except PromptregError as error:
         status = STORAGE if isinstance(error, StorageError) else REFUSED
-        return _failed(failure_line(error, COMMANDS), status)
+        return _failed(failure_line(error), status)
     return 0
 
 
