@@ -382,8 +382,9 @@ def test_grants_that_others_change_meanwhile_are_kept(terminal: Terminal) -> Non
         (["bo", "read"], 1),
         (["anyone", "write"], 1),
         (["user:bo", "--revoke"], 1),
+        (["user:bo", "read", "--namespace", "other"], 1),
     ],
-    ids=["nothing", "both", "no permission", "no principal", "anyone writes", "not given"],
+    ids=["nothing", "both", "no permission", "no principal", "anyone writes", "not given", "no prompt"],
 )
 def test_a_grant_that_means_nothing_is_refused(terminal: Terminal, arguments: list[str], status: int) -> None:
     """The line says what is wrong."""
