@@ -91,6 +91,8 @@ def test_a_conflict_exits_with_1_and_shows_the_difference(synced: Path, capsys: 
     for options in ([], ["--dry-run"], ["--check"]):
         assert main(["sync", "prompts", *options]) == 1
         printed = capsys.readouterr()
+        heading = "Dry run: " if options else "Nothing was done: "
+        assert printed.out.endswith(f"\n{heading}1 in conflict, 1 unchanged\n")
         assert "greet.md:3: its file and the registry have both changed" in printed.out
         assert "<<<<<<< greet.md (the file)\nFile\n||||||| last synchronised\nHello {{ name }}\n" in printed.out
         assert printed.err == (
@@ -133,6 +135,26 @@ def test_pull_writes_the_file(synced: Path, capsys: Captured) -> None:
     assert main(["sync", "prompts", "--pull"]) == 0
     assert capsys.readouterr().out == "pull         greet @2  the registry is ahead\n1 written to files, 1 unchanged\n"
     assert Path("prompts/greet.md").read_text() == "---\n---\nHi {{ name }}\n"
+
+
+def test_files_that_can_not_be_written_are_told_one_a_line(
+    synced: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last line says that all else was done."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for name in ("greet", "support/reply"):
+        update(name, "Registry")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", full)
+        assert main(["sync", "prompts", "--pull"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "greet.md: can't be written: No space left on device",
+        "support/reply.md: can't be written: No space left on device",
+        "promptreg: validation_error: 2 errors, but for these files all was done.",
+    ]
 
 
 def test_label_makes_drafts_that_it_names(synced: Path, capsys: Captured) -> None:

@@ -140,6 +140,15 @@ def test_the_report_is_a_value(synced: Folder) -> None:
         report.dry_run = True  # type: ignore[misc]
 
 
+def test_progress_is_reported(folder: Folder) -> None:
+    """In numbers of files, up to all of them."""
+    seen: list[tuple[int, int]] = []
+    folder.sync(progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (2, 2)
+    with pytest.raises(InvalidInputError, match="progress"):
+        folder.sync(progress=3)
+
+
 # Errors
 
 
@@ -221,6 +230,13 @@ def test_what_is_no_folder_is_refused(synced: Folder, wrong: Any, unchanged: Unc
     given = synced.path / wrong if isinstance(wrong, str) and wrong else wrong
     with unchanged(), pytest.raises(InvalidInputError, match="folder"):
         sync(synced.registry, given)
+
+
+@pytest.mark.parametrize("option", ["pull", "dry_run", "bare"])
+def test_a_flag_that_is_none_is_refused(folder: Folder, unchanged: Unchanged, option: str) -> None:
+    """Such as a text, which would count as true."""
+    with unchanged(), pytest.raises(InvalidInputError, match=option):
+        folder.sync(**{option: "no"})
 
 
 @pytest.mark.parametrize("choice", ["mine", "publish", None, 3, ["ours"]])

@@ -114,9 +114,10 @@ def _read_body(body: str, first: int) -> list[Entry]:
     starts = [at for at, line in enumerate(lines) if _is_marker(line)]
     before = lines[: starts[0]] if starts else lines
     _require_blank(before, first, f"a chat begins with a line that is {MARKERS}")
+    ends = [*starts, len(lines)][1:]
     return [
         Entry(_message(lines[start], lines[start + 1 : end], first + start), first + start)
-        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)
+        for start, end in zip(starts, ends, strict=True)
     ]
 
 

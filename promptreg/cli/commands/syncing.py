@@ -11,10 +11,12 @@ import click
 
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import note, paint, print_one, say
+from promptreg.cli.progress import progress
 from promptreg.cli.text import columns, harmless, one_line, width
 from promptreg.errors import ConflictError, PromptregError, StorageError
 from promptreg.files.report import SyncedPrompt, SyncReport
 from promptreg.files.syncing import reported_sync
+from promptreg.registry import Registry
 from promptreg.rules.sync_items import OnSyncConflict, SyncAction
 
 WORDS: dict[SyncAction, tuple[str, str]] = {
@@ -100,16 +102,21 @@ def _synchronised(settings: Settings, folder: str, options: _Options, *, is_dry:
     """
     try:
         with settings.registry() as registry:
-            return reported_sync(registry, folder, **options._asdict(), dry_run=is_dry)
+            return _reported(registry, folder, options, is_dry=is_dry)
     except StorageError as error:
         if error.details.get("reason") != "missing_file":
             raise
     with replace(settings, db=":memory:").registry(create=True) as registry:
-        report = reported_sync(registry, folder, **options._asdict(), dry_run=True)
+        report = _reported(registry, folder, options, is_dry=True)
     if is_dry or report.conflicts:
         return report
     with settings.registry(create=True) as registry:
-        return reported_sync(registry, folder, **options._asdict())
+        return _reported(registry, folder, options, is_dry=False)
+
+
+def _reported(registry: Registry, folder: str, options: _Options, *, is_dry: bool) -> SyncReport:
+    with progress("Synchronising") as advance:
+        return reported_sync(registry, folder, **options._asdict(), dry_run=is_dry, progress=advance)
 
 
 @contextmanager
@@ -122,7 +129,8 @@ def _errors_by_line() -> Iterator[None]:
         if len(errors) > 1:
             for each in errors:
                 note(f"{one_line(each['field'])}: {one_line(each['reason'])}")
-            error.restate(f"{len(errors):,} errors, so nothing was applied.")
+            done = "but for these files all was done" if error.details.get("is_done") else "so nothing was applied"
+            error.restate(f"{len(errors):,} errors, {done}.")
         raise
 
 
@@ -142,7 +150,8 @@ def _show(report: SyncReport) -> None:
         _show_difference(conflict)
     counts = Counter(prompt.action for prompt in report.prompts)
     summary = ", ".join(f"{counts[action]:,} {words}" for action, (words, _) in WORDS.items() if counts[action])
-    say(f"{paint('Dry run:', 'heading')} {summary}" if report.dry_run else summary)
+    heading = "Dry run:" if report.dry_run else "Nothing was done:"
+    say(summary if report.is_done else f"{paint(heading, 'heading')} {summary}")
 
 
 def _show_prompt(prompt: SyncedPrompt) -> None:

@@ -109,8 +109,9 @@ class SQLiteWriter(SQLiteReader):
             self._connection.execute(
                 _UPDATE_VERSION, (*version_row(after.id, change.edited), key, change.edited.number)
             )
-        if change.added is not None:
-            self._connection.execute(_INSERT_VERSION, (key, *version_row(after.id, change.added)))
+        added = () if change.added is None else (*(change.earlier or ()), change.added)
+        for version in added:
+            self._connection.execute(_INSERT_VERSION, (key, *version_row(after.id, version)))
         self._publish(change, after, key)
         if change.reindexes():
             self._reindex(after, key, change)
