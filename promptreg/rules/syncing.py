@@ -188,7 +188,15 @@ def _compared(case: Case, file: File, shown: VersionRecord, call: Synchronisatio
         return _conflict(case, call, "its file and the registry have both changed since they were synchronised")
     if has_file_changed:
         return _item(case, "update", "its file has changed")
-    ahead = "the registry is ahead" if case.base.version else "the file is a draft, which is not published yet"
+    return _ahead(case, shown, call)
+
+
+def _ahead(case: Case, shown: VersionRecord, call: Synchronisation) -> SyncItem:
+    """Leave the registry ahead; a conflict that was put off by making the file a draft can still be decided."""
+    is_draft = case.base is not None and case.base.version == 0
+    ahead = "the file is a draft, which is not published yet" if is_draft else "the registry is ahead"
+    if is_draft and call.on_conflict in {"ours", "theirs"}:
+        return _conflict(case, call, ahead)
     if call.pulls:
         return _item(case, "pull", ahead)
     return _item(case, "ahead", f"{ahead}; version {shown.number} is {_shown_as(call)}, and pull writes it to the file")
