@@ -8,6 +8,7 @@ the other ones. A prompt that is then found otherwise refuses the call: what was
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from promptreg.bases import place
 from promptreg.checks import Checks, SetEvidence
 from promptreg.clock import new_id
 from promptreg.errors import PromptregError, VersionConflictError, listed
@@ -113,7 +114,8 @@ def _cases(reader: Reader, planner: Planner, call: Synchronisation) -> Iterator[
     ties = ties_by_base(call, [c for c in synced.containers if access.may(planner.view.actor, "read", c)])
     ties = with_names(ties, _found(reader, planner, [name for name in call.files if name not in ties.containers]))
     for name in sorted({*call.files, *ties.containers}):
-        yield _case(call, name, ties, is_deleted=(call.target, name) in synced.deleted)
+        is_deleted = place(planner.view.namespace, call.source, call.target, name) in synced.deleted
+        yield _case(call, name, ties, is_deleted=is_deleted)
 
 
 def _found(reader: Reader, planner: Planner, names: Sequence[str]) -> Mapping[str, Container]:
