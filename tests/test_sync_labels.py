@@ -81,7 +81,7 @@ def test_a_label_that_people_moved_is_ahead(registry):
     registry.set_label("a@2", "eu")
     item = only(registry, {"a": "one"})
     assert (item.action, item.version) == ("ahead", 2)
-    assert item.reason == "the registry is ahead; version 2 is labelled 'eu', and pull writes it to the file"
+    assert item.reason == "the registry is ahead: version 2 is labelled 'eu', and pull writes it to the file"
     assert only(registry, {"a": "two"}).action == "conflict"
     assert only(registry, {"a": "two"}, on_conflict="draft").action == "draft"
     assert (shown(registry)[2], registry.get("a@latest").template) == ("people's", "two")

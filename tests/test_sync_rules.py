@@ -96,7 +96,7 @@ def test_where_only_the_registry_changed_it_is_ahead(registry):
     conflicting(registry)
     item = only(registry, {"a": "one"})
     assert (item.action, item.version) == ("ahead", 2)
-    assert item.reason == "the registry is ahead; version 2 is live, and pull writes it to the file"
+    assert item.reason == "the registry is ahead: version 2 is live, and pull writes it to the file"
     assert [(side or {})["template"] for side in (item.ours, item.base, item.theirs)] == ["one", "one", "people's"]
     assert registry.get("a").version == 2
 
@@ -160,7 +160,7 @@ def test_theirs_is_the_registry(registry):
 
 
 def test_draft_is_the_file_as_a_draft(registry):
-    """What is live stays; a second run changes nothing, and says that the file is a draft."""
+    """What is live stays; a second run changes nothing, and says so; nor does pull replace a file that is undecided."""
     conflicting(registry)
     item = only(registry, {"a": "the file's"}, on_conflict="draft", message="Mine")
     assert (item.action, item.version) == ("draft", 3)
@@ -170,9 +170,9 @@ def test_draft_is_the_file_as_a_draft(registry):
         "Mine",
     )
     for on_conflict in ("error", "draft"):
-        item = only(registry, {"a": "the file's"}, on_conflict=on_conflict)
+        item = only(registry, {"a": "the file's"}, on_conflict=on_conflict, pull=True)
         assert item.action == "ahead"
-        assert item.reason.startswith("the file is a draft, which is not published yet; version 2 is live")
+        assert item.reason == "the file became a draft, and version 2 is live; publish it, or choose 'ours' or 'theirs'"
     assert len(registry.history("a")) == 3
 
 
