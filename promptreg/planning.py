@@ -135,6 +135,17 @@ class Planner(NamedTuple):
         shown = lifecycle.after_discard(load_shown(reader, change.subject), version.number)
         return Outcome(change.subject, shown, change)
 
+    def to_discard(self, versioned: Versioned, reader: Reader) -> Outcome:
+        """Find the version that `discard` is about; raise what it would refuse."""
+        self.discard(versioned, reader)
+        return Outcome(*self._choose(reader, versioned, "discard", selection.number_to_discard))
+
+    def to_edit(self, versioned: Versioned, reader: Reader) -> Outcome:
+        """Find the version that an edit begins with: the chosen one, or the only draft, or what is live."""
+        container, version = self._choose(reader, versioned, "update", selection.number_to_check)
+        selection.require_unarchived(container)
+        return Outcome(container, version)
+
     def set_label(self, versioned: tuple[Reference, Selector], label: str, reader: Reader) -> Outcome:
         """Plan `set_label`."""
         container, version = self._find_version(reader, *versioned, "set_label")

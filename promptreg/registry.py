@@ -39,6 +39,7 @@ from promptreg.models import (
     VariablesArgument,
     Version,
 )
+from promptreg.planning import Planner
 from promptreg.prompt import Page, Prompt, Rendered
 from promptreg.records import Query
 from promptreg.rendering.limits import RenderLimits, readable_characters
@@ -46,7 +47,7 @@ from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Progress
-from promptreg.rules.names import Selector
+from promptreg.rules.names import Selector, Versioned
 from promptreg.rules.outcomes import Outcome, Outcomes
 from promptreg.rules.seeding import conflict_warning, earlier_notice
 from promptreg.rules.selection import number_of
@@ -1066,6 +1067,46 @@ class Registry:
             vet(done)
             return done.plan
         return done.plan._replace(is_done=True)
+
+    # What the command asks about before it writes
+
+    @verb("publish_prompt")
+    def _plan_publish(
+        self,
+        name: str | Iterable[str],
+        *,
+        expected_production: int | Mapping[str, int] | Unset = UNSET,
+        expected_hash: str | Mapping[str, str] | Unset = UNSET,
+    ) -> builtins.list[Prompt]:
+        """Return the versions that `publish` would make live, of the prompts as they are; raise what it would refuse.
+
+        Checks are not run, and nothing is written.
+        """
+        planner = self._core.planner(self._view)
+        if isinstance(name, str):
+            call = arguments.read_publish(name, None, expected_production, expected_hash)
+            outcomes: Iterable[Outcome] = [self._core.dry_run(planner.publish(call))]
+        else:
+            prompts = read_set(name, None, production=expected_production, content_hash=expected_hash)
+            outcomes = self._core.dry_run(publish_all(planner, prompts)).outcomes
+        return [self._core.templates.prompt(outcome.named, outcome.version) for outcome in outcomes]
+
+    @verb("discard_prompt")
+    def _plan_discard(self, name: str) -> Prompt:
+        """Return the version that `discard` would remove; raise what it would refuse, and write nothing."""
+        return self._planned(Planner.to_discard, name)
+
+    @verb("update_prompt")
+    def _plan_edit(self, name: str) -> Prompt:
+        """Return the version to edit: the one that is chosen, else the only draft, else what is live; write nothing.
+
+        Raises what an update would refuse before it reads the new text, and `ConflictError` for several drafts.
+        """
+        return self._planned(Planner.to_edit, name)
+
+    def _planned(self, find: Callable[[Planner, Versioned, Reader], Outcome], name: str) -> Prompt:
+        versioned = names.read_versioned(name)
+        return self._prompt(self._core.dry_run(partial(find, self._core.planner(self._view), versioned)))
 
     # Steps that verbs share
 

@@ -31,6 +31,7 @@ KNOWN_TO = {
     "sqlite_utils": "promptreg.storage.sqlite",
     "opentelemetry": "promptreg.telemetry",
     "click": "promptreg.cli",
+    "yaml": "promptreg.files",
 }
 BESIDE = [("promptreg.rendering.fast", "promptreg.rendering.metered")]
 """Packages that don't know each other."""

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from promptreg.models import Actor, Role
+from promptreg.errors import StorageError
+from promptreg.models import Actor, Role, built, checked_id
+from promptreg.nearest import did_you_mean
 from promptreg.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,31 +27,83 @@ class Settings:
     json: bool = False
     nl: bool = False
 
+    @property
+    def target(self) -> str:
+        """The database: `--db`, else PROMPTREG_DB, else `prompts.db`."""
+        return _chosen("--db", self.db, "PROMPTREG_DB") or "prompts.db"
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts: `--as`, else PROMPTREG_AS, else the system's user as `org_admin`."""
+        text = _chosen("--as", self.acting, "PROMPTREG_AS")
+        return read_actor(text, "PROMPTREG_AS" if self.acting is None else "--as") if text else system_user()
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether JSON was asked for."""
+        return self.json or self.nl
+
     @contextmanager
     def registry(self, *, create: bool = False) -> Iterator[Registry]:
-        """Open the registry; a command that writes creates it."""
-        target = self.db or os.environ.get("PROMPTREG_DB") or "prompts.db"
-        namespace = self.namespace or os.environ.get("PROMPTREG_NAMESPACE") or "default"
-        actor = read_actor(self.acting or os.environ.get("PROMPTREG_AS") or "")
-        with Registry(target, namespace=namespace, actor=actor, create=create) as registry:
+        """Open the registry for a command that reads; with `create` for one that writes, which creates the database."""
+        namespace = _chosen("--namespace", self.namespace, "PROMPTREG_NAMESPACE") or "default"
+        with _opened(self.target, namespace, self.actor, create=create) as registry:
             yield registry
 
 
-def read_actor(text: str) -> Actor:
-    """Return the actor that `USER` or `USER:ROLE` means, or for an empty text the system's user as `org_admin`.
+def _opened(target: str, namespace: str, actor: Actor, *, create: bool) -> Registry:
+    try:
+        return Registry(target, namespace=namespace, actor=actor, create=create)
+    except StorageError as error:
+        if error.details.get("reason") == "missing_file":
+            error.restate(
+                f"There is no database {target}. `promptreg init` creates it; --db or PROMPTREG_DB names another."
+            )
+        raise
+
+
+def _chosen(option: str, value: str | None, variable: str) -> str | None:
+    """Return an option's value, else the variable's, where an empty one counts as not set; refuse an empty option.
+
+    `--as "$SOMEBODY"` without a SOMEBODY is a mistake, which must not become a call as the system's user.
+    """
+    if value == "":
+        raise click.BadParameter("is empty", param_hint=option)
+    return value or os.environ.get(variable)
+
+
+def read_actor(text: str, source: str = "--as") -> Actor:
+    """Return the actor that `USER` or `USER:ROLE` means; `USER:` is one without a role, whose id may hold colons.
 
     >>> read_actor("ana:team_editor").role, read_actor("ana").role
     (<Role.TEAM_EDITOR: 'team_editor'>, None)
     """
-    if not text:
-        return Actor(getpass.getuser(), Role.ORG_ADMIN)
     user, _, role = text.rpartition(":") if ":" in text else (text, "", "")
-    return Actor(user, Role(role) if role else None)
+    if role and role not in [*Role]:
+        reason = f"there is no role {role!r}; the roles are {', '.join(Role)}{did_you_mean(role, map(str, Role))}"
+        raise click.BadParameter(reason, param_hint=source)
+    try:
+        return _actor(user, Role(role) if role else None)
+    except ValueError as error:
+        raise click.BadParameter(f"USER {error}; write USER or USER:ROLE", param_hint=source) from error
+
+
+def system_user() -> Actor:
+    """Return the system's user as `org_admin`; one that has no name acts under its number, as `uid-1000`."""
+    try:
+        return _actor(getpass.getuser(), Role.ORG_ADMIN)
+    except (KeyError, OSError, ImportError, ValueError):
+        return _actor(f"uid-{os.getuid()}" if hasattr(os, "getuid") else "unknown", Role.ORG_ADMIN)
+
+
+def _actor(user: str, role: Role | None) -> Actor:
+    """Return the actor without pydantic: its first validator takes as long as all of `promptreg list` beside it."""
+    return built(Actor, {"id": checked_id(user), "role": role, "groups": ()})
 
 
 def _stored(ctx: click.Context, option: click.Parameter, value: Any) -> None:
     """Store the value of an option in the settings; one after the command wins over one before it."""
-    if value not in {None, False}:
+    if value is not None and value is not False:
         setattr(ctx.ensure_object(Settings), str(option.name), value)
 
 
@@ -70,5 +124,5 @@ def registry_options(command: F) -> F:
 
 def output_options(command: F) -> F:
     """Add the options for programs that read the output."""
-    command = _option("--nl", is_flag=True, help="Print JSON, one object a line.")(command)
+    command = _option("--nl", is_flag=True, help="Print JSON, one value a line.")(command)
     return _option("--json", is_flag=True, help="Print JSON.")(command)

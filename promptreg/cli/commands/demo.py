@@ -15,7 +15,10 @@ from promptreg.telemetry.span_tree import NotShownError, printed_spans
 @click.option("--db", metavar="FILE", help="Use this registry, in a new namespace, and keep it.")
 @click.option("--trace", is_flag=True, help="Show OpenTelemetry's spans as a tree afterwards.")
 def demo(db: str | None, trace: bool) -> None:
-    """Show the life of a prompt, step by step, in a temporary folder."""
+    """Show the life of a prompt, step by step.
+
+    It leaves nothing behind, unless --db names a registry to do it in.
+    """
     try:
         with printed_spans(sys.stdout) if trace else nullcontext():
             _run(db)

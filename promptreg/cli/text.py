@@ -1,0 +1,125 @@
+"""Text that people see in a terminal: how wide it is, cut to a width, and without characters that steer a terminal."""
+
+import re
+import shutil
+from datetime import UTC, datetime
+from unicodedata import category, east_asian_width
+
+WIDEST = 80
+
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+_BREAKS = re.compile("[\t\n]")
+_ZERO_WIDTH = {"Mn", "Me", "Cf"}
+_EMOJI_STYLE = "\ufe0f"
+
+
+def columns() -> int:
+    """Return the width to print for: the terminal's, and at most 80 columns."""
+    return max(20, min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST))
+
+
+def harmless(text: str) -> str:
+    r"""Return a text with control characters, and marks that turn the direction of lines, written as escapes.
+
+    Tabs and line breaks stay.
+
+    >>> print(harmless("a title\x1b[2J"))
+    a title\x1b[2J
+    """
+    return _STEERING.sub(_escape, text)
+
+
+def one_line(text: str) -> str:
+    r"""Return a text as one harmless line.
+
+    >>> print(one_line("a\nb"))
+    a\nb
+    """
+    return _BREAKS.sub(_escape, harmless(text))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
+
+
+def width(text: str) -> int:
+    """Return how many columns a harmless line takes: wide characters and emoji two, combining ones none.
+
+    >>> width("abc"), width("東京"), width("e\u0301")
+    (3, 4, 1)
+    """
+    return len(text) if text.isascii() else sum(map(_columns_of, text))
+
+
+def _columns_of(character: str) -> int:
+    if character == _EMOJI_STYLE:
+        return 1  # it widens the character before it
+    if category(character) in _ZERO_WIDTH:
+        return 0
+    return 2 if east_asian_width(character) in {"W", "F"} else 1
+
+
+def shorten(text: str, most: int) -> str:
+    """Return a line cut to at most so many columns, with `…` in place of what was cut.
+
+    >>> shorten("Summarize", 6), shorten("東京タワー", 6)
+    ('Summa…', '東京…')
+    """
+    if width(text) <= most:
+        return text
+    return cut(text, most - 1) + "…"
+
+
+def wrapped(text: str, most: int) -> list[str]:
+    """Return the lines of a harmless text, broken between words, and within those that are wider than a line.
+
+    >>> wrapped("Summarize this text", 12)
+    ['Summarize', 'this text']
+    """
+    return [line for paragraph in text.split("\n") for line in _broken(paragraph.replace("\t", " "), most)]
+
+
+def _broken(paragraph: str, most: int) -> list[str]:
+    lines, rest = [], paragraph
+    while width(rest) > most:
+        head = cut(rest, most)
+        at = len(head) if rest[len(head)] == " " else head.rstrip().rfind(" ")
+        broken = rest[:at] if rest[: max(at, 0)].strip() else head
+        lines.append(broken.rstrip())
+        rest = rest[len(broken) :].lstrip()
+    return [*lines, rest]
+
+
+def cut(text: str, most: int) -> str:
+    """Return the beginning of a text that fits into so many columns, at least one character."""
+    taken = 0
+    for position, character in enumerate(text):
+        taken += _columns_of(character)
+        if taken > most and position:
+            return text[:position]
+    return text
+
+
+def padded(text: str, to: int) -> str:
+    """Return a line with spaces after it, up to a width."""
+    return text + " " * (to - width(text))
+
+
+def moment(at: datetime) -> str:
+    """Return a time in UTC, to the minute.
+
+    >>> moment(datetime(2026, 11, 30, 3, 14, tzinfo=UTC))
+    '2026-11-30 03:14Z'
+    """
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%MZ}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "prompt"), counted(1200, "prompt")
+    ('1 prompt', '1,200 prompts')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,50 @@
+"""The errors that a registry raises about the prompts of a folder, with the files and lines that they are about."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from promptreg.errors import PromptregError
+from promptreg.files.format import PromptFile
+
+
+@contextmanager
+def placed(files: Sequence[PromptFile]) -> Iterator[None]:
+    """Put file and line into an error of the block, and into `details["errors"]` one entry for all that is wrong."""
+    try:
+        yield
+    except PromptregError as error:
+        _place(error, {file.name: file for file in files})
+        raise
+
+
+def _place(error: PromptregError, files: Mapping[str, PromptFile]) -> None:
+    found = [*_errors(error, files)]
+    if not found:
+        return
+    error.details["errors"] = found
+    if len(found) == 1:
+        error.put_before(found[0]["field"])
+
+
+def _errors(error: PromptregError, files: Mapping[str, PromptFile]) -> Iterator[dict[str, str]]:
+    """Yield a place and a reason of everything in an error that is about a file."""
+    details = error.details
+    for refusal in details.get("refusals", [{**details, "message": error.message}]):
+        if refusal.get("file") in files:
+            yield from _refused(refusal, files[refusal["file"]])
+    for flaw in details.get("errors", ()):
+        if flaw.get("name") in files:
+            yield {"field": files[flaw["name"]].where(flaw.get("argument", "name")), "reason": flaw["reason"]}
+    for conflict in details.get("conflicts", ()):
+        if conflict["name"] in files:
+            yield {"field": files[conflict["name"]].where(), "reason": conflict["reason"]}
+
+
+def _refused(refusal: Mapping[str, Any], file: PromptFile) -> Iterator[dict[str, str]]:
+    """Yield the places of what a template's error, or the checks of one prompt, say."""
+    if "reasons" in refusal:
+        yield from ({"field": file.where("examples"), "reason": reason} for reason in refusal["reasons"])
+    else:
+        place = file.where("template", line=refusal.get("line") or 1)
+        yield {"field": place, "reason": refusal["message"]}

@@ -1,0 +1,154 @@
+"""Synchronising a folder of prompts with a registry: the folder's side. What is done of each is decided by the rules.
+
+The registry commits first, all or nothing; files are written afterwards, each by itself. What was last synchronised
+of such a prompt does not move before its file is written, so where the process is killed between, the next
+synchronisation finds the registry ahead, as this one did.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from promptreg.clock import new_id
+from promptreg.errors import ConflictError, InvalidInputError, PromptregError, listed
+from promptreg.files.folder import read_folder
+from promptreg.files.format import PromptFile
+from promptreg.files.gitlog import last_commits
+from promptreg.files.lockfile import make_source, read_source
+from promptreg.files.placing import placed
+from promptreg.files.pulling import file_path, write_pulled
+from promptreg.files.report import SyncReport, report_of
+from promptreg.files.walking import root_of
+from promptreg.registry import Registry
+from promptreg.rules.sync_items import OnSyncConflict, SyncCall, SyncFile, SyncItem, SyncPlan
+
+
+def sync(
+    registry: Registry,
+    folder: str | os.PathLike[str],
+    *,
+    label: str | None = None,
+    pull: bool = False,
+    on_conflict: OnSyncConflict = "error",
+    dry_run: bool = False,
+    bare: bool = False,
+) -> SyncReport:
+    """Bring the files of a folder and the prompts of the registry's namespace to the same, three-way.
+
+    A changed file becomes live, or with `label` a draft that the label names; a file that has gone archives its prompt,
+    or removes the label. Where only the registry has changed, that is left and told, or with `pull` written to the
+    file. Where both have, it is a conflict, decided by `on_conflict`: `"ours"` takes the file, `"theirs"` the registry,
+    and `"draft"` makes the file a draft. Prompts that never came from this folder are left alone. Author and owner are
+    the registry's actor; the commit message is the file's last commit in git, or `sync`.
+
+    All is one transaction, or nothing: raise `ConflictError` with every conflict in `details["errors"]`, and
+    `InvalidInputError` with every error of every file, each with file and line. With `dry_run` nothing is written,
+    neither in the registry nor in the folder, and conflicts are in the report. With `bare` files without front
+    matter are prompts too.
+
+    The first synchronisation makes `promptreg.lock` in the folder, which is to be committed. Other files are written
+    after the commit, and only if they have not changed since they were read.
+    """
+    report = reported_sync(
+        registry, folder, label=label, pull=pull, on_conflict=on_conflict, dry_run=dry_run, bare=bare
+    )
+    if not dry_run:
+        require_no_conflict(report)
+    return report
+
+
+def reported_sync(
+    registry: Registry,
+    folder: str | os.PathLike[str],
+    *,
+    label: str | None = None,
+    pull: bool = False,
+    on_conflict: OnSyncConflict = "error",
+    dry_run: bool = False,
+    bare: bool = False,
+) -> SyncReport:
+    """Do what `sync` does, and return its report where there is a conflict too."""
+    files, root = _read(folder, bare=bare), root_of(folder)
+    source = read_source(root)
+    call = SyncCall(source or new_id(), _sync_files(root, files), label, on_conflict, pull, dry_run)
+    with placed(files):
+        plan = registry._synchronise(call if source is not None else call._replace(dry_run=True))
+        if source is None and not dry_run and not plan.conflicts:  # the folder has the id before any registry does
+            call = call._replace(source=make_source(root))
+            plan = registry._synchronise(call)
+    left = _pull(registry, root, call, plan, files, bare=bare) if plan.is_done else {}
+    return _report(root, call, plan, files, left)
+
+
+def _pull(
+    registry: Registry, root: Path, call: SyncCall, plan: SyncPlan, files: Sequence[PromptFile], *, bare: bool
+) -> Mapping[str, str]:
+    """Write the files where the registry is ahead; return why a file was left as it is, by name.
+
+    What was last synchronised of them moves as by the next synchronisation, which would otherwise do just that: so a
+    failure here loses nothing.
+    """
+    items = plan.of("pull")
+    pulled = write_pulled(root, items, files, bare=bare)
+    if pulled.written:
+        written = {item.name: SyncFile(item.name, item.theirs or {}) for item in items if item.name in pulled.written}
+        others = [file for file in call.files if file.name not in written]
+        with suppress(PromptregError):
+            registry._synchronise(call._replace(files=[*others, *written.values()], on_conflict="error", pull=False))
+    if pulled.errors:
+        raise InvalidInputError.of_all([*pulled.errors])
+    return pulled.left
+
+
+def require_no_conflict(report: SyncReport) -> None:
+    """Raise one `ConflictError` with every conflict of a report, each with file, line and three-way difference."""
+    conflicts = report.conflicts
+    if conflicts:
+        raise ConflictError(
+            f"{listed([conflict.place for conflict in conflicts])}: {_as_count(len(conflicts))}, so nothing was"
+            " applied; on_conflict='ours' takes the files, 'theirs' the registry, and 'draft' makes the files drafts.",
+            names=[conflict.name for conflict in conflicts],
+            errors=[
+                {"field": conflict.place, "reason": conflict.reason, "difference": conflict.difference}
+                for conflict in conflicts
+            ],
+        )
+
+
+def _as_count(number: int) -> str:
+    return "1 conflict" if number == 1 else f"{number:,} conflicts"
+
+
+def _read(folder: str | os.PathLike[str], *, bare: bool) -> Sequence[PromptFile]:
+    """Return the prompts of a folder, of which there must be one: an empty one would archive all that came from it."""
+    files = read_folder(folder, bare=bare)
+    if not files:
+        raise InvalidInputError.of("folder", "holds not a single prompt; pass the folder of the prompts' files")
+    return files
+
+
+def _sync_files(root: Path, files: Sequence[PromptFile]) -> list[SyncFile]:
+    messages = last_commits(root, [file.path for file in files])
+    return [SyncFile(file.name, file.fields, messages.get(file.path, "sync")) for file in files]
+
+
+def _report(
+    root: Path, call: SyncCall, plan: SyncPlan, files: Sequence[PromptFile], left: Mapping[str, str]
+) -> SyncReport:
+    by_name, conflicts = {file.name: file for file in files}, len(plan.conflicts)
+    return SyncReport(
+        folder=str(root),
+        label=call.label,
+        dry_run=call.dry_run,
+        is_done=plan.is_done,
+        prompts=tuple(
+            report_of(_unless_left(item, left), by_name.get(item.name), file_path(item.name, files), conflicts)
+            for item in plan.items
+        ),
+    )
+
+
+def _unless_left(item: SyncItem, left: Mapping[str, str]) -> SyncItem:
+    """Return the item, or where its file was left as it is, that and why."""
+    return item._replace(action="left", reason=left[item.name]) if item.name in left else item
