@@ -465,7 +465,7 @@ def test_a_folder_that_may_not_be_written_is_an_error(tmp_path):
 def test_a_path_that_is_too_long_or_a_folder_is_an_error(tmp_path):
     """Of the file, not of Python."""
     filled(tmp_path, **{"d/x.md": None})
-    for path in ("x" * 300 + ".md", "d", "d/x.md/y.md"):
+    for path in ("x" * 300 + ".md", "a/" * 2_500 + "x.md", "d", "d/x.md/y.md"):
         ((place, reason),) = flaws(write_files, tmp_path, {path: "x"})
         assert (place, reason.split(":")[0]) == (path, "can't be written")
     assert [path for path in Path(tmp_path).rglob("*") if path.name.endswith(".tmp")] == []

@@ -90,6 +90,8 @@ def _files_there(root: Path) -> dict[str, _There]:
     there: dict[str, _There] = {}
     flaws: list[dict[str, str]] = []
     for found in files_in(root, SUFFIXES) if root.is_dir() else ():
+        if not found.path.lower().endswith(SUFFIXES):  # a folder that can't be listed
+            continue
         file = _read(root, found)
         name = name_of(found.path) if file is None else file.name
         held = _There(found.path, None if file is None else _hash_of(file.content()))

@@ -92,7 +92,7 @@ def _kind_of(
 ) -> Found | str | None:
     """Return a file of prompts, the real path of a folder, or None for any other entry."""
     is_named = entry.name.lower().endswith(tuple(suffixes))
-    if not entry.is_symlink():
+    if not (entry.is_symlink() or getattr(entry, "is_junction", bool)()):  # a junction is Windows' symlink of a folder
         if entry.is_dir(follow_symlinks=False):
             return os.path.join(ancestors[-1], entry.name)
         if not is_named:
