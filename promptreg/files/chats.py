@@ -17,7 +17,7 @@ from promptreg.rules.messages import ROLES
 Message = Mapping[str, Any]
 MARKERS = ", ".join(f"{role}:" for role in ROLES) + " or placeholder NAME:"
 _MARKER = re.compile(rf"({'|'.join(ROLES)})(?: (\{{(?![{{%#]).*\}}))?:|placeholder (\S+):")
-_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]|\\A\ufeff")
+_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _NUMBERED = re.compile(r"message ([0-9]{1,9})")
 
 
@@ -27,7 +27,7 @@ def fits_body(text: str) -> bool:
     >>> fits_body("a\n\tb"), fits_body("a\r\nb")
     (True, False)
     """
-    return _UNFIT.search(text) is None
+    return not text.startswith("\ufeff") and _UNFIT.search(text) is None
 
 
 def written(template: Sequence[Message]) -> tuple[dict[str, Any], str]:

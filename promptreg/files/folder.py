@@ -26,20 +26,19 @@ def read_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> list[P
     root = root_of(folder)
     files: list[PromptFile] = []
     flaws: list[dict[str, str]] = []
-    total = 0
-    for path, reason in files_in(root, (*SUFFIXES, *(BARE_SUFFIXES if bare else ()))):
+    left = MAX_TOTAL
+    for found in files_in(root, (*SUFFIXES, *(BARE_SUFFIXES if bare else ()))):
         try:
-            if reason is not None:
-                raise FormatError(0, reason)
-            data = read_bytes(root / path)
-            total += len(data)
-            if total > MAX_TOTAL:
-                raise InvalidInputError.of("folder", f"holds more than {MAX_TOTAL:,} bytes of prompts")
-            files.append(from_text(data, path, bare=bare))
+            data = read_bytes(root, found)
+            left -= len(data)
+            if left >= 0:
+                files.append(from_text(data, found.path, bare=bare))
         except FormatError as error:
-            flaws.append(flaw(path, error.line, error.reason))
+            flaws.append(flaw(found.path, error.line, error.reason))
         except InvalidInputError as error:
             flaws += error.details["errors"]
+        if left < 0:
+            raise InvalidInputError.of("folder", f"holds more than {MAX_TOTAL:,} bytes of prompts")
     require_none([*flaws, *_shared_names(files)])
     return files
 
@@ -107,9 +106,9 @@ def _write(root: Path, path: str, data: bytes, expected: Mapping[str, str | None
 def _target(root: Path, path: str) -> Path:
     """Return the real path of a file, which is in the folder."""
     parts = PurePosixPath(path).parts
-    real = os.path.realpath(root.joinpath(*parts))
     is_plain = parts and path == "/".join(parts) and ".." not in parts and not {"\\", ":", "\0"} & {*path}
-    if not is_plain or not is_within(real, str(root)) or real == str(root):
+    real = os.path.realpath(root.joinpath(*parts)) if is_plain else ""
+    if not is_within(real, str(root)) or real == str(root):
         raise InvalidInputError.of_all([flaw(path, 0, "leads out of the folder")])
     return Path(real)
 

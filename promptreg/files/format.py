@@ -212,11 +212,11 @@ class _Reader:
             self._flaws.append(flaw(self._path, entry.line, reason))
 
     def _checked_name(self, inside: Any) -> str:
-        name = inside if inside is not None else self._name or name_of(self._path)
+        is_said = inside is not None or bool(self._name)
         try:
-            return checked_name(name)
+            return checked_name(inside if inside is not None else self._name or name_of(self._path))
         except InvalidInputError as error:
-            self._add(error)
+            self._add(error, "" if is_said else ". Rename the file, or say its name inside: `name: …`")
             return ""
 
     def _checked(self, fields: dict[str, Any]) -> Mapping[str, Any]:
@@ -226,9 +226,9 @@ class _Reader:
             self._add(error)
             return {}
 
-    def _add(self, error: InvalidInputError) -> None:
+    def _add(self, error: InvalidInputError, remedy: str = "") -> None:
         self._flaws += [
-            flaw(self._path, _line_of(e["field"], self._lines), f"{e['field']}: {e['reason']}")
+            flaw(self._path, _line_of(e["field"], self._lines), f"{e['field']}: {e['reason']}{remedy}")
             for e in error.details["errors"]
         ]
 
