@@ -20,8 +20,10 @@ from promptreg.cache import EMPTY_CACHE
 from promptreg.checks import Evidence, PublishCheck, SetEvidence
 from promptreg.clock import Clock, new_id
 from promptreg.core import Core
+from promptreg.entries import Dump, Entry
 from promptreg.errors import UnauthorizedError, VersionConflictError
 from promptreg.fast_read import fast_get, fast_render
+from promptreg.importing import import_all, vet_imported
 from promptreg.jsonvalues import FrozenList
 from promptreg.lookup import find, load_version
 from promptreg.many import get_many
@@ -46,6 +48,7 @@ from promptreg.rendering.limits import RenderLimits, readable_characters
 from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
+from promptreg.rules.importing import ForeignPrompt
 from promptreg.rules.inputs import Progress
 from promptreg.rules.names import Selector, Versioned
 from promptreg.rules.outcomes import Outcome, Outcomes
@@ -537,6 +540,19 @@ class Registry:
                 wrong += checked.problems
                 report(checked.done, checked.total)
         return wrong
+
+    @verb("export_registry", takes_name=False)
+    def _dump(self, consume: Callable[[Dump], D]) -> D:
+        """Return what a function makes of everything that there is (`files/full.py`)."""
+        access.require_transferring(self.actor, "export")
+        with self._core.storage.dump() as dump:
+            return consume(dump)
+
+    @verb("import_registry", takes_name=False)
+    def _load(self, entries: Iterable[Entry]) -> None:
+        """Load everything into a registry that holds nothing (`files/full.py`)."""
+        access.require_transferring(self.actor, "import")
+        self._core.load(entries)
 
     # Writing versions
 
@@ -1107,6 +1123,16 @@ class Registry:
     def _planned(self, find: Callable[[Planner, Versioned, Reader], Outcome], name: str) -> Prompt:
         versioned = names.read_versioned(name)
         return self._prompt(self._core.dry_run(partial(find, self._core.planner(self._view), versioned)))
+
+    @verb("import_prompts", takes_name=False)
+    def _import(self, prompts: Sequence[ForeignPrompt], *, dry_run: bool = False) -> None:
+        """Make the prompts of another tool, all or none; with `dry_run` check everything, and write nothing."""
+        made = {new_id(): prompt for prompt in arguments.read_import(prompts, self._core.limits)}
+        plan, vet = import_all(self._core.planner(self._view), made), vet_imported(self._core.checks)
+        if dry_run:
+            vet(self._core.dry_run(plan))
+        else:
+            self._core.commit(self._view, plan, vet)
 
     # Steps that verbs share
 

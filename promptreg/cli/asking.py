@@ -48,9 +48,4 @@ def ask(question: str) -> None:
 
 def can_ask() -> bool:
     """Return whether a question is seen on a terminal, and answered on one."""
-    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
-
-
-def is_terminal(stream: Any) -> bool:
-    """Return whether a standard stream, which may be closed or absent, is a terminal."""
-    return stream is not None and not getattr(stream, "closed", False) and bool(stream.isatty())
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -66,10 +66,10 @@ def require(actor: Actor | None, actions: Iterable[str], container: Container) -
             raise forbidden([container.name], action)
 
 
-def require_creating(actor: Actor | None, name: str) -> None:
+def require_creating(actor: Actor | None, *names: str) -> None:
     """Raise `ForbiddenError` where the actor's role does not allow creating prompts in the namespace."""
     if actor is not None and actor.role not in ALLOWED["create"]:
-        raise forbidden([name], "create")
+        raise forbidden([*names], "create")
 
 
 def require_verifying(actor: Actor | None) -> None:
@@ -77,6 +77,16 @@ def require_verifying(actor: Actor | None) -> None:
     if actor is not None and actor.role is not Role.ORG_ADMIN:
         raise ForbiddenError(
             "The actor may not verify a registry; the application itself and org admins may.", names=[], action="verify"
+        )
+
+
+def require_transferring(actor: Actor | None, action: str) -> None:
+    """Raise `ForbiddenError` for actors other than org admins; `action` is `export` or `import`."""
+    if actor is not None and actor.role is not Role.ORG_ADMIN:
+        raise ForbiddenError(
+            f"The actor may not {action} a whole registry; the application itself and org admins may.",
+            names=[],
+            action=action,
         )
 
 

@@ -16,14 +16,15 @@ A storage promises:
 
 `tests/test_storage_contract.py` runs against every storage and has a test for each of these.
 
-The seam has fifteen methods: six in `Storage`, eight in `Reader`, one in `Writer`. Besides, a storage declares two
+The seam has seventeen methods: eight in `Storage`, eight in `Reader`, one in `Writer`. Besides, a storage declares two
 values, `Storage.profile` and `Reader.snapshot`. SQL, files, connections and the contents of stamps are no part of it.
 """
 
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
+from promptreg.entries import Dump, Entry
 from promptreg.models import Event
 from promptreg.records import Audience, Change, Container, EventQuery, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
@@ -173,6 +174,22 @@ class Storage(Protocol):
 
     def verify(self) -> Generator[VerificationStep, None, None]:
         """Check all stored data, some rows at each step; no lock or transaction is held between two steps."""
+        ...
+
+    def dump(self) -> AbstractContextManager[Dump]:
+        """Read everything, as it is at this moment; raise `StorageCorruptError` where any of it is damaged.
+
+        Entries may be taken slowly: no lock is held meanwhile, and nothing prevents writers, forks or erasing.
+        """
+        ...
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        """Write everything into a database that holds nothing, in one transaction that raises the revision by one.
+
+        All entries are taken before it begins, as they may come slowly and may raise. They are written as they are: the
+        caller has checked that they are what a registry could have written. Raises `ConflictError` where the database
+        has any event, before the first entry is taken.
+        """
         ...
 
     def release_after(self, error: BaseException) -> None:

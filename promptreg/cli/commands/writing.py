@@ -26,7 +26,7 @@ FILES = """
     The template is a text; or a chat prompt, as a JSON list of messages; or a
     file as `promptreg export` writes it, which says all that a version holds:
     what it leaves out has its default. `--format text`, `messages` or `file`
-    says which; by default it is as it looks. One line break at the end is left out.
+    says which; by default it is as it looks. A line break at the end is left out.
 """
 
 

@@ -5,8 +5,10 @@ What a row holds is in `rows.py`. Beginning, committing and rolling back are in 
 
 import sqlite3
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from promptreg.bases import encoded_places
+from promptreg.errors import ConflictError
 from promptreg.records import Change, Container
 from promptreg.storage.hashing import damaged, publication_hash
 from promptreg.storage.sqlite import event_log
@@ -15,6 +17,9 @@ from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
+
+if TYPE_CHECKING:
+    from promptreg.storage.sqlite.loading import Staging
 
 
 class SQLiteWriter(SQLiteReader):
@@ -49,6 +54,22 @@ class SQLiteWriter(SQLiteReader):
         for change in changes:
             if change.after is None:
                 self._forget_details(change.subject.id)
+
+    def load(self, staging: "Staging") -> None:
+        """Write everything that was staged into a database that holds nothing; raise `ConflictError` for any other."""
+        self.require_empty()
+        self.revision += 1
+        self.has_applied = True
+        staging.copy_to(self._connection, self.revision)
+        last = event_log.last_link(self._connection)
+        written = "UPDATE registry SET revision = ?, last_event = ?, last_hash = ?"
+        self._connection.execute(written, (self.revision, *last))
+
+    def require_empty(self) -> None:
+        """Raise `ConflictError` where anything was ever written."""
+        any_row = " OR ".join(f"EXISTS (SELECT 1 FROM {table})" for table in ("events", "prompts", "deletions"))
+        if self._connection.execute(f"SELECT {any_row}").fetchone() != (0,):
+            raise ConflictError("The registry has events already; import into a new one, to which nothing was written.")
 
     def advance(self) -> None:
         """Increase the revision by one, and change nothing else."""
@@ -88,8 +109,9 @@ class SQLiteWriter(SQLiteReader):
             self._connection.execute(
                 _UPDATE_VERSION, (*version_row(after.id, change.edited), key, change.edited.number)
             )
-        if change.added is not None:
-            self._connection.execute(_INSERT_VERSION, (key, *version_row(after.id, change.added)))
+        added = () if change.added is None else (*(change.earlier or ()), change.added)
+        for version in added:
+            self._connection.execute(_INSERT_VERSION, (key, *version_row(after.id, version)))
         self._publish(change, after, key)
         if change.reindexes():
             self._reindex(after, key, change)
