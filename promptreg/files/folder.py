@@ -41,7 +41,7 @@ def scan_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> tuple[
             if left >= 0:
                 files.append(from_text(data, found.path, bare=bare))
         except FormatError as error:
-            flaws.append(flaw(found.path, error.line, error.reason))
+            flaws += error.flaws(found.path)
         except InvalidInputError as error:
             flaws += error.details["errors"]
         if left < 0:
