@@ -8,7 +8,7 @@ from random import Random
 from time import perf_counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptreg import Registry
@@ -126,6 +126,7 @@ def test_lines_that_look_like_headings_are_lines() -> None:
     assert [line.kind for line in lines] == ["@", "@", "@", " ", "-", "+", " ", " "]
 
 
+@settings(max_examples=60)
 @given(st.text("ab \n-+@.東", max_size=40), st.text("ab \n-+@.東", max_size=40))
 def test_marked_lines_are_the_lines_of_the_diff(old: str, new: str) -> None:
     """Nothing is lost, added or moved by marking, and no two parts beside each other are both marked."""
@@ -165,8 +166,9 @@ def test_marking_is_bounded(title: str) -> None:
     assert perf_counter() - began < 2
 
 
+@pytest.mark.slow
 def test_all_blocks_of_a_diff_share_one_bound() -> None:
-    """Above it, what is between the first and the last difference of a line is one change."""
+    """A diff of many blocks, each of which is hard to compare, takes no longer than one of one block."""
     words = [str(i % 50) for i in range(150)]
     line, other = " ".join(words), " ".join(Random(1).sample(words, 150))
     blocks = [part for _ in range(500) for part in ("@@ -1 +1 @@", f"-{line}", f"+{other}", " same")]
@@ -174,9 +176,11 @@ def test_all_blocks_of_a_diff_share_one_bound() -> None:
     lines = list(mark_words("\n".join(["--- a@1", "+++ a@2", *blocks])))
     assert perf_counter() - began < 2
     assert len(lines) == 2002
-    work = Work()
-    work.left = 0
-    assert [*changes("abcde", "axcye", work)] == [(slice(1, 4), slice(1, 4))]
+
+
+def test_above_the_bound_all_that_is_between_is_one_change() -> None:
+    """That is from the first to the last difference, which cost nothing to find."""
+    assert [*changes("abcde", "axcye", Work(0))] == [(slice(1, 4), slice(1, 4))]
 
 
 def test_a_long_line_with_two_changes_is_marked() -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -127,10 +128,10 @@ def test_a_text_that_says_the_same_writes_nothing(terminal: Editor) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (BROKEN, "greet.md:3: "),
-        ("---\ntag: x\n---\n", "greet.md:2: "),
-        ("no front matter", "greet.md:1: "),
-        ("", "greet.md:1: "),
+        (BROKEN, "edit-greet.md:3: "),
+        ("---\ntag: x\n---\n", "edit-greet.md:2: "),
+        ("no front matter", "edit-greet.md:1: "),
+        ("", "edit-greet.md:1: "),
         (b"---\n---\n\xff", "UTF-8"),
         ("---\nname: other\n---\nHello\n", "renames nothing"),
     ],
@@ -253,3 +254,12 @@ def test_the_text_is_for_nobody_else(terminal: Editor) -> None:
     done = terminal.edit("greet", writes=EDITED, then=f'ls -ld "$(dirname "$1")" > {terminal.folder}/mode')
     assert done.status == 0
     assert (terminal.folder / "mode").read_text().startswith("drwx------")
+
+
+@pytest.mark.parametrize(("then", "status", "version"), [("true", 0, 2), ("exit 1", 130, 1)])
+def test_ctrl_c_is_the_editors(terminal: Editor, then: str, status: int, version: int) -> None:
+    """An editor that goes on is waited for; one that it ends is Ctrl-C, and the text is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("only the main thread gets signals")
+    done = terminal.edit("greet", writes=EDITED, then=f"kill -INT $PPID\n{then}")
+    assert (done.status, latest(terminal, "greet"), len(terminal.left())) == (status, version, status != 0)

@@ -1,7 +1,11 @@
 """`promptreg publish`, `rollback`, `discard`, `label`, `grant` and those of statuses: what they ask, and do."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from unittest import mock
 
@@ -54,8 +58,17 @@ def test_publish_shows_the_difference_and_asks(terminal: Terminal) -> None:
     assert live(terminal) == 2
 
 
-@pytest.mark.parametrize("command", ["publish", "delete", "discard", "status deleted"])
-@pytest.mark.parametrize("answer", [NO, END, "\n", "yess\n"], ids=["no", "Ctrl-D", "empty", "another"])
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("publish", NO),
+        ("publish", "\n"),
+        ("publish", "yess\n"),
+        ("delete", END),
+        ("discard", NO),
+        ("status deleted", NO),
+    ],
+)
 def test_all_but_yes_is_no(terminal: Terminal, command: str, answer: str) -> None:
     """Nothing is changed, which is said, and the exit status is 1, so that a script does not go on."""
     done = terminal(*command.split(), "ask", stdin=answer, is_terminal=True)
@@ -65,8 +78,9 @@ def test_all_but_yes_is_no(terminal: Terminal, command: str, answer: str) -> Non
         assert (registry.get("ask").production_version, registry.get("ask").latest_version) == (1, 2)
 
 
-@pytest.mark.parametrize("command", ["publish", "delete", "discard", "status deleted"])
-@pytest.mark.parametrize("answer", ["y\n", "YES\n"])
+@pytest.mark.parametrize(
+    ("command", "answer"), [("publish", YES), ("delete", "YES\n"), ("discard", "Y\n"), ("status deleted", "yes \n")]
+)
 def test_yes_is_yes(terminal: Terminal, command: str, answer: str) -> None:
     """The question is answered by y or yes, in any case."""
     assert terminal(*command.split(), "ask", stdin=answer, is_terminal=True).status == 0
@@ -118,7 +132,7 @@ def test_a_label_keeps_its_version(terminal: Terminal) -> None:
     """A labelled draft is discarded only once the label is removed; what is live then is said."""
     assert terminal("discard", "greet", "--yes").status == 1
     assert terminal("label", "greet", "spring", "--remove").status == 0
-    assert terminal("discard", "greet", "--yes").out == "greet: version 1 is live\n"
+    assert terminal("discard", "greet", "--yes").out == "greet: version 2 is discarded; version 1 is live\n"
 
 
 def test_several_drafts_are_named(terminal: Terminal) -> None:
@@ -179,6 +193,42 @@ def test_what_goes_live_is_what_was_shown(terminal: Terminal) -> None:
             done = terminal("publish", name, is_terminal=True)
         assert (done.status, "version_conflict" in done.err) == (1, True)
         assert live(terminal, name) != 2
+
+
+ON_A_TERMINAL = """
+import fcntl, sys, termios
+from promptreg.cli import main
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C is a signal
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("keys", "status", "version"), [(b"y\n", 0, 2), (b"\xff\n", 1, 1), (b"\x03", 130, 1), (b"\x04", 1, 1)]
+)
+def test_a_real_terminal_is_asked(terminal: Terminal, keys: bytes, status: int, version: int) -> None:
+    """Its question is answered by what is typed; Ctrl-C ends it with 130, and Ctrl-D and what is no text are no."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    publish = subprocess.Popen(
+        [sys.executable, "-c", ON_A_TERMINAL, "publish", "greet"],
+        **dict.fromkeys(["stdin", "stdout", "stderr"], theirs),
+        cwd=terminal.folder,
+        env={**os.environ, "TERM": "xterm", "NO_COLOR": ""},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"[y/N] " not in shown:
+        shown += os.read(ours, 4096)
+    os.write(ours, keys)
+    with suppress(OSError):  # the other end is closed
+        while os.read(ours, 4096):
+            pass
+    os.close(ours)
+    assert (publish.wait(), live(terminal)) == (status, version)
+    assert b"\x1b[32m\x1b[7mhi\x1b[0m" in shown
 
 
 # Several prompts, and what is expected
@@ -332,8 +382,9 @@ def test_grants_that_others_change_meanwhile_are_kept(terminal: Terminal) -> Non
         (["bo", "read"], 1),
         (["anyone", "write"], 1),
         (["user:bo", "--revoke"], 1),
+        (["user:bo", "read", "--namespace", "other"], 1),
     ],
-    ids=["nothing", "both", "no permission", "no principal", "anyone writes", "not given"],
+    ids=["nothing", "both", "no permission", "no principal", "anyone writes", "not given", "no prompt"],
 )
 def test_a_grant_that_means_nothing_is_refused(terminal: Terminal, arguments: list[str], status: int) -> None:
     """The line says what is wrong."""
@@ -344,15 +395,16 @@ def test_a_grant_that_means_nothing_is_refused(terminal: Terminal, arguments: li
 def test_status_changes_many_and_dry_run_none(terminal: Terminal) -> None:
     """`--dry-run` says what would be done; what has the status already is skipped."""
     terminal("disable", "ask")
-    expected = "greet: would become disabled\nask: is disabled already\n1 prompt would become disabled\n"
-    assert terminal("status", "disabled", "greet", "ask", "--dry-run").out == expected
-    assert terminal("status", "disabled", "greet", "ask").out == expected.replace("would become", "became")
+    would = "greet: would be disabled\nask: is disabled already\n1 of 2 prompts would change\n"
+    assert terminal("status", "disabled", "greet", "ask", "--dry-run").out == would
+    done = "greet: is now disabled\nask: is disabled already\n1 of 2 prompts changed\n"
+    assert terminal("status", "disabled", "greet", "ask").out == done
     assert json.loads(terminal("status", "active", "greet", "ask", "--json").out)["updated"] == ["greet", "ask"]
 
 
 def test_a_dry_run_of_a_deletion_does_not_ask(terminal: Terminal) -> None:
     """It needs no `--yes`, and deletes nothing."""
-    assert terminal("status", "deleted", "greet", "--dry-run").out.endswith("1 prompt would become deleted\n")
+    assert terminal("status", "deleted", "greet", "--dry-run").out == "greet: would be deleted\n"
     assert live(terminal) == 1
 
 

@@ -39,10 +39,10 @@ def ask(question: str) -> None:
     Standard output stays that of the result, which `click.confirm` writes a space to.
     """
     print(f"{one_line(question)} [y/N] ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline()
+    answer = sys.stdin.buffer.readline()  # what is typed may be no UTF-8
     if not answer:
         print(file=sys.stderr)  # ends the line after Ctrl-D
-    if answer.strip().lower() not in {"y", "yes"}:
+    if answer.strip().lower() not in {b"y", b"yes"}:
         raise Declined("")
 
 

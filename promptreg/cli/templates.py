@@ -89,7 +89,7 @@ def _fields_of_file(content: bytes, path: str, name: str) -> Given:
     from promptreg.files.format import from_text  # noqa: PLC0415 (25 ms, for a file in this format alone)
 
     file = from_text(content, path, name=checked_name(name))
-    return Given(file.content(), file)
+    return Given({**file.content(), "title": file.fields.get("title", name)}, file)
 
 
 @contextmanager
