@@ -213,12 +213,9 @@ def test_variables_are_written_in_whatever_form_create_takes_them():
         n: int = 3
 
     line = 'variables: [{"name": "n", "type": "integer", "default": 3}]'
-    for given in (
-        Model,
-        [Variable(name="n", type="integer", default=3)],
-        [{"name": "n", "type": "integer", "default": 3}],
-    ):
-        assert line in to_text("p", {"template": "a", "variables": given}).replace(', "required": false', "")
+    plain = {"name": "n", "type": "integer", "default": 3}
+    for variables in (Model, [Variable(**plain)], [plain]):
+        assert line in to_text("p", {"template": "a", "variables": variables}).replace(', "required": false', "")
     assert "variables" not in to_text("p", {"template": "a", "variables": None})
 
 
