@@ -1,12 +1,15 @@
 """What the code last seeded of a prompt, and what was last synchronised with files: kept with it, outside its versions.
 
-Each is compared later with what is live, and tells what people have changed since.
+Each is compared later with what is live, and tells what people have changed since. Of a deleted prompt only hashes of
+its names in folders remain, so that a file of it does not bring it back unasked.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from promptreg.jsonvalues import compact, parse
+from promptreg.jsonvalues import compact, digest, parse
+
+HASH_LENGTH = 64
 
 
 class Seed(NamedTuple):
@@ -41,8 +44,9 @@ class SyncBase(NamedTuple):
     """What was last synchronised of a prompt with files, for one target: what is live, or a label.
 
     `source` is the id of the folder, and `name` the name that the prompt has there. `version` is the version that
-    equals the file, and `hash` the hash of its normalized content. `archived_at` is the time at which a synchronisation
-    archived the prompt because its file was gone, and None after any other.
+    equals the file, or 0 where the file became a draft beside it, and `hash` the hash of the normalized content.
+    `archived_at` is the time at which a synchronisation archived the prompt, or removed the label, because the file was
+    gone, and None after any other.
     """
 
     source: str
@@ -64,3 +68,27 @@ def encoded_bases(bases: Mapping[str, SyncBase] | None) -> str | None:
 def decoded_bases(text: str | None) -> Mapping[str, SyncBase] | None:
     """Return what a column holds, by target."""
     return None if text is None else {target: SyncBase(**base) for target, base in parse(text).items()}
+
+
+def place(namespace: str, source: str, target: str, name: str) -> str:
+    """Return a hash of where a prompt was synchronised, of which no name can be read."""
+    return digest([namespace, source, target, name])
+
+
+def encoded_places(namespace: str, bases: Mapping[str, SyncBase] | None) -> str | None:
+    """Return the text that is kept of a deleted prompt: the places where it was synchronised.
+
+    >>> len(encoded_places("default", {LIVE: SyncBase("f00d", "greet", 2, "(a hash)")}))
+    68
+    """
+    if not bases:
+        return None
+    return compact([place(namespace, base.source, target, base.name) for target, base in bases.items()])
+
+
+def decoded_places(text: str) -> list[str]:
+    """Return the places of a deleted prompt; raise `ValueError` for anything else."""
+    places = parse(text)
+    if not isinstance(places, list) or not all(isinstance(one, str) and len(one) == HASH_LENGTH for one in places):
+        raise ValueError("these are no places of a deleted prompt")
+    return places

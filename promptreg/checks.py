@@ -14,7 +14,7 @@ from promptreg.prompt import Prompt, limits_of
 from promptreg.records import Container, VersionRecord
 from promptreg.rules import conflicts, publishing
 from promptreg.rules.outcomes import Author, Outcome, Outcomes
-from promptreg.rules.together import decide_each
+from promptreg.rules.together import decide_each, every_refusal
 from promptreg.templates import Templates
 
 MAX_REASON = 2_000
@@ -125,6 +125,22 @@ class Checks:
         """Run the checks on several versions; raise one `PublishCheckError` with the reasons of all that fail."""
         named = [(outcome.container.name, outcome) for outcome in planned.outcomes]
         return SetEvidence(tuple(decide_each(named, self.vet_published)))
+
+    def vet_each(self, named: Sequence[tuple[str, Outcome]]) -> SetEvidence:
+        """Compile what each of these writes, and run the checks on what becomes production.
+
+        Raises one error with everything that fails; the refusals in its details have as `file` the name given here.
+        """
+        parts, refused = [], []
+        for name, outcome in named:
+            try:
+                parts.append(self.vet_seeded(outcome))
+            except (TemplateError, PublishCheckError) as error:
+                error.details["file"] = name
+                refused.append((name, error))
+        if refused:
+            raise every_refusal(refused)
+        return SetEvidence(tuple(parts))
 
     def reasons(self, container: Container, version: VersionRecord, author: Author) -> list[str]:
         """Return why a version could not be published now: the archive, and every check that fails."""

@@ -5,7 +5,7 @@ any transaction, and inside the write it is made again if anything was committed
 what may refuse it, is in `planning.py`.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from time import monotonic
 from types import NoneType
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks
 from promptreg.clock import moment
+from promptreg.entries import Entry
 from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
 from promptreg.lookup import Missing, find_readable, find_versions
 from promptreg.models import UNSET
@@ -330,6 +331,17 @@ class Core:
                 note(changed=bool(final.changes))
                 return final
             proposed = final
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        """Load everything into a storage that holds nothing."""
+        try:
+            self.storage.load(entries)
+        except CommitUnknownError:
+            self._expire()
+            raise
+        finally:
+            self.cache.clear()
+            self._check_again()
 
     def _note_written(self, changes: Sequence[Change]) -> None:
         """Remember what this registry has changed, should the database disappear before the next check."""

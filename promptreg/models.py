@@ -166,7 +166,8 @@ def _meant(error: Mapping[str, Any], known: Iterable[str]) -> str:
     return did_you_mean(str.__str__(error["input"]), error["ctx"]["expected"].split("'")[1::2])
 
 
-def _checked_id(text: str) -> str:
+def checked_id(text: str) -> str:
+    """Return the id of an actor; raise `ValueError` with the reason for any other text."""
     text = str.__str__(text)
     if not text or text.isspace() or len(text) > MAX_IDENTITY:
         raise ValueError(f"must be text of 1 to {MAX_IDENTITY} characters")
@@ -181,7 +182,7 @@ def _checked_principal(text: str) -> str:
     kind, colon, identity = text.partition(":")
     if text != "anyone" and not (colon and identity and kind in {"user", "group"}):
         raise ValueError("must be user:ID, group:ID or anyone")
-    _checked_id(identity or text)  # the limits of an actor's id, so that every actor can have grants
+    checked_id(identity or text)  # the limits of an actor's id, so that every actor can have grants
     return text
 
 
@@ -192,7 +193,7 @@ def _few(groups: Any) -> Any:
     return tuple(islice(groups, MAX_GROUPS + 1))
 
 
-Identity: TypeAlias = Annotated[str, AfterValidator(_checked_id)]
+Identity: TypeAlias = Annotated[str, AfterValidator(checked_id)]
 
 
 class Role(StrEnum):

@@ -28,7 +28,7 @@ from promptreg.rules.statuses import StatusPlan
 from promptreg.rules.version_fields import Draft
 from promptreg.storage.base import Reader
 
-COMPARED = 1_000  # of the newest versions, with which a seed compares what it is to make live
+COMPARED = 1_000  # of the newest versions, with which a seed or a file is compared that is to be shown
 PAGE = 20
 
 
@@ -135,6 +135,17 @@ class Planner(NamedTuple):
         shown = lifecycle.after_discard(load_shown(reader, change.subject), version.number)
         return Outcome(change.subject, shown, change)
 
+    def to_discard(self, versioned: Versioned, reader: Reader) -> Outcome:
+        """Find the version that `discard` is about; raise what it would refuse."""
+        self.discard(versioned, reader)
+        return Outcome(*self._choose(reader, versioned, "discard", selection.number_to_discard))
+
+    def to_edit(self, versioned: Versioned, reader: Reader) -> Outcome:
+        """Find the version that an edit begins with: the chosen one, or the only draft, or what is live."""
+        container, version = self._choose(reader, versioned, "update", selection.number_to_check)
+        selection.require_unarchived(container)
+        return Outcome(container, version)
+
     def set_label(self, versioned: tuple[Reference, Selector], label: str, reader: Reader) -> Outcome:
         """Plan `set_label`."""
         container, version = self._find_version(reader, *versioned, "set_label")
@@ -191,10 +202,15 @@ class Planner(NamedTuple):
 
 def _published(reader: Reader, container: Container) -> Iterator[VersionRecord]:
     """Yield the published ones of the newest versions, newest first."""
+    return (version for version in newest_versions(reader, container) if version.state == "published")
+
+
+def newest_versions(reader: Reader, container: Container) -> Iterator[VersionRecord]:
+    """Yield the newest versions, newest first."""
     before = None
     for _ in range(COMPARED // PAGE):
         page = reader.versions(container, before=before, limit=PAGE)
-        yield from (version for version in page if version.state == "published")
+        yield from page
         if len(page) < PAGE:
             return
         before = page[-1].number

@@ -6,7 +6,7 @@ A planner of `rules/` returns `Change`s; a storage writes them, all or none. Tim
 The values are named tuples, here and elsewhere: creating the class takes 0.1 ms at import, a frozen dataclass 0.7 ms.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from promptreg.bases import Seed, SyncBase
@@ -225,6 +225,10 @@ class Container(NamedTuple):
         """Return the prompt with another status, updated at that time."""
         return self._replace(is_archived=is_archived, is_disabled=is_disabled, updated_at=at)
 
+    def synchronised(self, target: str, base: SyncBase) -> "Container":
+        """Return the prompt with what was last synchronised of it for a target."""
+        return self._replace(synced={**(self.synced or {}), target: base})
+
     def publications_after(self, published: int | None, kept: int | None = None) -> int | None:
         """Return the depth of the stack of publications after it is cut to `kept` and `published` is pushed."""
         if self.publications is None:
@@ -343,6 +347,16 @@ class EventQuery(NamedTuple):
     prompt_id: str | None = None
     newest_first: bool = False
     actions: tuple[str, ...] | None = None
+
+
+class Synced(NamedTuple):
+    """The prompts of a namespace that were synchronised from one source, and the places of all deleted prompts.
+
+    A place is what `bases.place` returns.
+    """
+
+    containers: Sequence[Container]
+    deleted: frozenset[str]
 
 
 Shown = tuple[Container, VersionRecord]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -20,6 +20,7 @@ from promptreg.cache import EMPTY_CACHE
 from promptreg.checks import Evidence, PublishCheck, SetEvidence
 from promptreg.clock import Clock, new_id
 from promptreg.core import Core
+from promptreg.entries import Dump, Entry
 from promptreg.errors import UnauthorizedError, VersionConflictError
 from promptreg.fast_read import fast_get, fast_render
 from promptreg.importing import import_all, vet_imported
@@ -40,15 +41,16 @@ from promptreg.models import (
     VariablesArgument,
     Version,
 )
+from promptreg.planning import Planner
 from promptreg.prompt import Page, Prompt, Rendered
 from promptreg.records import Query
-from promptreg.rendering.limits import RenderLimits
+from promptreg.rendering.limits import RenderLimits, readable_characters
 from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.importing import ForeignPrompt
 from promptreg.rules.inputs import Progress
-from promptreg.rules.names import Selector
+from promptreg.rules.names import Selector, Versioned
 from promptreg.rules.outcomes import Outcome, Outcomes
 from promptreg.rules.seeding import conflict_warning, earlier_notice
 from promptreg.rules.selection import number_of
@@ -60,6 +62,9 @@ from promptreg.storage.opening import open_storage
 from promptreg.telemetry.content import Redact
 from promptreg.verbs import verb
 from promptreg.vetting import vet_all_published, vet_published
+
+if TYPE_CHECKING:
+    from promptreg.rules.sync_items import SyncCall, SyncPlan
 
 D = TypeVar("D")
 TemplateArgument = str | Sequence[Mapping[str, Any]]
@@ -535,6 +540,19 @@ class Registry:
                 wrong += checked.problems
                 report(checked.done, checked.total)
         return wrong
+
+    @verb("export_registry", takes_name=False)
+    def _dump(self, consume: Callable[[Dump], D]) -> D:
+        """Return what a function makes of everything that there is (`files/full.py`)."""
+        access.require_transferring(self.actor, "export")
+        with self._core.storage.dump() as dump:
+            return consume(dump)
+
+    @verb("import_registry", takes_name=False)
+    def _load(self, entries: Iterable[Entry]) -> None:
+        """Load everything into a registry that holds nothing (`files/full.py`)."""
+        access.require_transferring(self.actor, "import")
+        self._core.load(entries)
 
     # Writing versions
 
@@ -1045,6 +1063,66 @@ class Registry:
         self._set_status(name, "deleted")
 
     # Files
+
+    @verb("synchronise_prompts", takes_name=False)
+    def _synchronise(self, call: "SyncCall") -> "SyncPlan":
+        """Synchronise the files of a folder with the prompts of the namespace, in one transaction, all or nothing.
+
+        A conflict prevents the whole: the plan that is returned then says so, and nothing is written. Raises
+        `InvalidInputError` with every bad field of every file, `ForbiddenError` with every prompt that the actor may
+        not change so, `TemplateError` or `PublishCheckError` with everything that fails, and `VersionConflictError`
+        where the plan is stale when it is to be carried out. `promptreg.files.sync` reads the folder, and calls this.
+        """
+        from promptreg import syncing  # noqa: PLC0415 (which an application never needs)
+
+        asked = syncing.read_call(call, readable_characters(self._core.limits))
+        plan = syncing.synchronise(self._core.planner(self._view), asked)
+        vet = partial(syncing.vet_synchronised, self._core.checks)
+        done = self._core.dry_run(plan) if asked.is_dry_run else self._core.commit(self._view, plan, vet)
+        if asked.is_dry_run or done.plan.conflicts:
+            vet(done)
+            return done.plan
+        return done.plan._replace(is_done=True)
+
+    # What the command asks about before it writes
+
+    @verb("publish_prompt")
+    def _plan_publish(
+        self,
+        name: str | Iterable[str],
+        *,
+        expected_production: int | Mapping[str, int] | Unset = UNSET,
+        expected_hash: str | Mapping[str, str] | Unset = UNSET,
+    ) -> builtins.list[Prompt]:
+        """Return the versions that `publish` would make live, of the prompts as they are; raise what it would refuse.
+
+        Checks are not run, and nothing is written.
+        """
+        planner = self._core.planner(self._view)
+        if isinstance(name, str):
+            call = arguments.read_publish(name, None, expected_production, expected_hash)
+            outcomes: Iterable[Outcome] = [self._core.dry_run(planner.publish(call))]
+        else:
+            prompts = read_set(name, None, production=expected_production, content_hash=expected_hash)
+            outcomes = self._core.dry_run(publish_all(planner, prompts)).outcomes
+        return [self._core.templates.prompt(outcome.named, outcome.version) for outcome in outcomes]
+
+    @verb("discard_prompt")
+    def _plan_discard(self, name: str) -> Prompt:
+        """Return the version that `discard` would remove; raise what it would refuse, and write nothing."""
+        return self._planned(Planner.to_discard, name)
+
+    @verb("update_prompt")
+    def _plan_edit(self, name: str) -> Prompt:
+        """Return the version to edit: the one that is chosen, else the only draft, else what is live; write nothing.
+
+        Raises what an update would refuse before it reads the new text, and `ConflictError` for several drafts.
+        """
+        return self._planned(Planner.to_edit, name)
+
+    def _planned(self, find: Callable[[Planner, Versioned, Reader], Outcome], name: str) -> Prompt:
+        versioned = names.read_versioned(name)
+        return self._prompt(self._core.dry_run(partial(find, self._core.planner(self._view), versioned)))
 
     @verb("import_prompts", takes_name=False)
     def _import(self, prompts: Sequence[ForeignPrompt], *, dry_run: bool = False) -> None:

@@ -1,17 +1,19 @@
 """SQLite connections whose statements fail on request, as on a failing disk.
 
-`python -m tests.faulty PATH FOLDER` leaves in the write-ahead log of PATH a commit that is missing from SQLite's index
-of it, as a failed fsync does. It commits in a copy, in FOLDER, and appends to the log what that added to the copy's.
+`python -m tests.faulty` reads pairs of PATH and FOLDER, a JSON list on each line. It leaves in the write-ahead log of
+PATH a commit that is missing from SQLite's index of it, as a failed fsync does: it commits in a copy, in FOLDER, and
+appends to the log what that added to the copy's. Then it prints `done`.
 """
 
+import json
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,23 +88,38 @@ def copied(path: str, folder: str) -> str:
     return os.path.join(folder, os.path.basename(path))
 
 
-def leave_unknown_commit(path: str, folder: str) -> None:
-    """Append a commit, `greet` version 2, to the log, which SQLite ignores until it recovers from a crash."""
-    subprocess.run([sys.executable, "-m", "tests.faulty", path, folder], check=True, cwd=Path(__file__).parent.parent)
+@contextmanager
+def unknown_commits_left() -> Iterator[Callable[[str, str], None]]:
+    """Start another process, and give a function that lets it append a commit, `greet` version 2, to a log.
+
+    SQLite ignores that commit until it recovers from a crash. The function takes the file and a folder for a copy.
+    """
+    command, root = [sys.executable, "-m", "tests.faulty"], Path(__file__).parent.parent
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        asked, answered = process.stdin, process.stdout
+        assert asked is not None
+        assert answered is not None
+
+        def leave(path: str, folder: str) -> None:
+            print(json.dumps([path, folder]), file=asked, flush=True)
+            assert answered.readline() == "done\n"
+
+        yield leave
 
 
-def main(path: str, folder: str) -> None:
+def append_commit(path: str, folder: str) -> None:
     """Commit in a copy, and append what that added to its log."""
     copy = copied(path, folder)
     before = os.path.getsize(copy + "-wal")
-    registry = Registry(copy)
-    registry.update("greet", template="Two")
-    with open(copy + "-wal", "rb") as log, open(path + "-wal", "ab") as ours:
-        assert ours.tell() == before, "the log has bytes behind its last commit"
-        log.seek(before)
-        shutil.copyfileobj(log, ours)
+    with Registry(copy) as registry:
+        registry.update("greet", template="Two")
+        with open(copy + "-wal", "rb") as log, open(path + "-wal", "ab") as ours:
+            assert ours.tell() == before, "the log has bytes behind its last commit"
+            log.seek(before)
+            shutil.copyfileobj(log, ours)
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError):
-        main(*sys.argv[1:])
+    for line in sys.stdin:
+        append_commit(*json.loads(line))
+        print("done", flush=True)

@@ -177,10 +177,14 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def agree(self):
         """Check what both registries return to the application, and what the reading one returns to every actor."""
+        self.agree_for(product(PEOPLE, NAMESPACES))
+
+    def agree_for(self, people):
+        """Check what both registries return to the application, and what the reading one returns to these actors."""
         for side, place in product((self.writer, 1 - self.writer), NAMESPACES):
             self.agree_on_fields(self.views[side]["application", place], self.asking(("application", place)))
         values = {prompt["id"]: self.values_of(prompt) for prompt in self.world["prompts"]}
-        for by in product(PEOPLE, NAMESPACES):
+        for by in people:
             self.agree_with(self.views[1 - self.writer][by], self.asking(by), values)
         self.checked = self.world["writes"]
         for prompt in self.world["prompts"]:

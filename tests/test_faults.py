@@ -24,7 +24,7 @@ from promptreg import (
 )
 from promptreg.storage.sqlite import diagnosis, unknown_commits
 from promptreg.storage.sqlite.sidecar import Sidecar
-from tests.faulty import CORRUPT, IOERR_FSYNC, IOERR_READ, Faults, copied, install, leave_unknown_commit
+from tests.faulty import CORRUPT, IOERR_FSYNC, IOERR_READ, Faults, copied, install, unknown_commits_left
 from tests.test_storage_sqlite import raw, traces
 
 
@@ -45,6 +45,13 @@ def opened(faults: Faults, path: str) -> Iterator[Registry]:
         registry.get("other")
         yield registry
     unknown_commits.note_settled(path)
+
+
+@pytest.fixture(scope="module")
+def leave_unknown_commit() -> Iterator[Callable[[str, str], None]]:
+    """A function that appends a commit to a log, which SQLite ignores until it recovers from a crash."""
+    with unknown_commits_left() as leave:
+        yield leave
 
 
 NUMBERS = itertools.count()
@@ -95,7 +102,13 @@ def open_and_get(path: str) -> int:
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("staleness", [0, pytest.param(0.05, marks=pytest.mark.slow)])
 def test_a_read_after_a_commit_of_unknown_outcome_resolves_it_first(
-    opened: Registry, faults: Faults, path: str, tmp_path: Path, answer: Callable[[Registry], bool], staleness: float
+    opened: Registry,
+    faults: Faults,
+    path: str,
+    tmp_path: Path,
+    leave_unknown_commit: Callable[[str, str], None],
+    answer: Callable[[Registry], bool],
+    staleness: float,
 ) -> None:
     """After a read without a commit that is in the WAL, a crash does not bring that commit back."""
     with Registry(path, max_staleness=staleness) as registry:

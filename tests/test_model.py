@@ -1,12 +1,13 @@
 """The model test: a state machine drives every verb, as everybody, against plain dictionaries (see `model.py`)."""
 
 from functools import cache
+from itertools import product
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.calls import CALLS, pick
+from tests.calls import CALLS, NAMESPACES, PEOPLE, pick
 from tests.machine import CLASSES, DEEPEST, REACHED, READING, Machine
 
 # How many runs of the machine, of run_settings many steps.
@@ -123,12 +124,15 @@ PATHS = (RARE, NEVER_LIVE, LONE, DISCARDED_BASES, TOO_LOUD, SEEDED)
 
 
 def walk(path):
-    """Make the calls of one path as the application, alternating between the two registries."""
-    machine = Machine()
+    """Make the calls of one path as the application, alternating between the two registries.
+
+    After each call a third of the actors compare all that they may read, each third in its turn.
+    """
+    machine, people = Machine(), [*product(PEOPLE, NAMESPACES)]
     try:
-        for verb, arguments in path:
+        for step, (verb, arguments) in enumerate(path):
             machine.ask(verb, ("application", "a"), {**pick(0)[1], **PLAIN, **arguments})
-            machine.agree()
+            machine.agree_for(people[step % 3 :: 3])
             machine.writer = 1 - machine.writer
     finally:
         machine.teardown()

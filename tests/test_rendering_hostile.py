@@ -86,14 +86,14 @@ def test_each_bomb_bites_a_patient_process_too(case: Case, way: str, outcomes: O
     assert bites(case, outcomes[case.name, way]) is case.bites_here(), outcomes[case.name, way]
 
 
-@of("escape", "quote", every=6)
+@of("escape", "quote", every=9)
 @pytest.mark.parametrize("way", GUARDED)
 def test_no_template_escapes(case: Case, way: str, outcomes: Outcomes) -> None:
     """Each escape is refused, at the latest on rendering, without a value in the error or a side effect."""
     assert faults(case, outcomes[case.name, way]) == [], outcomes[case.name, way]
 
 
-@of("bomb", every=3)
+@of("bomb", every=5)
 @pytest.mark.parametrize("way", GUARDED)
 def test_no_template_overuses_the_process(case: Case, way: str, outcomes: Outcomes) -> None:
     """Each bomb ends in a TemplateError soon after the deadline, in little memory, on a small stack too."""

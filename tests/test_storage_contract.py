@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 
 from promptreg import ConflictError, StorageError
+from promptreg.bases import SyncBase, place
 from promptreg.clock import new_id
-from promptreg.jsonvalues import FrozenDict
-from promptreg.records import Audience, Change, Container, EventQuery, Query, VersionRecord
+from promptreg.entries import DeletionEntry, Entry, EventEntry, PromptEntry
+from promptreg.jsonvalues import FrozenDict, canonical
+from promptreg.records import Audience, Change, Container, EventQuery, NewEvent, Query, VersionRecord
 from promptreg.rules.lifecycle import plan_create, plan_discard, plan_update
 from promptreg.rules.names import Reference
 from promptreg.rules.outcomes import Author
+from promptreg.rules.statuses import plan_statuses
 from promptreg.rules.version_fields import Draft, read_edit
 from promptreg.storage.base import ChangeReport, Position, Reader, Storage, Writer
+from promptreg.storage.hashing import GENESIS, commitment_of, link_of
 from tests.storages import STORAGES, StorageCase
 
 AUTHOR = Author("ana", "2026-01-01T00:00:00.000000+00:00")
@@ -387,6 +391,145 @@ def test_events_are_listed_from_either_end_and_by_action(storage: Storage) -> No
         assert found(actions=("delete",)) == found(actions=()) == []
 
 
+def emptied(case: StorageCase, tmp_path: Path) -> Storage:
+    """Open another, empty database of the same kind."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    return case.open(folder)
+
+
+def entries(storage: Storage) -> list[Entry]:
+    with storage.dump() as dump:
+        return [*dump.entries]
+
+
+def filled(storage: Storage) -> None:
+    """Write prompts with drafts, discarded versions, labels and bases of synchronisations, and a deleted one."""
+    with storage.write() as writer:
+        writer.apply([creation("x", is_live=False), creation("y"), creation("gone"), creation("z")])
+    with storage.write() as writer:
+        add_version(writer, "x", "two", is_live=False)
+        add_version(writer, "x", "three")
+        add_version(writer, "y", "two")
+    with storage.write() as writer:
+        container, gone = named(writer, "x"), named(writer, "gone")
+        assert container is not None
+        assert gone is not None
+        first = version(writer, container, 1)
+        assert first is not None
+        writer.apply([plan_discard(container, first, [3, 2], AUTHOR)])
+        writer.apply(plan_statuses([gone], "deleted", None, AUTHOR).changes)
+
+
+def test_a_dump_is_everything_in_order(storage: Storage) -> None:
+    """Prompts as they were created, each with its versions, oldest first; then events; then deletions; all counted."""
+    filled(storage)
+    with storage.dump() as dump:
+        found = [*dump.entries]
+    with storage.read() as reader:
+        containers = [named(reader, name) for name in "xyz"]
+        expected: list[Entry] = []
+        for container in containers:
+            assert container is not None
+            versions = reader.versions(container, before=None, limit=9)
+            stack = tuple(reader.version_numbers(container, "publications"))
+            expected += [PromptEntry(container, stack, len(versions)), *reversed(versions)]
+        events = reader.events(EventQuery("default", EVERYBODY, 99))
+    assert found[: len(expected)] == expected
+    described = [e for e in found if isinstance(e, EventEntry)]
+    assert [(e.seq, e.action, e.name, e.version, e.details or {}) for e in described] == [
+        (e.seq, e.action, e.name, e.version, e.details) for e in events
+    ]
+    link = GENESIS
+    for e in described:
+        link = link_of(link, e.seq, e.at, e.actor, e.action, e.namespace, e.prompt_id, e.version, e.commitment)
+        assert e.hash == link
+        assert e.salt is None or commitment_of(e.salt, e.name or "", canonical(e.details)) == e.commitment
+    deletions = found[len(expected) + len(described) :]
+    assert [e.prompt_id for e in deletions if isinstance(e, DeletionEntry)] == [described[-1].prompt_id]
+    assert dump.counts == (3, 5, len(described), 1)
+
+
+def test_what_is_loaded_is_what_was_dumped(case: StorageCase, storage: Storage, tmp_path: Path) -> None:
+    """The dump of a database that a dump was loaded into is equal, and the revision is one higher."""
+    filled(storage)
+    with closing(emptied(case, tmp_path)) as other:
+        before, position = revision(other), changes(other, None).position
+        other.load(entries(storage))
+        assert entries(other) == entries(storage)
+        assert revision(other) == before + 1
+        assert ("default", "x") in (changes(other, position).changed or {("default", "x")})
+        assert [step.problems for step in other.verify() if step.problems] == []
+        with other.read() as reader:
+            found = reader.query(Query("default", EVERYBODY, ("active",), 9, text="three"))
+            assert [container.name for container, _ in found] == ["x"]
+
+
+def test_nothing_can_be_loaded_twice(case: StorageCase, storage: Storage, tmp_path: Path) -> None:
+    """Into a database with an event nothing is loaded, and not even the first entry is taken."""
+    filled(storage)
+    before = entries(storage)
+    with pytest.raises(ConflictError):
+        storage.load(raising())
+    assert entries(storage) == before
+
+
+def raising() -> Iterator[Entry]:
+    raise AssertionError("no entry may be taken")
+    yield
+
+
+def test_a_load_that_is_cut_short_writes_nothing(case: StorageCase, storage: Storage, tmp_path: Path) -> None:
+    """Entries that raise leave the database as empty as it was; others can write while they come."""
+    filled(storage)
+    with closing(emptied(case, tmp_path)) as other:
+
+        def some() -> Iterator[Entry]:
+            yield from entries(storage)[:4]
+            assert revision(other) == before
+            raise ZeroDivisionError
+
+        before = revision(other)
+        with pytest.raises(ZeroDivisionError):
+            other.load(some())
+        assert entries(other) == []
+        assert revision(other) == before
+
+
+def test_a_load_after_others_have_written_is_a_conflict(case: StorageCase, storage: Storage, tmp_path: Path) -> None:
+    """What is committed while the entries come stays, and nothing is loaded."""
+    filled(storage)
+    with closing(emptied(case, tmp_path)) as other:
+
+        def late() -> Iterator[Entry]:
+            yield from entries(storage)
+            with other.write() as writer:
+                writer.apply([creation("first")])
+
+        with pytest.raises(ConflictError):
+            other.load(late())
+        assert [e.container.name for e in entries(other) if isinstance(e, PromptEntry)] == ["first"]
+
+
+def test_a_dump_is_of_one_moment_and_stops_nobody(storage: Storage) -> None:
+    """While its entries are taken, writers commit and forks happen, and the entries stay those of the beginning."""
+    filled(storage)
+    before = entries(storage)
+    with storage.dump() as dump:
+        first = next(dump.entries)
+        with storage.write() as writer:
+            add_version(writer, "x", "later")
+            writer.apply([creation("later")])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            os._exit(0 if found(storage, "later") else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert [first, *dump.entries] == before
+    assert len(entries(storage)) > len(before)
+
+
 def test_names_near_are_those_that_sort_next_to_a_name(storage: Storage) -> None:
     """They are of the namespace, on both sides of the name, at most `limit`, and readable by the audience."""
     with storage.write() as writer:
@@ -406,3 +549,48 @@ def test_names_near_are_those_that_sort_next_to_a_name(storage: Storage) -> None
         assert reader.names_near("default", nobody, "dd", limit=100) == []
         owner = nobody._replace(actor="ana")
         assert len(reader.names_near("default", owner, "dd", limit=100)) == 8
+
+
+def synchronised(writer: Writer, name: str, *places: tuple[str, str, str]) -> None:
+    """Store that a prompt was synchronised: from each source, for the target, under the name."""
+    container = named(writer, name)
+    assert container is not None
+    after = container
+    for source, target, file in places:
+        after = after.synchronised(target, SyncBase(source, file, 1, "0" * 64))
+    writer.apply([Change(container, after, (), AUTHOR.now)])
+
+
+def test_prompts_are_found_by_the_source_that_they_were_synchronised_from(storage: Storage) -> None:
+    """For any target, of the namespace, by name; each has its bases, and a change without events writes them."""
+    with storage.write() as writer:
+        writer.apply([creation(name) for name in "dcba"])
+        synchronised(writer, "c", ("f00d", "", "file"))
+        synchronised(writer, "a", ("beef", "", "a"), ("f00d", "eu", "a"))
+        synchronised(writer, "b", ("beef", "", "b"))
+        assert [container.name for container in writer.synced("default", "f00d").containers] == ["a", "c"]
+    with storage.read() as reader:
+        first, second = reader.synced("default", "f00d").containers
+        assert [*(first.synced or {})] == ["", "eu"]
+        assert second.synced == {"": SyncBase("f00d", "file", 1, "0" * 64)}
+        assert second == named(reader, "c")
+        assert len(reader.synced("default", "beef").containers) == 2
+        assert reader.synced("other", "f00d").containers == reader.synced("default", "f00").containers == []
+        assert reader.synced("default", "f00d").deleted == frozenset()
+        assert len(reader.events(EventQuery("default", EVERYBODY, 100))) == 8
+
+
+def test_the_places_of_deleted_prompts_are_kept(storage: Storage) -> None:
+    """Those of every target, under the name in the folder; of a prompt that was never synchronised there is none."""
+    with storage.write() as writer:
+        writer.apply([creation(name) for name in "abc"])
+        synchronised(writer, "a", ("beef", "", "file"), ("f00d", "eu", "a"))
+        synchronised(writer, "b", ("f00d", "", "b"))
+    with storage.write() as writer:
+        deleted = [container for name in "ac" if (container := named(writer, name)) is not None]
+        event = NewEvent("delete", None)
+        writer.apply([Change(container, None, (event,), AUTHOR.now) for container in deleted])
+    expected = {place("default", "beef", "", "file"), place("default", "f00d", "eu", "a")}
+    with storage.read() as reader:
+        assert reader.synced("default", "f00d").deleted == reader.synced("other", "x").deleted == expected
+        assert [container.name for container in reader.synced("default", "f00d").containers] == ["b"]

@@ -46,8 +46,10 @@ OWN_TABLES = {"registry", "prompts", "versions", "publications", "deletions", "e
 
 
 def raw(path: str) -> sqlite3.Connection:
-    """Open the file as other tools do: no foreign keys, no recursive triggers, autocommit."""
-    return sqlite3.connect(path, isolation_level=None)
+    """Open the file as other tools do: no foreign keys, no recursive triggers, autocommit; but wait for no disk."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection
 
 
 @pytest.fixture

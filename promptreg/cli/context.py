@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from promptreg.errors import InvalidInputError, StorageError
-from promptreg.models import Actor, Role
+from promptreg.errors import StorageError
+from promptreg.models import Actor, Role, built, checked_id
 from promptreg.nearest import did_you_mean
 from promptreg.registry import Registry
 
@@ -37,6 +37,11 @@ class Settings:
         """Who acts: `--as`, else PROMPTREG_AS, else the system's user as `org_admin`."""
         text = _chosen("--as", self.acting, "PROMPTREG_AS")
         return read_actor(text, "PROMPTREG_AS" if self.acting is None else "--as") if text else system_user()
+
+    @property
+    def for_programs(self) -> bool:
+        """Whether JSON was asked for."""
+        return self.json or self.nl
 
     @contextmanager
     def registry(self, *, create: bool = False) -> Iterator[Registry]:
@@ -75,21 +80,25 @@ def read_actor(text: str, source: str = "--as") -> Actor:
     """
     user, _, role = text.rpartition(":") if ":" in text else (text, "", "")
     if role and role not in [*Role]:
-        known = ", ".join(Role)
-        reason = f"there is no role {role!r}{did_you_mean(role, Role)}; write USER or USER:ROLE, a role being {known}"
+        reason = f"there is no role {role!r}; the roles are {', '.join(Role)}{did_you_mean(role, map(str, Role))}"
         raise click.BadParameter(reason, param_hint=source)
     try:
-        return Actor(user, Role(role) if role else None)
-    except InvalidInputError as error:
-        raise click.BadParameter(f"USER[:ROLE]: {error.message}", param_hint=source) from error
+        return _actor(user, Role(role) if role else None)
+    except ValueError as error:
+        raise click.BadParameter(f"USER {error}; write USER or USER:ROLE", param_hint=source) from error
 
 
 def system_user() -> Actor:
     """Return the system's user as `org_admin`; one that has no name acts under its number, as `uid-1000`."""
     try:
-        return Actor(getpass.getuser(), Role.ORG_ADMIN)
-    except (KeyError, OSError, ImportError, InvalidInputError):
-        return Actor(f"uid-{os.getuid()}" if hasattr(os, "getuid") else "unknown", Role.ORG_ADMIN)
+        return _actor(getpass.getuser(), Role.ORG_ADMIN)
+    except (KeyError, OSError, ImportError, ValueError):
+        return _actor(f"uid-{os.getuid()}" if hasattr(os, "getuid") else "unknown", Role.ORG_ADMIN)
+
+
+def _actor(user: str, role: Role | None) -> Actor:
+    """Return the actor without pydantic: its first validator takes as long as all of `promptreg list` beside it."""
+    return built(Actor, {"id": checked_id(user), "role": role, "groups": ()})
 
 
 def _stored(ctx: click.Context, option: click.Parameter, value: Any) -> None:
@@ -107,7 +116,7 @@ def registry_options(command: F) -> F:
     for option in (
         _option("--as", "acting", metavar="USER[:ROLE]", help="Who acts; else PROMPTREG_AS, else you, as org_admin."),
         _option("--namespace", metavar="NAME", help="The namespace; else PROMPTREG_NAMESPACE, else default."),
-        _option("--db", metavar="FILE", help="The database; else PROMPTREG_DB, else prompts.db."),
+        _option("--db", metavar="FILE", type=click.Path(), help="The database; else PROMPTREG_DB, else prompts.db."),
     ):
         command = option(command)
     return command

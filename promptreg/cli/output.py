@@ -1,5 +1,6 @@
 """What commands print: values for people, and JSON for programs. Messages go to standard error."""
 
+import errno
 import io
 import json
 import os
@@ -54,7 +55,7 @@ def _print_array(values: Iterable[Any]) -> None:
 
 def print_one(settings: Settings, value: V, show: Callable[[V], None]) -> None:
     """Print a value: for people with `show`, for programs as a JSON object."""
-    if settings.nl or settings.json:
+    if settings.for_programs:
         write(f"{as_json(value)}\n")
     else:
         show(value)
@@ -72,7 +73,7 @@ def write(data: str) -> None:
 
 def say(text: str = "") -> None:
     """Print a line for people to standard output; it may hold what `paint` returned, and must be harmless else."""
-    click.echo(text, color=True)
+    click.echo(text, file=sys.stdout, color=True)
 
 
 def note(text: str) -> None:
@@ -91,7 +92,15 @@ def takes_colours(stream: TextIO) -> bool:
 
 
 def prepare_streams() -> None:
-    """Have the standard streams write every character: as UTF-8, or on a terminal of another encoding as an escape."""
+    """Have the standard streams write every character: as UTF-8, or on a terminal of another encoding as an escape.
+
+    Where standard input is closed there is nothing to read; messages without a standard error are dropped. Closed
+    output is `OSError`.
+    """
+    sys.stdin = sys.stdin or io.TextIOWrapper(io.BytesIO())
+    sys.stderr = sys.stderr or io.StringIO()
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
             continue

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from datetime import UTC, datetime
 from unicodedata import category, east_asian_width
 
 WIDEST = 80
@@ -68,14 +69,63 @@ def shorten(text: str, most: int) -> str:
     """
     if width(text) <= most:
         return text
+    return cut(text, most - 1) + "…"
+
+
+def wrapped(text: str, most: int) -> list[str]:
+    """Return the lines of a harmless text, broken between words, and within those that are wider than a line.
+
+    >>> wrapped("Summarize this text", 12)
+    ['Summarize', 'this text']
+    """
+    return [line for paragraph in text.split("\n") for line in _broken(paragraph.replace("\t", " "), most)]
+
+
+def _broken(paragraph: str, most: int) -> list[str]:
+    lines, start = [], 0
+    while (end := _end(paragraph, start, most)) < len(paragraph):
+        space = paragraph.rfind(" ", start, end + 1)
+        stop = space if paragraph[start : max(space, start)].strip() else end
+        lines.append(paragraph[start:stop].rstrip())
+        start = stop
+        while paragraph[start : start + 1] == " ":
+            start += 1
+    return [*lines, paragraph[start:]] if start < len(paragraph) or not lines else lines
+
+
+def cut(text: str, most: int) -> str:
+    """Return the beginning of a line that fits into so many columns, at least one character."""
+    return text[: _end(text, 0, most)]
+
+
+def _end(text: str, start: int, most: int) -> int:
+    """Return where a line that begins at a position ends, with at least one character."""
     taken = 0
-    for position, character in enumerate(text):
-        taken += _columns_of(character)
-        if taken > most - 1:
-            return text[:position] + "…"
-    return text
+    for position in range(start, len(text)):
+        taken += _columns_of(text[position])
+        if taken > most and position > start:
+            return position
+    return len(text)
 
 
 def padded(text: str, to: int) -> str:
     """Return a line with spaces after it, up to a width."""
     return text + " " * (to - width(text))
+
+
+def moment(at: datetime) -> str:
+    """Return a time in UTC, to the minute.
+
+    >>> moment(datetime(2026, 11, 30, 3, 14, tzinfo=UTC))
+    '2026-11-30 03:14Z'
+    """
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%MZ}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "prompt"), counted(1200, "prompt")
+    ('1 prompt', '1,200 prompts')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -80,6 +80,16 @@ def require_verifying(actor: Actor | None) -> None:
         )
 
 
+def require_transferring(actor: Actor | None, action: str) -> None:
+    """Raise `ForbiddenError` for actors other than org admins; `action` is `export` or `import`."""
+    if actor is not None and actor.role is not Role.ORG_ADMIN:
+        raise ForbiddenError(
+            f"The actor may not {action} a whole registry; the application itself and org admins may.",
+            names=[],
+            action=action,
+        )
+
+
 def forbidden(names: list[str], action: str) -> ForbiddenError:
     """Return the error for an action on prompts that the actor may read and not change."""
     return ForbiddenError(

@@ -88,6 +88,28 @@ def touched(
     return Outcome(container, version, change)
 
 
+def chained(first: Outcome, second: Outcome) -> Outcome:
+    """Return two outcomes as one, of one change; the second was planned on the prompt as the first leaves it.
+
+    Its version is the one that either writes, the second before the first. At most one of them adds a version, edits
+    one, or publishes.
+    """
+    if first.change is None or second.change is None:
+        return first if second.change is None else second
+    one, other = first.change, second.change
+    change = Change(
+        one.before,
+        other.after,
+        one.events + other.events,
+        other.at,
+        **{name: getattr(other, name) if getattr(one, name) is None else getattr(one, name) for name in _WRITTEN},
+    )
+    return Outcome(second.container, first.version if second.written is None else second.version, change)
+
+
+_WRITTEN = ("added", "edited", "removed", "published", "kept_publications")
+
+
 def new_event(action: Action, author: Author, version: int | None, **details: object) -> NewEvent:
     """Return an event about a version, or with None about the prompt."""
     return NewEvent(action, author.actor, version, details)

@@ -64,6 +64,11 @@ def plan_statuses(containers: Sequence[Container], target: str, actor: Actor | N
     return StatusPlan(tuple(changes), tuple(skipped))
 
 
+def change_of(container: Container, target: str, author: Author) -> Change:
+    """Return the change of a prompt to a status that it does not have yet; nothing is refused."""
+    return _maker(ACTIONS[target, container.status], container.status, author)(container)
+
+
 def _require_allowed(
     containers: Sequence[Container], actions: Mapping[str, Action | None], actor: Actor | None
 ) -> None:

@@ -51,6 +51,14 @@ def decide_each(items: Iterable[tuple[str, T]], decide: Callable[[T], R], namesp
     return decided
 
 
+def every_refusal(refused: Sequence[tuple[str, PromptregError]]) -> PromptregError:
+    """Return one error for all refusals, of whatever kinds, that is of the kind of the first template error, if any."""
+    if len(refused) == 1:
+        return refused[0][1]
+    ordered = sorted(refused, key=lambda pair: isinstance(pair[1], PublishCheckError))
+    return _merged(ordered[0][1], dict(ordered))
+
+
 def together(refused: Sequence[tuple[str, PromptregError]], namespace: str = "") -> PromptregError:
     """Return one error for all refusals of the first kind that occurs; `refused` has each with its prompt's name."""
     kinds = ([(name, error) for name, error in refused if type(error) in kind] for kind in KINDS)

@@ -5,6 +5,7 @@ A storage promises:
 - A read transaction sees one snapshot. What a write transaction has read stays true until it commits.
 - A write is atomic: all of its changes commit, or none; leaving `write()` by an exception rolls back.
 - The `base_version` of a version is read as None once that version has been discarded.
+- A deletion is remembered for ever, with the places where the prompt was synchronised, and nothing else of it.
 - A second version with the same number of the same prompt is a `ConflictError`.
 - The revision grows by one in the transaction of each write, and in one that settles an earlier commit whose outcome
   was unknown; in no other.
@@ -15,16 +16,17 @@ A storage promises:
 
 `tests/test_storage_contract.py` runs against every storage and has a test for each of these.
 
-The seam has fourteen methods: six in `Storage`, seven in `Reader`, one in `Writer`. Besides, a storage declares two
+The seam has seventeen methods: eight in `Storage`, eight in `Reader`, one in `Writer`. Besides, a storage declares two
 values, `Storage.profile` and `Reader.snapshot`. SQL, files, connections and the contents of stamps are no part of it.
 """
 
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
+from promptreg.entries import Dump, Entry
 from promptreg.models import Event
-from promptreg.records import Audience, Change, Container, EventQuery, Query, Shown, VersionRecord
+from promptreg.records import Audience, Change, Container, EventQuery, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 
 Stamp: TypeAlias = object  # a change stamp: anything that `==` compares
@@ -125,6 +127,10 @@ class Reader(Protocol):
         """Return the prompts that match a listing or a search, each with the version that it resolves to."""
         ...
 
+    def synced(self, namespace: str, source: str) -> Synced:
+        """Return the prompts, by name, that were synchronised from a source; and the places of deleted prompts."""
+        ...
+
     def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
         """Return at most `limit` names that the audience may read: those that sort next to `name`."""
         ...
@@ -168,6 +174,22 @@ class Storage(Protocol):
 
     def verify(self) -> Generator[VerificationStep, None, None]:
         """Check all stored data, some rows at each step; no lock or transaction is held between two steps."""
+        ...
+
+    def dump(self) -> AbstractContextManager[Dump]:
+        """Read everything, as it is at this moment; raise `StorageCorruptError` where any of it is damaged.
+
+        Entries may be taken slowly: no lock is held meanwhile, and nothing prevents writers, forks or erasing.
+        """
+        ...
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        """Write everything into a database that holds nothing, in one transaction that raises the revision by one.
+
+        All entries are taken before it begins, as they may come slowly and may raise. They are written as they are: the
+        caller has checked that they are what a registry could have written. Raises `ConflictError` where the database
+        has any event, before the first entry is taken.
+        """
         ...
 
     def release_after(self, error: BaseException) -> None:

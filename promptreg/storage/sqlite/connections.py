@@ -4,6 +4,8 @@ import itertools
 import os
 import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -41,6 +43,7 @@ class Handle:
         self.is_in_memory = uri == IN_MEMORY  # so that each side of a fork goes on with its own copy
         self.snapshot_signature: object = None  # the signature of the file that a copy in memory was taken of
         self.may_be_interrupted = False  # by a fork, which does not wait for what can be repeated
+        self.is_interrupted = False
         self._log_pages = 0
         if not self.is_in_memory:
             _OPEN[self.number] = self._process, uri
@@ -81,6 +84,21 @@ class Handle:
         """Raise `StorageError` where a fork in the middle of a call left the connection to this process."""
         if not self._is_own():
             raise forked()
+
+    @contextmanager
+    def interruptible(self, may_be: bool) -> Iterator[None]:
+        """Let a fork interrupt what runs meanwhile."""
+        self.may_be_interrupted, self.is_interrupted = may_be, False
+        try:
+            yield
+        finally:
+            self.may_be_interrupted = False
+
+    def interrupt(self) -> None:
+        """Interrupt the statement that runs, if that may be."""
+        if self.may_be_interrupted:
+            self.is_interrupted = True
+            self.connection.interrupt()
 
     def _is_own(self) -> bool:
         return self.is_in_memory or self._process == os.getpid()

@@ -242,8 +242,7 @@ class ConnectionPool:
 
     def _interrupt(self) -> None:
         for handle in self.open_handles():
-            if handle.may_be_interrupted:
-                handle.connection.interrupt()
+            handle.interrupt()
 
     def _close_all(self, *, may_checkpoint: bool = False, keeps_memory: bool = False) -> None:
         self._file.forget_wal()

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from promptreg.models import Event
-from promptreg.records import Audience, Container, EventQuery, Query, Shown, VersionRecord
+from promptreg.records import Audience, Container, EventQuery, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
 from promptreg.storage.hashing import damaged
-from promptreg.storage.sqlite import event_log
+from promptreg.storage.sqlite import deletions, event_log
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.queries import MAX_INTEGER, READABLE, audience_values, bounded, read_matching
 from promptreg.storage.sqlite.rows import (
@@ -147,6 +147,19 @@ class SQLiteReader:
     def query(self, query: Query) -> list[Shown]:
         """Return the prompts that a listing or a search finds, each with the version that it shows."""
         return read_matching(self._connection, query)
+
+    def synced(self, namespace: str, source: str) -> Synced:
+        """Return what was synchronised from a source; the hash of every prompt with a base is checked."""
+        rows = self._connection.execute(
+            f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE p.namespace = ? AND p.synced IS NOT NULL ORDER BY p.name",
+            (namespace,),
+        ).fetchall()
+        containers = [
+            container
+            for container in map(read_prompt, rows)
+            if any(base.source == source for base in (container.synced or {}).values())
+        ]
+        return Synced(containers, frozenset(deletions.places(self._connection)))
 
     def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
         """Return at most `limit` names that the audience may read, those that sort next to a name.

@@ -8,11 +8,12 @@ connections, locks and files are in the modules that it imports.
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from traceback import clear_frames
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from promptreg.entries import Dump, Entry
 from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
 from promptreg.storage.sqlite import connecting, erasure, readonly, system, unknown_commits
@@ -33,7 +34,6 @@ from promptreg.storage.sqlite.slots import release_own
 
 if TYPE_CHECKING:
     from promptreg.storage.sqlite.writer import SQLiteWriter
-
 
 R = TypeVar("R", bound=Moment | SQLiteReader)
 Hold: TypeAlias = Callable[[Deadline], AbstractContextManager[Handle]]
@@ -136,6 +136,21 @@ class SQLiteStorage:
 
         return verified(self._snapshot, self.path)
 
+    def dump(self) -> AbstractContextManager[Dump]:
+        """Read everything, as it is at this moment."""
+        from promptreg.storage.sqlite.dumping import dumped  # noqa: PLC0415 (only an export needs it)
+
+        return dumped(self._snapshot, self.diagnosis.translating)
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        """Take everything outside any transaction, and write it into an empty database at once."""
+        from promptreg.storage.sqlite.loading import staged  # noqa: PLC0415 (only an import needs it)
+
+        with self.write() as writer:
+            writer.require_empty()
+        with staged(entries, self.diagnosis.translated) as staging, self.write() as writer:
+            writer.load(staging)
+
     def release_after(self, error: BaseException) -> None:
         """Release whatever an error has left this thread holding; it may have come between any two bytecodes.
 
@@ -160,7 +175,7 @@ class SQLiteStorage:
                         self._erase(handle)
             finally:
                 self._connections.close(may_checkpoint=ticket.is_guarded())
-        self._queue, self._connections.after_fork_in_child = None, _nothing
+        self._queue, self._connections.after_fork_in_child = None, lambda: None
         self.publisher.close()
 
     def _ticket_to_close(self) -> AbstractContextManager[Ticket]:
@@ -383,7 +398,3 @@ def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
             queue_of(os.path.realpath(settings.target)).release_abandoned()
         FORKS.release_abandoned()
         raise
-
-
-def _nothing() -> None:
-    """Do nothing."""

@@ -9,8 +9,8 @@ next slice. SQLite's own checks are single statements; a fork interrupts them, a
 import itertools
 import re
 import sqlite3
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, suppress
 from time import monotonic
 
 from promptreg.errors import StorageCorruptError, StorageError
@@ -59,7 +59,7 @@ def _slice(open_snapshot: OpenSnapshot, path: str, check: Check, position: objec
     for attempt in itertools.count():
         row: UnreadableRow | None = None
         try:
-            with open_snapshot() as handle, _interruptible(handle, attempt < MAX_INTERRUPTIONS):
+            with open_snapshot() as handle, handle.interruptible(attempt < MAX_INTERRUPTIONS):
                 try:
                     result = check.slice(handle.connection, position, last, monotonic() + SLICE_SECONDS)
                 except UnreadableRow as error:
@@ -76,16 +76,6 @@ def _slice(open_snapshot: OpenSnapshot, path: str, check: Check, position: objec
     for problem in result[2]:
         _require_readable(problem, path)
     return result
-
-
-@contextmanager
-def _interruptible(handle: Handle, may_be: bool) -> Iterator[None]:
-    """Let a fork interrupt the statement that runs meanwhile."""
-    handle.may_be_interrupted = may_be
-    try:
-        yield
-    finally:
-        handle.may_be_interrupted = False
 
 
 def _is_interrupted(error: StorageError) -> bool:

@@ -5,15 +5,20 @@ What a row holds is in `rows.py`. Beginning, committing and rolling back are in 
 
 import sqlite3
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from promptreg.errors import ConflictError
 from promptreg.records import Change, Container
 from promptreg.storage.hashing import damaged, publication_hash
-from promptreg.storage.sqlite import event_log
+from promptreg.storage.sqlite import deletions, event_log
 from promptreg.storage.sqlite.batches import inserts, updates
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
+
+if TYPE_CHECKING:
+    from promptreg.storage.sqlite.loading import Staging
 
 
 class SQLiteWriter(SQLiteReader):
@@ -48,6 +53,22 @@ class SQLiteWriter(SQLiteReader):
         for change in changes:
             if change.after is None:
                 self._forget_details(change.subject.id)
+
+    def load(self, staging: "Staging") -> None:
+        """Write everything that was staged into a database that holds nothing; raise `ConflictError` for any other."""
+        self.require_empty()
+        self.revision += 1
+        self.has_applied = True
+        staging.copy_to(self._connection, self.revision)
+        last = event_log.last_link(self._connection)
+        written = "UPDATE registry SET revision = ?, last_event = ?, last_hash = ?"
+        self._connection.execute(written, (self.revision, *last))
+
+    def require_empty(self) -> None:
+        """Raise `ConflictError` where anything was ever written."""
+        any_row = " OR ".join(f"EXISTS (SELECT 1 FROM {table})" for table in ("events", "prompts", "deletions"))
+        if self._connection.execute(f"SELECT {any_row}").fetchone() != (0,):
+            raise ConflictError("The registry has events already; import into a new one, to which nothing was written.")
 
     def advance(self) -> None:
         """Increase the revision by one, and change nothing else."""
@@ -119,11 +140,8 @@ class SQLiteWriter(SQLiteReader):
 
     def _delete(self, change: Change) -> None:
         self.has_deleted = True
-        prompt_id, key = change.subject.id, self._key(change.subject)
-        self._connection.execute(
-            "INSERT INTO deletions (prompt_id, revision, at) VALUES (?, ?, ?)",
-            (prompt_id, self.revision, change.at),
-        )
+        key = self._key(change.subject)
+        deletions.record(self._connection, change, self.revision)
         self._connection.execute("DELETE FROM search WHERE rowid = ?", (key,))
         self._connection.execute("DELETE FROM publications WHERE prompt = ?", (key,))
         while self._connection.execute(_DELETE_VERSIONS, (key,)).rowcount:

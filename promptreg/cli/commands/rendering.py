@@ -1,0 +1,116 @@
+"""`promptreg render`."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from promptreg.cli.completion import reference_argument
+from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.output import print_one, write
+from promptreg.cli.text import harmless
+from promptreg.models import Variable
+from promptreg.prompt import Rendered
+
+TEXTS = {"string", "any"}
+
+
+@click.command()
+@reference_argument
+@click.option("--var", "pairs", multiple=True, metavar="NAME=VALUE", help="A variable; may be repeated.")
+@click.option(
+    "--vars",
+    "file",
+    type=click.Path(allow_dash=True),
+    metavar="FILE.json",
+    help="A file of variables, a JSON object; - is standard input.",
+)
+@click.option("--messages", is_flag=True, help="Print the messages, as JSON.")
+@output_options
+@registry_options
+@click.pass_obj
+def render(settings: Settings, name: str, pairs: tuple[str, ...], file: str | None, messages: bool) -> None:
+    """Render a prompt with variables.
+
+    Printed is the text, with one line break after it. --var wins over --vars. Its value is a text, and JSON where the
+    prompt declares the variable as another type.
+    """
+    given = {} if file is None else _read_file(file)
+    texts = dict(map(_read_pair, pairs))
+    with settings.registry() as registry:
+        prompt = registry.get(name)
+    rendered = prompt.render({**given, **_typed(texts, prompt.variables)})
+    if not messages:
+        print_one(settings, _as_object(rendered), lambda _: _print_text(rendered.text))
+    elif settings.for_programs:
+        print_one(settings, rendered.messages, _print_nothing)
+    else:
+        write(json.dumps(rendered.messages, ensure_ascii=False, indent=2) + "\n")
+
+
+def _as_object(rendered: Rendered) -> dict[str, Any]:
+    return {
+        "name": rendered.name,
+        "version": rendered.version,
+        "text": rendered.text,
+        "messages": rendered.messages,
+        "config": rendered.config,
+    }
+
+
+def _print_text(text: str) -> None:
+    """Print the text as it is, and on a terminal without what would steer it."""
+    write((harmless(text) if sys.stdout.isatty() else text) + "\n")
+
+
+def _print_nothing(_: object) -> None:
+    """Print nothing, as programs read JSON."""
+
+
+def _read_pair(pair: str) -> tuple[str, str]:
+    name, equals, value = pair.partition("=")
+    if not (name and equals):
+        raise click.BadParameter("must be NAME=VALUE", param_hint="--var")
+    return name, value
+
+
+def _typed(texts: dict[str, str], variables: Iterable[Variable]) -> dict[str, Any]:
+    """Return the values of `--var`, read as JSON where the prompt declares another type than text."""
+    types = {variable.name: variable.type for variable in variables}
+    return {name: _from_json(text) if types.get(name, "any") not in TEXTS else text for name, text in texts.items()}
+
+
+def _from_json(text: str) -> Any:
+    """Return what a text is as JSON; one that is none stays a text, which the render refuses with the type."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _read_file(file: str) -> dict[str, Any]:
+    """Read a JSON object in any encoding of Unicode; no error quotes what is in it."""
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        _refuse(f"{file} can't be read: {error.strerror}")
+    try:
+        values = json.loads(content, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        _refuse(f"{file} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
+    except (ValueError, RecursionError):
+        _refuse(f"{file} is not JSON that can be read")
+    if not isinstance(values, dict):
+        _refuse(f"{file} must hold a JSON object, of variables by name")
+    return values
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise ValueError("JSON has neither NaN nor Infinity")
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise click.BadParameter(reason, param_hint="--vars")

@@ -1,0 +1,29 @@
+"""`promptreg init`."""
+
+from pathlib import Path
+
+import click
+
+from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.output import note, print_one
+from promptreg.cli.text import one_line
+
+
+@click.command()
+@output_options
+@registry_options
+@click.pass_obj
+def init(settings: Settings) -> None:
+    """Create the database.
+
+    One that is there already stays, and is brought up to date.
+    """
+    is_there = Path(settings.target).exists()
+    with settings.registry(create=True) as registry:
+        made = {"path": registry.path, "created": not is_there}
+    print_one(settings, made, _tell)
+
+
+def _tell(made: dict[str, object]) -> None:
+    said = "is created" if made["created"] else "was there already"
+    note(f"{one_line(str(made['path']))} {said}.")

@@ -1,0 +1,180 @@
+"""`promptreg sync`."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from textwrap import wrap
+from typing import NamedTuple, cast
+
+import click
+
+from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.output import note, paint, print_one, say
+from promptreg.cli.progress import progress
+from promptreg.cli.text import columns, harmless, one_line, width
+from promptreg.errors import ConflictError, PromptregError, StorageError
+from promptreg.files.report import SyncedPrompt, SyncReport
+from promptreg.files.syncing import reported_sync
+from promptreg.registry import Registry
+from promptreg.rules.sync_items import OnSyncConflict, SyncAction
+
+WORDS: dict[SyncAction, tuple[str, str]] = {
+    "create": ("created", "added"),
+    "update": ("updated", "added"),
+    "draft": ("drafted", "draft"),
+    "restore": ("restored", "added"),
+    "archive": ("archived", "removed"),
+    "remove_label": ("without the label", "removed"),
+    "pull": ("written to files", "added"),
+    "ahead": ("ahead in the registry", "draft"),
+    "left": ("left as they are", "draft"),
+    "conflict": ("in conflict", "bad"),
+    "none": ("unchanged", "quiet"),
+}
+"""Of each action, what the summary calls it, and its style."""
+INDENT = 13
+STYLES = {**dict.fromkeys(("<<<<<<< ", "||||||| ", "=======", ">>>>>>> ", "--- ", "+++ "), "heading"), "@@ ": "name"}
+
+
+@click.command(short_help="Bring a folder of prompts and the registry to the same.")
+@click.argument("folder", metavar="DIR")
+@click.option("--label", metavar="LABEL", help="Compare with what LABEL names; a change moves the label.")
+@click.option("--pull", is_flag=True, help="Write the files where only the registry has changed.")
+@click.option("--ours", is_flag=True, help="Of a conflict take the file.")
+@click.option("--theirs", is_flag=True, help="Of a conflict take the registry: the file is written.")
+@click.option("--draft", is_flag=True, help="Of a conflict make the file a draft.")
+@click.option("--bare", is_flag=True, help="Files without front matter are prompts too.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
+@click.option("--check", is_flag=True, help="The same, and exit with 1 where anything would be done.")
+@output_options
+@registry_options
+@click.pass_obj
+def sync(
+    settings: Settings,
+    folder: str,
+    label: str | None,
+    pull: bool,
+    ours: bool,
+    theirs: bool,
+    draft: bool,
+    bare: bool,
+    dry_run: bool,
+    check: bool,
+) -> None:
+    """Bring the prompts' files in DIR and the registry to the same.
+
+    A changed file goes live, a file that has gone archives its prompt, and what changed in the registry alone is told.
+    Where both have changed it is a conflict, and nothing at all is done. DIR/promptreg.lock, which the first run
+    makes, says that the folder is the same one: commit it with the files.
+    """
+    options = _Options(label, pull, _on_conflict(ours=ours, theirs=theirs, draft=draft), bare)
+    with _errors_by_line():
+        report = _synchronised(settings, folder, options, is_dry=dry_run or check)
+    print_one(settings, report, _show)
+    if report.conflicts:
+        raise _conflict(len(report.conflicts))
+    if check and report.changes:
+        raise click.exceptions.Exit(1)
+
+
+class _Options(NamedTuple):
+    """What `sync` of the library takes beside the folder."""
+
+    label: str | None
+    pull: bool
+    on_conflict: OnSyncConflict
+    bare: bool
+
+
+def _on_conflict(**chosen: bool) -> OnSyncConflict:
+    """Return the one choice for conflicts, or that there is none."""
+    names = [name for name, is_chosen in chosen.items() if is_chosen]
+    if len(names) > 1:
+        raise click.UsageError(f"{' and '.join(f'--{name}' for name in names)} exclude each other")
+    return cast(OnSyncConflict, names[0]) if names else "error"
+
+
+def _synchronised(settings: Settings, folder: str, options: _Options, *, is_dry: bool) -> SyncReport:
+    """Synchronise; where there is no database yet, make it only once nothing is refused, and for a dry run not at all.
+
+    The plan for a database that is not there is that for an empty one in memory.
+    """
+    try:
+        with settings.registry() as registry:
+            return _reported(registry, folder, options, is_dry=is_dry)
+    except StorageError as error:
+        if error.details.get("reason") != "missing_file":
+            raise
+    with replace(settings, db=":memory:").registry(create=True) as registry:
+        report = _reported(registry, folder, options, is_dry=True)
+    if is_dry or report.conflicts:
+        return report
+    with settings.registry(create=True) as registry:
+        return _reported(registry, folder, options, is_dry=False)
+
+
+def _reported(registry: Registry, folder: str, options: _Options, *, is_dry: bool) -> SyncReport:
+    with progress("Synchronising") as advance:
+        return reported_sync(registry, folder, **options._asdict(), dry_run=is_dry, progress=advance)
+
+
+@contextmanager
+def _errors_by_line() -> Iterator[None]:
+    """Print each error of a file on a line of its own, where there are several."""
+    try:
+        yield
+    except PromptregError as error:
+        errors = error.details.get("errors", ())
+        if len(errors) > 1:
+            for each in errors:
+                note(f"{one_line(each['field'])}: {one_line(each['reason'])}")
+            done = "but for these files all was done" if error.details.get("is_done") else "so nothing was applied"
+            error.restate(f"{len(errors):,} errors, {done}.")
+        raise
+
+
+def _conflict(number: int) -> ConflictError:
+    count = "1 conflict" if number == 1 else f"{number:,} conflicts"
+    return ConflictError(
+        f"{count}, so nothing was applied; --ours takes the files, --theirs the registry, and --draft makes the files"
+        " drafts."
+    )
+
+
+def _show(report: SyncReport) -> None:
+    for prompt in report.prompts:
+        if prompt.action != "none" or prompt.notes:
+            _show_prompt(prompt)
+    for conflict in report.conflicts:
+        _show_difference(conflict)
+    counts = Counter(prompt.action for prompt in report.prompts)
+    summary = ", ".join(f"{counts[action]:,} {words}" for action, (words, _) in WORDS.items() if counts[action])
+    heading = "Dry run:" if report.dry_run else "Nothing was done:"
+    say(summary if report.is_done else f"{paint(heading, 'heading')} {summary}")
+
+
+def _show_prompt(prompt: SyncedPrompt) -> None:
+    """Print what is done of a prompt and, beside that where it fits or else below, why and what else is to be known."""
+    name = one_line(prompt.name if prompt.prompt is None else f"{prompt.name} (now {prompt.prompt})")
+    version = "" if prompt.version is None else f"@{prompt.version}"
+    action = prompt.action.replace("_", " ")
+    line = f"{paint(f'{action:<{INDENT - 1}}', WORDS[prompt.action][1])} {paint(name, 'name')} {version}"
+    reason = f"{prompt.place}: {prompt.reason}" if prompt.action == "conflict" else prompt.reason
+    is_beside = INDENT + width(f"{name} {version}  {reason}") <= columns()
+    say(f"{line}  {paint(one_line(reason), 'quiet')}" if is_beside else line)
+    for text in prompt.notes if is_beside else (reason, *prompt.notes):
+        for part in wrap(one_line(text), columns() - INDENT):
+            say(f"{'':{INDENT}}{paint(part, 'quiet')}")
+
+
+def _show_difference(conflict: SyncedPrompt) -> None:
+    if conflict.difference:
+        say()
+        say(paint(one_line(conflict.place), "heading"))
+        for line in harmless(conflict.difference).split("\n"):
+            say(paint(line, _style(line)))
+
+
+def _style(line: str) -> str:
+    return next((style for prefix, style in STYLES.items() if line.startswith(prefix)), "")

@@ -1,0 +1,91 @@
+"""`promptreg export` and `import`: prompts as files in a folder, and everything as one file."""
+
+import sys
+from typing import IO
+
+import click
+
+from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.output import note, print_one
+from promptreg.cli.progress import progress
+from promptreg.cli.text import one_line
+from promptreg.entries import Counts
+from promptreg.files import export as export_folder
+from promptreg.files.full import export_full, import_full
+
+STREAM = "-"
+
+
+@click.command(short_help="Write the live prompts as files, or everything as one.")
+@click.argument("folder", metavar="[DIR]", required=False)
+@click.option(
+    "--full", "file", metavar="FILE", help="Everything, of all namespaces, as JSON Lines; -: standard output."
+)
+@click.option("--force", is_flag=True, help="Overwrite files in DIR that say something else.")
+@output_options
+@registry_options
+@click.pass_obj
+def export(settings: Settings, folder: str | None, file: str | None, force: bool) -> None:
+    """Write the namespace's live prompts to DIR, one file each; or with --full everything to one file.
+
+    What --full writes, `promptreg import` reads into a new registry: histories, drafts, labels, grants and events too.
+    It overwrites FILE, once all is written. Files in DIR are only overwritten with --force, and never removed.
+    """
+    if (folder is None) == (file is None):
+        raise click.UsageError("Give a folder, or --full and a file.")
+    if folder is not None:
+        _export_folder(settings, folder, force)
+    elif force:
+        raise click.UsageError("--force is about a folder; --full overwrites its file anyway.")
+    else:
+        _export_full(settings, str(file))
+
+
+def _export_folder(settings: Settings, folder: str, force: bool) -> None:
+    with settings.registry() as registry, progress("Exporting") as advance:
+        report = export_folder(registry, folder, force=force, progress=advance)
+    print_one(settings, report, lambda _: note(f"{_number(len(report.written), 'file')} written to {one_line(folder)}, "
+              f"{report.unchanged} unchanged."))  # fmt: skip
+
+
+def _export_full(settings: Settings, file: str) -> None:
+    out: str | IO[bytes] = file
+    if file == STREAM:
+        if settings.for_programs:
+            raise click.UsageError(
+                "--json and --nl say what was written, which a file is needed for: standard output has the export."
+            )
+        sys.stdout.flush()
+        out = sys.stdout.buffer
+    with settings.registry() as registry, progress("Exporting") as advance:
+        counts = export_full(registry, out, progress=advance)
+    _print_counts(settings, counts, "Exported", file)
+
+
+@click.command("import")
+@click.argument("source", metavar="FILE")
+@output_options
+@registry_options
+@click.pass_obj
+def import_(settings: Settings, source: str) -> None:
+    """Read everything that `promptreg export --full` wrote into a new registry; -: standard input.
+
+    The registry must hold nothing; it is created. All or nothing is imported, and no event is added.
+    """
+    given: str | IO[bytes] = sys.stdin.buffer if source == STREAM else source
+    with settings.registry(create=True) as registry, progress("Importing") as advance:
+        counts = import_full(registry, given, progress=advance)
+    _print_counts(settings, counts, "Imported", source)
+
+
+def _print_counts(settings: Settings, counts: Counts, what: str, file: str) -> None:
+    numbers = [_number(count, name.removesuffix("s")) for name, count in counts._asdict().items()]
+    text = f"{what} {', '.join(numbers[:-1])} and {numbers[-1]}."
+    if file == STREAM and what == "Exported":
+        note(text)
+    else:
+        print_one(settings, counts._asdict(), lambda _: note(text))
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,0 +1,94 @@
+"""Reading what a command is given: a file, standard input, or JSON, each of bounded size."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from promptreg.cli.output import note
+
+MOST = 16 * 1024 * 1024  # bytes: more than any prompt takes, escaped as JSON
+STDIN = "-"
+
+
+def read_file(path: str) -> bytes:
+    """Return the bytes of a file, `-` being standard input; raise a usage error where it can't be read."""
+    if path == STDIN:
+        return read_stdin()
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MOST + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise click.UsageError(f"{path} can't be read: {reason}") from error
+    return _bounded(content, path)
+
+
+def read_stdin() -> bytes:
+    """Return the bytes of standard input; on a terminal, say that it is read."""
+    if sys.stdin.isatty():
+        note("Reading from the terminal; end with Ctrl-D (on Windows Ctrl-Z and Enter).")
+    try:
+        content = sys.stdin.buffer.read(MOST + 1)
+    except OSError as error:  # a folder, for example
+        raise click.UsageError(f"standard input can't be read: {error.strerror or error}") from error
+    return _bounded(content, "standard input")
+
+
+def _bounded(content: bytes, source: str) -> bytes:
+    if len(content) > MOST:
+        raise click.UsageError(f"{source} is larger than {MOST // 1024 // 1024} MiB, which no prompt takes")
+    return content
+
+
+def decode(content: bytes, source: str) -> str:
+    r"""Return a text of UTF-8, without a byte order mark; raise a usage error for another encoding.
+
+    >>> decode(b"\xef\xbb\xbfHello", "greet.txt")
+    'Hello'
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        looks = "; it looks like UTF-16" if content[:2] in {b"\xff\xfe", b"\xfe\xff"} else ""
+        raise click.UsageError(f"{source}: line {line} is not UTF-8{looks}; save it as UTF-8") from None
+
+
+def read_json(text: str, source: str) -> Any:
+    """Return a JSON value; raise a usage error that says where it is malformed, and quotes nothing.
+
+    >>> read_json('{"model": "m"}', "--config")
+    {'model': 'm'}
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_distinct)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise click.UsageError(f"{source} is not JSON: {error.msg.lower()}, at {where}") from None
+    except RecursionError:
+        raise click.UsageError(f"{source} is not JSON that can be read: it is nested too deeply") from None
+    except ValueError as error:  # a key twice, or an integer of more digits than Python reads
+        raise click.UsageError(f"{source} is not JSON that can be read: {error}") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        raise ValueError("an object has one key twice")
+    return mapping
+
+
+def read_json_option(value: str, option: str) -> Any:
+    """Return the JSON of an option, or of the file that it names as `@FILE`; raise a usage error."""
+    if not value.startswith("@"):
+        return read_json(value, option)
+    path = value[1:]
+    if path == STDIN:
+        raise click.UsageError(f"{option}: standard input is the template's; name a file")
+    try:
+        return read_json(decode(read_file(path), path), path)
+    except click.UsageError as error:
+        raise click.UsageError(f"{option}: {error.message}") from error
