@@ -342,6 +342,13 @@ def test_everything_that_is_wrong_with_the_fields_is_told_at_once():
     assert "tags[1]" in dict(found)["p.md:5"]
 
 
+def test_everything_that_is_wrong_with_a_chat_is_told_at_once():
+    """Each marker, beside the fields."""
+    text = "---\ntype: chat\ntags: 3\n---\nuser {x}:\nplaceholder x:\nHello\nuser {]}:\n"
+    assert [place for place, _ in flaws(text)] == ["p.md:5", "p.md:7", "p.md:8", "p.md:3"]
+    assert [place for place, _ in flaws("---\ntype: cat\ntags: 3\n---\nx")] == ["p.md:2", "p.md:3"]
+
+
 @pytest.mark.parametrize(
     ("text", "place", "reason"),
     [

@@ -192,7 +192,7 @@ def test_errors_of_templates_have_file_and_line_too(here: Path, capsys: Captured
     """One alone is one line."""
     write("bad", "one\n{{ name")
     assert main(["sync", "prompts"]) == 1
-    assert capsys.readouterr().err.startswith("promptreg: template_syntax_error: bad.md:4: ")
+    assert capsys.readouterr().err.startswith("promptreg: template_syntax_error: bad.md:4: unexpected end of template")
     write("worse", "{% if")
     assert main(["sync", "prompts"]) == 1
     assert [line.split(": ")[0] for line in capsys.readouterr().err.splitlines()] == [

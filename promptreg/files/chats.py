@@ -115,10 +115,16 @@ def _read_body(body: str, first: int) -> list[Entry]:
     before = lines[: starts[0]] if starts else lines
     _require_blank(before, first, f"a chat begins with a line that is {MARKERS}")
     ends = [*starts, len(lines)][1:]
-    return [
-        Entry(_message(lines[start], lines[start + 1 : end], first + start), first + start)
-        for start, end in zip(starts, ends, strict=True)
-    ]
+    found: list[Entry] = []
+    errors: list[FormatError] = []
+    for start, end in zip(starts, ends, strict=True):
+        try:
+            found.append(Entry(_message(lines[start], lines[start + 1 : end], first + start), first + start))
+        except FormatError as error:
+            errors.append(error)
+    if errors:
+        raise FormatError(errors[0].line, errors[0].reason, errors[1:])
+    return found
 
 
 def _message(marker: str, lines: list[str], line: int) -> dict[str, Any]:

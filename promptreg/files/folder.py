@@ -13,7 +13,7 @@ from promptreg.files.format import PromptFile, from_text
 from promptreg.files.paths import BARE_SUFFIXES, SUFFIXES, path_of
 from promptreg.files.walking import MAX_TOTAL, checked_folder, files_in, is_within, read_bytes, root_of, shown
 
-__all__ = ["path_of", "read_folder", "write_files"]
+__all__ = ["path_of", "read_folder", "scan_folder", "write_files"]
 
 
 def read_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> list[PromptFile]:
@@ -23,6 +23,13 @@ def read_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> list[P
     files without front matter are templates. Raises one `InvalidInputError` with everything that is wrong in any file,
     and with the files of prompts whose name another file has.
     """
+    files, flaws = scan_folder(folder, bare=bare)
+    require_none(flaws)
+    return files
+
+
+def scan_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> tuple[list[PromptFile], list[dict[str, str]]]:
+    """Return the prompts of a folder, as `read_folder` does, and everything that is wrong in its other files."""
     root = root_of(folder)
     files: list[PromptFile] = []
     flaws: list[dict[str, str]] = []
@@ -34,13 +41,12 @@ def read_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> list[P
             if left >= 0:
                 files.append(from_text(data, found.path, bare=bare))
         except FormatError as error:
-            flaws.append(flaw(found.path, error.line, error.reason))
+            flaws += error.flaws(found.path)
         except InvalidInputError as error:
             flaws += error.details["errors"]
         if left < 0:
             raise InvalidInputError.of("folder", f"holds more than {MAX_TOTAL:,} bytes of prompts")
-    require_none([*flaws, *_shared_names(files)])
-    return files
+    return files, [*flaws, *_shared_names(files)]
 
 
 def _shared_names(files: Iterable[PromptFile]) -> list[dict[str, str]]:

@@ -107,7 +107,7 @@ def from_text(data: str | bytes, path: str = "", *, name: str = "", bare: bool =
         text = decoded(data)
         file = _Reader(path, name).read(text, is_bare=bare)
     except FormatError as error:
-        raise InvalidInputError.of_all([flaw(path, error.line, error.reason)]) from None
+        raise InvalidInputError.of_all(error.flaws(path)) from None
     return file._replace(digest=sha256(data).hexdigest()) if isinstance(data, bytes) else file
 
 
@@ -172,17 +172,15 @@ class _Reader:
     def _fields(self, entries: dict[str, Entry], body: str, first: int) -> dict[str, Any]:
         self._lines |= {key: entry.line for key, entry in entries.items()}
         whole = {key: entries.pop(key) for key in [*entries] if chats.is_numbered(key)}
-        kind = self._kind(entries.pop("type", None))
+        kind = entries.pop("type", None)
         fields = {key: entry.value for key, entry in entries.items() if self._is_known(key, entry.line)}
-        if kind == "chat":
-            chat = chats.read(body, first, whole)
-            self._lines["template"] = first
-            for i, line in enumerate(chat.lines):
-                self._lines[f"template[{i}]"] = line
-                if line >= first:
-                    self._lines[f"template[{i}].content"] = line + 1
-            self._require_no(entries.get("template"), "a chat has no template here: its messages stand in the body")
-            return {**fields, "template": chat.messages}
+        try:
+            if self._is_chat(kind):
+                self._require_no(entries.get("template"), "a chat has no template here: its messages stand in the body")
+                return {**fields, "template": self._messages(chats.read(body, first, whole), first)}
+        except FormatError as error:
+            self._flaws += error.flaws(self._path)
+            return {key: value for key, value in fields.items() if key != "template"}
         for entry in whole.values():
             self._require_no(entry, 'only a chat has messages: put `type: "chat"` before it')
         if "template" not in entries:
@@ -192,13 +190,19 @@ class _Reader:
             self._require_no(entries["template"], "the template stands here and in the body; keep one")
         return fields
 
-    def _kind(self, entry: Entry | None) -> str:
-        if entry is None:
-            return "text"
+    def _is_chat(self, kind: Entry | None) -> bool:
         try:
-            return read_choice(entry.value, "type", _KINDS)
+            return kind is not None and read_choice(kind.value, "type", _KINDS) == "chat"
         except InvalidInputError as error:
-            raise FormatError(entry.line, error.message) from None
+            raise FormatError(kind.line if kind else 1, error.message) from None
+
+    def _messages(self, chat: chats.Chat, first: int) -> list[Any]:
+        self._lines["template"] = first
+        for i, line in enumerate(chat.lines):
+            self._lines[f"template[{i}]"] = line
+            if line >= first:
+                self._lines[f"template[{i}].content"] = line + 1
+        return chat.messages
 
     def _is_known(self, key: str, line: int) -> bool:
         if key in KEYS or key == "template":
@@ -221,7 +225,7 @@ class _Reader:
 
     def _checked(self, fields: dict[str, Any]) -> Mapping[str, Any]:
         try:
-            return read_edit(most=MAX_STORED, required=["template"], **fields).passed
+            return read_edit(most=MAX_STORED, **fields).passed
         except InvalidInputError as error:
             self._add(error)
             return {}

@@ -15,7 +15,7 @@ from typing import Any
 
 from promptreg.entries import Counts, DeletionEntry, Entry, EventEntry, PromptEntry
 from promptreg.errors import InvalidInputError
-from promptreg.files.full_replay import EventFields, Replay, ExpectedState, Inconsistent
+from promptreg.files.full_replay import EventFields, ExpectedState, Inconsistent, Replay
 from promptreg.files.full_spool import Record, Spool
 from promptreg.jsonvalues import canonical
 from promptreg.records import VersionRecord
