@@ -4,7 +4,9 @@ import sys
 from collections.abc import Callable
 from multiprocessing import get_context
 
+import command
 import constructs
+import files
 import pauses
 import reads
 import rendering
@@ -17,7 +19,7 @@ from timing import MUST_MISSED, Options, Tables, option_parser, print_machine, p
 
 PROGRAMS: dict[str, Callable[[Options], Tables]] = {
     program.__name__: program.measured
-    for program in (reads, starts, writes, writers, sizes, rendering, constructs, telemetry, pauses)
+    for program in (reads, starts, command, writes, writers, sizes, rendering, constructs, telemetry, pauses, files)
 }
 
 

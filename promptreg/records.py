@@ -262,7 +262,7 @@ class Change(NamedTuple):
 
     `before` is None for a new prompt, `after` for a deleted one. `added` is a new version, `edited` replaces a draft or
     failed one, `removed` is the number of a discarded one. `published` is pushed on the stack of publications, after
-    `kept_publications` cut the stack to that depth.
+    `kept_publications` cut the stack to that depth. `earlier` are the versions that an import adds before `added`.
     """
 
     before: Container | None
@@ -274,6 +274,7 @@ class Change(NamedTuple):
     removed: int | None = None
     published: int | None = None
     kept_publications: int | None = None
+    earlier: tuple[VersionRecord, ...] | None = None
 
     @property
     def subject(self) -> Container:
@@ -349,10 +350,13 @@ class EventQuery(NamedTuple):
 
 
 class Synced(NamedTuple):
-    """What was synchronised from one source: the prompts that are there, and of deleted ones each target and name."""
+    """The prompts of a namespace that were synchronised from one source, and the places of all deleted prompts.
+
+    A place is what `bases.place` returns.
+    """
 
     containers: Sequence[Container]
-    deleted: frozenset[tuple[str, str]]
+    deleted: frozenset[str]
 
 
 Shown = tuple[Container, VersionRecord]

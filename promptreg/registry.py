@@ -23,6 +23,7 @@ from promptreg.core import Core
 from promptreg.entries import Dump, Entry
 from promptreg.errors import UnauthorizedError, VersionConflictError
 from promptreg.fast_read import fast_get, fast_render
+from promptreg.importing import import_all, vet_imported
 from promptreg.jsonvalues import FrozenList
 from promptreg.lookup import find, load_version
 from promptreg.many import get_many
@@ -47,6 +48,7 @@ from promptreg.rendering.limits import RenderLimits, readable_characters
 from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
+from promptreg.rules.importing import ForeignPrompt
 from promptreg.rules.inputs import Progress
 from promptreg.rules.names import Selector, Versioned
 from promptreg.rules.outcomes import Outcome, Outcomes
@@ -1121,6 +1123,16 @@ class Registry:
     def _planned(self, find: Callable[[Planner, Versioned, Reader], Outcome], name: str) -> Prompt:
         versioned = names.read_versioned(name)
         return self._prompt(self._core.dry_run(partial(find, self._core.planner(self._view), versioned)))
+
+    @verb("import_prompts", takes_name=False)
+    def _import(self, prompts: Sequence[ForeignPrompt], *, dry_run: bool = False) -> None:
+        """Make the prompts of another tool, all or none; with `dry_run` check everything, and write nothing."""
+        made = {new_id(): prompt for prompt in arguments.read_import(prompts, self._core.limits)}
+        plan, vet = import_all(self._core.planner(self._view), made), vet_imported(self._core.checks)
+        if dry_run:
+            vet(self._core.dry_run(plan))
+        else:
+            self._core.commit(self._view, plan, vet)
 
     # Steps that verbs share
 

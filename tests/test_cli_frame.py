@@ -3,17 +3,21 @@
 import getpass
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import click
 import pytest
 
 from promptreg import Registry, RenderError
+from promptreg.cli import main
 from promptreg.cli.context import Settings
+from promptreg.cli.failures import COMMAND_OF, in_commands
 from promptreg.cli.main import COMMANDS, promptreg
-from tests.terminal import Done, Terminal
+from tests.terminal import Done, Stream, Terminal, in_folder
 
 
 @pytest.fixture
@@ -21,40 +25,45 @@ def terminal(tmp_path: Path) -> Terminal:
     return Terminal(tmp_path)
 
 
-@pytest.fixture
-def filled(tmp_path: Path) -> Path:
-    """A database in the folder that commands run in."""
-    with Registry(tmp_path / "prompts.db") as registry:
+@pytest.fixture(scope="module")
+def filled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of the tests, to be copied."""
+    file = tmp_path_factory.mktemp("filled") / "prompts.db"
+    with Registry(file) as registry:
         registry.create("greet", "Hello {{ name }}!", title="Greeting")
         registry.scope(namespace="support").create("reply", "Dear {{ name }}", title="東京")
-    return tmp_path / "prompts.db"
+    return file
+
+
+@pytest.fixture
+def filled(tmp_path: Path, filled_file: Path) -> Path:
+    """A database in the folder that commands run in."""
+    return Path(shutil.copyfile(filled_file, tmp_path / "prompts.db"))
 
 
 # The database, the namespace and the actor
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment", "file"),
-    [
-        ([], {}, "prompts.db"),
-        ([], {"PROMPTREG_DB": "env.db"}, "env.db"),
-        (["--db", "option.db"], {"PROMPTREG_DB": "env.db"}, "option.db"),
-        ([], {"PROMPTREG_DB": ""}, "prompts.db"),
-    ],
-    ids=["default", "variable", "option", "empty variable"],
-)
-def test_the_database_is_the_options_or_the_variables_or_prompts_db(
-    terminal: Terminal, arguments: list[str], environment: dict[str, str], file: str
-) -> None:
+def test_the_database_is_the_options_or_the_variables_or_prompts_db(terminal: Terminal, filled: Path) -> None:
     """`--db` wins over PROMPTREG_DB, which wins over `prompts.db`; an empty variable is as one that is not set."""
-    assert terminal(*arguments, "init", **environment).status == 0
-    assert (terminal.folder / file).exists()
+    assert "greet" in terminal("list").out
+    assert "greet" in terminal("list", PROMPTREG_DB="").out
+    assert "no database env.db" in terminal("list", PROMPTREG_DB="env.db").err
+    assert "no database option.db" in terminal("list", "--db", "option.db", PROMPTREG_DB="env.db").err
 
 
 @pytest.mark.parametrize("arguments", [["--namespace", "support", "list"], ["list", "--namespace", "support"]])
 def test_options_may_stand_before_and_after_the_command(terminal: Terminal, filled: Path, arguments: list[str]) -> None:
     """The options of the registry are those of every command, and of the group."""
     assert "reply" in terminal(*arguments).out
+
+
+def test_the_demo_takes_its_database_before_and_after_the_command(terminal: Terminal) -> None:
+    """Only an option names one: where a variable does, the demo still leaves nothing behind."""
+    assert terminal("--db", "mine.db", "demo").status == 0
+    assert (terminal.folder / "mine.db").exists()
+    assert terminal("demo", PROMPTREG_DB="production.db").status == 0
+    assert not (terminal.folder / "production.db").exists()
 
 
 def test_the_namespace_is_the_options_or_the_variables_or_default(terminal: Terminal, filled: Path) -> None:
@@ -162,7 +171,9 @@ def test_a_refusal_is_status_1_with_the_code_and_a_command_that_helps(terminal: 
     assert_one_line(terminal("show", "absent"), 1, "not_found: ", "`promptreg list` shows")
     assert_one_line(terminal("show", "greet@9"), 1, "version_not_found: ", "`promptreg history` lists")
     assert_one_line(terminal("render", "greet"), 1, "missing_variables: ", "name", "--var NAME=VALUE", "--vars")
-    assert_one_line(terminal("list", "--namespace", "A b"), 1, "validation_error: ")
+    assert_one_line(terminal("list", "--namespace", "A b"), 1, "validation_error: namespace: must be lower case\n")
+    assert_one_line(terminal("verify", "--as", "bo"), 1, "forbidden: ", "--as USER:org_admin")
+    assert_one_line(terminal("show", "greet@"), 1, "validation_error: ")
 
 
 @pytest.mark.parametrize(
@@ -186,6 +197,16 @@ def test_no_command_at_all_is_the_help_and_status_2(terminal: Terminal) -> None:
     done = terminal()
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith("Usage: promptreg ")
+
+
+def test_every_verb_that_an_error_may_name_has_a_command() -> None:
+    """The library's messages say `restore()`; a terminal has no such call."""
+    verbs = {name for name in vars(Registry) if not name.startswith("_")} - {"path", "namespace", "actor"}
+    commands = {COMMAND_OF.get(verb, verb).split()[0] for verb in verbs - {"scope", "close"}}
+    assert commands <= set(COMMANDS)
+    assert in_commands("update() without version= makes one; x() is no verb") == (
+        "`promptreg update` without @VERSION makes one; x() is no verb"
+    )
 
 
 def test_an_error_of_several_lines_is_one_line_without_control_characters(
@@ -212,10 +233,20 @@ def test_ctrl_c_is_status_130_without_a_traceback(
     assert terminal("verify") == (130, "", "\n")
 
 
-def test_the_help_of_every_command_fits_and_begins_with_a_short_sentence() -> None:
-    """No line of a help is longer than 80 columns, and none of the list of commands is cut."""
-    listing = promptreg.get_help(click.Context(promptreg, info_name="promptreg"))
-    assert "..." not in listing.partition("Commands:")[2]
+def test_streams_that_are_closed_are_no_traceback(terminal: Terminal, filled: Path) -> None:
+    """Where there is no standard output, that is an error; messages without a standard error are dropped."""
+    with in_folder(filled.parent):
+        with mock.patch.object(sys, "stdout", None), mock.patch.object(sys, "stderr", Stream()) as err:
+            assert main(["list"]) == 1
+            assert "can't be written: Bad file descriptor" in err.written()
+        with mock.patch.object(sys, "stderr", None), mock.patch.object(sys, "stdin", None):
+            assert main(["render", "greet", "--vars", "-"]) == 2
+
+
+def test_the_help_of_every_command_fits_and_nothing_is_cut() -> None:
+    """No line of a help is longer than 80 columns, and the list of commands has whole sentences."""
+    listing = promptreg.get_help(click.Context(promptreg, info_name="promptreg")).partition("Commands:")[2]
+    assert [line for line in listing.splitlines() if len(line) > 80 or line.endswith("...")] == []
     for name in COMMANDS:
         command = promptreg.get_command(click.Context(promptreg), name)
         assert command is not None
@@ -306,6 +337,13 @@ def test_commands_options_and_names_of_prompts_are_completed(terminal: Terminal,
     assert "plain,--json" in completed(terminal, "promptreg list --js")
     assert completed(terminal, "promptreg show gr") == ["plain,greet"]
     assert completed(terminal, "promptreg --namespace support history ") == ["plain,reply"]
+
+
+def test_archived_prompts_are_completed_too(terminal: Terminal, filled: Path) -> None:
+    """`restore` needs them."""
+    with Registry(filled) as registry:
+        registry.archive("greet")
+    assert completed(terminal, "promptreg show gr") == ["plain,greet"]
 
 
 def test_completion_never_fails_and_creates_no_database(terminal: Terminal) -> None:

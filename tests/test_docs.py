@@ -3,6 +3,8 @@
 The `python` blocks of a page run in order, as one program, in an empty folder. A `text` block directly below a block is
 what it prints; a block without one prints nothing.
 
+The `console` blocks of a page are one session on a terminal (see `console.py`).
+
 On the page of recipes a `python` block starts with the name of a file (`# app.py`) and is written to it. The `bash`
 blocks run; a command that ends with `&` runs beside those after it. Elsewhere shell commands are only checked to exist.
 """
@@ -28,12 +30,14 @@ from pydantic import BaseModel
 
 import promptreg
 from promptreg import PromptregError, Registry, RenderLimits, TemplateError
+from promptreg.cli.main import BROKEN_PIPE, INTERRUPTED, REFUSED, STORAGE, USAGE
 from promptreg.cli.main import promptreg as command_line
 from promptreg.models import Action
 from promptreg.rendering.fast.operations import METHODS as FAST_METHODS
 from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.metered.methods import METHODS
 from promptreg.telemetry import names
+from tests.console import Session, as_it_runs
 from tests.otel import unprovided
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +49,7 @@ TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
 RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
 EXPECTED_PAGES = set(
     "guide templates variables chats access operations recipes telemetry errors rules guarantees internals performance"
-    " changes seeding releases moving sources storage limits".split()
+    " changes seeding releases moving sources storage limits command files checks modules".split()
 )
 
 
@@ -86,6 +90,11 @@ def rows(text: str) -> list[list[str]]:
     return [row for number, row in enumerate(table) if number not in rules and number + 1 not in rules]
 
 
+def with_sessions() -> list[Path]:
+    """Return the pages that have terminal sessions."""
+    return [page for page in PAGES if "```console\n" in page.read_text(encoding="utf-8")]
+
+
 @pytest.fixture
 def untraced() -> Iterator[None]:
     """Remove any tracer provider, so that an example can install one."""
@@ -105,6 +114,13 @@ def test_every_example_prints_the_text_below_it(page: Path, tmp_path: Path, monk
             with contextlib.redirect_stdout(printed):
                 exec(compile(block.text, page.name, "exec"), variables)
             assert printed.getvalue() == (block.output or ""), block.text
+
+
+@pytest.mark.parametrize("page", with_sessions(), ids=lambda page: page.stem)
+def test_every_terminal_session_shows_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    """The `console` blocks of a page are one session; `python -m tests.console PAGE` writes what they show now."""
+    text = page.read_text(encoding="utf-8")
+    assert as_it_runs(text, tmp_path).splitlines() == text.splitlines()
 
 
 def recipes() -> list[Any]:
@@ -236,6 +252,54 @@ def test_every_command_exists(page: Path) -> None:
                 assert (ROOT / words[1]).exists(), line
 
 
+def test_the_page_of_the_command_lists_each_command_with_its_options() -> None:
+    """Each command has its arguments and its own options there, and those that are the same for several once."""
+    common = set(re.findall(r"--[\w-]+", section("command.md", "Which registry, and who"))) | {
+        "--json",
+        "--nl",
+        "--help",
+    }
+    content = {
+        option
+        for row in rows(read("command.md"))
+        if row[0].startswith("`--")
+        for option in re.findall(r"--[\w-]+", row[0])
+    }
+    content -= common
+    described = {}
+    for usage, options, _ in rows(section("command.md", "Commands").partition("The options of content")[0]):
+        own = set(re.findall(r"--[\w-]+", options))
+        described[usage.strip("`")] = own | content if "the options of content" in options else own
+    context = click.Context(command_line, info_name="promptreg")
+    actual = {}
+    for name in command_line.list_commands(context):
+        command = command_line.get_command(context, name)
+        assert command is not None
+        parts = [part.make_metavar(context) for part in command.params if isinstance(part, click.Argument)]
+        options = {max(part.opts, key=len) for part in command.params if isinstance(part, click.Option)}
+        actual[" ".join([name, *parts])] = options - common
+    assert described == actual
+
+
+def test_the_page_of_the_command_names_each_variable_and_status() -> None:
+    """The variables are those that the help of `promptreg` names, and the statuses those of the entry point."""
+    page = read("command.md")
+    with click.Context(command_line) as context:
+        named = set(re.findall(r"PROMPTREG_[A-Z]+", command_line.get_help(context)))
+    assert set(re.findall(r"`(PROMPTREG_[A-Z]+)`", page)) == named
+    statuses = {int(row[0]) for row in rows(section("command.md", "In scripts")) if row[0].isdigit()}
+    assert statuses == {0, REFUSED, USAGE, STORAGE, INTERRUPTED, BROKEN_PIPE}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_page_of_the_command_says_how_a_shell_completes(shell: str, tmp_path: Path) -> None:
+    """The line of the page evaluates what the command prints for this shell."""
+    assert f"_PROMPTREG_COMPLETE={shell}_source promptreg" in section("command.md", "Completion")
+    session = Session(tmp_path)
+    assert "_PROMPTREG_COMPLETE" in session.run(f"_PROMPTREG_COMPLETE={shell}_source promptreg", [])
+    assert session.status == 0
+
+
 def test_the_two_commands_are_on_the_first_screen_and_ci_runs_the_test_command() -> None:
     """The commands are in the README exactly as they are run."""
     readme = PAGES[0].read_text(encoding="utf-8")
@@ -253,11 +317,11 @@ def test_the_workflow_runs_each_python_that_the_package_names() -> None:
 
 
 def test_the_list_of_modules_is_the_tree() -> None:
-    """Every module of the package, and nothing else, has one line in internals.md, below its folder."""
-    picture = next(block.text for block in blocks(DOCS / "internals.md") if block.text.startswith("promptreg/"))
+    """Every module of the package, and nothing else, has one line in internals.md or modules.md, below its folder."""
+    pages = [*blocks(DOCS / "internals.md"), *blocks(DOCS / "modules.md")]
     folders: list[str] = []
     drawn = set()
-    for line in picture.splitlines():
+    for line in "".join(block.text for block in pages if block.text.startswith("promptreg/")).splitlines():
         name = line.split()[0]
         depth = (len(line) - len(line.lstrip())) // 2
         if name.endswith("/"):

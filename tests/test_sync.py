@@ -202,6 +202,20 @@ def test_a_conflict_of_a_field_is_at_its_line(synced: Folder) -> None:
         synced.sync()
 
 
+def test_a_conflict_of_a_chat_is_at_the_line_of_its_message(folder: Folder) -> None:
+    """Within the message it is the first line that differs, and of a message more or less the last one."""
+    folder.write("chat", "system:\nBe kind\nuser:\nHello\nthere", 'type: "chat"\n')
+    folder.sync()
+    messages = [{"role": "system", "content": "Be kind"}, {"role": "user", "content": "Hello\nyou"}]
+    folder.registry.update("chat", template=messages)
+    folder.write("chat", "system:\nBe kind\nuser:\nHello\nall", 'type: "chat"\n')
+    with pytest.raises(ConflictError, match=r"'chat\.md:8'"):
+        folder.sync()
+    folder.registry.update("chat", template=[*messages[:1], {"role": "user", "content": "Hello\nall"}, *messages[1:]])
+    with pytest.raises(ConflictError, match=r"'chat\.md:6'"):
+        folder.sync()
+
+
 def test_every_conflict_is_listed(synced: Folder) -> None:
     """Each with its file and line, in the order of the names."""
     for name in ("greet", "support/reply"):

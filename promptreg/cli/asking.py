@@ -39,18 +39,13 @@ def ask(question: str) -> None:
     Standard output stays that of the result, which `click.confirm` writes a space to.
     """
     print(f"{one_line(question)} [y/N] ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline()
+    answer = sys.stdin.buffer.readline()  # what is typed may be no UTF-8
     if not answer:
         print(file=sys.stderr)  # ends the line after Ctrl-D
-    if answer.strip().lower() not in {"y", "yes"}:
+    if answer.strip().lower() not in {b"y", b"yes"}:
         raise Declined("")
 
 
 def can_ask() -> bool:
     """Return whether a question is seen on a terminal, and answered on one."""
-    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
-
-
-def is_terminal(stream: Any) -> bool:
-    """Return whether a standard stream, which may be closed or absent, is a terminal."""
-    return stream is not None and not getattr(stream, "closed", False) and bool(stream.isatty())
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -116,7 +116,7 @@ def registry_options(command: F) -> F:
     for option in (
         _option("--as", "acting", metavar="USER[:ROLE]", help="Who acts; else PROMPTREG_AS, else you, as org_admin."),
         _option("--namespace", metavar="NAME", help="The namespace; else PROMPTREG_NAMESPACE, else default."),
-        _option("--db", metavar="FILE", help="The database; else PROMPTREG_DB, else prompts.db."),
+        _option("--db", metavar="FILE", type=click.Path(), help="The database; else PROMPTREG_DB, else prompts.db."),
     ):
         command = option(command)
     return command

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TypeVar
@@ -23,7 +26,7 @@ def edit_text(text: str, name: str, save: Callable[[bytes, Path], T], *, retry: 
     kept, and its path printed with `retry`, which says how to save it.
     """
     folder = Path(mkdtemp(prefix="promptreg-"))
-    path = folder / f"{name.replace('/', '_')[:LONGEST]}.md"
+    path = folder / f"edit-{name.replace('/', '_')[:LONGEST]}.md"
     original = text.encode()
     try:
         path.write_bytes(original)
@@ -39,12 +42,31 @@ def edit_text(text: str, name: str, save: Callable[[bytes, Path], T], *, retry: 
 
 def _run_editor(path: Path) -> None:
     try:
-        click.edit(filename=str(path))
+        with _ctrl_c_is_the_editors():
+            click.edit(filename=str(path))
     except (click.ClickException, ValueError) as error:  # ValueError: a quote in $EDITOR that is not closed
         reason = error.message if isinstance(error, click.ClickException) else str(error)
         raise click.ClickException(
             f"the editor failed, so nothing is changed: {reason}. $VISUAL, else $EDITOR, says which one is used."
         ) from error
+
+
+@contextmanager
+def _ctrl_c_is_the_editors() -> Iterator[None]:
+    """Leave Ctrl-C to the editor, which may go on; raise `KeyboardInterrupt` where it ends the editor."""
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+        yield
+        return
+    pressed = list[int]()
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    except click.ClickException:
+        if pressed:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _read(path: Path) -> bytes:

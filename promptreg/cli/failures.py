@@ -1,28 +1,53 @@
 """An error as one line for a terminal: what the library says of its verbs, as commands."""
 
 import re
-from collections.abc import Collection
 
 from promptreg.cli.text import one_line
 from promptreg.errors import PromptregError
+from promptreg.registry import Registry
 
-SYNONYMS = {"save": "update", "get": "show", "set_label": "label", "remove_label": "label --remove"}
-PHRASES = {"pass them to render": "pass them with --var NAME=VALUE, or --vars FILE.json"}
+COMMAND_OF = {
+    "create": "new",
+    "get": "show",
+    "get_many": "show",
+    "iterate": "list",
+    "save": "update",
+    "set_label": "label",
+    "remove_label": "label --remove",
+    "set_status": "status",
+}
+"""The commands of those verbs that have another name."""
+
+PHRASES = {
+    "pass them to render": "pass them with --var NAME=VALUE, or --vars FILE.json",
+    "without version=": "without @VERSION",
+    " or with version=": "",
+    "pass version=": "write NAME@",
+    "pass on_conflict='publish'": "pass --on-conflict publish",
+    "; slugify() makes a name of any text": "",
+    "the application itself and org admins may": "org admins may, such as --as USER:org_admin",
+}
+"""What the library says to programs, and what a terminal says in its place."""
+
 _VERB = re.compile(r"\b([a-z_]+)\(\)")
 
 
-def failure_line(error: PromptregError, commands: Collection[str]) -> str:
+def failure_line(error: PromptregError) -> str:
     """Return an error as one line: its code, and its message with commands in place of the verbs that help.
 
-    >>> failure_line(PromptregError("'greet' is disabled; enable() it."), ["enable"])
+    >>> failure_line(PromptregError("'greet' is disabled; enable() it."))
     "internal_error: 'greet' is disabled; `promptreg enable` it."
     """
+    return one_line(f"{error.code}: {in_commands(error.message)}")
 
-    def command(verb: re.Match[str]) -> str:
-        name = SYNONYMS.get(verb[1], verb[1])
-        return f"`promptreg {name}`" if name.split()[0] in commands else verb[0]
 
-    message = error.message
+def in_commands(message: str) -> str:
+    """Return a message, or a reason, with commands in place of verbs."""
     for phrase, meant in PHRASES.items():
         message = message.replace(phrase, meant)
-    return one_line(f"{error.code}: {_VERB.sub(command, message)}")
+    return _VERB.sub(_command, message)
+
+
+def _command(verb: re.Match[str]) -> str:
+    name = verb[1]
+    return f"`promptreg {COMMAND_OF.get(name, name)}`" if hasattr(Registry, name) else verb[0]

@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 JSON_OR_FILE = "JSON|@FILE"
 
-_OPTIONS: dict[str, tuple[list[str], dict[str, Any]]] = {
+OPTIONS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "template": (
         ["--file", "-f"],
         {"metavar": "FILE", "help": "The template; - or by default, standard input."},
@@ -52,16 +52,21 @@ _EMPTYING: dict[str, tuple[list[str], dict[str, Any]]] = {
 }
 _JSON = ("variables", "config", "meta", "examples")
 _ABSENT = (None, (), False)
+_BESIDE = {
+    "new_name": "--name",
+    "is_production": "--draft",
+    "expected_version": "--expect-version",
+    "expected_hash": "--expect-hash",
+}
+"""The options of arguments that only `update` has."""
 
 
 def field_options(command: F) -> F:
     """Add an option for each field of a version, and for what goes with it."""
-    for field, (names, more) in reversed(_OPTIONS.items()):
+    for field, (names, more) in reversed(OPTIONS.items()):
         command = click.option(*names, field, **more)(command)
-    formats = click.Choice(FORMATS)
-    return click.option("--format", "template_format", type=formats, help="What FILE is; by default, as it looks.")(
-        command
-    )
+    help_text = "What FILE is; by default, as it looks."
+    return click.option("--format", "template_format", type=click.Choice(FORMATS), help=help_text)(command)
 
 
 def emptying_options(command: F) -> F:
@@ -75,8 +80,8 @@ def read_fields(given: Mapping[str, Any], name: str, *, is_new: bool = False, is
     """Return what the options pass, by the arguments of `create`.
 
     A file in the format of `promptreg export` says all that a version holds: what it leaves out has its default, and
-    what an option says wins. A new prompt needs a template, and so does an update that
-    would change nothing else. Raises one usage error with everything that can't be read.
+    what an option says wins. A new prompt needs a template, and so does an update that would change nothing else.
+    Raises one usage error with everything that can't be read.
     """
     fields, errors = _passed(given)
     template = Given({})
@@ -103,13 +108,15 @@ def sources_named(given: Mapping[str, Any], file: "PromptFile | None") -> Iterat
 
 
 def _as_option(field: str, given: Mapping[str, Any]) -> str:
-    return re.sub(r"^\w+", lambda found: _option(found[0]) if given.get(found[0]) not in _ABSENT else found[0], field)
+    argument = re.match(r"\w*", field)[0]  # type: ignore[index]  # it matches any text
+    is_passed = argument in OPTIONS and given[argument] not in _ABSENT
+    return (_option(argument) if is_passed else _BESIDE.get(argument, argument)) + field[len(argument) :]
 
 
 def _passed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the fields that options pass, and why others can't be read."""
     fields, errors = {}, []
-    for field in _OPTIONS:
+    for field in OPTIONS:
         value = given[field]
         if given.get(f"no_{field}"):
             errors += [f"{_option(field)} and --no-{_option(field)[2:]}s exclude each other"] if value else []
@@ -123,4 +130,4 @@ def _passed(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _option(field: str) -> str:
-    return _OPTIONS[field][0][0]
+    return OPTIONS[field][0][0]

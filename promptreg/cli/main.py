@@ -22,6 +22,7 @@ REFUSED, USAGE, STORAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 128 + 2, 128 + 13
 
 NAME = "promptreg"
 COMPLETE = "_PROMPTREG_COMPLETE"
+MOST_SAID = 200  # characters of a command in the list of all
 
 COMMANDS = {
     "init": "starting",
@@ -76,6 +77,12 @@ class Commands(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_", None) or getattr(module, cmd_name)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with the first sentence of each, which is wrapped, not cut."""
+        commands = [(name, self.get_command(ctx, name)) for name in COMMANDS]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(MOST_SAID)) for name, command in commands if command])
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -108,8 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     It is 0; 1 where the registry refuses, 2 for wrong usage, 3 for a `StorageError`, 130 after Ctrl-C, and 141 where
     standard output is a closed pipe, as after `| head -1`.
     """
-    prepare_streams()
     try:
+        prepare_streams()
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
         finally:
@@ -143,7 +150,7 @@ def _run(arguments: Sequence[str]) -> int:
         return _failed(error.format_message(), error.exit_code, _help_of(error))
     except PromptregError as error:
         status = STORAGE if isinstance(error, StorageError) else REFUSED
-        return _failed(failure_line(error, COMMANDS), status)
+        return _failed(failure_line(error), status)
     return 0
 
 
@@ -166,6 +173,6 @@ def _complete(instruction: str) -> int:
 
 
 def _discard_output() -> None:
-    """Redirect standard output to the null device, as Python would fail again as it flushes it at exit."""
-    with suppress(OSError), open(os.devnull, "w") as nothing:
+    """Redirect standard output, if there is any, to the null device: Python would fail again at exit."""
+    with suppress(OSError, AttributeError), open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), sys.stdout.fileno())

@@ -1,5 +1,6 @@
 """What commands print: values for people, and JSON for programs. Messages go to standard error."""
 
+import errno
 import io
 import json
 import os
@@ -91,7 +92,15 @@ def takes_colours(stream: TextIO) -> bool:
 
 
 def prepare_streams() -> None:
-    """Have the standard streams write every character: as UTF-8, or on a terminal of another encoding as an escape."""
+    """Have the standard streams write every character: as UTF-8, or on a terminal of another encoding as an escape.
+
+    Where standard input is closed there is nothing to read; messages without a standard error are dropped. Closed
+    output is `OSError`.
+    """
+    sys.stdin = sys.stdin or io.TextIOWrapper(io.BytesIO())
+    sys.stderr = sys.stderr or io.StringIO()
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
             continue

@@ -1,7 +1,9 @@
 """What the commands that write tell people about a prompt."""
 
+from collections.abc import Sequence
+
 from promptreg.cli.output import paint, say
-from promptreg.cli.text import one_line
+from promptreg.cli.text import columns, one_line, wrapped
 from promptreg.models import StatusUpdate
 from promptreg.prompt import Prompt
 
@@ -38,24 +40,34 @@ def show_status(prompt: Prompt) -> None:
     say(f"{named(prompt)}: {prompt.status}{also}")
 
 
+def show_discarded(prompt: Prompt, number: int) -> None:
+    """Print which version was thrown away, and what is shown of the prompt now."""
+    say(f"{named(prompt)}: version {number} is discarded; version {prompt.version} {standing(prompt)}")
+
+
 def show_labels(prompt: Prompt) -> None:
     """Print the labels of a prompt, with their versions."""
-    labels = ", ".join(f"{label} {number}" for label, number in sorted(prompt.labels.items()))
-    say(f"{named(prompt)}: {labels}")
+    _list(prompt, [f"{label} {number}" for label, number in sorted(prompt.labels.items())])
 
 
 def show_grants(prompt: Prompt) -> None:
     """Print who was given access to a prompt."""
-    grants = ", ".join(f"{one_line(grant.principal)} {grant.permission}" for grant in prompt.access_grants)
-    say(f"{named(prompt)}: {grants or 'nobody was given access'}")
+    grants = [f"{one_line(grant.principal)} {grant.permission}" for grant in prompt.access_grants]
+    _list(prompt, grants or ["nobody was given access"])
+
+
+def _list(prompt: Prompt, items: Sequence[str]) -> None:
+    for line in wrapped(f"{prompt.name}: {', '.join(items)}", columns()):
+        say(line)
 
 
 def show_update(update: StatusUpdate, status: str) -> None:
     """Print what a change of statuses did, or would do."""
-    verb = "would become" if update.dry_run else "became"
+    verb = "would be" if update.dry_run else "is now"
     for name in update.updated:
         say(f"{paint(name, 'name')}: {verb} {status}")
     for name in update.skipped:
         say(f"{paint(name, 'name')}: is {status} already")
-    count = update.updated_prompts
-    say(f"{count:,} {'prompt' if count == 1 else 'prompts'} {verb} {status}")
+    named = len(update.updated) + len(update.skipped)
+    if named > 1:
+        say(f"{update.updated_prompts:,} of {named:,} prompts {'would change' if update.dry_run else 'changed'}")

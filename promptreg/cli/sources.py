@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from promptreg.cli.asking import is_terminal
 from promptreg.cli.output import note
 
 MOST = 16 * 1024 * 1024  # bytes: more than any prompt takes, escaped as JSON
@@ -28,10 +27,8 @@ def read_file(path: str) -> bytes:
 
 
 def read_stdin() -> bytes:
-    """Return the bytes of standard input, none where it is closed; on a terminal, say that it is read."""
-    if sys.stdin is None or sys.stdin.closed:
-        return b""
-    if is_terminal(sys.stdin):
+    """Return the bytes of standard input; on a terminal, say that it is read."""
+    if sys.stdin.isatty():
         note("Reading from the terminal; end with Ctrl-D (on Windows Ctrl-Z and Enter).")
     try:
         content = sys.stdin.buffer.read(MOST + 1)

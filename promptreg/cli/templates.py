@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from promptreg.cli.asking import is_terminal
 from promptreg.cli.sources import STDIN, decode, read_file, read_json
 from promptreg.errors import TemplateError
 from promptreg.messages import is_placeholder
@@ -33,7 +32,7 @@ def read_template(file: str | None, form: str | None, name: str, *, is_needed: b
     Nothing is returned where neither is given and it is not needed. Empty standard input is nothing, as it is where a
     script or a job runs a command without one.
     """
-    if file is None and is_terminal(sys.stdin):
+    if file is None and sys.stdin.isatty():
         _require(not is_needed, "there is no template: pass --file FILE, or write it to standard input")
         return Given({})
     content = read_file(STDIN if file is None else file)
@@ -90,7 +89,7 @@ def _fields_of_file(content: bytes, path: str, name: str) -> Given:
     from promptreg.files.format import from_text  # noqa: PLC0415 (25 ms, for a file in this format alone)
 
     file = from_text(content, path, name=checked_name(name))
-    return Given(file.content(), file)
+    return Given({**file.content(), "title": file.fields.get("title", name)}, file)
 
 
 @contextmanager

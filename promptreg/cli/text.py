@@ -82,24 +82,30 @@ def wrapped(text: str, most: int) -> list[str]:
 
 
 def _broken(paragraph: str, most: int) -> list[str]:
-    lines, rest = [], paragraph
-    while width(rest) > most:
-        head = cut(rest, most)
-        at = len(head) if rest[len(head)] == " " else head.rstrip().rfind(" ")
-        broken = rest[:at] if rest[: max(at, 0)].strip() else head
-        lines.append(broken.rstrip())
-        rest = rest[len(broken) :].lstrip()
-    return [*lines, rest]
+    lines, start = [], 0
+    while (end := _end(paragraph, start, most)) < len(paragraph):
+        space = paragraph.rfind(" ", start, end + 1)
+        stop = space if paragraph[start : max(space, start)].strip() else end
+        lines.append(paragraph[start:stop].rstrip())
+        start = stop
+        while paragraph[start : start + 1] == " ":
+            start += 1
+    return [*lines, paragraph[start:]] if start < len(paragraph) or not lines else lines
 
 
 def cut(text: str, most: int) -> str:
-    """Return the beginning of a text that fits into so many columns, at least one character."""
+    """Return the beginning of a line that fits into so many columns, at least one character."""
+    return text[: _end(text, 0, most)]
+
+
+def _end(text: str, start: int, most: int) -> int:
+    """Return where a line that begins at a position ends, with at least one character."""
     taken = 0
-    for position, character in enumerate(text):
-        taken += _columns_of(character)
-        if taken > most and position:
-            return text[:position]
-    return text
+    for position in range(start, len(text)):
+        taken += _columns_of(text[position])
+        if taken > most and position > start:
+            return position
+    return len(text)
 
 
 def padded(text: str, to: int) -> str:

@@ -7,15 +7,17 @@ bounded; above the bound, or where too little is the same, no word of a line is 
 import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from promptreg.rules.unified_diff import Work, changes
 
 SHARED = 0.25  # of the characters of the words; where less is the same, marks would show nothing
-_TOKEN = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003fffd]"  # Han and kana have no spaces between words
-    r"|[^\s!-/:-@\[-^`{-~\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003fffd]+|\n|[^\S\n]+|."
-)
+_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han and kana: each character is a word
+_TOKEN = re.compile(rf"(\s*)([{_UNSPACED}]|[^\s!-/:-@\[-^`{{-~{_UNSPACED}]+|\S|\Z)")
+
+
+Token: TypeAlias = tuple[str, str]
+"""White space, and the word or the sign that follows it."""
 
 
 class Piece(NamedTuple):
@@ -42,7 +44,7 @@ def mark_words(diff: str) -> Iterator[Line]:
 
     >>> diff = "--- greet@1\n+++ greet@2\n@@ -1 +1 @@\n-Hello dear {{ name }}\n+Hello {{ name }}"
     >>> [piece for line in mark_words(diff) for piece in line.pieces if piece.is_changed]
-    [Piece(text='dear ', is_changed=True)]
+    [Piece(text=' dear', is_changed=True)]
     """
     lines, work = diff.split("\n"), Work()
     yield from (Line("@", [Piece(line)]) for line in lines[:2] if diff)
@@ -64,20 +66,43 @@ def _changed(block: Sequence[str], work: Work) -> Iterator[Line]:
 
 
 def _mark(old: str, new: str, work: Work) -> tuple[list[Piece], list[Piece]]:
-    tokens, new_tokens = _TOKEN.findall(old), _TOKEN.findall(new)
-    found = list(changes(tokens, new_tokens, work))
-    marked = _pieces(tokens, [part for part, _ in found]), _pieces(new_tokens, [part for _, part in found])
-    if any(_shared(pieces) < SHARED for pieces in marked):
-        return [Piece(old)], [Piece(new)]
-    return marked
+    tokens, others = _TOKEN.findall(old), _TOKEN.findall(new)
+    removed, added = list[Piece](), list[Piece]()
+    end = other_end = 0
+    for part, other in _changes(tokens, others, work):
+        equal = zip(tokens[end : part.start], others[other_end : other.start], strict=True)
+        for (space, word), (other_space, _) in equal:
+            removed += [Piece(space, space != other_space), Piece(word)]
+            added += [Piece(other_space, space != other_space), Piece(word)]
+        keeps_space = _begin_alike(tokens[part], others[other])
+        removed += _marked(tokens[part], keeps_space)
+        added += _marked(others[other], keeps_space)
+        end, other_end = part.stop, other.stop
+    marked = _joined(removed), _joined(added)
+    return ([Piece(old)], [Piece(new)]) if any(_shared(pieces) < SHARED for pieces in marked) else marked
 
 
-def _pieces(tokens: Sequence[str], changed: Sequence[slice]) -> list[Piece]:
-    pieces, end = [], 0
-    for part in changed:
-        pieces += [Piece("".join(tokens[end : part.start])), Piece("".join(tokens[part]), is_changed=True)]
-        end = part.stop
-    return [piece for piece in [*pieces, Piece("".join(tokens[end:]))] if piece.text]
+def _changes(tokens: Sequence[Token], others: Sequence[Token], work: Work) -> Iterator[tuple[slice, slice]]:
+    """Yield what differs, and at last the end of both; white space before words is no difference of the words."""
+    yield from changes([word for _, word in tokens], [word for _, word in others], work)
+    yield slice(len(tokens), len(tokens)), slice(len(others), len(others))
+
+
+def _begin_alike(tokens: Sequence[Token], others: Sequence[Token]) -> bool:
+    return bool(tokens and others) and tokens[0][0] == others[0][0]
+
+
+def _marked(tokens: Sequence[Token], keeps_space: bool) -> list[Piece]:
+    """Return words as changed, with the space between them, and before them unless it stays."""
+    text = "".join(map("".join, tokens))
+    space = tokens[0][0] if keeps_space else ""
+    return [Piece(space), Piece(text[len(space) :], is_changed=True)]
+
+
+def _joined(pieces: Sequence[Piece]) -> list[Piece]:
+    """Return pieces without empty ones, and those of one kind that follow each other as one."""
+    runs = groupby((piece for piece in pieces if piece.text), lambda piece: piece.is_changed)
+    return [Piece("".join(piece.text for piece in run), is_changed) for is_changed, run in runs]
 
 
 def _shared(pieces: Sequence[Piece]) -> float:

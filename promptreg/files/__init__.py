@@ -1,7 +1,18 @@
 """Prompts as files: a folder of prompts, synchronisation, export and import, and the formats of other tools."""
 
-from promptreg.files.exporting import ExportReport as ExportReport
-from promptreg.files.exporting import export as export
-from promptreg.files.report import SyncedPrompt as SyncedPrompt
-from promptreg.files.report import SyncReport as SyncReport
-from promptreg.files.syncing import sync as sync
+from promptreg.files.exporting import ExportReport, export
+from promptreg.files.importing import ImportedPrompt, ImportNote, ImportReport, import_from
+from promptreg.files.report import SyncedPrompt, SyncReport
+from promptreg.files.syncing import sync
+
+__all__ = [
+    "ExportReport",
+    "ImportNote",
+    "ImportReport",
+    "ImportedPrompt",
+    "SyncReport",
+    "SyncedPrompt",
+    "export",
+    "import_from",
+    "sync",
+]

@@ -92,7 +92,7 @@ def _read_json_lines(front: str) -> dict[str, Entry] | None:
         except RecursionError:
             raise FormatError(number, f"has more than {MAX_DEPTH} levels") from None
         if found[1] in entries:
-            raise FormatError(number, f"{found[1]} stands here and in line {entries[found[1]].line}; keep one")
+            raise FormatError(number, "stands here for the second time; keep one")
         entries[found[1]] = Entry(value, number)
     return entries
 

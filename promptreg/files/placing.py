@@ -1,11 +1,16 @@
 """The errors that a registry raises about the prompts of a folder, with the files and lines that they are about."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from promptreg.errors import PromptregError
 from promptreg.files.format import PromptFile
+
+_LINE = re.compile(r"^(?:'[^']+': )?((?:message \d+ of \d+(?:, part \d+)?: )?)(?:Line \d+: )?")
+"""What a template's error begins with: the name, which the path says, the message, and a line of its text."""
+_MESSAGE = re.compile(r"\bmessage (\d+) of \d+(, part \d+)?: ")
 
 
 @contextmanager
@@ -24,7 +29,7 @@ def _place(error: PromptregError, files: Mapping[str, PromptFile]) -> None:
         return
     error.details["errors"] = found
     if len(found) == 1:
-        error.put_before(found[0]["field"])
+        error.restate(f"{found[0]['field']}: {found[0]['reason']}")
 
 
 def _errors(error: PromptregError, files: Mapping[str, PromptFile]) -> Iterator[dict[str, str]]:
@@ -46,5 +51,12 @@ def _refused(refusal: Mapping[str, Any], file: PromptFile) -> Iterator[dict[str,
     if "reasons" in refusal:
         yield from ({"field": file.where("examples"), "reason": reason} for reason in refusal["reasons"])
     else:
-        place = file.where("template", line=refusal.get("line") or 1)
-        yield {"field": place, "reason": refusal["message"]}
+        yield {"field": _place_in_template(refusal, file), "reason": _LINE.sub(r"\1", refusal["message"])}
+
+
+def _place_in_template(refusal: Mapping[str, Any], file: PromptFile) -> str:
+    """Return the line of a template's error, which of a chat is a line of one message, or of a part of it."""
+    found, line = _MESSAGE.search(refusal["message"]), refusal.get("line") or 1
+    if found is None or isinstance(file.fields["template"], str):
+        return file.where("template", line=line)
+    return file.where(f"template[{int(found[1]) - 1}]", line=0 if found[2] else line)

@@ -37,6 +37,10 @@ class SyncedPrompt(Value):
         """The file, and its line where one is known, as `support/reply.md:4`."""
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
+    def as_error(self) -> dict[str, str]:
+        """Return the prompt as one of an error's `details["errors"]`."""
+        return {"field": self.place, "reason": self.reason, "difference": self.difference}
+
 
 class SyncReport(Value):
     """What a synchronisation did, or with `dry_run` would do, of each prompt by name.
@@ -97,12 +101,20 @@ def _line(item: SyncItem, file: PromptFile | None) -> int | None:
 
 
 def _line_in(file: PromptFile, field: str, ours: Any, theirs: Any) -> int:
-    """Return the first line of the file in which a field differs: of a text its own line, of a chat its message's."""
-    line = 1
-    if field == "template" and isinstance(ours, str) and isinstance(theirs, str):
-        line = first_line(ours.split("\n"), theirs.split("\n"))
-    elif field == "template" and not isinstance(ours, str) and not isinstance(theirs, str):
-        field = f"template[{first_line(ours, theirs) - 1}]"
+    """Return the first line of the file in which a field differs, within a template that of the text."""
+    if field != "template":
+        return _line_at(file, field)
+    if isinstance(ours, str) or isinstance(theirs, str):
+        return _line_at(file, field, ours, theirs)
+    number = first_line(ours, theirs) - 1
+    contents = [side[number].get("content") if number < len(side) else None for side in (ours, theirs)]
+    return _line_at(file, f"template[{number}]", *contents)
+
+
+def _line_at(file: PromptFile, field: str, ours: Any = None, theirs: Any = None) -> int:
+    """Return the line of a field, or within a text of it the first one that differs."""
+    is_text = isinstance(ours, str) and isinstance(theirs, str)
+    line = first_line(ours.split("\n"), theirs.split("\n")) if is_text and ours != theirs else 0
     return int(file.where(field, line=line).rpartition(":")[2])
 
 

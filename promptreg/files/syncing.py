@@ -11,16 +11,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from promptreg.clock import new_id
-from promptreg.errors import ConflictError, InvalidInputError, PromptregError, listed
-from promptreg.files.folder import read_folder
+from promptreg.errors import ConflictError, InvalidInputError, PromptregError, StorageError, listed
+from promptreg.files.folder import scan_folder
 from promptreg.files.format import PromptFile
 from promptreg.files.gitlog import last_commits
 from promptreg.files.lockfile import make_source, read_source
 from promptreg.files.placing import placed
-from promptreg.files.pulling import file_path, write_pulled
+from promptreg.files.pulling import file_paths, write_pulled
 from promptreg.files.report import SyncReport, report_of
 from promptreg.files.walking import root_of
 from promptreg.registry import Registry
+from promptreg.rules.inputs import Progress, read_flag, read_progress
 from promptreg.rules.sync_items import OnSyncConflict, SyncCall, SyncFile, SyncItem, SyncPlan
 
 
@@ -33,8 +34,9 @@ def sync(
     on_conflict: OnSyncConflict = "error",
     dry_run: bool = False,
     bare: bool = False,
+    progress: Progress | None = None,
 ) -> SyncReport:
-    """Bring the files of a folder and the prompts of the registry's namespace to the same, three-way.
+    r"""Bring the files of a folder and the prompts of the registry's namespace to the same, three-way.
 
     A changed file becomes live, or with `label` a draft that the label names; a file that has gone archives its prompt,
     or removes the label. Where only the registry has changed, that is left and told, or with `pull` written to the
@@ -48,10 +50,22 @@ def sync(
     matter are prompts too.
 
     The first synchronisation makes `promptreg.lock` in the folder, which is to be committed. Other files are written
-    after the commit, and only if they have not changed since they were read.
+    after the commit, and only if they have not changed since they were read. `progress(done, total)` is called, after
+    the folder was read and at the end, with numbers of files.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder, Registry(":memory:") as registry:
+    ...     file = Path(folder, "greet.md")
+    ...     actions = []
+    ...     for template in ("Hello", "Hello", "Hi"):
+    ...         _ = file.write_text(f"---\ntags: [x]\n---\n{template}\n")
+    ...         actions += [prompt.action for prompt in sync(registry, folder).prompts]
+    ...     print(actions, registry.render("greet").text)
+    ['create', 'none', 'update'] Hi
     """
     report = reported_sync(
-        registry, folder, label=label, pull=pull, on_conflict=on_conflict, dry_run=dry_run, bare=bare
+        registry, folder, label=label, pull=pull, on_conflict=on_conflict, dry_run=dry_run, bare=bare, progress=progress
     )
     if not dry_run:
         require_no_conflict(report)
@@ -67,18 +81,46 @@ def reported_sync(
     on_conflict: OnSyncConflict = "error",
     dry_run: bool = False,
     bare: bool = False,
+    progress: Progress | None = None,
 ) -> SyncReport:
     """Do what `sync` does, and return its report where there is a conflict too."""
-    files, root = _read(folder, bare=bare), root_of(folder)
+    advance, dry_run, bare = read_progress(progress), read_flag(dry_run, "dry_run"), read_flag(bare, "bare")
+    files, flaws = scan_folder(folder, bare=bare)
+    if not files and not flaws:  # it would archive all that came from it
+        raise InvalidInputError.of("folder", "holds not a single prompt; pass the folder of the prompts' files")
+    advance(len(files) // 3, len(files))  # as reading takes a third of the time
+    root = root_of(folder)
     source = read_source(root)
     call = SyncCall(source or new_id(), _sync_files(root, files), label, on_conflict, pull, dry_run)
+    if flaws:
+        raise InvalidInputError.of_all([*flaws, *_other_flaws(registry, call, files)])
     with placed(files):
         plan = registry._synchronise(call if source is not None else call._replace(dry_run=True))
         if source is None and not dry_run and not plan.conflicts:  # the folder has the id before any registry does
             call = call._replace(source=make_source(root))
             plan = registry._synchronise(call)
     left = _pull(registry, root, call, plan, files, bare=bare) if plan.is_done else {}
-    return _report(root, call, plan, files, left)
+    advance(len(files), len(files))
+    return _report(os.fspath(folder), call, plan, files, left)
+
+
+def _other_flaws(registry: Registry, call: SyncCall, files: Sequence[PromptFile]) -> list[dict[str, str]]:
+    """Return what would be refused of the files that can be read, and which of them are in conflict."""
+    files = [*{file.name: file for file in reversed(files)}.values()]
+    known = {file.name for file in files}
+    if not files:
+        return []
+    try:
+        with placed(files):
+            plan = registry._synchronise(
+                call._replace(files=[file for file in call.files if file.name in known], dry_run=True)
+            )
+    except StorageError:
+        raise
+    except PromptregError as error:
+        return [{"field": each["field"], "reason": each["reason"]} for each in error.details.get("errors", ())]
+    report = _report("", call, plan, files, {})
+    return [conflict.as_error() for conflict in report.conflicts if conflict.name in known]
 
 
 def _pull(
@@ -97,8 +139,16 @@ def _pull(
         with suppress(PromptregError):
             registry._synchronise(call._replace(files=[*others, *written.values()], on_conflict="error", pull=False))
     if pulled.errors:
-        raise InvalidInputError.of_all([*pulled.errors])
+        raise _unwritten(pulled.errors)
     return pulled.left
+
+
+def _unwritten(errors: Sequence[dict[str, str]]) -> InvalidInputError:
+    """Return the error of files that can't be written, after all else was done."""
+    first = f"{errors[0]['field']}: {errors[0]['reason']}"
+    more = f" and {len(errors) - 1:,} more" if len(errors) > 1 else ""
+    message = f"{first}{more}; all else was done, and the next synchronisation goes on"
+    return InvalidInputError(message, errors=[*errors], is_done=True)
 
 
 def require_no_conflict(report: SyncReport) -> None:
@@ -109,23 +159,12 @@ def require_no_conflict(report: SyncReport) -> None:
             f"{listed([conflict.place for conflict in conflicts])}: {_as_count(len(conflicts))}, so nothing was"
             " applied; on_conflict='ours' takes the files, 'theirs' the registry, and 'draft' makes the files drafts.",
             names=[conflict.name for conflict in conflicts],
-            errors=[
-                {"field": conflict.place, "reason": conflict.reason, "difference": conflict.difference}
-                for conflict in conflicts
-            ],
+            errors=[conflict.as_error() for conflict in conflicts],
         )
 
 
 def _as_count(number: int) -> str:
     return "1 conflict" if number == 1 else f"{number:,} conflicts"
-
-
-def _read(folder: str | os.PathLike[str], *, bare: bool) -> Sequence[PromptFile]:
-    """Return the prompts of a folder, of which there must be one: an empty one would archive all that came from it."""
-    files = read_folder(folder, bare=bare)
-    if not files:
-        raise InvalidInputError.of("folder", "holds not a single prompt; pass the folder of the prompts' files")
-    return files
 
 
 def _sync_files(root: Path, files: Sequence[PromptFile]) -> list[SyncFile]:
@@ -134,16 +173,16 @@ def _sync_files(root: Path, files: Sequence[PromptFile]) -> list[SyncFile]:
 
 
 def _report(
-    root: Path, call: SyncCall, plan: SyncPlan, files: Sequence[PromptFile], left: Mapping[str, str]
+    folder: str, call: SyncCall, plan: SyncPlan, files: Sequence[PromptFile], left: Mapping[str, str]
 ) -> SyncReport:
-    by_name, conflicts = {file.name: file for file in files}, len(plan.conflicts)
+    by_name, paths, conflicts = {file.name: file for file in files}, file_paths(plan.items, files), len(plan.conflicts)
     return SyncReport(
-        folder=str(root),
+        folder=folder,
         label=call.label,
         dry_run=call.dry_run,
         is_done=plan.is_done,
         prompts=tuple(
-            report_of(_unless_left(item, left), by_name.get(item.name), file_path(item.name, files), conflicts)
+            report_of(_unless_left(item, left), by_name.get(item.name), paths[item.name], conflicts)
             for item in plan.items
         ),
     )

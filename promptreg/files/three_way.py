@@ -24,7 +24,7 @@ class _Region(NamedTuple):
     theirs: slice
 
 
-def three_way(ours: Side, base: Side, theirs: Side, work: Work | None = None) -> list[str]:
+def three_way(ours: Side, base: Side, theirs: Side, *, work: Work | None = None) -> list[str]:
     """Return the lines of a difference in the style of git's `diff3`, of at most `MAX_LINES` lines.
 
     Each place where they differ shows all three, with a line number of the file; where both sides made the same change

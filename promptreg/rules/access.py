@@ -66,10 +66,10 @@ def require(actor: Actor | None, actions: Iterable[str], container: Container) -
             raise forbidden([container.name], action)
 
 
-def require_creating(actor: Actor | None, name: str) -> None:
+def require_creating(actor: Actor | None, *names: str) -> None:
     """Raise `ForbiddenError` where the actor's role does not allow creating prompts in the namespace."""
     if actor is not None and actor.role not in ALLOWED["create"]:
-        raise forbidden([name], "create")
+        raise forbidden([*names], "create")
 
 
 def require_verifying(actor: Actor | None) -> None:

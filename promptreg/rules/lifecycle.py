@@ -41,7 +41,7 @@ def plan_create(
         raise name_taken(name)
     grants = draft.grants or ()
     snapshot = draft.edit.applied_to({**EMPTY, "title": name})
-    version = _new_version(1, snapshot, name, grants, draft, author, base=None)
+    version = new_version(1, snapshot, name, grants, draft, author, base=None)
     container = Container(
         id=prompt_id,
         namespace=namespace,
@@ -124,7 +124,7 @@ def _updated(container: Container, base: VersionRecord, latest: VersionRecord, d
         updated_at=author.now,
         publications=container.publications_after(published),
     )
-    version = _new_version(number, snapshot, name, grants, draft, author, base=base.number)
+    version = new_version(number, snapshot, name, grants, draft, author, base=base.number)
     events = [new_event("update", author, number, base=base.number, fields=fields, content_hash=snapshot.content_hash)]
     if "rename" in moves:
         events.append(new_event("rename", author, number, previous=container.name, to=name))
@@ -224,7 +224,7 @@ def require_modifiable(container: Container, version: VersionRecord) -> None:
         raise not_modifiable(container, version)
 
 
-def _new_version(
+def new_version(
     number: int,
     snapshot: Snapshot,
     name: str,
@@ -234,6 +234,7 @@ def _new_version(
     *,
     base: int | None,
 ) -> VersionRecord:
+    """Return a version that is made now; `base` is the number of the one that it starts from."""
     return VersionRecord(
         number=number,
         state="published" if draft.is_production else "draft",

@@ -38,10 +38,13 @@ class Work:
         self.left = left
 
 
-def operations(old: Sequence[str], new: Sequence[str], work: Work) -> Sequence[Operation]:
-    """Return the operations that turn one text into another; where no work is left, all that differs is one of them."""
+def operations(old: Sequence[str], new: Sequence[str], work: Work, *, autojunk: bool = True) -> Sequence[Operation]:
+    """Return the operations that turn one text into another; where no work is left, all that differs is one of them.
+
+    `autojunk` is that of `difflib`: what is repeated often is left out of the search for what is equal.
+    """
     try:
-        return _Matcher(old, new, work).get_opcodes()
+        return _Matcher(old, new, work, autojunk=autojunk).get_opcodes()
     except _TooMuch:
         return _one_block(old, new)
 
@@ -57,7 +60,7 @@ def changes(old: Sequence[str], new: Sequence[str], work: Work) -> Iterator[tupl
     for kind, start, end, new_start, new_end in _one_block(old, new):
         if kind == "equal":
             continue
-        for what, a, b, c, d in operations(old[start:end], new[new_start:new_end], work):
+        for what, a, b, c, d in operations(old[start:end], new[new_start:new_end], work, autojunk=False):
             if what != "equal":
                 yield slice(start + a, start + b), slice(new_start + c, new_start + d)
 
@@ -75,8 +78,8 @@ class _Matcher(SequenceMatcher[str]):
     b2j: dict[str, list[int]]
     opcodes: list[Operation] | None
 
-    def __init__(self, old: Sequence[str], new: Sequence[str], work: Work) -> None:
-        super().__init__(None, old, new)
+    def __init__(self, old: Sequence[str], new: Sequence[str], work: Work, *, autojunk: bool = True) -> None:
+        super().__init__(None, old, new, autojunk)
         self._costs = [0, *accumulate(3 + len(self.b2j.get(line, ())) for line in old)]
         self._work = work
 

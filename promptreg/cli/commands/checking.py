@@ -6,6 +6,7 @@ import click
 
 from promptreg.cli.completion import reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.failures import in_commands
 from promptreg.cli.output import note, paint, print_many, say
 from promptreg.cli.progress import progress
 from promptreg.cli.text import one_line
@@ -51,4 +52,4 @@ def _finish(ctx: click.Context, problems: list[str], good: str) -> None:
 
 def _print_problems(problems: Iterable[str]) -> None:
     for problem in problems:
-        say(paint(one_line(problem), "bad"))
+        say(paint(one_line(in_commands(problem)), "bad"))

@@ -16,7 +16,7 @@ from promptreg.rules.inputs import STATUSES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-HEADS = (Column("NAME", least=32), Column("LIVE", True), Column("LATEST", True), Column("STATUS"), Column("TITLE"))
+HEADS = (Column("NAME", least=36), Column("LIVE", True), Column("LATEST", True), Column("STATUS"), Column("TITLE"))
 ALL = 1_000_000_000  # hits of a search
 STATUS_STYLES = {"active": "", "disabled": "bad", "archived": "quiet"}
 
@@ -93,7 +93,7 @@ def _row(prompt: Prompt) -> list[Cell]:
     live = prompt.production_version
     return [
         (prompt.name, "name"),
-        ("-" if live is None else str(live), "live"),
+        "-" if live is None else (str(live), "live"),
         (str(prompt.latest_version), "" if prompt.latest_version == live else "draft"),
         (prompt.status, STATUS_STYLES[prompt.status]),
         prompt.title,

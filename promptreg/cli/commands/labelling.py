@@ -13,6 +13,7 @@ from promptreg.errors import NotFoundError, VersionConflictError, listed
 from promptreg.models import Grant, Permission
 from promptreg.prompt import Prompt
 from promptreg.registry import Registry
+from promptreg.rules.names import plain_reference
 
 RETRIES = 4
 
@@ -64,6 +65,7 @@ def _change_grants(registry: Registry, name: str, principal: str, permission: Pe
 
 
 def _change_once(registry: Registry, name: str, principal: str, permission: Permission | None) -> Prompt:
+    plain_reference(name)
     prompt = registry.get(name, label="latest")
     grants = [given for given in prompt.access_grants if given.principal != principal]
     if permission is not None:

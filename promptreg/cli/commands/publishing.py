@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.differences import print_diff
 from promptreg.cli.expectations import expect_hash, expect_production, read_hashes, read_numbers, selector
 from promptreg.cli.output import note, print_many, print_one
-from promptreg.cli.results import show_live, show_saved
+from promptreg.cli.results import show_discarded, show_live
 from promptreg.prompt import Prompt
 from promptreg.registry import Registry
 
@@ -51,11 +52,13 @@ def publish(
 
 def _publish(registry: Registry, planned: Sequence[Prompt]) -> list[Prompt]:
     """Publish what was shown, and nothing else: neither other content, nor in place of another version."""
-    return registry.publish(
-        [f"{prompt.name}@{prompt.version}" for prompt in planned],
-        expected_production={prompt.name: prompt.production_version or 0 for prompt in planned},
-        expected_hash={prompt.name: prompt.content_hash for prompt in planned},
-    )
+    live = {prompt.name: prompt.production_version or 0 for prompt in planned}
+    hashes = {prompt.name: prompt.content_hash for prompt in planned}
+    references = [f"{prompt.name}@{prompt.version}" for prompt in planned]
+    if len(planned) > 1:
+        return registry.publish(references, expected_production=live, expected_hash=hashes)
+    (name,) = live
+    return [registry.publish(references[0], expected_production=live[name], expected_hash=hashes[name])]
 
 
 def _show_changes(registry: Registry, moving: Iterable[Prompt]) -> None:
@@ -106,9 +109,10 @@ def discard(settings: Settings, name: str, yes: bool) -> None:
     with settings.registry(create=True) as registry:
         draft = registry._plan_discard(name)
         if not yes:
-            ask(f"Discard version {draft.version} of {draft.name}, a {draft.state} version by {draft.author}?")
+            author = f" by {draft.author}" if draft.author else ""
+            ask(f"Discard version {draft.version} of {draft.name}, a {draft.state} version{author}?")
         prompt = registry.discard(f"{draft.name}@{draft.version}")
-    print_one(settings, prompt, show_saved)
+    print_one(settings, prompt, partial(show_discarded, number=draft.version))
 
 
 def _one_or_all(references: Sequence[str]) -> str | list[str]:

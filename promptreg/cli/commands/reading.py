@@ -77,7 +77,7 @@ def history(settings: Settings, name: str, limit: int | None) -> None:
 @click.command()
 @click.argument("name", required=False, shell_complete=complete_names)
 @click.option(
-    "--action", multiple=True, type=click.Choice(ACTIONS), metavar="ACTION", help="Only this; may be repeated."
+    "--action", multiple=True, type=click.Choice(ACTIONS), metavar="ACTION", help="Only this action; may be repeated."
 )
 @click.option("--after", type=click.IntRange(min=0), metavar="SEQ", help="Only those after this one.")
 @limit_option

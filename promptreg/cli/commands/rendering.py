@@ -21,7 +21,13 @@ TEXTS = {"string", "any"}
 @click.command()
 @reference_argument
 @click.option("--var", "pairs", multiple=True, metavar="NAME=VALUE", help="A variable; may be repeated.")
-@click.option("--vars", "file", metavar="FILE.json", help="A file of variables, a JSON object; - is standard input.")
+@click.option(
+    "--vars",
+    "file",
+    type=click.Path(allow_dash=True),
+    metavar="FILE.json",
+    help="A file of variables, a JSON object; - is standard input.",
+)
 @click.option("--messages", is_flag=True, help="Print the messages, as JSON.")
 @output_options
 @registry_options

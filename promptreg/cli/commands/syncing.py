@@ -11,26 +11,29 @@ import click
 
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import note, paint, print_one, say
-from promptreg.cli.text import columns, harmless, one_line
+from promptreg.cli.progress import progress
+from promptreg.cli.text import columns, harmless, one_line, width
 from promptreg.errors import ConflictError, PromptregError, StorageError
 from promptreg.files.report import SyncedPrompt, SyncReport
 from promptreg.files.syncing import reported_sync
+from promptreg.registry import Registry
 from promptreg.rules.sync_items import OnSyncConflict, SyncAction
 
 WORDS: dict[SyncAction, tuple[str, str]] = {
     "create": ("created", "added"),
     "update": ("updated", "added"),
-    "draft": ("made drafts", "draft"),
-    "archive": ("archived", "removed"),
-    "remove_label": ("labels removed", "removed"),
+    "draft": ("drafted", "draft"),
     "restore": ("restored", "added"),
-    "pull": ("files written", "added"),
-    "none": ("unchanged", "quiet"),
+    "archive": ("archived", "removed"),
+    "remove_label": ("without the label", "removed"),
+    "pull": ("written to files", "added"),
     "ahead": ("ahead in the registry", "draft"),
-    "left": ("left alone", "draft"),
-    "conflict": ("conflicts", "bad"),
+    "left": ("left as they are", "draft"),
+    "conflict": ("in conflict", "bad"),
+    "none": ("unchanged", "quiet"),
 }
 """Of each action, what the summary calls it, and its style."""
+INDENT = 13
 STYLES = {**dict.fromkeys(("<<<<<<< ", "||||||| ", "=======", ">>>>>>> ", "--- ", "+++ "), "heading"), "@@ ": "name"}
 
 
@@ -99,16 +102,21 @@ def _synchronised(settings: Settings, folder: str, options: _Options, *, is_dry:
     """
     try:
         with settings.registry() as registry:
-            return reported_sync(registry, folder, **options._asdict(), dry_run=is_dry)
+            return _reported(registry, folder, options, is_dry=is_dry)
     except StorageError as error:
         if error.details.get("reason") != "missing_file":
             raise
     with replace(settings, db=":memory:").registry(create=True) as registry:
-        report = reported_sync(registry, folder, **options._asdict(), dry_run=True)
+        report = _reported(registry, folder, options, is_dry=True)
     if is_dry or report.conflicts:
         return report
     with settings.registry(create=True) as registry:
-        return reported_sync(registry, folder, **options._asdict())
+        return _reported(registry, folder, options, is_dry=False)
+
+
+def _reported(registry: Registry, folder: str, options: _Options, *, is_dry: bool) -> SyncReport:
+    with progress("Synchronising") as advance:
+        return reported_sync(registry, folder, **options._asdict(), dry_run=is_dry, progress=advance)
 
 
 @contextmanager
@@ -121,7 +129,8 @@ def _errors_by_line() -> Iterator[None]:
         if len(errors) > 1:
             for each in errors:
                 note(f"{one_line(each['field'])}: {one_line(each['reason'])}")
-            error.restate(f"{len(errors):,} errors, so nothing was applied.")
+            done = "but for these files all was done" if error.details.get("is_done") else "so nothing was applied"
+            error.restate(f"{len(errors):,} errors, {done}.")
         raise
 
 
@@ -141,19 +150,22 @@ def _show(report: SyncReport) -> None:
         _show_difference(conflict)
     counts = Counter(prompt.action for prompt in report.prompts)
     summary = ", ".join(f"{counts[action]:,} {words}" for action, (words, _) in WORDS.items() if counts[action])
-    say(f"{paint('Dry run:', 'heading')} {summary}" if report.dry_run else summary)
+    heading = "Dry run:" if report.dry_run else "Nothing was done:"
+    say(summary if report.is_done else f"{paint(heading, 'heading')} {summary}")
 
 
 def _show_prompt(prompt: SyncedPrompt) -> None:
-    """Print what is done of a prompt, its file, and on lines of their own why and what else is to be known."""
+    """Print what is done of a prompt and, beside that where it fits or else below, why and what else is to be known."""
     name = one_line(prompt.name if prompt.prompt is None else f"{prompt.name} (now {prompt.prompt})")
-    version = "" if prompt.version is None else f" @{prompt.version}"
+    version = "" if prompt.version is None else f"@{prompt.version}"
     action = prompt.action.replace("_", " ")
-    say(f"{paint(f'{action:<12}', WORDS[prompt.action][1])} {paint(name, 'name')}{version}")
-    texts = [f"{prompt.place}: {prompt.reason}" if prompt.action == "conflict" else prompt.reason, *prompt.notes]
-    for text in texts:
-        for line in wrap(one_line(text), columns() - 13):
-            say(f"{'':13}{paint(line, 'quiet')}")
+    line = f"{paint(f'{action:<{INDENT - 1}}', WORDS[prompt.action][1])} {paint(name, 'name')} {version}"
+    reason = f"{prompt.place}: {prompt.reason}" if prompt.action == "conflict" else prompt.reason
+    is_beside = INDENT + width(f"{name} {version}  {reason}") <= columns()
+    say(f"{line}  {paint(one_line(reason), 'quiet')}" if is_beside else line)
+    for text in prompt.notes if is_beside else (reason, *prompt.notes):
+        for part in wrap(one_line(text), columns() - INDENT):
+            say(f"{'':{INDENT}}{paint(part, 'quiet')}")
 
 
 def _show_difference(conflict: SyncedPrompt) -> None:

@@ -21,12 +21,18 @@ from promptreg.models import OnConflict
 from promptreg.prompt import Prompt
 from promptreg.registry import Registry
 
+
+def _number(text: str) -> float:
+    """Return an integer as it is, however large, and another number as a float."""
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+
 FILES = """
     \b
     The template is a text; or a chat prompt, as a JSON list of messages; or a
     file as `promptreg export` writes it, which says all that a version holds:
     what it leaves out has its default. `--format text`, `messages` or `file`
-    says which; by default it is as it looks. One line break at the end is left out.
+    says which; by default it is as it looks. A line break at the end is left out.
 """
 
 
@@ -82,7 +88,7 @@ def update(settings: Settings, /, name: str, draft: bool, **given: Any) -> None:
     default="draft",
     help="Where people have changed it: see above.",
 )
-@click.option("--release", type=float, metavar="NUMBER", help="The release that seeds: a lower one does nothing.")
+@click.option("--release", type=_number, metavar="NUMBER", help="The release that seeds: a lower one does nothing.")
 @output_options
 @registry_options
 @click.pass_obj
