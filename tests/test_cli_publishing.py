@@ -162,11 +162,14 @@ def test_the_question_steers_no_terminal(terminal: Terminal) -> None:
         assert "\\x1b" in done.err + done.out
 
 
-def test_the_first_publication_has_no_difference(terminal: Terminal) -> None:
-    """It says that nothing was live."""
+def test_the_first_publication_shows_the_file(terminal: Terminal) -> None:
+    """Where nothing is live, all of it is the difference."""
     terminal("new", "first", "--draft", stdin="One")
     done = terminal("publish", "first", stdin=YES, is_terminal=True)
-    assert (done.status, "version 1 would be the first one that is live" in done.err) == (0, True)
+    assert (done.status, done.err.count("nothing is live"), live(terminal, "first")) == (0, 1, 1)
+    terminal("new", "second", "--draft", "--tag", "x", stdin="One")
+    shown = '--- second: nothing is live\n+++ second@1\n@@ -0,0 +1,4 @@\n+---\n+tags: ["x"]\n+---\n+One\n'
+    assert terminal("publish", "second", "--yes").err == shown
 
 
 def test_equal_content_is_told(terminal: Terminal) -> None:
