@@ -1,13 +1,15 @@
 """What the code last seeded of a prompt, and what was last synchronised with files: kept with it, outside its versions.
 
-Each is compared later with what is live, and tells what people have changed since. Of a deleted prompt only the names
-remain that it had in folders, so that a file of it does not bring it back unasked.
+Each is compared later with what is live, and tells what people have changed since. Of a deleted prompt only hashes of
+its names in folders remain, so that a file of it does not bring it back unasked.
 """
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from promptreg.jsonvalues import compact, parse
+from promptreg.jsonvalues import compact, digest, parse
+
+HASH_LENGTH = 64
 
 
 class Seed(NamedTuple):
@@ -68,22 +70,25 @@ def decoded_bases(text: str | None) -> Mapping[str, SyncBase] | None:
     return None if text is None else {target: SyncBase(**base) for target, base in parse(text).items()}
 
 
-def encoded_places(namespace: str, bases: Mapping[str, SyncBase] | None) -> str | None:
-    """Return the text that is kept of a deleted prompt: from which folders it came, under which name, for which target.
+def place(namespace: str, source: str, target: str, name: str) -> str:
+    """Return a hash of where a prompt was synchronised, of which no name can be read."""
+    return digest([namespace, source, target, name])
 
-    >>> encoded_places("default", {LIVE: SyncBase("f00d", "greet", 2, "(a hash)")})
-    '{"namespace":"default","places":[["f00d","","greet"]]}'
+
+def encoded_places(namespace: str, bases: Mapping[str, SyncBase] | None) -> str | None:
+    """Return the text that is kept of a deleted prompt: the places where it was synchronised.
+
+    >>> len(encoded_places("default", {LIVE: SyncBase("f00d", "greet", 2, "(a hash)")}))
+    68
     """
     if not bases:
         return None
-    places = [[base.source, target, base.name] for target, base in bases.items()]
-    return compact({"namespace": namespace, "places": places})
+    return compact([place(namespace, base.source, target, base.name) for target, base in bases.items()])
 
 
-def decoded_places(text: str) -> tuple[str, list[tuple[str, str, str]]]:
-    """Return the namespace of a deleted prompt, and each source, target and name; raise `ValueError` for damage."""
-    try:
-        kept = parse(text)
-        return kept["namespace"], [(source, target, name) for source, target, name in kept["places"]]
-    except (KeyError, TypeError) as error:
-        raise ValueError("no places of a deleted prompt") from error
+def decoded_places(text: str) -> list[str]:
+    """Return the places of a deleted prompt; raise `ValueError` for anything else."""
+    places = parse(text)
+    if not isinstance(places, list) or not all(isinstance(one, str) and len(one) == HASH_LENGTH for one in places):
+        raise ValueError("these are no places of a deleted prompt")
+    return places

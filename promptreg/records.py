@@ -350,10 +350,13 @@ class EventQuery(NamedTuple):
 
 
 class Synced(NamedTuple):
-    """What was synchronised from one source: the prompts that are there, and of deleted ones each target and name."""
+    """The prompts of a namespace that were synchronised from one source, and the places of all deleted prompts.
+
+    A place is what `bases.place` returns.
+    """
 
     containers: Sequence[Container]
-    deleted: frozenset[tuple[str, str]]
+    deleted: frozenset[str]
 
 
 Shown = tuple[Container, VersionRecord]

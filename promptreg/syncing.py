@@ -8,6 +8,7 @@ the other ones. A prompt that is then found otherwise refuses the call: what was
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from promptreg.bases import place
 from promptreg.checks import Checks, SetEvidence
 from promptreg.clock import new_id
 from promptreg.errors import PromptregError, VersionConflictError, listed
@@ -18,7 +19,7 @@ from promptreg.rules import access
 from promptreg.rules.conflicts import AGAIN
 from promptreg.rules.names import Reference
 from promptreg.rules.outcomes import Outcome, Outcomes
-from promptreg.rules.sync_changes import Changes, Step, Versions, moves_base, require_allowed
+from promptreg.rules.sync_changes import Changes, Step, Versions, require_allowed
 from promptreg.rules.sync_files import read_call
 from promptreg.rules.sync_items import WRITING, SyncItem, SyncPlan
 from promptreg.rules.syncing import (
@@ -113,7 +114,8 @@ def _cases(reader: Reader, planner: Planner, call: Synchronisation) -> Iterator[
     ties = ties_by_base(call, [c for c in synced.containers if access.may(planner.view.actor, "read", c)])
     ties = with_names(ties, _found(reader, planner, [name for name in call.files if name not in ties.containers]))
     for name in sorted({*call.files, *ties.containers}):
-        yield _case(call, name, ties, is_deleted=(call.target, name) in synced.deleted)
+        is_deleted = place(planner.view.namespace, call.source, call.target, name) in synced.deleted
+        yield _case(call, name, ties, is_deleted=is_deleted)
 
 
 def _found(reader: Reader, planner: Planner, names: Sequence[str]) -> Mapping[str, Container]:
@@ -142,7 +144,7 @@ def _cases_again(reader: Reader, planner: Planner, call: Synchronisation, steps:
 
 def _require_same(before: Sequence[Step], again: Synchronised) -> None:
     """Raise `VersionConflictError` with every prompt that is not as it was when the plan was made."""
-    found = {item.name: item for item in again.plan.items}
+    found = {step.item.name: step.item for step in again.steps}
     changed = [step.item.name for step in before if found.get(step.item.name) != step.item]
     if changed:
         raise VersionConflictError(
@@ -161,8 +163,8 @@ def _planned(
 ) -> Synchronised:
     """Decide each case, then require all permissions, then make all changes."""
     steps = [step for case in cases if (step := _decided(reader, call, case)) is not None]
-    require_allowed(planner.view.actor, steps, call)
-    changes = Changes(call, planner.view.namespace, planner.author)
+    require_allowed(planner.view.actor, steps)
+    changes = Changes(call, planner.view, planner.author)
     named = [(step.item.name, step) for step in steps]
     made = decide_each(named, lambda step: _with_outcome(reader, changes, ids, step))
     items = tuple(step.item for step in made)
@@ -219,9 +221,7 @@ def _outcome(reader: Reader, changes: Changes, ids: dict[str, str], step: Step) 
     if container is None:
         return changes.created(ids.setdefault(file.name, new_id()), file) if action == "create" else None
     if action == "none":
-        return (
-            changes.remembered(container, shown, file) if shown is not None and moves_base(case, changes.call) else None
-        )
+        return None if shown is None else changes.remembered(container, shown, file)
     if action == "draft":
         return changes.drafted(container, file, _versions(reader, container))
     return changes.shown(container, file, _versions(reader, container)) if action in WRITING else None

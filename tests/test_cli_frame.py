@@ -58,6 +58,14 @@ def test_options_may_stand_before_and_after_the_command(terminal: Terminal, fill
     assert "reply" in terminal(*arguments).out
 
 
+def test_the_demo_takes_its_database_before_and_after_the_command(terminal: Terminal) -> None:
+    """Only an option names one: where a variable does, the demo still leaves nothing behind."""
+    assert terminal("--db", "mine.db", "demo").status == 0
+    assert (terminal.folder / "mine.db").exists()
+    assert terminal("demo", PROMPTREG_DB="production.db").status == 0
+    assert not (terminal.folder / "production.db").exists()
+
+
 def test_the_namespace_is_the_options_or_the_variables_or_default(terminal: Terminal, filled: Path) -> None:
     """`--namespace` wins over PROMPTREG_NAMESPACE."""
     assert "reply" in terminal("list", PROMPTREG_NAMESPACE="support").out
@@ -329,6 +337,13 @@ def test_commands_options_and_names_of_prompts_are_completed(terminal: Terminal,
     assert "plain,--json" in completed(terminal, "promptreg list --js")
     assert completed(terminal, "promptreg show gr") == ["plain,greet"]
     assert completed(terminal, "promptreg --namespace support history ") == ["plain,reply"]
+
+
+def test_archived_prompts_are_completed_too(terminal: Terminal, filled: Path) -> None:
+    """`restore` needs them."""
+    with Registry(filled) as registry:
+        registry.archive("greet")
+    assert completed(terminal, "promptreg show gr") == ["plain,greet"]
 
 
 def test_completion_never_fails_and_creates_no_database(terminal: Terminal) -> None:

@@ -268,6 +268,17 @@ def test_history_draws_the_timeline_with_production_and_labels(terminal: Termina
     assert all_lines_fit(done.out)
 
 
+def test_the_timeline_has_every_label_of_a_version(terminal: Terminal, ana: Registry) -> None:
+    """Many labels take several lines."""
+    ana.create("greet", "Hello")
+    labels = [f"{'l' * 40}{number}" for number in range(5)]
+    for label in labels:
+        ana.set_label("greet", label, 1)
+    out = terminal("history", "greet").out
+    assert [label for label in labels if label not in out] == []
+    assert all_lines_fit(out)
+
+
 def test_the_timeline_says_why_a_version_failed_and_where_it_came_from(terminal: Terminal, ana: Registry) -> None:
     """A version that was not made from the one before it names its base."""
     lives(ana)

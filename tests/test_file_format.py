@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from promptreg import InvalidInputError, PromptregError, Registry
+from promptreg import InvalidInputError, PromptregError, Registry, Variable
 from promptreg.files.format import KEYS, PromptFile, fields_of, from_text, to_text
 from promptreg.files.paths import path_of
 from promptreg.jsonvalues import is_same
@@ -121,7 +122,7 @@ def require_inverse(registry, name, fields):
 
 
 @given(FIELDS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_prompt_is_the_same_after_it_was_a_file(memory, fields):
     """Every field, of every prompt that a registry takes, byte for byte; and as a file of Windows with a mark."""
     require_inverse(memory, "p", fields)
@@ -138,13 +139,15 @@ def test_very_many_prompts_are_the_same_after_they_were_files(memory, fields):
 ODD = [*filter(None, PIECES), "a\n", "a\n\n", "\n", "\n\na", "---\n", "\ufeffa", "a\ufeff", "a\r", "\ra\n"]
 
 
-@pytest.mark.parametrize("syntax", ["jinja", "plain"])
-def test_each_odd_text_is_the_same_after_it_was_a_file(memory, syntax):
+@pytest.mark.parametrize("syntax", ["jinja", "jinja-trim", "plain"])
+def test_each_odd_text_is_the_same_after_it_was_a_file(syntax):
     """As a text, and as a content before, between and after others."""
     for text in ODD:
         one, other = {"role": "user", "content": text}, {"role": "system", "content": ""}
-        for template in (text, [one, other], [{"placeholder": "x"}, one]):
-            assert require_inverse(memory, "odd", {"template": template, "syntax": syntax})
+        for template in (text, [one], [one, one], [one, other, {"placeholder": "x"}, one]):
+            fields = {"template": template, "syntax": syntax}
+            found = from_text(to_text("odd", fields).encode(), "odd.md").content()
+            assert {key: found[key] for key in fields} == fields
 
 
 def test_an_empty_content_and_none_at_all_are_two_things(memory):
@@ -201,6 +204,19 @@ def test_only_what_differs_from_its_default_is_written(memory):
     assert "title" not in to_text("p", {"template": "a", "title": "p"})
     assert 'title: "q"' in to_text("p", {"template": "a", "title": "q"})
     assert from_text('---\ntitle: p\ntags: []\nsyntax: jinja\ntype: "text"\n---\na', "p.md").fields == {"template": "a"}
+
+
+def test_variables_are_written_in_whatever_form_create_takes_them():
+    """As values, as mappings, and as the fields of a model."""
+
+    class Model(BaseModel):
+        n: int = 3
+
+    line = 'variables: [{"name": "n", "type": "integer", "default": 3}]'
+    plain = {"name": "n", "type": "integer", "default": 3}
+    for variables in (Model, [Variable(**plain)], [plain]):
+        assert line in to_text("p", {"template": "a", "variables": variables}).replace(', "required": false', "")
+    assert "variables" not in to_text("p", {"template": "a", "variables": None})
 
 
 def test_keys_are_written_in_one_order():
@@ -340,6 +356,13 @@ def test_everything_that_is_wrong_with_the_fields_is_told_at_once():
     assert "tags[1]" in dict(found)["p.md:5"]
 
 
+def test_everything_that_is_wrong_with_a_chat_is_told_at_once():
+    """Each marker, beside the fields."""
+    text = "---\ntype: chat\ntags: 3\n---\nuser {x}:\nplaceholder x:\nHello\nuser {]}:\n"
+    assert [place for place, _ in flaws(text)] == ["p.md:5", "p.md:7", "p.md:8", "p.md:3"]
+    assert [place for place, _ in flaws("---\ntype: cat\ntags: 3\n---\nx")] == ["p.md:2", "p.md:3"]
+
+
 @pytest.mark.parametrize(
     ("text", "place", "reason"),
     [
@@ -401,7 +424,7 @@ def test_the_place_of_a_field_and_of_a_line_of_its_text():
 
 
 @given(st.one_of(st.binary(max_size=60), TEXTS.map(lambda text: f"---\n{text}\n---\n{text}".encode())))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_bytes_are_a_prompt_or_an_error_with_a_place(data):
     """Nothing else is ever raised."""
     for path in ("p.md", "p.txt", "p.prompty"):

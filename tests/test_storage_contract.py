@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from promptreg import ConflictError, StorageError
+from promptreg.bases import SyncBase, place
 from promptreg.clock import new_id
 from promptreg.entries import DeletionEntry, Entry, EventEntry, PromptEntry
 from promptreg.jsonvalues import FrozenDict, canonical
-from promptreg.records import Audience, Change, Container, EventQuery, Query, VersionRecord
+from promptreg.records import Audience, Change, Container, EventQuery, NewEvent, Query, VersionRecord
 from promptreg.rules.lifecycle import plan_create, plan_discard, plan_update
 from promptreg.rules.names import Reference
 from promptreg.rules.outcomes import Author
@@ -548,3 +549,48 @@ def test_names_near_are_those_that_sort_next_to_a_name(storage: Storage) -> None
         assert reader.names_near("default", nobody, "dd", limit=100) == []
         owner = nobody._replace(actor="ana")
         assert len(reader.names_near("default", owner, "dd", limit=100)) == 8
+
+
+def synchronised(writer: Writer, name: str, *places: tuple[str, str, str]) -> None:
+    """Store that a prompt was synchronised: from each source, for the target, under the name."""
+    container = named(writer, name)
+    assert container is not None
+    after = container
+    for source, target, file in places:
+        after = after.synchronised(target, SyncBase(source, file, 1, "0" * 64))
+    writer.apply([Change(container, after, (), AUTHOR.now)])
+
+
+def test_prompts_are_found_by_the_source_that_they_were_synchronised_from(storage: Storage) -> None:
+    """For any target, of the namespace, by name; each has its bases, and a change without events writes them."""
+    with storage.write() as writer:
+        writer.apply([creation(name) for name in "dcba"])
+        synchronised(writer, "c", ("f00d", "", "file"))
+        synchronised(writer, "a", ("beef", "", "a"), ("f00d", "eu", "a"))
+        synchronised(writer, "b", ("beef", "", "b"))
+        assert [container.name for container in writer.synced("default", "f00d").containers] == ["a", "c"]
+    with storage.read() as reader:
+        first, second = reader.synced("default", "f00d").containers
+        assert [*(first.synced or {})] == ["", "eu"]
+        assert second.synced == {"": SyncBase("f00d", "file", 1, "0" * 64)}
+        assert second == named(reader, "c")
+        assert len(reader.synced("default", "beef").containers) == 2
+        assert reader.synced("other", "f00d").containers == reader.synced("default", "f00").containers == []
+        assert reader.synced("default", "f00d").deleted == frozenset()
+        assert len(reader.events(EventQuery("default", EVERYBODY, 100))) == 8
+
+
+def test_the_places_of_deleted_prompts_are_kept(storage: Storage) -> None:
+    """Those of every target, under the name in the folder; of a prompt that was never synchronised there is none."""
+    with storage.write() as writer:
+        writer.apply([creation(name) for name in "abc"])
+        synchronised(writer, "a", ("beef", "", "file"), ("f00d", "eu", "a"))
+        synchronised(writer, "b", ("f00d", "", "b"))
+    with storage.write() as writer:
+        deleted = [container for name in "ac" if (container := named(writer, name)) is not None]
+        event = NewEvent("delete", None)
+        writer.apply([Change(container, None, (event,), AUTHOR.now) for container in deleted])
+    expected = {place("default", "beef", "", "file"), place("default", "f00d", "eu", "a")}
+    with storage.read() as reader:
+        assert reader.synced("default", "f00d").deleted == reader.synced("other", "x").deleted == expected
+        assert [container.name for container in reader.synced("default", "f00d").containers] == ["b"]

@@ -1,6 +1,7 @@
 """`promptreg sync`: what it prints, its exit statuses, and what a dry run and a refusal leave as they were."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def synced(here: Path, capsys: Captured) -> Path:
-    """The same, synchronised."""
+def synced(here: Path, empty_file: Path, capsys: Captured) -> Path:
+    """The same, synchronised with a registry that was empty."""
+    shutil.copyfile(empty_file, "prompts.db")
     assert main(["sync", "prompts", "--as", "ana:team_admin"]) == 0
     capsys.readouterr()
     return here
@@ -192,7 +194,7 @@ def test_errors_of_templates_have_file_and_line_too(here: Path, capsys: Captured
     """One alone is one line."""
     write("bad", "one\n{{ name")
     assert main(["sync", "prompts"]) == 1
-    assert capsys.readouterr().err.startswith("promptreg: template_syntax_error: bad.md:4: ")
+    assert capsys.readouterr().err.startswith("promptreg: template_syntax_error: bad.md:4: unexpected end of template")
     write("worse", "{% if")
     assert main(["sync", "prompts"]) == 1
     assert [line.split(": ")[0] for line in capsys.readouterr().err.splitlines()] == [

@@ -217,6 +217,23 @@ def test_errors_and_conflicts_are_listed_together(synced: Folder, unchanged: Unc
     assert [error["field"].split(":")[0] for error in caught.value.details["errors"]] == ["bad.md", "greet.md"]
 
 
+def test_bad_files_conflicts_and_bad_templates_are_listed_together(synced: Folder, unchanged: Unchanged) -> None:
+    """One run says all that is to be done; a prompt whose file can't be read counts as no file that has gone."""
+    synced.write("greet", "Ours")
+    synced.registry.update("greet", template="Theirs")
+    synced.registry.update("support/reply", template="Theirs")
+    synced.write("support/reply", "Text", "tags: 3\n")
+    with unchanged(), pytest.raises(InvalidInputError) as caught:
+        synced.sync()
+    errors = caught.value.details["errors"]
+    assert [error["field"] for error in errors] == ["support/reply.md:2", "greet.md:3"]
+    synced.write("bad", "{{ name")
+    with unchanged(), pytest.raises(InvalidInputError) as caught:
+        synced.sync(dry_run=True)
+    fields = [error["field"].split(":")[0] for error in caught.value.details["errors"]]
+    assert fields == ["support/reply.md", "bad.md", "greet.md"]
+
+
 def test_two_files_of_one_prompt_are_an_error(synced: Folder, unchanged: Unchanged) -> None:
     """The second one is named, with its line."""
     synced.write("other", "Text", 'name: "greet"\n')

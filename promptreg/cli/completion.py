@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 from promptreg.cli.context import Settings
 from promptreg.cli.text import one_line
 from promptreg.errors import PromptregError
+from promptreg.rules.inputs import STATUSES
 
 F = TypeVar("F", bound=Callable[..., Any])
 MOST = 200  # names, as a shell shows them all at once
@@ -20,7 +21,7 @@ def complete_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
     settings = ctx.find_object(Settings) or Settings()
     try:
         with settings.registry() as registry:
-            prompts = islice(registry.iterate(prefix=incomplete or None), MOST)
+            prompts = islice(registry.iterate(prefix=incomplete or None, status=STATUSES), MOST)
             return [CompletionItem(prompt.name, help=one_line(prompt.title)) for prompt in prompts]
     except (PromptregError, click.ClickException):
         return []

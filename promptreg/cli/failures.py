@@ -7,6 +7,7 @@ from promptreg.errors import PromptregError
 from promptreg.registry import Registry
 
 COMMAND_OF = {
+    "create": "new",
     "get": "show",
     "get_many": "show",
     "iterate": "list",

@@ -40,8 +40,11 @@ def _entry(prompt: Prompt, version: Version) -> Iterable[str]:
     kind = "live" if version.version == prompt.production_version else version.state
     mark = (MARKS if _draws_lines() else PLAIN_MARKS)[kind]
     names = [kind.upper() if kind == "live" else kind, *_labels(prompt, version.version)]
-    yield paint(f"{mark} {version.version:>3}  {shorten(', '.join(names), columns() - INDENT)}", STYLES[kind])
     room = columns() - INDENT
+    first, *others = wrapped(", ".join(names), room)
+    yield paint(f"{mark} {version.version:>3}  {first}", STYLES[kind])
+    for text in others:
+        yield " " * (INDENT - 1) + paint(text, STYLES[kind])
     for text in (shorten(one_line(_subject(version)), room), shorten(_origin(version), room)):
         yield " " * (INDENT - 1) + text
     for reason in version.failure or ():

@@ -17,7 +17,7 @@ from promptreg.rules.messages import ROLES
 Message = Mapping[str, Any]
 MARKERS = ", ".join(f"{role}:" for role in ROLES) + " or placeholder NAME:"
 _MARKER = re.compile(rf"({'|'.join(ROLES)})(?: (\{{(?![{{%#]).*\}}))?:|placeholder (\S+):")
-_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]|\\A\ufeff")
+_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _NUMBERED = re.compile(r"message ([0-9]{1,9})")
 
 
@@ -27,7 +27,7 @@ def fits_body(text: str) -> bool:
     >>> fits_body("a\n\tb"), fits_body("a\r\nb")
     (True, False)
     """
-    return _UNFIT.search(text) is None
+    return not text.startswith("\ufeff") and _UNFIT.search(text) is None
 
 
 def written(template: Sequence[Message]) -> tuple[dict[str, Any], str]:
@@ -115,10 +115,16 @@ def _read_body(body: str, first: int) -> list[Entry]:
     before = lines[: starts[0]] if starts else lines
     _require_blank(before, first, f"a chat begins with a line that is {MARKERS}")
     ends = [*starts, len(lines)][1:]
-    return [
-        Entry(_message(lines[start], lines[start + 1 : end], first + start), first + start)
-        for start, end in zip(starts, ends, strict=True)
-    ]
+    found: list[Entry] = []
+    errors: list[FormatError] = []
+    for start, end in zip(starts, ends, strict=True):
+        try:
+            found.append(Entry(_message(lines[start], lines[start + 1 : end], first + start), first + start))
+        except FormatError as error:
+            errors.append(error)
+    if errors:
+        raise FormatError(errors[0].line, errors[0].reason, errors[1:])
+    return found
 
 
 def _message(marker: str, lines: list[str], line: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from promptreg.files.flaws import FormatError, flaw, require_none
 from promptreg.files.folder import write_files
 from promptreg.files.format import PromptFile, fields_of, from_text, to_text
 from promptreg.files.paths import PROMPTY, SUFFIXES, name_of, paths_of
-from promptreg.files.walking import checked_folder, files_in, read_bytes
+from promptreg.files.walking import Found, checked_folder, files_in, read_bytes
 from promptreg.jsonvalues import hashed
 from promptreg.models import Value
 from promptreg.prompt import Prompt
@@ -89,20 +89,22 @@ def _files_there(root: Path) -> dict[str, _There]:
     """Return the files of the folder by the names of their prompts; raise `InvalidInputError` for two of one name."""
     there: dict[str, _There] = {}
     flaws: list[dict[str, str]] = []
-    for path, reason in files_in(root, SUFFIXES) if root.is_dir() else ():
-        file = _read(root, path) if reason is None else None
-        name = name_of(path) if file is None else file.name
-        found = _There(path, None if file is None else _hash_of(file.content()))
-        other = there.setdefault(name, found)
-        if other is not found:
-            flaws.append(flaw(path, 0, f"is the prompt {name!r}, as is {other.path}; keep one"))
+    for found in files_in(root, SUFFIXES) if root.is_dir() else ():
+        if not found.path.lower().endswith(SUFFIXES):  # a folder that can't be listed
+            continue
+        file = _read(root, found)
+        name = name_of(found.path) if file is None else file.name
+        held = _There(found.path, None if file is None else _hash_of(file.content()))
+        other = there.setdefault(name, held)
+        if other is not held:
+            flaws.append(flaw(found.path, 0, f"is the prompt {name!r}, as is {other.path}; keep one"))
     require_none(flaws)
     return there
 
 
-def _read(root: Path, path: str) -> PromptFile | None:
+def _read(root: Path, found: Found) -> PromptFile | None:
     try:
-        return from_text(read_bytes(root / path), path)
+        return from_text(read_bytes(root, found), found.path)
     except (FormatError, InvalidInputError):
         return None
 

@@ -1,17 +1,22 @@
 """What is wrong with a file: a reason and its line. Errors for callers are made of these, all of a folder in one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from promptreg.errors import InvalidInputError
 
 
 class FormatError(ValueError):
-    """What is wrong in one line of a file, counted from 1."""
+    """What is wrong in one line of a file, counted from 1, and what else is wrong in other lines."""
 
-    def __init__(self, line: int, reason: str) -> None:
+    def __init__(self, line: int, reason: str, others: Sequence["FormatError"] = ()) -> None:
         super().__init__(reason)
         self.line = line
         self.reason = reason
+        self.others = others
+
+    def flaws(self, path: str) -> list[dict[str, str]]:
+        """Return the errors for callers, of a file with this path."""
+        return [flaw(path, error.line, error.reason) for error in (self, *self.others)]
 
 
 def flaw(path: str, line: int, reason: str) -> dict[str, str]:

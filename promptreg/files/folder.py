@@ -13,7 +13,7 @@ from promptreg.files.format import PromptFile, from_text
 from promptreg.files.paths import BARE_SUFFIXES, SUFFIXES, path_of
 from promptreg.files.walking import MAX_TOTAL, checked_folder, files_in, is_within, read_bytes, root_of, shown
 
-__all__ = ["path_of", "read_folder", "write_files"]
+__all__ = ["path_of", "read_folder", "scan_folder", "write_files"]
 
 
 def read_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> list[PromptFile]:
@@ -23,25 +23,30 @@ def read_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> list[P
     files without front matter are templates. Raises one `InvalidInputError` with everything that is wrong in any file,
     and with the files of prompts whose name another file has.
     """
+    files, flaws = scan_folder(folder, bare=bare)
+    require_none(flaws)
+    return files
+
+
+def scan_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> tuple[list[PromptFile], list[dict[str, str]]]:
+    """Return the prompts of a folder, as `read_folder` does, and everything that is wrong in its other files."""
     root = root_of(folder)
     files: list[PromptFile] = []
     flaws: list[dict[str, str]] = []
-    total = 0
-    for path, reason in files_in(root, (*SUFFIXES, *(BARE_SUFFIXES if bare else ()))):
+    left = MAX_TOTAL
+    for found in files_in(root, (*SUFFIXES, *(BARE_SUFFIXES if bare else ()))):
         try:
-            if reason is not None:
-                raise FormatError(0, reason)
-            data = read_bytes(root / path)
-            total += len(data)
-            if total > MAX_TOTAL:
-                raise InvalidInputError.of("folder", f"holds more than {MAX_TOTAL:,} bytes of prompts")
-            files.append(from_text(data, path, bare=bare))
+            data = read_bytes(root, found)
+            left -= len(data)
+            if left >= 0:
+                files.append(from_text(data, found.path, bare=bare))
         except FormatError as error:
-            flaws.append(flaw(path, error.line, error.reason))
+            flaws += error.flaws(found.path)
         except InvalidInputError as error:
             flaws += error.details["errors"]
-    require_none([*flaws, *_shared_names(files)])
-    return files
+        if left < 0:
+            raise InvalidInputError.of("folder", f"holds more than {MAX_TOTAL:,} bytes of prompts")
+    return files, [*flaws, *_shared_names(files)]
 
 
 def _shared_names(files: Iterable[PromptFile]) -> list[dict[str, str]]:
@@ -107,9 +112,9 @@ def _write(root: Path, path: str, data: bytes, expected: Mapping[str, str | None
 def _target(root: Path, path: str) -> Path:
     """Return the real path of a file, which is in the folder."""
     parts = PurePosixPath(path).parts
-    real = os.path.realpath(root.joinpath(*parts))
     is_plain = parts and path == "/".join(parts) and ".." not in parts and not {"\\", ":", "\0"} & {*path}
-    if not is_plain or not is_within(real, str(root)) or real == str(root):
+    real = os.path.realpath(root.joinpath(*parts)) if is_plain else ""
+    if not is_within(real, str(root)) or real == str(root):
         raise InvalidInputError.of_all([flaw(path, 0, "leads out of the folder")])
     return Path(real)
 

@@ -20,6 +20,7 @@ from promptreg.records import CONTENT, EMPTY
 from promptreg.rules.inputs import MAX_STORED, read_choice
 from promptreg.rules.names import checked_name
 from promptreg.rules.version_fields import read_edit
+from promptreg.variables import declared
 
 KEYS = ("name", "type", "title", "syntax", *(name for name in CONTENT if name not in {"title", "syntax", "template"}))
 """The keys of the front matter, in the order in which they are written; a text that fits no body adds `template`."""
@@ -81,6 +82,7 @@ def to_text(name: str, fields: Mapping[str, Any], *, path: str | None = None) ->
     Hello {{ name }}!
     """
     given = {**EMPTY, "title": name, **fields}
+    given["variables"] = declared(given["variables"])
     template = given["template"]
     entries = {"name": name} if name_of(path or path_of(name)) != name else {}
     entries |= {} if isinstance(template, str) else {"type": "chat"}
@@ -107,7 +109,7 @@ def from_text(data: str | bytes, path: str = "", *, name: str = "", bare: bool =
         text = decoded(data)
         file = _Reader(path, name).read(text, is_bare=bare)
     except FormatError as error:
-        raise InvalidInputError.of_all([flaw(path, error.line, error.reason)]) from None
+        raise InvalidInputError.of_all(error.flaws(path)) from None
     return file._replace(digest=sha256(data).hexdigest()) if isinstance(data, bytes) else file
 
 
@@ -172,17 +174,15 @@ class _Reader:
     def _fields(self, entries: dict[str, Entry], body: str, first: int) -> dict[str, Any]:
         self._lines |= {key: entry.line for key, entry in entries.items()}
         whole = {key: entries.pop(key) for key in [*entries] if chats.is_numbered(key)}
-        kind = self._kind(entries.pop("type", None))
+        kind = entries.pop("type", None)
         fields = {key: entry.value for key, entry in entries.items() if self._is_known(key, entry.line)}
-        if kind == "chat":
-            chat = chats.read(body, first, whole)
-            self._lines["template"] = first
-            for i, line in enumerate(chat.lines):
-                self._lines[f"template[{i}]"] = line
-                if line >= first:
-                    self._lines[f"template[{i}].content"] = line + 1
-            self._require_no(entries.get("template"), "a chat has no template here: its messages stand in the body")
-            return {**fields, "template": chat.messages}
+        try:
+            if self._is_chat(kind):
+                self._require_no(entries.get("template"), "a chat has no template here: its messages stand in the body")
+                return {**fields, "template": self._messages(chats.read(body, first, whole), first)}
+        except FormatError as error:
+            self._flaws += error.flaws(self._path)
+            return {key: value for key, value in fields.items() if key != "template"}
         for entry in whole.values():
             self._require_no(entry, 'only a chat has messages: put `type: "chat"` before it')
         if "template" not in entries:
@@ -192,13 +192,19 @@ class _Reader:
             self._require_no(entries["template"], "the template stands here and in the body; keep one")
         return fields
 
-    def _kind(self, entry: Entry | None) -> str:
-        if entry is None:
-            return "text"
+    def _is_chat(self, kind: Entry | None) -> bool:
         try:
-            return read_choice(entry.value, "type", _KINDS)
+            return kind is not None and read_choice(kind.value, "type", _KINDS) == "chat"
         except InvalidInputError as error:
-            raise FormatError(entry.line, error.message) from None
+            raise FormatError(kind.line if kind else 1, error.message) from None
+
+    def _messages(self, chat: chats.Chat, first: int) -> list[Any]:
+        self._lines["template"] = first
+        for i, line in enumerate(chat.lines):
+            self._lines[f"template[{i}]"] = line
+            if line >= first:
+                self._lines[f"template[{i}].content"] = line + 1
+        return chat.messages
 
     def _is_known(self, key: str, line: int) -> bool:
         if key in KEYS or key == "template":
@@ -212,23 +218,23 @@ class _Reader:
             self._flaws.append(flaw(self._path, entry.line, reason))
 
     def _checked_name(self, inside: Any) -> str:
-        name = inside if inside is not None else self._name or name_of(self._path)
+        is_said = inside is not None or bool(self._name)
         try:
-            return checked_name(name)
+            return checked_name(inside if inside is not None else self._name or name_of(self._path))
         except InvalidInputError as error:
-            self._add(error)
+            self._add(error, "" if is_said else ". Rename the file, or say its name inside: `name: …`")
             return ""
 
     def _checked(self, fields: dict[str, Any]) -> Mapping[str, Any]:
         try:
-            return read_edit(most=MAX_STORED, required=["template"], **fields).passed
+            return read_edit(most=MAX_STORED, **fields).passed
         except InvalidInputError as error:
             self._add(error)
             return {}
 
-    def _add(self, error: InvalidInputError) -> None:
+    def _add(self, error: InvalidInputError, remedy: str = "") -> None:
         self._flaws += [
-            flaw(self._path, _line_of(e["field"], self._lines), f"{e['field']}: {e['reason']}")
+            flaw(self._path, _line_of(e["field"], self._lines), f"{e['field']}: {e['reason']}{remedy}")
             for e in error.details["errors"]
         ]
 

@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 from promptreg.errors import InvalidInputError
 from promptreg.models import Actor
 from promptreg.rules.inputs import read_text
-from promptreg.rules.names import checked_number
+from promptreg.rules.names import checked_name, checked_number
 
 Reader: TypeAlias = Callable[[Any, str], Any]
 """A function that returns a value as it is stored, or raises `InvalidInputError` of the field."""
 Form: TypeAlias = Mapping[str, Reader]
 """The keys of an object, all of which must be there, with a reader for each."""
 
+REMEMBERED = 1_000  # texts
 MAX_VERSION = 2**53  # no registry gets there, and every database and reader of JSON holds it exactly
 
 
@@ -27,7 +28,10 @@ def read_object(value: Any, field: str, form: Form) -> dict[str, Any]:
         missing = [key for key in form if key not in value]
         wrong = f"has no {', '.join(missing)}" if missing else f"may hold nothing but {', '.join(form)}"
         raise InvalidInputError.of(field, wrong)
-    return {key: read(value[key], f"{field}.{key}") for key, read in form.items()}
+    try:
+        return {key: read(value[key], key) for key, read in form.items()}
+    except InvalidInputError as error:
+        raise error.within(field) from None
 
 
 def optional(read: Reader) -> Reader:
@@ -58,6 +62,20 @@ def matching(pattern: str, what: str) -> Reader:
     return read
 
 
+def remembered(read: Reader) -> Reader:
+    """Return a reader of texts that remembers those that it has read, as many lines hold the same ones."""
+    known = lru_cache(maxsize=REMEMBERED)(lambda text: read(text, ""))
+
+    def run(value: Any, field: str) -> Any:
+        try:
+            return known(value) if type(value) is str else read(value, field)
+        except InvalidInputError:
+            return read(value, field)
+
+    return run
+
+
+@remembered
 def read_time(value: Any, field: str) -> str:
     """Read a time as `clock.moment` writes it."""
     if isinstance(value, str) and len(value) == len("2026-01-02T03:04:05.000000+00:00") and value.endswith("+00:00"):
@@ -67,6 +85,19 @@ def read_time(value: Any, field: str) -> str:
         except ValueError:
             pass
     raise InvalidInputError.of(field, "must be a time in UTC such as 2026-01-02T03:04:05.000000+00:00")
+
+
+@remembered
+def read_identity(value: Any, field: str) -> str:
+    """Read the id of an actor."""
+    try:
+        return Actor(read_text(value, field)).id
+    except InvalidInputError:
+        raise InvalidInputError.of(field, "must be the id of an actor") from None
+
+
+read_name = remembered(checked_name)
+"""Read the name of a prompt, or of a namespace."""
 
 
 def read_count(value: Any, field: str) -> int:
@@ -80,16 +111,3 @@ def read_number(value: Any, field: str) -> int:
     if number > MAX_VERSION:
         raise InvalidInputError.of(field, "is no number that a version can have")
     return number
-
-
-@lru_cache(maxsize=1_000)
-def _known_identity(value: str) -> str:
-    return Actor(value).id
-
-
-def read_identity(value: Any, field: str) -> str:
-    """Read the id of an actor."""
-    try:
-        return _known_identity(read_text(value, field))
-    except InvalidInputError:
-        raise InvalidInputError.of(field, "must be the id of an actor") from None

@@ -22,6 +22,7 @@ from promptreg.files.full_forms import (
     optional,
     read_count,
     read_identity,
+    read_name,
     read_number,
     read_object,
     read_time,
@@ -31,7 +32,7 @@ from promptreg.models import Action, Grant, State, Status
 from promptreg.records import CONTENT, Container, VersionRecord
 from promptreg.rules.inputs import read_choice, read_content_hash, read_flag, read_grants, read_release, read_text
 from promptreg.rules.lifecycle import MAX_LABELS
-from promptreg.rules.names import MAX_NUMBER, checked_name, checked_number, checked_own_label
+from promptreg.rules.names import MAX_NUMBER, checked_number, checked_own_label
 
 FORMAT = 1
 
@@ -114,7 +115,7 @@ def read_line(text: str) -> Head | Entry | End:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return _DECODER.decode(text)
     except RecursionError:
         raise InvalidInputError.of("line", "is nested too deeply") from None
     except ValueError as error:  # also of an integer with too many digits, in words of Python that quote nothing
@@ -131,6 +132,9 @@ def _object(pairs: list[tuple[str, Any]]) -> FrozenDict:
 
 def _refuse_constant(_: str) -> None:
     raise InvalidInputError.of("line", "is not JSON: it has NaN or an infinity")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
 
 
 def _grants(value: Any, field: str) -> tuple[Grant, ...]:
@@ -172,15 +176,17 @@ def _synced(value: Any, field: str) -> dict[str, SyncBase]:
 
 
 def _places(value: Any, field: str) -> FrozenDict:
-    read = read_object(value, field, {"namespace": checked_name, "places": list_of(_place)})
+    read = read_object(value, field, {"namespace": read_name, "places": list_of(_place)})
     return frozen_dict({**read, "places": FrozenList(read["places"])})
 
 
 def _place(value: Any, field: str) -> FrozenList:
-    place = list_of(read_text)(value, field)
+    place: list[str] = list_of(read_text)(value, field)
     if len(place) != len(("source", "target", "name")):
         raise InvalidInputError.of(field, "must be a source, a target and a name")
-    return FrozenList([place[0], place[1] if place[1] == LIVE else checked_own_label(place[1]), checked_name(place[2])])
+    return FrozenList(
+        [place[0], place[1] if place[1] == LIVE else checked_own_label(place[1]), read_name(place[2], field)]
+    )
 
 
 def _failure(value: Any, field: str) -> FrozenList:
@@ -202,15 +208,15 @@ _SEED: Form = {
 }
 _SYNC_BASE: Form = {
     "source": read_text,
-    "name": checked_name,
+    "name": read_name,
     "version": _base_number,
     "hash": _hash,
     "archived_at": optional(read_time),
 }
 _PROMPT: Form = {
     "id": _id,
-    "namespace": checked_name,
-    "name": checked_name,
+    "namespace": read_name,
+    "name": read_name,
     "is_archived": read_flag,
     "is_disabled": read_flag,
     "access_grants": _grants,
@@ -229,7 +235,7 @@ _PROMPT: Form = {
 _VERSION: Form = {
     "number": read_number,
     "state": partial(read_choice, choices=get_args(State)),
-    "name": checked_name,
+    "name": read_name,
     "access_grants": _grants,
     "commit_message": read_text,
     "author": optional(read_identity),
@@ -254,7 +260,7 @@ DETAILS: Mapping[str, tuple[Form, ...]] = {
     "discard": ({},),
     "set_label": (_label_moved,),
     "remove_label": (_label_moved,),
-    "rename": ({"previous": checked_name, "to": checked_name},),
+    "rename": ({"previous": read_name, "to": read_name},),
     "grant": ({"grants": list_of(read_text)},),
     **dict.fromkeys(("disable", "enable", "archive", "restore", "delete"), (_previous_status,)),
 }
@@ -265,11 +271,11 @@ _EVENT: Form = {
     "at": read_time,
     "actor": optional(read_identity),
     "action": partial(read_choice, choices=get_args(Action)),
-    "namespace": checked_name,
+    "namespace": read_name,
     "prompt_id": _id,
     "version": optional(read_number),
     "salt": optional(_salt),
-    "name": optional(checked_name),
+    "name": optional(read_name),
     "details": lambda value, field: value,
     "commitment": _hash,
     "hash": _hash,
@@ -287,9 +293,15 @@ def _prompt(value: Any, field: str) -> PromptEntry:
 def _version(value: Any, field: str) -> VersionRecord:
     if not isinstance(value, dict):
         raise InvalidInputError.of(field, f"must be an object, not {type(value).__name__}")
-    own = {key: item for key, item in value.items() if key in _VERSION}
-    content = frozen_dict((key, item) for key, item in value.items() if key not in _VERSION)
-    return VersionRecord(**read_object(own, field, _VERSION), snapshot=read_snapshot(content, field))
+    own: dict[str, Any] = {}
+    content: dict[str, Any] = {}
+    for key, item in value.items():
+        (own if key in _VERSION else content)[key] = item
+    read = read_object(own, field, _VERSION)
+    try:
+        return VersionRecord(**read, snapshot=read_snapshot(content))
+    except InvalidInputError as error:
+        raise error.within(field) from None
 
 
 def _event(value: Any, field: str) -> EventEntry:

@@ -8,6 +8,8 @@ from typing import Any
 from promptreg.errors import PromptregError
 from promptreg.files.format import PromptFile
 
+_LINE = re.compile(r"^(?:'[^']+': )?((?:message \d+ of \d+(?:, part \d+)?: )?)(?:Line \d+: )?")
+"""What a template's error begins with: the name, which the path says, the message, and a line of its text."""
 _MESSAGE = re.compile(r"\bmessage (\d+) of \d+(, part \d+)?: ")
 
 
@@ -27,7 +29,7 @@ def _place(error: PromptregError, files: Mapping[str, PromptFile]) -> None:
         return
     error.details["errors"] = found
     if len(found) == 1:
-        error.put_before(found[0]["field"])
+        error.restate(f"{found[0]['field']}: {found[0]['reason']}")
 
 
 def _errors(error: PromptregError, files: Mapping[str, PromptFile]) -> Iterator[dict[str, str]]:
@@ -49,7 +51,7 @@ def _refused(refusal: Mapping[str, Any], file: PromptFile) -> Iterator[dict[str,
     if "reasons" in refusal:
         yield from ({"field": file.where("examples"), "reason": reason} for reason in refusal["reasons"])
     else:
-        yield {"field": _place_in_template(refusal, file), "reason": refusal["message"]}
+        yield {"field": _place_in_template(refusal, file), "reason": _LINE.sub(r"\1", refusal["message"])}
 
 
 def _place_in_template(refusal: Mapping[str, Any], file: PromptFile) -> str:

@@ -37,6 +37,10 @@ class SyncedPrompt(Value):
         """The file, and its line where one is known, as `support/reply.md:4`."""
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
+    def as_error(self) -> dict[str, str]:
+        """Return the prompt as one of an error's `details["errors"]`."""
+        return {"field": self.place, "reason": self.reason, "difference": self.difference}
+
 
 class SyncReport(Value):
     """What a synchronisation did, or with `dry_run` would do, of each prompt by name.

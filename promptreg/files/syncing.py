@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from promptreg.clock import new_id
-from promptreg.errors import ConflictError, InvalidInputError, PromptregError, listed
-from promptreg.files.folder import read_folder
+from promptreg.errors import ConflictError, InvalidInputError, PromptregError, StorageError, listed
+from promptreg.files.folder import scan_folder
 from promptreg.files.format import PromptFile
 from promptreg.files.gitlog import last_commits
 from promptreg.files.lockfile import make_source, read_source
@@ -85,10 +85,15 @@ def reported_sync(
 ) -> SyncReport:
     """Do what `sync` does, and return its report where there is a conflict too."""
     advance, dry_run, bare = read_progress(progress), read_flag(dry_run, "dry_run"), read_flag(bare, "bare")
-    files, root = _read(folder, bare=bare), root_of(folder)
+    files, flaws = scan_folder(folder, bare=bare)
+    if not files and not flaws:  # it would archive all that came from it
+        raise InvalidInputError.of("folder", "holds not a single prompt; pass the folder of the prompts' files")
     advance(len(files) // 3, len(files))  # as reading takes a third of the time
+    root = root_of(folder)
     source = read_source(root)
     call = SyncCall(source or new_id(), _sync_files(root, files), label, on_conflict, pull, dry_run)
+    if flaws:
+        raise InvalidInputError.of_all([*flaws, *_other_flaws(registry, call, files)])
     with placed(files):
         plan = registry._synchronise(call if source is not None else call._replace(dry_run=True))
         if source is None and not dry_run and not plan.conflicts:  # the folder has the id before any registry does
@@ -97,6 +102,25 @@ def reported_sync(
     left = _pull(registry, root, call, plan, files, bare=bare) if plan.is_done else {}
     advance(len(files), len(files))
     return _report(os.fspath(folder), call, plan, files, left)
+
+
+def _other_flaws(registry: Registry, call: SyncCall, files: Sequence[PromptFile]) -> list[dict[str, str]]:
+    """Return what would be refused of the files that can be read, and which of them are in conflict."""
+    files = [*{file.name: file for file in reversed(files)}.values()]
+    known = {file.name for file in files}
+    if not files:
+        return []
+    try:
+        with placed(files):
+            plan = registry._synchronise(
+                call._replace(files=[file for file in call.files if file.name in known], dry_run=True)
+            )
+    except StorageError:
+        raise
+    except PromptregError as error:
+        return [{"field": each["field"], "reason": each["reason"]} for each in error.details.get("errors", ())]
+    report = _report("", call, plan, files, {})
+    return [conflict.as_error() for conflict in report.conflicts if conflict.name in known]
 
 
 def _pull(
@@ -135,23 +159,12 @@ def require_no_conflict(report: SyncReport) -> None:
             f"{listed([conflict.place for conflict in conflicts])}: {_as_count(len(conflicts))}, so nothing was"
             " applied; on_conflict='ours' takes the files, 'theirs' the registry, and 'draft' makes the files drafts.",
             names=[conflict.name for conflict in conflicts],
-            errors=[
-                {"field": conflict.place, "reason": conflict.reason, "difference": conflict.difference}
-                for conflict in conflicts
-            ],
+            errors=[conflict.as_error() for conflict in conflicts],
         )
 
 
 def _as_count(number: int) -> str:
     return "1 conflict" if number == 1 else f"{number:,} conflicts"
-
-
-def _read(folder: str | os.PathLike[str], *, bare: bool) -> Sequence[PromptFile]:
-    """Return the prompts of a folder, of which there must be one: an empty one would archive all that came from it."""
-    files = read_folder(folder, bare=bare)
-    if not files:
-        raise InvalidInputError.of("folder", "holds not a single prompt; pass the folder of the prompts' files")
-    return files
 
 
 def _sync_files(root: Path, files: Sequence[PromptFile]) -> list[SyncFile]:

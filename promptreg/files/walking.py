@@ -92,7 +92,7 @@ def _kind_of(
 ) -> Found | str | None:
     """Return a file of prompts, the real path of a folder, or None for any other entry."""
     is_named = entry.name.lower().endswith(tuple(suffixes))
-    if not entry.is_symlink():
+    if not (entry.is_symlink() or getattr(entry, "is_junction", bool)()):  # a junction is Windows' symlink of a folder
         if entry.is_dir(follow_symlinks=False):
             return os.path.join(ancestors[-1], entry.name)
         if not is_named:
@@ -114,10 +114,12 @@ def is_within(path: str, root: str) -> bool:
     return path == root or path.startswith(os.path.join(root, ""))
 
 
-def read_bytes(file: Path) -> bytes:
-    """Return what a file holds; raise `FormatError`, of line 0, where it can't be read or is too big."""
+def read_bytes(root: Path, found: Found) -> bytes:
+    """Return what a file of the folder holds; raise `FormatError`, of line 0, where it can't be read or is too big."""
+    if found.reason is not None:
+        raise FormatError(0, found.reason)
     try:
-        descriptor = os.open(file, _FLAGS)
+        descriptor = os.open(root / found.path, _FLAGS)
     except OSError as error:
         raise FormatError(0, f"can't be read: {error.strerror}") from error
     with open(descriptor, "rb") as opened:
@@ -127,6 +129,6 @@ def read_bytes(file: Path) -> bytes:
         if status.st_size > MAX_BYTES:
             raise FormatError(0, f"takes {status.st_size:,} bytes; {MAX_BYTES:,} is the most")
         try:
-            return opened.read(MAX_BYTES)
+            return opened.read()
         except OSError as error:
             raise FormatError(0, f"can't be read: {error.strerror}") from error

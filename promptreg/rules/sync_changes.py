@@ -11,7 +11,8 @@ from promptreg.bases import LIVE, SyncBase
 from promptreg.errors import ForbiddenError, listed
 from promptreg.models import Actor
 from promptreg.records import Change, Container, Snapshot, VersionRecord, is_equal
-from promptreg.rules import access, lifecycle, statuses
+from promptreg.rules import access, lifecycle, publishing, statuses
+from promptreg.rules.access import View
 from promptreg.rules.outcomes import Author, Outcome, chained
 from promptreg.rules.sync_items import WRITING, SyncItem
 from promptreg.rules.syncing import Case, File, Synchronisation, content_hash, shown_hash
@@ -38,16 +39,16 @@ class Step(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Makes the changes of one call: in this namespace, as this author."""
+    """Makes the changes of one call: in this view, as this author."""
 
     call: Synchronisation
-    namespace: str
+    view: View
     author: Author
 
     def created(self, prompt_id: str, file: File) -> Outcome:
         """Make the prompt of a file: live, or with a label a draft that the label names."""
         live = self.call.target == LIVE
-        made = lifecycle.plan_create(prompt_id, self.namespace, file.name, _draft(file, live=live), self.author)
+        made = lifecycle.plan_create(prompt_id, self.view.namespace, file.name, _draft(file, live=live), self.author)
         return self._remembering(made if live else self._labelled(made), file)
 
     def shown(self, container: Container, file: File, versions: Versions) -> Outcome:
@@ -59,9 +60,16 @@ class Changes(NamedTuple):
         made = self._updated(container, file, versions, live=False)
         return self._kept(made, SyncBase(self.call.source, file.name, 0, content_hash(file)))
 
-    def remembered(self, container: Container, shown: VersionRecord, file: File) -> Outcome:
-        """Store that the file equals what the registry shows; no version, no event, and `updated_at` stays."""
-        return self._remembering(Outcome(container, shown), file)
+    def remembered(self, container: Container, shown: VersionRecord, file: File) -> Outcome | None:
+        """Store that the file equals what the registry shows, with no version and no event, and `updated_at` stays.
+
+        None where that is stored already, or the actor may only read the prompt.
+        """
+        base = SyncBase(self.call.source, file.name, shown.number, content_hash(file))
+        is_known = (container.synced or {}).get(self.call.target) == base
+        if is_known or not access.may(self.view.actor, "update", container):
+            return None
+        return self._kept(Outcome(container, shown), base)
 
     def retired(self, container: Container, shown: VersionRecord, name: str) -> Outcome:
         """Archive the prompt, or remove the label, because its file has gone; and store when."""
@@ -91,6 +99,10 @@ class Changes(NamedTuple):
         return self._updated(container, file, versions, live=False) if equal is None else Outcome(container, equal)
 
     def _updated(self, container: Container, file: File, versions: Versions, *, live: bool) -> Outcome:
+        """Make a version of the file; if the newest one is a draft of the same content, that goes live."""
+        latest = versions.latest
+        if live and latest.state == "draft" and is_equal(latest.snapshot, file.snapshot):
+            return publishing.plan_publish(container, latest, self.author)
         draft = _draft(file, live=live)
         return lifecycle.plan_update(container, versions.live, versions.latest, draft, self.author)
 
@@ -112,23 +124,14 @@ class Changes(NamedTuple):
         return outcome._replace(container=after, change=change._replace(after=after))
 
 
-def moves_base(case: Case, call: Synchronisation) -> bool:
-    """Return whether a prompt that equals its file is not yet remembered as synchronised so."""
-    file, container, shown = case.file, case.container, case.shown
-    if file is None or container is None or shown is None:
-        return False
-    base = SyncBase(call.source, file.name, shown.number, content_hash(file))
-    return (container.synced or {}).get(call.target) != base
-
-
 def _draft(file: File, *, live: bool) -> Draft:
     return Draft(Edit(file.snapshot.fields()), file.message, is_production=live)
 
 
-def required(case: Case, item: SyncItem, call: Synchronisation) -> list[str]:
-    """Return the actions that the actor must be allowed for what is written of a prompt."""
+def required(case: Case, item: SyncItem) -> list[str]:
+    """Return the actions that the actor must be allowed for what is done of a prompt."""
     if item.action not in WRITING:
-        return ["update"] if item.action == "none" and moves_base(case, call) else []
+        return []
     if case.container is None:
         return ["create"]
     if item.action in {"archive", "remove_label"}:
@@ -136,13 +139,13 @@ def required(case: Case, item: SyncItem, call: Synchronisation) -> list[str]:
     return ["restore"] * case.container.is_archived + ["update"]
 
 
-def require_allowed(actor: Actor | None, steps: Sequence[Step], call: Synchronisation) -> None:
+def require_allowed(actor: Actor | None, steps: Sequence[Step]) -> None:
     """Raise one `ForbiddenError` with every prompt of which the actor is not allowed what is to be written."""
     if actor is None:
         return
     refused = dict[str, list[str]]()
     for case, item, _ in steps:
-        for action in required(case, item, call):
+        for action in required(case, item):
             if not _is_allowed(actor, action, case.container):
                 refused.setdefault(action, []).append(item.prompt or item.name)
     if refused:

@@ -61,7 +61,7 @@ def _of_file(name: str, flaw: Mapping[str, str]) -> dict[str, str]:
 def _content(file: SyncFile, most: int) -> File:
     fields = FieldReader()
     name = fields.read(checked_name, file.name)
-    for field in file.fields.keys() - CONTENT.keys():
+    for field in sorted(file.fields.keys() - CONTENT.keys()):
         fields.read(_refuse, field, "is no field of a prompt")
     given = {field: file.fields.get(field, UNSET) for field in CONTENT}
     edit = fields.read(read_edit, most=most, required=["template"], **given)

@@ -188,10 +188,24 @@ def _compared(case: Case, file: File, shown: VersionRecord, call: Synchronisatio
         return _conflict(case, call, "its file and the registry have both changed since they were synchronised")
     if has_file_changed:
         return _item(case, "update", "its file has changed")
-    ahead = "the registry is ahead" if case.base.version else "the file is a draft, which is not published yet"
+    return _ahead(case, shown, call)
+
+
+def _ahead(case: Case, shown: VersionRecord, call: Synchronisation) -> SyncItem:
+    """Leave the registry ahead; a conflict of which the file became a draft is still to be decided."""
+    if case.base is not None and case.base.version == 0:
+        return _put_off(case, shown, call)
     if call.pulls:
-        return _item(case, "pull", ahead)
-    return _item(case, "ahead", f"{ahead}; version {shown.number} is {_shown_as(call)}, and pull writes it to the file")
+        return _item(case, "pull", "the registry is ahead")
+    shown_as = f"version {shown.number} is {_shown_as(call)}"
+    return _item(case, "ahead", f"the registry is ahead: {shown_as}, and pull writes it to the file")
+
+
+def _put_off(case: Case, shown: VersionRecord, call: Synchronisation) -> SyncItem:
+    if call.on_conflict in {"ours", "theirs"}:
+        return _conflict(case, call, f"the file became a draft, and another version is {_shown_as(call)}")
+    shown_as = f"version {shown.number} is {_shown_as(call)}"
+    return _item(case, "ahead", f"the file became a draft, and {shown_as}; publish it, or choose 'ours' or 'theirs'")
 
 
 def _without_file(case: Case, call: Synchronisation) -> SyncItem | None:

@@ -51,8 +51,7 @@ class Edit(NamedTuple):
         fields = {**base, **self.passed}
         fields["template"] = with_read_line_ends(fields["template"], fields["syntax"])
         text = content_text(fields)
-        if len(text) > FITS_SURELY:
-            _require_size(fields)
+        require_size(fields, text)
         return Snapshot(**fields, content_hash=hashed(text))
 
 
@@ -121,6 +120,20 @@ def read_edit(*, most: int = MAX_STORED, required: Collection[str] = (), **given
     fields.require_valid()
     _require_size(passed)
     return Edit(passed)
+
+
+def read_stored(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read all fields of a version as they are stored; a template may be as long as any storage takes."""
+    fields = FieldReader()
+    read = {name: fields.read(_reader_of(name, MAX_STORED), given[name], name) for name in CONTENT}
+    fields.require_valid()
+    return read
+
+
+def require_size(fields: Mapping[str, Any], text: str) -> None:
+    """Raise `InvalidInputError` where fields are too large whose canonical JSON this is."""
+    if len(text) > FITS_SURELY:
+        _require_size(fields)
 
 
 @reads_untrusted("template")

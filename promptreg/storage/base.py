@@ -5,7 +5,7 @@ A storage promises:
 - A read transaction sees one snapshot. What a write transaction has read stays true until it commits.
 - A write is atomic: all of its changes commit, or none; leaving `write()` by an exception rolls back.
 - The `base_version` of a version is read as None once that version has been discarded.
-- A deletion is remembered for ever, with the folders from which the prompt was synchronised, and no content.
+- A deletion is remembered for ever, with the places where the prompt was synchronised, and nothing else of it.
 - A second version with the same number of the same prompt is a `ConflictError`.
 - The revision grows by one in the transaction of each write, and in one that settles an earlier commit whose outcome
   was unknown; in no other.
@@ -128,7 +128,7 @@ class Reader(Protocol):
         ...
 
     def synced(self, namespace: str, source: str) -> Synced:
-        """Return what was synchronised from a source: the prompts, by name, and the places of deleted ones."""
+        """Return the prompts, by name, that were synchronised from a source; and the places of deleted prompts."""
         ...
 
     def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:

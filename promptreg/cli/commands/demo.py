@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from promptreg.cli.context import Settings
 from promptreg.cli.demo import run_demo
 from promptreg.telemetry.span_tree import NotShownError, printed_spans
 
@@ -14,14 +15,15 @@ from promptreg.telemetry.span_tree import NotShownError, printed_spans
 @click.command()
 @click.option("--db", metavar="FILE", help="Use this registry, in a new namespace, and keep it.")
 @click.option("--trace", is_flag=True, help="Show OpenTelemetry's spans as a tree afterwards.")
-def demo(db: str | None, trace: bool) -> None:
+@click.pass_obj
+def demo(settings: Settings, db: str | None, trace: bool) -> None:
     """Show the life of a prompt, step by step.
 
     It leaves nothing behind, unless --db names a registry to do it in.
     """
     try:
         with printed_spans(sys.stdout) if trace else nullcontext():
-            _run(db)
+            _run(db or settings.db)
     except NotShownError as error:
         raise click.ClickException(str(error)) from error
 

@@ -13,7 +13,7 @@ from promptreg.errors import InvalidInputError, StorageCorruptError
 from promptreg.records import Container
 from promptreg.rules.names import checked_name
 from promptreg.storage.hashing import GENESIS
-from promptreg.storage.sqlite import erasure, event_log
+from promptreg.storage.sqlite import deletions, erasure, event_log
 from promptreg.storage.sqlite.failures import UNDECODED, primary_code
 from promptreg.storage.sqlite.fulltext import is_folded, searched_text
 from promptreg.storage.sqlite.rows import (
@@ -103,11 +103,7 @@ def _registry(connection: sqlite3.Connection, _: object, last: int, until: float
         erasure.progress(connection)
     except StorageCorruptError:
         problems.append("the registry: how far erasing has come is not what was written")
-    unrecorded = connection.execute(
-        "SELECT prompt_id FROM deletions WHERE NOT EXISTS"
-        " (SELECT 1 FROM events WHERE events.prompt_id = deletions.prompt_id AND action = 'delete')"
-    ).fetchall()
-    problems += [f"prompt {id_!r}: its deletion is no event" for (id_,) in unrecorded]
+    problems += deletions.problems(connection)
     return 0, None, problems + _problems_of_end(connection)
 
 

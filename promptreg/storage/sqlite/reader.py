@@ -6,16 +6,15 @@ Whether anything has changed is in `change_check.py`.
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from promptreg.bases import decoded_places
 from promptreg.models import Event
 from promptreg.records import Audience, Container, EventQuery, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
 from promptreg.storage.hashing import damaged
-from promptreg.storage.sqlite import event_log
+from promptreg.storage.sqlite import deletions, event_log
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.queries import MAX_INTEGER, READABLE, audience_values, bounded, read_matching
 from promptreg.storage.sqlite.rows import (
@@ -160,17 +159,7 @@ class SQLiteReader:
             for container in map(read_prompt, rows)
             if any(base.source == source for base in (container.synced or {}).values())
         ]
-        return Synced(containers, frozenset(self._deleted(namespace, source)))
-
-    def _deleted(self, namespace: str, source: str) -> Iterator[tuple[str, str]]:
-        rows = self._connection.execute("SELECT prompt_id, synced FROM deletions WHERE synced IS NOT NULL").fetchall()
-        for prompt_id, text in rows:
-            try:
-                there, places = decoded_places(text)
-            except ValueError:
-                raise damaged("the deletion of the prompt", prompt_id) from None
-            if there == namespace:
-                yield from ((target, name) for origin, target, name in places if origin == source)
+        return Synced(containers, frozenset(deletions.places(self._connection)))
 
     def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
         """Return at most `limit` names that the audience may read, those that sort next to a name.

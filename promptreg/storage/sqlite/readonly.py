@@ -29,6 +29,7 @@ TRIES = 20
 LATER_COLUMNS: dict[str, Mapping[str, Any]] = {
     "prompts": LATER_PROMPT_COLUMNS,
     "versions": LATER_VERSION_COLUMNS,
+    "deletions": {"synced": None},
     "registry": {"last_event": None, "last_hash": None},
 }
 

@@ -7,11 +7,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from promptreg.bases import encoded_places
 from promptreg.errors import ConflictError
 from promptreg.records import Change, Container
 from promptreg.storage.hashing import damaged, publication_hash
-from promptreg.storage.sqlite import event_log
+from promptreg.storage.sqlite import deletions, event_log
 from promptreg.storage.sqlite.batches import inserts, updates
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
@@ -141,11 +140,8 @@ class SQLiteWriter(SQLiteReader):
 
     def _delete(self, change: Change) -> None:
         self.has_deleted = True
-        prompt_id, key = change.subject.id, self._key(change.subject)
-        self._connection.execute(
-            "INSERT INTO deletions (prompt_id, revision, at, synced) VALUES (?, ?, ?, ?)",
-            (prompt_id, self.revision, change.at, encoded_places(change.subject.namespace, change.subject.synced)),
-        )
+        key = self._key(change.subject)
+        deletions.record(self._connection, change, self.revision)
         self._connection.execute("DELETE FROM search WHERE rowid = ?", (key,))
         self._connection.execute("DELETE FROM publications WHERE prompt = ?", (key,))
         while self._connection.execute(_DELETE_VERSIONS, (key,)).rowcount:

@@ -1,0 +1,46 @@
+"""The table of deletions: what remains of a deleted prompt, which is its id and the places where it was synchronised.
+
+A place is a hash of which no name can be read (`bases.place`), so rule 15 holds. The rows are kept for ever.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+
+from promptreg.bases import decoded_places, encoded_places
+from promptreg.records import Change
+from promptreg.storage.hashing import damaged
+
+_PLACES = "SELECT prompt_id, synced FROM deletions WHERE synced IS NOT NULL"  # by the index of those that have any
+
+
+def record(connection: sqlite3.Connection, change: Change, revision: int) -> None:
+    """Record the deletion of a prompt."""
+    deleted = change.subject
+    connection.execute(
+        "INSERT INTO deletions (prompt_id, revision, at, synced) VALUES (?, ?, ?, ?)",
+        (deleted.id, revision, change.at, encoded_places(deleted.namespace, deleted.synced)),
+    )
+
+
+def places(connection: sqlite3.Connection) -> Iterator[str]:
+    """Yield the places of deleted prompts; raise `StorageCorruptError` for a row that holds none."""
+    for prompt_id, text in connection.execute(_PLACES).fetchall():
+        try:
+            yield from decoded_places(text)
+        except ValueError:
+            raise damaged("the deletion of the prompt", prompt_id) from None
+
+
+def problems(connection: sqlite3.Connection) -> Iterator[str]:
+    """Yield what is wrong with the recorded deletions."""
+    unrecorded = connection.execute(
+        "SELECT prompt_id FROM deletions WHERE NOT EXISTS"
+        " (SELECT 1 FROM events WHERE events.prompt_id = deletions.prompt_id AND action = 'delete')"
+    ).fetchall()
+    for (prompt_id,) in unrecorded:
+        yield f"prompt {prompt_id!r}: its deletion is no event"
+    for prompt_id, text in connection.execute(_PLACES).fetchall():
+        try:
+            decoded_places(text)
+        except ValueError:
+            yield f"prompt {prompt_id!r}: where it was synchronised before its deletion is not what was written"
