@@ -194,7 +194,7 @@ def test_what_others_changed_meanwhile_stays(terminal: Editor, name: str, monkey
             registry.update("draft@2" if name == "draft" else name, template="Somebody else's")
 
     monkeypatch.setattr(editor, "_run_editor", run)
-    done = terminal("edit", name)
+    done = terminal("edit", name, EDITOR="patched")
     assert (done.status, "version_conflict" in done.err, len(terminal.left())) == (1, True, 1)
 
 
@@ -206,7 +206,7 @@ def test_ctrl_c_keeps_the_text(terminal: Editor, monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr(editor, "_run_editor", run)
-    done = terminal("edit", "greet")
+    done = terminal("edit", "greet", EDITOR="patched")
     assert (done.status, latest(terminal, "greet"), len(terminal.left())) == (130, 1, 1)
 
 
@@ -228,6 +228,12 @@ def test_an_editor_that_fails_after_writing_changes_nothing(terminal: Editor, th
     done = terminal.edit("greet", writes=EDITED, then=then)
     assert (done.status, "nothing is changed" in done.err) == (1, True)
     assert (latest(terminal, "greet"), len(terminal.left())) == (1, kept)
+
+
+def test_without_a_terminal_an_editor_must_be_named(terminal: Editor) -> None:
+    """Else one that needs a terminal would wait for ever."""
+    done = terminal("edit", "greet", EDITOR="", VISUAL="")
+    assert (done.status, "set VISUAL or EDITOR" in done.err) == (2, True)
 
 
 def test_visual_wins_over_editor(terminal: Editor) -> None:

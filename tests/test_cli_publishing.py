@@ -156,8 +156,13 @@ def test_the_question_steers_no_terminal(terminal: Terminal) -> None:
         evil = registry.scope(actor=Actor("evil\x1b[2J\nfake", "org_admin"))
         evil.create("trap", "one\x1b[31m")
         evil.update("trap", template="two\x1b]0;title\x07", is_production=False)
-    for arguments in (["discard", "trap"], ["publish", "trap"], ["diff", "trap", "1", "2"]):
-        done = terminal(*arguments, stdin=NO, is_terminal=True, NO_COLOR="1")
+    for arguments in (
+        ["discard", "trap"],
+        ["publish", "trap"],
+        ["diff", "trap", "1", "2"],
+        ["publish", "trap", "--yes"],
+    ):
+        done = terminal(*arguments, stdin=NO, is_terminal="--yes" not in arguments, NO_COLOR="1")
         assert not {"\x1b", "\x07"} & {*done.err, *done.out}
         assert "\\x1b" in done.err + done.out
 

@@ -13,11 +13,18 @@ from typing import TypeVar
 
 import click
 
+from promptreg.cli.asking import can_ask
 from promptreg.cli.sources import read_file
 
 T = TypeVar("T")
 
 LONGEST = 40  # characters of a prompt's name in the name of its file
+
+
+def require_editor() -> None:
+    """Refuse, as wrong usage, to open an editor that nobody named where there is no terminal for it."""
+    if not (os.environ.get("VISUAL") or os.environ.get("EDITOR") or can_ask()):
+        raise click.UsageError("there is no terminal to edit on; set VISUAL or EDITOR, or use `promptreg update`")
 
 
 def edit_text(text: str, name: str, save: Callable[[bytes, Path], T], *, retry: Callable[[Path], str]) -> T | None:

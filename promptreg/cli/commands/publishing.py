@@ -14,6 +14,7 @@ from promptreg.cli.differences import print_diff
 from promptreg.cli.expectations import expect_hash, expect_production, read_hashes, read_numbers, selector
 from promptreg.cli.output import note, print_many, print_one
 from promptreg.cli.results import show_discarded, show_live
+from promptreg.cli.text import harmless
 from promptreg.prompt import Prompt
 from promptreg.registry import Registry
 
@@ -67,7 +68,7 @@ def _show_changes(registry: Registry, moving: Iterable[Prompt]) -> None:
         diff = _from_nothing(prompt) if live is None else registry.diff(prompt.name, live, prompt.version)
         if not diff:
             note(f"{prompt.name}: version {prompt.version} says the same as version {live}, which is live.")
-        print_diff(diff, sys.stderr)
+        print_diff(diff if sys.stderr.isatty() else harmless(diff), sys.stderr)
 
 
 def _from_nothing(prompt: Prompt) -> str:
