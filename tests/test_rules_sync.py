@@ -1,7 +1,7 @@
 """Synchronising files with what is live: each line of the table, and what belongs to it.
 
-Labels are in `test_rules_sync_labels.py`; permissions, checks, errors and the one transaction in `test_rules_sync_calls.py`. What a
-folder holds, and the files that are written, are tested through `promptreg.files`.
+Labels are in `test_rules_sync_labels.py`; permissions, checks, errors and the one transaction in
+`test_rules_sync_calls.py`. What a folder holds, and the files that are written, are tested through `promptreg.files`.
 """
 
 import pytest
