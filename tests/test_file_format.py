@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from promptreg import InvalidInputError, PromptregError, Registry
+from promptreg import InvalidInputError, PromptregError, Registry, Variable
 from promptreg.files.format import KEYS, PromptFile, fields_of, from_text, to_text
 from promptreg.files.paths import path_of
 from promptreg.jsonvalues import is_same
@@ -203,6 +204,19 @@ def test_only_what_differs_from_its_default_is_written(memory):
     assert "title" not in to_text("p", {"template": "a", "title": "p"})
     assert 'title: "q"' in to_text("p", {"template": "a", "title": "q"})
     assert from_text('---\ntitle: p\ntags: []\nsyntax: jinja\ntype: "text"\n---\na', "p.md").fields == {"template": "a"}
+
+
+def test_variables_are_written_in_whatever_form_create_takes_them():
+    """As values, as mappings, and as the fields of a model."""
+
+    class Model(BaseModel):
+        n: int = 3
+
+    line = 'variables: [{"name": "n", "type": "integer", "default": 3}]'
+    plain = {"name": "n", "type": "integer", "default": 3}
+    for variables in (Model, [Variable(**plain)], [plain]):
+        assert line in to_text("p", {"template": "a", "variables": variables}).replace(', "required": false', "")
+    assert "variables" not in to_text("p", {"template": "a", "variables": None})
 
 
 def test_keys_are_written_in_one_order():

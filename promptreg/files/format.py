@@ -20,6 +20,7 @@ from promptreg.records import CONTENT, EMPTY
 from promptreg.rules.inputs import MAX_STORED, read_choice
 from promptreg.rules.names import checked_name
 from promptreg.rules.version_fields import read_edit
+from promptreg.variables import declared
 
 KEYS = ("name", "type", "title", "syntax", *(name for name in CONTENT if name not in {"title", "syntax", "template"}))
 """The keys of the front matter, in the order in which they are written; a text that fits no body adds `template`."""
@@ -81,6 +82,7 @@ def to_text(name: str, fields: Mapping[str, Any], *, path: str | None = None) ->
     Hello {{ name }}!
     """
     given = {**EMPTY, "title": name, **fields}
+    given["variables"] = declared(given["variables"])
     template = given["template"]
     entries = {"name": name} if name_of(path or path_of(name)) != name else {}
     entries |= {} if isinstance(template, str) else {"type": "chat"}
