@@ -82,17 +82,30 @@ class Screen(Stream):
         super().__init__(is_terminal=True)
 
 
-class Keyboard(Stream):
+class Keyboard(io.TextIOWrapper):
     """The input of a terminal, which shows the answers as they are typed."""
 
     def __init__(self, answers: list[str], screen: Screen) -> None:
-        super().__init__("".join(f"{answer}\n" for answer in answers).encode(), is_terminal=True)
+        super().__init__(_Typed("".join(f"{answer}\n" for answer in answers).encode(), screen), encoding="utf-8")
+
+    def isatty(self) -> bool:
+        return True
+
+
+class _Typed(io.BytesIO):
+    def __init__(self, content: bytes, screen: Screen) -> None:
+        super().__init__(content)
         self._screen = screen
 
-    def readline(self, size: int = -1, /) -> str:
-        line = super().readline(size)
-        self._screen.write(line)
-        return line
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._echoed(super().readline(size))
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return self._echoed(super().read1(size))
+
+    def _echoed(self, content: bytes) -> bytes:
+        self._screen.write(content.decode())
+        return content
 
 
 class Session:

@@ -1,10 +1,17 @@
 """Terminal sessions of the documentation (`console.py`): what is typed runs, and what differs is written anew."""
 
+import os
+import re
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.console import Session, as_it_runs, comparable, typed
+from tests.console import ANSWER, Session, as_it_runs, comparable, typed
+
+README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.fixture
@@ -83,3 +90,50 @@ def test_numbers_and_words_are_compared() -> None:
     """Only what differs from run to run is ignored."""
     assert comparable("version 12 of decade, 1234567 prompts") != comparable("version 13 of decade, 1234567 prompts")
     assert comparable("01a22a99-9904-7b7c-95c2-850898f7238b") == comparable("01a22a99-0000-7b7c-95c2-850898f7238b")
+
+
+class RealSession(Session):
+    """Runs each command by a shell on a terminal of the system, with the installed `promptreg`."""
+
+    def run(self, command: str, answers: list[str]) -> str:
+        if not re.search(r"\bpromptreg\b", command):
+            return super().run(command, answers)
+        import fcntl
+        import struct
+        import termios
+
+        ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        environment = {
+            **self.environment,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{self.environment['PATH']}",
+        }
+        process = subprocess.Popen(
+            ["bash", "-c", command], cwd=self.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        shown = self._read(ours, [*answers])
+        os.close(ours)
+        self.status = process.wait(30)
+        return shown.decode().replace("\r\n", "\n")
+
+    def _read(self, terminal: int, answers: list[str]) -> bytes:
+        shown = b""
+        while select.select([terminal], [], [], 30)[0]:
+            try:
+                shown += os.read(terminal, 65_536)
+            except OSError:  # Linux's end of a terminal
+                break
+            if answers and shown.endswith(b"[y/N] "):
+                os.write(terminal, f"{answers.pop(0)}\n".encode())
+        return shown
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no terminals of this kind")
+def test_a_terminal_of_the_system_shows_what_the_readme_says(tmp_path: Path) -> None:
+    """The commands of the README, each a process of its own on a terminal, show what they show in this process."""
+    session = RealSession(tmp_path)
+    for block in re.findall(r"^```console\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for command, shown in typed(block):
+            assert comparable(session.run(command, ANSWER.findall(shown))) == comparable(shown), command

@@ -249,7 +249,7 @@ def test_a_git_that_hangs_is_ended(repository: Repository, monkeypatch: pytest.M
     git, fake = gitlog.shutil.which("git"), tmp_path / "bin"  # type: ignore[attr-defined]
     script(fake / "git", f'case "$*" in *rev-parse*) exec {git} "$@";; esac\n{git} "$@"\nexec sleep 60')
     monkeypatch.setenv("PATH", f"{fake}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(gitlog, "SECONDS", 0.3)
+    monkeypatch.setattr(gitlog, "SECONDS", 0.15)
     began = monotonic()
     assert last_commits(repository.folder, ["a.md", "untracked.md"]) == {"a.md": f"Add (Ana Diaz, {commit})"}
     assert monotonic() - began < 10

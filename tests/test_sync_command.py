@@ -1,6 +1,7 @@
 """`promptreg sync`: what it prints, its exit statuses, and what a dry run and a refusal leave as they were."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def synced(here: Path, capsys: Captured) -> Path:
-    """The same, synchronised."""
+def synced(here: Path, empty_file: Path, capsys: Captured) -> Path:
+    """The same, synchronised with a registry that was empty."""
+    shutil.copyfile(empty_file, "prompts.db")
     assert main(["sync", "prompts", "--as", "ana:team_admin"]) == 0
     capsys.readouterr()
     return here

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from promptreg.errors import InvalidInputError
 from promptreg.rules.importing import ForeignPrompt
-from promptreg.rules.names import MAX_NAME, checked_name, checked_own_label, slugify
+from promptreg.rules.names import MAX_NAME, SEPARATORS, checked_name, checked_own_label, is_word, slugify
 
 MAX_READ = 1_000  # characters of a name, as `slugify` takes
-_UNNAMED = re.compile(r"[^\w./-]+")
 _EDGES = re.compile(r"[_.-]*/[_./-]*")
+_DOTS = re.compile(r"\.{2,}")
 _NO_LABEL = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -77,9 +77,9 @@ def prompt_name(origin: str) -> str:
     'team_a/summarize_v2_.final'
     """
     lowered = unicodedata.normalize("NFC", unicodedata.normalize("NFC", origin.strip()[:MAX_READ]).lower())
-    name = _EDGES.sub("/", _UNNAMED.sub("_", lowered)).strip("_./-")[:MAX_NAME].strip("_./-")
-    while ".." in name:
-        name = name.replace("..", ".")
+    spelled = "".join(character if is_word(character) or character in SEPARATORS else " " for character in lowered)
+    name = _DOTS.sub(".", _EDGES.sub("/", "_".join(spelled.split())))
+    name = name.strip(SEPARATORS)[:MAX_NAME].strip(SEPARATORS)
     for candidate in (name, f"prompt_{name[: MAX_NAME - 7]}"):
         if _is_name(candidate):
             return candidate
@@ -100,7 +100,7 @@ def _unused(name: str, used: Collection[str]) -> str:
     while unused in used:
         number += 1
         ending = f"_{number}"
-        unused = name[: MAX_NAME - len(ending)].rstrip("_./-") + ending
+        unused = name[: MAX_NAME - len(ending)].rstrip(SEPARATORS) + ending
     return unused
 
 

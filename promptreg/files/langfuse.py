@@ -201,7 +201,7 @@ def _made(
         note(text)
     if version.name != name:
         fields["title"] = version.name
-    if isinstance(version.config, dict):
+    if isinstance(version.config, dict) and version.config:
         fields["config"] = version.config
     elif version.config:
         fields["config"] = {"value": version.config}

@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from typing import Any
 
 from promptreg.errors import InvalidInputError
@@ -24,6 +25,7 @@ _FILLED_IN = frozenset(
     "CLIPBOARD CURRENT_DATE CURRENT_DATETIME CURRENT_TIME CURRENT_TIMEZONE CURRENT_WEEKDAY USER_NAME USER_EMAIL"
     " USER_BIO USER_GENDER USER_BIRTH_DATE USER_AGE USER_LANGUAGE USER_LOCATION".split()
 )
+_FILLED_IN_TAG = re.compile(rf"\{{\{{({'|'.join(sorted(_FILLED_IN))})\}}\}}")
 _TEXTS = frozenset("text textarea email tel url date datetime-local month time week color map password".split())
 _NUMBERS = frozenset(("number", "range"))
 _READ = frozenset(("command", "title", "name", "content", "tags", "meta", "is_active", "commit_message"))
@@ -103,7 +105,7 @@ def _template(read: Read, name: str, content: str) -> dict[str, Any]:
     kept = [given for given, variable in variables.items() if variable is None]
     if kept:
         read.note(name, 1, kept_as_text(len(kept)))
-    booleans = {variables[d] for d, definition in definitions.items() if definition["type"] == "checkbox"}
+    booleans = {variables[d] for d, definition in definitions.items() if definition.get("type") == "checkbox"}
     (template,), syntax = to_templates(
         [_printing(list(pieces_of(content, definitions)), variables, booleans)], variables
     )
@@ -124,26 +126,38 @@ def _printing(pieces: list[Piece], variables: dict[str, str | None], booleans: s
 
 
 def definitions_of(content: str) -> dict[str, Definition]:
-    """Return the variables of a content, with the last definition of each.
+    """Return the variables of a content, with the last definition of each; it is empty where there is none.
 
     >>> definitions_of("{{n | number:min=1:default=5}} {{CLIPBOARD}}")
-    {'n': {'type': 'number', 'min': '1', 'default': '5'}, 'CLIPBOARD': {'type': 'text'}}
+    {'n': {'type': 'number', 'min': '1', 'default': '5'}, 'CLIPBOARD': {}}
     """
-    definitions = {match[1]: parsed_definition(match[2].strip()) for match in _TYPED.finditer(content)}
-    for match in _PLAIN.finditer(content):
-        definitions.setdefault(match[1], {"type": "text"})
+    texts, filled_in = _split(content)
+    definitions = {m[1]: parsed_definition(m[2].strip()) for text in texts for m in _TYPED.finditer(text)}
+    for name in [m[1] for text in texts for m in _PLAIN.finditer(text)] + filled_in:
+        definitions.setdefault(name, {})
     return definitions
 
 
 def pieces_of(content: str, definitions: Iterable[str]) -> Iterator[Piece]:
     """Yield the texts and tags of a content."""
-    known, at = set(definitions), 0
-    for match in _TAG.finditer(content):
-        if match[1].strip() in known:
-            yield content[at : match.start()]
-            yield Tag(match[0], match[1].strip())
-            at = match.end()
-    yield content[at:]
+    known = set(definitions)
+    texts, filled_in = _split(content)
+    for text, name in zip_longest(texts, filled_in):
+        at = 0
+        for match in _TAG.finditer(text):
+            if match[1].strip() in known:
+                yield text[at : match.start()]
+                yield Tag(match[0], match[1].strip())
+                at = match.end()
+        yield text[at:]
+        if name is not None:
+            yield Tag(f"{{{{{name}}}}}", name)
+
+
+def _split(content: str) -> tuple[list[str], list[str]]:
+    """Return the texts between the variables that Open WebUI fills in first, and the names of these."""
+    split = _FILLED_IN_TAG.split(content)
+    return split[::2], split[1::2]
 
 
 def parsed_definition(text: str) -> Definition:
@@ -206,6 +220,8 @@ def _declared(read: Read, name: str, given: str, variable: str, definition: Defi
 
 def _typed(read: Read, name: str, variable: str, definition: Definition) -> dict[str, Any]:
     """Return the type of a variable, its choices and its default."""
+    if not definition:
+        return {"type": "any", "default": ""}
     kind, default = definition["type"], definition.get("default")
     is_required = definition.get("required", False) is not False and default is None
     if kind == "checkbox":

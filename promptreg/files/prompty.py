@@ -154,6 +154,8 @@ class _File:
             body = read_body(self.body, threads=threads, images=images)
             self.fields["template"] = body.messages
             self.notes += body.notes
+            if not body.messages:
+                self.flaws.append({"field": str(self.body_line), "reason": "the body must hold a message"})
         self.notes += [f"the {kind} {name} is text here" for kind in ("file", "audio") for name in self.of_kind(kind)]
 
     def of_kind(self, kind: str) -> list[str]:

@@ -1,7 +1,8 @@
 """The body of a `.prompty` file as messages: lines such as `system:` and `user[name="ana"]:` begin one.
 
 Prompty renders the whole body first and splits the result. Here the body is split first, so that no value ever begins a
-message; that only a value can name a role, or a block go over the end of a message, can't be carried over.
+message; a role that is a value, or a block that goes over the end of a message, can't be carried over. A last message
+that an empty value leaves without any line is empty here, and none there.
 """
 
 import re
@@ -48,7 +49,7 @@ def read_body(body: str, *, threads: Collection[str] = (), images: Collection[st
     names = [*threads, *(name for name in loops if name not in threads)]
     messages: list[Message] = []
     for message in _split(body, notes):
-        messages += _with_inputs(message, messages, names, images)
+        messages += _with_inputs(message, messages[-1] if messages else None, notes, names, images)
     placed = {message.get("placeholder") for message in messages}
     messages += [{"placeholder": name} for name in names if name not in placed]
     return Body(messages, notes, names)
@@ -66,56 +67,66 @@ def _split(body: str, notes: list[str]) -> Iterator[Message]:
             lines.append(line)
             continue
         if lines:
-            yield _message(message, lines, notes)
+            yield {**message, "content": "\n".join(lines)}
         message, lines = {"role": marker[1].lower(), **_attributes(marker[2] or "", notes)}, []
     if lines:
-        yield _message(message, lines, notes)
+        yield {**message, "content": "\n".join(lines)}
 
 
 def _attributes(text: str, notes: list[str]) -> dict[str, str]:
+    """Return the name that a marker gives its message; a template there is not carried over, nor is anything else."""
     given = {key: quoted or bare.strip() for key, quoted, bare in _ATTRIBUTE.findall(text)}
-    name = given.pop("name", "")
-    for key in given:
-        notes.append(f"the attribute {key} of a role is not carried over")
-    return {"name": name} if name.strip() else {}
+    kept = {key: value for key, value in given.items() if key == "name" and value.strip() and "{" not in value}
+    notes += [f"the attribute {key} of a role is not carried over" for key in given if key not in kept]
+    return kept
 
 
-def _message(message: Message, lines: list[str], notes: list[str]) -> Message:
-    """Return a message without the empty lines at its ends, which Prompty removes after rendering."""
-    content = "\n".join(lines).strip("\n")
+def _without_ends(text: str, notes: list[str], *, ends: str | None = "\n") -> str:
+    """Return a text without the empty lines, or with `ends` None the white space, at its ends.
+
+    Prompty removes them after rendering, so a block that may leave some gets a filter that does the same.
+    """
+    content = text.strip(ends)
     edges = [content.split("\n")[i].strip() for i in (0, -1)] if "\n" in content else []
     if any("{%" in edge for edge in edges):
-        content = "{% filter trim('\\n') %}" + content + "{% endfilter %}"
         notes.append("a message that begins or ends with a block is within a filter that removes its empty lines")
-    elif any(edge.startswith("{{") and edge.endswith("}}") for edge in edges):
+        trim = "trim" if ends is None else "trim('\\n')"
+        return f"{{% filter {trim} %}}{content}{{% endfilter %}}"
+    if any(edge.startswith("{{") and edge.endswith("}}") for edge in edges):
         notes.append("an empty line that a value leaves at the end of a message stays; Prompty removes it")
-    return {**message, "content": content}
+    return content
 
 
 def _with_inputs(
-    message: Message, before: list[Message], threads: Collection[str], images: Collection[str]
+    message: Message, before: Message | None, notes: list[str], threads: Collection[str], images: Collection[str]
 ) -> Iterator[Message]:
     """Yield a message, cut where an input stands that is whole messages, or an image."""
     names = "|".join(re.escape(name) for name in (*threads, *images))
     pieces = re.split(rf"\{{\{{-?\s*({names})\s*-?\}}\}}", message["content"]) if names else [message["content"]]
     if len(pieces) == 1:
-        yield message
+        yield {**message, "content": _without_ends(pieces[0], notes)}
         return
-    last = before[-1] if before else None
+    last = before
     for i, piece in enumerate(pieces):
-        if i % 2 and piece in threads:
-            last = {"placeholder": piece}
-            yield last
-        elif i % 2:
-            part = {"type": "image_url", "image_url": {"url": f"{{{{ {piece} }}}}"}}
-            if last is not None and last.get("role") == "user":
-                last["content"] = [*_parts(last["content"]), part]
-            else:
-                last = {"role": "user", "content": [part]}
-                yield last
-        elif piece.strip():
-            last = {**message, "content": piece.strip()}
-            yield last
+        made = _placed(piece, last, threads) if i % 2 else _text(message, piece, notes)
+        if made is not None:
+            last = made
+            yield made
+
+
+def _text(message: Message, piece: str, notes: list[str]) -> Message | None:
+    return {**message, "content": _without_ends(piece, notes, ends=None)} if piece.strip() else None
+
+
+def _placed(name: str, before: Message | None, threads: Collection[str]) -> Message | None:
+    """Return a placeholder, or the message of an image; None where the image is added to the user's message before."""
+    if name in threads:
+        return {"placeholder": name}
+    part = {"type": "image_url", "image_url": {"url": f"{{{{ {name} }}}}"}}
+    if before is None or before.get("role") != "user":
+        return {"role": "user", "content": [part]}
+    before["content"] = [*_parts(before["content"]), part]
+    return None
 
 
 def _parts(content: Any) -> list[Any]:

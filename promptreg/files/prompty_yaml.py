@@ -10,7 +10,7 @@ import yaml
 
 from promptreg.errors import InvalidInputError
 
-MAX_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 262_144  # which take some seconds to read
 FENCE = "---"
 
 

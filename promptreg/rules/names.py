@@ -63,7 +63,7 @@ def slugify(text: str) -> str:
         raise InvalidInputError.of("text", f"must be text, not {type(text).__name__}")
     start = text.strip()[:MAX_SLUGGED]
     lowered = unicodedata.normalize("NFC", unicodedata.normalize("NFC", start).lower())
-    spelled = "".join(character if _is_word(character) else " " for character in lowered)
+    spelled = "".join(character if is_word(character) else " " for character in lowered)
     name = "_".join(spelled.split())[:MAX_NAME].rstrip("_")
     if not name:
         raise InvalidInputError.of("text", "holds no letter or digit to make a name of")
@@ -277,7 +277,7 @@ def _flaw(name: str) -> str | None:
         return "is not in Unicode's NFC; pass unicodedata.normalize('NFC', name)"
     if name != name.lower():
         return "must be lower case; slugify() makes a name of any text"
-    if not all(_is_word(character) or character in SEPARATORS for character in name):
+    if not all(is_word(character) or character in SEPARATORS for character in name):
         return "takes letters, digits and _ - . / only; slugify() makes a name of any text"
     if name[0] in SEPARATORS or name[-1] in SEPARATORS:
         return "must start and end with a letter or a digit"
@@ -300,6 +300,7 @@ def _is_id(name: str) -> bool:
     return len(name) == UUID_LENGTH and _UUID.fullmatch(name) is not None
 
 
-def _is_word(character: str) -> bool:
+def is_word(character: str) -> bool:
+    """Return whether a name may hold a character anywhere: a letter or digit of any script, or a combining mark."""
     category = unicodedata.category(character)
     return category[0] in "LM" or category == "Nd"
