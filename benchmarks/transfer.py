@@ -28,7 +28,7 @@ from promptreg.rules.version_fields import Draft, read_edit
 BATCH = 1_000  # prompts in a transaction
 TABLES = ("prompts", "versions", "publications", "search", "events", "event_details", "deletions")
 MOST = 200.0  # MB
-EXPORT, IMPORT, MEMORY = (15, 8), (15, 8), (1, 0.5)
+EXPORT, IMPORT, MEMORY = (8, 4), (10, 6), (1, 0.5)
 AUTHOR = Author("ana", "2026-01-01T00:00:00.000000+00:00")
 
 MEASURED = """

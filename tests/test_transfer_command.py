@@ -46,10 +46,10 @@ def test_refusals_are_one_line_and_a_status(run: Terminal, tmp_path: Path) -> No
     run("export", "--full", "all.jsonl")
     for arguments, status, text in (
         (("import", "all.jsonl"), 1, "conflict"),
-        (("import", "nope.jsonl", "--db", "new.db"), 2, "nope.jsonl"),
+        (("import", "nope.jsonl", "--db", "none.db"), 2, "no such file"),
         (("import", ".", "--db", "new.db"), 1, "directory"),
         (("import", "all.jsonl", "--dry-run"), 2, "--from"),
-        (("import", "-", "--from", "plain"), 2, "folder"),
+        (("import", "nope", "--from", "plain", "--db", "none.db"), 1, "nope"),
         (("import", "all.jsonl", "--from", "other"), 2, "langfuse"),
         (("export",), 2, "--full"),
         (("export", "out", "--full", "x"), 2, "--full"),
@@ -93,10 +93,10 @@ def test_prompts_of_another_tool_are_imported(run: Terminal, tmp_path: Path) -> 
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts/Some Text.txt").write_text("{as it is}")
     dry = run("import", "--from", "plain", "texts", "--dry-run", "--db", "new.db")
-    assert (dry.status, dry.err) == (0, "1 prompt would be imported; nothing was written.\n")
+    assert (dry.status, dry.err) == (0, "Nothing was written; this would be imported: 1 prompt, 1 version.\n")
     assert not (tmp_path / "new.db").exists()
     done = run("import", "--from", "plain", "texts", "--db", "new.db")
-    assert (done.status, done.out, done.err) == (0, dry.out, "1 prompt imported.\n")
+    assert (done.status, done.out, done.err) == (0, dry.out, "Imported: 1 prompt, 1 version.\n")
     assert run("render", "some_text", "--db", "new.db").out == "{as it is}\n"
     report = json.loads(run("import", "--from", "plain", "texts", "--dry-run", "--json").out)
     assert report["prompts"][0]["name"] == "some_text"

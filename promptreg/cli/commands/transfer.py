@@ -12,12 +12,13 @@ from promptreg.cli.output import note, print_one, say
 from promptreg.cli.progress import progress
 from promptreg.cli.text import one_line
 from promptreg.entries import Counts
+from promptreg.errors import StorageError
+from promptreg.files import ImportReport, import_from
 from promptreg.files import export as export_folder
 from promptreg.files.full import export_full, import_full
-from promptreg.files.importing import KINDS, ImportReport, import_from
+from promptreg.files.importing import KINDS
 
 STREAM = "-"
-MEMORY = ":memory:"
 
 
 @click.command(short_help="Write the live prompts as files, or everything as one.")
@@ -66,51 +67,64 @@ def _export_full(settings: Settings, file: str) -> None:
     _print_counts(settings, counts, "Exported", file)
 
 
-@click.command("import", short_help="Read everything from one file, or prompts of another tool.")
-@click.argument("source", metavar="FILE", type=click.Path(exists=True, allow_dash=True))
-@click.option("--from", "kind", type=click.Choice(KINDS), help="FILE, or a folder, is of this tool.")
-@click.option("--dry-run", is_flag=True, help="With --from: check everything, say what would be done, write nothing.")
+@click.command("import")
+@click.argument("source", metavar="FILE")
+@click.option("--from", "kind", type=click.Choice(KINDS), help="Prompts of another tool, in a file or a folder.")
+@click.option("--dry-run", is_flag=True, help="With --from: only print what would be made and changed.")
 @output_options
 @registry_options
 @click.pass_obj
 def import_(settings: Settings, source: str, kind: str | None, dry_run: bool) -> None:
-    """Read what `promptreg export --full` wrote into a new registry; -: standard input.
+    """Read everything that `promptreg export --full` wrote into a new registry; -: standard input.
 
     The registry must hold nothing; it is created. All or nothing is imported, and no event is added.
 
-    With --from the prompts of another tool are made in the namespace, beside those that are there: Langfuse's API JSON,
-    Prompty, the export of Open WebUI, or plain text files. What was changed of them, or can't be carried over, is said.
+    With --from the prompts of another tool are added to a registry: what Langfuse's API returns, .prompty files, an
+    export of Open WebUI, or plain text files. What is printed has every change, and what could not be carried over.
     """
     if kind is not None:
-        _import_from(settings, kind, source, dry_run=dry_run)
+        _import_from(settings, kind, source, dry_run)
     elif dry_run:
         raise click.UsageError("--dry-run goes with --from.")
     else:
         _import_full(settings, source)
 
 
-def _import_full(settings: Settings, source: str) -> None:
-    given: str | IO[bytes] = sys.stdin.buffer if source == STREAM else source
-    with settings.registry(create=True) as registry, progress("Importing") as advance:
-        counts = import_full(registry, given, progress=advance)
-    _print_counts(settings, counts, "Imported", source)
+def _import_from(settings: Settings, kind: str, source: str, dry_run: bool) -> None:
+    print_one(settings, _imported(settings, kind, source, dry_run=dry_run), _print_report)
 
 
-def _import_from(settings: Settings, kind: str, path: str, *, dry_run: bool) -> None:
-    if path == STREAM:
-        raise click.UsageError("With --from give a file or a folder.")
-    is_absent = dry_run and settings.target != MEMORY and not os.path.exists(settings.target)
-    chosen = replace(settings, db=MEMORY) if is_absent else settings  # a dry run creates no database
-    with chosen.registry(create=is_absent or not dry_run) as registry:
-        report = import_from(registry, kind, path, dry_run=dry_run)
-    print_one(settings, report, _print_report)
+def _imported(settings: Settings, kind: str, source: str, *, dry_run: bool) -> ImportReport:
+    """Import; where there is no database yet, make it only once nothing is refused, and for a dry run not at all."""
+    try:
+        return _imported_into(settings, kind, source, dry_run=dry_run)
+    except StorageError as error:
+        if error.details.get("reason") != "missing_file":
+            raise
+    report = _imported_into(replace(settings, db=":memory:"), kind, source, dry_run=True, create=True)
+    return report if dry_run else _imported_into(settings, kind, source, dry_run=False, create=True)
+
+
+def _imported_into(settings: Settings, kind: str, source: str, *, dry_run: bool, create: bool = False) -> ImportReport:
+    with settings.registry(create=create) as registry, progress("Importing") as advance:
+        return import_from(registry, kind, source, dry_run=dry_run, progress=advance)
 
 
 def _print_report(report: ImportReport) -> None:
     for line in report.lines():
         say(one_line(line))
-    count = _number(len(report.prompts), "prompt")
-    note(f"{count} would be imported; nothing was written." if report.dry_run else f"{count} imported.")
+    versions = sum(prompt.versions for prompt in report.prompts)
+    done = "Nothing was written; this would be imported" if report.dry_run else "Imported"
+    note(f"{done}: {_number(len(report.prompts), 'prompt')}, {_number(versions, 'version')}.")
+
+
+def _import_full(settings: Settings, source: str) -> None:
+    if source != STREAM and not os.path.exists(source):  # before the database is created
+        raise click.BadParameter("there is no such file.", param_hint="FILE")
+    given: str | IO[bytes] = sys.stdin.buffer if source == STREAM else source
+    with settings.registry(create=True) as registry, progress("Importing") as advance:
+        counts = import_full(registry, given, progress=advance)
+    _print_counts(settings, counts, "Imported", source)
 
 
 def _print_counts(settings: Settings, counts: Counts, what: str, file: str) -> None:
