@@ -46,7 +46,7 @@ from tests.schemas import make
 from tests.test_migrations import SCHEMAS
 from tests.test_model import PATHS, PLAIN, pick
 from tests.test_storage_sqlite import raw
-from tests.test_sync_machine import Synchronising
+from tests.test_rules_sync_machine import Synchronising
 
 
 @pytest.fixture(scope="module")
