@@ -45,8 +45,8 @@ from tests.machine import Machine
 from tests.schemas import make
 from tests.test_migrations import SCHEMAS
 from tests.test_model import PATHS, PLAIN, pick
-from tests.test_storage_sqlite import raw
 from tests.test_rules_sync_machine import Synchronising
+from tests.test_storage_sqlite import raw
 
 
 @pytest.fixture(scope="module")
