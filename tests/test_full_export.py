@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from promptreg import Actor, ConflictError, ForbiddenError, InvalidInputError, Registry, StorageCorruptError
-from promptreg.bases import LIVE, SyncBase
+from promptreg.bases import LIVE, SyncBase, place
 from promptreg.files.full import export_full, import_full
 from promptreg.files.full_lines import DETAILS
 from promptreg.models import Action
@@ -141,7 +141,8 @@ def test_bases_of_synchronisations_go_through() -> None:
         assert_inverse(registry)
         lines = objects(exported(registry))
         assert lines[1]["prompt"]["synced"]["eu"]["source"] == "beef"
-        assert lines[-2]["deletion"]["synced"]["places"] == [["f00d", "", "gone"], ["beef", "eu", "x"]]
+        places = [place("default", "f00d", LIVE, "gone"), place("default", "beef", "eu", "x")]
+        assert lines[-2]["deletion"]["places"] == places
 
 
 def names_reference(name: str) -> Any:

@@ -31,11 +31,11 @@ class History:
         self._ids: set[int] = set()  # the same
         self._names: set[int] = set()  # hashes of namespaces and names
         self._created = 0  # of the prompts that are there, in their order
-        self._deleted: dict[str, tuple[str, str]] = {}  # namespaces and times, by id, in the order of the events
+        self._deleted: dict[str, str] = {}  # times, by id, in the order of the events
         self._going: dict[str, str] = {}  # namespaces of prompts whose deletion is still to come, by id
         self._open: tuple[int, PromptEntry, list[VersionRecord]] | None = None
         self._kinds = [0, 0, 0, 0]
-        self._deletions: Iterator[tuple[str, tuple[str, str]]] | None = None
+        self._deletions: Iterator[tuple[str, str]] | None = None
         self.last_hash = GENESIS
 
     @property
@@ -161,7 +161,8 @@ class History:
                 raise Inconsistent(
                     "a deletion has its salt, name and details, and is of no version and no archived prompt"
                 )
-            self._deleted[id_] = self._going.pop(id_), event.at
+            del self._going[id_]
+            self._deleted[id_] = event.at
         elif event.details is not None:
             raise Inconsistent("an event of a deleted prompt has no salt, name and details")
 
@@ -169,11 +170,8 @@ class History:
         if self._deletions is None:
             self._require_replayed()
             self._deletions = iter(self._deleted.items())
-        id_, (namespace, at) = next(self._deletions, (None, ("", "")))
-        if (entry.prompt_id, entry.at) != (id_, at):
+        if next(self._deletions, None) != (entry.prompt_id, entry.at):
             raise Inconsistent("the deletions must be those of the events, with their times and in their order")
-        if entry.synced is not None and entry.synced["namespace"] != namespace:
-            raise Inconsistent("the deleted prompt was in another namespace")
         self._kinds[3] += 1
 
     def _require_replayed(self) -> None:
