@@ -84,18 +84,28 @@ def ties_by_base(call: Synchronisation, placed: Iterable[Container]) -> Ties:
     """Tie the prompts that were synchronised from the folder to the names that they have there.
 
     A prompt keeps the name of its file when it is renamed in the registry. Where that file has gone and there is one
-    of its new name, the file was renamed too.
+    of its new name, the file was renamed too. Of several with one name it is the one that is not archived, or was last.
     """
-    own: dict[str, Container] = {}
-    for container in placed:
-        base = call.base_of(container)
-        if base is not None and (base.name not in own or own[base.name].is_archived):
-            own[base.name] = container
-    tied = {}
-    for name, container in own.items():
-        is_moved = name not in call.files and container.name in call.files and container.name not in own
-        tied[container.name if is_moved else name] = container
-    return Ties(tied, {})
+    ordered = sorted(placed, key=lambda container: _claim(call, container))
+    own = {base.name: container for container in ordered if (base := call.base_of(container))}
+    moved = {
+        container.name: container
+        for name, container in own.items()
+        if name not in call.files and container.name in call.files and _is_free(own.get(container.name))
+    }
+    ids = {container.id for container in moved.values()}
+    kept = {name: container for name, container in own.items() if container.id not in ids}
+    return Ties({**kept, **moved}, {})
+
+
+def _is_free(owner: Container | None) -> bool:
+    return owner is None or owner.is_archived
+
+
+def _claim(call: Synchronisation, container: Container) -> tuple[bool, str]:
+    """Return what orders prompts by their claim to a name, the best one last."""
+    base = call.base_of(container)
+    return not container.is_archived, (base and base.archived_at) or ""
 
 
 def with_names(ties: Ties, found: Mapping[str, Container]) -> Ties:

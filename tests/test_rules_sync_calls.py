@@ -1,6 +1,6 @@
 """A synchronisation as a call: permissions, errors, checks, the one transaction, and what it costs.
 
-What it does of each prompt is in `test_sync_rules.py` and `test_sync_labels.py`.
+What it does of each prompt is in `test_rules_sync.py` and `test_rules_sync_labels.py`.
 """
 
 import threading

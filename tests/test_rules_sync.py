@@ -1,7 +1,7 @@
 """Synchronising files with what is live: each line of the table, and what belongs to it.
 
-Labels are in `test_sync_labels.py`; permissions, checks, errors and the one transaction in `test_sync_calls.py`. What a
-folder holds, and the files that are written, are tested through `promptreg.files`.
+Labels are in `test_rules_sync_labels.py`; permissions, checks, errors and the one transaction in
+`test_rules_sync_calls.py`. What a folder holds, and the files that are written, are tested through `promptreg.files`.
 """
 
 import pytest
@@ -431,6 +431,22 @@ def test_a_file_that_is_renamed_as_its_prompt_was_follows_it(registry):
         assert done(registry, {"b": file}) == {"b": "none"}
     registry.update("b", new_name="c")
     assert only(registry, {"b": {**file, "template": "two"}}).prompt == "c"
+
+
+def test_a_renamed_file_follows_its_prompt_past_an_archived_one_of_that_name(registry):
+    """The other one stays archived; of two that were archived under one name, the file brings back the last."""
+    file = {"template": "1", "title": "x"}
+    sync(registry, {"b": file, "a": file, "z": "z"})
+    registry.update("b", new_name="q")
+    sync(registry, {"a": file, "z": "z"})
+    registry.update("a", new_name="b")
+    item, _ = sync(registry, {"b": file, "z": "z"}).items
+    assert (item.action, item.prompt) == ("none", "b")
+    assert (registry.get("b").status, registry.get("q").status) == ("active", "archived")
+    sync(registry, {"z": "z"})
+    item, _ = sync(registry, {"b": file, "z": "z"}).items
+    assert (item.action, item.prompt) == ("restore", "b")
+    assert registry.get("q").status == "archived"
 
 
 def test_the_title_of_a_renamed_file_that_leaves_it_out_is_the_new_name(registry):
