@@ -215,6 +215,21 @@ def test_what_goes_live_passes_the_publish_checks(path: str, folder: Path, uncha
             assert caught.value.details["reasons"] == [f"{name}: is_polite: it is not polite" for name in "cd"]
 
 
+def test_a_name_that_is_taken_while_checks_run_is_refused(path: str, folder: Path) -> None:
+    """What is checked outside the transaction is planned again within it."""
+
+    def take(prompt: Any) -> None:
+        if prompt.name == "a":
+            registry.create("b", "Somebody's")
+
+    values = [version(name, 1, labels=["production"]) for name in "ab"]
+    with Registry(path, publish_checks=[take]) as registry:
+        with pytest.raises(NameTakenError) as caught:
+            import_from(registry, "langfuse", write(folder, values))
+        assert caught.value.details["names"] == ["b"]
+        assert [prompt.name for prompt in registry.list()] == ["b"]
+
+
 def test_every_template_that_does_not_compile_is_named(registry: Registry, folder: Path, unchanged: Any) -> None:
     """Each has its prompt, its version and its line."""
     (folder / "a.md").write_text("Hello\n{{ name")
