@@ -368,6 +368,11 @@ def test_a_bad_file_is_an_error_with_its_place(memory: Registry, folder: Path, k
     }
 
 
+def test_a_file_without_a_prompt_is_refused(memory: Registry, folder: Path) -> None:
+    """As it is hardly what was meant."""
+    assert errors_of(memory, "langfuse", write(folder, [])) == {"path": "holds no prompt"}
+
+
 def test_a_file_that_is_too_large_is_refused(memory: Registry, folder: Path, monkeypatch: Any) -> None:
     """No more of it is read than the limit."""
     monkeypatch.setattr("promptreg.files.foreign_files.MAX_BYTES", 10)
