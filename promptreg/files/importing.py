@@ -59,11 +59,11 @@ class ImportReport(Value):
 
 
 class _Format(NamedTuple):
-    files: Callable[[str | os.PathLike[str]], list[ForeignFile]]
+    files: Callable[[str], list[ForeignFile]]
     read: Callable[[Iterable[ForeignFile]], Read]
 
 
-def _texts(*endings: str) -> Callable[[str | os.PathLike[str]], list[ForeignFile]]:
+def _texts(*endings: str) -> Callable[[str], list[ForeignFile]]:
     return lambda path: read_texts(path, endings)
 
 

@@ -31,7 +31,6 @@ LATER_COLUMNS: dict[str, Mapping[str, Any]] = {
     "versions": LATER_VERSION_COLUMNS,
     "deletions": {"synced": None},
     "registry": {"last_event": None, "last_hash": None},
-    "deletions": {"synced": None},
 }
 
 Signature: TypeAlias = tuple[int, int, int, int]  # device, inode, size and mtime
