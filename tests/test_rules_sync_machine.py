@@ -21,7 +21,7 @@ from tests.syncs import nothing_written, sync
 NAMES = st.sampled_from("abc")
 LABELS = st.sampled_from([None, None, "eu"])
 ALL = ("active", "disabled", "archived")
-USUAL = {"max_examples": 15, "stateful_step_count": 40}
+USUAL = {"max_examples": 8, "stateful_step_count": 35}
 LONG = {"max_examples": 150, "stateful_step_count": 50}
 
 
