@@ -100,15 +100,11 @@ class Checks:
         Raises `TemplateError` and its subclasses, and `PublishCheckError`.
         """
         try:
-            self.require_compiling(outcome)
+            self._templates.compiled(outcome.version.snapshot).require_consistent()
         except TemplateError as error:
             error.put_name(outcome.container.name)
             raise
         return self._run(outcome)
-
-    def require_compiling(self, outcome: Outcome) -> None:
-        """Raise `TemplateError` or a subclass where the template of a version can't be saved."""
-        self._templates.compiled(outcome.version.snapshot).require_consistent()
 
     def vet_seeded(self, outcome: Outcome) -> Evidence:
         """Do what `vet_saved` does where a version is written; what was live before is not compiled again (rule 9)."""

@@ -5,14 +5,15 @@ All prompts are made in one transaction. What refuses one refuses all, and every
 
 from collections.abc import Callable, Mapping
 
-from promptreg.checks import Checks, SetEvidence
-from promptreg.errors import InvalidInputError, TemplateError
+from promptreg.checks import Checks, Evidence, SetEvidence
+from promptreg.errors import InvalidInputError, PublishCheckError, TemplateError
 from promptreg.planning import Planner
 from promptreg.rules.access import require_creating
 from promptreg.rules.importing import ImportedPrompt, ImportOutcomes, names_taken, plan_import
+from promptreg.rules.inputs import Progress
 from promptreg.rules.names import Reference
 from promptreg.rules.outcomes import Outcome
-from promptreg.rules.together import decide_each
+from promptreg.rules.together import together
 from promptreg.storage.base import Reader
 from promptreg.untrusted import FieldReader
 
@@ -37,26 +38,34 @@ def import_all(planner: Planner, prompts: Mapping[str, ImportedPrompt]) -> Calla
     return plan
 
 
-def vet_imported(checks: Checks) -> Callable[[ImportOutcomes], SetEvidence]:
+def vet_imported(checks: Checks, report: Progress) -> Callable[[ImportOutcomes], SetEvidence]:
     """Return the function that compiles each version, and runs the checks on what goes live.
 
-    It raises one `InvalidInputError` for every template that does not compile, then one `PublishCheckError`.
+    It reports how many of how many steps are done. It raises one `InvalidInputError` for every template that does not
+    compile, then one `PublishCheckError`.
     """
 
     def vet(planned: ImportOutcomes) -> SetEvidence:
-        fields = FieldReader()
-        for outcome in planned.outcomes:
-            fields.read(_require_compiling, checks, outcome)
+        fields, parts = FieldReader(), []
+        refused: list[tuple[str, PublishCheckError]] = []
+        for done, outcome in enumerate(planned.outcomes):
+            report(done, len(planned.outcomes))
+            try:
+                parts.append(fields.read(_vetted, checks, outcome))
+            except PublishCheckError as error:
+                refused.append((outcome.container.name, error))
         fields.require_valid()
-        named = [(outcome.container.name, outcome) for outcome in planned.outcomes]
-        return SetEvidence(tuple(decide_each(named, checks.vet_seeded)))
+        if refused:
+            raise together(refused)
+        return SetEvidence(tuple(parts))
 
     return vet
 
 
-def _require_compiling(checks: Checks, outcome: Outcome) -> None:
+def _vetted(checks: Checks, outcome: Outcome) -> Evidence:
     try:
-        checks.require_compiling(outcome)
+        return checks.vet_seeded(outcome)
     except TemplateError as error:
-        where = f"{outcome.container.name}@{outcome.version.number}"
-        raise InvalidInputError.of(where, error.message) from None
+        name = outcome.container.name
+        reason = error.message.removeprefix(f"{name!r}: ")
+        raise InvalidInputError.of(f"{name}@{outcome.version.number}", reason) from None

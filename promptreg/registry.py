@@ -1125,10 +1125,13 @@ class Registry:
         return self._prompt(self._core.dry_run(partial(find, self._core.planner(self._view), versioned)))
 
     @verb("import_prompts", takes_name=False)
-    def _import(self, prompts: Sequence[ForeignPrompt], *, dry_run: bool = False) -> None:
+    def _import(
+        self, prompts: Sequence[ForeignPrompt], *, dry_run: bool = False, progress: Progress | None = None
+    ) -> None:
         """Make the prompts of another tool, all or none; with `dry_run` check everything, and write nothing."""
+        report = inputs.read_progress(progress)
         made = {new_id(): prompt for prompt in arguments.read_import(prompts, self._core.limits)}
-        plan, vet = import_all(self._core.planner(self._view), made), vet_imported(self._core.checks)
+        plan, vet = import_all(self._core.planner(self._view), made), vet_imported(self._core.checks, report)
         if dry_run:
             vet(self._core.dry_run(plan))
         else:

@@ -1,7 +1,9 @@
 """Fixtures of many tests: registries, a clock that ticks, and a check that a refused call changed nothing."""
 
 import gc
+import itertools
 import os
+import re
 import shutil
 import sqlite3
 import sys
@@ -70,6 +72,16 @@ def assert_other_threads_open(path: str) -> None:
     other.start()
     other.join(30)
     assert not other.is_alive()
+
+
+TEMPORARY = itertools.count()
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """An empty folder, as pytest's own, which searches all earlier ones for a number and links the newest."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    return tmp_path_factory.mktemp(f"{name}-{next(TEMPORARY)}", numbered=False)
 
 
 @pytest.fixture

@@ -131,11 +131,10 @@ def test_a_text_that_says_the_same_writes_nothing(terminal: Editor) -> None:
         (BROKEN, "edit-greet.md:3: "),
         ("---\ntag: x\n---\n", "edit-greet.md:2: "),
         ("no front matter", "edit-greet.md:1: "),
-        ("", "edit-greet.md:1: "),
         (b"---\n---\n\xff", "UTF-8"),
         ("---\nname: other\n---\nHello\n", "renames nothing"),
     ],
-    ids=["template", "key", "front matter", "empty", "encoding", "name"],
+    ids=["template", "key", "front matter", "encoding", "name"],
 )
 def test_a_text_that_is_refused_is_kept(terminal: Editor, content: str | bytes, said: str) -> None:
     """The line of the file is named, and where it is kept, with the command that saves it."""
@@ -144,6 +143,26 @@ def test_a_text_that_is_refused_is_kept(terminal: Editor, content: str | bytes, 
     assert (done.status, done.out, said in done.err, str(kept) in done.err) == (1, "", True, True)
     assert kept.read_bytes() == (content.encode() if isinstance(content, str) else content)
     assert latest(terminal, "greet") == 1
+
+
+def test_an_emptied_text_writes_nothing(terminal: Editor) -> None:
+    """So a text can be given up, as in git; nothing is kept of it."""
+    done = terminal.edit("greet", writes="\n")
+    assert (done.status, "empty text, so nothing is changed" in done.err) == (1, True)
+    assert (latest(terminal, "greet"), terminal.left()) == (1, [])
+
+
+def test_a_text_without_an_end_is_refused(terminal: Editor) -> None:
+    """It is larger than any prompt."""
+    done = terminal.edit("greet", writes=EDITED, then='truncate -s 17M "$1"')
+    assert (done.status, "larger than 16 MiB" in done.err, len(terminal.left())) == (1, True, 1)
+
+
+def test_no_temporary_file_is_an_error(terminal: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the disk is full, or its folder can't be written to."""
+    monkeypatch.setattr(editor, "mkdtemp", lambda prefix: str(terminal.folder / "absent"))
+    done = terminal.edit("greet", writes=EDITED)
+    assert (done.status, "no file can be made" in done.err) == (1, True)
 
 
 @pytest.mark.parametrize(("name", "publish"), [("greet", []), ("greet", ["--publish"]), ("draft", [])])
@@ -175,7 +194,7 @@ def test_what_others_changed_meanwhile_stays(terminal: Editor, name: str, monkey
             registry.update("draft@2" if name == "draft" else name, template="Somebody else's")
 
     monkeypatch.setattr(editor, "_run_editor", run)
-    done = terminal("edit", name)
+    done = terminal("edit", name, EDITOR="patched")
     assert (done.status, "version_conflict" in done.err, len(terminal.left())) == (1, True, 1)
 
 
@@ -187,7 +206,7 @@ def test_ctrl_c_keeps_the_text(terminal: Editor, monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr(editor, "_run_editor", run)
-    done = terminal("edit", "greet")
+    done = terminal("edit", "greet", EDITOR="patched")
     assert (done.status, latest(terminal, "greet"), len(terminal.left())) == (130, 1, 1)
 
 
@@ -209,6 +228,12 @@ def test_an_editor_that_fails_after_writing_changes_nothing(terminal: Editor, th
     done = terminal.edit("greet", writes=EDITED, then=then)
     assert (done.status, "nothing is changed" in done.err) == (1, True)
     assert (latest(terminal, "greet"), len(terminal.left())) == (1, kept)
+
+
+def test_without_a_terminal_an_editor_must_be_named(terminal: Editor) -> None:
+    """Else one that needs a terminal would wait for ever."""
+    done = terminal("edit", "greet", EDITOR="", VISUAL="")
+    assert (done.status, "set VISUAL or EDITOR" in done.err) == (2, True)
 
 
 def test_visual_wins_over_editor(terminal: Editor) -> None:

@@ -156,17 +156,25 @@ def test_the_question_steers_no_terminal(terminal: Terminal) -> None:
         evil = registry.scope(actor=Actor("evil\x1b[2J\nfake", "org_admin"))
         evil.create("trap", "one\x1b[31m")
         evil.update("trap", template="two\x1b]0;title\x07", is_production=False)
-    for arguments in (["discard", "trap"], ["publish", "trap"], ["diff", "trap", "1", "2"]):
-        done = terminal(*arguments, stdin=NO, is_terminal=True, NO_COLOR="1")
+    for arguments in (
+        ["discard", "trap"],
+        ["publish", "trap"],
+        ["diff", "trap", "1", "2"],
+        ["publish", "trap", "--yes"],
+    ):
+        done = terminal(*arguments, stdin=NO, is_terminal="--yes" not in arguments, NO_COLOR="1")
         assert not {"\x1b", "\x07"} & {*done.err, *done.out}
         assert "\\x1b" in done.err + done.out
 
 
-def test_the_first_publication_has_no_difference(terminal: Terminal) -> None:
-    """It says that nothing was live."""
+def test_the_first_publication_shows_the_file(terminal: Terminal) -> None:
+    """Where nothing is live, all of it is the difference."""
     terminal("new", "first", "--draft", stdin="One")
     done = terminal("publish", "first", stdin=YES, is_terminal=True)
-    assert (done.status, "version 1 would be the first one that is live" in done.err) == (0, True)
+    assert (done.status, done.err.count("nothing is live"), live(terminal, "first")) == (0, 1, 1)
+    terminal("new", "second", "--draft", "--tag", "x", stdin="One")
+    shown = '--- second: nothing is live\n+++ second@1\n@@ -0,0 +1,4 @@\n+---\n+tags: ["x"]\n+---\n+One\n'
+    assert terminal("publish", "second", "--yes").err == shown
 
 
 def test_equal_content_is_told(terminal: Terminal) -> None:

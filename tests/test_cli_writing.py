@@ -125,6 +125,8 @@ def test_the_format_may_be_said(terminal: Terminal) -> None:
     done = terminal("new", "three", "--file", "a.json")
     assert (done.status, "no JSON list of messages" in done.err) == (2, True)
     assert terminal("new", "three", "--format", "file", stdin="no front matter").status == 1
+    done = terminal("new", "three", stdin="---\n* a text\n---\n")
+    assert (done.status, "--format text reads it as a text" in done.err) == (1, True)
 
 
 def test_a_file_says_the_whole_version_and_an_option_wins(greet: Terminal) -> None:

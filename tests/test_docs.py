@@ -32,6 +32,7 @@ import promptreg
 from promptreg import PromptregError, Registry, RenderLimits, TemplateError
 from promptreg.cli.main import BROKEN_PIPE, INTERRUPTED, REFUSED, STORAGE, USAGE
 from promptreg.cli.main import promptreg as command_line
+from promptreg.files.format import KEYS
 from promptreg.models import Action
 from promptreg.rendering.fast.operations import METHODS as FAST_METHODS
 from promptreg.rendering.filters import FILTERS, TESTS
@@ -279,6 +280,12 @@ def test_the_page_of_the_command_lists_each_command_with_its_options() -> None:
         options = {max(part.opts, key=len) for part in command.params if isinstance(part, click.Option)}
         actual[" ".join([name, *parts])] = options - common
     assert described == actual
+
+
+def test_the_page_of_files_lists_each_key_of_the_front_matter() -> None:
+    """The keys are those that the format has, and the two that hold JSON instead of lines of the body."""
+    listed = {key for row in rows(section("files.md", "The format")) for key in re.findall(r"`(\w+)", row[0])}
+    assert listed == {*KEYS, "message", "template"}
 
 
 def test_the_page_of_the_command_names_each_variable_and_status() -> None:

@@ -207,17 +207,17 @@ def test_nothing_is_written_of_a_namespace_without_prompts(registry, tmp_path):
 
 @pytest.mark.slow
 def test_the_memory_of_an_export_does_not_grow_with_the_texts(tmp_path):
-    """Only names and paths are kept: 500 prompts of 100,000 characters take under 20 MB, not 50."""
+    """Only names and paths are kept: 500 prompts of 50,000 characters take under 15 MB, not 25."""
     import tracemalloc
 
     with Registry(":memory:") as registry:
         for n in range(500):
-            registry.create(f"p{n}", f"{n}{'x' * 100_000}", syntax="plain")
+            registry.create(f"p{n}", f"{n}{'x' * 50_000}", syntax="plain")
         tracemalloc.start()
         try:
             export(registry, tmp_path)
             export(registry, tmp_path)
-            assert tracemalloc.get_traced_memory()[1] < 20_000_000
+            assert tracemalloc.get_traced_memory()[1] < 15_000_000
         finally:
             tracemalloc.stop()
 

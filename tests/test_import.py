@@ -341,7 +341,9 @@ def test_a_link_that_leads_outside_the_folder_is_refused(memory: Registry, folde
     import_from(memory, "plain", folder)
     (folder / "c.md").symlink_to(tmp_path / "secret.md")
     (folder / "d.md").symlink_to(tmp_path / "absent.md")
-    assert errors_of(memory, "plain", folder) == dict.fromkeys(["c.md", "d.md"], "leads outside the folder")
+    assert errors_of(memory, "plain", folder) == dict.fromkeys(
+        ["c.md", "d.md"], "is a symlink that leads out of the folder"
+    )
 
 
 # Names

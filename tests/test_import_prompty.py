@@ -135,8 +135,8 @@ def test_a_file_of_the_second_version_becomes_a_prompt() -> None:
         "items of the input docs is not carried over",
         "outputs is kept in meta",
         "tools is kept in meta",
-        "the attribute name of a role is not carried over",
         "a message that begins or ends with a block is within a filter that removes its empty lines",
+        "the attribute name of a role is not carried over",
     ]
 
 
@@ -228,25 +228,25 @@ def test_a_loop_over_a_conversation_becomes_a_placeholder() -> None:
 BAD: dict[str, tuple[str, dict[str, str]]] = {
     "empty": ("", {"1": "must begin with front matter between two lines ---"}),
     "no front matter": ("\n\nHello", {"3": "must begin with front matter between two lines ---"}),
-    "no end": ("---\nname: a\n", {"1": "the front matter has no second line ---"}),
+    "no end": ("---\nname: a\n", {"1": "the front matter has no end: put a line --- after its last key"}),
     "no body": ("---\nname: a\n---\n \n", {"4": "the body must not be empty"}),
     "markers alone": ("---\nname: a\n---\nsystem:\nuser:", {"4": "the body must hold a message"}),
-    "a list": ("---\n- a\n---\nb", {"2": "the front matter must be keys and values"}),
-    "not YAML": ("---\na: 1\nb: [1\n---\nb", {"3": "not YAML: expected ',' or ']', but got '<stream end>'"}),
-    "a key twice": ("---\nname: a\nname: b\n---\nb", {"3": "not YAML: a key occurs twice"}),
-    "a key that is no text": ("---\na: {1: b}\n---\nb", {"2": "not YAML: a key must be text"}),
-    "an alias": ("---\na: &x [1]\nb: *x\n---\nb", {"3": "not YAML: an alias is not read"}),
+    "a list": ("---\n- a\n---\nb", {"2": "must be a mapping: `key: value` on each line"}),
+    "not YAML": ("---\na: 1\nb: [1\n---\nb", {"3": "is no YAML: expected ',' or ']', but got '<stream end>'"}),
+    "a key twice": ("---\nname: a\nname: b\n---\nb", {"3": "stands here for the second time; keep one"}),
+    "a key that is a list": ("---\n[a]: b\n---\nb", {"2": "a key must be text"}),
+    "an anchor": (
+        "---\n\na: &x [1]\nb: *x\n---\nb",
+        {"3": "anchors (&) are not taken: leave it out, or quote the text"},
+    ),
     "a tag": (
         "---\na: !!python/object:os.system x\n---\nb",
-        {"2": "not YAML: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object:os.system'"},
+        {"2": "tags (!) are not taken: leave it out, or quote the text"},
     ),
-    "a control character": ("---\na: \x01\n---\nb", {"2": "not YAML: it holds a character that YAML doesn't"}),
-    "20,000 lists deep": (f"---\na: {'[' * 20_000}\n---\nb", {"2": "not readable: nested too deep"}),
-    "a number of 5,000 digits": (
-        f"---\na: {'1' * 5000}\n---\nb",
-        {"2": "not readable: it holds a number that is no number"},
-    ),
-    "too long": (f"---\na: {'x' * 300_000}\n---\nb", {"2": "the front matter has over 262,144 characters"}),
+    "a control character": ("---\na: \x01\n---\nb", {"2": "holds U+0001, which YAML takes only escaped"}),
+    "20,000 lists deep": (f"---\na: {'[' * 20_000}\n---\nb", {"2": "has more than 64 levels"}),
+    "a number of 5,000 digits": (f"---\na: {'1' * 5000}\n---\nb", {"2": "is an integer of too many digits"}),
+    "a body of 10,000,001 characters": (f"---\na: b\n---\n{'x' * 10_000_000}", {"1": "has over 10,000,000 characters"}),
     "many flaws": (
         "---\nname: 1\ndescription: [a]\nmodel: 3\ninputs: 4\ntags: [1]\nsample: 5\nmetadata: x\n---\n",
         {

@@ -39,11 +39,19 @@ def ask(question: str) -> None:
     Standard output stays that of the result, which `click.confirm` writes a space to.
     """
     print(f"{one_line(question)} [y/N] ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.buffer.readline()  # what is typed may be no UTF-8
+    answer = _read_line()
     if not answer:
         print(file=sys.stderr)  # ends the line after Ctrl-D
-    if answer.strip().lower() not in {b"y", b"yes"}:
+    if answer.strip().lower() not in {"y", "yes"}:
         raise Declined("")
+
+
+def _read_line() -> str:
+    """Return the line that is typed; what is no text is no answer."""
+    try:
+        return sys.stdin.readline()
+    except UnicodeDecodeError:
+        return ""
 
 
 def can_ask() -> bool:

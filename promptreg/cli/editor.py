@@ -13,9 +13,18 @@ from typing import TypeVar
 
 import click
 
+from promptreg.cli.asking import can_ask
+from promptreg.cli.sources import read_file
+
 T = TypeVar("T")
 
 LONGEST = 40  # characters of a prompt's name in the name of its file
+
+
+def require_editor() -> None:
+    """Refuse, as wrong usage, to open an editor that nobody named where there is no terminal for it."""
+    if not (os.environ.get("VISUAL") or os.environ.get("EDITOR") or can_ask()):
+        raise click.UsageError("there is no terminal to edit on; set VISUAL or EDITOR, or use `promptreg update`")
 
 
 def edit_text(text: str, name: str, save: Callable[[bytes, Path], T], *, retry: Callable[[Path], str]) -> T | None:
@@ -25,19 +34,27 @@ def edit_text(text: str, name: str, save: Callable[[bytes, Path], T], *, retry: 
     read, and is removed with it. Only where the text was changed and isn't saved, whatever the reason, the file is
     kept, and its path printed with `retry`, which says how to save it.
     """
-    folder = Path(mkdtemp(prefix="promptreg-"))
-    path = folder / f"edit-{name.replace('/', '_')[:LONGEST]}.md"
     original = text.encode()
+    path = _written(original, name)
     try:
-        path.write_bytes(original)
         _run_editor(path)
         edited = _read(path)
         saved = None if edited == original else save(edited, path)
     except BaseException:
         _keep_changed(path, original, retry)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(path.parent, ignore_errors=True)
     return saved
+
+
+def _written(content: bytes, name: str) -> Path:
+    """Write the file that is edited, and return its path."""
+    try:
+        path = Path(mkdtemp(prefix="promptreg-"), f"edit-{name.replace('/', '_')[:LONGEST]}.md")
+        path.write_bytes(content)
+    except OSError as error:
+        raise click.ClickException(f"no file can be made to edit, so nothing is changed: {error.strerror}") from None
+    return path
 
 
 def _run_editor(path: Path) -> None:
@@ -71,20 +88,21 @@ def _ctrl_c_is_the_editors() -> Iterator[None]:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise click.ClickException(
-            f"the editor left no file to read, so nothing is changed: {error.strerror}"
-        ) from error
+        content = read_file(str(path))
+    except click.UsageError as error:
+        raise click.ClickException(f"the editor left no text, so nothing is changed: {error.message}") from None
+    if not content.strip():
+        raise click.ClickException("the editor left an empty text, so nothing is changed")
+    return content
 
 
 def _keep_changed(path: Path, original: bytes, retry: Callable[[Path], str]) -> None:
-    """Keep a file that was changed, and say where it is; remove any other."""
+    """Keep a text that was changed, and say where it is; remove any other."""
     try:
-        is_changed = path.read_bytes() != original
+        is_kept = path.read_bytes().strip() not in {b"", original.strip()}
     except OSError:
-        is_changed = path.exists()
-    if is_changed:
+        is_kept = path.exists()
+    if is_kept:
         print(f"promptreg: your text is kept in {path}; {retry(path)}", file=sys.stderr)
     else:
         shutil.rmtree(path.parent, ignore_errors=True)

@@ -108,7 +108,7 @@ def sources_named(given: Mapping[str, Any], file: "PromptFile | None") -> Iterat
 
 
 def _as_option(field: str, given: Mapping[str, Any]) -> str:
-    argument = re.match(r"\w*", field)[0]  # type: ignore[index]  # it matches any text
+    argument = re.split(r"\W", field, maxsplit=1)[0]
     is_passed = argument in OPTIONS and given[argument] not in _ABSENT
     return (_option(argument) if is_passed else _BESIDE.get(argument, argument)) + field[len(argument) :]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from promptreg.cli.sources import STDIN, decode, read_file, read_json
-from promptreg.errors import TemplateError
+from promptreg.errors import InvalidInputError, TemplateError
 from promptreg.messages import is_placeholder
 from promptreg.rules.names import checked_name
 
@@ -51,9 +51,9 @@ def parse_template(content: bytes, file: str, form: str | None, name: str) -> Gi
     """Return what a file holds, read as `form` says, or else as it looks."""
     source = "standard input" if file == STDIN else file
     text = decode(content, source).replace("\r\n", "\n")
-    form = form or _form_of(text, file)
+    is_guessed, form = form is None, form or _form_of(text, file)
     if form == "file":
-        return _fields_of_file(content, source, name)
+        return _fields_of_file(content, source, name, is_guessed=is_guessed)
     return Given({"template": _messages(text, source) if form == "messages" else text.removesuffix("\n")})
 
 
@@ -85,10 +85,16 @@ def _messages(text: str, source: str) -> Any:
     return messages
 
 
-def _fields_of_file(content: bytes, path: str, name: str) -> Given:
+def _fields_of_file(content: bytes, path: str, name: str, *, is_guessed: bool) -> Given:
     from promptreg.files.format import from_text  # noqa: PLC0415 (25 ms, for a file in this format alone)
 
-    file = from_text(content, path, name=checked_name(name))
+    own_name = checked_name(name)
+    try:
+        file = from_text(content, path, name=own_name)
+    except InvalidInputError as error:
+        if is_guessed:
+            error.restate(f"{error.message}; --format text reads it as a text, as it begins with {FENCE}")
+        raise
     return Given({**file.content(), "title": file.fields.get("title", name)}, file)
 
 

@@ -44,7 +44,7 @@ def mark_words(diff: str) -> Iterator[Line]:
 
     >>> diff = "--- greet@1\n+++ greet@2\n@@ -1 +1 @@\n-Hello dear {{ name }}\n+Hello {{ name }}"
     >>> [piece for line in mark_words(diff) for piece in line.pieces if piece.is_changed]
-    [Piece(text=' dear', is_changed=True)]
+    [Piece(text='dear ', is_changed=True)]
     """
     lines, work = diff.split("\n"), Work()
     yield from (Line("@", [Piece(line)]) for line in lines[:2] if diff)
@@ -78,7 +78,7 @@ def _mark(old: str, new: str, work: Work) -> tuple[list[Piece], list[Piece]]:
         removed += _marked(tokens[part], keeps_space)
         added += _marked(others[other], keeps_space)
         end, other_end = part.stop, other.stop
-    marked = _joined(removed), _joined(added)
+    marked = _slid(_joined(removed)), _slid(_joined(added))
     return ([Piece(old)], [Piece(new)]) if any(_shared(pieces) < SHARED for pieces in marked) else marked
 
 
@@ -103,6 +103,18 @@ def _joined(pieces: Sequence[Piece]) -> list[Piece]:
     """Return pieces without empty ones, and those of one kind that follow each other as one."""
     runs = groupby((piece for piece in pieces if piece.text), lambda piece: piece.is_changed)
     return [Piece("".join(piece.text for piece in run), is_changed) for is_changed, run in runs]
+
+
+def _slid(pieces: Sequence[Piece]) -> list[Piece]:
+    """Return pieces in which words are marked with the space after them, where that before them is the same."""
+    slid = [*pieces]
+    for i in range(1, len(slid) - 1):
+        before, piece, after = slid[i - 1 : i + 2]
+        space = piece.text[: len(piece.text) - len(piece.text.lstrip())]
+        if piece.is_changed and space != piece.text and after.text.startswith(space):
+            moved = piece.text[len(space) :] + space
+            slid[i - 1 : i + 2] = [Piece(before.text + space), Piece(moved, True), Piece(after.text[len(space) :])]
+    return slid
 
 
 def _shared(pieces: Sequence[Piece]) -> float:

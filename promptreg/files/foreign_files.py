@@ -1,40 +1,49 @@
 """Reading the files of an import: one file, or all of a folder with certain endings, in order.
 
-Nothing outside the folder is read. Files are UTF-8, or UTF-16 with a byte order mark; one that begins with `.` or `_`,
-and one in such a folder, is skipped.
+Nothing outside the folder is read. Files are UTF-8, or UTF-16 with a byte order mark.
 """
 
 import codecs
 import json
-import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
 from promptreg.errors import InvalidInputError
+from promptreg.files.flaws import FormatError, flaw, require_none
 from promptreg.files.foreign import ForeignFile
+from promptreg.files.walking import Found, files_in, read_bytes, root_of
 from promptreg.untrusted import FieldReader
 
 MAX_BYTES = 100_000_000
-MAX_FILES = 100_000
 
 
-def read_texts(path: str | os.PathLike[str], endings: Collection[str]) -> list[ForeignFile]:
+def read_texts(path: str, endings: Collection[str]) -> list[ForeignFile]:
     """Return the texts of a file, or of the files of a folder with these endings, each with its path.
 
-    A path in a folder is relative to it, with `/` between names. Raises `InvalidInputError` with everything that can't
-    be read.
+    A path in a folder is relative to it, with `/` between names; `README*`, and what begins with `.` or `_`, is left
+    out. Raises `InvalidInputError` with everything that can't be read.
     """
-    root = Path(path)
-    fields = FieldReader()
-    found = fields.read(lambda: list(_files(root, endings)))
-    fields.require_valid()
-    texts = [fields.read(_text, root, file, shown) for file, shown in found]
-    fields.require_valid()
+    given = Path(path)
+    if given.is_dir():
+        root = root_of(given)
+        files = list(files_in(root, endings))
+        if not files:
+            raise InvalidInputError.of("path", f"holds no file that ends in {', '.join(endings)}")
+    else:
+        root, files = given.parent, [Found(given.name, None if given.exists() else "is no file and no folder")]
+    texts: list[ForeignFile] = []
+    flaws: list[dict[str, str]] = []
+    for found in files:
+        try:
+            texts.append(ForeignFile(found.path, _decoded(read_bytes(root, found))))
+        except FormatError as error:
+            flaws += error.flaws(found.path)
+    require_none(flaws)
     return texts
 
 
-def read_json(path: str | os.PathLike[str]) -> list[ForeignFile]:
+def read_json(path: str) -> list[ForeignFile]:
     """Return the JSON values of a file, or of the `.json` and `.jsonl` files of a folder.
 
     A file may hold one value, or several one after the other; then the place of each is its line.
@@ -45,74 +54,42 @@ def read_json(path: str | os.PathLike[str]) -> list[ForeignFile]:
     return [value for listed in values for value in listed]
 
 
-def _files(root: Path, endings: Collection[str]) -> Iterator[tuple[Path, str]]:
-    if not root.exists():
-        raise InvalidInputError.of(root.name or str(root), "is no file and no folder")
-    if not root.is_dir():
-        yield root, root.name
-        return
-    count = 0
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name[0] not in "._")
-        for name in sorted(names):
-            if name[0] in "._" or not name.lower().endswith(tuple(endings)):
-                continue
-            count += 1
-            if count > MAX_FILES:
-                raise InvalidInputError.of(root.name, f"holds more than {MAX_FILES:,} files")
-            file = Path(folder, name)
-            yield file, file.relative_to(root).as_posix()
-    if not count:
-        raise InvalidInputError.of(root.name or str(root), f"holds no file that ends in {', '.join(endings)}")
-
-
-def _text(root: Path, file: Path, shown: str) -> ForeignFile:
-    if root.is_dir() and not file.resolve().is_relative_to(root.resolve()):
-        raise InvalidInputError.of(shown, "leads outside the folder")
-    try:
-        if not file.is_file():
-            raise InvalidInputError.of(shown, "is no file")
-        with file.open("rb") as opened:
-            data = opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InvalidInputError.of(shown, f"can't be read: {error.strerror}") from None
+def _decoded(data: bytes) -> str:
     if len(data) > MAX_BYTES:
-        raise InvalidInputError.of(shown, f"has over {MAX_BYTES:,} bytes")
-    return ForeignFile(shown, _decoded(data, shown))
-
-
-def _decoded(data: bytes, shown: str) -> str:
+        raise FormatError(0, f"has over {MAX_BYTES:,} bytes")
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise InvalidInputError.of(f"{shown}:{line}", f"is not {encoding.removesuffix('-sig').upper()}") from None
+        raise FormatError(line, f"is not {encoding.removesuffix('-sig').upper()}") from None
 
 
 def _values(file: ForeignFile) -> list[ForeignFile]:
     path, text = file
     values: list[ForeignFile] = []
-    at = _after_space(text, 0)
+    at, line = _after_space(text, 0), 1
+    counted = 0
     while at < len(text) or not values:
-        line = text.count("\n", 0, at) + 1
-        value, at = _value(text, at, f"{path}:{line}")
+        line += text.count("\n", counted, at)
+        counted = at
+        value, at = _value(text, at, path, line)
         values.append(ForeignFile(f"{path}:{line}", value))
         at = _after_space(text, at)
     return values if len(values) > 1 else [ForeignFile(path, values[0].content)]
 
 
-def _value(text: str, at: int, where: str) -> tuple[Any, int]:
+def _value(text: str, at: int, path: str, line: int) -> tuple[Any, int]:
     try:
         return _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
-        place = f"{where.rpartition(':')[0]}:{error.lineno}"
-        raise InvalidInputError.of(place, f"is not JSON: {error.msg} (column {error.colno})") from None
+        reason = f"is not JSON: {error.msg} (column {error.colno})"
+        raise InvalidInputError.of_all([flaw(path, error.lineno, reason)]) from None
     except RecursionError:
-        raise InvalidInputError.of(where, "can't be read: nested too deep") from None
+        raise InvalidInputError.of_all([flaw(path, line, "can't be read: nested too deep")]) from None
     except ValueError as error:
         reason = _NOT_JSON if error.args == (_NOT_JSON,) else "a number has too many digits"
-        raise InvalidInputError.of(where, f"can't be read: {reason}") from None
+        raise InvalidInputError.of_all([flaw(path, line, f"can't be read: {reason}")]) from None
 
 
 def _after_space(text: str, at: int) -> int:

@@ -32,7 +32,7 @@ All keys must be there, and no others. Times are ISO 8601 in UTC with microsecon
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from hashlib import sha256
@@ -134,7 +134,7 @@ def _write(dump: Dump, write: Callable[[bytes], object], report: Progress) -> Co
 
     with closing(History()) as history:
         put(head_line(dump.counts))
-        for done, entry in enumerate(_checked(dump.entries, history)):
+        for done, entry in enumerate(_checked(dump, history)):
             put(entry_line(entry))
             if not done % BATCH:
                 report(done, total)
@@ -143,14 +143,16 @@ def _write(dump: Dump, write: Callable[[bytes], object], report: Progress) -> Co
     return history.counts
 
 
-def _checked(entries: Iterable[Entry], history: History) -> Iterator[Entry]:
+def _checked(dump: Dump, history: History) -> Iterator[Entry]:
     """Yield the entries; raise `StorageCorruptError` where they don't fit together, as no import would take them."""
     place = 1
     try:
-        for place, entry in enumerate(entries, 2):
+        for place, entry in enumerate(dump.entries, 2):
             history.add(place, entry)
             yield entry
         history.finish(place + 1)
+        if history.counts != dump.counts:
+            raise InvalidInputError.of(f"line {place + 1}", "there are not as many entries as were counted")
     except InvalidInputError as error:
         raise StorageCorruptError(
             f"What the registry holds does not fit together, and no import would take it ({error.message}); verify()"
@@ -165,7 +167,8 @@ def _opened_to_write(out: Place) -> Iterator[Callable[[bytes], object]]:
     if not isinstance(out, str | os.PathLike):
         yield partial(_write_whole, _method_of(out, "out", "write"))
         return
-    path = os.path.realpath(out)
+    with _translating("out", "written"):
+        path = os.path.realpath(out)
     is_new = not os.path.exists(path)
     part = f"{path}.{token_hex(4)}.part" if is_new or os.path.isfile(path) else path  # a device or pipe stays
     with _translating("out", "written"):
@@ -219,23 +222,23 @@ class _Lines:
 
     def __init__(self, source: Place, report: Progress) -> None:
         self._source, self._report = source, report
-        self._history, self._hashed = History(), sha256()
+        self._hashed = sha256()
         self._number = 0
         self.counts = Counts(0, 0, 0, 0)
 
     def entries(self) -> Iterator[Entry]:
         """Yield all entries; raise `InvalidInputError` unless the file is whole, and ends with its last line."""
-        with _opened_to_read(self._source) as readline, closing(self._history):
+        with _opened_to_read(self._source) as readline, closing(History()) as history:
             self._begin(self._next(readline))
             total = sum(self.counts)
             while not isinstance(found := self._next(readline), End):
                 if isinstance(found, Head):
                     raise self._refused("another export begins here; a file holds one")
-                self._history.add(self._number, found)
+                history.add(self._number, found)
                 yield found
                 if not self._number % BATCH:
                     self._report(min(self._number, total), total)
-            self._end(found)
+            self._end(found, history)
             if readline(1):
                 self._number += 1
                 raise self._refused("nothing may follow the last line of the export")
@@ -280,11 +283,11 @@ class _Lines:
             )
         self.counts = head.counts
 
-    def _end(self, end: End) -> None:
-        self._history.finish(self._number)
-        if not self._history.counts == end.counts == self.counts:
+    def _end(self, end: End, history: History) -> None:
+        history.finish(self._number)
+        if not history.counts == end.counts == self.counts:
             raise self._refused("lines are missing: there are not as many as the first and the last one say")
-        if self._history.last_hash != end.last_hash:
+        if history.last_hash != end.last_hash:
             raise self._refused("the last event is not the one that the file says")
         if self._hashed.hexdigest() != end.sha256:
             raise self._refused("the file was changed: its lines have another SHA-256 than it says")

@@ -109,5 +109,5 @@ def read_number(value: Any, field: str) -> int:
     """Read the number of a version or an event."""
     number = checked_number(value, field, least=1)
     if number > MAX_VERSION:
-        raise InvalidInputError.of(field, "is no number that a version can have")
+        raise InvalidInputError.of(field, "is too large a number")
     return number

@@ -16,7 +16,7 @@ from promptreg.files.openwebui import read_openwebui
 from promptreg.files.plain import read_plain, read_prompty_files
 from promptreg.models import Value
 from promptreg.registry import Registry
-from promptreg.rules.inputs import read_choice
+from promptreg.rules.inputs import Progress, read_choice
 from promptreg.untrusted import FieldReader, reads_untrusted
 
 
@@ -59,11 +59,11 @@ class ImportReport(Value):
 
 
 class _Format(NamedTuple):
-    files: Callable[[str | os.PathLike[str]], list[ForeignFile]]
+    files: Callable[[str], list[ForeignFile]]
     read: Callable[[Iterable[ForeignFile]], Read]
 
 
-def _texts(*endings: str) -> Callable[[str | os.PathLike[str]], list[ForeignFile]]:
+def _texts(*endings: str) -> Callable[[str], list[ForeignFile]]:
     return lambda path: read_texts(path, endings)
 
 
@@ -78,7 +78,14 @@ KINDS = tuple(_FORMATS)
 """What `import_from` reads."""
 
 
-def import_from(registry: Registry, kind: str, path: str | os.PathLike[str], *, dry_run: bool = False) -> ImportReport:
+def import_from(
+    registry: Registry,
+    kind: str,
+    path: str | os.PathLike[str],
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ImportReport:
     r"""Make the prompts that another tool has written to a file or a folder, all in one transaction, or none.
 
     `kind` is one of `KINDS`:
@@ -92,7 +99,7 @@ def import_from(registry: Registry, kind: str, path: str | os.PathLike[str], *, 
 
     Every version that is not live is a draft. Names that are not valid here become ones that are. The report has each
     change and what could not be carried over, by prompt and version. With `dry_run` everything is checked, the publish
-    checks included, and nothing is written.
+    checks included, and nothing is written. `progress(done, total)` is called while templates are compiled.
 
     Raises `InvalidInputError` with everything that can't be read and each template that does not compile,
     `ForbiddenError`, `NameTakenError` with every name that is taken, and `PublishCheckError` with every reason.
@@ -115,7 +122,7 @@ def import_from(registry: Registry, kind: str, path: str | os.PathLike[str], *, 
     read = reading.read(reading.files(where))
     if not read.prompts:
         raise InvalidInputError.of("path", "holds no prompt")
-    registry._import(read.prompts, dry_run=dry_run)
+    registry._import(read.prompts, dry_run=dry_run, progress=progress)
     return _report(chosen, read, dry_run=dry_run)
 
 

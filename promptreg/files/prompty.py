@@ -8,9 +8,11 @@ text is read: no environment variable, and no other file.
 from typing import Any, NamedTuple
 
 from promptreg.errors import InvalidInputError
+from promptreg.files.flaws import FormatError
+from promptreg.files.front_matter import FENCE
 from promptreg.files.prompty_body import read_body
 from promptreg.files.prompty_inputs import read_inputs
-from promptreg.files.prompty_yaml import flaw, sections_of
+from promptreg.files.yaml_subset import read_mapping
 
 MAX_CHARACTERS = 10_000_000
 
@@ -33,7 +35,7 @@ def read_prompty(text: str) -> PromptyFile:
     ('Greeter', [{'role': 'user', 'content': 'Hello {{name}}!'}], {'model': 'gpt-5'})
     """
     if len(text) > MAX_CHARACTERS:
-        raise flaw(1, f"has over {MAX_CHARACTERS:,} characters")
+        raise _flaw(1, f"has over {MAX_CHARACTERS:,} characters")
     return _File(text).read()
 
 
@@ -41,7 +43,10 @@ class _File:
     """A file while it is read: the keys that are left, the fields and notes so far, and flaws with their lines."""
 
     def __init__(self, text: str) -> None:
-        self.keys, self.lines, self.body, self.body_line = sections_of(text)
+        lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        first, last = _fences(lines)
+        self.keys, self.lines = _front_matter("\n".join(lines[first + 1 : last]), first + 2)
+        self.body, self.body_line = "\n".join(lines[last + 1 :]), last + 2
         self.fields: dict[str, Any] = {}
         self.config: dict[str, Any] = {}
         self.meta: dict[str, Any] = {}
@@ -168,6 +173,32 @@ class _File:
         elif isinstance(value, dict | list):
             for item in value.values() if isinstance(value, dict) else value:
                 self.note_references(key, item)
+
+
+def _flaw(line: int, reason: str) -> InvalidInputError:
+    """Return the error for a line, counted from 1."""
+    return InvalidInputError.of(str(line), reason)
+
+
+def _fences(lines: list[str]) -> tuple[int, int]:
+    """Return the positions of the lines around the front matter, before which may be empty lines."""
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    if lines[first].strip() != FENCE:
+        raise _flaw(first + 1, "must begin with front matter between two lines ---")
+    last = next((i for i in range(first + 1, len(lines)) if lines[i].rstrip() == FENCE), None)
+    if last is None:
+        raise _flaw(first + 1, "the front matter has no end: put a line --- after its last key")
+    return first, last
+
+
+def _front_matter(text: str, first_line: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the values of the keys, and the line of each."""
+    try:
+        entries = read_mapping(text, first_line)
+    except FormatError as error:
+        raise _flaw(error.line, error.reason) from None
+    values = {key: value for key, (value, _) in entries.items()}
+    return values, {key: first_line + line for key, (_, line) in entries.items()}
 
 
 def _kind(value: Any) -> str:

@@ -8,7 +8,7 @@ import click
 
 from promptreg.cli.completion import reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
-from promptreg.cli.editor import edit_text, quoted
+from promptreg.cli.editor import edit_text, quoted, require_editor
 from promptreg.cli.output import note, print_one
 from promptreg.cli.results import show_saved
 from promptreg.cli.templates import named_lines
@@ -31,6 +31,7 @@ def edit(settings: Settings, name: str, publish: bool, message: str | None) -> N
     Without a version it is the one draft that there is, or else what is live. A
     draft is changed in place; of any other version a new draft is made.
     """
+    require_editor()
     with settings.registry(create=True) as registry:
         before = registry._plan_edit(name)
         saved = edit_text(

@@ -14,6 +14,7 @@ from promptreg.cli.differences import print_diff
 from promptreg.cli.expectations import expect_hash, expect_production, read_hashes, read_numbers, selector
 from promptreg.cli.output import note, print_many, print_one
 from promptreg.cli.results import show_discarded, show_live
+from promptreg.cli.text import harmless
 from promptreg.prompt import Prompt
 from promptreg.registry import Registry
 
@@ -64,13 +65,19 @@ def _publish(registry: Registry, planned: Sequence[Prompt]) -> list[Prompt]:
 def _show_changes(registry: Registry, moving: Iterable[Prompt]) -> None:
     for prompt in moving:
         live = prompt.production_version
-        if live is None:
-            note(f"{prompt.name}: version {prompt.version} would be the first one that is live.")
-            continue
-        diff = registry.diff(prompt.name, live, prompt.version)
+        diff = _from_nothing(prompt) if live is None else registry.diff(prompt.name, live, prompt.version)
         if not diff:
             note(f"{prompt.name}: version {prompt.version} says the same as version {live}, which is live.")
-        print_diff(diff, sys.stderr)
+        print_diff(diff if sys.stderr.isatty() else harmless(diff), sys.stderr)
+
+
+def _from_nothing(prompt: Prompt) -> str:
+    """Return the difference of the first version that is to be live: the lines of its file, all of them added."""
+    from promptreg.files.format import fields_of, to_text  # noqa: PLC0415 (25 ms, where nothing was live)
+    from promptreg.rules.unified_diff import unified  # noqa: PLC0415
+
+    lines = to_text(prompt.name, fields_of(prompt)).removesuffix("\n").split("\n")
+    return "\n".join(unified([], lines, f"{prompt.name}: nothing is live", f"{prompt.name}@{prompt.version}"))
 
 
 @click.command()

@@ -1,17 +1,21 @@
 """`promptreg export` and `import`: prompts as files in a folder, and everything as one file."""
 
 import sys
+from dataclasses import replace
 from typing import IO
 
 import click
 
 from promptreg.cli.context import Settings, output_options, registry_options
-from promptreg.cli.output import note, print_one
+from promptreg.cli.output import note, print_one, say
 from promptreg.cli.progress import progress
 from promptreg.cli.text import one_line
 from promptreg.entries import Counts
+from promptreg.errors import StorageError
+from promptreg.files import ImportReport, import_from
 from promptreg.files import export as export_folder
 from promptreg.files.full import export_full, import_full
+from promptreg.files.importing import KINDS
 
 STREAM = "-"
 
@@ -64,14 +68,56 @@ def _export_full(settings: Settings, file: str) -> None:
 
 @click.command("import")
 @click.argument("source", metavar="FILE")
+@click.option("--from", "kind", type=click.Choice(KINDS), help="Prompts of another tool, in a file or a folder.")
+@click.option("--dry-run", is_flag=True, help="With --from: only print what would be made and changed.")
 @output_options
 @registry_options
 @click.pass_obj
-def import_(settings: Settings, source: str) -> None:
+def import_(settings: Settings, source: str, kind: str | None, dry_run: bool) -> None:
     """Read everything that `promptreg export --full` wrote into a new registry; -: standard input.
 
     The registry must hold nothing; it is created. All or nothing is imported, and no event is added.
+
+    With --from the prompts of another tool are added to a registry: what Langfuse's API returns, .prompty files, an
+    export of Open WebUI, or plain text files. What is printed has every change, and what could not be carried over.
     """
+    if kind is not None:
+        _import_from(settings, kind, source, dry_run)
+    elif dry_run:
+        raise click.UsageError("--dry-run goes with --from.")
+    else:
+        _import_full(settings, source)
+
+
+def _import_from(settings: Settings, kind: str, source: str, dry_run: bool) -> None:
+    print_one(settings, _imported(settings, kind, source, dry_run=dry_run), _print_report)
+
+
+def _imported(settings: Settings, kind: str, source: str, *, dry_run: bool) -> ImportReport:
+    """Import; where there is no database yet, make it only once nothing is refused, and for a dry run not at all."""
+    try:
+        return _imported_into(settings, kind, source, dry_run=dry_run)
+    except StorageError as error:
+        if error.details.get("reason") != "missing_file":
+            raise
+    report = _imported_into(replace(settings, db=":memory:"), kind, source, dry_run=True, create=True)
+    return report if dry_run else _imported_into(settings, kind, source, dry_run=False, create=True)
+
+
+def _imported_into(settings: Settings, kind: str, source: str, *, dry_run: bool, create: bool = False) -> ImportReport:
+    with settings.registry(create=create) as registry, progress("Importing") as advance:
+        return import_from(registry, kind, source, dry_run=dry_run, progress=advance)
+
+
+def _print_report(report: ImportReport) -> None:
+    for line in report.lines():
+        say(one_line(line))
+    versions = sum(prompt.versions for prompt in report.prompts)
+    done = "Nothing was written; this would be imported" if report.dry_run else "Imported"
+    note(f"{done}: {_number(len(report.prompts), 'prompt')}, {_number(versions, 'version')}.")
+
+
+def _import_full(settings: Settings, source: str) -> None:
     given: str | IO[bytes] = sys.stdin.buffer if source == STREAM else source
     with settings.registry(create=True) as registry, progress("Importing") as advance:
         counts = import_full(registry, given, progress=advance)

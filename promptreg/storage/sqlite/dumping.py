@@ -114,7 +114,7 @@ def _events(copy: sqlite3.Connection) -> Iterator[EventEntry]:
 
 
 def _deletions(copy: sqlite3.Connection) -> Iterator[DeletionEntry]:
-    for prompt_id, at, synced in copy.execute("SELECT prompt_id, at, synced FROM deletions ORDER BY rowid"):
+    for prompt_id, at, synced in copy.execute(_DELETIONS):
         yield DeletionEntry(prompt_id, at, None if synced is None else parse(synced))
 
 
@@ -124,4 +124,8 @@ _PROMPTS = (
 _PUBLICATIONS = "SELECT depth, version, hash FROM publications WHERE prompt = ? ORDER BY depth"
 _VERSIONS = f"SELECT {VERSION_FIELDS} FROM versions v WHERE v.prompt = ? ORDER BY v.version"
 _EVENTS = f"SELECT {event_log.EVENT_FIELDS} FROM events e LEFT JOIN event_details d ON d.seq = e.seq"
+_DELETIONS = (
+    "SELECT prompt_id, d.at, synced FROM events e JOIN deletions d USING (prompt_id)"
+    " WHERE e.action = 'delete' ORDER BY e.seq"
+)
 _STORED = (*EVENT_COLUMNS, "salt", "name", "details")

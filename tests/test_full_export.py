@@ -1,0 +1,573 @@
+"""Everything out and everything in (`promptreg/files/full.py`): the round trip, its conditions, and what others see."""
+
+import gc
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from promptreg import Actor, ConflictError, ForbiddenError, InvalidInputError, Registry, StorageCorruptError
+from promptreg.bases import LIVE, SyncBase
+from promptreg.files.full import export_full, import_full
+from promptreg.files.full_lines import DETAILS
+from promptreg.models import Action
+from promptreg.records import Change
+from promptreg.storage.sqlite import dumping
+from tests.full import assert_inverse, everything_read, exported, imported, objects
+from tests.machine import Machine
+from tests.schemas import make
+from tests.test_migrations import SCHEMAS
+from tests.test_model import PATHS, PLAIN, pick
+from tests.test_storage_sqlite import raw
+
+
+@pytest.fixture(scope="module")
+def filled() -> Iterator[Registry]:
+    """A registry with prompts in every state, whose content no test changes."""
+    with Registry(":memory:") as registry:
+        make.fill(registry)
+        registry.seed("seeded", "Shipped again", release=4)
+        registry.update("seeded", template="By people")
+        registry.seed("seeded", "Shipped once more", release=5)
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def data(filled: Registry) -> bytes:
+    """Its export."""
+    return exported(filled)
+
+
+# The round trip
+
+
+def test_export_and_import_are_inverse_in_every_state(filled: Registry, tmp_path: Path) -> None:
+    """Export, import, export: equal bytes, no problem found, and every read the same."""
+    assert_inverse(filled, tmp_path / "other.db")
+
+
+@pytest.mark.parametrize("dump", [file.stem for file in SCHEMAS.glob("*.sql")])
+def test_files_of_earlier_schemas_are_exported_and_imported(dump: str, path: str) -> None:
+    """What an earlier release wrote, roles, line ends, hashes and forms of events included, goes through."""
+    with closing(raw(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN; {(SCHEMAS / f'{dump}.sql').read_text(encoding='utf-8')} COMMIT")
+    with Registry(path) as registry:
+        assert_inverse(registry)
+
+
+def test_a_file_of_an_earlier_schema_that_is_only_read_is_exported(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its export is what that of the migrated file is."""
+    with closing(raw(path)) as connection:
+        connection.executescript(f"BEGIN; {(SCHEMAS / '1.sql').read_text(encoding='utf-8')} COMMIT")
+    with monkeypatch.context() as patched:
+        patched.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
+        with Registry(path) as registry:
+            before = exported(registry)
+    with Registry(path) as registry:
+        assert exported(registry) == before
+
+
+def test_an_empty_registry_goes_through() -> None:
+    """Its export has two lines, and can be imported."""
+    with Registry(":memory:") as registry:
+        assert len(objects(exported(registry))) == 2
+        assert_inverse(registry)
+
+
+class Exporting(Machine):
+    """The model's machine; what it leaves is exported and imported at its end."""
+
+    def teardown(self) -> None:
+        try:
+            assert_inverse(self.registries[0])
+        finally:
+            super().teardown()
+
+
+@pytest.mark.slow
+def test_whatever_the_verbs_write_goes_through() -> None:
+    """For any calls by any actors, export and import are inverse, so no rule of the import refuses what is legal."""
+    run = settings(
+        max_examples=20,
+        stateful_step_count=80,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(Exporting, settings=run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(PATHS)))
+def test_rare_paths_go_through(number: int) -> None:
+    """After each call of the model's rare paths, export and import are inverse."""
+    machine = Machine()
+    try:
+        for verb, arguments in PATHS[number]:
+            machine.ask(verb, ("application", "a"), {**pick(0)[1], **PLAIN, **arguments})
+            assert_inverse(machine.registries[0])
+    finally:
+        machine.teardown()
+
+
+def test_bases_of_synchronisations_go_through() -> None:
+    """What was last synchronised of a prompt, and from where a deleted one came, is kept."""
+    with Registry(":memory:") as registry:
+        for name in ("kept", "gone"):
+            registry.create(name, "Hello")
+            with registry._core.storage.write() as writer:
+                (container,) = writer.find("default", [names_reference(name)])
+                assert container is not None
+                bases = {LIVE: SyncBase("f00d", name, 1, "0" * 64), "eu": SyncBase("beef", "x", 0, "1" * 64, "")}
+                bases["eu"] = bases["eu"]._replace(archived_at=container.created_at)
+                writer.apply([Change(container, container._replace(synced=bases), (), container.updated_at)])
+        registry.delete("gone")
+        assert_inverse(registry)
+        lines = objects(exported(registry))
+        assert lines[1]["prompt"]["synced"]["eu"]["source"] == "beef"
+        assert lines[-2]["deletion"]["synced"]["places"] == [["f00d", "", "gone"], ["beef", "eu", "x"]]
+
+
+def names_reference(name: str) -> Any:
+    from promptreg.rules.names import Reference
+
+    return Reference(name, is_id=False)
+
+
+def test_content_of_every_kind_goes_through_byte_for_byte() -> None:
+    """Control characters, line ends of any kind, large and small numbers, every script, parts and tool calls."""
+    with Registry(":memory:") as registry:
+        text = 'a\r\nb\rc\u2028\u2029\x01\x7f\x85\ufeff żółć 日本 🙂 \\u0041 "quoted"\n\n'
+        registry.create("plain", text, syntax="plain", description=text, tags=["é", "E\u0301x"])
+        numbers = {"big": 10**300, "float": 1e-9, "zero": -0.0, "one": 1.0, "deep": [[[{"": None}]]]}
+        registry.create("numbers", "{{ x }}", config=numbers, meta={"z": 1, "a": 2}, examples=[{"x": True}])
+        parts = [{"type": "text", "text": "See"}, {"type": "image_url", "image_url": {"url": "u", "detail": "low"}}]
+        call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        messages = [
+            {"role": "user", "content": parts, "name": "ana", "cache": True},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "content": "", "tool_call_id": "1"},
+            {"placeholder": "history"},
+        ]
+        registry.create("chat", messages, variables=[{"name": "history", "type": "array", "required": False}])
+        assert_inverse(registry)
+        with imported(exported(registry)) as other:
+            assert list(other.get("numbers").config) == list(numbers)
+            assert other.get("plain").template == text
+
+
+def test_writing_goes_on_after_an_import(data: bytes) -> None:
+    """Numbers, events and their chain continue; drafts are published, the stack is rolled back, names stay taken."""
+    with imported(data) as registry:
+        last = max(event.seq for event in registry.events(limit=1_000))
+        assert registry.update("numbers", template="thirteen").version == 13
+        assert registry.rollback("numbers", reason="old").version == 11
+        assert registry.publish("draft", 1).production_version == 1
+        assert registry.restore("archived_off").status == "disabled"
+        with pytest.raises(ConflictError):
+            registry.create("chat", "Again")
+        registry.delete("disabled")
+        assert min(event.seq for event in registry.events(limit=1_000, after=last)) == last + 1
+        assert registry.verify() == []
+        assert_inverse(registry)
+
+
+def test_full_text_finds_what_was_imported(data: bytes) -> None:
+    """Search and filters by tag and label answer from their indexes."""
+    with imported(data) as registry:
+        assert [prompt.name for prompt in registry.search("twice")] == ["everything"]
+        assert [prompt.name for prompt in registry.list(label="canary")] == ["everything"]
+        assert [prompt.name for prompt in registry.list(tag="żółty")] == ["everything"]
+        assert registry.search("gone") == []
+
+
+def test_an_import_adds_no_event_and_raises_the_revision_by_one(data: bytes, registry: Registry) -> None:
+    """The events are those of the file, and each prompt has the new revision."""
+    before = revision(registry)
+    import_full(registry, BytesIO(data))
+    assert revision(registry) == before + 1
+    with closing(raw(registry.path)) as connection:
+        assert connection.execute("SELECT DISTINCT revision FROM prompts").fetchall() == [(before + 1,)]
+        assert connection.execute("SELECT max(seq) FROM events").fetchone() == (
+            objects(data)[0]["promptreg"]["events"],
+        )
+
+
+def revision(registry: Registry) -> int:
+    with registry._core.storage.read() as reader:
+        return reader.snapshot.revision
+
+
+def test_nothing_of_a_deleted_prompt_is_in_an_export() -> None:
+    """Its events keep neither names nor details, but for its deletion."""
+    with Registry(":memory:") as registry:
+        registry.create("secret-name", "secret text", commit_message="secret message")
+        registry.delete("secret-name")
+        lines = exported(registry)
+        assert b"secret text" not in lines
+        assert b"secret message" not in lines
+        assert lines.count(b"secret-name") == 1
+        assert_inverse(registry)
+
+
+# Who, and into what
+
+
+@pytest.mark.parametrize("role", [None, "team_member", "team_editor", "team_admin"])
+def test_only_the_application_and_org_admins_may(role: str | None, filled: Registry, data: bytes) -> None:
+    """Others are refused before a file is made or read."""
+    other = filled.scope(actor=Actor("eve", role))
+    out = BytesIO()
+    with pytest.raises(ForbiddenError) as refused:
+        export_full(other, out)
+    assert refused.value.details == {"names": [], "action": "export"}
+    assert out.getvalue() == b""
+    source = BytesIO(data)
+    with Registry(":memory:") as registry, pytest.raises(ForbiddenError):
+        import_full(registry.scope(actor=Actor("eve", role)), source)
+    assert source.tell() == 0
+
+
+def test_an_org_admin_exports_all_namespaces(filled: Registry, data: bytes) -> None:
+    """Whatever the namespace of the view is."""
+    assert exported(filled.scope(namespace="elsewhere", actor=Actor("lee", "org_admin"))) == data
+    with Registry(":memory:") as registry:
+        import_full(registry.scope(actor=Actor("lee", "org_admin")), BytesIO(data))
+        assert registry.namespaces() == ["default", "support"]
+
+
+def test_a_registry_with_any_event_is_a_conflict(data: bytes, registry: Registry, unchanged: Any) -> None:
+    """Also where every prompt was deleted; the file is not read at all, and nothing changes."""
+    registry.create("x", "Hello")
+    registry.delete("x")
+    source = BytesIO(data)
+    with unchanged(), pytest.raises(ConflictError, match="has events already"):
+        import_full(registry, source)
+    assert source.tell() == 0
+
+
+# Others, meanwhile and afterwards
+
+
+def test_warm_caches_of_other_registries_see_an_import(data: bytes, path: str) -> None:
+    """A name that was not there, and a listing, are read anew at once (rule 16)."""
+    with Registry(path) as warm, Registry(path, max_staleness=1) as lazy, Registry(path) as importing:
+        assert warm.get("chat", default=None) is lazy.get("chat", default=None) is None
+        assert importing.get("chat", default=None) is None
+        import_full(importing, BytesIO(data))
+        assert importing.get("chat").version == warm.get("chat").version == 2
+        assert [prompt.name for prompt in warm.list(prefix="chat")] == ["chat"]
+
+
+class Pausing(BytesIO):
+    """A file in memory that calls a function once, at its first write or after its first lines."""
+
+    def __init__(self, data: bytes = b"", call: Any = None) -> None:
+        super().__init__(data)
+        self.call, self.lines = call, 0
+
+    def write(self, data: Any) -> int:
+        self._call()
+        return super().write(data)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        self.lines += 1
+        if self.lines == 5:
+            self._call()
+        return super().readline(size)
+
+    def _call(self) -> None:
+        call, self.call = self.call, None
+        if call is not None:
+            call()
+
+
+def test_an_export_is_of_one_moment_while_writers_and_forks_go_on(registry: Registry) -> None:
+    """While the file is written, the same registry writes, erases and forks; the file is what was there before."""
+    make.fill(registry)
+    before = exported(registry)
+
+    def meanwhile() -> None:
+        registry.update("chat", config={"model": "other"})
+        registry.delete("disabled")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            os._exit(0 if registry.get("chat").version == 3 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with closing(raw(registry.path)) as connection:
+            assert connection.execute("SELECT erased_revision = deleted_revision FROM registry").fetchone() == (1,)
+
+    out = Pausing(call=meanwhile)
+    export_full(registry, out)
+    assert out.call is None
+    assert out.getvalue() == before
+    assert exported(registry) != before
+
+
+def test_a_fork_interrupts_the_copy_of_an_export_which_starts_again(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fork need not wait for it, and the export is whole."""
+    make.fill(registry)
+    monkeypatch.setattr(dumping, "PAGES", 1)
+    interrupted = []
+
+    def watching(handle: Any) -> Any:
+        watch = original(handle)
+
+        def slow(*progress: int) -> None:
+            time.sleep(0.002)
+            try:
+                watch(*progress)
+            except dumping.Interrupted:
+                interrupted.append(progress)
+                raise
+
+        return slow
+
+    original = dumping._watching
+    monkeypatch.setattr(dumping, "_watching", watching)
+    result: list[bytes] = []
+    thread = threading.Thread(target=lambda: result.append(exported(registry)))
+    thread.start()
+    time.sleep(0.02)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    thread.join()
+    assert interrupted
+    assert result == [exported(registry)]
+
+
+def test_no_lock_is_held_while_a_file_is_read(data: bytes, path: str) -> None:
+    """Another registry writes while the lines come; then the import is a conflict, and what was written stays."""
+    with Registry(path) as other, Registry(path, busy_timeout=0) as registry:
+        source = Pausing(data, call=lambda: other.create("first", "Hello"))
+        with pytest.raises(ConflictError):
+            import_full(registry, source)
+        assert [prompt.name for prompt in registry.iterate()] == ["first"]
+        assert registry.verify() == []
+
+
+def test_progress_is_called_outside_any_transaction_and_may_end_the_call(data: bytes, path: str) -> None:
+    """It gets numbers of lines, may use the registry, and what it raises leaves nothing written."""
+    seen: list[tuple[int, int]] = []
+    total = len(objects(data)) - 2
+    with Registry(path) as registry:
+        import_full(registry, BytesIO(data), progress=lambda *numbers: seen.append((*numbers,)))
+        assert seen[-1] == (total, total)
+        export_full(registry, BytesIO(), progress=lambda *numbers: registry.get("chat") and seen.append((*numbers,)))
+        assert seen[-1] == (total, total)
+        with pytest.raises(ZeroDivisionError):
+            export_full(registry, BytesIO(), progress=lambda *_: 1 // 0)
+        with pytest.raises(InvalidInputError, match="progress"):
+            export_full(registry, BytesIO(), progress=3)  # type: ignore[arg-type]
+
+
+# All or nothing
+
+
+IMPORTING = """
+import sys
+from promptreg import Registry
+from promptreg.files.full import import_full
+registry = Registry(sys.argv[1])
+print("ready", flush=True)
+import_full(registry, sys.argv[2])
+print("done", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_process_that_is_stopped_leaves_all_or_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    """Whenever it is killed or interrupted, the registry is empty or complete, and an empty one takes the import."""
+    with Registry(":memory:") as registry:
+        for name in range(300):
+            registry.create(f"p{name}", "Hello " * 50)
+        data, whole = exported(registry), everything_read(registry)
+    (tmp_path / "file").write_bytes(data)
+    outcomes = set()
+    for attempt in range(12):
+        path = tmp_path / f"{attempt}.db"
+        child = subprocess.Popen(
+            [sys.executable, "-c", IMPORTING, path, tmp_path / "file"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert child.stdout is not None
+        with child.stdout:
+            child.stdout.readline()
+            time.sleep(attempt * 0.03)
+            child.send_signal(number)
+            child.wait()
+        with Registry(path) as registry:
+            assert registry.verify() == []
+            found = everything_read(registry)
+            assert found in ({}, whole)
+            outcomes.add(bool(found))
+            if not found:
+                import_full(registry, BytesIO(data))
+                assert everything_read(registry) == whole
+    assert False in outcomes
+
+
+@pytest.mark.slow
+def test_an_interrupt_at_any_moment_leaves_nothing_held(data: bytes, path: str) -> None:
+    """After Ctrl-C at any line of the import or the export, the registry works, and no temporary file is open."""
+    with Registry(path) as registry:
+        for lines in range(1, 60, 7):
+
+            class Raising(BytesIO):
+                def readline(self, size: int | None = -1, left: list[int] = [lines]) -> bytes:  # noqa: B006
+                    left[0] -= 1
+                    if not left[0]:
+                        raise KeyboardInterrupt
+                    return super().readline(size)
+
+            with pytest.raises(KeyboardInterrupt):
+                import_full(registry, Raising(data))
+            assert registry.namespaces() == []
+        import_full(registry, BytesIO(data))
+
+
+def test_an_export_to_a_path_replaces_the_file_once_it_is_whole(filled: Registry, data: bytes, tmp_path: Path) -> None:
+    """An export that fails leaves the old file and no other; its mode stays; a link leads to the file."""
+    path, link = tmp_path / "backup.jsonl", tmp_path / "link"
+    path.write_text("old")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    with pytest.raises(ZeroDivisionError):
+        export_full(filled, path, progress=lambda *_: 1 // 0)
+    assert path.read_text() == "old"
+    export_full(filled, link)
+    assert path.read_bytes() == data
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["backup.jsonl", "link"]
+    with Registry(":memory:") as registry:
+        assert import_full(registry, str(link)) == export_full(registry, BytesIO())
+
+
+def test_a_device_or_pipe_is_written_as_it_is(filled: Registry, data: bytes, tmp_path: Path) -> None:
+    """It is not replaced by a file."""
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    thread = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    thread.start()
+    export_full(filled, pipe)
+    thread.join()
+    assert read == [data]
+    assert pipe.is_fifo()
+
+
+def test_an_unbuffered_file_that_takes_a_part_at_a_time_gets_all(filled: Registry, data: bytes) -> None:
+    """As raw files do."""
+
+    class Few(BytesIO):
+        def write(self, data: Any) -> int:
+            return super().write(data[:100])
+
+    out = Few()
+    export_full(filled, out)
+    assert out.getvalue() == data
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("no/such/folder", "No such file or directory"),
+        (".", "Is a directory"),
+        ("nul\0", "ValueError"),
+        (StringIO(), "binary"),
+        (None, "binary"),
+        (3, "binary"),
+    ],
+)
+def test_a_place_that_is_no_file_is_invalid_input(
+    place: Any, reason: str, filled: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what was found, and nothing is left."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInputError, match=reason):
+        export_full(filled, place)
+    with Registry(":memory:") as registry, pytest.raises(InvalidInputError, match=reason):
+        import_full(registry, place)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_damaged_registry_is_not_exported(registry: Registry) -> None:
+    """A changed row, and a missing one, are `StorageCorruptError`, so that no export is made that nobody can import."""
+    make.fill(registry)
+    with closing(raw(registry.path)) as connection:
+        connection.execute("DROP TRIGGER versions_delete")
+        connection.execute("DELETE FROM publications WHERE prompt = 1 AND depth = 1")
+    with pytest.raises(StorageCorruptError):
+        export_full(registry, BytesIO())
+    with closing(raw(registry.path)) as connection:
+        connection.execute("DROP TRIGGER prompts_update_counts")
+        connection.execute("UPDATE prompts SET status = 'archived' WHERE key = 2")
+    with pytest.raises(StorageCorruptError):
+        export_full(registry, BytesIO())
+
+
+def test_a_lost_version_is_found_by_an_export(registry: Registry) -> None:
+    """Its row alone is missing, and no hash shows it."""
+    registry.create("x", "One")
+    registry.update("x", template="Two", is_production=False)
+    registry.update("x", template="Three")
+    with closing(raw(registry.path)) as connection:
+        connection.execute("DROP TRIGGER versions_delete")
+        connection.execute("DELETE FROM versions WHERE version = 2")
+    with pytest.raises(StorageCorruptError, match="version 2"):
+        export_full(registry, BytesIO())
+
+
+def test_every_action_has_its_details_in_the_format() -> None:
+    """An action that is added needs a row, and a rule of the replay."""
+    from typing import get_args
+
+    from promptreg.files.full_replay import _APPLY
+
+    assert set(get_args(Action)) == DETAILS.keys() == _APPLY.keys()
+
+
+def test_no_temporary_file_stays_open(filled: Registry, data: bytes) -> None:
+    """After an export, an import and a refused import."""
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+    exported(filled)
+    imported(data).close()
+    with pytest.raises(InvalidInputError):
+        imported(data[:-1])
+    gc.collect()
+    assert before == (len(os.listdir("/proc/self/fd")) if before else 0)
+
+
+def test_a_database_in_memory_and_a_closed_one(filled: Registry) -> None:
+    """Both are exported or refused as by every verb."""
+    registry = Registry(":memory:")
+    registry.close()
+    with pytest.raises(Exception, match="closed"):
+        export_full(registry, BytesIO())
+    assert sqlite3.sqlite_version
