@@ -120,6 +120,8 @@ def _print_report(report: ImportReport) -> None:
 
 
 def _import_full(settings: Settings, source: str) -> None:
+    if source != STREAM and not os.path.exists(source):  # before the database is created
+        raise click.BadParameter("there is no such file.", param_hint="FILE")
     given: str | IO[bytes] = sys.stdin.buffer if source == STREAM else source
     with settings.registry(create=True) as registry, progress("Importing") as advance:
         counts = import_full(registry, given, progress=advance)
