@@ -1,6 +1,5 @@
 """`promptreg export` and `import`: prompts as files in a folder, and everything as one file."""
 
-import os
 import sys
 from dataclasses import replace
 from typing import IO
@@ -67,10 +66,10 @@ def _export_full(settings: Settings, file: str) -> None:
     _print_counts(settings, counts, "Exported", file)
 
 
-@click.command("import")
+@click.command("import", short_help="Read everything from one file, or prompts of another tool.")
 @click.argument("source", metavar="FILE")
-@click.option("--from", "kind", type=click.Choice(KINDS), help="Prompts of another tool, in a file or a folder.")
-@click.option("--dry-run", is_flag=True, help="With --from: only print what would be made and changed.")
+@click.option("--from", "kind", type=click.Choice(KINDS), help="FILE, or a folder, is of this tool.")
+@click.option("--dry-run", is_flag=True, help="With --from: check everything, say what would be done, write nothing.")
 @output_options
 @registry_options
 @click.pass_obj
@@ -91,6 +90,8 @@ def import_(settings: Settings, source: str, kind: str | None, dry_run: bool) ->
 
 
 def _import_from(settings: Settings, kind: str, source: str, dry_run: bool) -> None:
+    if source == STREAM:
+        raise click.UsageError("With --from give a file or a folder.")
     print_one(settings, _imported(settings, kind, source, dry_run=dry_run), _print_report)
 
 
