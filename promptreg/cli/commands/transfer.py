@@ -1,5 +1,6 @@
 """`promptreg export` and `import`: prompts as files in a folder, and everything as one file."""
 
+import os
 import sys
 from dataclasses import replace
 from typing import IO
