@@ -24,6 +24,10 @@ PHRASES = {
     " or with version=": "",
     "pass version=": "write NAME@",
     "pass on_conflict='publish'": "pass --on-conflict publish",
+    "on_conflict='ours'": "--ours",
+    "on_conflict='theirs'": "--theirs",
+    "on_conflict='draft'": "--draft",
+    "pull=True": "--pull",
     "; slugify() makes a name of any text": "",
     "the application itself and org admins may": "org admins may, such as --as USER:org_admin",
 }
