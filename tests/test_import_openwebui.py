@@ -2,6 +2,7 @@
 
 import json
 import re
+from time import process_time
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from promptreg import InvalidInputError, Registry
 from promptreg.files.foreign import ForeignFile
 from promptreg.files.literal import variable_names
-from promptreg.files.openwebui import definitions_of, read_openwebui
+from promptreg.files.openwebui import definitions_of, pieces_of, read_openwebui
 
 FILLED_IN = "CLIPBOARD CURRENT_DATE USER_NAME".split()
 
@@ -202,10 +203,21 @@ def test_what_is_no_prompt_is_an_error_with_its_place(name: str) -> None:
     assert {error["field"]: error["reason"] for error in caught.value.details["errors"]} == errors
 
 
-def test_hostile_definitions_take_no_time() -> None:
-    """Brackets, quotes and escapes without an end are text."""
-    for definition in ("[" * 5_000, '"' * 5_001, "\\" * 5_000, ":" * 5_000, "=" * 5_000, "x:options=" + "[" * 50_000):
+def test_hostile_definitions_are_read() -> None:
+    """Brackets, quotes and escapes without an end are text, and a definition that is too long is none."""
+    for definition in ("[" * 4_900, '"' * 4_901, "\\" * 4_900, ":" * 4_900, "=" * 4_900, "x:options=" + "[" * 4_900):
         assert rendered(f"{{{{a | {definition}}}}}", {}) == ""
+    assert definitions_of("{{a | " + "x" * 5_001 + "}}") == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["{{", "{{x|", "{{ ", "{{x | ", "{{a}}|", "{{{{}}", '{{x|"', "{{x"])
+def test_hostile_contents_take_no_time(text: str) -> None:
+    """The work grows with the length, also where many tags begin and none ends."""
+    content = text * (250_000 // len(text)) + " " * 10_000
+    began = process_time()
+    list(pieces_of(content, definitions_of(content)))
+    assert process_time() - began < 5
 
 
 PIECES = st.sampled_from(
@@ -234,7 +246,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(PIECES, min_size=1, max_size=10).map("".join), st.sampled_from(["", "V", "{{a}}", "}}"]))
 def test_generated_contents_render_what_the_chat_inserts(content: str, value: str) -> None:
     """Whatever a content is made of."""

@@ -18,9 +18,10 @@ from promptreg.files.literal import Piece, Tag, to_templates, variable_names
 from promptreg.rules.importing import ForeignPrompt, ForeignVersion
 from promptreg.untrusted import FieldReader
 
-_TYPED = re.compile(r"\{\{\s*([^|}\s]+)\s*\|\s*([^}]+)\s*\}\}")
-_PLAIN = re.compile(r"\{\{\s*([^|}\s]+)\s*\}\}")
-_TAG = re.compile(r"\{\{\s*([^|}]+)(?:\|[^}]*)?\s*\}\}")
+_TYPED = re.compile(r"\{\{\s*+([^|}\s]{1,200}+)\s*+\|\s*+([^}]{1,5000}+)\}\}")
+_PLAIN = re.compile(r"\{\{\s*+([^|}\s]{1,200}+)\s*+\}\}")
+_TAG = re.compile(r"\{\{\s*+([^|}]{1,200}+)(?:\|[^}]{0,5000}+)?\}\}")
+"""As in the source of Open WebUI, but bounded and possessive, so that no text takes long."""
 _FILLED_IN = frozenset(
     "CLIPBOARD CURRENT_DATE CURRENT_DATETIME CURRENT_TIME CURRENT_TIMEZONE CURRENT_WEEKDAY USER_NAME USER_EMAIL"
     " USER_BIO USER_GENDER USER_BIRTH_DATE USER_AGE USER_LANGUAGE USER_LOCATION".split()

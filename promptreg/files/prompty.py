@@ -12,7 +12,6 @@ from promptreg.files.flaws import FormatError
 from promptreg.files.front_matter import FENCE
 from promptreg.files.prompty_body import read_body
 from promptreg.files.prompty_inputs import read_inputs
-from promptreg.files.yaml_subset import read_mapping
 
 MAX_CHARACTERS = 10_000_000
 
@@ -193,6 +192,8 @@ def _fences(lines: list[str]) -> tuple[int, int]:
 
 def _front_matter(text: str, first_line: int) -> tuple[dict[str, Any], dict[str, int]]:
     """Return the values of the keys, and the line of each."""
+    from promptreg.files.yaml_subset import read_mapping  # noqa: PLC0415 (PyYAML takes 25 ms)
+
     try:
         entries = read_mapping(text, first_line)
     except FormatError as error:
