@@ -172,11 +172,16 @@ def _without_prompt(case: Case, call: Synchronisation) -> SyncItem:
 
 
 def _archived(case: Case, call: Synchronisation) -> SyncItem:
-    base, container = case.base, case.container
-    is_own = base is not None and container is not None and base.archived_at == container.updated_at
-    if is_own and call.target == LIVE:
-        return _item(case, "restore", "its file is back")
-    return _item(case, "left", "it is archived, and not by a synchronisation; restore() it first")
+    """Restore what a synchronisation of this folder archived, if nobody has since; it does so without a label."""
+    container = case.container
+    live = ((container and container.synced) or {}).get(LIVE)
+    if container is None or live is None or live.archived_at != container.updated_at:
+        return _item(case, "left", "it is archived, and not by a synchronisation; restore() it first")
+    if live.source != call.source:
+        return _item(case, "left", "it was archived by a synchronisation of another folder; restore() it first")
+    if call.target != LIVE:
+        return _item(case, "left", "it was archived because its file had gone; synchronise without a label first")
+    return _item(case, "restore", "its file is back")
 
 
 def _not_shown(case: Case, call: Synchronisation) -> SyncItem:
@@ -250,7 +255,7 @@ def _shown_as(call: Synchronisation) -> str:
 
 def _never(case: Case, call: Synchronisation) -> str:
     synced = (case.container and case.container.synced) or {}
-    return f"was synchronised {'from another folder' if call.target in synced else 'never before'}"
+    return "was synchronised from another folder" if call.target in synced else "was never synchronised"
 
 
 def _item(case: Case, action: SyncAction, reason: str) -> SyncItem:
