@@ -174,8 +174,8 @@ def test_draft_is_the_file_as_a_draft(registry):
         item = only(registry, {"a": "the file's"}, on_conflict=on_conflict, pull=True)
         assert item.action == "ahead"
         assert (
-            item.reason
-            == "the file became a draft, and version 2 is live; publish it, or choose on_conflict='ours' or on_conflict='theirs'"
+            item.reason == "the file became a draft, and version 2 is live;"
+            " publish it, or choose on_conflict='ours' or on_conflict='theirs'"
         )
     assert len(registry.history("a")) == 3
 
