@@ -172,9 +172,7 @@ def test_draft_is_the_file_as_a_draft(registry):
     for on_conflict in ("error", "draft"):
         item = only(registry, {"a": "the file's"}, on_conflict=on_conflict, pull=True)
         assert item.action == "ahead"
-        assert item.reason.startswith("the file became a draft, and version 2 is live; publish it, or choose on_conflict")
-            "the file became a draft, and version 2 is live; publish it, or choose on_conflict="
-        )
+        assert item.reason.startswith("the file became a draft, and version 2 is live; publish it, or choose on_")
     assert len(registry.history("a")) == 3
 
 
