@@ -19,7 +19,6 @@ from promptreg.rules import access
 from promptreg.rules.names import Reference
 from promptreg.rules.outcomes import Outcome, Outcomes
 from promptreg.rules.sync_changes import Changes, Step, Versions, require_allowed
-from promptreg.rules.sync_files import read_call
 from promptreg.rules.sync_items import WRITING, SyncItem, SyncPlan
 from promptreg.rules.syncing import (
     Case,
@@ -34,8 +33,6 @@ from promptreg.rules.syncing import (
 )
 from promptreg.rules.together import decide_each
 from promptreg.storage.base import Reader
-
-__all__ = ["read_call", "synchronise", "vet_synchronised"]
 
 
 class Synchronised(NamedTuple):
