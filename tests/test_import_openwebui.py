@@ -203,9 +203,21 @@ def test_what_is_no_prompt_is_an_error_with_its_place(name: str) -> None:
 
 
 def test_hostile_definitions_take_no_time() -> None:
-    """Brackets, quotes and escapes without an end are text."""
+    """Brackets, quotes, escapes and braces without an end are text; an expression that goes back would take hours."""
     for definition in ("[" * 5_000, '"' * 5_001, "\\" * 5_000, ":" * 5_000, "=" * 5_000, "x:options=" + "[" * 50_000):
         assert rendered(f"{{{{a | {definition}}}}}", {}) == ""
+    for start in (
+        "{{",
+        "{{a",
+        "{{a|",
+        "{{ ",
+        "{{a | x",
+        "{{" + " " * 20_000,
+        "{{a|" + " " * 20_000,
+        "{{a| x" + " " * 20_000,
+    ):
+        content = start * (100_000 // len(start))
+        assert rendered(content, {}) == content
 
 
 PIECES = st.sampled_from(

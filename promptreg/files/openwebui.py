@@ -18,9 +18,9 @@ from promptreg.files.literal import Piece, Tag, to_templates, variable_names
 from promptreg.rules.importing import ForeignPrompt, ForeignVersion
 from promptreg.untrusted import FieldReader
 
-_TYPED = re.compile(r"\{\{\s*([^|}\s]+)\s*\|\s*([^}]+)\s*\}\}")
-_PLAIN = re.compile(r"\{\{\s*([^|}\s]+)\s*\}\}")
-_TAG = re.compile(r"\{\{\s*([^|}]+)(?:\|[^}]*)?\s*\}\}")
+_SPAN = re.compile(r"(?:\A|(?<=\}))([^}]*+)\}\}")
+"""The text before a `}}`. Where that ends a tag, the tag begins in this text: a search for tags would take ages."""
+_OPENING = re.compile(r"\{\{(?=[^|])")
 _FILLED_IN = frozenset(
     "CLIPBOARD CURRENT_DATE CURRENT_DATETIME CURRENT_TIME CURRENT_TIMEZONE CURRENT_WEEKDAY USER_NAME USER_EMAIL"
     " USER_BIO USER_GENDER USER_BIRTH_DATE USER_AGE USER_LANGUAGE USER_LOCATION".split()
@@ -132,10 +132,27 @@ def definitions_of(content: str) -> dict[str, Definition]:
     {'n': {'type': 'number', 'min': '1', 'default': '5'}, 'CLIPBOARD': {}}
     """
     texts, filled_in = _split(content)
-    definitions = {m[1]: parsed_definition(m[2].strip()) for text in texts for m in _TYPED.finditer(text)}
-    for name in [m[1] for text in texts for m in _PLAIN.finditer(text)] + filled_in:
+    spans = [span[1] for text in texts for span in _SPAN.finditer(text)]
+    definitions = {name: parsed_definition(definition) for name, definition in filter(None, map(_typed_field, spans))}
+    for name in [*filter(None, map(_plain_field, spans)), *filled_in]:
         definitions.setdefault(name, {})
     return definitions
+
+
+def _typed_field(span: str) -> tuple[str, str] | None:
+    """Return the name and the definition of the field `{{name | definition` that a span ends with."""
+    parts = span.split("|")
+    for i, part in enumerate(parts[:-1], 1):
+        name = _plain_field(part)
+        if name is not None and parts[i:] != [""]:
+            return name, "|".join(parts[i:]).strip()
+    return None
+
+
+def _plain_field(span: str) -> str | None:
+    """Return the name of the field `{{name` that a span ends with."""
+    *before, word = span.rpartition("|")[2].rsplit(maxsplit=1) or [""]
+    return word if before and before[0].endswith("{{") else word.partition("{{")[2] or None
 
 
 def pieces_of(content: str, definitions: Iterable[str]) -> Iterator[Piece]:
@@ -144,11 +161,12 @@ def pieces_of(content: str, definitions: Iterable[str]) -> Iterator[Piece]:
     texts, filled_in = _split(content)
     for text, name in zip_longest(texts, filled_in):
         at = 0
-        for match in _TAG.finditer(text):
-            if match[1].strip() in known:
-                yield text[at : match.start()]
-                yield Tag(match[0], match[1].strip())
-                at = match.end()
+        for span in _SPAN.finditer(text):
+            opening = _OPENING.search(text, span.start(), span.end(1))
+            if opening and (given := text[opening.end() : span.end(1)].partition("|")[0].strip()) in known:
+                yield text[at : opening.start()]
+                yield Tag(text[opening.start() : span.end()], given)
+                at = span.end()
         yield text[at:]
         if name is not None:
             yield Tag(f"{{{{{name}}}}}", name)

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from promptreg.errors import InvalidInputError
+from promptreg.files.flaws import FormatError
 from promptreg.files.foreign import ForeignFile, Read
 from promptreg.files.prompty import read_prompty
 from promptreg.rules.importing import ForeignPrompt, ForeignVersion
@@ -54,9 +55,8 @@ def read_prompty_files(files: Iterable[ForeignFile]) -> Read:
 def _add_prompty(read: Read, path: str, text: str) -> None:
     try:
         _, fields, notes = read_prompty(text)
-    except InvalidInputError as error:
-        flaws = [{**flaw, "field": f"{path}:{flaw['field']}"} for flaw in error.details["errors"]]
-        raise InvalidInputError.of_all(flaws) from None
+    except FormatError as error:
+        raise InvalidInputError.of_all(error.flaws(path)) from None
     for note in notes:
         read.note(read.names[path], 1, note)
     _add(read, path, fields)

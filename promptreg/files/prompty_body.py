@@ -15,10 +15,10 @@ _MARKER = re.compile(
     r"#?\s*(system|user|assistant|developer)(\[[^\[\]]*\])?\s*:",
     re.IGNORECASE,
 )
-_ATTRIBUTE = re.compile(r"(\w+)\s*=\s*(?:\"([^\"]*)\"|([^\",\]]*))")
-_ROLE_OF_VALUE = re.compile(r"\s*#?\s*\{\{[^{}]*\}\}\s*:\s*")
+_ATTRIBUTE = re.compile(r"(?<!\w)(\w++)\s*=\s*(?:\"([^\"]*)\"|([^\",\]]*))")
+_ROLE_OF_VALUE = re.compile(r"#?\s*\{\{[^{}]*\}\}\s*:")
 _HISTORY = re.compile(
-    r"\{%-?\s*for\s+(\w+)\s+in\s+(\w+)\s*-?%\}\s*#?\s*\{\{\s*\1\.role\s*\}\}\s*:\s*"
+    r"\{%-?\s*for\s+(\w+)\s+in\s+(\w+)\s*-?%\}\s*+#?\s*\{\{\s*\1\.role\s*\}\}\s*:\s*"
     r"\{\{\s*\1\.content\s*\}\}\s*\{%-?\s*endfor\s*-?%\}"
 )
 """A loop over a conversation, as the examples of Prompty write it."""
@@ -62,7 +62,7 @@ def _split(body: str, notes: list[str]) -> Iterator[Message]:
     for line in body.lstrip().splitlines():
         marker = _MARKER.fullmatch(line.strip())
         if marker is None:
-            if _ROLE_OF_VALUE.fullmatch(line):
+            if _ROLE_OF_VALUE.fullmatch(line.strip()):
                 notes.append("a line whose role is a variable is text here: no value can name a role")
             lines.append(line)
             continue
