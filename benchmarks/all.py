@@ -13,13 +13,27 @@ import rendering
 import sizes
 import starts
 import telemetry
+import transfer
 import writers
 import writes
 from timing import MUST_MISSED, Options, Tables, option_parser, print_machine, print_tables, read_options
 
 PROGRAMS: dict[str, Callable[[Options], Tables]] = {
     program.__name__: program.measured
-    for program in (reads, starts, command, writes, writers, sizes, rendering, constructs, telemetry, pauses, files)
+    for program in (
+        reads,
+        starts,
+        command,
+        writes,
+        writers,
+        sizes,
+        rendering,
+        constructs,
+        telemetry,
+        pauses,
+        files,
+        transfer,
+    )
 }
 
 

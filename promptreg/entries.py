@@ -8,7 +8,7 @@ events. The same data is the same stream in any database, so it holds no keys of
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from promptreg.jsonvalues import FrozenDict
+from promptreg.jsonvalues import FrozenDict, FrozenList
 from promptreg.records import Container, VersionRecord
 
 
@@ -41,11 +41,11 @@ class EventEntry(NamedTuple):
 
 
 class DeletionEntry(NamedTuple):
-    """A deleted prompt; `synced` says from which folders it came, as `promptreg.bases` encodes it."""
+    """A deleted prompt; `places` are hashes of where it was synchronised (`promptreg.bases.place`), or None."""
 
     prompt_id: str
     at: str
-    synced: FrozenDict | None = None
+    places: FrozenList | None = None
 
 
 Entry: TypeAlias = PromptEntry | VersionRecord | EventEntry | DeletionEntry

@@ -122,6 +122,16 @@ def test_the_filters_of_list_are_those_of_the_library(terminal: Terminal, ana: R
     assert "'default'" in nothing.err
 
 
+def test_an_empty_list_says_what_to_do(terminal: Terminal) -> None:
+    """Where nothing is listed, the reason is told: no prompt at all, others elsewhere, or archived ones."""
+    terminal("init")
+    assert "`promptreg new NAME`" in terminal("list").err
+    terminal("new", "greet", stdin="Hi")
+    assert "`promptreg namespaces`" in terminal("list", "--namespace", "other").err
+    terminal("archive", "greet")
+    assert "`promptreg list --status archived`" in terminal("list").err
+
+
 def test_json_has_the_prompts_of_all_pages(terminal: Terminal, ana: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """The library reads 100 prompts at a time, and a table has its columns aligned for 200."""
     monkeypatch.setattr("promptreg.registry.PAGE", 4)

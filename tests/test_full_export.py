@@ -1,9 +1,10 @@
 """Everything out and everything in (`promptreg/files/full.py`): the round trip, its conditions, and what others see."""
 
+import errno
 import gc
+import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,24 +14,38 @@ from collections.abc import Iterator
 from contextlib import closing
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from promptreg import Actor, ConflictError, ForbiddenError, InvalidInputError, Registry, StorageCorruptError
-from promptreg.bases import LIVE, SyncBase
+from promptreg import (
+    Actor,
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    Registry,
+    StorageCorruptError,
+    StorageError,
+    StorageFullError,
+)
+from promptreg.bases import LIVE, Seed, SyncBase, place
+from promptreg.entries import DeletionEntry, EventEntry
+from promptreg.files import full_lines, full_replay, full_spool
 from promptreg.files.full import export_full, import_full
 from promptreg.files.full_lines import DETAILS
+from promptreg.files.importing import import_from
 from promptreg.models import Action
-from promptreg.records import Change
+from promptreg.records import Change, Container, VersionRecord
+from promptreg.rules.names import Reference
 from promptreg.storage.sqlite import dumping
 from tests.full import assert_inverse, everything_read, exported, imported, objects
 from tests.machine import Machine
 from tests.schemas import make
 from tests.test_migrations import SCHEMAS
 from tests.test_model import PATHS, PLAIN, pick
+from tests.test_rules_sync_machine import Synchronising
 from tests.test_storage_sqlite import raw
 
 
@@ -113,6 +128,44 @@ def test_whatever_the_verbs_write_goes_through() -> None:
     run_state_machine_as_test(Exporting, settings=run)
 
 
+class ExportingSynchronised(Synchronising):
+    """The machine of synchronisations, with an export and import at the end."""
+
+    def teardown(self) -> None:
+        try:
+            assert_inverse(self.registry)
+        finally:
+            super().teardown()
+
+
+@pytest.mark.slow
+def test_whatever_synchronisations_write_goes_through() -> None:
+    """Bases, archives, restored prompts, drafts and labels, and the places of what was deleted."""
+    run = settings(
+        max_examples=20,
+        stateful_step_count=40,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(ExportingSynchronised, settings=run)
+
+
+def test_what_was_imported_from_another_tool_goes_through(tmp_path: Path) -> None:
+    """Its versions were all made in one change."""
+    versions = [
+        {"name": "Reply", "type": "text", "prompt": f"{{{{name}}}} {number}", "version": number, "labels": labels}
+        for number, labels in ((1, ["production"]), (2, ["staging"]), (4, ["latest"]))
+    ]
+    (tmp_path / "export.json").write_text(json.dumps(versions))
+    with Registry(":memory:") as registry:
+        import_from(registry, "langfuse", tmp_path / "export.json")
+        assert registry.get("reply").latest_version == 3
+        assert_inverse(registry)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(PATHS)))
 def test_rare_paths_go_through(number: int) -> None:
@@ -132,7 +185,7 @@ def test_bases_of_synchronisations_go_through() -> None:
         for name in ("kept", "gone"):
             registry.create(name, "Hello")
             with registry._core.storage.write() as writer:
-                (container,) = writer.find("default", [names_reference(name)])
+                (container,) = writer.find("default", [Reference(name, is_id=False)])
                 assert container is not None
                 bases = {LIVE: SyncBase("f00d", name, 1, "0" * 64), "eu": SyncBase("beef", "x", 0, "1" * 64, "")}
                 bases["eu"] = bases["eu"]._replace(archived_at=container.created_at)
@@ -141,13 +194,8 @@ def test_bases_of_synchronisations_go_through() -> None:
         assert_inverse(registry)
         lines = objects(exported(registry))
         assert lines[1]["prompt"]["synced"]["eu"]["source"] == "beef"
-        assert lines[-2]["deletion"]["synced"]["places"] == [["f00d", "", "gone"], ["beef", "eu", "x"]]
-
-
-def names_reference(name: str) -> Any:
-    from promptreg.rules.names import Reference
-
-    return Reference(name, is_id=False)
+        places = [place("default", "f00d", LIVE, "gone"), place("default", "beef", "eu", "x")]
+        assert lines[-2]["deletion"]["places"] == places
 
 
 def test_content_of_every_kind_goes_through_byte_for_byte() -> None:
@@ -389,7 +437,8 @@ def test_progress_is_called_outside_any_transaction_and_may_end_the_call(data: b
 
 
 IMPORTING = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a process in the background ignores
 from promptreg import Registry
 from promptreg.files.full import import_full
 registry = Registry(sys.argv[1])
@@ -545,11 +594,17 @@ def test_a_lost_version_is_found_by_an_export(registry: Registry) -> None:
 
 def test_every_action_has_its_details_in_the_format() -> None:
     """An action that is added needs a row, and a rule of the replay."""
-    from typing import get_args
+    assert set(get_args(Action)) == DETAILS.keys() == full_replay._APPLY.keys()
 
-    from promptreg.files.full_replay import _APPLY
 
-    assert set(get_args(Action)) == DETAILS.keys() == _APPLY.keys()
+def test_every_field_of_what_is_stored_is_in_the_format() -> None:
+    """A field of a prompt, a version, a seed or a base that is added needs a reader."""
+    assert {*Container._fields, "versions"} == full_lines._PROMPT.keys()
+    assert {*VersionRecord._fields} - {"snapshot"} == full_lines._VERSION.keys()
+    assert {*Seed._fields} == full_lines._SEED.keys()
+    assert {*SyncBase._fields} == full_lines._SYNC_BASE.keys()
+    assert {*EventEntry._fields} == full_lines._EVENT.keys()
+    assert {*DeletionEntry._fields} == full_lines._DELETION.keys()
 
 
 def test_no_temporary_file_stays_open(filled: Registry, data: bytes) -> None:
@@ -564,10 +619,25 @@ def test_no_temporary_file_stays_open(filled: Registry, data: bytes) -> None:
     assert before == (len(os.listdir("/proc/self/fd")) if before else 0)
 
 
-def test_a_database_in_memory_and_a_closed_one(filled: Registry) -> None:
-    """Both are exported or refused as by every verb."""
+def test_a_closed_registry_is_a_storage_error(data: bytes) -> None:
+    """As for every verb."""
     registry = Registry(":memory:")
     registry.close()
-    with pytest.raises(Exception, match="closed"):
-        export_full(registry, BytesIO())
-    assert sqlite3.sqlite_version
+    for call in (lambda: export_full(registry, BytesIO()), lambda: import_full(registry, BytesIO(data))):
+        with pytest.raises(StorageError, match="closed"):
+            call()
+
+
+def test_a_folder_for_temporary_files_that_is_full_is_a_storage_error(
+    filled: Registry, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits there until the end can't be written, and nothing is imported."""
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(full_spool.marshal, "dump", full)
+    with pytest.raises(StorageFullError, match="TMPDIR"):
+        exported(filled)
+    with pytest.raises(StorageFullError, match="TMPDIR"):
+        imported(data)

@@ -360,8 +360,8 @@ FALSE: dict[str, Callable[[Lines], Any]] = {
     "a deletion without an event": lambda ls: ls.insert(
         -1, {"deletion": {**one(ls, "deletion"), "prompt_id": new_id()}}
     ),
-    "a deletion of another namespace": lambda ls: one(ls, "deletion").update(synced={"namespace": "x", "places": []}),
-    "a deletion with content": lambda ls: one(ls, "deletion").update(synced={"namespace": "default", "text": "x"}),
+    "a deletion with places that are no hashes": lambda ls: one(ls, "deletion").update(places=["a/b"]),
+    "a deletion with content": lambda ls: one(ls, "deletion").update(name="deleted"),
     "an event between the prompts": lambda ls: ls.insert(1, {"event": one(ls, "event")}),
     "a prompt after the events": lambda ls: ls.insert(-1, {"prompt": prompt(ls, "chat")}),
     "a deletion before the events": lambda ls: ls.insert(number_of(ls, "numbers"), {"deletion": one(ls, "deletion")}),

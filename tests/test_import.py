@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from promptreg import (
     Actor,
@@ -17,7 +19,7 @@ from promptreg import (
     StorageError,
 )
 from promptreg.files import ImportReport, import_from
-from promptreg.files.foreign import prompt_name
+from promptreg.files.foreign import prompt_name, prompt_names
 from promptreg.files.importing import KINDS
 from promptreg.rules.names import checked_name
 from tests.otel import tracing
@@ -213,6 +215,21 @@ def test_what_goes_live_passes_the_publish_checks(path: str, folder: Path, uncha
             assert caught.value.details["reasons"] == [f"{name}: is_polite: it is not polite" for name in "cd"]
 
 
+def test_a_name_that_is_taken_while_checks_run_is_refused(path: str, folder: Path) -> None:
+    """What is checked outside the transaction is planned again within it."""
+
+    def take(prompt: Any) -> None:
+        if prompt.name == "a":
+            registry.create("b", "Somebody's")
+
+    values = [version(name, 1, labels=["production"]) for name in "ab"]
+    with Registry(path, publish_checks=[take]) as registry:
+        with pytest.raises(NameTakenError) as caught:
+            import_from(registry, "langfuse", write(folder, values))
+        assert caught.value.details["names"] == ["b"]
+        assert [prompt.name for prompt in registry.list()] == ["b"]
+
+
 def test_every_template_that_does_not_compile_is_named(registry: Registry, folder: Path, unchanged: Any) -> None:
     """Each has its prompt, its version and its line."""
     (folder / "a.md").write_text("Hello\n{{ name")
@@ -237,6 +254,30 @@ def test_a_failure_in_the_write_leaves_nothing(
     monkeypatch.setattr("promptreg.storage.sqlite.event_log.append", fail)
     with unchanged(), pytest.raises(StorageError):
         import_from(registry, "langfuse", file)
+
+
+def test_ctrl_c_leaves_nothing(memory: Registry, folder: Path) -> None:
+    """Progress is reported before anything is written, and what it raises ends the call."""
+    seen = []
+
+    def interrupt(done: int, total: int) -> None:
+        seen.append((done, total))
+        if done == 2:
+            raise KeyboardInterrupt
+
+    file = write(folder, [version(name, 1) for name in "abc"])
+    with pytest.raises(KeyboardInterrupt):
+        import_from(memory, "langfuse", file, progress=interrupt)
+    assert (seen, len(memory.list())) == ([(0, 3), (1, 3), (2, 3)], 0)
+    import_from(memory, "langfuse", file)
+    assert len(memory.list()) == 3
+
+
+def test_too_many_prompts_are_refused(memory: Registry, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as one call may name."""
+    monkeypatch.setattr("promptreg.rules.names.MAX_NAMES", 2)
+    file = write(folder, [version(name, 1) for name in "abc"])
+    assert errors_of(memory, "langfuse", file) == {"prompts": "holds more than 2 prompts; that is the most"}
 
 
 # Files
@@ -327,6 +368,11 @@ def test_a_bad_file_is_an_error_with_its_place(memory: Registry, folder: Path, k
     }
 
 
+def test_a_file_without_a_prompt_is_refused(memory: Registry, folder: Path) -> None:
+    """As it is hardly what was meant."""
+    assert errors_of(memory, "langfuse", write(folder, [])) == {"path": "holds no prompt"}
+
+
 def test_a_file_that_is_too_large_is_refused(memory: Registry, folder: Path, monkeypatch: Any) -> None:
     """No more of it is read than the limit."""
     monkeypatch.setattr("promptreg.files.foreign_files.MAX_BYTES", 10)
@@ -366,6 +412,21 @@ def test_a_link_that_leads_outside_the_folder_is_refused(memory: Registry, folde
 def test_a_name_that_is_not_valid_becomes_the_nearest_that_is(origin: str, name: str) -> None:
     """It is lower case, and its folders are kept."""
     assert prompt_name(origin) == name == checked_name(name)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(max_size=200), max_size=10))
+def test_names_of_any_text_are_valid_and_none_occurs_twice(origins: list[str]) -> None:
+    """Whatever it holds; and a valid one stays."""
+    wanted = {str(i): origin for i, origin in enumerate(origins)}
+    names = prompt_names(wanted)
+    assert names.keys() == wanted.keys()
+    assert len({*names.values()}) == len(names)
+    for key, name in names.items():
+        assert checked_name(name) == name
+        assert prompt_name(name) == name
+        if origins.count(wanted[key]) == 1 and prompt_name(wanted[key]) == wanted[key]:
+            assert name == wanted[key]
 
 
 def test_names_that_would_be_the_same_get_a_number(memory: Registry, folder: Path) -> None:

@@ -251,7 +251,7 @@ PIECES = st.sampled_from(
 GENERATED = st.lists(st.lists(PIECES, min_size=1, max_size=10).map("".join), min_size=10, max_size=20)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(GENERATED, st.sampled_from([*VALUES.values()]))
 def test_generated_texts_render_what_langfuse_compiles(prompts: list[str], value: str) -> None:
     """Whatever a text is made of; where it has a variable its line ends are line feeds."""

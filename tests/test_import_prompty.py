@@ -11,6 +11,7 @@ from promptreg import InvalidInputError, Registry
 from promptreg.files import import_from
 from promptreg.files.flaws import FormatError
 from promptreg.files.prompty import PromptyFile, read_prompty
+from promptreg.files.prompty_body import read_body
 
 V2 = """---
 name: Basic Prompt
@@ -245,7 +246,7 @@ BAD: dict[str, tuple[str, dict[str, str]]] = {
         {"2": "tags (!) are not taken: leave it out, or quote the text"},
     ),
     "a control character": ("---\na: \x01\n---\nb", {"2": "holds U+0001, which YAML takes only escaped"}),
-    "20,000 lists deep": (f"---\na: {'[' * 20_000}\n---\nb", {"2": "has more than 64 levels"}),
+    "2,000 lists deep": (f"---\na: {'[' * 2_000}\n---\nb", {"2": "has more than 64 levels"}),
     "a number of 5,000 digits": (f"---\na: {'1' * 5000}\n---\nb", {"2": "is no number, or one of too many digits"}),
     "a body of 10,000,001 characters": (f"---\na: b\n---\n{'x' * 10_000_000}", {"1": "has over 10,000,000 characters"}),
     "many flaws": (
@@ -289,14 +290,18 @@ def test_values_are_those_that_prompty_reads(prepared: Any) -> None:
     assert errors_of(file_of("a", "\nmetadata: {n: .inf}")) == {"3": "is no number of JSON"}
 
 
-def test_a_hostile_body_takes_no_time() -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["{% for a in b %} ", " ", "# ", "{{ x }}: ", "user[", "user[a=", "system:\n", "{{ history ", "user[aaaaaaaa"],
+)
+def test_a_hostile_body_takes_no_time(text: str) -> None:
     """A search that begins anew at each character would take hours."""
     for body in (
-        "a\n" + " " * 500_000 + "{{",
-        "a" + "{% for a in b %}" + " " * 500_000,
-        "user[" + "a" * 500_000 + "]:\na",
+        text * (100_000 // len(text)) + " " * 100_000,
+        f"{text}{' ' * 300_000}{{{{",
+        f"user[{'a' * 300_000}]:\na",
     ):
-        assert read_prompty(file_of(body)).fields["template"]
+        assert read_body(body, threads=["history"], images=["photo"]).messages is not None
 
 
 def test_files_are_imported_with_their_places(tmp_path: Path) -> None:
@@ -446,7 +451,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(LINES, min_size=1, max_size=8).map("\n".join), st.sampled_from([*INPUTS.values()]))
 def test_generated_bodies_render_the_messages_that_prompty_prepares(
     prepared: Any, body: str, values: dict[str, Any]

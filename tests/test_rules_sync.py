@@ -384,7 +384,9 @@ def test_a_second_run_does_nothing(registry):
     actions = done(registry, files, on_conflict="draft")
     assert sorted(actions.values()) == ["ahead", "archive", "create", "draft", "none", "restore", "update"]
     with nothing_written(registry):
-        assert set(done(registry, files, on_conflict="draft").values()) == {"ahead", "none"}
+        items = sync(registry, files, on_conflict="draft").items
+    assert {item.action for item in items} == {"ahead", "none"}
+    assert [item.version for item in items] == [registry.get(item.name).version for item in items]
 
 
 def test_a_seeded_prompt_is_told(registry):

@@ -199,6 +199,29 @@ def test_a_write_is_atomic(storage: Storage) -> None:
     assert revision(storage) == before
 
 
+def test_a_change_may_add_several_versions_to_a_new_prompt(storage: Storage) -> None:
+    """As an import makes them: all are there, the live one among them, and the row of the prompt is written once."""
+    change = creation("greet", is_live=False)
+    first, after = change.added, change.after
+    assert first is not None
+    assert after is not None
+    drafts = [first._replace(number=number, base_version=number - 1) for number in (2, 3)]
+    live = first._replace(state="published", published_at=AUTHOR.now)
+    imported = after._replace(latest_version=3, last_version=3, production_version=1, publications=1)
+    before = revision(storage)
+    with storage.write() as writer:
+        writer.apply([change._replace(after=imported, added=drafts[1], earlier=(live, drafts[0]), published=1)])
+    assert revision(storage) == before + 1
+    with storage.read() as reader:
+        container = named(reader, "greet")
+        assert container == imported
+        assert reader.versions(container, before=None, limit=9) == [drafts[1], drafts[0], live]
+        assert reader.version_numbers(container, "publications") == [1]
+        assert reader.query(Query("default", EVERYBODY, ("active",), 9, text="Hello")) == [(container, live)]
+    problems: list[str] = [problem for step in storage.verify() for problem in step.problems]
+    assert problems == []
+
+
 def test_a_second_version_with_the_same_number_is_a_conflict(storage: Storage) -> None:
     """The database itself refuses a duplicate (prompt, version), published or draft."""
     change = creation("greet")

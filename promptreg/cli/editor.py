@@ -114,7 +114,7 @@ def quoted(path: Path) -> str:
     >>> quoted(Path("my prompts/greet.md"))
     "'my prompts/greet.md'"
     """
-    if os.name == "nt":
+    if os.sep == "\\":
         return f'"{path}"'
     from shlex import quote  # noqa: PLC0415 (0.5 ms, for a text that is kept)
 

@@ -24,7 +24,8 @@ are inverse: an export of what was imported has equal bytes.
   canonical JSON of `[prev, seq, at, actor, action, namespace, prompt_id, version, commitment]`, where `prev` is the
   hash of the event before, or 64 zeros. Canonical JSON has sorted keys, no spaces, and no escapes that UTF-8 does not
   need.
-- `deletion`: the id of a deleted prompt, when, and from which folders it came, in the order of their events.
+- `deletion`: the id of a deleted prompt, when, and hashes of the places where it was synchronised with files, or null;
+  in the order of their events.
 - `end`, the last line, has the same numbers, the hash of the last event, and the SHA-256 of all lines before it.
 
 All keys must be there, and no others. Times are ISO 8601 in UTC with microseconds, ids UUIDs of version 7.

@@ -11,11 +11,11 @@ wait in temporary files (`full_spool.py`), and are compared when all are there.
 
 from array import array
 from collections.abc import Iterator
-from typing import Any
 
 from promptreg.entries import Counts, DeletionEntry, Entry, EventEntry, PromptEntry
 from promptreg.errors import InvalidInputError
-from promptreg.files.full_replay import EventFields, ExpectedState, Inconsistent, Replay
+from promptreg.files.full_expected import Expectation, ExpectedState
+from promptreg.files.full_replay import EventFields, Inconsistent, Replay
 from promptreg.files.full_spool import Record, Spool
 from promptreg.jsonvalues import canonical
 from promptreg.records import VersionRecord
@@ -31,11 +31,11 @@ class History:
         self._ids: set[int] = set()  # the same
         self._names: set[int] = set()  # hashes of namespaces and names
         self._created = 0  # of the prompts that are there, in their order
-        self._deleted: dict[str, tuple[str, str]] = {}  # namespaces and times, by id, in the order of the events
+        self._deleted: set[int] = set()  # hashes of ids
+        self._deletions = array("q")  # hashes of ids and times, in the order of the events
         self._going: dict[str, str] = {}  # namespaces of prompts whose deletion is still to come, by id
-        self._open: tuple[int, PromptEntry, list[VersionRecord]] | None = None
+        self._open: tuple[int, Expectation] | None = None
         self._kinds = [0, 0, 0, 0]
-        self._deletions: Iterator[tuple[str, tuple[str, str]]] | None = None
         self.last_hash = GENESIS
 
     @property
@@ -55,7 +55,7 @@ class History:
         try:
             self._close_prompt()
             self._require_replayed()
-            if self._kinds[3] != len(self._deleted):
+            if self._kinds[3] != len(self._deletions):
                 raise Inconsistent("a deletion is missing that an event tells of")
         except Inconsistent as error:
             raise _refused(place, str(error)) from None
@@ -91,31 +91,27 @@ class History:
         self._names.add(name)
         self._ids.add(hash(container.id))
         self._order.append(hash(container.id))
-        self._open = place, entry, []
+        self._open = place, Expectation(entry)
         self._kinds[0] += 1
 
     def _add_version(self, version: VersionRecord) -> None:
-        if self._open is None or len(self._open[2]) == self._open[1].versions:
-            raise Inconsistent("a version must follow its prompt, which says how many there are")
-        versions = self._open[2]
-        if versions and versions[-1].number >= version.number:
-            raise Inconsistent("the versions of a prompt must come in the order of their numbers")
-        versions.append(version._replace(snapshot=version.snapshot._replace(template="", examples=_NOTHING)))
+        if self._open is None:
+            raise Inconsistent("a version must follow its prompt, or another version of it")
+        self._open[1].add(version)
         self._kinds[1] += 1
 
     def _close_prompt(self) -> None:
         """Note what must come out of the events of the prompt whose versions are complete."""
         if self._open is None:
             return
-        place, entry, versions = self._open
+        place, expectation = self._open
         self._open = None
-        if len(versions) != entry.versions:
-            raise _refused(place, "the prompt has another number of versions than it says")
+        prompt_id = expectation.entry.container.id
         try:
-            expected = ExpectedState.of(entry, versions)
+            expected = expectation.state()
         except Inconsistent as error:
             raise _refused(place, str(error)) from None
-        self._spool.put(entry.container.id, (place, entry.container.id, *expected.packed()))
+        self._spool.put(prompt_id, (place, prompt_id, *expected.packed()))
 
     def _add_event(self, place: int, event: EventEntry) -> None:
         self._require_before(2)
@@ -150,7 +146,7 @@ class History:
     def _add_event_of_deleted(self, event: EventEntry) -> None:
         """Check an event of a prompt that is not there; nothing but its deletion has a name and details."""
         id_ = event.prompt_id
-        if id_ in self._deleted:
+        if hash(id_) in self._deleted:
             raise Inconsistent("nothing can happen to a prompt after its deletion")
         if (event.action == "create") == (id_ in self._going):
             raise Inconsistent("a prompt is created once, before anything else happens to it")
@@ -161,19 +157,18 @@ class History:
                 raise Inconsistent(
                     "a deletion has its salt, name and details, and is of no version and no archived prompt"
                 )
-            self._deleted[id_] = self._going.pop(id_), event.at
+            del self._going[id_]
+            self._deleted.add(hash(id_))
+            self._deletions.append(hash((id_, event.at)))
         elif event.details is not None:
             raise Inconsistent("an event of a deleted prompt has no salt, name and details")
 
     def _add_deletion(self, entry: DeletionEntry) -> None:
-        if self._deletions is None:
+        if self._kinds[3] == 0:
             self._require_replayed()
-            self._deletions = iter(self._deleted.items())
-        id_, (namespace, at) = next(self._deletions, (None, ("", "")))
-        if (entry.prompt_id, entry.at) != (id_, at):
+        at = self._kinds[3]
+        if at == len(self._deletions) or self._deletions[at] != hash((entry.prompt_id, entry.at)):
             raise Inconsistent("the deletions must be those of the events, with their times and in their order")
-        if entry.synced is not None and entry.synced["namespace"] != namespace:
-            raise Inconsistent("the deleted prompt was in another namespace")
         self._kinds[3] += 1
 
     def _require_replayed(self) -> None:
@@ -183,9 +178,6 @@ class History:
         if self._kinds[3] == 0:
             for part in self._spool.parts():
                 _require_replayed(part)
-
-
-_NOTHING: Any = ()
 
 
 def _require_replayed(records: Iterator[Record]) -> None:

@@ -175,18 +175,8 @@ def _synced(value: Any, field: str) -> dict[str, SyncBase]:
     }
 
 
-def _places(value: Any, field: str) -> FrozenDict:
-    read = read_object(value, field, {"namespace": read_name, "places": list_of(_place)})
-    return frozen_dict({**read, "places": FrozenList(read["places"])})
-
-
-def _place(value: Any, field: str) -> FrozenList:
-    place: list[str] = list_of(read_text)(value, field)
-    if len(place) != len(("source", "target", "name")):
-        raise InvalidInputError.of(field, "must be a source, a target and a name")
-    return FrozenList(
-        [place[0], place[1] if place[1] == LIVE else checked_own_label(place[1]), read_name(place[2], field)]
-    )
+def _places(value: Any, field: str) -> FrozenList:
+    return FrozenList(list_of(_hash)(value, field))
 
 
 def _failure(value: Any, field: str) -> FrozenList:
@@ -280,7 +270,7 @@ _EVENT: Form = {
     "commitment": _hash,
     "hash": _hash,
 }
-_DELETION: Form = {"prompt_id": _id, "at": read_time, "synced": optional(_places)}
+_DELETION: Form = {"prompt_id": _id, "at": read_time, "places": optional(_places)}
 _COUNTS: Form = dict.fromkeys(Counts._fields, read_count)
 
 

@@ -1,21 +1,20 @@
-"""The replay of the events of one prompt, and the state that they must lead to.
+"""The replay of the events of one prompt: the state that they lead to.
 
 Each event is checked by the rule of its verb (rules 1 to 15): what `lifecycle.py`, `publishing.py` and `statuses.py`
 would refuse is refused here, and what they change is changed. Facts are kept as hashes, as there may be many prompts.
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from promptreg.entries import EventEntry, PromptEntry
+from promptreg.entries import EventEntry
 from promptreg.jsonvalues import thaw
-from promptreg.models import Grant
-from promptreg.records import Container, VersionRecord
+from promptreg.records import VersionRecord
 from promptreg.rules.lifecycle import MAX_LABELS
 
 DRAFT, FAILED, PUBLISHED, DISCARDED = b"dfpx"
-_STATES = {"draft": DRAFT, "failed": FAILED, "published": PUBLISHED}
+STATES = {"draft": DRAFT, "failed": FAILED, "published": PUBLISHED}
 FACTS = 3  # of each version: how it was made, its content, when it first went live
 
 
@@ -41,117 +40,10 @@ class EventFields(NamedTuple):
         return cls(event.at, event.actor, event.action, event.namespace, event.version, event.name, details)
 
 
-class ExpectedState(NamedTuple):
-    """What the events of a prompt must lead to: its facts, those in `NAMES`, the states of its versions, their facts.
-
-    There is a state for each number, and as many facts as `FACTS` for each version that is there.
-    """
-
-    facts: "array[int]"
-    states: bytes
-    versions: "array[int]"
-
-    @classmethod
-    def of(cls, entry: PromptEntry, versions: Sequence[VersionRecord]) -> "ExpectedState":
-        """Return what a prompt and its versions say; raise `Inconsistent` where they contradict each other."""
-        container = entry.container
-        numbers = {version.number for version in versions}
-        if not numbers or not container.latest_version == max(numbers) <= container.last_version <= MAX_LAST:
-            raise Inconsistent("its numbers are not those of its versions")
-        states = bytearray([DISCARDED]) * container.last_version
-        facts = array("q")
-        for version in versions:
-            _require_consistent(version, numbers)
-            states[version.number - 1] = _STATES[version.state]
-            facts.extend(_facts_of_version(version))
-        _require_pointers(container, entry.publications, states)
-        return cls(array("q", map(hash, _facts_of_prompt(container, entry.publications))), bytes(states), facts)
-
-    def packed(self) -> tuple[bytes, ...]:
-        """Return the same as bytes."""
-        return self.facts.tobytes(), self.states, self.versions.tobytes()
-
-    @classmethod
-    def unpacked(cls, facts: bytes, states: bytes, versions: bytes) -> "ExpectedState":
-        """Return what `packed` was called on."""
-        return cls(array("q", facts), states, array("q", versions))
-
-    def difference(self, replay: "Replay") -> str | None:
-        """Return what the events don't lead to; None where they lead to all of it."""
-        for name, said, replayed in zip(NAMES, self.facts, map(hash, replay.facts()), strict=True):
-            if said != replayed:
-                return f"the {name} of the prompt is not what its events lead to"
-        if replay.expected_name is not None:
-            return "an event has another name than the prompt has then"
-        at = 0
-        for number, (state, replayed) in enumerate(zip(self.states, replay.states, strict=True), 1):
-            own = replay.versions[FACTS * (number - 1) : FACTS * number]
-            if state != replayed or (state != DISCARDED and own != self.versions[at : at + FACTS]):
-                return f"version {number} of the prompt is not what its events lead to"
-            at += FACTS * (state != DISCARDED)
-        return None
-
-
-MAX_LAST = 10_000_000  # versions of a prompt, of which each takes some bytes until the end
-NAMES = (
-    "name", "creation", "last change", "status", "highest version number", "stack of publications", "set of labels",
-    "list of grants",
-)  # fmt: skip
-"""The facts of a prompt, as messages name them, in the order of `_facts_of_prompt` and `Replay.facts`."""
-
-
-def _facts_of_prompt(container: Container, publications: Sequence[int]) -> Iterable[Any]:
-    return (
-        (container.namespace, container.name),
-        (container.created_at, container.created_by),
-        container.updated_at,
-        (container.is_archived, container.is_disabled),
-        container.last_version,
-        tuple(publications),
-        frozenset(container.labels.items()),
-        tuple(_described(container.access_grants)),
-    )
-
-
-def _described(grants: Iterable[Grant]) -> Iterable[str]:
-    return (f"{grant.principal} {grant.permission}" for grant in grants)
-
-
-def _facts_of_version(version: VersionRecord) -> Iterable[int]:
+def facts_of_version(version: VersionRecord) -> tuple[int, int, int]:
+    """Return the facts of a version, as hashes."""
     made = version.created_at, version.author, version.name
     return hash(made), hash(version.snapshot.content_hash), hash(version.published_at)
-
-
-def _require_consistent(version: VersionRecord, numbers: set[int]) -> None:
-    if (version.state == "published") != (version.published_at is not None):
-        raise Inconsistent(
-            f"version {version.number} must have a time of publication if it is published, and only then"
-        )
-    if (version.state == "failed") != (version.failure is not None):
-        raise Inconsistent(f"version {version.number} must have the reasons if it failed, and only then")
-    if version.base_version is not None and version.base_version not in numbers - {version.number}:
-        raise Inconsistent(f"the base of version {version.number} is no other version of the prompt")
-
-
-def _require_pointers(container: Container, publications: Sequence[int], states: bytearray) -> None:
-    """Check that what the prompt refers to exists."""
-
-    def state(number: int) -> int:
-        return states[number - 1] if number <= len(states) else DISCARDED
-
-    if any(state(number) != PUBLISHED for number in publications):
-        raise Inconsistent("its publications must be of versions that are published")
-    if container.production_version != (publications[-1] if publications else None):
-        raise Inconsistent("its production version must be the last of its publications")
-    if any(state(number) == DISCARDED for number in container.labels.values()):
-        raise Inconsistent("a label is of a version that is not there")
-    seed = container.seed
-    if seed is not None and seed.version is not None and state(seed.version) != PUBLISHED:
-        raise Inconsistent("what was last seeded is of a version that is not published")
-    if seed is not None and seed.draft is not None and seed.draft > len(states):
-        raise Inconsistent("what was last seeded is of a draft that never was")
-    if any(base.version > len(states) for base in (container.synced or {}).values()):
-        raise Inconsistent("what was last synchronised is of a version that never was")
 
 
 class Replay:
@@ -167,7 +59,7 @@ class Replay:
         self._name: str | None = None
         self._born = self._updated = 0
         self._is_archived = self._is_disabled = False
-        self._stack: tuple[int, ...] = ()
+        self._stack: list[int] = []
         self._labels: Mapping[str, int] = {}
         self._grants: tuple[str, ...] = ()
         self.expected_name: str | None = None  # that a rename must follow, as an update came with a new one
@@ -182,7 +74,7 @@ class Replay:
             _Hashed(self._updated),
             (self._is_archived, self._is_disabled),
             len(self.states),
-            self._stack,
+            tuple(self._stack),
             frozenset(self._labels.items()),
             self._grants,
         )
@@ -260,7 +152,7 @@ class Replay:
         number = event.version or 0
         state = self._state(event, (DRAFT, FAILED, PUBLISHED))
         self._require_previous(details, number, event)
-        self._stack = *self._stack, number
+        self._stack.append(number)
         if state != PUBLISHED:
             self._set(event, PUBLISHED)
             self.versions[FACTS * number - 1] = hash(event.at)
@@ -269,8 +161,11 @@ class Replay:
         number = event.version or 0
         self._state(event, (PUBLISHED,))
         self._require_previous(details, number, event)
-        depths = [depth for depth, at in enumerate(self._stack, 1) if at == number]
-        self._stack = self._stack[: depths[-1]] if depths else (*self._stack, number)
+        depth = next((depth for depth in range(len(self._stack), 0, -1) if self._stack[depth - 1] == number), None)
+        if depth is None:
+            self._stack.append(number)
+        else:
+            del self._stack[depth:]
 
     def _set_label(self, event: EventFields, details: Mapping[str, Any]) -> None:
         label, number = details["label"], event.version

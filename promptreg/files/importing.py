@@ -5,15 +5,13 @@ are made in one transaction, or none.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from promptreg.errors import InvalidInputError
-from promptreg.files.foreign import ForeignFile, Read
+from promptreg.files.foreign import Read
 from promptreg.files.foreign_files import read_json, read_texts
-from promptreg.files.langfuse import read_langfuse
-from promptreg.files.openwebui import read_openwebui
-from promptreg.files.plain import read_plain, read_prompty_files
 from promptreg.models import Value
 from promptreg.registry import Registry
 from promptreg.rules.inputs import Progress, read_choice
@@ -59,19 +57,24 @@ class ImportReport(Value):
 
 
 class _Format(NamedTuple):
-    files: Callable[[str], list[ForeignFile]]
-    read: Callable[[Iterable[ForeignFile]], Read]
+    """The module and the function that read a format, and the endings of its files; None are those of JSON."""
 
+    module: str
+    function: str
+    endings: tuple[str, ...] | None = None
 
-def _texts(*endings: str) -> Callable[[str], list[ForeignFile]]:
-    return lambda path: read_texts(path, endings)
+    def read(self, path: str) -> Read:
+        """Read a file or a folder; the module is imported when it is needed."""
+        files = read_json(path) if self.endings is None else read_texts(path, self.endings)
+        read: Read = getattr(import_module(f"promptreg.files.{self.module}"), self.function)(files)
+        return read
 
 
 _FORMATS: Mapping[str, _Format] = {
-    "langfuse": _Format(read_json, read_langfuse),
-    "prompty": _Format(_texts(".prompty"), read_prompty_files),
-    "openwebui": _Format(read_json, read_openwebui),
-    "plain": _Format(_texts(".md", ".txt", ".j2", ".jinja"), read_plain),
+    "langfuse": _Format("langfuse", "read_langfuse"),
+    "prompty": _Format("plain", "read_prompty_files", (".prompty",)),
+    "openwebui": _Format("openwebui", "read_openwebui"),
+    "plain": _Format("plain", "read_plain", (".md", ".txt", ".j2", ".jinja")),
 }
 
 KINDS = tuple(_FORMATS)
@@ -118,8 +121,7 @@ def import_from(
     chosen = fields.read(read_choice, kind, "kind", KINDS)
     where = fields.read(_read_path, path)
     fields.require_valid()
-    reading = _FORMATS[chosen]
-    read = reading.read(reading.files(where))
+    read = _FORMATS[chosen].read(where)
     if not read.prompts:
         raise InvalidInputError.of("path", "holds no prompt")
     registry._import(read.prompts, dry_run=dry_run, progress=progress)

@@ -15,6 +15,13 @@ from promptreg.errors import InvalidInputError
 LOCK = "promptreg.lock"
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MOST = 100  # bytes
+_NO_LINKS = {
+    errno.EPERM,
+    errno.ENOTSUP,
+    errno.EMLINK,
+    errno.ENOSYS,
+    errno.EINVAL,
+}  # of a file system without hard links
 
 
 def read_source(folder: Path) -> str | None:
@@ -65,13 +72,13 @@ def make_source(folder: Path) -> str:
 def _move_unless_there(temporary: Path, file: Path) -> None:
     """Move a file to its place, unless there is one."""
     try:
-        os.link(temporary, file)
+        file.hardlink_to(temporary)
     except FileExistsError:
         return
-    except OSError as error:
-        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EINVAL}:
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LINKS:
             raise
-        if not file.exists():  # a file system without hard links
+        if not file.exists():
             temporary.replace(file)
 
 

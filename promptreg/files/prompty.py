@@ -11,7 +11,6 @@ from promptreg.files.flaws import FormatError
 from promptreg.files.front_matter import FENCE
 from promptreg.files.prompty_body import read_body
 from promptreg.files.prompty_inputs import read_inputs
-from promptreg.files.yaml_subset import read_mapping
 
 MAX_CHARACTERS = 10_000_000
 
@@ -44,6 +43,8 @@ class _File:
     def __init__(self, text: str) -> None:
         lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
         first, last = _fences(lines)
+        from promptreg.files.yaml_subset import read_mapping  # noqa: PLC0415 (PyYAML takes 25 ms)
+
         entries = read_mapping("\n".join(lines[first + 1 : last]), first + 2, is_yaml_1_1=True)
         self.keys = {key: value for key, (value, _) in entries.items()}
         self.lines = {key: first + 2 + line for key, (_, line) in entries.items()}

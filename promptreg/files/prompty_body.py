@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 Message = dict[str, Any]
 
 _MARKER = re.compile(
-    r"#?\s*(system|user|assistant|developer)(\[[^\[\]]*\])?\s*:",
+    r"(?:#\s*)?(system|user|assistant|developer)(\[[^\[\]]*\])?\s*:",
     re.IGNORECASE,
 )
 _ATTRIBUTE = re.compile(r"(?<!\w)(\w++)\s*=\s*(?:\"([^\"]*)\"|([^\",\]]*))")
-_ROLE_OF_VALUE = re.compile(r"#?\s*\{\{[^{}]*\}\}\s*:")
+_ROLE_OF_VALUE = re.compile(r"(?:#\s*)?\{\{[^{}]*\}\}\s*:")
 _HISTORY = re.compile(
-    r"\{%-?\s*for\s+(\w+)\s+in\s+(\w+)\s*-?%\}\s*+#?\s*\{\{\s*\1\.role\s*\}\}\s*:\s*"
+    r"\{%-?\s*for\s+(\w+)\s+in\s+(\w+)\s*-?%\}\s*+(?:#\s*)?\{\{\s*\1\.role\s*\}\}\s*:\s*"
     r"\{\{\s*\1\.content\s*\}\}\s*\{%-?\s*endfor\s*-?%\}"
 )
 """A loop over a conversation, as the examples of Prompty write it."""

@@ -48,7 +48,7 @@ def list_(settings: Settings, /, limit: int | None, **filters: Any) -> None:
     """
     with settings.registry() as registry:
         found = islice(registry.iterate(**_given(filters)), limit)
-        print_many(settings, found, lambda prompts: _show(prompts, _nothing_listed(registry, filters)))
+        print_many(settings, found, lambda prompts: _show(prompts, lambda: _nothing_listed(registry, filters)))
 
 
 @click.command()
@@ -66,7 +66,7 @@ def search(settings: Settings, /, words: tuple[str, ...], limit: int | None, **f
     most = limit or (ALL if settings.for_programs else 20)
     with settings.registry() as registry:
         found = registry.search(" ".join(words), limit=most, **_given(filters))
-    print_many(settings, found, lambda prompts: _show(prompts, "No prompt contains all these words."))
+    print_many(settings, found, lambda prompts: _show(prompts, lambda: "No prompt contains all these words."))
 
 
 @click.command()
@@ -84,9 +84,9 @@ def _given(filters: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in filters.items() if value not in {None, ()}}
 
 
-def _show(prompts: Iterable[Prompt], nothing: str) -> None:
+def _show(prompts: Iterable[Prompt], nothing: Callable[[], str]) -> None:
     if not print_table(HEADS, map(_row, prompts)):
-        note(nothing)
+        note(nothing())
 
 
 def _row(prompt: Prompt) -> list[Cell]:
@@ -103,7 +103,11 @@ def _row(prompt: Prompt) -> list[Cell]:
 def _nothing_listed(registry: Registry, filters: dict[str, Any]) -> str:
     if _given(filters):
         return f"No prompt of the namespace {registry.namespace!r} is like that."
-    return f"There is no prompt in the namespace {registry.namespace!r}; `promptreg namespaces` lists others."
+    known = registry.namespaces()
+    if registry.namespace in known:
+        return "All prompts are archived; `promptreg list --status archived` lists them."
+    what = "`promptreg namespaces` lists others" if known else "`promptreg new NAME` makes the first one"
+    return f"There is no prompt in the namespace {registry.namespace!r}; {what}."
 
 
 def _show_namespaces(names: Iterable[str]) -> None:

@@ -1,5 +1,6 @@
 """`promptreg export` and `import`: prompts as files in a folder, and everything as one file."""
 
+import os
 import sys
 from dataclasses import replace
 from typing import IO
@@ -66,10 +67,10 @@ def _export_full(settings: Settings, file: str) -> None:
     _print_counts(settings, counts, "Exported", file)
 
 
-@click.command("import")
+@click.command("import", short_help="Read everything from one file, or prompts of another tool.")
 @click.argument("source", metavar="FILE")
-@click.option("--from", "kind", type=click.Choice(KINDS), help="Prompts of another tool, in a file or a folder.")
-@click.option("--dry-run", is_flag=True, help="With --from: only print what would be made and changed.")
+@click.option("--from", "kind", type=click.Choice(KINDS), help="FILE, or a folder, is of this tool.")
+@click.option("--dry-run", is_flag=True, help="With --from: check everything, say what would be done, write nothing.")
 @output_options
 @registry_options
 @click.pass_obj
@@ -90,6 +91,8 @@ def import_(settings: Settings, source: str, kind: str | None, dry_run: bool) ->
 
 
 def _import_from(settings: Settings, kind: str, source: str, dry_run: bool) -> None:
+    if source == STREAM:
+        raise click.UsageError("With --from give a file or a folder.")
     print_one(settings, _imported(settings, kind, source, dry_run=dry_run), _print_report)
 
 
@@ -118,6 +121,8 @@ def _print_report(report: ImportReport) -> None:
 
 
 def _import_full(settings: Settings, source: str) -> None:
+    if source != STREAM and not os.path.exists(source):  # before the database is created
+        raise click.BadParameter("there is no such file.", param_hint="FILE")
     given: str | IO[bytes] = sys.stdin.buffer if source == STREAM else source
     with settings.registry(create=True) as registry, progress("Importing") as advance:
         counts = import_full(registry, given, progress=advance)

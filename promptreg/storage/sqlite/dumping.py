@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TypeAlias
 
+from promptreg.bases import decoded_places
 from promptreg.entries import Counts, DeletionEntry, Dump, Entry, EventEntry, PromptEntry
-from promptreg.jsonvalues import parse
+from promptreg.jsonvalues import FrozenList
 from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, damaged
 from promptreg.storage.sqlite import event_log
 from promptreg.storage.sqlite.connections import Handle
@@ -115,7 +116,14 @@ def _events(copy: sqlite3.Connection) -> Iterator[EventEntry]:
 
 def _deletions(copy: sqlite3.Connection) -> Iterator[DeletionEntry]:
     for prompt_id, at, synced in copy.execute(_DELETIONS):
-        yield DeletionEntry(prompt_id, at, None if synced is None else parse(synced))
+        yield DeletionEntry(prompt_id, at, None if synced is None else FrozenList(_places(prompt_id, synced)))
+
+
+def _places(prompt_id: str, text: str) -> list[str]:
+    try:
+        return decoded_places(text)
+    except ValueError:
+        raise damaged("the deletion of the prompt", prompt_id) from None
 
 
 _PROMPTS = (

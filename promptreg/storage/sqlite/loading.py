@@ -81,8 +81,8 @@ class Staging:
             self._insert("event_details", [values[column] for column in DETAIL_COLUMNS])
 
     def _add_deletion(self, entry: DeletionEntry) -> None:
-        synced = None if entry.synced is None else compact(entry.synced)
-        self._insert("deletions", (entry.prompt_id, entry.at, synced))
+        places = None if entry.places is None else compact(entry.places)
+        self._insert("deletions", (entry.prompt_id, entry.at, places))
 
     def _insert(self, table: str, row: Sequence[Any]) -> None:
         try:
