@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from promptreg import InvalidInputError, Registry
 from promptreg.files.foreign import ForeignFile
-from promptreg.files.literal import variable_names
+from promptreg.files.literal import Tag, variable_names
 from promptreg.files.openwebui import definitions_of, pieces_of, read_openwebui
 
 FILLED_IN = "CLIPBOARD CURRENT_DATE USER_NAME".split()
@@ -161,6 +161,12 @@ def test_a_prompt_of_the_older_and_of_the_newer_shape_is_read() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", [None, ""])
+def test_a_title_of_the_older_shape_stands_where_there_is_no_name(name: Any) -> None:
+    """Both shapes may be mixed."""
+    assert read("a", name=name).prompts[0].versions[0].fields["title"] == "P"
+
+
 def test_a_variable_whose_name_is_not_valid_is_renamed_and_told() -> None:
     """Names with other characters than letters, digits, dots and hyphens stay text."""
     notes = [note.text for note in read("{{user-name}} {{user_name}} {{a/b}} {{#x}}\r\n").notes]
@@ -219,8 +225,10 @@ def test_hostile_definitions_take_no_time() -> None:
         "|",
         "{{a}}|",
     ):
-        content = text * (100_000 // len(text))
-        assert rendered(content, {}) == content.replace("{{a}}", "")
+        for end in ("", "}}"):
+            content = text * (100_000 // len(text)) + end
+            pieces = pieces_of(content, definitions_of(content))
+            assert "".join(p.source if isinstance(p, Tag) else p for p in pieces) == content
     assert rendered("{{a | textarea:default=" + "x" * 50_000 + "}}", {}) == "x" * 50_000
 
 

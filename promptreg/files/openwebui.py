@@ -13,7 +13,7 @@ from itertools import zip_longest
 from typing import Any
 
 from promptreg.errors import InvalidInputError
-from promptreg.files.foreign import ForeignFile, Read, kept_as_text, objects_of, require
+from promptreg.files.foreign import CARRIAGE_RETURNS, ForeignFile, Read, kept_as_text, objects_of, require
 from promptreg.files.literal import Piece, Tag, to_templates, variable_names
 from promptreg.rules.importing import ForeignPrompt, ForeignVersion
 from promptreg.untrusted import FieldReader
@@ -73,7 +73,7 @@ def _command(item: dict[str, Any], where: str) -> str:
 def _add_prompt(read: Read, name: str, item: dict[str, Any], where: str) -> None:
     fields = FieldReader()
     content = fields.read(require, item.get("content"), str, f"{where}.content", "text")
-    title = fields.read(require, item.get("name", item.get("title")) or name, str, f"{where}.title", "text")
+    title = fields.read(require, item.get("name") or item.get("title") or name, str, f"{where}.title", "text")
     tags = fields.read(require, item.get("tags") or [], list, f"{where}.tags", "an array of texts")
     meta = fields.read(require, item.get("meta") or {}, dict, f"{where}.meta", "an object")
     message = fields.read(require, item.get("commit_message") or "", str, f"{where}.commit_message", "text")
@@ -110,7 +110,7 @@ def _template(read: Read, name: str, content: str) -> dict[str, Any]:
         [_printing(list(pieces_of(content, definitions)), variables, booleans)], variables
     )
     if syntax == "jinja" and "\r" in content:
-        read.note(name, 1, "carriage returns became line feeds")
+        read.note(name, 1, CARRIAGE_RETURNS)
     fields = {"template": template, "variables": declared}
     return fields if syntax == "jinja" else {**fields, "syntax": syntax}
 
