@@ -79,6 +79,7 @@ def test_a_changed_file_goes_live(registry):
     item = only(registry, {"a": "two"}, message="Shorter")
     live = registry.get("a")
     assert (item.action, item.version, item.prompt) == ("update", 2, "a")
+    assert [side["template"] for side in (item.ours, item.base, item.theirs)] == ["two", "one", "one"]
     assert (live.version, live.template, live.tags, live.commit_message) == (2, "two", [], "Shorter")
 
 
