@@ -161,7 +161,7 @@ def test_each_change_is_reported() -> None:
         (2, "was version 3"),
         (2, "the role 'critic' of a message is user"),
         (2, "references to other prompts (@@@langfusePrompt) stay text"),
-        (2, "the messages of history are not read as templates, as Langfuse does"),
+        (2, "the messages of history are not read as templates, which Langfuse does"),
         (1, "the label '7' is label-7"),
         (1, "the label 'to review' is to-review"),
         (2, "the label '7' is label-7"),

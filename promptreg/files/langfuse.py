@@ -238,7 +238,7 @@ def _changes(
     if any(_PART.search(text) for text in contents):
         yield "references to other prompts (@@@langfusePrompt) stay text"
     for placeholder in _placeholders(version):
-        yield f"the messages of {variables[placeholder]} are not read as templates, as Langfuse does"
+        yield f"the messages of {variables[placeholder]} are not read as templates, which Langfuse does"
     if version.left:
         yield f"not carried over: {', '.join(version.left)}"
 
