@@ -2,10 +2,11 @@
 
 import json
 import shutil
+from difflib import Match, SequenceMatcher
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from time import perf_counter
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 
 from promptreg import Registry
 from promptreg.cli.differences import shown_lines
-from promptreg.cli.words import Piece, mark_words
-from promptreg.rules.unified_diff import Work, changes, unified
+from promptreg.cli.words import Line, Piece, mark_words
+from promptreg.rules.unified_diff import MAX_WORK, Work, changes, unified
 from tests.terminal import Terminal
 
 
@@ -158,27 +159,39 @@ HOSTILE = {
 }
 
 
+def counted_searches(block: list[str]) -> tuple[list[Line], list[int]]:
+    """Return the marked lines, and how many positions each search may look at; fail where they pass the bound."""
+    searches, search = list[int](), SequenceMatcher.find_longest_match
+
+    def counted(self: SequenceMatcher[str], alo: int = 0, ahi: int | None = None, *more: int | None) -> Match:
+        part = self.a[alo : len(self.a) if ahi is None else ahi]
+        searches.append(sum(1 + len(self.b2j.get(word, ())) for word in part))  # type: ignore[attr-defined]
+        assert sum(searches) <= MAX_WORK
+        return search(self, alo, ahi, *more)  # type: ignore[arg-type]
+
+    with mock.patch.object(SequenceMatcher, "find_longest_match", counted):
+        return list(mark_words("\n".join(["--- a@1", "+++ a@2", *block]))), searches
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("title", HOSTILE)
 def test_marking_is_bounded(title: str) -> None:
-    """Whatever the texts are, marking the longest template takes no more than two seconds (a tenth, mostly)."""
+    """Whatever the texts are, no search begins that would pass the bound of comparisons."""
     old, new = HOSTILE[title]
     lines = [f"-{line}" for line in old.split("\n")] + [f"+{line}" for line in new.split("\n")]
-    began = perf_counter()
-    assert sum(1 for _ in mark_words("\n".join(["--- a@1", "+++ a@2", "@@ -1 +1 @@", *lines]))) == len(lines) + 3
-    assert perf_counter() - began < 2
+    marked, _ = counted_searches(["@@ -1 +1 @@", *lines])
+    assert len(marked) == len(lines) + 3
 
 
 @pytest.mark.slow
 def test_all_blocks_of_a_diff_share_one_bound() -> None:
-    """A diff of many blocks, each of which is hard to compare, takes no longer than one of one block."""
+    """A diff of many blocks, each of which is hard to compare, takes no more comparisons than one of one block."""
     words = [str(i % 50) for i in range(150)]
     line, other = " ".join(words), " ".join(Random(1).sample(words, 150))
     blocks = [part for _ in range(500) for part in ("@@ -1 +1 @@", f"-{line}", f"+{other}", " same")]
-    began = perf_counter()
-    lines = list(mark_words("\n".join(["--- a@1", "+++ a@2", *blocks])))
-    assert perf_counter() - began < 2
+    lines, searches = counted_searches(blocks)
     assert len(lines) == 2002
+    assert sum(searches) > MAX_WORK / 2
 
 
 def test_above_the_bound_all_that_is_between_is_one_change() -> None:

@@ -184,8 +184,9 @@ def test_a_refusal_is_status_1_with_the_code_and_a_command_that_helps(terminal: 
         (["list", "--limit", "none"], ["--limit"]),
         (["show"], ["NAME"]),
         (["list", "extra"], ["extra"]),
+        (["search", "-foo"], ["'-f'", "stands after --"]),
     ],
-    ids=["command", "option", "number", "argument", "too many"],
+    ids=["command", "option", "number", "argument", "too many", "dash"],
 )
 def test_wrong_usage_is_one_line_and_status_2(terminal: Terminal, arguments: list[str], said: list[str]) -> None:
     """It says what is wrong, and which help to read."""
@@ -207,6 +208,59 @@ def test_every_verb_that_an_error_may_name_has_a_command() -> None:
     assert in_commands("update() without version= makes one; x() is no verb") == (
         "`promptreg update` without @VERSION makes one; x() is no verb"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["history", "greet@1"], "name: this command takes a prompt, not a version"),
+        (["rollback", "greet@1", "--to", "1", "--reason", "x"], "choose one version: with @ or --to, once"),
+        (["label", "greet@1", "x", "--as", "bo:team_member"], "may not label 'greet'"),
+        (["update", "greet", "--variables", "{}"], "--variables: must be a list of variables\n"),
+        (["update", "greet", "--examples", "[1]"], "--examples[0]: must be a JSON object, not int"),
+        (["list", "--db", "mysql://x"], "--db: no storage has the scheme 'mysql'; pass a file's path\n"),
+        (["new", "long", "--file", "long.txt"], "262,144 is the most\n"),
+        (["show", "\udcff"], "name: is no UTF-8 at character 0"),
+    ],
+)
+def test_an_error_says_what_to_do_in_the_terms_of_the_command(
+    terminal: Terminal, filled: Path, arguments: list[str], said: str
+) -> None:
+    """What only a program can do is left out, and what it passes is named as the option."""
+    (terminal.folder / "long.txt").write_text("x" * 262_145)
+    done = terminal(*arguments)
+    assert done.status == 1
+    assert said in done.err
+
+
+def test_a_folder_that_was_removed_is_a_storage_error(terminal: Terminal, filled: Path) -> None:
+    """A relative path names nothing there; an absolute one works."""
+    gone = terminal.folder / "gone"
+    gone.mkdir()
+    with in_folder(gone):
+        gone.rmdir()
+        with mock.patch.object(sys, "stderr", Stream()) as err, mock.patch.object(sys, "stdout", Stream()):
+            assert (main(["list"]), main(["list", "--db", str(filled)])) == (3, 0)
+    assert err.written().startswith("promptreg: internal_error: The current folder was removed, so prompts.db names")
+
+
+def test_a_path_that_no_system_takes_is_a_storage_error(terminal: Terminal) -> None:
+    """It is not taken for output that can't be written."""
+    done = terminal("init", "--db", "x" * 5_000)
+    assert done.status == 3
+    assert done.err.startswith("promptreg: internal_error: ")
+
+
+def test_a_file_of_the_system_that_fails_is_named(
+    terminal: Terminal, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for output that can't be written."""
+
+    def fails(_: object) -> None:
+        raise PermissionError(13, "Permission denied", "some.file")
+
+    monkeypatch.setattr(Registry, "namespaces", fails)
+    assert terminal("namespaces") == (1, "", "promptreg: some.file can't be used: Permission denied\n")
 
 
 def test_an_error_of_several_lines_is_one_line_without_control_characters(
@@ -337,6 +391,17 @@ def test_commands_options_and_names_of_prompts_are_completed(terminal: Terminal,
     assert "plain,--json" in completed(terminal, "promptreg list --js")
     assert completed(terminal, "promptreg show gr") == ["plain,greet"]
     assert completed(terminal, "promptreg --namespace support history ") == ["plain,reply"]
+
+
+def test_statuses_are_completed(terminal: Terminal, filled: Path) -> None:
+    """And after the status, names."""
+    assert completed(terminal, "promptreg status a") == ["plain,active", "plain,archived"]
+    assert completed(terminal, "promptreg status active ") == ["plain,greet"]
+
+
+def test_an_empty_variable_of_completion_is_as_one_that_is_not_set(terminal: Terminal, filled: Path) -> None:
+    """The command runs."""
+    assert "greet" in terminal("list", _PROMPTREG_COMPLETE="").out
 
 
 def test_archived_prompts_are_completed_too(terminal: Terminal, filled: Path) -> None:

@@ -308,6 +308,17 @@ def test_the_timeline_is_plain_where_a_terminal_has_no_such_characters(terminal:
     assert [line[0] for line in lines[1:] if line and line[0] != "|"] == [".", "o", "*"]
 
 
+def test_a_timeline_in_a_narrow_terminal_says_all(terminal: Terminal, ana: Registry) -> None:
+    """The name has all the room there is, what a version came from is wrapped, and no message is no line."""
+    ana.create("a/long/name", "Hello", commit_message="")
+    lines = terminal("history", "a/long/name", COLUMNS="31").out.splitlines()
+    assert lines[0] == "a/long/name  version 1 is live"
+    assert lines[2] == "●   1  LIVE"
+    assert " ".join(" ".join(lines[3:]).replace("│", "").split()) == (
+        "2026-01-01 00:00Z by ana published 2026-01-01 00:00Z"
+    )
+
+
 def test_history_of_a_prompt_without_a_live_version_and_of_one_that_is_disabled(
     terminal: Terminal, ana: Registry
 ) -> None:
@@ -333,6 +344,8 @@ def test_history_shows_people_20_versions_and_programs_all(
     versions = [version["version"] for version in json.loads(terminal("history", "greet", "--json").out)]
     assert versions == list(range(25, 0, -1))
     assert len(terminal("history", "greet", "--nl", "--limit", "3").out.splitlines()) == 3
+    earlier = json.loads(terminal("history", "greet", "--json", "--before", "4", "--limit", "2").out)
+    assert [version["version"] for version in earlier] == [3, 2]
     assert json.loads(terminal("history", "greet", "--nl", "--limit", "1").out) == (
         ana.history("greet", limit=1)[0].model_dump(mode="json")
     )
@@ -372,12 +385,20 @@ def test_people_see_the_last_20_events_and_programs_all(
     events = [event.model_dump(mode="json") for event in ana.events()]
     assert json.loads(terminal("events", "--json").out) == events
     assert json.loads(terminal("events", "--json", "--after", "25").out) == events[25:]
-    assert json.loads(terminal("events", "--json", "--limit", "2").out) == events[:2]
+    assert json.loads(terminal("events", "--json", "--limit", "2").out) == events[-2:]
+    assert json.loads(terminal("events", "--json", "--newest-first").out) == events[::-1]
+    assert json.loads(terminal("events", "--json", "--newest-first", "--after", "9", "--limit", "2").out) == [
+        events[7],
+        events[6],
+    ]
     published = [event for event in events if event["action"] == "publish"]
     assert json.loads(terminal("events", "--json", "--action", "publish").out) == published
     assert json.loads(terminal("events", "p03", "--json").out) == [e for e in events if e["name"] == "p03"]
     assert seqs(terminal("events").out) == list(range(11, 31))
     assert seqs(terminal("events", "--limit", "3").out) == [28, 29, 30]
+    assert seqs(terminal("events", "--limit", "3", "--newest-first").out) == [30, 29, 28]
+    assert terminal("events").err == "There are more events; --limit N shows more.\n"
+    assert terminal("events", "--limit", "30").err == terminal("events", "--json", "--limit", "3").err == ""
     assert seqs(terminal("events", "--after", "4", "--limit", "2").out) == [5, 6]
     assert terminal("events", "--action", "delete").err == "There is no such event.\n"
 

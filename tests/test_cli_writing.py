@@ -287,7 +287,7 @@ def test_an_invalid_value_names_its_option(greet: Terminal) -> None:
     """What the registry refuses is told under the names of the options, all of it at once."""
     done = greet("new", "Other", "--config", "[1]", "--tag", " ", "--grant", "bo", "read", stdin="x")
     assert done.status == 1
-    for said in ("validation_error", "name: ", "--config: must be a mapping", "--tag[0]: ", "--grant[0]"):
+    for said in ("validation_error", "name: ", "--config: must be a JSON object, not list", "--tag[0]: ", "--grant[0]"):
         assert said in done.err
 
 

@@ -196,7 +196,7 @@ def test_conflicts_are_told_beside_errors(memory):
     memory.create("a", "people's")
     with pytest.raises(TemplateSyntaxError) as raised:
         sync(memory, {"a": "the file's", "b": "{{"})
-    reason = "it differs from what is live, and was synchronised never before"
+    reason = "it differs from what is live, and was never synchronised"
     assert raised.value.details["conflicts"] == [{"name": "a", "reason": reason}]
     assert raised.value.message.endswith(" Conflicts: 'a'.")
 

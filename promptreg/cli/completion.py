@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 from promptreg.cli.context import Settings
 from promptreg.cli.text import one_line
 from promptreg.errors import PromptregError
-from promptreg.rules.inputs import STATUSES
+from promptreg.rules.inputs import STATUSES, TARGET_STATUSES
 
 F = TypeVar("F", bound=Callable[..., Any])
 MOST = 200  # names, as a shell shows them all at once
@@ -25,6 +25,11 @@ def complete_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
             return [CompletionItem(prompt.name, help=one_line(prompt.title)) for prompt in prompts]
     except (PromptregError, click.ClickException):
         return []
+
+
+def complete_statuses(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the statuses that begin with what is typed."""
+    return [CompletionItem(status) for status in TARGET_STATUSES if status.startswith(incomplete)]
 
 
 def name_argument(command: F) -> F:

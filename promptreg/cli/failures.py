@@ -22,13 +22,32 @@ PHRASES = {
     "pass them to render": "pass them with --var NAME=VALUE, or --vars FILE.json",
     "without version=": "without @VERSION",
     " or with version=": "",
+    "with @ or version=": "with @ or --to",
     "pass version=": "write NAME@",
     "pass on_conflict='publish'": "pass --on-conflict publish",
+    "on_conflict='ours'": "--ours",
+    "on_conflict='theirs'": "--theirs",
+    "on_conflict='draft'": "--draft",
+    "pull=True": "--pull",
     "; slugify() makes a name of any text": "",
+    "this verb takes": "this command takes",
+    "may not set_label": "may not label",
+    "may not remove_label": "may not remove a label of",
+    "target: ": "--db: ",
+    "pass a file's path, or ':memory:'": "pass a file's path",
+    "expected_production: ": "--expect-production: ",
+    "expected_hash says": "--expect-hash says",
+    ", or wait longer with busy_timeout": "",
+    ", or a pydantic model class": "",
+    "must be a Variable or a mapping": "must be a JSON object",
+    "must be a list of mappings of variables": "must be a list of JSON objects",
+    "must be a mapping, not": "must be a JSON object, not",
+    "at $: a lone surrogate": "is no UTF-8",
     "the application itself and org admins may": "org admins may, such as --as USER:org_admin",
 }
 """What the library says to programs, and what a terminal says in its place."""
 
+_LIMITS = re.compile(r"(, or open the registry with render_limits=|[,;] )RenderLimits\([^()]*\)( allows more)?")
 _VERB = re.compile(r"\b([a-z_]+)\(\)")
 
 
@@ -45,7 +64,7 @@ def in_commands(message: str) -> str:
     """Return a message, or a reason, with commands in place of verbs."""
     for phrase, meant in PHRASES.items():
         message = message.replace(phrase, meant)
-    return _VERB.sub(_command, message)
+    return _VERB.sub(_command, _LIMITS.sub("", message))
 
 
 def _command(verb: re.Match[str]) -> str:

@@ -129,13 +129,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except OSError as error:
         _discard_output()
-        print(f"promptreg: the output can't be written: {error.strerror}", file=sys.stderr)
-        return REFUSED
+        what = "the output can't be written" if error.filename is None else f"{error.filename} can't be used"
+        return _failed(f"{what}: {error.strerror}", REFUSED)
 
 
 def _run(arguments: Sequence[str]) -> int:
-    if COMPLETE in os.environ:
-        return _complete(os.environ[COMPLETE])
+    if instruction := os.environ.get(COMPLETE):
+        return _complete(instruction)
     try:
         with promptreg.make_context(NAME, [*arguments], obj=Settings()) as context:
             promptreg.invoke(context)
@@ -162,6 +162,8 @@ def _failed(message: str, status: int, more: str = "") -> int:
 def _help_of(error: click.ClickException) -> str:
     """Return what a usage error ends with: which help to read."""
     context = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.NoSuchOption) and not error.option_name.startswith("--"):
+        return " (what begins with - and is no option stands after --)"
     return f" (see `{context.command_path} --help`)" if context else ""
 
 

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -39,7 +39,7 @@ def read_stdin() -> bytes:
 
 def _bounded(content: bytes, source: str) -> bytes:
     if len(content) > MOST:
-        raise click.UsageError(f"{source} is larger than {MOST // 1024 // 1024} MiB, which no prompt takes")
+        raise click.UsageError(f"{source} is larger than {MOST // 1024 // 1024} MiB, the most that is read")
     return content
 
 
@@ -58,13 +58,13 @@ def decode(content: bytes, source: str) -> str:
 
 
 def read_json(text: str, source: str) -> Any:
-    """Return a JSON value; raise a usage error that says where it is malformed, and quotes nothing.
+    """Return a JSON value; raise a usage error that says where it is malformed, and quotes no text of it.
 
     >>> read_json('{"model": "m"}', "--config")
     {'model': 'm'}
     """
     try:
-        return json.loads(text, object_pairs_hook=_distinct)
+        return json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise click.UsageError(f"{source} is not JSON: {error.msg.lower()}, at {where}") from None
@@ -81,6 +81,21 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
+def _refuse_constant(_: str) -> NoReturn:
+    raise ValueError("JSON has neither NaN nor Infinity")
+
+
+def read_json_file(path: str) -> Any:
+    """Return the JSON of a file, `-` being standard input, in any encoding of Unicode; raise a usage error."""
+    content, source = read_file(path), "standard input" if path == STDIN else path
+    if json.detect_encoding(content) in {"utf-8", "utf-8-sig"}:
+        return read_json(decode(content, source), source)
+    try:
+        return read_json(content.decode(json.detect_encoding(content)), source)
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{source} is not text of any encoding of Unicode; save it as UTF-8") from None
+
+
 def read_json_option(value: str, option: str) -> Any:
     """Return the JSON of an option, or of the file that it names as `@FILE`; raise a usage error."""
     if not value.startswith("@"):
@@ -89,6 +104,6 @@ def read_json_option(value: str, option: str) -> Any:
     if path == STDIN:
         raise click.UsageError(f"{option}: standard input is the template's; name a file")
     try:
-        return read_json(decode(read_file(path), path), path)
+        return read_json_file(path)
     except click.UsageError as error:
         raise click.UsageError(f"{option}: {error.message}") from error

@@ -31,9 +31,10 @@ def _draws_lines() -> bool:
 
 def _heading(prompt: Prompt) -> str:
     live = prompt.production_version
-    status = "" if prompt.status == "active" else f", {prompt.status}"
     said = f"version {live} is live" if live is not None else "nothing is live"
-    return f"{paint(shorten(prompt.name, columns() - 40), 'name')}  {said}{status}"
+    status = "" if prompt.status == "active" else f", {prompt.status}"
+    said += status
+    return f"{paint(shorten(prompt.name, columns() - len(said) - 2), 'name')}  {said}"
 
 
 def _entry(prompt: Prompt, version: Version) -> Iterable[str]:
@@ -45,7 +46,8 @@ def _entry(prompt: Prompt, version: Version) -> Iterable[str]:
     yield paint(f"{mark} {version.version:>3}  {first}", STYLES[kind])
     for text in others:
         yield " " * (INDENT - 1) + paint(text, STYLES[kind])
-    for text in (shorten(one_line(_subject(version)), room), shorten(_origin(version), room)):
+    subject = _subject(version)
+    for text in [*([shorten(one_line(subject), room)] if subject else []), *wrapped(_origin(version), room)]:
         yield " " * (INDENT - 1) + text
     for reason in version.failure or ():
         for text in wrapped(one_line(reason), room):

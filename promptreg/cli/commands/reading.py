@@ -1,6 +1,7 @@
 """`promptreg show`, `history` and `events`: one prompt, its versions, and who did what."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -54,17 +55,18 @@ def shown_version(registry: Registry, name: str) -> Prompt:
 
 @click.command()
 @name_argument
+@click.option("--before", type=click.IntRange(min=1), metavar="N", help="Only versions before this number.")
 @limit_option
 @output_options
 @registry_options
 @click.pass_obj
-def history(settings: Settings, name: str, limit: int | None) -> None:
+def history(settings: Settings, name: str, before: int | None, limit: int | None) -> None:
     """Draw the versions of a prompt as a timeline.
 
     The newest is first; production and labels stand at their versions.
     """
     with settings.registry() as registry:
-        versions = _versions(registry, name)
+        versions = _versions(registry, name, before)
         if settings.for_programs:
             print_many(settings, islice(versions, limit), _print_nothing)
             return
@@ -77,41 +79,60 @@ def history(settings: Settings, name: str, limit: int | None) -> None:
 @click.command()
 @click.argument("name", required=False, shell_complete=complete_names)
 @click.option(
-    "--action", multiple=True, type=click.Choice(ACTIONS), metavar="ACTION", help="Only this action; may be repeated."
+    "--action",
+    multiple=True,
+    type=click.Choice(ACTIONS),
+    metavar="ACTION",
+    help=f"Only this action; may be repeated. The actions are {', '.join(ACTIONS)}.",
 )
-@click.option("--after", type=click.IntRange(min=0), metavar="SEQ", help="Only those after this one.")
+@click.option(
+    "--after",
+    type=click.IntRange(min=0),
+    metavar="SEQ",
+    help="Only those above this number, the lowest first; with --newest-first those below it.",
+)
+@click.option("--newest-first", is_flag=True, help="Print the newest first.")
 @limit_option
 @output_options
 @registry_options
 @click.pass_obj
 def events(
-    settings: Settings, name: str | None, action: tuple[Action, ...], after: int | None, limit: int | None
+    settings: Settings,
+    name: str | None,
+    action: tuple[Action, ...],
+    after: int | None,
+    newest_first: bool,
+    limit: int | None,
 ) -> None:
     """Show who did what, in the namespace or to one prompt.
 
-    The newest is last.
+    They are the newest ones, and the newest is last.
     """
+    most = limit or (None if settings.for_programs else SHOWN)
+    is_reversed = most is not None and after is None and not newest_first
     with settings.registry() as registry:
-        if settings.for_programs or after is not None:
-            most = limit if settings.for_programs else limit or SHOWN
-            print_many(settings, islice(_events(registry, name, action, after or 0), most), print_events)
-            return
-        newest = registry.events(name, newest_first=True, limit=limit or SHOWN, action=action or None)
-    print_events(reversed(newest))
+        every = _events(registry, name, action, after or 0, is_reversed or newest_first)
+        found = islice(every, most)
+        print_many(settings, reversed([*found]) if is_reversed else found, print_events)
+        if not settings.for_programs and next(every, None) is not None:
+            note("There are more events; --limit N shows more.")
 
 
-def _versions(registry: Registry, name: str) -> Iterator[Version]:
-    page = registry.history(name, limit=PAGE)
+def _versions(registry: Registry, name: str, before: int | None) -> Iterator[Version]:
+    page = registry.history(name, limit=PAGE, before=before)
     while page:
         yield from page
         page = registry.history(name, limit=PAGE, before=page[-1].version)
 
 
-def _events(registry: Registry, name: str | None, action: tuple[Action, ...], after: int) -> Iterator[Event]:
-    page = registry.events(name, after=after, limit=PAGE, action=action or None)
+def _events(
+    registry: Registry, name: str | None, action: tuple[Action, ...], after: int, newest_first: bool
+) -> Iterator[Event]:
+    read = partial(registry.events, name, limit=PAGE, newest_first=newest_first, action=action or None)
+    page = read(after=after)
     while page:
         yield from page
-        page = registry.events(name, after=page[-1].seq, limit=PAGE, action=action or None)
+        page = read(after=page[-1].seq)
 
 
 def _print_nothing(_: Iterable[V]) -> None:

@@ -3,14 +3,14 @@
 import json
 import sys
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from promptreg.cli.completion import reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import print_one, write
+from promptreg.cli.sources import read_json, read_json_file
 from promptreg.cli.text import harmless
 from promptreg.models import Variable
 from promptreg.prompt import Rendered
@@ -86,31 +86,17 @@ def _typed(texts: dict[str, str], variables: Iterable[Variable]) -> dict[str, An
 def _from_json(text: str) -> Any:
     """Return what a text is as JSON; one that is none stays a text, which the render refuses with the type."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        return read_json(text, "--var")
+    except click.UsageError:
         return text
 
 
 def _read_file(file: str) -> dict[str, Any]:
-    """Read a JSON object in any encoding of Unicode; no error quotes what is in it."""
+    """Read a JSON object; no error quotes what is in it, as a value may be a secret."""
     try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        _refuse(f"{file} can't be read: {error.strerror}")
-    try:
-        values = json.loads(content, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        _refuse(f"{file} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
-    except (ValueError, RecursionError):
-        _refuse(f"{file} is not JSON that can be read")
+        values = read_json_file(file)
+    except click.UsageError as error:
+        raise click.BadParameter(error.message, param_hint="--vars") from None
     if not isinstance(values, dict):
-        _refuse(f"{file} must hold a JSON object, of variables by name")
+        raise click.BadParameter(f"{file} must hold a JSON object, of variables by name", param_hint="--vars")
     return values
-
-
-def _refuse_constant(_: str) -> NoReturn:
-    raise ValueError("JSON has neither NaN nor Infinity")
-
-
-def _refuse(reason: str) -> NoReturn:
-    raise click.BadParameter(reason, param_hint="--vars")

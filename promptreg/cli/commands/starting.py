@@ -1,6 +1,6 @@
 """`promptreg init`."""
 
-from pathlib import Path
+import os
 
 import click
 
@@ -18,7 +18,7 @@ def init(settings: Settings) -> None:
 
     One that is there already stays, and is brought up to date.
     """
-    is_there = Path(settings.target).exists()
+    is_there = os.path.exists(settings.target)
     with settings.registry(create=True) as registry:
         made = {"path": registry.path, "created": not is_there}
     print_one(settings, made, _tell)

@@ -5,7 +5,7 @@ from functools import partial
 import click
 
 from promptreg.cli.asking import ask, require_answer, yes_option
-from promptreg.cli.completion import complete_names, name_argument
+from promptreg.cli.completion import complete_names, complete_statuses, name_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import print_one
 from promptreg.cli.results import show_status, show_update
@@ -16,7 +16,7 @@ DELETED: TargetStatus = "deleted"
 
 
 @click.command()
-@click.argument("status")
+@click.argument("status", shell_complete=complete_statuses)
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_names)
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, and write nothing.")
 @yes_option

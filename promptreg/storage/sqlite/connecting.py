@@ -180,6 +180,15 @@ def _require_path(path: str, create: bool) -> None:
         raise StorageError(f"There is no folder {folder}; make it first.", reason="missing_folder")
 
 
+def absolute(path: str) -> str:
+    """Return the path as absolute, or `":memory:"`; raise `StorageError` where the current folder was removed."""
+    try:
+        return path if path == ":memory:" else os.path.abspath(path)
+    except FileNotFoundError as error:
+        message = f"The current folder was removed, so {path} names nothing; pass an absolute path."
+        raise StorageError(message, reason="missing_folder") from error
+
+
 def _is_current(connection: sqlite3.Connection, path: str, create: bool, oldest: int = SCHEMA_VERSION) -> bool:
     """Return whether the file is a registry with a schema of `oldest` or later; False for one to create or migrate.
 

@@ -47,8 +47,7 @@ class SQLiteStorage:
 
     def __init__(self, settings: StorageSettings) -> None:
         is_file = settings.target != ":memory:"
-        self._settings = settings
-        self.path = os.path.abspath(settings.target) if is_file else settings.target
+        self._settings, self.path = settings, connecting.absolute(settings.target)
         self.profile = StorageProfile(self.path, staleness=0, check_interval=CHECK_SECONDS)
         self._real = os.path.realpath(self.path) if is_file else self.path
         self.diagnosis = Diagnosis(self.path, self._real if is_file else None, settings)
@@ -390,6 +389,7 @@ class SQLiteStorage:
 
 def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
     """Open the database; after an error or an interrupt leave nothing open, even if the caller keeps the error."""
+    settings = settings._replace(target=connecting.absolute(settings.target))
     try:
         return SQLiteStorage(settings)
     except BaseException as error:
