@@ -54,12 +54,25 @@ def test_it_creates_the_database_and_prints_what_it_did(here: Path, capsys: Capt
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == (
         "create       greet @1  it is new\ncreate       support/reply @1  it is new\n2 created\n",
-        "",
+        f"{Path('prompts/promptreg.lock')} is new: commit it, or every checkout is another folder.\n",
     )
     assert main(["sync", "prompts"]) == 0
-    assert capsys.readouterr().out == "2 unchanged\n"
+    assert capsys.readouterr() == ("2 unchanged\n", "")
     with Registry("prompts.db") as registry:
         assert registry.get("greet").author == "ana"
+
+
+def test_it_says_what_has_to_get_into_git(here: Path, capsys: Captured) -> None:
+    """A lock that a dry run misses, and files that were pulled: a checkout without them would be told a change."""
+    assert main(["sync", "prompts", "--dry-run"]) == 0
+    assert "promptreg.lock is not there: run `promptreg sync` once and commit it" in capsys.readouterr().err
+    assert main(["sync", "prompts"]) == 0
+    update("greet", "Hi")
+    capsys.readouterr()
+    assert main(["sync", "prompts", "--pull", "--dry-run"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["sync", "prompts", "--pull"]) == 0
+    assert capsys.readouterr().err == "Commit what was written: a sync of a checkout without it takes it back.\n"
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--check"])

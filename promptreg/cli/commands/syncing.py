@@ -1,9 +1,11 @@
 """`promptreg sync`."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import click
@@ -14,6 +16,7 @@ from promptreg.cli.output import note, paint, print_one, say
 from promptreg.cli.progress import progress
 from promptreg.cli.text import columns, harmless, one_line, width, wrapped
 from promptreg.errors import PromptregError, StorageError
+from promptreg.files.paths import LOCK
 from promptreg.files.report import SyncedPrompt, SyncReport
 from promptreg.files.syncing import reported_sync, require_no_conflict
 from promptreg.registry import Registry
@@ -69,9 +72,12 @@ def sync(
     makes, says that the folder is the same one: commit it with the files.
     """
     options = _Options(label, pull, _on_conflict(ours=ours, theirs=theirs, draft=draft), bare)
+    lock = Path(folder, LOCK)
+    is_new = not os.path.lexists(lock)
     with _errors_by_line():
         report = _synchronised(settings, folder, options, is_dry=dry_run or check)
     print_one(settings, report, _show)
+    _tell_what_to_commit(report, lock, is_new=is_new)
     require_no_conflict(report)
     if check and report.changes:
         raise click.exceptions.Exit(1)
@@ -131,6 +137,16 @@ def _errors_by_line() -> Iterator[None]:
             done = "but for these files all was done" if error.details.get("is_done") else "so nothing was applied"
             error.restate(f"{len(errors):,} errors, {done}.")
         raise
+
+
+def _tell_what_to_commit(report: SyncReport, lock: Path, *, is_new: bool) -> None:
+    """Say which files have to get into git, or else the next checkout differs in a way that nobody wanted."""
+    if is_new and report.dry_run:
+        note(f"{lock} is not there: run `promptreg sync` once and commit it, or every checkout is another folder.")
+    elif is_new and report.is_done:
+        note(f"{lock} is new: commit it, or every checkout is another folder.")
+    if report.is_done and report.of("pull"):
+        note("Commit what was written: a sync of a checkout without it takes it back.")
 
 
 def _show(report: SyncReport) -> None:
