@@ -51,6 +51,12 @@ def test_in_a_pipe_it_is_what_the_registry_returns(terminal: Terminal, made: Pat
     assert terminal("diff", "greet", "2", "production").out.startswith("--- greet@2\n+++ greet@3\n")
 
 
+def test_without_versions_it_is_from_what_is_live_to_the_latest(terminal: Terminal) -> None:
+    """So it shows what publishing the draft would change."""
+    terminal("update", "greet", "--draft", stdin="Say hey to {{ name }}")
+    assert terminal("diff", "greet").out.startswith("--- greet@3\n+++ greet@4\n")
+
+
 def test_on_a_terminal_changed_words_are_marked(terminal: Terminal) -> None:
     """Removed lines are red, added ones green, and the words that differ reversed."""
     done = terminal("diff", "greet", "1", "2", is_terminal=True)

@@ -16,7 +16,7 @@ from promptreg import Registry, RenderError
 from promptreg.cli import main
 from promptreg.cli.context import Settings
 from promptreg.cli.failures import COMMAND_OF, in_commands
-from promptreg.cli.main import COMMANDS, promptreg
+from promptreg.cli.main import COMMANDS, MEANT, promptreg
 from tests.terminal import Done, Stream, Terminal, in_folder
 
 
@@ -180,13 +180,15 @@ def test_a_refusal_is_status_1_with_the_code_and_a_command_that_helps(terminal: 
     ("arguments", "said"),
     [
         (["lisst"], ["'lisst'", "did you mean 'list'", "promptreg --help"]),
+        (["revert", "greet"], ["'revert'; did you mean 'rollback'?"]),
         (["list", "--jsn"], ["--jsn", "--json", "promptreg list --help"]),
         (["list", "--limit", "none"], ["--limit"]),
         (["show"], ["NAME"]),
         (["list", "extra"], ["extra"]),
+        (["status", "greet", "disabled"], ["the status stands before the names: `promptreg status disabled NAME...`"]),
         (["search", "-foo"], ["'-f'", "stands after --"]),
     ],
-    ids=["command", "option", "number", "argument", "too many", "dash"],
+    ids=["command", "meant", "option", "number", "argument", "too many", "order", "dash"],
 )
 def test_wrong_usage_is_one_line_and_status_2(terminal: Terminal, arguments: list[str], said: list[str]) -> None:
     """It says what is wrong, and which help to read."""
@@ -210,9 +212,20 @@ def test_every_verb_that_an_error_may_name_has_a_command() -> None:
     )
 
 
+def test_every_name_that_is_meant_is_no_command_and_means_one() -> None:
+    """What is suggested can be typed."""
+    assert not MEANT.keys() & COMMANDS.keys()
+    for meant in {*MEANT.values()} - {"--help"}:
+        name, *options = meant.split()
+        command = promptreg.get_command(click.Context(promptreg), name)
+        assert command is not None
+        assert {*options} <= {option for parameter in command.params for option in parameter.opts}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["rollback", "greet", "--reason", "x"], "choose a published version that `promptreg history` lists"),
         (["history", "greet@1"], "name: this command takes a prompt, not a version"),
         (["rollback", "greet@1", "--to", "1", "--reason", "x"], "choose one version: with @ or --to, once"),
         (["label", "greet@1", "x", "--as", "bo:team_member"], "may not label 'greet'"),

@@ -258,6 +258,8 @@ def test_a_release_goes_live_whole_or_not_at_all(terminal: Terminal) -> None:
     terminal("update", "ask@2", "--examples", "[{}]", stdin="{{ absent }}")
     done = terminal("publish", "greet", "ask", "--yes")
     assert (done.status, "publish_check_failed" in done.err, "absent" in done.err) == (1, True, True)
+    assert "absent; add them to the example." in done.err
+    assert "--var" not in done.err
     assert (live(terminal), live(terminal, "ask")) == (1, 1)
 
 

@@ -164,6 +164,8 @@ def test_search_in_json_has_all_hits_and_for_people_20(terminal: Terminal, ana: 
         ana.create(f"p{n}", "hello")
     assert len(json.loads(terminal("search", "hello", "--json").out)) == 25
     assert len(terminal("search", "hello").out.splitlines()) == 1 + 20
+    assert terminal("search", "hello").err == "There are more prompts; --limit N shows more.\n"
+    assert terminal("search", "hello", "--limit", "25").err == ""
 
 
 def test_namespaces_are_a_line_each_or_an_array(terminal: Terminal, ana: Registry) -> None:
@@ -373,6 +375,20 @@ def test_events_show_who_did_what_the_newest_last(terminal: Terminal, ana: Regis
     assert actions == [event.action for event in ana.events("greet")]
     assert done.out.count("that it takes several lines") + done.out.count("so long") >= 3
     assert "Too terse" in done.out
+
+
+def test_names_that_are_too_long_keep_the_ends_that_tell_them_apart(terminal: Terminal, ana: Registry) -> None:
+    """In a table of events and in a list, `…` is in the middle of a name."""
+    for name in ("marketing/emails/spring/plan-1", "marketing/emails/spring/plan-2"):
+        ana.create(name, "…", title="A title of some length that wants all of the line " * 2)
+        ana.update(name, template="other")
+    events = terminal("events", "--limit", "8").out
+    assert all_lines_fit(events)
+    assert events.count("/plan-1") == events.count("/plan-2") == 4
+    ana.create(f"{'x' * 60}-1", "…", title="A title that wants all of the line too")
+    listed = terminal("list").out
+    assert "xx…xx" in listed
+    assert "xx-1 " in listed
 
 
 def test_people_see_the_last_20_events_and_programs_all(

@@ -48,6 +48,7 @@ PHRASES = {
 """What the library says to programs, and what a terminal says in its place."""
 
 _LIMITS = re.compile(r"(, or open the registry with render_limits=|[,;] )RenderLimits\([^()]*\)( allows more)?")
+_OF_EXAMPLE = re.compile(r"(\bexamples\[\d+\]: Variables are missing: [^;]*); pass them to render")
 _VERB = re.compile(r"\b([a-z_]+)\(\)")
 
 
@@ -62,6 +63,7 @@ def failure_line(error: PromptregError) -> str:
 
 def in_commands(message: str) -> str:
     """Return a message, or a reason, with commands in place of verbs."""
+    message = _OF_EXAMPLE.sub(r"\1; add them to the example", message)
     for phrase, meant in PHRASES.items():
         message = message.replace(phrase, meant)
     return _VERB.sub(_command, _LIMITS.sub("", message))

@@ -62,6 +62,28 @@ A name that Python has a use for, such as `list`, ends with an underscore there.
 """
 
 
+MEANT = {
+    "add": "new",
+    "backup": "export --full",
+    "cat": "show",
+    "create": "new",
+    "find": "search",
+    "get": "show",
+    "help": "--help",
+    "log": "history",
+    "promote": "publish",
+    "pull": "sync --pull",
+    "remove": "delete",
+    "rename": "update --name",
+    "revert": "rollback",
+    "rm": "delete",
+    "tag": "label",
+    "undo": "rollback",
+    "versions": "history",
+}
+"""What is meant by names that commands have elsewhere."""
+
+
 class Commands(click.Group):
     """A group that imports a command when it is asked for."""
 
@@ -88,7 +110,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that the arguments begin with; raise a usage error that has the nearest name."""
         if args[0] not in COMMANDS and not ctx.resilient_parsing and not args[0].startswith("-"):
-            ctx.fail(f"there is no command {args[0]!r}{did_you_mean(args[0], COMMANDS)}")
+            hint = f"; did you mean {MEANT[args[0]]!r}?" if args[0] in MEANT else did_you_mean(args[0], COMMANDS)
+            ctx.fail(f"there is no command {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
 

@@ -15,11 +15,11 @@ LABEL = 13  # columns of the names of fields
 EVENT_HEADS = (
     Column("SEQ", is_right=True),
     Column("AT", least=17),
-    Column("BY", least=8),
-    Column("ACTION", least=12),
-    Column("NAME", least=14),
+    Column("BY", least=6),
+    Column("ACTION", least=8),
+    Column("NAME", least=18, keeps_ends=True),
     Column("V", is_right=True),
-    Column("DETAILS", least=28, wraps=True),
+    Column("DETAILS", least=13, wraps=True),
 )
 EVENT_STYLES = {"publish": "live", "rollback": "bad", "check_failed": "bad", "delete": "bad", "disable": "bad"}
 

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from promptreg.cli.output import paint, say
-from promptreg.cli.text import columns, one_line, padded, shorten, width, wrapped
+from promptreg.cli.text import columns, one_line, padded, shorten, shorten_middle, width, wrapped
 
 CHUNK = 200  # rows that are aligned together, so that the first ones are printed before the last ones are read
 GAP = "  "
@@ -18,13 +18,15 @@ Cell: TypeAlias = str | tuple[str, str]
 class Column(NamedTuple):
     """The heading of a column, on which side its cells begin, and the width down to which others give way first.
 
-    Cells are cut to the width of their column; those of a last column that `wraps` go on in more lines.
+    Cells are cut to the width of their column, where it `keeps_ends` in their middle; those of a last column that
+    `wraps` go on in more lines.
     """
 
     heading: str
     is_right: bool = False
     least: int = 10
     wraps: bool = False
+    keeps_ends: bool = False
 
 
 def print_table(heads: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> int:
@@ -76,6 +78,6 @@ def _print_row(heads: Sequence[Column], widths: Sequence[int], row: Sequence[tup
 
 
 def _aligned(head: Column, wide: int, cell: tuple[str, str]) -> str:
-    short = shorten(cell[0], wide)
+    short = shorten_middle(cell[0], wide) if head.keeps_ends else shorten(cell[0], wide)
     space = " " * (wide - width(short))
     return space + paint(short, cell[1]) if head.is_right else paint(short, cell[1]) + space

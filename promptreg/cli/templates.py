@@ -33,7 +33,7 @@ def read_template(file: str | None, form: str | None, name: str, *, is_needed: b
     script or a job runs a command without one.
     """
     if file is None and sys.stdin.isatty():
-        _require(not is_needed, "there is no template: pass --file FILE, or write it to standard input")
+        _require(not is_needed, "there is no template: write it to a file and pass --file FILE, or to standard input")
         return Given({})
     content = read_file(STDIN if file is None else file)
     if file is None and not content:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from unicodedata import category, east_asian_width
 
 WIDEST = 80
+LEAST_OF_ENDS = 7  # columns in which both ends of a text say something
 
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
@@ -70,6 +71,23 @@ def shorten(text: str, most: int) -> str:
     if width(text) <= most:
         return text
     return cut(text, most - 1) + "…"
+
+
+def shorten_middle(text: str, most: int) -> str:
+    """Return a line as `shorten` does, with what was cut from its middle: the ends of names tell them apart.
+
+    >>> shorten_middle("support/tier-2/reply", 12), shorten_middle("東京タワー", 7)
+    ('suppo…/reply', '東…ワー')
+    """
+    if width(text) <= most or most < LEAST_OF_ENDS:
+        return shorten(text, most)
+    head = cut(text, (most - 1) // 2)
+    start, room = len(text), most - 1 - width(head)
+    while (room := room - _columns_of(text[start - 1])) >= 0:
+        start -= 1
+    while _columns_of(text[start]) == 0:  # a mark belongs to the character before it
+        start += 1
+    return f"{head}…{text[start:]}"
 
 
 def wrapped(text: str, most: int) -> list[str]:

@@ -88,7 +88,10 @@ def _rollback_target(
     """Return the version to roll back to and how much of the stack is kept; None means that it is pushed instead."""
     if chosen is None:
         if previous is None:
-            raise ConflictError(f"Nothing was in production before this version of {container.name!r}.")
+            raise ConflictError(
+                f"Nothing was in production before this version of {container.name!r}; choose a published version that"
+                " history() lists, or disable() the prompt."
+            )
         return previous, len(stack) - 1
     if chosen.state != "published":
         raise ConflictError(f"Version {chosen.number} of {container.name!r} was never published; publish() it instead.")

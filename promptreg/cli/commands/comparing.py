@@ -13,13 +13,18 @@ from promptreg.cli.output import print_one
 
 @click.command()
 @name_argument
-@click.argument("old")
-@click.argument("new")
+@click.argument("versions", metavar="[OLD NEW]", nargs=-1)
 @output_options
 @registry_options
 @click.pass_obj
-def diff(settings: Settings, name: str, old: str, new: str) -> None:
-    """Show what changed between two versions, which are numbers or labels."""
+def diff(settings: Settings, name: str, versions: tuple[str, ...]) -> None:
+    """Show what changed between two versions, which are numbers or labels.
+
+    Without them it is from what is live to the latest version.
+    """
+    if len(versions) not in {0, 2}:
+        raise click.UsageError("pass two versions, OLD and NEW, or none: from what is live to the latest version")
+    old, new = versions or ("production", "latest")
     with settings.registry() as registry:
         text = registry.diff(name, selector(old), selector(new))
     value = {"name": name, "old": selector(old), "new": selector(new), "diff": text}

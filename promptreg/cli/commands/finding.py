@@ -16,8 +16,15 @@ from promptreg.rules.inputs import STATUSES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-HEADS = (Column("NAME", least=36), Column("LIVE", True), Column("LATEST", True), Column("STATUS"), Column("TITLE"))
+HEADS = (
+    Column("NAME", least=36, keeps_ends=True),
+    Column("LIVE", True),
+    Column("LATEST", True),
+    Column("STATUS"),
+    Column("TITLE"),
+)
 ALL = 1_000_000_000  # hits of a search
+SHOWN = 20  # hits that people see where they say nothing else
 STATUS_STYLES = {"active": "", "disabled": "bad", "archived": "quiet"}
 
 
@@ -63,10 +70,12 @@ def search(settings: Settings, /, words: tuple[str, ...], limit: int | None, **f
 
     All WORDS must be in the name, title, description, tags or template. The best matches are first.
     """
-    most = limit or (ALL if settings.for_programs else 20)
+    most = limit or (ALL if settings.for_programs else SHOWN)
     with settings.registry() as registry:
-        found = registry.search(" ".join(words), limit=most, **_given(filters))
-    print_many(settings, found, lambda prompts: _show(prompts, lambda: "No prompt contains all these words."))
+        found = registry.search(" ".join(words), limit=most + 1, **_given(filters))
+    print_many(settings, found[:most], lambda prompts: _show(prompts, lambda: "No prompt contains all these words."))
+    if not settings.for_programs and len(found) > most:
+        note("There are more prompts; --limit N shows more.")
 
 
 @click.command()

@@ -1,6 +1,7 @@
 """`promptreg status`, `enable`, `disable`, `archive`, `restore` and `delete`."""
 
 from functools import partial
+from typing import get_args
 
 import click
 
@@ -13,6 +14,7 @@ from promptreg.models import TargetStatus
 from promptreg.registry import Registry
 
 DELETED: TargetStatus = "deleted"
+TARGETS = get_args(TargetStatus)
 
 
 @click.command()
@@ -28,6 +30,8 @@ def status(settings: Settings, status: TargetStatus, names: tuple[str, ...], dry
 
     Only `deleted` asks, as `promptreg delete` does.
     """
+    if status not in TARGETS and names[-1] in TARGETS:
+        raise click.UsageError(f"the status stands before the names: `promptreg status {names[-1]} NAME...`")
     asks = status == DELETED and not dry_run
     if asks:
         require_answer(yes, f"delete {len(names):,} {'prompt' if len(names) == 1 else 'prompts'}")
