@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.limits import ALL, SHOWN, limit_option
 from promptreg.cli.output import note, print_many, say
 from promptreg.cli.tables import Cell, Column, print_table
 from promptreg.cli.text import one_line
@@ -17,7 +18,6 @@ from promptreg.rules.inputs import STATUSES
 F = TypeVar("F", bound=Callable[..., Any])
 
 HEADS = (Column("NAME", least=36), Column("LIVE", True), Column("LATEST", True), Column("STATUS"), Column("TITLE"))
-ALL = 1_000_000_000  # hits of a search
 STATUS_STYLES = {"active": "", "disabled": "bad", "archived": "quiet"}
 
 
@@ -37,7 +37,7 @@ def filter_options(command: F) -> F:
 @click.option("--prefix", metavar="TEXT", help="Only names that begin with this.")
 @click.option("--label", metavar="LABEL", help="Only with this label, as the version that has it.")
 @click.option("--created-by", metavar="USER", help="Only of this owner.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; else all.")
+@limit_option("all")
 @output_options
 @registry_options
 @click.pass_obj
@@ -54,7 +54,7 @@ def list_(settings: Settings, /, limit: int | None, **filters: Any) -> None:
 @click.command()
 @click.argument("words", nargs=-1, required=True)
 @filter_options
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; else 20, and in JSON all.")
+@limit_option()
 @output_options
 @registry_options
 @click.pass_obj
@@ -63,10 +63,12 @@ def search(settings: Settings, /, words: tuple[str, ...], limit: int | None, **f
 
     All WORDS must be in the name, title, description, tags or template. The best matches are first.
     """
-    most = limit or (ALL if settings.for_programs else 20)
+    most = limit or (ALL if settings.for_programs else SHOWN)
     with settings.registry() as registry:
-        found = registry.search(" ".join(words), limit=most, **_given(filters))
-    print_many(settings, found, lambda prompts: _show(prompts, lambda: "No prompt contains all these words."))
+        found = registry.search(" ".join(words), limit=most + 1, **_given(filters))
+    print_many(settings, found[:most], lambda prompts: _show(prompts, lambda: "No prompt contains all these words."))
+    if len(found) > most and not settings.for_programs:
+        note("More prompts contain them; --limit N shows more.")
 
 
 @click.command()
