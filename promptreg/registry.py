@@ -1074,8 +1074,9 @@ class Registry:
         where the plan is stale when it is to be carried out. `promptreg.files.sync` reads the folder, and calls this.
         """
         from promptreg import syncing  # noqa: PLC0415 (which an application never needs)
+        from promptreg.rules.sync_files import read_call  # noqa: PLC0415 (as above)
 
-        asked = syncing.read_call(call, readable_characters(self._core.limits))
+        asked = read_call(call, readable_characters(self._core.limits))
         plan = syncing.synchronise(self._core.planner(self._view), asked)
         vet = partial(syncing.vet_synchronised, self._core.checks)
         done = self._core.dry_run(plan) if asked.is_dry_run else self._core.commit(self._view, plan, vet)

@@ -16,11 +16,9 @@ from promptreg.lookup import find_readable, find_version, load_shown, load_versi
 from promptreg.planning import Planner, newest_versions
 from promptreg.records import Change, Container, Snapshot, VersionRecord, is_equal
 from promptreg.rules import access
-from promptreg.rules.conflicts import AGAIN
 from promptreg.rules.names import Reference
 from promptreg.rules.outcomes import Outcome, Outcomes
 from promptreg.rules.sync_changes import Changes, Step, Versions, require_allowed
-from promptreg.rules.sync_files import read_call
 from promptreg.rules.sync_items import WRITING, SyncItem, SyncPlan
 from promptreg.rules.syncing import (
     Case,
@@ -35,8 +33,6 @@ from promptreg.rules.syncing import (
 )
 from promptreg.rules.together import decide_each
 from promptreg.storage.base import Reader
-
-__all__ = ["read_call", "synchronise", "vet_synchronised"]
 
 
 class Synchronised(NamedTuple):
@@ -148,7 +144,7 @@ def _require_same(before: Sequence[Step], again: Synchronised) -> None:
     changed = [step.item.name for step in before if found.get(step.item.name) != step.item]
     if changed:
         raise VersionConflictError(
-            f"The plan is stale: {listed(changed)} changed in the registry after it was made; {AGAIN}.",
+            f"The plan is stale: {listed(changed)} changed in the registry after it was made; synchronise again.",
             expected=len(before),
             actual=len(before) - len(changed),
             names=changed,

@@ -307,6 +307,8 @@ def test_the_arguments_are_checked_together(memory: Registry) -> None:
         {"field": "kind", "reason": "must be one of langfuse, prompty, openwebui, plain; did you mean 'langfuse'?"},
         {"field": "path", "reason": "must be a path, not int"},
     ]
+    with pytest.raises(InvalidInputError, match="path: must not be empty"):
+        import_from(memory, "plain", "")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -468,8 +470,20 @@ def test_a_folder_of_texts_is_imported_by_their_paths(memory: Registry, folder: 
     assert memory.get("a").production_version == 1
 
 
+def test_carriage_returns_are_kept_in_a_plain_text_and_told_of_a_template(memory: Registry, folder: Path) -> None:
+    """CRLF is a line end in both."""
+    (folder / "a.txt").write_bytes(b"a\rb\r\nc")
+    (folder / "b.md").write_bytes(b"a\rb\r\nc")
+    report = import_from(memory, "plain", folder)
+    assert (memory.get("a").template, memory.get("b").template) == ("a\rb\nc", "a\nb\nc")
+    assert [(note.prompt, note.text) for note in report.notes] == [("b", "carriage returns became line feeds")]
+
+
 def test_a_single_text_file_is_imported(memory: Registry, folder: Path) -> None:
-    """Its name is that of the file, whatever it ends in."""
+    """Its name is that of the file, whatever it ends in; one that is named outright is read, though it is a README."""
+    (folder / "README.md").write_text("Read")
+    import_from(memory, "plain", folder / "README.md")
+    assert memory.get("readme").template == "Read"
     (folder / "Greet.text").write_text("Hello")
     import_from(memory, "plain", folder / "Greet.text")
     assert memory.get("greet").template == "Hello"

@@ -145,7 +145,7 @@ def test_each_change_is_reported() -> None:
     message = {"role": "Human", "content": "{{user name}}\r\n{{#x}}", "tool_calls": []}
     other = {"role": "critic", "content": "@@@langfusePrompt:name=q|label=production@@@ {{user_name}}"}
     assert notes(
-        item([message, other], createdAt="2026", id="1", labels=["7", "to review"], config=3),
+        item([message, other], createdAt="2026", id="1", labels=["7", "7", "to review"], config=3, tags=["a", " "]),
         item([{"type": "placeholder", "name": "history"}, other], 3, labels=["7"], resolutionGraph=None),
     ) == [
         (None, "the variable 'user name' is user_name_2"),
@@ -157,10 +157,11 @@ def test_each_change_is_reported() -> None:
         (1, "references to other prompts (@@@langfusePrompt) stay text"),
         (1, "not carried over: createdAt, id"),
         (1, "config is no object, so it is value in config"),
+        (1, "an empty tag is not carried over"),
         (2, "was version 3"),
         (2, "the role 'critic' of a message is user"),
         (2, "references to other prompts (@@@langfusePrompt) stay text"),
-        (2, "the messages of history are not read as templates, as Langfuse does"),
+        (2, "the messages of history are not read as templates, which Langfuse does"),
         (1, "the label '7' is label-7"),
         (1, "the label 'to review' is to-review"),
         (2, "the label '7' is label-7"),

@@ -97,7 +97,7 @@ def test_where_only_the_registry_changed_it_is_ahead(registry):
     conflicting(registry)
     item = only(registry, {"a": "one"})
     assert (item.action, item.version) == ("ahead", 2)
-    assert item.reason == "the registry is ahead: version 2 is live, and pull writes it to the file"
+    assert item.reason == "the registry is ahead: version 2 is live, and pull=True writes it to the file"
     assert [(side or {})["template"] for side in (item.ours, item.base, item.theirs)] == ["one", "one", "people's"]
     assert registry.get("a").version == 2
 
@@ -133,7 +133,7 @@ def test_a_difference_from_what_was_never_synchronised_is_a_conflict(registry):
     registry.create("a", "people's")
     item = only(registry, {"a": "the file's"})
     assert (item.action, item.base, item.version) == ("conflict", None, 1)
-    assert item.reason == "it differs from what is live, and was synchronised never before"
+    assert item.reason == "it differs from what is live, and was never synchronised"
 
 
 def test_the_base_of_a_difference_is_known_as_long_as_its_version_is(registry):
@@ -173,7 +173,10 @@ def test_draft_is_the_file_as_a_draft(registry):
     for on_conflict in ("error", "draft"):
         item = only(registry, {"a": "the file's"}, on_conflict=on_conflict, pull=True)
         assert item.action == "ahead"
-        assert item.reason == "the file became a draft, and version 2 is live; publish it, or choose 'ours' or 'theirs'"
+        assert (
+            item.reason == "the file became a draft, and version 2 is live;"
+            " publish it, or choose on_conflict='ours' or on_conflict='theirs'"
+        )
     assert len(registry.history("a")) == 3
 
 
@@ -314,7 +317,7 @@ def test_what_people_restored_is_not_archived_again(registry):
     item = sync(registry, {"b": "two"}).items[0]
     assert (item.action, item.reason) == (
         "left",
-        "its file has gone, and it was restored in the registry; 'ours' is the file",
+        "its file has gone, and it was restored in the registry; on_conflict='ours' is the file",
     )
     assert done(registry, {"b": "two"}, on_conflict="ours")["a"] == "archive"
     registry.restore("a")
@@ -328,7 +331,10 @@ def test_what_was_deleted_in_the_registry_is_left_and_told_until_ours(registry):
     for on_conflict in ("error", "theirs", "draft"):
         item = sync(registry, {"a": "one", "b": "two"}, on_conflict=on_conflict).items[0]
         assert (item.action, item.prompt, item.version) == ("left", None, None)
-        assert item.reason == "it was deleted in the registry since it was synchronised; 'ours' creates it again"
+        assert (
+            item.reason
+            == "it was deleted in the registry since it was synchronised; on_conflict='ours' creates it again"
+        )
     assert done(registry, {"a": "one", "b": "two"}, on_conflict="ours")["a"] == "create"
     assert done(registry, {"a": "three", "b": "two"})["a"] == "update"
     registry.delete("a")

@@ -21,7 +21,7 @@ from promptreg import (
     TemplateSyntaxError,
     VersionConflictError,
 )
-from promptreg.rules.sync_items import SyncAction, SyncFile, SyncItem, SyncPlan
+from promptreg.rules.sync_items import WRITING, SyncFile
 from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.writer import SQLiteWriter
 from tests.conftest import Ticking
@@ -196,7 +196,7 @@ def test_conflicts_are_told_beside_errors(memory):
     memory.create("a", "people's")
     with pytest.raises(TemplateSyntaxError) as raised:
         sync(memory, {"a": "the file's", "b": "{{"})
-    reason = "it differs from what is live, and was synchronised never before"
+    reason = "it differs from what is live, and was never synchronised"
     assert raised.value.details["conflicts"] == [{"name": "a", "reason": reason}]
     assert raised.value.message.endswith(" Conflicts: 'a'.")
 
@@ -234,7 +234,7 @@ def test_a_dry_run_returns_the_plan_that_the_call_then_carries_out(memory):
     with nothing_written(memory):
         planned = sync(memory, files, on_conflict="draft", dry_run=True)
     assert sync(memory, files, on_conflict="draft") == planned._replace(is_done=True)
-    assert [item.name for item in planned.writes] == ["archived", "created", "drafted", "restored", "updated"]
+    assert [item.name for item in planned.of(*WRITING)] == ["archived", "created", "drafted", "restored", "updated"]
 
 
 def test_all_is_one_commit(memory):
@@ -388,7 +388,7 @@ def test_versions_are_read_only_of_what_has_changed(memory, counted):
     files = {f"p{i:03}": "one" for i in range(200)}
     sync(memory, files)
     counted.clear()
-    assert len(sync(memory, {**files, "p007": "two", "new": "one"}).writes) == 2
+    assert len(sync(memory, {**files, "p007": "two", "new": "one"}).of(*WRITING)) == 2
     assert (counted["synced"], counted["find"]) == (1, 1)
     assert counted["versions"] <= 4
     assert not any("write" in name for name in counted)
@@ -463,26 +463,6 @@ def test_verify_covers_what_was_synchronised(registry, path):
     assert any("'a'" in line for line in registry.verify())
     with pytest.raises(StorageCorruptError):
         sync(registry, {"a": "one"})
-
-
-def test_the_values_compare_and_print():
-    """They are plain tuples."""
-    plan = SyncPlan((SyncItem("a", "pull"), SyncItem("b", "ahead")))
-    assert (plan.differs, plan.of("ahead")[0].name, SyncPlan(()).differs) == (True, "b", False)
-    assert not SyncPlan((SyncItem("b", "ahead"), SyncItem("c", "none"), SyncItem("d", "left"))).differs
-    assert all(SyncPlan((SyncItem("a", action),)).differs for action in ACTIONS_THAT_DIFFER)
-
-
-ACTIONS_THAT_DIFFER: list[SyncAction] = [
-    "create",
-    "update",
-    "draft",
-    "archive",
-    "remove_label",
-    "restore",
-    "pull",
-    "conflict",
-]
 
 
 def containers(registry: Registry):

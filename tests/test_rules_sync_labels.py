@@ -81,7 +81,7 @@ def test_a_label_that_people_moved_is_ahead(registry):
     registry.set_label("a@2", "eu")
     item = only(registry, {"a": "one"})
     assert (item.action, item.version) == ("ahead", 2)
-    assert item.reason == "the registry is ahead: version 2 is labelled 'eu', and pull writes it to the file"
+    assert item.reason == "the registry is ahead: version 2 is labelled 'eu', and pull=True writes it to the file"
     assert only(registry, {"a": "two"}).action == "conflict"
     assert only(registry, {"a": "two"}, on_conflict="draft").action == "draft"
     assert (shown(registry)[2], registry.get("a@latest").template) == ("people's", "two")
@@ -131,7 +131,7 @@ def test_a_label_that_people_removed_is_left_and_told(registry):
     for text in ("one", "three"):
         item = sync(registry, {"a": text, "b": "two"}).items[0]
         assert item.action == "left"
-        assert item.reason == "its label 'eu' was removed in the registry; 'ours' sets it again"
+        assert item.reason == "its label 'eu' was removed in the registry; on_conflict='ours' sets it again"
     assert done(registry, {"b": "two"}) == {"b": "none"}
     assert done(registry, {"a": "three", "b": "two"}, on_conflict="ours")["a"] == "restore"
     assert shown(registry)[2] == "three"
@@ -146,7 +146,7 @@ def test_a_label_that_people_set_again_is_not_removed_again(registry):
     assert item[:3] == (
         "a",
         "left",
-        "its file has gone, and it was labelled again in the registry; 'ours' is the file",
+        "its file has gone, and it was labelled again in the registry; on_conflict='ours' is the file",
     )
     assert done(registry, {"b": "two"}, on_conflict="ours")["a"] == "remove_label"
 
@@ -158,6 +158,22 @@ def test_an_archived_prompt_is_left_with_its_label(registry):
     with nothing_written(registry):
         assert done(registry, {"a": "three", "b": "two"}, on_conflict="ours")["a"] == "left"
         assert done(registry, {"b": "two"}) == {"b": "none"}
+
+
+def test_a_prompt_that_a_synchronisation_archived_is_told_as_such(registry):
+    """With a label it is not restored, nor by another folder; what helps is said."""
+    for label in (None, "eu"):
+        syncs.sync(registry, {"a": "one", "b": "two"}, label=label)
+    syncs.sync(registry, {"b": "two"})
+    reasons = [
+        syncs.sync(registry, {"a": "one", "b": "two"}, dry_run=True, **options).items[0].reason
+        for options in ({"label": "eu"}, {"source": "beef"}, {})
+    ]
+    assert reasons == [
+        "it was archived because its file had gone; synchronise without a label first",
+        "it was archived by a synchronisation of another folder; restore() it first",
+        "its file is back",
+    ]
 
 
 @pytest.mark.parametrize("label", ["production", "latest", "1", "a b"])

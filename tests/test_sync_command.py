@@ -98,8 +98,8 @@ def test_a_conflict_exits_with_1_and_shows_the_difference(synced: Path, capsys: 
         assert "greet.md:3: its file and the registry have both changed" in printed.out
         assert "<<<<<<< greet.md (the file)\nFile\n||||||| last synchronised\nHello {{ name }}\n" in printed.out
         assert printed.err == (
-            "promptreg: conflict: 1 conflict, so nothing was applied; --ours takes the files, --theirs the registry,"
-            " and --draft makes the files drafts.\n"
+            "promptreg: conflict: 'greet.md:3': 1 conflict, so nothing was applied; --ours takes the files,"
+            " --theirs the registry, and --draft makes the files drafts.\n"
         )
 
 
@@ -250,3 +250,24 @@ def test_control_characters_reach_no_terminal(synced: Path, capsys: Captured) ->
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "Registry" in out
+
+
+def test_what_helps_is_said_as_options_and_commands(synced: Path, capsys: Captured) -> None:
+    """No reason speaks of the arguments and verbs of Python."""
+    for name in ("greet", "support/reply", "gone", "archived"):
+        write(name, "File")
+    assert main(["sync", "prompts"]) == 0
+    with Registry("prompts.db") as registry:
+        registry.update("greet", template="Registry")
+        registry.delete("support/reply")
+        registry.archive("archived")
+        registry.update("gone", template="Registry")
+    capsys.readouterr()
+    assert main(["sync", "prompts"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "left archived @1 it is archived, and not by a synchronisation; `promptreg restore` it first" in out
+    assert "version 3 is live, and --pull writes it to the file" in out
+    assert "left support/reply it was deleted in the registry since it was synchronised; --ours creates it again" in out
+    Path("prompts/gone.md").unlink()
+    assert main(["sync", "prompts"]) == 1
+    assert "the registry has changed since; choose --ours or --theirs" in " ".join(capsys.readouterr().out.split())

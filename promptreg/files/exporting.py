@@ -89,7 +89,7 @@ def _files_there(root: Path) -> dict[str, _There]:
     """Return the files of the folder by the names of their prompts; raise `InvalidInputError` for two of one name."""
     there: dict[str, _There] = {}
     flaws: list[dict[str, str]] = []
-    for found in files_in(root, SUFFIXES) if root.is_dir() else ():
+    for found in files_in(root, SUFFIXES) if os.path.isdir(root) else ():
         if not found.path.lower().endswith(SUFFIXES):  # a folder that can't be listed
             continue
         file = _read(root, found)

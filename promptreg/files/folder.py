@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
@@ -84,8 +85,12 @@ def write_files(
 
 
 def _made(folder: str | os.PathLike[str]) -> Path:
+    path = checked_folder(folder)
     try:
-        os.makedirs(checked_folder(folder), exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.stat(path)  # else a path that is too long is an error of recursion
+            return root_of(path)
+        os.makedirs(path, exist_ok=True)
     except FileExistsError:
         raise InvalidInputError.of("folder", f"{shown(folder)} is no folder") from None
     except OSError as error:

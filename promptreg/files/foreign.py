@@ -10,6 +10,7 @@ from promptreg.errors import InvalidInputError
 from promptreg.rules.importing import ForeignPrompt
 from promptreg.rules.names import MAX_NAME, SEPARATORS, checked_name, checked_own_label, is_word, slugify
 
+CARRIAGE_RETURNS = "carriage returns became line feeds"
 MAX_READ = 1_000  # characters of a name, as `slugify` takes
 _EDGES = re.compile(r"[_.-]*/[_./-]*")
 _DOTS = re.compile(r"\.{2,}")

@@ -5,6 +5,7 @@ Nothing outside the folder is read. Files are UTF-8, or UTF-16 with a byte order
 
 import codecs
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,13 +26,13 @@ def read_texts(path: str, endings: Collection[str]) -> list[ForeignFile]:
     out. Raises `InvalidInputError` with everything that can't be read.
     """
     given = Path(path)
-    if given.is_dir():
+    if os.path.isdir(given):
         root = root_of(given)
         files = list(files_in(root, endings))
         if not files:
             raise InvalidInputError.of("path", f"holds no file that ends in {', '.join(endings)}")
     else:
-        root, files = given.parent, [Found(given.name, None if given.exists() else "is no file and no folder")]
+        root, files = given.parent, [Found(given.name, None if os.path.exists(given) else "is no file and no folder")]
     texts: list[ForeignFile] = []
     flaws: list[dict[str, str]] = []
     for found in files:

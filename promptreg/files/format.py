@@ -165,11 +165,7 @@ class _Reader:
     def _prompty(self, text: str) -> dict[str, Any]:
         from promptreg.files.prompty import read_prompty  # noqa: PLC0415 (few folders have such a file)
 
-        try:
-            return dict(read_prompty(text).fields)
-        except InvalidInputError as error:
-            flaws = [flaw(self._path, int(e["field"]), e["reason"]) for e in error.details["errors"]]
-            raise InvalidInputError.of_all(flaws) from None
+        return dict(read_prompty(text).fields)
 
     def _fields(self, entries: dict[str, Entry], body: str, first: int) -> dict[str, Any]:
         self._lines |= {key: entry.line for key, entry in entries.items()}

@@ -131,9 +131,12 @@ def import_from(
 @reads_untrusted("path")
 def _read_path(path: Any) -> str:
     try:
-        return os.fspath(path) if isinstance(os.fspath(path), str) else os.fsdecode(path)
+        text = os.fsdecode(path)
     except TypeError:
         raise InvalidInputError.of("path", f"must be a path, not {type(path).__name__}") from None
+    if not text:
+        raise InvalidInputError.of("path", "must not be empty")
+    return text
 
 
 def _report(kind: str, read: Read, *, dry_run: bool) -> ImportReport:

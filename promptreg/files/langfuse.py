@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from promptreg.errors import InvalidInputError
-from promptreg.files.foreign import ForeignFile, Read, kept_as_text, objects_of, own_label, require
+from promptreg.files.foreign import CARRIAGE_RETURNS, ForeignFile, Read, kept_as_text, objects_of, own_label, require
 from promptreg.files.literal import Piece, Tag, to_templates, variable_names
 from promptreg.rules.importing import ForeignPrompt, ForeignVersion
 from promptreg.rules.messages import ROLES
@@ -207,6 +207,8 @@ def _made(
         fields["config"] = {"value": version.config}
         note("config is no object, so it is value in config")
     tags = [tag for tag in version.tags if tag.strip()]
+    if len(tags) < len(version.tags):
+        note("an empty tag is not carried over")
     return ForeignVersion({**fields, "tags": tags}, version.where, version.message)
 
 
@@ -232,11 +234,11 @@ def _changes(
         yield kept_as_text(kept)
     contents = _contents(version)
     if not is_plain and any("\r" in text for text in contents):
-        yield "carriage returns became line feeds"
+        yield CARRIAGE_RETURNS
     if any(_PART.search(text) for text in contents):
         yield "references to other prompts (@@@langfusePrompt) stay text"
     for placeholder in _placeholders(version):
-        yield f"the messages of {variables[placeholder]} are not read as templates, as Langfuse does"
+        yield f"the messages of {variables[placeholder]} are not read as templates, which Langfuse does"
     if version.left:
         yield f"not carried over: {', '.join(version.left)}"
 
@@ -251,7 +253,7 @@ def _labels(read: Read, name: str, versions: list[_Version]) -> dict[str, int]:
             label = given if given == "production" else own_label(given)
             if label != given:
                 read.note(name, number, f"the label {given!r} is {label}")
-            if label in labels:
+            if labels.get(label, number) != number:
                 read.note(name, labels[label], f"the label {label} is at a newer version too, and there here")
             labels[label] = number
     return labels

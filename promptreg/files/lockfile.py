@@ -11,8 +11,8 @@ from pathlib import Path
 
 from promptreg.clock import new_id
 from promptreg.errors import InvalidInputError
+from promptreg.files.paths import LOCK
 
-LOCK = "promptreg.lock"
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MOST = 100  # bytes
 _NO_LINKS = {

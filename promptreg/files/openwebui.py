@@ -13,15 +13,14 @@ from itertools import zip_longest
 from typing import Any
 
 from promptreg.errors import InvalidInputError
-from promptreg.files.foreign import ForeignFile, Read, kept_as_text, objects_of, require
+from promptreg.files.foreign import CARRIAGE_RETURNS, ForeignFile, Read, kept_as_text, objects_of, require
 from promptreg.files.literal import Piece, Tag, to_templates, variable_names
 from promptreg.rules.importing import ForeignPrompt, ForeignVersion
 from promptreg.untrusted import FieldReader
 
-_TYPED = re.compile(r"\{\{\s*+([^|}\s]{1,200}+)\s*+\|\s*+([^}]{1,5000}+)\}\}")
-_PLAIN = re.compile(r"\{\{\s*+([^|}\s]{1,200}+)\s*+\}\}")
-_TAG = re.compile(r"\{\{\s*+([^|}]{1,200}+)(?:\|[^}]{0,5000}+)?\}\}")
-"""As in the source of Open WebUI, but bounded and possessive, so that no text takes long."""
+_SPAN = re.compile(r"(?:\A|(?<=\}))([^}]*+)\}\}")
+"""The text before a `}}`. Where that ends a tag, the tag begins in this text: a search for tags would take ages."""
+_OPENING = re.compile(r"\{\{(?=[^|])")
 _FILLED_IN = frozenset(
     "CLIPBOARD CURRENT_DATE CURRENT_DATETIME CURRENT_TIME CURRENT_TIMEZONE CURRENT_WEEKDAY USER_NAME USER_EMAIL"
     " USER_BIO USER_GENDER USER_BIRTH_DATE USER_AGE USER_LANGUAGE USER_LOCATION".split()
@@ -74,7 +73,7 @@ def _command(item: dict[str, Any], where: str) -> str:
 def _add_prompt(read: Read, name: str, item: dict[str, Any], where: str) -> None:
     fields = FieldReader()
     content = fields.read(require, item.get("content"), str, f"{where}.content", "text")
-    title = fields.read(require, item.get("name", item.get("title")) or name, str, f"{where}.title", "text")
+    title = fields.read(require, item.get("name") or item.get("title") or name, str, f"{where}.title", "text")
     tags = fields.read(require, item.get("tags") or [], list, f"{where}.tags", "an array of texts")
     meta = fields.read(require, item.get("meta") or {}, dict, f"{where}.meta", "an object")
     message = fields.read(require, item.get("commit_message") or "", str, f"{where}.commit_message", "text")
@@ -111,7 +110,7 @@ def _template(read: Read, name: str, content: str) -> dict[str, Any]:
         [_printing(list(pieces_of(content, definitions)), variables, booleans)], variables
     )
     if syntax == "jinja" and "\r" in content:
-        read.note(name, 1, "carriage returns became line feeds")
+        read.note(name, 1, CARRIAGE_RETURNS)
     fields = {"template": template, "variables": declared}
     return fields if syntax == "jinja" else {**fields, "syntax": syntax}
 
@@ -133,10 +132,27 @@ def definitions_of(content: str) -> dict[str, Definition]:
     {'n': {'type': 'number', 'min': '1', 'default': '5'}, 'CLIPBOARD': {}}
     """
     texts, filled_in = _split(content)
-    definitions = {m[1]: parsed_definition(m[2].strip()) for text in texts for m in _TYPED.finditer(text)}
-    for name in [m[1] for text in texts for m in _PLAIN.finditer(text)] + filled_in:
+    spans = [span[1] for text in texts for span in _SPAN.finditer(text)]
+    definitions = {name: parsed_definition(definition) for name, definition in filter(None, map(_typed_field, spans))}
+    for name in [*filter(None, map(_plain_field, spans)), *filled_in]:
         definitions.setdefault(name, {})
     return definitions
+
+
+def _typed_field(span: str) -> tuple[str, str] | None:
+    """Return the name and the definition of the field `{{name | definition` that a span ends with."""
+    parts = span.split("|")
+    for i, part in enumerate(parts[:-1], 1):
+        name = _plain_field(part)
+        if name is not None and parts[i:] != [""]:
+            return name, "|".join(parts[i:]).strip()
+    return None
+
+
+def _plain_field(span: str) -> str | None:
+    """Return the name of the field `{{name` that a span ends with."""
+    *before, word = span.rpartition("|")[2].rsplit(maxsplit=1) or [""]
+    return word if before and before[0].endswith("{{") else word.partition("{{")[2] or None
 
 
 def pieces_of(content: str, definitions: Iterable[str]) -> Iterator[Piece]:
@@ -145,11 +161,12 @@ def pieces_of(content: str, definitions: Iterable[str]) -> Iterator[Piece]:
     texts, filled_in = _split(content)
     for text, name in zip_longest(texts, filled_in):
         at = 0
-        for match in _TAG.finditer(text):
-            if match[1].strip() in known:
-                yield text[at : match.start()]
-                yield Tag(match[0], match[1].strip())
-                at = match.end()
+        for span in _SPAN.finditer(text):
+            opening = _OPENING.search(text, span.start(), span.end(1))
+            if opening and (given := text[opening.end() : span.end(1)].partition("|")[0].strip()) in known:
+                yield text[at : opening.start()]
+                yield Tag(text[opening.start() : span.end()], given)
+                at = span.end()
         yield text[at:]
         if name is not None:
             yield Tag(f"{{{{{name}}}}}", name)

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 
 MAX_COMPONENT = 200  # bytes; file systems take 255, with the suffix and that of a temporary file
+LOCK = "promptreg.lock"  # the file of a folder that `lockfile.py` reads, so no folder of prompts has that name
 SUFFIX = ".md"
 PROMPTY = ".prompty"
 SUFFIXES = (SUFFIX, PROMPTY)
@@ -81,6 +82,7 @@ def _is_special(component: str) -> bool:
         or component.startswith((".", "_"))
         or component.endswith((SUFFIX, "."))
         or component.partition(".")[0] in _DEVICES
+        or component == LOCK
     )
 
 

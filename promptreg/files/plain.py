@@ -1,7 +1,7 @@
 """Files that are one prompt each, in a folder or alone: plain texts, or `.prompty` files. Their path is the name.
 
 Of plain texts a `.md`, `.j2` or `.jinja` file is a template in Jinja, a `.txt` file is text as it is. As in every file
-of prompts, line ends are line feeds, and one at the end is not content.
+of prompts CRLF reads as LF, and one line end at the end is not content.
 """
 
 from collections.abc import Iterable
@@ -9,14 +9,15 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from promptreg.errors import InvalidInputError
-from promptreg.files.foreign import ForeignFile, Read
+from promptreg.files.flaws import FormatError
+from promptreg.files.foreign import CARRIAGE_RETURNS, ForeignFile, Read
 from promptreg.files.prompty import read_prompty
 from promptreg.rules.importing import ForeignPrompt, ForeignVersion
 from promptreg.untrusted import FieldReader
 
 
 def read_plain(files: Iterable[ForeignFile]) -> Read:
-    r"""Return a prompt for each file; those whose names begin with README are none.
+    r"""Return a prompt for each file.
 
     >>> read = read_plain([ForeignFile("team/Reply.md", "Dear {{ name }},\n"), ForeignFile("css.txt", "a {{ b }}")])
     >>> for prompt in read.prompts:
@@ -24,13 +25,15 @@ def read_plain(files: Iterable[ForeignFile]) -> Read:
     team/reply {'template': 'Dear {{ name }},', 'title': 'Reply'}
     css {'template': 'a {{ b }}', 'syntax': 'plain'}
     """
-    listed = [file for file in files if not PurePosixPath(file.path).name.upper().startswith("README")]
+    listed = list(files)
     read = Read({path: _stem(path) for path, _ in listed})
     for path, text in listed:
-        content = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+        content = text.replace("\r\n", "\n").removesuffix("\n")
         fields: dict[str, Any] = {"template": content}
         if path.lower().endswith(".txt"):
             fields["syntax"] = "plain"
+        elif "\r" in content:
+            read.note(read.names[path], 1, CARRIAGE_RETURNS)
         if content.startswith("---\n"):
             read.note(read.names[path], 1, "front matter is part of the text")
         _add(read, path, fields)
@@ -54,9 +57,8 @@ def read_prompty_files(files: Iterable[ForeignFile]) -> Read:
 def _add_prompty(read: Read, path: str, text: str) -> None:
     try:
         _, fields, notes = read_prompty(text)
-    except InvalidInputError as error:
-        flaws = [{**flaw, "field": f"{path}:{flaw['field']}"} for flaw in error.details["errors"]]
-        raise InvalidInputError.of_all(flaws) from None
+    except FormatError as error:
+        raise InvalidInputError.of_all(error.flaws(path)) from None
     for note in notes:
         read.note(read.names[path], 1, note)
     _add(read, path, fields)

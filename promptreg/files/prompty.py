@@ -7,7 +7,6 @@ text is read: no environment variable, and no other file.
 
 from typing import Any, NamedTuple
 
-from promptreg.errors import InvalidInputError
 from promptreg.files.flaws import FormatError
 from promptreg.files.front_matter import FENCE
 from promptreg.files.prompty_body import read_body
@@ -27,14 +26,14 @@ class PromptyFile(NamedTuple):
 def read_prompty(text: str) -> PromptyFile:
     r"""Return what a `.prompty` file says, as the fields that `create` takes.
 
-    Raises `InvalidInputError` with everything that is wrong; the field of each error is the number of a line.
+    Raises `FormatError` with everything that is wrong.
 
     >>> file = read_prompty("---\nname: Greeter\nmodel: gpt-5\n---\nuser:\nHello {{name}}!\n")
     >>> file.name, file.fields["template"], file.fields["config"]
     ('Greeter', [{'role': 'user', 'content': 'Hello {{name}}!'}], {'model': 'gpt-5'})
     """
     if len(text) > MAX_CHARACTERS:
-        raise _flaw(1, f"has over {MAX_CHARACTERS:,} characters")
+        raise FormatError(1, f"has over {MAX_CHARACTERS:,} characters")
     return _File(text).read()
 
 
@@ -44,14 +43,18 @@ class _File:
     def __init__(self, text: str) -> None:
         lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
         first, last = _fences(lines)
-        self.keys, self.lines = _front_matter("\n".join(lines[first + 1 : last]), first + 2)
+        from promptreg.files.yaml_subset import read_mapping  # noqa: PLC0415 (PyYAML takes 25 ms)
+
+        entries = read_mapping("\n".join(lines[first + 1 : last]), first + 2, is_yaml_1_1=True)
+        self.keys = {key: value for key, (value, _) in entries.items()}
+        self.lines = {key: first + 2 + line for key, (_, line) in entries.items()}
         self.body, self.body_line = "\n".join(lines[last + 1 :]), last + 2
         self.fields: dict[str, Any] = {}
         self.config: dict[str, Any] = {}
         self.meta: dict[str, Any] = {}
         self.kinds: dict[str, str] = {}
         self.notes: list[str] = []
-        self.flaws: list[dict[str, str]] = []
+        self.flaws: list[FormatError] = []
 
     def read(self) -> PromptyFile:
         name = self.take("name", str, "text")
@@ -65,7 +68,7 @@ class _File:
         self.keep_others()
         self.read_body()
         if self.flaws:
-            raise InvalidInputError.of_all(self.flaws)
+            raise FormatError(self.flaws[0].line, self.flaws[0].reason, self.flaws[1:])
         fields = {key: text for key, text in fields.items() if text and not text.isspace()}
         held = {key: value for key, value in (("config", self.config), ("meta", self.meta)) if value}
         return PromptyFile(name, {**fields, **self.fields, **held}, list(dict.fromkeys(self.notes)))
@@ -79,7 +82,7 @@ class _File:
         return None
 
     def refuse(self, key: str, reason: str) -> None:
-        self.flaws.append({"field": str(self.lines.get(key, 1)), "reason": reason})
+        self.flaws.append(FormatError(self.lines.get(key, 1), reason))
 
     def read_template_kind(self) -> None:
         """Refuse a body in another language than Jinja, or one that another parser splits."""
@@ -150,7 +153,7 @@ class _File:
 
     def read_body(self) -> None:
         if not self.body.strip():
-            self.flaws.append({"field": str(self.body_line), "reason": "the body must not be empty"})
+            self.flaws.append(FormatError(self.body_line, "the body must not be empty"))
         elif self.config.get("api") == "completion":
             self.fields["template"] = self.body.strip("\n")
         else:
@@ -159,7 +162,7 @@ class _File:
             self.fields["template"] = body.messages
             self.notes += body.notes
             if not body.messages:
-                self.flaws.append({"field": str(self.body_line), "reason": "the body must hold a message"})
+                self.flaws.append(FormatError(self.body_line, "the body must hold a message"))
         self.notes += [f"the {kind} {name} is text here" for kind in ("file", "audio") for name in self.of_kind(kind)]
 
     def of_kind(self, kind: str) -> list[str]:
@@ -174,32 +177,15 @@ class _File:
                 self.note_references(key, item)
 
 
-def _flaw(line: int, reason: str) -> InvalidInputError:
-    """Return the error for a line, counted from 1."""
-    return InvalidInputError.of(str(line), reason)
-
-
 def _fences(lines: list[str]) -> tuple[int, int]:
     """Return the positions of the lines around the front matter, before which may be empty lines."""
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
     if lines[first].strip() != FENCE:
-        raise _flaw(first + 1, "must begin with front matter between two lines ---")
+        raise FormatError(first + 1, "must begin with front matter between two lines ---")
     last = next((i for i in range(first + 1, len(lines)) if lines[i].rstrip() == FENCE), None)
     if last is None:
-        raise _flaw(first + 1, "the front matter has no end: put a line --- after its last key")
+        raise FormatError(first + 1, "the front matter has no end: put a line --- after its last key")
     return first, last
-
-
-def _front_matter(text: str, first_line: int) -> tuple[dict[str, Any], dict[str, int]]:
-    """Return the values of the keys, and the line of each."""
-    from promptreg.files.yaml_subset import read_mapping  # noqa: PLC0415 (PyYAML takes 25 ms)
-
-    try:
-        entries = read_mapping(text, first_line)
-    except FormatError as error:
-        raise _flaw(error.line, error.reason) from None
-    values = {key: value for key, (value, _) in entries.items()}
-    return values, {key: first_line + line for key, (_, line) in entries.items()}
 
 
 def _kind(value: Any) -> str:

@@ -15,7 +15,7 @@ _MARKER = re.compile(
     r"(?:#\s*)?(system|user|assistant|developer)(\[[^\[\]]*\])?\s*:",
     re.IGNORECASE,
 )
-_ATTRIBUTE = re.compile(r"(\w+)\s*=\s*(?:\"([^\"]*)\"|([^\",\]]*))")
+_ATTRIBUTE = re.compile(r"(?<!\w)(\w++)\s*=\s*(?:\"([^\"]*)\"|([^\",\]]*))")
 _ROLE_OF_VALUE = re.compile(r"(?:#\s*)?\{\{[^{}]*\}\}\s*:")
 _HISTORY = re.compile(
     r"\{%-?\s*for\s+(\w+)\s+in\s+(\w+)\s*-?%\}\s*+(?:#\s*)?\{\{\s*\1\.role\s*\}\}\s*:\s*"

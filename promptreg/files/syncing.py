@@ -157,7 +157,8 @@ def require_no_conflict(report: SyncReport) -> None:
     if conflicts:
         raise ConflictError(
             f"{listed([conflict.place for conflict in conflicts])}: {_as_count(len(conflicts))}, so nothing was"
-            " applied; on_conflict='ours' takes the files, 'theirs' the registry, and 'draft' makes the files drafts.",
+            " applied; on_conflict='ours' takes the files, on_conflict='theirs' the registry, and on_conflict='draft'"
+            " makes the files drafts.",
             names=[conflict.name for conflict in conflicts],
             errors=[conflict.as_error() for conflict in conflicts],
         )

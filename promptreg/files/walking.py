@@ -30,12 +30,16 @@ class Found(NamedTuple):
 
 def root_of(folder: str | os.PathLike[str]) -> Path:
     """Return the folder's real path; raise `InvalidInputError` where there is none, or no folder."""
-    path = Path(os.path.realpath(checked_folder(folder)))
-    if not path.exists():
-        raise InvalidInputError.of("folder", f"there is no folder {shown(folder)}")
-    if not path.is_dir():
+    path = os.path.realpath(checked_folder(folder))
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+    except FileNotFoundError:
+        raise InvalidInputError.of("folder", f"there is no folder {shown(folder)}") from None
+    except OSError as error:
+        raise InvalidInputError.of("folder", f"{shown(folder)} can't be read: {error.strerror}") from error
+    if not is_folder:
         raise InvalidInputError.of("folder", f"{shown(folder)} is no folder")
-    return path
+    return Path(path)
 
 
 def shown(folder: str | os.PathLike[str]) -> str:
@@ -50,6 +54,10 @@ def checked_folder(folder: object) -> str:
     text = os.fspath(folder)
     if not isinstance(text, str) or not text or "\0" in text:
         raise InvalidInputError.of("folder", "must be a path of a folder, as text")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise InvalidInputError.of("folder", f"{shown(text)} is no path: a system can't encode it") from None
     return text
 
 

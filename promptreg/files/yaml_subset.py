@@ -6,6 +6,7 @@ author may mean either. Nothing else of promptreg imports PyYAML.
 """
 
 import re
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -23,11 +24,14 @@ _AMBIGUOUS = re.compile(
     r"~|Null|NULL|True|TRUE|False|FALSE|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)|NaN|-?Infinity"
     r"|0x[0-9a-fA-F]+|0o[0-7]+|[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 )
+_YAML_VALUES = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float"))
 _AS_JSON = "write it as JSON, `key: JSON` on one line"
 
 
-def read_mapping(text: str, first: int) -> dict[str, tuple[Any, int]]:
+def read_mapping(text: str, first: int, *, is_yaml_1_1: bool = False) -> dict[str, tuple[Any, int]]:
     r"""Return the values of a mapping and their lines, counted from 0; raise `FormatError` with a line from `first` on.
+
+    With `is_yaml_1_1` a plain scalar is what PyYAML takes it for, as other tools that read the file do, but for dates.
 
     >>> read_mapping("tags: [a, b]\ndescription: >\n  Long\n  text\ncountry: no\n", first=1)
     {'tags': (['a', 'b'], 0), 'description': ('Long text\n', 1), 'country': ('no', 4)}
@@ -35,7 +39,7 @@ def read_mapping(text: str, first: int) -> dict[str, tuple[Any, int]]:
     if len(text) > MAX_CHARACTERS:
         raise FormatError(first, f"has {len(text):,} characters of YAML; {MAX_CHARACTERS:,} is the most: {_AS_JSON}")
     try:
-        return _entries(_Loader(text).get_single_node(), {})
+        return _entries(_Loader(text).get_single_node(), _yaml_scalar if is_yaml_1_1 else _scalar)
     except _Refused as error:
         raise FormatError(first + error.line, error.reason) from None
     except yaml.reader.ReaderError as error:
@@ -86,7 +90,9 @@ class _Loader(yaml.SafeLoader):
             raise _Refused(event.start_mark, "tags (!) are not taken: leave it out, or quote the text")
 
 
-def _entries(node: Any, found: dict[str, tuple[Any, int]]) -> dict[str, tuple[Any, int]]:
+def _entries(node: Any, scalar: Callable[[Any], Any]) -> dict[str, tuple[Any, int]]:
+    """Return the values of a mapping and their lines; `scalar` returns the value of a plain scalar."""
+    found: dict[str, tuple[Any, int]] = {}
     if node is None:
         return found
     if not isinstance(node, yaml.MappingNode):
@@ -95,7 +101,7 @@ def _entries(node: Any, found: dict[str, tuple[Any, int]]) -> dict[str, tuple[An
         name = _key(key)
         if name in found:
             raise _Refused(key.start_mark, "stands here for the second time; keep one")
-        found[name] = _value(value), key.start_mark.line
+        found[name] = _value(value, scalar), key.start_mark.line
     return found
 
 
@@ -107,12 +113,12 @@ def _key(node: Any) -> str:
     return _whole(node)
 
 
-def _value(node: Any) -> Any:
+def _value(node: Any, scalar: Callable[[Any], Any]) -> Any:
     if isinstance(node, yaml.MappingNode):
-        return {key: value for key, (value, _) in _entries(node, {}).items()}
+        return {key: value for key, (value, _) in _entries(node, scalar).items()}
     if isinstance(node, yaml.SequenceNode):
-        return [_value(item) for item in node.value]
-    return _scalar(node) if node.style is None else _whole(node)
+        return [_value(item, scalar) for item in node.value]
+    return scalar(node) if node.style is None else _whole(node)
 
 
 def _scalar(node: Any) -> Any:
@@ -125,6 +131,19 @@ def _scalar(node: Any) -> Any:
     if _AMBIGUOUS.fullmatch(text):
         raise _Refused(node.start_mark, 'may be text or not: put it in "quotes", or write it as JSON does')
     return text
+
+
+def _yaml_scalar(node: Any) -> Any:
+    """Return what PyYAML takes a plain scalar for; a date is text."""
+    if node.tag not in _YAML_VALUES:
+        return node.value
+    try:
+        value = yaml.constructor.SafeConstructor().construct_object(node)
+    except ValueError:
+        raise _Refused(node.start_mark, "is no number, or one of too many digits") from None
+    if isinstance(value, float) and not isfinite(value):
+        raise _Refused(node.start_mark, "is no number of JSON")
+    return value
 
 
 def _number(text: str, mark: Any, *, is_integer: bool) -> int | float:

@@ -85,7 +85,7 @@ class SyncPlan(NamedTuple):
 
     It is not where there is a conflict, in which case nothing at all is written, and with `dry_run`.
 
-    >>> SyncPlan((SyncItem("greet", "create"), SyncItem("ask", "ahead"))).writes[0].name
+    >>> SyncPlan((SyncItem("greet", "create"), SyncItem("ask", "ahead"))).of("create")[0].name
     'greet'
     """
 
@@ -93,19 +93,9 @@ class SyncPlan(NamedTuple):
     is_done: bool = False
 
     @property
-    def writes(self) -> tuple[SyncItem, ...]:
-        """What is written to the registry."""
-        return self.of(*WRITING)
-
-    @property
     def conflicts(self) -> tuple[SyncItem, ...]:
         """The conflicts, each of which prevents the whole."""
         return self.of("conflict")
-
-    @property
-    def differs(self) -> bool:
-        """Whether anything is to be done, in the registry or in a file, or prevented by a conflict."""
-        return bool(self.of(*WRITING, "pull", "conflict"))
 
     def of(self, *actions: str) -> tuple[SyncItem, ...]:
         """Return the items with one of these actions."""

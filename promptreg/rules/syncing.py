@@ -24,6 +24,7 @@ from promptreg.records import Container, Snapshot, VersionRecord, content_text, 
 from promptreg.rules.sync_items import SyncAction, SyncItem
 
 EQUAL = "file and registry are equal"
+_OURS, _THEIRS = "on_conflict='ours'", "on_conflict='theirs'"
 
 
 class File(NamedTuple):
@@ -165,16 +166,22 @@ def decide(case: Case, call: Synchronisation) -> SyncItem | None:
 
 def _without_prompt(case: Case, call: Synchronisation) -> SyncItem:
     if case.is_deleted and call.on_conflict != "ours":
-        return _item(case, "left", "it was deleted in the registry since it was synchronised; 'ours' creates it again")
+        reason = "it was deleted in the registry since it was synchronised"
+        return _item(case, "left", f"{reason}; {_OURS} creates it again")
     return _item(case, "create", "it is new")
 
 
 def _archived(case: Case, call: Synchronisation) -> SyncItem:
-    base, container = case.base, case.container
-    is_own = base is not None and container is not None and base.archived_at == container.updated_at
-    if is_own and call.target == LIVE:
-        return _item(case, "restore", "its file is back")
-    return _item(case, "left", "it is archived, and not by a synchronisation; restore() it first")
+    """Restore what a synchronisation of this folder archived, if nobody has since; it does so without a label."""
+    container = case.container
+    live = ((container and container.synced) or {}).get(LIVE)
+    if container is None or live is None or live.archived_at != container.updated_at:
+        return _item(case, "left", "it is archived, and not by a synchronisation; restore() it first")
+    if live.source != call.source:
+        return _item(case, "left", "it was archived by a synchronisation of another folder; restore() it first")
+    if call.target != LIVE:
+        return _item(case, "left", "it was archived because its file had gone; synchronise without a label first")
+    return _item(case, "restore", "its file is back")
 
 
 def _not_shown(case: Case, call: Synchronisation) -> SyncItem:
@@ -184,7 +191,7 @@ def _not_shown(case: Case, call: Synchronisation) -> SyncItem:
         return _item(case, "restore", "its file is back")
     if call.on_conflict == "ours":
         return _item(case, "restore", "its label was removed in the registry")
-    return _item(case, "left", f"its label {call.target!r} was removed in the registry; 'ours' sets it again")
+    return _item(case, "left", f"its label {call.target!r} was removed in the registry; {_OURS} sets it again")
 
 
 def _compared(case: Case, file: File, shown: VersionRecord, call: Synchronisation) -> SyncItem:
@@ -208,14 +215,14 @@ def _ahead(case: Case, shown: VersionRecord, call: Synchronisation) -> SyncItem:
     if call.pulls:
         return _item(case, "pull", "the registry is ahead")
     shown_as = f"version {shown.number} is {_shown_as(call)}"
-    return _item(case, "ahead", f"the registry is ahead: {shown_as}, and pull writes it to the file")
+    return _item(case, "ahead", f"the registry is ahead: {shown_as}, and pull=True writes it to the file")
 
 
 def _put_off(case: Case, shown: VersionRecord, call: Synchronisation) -> SyncItem:
     if call.on_conflict in {"ours", "theirs"}:
         return _conflict(case, call, f"the file became a draft, and another version is {_shown_as(call)}")
     shown_as = f"version {shown.number} is {_shown_as(call)}"
-    return _item(case, "ahead", f"the file became a draft, and {shown_as}; publish it, or choose 'ours' or 'theirs'")
+    return _item(case, "ahead", f"the file became a draft, and {shown_as}; publish it, or choose {_OURS} or {_THEIRS}")
 
 
 def _without_file(case: Case, call: Synchronisation) -> SyncItem | None:
@@ -227,10 +234,12 @@ def _without_file(case: Case, call: Synchronisation) -> SyncItem | None:
         return _item(case, retire, "its file has gone")
     if base.archived_at is not None:
         verb = "restored" if call.target == LIVE else "labelled again"
-        return _item(case, "left", f"its file has gone, and it was {verb} in the registry; 'ours' is the file")
+        return _item(case, "left", f"its file has gone, and it was {verb} in the registry; {_OURS} is the file")
     if call.on_conflict == "theirs":
         return _item(case, "pull", "its file has gone, and the registry has changed")
-    return _item(case, "conflict", "its file has gone, and the registry has changed since; choose 'ours' or 'theirs'")
+    return _item(
+        case, "conflict", f"its file has gone, and the registry has changed since; choose {_OURS} or {_THEIRS}"
+    )
 
 
 _DECIDED: Mapping[str, SyncAction] = {"error": "conflict", "ours": "update", "theirs": "pull", "draft": "draft"}
@@ -246,7 +255,7 @@ def _shown_as(call: Synchronisation) -> str:
 
 def _never(case: Case, call: Synchronisation) -> str:
     synced = (case.container and case.container.synced) or {}
-    return f"was synchronised {'from another folder' if call.target in synced else 'never before'}"
+    return "was synchronised from another folder" if call.target in synced else "was never synchronised"
 
 
 def _item(case: Case, action: SyncAction, reason: str) -> SyncItem:

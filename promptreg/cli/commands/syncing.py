@@ -4,18 +4,18 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from textwrap import wrap
 from typing import NamedTuple, cast
 
 import click
 
 from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.failures import in_commands
 from promptreg.cli.output import note, paint, print_one, say
 from promptreg.cli.progress import progress
-from promptreg.cli.text import columns, harmless, one_line, width
-from promptreg.errors import ConflictError, PromptregError, StorageError
+from promptreg.cli.text import columns, harmless, one_line, width, wrapped
+from promptreg.errors import PromptregError, StorageError
 from promptreg.files.report import SyncedPrompt, SyncReport
-from promptreg.files.syncing import reported_sync
+from promptreg.files.syncing import reported_sync, require_no_conflict
 from promptreg.registry import Registry
 from promptreg.rules.sync_items import OnSyncConflict, SyncAction
 
@@ -72,8 +72,7 @@ def sync(
     with _errors_by_line():
         report = _synchronised(settings, folder, options, is_dry=dry_run or check)
     print_one(settings, report, _show)
-    if report.conflicts:
-        raise _conflict(len(report.conflicts))
+    require_no_conflict(report)
     if check and report.changes:
         raise click.exceptions.Exit(1)
 
@@ -128,18 +127,10 @@ def _errors_by_line() -> Iterator[None]:
         errors = error.details.get("errors", ())
         if len(errors) > 1:
             for each in errors:
-                note(f"{one_line(each['field'])}: {one_line(each['reason'])}")
+                note(f"{one_line(each['field'])}: {one_line(in_commands(each['reason']))}")
             done = "but for these files all was done" if error.details.get("is_done") else "so nothing was applied"
             error.restate(f"{len(errors):,} errors, {done}.")
         raise
-
-
-def _conflict(number: int) -> ConflictError:
-    count = "1 conflict" if number == 1 else f"{number:,} conflicts"
-    return ConflictError(
-        f"{count}, so nothing was applied; --ours takes the files, --theirs the registry, and --draft makes the files"
-        " drafts."
-    )
 
 
 def _show(report: SyncReport) -> None:
@@ -157,14 +148,16 @@ def _show(report: SyncReport) -> None:
 def _show_prompt(prompt: SyncedPrompt) -> None:
     """Print what is done of a prompt and, beside that where it fits or else below, why and what else is to be known."""
     name = one_line(prompt.name if prompt.prompt is None else f"{prompt.name} (now {prompt.prompt})")
-    version = "" if prompt.version is None else f"@{prompt.version}"
+    version = "" if prompt.version is None else f" @{prompt.version}"
     action = prompt.action.replace("_", " ")
-    line = f"{paint(f'{action:<{INDENT - 1}}', WORDS[prompt.action][1])} {paint(name, 'name')} {version}"
-    reason = f"{prompt.place}: {prompt.reason}" if prompt.action == "conflict" else prompt.reason
-    is_beside = INDENT + width(f"{name} {version}  {reason}") <= columns()
-    say(f"{line}  {paint(one_line(reason), 'quiet')}" if is_beside else line)
+    line = f"{paint(f'{action:<{INDENT - 1}}', WORDS[prompt.action][1])} {paint(name, 'name')}{version}"
+    reason = one_line(in_commands(prompt.reason))
+    if prompt.action == "conflict":
+        reason = f"{one_line(prompt.place)}: {reason}"
+    is_beside = INDENT + width(f"{name}{version}  {reason}") <= columns()
+    say(f"{line}  {paint(reason, 'quiet')}" if is_beside else line)
     for text in prompt.notes if is_beside else (reason, *prompt.notes):
-        for part in wrap(one_line(text), columns() - INDENT):
+        for part in wrapped(one_line(text), columns() - INDENT):
             say(f"{'':{INDENT}}{paint(part, 'quiet')}")
 
 
