@@ -187,12 +187,22 @@ def test_a_refusal_is_status_1_with_the_code_and_a_command_that_helps(terminal: 
         (["list", "extra"], ["extra"]),
         (["status", "greet", "disabled"], ["the status stands before the names: `promptreg status disabled NAME...`"]),
         (["search", "-foo"], ["'-f'", "stands after --"]),
+        (["seed", "p", "--release", "9" * 5_000], ["'--release': must be a number of at most 30 digits"]),
     ],
-    ids=["command", "meant", "option", "number", "argument", "too many", "order", "dash"],
+    ids=["command", "meant", "option", "number", "argument", "too many", "order", "dash", "digits"],
 )
 def test_wrong_usage_is_one_line_and_status_2(terminal: Terminal, arguments: list[str], said: list[str]) -> None:
     """It says what is wrong, and which help to read."""
     assert_one_line(terminal(*arguments), 2, *said)
+
+
+@pytest.mark.parametrize("command", [["list"], ["search", "hello"], ["history", "greet"], ["events"]])
+def test_a_limit_of_any_size_is_taken(terminal: Terminal, filled: Path, command: list[str]) -> None:
+    """More than there can be is all."""
+    for more in ([], ["--json"]):
+        done = terminal(*command, "--limit", "9" * 30, *more)
+        assert (done.status, done.err) == (0, "")
+        assert "greet" in done.out
 
 
 def test_no_command_at_all_is_the_help_and_status_2(terminal: Terminal) -> None:

@@ -163,9 +163,10 @@ def test_search_in_json_has_all_hits_and_for_people_20(terminal: Terminal, ana: 
     for n in range(25):
         ana.create(f"p{n}", "hello")
     assert len(json.loads(terminal("search", "hello", "--json").out)) == 25
-    assert len(terminal("search", "hello").out.splitlines()) == 1 + 20
-    assert terminal("search", "hello").err == "There are more prompts; --limit N shows more.\n"
-    assert terminal("search", "hello", "--limit", "25").err == ""
+    done = terminal("search", "hello")
+    assert len(done.out.splitlines()) == 1 + 20
+    assert done.err == "More prompts contain them; --limit N shows more.\n"
+    assert terminal("search", "hello", "--limit", "25").err == terminal("search", "hello", "--nl").err == ""
 
 
 def test_namespaces_are_a_line_each_or_an_array(terminal: Terminal, ana: Registry) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.limits import ALL, SHOWN, limit_option
 from promptreg.cli.output import note, print_many, say
 from promptreg.cli.tables import Cell, Column, print_table
 from promptreg.cli.text import one_line
@@ -23,8 +24,6 @@ HEADS = (
     Column("STATUS"),
     Column("TITLE"),
 )
-ALL = 1_000_000_000  # hits of a search
-SHOWN = 20  # hits that people see where they say nothing else
 STATUS_STYLES = {"active": "", "disabled": "bad", "archived": "quiet"}
 
 
@@ -44,7 +43,7 @@ def filter_options(command: F) -> F:
 @click.option("--prefix", metavar="TEXT", help="Only names that begin with this.")
 @click.option("--label", metavar="LABEL", help="Only with this label, as the version that has it.")
 @click.option("--created-by", metavar="USER", help="Only of this owner.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; else all.")
+@limit_option("all")
 @output_options
 @registry_options
 @click.pass_obj
@@ -61,7 +60,7 @@ def list_(settings: Settings, /, limit: int | None, **filters: Any) -> None:
 @click.command()
 @click.argument("words", nargs=-1, required=True)
 @filter_options
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; else 20, and in JSON all.")
+@limit_option()
 @output_options
 @registry_options
 @click.pass_obj
@@ -74,8 +73,8 @@ def search(settings: Settings, /, words: tuple[str, ...], limit: int | None, **f
     with settings.registry() as registry:
         found = registry.search(" ".join(words), limit=most + 1, **_given(filters))
     print_many(settings, found[:most], lambda prompts: _show(prompts, lambda: "No prompt contains all these words."))
-    if not settings.for_programs and len(found) > most:
-        note("There are more prompts; --limit N shows more.")
+    if len(found) > most and not settings.for_programs:
+        note("More prompts contain them; --limit N shows more.")
 
 
 @click.command()

@@ -9,6 +9,7 @@ import click
 
 from promptreg.cli.completion import complete_names, name_argument, reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.limits import SHOWN, limit_option
 from promptreg.cli.output import note, print_many, print_one
 from promptreg.cli.showing import print_events, print_prompt
 from promptreg.cli.timeline import print_timeline
@@ -21,11 +22,6 @@ from promptreg.rules.inputs import ACTIONS
 V = TypeVar("V")
 
 PAGE = 100  # versions, or events, that are read at a time
-SHOWN = 20  # versions, or events, that people see where they say nothing else
-
-limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many; else {SHOWN}, and in JSON all."
-)
 
 
 @click.command()
@@ -56,7 +52,7 @@ def shown_version(registry: Registry, name: str) -> Prompt:
 @click.command()
 @name_argument
 @click.option("--before", type=click.IntRange(min=1), metavar="N", help="Only versions before this number.")
-@limit_option
+@limit_option()
 @output_options
 @registry_options
 @click.pass_obj
@@ -92,7 +88,7 @@ def history(settings: Settings, name: str, before: int | None, limit: int | None
     help="Only those above this number, the lowest first; with --newest-first those below it.",
 )
 @click.option("--newest-first", is_flag=True, help="Print the newest first.")
-@limit_option
+@limit_option()
 @output_options
 @registry_options
 @click.pass_obj

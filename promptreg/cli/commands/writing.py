@@ -24,7 +24,10 @@ from promptreg.registry import Registry
 
 def _number(text: str) -> float:
     """Return an integer as it is, however large, and another number as a float."""
-    return int(text) if text.lstrip("-").isdecimal() else float(text)
+    try:
+        return int(text) if text.lstrip("-").isdecimal() else float(text)
+    except ValueError:  # no number, or more digits than Python reads
+        raise click.BadParameter("must be a number of at most 30 digits") from None
 
 
 FILES = """
