@@ -128,7 +128,7 @@ def test_a_text_that_says_the_same_writes_nothing(terminal: Editor) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (BROKEN, "edit-greet.md:3: "),
+        (BROKEN, "edit-greet.md:3: 'greet': unexpected end of template"),
         ("---\ntag: x\n---\n", "edit-greet.md:2: "),
         ("no front matter", "edit-greet.md:1: "),
         (b"---\n---\n\xff", "UTF-8"),

@@ -100,11 +100,12 @@ def _fields_of_file(content: bytes, path: str, name: str, *, is_guessed: bool) -
 
 @contextmanager
 def named_lines(file: "PromptFile | None") -> Iterator[None]:
-    """Put the line of the file before an error about its text; that of a chat names the message and its line."""
+    """Have an error about a text name the line of the file instead; that of a chat names the message and its line."""
     try:
         yield
     except TemplateError as error:
         line = error.details.get("line")
         if file is not None and isinstance(line, int) and isinstance(file.fields.get("template", ""), str):
+            error.restate(error.message.replace(f"Line {line}: ", "", 1))  # two numbers of one line confuse
             error.put_before(file.where("template", line=line))
         raise
