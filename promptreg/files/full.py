@@ -68,7 +68,8 @@ def export_full(registry: Registry, out: Place, *, progress: Progress | None = N
     (`SQLITE_TMPDIR`).
 
     Only for the application and org admins: raises `ForbiddenError` for others, `InvalidInputError` where the file
-    can't be written, and `StorageCorruptError` where the registry is damaged, so what was exported can be imported.
+    can't be written or is a database, and `StorageCorruptError` where the registry is damaged, so what was exported can
+    be imported.
 
     >>> from io import BytesIO
     >>> file = BytesIO()
@@ -82,7 +83,7 @@ def export_full(registry: Registry, out: Place, *, progress: Progress | None = N
     report = read_progress(progress)
 
     def consume(dump: Dump) -> Counts:
-        with _opened_to_write(out) as write:
+        with _opened_to_write(out, registry.path) as write:
             return _write(dump, write, report)
 
     return registry._dump(consume)
@@ -163,16 +164,21 @@ def _checked(dump: Dump, history: History) -> Iterator[Entry]:
 
 
 @contextmanager
-def _opened_to_write(out: Place) -> Iterator[Callable[[bytes], object]]:
+def _opened_to_write(out: Place, database: str) -> Iterator[Callable[[bytes], object]]:
     """Yield what writes to the file; what was at its path stays there until all is written."""
     if not isinstance(out, str | os.PathLike):
         yield partial(_write_whole, _method_of(out, "out", "write"))
         return
     with _translating("out", "written"):
-        path = os.path.realpath(out)
-    is_new = not os.path.exists(path)
-    part = f"{path}.{token_hex(4)}.part" if is_new or os.path.isfile(path) else path  # a device or pipe stays
-    with _translating("out", "written"):
+        path = os.fsdecode(out)
+        is_new = not os.path.exists(path)
+        if is_new or os.path.isfile(path):
+            path = os.path.realpath(path)
+            part = f"{path}.{token_hex(4)}.part"
+        else:  # a device or pipe stays; that behind /dev/stdout has no other path
+            part = path
+        if part != path and not is_new:
+            _require_no_database(path, database)
         file = open(part, "wb" if part == path else "xb")  # noqa: SIM115 (closed below, before it is renamed)
     try:
         yield _translated(file.write)
@@ -185,6 +191,17 @@ def _opened_to_write(out: Place) -> Iterator[Callable[[bytes], object]]:
             with suppress(OSError):
                 os.unlink(part)
         raise
+
+
+def _require_no_database(path: str, own: str) -> None:
+    """Refuse to put an export in the place of a database, and above all of the one that is exported."""
+    # That one is not even opened: closing it again would drop SQLite's locks.
+    is_own = os.path.exists(own) and os.path.samefile(path, own)
+    if not is_own:
+        with open(path, "rb") as file:
+            is_own = file.read(len(_DATABASE)) == _DATABASE
+    if is_own:
+        raise InvalidInputError.of("out", "is a database, which an export would replace; give it another file")
 
 
 def _put_in_place(file: IO[bytes], part: str, path: str, *, is_new: bool) -> None:
@@ -297,12 +314,13 @@ class _Lines:
         return InvalidInputError.of(f"line {self._number}", reason)
 
 
+_DATABASE = b"SQLite format 3\0"
 _OTHERS = {
     b"\xff\xfe": "is UTF-16, as > of PowerShell writes it; let the export write its file itself",
     b"\xfe\xff": "is UTF-16; an export is UTF-8",
     b"\xef\xbb\xbf": "begins with a byte order mark, which no export does; copy the file as binary",
     b"\x1f\x8b": "is compressed; decompress it first",
-    b"SQLite format 3\0": "is a database; open it with Registry(path), or --db",
+    _DATABASE: "is a database; open it with Registry(path), or --db",
 }
 """How files of other kinds begin, and what to say of them."""
 

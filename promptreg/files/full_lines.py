@@ -30,7 +30,15 @@ from promptreg.files.full_forms import (
 from promptreg.jsonvalues import FrozenDict, FrozenList, compact, frozen_dict
 from promptreg.models import Action, Grant, State, Status
 from promptreg.records import CONTENT, Container, VersionRecord
-from promptreg.rules.inputs import read_choice, read_content_hash, read_flag, read_grants, read_release, read_text
+from promptreg.rules.inputs import (
+    read_choice,
+    read_content_hash,
+    read_filled_text,
+    read_flag,
+    read_grants,
+    read_release,
+    read_text,
+)
 from promptreg.rules.lifecycle import MAX_LABELS
 from promptreg.rules.names import MAX_NUMBER, checked_number, checked_own_label
 
@@ -245,7 +253,7 @@ DETAILS: Mapping[str, tuple[Form, ...]] = {
     "update": ({"base": read_number, "fields": _update_fields, "content_hash": _hash},),
     "edit": ({"fields": _update_fields, "content_hash": _hash},),
     "publish": (_previous_number,),
-    "rollback": ({**_previous_number, "reason": read_text},),
+    "rollback": ({**_previous_number, "reason": read_filled_text},),
     "check_failed": ({"reasons": list_of(read_text)}, {"failed": read_count}),
     "discard": ({},),
     "set_label": (_label_moved,),
