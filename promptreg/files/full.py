@@ -1,34 +1,7 @@
-r"""Everything out of a registry, and everything in: one file of JSON Lines, the same for every database.
+"""Everything out of a registry, and everything in: one file of JSON Lines, the same for every database.
 
-The file holds ids, histories, numbers, times, authors, publications, labels, grants, statuses, failures, what was last
-seeded and synchronised, events with their chain, salts and commitments, and deletions. `export_full` and `import_full`
-are inverse: an export of what was imported has equal bytes.
-
-**The format.** UTF-8, each line one JSON object with one key, which says what the line is, and `\n` at its end:
-
-    {"promptreg": {"format": 1, "prompts": 1, "versions": 1, "events": 2, "deletions": 0}}
-    {"prompt": {"id": …, "namespace": …, "name": …, …, "publications": [1], …, "versions": 1}}
-    {"version": {"number": 1, "state": "published", "name": …, …, "template": …, …, "content_hash": …}}
-    {"event": {"seq": 1, "at": …, "action": "create", …, "salt": …, "name": …, "details": {…}, …, "hash": …}}
-    {"event": {"seq": 2, "at": …, "action": "publish", …}}
-    {"end": {"prompts": 1, "versions": 1, "events": 2, "deletions": 0, "last_hash": …, "sha256": …}}
-
-- `promptreg`, the first line, has the version of the format, and how many lines of each kind follow.
-- `prompt`: prompts come in the order in which they were created, of all namespaces. `publications` is the stack of
-  publications, the live version last; `versions` says how many lines of versions follow. `labels` are those that
-  callers set. `last_version` is the highest number that was ever used. `seed` and `synced` are what was last seeded and
-  synchronised, or null. Grants are pairs of principal and permission.
-- `version`: by their numbers. `base_version` is null where that version was discarded. A chat's `template` is a list.
-- `event`: by their numbers, from 1 without a gap. `salt`, `name` and `details` are null where the prompt was deleted.
-  `commitment` is the SHA-256 of the salt and the canonical JSON of `[name, details]`; `hash` is the SHA-256 of the
-  canonical JSON of `[prev, seq, at, actor, action, namespace, prompt_id, version, commitment]`, where `prev` is the
-  hash of the event before, or 64 zeros. Canonical JSON has sorted keys, no spaces, and no escapes that UTF-8 does not
-  need.
-- `deletion`: the id of a deleted prompt, when, and hashes of the places where it was synchronised with files, or null;
-  in the order of their events.
-- `end`, the last line, has the same numbers, the hash of the last event, and the SHA-256 of all lines before it.
-
-All keys must be there, and no others. Times are ISO 8601 in UTC with microseconds, ids UUIDs of version 7.
+`export_full` and `import_full` are inverse: an export of what was imported has equal bytes. `promptreg/docs/export.md`
+has the format.
 """
 
 import os

@@ -1,8 +1,8 @@
 """The lines of a full export: from entries to lines, and from lines to entries, each checked by itself.
 
-What the lines look like is documented in `promptreg.files.full`. A line may come from anywhere, so every value of it is
-read as strictly as the arguments of a verb are: types, lengths, names, times, hashes. Whether the lines fit together is
-checked in `full_history.py`.
+What the lines look like is documented in `promptreg/docs/export.md`. A line may come from anywhere, so every value of
+it is read as strictly as the arguments of a verb are: types, lengths, names, times, hashes. Whether the lines fit
+together is checked in `full_history.py`.
 """
 
 import json
