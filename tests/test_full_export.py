@@ -88,10 +88,13 @@ def test_files_of_earlier_schemas_are_exported_and_imported(dump: str, path: str
         assert_inverse(registry)
 
 
-def test_a_file_of_an_earlier_schema_that_is_only_read_is_exported(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dump", [file.stem for file in SCHEMAS.glob("*.sql")])
+def test_a_file_of_an_earlier_schema_that_is_only_read_is_exported(
+    dump: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its export is what that of the migrated file is."""
     with closing(raw(path)) as connection:
-        connection.executescript(f"BEGIN; {(SCHEMAS / '1.sql').read_text(encoding='utf-8')} COMMIT")
+        connection.executescript(f"BEGIN; {(SCHEMAS / f'{dump}.sql').read_text(encoding='utf-8')} COMMIT")
     with monkeypatch.context() as patched:
         patched.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
         with Registry(path) as registry:
