@@ -367,6 +367,7 @@ FALSE: dict[str, Callable[[Lines], Any]] = {
         -1, {"deletion": {**one(ls, "deletion"), "prompt_id": new_id()}}
     ),
     "a deletion with places that are no hashes": lambda ls: one(ls, "deletion").update(places=["a/b"]),
+    "a deletion with a list of no places": lambda ls: one(ls, "deletion").update(places=[]),
     "a deletion with content": lambda ls: one(ls, "deletion").update(name="deleted"),
     "an event between the prompts": lambda ls: ls.insert(1, {"event": one(ls, "event")}),
     "a prompt after the events": lambda ls: ls.insert(-1, {"prompt": prompt(ls, "chat")}),

@@ -169,11 +169,11 @@ def _opened_to_write(out: Place, database: str) -> Iterator[Callable[[bytes], ob
 def _require_no_database(path: str, own: str) -> None:
     """Refuse to put an export in the place of a database, and above all of the one that is exported."""
     # That one is not even opened: closing it again would drop SQLite's locks.
-    is_own = os.path.exists(own) and os.path.samefile(path, own)
-    if not is_own:
+    is_database = os.path.exists(own) and os.path.samefile(path, own)
+    if not is_database:
         with open(path, "rb") as file:
-            is_own = file.read(len(_DATABASE)) == _DATABASE
-    if is_own:
+            is_database = file.read(len(_DATABASE)) == _DATABASE
+    if is_database:
         raise InvalidInputError.of("out", "is a database, which an export would replace; give it another file")
 
 

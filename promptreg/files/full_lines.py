@@ -184,7 +184,10 @@ def _synced(value: Any, field: str) -> dict[str, SyncBase]:
 
 
 def _places(value: Any, field: str) -> FrozenList:
-    return FrozenList(list_of(_hash)(value, field))
+    places = list_of(_hash)(value, field)
+    if not places:
+        raise InvalidInputError.of(field, "must be null where there is none")
+    return FrozenList(places)
 
 
 def _failure(value: Any, field: str) -> FrozenList:
