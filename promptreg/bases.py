@@ -4,12 +4,13 @@ Each is compared later with what is live, and tells what people have changed sin
 its names in folders remain, so that a file of it does not bring it back unasked.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from promptreg.jsonvalues import compact, digest, parse
 
-HASH_LENGTH = 64
+_PLACES = re.compile(r'\["[0-9a-f]{64}"(?:,"[0-9a-f]{64}")*\]')
 
 
 class Seed(NamedTuple):
@@ -88,7 +89,7 @@ def encoded_places(namespace: str, bases: Mapping[str, SyncBase] | None) -> str 
 
 def decoded_places(text: str) -> list[str]:
     """Return the places of a deleted prompt; raise `ValueError` for anything else."""
-    places = parse(text)
-    if not isinstance(places, list) or not all(isinstance(one, str) and len(one) == HASH_LENGTH for one in places):
+    if not _PLACES.fullmatch(text):
         raise ValueError("these are no places of a deleted prompt")
+    places: list[str] = parse(text)
     return places

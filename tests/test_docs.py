@@ -12,6 +12,7 @@ blocks run; a command that ends with `&` runs beside those after it. Elsewhere s
 import contextlib
 import importlib.util
 import io
+import json
 import os
 import re
 import shlex
@@ -33,6 +34,7 @@ from promptreg import PromptregError, Registry, RenderLimits, TemplateError
 from promptreg.cli.main import BROKEN_PIPE, INTERRUPTED, REFUSED, STORAGE, USAGE
 from promptreg.cli.main import promptreg as command_line
 from promptreg.files.format import KEYS
+from promptreg.files.full import export_full
 from promptreg.models import Action
 from promptreg.rendering.fast.operations import METHODS as FAST_METHODS
 from promptreg.rendering.filters import FILTERS, TESTS
@@ -50,7 +52,7 @@ TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
 RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
 EXPECTED_PAGES = set(
     "guide templates variables chats access operations recipes telemetry errors rules guarantees internals performance"
-    " changes seeding releases moving sources storage limits command files checks modules".split()
+    " changes seeding releases moving sources storage limits command files checks modules export".split()
 )
 
 
@@ -286,6 +288,30 @@ def test_the_page_of_files_lists_each_key_of_the_front_matter() -> None:
     """The keys are those that the format has, and the two that hold JSON instead of lines of the body."""
     listed = {key for row in rows(section("files.md", "The format")) for key in re.findall(r"`(\w+)", row[0])}
     assert listed == {*KEYS, "message", "template"}
+
+
+def test_the_page_of_exports_lists_each_key_of_each_line() -> None:
+    """The keys are those that lines have: they are read from an export."""
+    with Registry(":memory:") as registry, io.BytesIO() as file:
+        registry.create("x", "One")
+        registry.create("y", "Two")
+        registry.delete("y")
+        export_full(registry, file)
+        lines = [json.loads(line) for line in file.getvalue().splitlines()]
+    found = {kind: set(value) for line in lines for kind, value in line.items()}
+    found["promptreg"] |= found.pop("end")
+    titles = {
+        "promptreg": "The first and the last line",
+        "prompt": "A prompt",
+        "version": "A version",
+        "event": "An event",
+        "deletion": "A deletion",
+    }
+    listed = {
+        kind: {key for row in rows(section("export.md", title)) for key in re.findall(r"`(\w+)`", row[0])}
+        for kind, title in titles.items()
+    }
+    assert listed == found
 
 
 def test_the_page_of_the_command_names_each_variable_and_status() -> None:

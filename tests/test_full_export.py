@@ -2,17 +2,21 @@
 
 import errno
 import gc
+import itertools
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from io import BytesIO, StringIO
+from io import BufferedRandom, BytesIO, FileIO, StringIO
 from pathlib import Path
 from typing import Any, get_args
 
@@ -84,10 +88,13 @@ def test_files_of_earlier_schemas_are_exported_and_imported(dump: str, path: str
         assert_inverse(registry)
 
 
-def test_a_file_of_an_earlier_schema_that_is_only_read_is_exported(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dump", [file.stem for file in SCHEMAS.glob("*.sql")])
+def test_a_file_of_an_earlier_schema_that_is_only_read_is_exported(
+    dump: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its export is what that of the migrated file is."""
     with closing(raw(path)) as connection:
-        connection.executescript(f"BEGIN; {(SCHEMAS / '1.sql').read_text(encoding='utf-8')} COMMIT")
+        connection.executescript(f"BEGIN; {(SCHEMAS / f'{dump}.sql').read_text(encoding='utf-8')} COMMIT")
     with monkeypatch.context() as patched:
         patched.setattr("promptreg.storage.sqlite.readonly.is_writable", lambda path: False)
         with Registry(path) as registry:
@@ -628,16 +635,82 @@ def test_a_closed_registry_is_a_storage_error(data: bytes) -> None:
             call()
 
 
-def test_a_folder_for_temporary_files_that_is_full_is_a_storage_error(
-    filled: Registry, data: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What waits there until the end can't be written, and nothing is imported."""
+class Full(FileIO):
+    """A file on a full disk."""
 
-    def full(*_: Any) -> None:
+    def write(self, data: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(full_spool.marshal, "dump", full)
+
+@pytest.mark.parametrize("parts", [2, 16])
+def test_a_folder_for_temporary_files_that_is_full_is_a_storage_error(
+    parts: int, filled: Registry, data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With few files their buffers are written early, with many only at the end; nothing is imported."""
+    numbers = itertools.count()
+    monkeypatch.setattr(full_spool, "PARTS", parts)
+    monkeypatch.setattr(full_spool, "TemporaryFile", lambda: BufferedRandom(Full(tmp_path / str(next(numbers)), "w+")))
     with pytest.raises(StorageFullError, match="TMPDIR"):
         exported(filled)
-    with pytest.raises(StorageFullError, match="TMPDIR"):
-        imported(data)
+    with Registry(":memory:") as registry:
+        with pytest.raises(StorageFullError, match="TMPDIR"):
+            import_full(registry, BytesIO(data))
+        assert registry.namespaces() == []
+
+
+def test_no_folder_for_temporary_files_is_a_storage_error(
+    filled: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not the error of the operating system."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(StorageError, match="TMPDIR"):
+        exported(filled)
+
+
+def test_an_export_never_takes_the_place_of_a_database(path: str, tmp_path: Path) -> None:
+    """Neither of its own, by any name, nor of another."""
+    other, link = tmp_path / "other.db", tmp_path / "link"
+    link.symlink_to(path)
+    Registry(str(other)).close()
+    with Registry(path) as registry:
+        registry.create("x", "One")
+        for place in (path, link, other):
+            with pytest.raises(InvalidInputError, match="is a database"):
+                export_full(registry, place)
+        registry.create("y", "Two")
+        assert registry.verify() == []
+    Registry(str(other), create=False).close()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs /dev/fd as Linux has it")
+def test_a_pipe_that_has_no_path_is_written(filled: Registry, data: bytes) -> None:
+    """As `/dev/stdout` is one, and what a shell makes of `>(gzip)`."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as file, ThreadPoolExecutor(1) as others:
+        read = others.submit(file.read)
+        export_full(filled, f"/dev/fd/{writing}")
+        os.close(writing)
+        assert read.result() == data
+
+
+def test_a_copy_that_does_not_fit_names_the_folder_for_temporary_files(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the disk of the database, where no room is missing."""
+    registry.create("x", "y" * 100_000, syntax="plain")
+    data = exported(registry)
+    connect = sqlite3.connect
+
+    def full(path: str, **settings: Any) -> sqlite3.Connection:
+        connection = connect(path, **settings)
+        if path == "":
+            connection.execute("PRAGMA max_page_count = 20")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    with pytest.raises(StorageFullError, match="SQLITE_TMPDIR"):
+        exported(registry)
+    with Registry(str(tmp_path / "other.db")) as other:
+        with pytest.raises(StorageFullError, match="SQLITE_TMPDIR"):
+            import_full(other, BytesIO(data))
+        assert other.namespaces() == []

@@ -453,10 +453,12 @@ def test_verify_covers_what_was_synchronised(registry, path):
     assert registry.verify() == []
     with closing(raw(path)) as connection:
         connection.execute("DROP TRIGGER deletions_update")
-        connection.execute("UPDATE deletions SET synced = '[1]'")
-    assert len([line for line in registry.verify() if "synchronised before its deletion" in line]) == 1
-    with pytest.raises(StorageCorruptError, match="deletion"):
-        sync(registry, {"a": "one"})
+    for damage in ("[1]", "[]", "[" * 100_000, f'["{"é" * 64}"]'):
+        with closing(raw(path)) as connection:
+            connection.execute("UPDATE deletions SET synced = ?", (damage,))
+        assert len([line for line in registry.verify() if "synchronised before its deletion" in line]) == 1
+        with pytest.raises(StorageCorruptError, match="deletion"):
+            sync(registry, {"a": "one"})
     with closing(raw(path)) as connection:
         connection.execute("UPDATE deletions SET synced = NULL")
         connection.execute("UPDATE prompts SET synced = replace(synced, 'f00d', 'beef') WHERE name = 'a'")

@@ -207,6 +207,11 @@ DAMAGE: dict[str, tuple[str, str, list[str]]] = {
         "INSERT INTO deletions (prompt_id, revision, at) SELECT id, 1, '' FROM prompts WHERE key = 1",
         ["prompt 'ID': its deletion is no event"],
     ),
+    "the time of a deletion": (
+        "deletions",
+        "UPDATE deletions SET at = '2020-01-01T00:00:00.000000+00:00'",
+        ["prompt 'ID': its deletion is of another time than its event"],
+    ),
     "the revision": (
         "registry",
         "UPDATE registry SET revision = 1",

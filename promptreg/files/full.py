@@ -1,34 +1,7 @@
-r"""Everything out of a registry, and everything in: one file of JSON Lines, the same for every database.
+"""Everything out of a registry, and everything in: one file of JSON Lines, the same for every database.
 
-The file holds ids, histories, numbers, times, authors, publications, labels, grants, statuses, failures, what was last
-seeded and synchronised, events with their chain, salts and commitments, and deletions. `export_full` and `import_full`
-are inverse: an export of what was imported has equal bytes.
-
-**The format.** UTF-8, each line one JSON object with one key, which says what the line is, and `\n` at its end:
-
-    {"promptreg": {"format": 1, "prompts": 1, "versions": 1, "events": 2, "deletions": 0}}
-    {"prompt": {"id": …, "namespace": …, "name": …, …, "publications": [1], …, "versions": 1}}
-    {"version": {"number": 1, "state": "published", "name": …, …, "template": …, …, "content_hash": …}}
-    {"event": {"seq": 1, "at": …, "action": "create", …, "salt": …, "name": …, "details": {…}, …, "hash": …}}
-    {"event": {"seq": 2, "at": …, "action": "publish", …}}
-    {"end": {"prompts": 1, "versions": 1, "events": 2, "deletions": 0, "last_hash": …, "sha256": …}}
-
-- `promptreg`, the first line, has the version of the format, and how many lines of each kind follow.
-- `prompt`: prompts come in the order in which they were created, of all namespaces. `publications` is the stack of
-  publications, the live version last; `versions` says how many lines of versions follow. `labels` are those that
-  callers set. `last_version` is the highest number that was ever used. `seed` and `synced` are what was last seeded and
-  synchronised, or null. Grants are pairs of principal and permission.
-- `version`: by their numbers. `base_version` is null where that version was discarded. A chat's `template` is a list.
-- `event`: by their numbers, from 1 without a gap. `salt`, `name` and `details` are null where the prompt was deleted.
-  `commitment` is the SHA-256 of the salt and the canonical JSON of `[name, details]`; `hash` is the SHA-256 of the
-  canonical JSON of `[prev, seq, at, actor, action, namespace, prompt_id, version, commitment]`, where `prev` is the
-  hash of the event before, or 64 zeros. Canonical JSON has sorted keys, no spaces, and no escapes that UTF-8 does not
-  need.
-- `deletion`: the id of a deleted prompt, when, and hashes of the places where it was synchronised with files, or null;
-  in the order of their events.
-- `end`, the last line, has the same numbers, the hash of the last event, and the SHA-256 of all lines before it.
-
-All keys must be there, and no others. Times are ISO 8601 in UTC with microseconds, ids UUIDs of version 7.
+`export_full` and `import_full` are inverse: an export of what was imported has equal bytes. `promptreg/docs/export.md`
+has the format.
 """
 
 import os
@@ -68,7 +41,8 @@ def export_full(registry: Registry, out: Place, *, progress: Progress | None = N
     (`SQLITE_TMPDIR`).
 
     Only for the application and org admins: raises `ForbiddenError` for others, `InvalidInputError` where the file
-    can't be written, and `StorageCorruptError` where the registry is damaged, so what was exported can be imported.
+    can't be written or is a database, and `StorageCorruptError` where the registry is damaged, so what was exported can
+    be imported.
 
     >>> from io import BytesIO
     >>> file = BytesIO()
@@ -82,7 +56,7 @@ def export_full(registry: Registry, out: Place, *, progress: Progress | None = N
     report = read_progress(progress)
 
     def consume(dump: Dump) -> Counts:
-        with _opened_to_write(out) as write:
+        with _opened_to_write(out, registry.path) as write:
             return _write(dump, write, report)
 
     return registry._dump(consume)
@@ -163,16 +137,21 @@ def _checked(dump: Dump, history: History) -> Iterator[Entry]:
 
 
 @contextmanager
-def _opened_to_write(out: Place) -> Iterator[Callable[[bytes], object]]:
+def _opened_to_write(out: Place, database: str) -> Iterator[Callable[[bytes], object]]:
     """Yield what writes to the file; what was at its path stays there until all is written."""
     if not isinstance(out, str | os.PathLike):
         yield partial(_write_whole, _method_of(out, "out", "write"))
         return
     with _translating("out", "written"):
-        path = os.path.realpath(out)
-    is_new = not os.path.exists(path)
-    part = f"{path}.{token_hex(4)}.part" if is_new or os.path.isfile(path) else path  # a device or pipe stays
-    with _translating("out", "written"):
+        path = os.fsdecode(out)
+        is_new = not os.path.exists(path)
+        if is_new or os.path.isfile(path):
+            path = os.path.realpath(path)
+            part = f"{path}.{token_hex(4)}.part"
+        else:  # a device or pipe stays; that behind /dev/stdout has no other path
+            part = path
+        if part != path and not is_new:
+            _require_no_database(path, database)
         file = open(part, "wb" if part == path else "xb")  # noqa: SIM115 (closed below, before it is renamed)
     try:
         yield _translated(file.write)
@@ -185,6 +164,17 @@ def _opened_to_write(out: Place) -> Iterator[Callable[[bytes], object]]:
             with suppress(OSError):
                 os.unlink(part)
         raise
+
+
+def _require_no_database(path: str, own: str) -> None:
+    """Refuse to put an export in the place of a database, and above all of the one that is exported."""
+    # That one is not even opened: closing it again would drop SQLite's locks.
+    is_database = os.path.exists(own) and os.path.samefile(path, own)
+    if not is_database:
+        with open(path, "rb") as file:
+            is_database = file.read(len(_DATABASE)) == _DATABASE
+    if is_database:
+        raise InvalidInputError.of("out", "is a database, which an export would replace; give it another file")
 
 
 def _put_in_place(file: IO[bytes], part: str, path: str, *, is_new: bool) -> None:
@@ -297,12 +287,13 @@ class _Lines:
         return InvalidInputError.of(f"line {self._number}", reason)
 
 
+_DATABASE = b"SQLite format 3\0"
 _OTHERS = {
     b"\xff\xfe": "is UTF-16, as > of PowerShell writes it; let the export write its file itself",
     b"\xfe\xff": "is UTF-16; an export is UTF-8",
     b"\xef\xbb\xbf": "begins with a byte order mark, which no export does; copy the file as binary",
     b"\x1f\x8b": "is compressed; decompress it first",
-    b"SQLite format 3\0": "is a database; open it with Registry(path), or --db",
+    _DATABASE: "is a database; open it with Registry(path), or --db",
 }
 """How files of other kinds begin, and what to say of them."""
 

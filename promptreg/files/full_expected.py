@@ -9,8 +9,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from promptreg.entries import PromptEntry
-from promptreg.files.full_replay import DISCARDED, FACTS, PUBLISHED, STATES, Inconsistent, Replay, facts_of_version
-from promptreg.models import Grant
+from promptreg.files.full_replay import (
+    ANY_REASONS,
+    DISCARDED,
+    FACTS,
+    FAILURE,
+    PUBLISHED,
+    STATES,
+    Inconsistent,
+    Replay,
+    described,
+    facts_of_version,
+)
 from promptreg.records import Container, VersionRecord
 
 NAMES = (
@@ -52,8 +62,10 @@ class ExpectedState(NamedTuple):
         left = bytearray(replay.states)
         for at in range(0, len(self.versions), WIDTH):
             number, state = self.versions[at : at + 2]
-            facts = replay.versions[FACTS * (number - 1) : FACTS * number]
-            if left[number - 1] != state or facts != self.versions[at + 2 : at + WIDTH]:
+            said, facts = self.versions[at + 2 : at + WIDTH], replay.facts_of(number)
+            if facts[FAILURE] == ANY_REASONS:
+                said[FAILURE] = ANY_REASONS
+            if left[number - 1] != state or facts != said:
                 return number
             left[number - 1] = DISCARDED
         return next((number for number, state in enumerate(left, 1) if state != DISCARDED), None)
@@ -135,9 +147,5 @@ def _facts_of_prompt(container: Container, publications: Sequence[int]) -> Itera
         container.last_version,
         tuple(publications),
         frozenset(container.labels.items()),
-        tuple(_described(container.access_grants)),
+        described(container.access_grants),
     )
-
-
-def _described(grants: Iterable[Grant]) -> Iterable[str]:
-    return (f"{grant.principal} {grant.permission}" for grant in grants)

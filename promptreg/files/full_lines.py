@@ -1,8 +1,8 @@
 """The lines of a full export: from entries to lines, and from lines to entries, each checked by itself.
 
-What the lines look like is documented in `promptreg.files.full`. A line may come from anywhere, so every value of it is
-read as strictly as the arguments of a verb are: types, lengths, names, times, hashes. Whether the lines fit together is
-checked in `full_history.py`.
+What the lines look like is documented in `promptreg/docs/export.md`. A line may come from anywhere, so every value of
+it is read as strictly as the arguments of a verb are: types, lengths, names, times, hashes. Whether the lines fit
+together is checked in `full_history.py`.
 """
 
 import json
@@ -30,7 +30,15 @@ from promptreg.files.full_forms import (
 from promptreg.jsonvalues import FrozenDict, FrozenList, compact, frozen_dict
 from promptreg.models import Action, Grant, State, Status
 from promptreg.records import CONTENT, Container, VersionRecord
-from promptreg.rules.inputs import read_choice, read_content_hash, read_flag, read_grants, read_release, read_text
+from promptreg.rules.inputs import (
+    read_choice,
+    read_content_hash,
+    read_filled_text,
+    read_flag,
+    read_grants,
+    read_release,
+    read_text,
+)
 from promptreg.rules.lifecycle import MAX_LABELS
 from promptreg.rules.names import MAX_NUMBER, checked_number, checked_own_label
 
@@ -176,7 +184,10 @@ def _synced(value: Any, field: str) -> dict[str, SyncBase]:
 
 
 def _places(value: Any, field: str) -> FrozenList:
-    return FrozenList(list_of(_hash)(value, field))
+    places = list_of(_hash)(value, field)
+    if not places:
+        raise InvalidInputError.of(field, "must be null where there is none")
+    return FrozenList(places)
 
 
 def _failure(value: Any, field: str) -> FrozenList:
@@ -245,7 +256,7 @@ DETAILS: Mapping[str, tuple[Form, ...]] = {
     "update": ({"base": read_number, "fields": _update_fields, "content_hash": _hash},),
     "edit": ({"fields": _update_fields, "content_hash": _hash},),
     "publish": (_previous_number,),
-    "rollback": ({**_previous_number, "reason": read_text},),
+    "rollback": ({**_previous_number, "reason": read_filled_text},),
     "check_failed": ({"reasons": list_of(read_text)}, {"failed": read_count}),
     "discard": ({},),
     "set_label": (_label_moved,),

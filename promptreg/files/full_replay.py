@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 
 from promptreg.entries import EventEntry
 from promptreg.jsonvalues import thaw
+from promptreg.models import Grant
 from promptreg.records import VersionRecord
 from promptreg.rules.lifecycle import MAX_LABELS
 
 DRAFT, FAILED, PUBLISHED, DISCARDED = b"dfpx"
 STATES = {"draft": DRAFT, "failed": FAILED, "published": PUBLISHED}
-FACTS = 3  # of each version: how it was made, its content, when it first went live
+MADE, BASE, GRANTS, CONTENT, LIVE_AT, FAILURE = range(6)
+FACTS = 6  # of each version, at these places; its base is a number, or 0
+ANY_REASONS = 0  # of a failure: the event of an earlier release has only their number
 
 
 class Inconsistent(Exception):
@@ -40,10 +43,17 @@ class EventFields(NamedTuple):
         return cls(event.at, event.actor, event.action, event.namespace, event.version, event.name, details)
 
 
-def facts_of_version(version: VersionRecord) -> tuple[int, int, int]:
+def described(grants: Iterable[Grant]) -> tuple[str, ...]:
+    """Return grants as events have them."""
+    return tuple(f"{grant.principal} {grant.permission}" for grant in grants)
+
+
+def facts_of_version(version: VersionRecord) -> tuple[int, ...]:
     """Return the facts of a version, as hashes."""
     made = version.created_at, version.author, version.name
-    return hash(made), hash(version.snapshot.content_hash), hash(version.published_at)
+    failure = None if version.failure is None else tuple(version.failure)
+    other = map(hash, (described(version.access_grants), version.snapshot.content_hash, version.published_at, failure))
+    return hash(made), version.base_version or 0, *other
 
 
 class Replay:
@@ -94,6 +104,13 @@ class Replay:
         _APPLY[event.action](self, event, event.details or {})
         self._updated = hash(event.at)
 
+    def facts_of(self, number: int) -> "array[int]":
+        """Return the facts of a version; a base that was discarded is none any more."""
+        facts = self.versions[FACTS * (number - 1) : FACTS * number]
+        if facts[BASE] and self.states[facts[BASE] - 1] == DISCARDED:
+            facts[BASE] = 0
+        return facts
+
     def _state(self, event: EventFields, allowed: Iterable[int]) -> int:
         """Return the state of the event's version, which must be one of these."""
         number = event.version or 0
@@ -102,12 +119,13 @@ class Replay:
             raise Inconsistent("the version of the event is not there then, or not in a state that allows it")
         return state
 
-    def _add_version(self, event: EventFields, details: Mapping[str, Any]) -> None:
+    def _add_version(self, event: EventFields, details: Mapping[str, Any], base: int = 0) -> None:
         if event.version != len(self.states) + 1:
             raise Inconsistent("the versions of a prompt are numbered from 1 without a gap")
         self.states.append(DRAFT)
         made = event.at, event.actor, event.name
-        self.versions.extend((hash(made), hash(details["content_hash"]), hash(None)))
+        content = hash(details["content_hash"])
+        self.versions.extend((hash(made), base, hash(self._grants), content, hash(None), hash(None)))
 
     def _create(self, event: EventFields, details: Mapping[str, Any]) -> None:
         if self.states:
@@ -119,18 +137,19 @@ class Replay:
         base = details["base"]
         if base > len(self.states) or self.states[base - 1] == DISCARDED:
             raise Inconsistent("the base of the update is not there then")
-        self._add_version(event, details)
+        self._add_version(event, details, base)
         if event.name != self._name:
             self.expected_name = event.name
 
     def _edit(self, event: EventFields, details: Mapping[str, Any]) -> None:
         self._state(event, (DRAFT, FAILED))
         self._set(event, DRAFT)
-        self.versions[FACTS * (event.version or 0) - 2] = hash(details["content_hash"])
+        self._note(event, CONTENT, hash(details["content_hash"]))
 
     def _check_failed(self, event: EventFields, details: Mapping[str, Any]) -> None:
         self._state(event, (DRAFT, FAILED))
         self._set(event, FAILED)
+        self._note(event, FAILURE, hash(tuple(details["reasons"])) if "reasons" in details else ANY_REASONS)
 
     def _discard(self, event: EventFields, details: Mapping[str, Any]) -> None:
         self._state(event, (DRAFT, FAILED))
@@ -142,6 +161,11 @@ class Replay:
 
     def _set(self, event: EventFields, state: int) -> None:
         self.states[(event.version or 0) - 1] = state
+        self._note(event, FAILURE, hash(None))
+
+    def _note(self, event: EventFields, fact: int, value: int) -> None:
+        """Set a fact of the event's version."""
+        self.versions[FACTS * ((event.version or 0) - 1) + fact] = value
 
     def _require_previous(self, details: Mapping[str, Any], number: int, event: EventFields) -> None:
         live = self._stack[-1] if self._stack else 0
@@ -155,7 +179,7 @@ class Replay:
         self._stack.append(number)
         if state != PUBLISHED:
             self._set(event, PUBLISHED)
-            self.versions[FACTS * number - 1] = hash(event.at)
+            self._note(event, LIVE_AT, hash(event.at))
 
     def _rollback(self, event: EventFields, details: Mapping[str, Any]) -> None:
         number = event.version or 0
@@ -195,6 +219,7 @@ class Replay:
     def _grant(self, event: EventFields, details: Mapping[str, Any]) -> None:
         self._require_newest(event)
         self._grants = tuple(details["grants"])
+        self._note(event, GRANTS, hash(self._grants))
 
     def _change_status(self, event: EventFields, details: Mapping[str, Any]) -> None:
         if event.version is not None:

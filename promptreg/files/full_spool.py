@@ -7,6 +7,7 @@ grow with the export. The files have no name, and disappear with the process.
 import errno
 import marshal
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from tempfile import TemporaryFile
 from typing import Any, TypeAlias
 
@@ -21,25 +22,26 @@ class Spool:
     """Records of prompts, which are returned part by part: all of one prompt in one part, in their order."""
 
     def __init__(self) -> None:
-        self._files = [TemporaryFile() for _ in range(PARTS)]  # noqa: SIM115 (closed by `close`)
+        with _translating():
+            self._files = [TemporaryFile() for _ in range(PARTS)]  # noqa: SIM115 (closed by `close`)
 
     def put(self, prompt_id: str, record: Record) -> None:
         """Keep a record of a prompt."""
-        try:
+        with _translating():
             marshal.dump(record, self._files[hash(prompt_id) % PARTS])
-        except OSError as error:
-            raise _failed(error) from error
 
     def parts(self) -> Iterator[Iterator[Record]]:
         """Yield the parts."""
         for file in self._files:
-            file.seek(0)
+            with _translating():  # what is still buffered is written now
+                file.seek(0)
             yield _records(file)
 
     def close(self) -> None:
         """Remove the files."""
         for file in self._files:
-            file.close()
+            with suppress(OSError):  # closing writes what is still buffered, which nobody needs any more
+                file.close()
 
 
 def _records(file: Any) -> Iterator[Record]:
@@ -49,6 +51,14 @@ def _records(file: Any) -> Iterator[Record]:
         except EOFError:
             return
         yield record
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _failed(error) from error
 
 
 def _failed(error: OSError) -> StorageError:

@@ -34,11 +34,11 @@ def places(connection: sqlite3.Connection) -> Iterator[str]:
 def problems(connection: sqlite3.Connection) -> Iterator[str]:
     """Yield what is wrong with the recorded deletions."""
     unrecorded = connection.execute(
-        "SELECT prompt_id FROM deletions WHERE NOT EXISTS"
-        " (SELECT 1 FROM events WHERE events.prompt_id = deletions.prompt_id AND action = 'delete')"
+        "SELECT d.prompt_id, e.at FROM deletions d LEFT JOIN events e ON e.prompt_id = d.prompt_id"
+        " AND e.action = 'delete' WHERE e.at IS NOT d.at"
     ).fetchall()
-    for (prompt_id,) in unrecorded:
-        yield f"prompt {prompt_id!r}: its deletion is no event"
+    for prompt_id, at in unrecorded:
+        yield f"prompt {prompt_id!r}: its deletion is {'no event' if at is None else 'of another time than its event'}"
     for prompt_id, text in connection.execute(_PLACES).fetchall():
         try:
             decoded_places(text)

@@ -19,6 +19,7 @@ from promptreg.jsonvalues import FrozenList
 from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, damaged
 from promptreg.storage.sqlite import event_log
 from promptreg.storage.sqlite.connections import Handle
+from promptreg.storage.sqlite.failures import full_copy
 from promptreg.storage.sqlite.readonly import show_later_columns
 from promptreg.storage.sqlite.rows import (
     PROMPT_FIELDS,
@@ -56,7 +57,7 @@ def _copied(open_snapshot: OpenSnapshot) -> sqlite3.Connection:
         copy = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         try:
             with open_snapshot() as handle, handle.interruptible(attempt < MAX_INTERRUPTIONS):
-                handle.connection.backup(copy, pages=PAGES, progress=_watching(handle), sleep=0)
+                _copy(handle, copy)
             copy.execute("PRAGMA trusted_schema = OFF")
             show_later_columns(copy)
             break
@@ -66,6 +67,16 @@ def _copied(open_snapshot: OpenSnapshot) -> sqlite3.Connection:
             copy.close()
             raise
     return copy
+
+
+def _copy(handle: Handle, copy: sqlite3.Connection) -> None:
+    try:
+        handle.connection.backup(copy, pages=PAGES, progress=_watching(handle), sleep=0)
+    except sqlite3.Error as error:
+        full = full_copy(error)  # as the database itself is only read
+        if full is None:
+            raise
+        raise full from error
 
 
 def _watching(handle: Handle) -> Callable[[int, int, int], None]:

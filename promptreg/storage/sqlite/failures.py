@@ -115,6 +115,17 @@ def _full(path: str) -> StorageFullError:
     )
 
 
+def full_copy(error: sqlite3.Error) -> StorageFullError | None:
+    """Return our error where a temporary database has no room, which is not on the disk of the registry's own."""
+    if primary_code(error) != sqlite3.SQLITE_FULL:
+        return None
+    return StorageFullError(
+        "The folder for temporary files (SQLITE_TMPDIR) is full; make room in it, or name another.",
+        reason="full",
+        retry_after=None,
+    )
+
+
 def _undecoded(path: str) -> StorageCorruptError:
     return StorageCorruptError(
         f"{path} is damaged: it holds a text that is not UTF-8; restore a copy.", reason="damaged"

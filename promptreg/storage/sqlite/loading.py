@@ -15,7 +15,7 @@ from promptreg.errors import PromptregError
 from promptreg.jsonvalues import canonical, compact
 from promptreg.records import Container, VersionRecord
 from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, publication_hash
-from promptreg.storage.sqlite.failures import DriverError
+from promptreg.storage.sqlite.failures import DriverError, full_copy
 from promptreg.storage.sqlite.fulltext import SEARCH_COLUMNS, searched_text
 from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
 
@@ -88,7 +88,7 @@ class Staging:
         try:
             self._connection.execute(self._inserts[table], row)
         except sqlite3.Error as error:
-            raise self._translated(error) from error
+            raise (full_copy(error) or self._translated(error)) from error
 
     def copy_to(self, connection: sqlite3.Connection, revision: int) -> None:
         """Write all rows into a database whose tables are empty, with this revision."""
