@@ -273,6 +273,7 @@ def test_the_lock_of_a_call_that_runs_is_never_taken_over() -> None:
     assert failed == []
 
 
+@pytest.mark.slow
 def test_an_abandoned_lock_is_taken_over_by_one_of_many_that_wait() -> None:
     """At each moment one call holds the lock, though each abandons it and many wait for it."""
     lock, inside, most, uses = CallLock(), [0], [0], [0]

@@ -250,6 +250,7 @@ def test_a_diff_above_a_bound_is_one_block(registry: Registry) -> None:
     assert "       -2" in lines
 
 
+@pytest.mark.slow
 def test_a_diff_of_long_templates_ends(registry: Registry) -> None:
     """Two templates of 65,000 lines, of which every second one differs, are compared with bounded work."""
     for mark in "uv":

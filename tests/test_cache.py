@@ -118,6 +118,7 @@ def test_no_prompt_of_many_that_one_call_changed_remains_in_the_cache(
     assert disabled_elsewhere(registry, count) == ["disabled"] * count
 
 
+@pytest.mark.slow
 def test_no_prompt_of_a_thousand_and_three_that_one_call_changed_remains_in_the_cache(path: str) -> None:
     """The same holds at the real bound."""
     with Registry(path, durability="normal") as registry:

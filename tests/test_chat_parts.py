@@ -492,6 +492,7 @@ def test_messages_that_are_too_big_or_too_deep_are_refused_soon(memory):
         assert re.search("262,?144 is the most", reason)
 
 
+@pytest.mark.slow
 def test_many_bad_parts_are_reported_in_linear_time(memory):
     """90,000 bad parts are 90,000 errors, in a time that a caller may wait."""
     start = time.monotonic()

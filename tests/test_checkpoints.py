@@ -150,6 +150,7 @@ def test_all_share_a_queue_again_after_its_file_was_removed(filled: Registry, pa
     assert contents(path) != before
 
 
+@pytest.mark.slow
 def test_no_checkpoint_runs_while_another_registry_of_the_process_holds_the_queue(filled: Registry, path: str) -> None:
     """File locks belong to a process, so all its registries of a file share one queue."""
     entered, leave = threading.Event(), threading.Event()

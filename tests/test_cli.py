@@ -44,6 +44,7 @@ def test_the_demo_prints_every_step_in_one_screen_and_leaves_no_file(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_demo_keeps_an_existing_registry_and_runs_in_it_again(tmp_path: Path) -> None:
     """`--db FILE` keeps the prompts in the file, and uses a new namespace each time."""
     path = tmp_path / "mine.db"
@@ -95,6 +96,7 @@ def test_a_closed_pipe_ends_it_silently(tmp_path: Path, arguments: list[str], is
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["demo"], ["demo", "--trace"], ["--version"]])
 def test_output_that_can_not_be_written_is_one_line_and_status_3(tmp_path: Path, arguments: list[str]) -> None:
     """This holds for a full disk; if output is not buffered, argparse ignores such errors itself."""

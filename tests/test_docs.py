@@ -132,7 +132,8 @@ def recipes() -> list[Any]:
     for part in RECIPES.read_text(encoding="utf-8").split("\n## ")[1:]:
         needs = re.search(r"^Needs (.*?)\.(?: |$)", part, re.MULTILINE)
         packages = re.findall(r"`([\w-]+)`", needs[1]) if needs else []
-        found.append(pytest.param(part, packages, id=part.partition("\n")[0].replace(" ", "-")))
+        marks = [pytest.mark.slow] if "gunicorn" in packages or "-m pytest" in part else []
+        found.append(pytest.param(part, packages, id=part.partition("\n")[0].replace(" ", "-"), marks=marks))
     return found
 
 

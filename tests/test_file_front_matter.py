@@ -136,6 +136,7 @@ def test_what_is_not_json_is_refused_with_its_line(front, line, reason):
     assert (found[0], reason in found[1]) == (line, True), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "front",
     [

@@ -49,6 +49,7 @@ def test_many_forks_with_busy_threads_lose_nothing(tmp_path: Path) -> None:
     assert_forks_lose_nothing(tmp_path, 200, 600)
 
 
+@pytest.mark.slow
 def test_a_fork_does_not_wait_for_a_waiting_writer(tmp_path: Path) -> None:
     """While a thread waits for another process's lock, forks take under a second and children read; then it writes."""
     report = run("waiting", tmp_path, seconds=60)
@@ -57,6 +58,7 @@ def test_a_fork_does_not_wait_for_a_waiting_writer(tmp_path: Path) -> None:
     assert (report["seen"], report["outcome"]) == (["0"] * 3, [2])
 
 
+@pytest.mark.slow
 def test_a_child_does_not_wait_for_a_queued_thread_of_its_parent(tmp_path: Path) -> None:
     """If a thread is in the queue at the fork, the child writes long before its `busy_timeout` is over."""
     report = run("queued", tmp_path, seconds=120)
@@ -118,6 +120,7 @@ def opening_and_forking(path: str, forks: int) -> tuple[list[int], int]:
         return ended, registry.get("greet@latest").version
 
 
+@pytest.mark.slow
 def test_forking_while_other_threads_open_registries_loses_nothing(path: str) -> None:
     """No connection that is being opened is inherited by a child, and no child hangs."""
     program = f"from tests.test_fork import opening_and_forking; print(opening_and_forking({path!r}, 30))"

@@ -270,6 +270,7 @@ def test_the_page_about_moving_writes_what_handlebars_does(memory, row, made):
     assert memory.save("moved", template, syntax="jinja").render(values).text == made
 
 
+@pytest.mark.slow
 def test_no_text_takes_long_to_look_at():
     """Marks are searched for in the beginning of a text, in time linear in its length."""
     for mark in (

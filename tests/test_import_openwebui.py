@@ -208,6 +208,7 @@ def test_what_is_no_prompt_is_an_error_with_its_place(name: str) -> None:
     assert {error["field"]: error["reason"] for error in caught.value.details["errors"]} == errors
 
 
+@pytest.mark.slow
 def test_hostile_definitions_take_no_time() -> None:
     """Brackets, quotes, escapes and braces without an end are text; an expression that goes back would take hours."""
     for definition in ("[" * 5_000, '"' * 5_001, "\\" * 5_000, ":" * 5_000, "=" * 5_000, "x:options=" + "[" * 50_000):

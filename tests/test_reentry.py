@@ -466,6 +466,7 @@ for thread in threads:
 """
 
 
+@pytest.mark.slow
 def test_a_refused_call_of_a_hook_leaves_the_registry_locked_for_the_fork(path: str) -> None:
     """While threads write, no child inherits a connection in use, and none hangs."""
     run = [sys.executable, "-W", "ignore", "-c", BUSY_HOOK, path]

@@ -516,6 +516,7 @@ def beside(path: str) -> set[str]:
     return {file.name for file in companions(path)}
 
 
+@pytest.mark.slow
 def test_a_database_created_where_one_was_removed_is_empty(killed: str) -> None:
     """SQLite removes the log of a file that no longer exists, so that a new file can be created."""
     os.unlink(killed)

@@ -724,6 +724,7 @@ def test_a_writer_that_exceeds_busy_timeout_gets_a_time_to_retry(registry: Regis
         assert hasty.update("greet", template="Hi").version == 2
 
 
+@pytest.mark.slow
 def test_opening_waits_for_others_as_long_as_a_write_does(path: str) -> None:
     """Opening waits for another tool that locks the entire file for half a second."""
     Registry(path).close()
@@ -838,6 +839,7 @@ def test_rule_15_no_byte_of_a_deleted_prompt_remains(registry: Registry, path: s
     assert registry.search(WORDS[0]) == []
 
 
+@pytest.mark.slow
 def test_rule_15_deleted_content_is_written_to_no_temporary_file(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deleting a long prompt uses no temporary file; rewriting a large file uses one that holds only what remains."""
     with Registry(path) as registry:
@@ -901,6 +903,7 @@ def _delete_and_die(path: str) -> None:
     os._exit(0)
 
 
+@pytest.mark.slow
 def test_rule_15_erasing_that_a_crash_cut_short_is_done_at_the_next_opening(path: str) -> None:
     """If a process dies between deletion and erasing, the next process that opens the file erases the prompt."""
     folder = str(Path(path).parent)

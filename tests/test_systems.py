@@ -115,6 +115,7 @@ def check_the_sidecar_alone(registry: Registry) -> None:
     registry._core.cache.generation.until = math.inf
 
 
+@pytest.mark.slow
 def test_each_process_sees_what_the_other_writes_by_the_next_read(path: str) -> None:
     """A process without a memory map publishes to processes with one, and sees what they commit."""
     with Registry(path) as registry, Remote(path, without_posix=True) as other:

@@ -383,6 +383,7 @@ def measured() -> tuple[list[str], list[str]]:
     return list(found), [name + repr(metric) for name, metric in found.items()]
 
 
+@pytest.mark.slow
 def test_no_content_is_measured() -> None:
     """Neither names nor attributes of metrics contain content."""
     names, texts = alone(measured)

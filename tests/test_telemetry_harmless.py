@@ -262,6 +262,7 @@ def collected() -> list[object]:
         return call_all(registry)
 
 
+@pytest.mark.slow
 def test_a_meter_provider_that_was_shut_down_changes_no_result(plain: list[object]) -> None:
     """Every verb works after the application has shut its meter provider down."""
     assert alone(collected) == plain

@@ -41,6 +41,7 @@ def assert_processes_lose_nothing(registry: Registry, processes: int, seconds: f
     return reports
 
 
+@pytest.mark.slow
 def test_writers_of_eight_processes_lose_nothing_and_none_starves(registry: Registry) -> None:
     """After two seconds of publishing all version numbers are distinct and stored, and no writer has starved."""
     reports = assert_processes_lose_nothing(registry, 8, 2)
@@ -103,6 +104,7 @@ def holder(path: str) -> Iterator[Remote]:
         yield remote
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timeout", [0, 0.7])
 def test_a_writer_waits_for_its_timeout_and_gets_a_time_to_retry(path: str, holder: Remote, timeout: float) -> None:
     """`StorageBusyError` is raised after the timeout, at most half a second later; reads work in the meantime."""
@@ -142,6 +144,7 @@ def test_a_writer_waits_for_its_timeout_and_gets_a_time_to_retry(path: str, hold
         assert registry.update("cached", template="x").version == 2
 
 
+@pytest.mark.slow
 def test_writers_that_wait_together_wait_no_longer(path: str, holder: Remote) -> None:
     """Four blocked threads of this process and two blocked processes: each one's timeout is kept."""
 
