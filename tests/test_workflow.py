@@ -8,6 +8,7 @@ import yaml
 
 import promptreg
 from promptreg import Registry
+from promptreg.files.lockfile import LOCK, make_source
 from tests.console import Session
 
 PAGE = Path(promptreg.__file__).parent / "docs" / "files.md"
@@ -53,8 +54,10 @@ class Runner:
 
 @pytest.fixture
 def hosted(tmp_path: Path, workflow: dict[Any, Any]) -> Runner:
-    """The machine that checks pull requests: its database is empty."""
-    return Runner(tmp_path / "hosted", workflow, tmp_path / "hosted.db")
+    """The machine that checks pull requests, of a folder that was synchronised before: its database is empty."""
+    runner = Runner(tmp_path / "hosted", workflow, tmp_path / "hosted.db")
+    make_source(runner.prompts)
+    return runner
 
 
 @pytest.fixture
@@ -79,6 +82,14 @@ def test_a_good_pull_request_passes_and_writes_nothing(hosted: Runner) -> None:
     hosted.commit("A greeting")
     assert hosted.run("check") == (True, "create       greet @1  it is new\nDry run: 1 created\n")
     assert hosted.session.run("git status --short", []) == ""
+
+
+def test_a_pull_request_without_the_lock_file_fails(hosted: Runner) -> None:
+    """Otherwise each deployment, in a new checkout, would make another one, and take the folder for another source."""
+    (hosted.prompts / "greet.md").write_text(GOOD)
+    (hosted.prompts / LOCK).unlink()
+    hosted.commit("A greeting")
+    assert hosted.run("check") == (False, "")
 
 
 @pytest.mark.parametrize(
