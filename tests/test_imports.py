@@ -1,6 +1,8 @@
 """The layout: imports go down only, one package imports each dependency, and files and functions are short."""
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -93,6 +95,15 @@ def test_sibling_packages_do_not_import_each_other():
     assert [m for m in outside if any(within(f, "promptreg.storage.sqlite") for f in IMPORTS[m])] == [
         "promptreg.storage.opening"
     ]
+
+
+def test_an_application_loads_neither_the_command_nor_files():
+    """`import promptreg` loads no click, no PyYAML, and no module of `cli/` and `files/`."""
+    program = "import sys, promptreg; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "promptreg.registry" in loaded
+    unwanted = ("click", "yaml", "promptreg.cli", "promptreg.files")
+    assert [name for name in loaded if any(within(name, package) for package in unwanted)] == []
 
 
 def test_no_file_is_long():
