@@ -9,14 +9,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from time import monotonic
 from types import NoneType
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks
 from promptreg.clock import moment
-from promptreg.entries import Entry
 from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
 from promptreg.lookup import Missing, find_readable, find_versions
 from promptreg.models import UNSET
@@ -37,6 +36,9 @@ from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
 from promptreg.telemetry.spans import Instrumentation, note, note_default, note_prompt
 from promptreg.templates import Defaults, Templates
 from promptreg.untrusted import FieldReader
+
+if TYPE_CHECKING:
+    from promptreg.entries import Entry
 
 
 class Plan(Protocol):
@@ -332,7 +334,7 @@ class Core:
                 return final
             proposed = final
 
-    def load(self, entries: Iterable[Entry]) -> None:
+    def load(self, entries: "Iterable[Entry]") -> None:
         """Load everything into a storage that holds nothing."""
         try:
             self.storage.load(entries)

@@ -20,7 +20,6 @@ from promptreg.cache import EMPTY_CACHE
 from promptreg.checks import Evidence, PublishCheck, SetEvidence
 from promptreg.clock import Clock, new_id
 from promptreg.core import Core
-from promptreg.entries import Dump, Entry
 from promptreg.errors import UnauthorizedError, VersionConflictError
 from promptreg.fast_read import fast_get, fast_render
 from promptreg.jsonvalues import FrozenList
@@ -62,6 +61,7 @@ from promptreg.verbs import verb
 from promptreg.vetting import vet_all_published, vet_published
 
 if TYPE_CHECKING:
+    from promptreg.entries import Dump, Entry
     from promptreg.rules.importing import ForeignPrompt
     from promptreg.rules.sync_items import SyncCall, SyncPlan
 
@@ -541,14 +541,14 @@ class Registry:
         return wrong
 
     @verb("export_registry", takes_name=False)
-    def _dump(self, consume: Callable[[Dump], D]) -> D:
+    def _dump(self, consume: "Callable[[Dump], D]") -> D:
         """Return what a function makes of everything that there is (`files/full.py`)."""
         access.require_transferring(self.actor, "export")
         with self._core.storage.dump() as dump:
             return consume(dump)
 
     @verb("import_registry", takes_name=False)
-    def _load(self, entries: Iterable[Entry]) -> None:
+    def _load(self, entries: "Iterable[Entry]") -> None:
         """Load everything into a registry that holds nothing (`files/full.py`)."""
         access.require_transferring(self.actor, "import")
         self._core.load(entries)

@@ -38,8 +38,10 @@ KNOWN_TO = {
 BESIDE = [("promptreg.rendering.fast", "promptreg.rendering.metered")]
 """Packages that don't know each other."""
 
-NEEDED_BY_FILES = ("promptreg.syncing", "promptreg.importing", "promptreg.rules.syncing", "promptreg.rules.importing")
-"""Modules that are imported when a folder is synchronised, or prompts of another tool are imported."""
+NEEDED_BY_FILES = tuple(
+    f"promptreg.{name}" for name in "syncing importing rules.syncing rules.importing entries".split()
+)
+"""Modules that are imported when a folder is synchronised, or prompts are exported or imported."""
 
 
 def imports(module: str) -> set[str]:

@@ -22,12 +22,14 @@ values, `Storage.profile` and `Reader.snapshot`. SQL, files, connections and the
 
 from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
-from promptreg.entries import Dump, Entry
 from promptreg.models import Event
 from promptreg.records import Audience, Change, Container, EventQuery, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
+
+if TYPE_CHECKING:
+    from promptreg.entries import Dump, Entry
 
 Stamp: TypeAlias = object  # a change stamp: anything that `==` compares
 
@@ -176,14 +178,14 @@ class Storage(Protocol):
         """Check all stored data, some rows at each step; no lock or transaction is held between two steps."""
         ...
 
-    def dump(self) -> AbstractContextManager[Dump]:
+    def dump(self) -> "AbstractContextManager[Dump]":
         """Read everything, as it is at this moment; raise `StorageCorruptError` where any of it is damaged.
 
         Entries may be taken slowly: no lock is held meanwhile, and nothing prevents writers, forks or erasing.
         """
         ...
 
-    def load(self, entries: Iterable[Entry]) -> None:
+    def load(self, entries: "Iterable[Entry]") -> None:
         """Write everything into a database that holds nothing, in one transaction that raises the revision by one.
 
         All entries are taken before it begins, as they may come slowly and may raise. They are written as they are: the

@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from traceback import clear_frames
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from promptreg.entries import Dump, Entry
 from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
 from promptreg.storage.sqlite import connecting, erasure, readonly, system, unknown_commits
@@ -33,6 +32,7 @@ from promptreg.storage.sqlite.sidecar import CHECK_SECONDS
 from promptreg.storage.sqlite.slots import release_own
 
 if TYPE_CHECKING:
+    from promptreg.entries import Dump, Entry
     from promptreg.storage.sqlite.writer import SQLiteWriter
 
 R = TypeVar("R", bound=Moment | SQLiteReader)
@@ -135,13 +135,13 @@ class SQLiteStorage:
 
         return verified(self._snapshot, self.path)
 
-    def dump(self) -> AbstractContextManager[Dump]:
+    def dump(self) -> "AbstractContextManager[Dump]":
         """Read everything, as it is at this moment."""
         from promptreg.storage.sqlite.dumping import dumped  # noqa: PLC0415 (only an export needs it)
 
         return dumped(self._snapshot, self.diagnosis.translating)
 
-    def load(self, entries: Iterable[Entry]) -> None:
+    def load(self, entries: "Iterable[Entry]") -> None:
         """Take everything outside any transaction, and write it into an empty database at once."""
         from promptreg.storage.sqlite.loading import staged  # noqa: PLC0415 (only an import needs it)
 
