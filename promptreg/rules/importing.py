@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from promptreg.errors import NameTakenError, listed
 from promptreg.records import EMPTY, Change, differing
 from promptreg.rules.lifecycle import new_version, plan_create, plan_set_label
-from promptreg.rules.outcomes import Author, Outcome, Outcomes, new_event
+from promptreg.rules.outcomes import Author, Outcome, Outcomes, as_one, new_event
 from promptreg.rules.publishing import plan_publish
 from promptreg.rules.statuses import plan_statuses
 from promptreg.rules.version_fields import Draft
@@ -60,20 +60,7 @@ class ImportOutcomes(Outcomes):
     def changes(self) -> tuple[Change, ...]:
         """The changes, one a prompt."""
         chains = groupby(self.outcomes, key=lambda outcome: outcome.container.id)
-        return tuple(_as_one([change for outcome in chain for change in outcome.changes]) for _, chain in chains)
-
-
-def _as_one(changes: Sequence[Change]) -> Change:
-    """Return one change that makes a prompt as a chain of changes would."""
-    written = {v.number: v for change in changes for v in (change.added, change.edited) if v is not None}
-    *earlier, added = written.values()
-    return changes[0]._replace(
-        after=changes[-1].after,
-        events=tuple(event for change in changes for event in change.events),
-        added=added,
-        earlier=tuple(earlier) or None,
-        published=next((change.published for change in changes if change.published is not None), None),
-    )
+        return tuple(as_one([change for outcome in chain for change in outcome.changes]) for _, chain in chains)
 
 
 def plan_import(prompt_id: str, namespace: str, prompt: NewPrompt, author: Author) -> list[Outcome]:

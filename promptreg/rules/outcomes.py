@@ -1,6 +1,7 @@
 """What a planner returns: the prompt as it will be, the version that the verb returns, and the change, if any."""
 
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from promptreg.models import Action
 from promptreg.records import Change, Container, NewEvent, VersionRecord
@@ -50,6 +51,12 @@ class Outcome(NamedTuple):
         """The change, or nothing."""
         return () if self.change is None else (self.change,)
 
+    def remembering(self, **kept: Any) -> "Outcome":
+        """Return the outcome with these values of the prompt besides, which no event is about: `seed` or `synced`."""
+        container = self.container._replace(**kept)
+        change = self.change and self.change._replace(after=container)
+        return self._replace(container=container, change=change)
+
 
 class Outcomes(NamedTuple):
     """The outcomes of one call about several prompts."""
@@ -88,26 +95,51 @@ def touched(
     return Outcome(container, version, change)
 
 
+def unchanged(container: Container, version: VersionRecord, author: Author) -> Outcome:
+    """Return an outcome that changes nothing by itself, and is written because of what it remembers."""
+    return Outcome(container, version, Change(container, container, (), author.now))
+
+
 def chained(first: Outcome, second: Outcome) -> Outcome:
     """Return two outcomes as one, of one change; the second was planned on the prompt as the first leaves it.
 
-    Its version is the one that either writes, the second before the first. At most one of them adds a version, edits
-    one, or publishes.
+    Its version is the one that either writes, the second before the first.
     """
     if first.change is None or second.change is None:
         return first if second.change is None else second
-    one, other = first.change, second.change
-    change = Change(
-        one.before,
-        other.after,
-        one.events + other.events,
-        other.at,
-        **{name: getattr(other, name) if getattr(one, name) is None else getattr(one, name) for name in _WRITTEN},
-    )
+    change = as_one([first.change, second.change])
     return Outcome(second.container, first.version if second.written is None else second.version, change)
 
 
-_WRITTEN = ("added", "edited", "removed", "published", "kept_publications")
+def as_one(changes: Sequence[Change]) -> Change:
+    """Return one change that does to a prompt what a chain of changes would, each planned on the one before.
+
+    Of versions that existed before the chain, at most one is edited or removed, and at most one version is published.
+    """
+    added = dict[int, VersionRecord]()
+    edited = None
+    for change in changes:
+        if change.added is not None:
+            added[change.added.number] = change.added
+        if change.edited is not None and change.edited.number in added:
+            added[change.edited.number] = change.edited
+        elif change.edited is not None:
+            edited = change.edited
+    versions = [*added.values()]
+    return changes[-1]._replace(
+        before=changes[0].before,
+        events=tuple(event for change in changes for event in change.events),
+        added=versions[-1] if versions else None,
+        earlier=tuple(versions[:-1]) or None,
+        edited=edited,
+        removed=_first(change.removed for change in changes),
+        published=_first(change.published for change in changes),
+        kept_publications=_first(change.kept_publications for change in changes),
+    )
+
+
+def _first(values: Iterable[int | None]) -> int | None:
+    return next((value for value in values if value is not None), None)
 
 
 def new_event(action: Action, author: Author, version: int | None, **details: object) -> NewEvent:

@@ -19,7 +19,6 @@ from promptreg.errors import ConflictError
 from promptreg.jsonvalues import digest
 from promptreg.records import (
     CONTENT,
-    Change,
     Container,
     Snapshot,
     VersionRecord,
@@ -29,7 +28,7 @@ from promptreg.records import (
     is_equal,
 )
 from promptreg.rules import lifecycle, publishing
-from promptreg.rules.outcomes import Author, Outcome
+from promptreg.rules.outcomes import Author, Outcome, unchanged
 from promptreg.rules.version_fields import Draft, Edit
 
 
@@ -64,7 +63,7 @@ def shipped(draft: Draft, message: str | None, on_conflict: str, release: float 
 
 def made_live(outcome: Outcome, call: Shipped) -> Outcome:
     """Return an outcome after which what is shipped is live, and remembered with the prompt."""
-    return _remembering(outcome, call.seed._replace(version=outcome.version.number))
+    return outcome.remembering(seed=call.seed._replace(version=outcome.version.number))
 
 
 def is_settled(container: Container, call: Shipped) -> bool:
@@ -82,13 +81,13 @@ def plan_seed(container: Container, versions: Versions, call: Shipped, author: A
     """
     shown, last = versions.shown, container.seed
     if last is not None and _is_same(call.seed, last):
-        return _remembering(_unchanged(container, shown, author), last._replace(release=call.seed.release))
+        return unchanged(container, shown, author).remembering(seed=last._replace(release=call.seed.release))
     if container.production_version is None:
         return made_live(lifecycle.plan_update(container, shown, versions.latest, call.draft, author), call)
     snapshot = call.draft.edit.applied_to(shown.snapshot.fields())
     fields = differing(shown.snapshot, snapshot)
     if not fields:
-        return made_live(_unchanged(container, shown, author), call)
+        return made_live(unchanged(container, shown, author), call)
     is_changed = last is None or hash_of_fields(shown.snapshot.fields(), last.fields) != last.hash
     if not is_changed or call.on_conflict == "publish":
         earlier = next((version for version in versions.published if is_equal(version.snapshot, snapshot)), None)
@@ -133,8 +132,8 @@ def _kept(container: Container, versions: Versions, snapshot: Snapshot, call: Sh
     if own is not None or outcome.written is not None:  # not where somebody's latest version equals it
         seed = seed._replace(draft=outcome.version.number, draft_hash=_draft_hash(outcome.version))
     if outcome.change is None:
-        outcome = _unchanged(container, outcome.version, author)
-    return _remembering(outcome, seed)._replace(kept=versions.shown)
+        outcome = unchanged(container, outcome.version, author)
+    return outcome.remembering(seed=seed)._replace(kept=versions.shown)
 
 
 def _is_earlier(one: Seed, other: Seed) -> bool:
@@ -144,18 +143,6 @@ def _is_earlier(one: Seed, other: Seed) -> bool:
 
 def _is_same(one: Seed, other: Seed) -> bool:
     return (one.fields, one.hash) == (other.fields, other.hash)
-
-
-def _unchanged(container: Container, version: VersionRecord, author: Author) -> Outcome:
-    """Return an outcome that changes nothing by itself, and is written because of what was seeded."""
-    return Outcome(container, version, Change(container, container, (), author.now))
-
-
-def _remembering(outcome: Outcome, seed: Seed) -> Outcome:
-    """Return an outcome that also stores what was seeded."""
-    container = outcome.container._replace(seed=seed)
-    change = outcome.change and outcome.change._replace(after=container)
-    return outcome._replace(container=container, change=change)
 
 
 def _draft_hash(version: VersionRecord) -> str:

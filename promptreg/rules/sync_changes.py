@@ -10,10 +10,10 @@ from typing import NamedTuple
 from promptreg.bases import LIVE, SyncBase
 from promptreg.errors import ForbiddenError, listed
 from promptreg.models import Actor
-from promptreg.records import Change, Container, Snapshot, VersionRecord, is_equal
+from promptreg.records import Container, Snapshot, VersionRecord, is_equal
 from promptreg.rules import access, lifecycle, publishing, statuses
 from promptreg.rules.access import View
-from promptreg.rules.outcomes import Author, Outcome, chained
+from promptreg.rules.outcomes import Author, Outcome, chained, unchanged
 from promptreg.rules.sync_items import WRITING, SyncItem
 from promptreg.rules.syncing import Case, File, Synchronisation, content_hash, shown_hash
 from promptreg.rules.version_fields import Draft, Edit
@@ -119,9 +119,9 @@ class Changes(NamedTuple):
 
     def _kept(self, outcome: Outcome, base: SyncBase) -> Outcome:
         """Return an outcome that also stores what was synchronised."""
-        before, after = outcome.container, outcome.container.synchronised(self.call.target, base)
-        change = outcome.change or Change(before, before, (), self.author.now)
-        return outcome._replace(container=after, change=change._replace(after=after))
+        if outcome.change is None:
+            outcome = unchanged(outcome.container, outcome.version, self.author)
+        return outcome.remembering(synced=outcome.container.synchronised(self.call.target, base).synced)
 
 
 def _draft(file: File, *, live: bool) -> Draft:
