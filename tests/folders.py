@@ -52,6 +52,14 @@ class Folder:
         return found
 
 
+def filled(path: Path, registry: Registry) -> Folder:
+    """Return a new folder with two prompts, `greet` and `support/reply`."""
+    made = Folder(path, registry)
+    made.write("greet", "Hello {{ name }}")
+    made.write("support/reply", "Reply to {{ question }}", 'tags: ["support"]\n')
+    return made
+
+
 def actions(report: SyncReport) -> dict[str, str]:
     """Return the action of each prompt by name, but for those that are equal."""
     return {prompt.name: prompt.action for prompt in report.prompts if prompt.action != "none"}

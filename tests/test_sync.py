@@ -8,7 +8,7 @@ import pytest
 
 from promptreg import Actor, ConflictError, InvalidInputError, NotFoundError, Registry, Role
 from promptreg.files import sync
-from tests.folders import Folder, actions
+from tests.folders import Folder, actions, filled
 
 Unchanged = Callable[[], AbstractContextManager[None]]
 
@@ -16,10 +16,7 @@ Unchanged = Callable[[], AbstractContextManager[None]]
 @pytest.fixture
 def folder(tmp_path: Path, registry: Registry) -> Folder:
     """A folder with two prompts, `greet` and `support/reply`, of which nothing is in the registry."""
-    made = Folder(tmp_path / "prompts", registry)
-    made.write("greet", "Hello {{ name }}")
-    made.write("support/reply", "Reply to {{ question }}", 'tags: ["support"]\n')
-    return made
+    return filled(tmp_path / "prompts", registry)
 
 
 @pytest.fixture

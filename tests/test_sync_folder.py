@@ -25,7 +25,7 @@ from promptreg import (
 from promptreg.files import SyncReport, sync
 from promptreg.files.lockfile import LOCK
 from tests.conftest import Ticking
-from tests.folders import Folder, actions
+from tests.folders import Folder, actions, filled
 from tests.repositories import ALONE, Repository, needs_git
 
 Unchanged = Callable[[], AbstractContextManager[None]]
@@ -33,10 +33,7 @@ Unchanged = Callable[[], AbstractContextManager[None]]
 
 @pytest.fixture
 def folder(tmp_path: Path, registry: Registry) -> Folder:
-    made = Folder(tmp_path / "prompts", registry)
-    made.write("greet", "Hello {{ name }}")
-    made.write("support/reply", "Reply to {{ question }}", 'tags: ["support"]\n')
-    return made
+    return filled(tmp_path / "prompts", registry)
 
 
 @pytest.fixture
