@@ -34,7 +34,7 @@ def require_answer(yes: bool, doing: str) -> None:
 
 
 def ask(question: str) -> None:
-    """Ask on standard error; raise `Declined` unless the answer is yes.
+    """Print a question to standard error; raise `Declined` unless the answer is yes.
 
     Standard output stays that of the result, which `click.confirm` writes a space to.
     """

@@ -70,7 +70,7 @@ def _run_editor(path: Path) -> None:
 
 @contextmanager
 def _ctrl_c_is_the_editors() -> Iterator[None]:
-    """Leave Ctrl-C to the editor, which may go on; raise `KeyboardInterrupt` where it ends the editor."""
+    """Ignore Ctrl-C while the editor handles it; raise `KeyboardInterrupt` where it has ended the editor."""
     if threading.current_thread() is not threading.main_thread():  # where no handler can be set
         yield
         return

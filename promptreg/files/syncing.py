@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from promptreg.clock import new_id
-from promptreg.errors import ConflictError, InvalidInputError, PromptregError, StorageError, listed
+from promptreg.errors import ConflictError, InvalidInputError, PromptregError, StorageError, counted, listed
 from promptreg.files.folder import scan_folder
 from promptreg.files.format import PromptFile
 from promptreg.files.gitlog import last_commits
@@ -156,16 +156,12 @@ def require_no_conflict(report: SyncReport) -> None:
     conflicts = report.conflicts
     if conflicts:
         raise ConflictError(
-            f"{listed([conflict.place for conflict in conflicts])}: {_as_count(len(conflicts))}, so nothing was"
-            " applied; on_conflict='ours' takes the files, on_conflict='theirs' the registry, and on_conflict='draft'"
-            " makes the files drafts.",
+            f"{listed([conflict.place for conflict in conflicts])}: {counted(len(conflicts), 'conflict')}, so nothing"
+            " was applied; on_conflict='ours' takes the files, on_conflict='theirs' the registry, and"
+            " on_conflict='draft' makes the files drafts.",
             names=[conflict.name for conflict in conflicts],
             errors=[conflict.as_error() for conflict in conflicts],
         )
-
-
-def _as_count(number: int) -> str:
-    return "1 conflict" if number == 1 else f"{number:,} conflicts"
 
 
 def _sync_files(root: Path, files: Sequence[PromptFile]) -> list[SyncFile]:

@@ -209,7 +209,7 @@ def _compared(case: Case, file: File, shown: VersionRecord, call: Synchronisatio
 
 
 def _ahead(case: Case, shown: VersionRecord, call: Synchronisation) -> SyncItem:
-    """Leave the registry ahead; a conflict of which the file became a draft is still to be decided."""
+    """Return the item of a registry that is ahead: of a file that became a draft, a conflict that is yet undecided."""
     if case.base is not None and case.base.version == 0:
         return _put_off(case, shown, call)
     if call.pulls:

@@ -15,6 +15,7 @@ from promptreg.cli.expectations import expect_hash, expect_production, read_hash
 from promptreg.cli.output import note, print_many, print_one
 from promptreg.cli.results import show_discarded, show_live
 from promptreg.cli.text import harmless
+from promptreg.errors import counted
 from promptreg.prompt import Prompt
 from promptreg.registry import Registry
 
@@ -127,13 +128,13 @@ def _one_or_all(references: Sequence[str]) -> str | list[str]:
 
 
 def _these(references: Sequence[str]) -> str:
-    return references[0] if len(references) == 1 else f"{len(references):,} prompts"
+    return references[0] if len(references) == 1 else counted(len(references), "prompt")
 
 
 def _versions(moving: Sequence[Prompt]) -> str:
     if len(moving) == 1:
         return f"version {moving[0].version} of {moving[0].name}"
-    return f"{len(moving):,} prompts"
+    return counted(len(moving), "prompt")
 
 
 def _print(settings: Settings, references: Sequence[str], prompts: list[Prompt]) -> None:

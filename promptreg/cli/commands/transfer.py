@@ -2,21 +2,22 @@
 
 import os
 import sys
-from dataclasses import replace
+from functools import partial
 from typing import IO
 
 import click
 
-from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.context import Settings, output_options, registry_options, run_checked
 from promptreg.cli.output import note, print_one, say
 from promptreg.cli.progress import progress
 from promptreg.cli.text import one_line
 from promptreg.entries import Counts
-from promptreg.errors import StorageError
+from promptreg.errors import counted
 from promptreg.files import ImportReport, import_from
 from promptreg.files import export as export_folder
 from promptreg.files.full import export_full, import_full
 from promptreg.files.importing import KINDS
+from promptreg.registry import Registry
 
 STREAM = "-"
 
@@ -49,7 +50,7 @@ def export(settings: Settings, folder: str | None, file: str | None, force: bool
 def _export_folder(settings: Settings, folder: str, force: bool) -> None:
     with settings.registry() as registry, progress("Exporting") as advance:
         report = export_folder(registry, folder, force=force, progress=advance)
-    print_one(settings, report, lambda _: note(f"{_number(len(report.written), 'file')} written to {one_line(folder)}, "
+    print_one(settings, report, lambda _: note(f"{counted(len(report.written), 'file')} written to {one_line(folder)}, "
               f"{report.unchanged} unchanged."))  # fmt: skip
 
 
@@ -93,23 +94,13 @@ def import_(settings: Settings, source: str, kind: str | None, dry_run: bool) ->
 def _import_from(settings: Settings, kind: str, source: str, dry_run: bool) -> None:
     if source == STREAM:
         raise click.UsageError("With --from give a file or a folder.")
-    print_one(settings, _imported(settings, kind, source, dry_run=dry_run), _print_report)
+    run = partial(_imported, kind=kind, source=source)
+    print_one(settings, run_checked(settings, run, is_dry=dry_run, is_refused=lambda _: False), _print_report)
 
 
-def _imported(settings: Settings, kind: str, source: str, *, dry_run: bool) -> ImportReport:
-    """Import; where there is no database yet, make it only once nothing is refused, and for a dry run not at all."""
-    try:
-        return _imported_into(settings, kind, source, dry_run=dry_run)
-    except StorageError as error:
-        if error.details.get("reason") != "missing_file":
-            raise
-    report = _imported_into(replace(settings, db=":memory:"), kind, source, dry_run=True, create=True)
-    return report if dry_run else _imported_into(settings, kind, source, dry_run=False, create=True)
-
-
-def _imported_into(settings: Settings, kind: str, source: str, *, dry_run: bool, create: bool = False) -> ImportReport:
-    with settings.registry(create=create) as registry, progress("Importing") as advance:
-        return import_from(registry, kind, source, dry_run=dry_run, progress=advance)
+def _imported(registry: Registry, is_dry: bool, *, kind: str, source: str) -> ImportReport:
+    with progress("Importing") as advance:
+        return import_from(registry, kind, source, dry_run=is_dry, progress=advance)
 
 
 def _print_report(report: ImportReport) -> None:
@@ -117,7 +108,7 @@ def _print_report(report: ImportReport) -> None:
         say(one_line(line))
     versions = sum(prompt.versions for prompt in report.prompts)
     done = "Nothing was written; this would be imported" if report.dry_run else "Imported"
-    note(f"{done}: {_number(len(report.prompts), 'prompt')}, {_number(versions, 'version')}.")
+    note(f"{done}: {counted(len(report.prompts), 'prompt')}, {counted(versions, 'version')}.")
 
 
 def _import_full(settings: Settings, source: str) -> None:
@@ -130,13 +121,9 @@ def _import_full(settings: Settings, source: str) -> None:
 
 
 def _print_counts(settings: Settings, counts: Counts, what: str, file: str) -> None:
-    numbers = [_number(count, name.removesuffix("s")) for name, count in counts._asdict().items()]
+    numbers = [counted(count, name.removesuffix("s")) for name, count in counts._asdict().items()]
     text = f"{what} {', '.join(numbers[:-1])} and {numbers[-1]}."
     if file == STREAM and what == "Exported":
         note(text)
     else:
         print_one(settings, counts._asdict(), lambda _: note(text))
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
