@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from promptreg import Registry
+from promptreg.checks import Checks
 from promptreg.cli import main
 
 Captured = pytest.CaptureFixture[str]
@@ -73,6 +74,35 @@ def test_it_says_what_has_to_get_into_git(here: Path, capsys: Captured) -> None:
     assert capsys.readouterr().err == ""
     assert main(["sync", "prompts", "--pull"]) == 0
     assert capsys.readouterr().err == "Commit what was written: a sync of a checkout without it takes it back.\n"
+
+
+def test_the_first_run_checks_all_before_it_makes_the_database(
+    here: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once in memory and once as it is written; a dry run checks in memory alone."""
+    vet, there = Checks.vet_each, []
+
+    def watched(*given: Any) -> Any:
+        there.append(Path("prompts.db").exists())
+        return vet(*given)
+
+    monkeypatch.setattr(Checks, "vet_each", watched)
+    assert main(["sync", "prompts", "--dry-run"]) == 0
+    assert main(["sync", "prompts"]) == 0
+    assert there == [False, False, True]
+
+
+def test_progress_is_drawn_on_a_terminal(here: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step by step while the registry checks, and removed at the end."""
+    monkeypatch.setattr("promptreg.cli.progress.BEGIN", 0)
+    monkeypatch.setattr("promptreg.cli.progress.PAUSE", 0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    for number in range(8):
+        write(f"many/{number}", f"Text {number}")
+    assert main(["sync", "prompts"]) == 0
+    drawn = capsys.readouterr().err
+    for text in ("Checking", "Synchronising"):
+        assert [f"{text} [" in drawn, f"{text} [#####" in drawn, " 50 % of 10" in drawn] == [True] * 3
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--check"])

@@ -112,15 +112,17 @@ def _synchronised(settings: Settings, folder: str, options: _Options, *, is_dry:
         if error.details.get("reason") != "missing_file":
             raise
     with replace(settings, db=":memory:").registry(create=True) as registry:
-        report = _reported(registry, folder, options, is_dry=True)
+        report = _reported(registry, folder, options, is_dry=True, text="Checking")
     if is_dry or report.conflicts:
         return report
     with settings.registry(create=True) as registry:
         return _reported(registry, folder, options, is_dry=False)
 
 
-def _reported(registry: Registry, folder: str, options: _Options, *, is_dry: bool) -> SyncReport:
-    with progress("Synchronising") as advance:
+def _reported(
+    registry: Registry, folder: str, options: _Options, *, is_dry: bool, text: str = "Synchronising"
+) -> SyncReport:
+    with progress(text) as advance:
         return reported_sync(registry, folder, **options._asdict(), dry_run=is_dry, progress=advance)
 
 
