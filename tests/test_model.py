@@ -120,7 +120,14 @@ SEEDED = [
     ("create", {"live": False}),
     ("seed", {"fields": {}}),
 ]
-PATHS = (RARE, NEVER_LIVE, LONE, DISCARDED_BASES, TOO_LOUD, SEEDED)
+SEVERAL = [
+    ("create", {}),
+    ("update", TWO),
+    ("rollback many", {"many": [(0, "last")]}),
+    ("diff", {"other": 1}),
+    ("diff", {"other": 7}),
+]
+PATHS = (RARE, NEVER_LIVE, LONE, DISCARDED_BASES, TOO_LOUD, SEEDED, SEVERAL)
 
 
 def walk(path):

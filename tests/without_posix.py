@@ -31,6 +31,7 @@ NO_MAP = "no page is mapped here, so each read checks for changes and compares n
 ABOUT_POSIX = {
     "test_both_sides_of_a_fork_keep_working": NO_FORK,
     "test_forks_while_threads_are_busy_lose_nothing": NO_FORK,
+    "test_a_dump_is_of_one_moment_and_stops_nobody": NO_FORK,
     "test_the_stamp_differs_from_a_positions_once_anything_has_changed[sqlite file]": NO_MAP,
     "test_a_revision_that_is_published_again_has_another_stamp[file]": NO_MAP,
     "test_the_stamp_of_a_repaired_sidecar_is_new": NO_MAP,
