@@ -285,6 +285,19 @@ def test_a_narrow_terminal_and_notes(here: Path, capsys: Captured, monkeypatch: 
     assert [line for line in lines if len(line) > 80] == []
 
 
+def test_what_is_not_carried_over_of_a_prompty_file_is_printed(here: Path, capsys: Captured) -> None:
+    """Below the prompt that it is, where its file is new; `new` says it as a message."""
+    file = Path("prompts/chat.prompty")
+    file.write_text("---\nmodel: {id: gpt-5, connection: {kind: key}}\n---\nuser:\nHello\n")
+    said = "model.connection is not carried over: it belongs to the application\n"
+    assert main(["sync", "prompts"]) == 0
+    assert f"create       chat @1  it is new\n             {said}create       greet" in capsys.readouterr().out
+    assert main(["sync", "prompts"]) == 0
+    assert capsys.readouterr().out == "3 unchanged\n"
+    assert main(["new", "other", "--file", str(file)]) == 0
+    assert capsys.readouterr().err == f"{file}: {said}"
+
+
 def test_control_characters_reach_no_terminal(synced: Path, capsys: Captured) -> None:
     """The difference shows them as escapes."""
     write("greet", "File \x1b[2J")

@@ -206,6 +206,33 @@ def test_progress_is_reported(folder: Folder) -> None:
         folder.sync(progress=3)
 
 
+PROMPTY = "---\nmodel: {id: gpt-5, connection: {kind: key}}\n---\nuser:\nHello\n"
+NOTE = "model.connection is not carried over: it belongs to the application"
+
+
+def test_what_is_not_carried_over_of_a_prompty_file_is_told(synced: Folder) -> None:
+    """As by an import: where the file is written to the registry, and in every dry run, but not in every run."""
+
+    def told(**more: Any) -> tuple[str, list[str]]:
+        (prompt,) = (prompt for prompt in synced.report(**more).prompts if prompt.name == "chat")
+        return prompt.action, [*prompt.notes]
+
+    file = synced.path / "chat.prompty"
+    file.write_text(PROMPTY)
+    assert told(dry_run=True) == ("create", [NOTE])
+    assert told() == ("create", [NOTE])
+    assert told() == ("none", [])
+    assert told(dry_run=True) == ("none", [NOTE])
+    synced.registry.update("chat", template="Hi")
+    assert told() == ("ahead", [])
+    file.write_text(PROMPTY.replace("Hello", "Hey"))
+    assert told(on_conflict="ours") == ("update", [NOTE])
+    file.unlink()
+    assert told() == ("archive", [])
+    file.write_text(PROMPTY)
+    assert told() == ("restore", [NOTE])
+
+
 # Errors
 
 

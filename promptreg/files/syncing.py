@@ -204,14 +204,20 @@ def _sync_files(root: Path, files: Sequence[PromptFile]) -> list[SyncFile]:
 def _report(
     folder: str, call: SyncCall, plan: SyncPlan, files: Sequence[PromptFile], left: Mapping[str, str]
 ) -> SyncReport:
-    by_name, paths, conflicts = {file.name: file for file in files}, file_paths(plan.items, files), len(plan.conflicts)
+    by_name, paths = {file.name: file for file in files}, file_paths(plan.items, files)
     return SyncReport(
         folder=folder,
         label=call.label,
         dry_run=call.dry_run,
         is_done=plan.is_done,
         prompts=tuple(
-            report_of(_unless_left(item, left), by_name.get(item.name), paths[item.name], conflicts)
+            report_of(
+                _unless_left(item, left),
+                by_name.get(item.name),
+                paths[item.name],
+                conflicts=len(plan.conflicts),
+                is_dry_run=call.dry_run,
+            )
             for item in plan.items
         ),
     )
