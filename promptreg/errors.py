@@ -98,6 +98,15 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - LISTED} more" if len(names) > LISTED else shown
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "prompt"), counted(1200, "prompt")
+    ('1 prompt', '1,200 prompts')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def _restore(kind: type[PromptregError], message: str, state: Mapping[str, Any]) -> PromptregError:
     error = kind(message)
     error.__dict__.update(state)

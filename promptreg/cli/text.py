@@ -138,12 +138,3 @@ def moment(at: datetime) -> str:
     '2026-11-30 03:14Z'
     """
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%MZ}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "prompt"), counted(1200, "prompt")
-    ('1 prompt', '1,200 prompts')
-    """
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

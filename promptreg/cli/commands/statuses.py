@@ -10,6 +10,7 @@ from promptreg.cli.completion import complete_names, complete_statuses, name_arg
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import print_one
 from promptreg.cli.results import show_status, show_update
+from promptreg.errors import counted
 from promptreg.models import TargetStatus
 from promptreg.registry import Registry
 
@@ -34,7 +35,7 @@ def status(settings: Settings, status: TargetStatus, names: tuple[str, ...], dry
         raise click.UsageError(f"the status stands before the names: `promptreg status {names[-1]} NAME...`")
     asks = status == DELETED and not dry_run
     if asks:
-        require_answer(yes, f"delete {len(names):,} {'prompt' if len(names) == 1 else 'prompts'}")
+        require_answer(yes, f"delete {counted(len(names), 'prompt')}")
     with settings.registry(create=True) as registry:
         if asks and not yes:
             _ask_to_delete(registry, names)
@@ -61,7 +62,7 @@ def delete(settings: Settings, name: str, yes: bool) -> None:
 def _ask_to_delete(registry: Registry, names: tuple[str, ...]) -> None:
     """Ask, unless the deletion is refused anyway."""
     found = registry.set_status(names, DELETED, dry_run=True).updated
-    what = found[0] if len(found) == 1 else f"{len(found):,} prompts"
+    what = found[0] if len(found) == 1 else f"{counted(len(found), 'prompt')}"
     ask(f"Delete {what} for good, with all versions? `promptreg archive` keeps them.")
 
 

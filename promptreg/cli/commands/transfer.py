@@ -12,7 +12,7 @@ from promptreg.cli.output import note, print_one, say
 from promptreg.cli.progress import progress
 from promptreg.cli.text import one_line
 from promptreg.entries import Counts
-from promptreg.errors import StorageError
+from promptreg.errors import StorageError, counted
 from promptreg.files import ImportReport, import_from
 from promptreg.files import export as export_folder
 from promptreg.files.full import export_full, import_full
@@ -49,7 +49,7 @@ def export(settings: Settings, folder: str | None, file: str | None, force: bool
 def _export_folder(settings: Settings, folder: str, force: bool) -> None:
     with settings.registry() as registry, progress("Exporting") as advance:
         report = export_folder(registry, folder, force=force, progress=advance)
-    print_one(settings, report, lambda _: note(f"{_number(len(report.written), 'file')} written to {one_line(folder)}, "
+    print_one(settings, report, lambda _: note(f"{counted(len(report.written), 'file')} written to {one_line(folder)}, "
               f"{report.unchanged} unchanged."))  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def _print_report(report: ImportReport) -> None:
         say(one_line(line))
     versions = sum(prompt.versions for prompt in report.prompts)
     done = "Nothing was written; this would be imported" if report.dry_run else "Imported"
-    note(f"{done}: {_number(len(report.prompts), 'prompt')}, {_number(versions, 'version')}.")
+    note(f"{done}: {counted(len(report.prompts), 'prompt')}, {counted(versions, 'version')}.")
 
 
 def _import_full(settings: Settings, source: str) -> None:
@@ -130,13 +130,9 @@ def _import_full(settings: Settings, source: str) -> None:
 
 
 def _print_counts(settings: Settings, counts: Counts, what: str, file: str) -> None:
-    numbers = [_number(count, name.removesuffix("s")) for name, count in counts._asdict().items()]
+    numbers = [counted(count, name.removesuffix("s")) for name, count in counts._asdict().items()]
     text = f"{what} {', '.join(numbers[:-1])} and {numbers[-1]}."
     if file == STREAM and what == "Exported":
         note(text)
     else:
         print_one(settings, counts._asdict(), lambda _: note(text))
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
