@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from promptreg.errors import InvalidInputError
+from promptreg.errors import InvalidInputError, counted
 from promptreg.files.foreign import Read
 from promptreg.files.foreign_files import read_json, read_texts
 from promptreg.models import Value
@@ -156,7 +156,7 @@ def _report(kind: str, read: Read, *, dry_run: bool) -> ImportReport:
 
 
 def _summary(prompt: ImportedPrompt) -> str:
-    parts = ["1 version" if prompt.versions == 1 else f"{prompt.versions} versions"]
+    parts = [counted(prompt.versions, "version")]
     parts.append("none is live" if prompt.production is None else f"live: {prompt.production}")
     parts += [f"{label}: {number}" for label, number in sorted(prompt.labels.items())]
     return ", ".join([*parts, *(["disabled"] if prompt.is_disabled else [])])

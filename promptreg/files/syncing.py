@@ -18,6 +18,7 @@ from promptreg.errors import (
     PromptregError,
     StorageError,
     VersionConflictError,
+    counted,
     listed,
 )
 from promptreg.files.folder import scan_folder
@@ -184,16 +185,12 @@ def require_no_conflict(report: SyncReport) -> None:
     conflicts = report.conflicts
     if conflicts:
         raise ConflictError(
-            f"{listed([conflict.place for conflict in conflicts])}: {_as_count(len(conflicts))}, so nothing was"
+            f"{listed([conflict.place for conflict in conflicts])}: {counted(len(conflicts), 'conflict')}, so nothing was"
             " applied; on_conflict='ours' takes the files, on_conflict='theirs' the registry, and on_conflict='draft'"
             " makes the files drafts.",
             names=[conflict.name for conflict in conflicts],
             errors=[conflict.as_error() for conflict in conflicts],
         )
-
-
-def _as_count(number: int) -> str:
-    return "1 conflict" if number == 1 else f"{number:,} conflicts"
 
 
 def _sync_files(root: Path, files: Sequence[PromptFile]) -> list[SyncFile]:
