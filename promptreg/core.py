@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks
 from promptreg.clock import moment
-from promptreg.entries import Entry
+from promptreg.dump import Entry
 from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
 from promptreg.lookup import Missing, find_readable, find_versions
 from promptreg.models import UNSET

@@ -20,7 +20,7 @@ from promptreg.cache import EMPTY_CACHE
 from promptreg.checks import Evidence, PublishCheck, SetEvidence
 from promptreg.clock import Clock, new_id
 from promptreg.core import Core
-from promptreg.entries import Dump, Entry
+from promptreg.dump import Dump, Entry
 from promptreg.errors import UnauthorizedError, VersionConflictError
 from promptreg.fast_read import fast_get, fast_render
 from promptreg.importing import import_all, vet_imported
@@ -543,14 +543,14 @@ class Registry:
 
     @verb("export_registry", takes_name=False)
     def _dump(self, consume: Callable[[Dump], D]) -> D:
-        """Return what a function makes of everything that there is (`files/full.py`)."""
+        """Return what a function makes of everything that there is (`files/full/`)."""
         access.require_transferring(self.actor, "export")
         with self._core.storage.dump() as dump:
             return consume(dump)
 
     @verb("import_registry", takes_name=False)
     def _load(self, entries: Iterable[Entry]) -> None:
-        """Load everything into a registry that holds nothing (`files/full.py`)."""
+        """Load everything into a registry that holds nothing (`files/full/`)."""
         access.require_transferring(self.actor, "import")
         self._core.load(entries)
 
@@ -1079,7 +1079,7 @@ class Registry:
         what is to be written: both outside any transaction.
         """
         from promptreg import syncing  # noqa: PLC0415 (which an application never needs)
-        from promptreg.rules.sync_files import read_call  # noqa: PLC0415 (as above)
+        from promptreg.rules.sync_inputs import read_call  # noqa: PLC0415 (as above)
 
         report = inputs.read_progress(progress)
         asked = read_call(call, readable_characters(self._core.limits))

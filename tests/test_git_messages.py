@@ -8,8 +8,8 @@ from time import monotonic
 
 import pytest
 
-from promptreg.files import gitlog
-from promptreg.files.gitlog import last_commits
+from promptreg.files.syncing import gitlog
+from promptreg.files.syncing.gitlog import last_commits
 from tests.repositories import ALONE, Repository, needs_git
 
 pytestmark = needs_git

@@ -19,8 +19,8 @@ from promptreg import (
     StorageError,
 )
 from promptreg.files import ImportReport, import_from
-from promptreg.files.foreign import prompt_name, prompt_names
-from promptreg.files.importing import KINDS
+from promptreg.files.foreign.importing import KINDS
+from promptreg.files.foreign.names import prompt_name, prompt_names
 from promptreg.rules.names import checked_name
 from tests.otel import tracing
 
@@ -378,7 +378,7 @@ def test_a_file_without_a_prompt_is_refused(memory: Registry, folder: Path) -> N
 
 def test_a_file_that_is_too_large_is_refused(memory: Registry, folder: Path, monkeypatch: Any) -> None:
     """No more of it is read than the limit."""
-    monkeypatch.setattr("promptreg.files.foreign_files.MAX_BYTES", 10)
+    monkeypatch.setattr("promptreg.files.foreign.reading.MAX_BYTES", 10)
     assert errors_of(memory, "langfuse", write(folder, b"[" * 11)) == {"export.json": "has over 10 bytes"}
 
 

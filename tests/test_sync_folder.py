@@ -24,7 +24,7 @@ from promptreg import (
     VersionConflictError,
 )
 from promptreg.files import SyncReport, sync
-from promptreg.files.lockfile import LOCK, make_source, read_source
+from promptreg.files.syncing.lockfile import LOCK, make_source, read_source
 from tests.conftest import Ticking, holds_anything
 from tests.folders import Folder, actions
 from tests.repositories import ALONE, Repository, needs_git
@@ -417,7 +417,7 @@ def test_a_kill_between_commit_and_files_loses_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("promptreg.files.syncing.write_pulled", killed)
+        patched.setattr("promptreg.files.syncing.sync.write_pulled", killed)
         with pytest.raises(KeyboardInterrupt):
             synced.sync(pull=True)
     assert synced.registry.get("support/reply").template == "Changed"

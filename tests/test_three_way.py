@@ -5,7 +5,7 @@ from time import process_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptreg.files.three_way import MAX_LINES, Side, first_line, three_way
+from promptreg.files.syncing.three_way import MAX_LINES, Side, first_line, three_way
 
 LINES = st.lists(st.sampled_from(["a", "b", "c", "d", ""]), max_size=12)
 

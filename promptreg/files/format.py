@@ -166,7 +166,7 @@ class _Reader:
         return {"template": text.removesuffix("\n"), **syntax}
 
     def _prompty(self, text: str) -> dict[str, Any]:
-        from promptreg.files.prompty import read_prompty  # noqa: PLC0415 (few folders have such a file)
+        from promptreg.files.foreign.prompty import read_prompty  # noqa: PLC0415 (few folders have such a file)
 
         _, fields, notes = read_prompty(text)
         self._notes = tuple(notes)

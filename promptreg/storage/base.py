@@ -24,7 +24,7 @@ from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
-from promptreg.entries import Dump, Entry
+from promptreg.dump import Dump, Entry
 from promptreg.models import Event
 from promptreg.records import Audience, Change, Container, EventQuery, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference

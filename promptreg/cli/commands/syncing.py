@@ -17,8 +17,8 @@ from promptreg.cli.progress import progress
 from promptreg.cli.text import columns, harmless, one_line, width, wrapped
 from promptreg.errors import PromptregError, StorageError
 from promptreg.files.paths import LOCK
-from promptreg.files.report import SyncedPrompt, SyncReport
-from promptreg.files.syncing import reported_sync, require_no_conflict
+from promptreg.files.syncing.report import SyncedPrompt, SyncReport
+from promptreg.files.syncing.sync import reported_sync, require_no_conflict
 from promptreg.registry import Registry
 from promptreg.rules.sync_items import OnSyncConflict, SyncAction
 

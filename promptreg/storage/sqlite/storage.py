@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from traceback import clear_frames
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from promptreg.entries import Dump, Entry
+from promptreg.dump import Dump, Entry
 from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
 from promptreg.storage.sqlite import connecting, erasure, readonly, system, unknown_commits

@@ -12,7 +12,7 @@ from typing import Any
 from promptreg import strictjson
 from promptreg.errors import InvalidInputError
 from promptreg.files.flaws import FormatError, flaw, require_none
-from promptreg.files.foreign import ForeignFile
+from promptreg.files.foreign.results import ForeignFile
 from promptreg.files.walking import Found, files_in, read_bytes, root_of
 from promptreg.untrusted import FieldReader
 

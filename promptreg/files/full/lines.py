@@ -2,7 +2,7 @@
 
 What the lines look like is documented in `promptreg/docs/export.md`. A line may come from anywhere, so every value of
 it is read as strictly as the arguments of a verb are: types, lengths, names, times, hashes. Whether the lines fit
-together is checked in `full_history.py`.
+together is checked in `history.py`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, get_args
 
 from promptreg import strictjson
 from promptreg.bases import LIVE, Seed, SyncBase
-from promptreg.entries import Counts, DeletionEntry, Entry, EventEntry, PromptEntry
+from promptreg.dump import Counts, DeletionEntry, Entry, EventEntry, PromptEntry
 from promptreg.errors import InvalidInputError
-from promptreg.files.full_content import read_snapshot
-from promptreg.files.full_forms import (
+from promptreg.files.full.content import read_snapshot
+from promptreg.files.full.forms import (
     Form,
     Reader,
     list_of,
@@ -43,6 +43,7 @@ from promptreg.rules.lifecycle import MAX_LABELS
 from promptreg.rules.names import MAX_NUMBER, checked_number, checked_own_label
 
 FORMAT = 1
+BATCH = 1_000  # lines between two reports of the progress
 
 
 class Head(NamedTuple):

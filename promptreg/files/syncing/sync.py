@@ -23,12 +23,12 @@ from promptreg.errors import (
 )
 from promptreg.files.folder import scan_folder
 from promptreg.files.format import PromptFile
-from promptreg.files.gitlog import last_commits
-from promptreg.files.lockfile import make_source, read_source
 from promptreg.files.paths import LOCK
-from promptreg.files.placing import placed
-from promptreg.files.pulling import file_paths, write_pulled
-from promptreg.files.report import SyncReport, report_of
+from promptreg.files.syncing.gitlog import last_commits
+from promptreg.files.syncing.lockfile import make_source, read_source
+from promptreg.files.syncing.placing import placed
+from promptreg.files.syncing.pulling import file_paths, write_pulled
+from promptreg.files.syncing.report import SyncReport, report_of
 from promptreg.files.walking import root_of
 from promptreg.registry import Registry
 from promptreg.rules.inputs import Progress, read_flag, read_progress
@@ -185,9 +185,9 @@ def require_no_conflict(report: SyncReport) -> None:
     conflicts = report.conflicts
     if conflicts:
         raise ConflictError(
-            f"{listed([conflict.place for conflict in conflicts])}: {counted(len(conflicts), 'conflict')}, so nothing was"
-            " applied; on_conflict='ours' takes the files, on_conflict='theirs' the registry, and on_conflict='draft'"
-            " makes the files drafts.",
+            f"{listed([conflict.place for conflict in conflicts])}: {counted(len(conflicts), 'conflict')},"
+            " so nothing was applied; on_conflict='ours' takes the files, on_conflict='theirs' the registry, and"
+            " on_conflict='draft' makes the files drafts.",
             names=[conflict.name for conflict in conflicts],
             errors=[conflict.as_error() for conflict in conflicts],
         )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from promptreg.files.format import PromptFile, to_text
-from promptreg.files.three_way import Side, first_line, shortened, three_way
+from promptreg.files.syncing.three_way import Side, first_line, shortened, three_way
 from promptreg.models import Value
 from promptreg.records import CONTENT
 from promptreg.rules.sync_items import WRITING, SyncAction, SyncItem
