@@ -377,9 +377,9 @@ def test_a_file_without_a_prompt_is_refused(memory: Registry, folder: Path) -> N
 
 
 def test_a_file_that_is_too_large_is_refused(memory: Registry, folder: Path, monkeypatch: Any) -> None:
-    """No more of it is read than the limit."""
+    """It is refused by its size, before any of it is read."""
     monkeypatch.setattr("promptreg.files.foreign.reading.MAX_BYTES", 10)
-    assert errors_of(memory, "langfuse", write(folder, b"[" * 11)) == {"export.json": "has over 10 bytes"}
+    assert errors_of(memory, "langfuse", write(folder, b"[" * 11)) == {"export.json": "takes 11 bytes; 10 is the most"}
 
 
 def test_a_link_that_leads_outside_the_folder_is_refused(memory: Registry, folder: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def sync(
 ) -> None:
     """Bring the prompts' files in DIR and the registry to the same.
 
-    A changed file goes live, a file that has gone archives its prompt, and what changed in the registry alone is told.
+    A changed file goes live, a file that has gone archives its prompt, and what changed in the registry alone is reported.
     Where both have changed it is a conflict, and nothing at all is done. DIR/promptreg.lock, which the first run
     makes, says that the folder is the same one: commit it with the files.
     """
@@ -77,7 +77,7 @@ def sync(
     with _errors_by_line():
         report = _synchronised(settings, folder, options, is_dry=dry_run or check)
     print_one(settings, report, _show)
-    _tell_what_to_commit(report, lock, is_new=is_new)
+    _note_what_to_commit(report, lock, is_new=is_new)
     require_no_conflict(report)
     if check and report.changes:
         raise click.exceptions.Exit(1)
@@ -141,7 +141,7 @@ def _errors_by_line() -> Iterator[None]:
         raise
 
 
-def _tell_what_to_commit(report: SyncReport, lock: Path, *, is_new: bool) -> None:
+def _note_what_to_commit(report: SyncReport, lock: Path, *, is_new: bool) -> None:
     """Say which files have to get into git, or else the next checkout differs in a way that nobody wanted."""
     if is_new and report.dry_run:
         note(f"{lock} is not there: run `promptreg sync` once and commit it, or every checkout is another folder.")

@@ -16,7 +16,7 @@ from promptreg.files.foreign.results import ForeignFile
 from promptreg.files.walking import Found, files_in, read_bytes, root_of
 from promptreg.untrusted import FieldReader
 
-MAX_BYTES = 100_000_000
+MAX_BYTES = 100_000_000  # of a file
 
 
 def read_texts(path: str, endings: Collection[str]) -> list[ForeignFile]:
@@ -37,7 +37,7 @@ def read_texts(path: str, endings: Collection[str]) -> list[ForeignFile]:
     flaws: list[dict[str, str]] = []
     for found in files:
         try:
-            texts.append(ForeignFile(found.path, _decoded(read_bytes(root, found))))
+            texts.append(ForeignFile(found.path, _decoded(read_bytes(root, found, MAX_BYTES))))
         except FormatError as error:
             flaws += error.flaws(found.path)
     require_none(flaws)
@@ -56,8 +56,6 @@ def read_json(path: str) -> list[ForeignFile]:
 
 
 def _decoded(data: bytes) -> str:
-    if len(data) > MAX_BYTES:
-        raise FormatError(0, f"has over {MAX_BYTES:,} bytes")
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         return data.decode(encoding)

@@ -56,7 +56,7 @@ class History:
             self._close_prompt()
             self._require_replayed()
             if self._kinds[3] != len(self._deletions):
-                raise Inconsistent("a deletion is missing that an event tells of")
+                raise Inconsistent("a deletion is missing that an event records")
         except Inconsistent as error:
             raise _refused(place, str(error)) from None
 

@@ -51,7 +51,7 @@ def sync(
     r"""Bring the files of a folder and the prompts of the registry's namespace to the same, three-way.
 
     A changed file becomes live, or with `label` a draft that the label names; a file that has gone archives its prompt,
-    or removes the label. Where only the registry has changed, that is left and told, or with `pull` written to the
+    or removes the label. Where only the registry has changed, that is left and reported, or with `pull` written to the
     file. Where both have, it is a conflict, decided by `on_conflict`: `"ours"` takes the file, `"theirs"` the registry,
     and `"draft"` makes the file a draft. Prompts that never came from this folder are left alone. Author and owner are
     the registry's actor; the commit message is the file's last commit in git, or `sync`.
