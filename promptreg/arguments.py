@@ -5,23 +5,21 @@ A reader raises one `InvalidInputError` with every bad argument. How a single ar
 mapping of the arguments by name; which of them are fields of a version is the table `records.CONTENT`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from promptreg.errors import InvalidInputError
 from promptreg.models import UNSET, Actor
 from promptreg.records import CONTENT, EventQuery, Query
 from promptreg.rendering.limits import RenderLimits, readable_characters
 from promptreg.rules import access, inputs, names, seeding, version_fields
 from promptreg.rules.access import View
-from promptreg.rules.importing import ForeignPrompt, ForeignVersion, ImportedPrompt
 from promptreg.rules.inputs import Expected
 from promptreg.rules.names import Reference, Selector
 from promptreg.rules.seeding import Shipped
 from promptreg.rules.sets import PromptSet, read_set
 from promptreg.rules.version_fields import Draft
 from promptreg.settings import read_actor
-from promptreg.untrusted import FieldReader, bounded_list
+from promptreg.untrusted import FieldReader
 
 T = TypeVar("T")
 
@@ -128,45 +126,6 @@ def read_seed(given: Arguments, limits: RenderLimits) -> Seeding:
     message = None if given["commit_message"] is None else save.draft.message
     shipped = seeding.shipped(save.draft._replace(grants=None), message, on_conflict, release)
     return Seeding(save.reference, shipped, save.initial)
-
-
-def read_import(prompts: Sequence[ForeignPrompt], limits: RenderLimits) -> list[ImportedPrompt]:
-    """Read prompts of another tool; the field of each error begins with the place in what was read."""
-    fields = FieldReader()
-    fields.read(bounded_list, prompts, "prompts", "prompts", names.MAX_NAMES)
-    fields.require_valid()
-    imported = [fields.read(_read_foreign, prompt, limits) for prompt in prompts]
-    fields.require_valid()
-    return imported
-
-
-def _read_foreign(prompt: ForeignPrompt, limits: RenderLimits) -> ImportedPrompt:
-    fields = FieldReader()
-    where = prompt.versions[0].where
-    name = fields.read(_within, where, names.checked_name, prompt.name)
-    drafts = [
-        fields.read(_within, version.where, _read_foreign_version, version, limits) for version in prompt.versions
-    ]
-    labels = {fields.read(_within, where, names.checked_own_label, label): n for label, n in prompt.labels.items()}
-    fields.require_valid()
-    return ImportedPrompt(name, drafts, prompt.production, labels, prompt.is_disabled)
-
-
-def _read_foreign_version(version: ForeignVersion, limits: RenderLimits) -> Draft:
-    fields = FieldReader()
-    most = readable_characters(limits)
-    edit = fields.read(version_fields.read_edit, most=most, required=["template"], **version.fields)
-    draft = fields.read(version_fields.read_draft, edit, version.message, is_production=False)
-    fields.require_valid()
-    return draft
-
-
-def _within(where: str, read: Callable[..., T], *given: Any) -> T:
-    """Return what a function reads; raise its `InvalidInputError` with the place before each field."""
-    try:
-        return read(*given)
-    except InvalidInputError as error:
-        raise error.within(where) from None
 
 
 def read_update(given: Arguments, limits: RenderLimits) -> Update:

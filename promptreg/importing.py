@@ -9,7 +9,7 @@ from promptreg.checks import Checks, Evidence, SetEvidence
 from promptreg.errors import InvalidInputError, PublishCheckError, TemplateError
 from promptreg.planning import Planner
 from promptreg.rules.access import require_creating
-from promptreg.rules.importing import ImportedPrompt, ImportOutcomes, names_taken, plan_import
+from promptreg.rules.importing import ImportOutcomes, NewPrompt, names_taken, plan_import
 from promptreg.rules.inputs import Progress
 from promptreg.rules.names import Reference
 from promptreg.rules.outcomes import Outcome
@@ -18,7 +18,7 @@ from promptreg.storage.base import Reader
 from promptreg.untrusted import FieldReader
 
 
-def import_all(planner: Planner, prompts: Mapping[str, ImportedPrompt]) -> Callable[[Reader], ImportOutcomes]:
+def import_all(planner: Planner, prompts: Mapping[str, NewPrompt]) -> Callable[[Reader], ImportOutcomes]:
     """Return the plan of an import of prompts, by the ids that they get.
 
     It raises `ForbiddenError`, and `NameTakenError` with every name that is taken.

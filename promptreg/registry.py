@@ -23,7 +23,6 @@ from promptreg.core import Core
 from promptreg.dump import Dump, Entry
 from promptreg.errors import UnauthorizedError, VersionConflictError
 from promptreg.fast_read import fast_get, fast_render
-from promptreg.importing import import_all, vet_imported
 from promptreg.jsonvalues import FrozenList
 from promptreg.lookup import find, load_version
 from promptreg.many import get_many
@@ -48,7 +47,6 @@ from promptreg.rendering.limits import RenderLimits, readable_characters
 from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
-from promptreg.rules.importing import ForeignPrompt
 from promptreg.rules.inputs import Progress
 from promptreg.rules.names import Selector, Versioned
 from promptreg.rules.outcomes import Outcome, Outcomes
@@ -64,6 +62,7 @@ from promptreg.verbs import verb
 from promptreg.vetting import vet_all_published, vet_published
 
 if TYPE_CHECKING:
+    from promptreg.rules.importing import ForeignPrompt
     from promptreg.rules.sync_items import SyncCall, SyncPlan
 
 D = TypeVar("D")
@@ -1139,12 +1138,17 @@ class Registry:
 
     @verb("import_prompts", takes_name=False)
     def _import(
-        self, prompts: Sequence[ForeignPrompt], *, dry_run: bool = False, progress: Progress | None = None
+        self, prompts: "Sequence[ForeignPrompt]", *, dry_run: bool = False, progress: Progress | None = None
     ) -> None:
         """Make the prompts of another tool, all or none; with `dry_run` check everything, and write nothing."""
+        from promptreg import importing  # noqa: PLC0415 (which an application never needs)
+        from promptreg.rules.import_inputs import read_import  # noqa: PLC0415 (as above)
+
         report = inputs.read_progress(progress)
-        made = {new_id(): prompt for prompt in arguments.read_import(prompts, self._core.limits)}
-        plan, vet = import_all(self._core.planner(self._view), made), vet_imported(self._core.checks, report)
+        read = read_import(prompts, readable_characters(self._core.limits))
+        made = {new_id(): prompt for prompt in read}
+        plan = importing.import_all(self._core.planner(self._view), made)
+        vet = importing.vet_imported(self._core.checks, report)
         if dry_run:
             vet(self._core.dry_run(plan))
         else:

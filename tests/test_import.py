@@ -275,7 +275,7 @@ def test_ctrl_c_leaves_nothing(memory: Registry, folder: Path) -> None:
 
 def test_too_many_prompts_are_refused(memory: Registry, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as one call may name."""
-    monkeypatch.setattr("promptreg.rules.names.MAX_NAMES", 2)
+    monkeypatch.setattr("promptreg.rules.import_inputs.MAX_NAMES", 2)
     file = write(folder, [version(name, 1) for name in "abc"])
     assert errors_of(memory, "langfuse", file) == {"prompts": "holds more than 2 prompts; that is the most"}
 

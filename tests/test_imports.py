@@ -42,6 +42,9 @@ BESIDE = [
 ]
 """Packages that don't know each other."""
 
+NEEDED_BY_FILES = ("promptreg.syncing", "promptreg.importing", "promptreg.rules.syncing", "promptreg.rules.importing")
+"""Modules that are imported when a folder is synchronised, or prompts of another tool are imported."""
+
 
 def imports(module: str) -> set[str]:
     """Return the modules of promptreg, and the third-party packages, that a module imports at run time."""
@@ -102,11 +105,11 @@ def test_sibling_packages_do_not_import_each_other():
 
 
 def test_an_application_loads_neither_the_command_nor_files():
-    """`import promptreg` loads no click, no PyYAML, and no module of `cli/` and `files/`."""
+    """`import promptreg` loads no click and no PyYAML, and nothing of `cli/` and `files/` or that only they need."""
     program = "import sys, promptreg; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert "promptreg.registry" in loaded
-    unwanted = ("click", "yaml", "promptreg.cli", "promptreg.files")
+    unwanted = ("click", "yaml", "promptreg.cli", "promptreg.files", *NEEDED_BY_FILES)
     assert [name for name in loaded if any(within(name, package) for package in unwanted)] == []
 
 

@@ -41,7 +41,7 @@ class ForeignPrompt(NamedTuple):
     is_disabled: bool = False
 
 
-class ImportedPrompt(NamedTuple):
+class NewPrompt(NamedTuple):
     """A prompt that is to be made."""
 
     name: str
@@ -76,7 +76,7 @@ def _as_one(changes: Sequence[Change]) -> Change:
     )
 
 
-def plan_import(prompt_id: str, namespace: str, prompt: ImportedPrompt, author: Author) -> list[Outcome]:
+def plan_import(prompt_id: str, namespace: str, prompt: NewPrompt, author: Author) -> list[Outcome]:
     """Make a prompt with its versions, publish the live one, set its labels, and disable it if it is."""
     first, *others = prompt.versions
     outcomes = [plan_create(prompt_id, namespace, prompt.name, first, author)]
@@ -100,7 +100,7 @@ def _next_version(before: Outcome, draft: Draft, author: Author) -> Outcome:
     return Outcome(after, version, Change(container, after, (event,), author.now, added=version))
 
 
-def _moves(prompt: ImportedPrompt, before: Outcome, author: Author) -> list[Outcome]:
+def _moves(prompt: NewPrompt, before: Outcome, author: Author) -> list[Outcome]:
     """Set the labels and the status."""
     outcomes, shown = [before], before.version
     for label, number in sorted(prompt.labels.items()):

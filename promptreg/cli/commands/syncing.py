@@ -67,9 +67,9 @@ def sync(
 ) -> None:
     """Bring the prompts' files in DIR and the registry to the same.
 
-    A changed file goes live, a file that has gone archives its prompt, and what changed in the registry alone is reported.
-    Where both have changed it is a conflict, and nothing at all is done. DIR/promptreg.lock, which the first run
-    makes, says that the folder is the same one: commit it with the files.
+    A changed file goes live, a file that has gone archives its prompt, and what changed in the registry alone is
+    reported. Where both have changed it is a conflict, and nothing at all is done. DIR/promptreg.lock, which the first
+    run makes, says that the folder is the same one: commit it with the files.
     """
     options = _Options(label, pull, _on_conflict(ours=ours, theirs=theirs, draft=draft), bare)
     lock = Path(folder, LOCK)
