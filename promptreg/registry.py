@@ -532,7 +532,7 @@ class Registry:
         []
         """
         report = inputs.read_progress(progress)
-        access.require_verifying(self.actor)
+        access.require_org_admin(self.actor, "verify")
         wrong: builtins.list[str] = []
         with closing(self._core.storage.verify()) as slices:
             for checked in slices:
@@ -543,14 +543,14 @@ class Registry:
     @verb("export_registry", takes_name=False)
     def _dump(self, consume: Callable[[Dump], D]) -> D:
         """Return what a function makes of everything that there is (`files/full/`)."""
-        access.require_transferring(self.actor, "export")
+        access.require_org_admin(self.actor, "export")
         with self._core.storage.dump() as dump:
             return consume(dump)
 
     @verb("import_registry", takes_name=False)
     def _load(self, entries: Iterable[Entry]) -> None:
         """Load everything into a registry that holds nothing (`files/full/`)."""
-        access.require_transferring(self.actor, "import")
+        access.require_org_admin(self.actor, "import")
         self._core.load(entries)
 
     # Writing versions

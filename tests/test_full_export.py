@@ -45,6 +45,7 @@ from promptreg.rules.names import Reference
 from promptreg.storage.sqlite import dumping
 from tests.full import assert_inverse, everything_read, exported, imported, objects
 from tests.machine import Machine
+from tests.otel import tracing
 from tests.schemas import make
 from tests.test_migrations import SCHEMAS
 from tests.test_model import PATHS, PLAIN, pick
@@ -713,3 +714,10 @@ def test_a_copy_that_does_not_fit_names_the_folder_for_temporary_files(
         with pytest.raises(StorageFullError, match="SQLITE_TMPDIR"):
             import_full(other, BytesIO(data))
         assert other.namespaces() == []
+
+
+def test_an_export_and_its_import_have_one_span_each(filled: Registry) -> None:
+    """Their operations are export_registry and import_registry."""
+    with tracing() as finished, Registry(":memory:") as other:
+        import_full(other, BytesIO(exported(filled)))
+    assert [span.name for span in finished()] == ["export_registry", "import_registry"]

@@ -72,16 +72,8 @@ def require_creating(actor: Actor | None, *names: str) -> None:
         raise forbidden([*names], "create")
 
 
-def require_verifying(actor: Actor | None) -> None:
-    """Raise `ForbiddenError` for actors other than org admins."""
-    if actor is not None and actor.role is not Role.ORG_ADMIN:
-        raise ForbiddenError(
-            "The actor may not verify a registry; the application itself and org admins may.", names=[], action="verify"
-        )
-
-
-def require_transferring(actor: Actor | None, action: str) -> None:
-    """Raise `ForbiddenError` for actors other than org admins; `action` is `export` or `import`."""
+def require_org_admin(actor: Actor | None, action: str) -> None:
+    """Raise `ForbiddenError` for actors other than org admins; `action` is `verify`, `export` or `import`."""
     if actor is not None and actor.role is not Role.ORG_ADMIN:
         raise ForbiddenError(
             f"The actor may not {action} a whole registry; the application itself and org admins may.",
