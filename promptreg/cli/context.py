@@ -4,7 +4,7 @@ import getpass
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import click
@@ -15,6 +15,7 @@ from promptreg.nearest import did_you_mean
 from promptreg.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 
 @dataclass
@@ -49,6 +50,27 @@ class Settings:
         namespace = _chosen("--namespace", self.namespace, "PROMPTREG_NAMESPACE") or "default"
         with _opened(self.target, namespace, self.actor, create=create) as registry:
             yield registry
+
+
+def run_checked(
+    settings: Settings, run: Callable[[Registry, bool], R], *, is_dry: bool, is_refused: Callable[[R], object]
+) -> R:
+    """Return `run(registry, is_dry)`; make a database that is not there only once nothing is refused, else never.
+
+    What a dry run says of a database that is not there is what it says of an empty one in memory.
+    """
+    try:
+        with settings.registry() as registry:
+            return run(registry, is_dry)
+    except StorageError as error:
+        if error.details.get("reason") != "missing_file":
+            raise
+    with replace(settings, db=":memory:").registry(create=True) as registry:
+        checked = run(registry, True)
+    if is_dry or is_refused(checked):
+        return checked
+    with settings.registry(create=True) as registry:
+        return run(registry, False)
 
 
 def _opened(target: str, namespace: str, actor: Actor, *, create: bool) -> Registry:

@@ -4,18 +4,18 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import click
 
-from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.context import Settings, output_options, registry_options, run_checked
 from promptreg.cli.failures import in_commands
 from promptreg.cli.output import note, paint, print_one, say
 from promptreg.cli.progress import progress
 from promptreg.cli.text import columns, harmless, one_line, width, wrapped
-from promptreg.errors import PromptregError, StorageError
+from promptreg.errors import PromptregError
 from promptreg.files.paths import LOCK
 from promptreg.files.syncing.report import SyncedPrompt, SyncReport
 from promptreg.files.syncing.sync import reported_sync, require_no_conflict
@@ -75,7 +75,8 @@ def sync(
     lock = Path(folder, LOCK)
     is_new = not os.path.lexists(lock)
     with _errors_by_line():
-        report = _synchronised(settings, folder, options, is_dry=dry_run or check)
+        run = partial(_synchronised, folder=folder, options=options)
+        report = run_checked(settings, run, is_dry=dry_run or check, is_refused=lambda report: report.conflicts)
     print_one(settings, report, _show)
     _note_what_to_commit(report, lock, is_new=is_new)
     require_no_conflict(report)
@@ -100,29 +101,8 @@ def _on_conflict(**chosen: bool) -> OnSyncConflict:
     return cast(OnSyncConflict, names[0]) if names else "error"
 
 
-def _synchronised(settings: Settings, folder: str, options: _Options, *, is_dry: bool) -> SyncReport:
-    """Synchronise; where there is no database yet, make it only once nothing is refused, and for a dry run not at all.
-
-    The plan for a database that is not there is that for an empty one in memory.
-    """
-    try:
-        with settings.registry() as registry:
-            return _reported(registry, folder, options, is_dry=is_dry)
-    except StorageError as error:
-        if error.details.get("reason") != "missing_file":
-            raise
-    with replace(settings, db=":memory:").registry(create=True) as registry:
-        report = _reported(registry, folder, options, is_dry=True, text="Checking")
-    if is_dry or report.conflicts:
-        return report
-    with settings.registry(create=True) as registry:
-        return _reported(registry, folder, options, is_dry=False)
-
-
-def _reported(
-    registry: Registry, folder: str, options: _Options, *, is_dry: bool, text: str = "Synchronising"
-) -> SyncReport:
-    with progress(text) as advance:
+def _synchronised(registry: Registry, is_dry: bool, *, folder: str, options: _Options) -> SyncReport:
+    with progress("Checking" if is_dry else "Synchronising") as advance:
         return reported_sync(registry, folder, **options._asdict(), dry_run=is_dry, progress=advance)
 
 

@@ -2,21 +2,22 @@
 
 import os
 import sys
-from dataclasses import replace
+from functools import partial
 from typing import IO
 
 import click
 
-from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.context import Settings, output_options, registry_options, run_checked
 from promptreg.cli.output import note, print_one, say
 from promptreg.cli.progress import progress
 from promptreg.cli.text import one_line
 from promptreg.dump import Counts
-from promptreg.errors import StorageError, counted
+from promptreg.errors import counted
 from promptreg.files import ImportReport, import_from
 from promptreg.files import export as export_folder
 from promptreg.files.foreign.importing import KINDS
 from promptreg.files.full import export_full, import_full
+from promptreg.registry import Registry
 
 STREAM = "-"
 
@@ -93,22 +94,13 @@ def import_(settings: Settings, source: str, kind: str | None, dry_run: bool) ->
 def _import_from(settings: Settings, kind: str, source: str, dry_run: bool) -> None:
     if source == STREAM:
         raise click.UsageError("With --from give a file or a folder.")
-    print_one(settings, _imported(settings, kind, source, dry_run=dry_run), _print_report)
+    run = partial(_imported, kind=kind, source=source)
+    report = run_checked(settings, run, is_dry=dry_run, is_refused=lambda _: False)
+    print_one(settings, report, _print_report)
 
 
-def _imported(settings: Settings, kind: str, source: str, *, dry_run: bool) -> ImportReport:
-    """Import; where there is no database yet, make it only once nothing is refused, and for a dry run not at all."""
-    try:
-        return _imported_into(settings, kind, source, dry_run=dry_run)
-    except StorageError as error:
-        if error.details.get("reason") != "missing_file":
-            raise
-    report = _imported_into(replace(settings, db=":memory:"), kind, source, dry_run=True, create=True)
-    return report if dry_run else _imported_into(settings, kind, source, dry_run=False, create=True)
-
-
-def _imported_into(settings: Settings, kind: str, source: str, *, dry_run: bool, create: bool = False) -> ImportReport:
-    with settings.registry(create=create) as registry, progress("Importing") as advance:
+def _imported(registry: Registry, dry_run: bool, *, kind: str, source: str) -> ImportReport:
+    with progress("Importing") as advance:
         return import_from(registry, kind, source, dry_run=dry_run, progress=advance)
 
 
