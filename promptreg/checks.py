@@ -13,6 +13,7 @@ from promptreg.errors import PublishCheckError, TemplateError
 from promptreg.prompt import Prompt, limits_of
 from promptreg.records import Container, VersionRecord
 from promptreg.rules import conflicts, publishing
+from promptreg.rules.inputs import Progress
 from promptreg.rules.outcomes import Author, Outcome, Outcomes
 from promptreg.rules.together import decide_each, every_refusal
 from promptreg.templates import Templates
@@ -122,18 +123,20 @@ class Checks:
         named = [(outcome.container.name, outcome) for outcome in planned.outcomes]
         return SetEvidence(tuple(decide_each(named, self.vet_published)))
 
-    def vet_each(self, named: Sequence[tuple[str, Outcome]]) -> SetEvidence:
+    def vet_each(self, named: Sequence[tuple[str, Outcome]], report: Progress) -> SetEvidence:
         """Compile what each of these writes, and run the checks on what becomes production.
 
         Raises one error with everything that fails; the refusals in its details have as `file` the name given here.
+        Reports how many of them are done.
         """
         parts, refused = [], []
-        for name, outcome in named:
+        for done, (name, outcome) in enumerate(named, 1):
             try:
                 parts.append(self.vet_seeded(outcome))
             except (TemplateError, PublishCheckError) as error:
                 error.details["file"] = name
                 refused.append((name, error))
+            report(done, len(named))
         if refused:
             raise every_refusal(refused)
         return SetEvidence(tuple(parts))

@@ -38,7 +38,7 @@ from promptreg.templates import Defaults, Templates
 from promptreg.untrusted import FieldReader
 
 if TYPE_CHECKING:
-    from promptreg.entries import Entry
+    from promptreg.dump import Entry
 
 
 class Plan(Protocol):

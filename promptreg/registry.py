@@ -61,7 +61,7 @@ from promptreg.verbs import verb
 from promptreg.vetting import vet_all_published, vet_published
 
 if TYPE_CHECKING:
-    from promptreg.entries import Dump, Entry
+    from promptreg.dump import Dump, Entry
     from promptreg.rules.importing import ForeignPrompt
     from promptreg.rules.sync_items import SyncCall, SyncPlan
 
@@ -542,14 +542,14 @@ class Registry:
 
     @verb("export_registry", takes_name=False)
     def _dump(self, consume: "Callable[[Dump], D]") -> D:
-        """Return what a function makes of everything that there is (`files/full.py`)."""
+        """Return what a function makes of everything that there is (`files/full/`)."""
         access.require_org_admin(self.actor, "export", "a whole registry")
         with self._core.storage.dump() as dump:
             return consume(dump)
 
     @verb("import_registry", takes_name=False)
     def _load(self, entries: "Iterable[Entry]") -> None:
-        """Load everything into a registry that holds nothing (`files/full.py`)."""
+        """Load everything into a registry that holds nothing (`files/full/`)."""
         access.require_org_admin(self.actor, "import", "a whole registry")
         self._core.load(entries)
 
@@ -1064,20 +1064,32 @@ class Registry:
     # Files
 
     @verb("synchronise_prompts", takes_name=False)
-    def _synchronise(self, call: "SyncCall") -> "SyncPlan":
+    def _synchronise(
+        self, call: "SyncCall", *, progress: Progress | None = None, begin: Callable[[], object] | None = None
+    ) -> "SyncPlan":
         """Synchronise the files of a folder with the prompts of the namespace, in one transaction, all or nothing.
 
         A conflict prevents the whole: the plan that is returned then says so, and nothing is written. Raises
         `InvalidInputError` with every bad field of every file, `ForbiddenError` with every prompt that the actor may
         not change so, `TemplateError` or `PublishCheckError` with everything that fails, and `VersionConflictError`
         where the plan is stale when it is to be carried out. `promptreg.files.sync` reads the folder, and calls this.
+
+        `progress(done, total)` is called with numbers of prompts that were checked, and `begin()` once nothing refuses
+        what is to be written: both outside any transaction.
         """
         from promptreg import syncing  # noqa: PLC0415 (which an application never needs)
-        from promptreg.rules.sync_files import read_call  # noqa: PLC0415 (as above)
+        from promptreg.rules.sync_inputs import read_call  # noqa: PLC0415 (as above)
 
+        report = inputs.read_progress(progress)
         asked = read_call(call, readable_characters(self._core.limits))
         plan = syncing.synchronise(self._core.planner(self._view), asked)
-        vet = partial(syncing.vet_synchronised, self._core.checks)
+
+        def vet(planned: syncing.Synchronised) -> syncing.SyncEvidence:
+            evidence = syncing.vet_synchronised(self._core.checks, planned, report)
+            if begin is not None and planned.changes and not asked.is_dry_run:
+                begin()
+            return evidence
+
         done = self._core.dry_run(plan) if asked.is_dry_run else self._core.commit(self._view, plan, vet)
         if asked.is_dry_run or done.plan.conflicts:
             vet(done)

@@ -16,6 +16,7 @@ from promptreg.lookup import find_readable, find_version, load_shown, load_versi
 from promptreg.planning import Planner, newest_versions
 from promptreg.records import Change, Container, Snapshot, VersionRecord, is_equal
 from promptreg.rules import access
+from promptreg.rules.inputs import Progress
 from promptreg.rules.names import Reference
 from promptreg.rules.outcomes import Outcome, Outcomes
 from promptreg.rules.sync_changes import Changes, Step, Versions, require_allowed
@@ -88,13 +89,16 @@ def synchronise(planner: Planner, call: Synchronisation) -> Callable[[Reader], S
     return plan
 
 
-def vet_synchronised(checks: Checks, planned: Synchronised) -> SyncEvidence:
-    """Compile and check what is written; raise one error with everything that fails, and the conflicts beside it."""
+def vet_synchronised(checks: Checks, planned: Synchronised, report: Progress) -> SyncEvidence:
+    """Compile and check what is written, and report how many prompts are done.
+
+    Raises one error with everything that fails, and the conflicts beside it.
+    """
     named = [(step.item.name, step.outcome) for step in planned.steps if step.outcome is not None]
     try:
-        return SyncEvidence(checks.vet_each(named))
+        return SyncEvidence(checks.vet_each(named, report))
     except PromptregError as error:
-        if planned.plan.conflicts:
+        if planned.plan.conflicts and "file" in error.details:  # and so is not one of `report`
             conflicts = [{"name": item.name, "reason": item.reason} for item in planned.plan.conflicts]
             error.details["conflicts"] = conflicts
             error.restate(f"{error.message} Conflicts: {listed([item['name'] for item in conflicts])}.")

@@ -66,7 +66,7 @@ def test_a_refused_import_makes_no_database(terminal: Terminal, tmp_path: Path) 
     (tmp_path / "bad.json").write_text("[1")
     done = terminal("import", "--from", "langfuse", "bad.json")
     assert (done.status, done.out) == (1, "")
-    assert done.err == "promptreg: validation_error: bad.json:1: is not JSON: Expecting ',' delimiter (column 3)\n"
+    assert done.err == "promptreg: validation_error: bad.json:1: is not JSON: expecting ',' delimiter at column 3\n"
     assert not (tmp_path / "prompts.db").exists()
 
 

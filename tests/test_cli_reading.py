@@ -497,9 +497,9 @@ def test_variables_come_from_a_file_or_standard_input_and_var_wins(terminal: Ter
     [
         (b'{"a": secret}', "line 1, column 7"),
         (b'["secret"]', "must hold a JSON object"),
-        (b'{"a": NaN}', "not JSON"),
+        (b'{"a": NaN}', "as JSON"),
         (b"\xff\xfe\xfa secret", "not JSON"),
-        (b"[" * 200_000, "not JSON"),
+        (b"[" * 200_000, "as JSON"),
         (b"", "line 1"),
         (None, "can't be read"),
     ],

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from promptreg import UNSET, Grant, Prompt, Registry, Version
+from promptreg.cli.showing import print_prompt
 from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, freeze
 from promptreg.prompt import version_fields
 from promptreg.records import (
@@ -177,6 +178,24 @@ def test_a_field_is_stored_compared_returned_and_inherited(path: str, name: str)
         assert registry.verify() == []
 
 
+@pytest.fixture
+def memory() -> Iterator[Registry]:
+    """A registry in memory."""
+    with Registry(":memory:") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", CONTENT)
+def test_the_command_shows_every_field(memory: Registry, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `promptreg show` prints for people differs where nothing but this field does."""
+    made, shown = memory.create("same", "Hello {{ x }}"), []
+    for value in samples(name):
+        prompt = memory.save("same", **{"template": "Hello {{ x }}", name: value})
+        print_prompt(made.model_copy(update={name: getattr(prompt, name)}))
+        shown.append(capsys.readouterr().out)
+    assert shown[0] != shown[1]
+
+
 def test_content_hash_is_of_these_fields_and_of_later_ones_that_are_not_empty() -> None:
     """A version without a later field keeps the hash that it had before the field existed."""
     assert sorted(content_of(EMPTY)) == sorted(FIRST_CONTENT)
@@ -194,13 +213,6 @@ FULL = {
     "meta": {"m": "\u2028"},
     "examples": [{"x": []}],
 }
-
-
-@pytest.fixture
-def memory() -> Iterator[Registry]:
-    """A registry in memory."""
-    with Registry(":memory:") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

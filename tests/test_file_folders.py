@@ -184,6 +184,19 @@ def test_files_without_front_matter_are_read_only_where_that_is_asked_for(tmp_pa
     }
 
 
+def test_progress_is_reported_in_files_that_were_read(tmp_path):
+    """A bad file counts too, and one of another kind does not; an error of it ends the call."""
+    filled(tmp_path, **{"a.md": None, "b/c.md": "no front matter", "d.md": None, "e.png": "x"})
+    seen = []
+    with pytest.raises(InvalidInputError):
+        read_folder(tmp_path, progress=lambda *numbers: seen.append(numbers))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    with pytest.raises(ZeroDivisionError):
+        read_folder(tmp_path, progress=lambda *_: 1 // 0)
+    with pytest.raises(InvalidInputError, match="progress"):
+        read_folder(tmp_path, progress=3)
+
+
 def test_prompty_files_are_read_as_prompty(tmp_path):
     """Beside the other ones, always."""
     filled(tmp_path, **{"a.prompty": "---\nname: A\n---\nuser:\nHi\n", "b.md": None})

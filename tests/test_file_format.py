@@ -406,6 +406,11 @@ def test_a_prompty_file_is_read_as_prompty():
     file = from_text("---\nname: Greeter\nmodel: gpt-5\n---\nuser:\nHello {{name}}!\n", "a/greet.prompty")
     assert (file.name, file.fields["title"], file.fields["config"]) == ("a/greet", "Greeter", {"model": "gpt-5"})
     assert file.fields["template"][0]["role"] == "user"
+    assert file.notes == ()
+    text = "---\nmodel: {id: gpt-5, connection: {kind: key}}\n---\nuser:\nHello\n"
+    assert from_text(text, "p.prompty").notes == (
+        "model.connection is not carried over: it belongs to the application",
+    )
     assert flaws("---\ntags: 3\n---\nx", "p.prompty")[0][0] == "p.prompty:2"
 
 

@@ -1,4 +1,4 @@
-"""Everything out and everything in (`promptreg/files/full.py`): the round trip, its conditions, and what others see."""
+"""Everything out and everything in (`promptreg/files/full/`): the round trip, its conditions, and what others see."""
 
 import errno
 import gc
@@ -35,17 +35,17 @@ from promptreg import (
     StorageFullError,
 )
 from promptreg.bases import LIVE, Seed, SyncBase, place
-from promptreg.entries import DeletionEntry, EventEntry
-from promptreg.files import full_lines, full_replay, full_spool
-from promptreg.files.full import export_full, import_full
-from promptreg.files.full_lines import DETAILS
-from promptreg.files.importing import import_from
+from promptreg.dump import DeletionEntry, EventEntry
+from promptreg.files.foreign.importing import import_from
+from promptreg.files.full import export_full, import_full, lines, replay, spool
+from promptreg.files.full.lines import DETAILS
 from promptreg.models import Action
 from promptreg.records import Change, Container, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.sqlite import dumping
 from tests.full import assert_inverse, everything_read, exported, imported, objects
 from tests.machine import Machine
+from tests.otel import tracing
 from tests.schemas import make
 from tests.test_migrations import SCHEMAS
 from tests.test_model import PATHS, PLAIN, pick
@@ -601,17 +601,17 @@ def test_a_lost_version_is_found_by_an_export(registry: Registry) -> None:
 
 def test_every_action_has_its_details_in_the_format() -> None:
     """An action that is added needs a row, and a rule of the replay."""
-    assert set(get_args(Action)) == DETAILS.keys() == full_replay._APPLY.keys()
+    assert set(get_args(Action)) == DETAILS.keys() == replay._APPLY.keys()
 
 
 def test_every_field_of_what_is_stored_is_in_the_format() -> None:
     """A field of a prompt, a version, a seed or a base that is added needs a reader."""
-    assert {*Container._fields, "versions"} == full_lines._PROMPT.keys()
-    assert {*VersionRecord._fields} - {"snapshot"} == full_lines._VERSION.keys()
-    assert {*Seed._fields} == full_lines._SEED.keys()
-    assert {*SyncBase._fields} == full_lines._SYNC_BASE.keys()
-    assert {*EventEntry._fields} == full_lines._EVENT.keys()
-    assert {*DeletionEntry._fields} == full_lines._DELETION.keys()
+    assert {*Container._fields, "versions"} == lines._PROMPT.keys()
+    assert {*VersionRecord._fields} - {"snapshot"} == lines._VERSION.keys()
+    assert {*Seed._fields} == lines._SEED.keys()
+    assert {*SyncBase._fields} == lines._SYNC_BASE.keys()
+    assert {*EventEntry._fields} == lines._EVENT.keys()
+    assert {*DeletionEntry._fields} == lines._DELETION.keys()
 
 
 def test_no_temporary_file_stays_open(filled: Registry, data: bytes) -> None:
@@ -648,8 +648,8 @@ def test_a_folder_for_temporary_files_that_is_full_is_a_storage_error(
 ) -> None:
     """With few files their buffers are written early, with many only at the end; nothing is imported."""
     numbers = itertools.count()
-    monkeypatch.setattr(full_spool, "PARTS", parts)
-    monkeypatch.setattr(full_spool, "TemporaryFile", lambda: BufferedRandom(Full(tmp_path / str(next(numbers)), "w+")))
+    monkeypatch.setattr(spool, "PARTS", parts)
+    monkeypatch.setattr(spool, "TemporaryFile", lambda: BufferedRandom(Full(tmp_path / str(next(numbers)), "w+")))
     with pytest.raises(StorageFullError, match="TMPDIR"):
         exported(filled)
     with Registry(":memory:") as registry:
@@ -714,3 +714,10 @@ def test_a_copy_that_does_not_fit_names_the_folder_for_temporary_files(
         with pytest.raises(StorageFullError, match="SQLITE_TMPDIR"):
             import_full(other, BytesIO(data))
         assert other.namespaces() == []
+
+
+def test_an_export_and_its_import_have_one_span_each(filled: Registry) -> None:
+    """Their operations are export_registry and import_registry."""
+    with tracing() as finished, Registry(":memory:") as other:
+        import_full(other, BytesIO(exported(filled)))
+    assert [span.name for span in finished()] == ["export_registry", "import_registry"]

@@ -19,8 +19,8 @@ from promptreg import (
     StorageError,
 )
 from promptreg.files import ImportReport, import_from
-from promptreg.files.foreign import prompt_name, prompt_names
-from promptreg.files.importing import KINDS
+from promptreg.files.foreign.importing import KINDS
+from promptreg.files.foreign.names import prompt_name, prompt_names
 from promptreg.rules.names import checked_name
 from tests.otel import tracing
 
@@ -347,14 +347,15 @@ def test_a_folder_may_hold_a_file_for_each_version(memory: Registry, folder: Pat
 
 
 BAD_FILES: dict[str, tuple[bytes, str, str]] = {
-    "empty": (b"", "export.json:1", "is not JSON: Expecting value (column 1)"),
-    "cut short": (b'[{"name":\n"a"', "export.json:2", "is not JSON: Expecting ',' delimiter (column 4)"),
+    "empty": (b"", "export.json:1", "is not JSON: expecting value at column 1"),
+    "cut short": (b'[{"name":\n"a"', "export.json:2", "is not JSON: expecting ',' delimiter at column 4"),
     "the second value is bad": (b"[]\n{", "export.json:2", "is not JSON"),
     "not UTF-8": (b'"a"\n\xff', "export.json:2", "is not UTF-8"),
-    "NaN": (b"[NaN]", "export.json:1", "can't be read: NaN and infinities are not JSON"),
-    "a number of 5,000 digits": (b"1" * 5000, "export.json:1", "can't be read: a number has too many digits"),
-    "a million arrays deep": (b"[" * 10**6, "export.json:1", "can't be read: nested too deep"),
-    "a million objects deep": (b'{"a":' * 10**6, "export.json:1", "can't be read: nested too deep"),
+    "NaN": (b"[NaN]", "export.json:1", "can't be read as JSON: JSON has neither NaN nor Infinity"),
+    "a key twice": (b'[{"a": 1, "a": 2}]', "export.json:1", "can't be read as JSON: an object has one key twice"),
+    "a number of 5,000 digits": (b"1" * 5000, "export.json:1", "can't be read as JSON: a number has too many digits"),
+    "a million arrays deep": (b"[" * 10**6, "export.json:1", "can't be read as JSON: it is nested too deeply"),
+    "a million objects deep": (b'{"a":' * 10**6, "export.json:1", "can't be read as JSON: it is nested too deeply"),
     "no object": (b"3", "export.json", "must be an object, or an array of objects, not a number"),
     "no object in the array": (b"[{}, 3]", "export.json[1]", "must be an object, not a number"),
 }
@@ -376,9 +377,9 @@ def test_a_file_without_a_prompt_is_refused(memory: Registry, folder: Path) -> N
 
 
 def test_a_file_that_is_too_large_is_refused(memory: Registry, folder: Path, monkeypatch: Any) -> None:
-    """No more of it is read than the limit."""
-    monkeypatch.setattr("promptreg.files.foreign_files.MAX_BYTES", 10)
-    assert errors_of(memory, "langfuse", write(folder, b"[" * 11)) == {"export.json": "has over 10 bytes"}
+    """It is refused by its size, before any of it is read."""
+    monkeypatch.setattr("promptreg.files.foreign.reading.MAX_BYTES", 10)
+    assert errors_of(memory, "langfuse", write(folder, b"[" * 11)) == {"export.json": "takes 11 bytes; 10 is the most"}
 
 
 def test_a_link_that_leads_outside_the_folder_is_refused(memory: Registry, folder: Path, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from langfuse.model import ChatPromptClient, TemplateParser, TextPromptClient
 
 from promptreg import InvalidInputError, Registry
 from promptreg.files import import_from
-from promptreg.files.foreign import ForeignFile
-from promptreg.files.langfuse import read_langfuse
-from promptreg.files.literal import variable_names
+from promptreg.files.foreign.langfuse import read_langfuse
+from promptreg.files.foreign.literal import variable_names
+from promptreg.files.foreign.results import ForeignFile
 
 VARIABLES = ["name", "user name", "a.b", "x-y", "not", "Größe", "range", "self", "_x1", "2nd", "#if x", "/if", 'a"b']
 VALUES = {

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptreg import InvalidInputError, Registry
-from promptreg.files.foreign import ForeignFile
-from promptreg.files.literal import Tag, variable_names
-from promptreg.files.openwebui import definitions_of, pieces_of, read_openwebui
+from promptreg.files.foreign.literal import Tag, variable_names
+from promptreg.files.foreign.openwebui import definitions_of, pieces_of, read_openwebui
+from promptreg.files.foreign.results import ForeignFile
 
 FILLED_IN = "CLIPBOARD CURRENT_DATE USER_NAME".split()
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from promptreg import InvalidInputError, Registry
 from promptreg.files import import_from
 from promptreg.files.flaws import FormatError
-from promptreg.files.prompty import PromptyFile, read_prompty
-from promptreg.files.prompty_body import read_body
+from promptreg.files.foreign.prompty import PromptyFile, read_prompty
+from promptreg.files.foreign.prompty_body import read_body
 
 V2 = """---
 name: Basic Prompt

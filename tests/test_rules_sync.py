@@ -489,6 +489,57 @@ def test_prompts_that_swapped_their_names_keep_their_files(registry):
     assert (registry.get("b").template, registry.get("a").template) == ("A2", "B2")
 
 
+def titled(name: str, text: str) -> dict[str, str]:
+    """Return the fields of a file that keeps its title, whatever its name is."""
+    return {"template": text, "title": name}
+
+
+def test_files_that_are_renamed_as_their_prompts_were_in_a_row_follow_them(registry):
+    """Each new name is the old one of the next prompt, in one synchronisation; later runs find nothing to do."""
+    a, b, c = (titled(name, name) for name in ("A", "B", "C"))
+    sync(registry, {"a": a, "b": b, "c": c, "x": "1"})
+    ids = {name: registry.get(name).id for name in "abc"}
+    for old, new in ("cd", "bc", "ab"):
+        registry.update(old, new_name=new)
+    files = {"b": a, "c": {**b, "template": "B2"}, "d": c, "x": "1"}
+    assert done(registry, files) == {"b": "none", "c": "update", "d": "none", "x": "none"}
+    assert {old: registry.get(new).id for old, new in ("ab", "bc", "cd")} == ids
+    assert [registry.get(name).template for name in "bcd"] == ["A", "B2", "C"]
+    with nothing_written(registry):
+        assert set(done(registry, files).values()) == {"none"}
+    assert done(registry, {"x": "1"}) == {"b": "archive", "c": "archive", "d": "archive", "x": "none"}
+    assert registry.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("files", "actions"),
+    [
+        ("abc", {"a": "none", "b": "conflict", "c": "conflict"}),
+        ("b", {"a": "archive", "b": "none"}),
+        ("ac", {"a": "none", "c": "none"}),
+    ],
+)
+def test_a_row_of_renames_is_followed_only_as_a_whole(registry, files, actions):
+    """Where a file of the first name is still there, or none of the last, `b` is the file that it was before."""
+    texts = {"a": titled("A", "A"), "b": titled("B", "B")}
+    sync(registry, {**texts, "x": "1"})
+    registry.update("b", new_name="c")
+    registry.update("a", new_name="b")
+    given = {name: texts.get(name, texts["b"]) for name in files}
+    assert done(registry, {**given, "x": "1"}) == {**actions, "x": "none"}
+
+
+def test_an_archived_prompt_takes_no_file_from_one_that_is_in_use(registry):
+    """Its file had gone before that of the other was renamed, so `b` may be the other's still."""
+    sync(registry, {"a": titled("A", "A"), "b": titled("B", "B"), "x": "1"})
+    registry.update("b", new_name="c")
+    registry.update("a", new_name="b")
+    sync(registry, {"b": titled("B", "B"), "x": "1"})
+    assert registry.get("b").status == "archived"
+    files = {"b": titled("B", "B"), "c": titled("B", "B"), "x": "1"}
+    assert done(registry, files) == {"b": "conflict", "c": "conflict", "x": "none"}
+
+
 def test_a_moved_file_is_an_archive_and_a_create(registry):
     """Nothing says that the two are one prompt."""
     sync(registry, {"a": "one"})

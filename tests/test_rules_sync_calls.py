@@ -24,7 +24,7 @@ from promptreg import (
 from promptreg.rules.sync_items import WRITING, SyncFile
 from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.writer import SQLiteWriter
-from tests.conftest import Ticking
+from tests.conftest import Ticking, holds_anything
 from tests.otel import tracing
 from tests.syncs import SOURCE, call_of, done, nothing_written, only, recorded, sync
 from tests.test_storage_sqlite import raw
@@ -246,6 +246,61 @@ def test_all_is_one_commit(memory):
     with memory._core.read() as reader:
         assert reader.snapshot.revision == before + 1
     assert memory.verify() == []
+
+
+def test_progress_is_reported_in_prompts_that_were_checked(memory):
+    """Those that change nothing are none; it may use the registry, in a dry run too."""
+    files = prepared(memory)
+    seen = []
+
+    def progress(done, total):
+        assert not holds_anything(memory)
+        memory.save("other", f"seen {len(seen)}")
+        seen.append((done, total))
+
+    for dry_run in (True, False):
+        memory._synchronise(call_of(files, on_conflict="draft", dry_run=dry_run), progress=progress)
+    assert seen == [(done, 5) for done in range(1, 6)] * 2
+    with pytest.raises(InvalidInputError, match="progress"):
+        memory._synchronise(call_of(files), progress=3)
+
+
+@pytest.mark.parametrize("files", [{"a": "2", "b": "1"}, {"a": "2", "b": "1", "c": "{{"}])
+def test_an_error_of_progress_ends_the_call_and_writes_nothing(memory, files):
+    """It is raised unchanged, also where a conflict would be told beside errors of checks."""
+
+    def progress(done, total):
+        raise TemplateSyntaxError("of the application")
+
+    memory.create("a", "people's")
+    with nothing_written(memory), pytest.raises(TemplateSyntaxError) as raised:
+        memory._synchronise(call_of(files), progress=progress)
+    assert (raised.value.message, raised.value.details) == ("of the application", {})
+    assert not holds_anything(memory)
+
+
+def test_what_begins_a_write_is_called_once_nothing_refuses_it(memory):
+    """It may refuse it; of a dry run, a conflict, an error or nothing to write it is not called."""
+    begun = []
+    files = {"a": "1", "b": "1"}
+
+    def begin():
+        begun.append(holds_anything(memory))
+
+    def run(files, **options):
+        memory._synchronise(call_of(files, **options), begin=begin)
+
+    run(files, dry_run=True)
+    with pytest.raises(TemplateSyntaxError):
+        run({**files, "c": "{{"})
+    memory.create("a", "people's")
+    run(files)
+    assert begun == []
+    run(files, on_conflict="ours")
+    run(files)
+    assert begun == [False]
+    with nothing_written(memory), pytest.raises(ZeroDivisionError):
+        memory._synchronise(call_of({"a": "2"}), begin=lambda: 1 // 0)
 
 
 def test_checks_run_outside_the_transaction_and_may_use_the_registry():

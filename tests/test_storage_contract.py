@@ -14,7 +14,7 @@ import pytest
 from promptreg import ConflictError, StorageError
 from promptreg.bases import SyncBase, place
 from promptreg.clock import new_id
-from promptreg.entries import DeletionEntry, Entry, EventEntry, PromptEntry
+from promptreg.dump import DeletionEntry, Entry, EventEntry, PromptEntry
 from promptreg.jsonvalues import FrozenDict, canonical
 from promptreg.records import Audience, Change, Container, EventQuery, NewEvent, Query, VersionRecord
 from promptreg.rules.lifecycle import plan_create, plan_discard, plan_update

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from promptreg import Registry
+from promptreg.checks import Checks
 from promptreg.cli import main
 
 Captured = pytest.CaptureFixture[str]
@@ -73,6 +74,35 @@ def test_it_says_what_has_to_get_into_git(here: Path, capsys: Captured) -> None:
     assert capsys.readouterr().err == ""
     assert main(["sync", "prompts", "--pull"]) == 0
     assert capsys.readouterr().err == "Commit what was written: a sync of a checkout without it takes it back.\n"
+
+
+def test_the_first_run_checks_all_before_it_makes_the_database(
+    here: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once in memory and once as it is written; a dry run checks in memory alone."""
+    vet, there = Checks.vet_each, []
+
+    def watched(*given: Any) -> Any:
+        there.append(Path("prompts.db").exists())
+        return vet(*given)
+
+    monkeypatch.setattr(Checks, "vet_each", watched)
+    assert main(["sync", "prompts", "--dry-run"]) == 0
+    assert main(["sync", "prompts"]) == 0
+    assert there == [False, False, True]
+
+
+def test_progress_is_drawn_on_a_terminal(here: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step by step while the registry checks, and removed at the end."""
+    monkeypatch.setattr("promptreg.cli.progress.BEGIN", 0)
+    monkeypatch.setattr("promptreg.cli.progress.PAUSE", 0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    for number in range(8):
+        write(f"many/{number}", f"Text {number}")
+    assert main(["sync", "prompts"]) == 0
+    drawn = capsys.readouterr().err
+    for text in ("Checking", "Synchronising"):
+        assert [f"{text} [" in drawn, f"{text} [#####" in drawn, " 50 % of 10" in drawn] == [True] * 3
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--check"])
@@ -253,6 +283,19 @@ def test_a_narrow_terminal_and_notes(here: Path, capsys: Captured, monkeypatch: 
     lines = capsys.readouterr().out.splitlines()
     assert "             the application seeds it too, with what its code ships" in lines
     assert [line for line in lines if len(line) > 80] == []
+
+
+def test_what_is_not_carried_over_of_a_prompty_file_is_printed(here: Path, capsys: Captured) -> None:
+    """Below the prompt that it is, where its file is new; `new` says it as a message."""
+    file = Path("prompts/chat.prompty")
+    file.write_text("---\nmodel: {id: gpt-5, connection: {kind: key}}\n---\nuser:\nHello\n")
+    said = "model.connection is not carried over: it belongs to the application\n"
+    assert main(["sync", "prompts"]) == 0
+    assert f"create       chat @1  it is new\n             {said}create       greet" in capsys.readouterr().out
+    assert main(["sync", "prompts"]) == 0
+    assert capsys.readouterr().out == "3 unchanged\n"
+    assert main(["new", "other", "--file", str(file)]) == 0
+    assert capsys.readouterr().err == f"{file}: {said}"
 
 
 def test_control_characters_reach_no_terminal(synced: Path, capsys: Captured) -> None:

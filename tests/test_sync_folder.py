@@ -16,6 +16,7 @@ from promptreg import (
     ConflictError,
     ForbiddenError,
     InvalidInputError,
+    Prompt,
     PublishCheckError,
     Registry,
     Role,
@@ -23,8 +24,8 @@ from promptreg import (
     VersionConflictError,
 )
 from promptreg.files import SyncReport, sync
-from promptreg.files.lockfile import LOCK
-from tests.conftest import Ticking
+from promptreg.files.syncing.lockfile import LOCK, make_source, read_source
+from tests.conftest import Ticking, holds_anything
 from tests.folders import Folder, actions, filled
 from tests.repositories import ALONE, Repository, needs_git
 
@@ -48,10 +49,10 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], obj
     waiting: list[Callable[[], object]] = []
     synchronise = Registry._synchronise
 
-    def slow(registry: Registry, call: Any) -> Any:
+    def slow(registry: Registry, call: Any, **more: Any) -> Any:
         if waiting and not call.dry_run:
             waiting.pop()()
-        return synchronise(registry, call)
+        return synchronise(registry, call, **more)
 
     monkeypatch.setattr(Registry, "_synchronise", slow)
     return waiting
@@ -120,6 +121,51 @@ def test_a_conflict_in_the_first_run_makes_no_lock(folder: Folder, unchanged: Un
     assert folder.state() == before
 
 
+def test_a_first_run_that_is_refused_makes_no_lock(folder: Folder, unchanged: Unchanged) -> None:
+    """By a bad template, by an error of its progress, or as another process has just made the file."""
+    before = folder.state()
+    with unchanged(), pytest.raises(ZeroDivisionError):
+        folder.sync(progress=lambda done, total: 1 // (done == 0))
+    file = folder.write("bad", "{{")
+    with unchanged(), pytest.raises(TemplateError):
+        folder.sync()
+    file.unlink()
+    assert folder.state() == before
+
+
+def test_of_two_first_runs_at_once_the_second_is_refused(folder: Folder, unchanged: Unchanged) -> None:
+    """It has another id than the lock file, and nothing of it is written; the next run has that of the file."""
+
+    def other(done: int, total: int) -> None:
+        calls.append(done)
+        if len(calls) == 3:  # both files were read, and one prompt is checked
+            make_source(folder.path)
+
+    calls: list[int] = []
+    with unchanged(), pytest.raises(VersionConflictError, match="Another synchronisation has just made"):
+        folder.sync(progress=other)
+    source = read_source(folder.path)
+    assert folder.sync() == {"greet": "create", "support/reply": "create"}
+    assert read_source(folder.path) == source
+
+
+def test_the_first_run_checks_each_prompt_once(folder: Folder) -> None:
+    """The lock file is made between the checks and the commit; one that has nothing to write makes it too."""
+
+    def check(prompt: Prompt) -> None:
+        assert not (folder.path / LOCK).exists()
+        checked.append(prompt.name)
+
+    checked: list[str] = []
+    for _ in range(2):
+        with Registry(folder.registry.path, publish_checks=[check], actor=Actor("ana", Role.TEAM_EDITOR)) as registry:
+            sync(registry, folder.path)
+        (folder.path / LOCK).unlink()
+    assert checked == ["greet", "support/reply"]
+    sync(folder.registry.scope(actor=Actor("bo", Role.TEAM_MEMBER)), folder.path)
+    assert (folder.path / LOCK).exists()
+
+
 def test_a_damaged_lock_is_refused(synced: Folder, unchanged: Unchanged) -> None:
     """With the file's name, before anything is done."""
     (synced.path / LOCK).write_text("<<<<<<< HEAD\n")
@@ -138,12 +184,50 @@ def test_the_report_is_a_value(synced: Folder) -> None:
 
 
 def test_progress_is_reported(folder: Folder) -> None:
-    """In numbers of files, up to all of them."""
+    """In numbers of files, step by step up to all of them; nothing is locked meanwhile, and no step goes back."""
+    for number in range(18):
+        folder.write(f"many/{number}", f"Text {number}")
     seen: list[tuple[int, int]] = []
-    folder.sync(progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (2, 2)
+
+    def progress(done: int, total: int) -> None:
+        assert not holds_anything(folder.registry)
+        folder.registry.save("other", f"seen {len(seen)}")
+        seen.append((done, total))
+
+    folder.sync(progress=progress)
+    assert [total for _, total in seen] == [20] * 41
+    assert [done for done, _ in seen][:20] == [0] * 9 + [1] * 10 + [2]
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert (len({done for done, _ in seen}), seen[-2], seen[-1]) == (18, (16, 20), (20, 20))
     with pytest.raises(InvalidInputError, match="progress"):
         folder.sync(progress=3)
+
+
+PROMPTY = "---\nmodel: {id: gpt-5, connection: {kind: key}}\n---\nuser:\nHello\n"
+NOTE = "model.connection is not carried over: it belongs to the application"
+
+
+def test_what_is_not_carried_over_of_a_prompty_file_is_told(synced: Folder) -> None:
+    """As by an import: where the file is written to the registry, and in every dry run, but not in every run."""
+
+    def told(**more: Any) -> tuple[str, list[str]]:
+        (prompt,) = (prompt for prompt in synced.report(**more).prompts if prompt.name == "chat")
+        return prompt.action, [*prompt.notes]
+
+    file = synced.path / "chat.prompty"
+    file.write_text(PROMPTY)
+    assert told(dry_run=True) == ("create", [NOTE])
+    assert told() == ("create", [NOTE])
+    assert told() == ("none", [])
+    assert told(dry_run=True) == ("none", [NOTE])
+    synced.registry.update("chat", template="Hi")
+    assert told() == ("ahead", [])
+    file.write_text(PROMPTY.replace("Hello", "Hey"))
+    assert told(on_conflict="ours") == ("update", [NOTE])
+    file.unlink()
+    assert told() == ("archive", [])
+    file.write_text(PROMPTY)
+    assert told() == ("restore", [NOTE])
 
 
 # Errors
@@ -330,7 +414,7 @@ def test_a_kill_between_commit_and_files_loses_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("promptreg.files.syncing.write_pulled", killed)
+        patched.setattr("promptreg.files.syncing.sync.write_pulled", killed)
         with pytest.raises(KeyboardInterrupt):
             synced.sync(pull=True)
     assert synced.registry.get("support/reply").template == "Changed"
@@ -347,11 +431,11 @@ def test_a_kill_after_the_files_loses_nothing(
     synced.registry.update("greet", template="Registry")
     synchronise, calls = Registry._synchronise, []
 
-    def once(registry: Registry, call: Any) -> Any:
+    def once(registry: Registry, call: Any, **more: Any) -> Any:
         calls.append(call)
         if len(calls) > 1:
             raise KeyboardInterrupt
-        return synchronise(registry, call)
+        return synchronise(registry, call, **more)
 
     with monkeypatch.context() as patched:
         patched.setattr(Registry, "_synchronise", once)
@@ -370,11 +454,11 @@ def test_what_others_change_while_files_are_written_stays(synced: Folder, monkey
     synced.registry.update("greet", template="Registry")
     synchronise, calls = Registry._synchronise, []
 
-    def slow(registry: Registry, call: Any) -> Any:
+    def slow(registry: Registry, call: Any, **more: Any) -> Any:
         calls.append(call)
         if len(calls) == 2:
             registry.update("greet", template="Meanwhile")
-        return synchronise(registry, call)
+        return synchronise(registry, call, **more)
 
     monkeypatch.setattr(Registry, "_synchronise", slow)
     assert synced.sync(pull=True, on_conflict="ours") == {"greet": "pull"}

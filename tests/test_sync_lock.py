@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from promptreg import InvalidInputError
-from promptreg.files.lockfile import LOCK, make_source, read_source
+from promptreg.files.syncing.lockfile import LOCK, make_source, read_source
 
 
 def test_it_holds_an_id_and_nothing_else(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import yaml
 
 import promptreg
 from promptreg import Registry
-from promptreg.files.lockfile import LOCK, make_source
+from promptreg.files.syncing.lockfile import LOCK, make_source
 from tests.console import Session
 
 PAGE = Path(promptreg.__file__).parent / "docs" / "files.md"

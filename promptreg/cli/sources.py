@@ -3,10 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
+from promptreg import strictjson
 from promptreg.cli.output import note
 
 MOST = 16 * 1024 * 1024  # bytes: more than any prompt takes, escaped as JSON
@@ -64,25 +65,10 @@ def read_json(text: str, source: str) -> Any:
     {'model': 'm'}
     """
     try:
-        return json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise click.UsageError(f"{source} is not JSON: {error.msg.lower()}, at {where}") from None
-    except RecursionError:
-        raise click.UsageError(f"{source} is not JSON that can be read: it is nested too deeply") from None
-    except ValueError as error:  # a key twice, or an integer of more digits than Python reads
-        raise click.UsageError(f"{source} is not JSON that can be read: {error}") from None
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        raise ValueError("an object has one key twice")
-    return mapping
-
-
-def _refuse_constant(_: str) -> NoReturn:
-    raise ValueError("JSON has neither NaN nor Infinity")
+        return strictjson.read(text)
+    except strictjson.MalformedJSON as error:
+        where = f", at line {error.line}, column {error.column}" if error.line else ""
+        raise click.UsageError(f"{source} {error.reason}{where}") from None
 
 
 def read_json_file(path: str) -> Any:

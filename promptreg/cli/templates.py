@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from promptreg.cli.output import note
 from promptreg.cli.sources import STDIN, decode, read_file, read_json
 from promptreg.errors import InvalidInputError, TemplateError
 from promptreg.messages import is_placeholder
@@ -95,6 +96,8 @@ def _fields_of_file(content: bytes, path: str, name: str, *, is_guessed: bool) -
         if is_guessed:
             error.restate(f"{error.message}; --format text reads it as a text, as it begins with {FENCE}")
         raise
+    for text in file.notes:
+        note(f"{path}: {text}")
     return Given({**file.content(), "title": file.fields.get("title", name)}, file)
 
 

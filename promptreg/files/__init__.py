@@ -1,9 +1,9 @@
 """Prompts as files: a folder of prompts, synchronisation, export and import, and the formats of other tools."""
 
 from promptreg.files.exporting import ExportReport, export
-from promptreg.files.importing import ImportedPrompt, ImportNote, ImportReport, import_from
-from promptreg.files.report import SyncedPrompt, SyncReport
-from promptreg.files.syncing import sync
+from promptreg.files.foreign.importing import ImportedPrompt, ImportNote, ImportReport, import_from
+from promptreg.files.syncing.report import SyncedPrompt, SyncReport
+from promptreg.files.syncing.sync import sync
 
 __all__ = [
     "ExportReport",

@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from promptreg import strictjson
 from promptreg.files.flaws import FormatError
-from promptreg.files.front_matter import Entry, as_json, from_json
+from promptreg.files.front_matter import Entry, as_json
 from promptreg.nearest import did_you_mean
 from promptreg.rules.messages import ROLES
 
@@ -142,8 +143,8 @@ def _message(marker: str, lines: list[str], line: int) -> dict[str, Any]:
 def _others(text: str, line: int) -> dict[str, Any]:
     """Return the other keys of a message, from its marker."""
     try:
-        others: dict[str, Any] = from_json(text)
-    except (ValueError, RecursionError):
+        others: dict[str, Any] = strictjson.read(text)
+    except strictjson.MalformedJSON:
         reason = "what stands before the colon is no JSON; where the line is content, put a backslash before it"
         raise FormatError(line, reason) from None
     held = [key for key in ("role", "content", "placeholder") if key in others]

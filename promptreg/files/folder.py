@@ -13,29 +13,35 @@ from promptreg.files.flaws import FormatError, flaw, require_none
 from promptreg.files.format import PromptFile, from_text
 from promptreg.files.paths import BARE_SUFFIXES, SUFFIXES, path_of
 from promptreg.files.walking import MAX_TOTAL, checked_folder, files_in, is_within, read_bytes, root_of, shown
+from promptreg.rules.inputs import Progress, read_progress
 
 __all__ = ["path_of", "read_folder", "scan_folder", "write_files"]
 
 
-def read_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> list[PromptFile]:
+def read_folder(
+    folder: str | os.PathLike[str], *, bare: bool = False, progress: Progress | None = None
+) -> list[PromptFile]:
     """Return the prompts of a folder and the folders in it, in the order of their paths.
 
     `.md` files have front matter, `.prompty` files are read as Prompty; with `bare`, `.md`, `.txt`, `.j2` and `.jinja`
     files without front matter are templates. Raises one `InvalidInputError` with everything that is wrong in any file,
-    and with the files of prompts whose name another file has.
+    and with the files of prompts whose name another file has. `progress(done, total)` is called with numbers of files.
     """
-    files, flaws = scan_folder(folder, bare=bare)
+    files, flaws = scan_folder(folder, bare=bare, report=read_progress(progress))
     require_none(flaws)
     return files
 
 
-def scan_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> tuple[list[PromptFile], list[dict[str, str]]]:
+def scan_folder(
+    folder: str | os.PathLike[str], *, bare: bool, report: Progress
+) -> tuple[list[PromptFile], list[dict[str, str]]]:
     """Return the prompts of a folder, as `read_folder` does, and everything that is wrong in its other files."""
     root = root_of(folder)
     files: list[PromptFile] = []
     flaws: list[dict[str, str]] = []
     left = MAX_TOTAL
-    for found in files_in(root, (*SUFFIXES, *(BARE_SUFFIXES if bare else ()))):
+    listed = list(files_in(root, (*SUFFIXES, *(BARE_SUFFIXES if bare else ()))))
+    for done, found in enumerate(listed, 1):
         try:
             data = read_bytes(root, found)
             left -= len(data)
@@ -47,6 +53,7 @@ def scan_folder(folder: str | os.PathLike[str], *, bare: bool = False) -> tuple[
             flaws += error.details["errors"]
         if left < 0:
             raise InvalidInputError.of("folder", f"holds more than {MAX_TOTAL:,} bytes of prompts")
+        report(done, len(listed))
     return files, [*flaws, *_shared_names(files)]
 
 

@@ -33,7 +33,8 @@ class PromptFile(NamedTuple):
 
     A field that equals its default is left out. `lines` has the line of each field, of the template (`template`), of
     each message (`template[0]`) and of a text that stands in the body (`template.content`, `template[0].content`);
-    `where` says it in an error. `digest` is the SHA-256 of the bytes that were read, empty for a text.
+    `where` says it in an error. `digest` is the SHA-256 of the bytes that were read, empty for a text. `notes` say what
+    was changed or left out of a `.prompty` file.
     """
 
     name: str
@@ -41,6 +42,7 @@ class PromptFile(NamedTuple):
     fields: Mapping[str, Any]
     lines: Mapping[str, int]
     digest: str = ""
+    notes: tuple[str, ...] = ()
 
     def where(self, field: str = "name", *, line: int = 0) -> str:
         r"""Return the file and the line of a field, or, counted from 1, of a line of its text.
@@ -138,6 +140,7 @@ class _Reader:
         self._name = name
         self._lines: dict[str, int] = {}
         self._flaws: list[dict[str, str]] = []
+        self._notes: tuple[str, ...] = ()
 
     def read(self, text: str, *, is_bare: bool) -> PromptFile:
         """Read the text of the file."""
@@ -153,7 +156,7 @@ class _Reader:
         read = self._checked(fields)
         require_none(self._flaws)
         kept = {key: value for key, value in read.items() if not _is_default(key, value, name)}
-        return PromptFile(name, self._path, kept, self._lines)
+        return PromptFile(name, self._path, kept, self._lines, notes=self._notes)
 
     def _bare(self, text: str, *, is_bare: bool) -> dict[str, Any]:
         if not is_bare:
@@ -163,9 +166,11 @@ class _Reader:
         return {"template": text.removesuffix("\n"), **syntax}
 
     def _prompty(self, text: str) -> dict[str, Any]:
-        from promptreg.files.prompty import read_prompty  # noqa: PLC0415 (few folders have such a file)
+        from promptreg.files.foreign.prompty import read_prompty  # noqa: PLC0415 (few folders have such a file)
 
-        return dict(read_prompty(text).fields)
+        _, fields, notes = read_prompty(text)
+        self._notes = tuple(notes)
+        return dict(fields)
 
     def _fields(self, entries: dict[str, Entry], body: str, first: int) -> dict[str, Any]:
         self._lines |= {key: entry.line for key, entry in entries.items()}

@@ -7,11 +7,10 @@ characters. Where any line is not, YAML reads all of them (`yaml_subset.py`). Wh
 import json
 import re
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any, NamedTuple
 
+from promptreg import strictjson
 from promptreg.files.flaws import FormatError
-from promptreg.jsonvalues import MAX_DEPTH
 
 FENCE = "---"
 _JSON_LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*(?: [0-9]+)?): +(\S.*)")
@@ -41,11 +40,6 @@ def as_json(value: Any) -> str:
     """Return JSON on one line, in which what YAML or an editor may take for a line end or refuse is escaped."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def from_json(text: str) -> Any:
-    """Return the value of JSON; raise `ValueError` for anything else, NaN, and a key that an object has twice."""
-    return _DECODER.decode(text)
 
 
 def split(text: str) -> tuple[str, str, int] | None:
@@ -84,39 +78,12 @@ def _read_json_lines(front: str) -> dict[str, Entry] | None:
                 return None
             continue
         try:
-            value = from_json(found[2])
-        except _Duplicate as error:
-            raise FormatError(number, str(error)) from None
-        except ValueError:
-            return None
-        except RecursionError:
-            raise FormatError(number, f"has more than {MAX_DEPTH} levels") from None
+            value = strictjson.read(found[2])
+        except strictjson.MalformedJSON as error:
+            if error.line or found[2][0] not in "{[":  # of a plain scalar, YAML says what may be meant
+                return None
+            raise FormatError(number, error.reason) from None
         if found[1] in entries:
             raise FormatError(number, "stands here for the second time; keep one")
         entries[found[1]] = Entry(value, number)
     return entries
-
-
-class _Duplicate(ValueError):
-    """An object of JSON has a key twice."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _Duplicate("an object has a key twice")
-    return found
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not isfinite(number):
-        raise ValueError("too large")
-    return number
-
-
-def _no_constant(_: str) -> float:
-    raise ValueError("no JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)

@@ -122,7 +122,7 @@ def is_within(path: str, root: str) -> bool:
     return path == root or path.startswith(os.path.join(root, ""))
 
 
-def read_bytes(root: Path, found: Found) -> bytes:
+def read_bytes(root: Path, found: Found, most: int = MAX_BYTES) -> bytes:
     """Return what a file of the folder holds; raise `FormatError`, of line 0, where it can't be read or is too big."""
     if found.reason is not None:
         raise FormatError(0, found.reason)
@@ -134,8 +134,8 @@ def read_bytes(root: Path, found: Found) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise FormatError(0, "is no file, but a device, pipe or socket")
-        if status.st_size > MAX_BYTES:
-            raise FormatError(0, f"takes {status.st_size:,} bytes; {MAX_BYTES:,} is the most")
+        if status.st_size > most:
+            raise FormatError(0, f"takes {status.st_size:,} bytes; {most:,} is the most")
         try:
             return opened.read()
         except OSError as error:

@@ -89,18 +89,30 @@ def ties_by_base(call: Synchronisation, placed: Iterable[Container]) -> Ties:
     """
     ordered = sorted(placed, key=lambda container: _claim(call, container))
     own = {base.name: container for container in ordered if (base := call.base_of(container))}
-    moved = {
-        container.name: container
-        for name, container in own.items()
-        if name not in call.files and container.name in call.files and _is_free(own.get(container.name))
-    }
+    gone = [name for name in own if name not in call.files]
+    moved = {target: container for name in gone for target, container in _moved(call, own, name).items()}
     ids = {container.id for container in moved.values()}
     kept = {name: container for name, container in own.items() if container.id not in ids}
     return Ties({**kept, **moved}, {})
 
 
-def _is_free(owner: Container | None) -> bool:
-    return owner is None or owner.is_archived
+def _moved(call: Synchronisation, own: Mapping[str, Container], name: str) -> Mapping[str, Container]:
+    """Return the prompts whose files were renamed as they were, by the new names, from the file `name`, which has gone.
+
+    A new name may be the old one of another prompt that was renamed as well, and so on (a → b, b → c). They are
+    followed together, where each has a file of its new name, and otherwise not at all. No name occurs twice, because
+    no two prompts have one name and the first file has gone.
+    """
+    moved = dict[str, Container]()
+    while (container := own[name]).name in call.files:
+        name = container.name
+        moved[name] = container
+        owner = own.get(name)
+        if owner is None or owner.is_archived:
+            return moved
+        if container.is_archived:  # which takes no name from a prompt that is in use
+            break
+    return {}
 
 
 def _claim(call: Synchronisation, container: Container) -> tuple[bool, str]:

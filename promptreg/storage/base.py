@@ -29,7 +29,7 @@ from promptreg.records import Audience, Change, Container, EventQuery, Query, Sh
 from promptreg.rules.names import Reference
 
 if TYPE_CHECKING:
-    from promptreg.entries import Dump, Entry
+    from promptreg.dump import Dump, Entry
 
 Stamp: TypeAlias = object  # a change stamp: anything that `==` compares
 

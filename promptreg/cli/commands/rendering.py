@@ -9,7 +9,7 @@ import click
 
 from promptreg.cli.completion import reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
-from promptreg.cli.output import print_one, write
+from promptreg.cli.output import as_json, print_one, write
 from promptreg.cli.sources import read_json, read_json_file
 from promptreg.cli.text import harmless
 from promptreg.models import Variable
@@ -46,7 +46,7 @@ def render(settings: Settings, name: str, pairs: tuple[str, ...], file: str | No
     if not messages:
         print_one(settings, _as_object(rendered), lambda _: _print_text(rendered.text))
     elif settings.for_programs:
-        print_one(settings, rendered.messages, _print_nothing)
+        write(f"{as_json(rendered.messages)}\n")
     else:
         write(json.dumps(rendered.messages, ensure_ascii=False, indent=2) + "\n")
 
@@ -64,10 +64,6 @@ def _as_object(rendered: Rendered) -> dict[str, Any]:
 def _print_text(text: str) -> None:
     """Print the text as it is, and on a terminal without what would steer it."""
     write((harmless(text) if sys.stdout.isatty() else text) + "\n")
-
-
-def _print_nothing(_: object) -> None:
-    """Print nothing, as programs read JSON."""
 
 
 def _read_pair(pair: str) -> tuple[str, str]:

@@ -21,9 +21,9 @@ def init(settings: Settings) -> None:
     is_there = os.path.exists(settings.target)
     with settings.registry(create=True) as registry:
         made = {"path": registry.path, "created": not is_there}
-    print_one(settings, made, _tell)
+    print_one(settings, made, _note)
 
 
-def _tell(made: dict[str, object]) -> None:
+def _note(made: dict[str, object]) -> None:
     said = "is created" if made["created"] else "was there already"
     note(f"{one_line(str(made['path']))} {said}.")

@@ -17,8 +17,8 @@ from promptreg.cli.progress import progress
 from promptreg.cli.text import columns, harmless, one_line, width, wrapped
 from promptreg.errors import PromptregError
 from promptreg.files.paths import LOCK
-from promptreg.files.report import SyncedPrompt, SyncReport
-from promptreg.files.syncing import reported_sync, require_no_conflict
+from promptreg.files.syncing.report import SyncedPrompt, SyncReport
+from promptreg.files.syncing.sync import reported_sync, require_no_conflict
 from promptreg.registry import Registry
 from promptreg.rules.sync_items import OnSyncConflict, SyncAction
 
@@ -67,9 +67,9 @@ def sync(
 ) -> None:
     """Bring the prompts' files in DIR and the registry to the same.
 
-    A changed file goes live, a file that has gone archives its prompt, and what changed in the registry alone is told.
-    Where both have changed it is a conflict, and nothing at all is done. DIR/promptreg.lock, which the first run
-    makes, says that the folder is the same one: commit it with the files.
+    A changed file goes live, a file that has gone archives its prompt, and what changed in the registry alone is
+    reported. Where both have changed it is a conflict, and nothing at all is done. DIR/promptreg.lock, which the first
+    run makes, says that the folder is the same one: commit it with the files.
     """
     options = _Options(label, pull, _on_conflict(ours=ours, theirs=theirs, draft=draft), bare)
     lock = Path(folder, LOCK)
@@ -78,7 +78,7 @@ def sync(
         run = partial(_synchronised, folder=folder, options=options)
         report = run_checked(settings, run, is_dry=dry_run or check, is_refused=lambda report: report.conflicts)
     print_one(settings, report, _show)
-    _tell_what_to_commit(report, lock, is_new=is_new)
+    _note_what_to_commit(report, lock, is_new=is_new)
     require_no_conflict(report)
     if check and report.changes:
         raise click.exceptions.Exit(1)
@@ -102,7 +102,7 @@ def _on_conflict(**chosen: bool) -> OnSyncConflict:
 
 
 def _synchronised(registry: Registry, is_dry: bool, *, folder: str, options: _Options) -> SyncReport:
-    with progress("Synchronising") as advance:
+    with progress("Checking" if is_dry else "Synchronising") as advance:
         return reported_sync(registry, folder, **options._asdict(), dry_run=is_dry, progress=advance)
 
 
@@ -121,7 +121,7 @@ def _errors_by_line() -> Iterator[None]:
         raise
 
 
-def _tell_what_to_commit(report: SyncReport, lock: Path, *, is_new: bool) -> None:
+def _note_what_to_commit(report: SyncReport, lock: Path, *, is_new: bool) -> None:
     """Say which files have to get into git, or else the next checkout differs in a way that nobody wanted."""
     if is_new and report.dry_run:
         note(f"{lock} is not there: run `promptreg sync` once and commit it, or every checkout is another folder.")

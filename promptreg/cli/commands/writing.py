@@ -102,7 +102,7 @@ def seed(settings: Settings, /, name: str, on_conflict: OnConflict, release: flo
     publish makes it live, and error refuses.
     """
     fields, file = read_fields(given, name, is_new=True)
-    with settings.registry(create=True) as registry, sources_named(given, file), _told():
+    with settings.registry(create=True) as registry, sources_named(given, file), _logged():
         before = _present(registry, name)
         prompt = registry.seed(name, **fields, on_conflict=on_conflict, release=release)
     print_one(settings, prompt, partial(show_saved, before=before))
@@ -124,7 +124,7 @@ class _Line(logging.Formatter):
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _logged() -> Iterator[None]:
     """Print what a seed logs, which is for people, to standard error."""
     logger, handler = logging.getLogger("promptreg"), logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line("promptreg: %(message)s"))

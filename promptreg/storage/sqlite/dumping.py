@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TypeAlias
 
 from promptreg.bases import decoded_places
-from promptreg.entries import Counts, DeletionEntry, Dump, Entry, EventEntry, PromptEntry
+from promptreg.dump import Counts, DeletionEntry, Dump, Entry, EventEntry, PromptEntry
 from promptreg.jsonvalues import FrozenList
 from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, damaged
 from promptreg.storage.sqlite import event_log

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
-from promptreg.entries import DeletionEntry, Entry, EventEntry, PromptEntry
+from promptreg.dump import DeletionEntry, Entry, EventEntry, PromptEntry
 from promptreg.errors import PromptregError
 from promptreg.jsonvalues import canonical, compact
 from promptreg.records import Container, VersionRecord

@@ -32,7 +32,7 @@ from promptreg.storage.sqlite.sidecar import CHECK_SECONDS
 from promptreg.storage.sqlite.slots import release_own
 
 if TYPE_CHECKING:
-    from promptreg.entries import Dump, Entry
+    from promptreg.dump import Dump, Entry
     from promptreg.storage.sqlite.writer import SQLiteWriter
 
 R = TypeVar("R", bound=Moment | SQLiteReader)

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from promptreg.entries import EventEntry
+from promptreg.dump import EventEntry
 from promptreg.jsonvalues import thaw
 from promptreg.models import Grant
 from promptreg.records import VersionRecord

@@ -13,8 +13,9 @@ from itertools import zip_longest
 from typing import Any
 
 from promptreg.errors import InvalidInputError
-from promptreg.files.foreign import CARRIAGE_RETURNS, ForeignFile, Read, kept_as_text, objects_of, require
-from promptreg.files.literal import Piece, Tag, to_templates, variable_names
+from promptreg.files.foreign.literal import Piece, Tag, to_templates, variable_names
+from promptreg.files.foreign.objects import objects_of, require
+from promptreg.files.foreign.results import CARRIAGE_RETURNS, ForeignFile, Read, kept_as_text
 from promptreg.rules.importing import ForeignPrompt, ForeignVersion
 from promptreg.untrusted import FieldReader
 

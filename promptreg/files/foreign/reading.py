@@ -4,19 +4,19 @@ Nothing outside the folder is read. Files are UTF-8, or UTF-16 with a byte order
 """
 
 import codecs
-import json
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from promptreg import strictjson
 from promptreg.errors import InvalidInputError
 from promptreg.files.flaws import FormatError, flaw, require_none
-from promptreg.files.foreign import ForeignFile
+from promptreg.files.foreign.results import ForeignFile
 from promptreg.files.walking import Found, files_in, read_bytes, root_of
 from promptreg.untrusted import FieldReader
 
-MAX_BYTES = 100_000_000
+MAX_BYTES = 100_000_000  # of a file
 
 
 def read_texts(path: str, endings: Collection[str]) -> list[ForeignFile]:
@@ -37,7 +37,7 @@ def read_texts(path: str, endings: Collection[str]) -> list[ForeignFile]:
     flaws: list[dict[str, str]] = []
     for found in files:
         try:
-            texts.append(ForeignFile(found.path, _decoded(read_bytes(root, found))))
+            texts.append(ForeignFile(found.path, _decoded(read_bytes(root, found, MAX_BYTES))))
         except FormatError as error:
             flaws += error.flaws(found.path)
     require_none(flaws)
@@ -56,8 +56,6 @@ def read_json(path: str) -> list[ForeignFile]:
 
 
 def _decoded(data: bytes) -> str:
-    if len(data) > MAX_BYTES:
-        raise FormatError(0, f"has over {MAX_BYTES:,} bytes")
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         return data.decode(encoding)
@@ -82,28 +80,12 @@ def _values(file: ForeignFile) -> list[ForeignFile]:
 
 def _value(text: str, at: int, path: str, line: int) -> tuple[Any, int]:
     try:
-        return _DECODER.raw_decode(text, at)
-    except json.JSONDecodeError as error:
-        reason = f"is not JSON: {error.msg} (column {error.colno})"
-        raise InvalidInputError.of_all([flaw(path, error.lineno, reason)]) from None
-    except RecursionError:
-        raise InvalidInputError.of_all([flaw(path, line, "can't be read: nested too deep")]) from None
-    except ValueError as error:
-        reason = _NOT_JSON if error.args == (_NOT_JSON,) else "a number has too many digits"
-        raise InvalidInputError.of_all([flaw(path, line, f"can't be read: {reason}")]) from None
+        return strictjson.read_next(text, at)
+    except strictjson.MalformedJSON as error:
+        raise InvalidInputError.of_all([flaw(path, error.line or line, error.reason_in_line)]) from None
 
 
 def _after_space(text: str, at: int) -> int:
     while at < len(text) and text[at] in " \t\r\n":
         at += 1
     return at
-
-
-_NOT_JSON = "NaN and infinities are not JSON"
-
-
-def _refuse_constant(_: str) -> NoReturn:
-    raise ValueError(_NOT_JSON)
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from promptreg.errors import InvalidInputError, counted
-from promptreg.files.foreign import Read
-from promptreg.files.foreign_files import read_json, read_texts
+from promptreg.files.foreign.reading import read_json, read_texts
+from promptreg.files.foreign.results import Read
 from promptreg.models import Value
 from promptreg.registry import Registry
 from promptreg.rules.inputs import Progress, read_choice
@@ -66,7 +66,7 @@ class _Format(NamedTuple):
     def read(self, path: str) -> Read:
         """Read a file or a folder; the module is imported when it is needed."""
         files = read_json(path) if self.endings is None else read_texts(path, self.endings)
-        read: Read = getattr(import_module(f"promptreg.files.{self.module}"), self.function)(files)
+        read: Read = getattr(import_module(f"promptreg.files.foreign.{self.module}"), self.function)(files)
         return read
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from promptreg.errors import InvalidInputError
 from promptreg.files.flaws import FormatError
-from promptreg.files.foreign import CARRIAGE_RETURNS, ForeignFile, Read
-from promptreg.files.prompty import read_prompty
+from promptreg.files.foreign.prompty import read_prompty
+from promptreg.files.foreign.results import CARRIAGE_RETURNS, ForeignFile, Read
 from promptreg.rules.importing import ForeignPrompt, ForeignVersion
 from promptreg.untrusted import FieldReader
 

@@ -2,19 +2,19 @@
 
 What the lines look like is documented in `promptreg/docs/export.md`. A line may come from anywhere, so every value of
 it is read as strictly as the arguments of a verb are: types, lengths, names, times, hashes. Whether the lines fit
-together is checked in `full_history.py`.
+together is checked in `history.py`.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, get_args
 
+from promptreg import strictjson
 from promptreg.bases import LIVE, Seed, SyncBase
-from promptreg.entries import Counts, DeletionEntry, Entry, EventEntry, PromptEntry
+from promptreg.dump import Counts, DeletionEntry, Entry, EventEntry, PromptEntry
 from promptreg.errors import InvalidInputError
-from promptreg.files.full_content import read_snapshot
-from promptreg.files.full_forms import (
+from promptreg.files.full.content import read_snapshot
+from promptreg.files.full.forms import (
     Form,
     Reader,
     list_of,
@@ -43,6 +43,7 @@ from promptreg.rules.lifecycle import MAX_LABELS
 from promptreg.rules.names import MAX_NUMBER, checked_number, checked_own_label
 
 FORMAT = 1
+BATCH = 1_000  # lines between two reports of the progress
 
 
 class Head(NamedTuple):
@@ -121,28 +122,14 @@ def read_line(text: str) -> Head | Entry | End:
     return read
 
 
+_FROZEN = strictjson.decoder(frozen_dict)
+
+
 def _parsed(text: str) -> Any:
     try:
-        return _DECODER.decode(text)
-    except RecursionError:
-        raise InvalidInputError.of("line", "is nested too deeply") from None
-    except ValueError as error:  # also of an integer with too many digits, in words of Python that quote nothing
-        reason = f"is not JSON: {error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise InvalidInputError.of("line", reason or "is not JSON: it has a number that can't be read") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> FrozenDict:
-    made = frozen_dict(pairs)
-    if len(made) < len(pairs):
-        raise InvalidInputError.of("line", "has an object with the same key twice")
-    return made
-
-
-def _refuse_constant(_: str) -> None:
-    raise InvalidInputError.of("line", "is not JSON: it has NaN or an infinity")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return strictjson.read(text, _FROZEN)
+    except strictjson.MalformedJSON as error:
+        raise InvalidInputError.of("line", error.reason_in_line) from None
 
 
 def _grants(value: Any, field: str) -> tuple[Grant, ...]:

@@ -8,9 +8,9 @@ text is read: no environment variable, and no other file.
 from typing import Any, NamedTuple
 
 from promptreg.files.flaws import FormatError
+from promptreg.files.foreign.prompty_body import read_body
+from promptreg.files.foreign.prompty_inputs import read_inputs
 from promptreg.files.front_matter import FENCE
-from promptreg.files.prompty_body import read_body
-from promptreg.files.prompty_inputs import read_inputs
 
 MAX_CHARACTERS = 10_000_000
 

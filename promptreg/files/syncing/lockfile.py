@@ -46,12 +46,12 @@ def read_source(folder: Path) -> str | None:
     return text
 
 
-def make_source(folder: Path) -> str:
-    """Make the file with a new id unless it is there, and return what it holds: of two calls at once one makes it.
+def make_source(folder: Path, wanted: str | None = None) -> str:
+    """Make the file with an id, by default a new one, unless it is there, and return what it holds.
 
-    Raise `InvalidInputError` if it can't be written or is damaged.
+    Of two calls at once one makes it. Raise `InvalidInputError` if it can't be written or is damaged.
     """
-    source = new_id()
+    source = wanted or new_id()
     temporary = folder / f".{LOCK}.{source}"
     try:
         with temporary.open("xb") as file:

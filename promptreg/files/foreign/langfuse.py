@@ -10,8 +10,10 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from promptreg.errors import InvalidInputError
-from promptreg.files.foreign import CARRIAGE_RETURNS, ForeignFile, Read, kept_as_text, objects_of, own_label, require
-from promptreg.files.literal import Piece, Tag, to_templates, variable_names
+from promptreg.files.foreign.literal import Piece, Tag, to_templates, variable_names
+from promptreg.files.foreign.names import own_label
+from promptreg.files.foreign.objects import objects_of, require
+from promptreg.files.foreign.results import CARRIAGE_RETURNS, ForeignFile, Read, kept_as_text
 from promptreg.rules.importing import ForeignPrompt, ForeignVersion
 from promptreg.rules.messages import ROLES
 from promptreg.untrusted import FieldReader

@@ -8,21 +8,33 @@ synchronisation finds the registry ahead, as this one did.
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from promptreg.clock import new_id
-from promptreg.errors import ConflictError, InvalidInputError, PromptregError, StorageError, counted, listed
+from promptreg.errors import (
+    ConflictError,
+    InvalidInputError,
+    PromptregError,
+    StorageError,
+    VersionConflictError,
+    counted,
+    listed,
+)
 from promptreg.files.folder import scan_folder
 from promptreg.files.format import PromptFile
-from promptreg.files.gitlog import last_commits
-from promptreg.files.lockfile import make_source, read_source
-from promptreg.files.placing import placed
-from promptreg.files.pulling import file_paths, write_pulled
-from promptreg.files.report import SyncReport, report_of
+from promptreg.files.paths import LOCK
+from promptreg.files.syncing.gitlog import last_commits
+from promptreg.files.syncing.lockfile import make_source, read_source
+from promptreg.files.syncing.placing import placed
+from promptreg.files.syncing.pulling import file_paths, write_pulled
+from promptreg.files.syncing.report import SyncReport, report_of
 from promptreg.files.walking import root_of
 from promptreg.registry import Registry
 from promptreg.rules.inputs import Progress, read_flag, read_progress
 from promptreg.rules.sync_items import OnSyncConflict, SyncCall, SyncFile, SyncItem, SyncPlan
+
+READ, CHECKED = 0.1, 0.8  # shares of the work that are done once all files are read, and all prompts checked
 
 
 def sync(
@@ -39,7 +51,7 @@ def sync(
     r"""Bring the files of a folder and the prompts of the registry's namespace to the same, three-way.
 
     A changed file becomes live, or with `label` a draft that the label names; a file that has gone archives its prompt,
-    or removes the label. Where only the registry has changed, that is left and told, or with `pull` written to the
+    or removes the label. Where only the registry has changed, that is left and reported, or with `pull` written to the
     file. Where both have, it is a conflict, decided by `on_conflict`: `"ours"` takes the file, `"theirs"` the registry,
     and `"draft"` makes the file a draft. Prompts that never came from this folder are left alone. Author and owner are
     the registry's actor; the commit message is the file's last commit in git, or `sync`.
@@ -50,8 +62,8 @@ def sync(
     matter are prompts too.
 
     The first synchronisation makes `promptreg.lock` in the folder, which is to be committed. Other files are written
-    after the commit, and only if they have not changed since they were read. `progress(done, total)` is called, after
-    the folder was read and at the end, with numbers of files.
+    after the commit, and only if they have not changed since they were read. `progress(done, total)` is called with
+    numbers of files, as they are read and then checked: reading all is a tenth of them, and checking seven tenths.
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
@@ -85,26 +97,42 @@ def reported_sync(
 ) -> SyncReport:
     """Do what `sync` does, and return its report where there is a conflict too."""
     advance, dry_run, bare = read_progress(progress), read_flag(dry_run, "dry_run"), read_flag(bare, "bare")
-    files, flaws = scan_folder(folder, bare=bare)
+    files, flaws = scan_folder(folder, bare=bare, report=lambda done, total: advance(int(done * READ), total))
     if not files and not flaws:  # it would archive all that came from it
         raise InvalidInputError.of("folder", "holds not a single prompt; pass the folder of the prompts' files")
-    advance(len(files) // 3, len(files))  # as reading takes a third of the time
     root = root_of(folder)
     source = read_source(root)
     call = SyncCall(source or new_id(), _sync_files(root, files), label, on_conflict, pull, dry_run)
+    checked = _checked(advance, len(files))
     if flaws:
-        raise InvalidInputError.of_all([*flaws, *_other_flaws(registry, call, files)])
+        raise InvalidInputError.of_all([*flaws, *_other_flaws(registry, call, files, checked)])
     with placed(files):
-        plan = registry._synchronise(call if source is not None else call._replace(dry_run=True))
-        if source is None and not dry_run and not plan.conflicts:  # the folder has the id before any registry does
-            call = call._replace(source=make_source(root))
-            plan = registry._synchronise(call)
+        begin = partial(_require_source, root, call.source) if source is None else None
+        plan = registry._synchronise(call, progress=checked, begin=begin)
+        if plan.is_done and read_source(root) is None:  # as nothing was to be written
+            make_source(root, call.source)
     left = _pull(registry, root, call, plan, files, bare=bare) if plan.is_done else {}
     advance(len(files), len(files))
     return _report(os.fspath(folder), call, plan, files, left)
 
 
-def _other_flaws(registry: Registry, call: SyncCall, files: Sequence[PromptFile]) -> list[dict[str, str]]:
+def _checked(advance: Progress, files: int) -> Progress:
+    """Return what reports how many of the prompts are checked, in numbers of files."""
+    return lambda done, total: advance(int(files * (READ + (CHECKED - READ) * done / total)), files)
+
+
+def _require_source(root: Path, source: str) -> None:
+    """Have the folder's id in its lock file before any registry has it."""
+    found = make_source(root, source)
+    if found != source:
+        raise VersionConflictError(
+            f"Another synchronisation has just made {LOCK}; synchronise again.", expected=source, actual=found
+        )
+
+
+def _other_flaws(
+    registry: Registry, call: SyncCall, files: Sequence[PromptFile], progress: Progress
+) -> list[dict[str, str]]:
     """Return what would be refused of the files that can be read, and which of them are in conflict."""
     files = [*{file.name: file for file in reversed(files)}.values()]
     known = {file.name for file in files}
@@ -113,7 +141,8 @@ def _other_flaws(registry: Registry, call: SyncCall, files: Sequence[PromptFile]
     try:
         with placed(files):
             plan = registry._synchronise(
-                call._replace(files=[file for file in call.files if file.name in known], dry_run=True)
+                call._replace(files=[file for file in call.files if file.name in known], dry_run=True),
+                progress=progress,
             )
     except StorageError:
         raise
@@ -172,14 +201,20 @@ def _sync_files(root: Path, files: Sequence[PromptFile]) -> list[SyncFile]:
 def _report(
     folder: str, call: SyncCall, plan: SyncPlan, files: Sequence[PromptFile], left: Mapping[str, str]
 ) -> SyncReport:
-    by_name, paths, conflicts = {file.name: file for file in files}, file_paths(plan.items, files), len(plan.conflicts)
+    by_name, paths = {file.name: file for file in files}, file_paths(plan.items, files)
     return SyncReport(
         folder=folder,
         label=call.label,
         dry_run=call.dry_run,
         is_done=plan.is_done,
         prompts=tuple(
-            report_of(_unless_left(item, left), by_name.get(item.name), paths[item.name], conflicts)
+            report_of(
+                _unless_left(item, left),
+                by_name.get(item.name),
+                paths[item.name],
+                conflicts=len(plan.conflicts),
+                is_dry_run=call.dry_run,
+            )
             for item in plan.items
         ),
     )

@@ -6,17 +6,17 @@ hashes, publications, labels, grants and status. A prompt without events, or an 
 refused.
 
 Of each prompt a few hashes are kept in memory, about 200 bytes; what must come out of its events, and they themselves,
-wait in temporary files (`full_spool.py`), and are compared when all are there.
+wait in temporary files (`spool.py`), and are compared when all are there.
 """
 
 from array import array
 from collections.abc import Iterator
 
-from promptreg.entries import Counts, DeletionEntry, Entry, EventEntry, PromptEntry
+from promptreg.dump import Counts, DeletionEntry, Entry, EventEntry, PromptEntry
 from promptreg.errors import InvalidInputError
-from promptreg.files.full_expected import Expectation, ExpectedState
-from promptreg.files.full_replay import EventFields, Inconsistent, Replay
-from promptreg.files.full_spool import Record, Spool
+from promptreg.files.full.expected import Expectation, ExpectedState
+from promptreg.files.full.replay import EventFields, Inconsistent, Replay
+from promptreg.files.full.spool import Record, Spool
 from promptreg.jsonvalues import canonical
 from promptreg.records import VersionRecord
 from promptreg.storage.hashing import GENESIS, commitment_of, link_of
@@ -56,7 +56,7 @@ class History:
             self._close_prompt()
             self._require_replayed()
             if self._kinds[3] != len(self._deletions):
-                raise Inconsistent("a deletion is missing that an event tells of")
+                raise Inconsistent("a deletion is missing that an event records")
         except Inconsistent as error:
             raise _refused(place, str(error)) from None
 

@@ -8,8 +8,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from promptreg.entries import PromptEntry
-from promptreg.files.full_replay import (
+from promptreg.dump import PromptEntry
+from promptreg.files.full.replay import (
     ANY_REASONS,
     DISCARDED,
     FACTS,

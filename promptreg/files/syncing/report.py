@@ -3,10 +3,10 @@
 from typing import Any
 
 from promptreg.files.format import PromptFile, to_text
-from promptreg.files.three_way import Side, first_line, shortened, three_way
+from promptreg.files.syncing.three_way import Side, first_line, shortened, three_way
 from promptreg.models import Value
 from promptreg.records import CONTENT
-from promptreg.rules.sync_items import SyncAction, SyncItem
+from promptreg.rules.sync_items import WRITING, SyncAction, SyncItem
 from promptreg.rules.unified_diff import MAX_WORK, Work, unified
 
 FULL_WORK = 10  # conflicts whose differences may each take `MAX_WORK`; of more each may take less
@@ -17,9 +17,10 @@ class SyncedPrompt(Value):
 
     `name` is its name in the folder, `prompt` the one in the registry where it was renamed there, and `file` the path
     in the folder, with `/`. `action` is `create`, `update`, `draft`, `archive`, `remove_label`, `restore`, `pull` (the
-    file is written), `none`, `ahead`, `left` or `conflict`; `reason` and `notes` say why, and what helps. `version` is
-    the version that is live or labelled afterwards, or the draft. Of a conflict `line` is the first line of the file
-    that differs, and `difference` the three-way difference.
+    file is written), `none`, `ahead`, `left` or `conflict`, and `reason` says why, and what helps. `notes` say what
+    else is to be known: also, where the file is written to the registry and in every dry run, what of a `.prompty` file
+    was changed or left out. `version` is the version that is live or labelled afterwards, or the draft. Of a conflict
+    `line` is the first line of the file that differs, and `difference` the three-way difference.
     """
 
     name: str
@@ -70,8 +71,9 @@ class SyncReport(Value):
         return [prompt for prompt in self.prompts if prompt.action not in {"none", "ahead", "left"}]
 
 
-def report_of(item: SyncItem, file: PromptFile | None, path: str, conflicts: int) -> SyncedPrompt:
+def report_of(item: SyncItem, file: PromptFile | None, path: str, *, conflicts: int, is_dry_run: bool) -> SyncedPrompt:
     """Return what is said of one item; `conflicts` is the number of all, which share the work of comparing."""
+    notes = file.notes if file is not None and (is_dry_run or item.action in WRITING) else ()
     line, difference = None, ""
     if item.action == "conflict":
         most = MAX_WORK if conflicts <= FULL_WORK else MAX_WORK * FULL_WORK // conflicts
@@ -83,7 +85,7 @@ def report_of(item: SyncItem, file: PromptFile | None, path: str, conflicts: int
         prompt=None if item.prompt == item.name else item.prompt,
         version=item.version,
         reason=item.reason,
-        notes=item.notes,
+        notes=(*item.notes, *notes),
         line=line,
         difference=difference,
     )

@@ -1,0 +1,1 @@
+"""`import_from`: prompts of other tools, and folders of plain texts; each format has a reader."""
