@@ -15,8 +15,8 @@ from uuid import UUID
 from promptreg import Registry
 from promptreg.jsonvalues import FrozenDict, FrozenList, digest, hashed
 from promptreg.records import EMPTY, Container, Snapshot, VersionRecord, content_text
-from promptreg.storage.sqlite.fulltext import searched_text
-from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
+from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
+from promptreg.storage.searched import searched_text
 
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
 FOUND = 50  # prompts that contain the word RARE and have it as a tag and a label, whatever the size

@@ -76,7 +76,7 @@ TESTS = {  # by the longest prefix of a file's path; the quickest tests run firs
     "promptreg/storage/sqlite/connections": f"{STORAGE} cache replaced_file reentry interrupts",
     "promptreg/storage/sqlite/erasure": f"{STORAGE} rules_status",
     "promptreg/storage/sqlite/failures": f"{STORAGE} opening reentry",
-    "promptreg/storage/sqlite/slots": f"{STORAGE} slots reentry interrupts",
+    "promptreg/storage/slots": f"{STORAGE} slots reentry interrupts",
     "promptreg/storage/sqlite/pool": f"{STORAGE} slots reentry interrupts fork threads",
     "promptreg/storage/sqlite/forks": f"{STORAGE} reentry interrupts fork",
     "promptreg/storage/sqlite/event_log": f"{STORAGE} rules_people",

@@ -24,6 +24,7 @@ from typing import Any
 
 import promptreg
 from promptreg import PromptregError, Registry
+from promptreg.storage.deadlines import Deadline
 from promptreg.storage.sqlite import queue
 
 SWITCH = "PROMPTREG_TESTS_WITHOUT_POSIX"
@@ -148,7 +149,7 @@ def _done(opened: dict[str, Registry], path: str, settings: Any, verb: str, args
     if verb == "release":
         return HELD.pop().close()
     if verb == "queue":
-        QUEUED.enter_context(queue.queue_of(os.path.realpath(path)).ticket(queue.Deadline(PATIENCE_SECONDS)))
+        QUEUED.enter_context(queue.queue_of(os.path.realpath(path)).ticket(Deadline(PATIENCE_SECONDS)))
         return None
     if verb == "leave":
         return QUEUED.close()

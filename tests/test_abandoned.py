@@ -19,10 +19,11 @@ import pytest
 
 from promptreg import Registry
 from promptreg.storage.compat import may_be_running, owner_of
+from promptreg.storage.deadlines import Deadline
+from promptreg.storage.slots import CallLock, acquire_any
 from promptreg.storage.sqlite import forks
 from promptreg.storage.sqlite.forks import FORKS
-from promptreg.storage.sqlite.queue import Deadline, WriterQueue
-from promptreg.storage.sqlite.slots import CallLock, acquire_any
+from promptreg.storage.sqlite.queue import WriterQueue
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.conftest import holds_anything
 from tests.test_slots import VERBS, At, SoftTimeLimitExceeded, in_thread, places_of

@@ -20,10 +20,11 @@ from typing import NoReturn
 import pytest
 
 from promptreg import Registry
+from promptreg.storage.deadlines import Deadline
 from promptreg.storage.sqlite import connections, queue
 from promptreg.storage.sqlite.connecting import SCHEMA_VERSION
 from promptreg.storage.sqlite.files import WAL
-from promptreg.storage.sqlite.queue import Deadline, queue_of
+from promptreg.storage.sqlite.queue import queue_of
 from tests.remote import Remote
 from tests.test_migrations import SCHEMAS
 from tests.test_storage_sqlite import raw

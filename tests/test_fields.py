@@ -27,8 +27,7 @@ from promptreg.records import (
     content_of,
     differing,
 )
-from promptreg.storage import hashing
-from promptreg.storage.sqlite import rows
+from promptreg.storage import hashing, rows
 from tests.test_storage_sqlite import raw
 
 ATTRIBUTES = {"variables": "declared_variables", "number": "version", "created_at": "version_created_at"}

@@ -10,8 +10,8 @@ from contextlib import closing, suppress
 import pytest
 
 from promptreg import Registry, SchemaTooNewError, StorageCorruptError, StorageError
+from promptreg.storage.deadlines import Deadline
 from promptreg.storage.sqlite.connecting import SCHEMA_VERSION
-from promptreg.storage.sqlite.queue import Deadline
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.conftest import everything
 from tests.test_erasing import LIVE

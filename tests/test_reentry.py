@@ -18,11 +18,12 @@ import pytest
 
 from promptreg import NotFoundError, PromptregError, Registry, StorageCorruptError, StorageError
 from promptreg.records import Container
+from promptreg.storage.deadlines import Deadline
 from promptreg.storage.sqlite import event_log, queue, sidecar, writer
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
-from promptreg.storage.sqlite.queue import SUFFIX, Deadline
+from promptreg.storage.sqlite.queue import SUFFIX
 from promptreg.storage.sqlite.reader import SQLiteReader
 from tests.conftest import assert_other_threads_open, holds_anything
 

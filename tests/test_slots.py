@@ -20,12 +20,12 @@ import pytest
 
 from promptreg import Registry, StorageBusyError, StorageError
 from promptreg.storage.compat import calling_frame, is_running, ownership
+from promptreg.storage.slots import CallLock, Slot, acquire_any, require_outside
 from promptreg.storage.sqlite import pool
-from promptreg.storage.sqlite.slots import CallLock, Slot, acquire_any, require_outside
 from promptreg.storage.sqlite.storage import SQLiteStorage
 
-WING = ("slots", "pool", "queue", "storage")
-TRACED = ("contextlib.py", "storage/compat.py", *(f"sqlite/{name}.py" for name in WING))
+WING = ("storage/slots", "sqlite/pool", "sqlite/queue", "sqlite/storage")
+TRACED = ("contextlib.py", "storage/compat.py", *(f"{name}.py" for name in WING))
 
 
 class SoftTimeLimitExceeded(Exception):

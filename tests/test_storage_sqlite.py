@@ -34,7 +34,7 @@ from promptreg import (
 )
 from promptreg.jsonvalues import canonical
 from promptreg.rules.names import Reference
-from promptreg.storage.sqlite import rows
+from promptreg.storage import rows
 from promptreg.storage.sqlite.connecting import APPLICATION_ID, SCHEMA_VERSION
 from promptreg.storage.sqlite.event_log import EVENT_COLUMNS
 from promptreg.storage.sqlite.failures import ANOTHER_TYPE, translate

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from promptreg import Registry, StorageBusyError
+from promptreg.storage.deadlines import Deadline
 from promptreg.storage.sqlite import queue
-from promptreg.storage.sqlite.queue import NUMBERS, SUFFIX, Deadline
+from promptreg.storage.sqlite.queue import NUMBERS, SUFFIX
 from tests.remote import ROOT, Remote
 from tests.test_storage_sqlite import raw
 

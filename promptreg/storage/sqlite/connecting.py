@@ -14,11 +14,12 @@ from typing import NoReturn, TypeVar
 
 from promptreg.errors import SchemaTooNewError, StorageError, StorageReadOnlyError
 from promptreg.storage.base import StorageSettings
+from promptreg.storage.deadlines import Deadline
 from promptreg.storage.sqlite import readonly
 from promptreg.storage.sqlite.connections import Handle, connect, file_uri
 from promptreg.storage.sqlite.failures import is_busy
 from promptreg.storage.sqlite.files import NONE, WAL, identity_at, record_files, refuse_foreign_wal
-from promptreg.storage.sqlite.queue import Deadline, queue_of
+from promptreg.storage.sqlite.queue import queue_of
 from promptreg.storage.sqlite.readonly import Access
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header

@@ -16,18 +16,14 @@ from typing import TypeAlias
 from promptreg.bases import decoded_places
 from promptreg.dump import Counts, DeletionEntry, Dump, Entry, EventEntry, PromptEntry
 from promptreg.jsonvalues import FrozenList
+from promptreg.storage.event_rows import read_event
 from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, damaged
+from promptreg.storage.rows import read_prompt, read_publications, read_version
 from promptreg.storage.sqlite import event_log
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import full_copy
 from promptreg.storage.sqlite.readonly import show_later_columns
-from promptreg.storage.sqlite.rows import (
-    PROMPT_FIELDS,
-    VERSION_FIELDS,
-    read_prompt,
-    read_publications,
-    read_version,
-)
+from promptreg.storage.sqlite.selecting import PROMPT_FIELDS, VERSION_FIELDS
 
 PAGES = 1_000  # that are copied at a time, about 5 ms
 MAX_INTERRUPTIONS = 20  # afterwards a fork waits for the copy
@@ -115,7 +111,7 @@ def _events(copy: sqlite3.Connection) -> Iterator[EventEntry]:
     """Yield the events; raise `StorageCorruptError` where one is missing or does not continue the chain."""
     seq, link = 0, GENESIS
     for row in copy.execute(f"{_EVENTS} ORDER BY e.seq"):
-        event = event_log.read_event(row, link)
+        event = read_event(row, link)
         if event.seq != seq + 1:
             raise damaged("the event", seq + 1)
         stored = dict(zip(_STORED, row, strict=False))

@@ -6,15 +6,9 @@ How the events are chained by hashes is in `promptreg.storage.hashing`; which ev
 import json
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
-from operator import itemgetter
-from typing import Any
 
-from promptreg.jsonvalues import FrozenDict, parse
-from promptreg.models import Event, built
 from promptreg.records import Change, EventQuery
-from promptreg.storage import hashing
-from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, chained, damaged, require_whole
+from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, chained, damaged
 from promptreg.storage.sqlite.batches import inserts
 
 UNKNOWN = (None, None)
@@ -29,12 +23,10 @@ EVENT_FIELDS = ", ".join(
         "EXISTS (SELECT 1 FROM deletions WHERE deletions.prompt_id = e.prompt_id)",
     ]
 )
-"""What a statement selects of `events e LEFT JOIN event_details d` for `read_event`."""
+"""What a statement selects of `events e LEFT JOIN event_details d` for `event_rows.read_event`."""
 PRECEDING_HASH = "(SELECT hash FROM events AS before WHERE before.seq = e.seq - 1)"
 """The hash of the event before `events e`."""
 
-_READ = (*EVENT_COLUMNS, "salt", "name", "details", "is_deleted")
-_linked = itemgetter("prev", *EVENT_COLUMNS[: EVENT_COLUMNS.index("prev")])  # what the hash of an event covers
 _INTO_EVENTS, _INTO_DETAILS = inserts("events", EVENT_COLUMNS), inserts("event_details", DETAIL_COLUMNS)
 
 
@@ -102,32 +94,3 @@ def link(connection: sqlite3.Connection, seq: int) -> tuple[int, str] | None:
     """Return the number and the hash of an event, or None where it does not exist."""
     found: tuple[int, str] | None = connection.execute("SELECT seq, hash FROM events WHERE seq = ?", (seq,)).fetchone()
     return found or ((0, GENESIS) if seq == 0 else None)
-
-
-def read_event(row: Sequence[Any], preceding: str | None) -> Event:
-    """Return the event of a row of `EVENT_FIELDS`; `preceding` is the hash of the event before, None for the first.
-
-    Raises `StorageCorruptError` where it is not as it was written, or does not continue the chain.
-    """
-    event = dict(zip(_READ, row, strict=True))
-    seq = event["seq"]
-    require_whole(event["hash"], "the event", seq, hashing.link_of, *_linked(event))
-    if event["prev"] != (GENESIS if seq == 1 else preceding):
-        raise damaged("the event", seq - 1)
-    kept = event["salt"], event["name"], event["details"]
-    if not event["is_deleted"] or event["action"] == "delete" or kept != (None, None, None):
-        require_whole(event["commitment"], "the event", seq, hashing.commitment_of, *kept)
-    return built(  # what its hash covers needs no validation
-        Event,
-        {
-            "seq": seq,
-            "at": datetime.fromisoformat(event["at"]),
-            "actor": event["actor"],
-            "action": event["action"],
-            "namespace": event["namespace"],
-            "prompt_id": event["prompt_id"],
-            "name": event["name"],
-            "version": event["version"],
-            "details": FrozenDict() if event["details"] is None else parse(event["details"]),
-        },
-    )

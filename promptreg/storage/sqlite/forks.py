@@ -12,8 +12,8 @@ from typing import Protocol
 from weakref import ref
 
 from promptreg.storage.compat import calling_frame
+from promptreg.storage.slots import CallLock, acquire_all, holding, release_own
 from promptreg.storage.sqlite import system
-from promptreg.storage.sqlite.slots import CallLock, acquire_all, holding, release_own
 
 OPENERS = 8  # threads that may be opening a storage at the same time
 LONGEST_FORK = 10.0  # seconds for which an opening waits; the fork may wait for the call in which a handler opens

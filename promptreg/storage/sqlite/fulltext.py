@@ -9,16 +9,12 @@ import sqlite3
 from collections.abc import Sequence
 
 from promptreg.errors import StorageCorruptError
-from promptreg.messages import text_of
 from promptreg.records import Container, Snapshot
-from promptreg.storage.sqlite.rows import (
-    SHOWN,
-    SHOWN_FIELDS,
-    read_shown,
-)
+from promptreg.storage.rows import read_shown
+from promptreg.storage.searched import SEARCH_COLUMNS, searched_text
+from promptreg.storage.sqlite.selecting import SHOWN, SHOWN_FIELDS
 from promptreg.tokenizer import folded, terms
 
-SEARCH_COLUMNS = ("name", "title", "description", "tags", "template")
 CREATE = f"CREATE VIRTUAL TABLE search USING fts5({', '.join(SEARCH_COLUMNS)}, tokenize = 'ascii')"
 MAX_PHRASE = 32  # words
 MAX_TAG = 128  # characters; FTS5 takes a second for a phrase of 10,000 equal words
@@ -30,22 +26,6 @@ _REPLACE = f"REPLACE INTO search (rowid, {', '.join(SEARCH_COLUMNS)}) VALUES (?{
 def index(connection: sqlite3.Connection, key: int, container: Container, snapshot: Snapshot) -> None:
     """Write the entry of a prompt."""
     connection.execute(_REPLACE, (key, *searched_text(container, snapshot)))
-
-
-def searched_text(container: Container, snapshot: Snapshot) -> tuple[str, str, str, str, str]:
-    """Return the folded text of a prompt, in the order of `SEARCH_COLUMNS`.
-
-    Of a chat these are its texts: an image or a file in base64 has no words.
-    """
-    template = snapshot.template
-    text = template if isinstance(template, str) else "\n".join(t for m in template if (t := text_of(m)) is not None)
-    return (
-        folded(container.name),
-        folded(snapshot.title),
-        folded(snapshot.description),
-        folded("\n".join(snapshot.tags)),
-        folded(text),
-    )
 
 
 def rebuild(connection: sqlite3.Connection) -> None:

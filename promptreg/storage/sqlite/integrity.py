@@ -12,17 +12,14 @@ from typing import Any, NamedTuple, TypeAlias
 from promptreg.errors import InvalidInputError, StorageCorruptError
 from promptreg.records import Container
 from promptreg.rules.names import checked_name
+from promptreg.storage.event_rows import read_event
 from promptreg.storage.hashing import GENESIS
+from promptreg.storage.rows import read_prompt, read_publications, read_version
+from promptreg.storage.searched import searched_text
 from promptreg.storage.sqlite import deletions, erasure, event_log
 from promptreg.storage.sqlite.failures import UNDECODED, primary_code
-from promptreg.storage.sqlite.fulltext import is_folded, searched_text
-from promptreg.storage.sqlite.rows import (
-    PROMPT_FIELDS,
-    VERSION_FIELDS,
-    read_prompt,
-    read_publications,
-    read_version,
-)
+from promptreg.storage.sqlite.fulltext import is_folded
+from promptreg.storage.sqlite.selecting import PROMPT_FIELDS, VERSION_FIELDS
 from promptreg.tokenizer import folded
 
 BATCH = 500  # keys read at a time
@@ -288,7 +285,7 @@ def _problems_of_event(connection: sqlite3.Connection, seq: int, indexes: set[st
     what = f"event {seq}"
     try:
         *row, prev = connection.execute(_EVENT, (seq,)).fetchone()
-        event = event_log.read_event(row, prev)  # the caller has checked the chain
+        event = read_event(row, prev)  # the caller has checked the chain
     except DAMAGE as error:
         _require_damaged_row(error)
         yield f"{what} is not what was written"

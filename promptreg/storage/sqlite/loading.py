@@ -15,9 +15,9 @@ from promptreg.errors import PromptregError
 from promptreg.jsonvalues import canonical, compact
 from promptreg.records import Container, VersionRecord
 from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, publication_hash
+from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
+from promptreg.storage.searched import SEARCH_COLUMNS, searched_text
 from promptreg.storage.sqlite.failures import DriverError, full_copy
-from promptreg.storage.sqlite.fulltext import SEARCH_COLUMNS, searched_text
-from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
 
 TABLES = {
     "prompts": ("key", *PROMPT_COLUMNS),

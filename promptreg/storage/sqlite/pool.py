@@ -10,18 +10,19 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from promptreg.errors import PromptregError, StorageBusyError, StorageError
 from promptreg.storage.compat import calling_frame
+from promptreg.storage.deadlines import Deadline
+from promptreg.storage.slots import Slot, acquire_all, acquire_any, holding_all, release_own, require_outside
 from promptreg.storage.sqlite.connections import Handle, forked
 from promptreg.storage.sqlite.failures import DRIVER_ERRORS, RETRY_AFTER, DriverError, is_from_application
 from promptreg.storage.sqlite.files import FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
-from promptreg.storage.sqlite.queue import Deadline
-from promptreg.storage.sqlite.slots import Slot, acquire_all, acquire_any, holding_all, release_own, require_outside
 
 T = TypeVar("T")
+Slots: TypeAlias = Sequence[Slot[Handle]]
 
 READERS = 4  # slots; more threads at a time wait for one another
 LEAST_WAIT = 1.0  # seconds for which a call waits for other threads of its process, whatever `busy_timeout` is
@@ -60,7 +61,7 @@ class ConnectionPool:
         self._translated = translated
         self._opener = opener
         self._watcher_opener = watcher_opener
-        self._all = [Slot() for _ in range(READERS + 2)]
+        self._all: list[Slot[Handle]] = [Slot() for _ in range(READERS + 2)]
         self._share(is_shared)
         self._all[0].handle = first
         self._is_closed_for_fork = False
@@ -84,7 +85,7 @@ class ConnectionPool:
         """Hold a connection to write with; wait until the deadline for one, or for `LEAST_WAIT`."""
         return self._slot(self._writers, deadline, self._usual)
 
-    def _usual(self, slot: Slot) -> Handle:
+    def _usual(self, slot: Slot[Handle]) -> Handle:
         self._file.require_unchanged()
         return self._connected(slot, self._opener)
 
@@ -92,7 +93,7 @@ class ConnectionPool:
         """Hold the slot that changes are checked with, one thread at a time; the file may have been removed."""
         return self._slot(self._watcher, deadline, self._watching)
 
-    def _watching(self, slot: Slot) -> Watching:
+    def _watching(self, slot: Slot[Handle]) -> Watching:
         first = self._all[0]
 
         def watcher() -> Handle:
@@ -106,7 +107,7 @@ class ConnectionPool:
         return Watching(watcher, usual, self._watcher_opener)
 
     @contextmanager
-    def _slot(self, slots: Sequence[Slot], deadline: Deadline, given: Callable[[Slot], T]) -> Iterator[T]:
+    def _slot(self, slots: Slots, deadline: Deadline, given: Callable[[Slot[Handle]], T]) -> Iterator[T]:
         """Hold the first of these slots that is free, and yield what `given` returns for it.
 
         Raises `StorageError` once closed, and ours for the driver's errors. It is one context manager and not several,
@@ -146,7 +147,7 @@ class ConnectionPool:
             if slot.is_held():
                 slot.release_after(frame)
 
-    def _connected(self, slot: Slot, opener: Callable[[], Handle]) -> Handle:
+    def _connected(self, slot: Slot[Handle], opener: Callable[[], Handle]) -> Handle:
         """Return the connection of a slot, opened where it has none; the file may be replaced at that very moment."""
         if slot.handle is None:
             handle = opener()

@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 from promptreg.models import Status
 from promptreg.records import Audience, Query, Shown
-from promptreg.storage.sqlite.rows import SHOWN_FIELDS, SHOWN_VERSION, joined, read_shown
+from promptreg.storage.rows import read_shown
+from promptreg.storage.sqlite.selecting import SHOWN_FIELDS, SHOWN_VERSION, joined
 
 MAX_INTEGER = 2**63 - 1
 MAX_RANKED = 1_000  # hits; bm25 reads each of them, which takes 60 ms for a word in 100,000 prompts

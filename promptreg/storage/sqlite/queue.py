@@ -23,11 +23,12 @@ from typing import NamedTuple
 from weakref import ref
 
 from promptreg.errors import StorageError
+from promptreg.storage.deadlines import Deadline
+from promptreg.storage.slots import CallLock, holding
 from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.companion_files import open_beside
 from promptreg.storage.sqlite.failures import NOT_PERMITTED, is_from_application
 from promptreg.storage.sqlite.files import identity, identity_at
-from promptreg.storage.sqlite.slots import CallLock, holding
 
 SUFFIX = "-promptreg-queue"
 NUMBERS = Struct("<QQQ")  # the fields of `Numbers`, at the start of the file
@@ -38,17 +39,6 @@ LONGEST_WAIT = 0.005
 IMPLAUSIBLE = 2**62  # no queue reaches this number: something else was written there, so numbering starts again
 STUCK = 0.3  # seconds without a new turn, after which the first writer in the queue is passed over
 CLOSED = 2**31 - 1  # no descriptor that is open, so using it is an `OSError`; locking the range of -1 is `ValueError`
-
-
-class Deadline:
-    """The moment until which a call waits for others."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Return the seconds that are left, 0 afterwards."""
-        return max(self._end - time.monotonic(), 0.0)
 
 
 class _File:

@@ -13,17 +13,13 @@ from promptreg.models import Event
 from promptreg.records import Audience, Container, EventQuery, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
+from promptreg.storage.event_rows import read_event
 from promptreg.storage.hashing import damaged
+from promptreg.storage.rows import read_prompt, read_publications, read_version
 from promptreg.storage.sqlite import deletions, event_log
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.queries import MAX_INTEGER, READABLE, audience_values, bounded, read_matching
-from promptreg.storage.sqlite.rows import (
-    PROMPT_FIELDS,
-    VERSION_FIELDS,
-    read_prompt,
-    read_publications,
-    read_version,
-)
+from promptreg.storage.sqlite.selecting import PROMPT_FIELDS, VERSION_FIELDS
 
 MAX_SEEN = 5_000  # prompts searched for a similar name: 10 ms where the grants of each are read
 MAX_SCANNED = 10_000  # versions read by one statement, which takes 25 ms
@@ -202,7 +198,7 @@ class SQLiteReader:
                 "limit": bounded(query.limit),
             },
         ).fetchall()
-        events = [event_log.read_event(row, preceding) for *row, preceding in rows]
+        events = [read_event(row, preceding) for *row, preceding in rows]
         if query.audience.sees_all:
             event_log.require_complete(self._connection, column, value, query, [event.seq for event in events])
         return events

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 
 from promptreg.errors import StorageReadOnlyError
 from promptreg.storage.base import StorageSettings
+from promptreg.storage.rows import LATER_PROMPT_COLUMNS, LATER_VERSION_COLUMNS
 from promptreg.storage.sqlite import system
 from promptreg.storage.sqlite.connections import Handle, connect, file_uri
 from promptreg.storage.sqlite.files import WAL
-from promptreg.storage.sqlite.rows import LATER_PROMPT_COLUMNS, LATER_VERSION_COLUMNS
 
 FORMAT_BYTES = slice(18, 20)  # of the header: 2 is WAL mode, which a database in memory can't have
 TRIES = 20

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
 from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
+from promptreg.storage.deadlines import Deadline
+from promptreg.storage.slots import release_own
 from promptreg.storage.sqlite import connecting, erasure, readonly, system, unknown_commits
 from promptreg.storage.sqlite.change_check import SQLiteMonitor
 from promptreg.storage.sqlite.connections import Handle
@@ -24,12 +26,11 @@ from promptreg.storage.sqlite.failures import is_busy, is_from_application, may_
 from promptreg.storage.sqlite.files import WAL, FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
-from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Deadline, Ticket, WriterQueue, queue_of
+from promptreg.storage.sqlite.queue import NO_QUEUE, NO_TICKET, Ticket, WriterQueue, queue_of
 from promptreg.storage.sqlite.reader import Moment, SQLiteReader
 from promptreg.storage.sqlite.readonly import Access, is_outdated
 from promptreg.storage.sqlite.revisions import Publisher
 from promptreg.storage.sqlite.sidecar import CHECK_SECONDS
-from promptreg.storage.sqlite.slots import release_own
 
 if TYPE_CHECKING:
     from promptreg.dump import Dump, Entry

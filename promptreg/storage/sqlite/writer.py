@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from promptreg.errors import ConflictError
 from promptreg.records import Change, Container
 from promptreg.storage.hashing import damaged, publication_hash
+from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
 from promptreg.storage.sqlite import deletions, event_log
 from promptreg.storage.sqlite.batches import inserts, updates
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.reader import SQLiteReader
-from promptreg.storage.sqlite.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
 
 if TYPE_CHECKING:
     from promptreg.storage.sqlite.loading import Staging

@@ -14,16 +14,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import RLock
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from promptreg.errors import StorageError
 from promptreg.storage.compat import calling_frame, is_running, may_be_running, owner_of, ownership
-from promptreg.storage.sqlite.connections import Handle
 
 WAIT = 0.05  # seconds for which a thread waits for one lock at a time
 WAIT_AMONG = 0.002  # the same where another lock would do as well
 
+
+class Connected(Protocol):
+    """A connection, as a slot holds it."""
+
+    def roll_back(self) -> None:
+        """Roll back the open transaction, if there is one and this process began it."""
+        ...
+
+
 L = TypeVar("L", bound="CallLock")
+C = TypeVar("C", bound=Connected)
 
 
 class CallLock:
@@ -102,12 +111,12 @@ _RELEASES = frozenset({CallLock.release.__code__})
 _CODES = _RELEASES | {CallLock.acquire.__code__, CallLock._take_over.__code__}  # `frame` may not be set while these run
 
 
-class Slot(CallLock):
+class Slot(CallLock, Generic[C]):
     """A connection, which the call that holds the lock may use."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.handle: Handle | None = None
+        self.handle: C | None = None
 
     def roll_back(self, frame: FrameType) -> None:
         """Roll back the transaction that the call with that frame left open, if it holds the lock."""

@@ -1,7 +1,7 @@
-"""Conversion of rows to records and back. Rows are read by column, and each is checked against its hash.
+"""Conversion of rows to records and back, for any database. Each row is checked against its hash.
 
 The columns of a version derive from the table in `promptreg.records`; those of a prompt are the fields of `PromptRow`.
-What the hashes cover is in `promptreg.storage.hashing`; the statements are in `reader.py` and `writer.py`.
+What the hashes cover is in `promptreg.storage.hashing`; statements are in the storages.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,32 +57,6 @@ def _later(columns: Sequence[str], defaults: Mapping[str, Any]) -> Later:
 _LATER_IN_PROMPTS = _later(PROMPT_COLUMNS, LATER_PROMPT_COLUMNS)
 _LATER_IN_VERSIONS = _later(("owner", *VERSION_COLUMNS), LATER_VERSION_COLUMNS)
 
-PROMPT_FIELDS = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
-"""What a statement selects of `prompts p` for `read_prompt`."""
-
-# A base that is not there was discarded, and there is an event for it; otherwise the file is damaged, and it is NULL.
-_IS_BASE_DISCARDED = (
-    "CASE WHEN v.base_version IS NULL OR EXISTS"
-    " (SELECT 1 FROM versions b WHERE b.prompt = v.prompt AND b.version = v.base_version) THEN 0"
-    " WHEN EXISTS (SELECT 1 FROM events d WHERE d.prompt_id = (SELECT id FROM prompts WHERE key = v.prompt)"
-    " AND d.action = 'discard' AND d.version = v.base_version) THEN 1 END"
-)
-VERSION_FIELDS = ", ".join([*(f"v.{column}" for column in VERSION_COLUMNS), _IS_BASE_DISCARDED])
-"""What a statement selects of `versions v` for `read_version`."""
-SHOWN_FIELDS = f"{PROMPT_FIELDS}, {VERSION_FIELDS}"
-"""What a statement selects of `prompts p` joined with `SHOWN` for `read_shown`."""
-SHOWN_VERSION = "coalesce(p.production_version, p.latest_version)"
-"""The number of the version of `prompts p` that listings without a label, and so the full text, show."""
-
-
-def joined(number: str) -> str:
-    """Return the join of `prompts p` with the versions that have a number."""
-    return f"LEFT JOIN versions v ON v.prompt = p.key AND v.version = {number}"
-
-
-SHOWN = joined(SHOWN_VERSION)
-"""The join with that version."""
-
 _of_snapshot, _of_version = itemgetter(*Snapshot._fields), itemgetter(*VersionRecord._fields)
 _ENCODERS = [(name, field.codec.encode) for name, field in STORED.items() if field.codec is not None]
 _DECODERS = [(name, field.codec.decode) for name, field in STORED.items() if field.codec is not None]
@@ -112,7 +86,7 @@ def prompt_row(container: Container) -> Row:
 
 
 def read_prompt(values: Row) -> Container:
-    """Return the record of a row of `PROMPT_FIELDS`; raise `StorageCorruptError` where it is not as it was written."""
+    """Return the record of a row of `PROMPT_COLUMNS`; raise `StorageCorruptError` where it is not as it was written."""
     row = PromptRow._make(values)
     require_whole(row.hash, "the prompt", row.id, row_hash, row[:-1], _LATER_IN_PROMPTS)
     return Container(
@@ -148,8 +122,9 @@ def version_row(prompt_id: str, version: VersionRecord) -> tuple[Any, ...]:
 
 
 def read_version(prompt_id: str, row: Row) -> VersionRecord:
-    """Return the record of a row of `VERSION_FIELDS`; raise `StorageCorruptError` where it is not as it was written.
+    """Return the record of a row of `VERSION_COLUMNS` and whether its base was discarded.
 
+    Raises `StorageCorruptError` where it is not as it was written, or where whether is None: the base is lost.
     A discarded base is read as None, while the row keeps its number, as a published row never changes.
     """
     *stored, hash_, is_base_discarded = row
@@ -169,7 +144,7 @@ def read_version(prompt_id: str, row: Row) -> VersionRecord:
 
 
 def read_shown(row: Row) -> Shown:
-    """Return a prompt and the version that it shows, of a row of `SHOWN_FIELDS`."""
+    """Return a prompt and the version that it shows, of a row of both."""
     width = len(PROMPT_COLUMNS)
     container = read_prompt(row[:width])
     return container, read_version(container.id, row[width:])

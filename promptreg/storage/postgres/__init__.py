@@ -1,0 +1,1 @@
+"""A registry in a schema of a PostgreSQL database, for many machines."""

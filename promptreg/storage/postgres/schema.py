@@ -1,0 +1,70 @@
+"""The tables, which hold what those in SQLite hold, so that rows and their hashes are the same.
+
+Texts compare by code points (`COLLATE "C"`), as Python does. JSON stays the text that was hashed.
+"""
+
+from promptreg.storage.postgres.sessions import Statement
+from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS
+
+SCHEMA_VERSION = 1
+TEXT = 'text COLLATE pg_catalog."C"'
+NUMBERS = frozenset(
+    "is_disabled production_version latest_version last_version publications version base_version".split()
+)
+"""The columns of prompts and versions that hold numbers; the others hold text."""
+OPTIONAL = frozenset(
+    "production_version created_by publications seed synced author base_version published_at failure".split()
+)
+"""Those that may be NULL."""
+
+
+def _columns(names: tuple[str, ...]) -> str:
+    return ", ".join(
+        f"{name} {'bigint' if name in NUMBERS else TEXT}{'' if name in OPTIONAL else ' NOT NULL'}" for name in names
+    )
+
+
+TABLES = (
+    "CREATE TABLE $.registry (id int PRIMARY KEY CHECK (id = 1), schema_version int NOT NULL, identity text NOT NULL,"
+    " revision bigint NOT NULL, stamp text NOT NULL, last_event bigint NOT NULL, last_hash text NOT NULL)",
+    f"CREATE TABLE $.prompts (key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {_columns(PROMPT_COLUMNS)},"
+    " revision bigint NOT NULL, UNIQUE (id), UNIQUE (namespace, name))",
+    f"CREATE TABLE $.versions (prompt bigint NOT NULL REFERENCES $.prompts, {_columns(VERSION_COLUMNS)},"
+    " PRIMARY KEY (prompt, version))",
+    "CREATE TABLE $.publications (prompt bigint NOT NULL REFERENCES $.prompts, depth bigint NOT NULL,"
+    " version bigint NOT NULL, hash text NOT NULL, PRIMARY KEY (prompt, depth))",
+    "CREATE TABLE $.deletions (prompt_id text PRIMARY KEY, revision bigint NOT NULL, at text NOT NULL, synced text)",
+    "CREATE TABLE $.events (seq bigint PRIMARY KEY, at text NOT NULL, actor text, action text NOT NULL,"
+    f" namespace {TEXT} NOT NULL, prompt_id text NOT NULL, version bigint, commitment text NOT NULL,"
+    " prev text NOT NULL, hash text NOT NULL)",
+    "CREATE TABLE $.event_details (seq bigint PRIMARY KEY REFERENCES $.events, salt text NOT NULL, name text NOT NULL,"
+    " details text NOT NULL)",
+    "CREATE TABLE $.search (prompt bigint PRIMARY KEY REFERENCES $.prompts, words text[] NOT NULL,"
+    " tags text[] NOT NULL, content text NOT NULL)",
+    "CREATE TABLE $.commits (revision bigint PRIMARY KEY, stamp text NOT NULL)",
+)
+"""`stamp` is 8 random bytes of each commit, as hexadecimal text; `commits` holds those of the last ones."""
+
+INDEXES = (
+    "CREATE INDEX prompts_revision ON $.prompts (revision)",
+    "CREATE INDEX prompts_labelled ON $.prompts (namespace, name) WHERE labels <> '{}'",
+    "CREATE INDEX deletions_revision ON $.deletions (revision)",
+    "CREATE INDEX deletions_synced ON $.deletions (prompt_id) WHERE synced IS NOT NULL",
+    "CREATE INDEX events_namespace ON $.events (namespace, seq)",
+    "CREATE INDEX events_prompt_id ON $.events (prompt_id, seq)",
+    "CREATE INDEX search_words ON $.search USING gin (words)",
+    "CREATE INDEX search_tags ON $.search USING gin (tags)",
+)
+
+
+def creation(schema: str) -> list[Statement]:
+    """Return the statements that make the schema and what it holds."""
+    return [
+        Statement(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'),
+        *map(Statement, TABLES + INDEXES),
+        Statement(
+            "INSERT INTO $.registry VALUES (1, %s, gen_random_uuid()::text, 0, %s, 0, repeat('0', 64))",
+            (SCHEMA_VERSION, "0" * 16),
+        ),
+        Statement("INSERT INTO $.commits VALUES (0, %s)", ("0" * 16,)),
+    ]
