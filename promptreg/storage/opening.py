@@ -43,7 +43,7 @@ def read_target(value: object) -> str:
 
 def open_storage(settings: StorageSettings) -> Storage:
     """Open the database that the target means; raise `StorageError` where that fails, and leave nothing open then."""
-    from promptreg.storage.sqlite.storage import open_sqlite  # noqa: PLC0415 (loads when a registry opens, not before)
+    from promptreg.storage.sqlite.opening import open_sqlite  # noqa: PLC0415 (loads when a registry opens, not before)
 
     return open_sqlite(settings)
 

@@ -10,7 +10,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from traceback import clear_frames
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
@@ -386,16 +385,3 @@ class SQLiteStorage:
         if self._queue is None or not self._queue.is_held():
             with suppress(StorageError):
                 self._erase_in_turn(Deadline(0), patience_ms=0, rewrites=False)
-
-
-def open_sqlite(settings: StorageSettings) -> SQLiteStorage:
-    """Open the database; after an error or an interrupt leave nothing open, even if the caller keeps the error."""
-    settings = settings._replace(target=connecting.absolute(settings.target))
-    try:
-        return SQLiteStorage(settings)
-    except BaseException as error:
-        clear_frames(error.__traceback__)
-        if settings.target != ":memory:":  # other registries of the file share its queue
-            queue_of(os.path.realpath(settings.target)).release_abandoned()
-        FORKS.release_abandoned()
-        raise
