@@ -49,12 +49,13 @@ class StorageProfile(NamedTuple):
     `location` is the absolute path of the file, or whatever else users know the database by, without a password.
     `staleness` is for how many seconds a committed change may be unseen by another process's cache: 0 where the next
     read sees it. `check_interval` is for how many seconds the outcome of a check for changes holds, as long as the
-    stamp stays the same.
+    stamp stays the same. `path` is the absolute path of the file, or `":memory:"`; None where there is neither.
     """
 
     location: str
     staleness: float
     check_interval: float
+    path: str | None
 
 
 class Position(NamedTuple):
