@@ -17,7 +17,7 @@ from promptreg.storage.base import Snapshot
 from promptreg.storage.completeness import require_versions
 from promptreg.storage.event_rows import read_event
 from promptreg.storage.hashing import damaged
-from promptreg.storage.rows import read_prompt, read_publications, read_version
+from promptreg.storage.rows import read_prompt, read_publications, read_version, synced_from
 from promptreg.storage.sqlite import deletions, event_log
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.queries import MAX_INTEGER, READABLE, audience_values, bounded, read_matching
@@ -144,12 +144,7 @@ class SQLiteReader:
             f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE p.namespace = ? AND p.synced IS NOT NULL ORDER BY p.name",
             (namespace,),
         ).fetchall()
-        containers = [
-            container
-            for container in map(read_prompt, rows)
-            if any(base.source == source for base in (container.synced or {}).values())
-        ]
-        return Synced(containers, frozenset(deletions.places(self._connection)))
+        return Synced(synced_from(source, rows), frozenset(deletions.places(self._connection)))
 
     def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
         """Return at most `limit` names that the audience may read, those that sort next to a name.
