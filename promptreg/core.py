@@ -6,7 +6,7 @@ what may refuse it, is in `planning.py`.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -17,7 +17,7 @@ from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks
 from promptreg.clock import moment
 from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
-from promptreg.lookup import Missing, find_readable, find_versions
+from promptreg.lookup import Missing, find_readable, shown_or_missing
 from promptreg.models import UNSET
 from promptreg.planning import Planner
 from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
@@ -25,11 +25,11 @@ from promptreg.records import Change, Container, Shown
 from promptreg.rules import access
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_variables
-from promptreg.rules.names import Reference, Selector, read_versioned
+from promptreg.rules.names import Reference, Selector, Versioned, read_versioned
 from promptreg.rules.outcomes import Author
 from promptreg.rules.refusals import not_found
 from promptreg.settings import Settings
-from promptreg.storage.base import Reader, Storage, Writer
+from promptreg.storage.base import Lookup, Reader, Storage, Writer
 from promptreg.suggestions import Suggestions
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
@@ -143,6 +143,13 @@ class Core:
         """Begin a read transaction, which is timed while metrics are recorded."""
         transaction = self.storage.read()
         return metrics.timed(READ, transaction) if metrics.is_on() else transaction
+
+    def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
+        """Read prompts and versions of one moment, and its revision, which is timed while metrics are recorded."""
+        if not metrics.is_on():
+            return self.storage.look_up(namespace, wanted)
+        with metrics.timed(READ, nullcontext()):
+            return self.storage.look_up(namespace, wanted)
 
     def write(self) -> AbstractContextManager[Writer]:
         """Begin the one write transaction, which is timed while metrics are recorded."""
@@ -272,9 +279,9 @@ class Core:
         key: Hashable,
     ) -> CacheEntry | NegativeEntry:
         """Read what a name and a selector mean, and add it to the generation if it is of the same revision."""
-        with self.read() as reader:
-            (found,) = find_versions(reader, namespace, [(reference, selector)])
-        return self.loaded(generation, reader.snapshot.revision, key, found, selector)
+        wanted = reference, selector
+        revision, (found,) = self.look_up(namespace, [wanted])
+        return self.loaded(generation, revision, key, shown_or_missing(namespace, wanted, found), selector)
 
     def loaded(
         self, generation: Generation, revision: int, key: Hashable, found: Shown | Missing, selector: Selector | None

@@ -6,26 +6,25 @@ a prompt, so that most verbs read in one round trip. What a row becomes is in `p
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from promptreg.models import Event
 from promptreg.records import Audience, Container, EventQuery, Query, Shown, Synced, VersionRecord
-from promptreg.rules.names import Reference, Selector
+from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
 from promptreg.storage.completeness import require_versions
-from promptreg.storage.hashing import damaged
 from promptreg.storage.postgres.audiences import audience_values, readable
 from promptreg.storage.postgres.event_pages import read_events
+from promptreg.storage.postgres.heads import HEAD, Head, read_head
 from promptreg.storage.postgres.queries import matching
 from promptreg.storage.postgres.remembered import Remembered
 from promptreg.storage.postgres.selecting import (
-    LABELLED,
     MAX_INTEGER,
     PROMPT_FIELDS,
     SHOWN_VERSION,
     VERSION_FIELDS,
     bounded,
-    label_pattern,
+    version_number,
 )
 from promptreg.storage.postgres.sessions import Row, Session, Statement
 from promptreg.storage.rows import (
@@ -39,24 +38,6 @@ from promptreg.storage.rows import (
 )
 
 MAX_SEEN = 5_000  # prompts searched for a similar name, as in SQLite
-
-
-class Head(NamedTuple):
-    """The registry's row: which state of the database a transaction sees, and how it is stored."""
-
-    revision: int
-    stamp: str
-    schema_version: int
-
-
-HEAD = Statement("SELECT revision, stamp, schema_version FROM $.registry")
-
-
-def read_head(rows: Sequence[Row]) -> Head:
-    """Return the head from the rows of `HEAD`; raise `StorageCorruptError` where there is none."""
-    if len(rows) != 1 or not 0 <= rows[0][0] < MAX_INTEGER:
-        raise damaged("the registry's", "revision")
-    return Head(*rows[0])
 
 
 def _ignore(_: Head) -> None:
@@ -107,7 +88,7 @@ class PostgresReader:
         if len(references) != 1:
             return self._find_many(namespace, references)
         (reference,) = references
-        chosen, values = _chosen(reference.selector)
+        chosen, values = version_number(reference.selector)
         rows = self._rows(
             f"SELECT {PROMPT_FIELDS}, {_UNPUBLISHED}, {VERSION_FIELDS} FROM $.prompts p LEFT JOIN $.versions v"
             f" ON v.prompt = p.key AND v.version = ANY(ARRAY[{SHOWN_VERSION}, p.latest_version, {chosen}])"
@@ -264,13 +245,3 @@ _UNPUBLISHED = (
     "ARRAY(SELECT u.version FROM $.versions u WHERE u.prompt = p.key AND u.state <> 'published'"
     f" ORDER BY u.version DESC LIMIT {MAX_ALONG})"
 )
-
-
-def _chosen(selector: Selector | None) -> tuple[str, dict[str, object]]:
-    """Return the number of the version that a reference chooses, as an expression, and its values."""
-    match selector:
-        case int():
-            return "%(number)s::bigint", {"number": bounded(selector)}
-        case None | "latest" | "production":
-            return "NULL", {}
-    return LABELLED, {"label": label_pattern(selector)}

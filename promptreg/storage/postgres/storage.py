@@ -1,14 +1,16 @@
 """The PostgreSQL storage: read and write transactions, and what surrounds them on opening and closing."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from promptreg.errors import StorageError
-from promptreg.storage.base import ChangeMonitor, ChangeReport, Position, StorageProfile, StorageSettings
-from promptreg.storage.postgres import schema
+from promptreg.rules.names import Versioned
+from promptreg.storage.base import ChangeMonitor, ChangeReport, Lookup, Position, StorageProfile, StorageSettings
+from promptreg.storage.finding import look_up
+from promptreg.storage.postgres import lookups, schema
 from promptreg.storage.postgres.sessions import Session, Statement
 from promptreg.storage.postgres.url import read_url
 
@@ -55,6 +57,15 @@ class PostgresStorage:
         with self._session() as session:
             session.begin(READ)
             yield PostgresReader(session)
+
+    def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
+        """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
+        with self._session() as session:
+            head, found = lookups.look_up(session, namespace, wanted)
+        if found is not None:
+            return head.revision, found
+        with self.read() as reader:
+            return reader.snapshot.revision, look_up(reader, namespace, wanted)
 
     @contextmanager
     def write(self) -> Iterator["PostgresWriter"]:
