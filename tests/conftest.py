@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from promptreg import Registry
+from tests import postgres
 
 collect_ignore = ["without_posix.py"]  # a plugin that removes what other tests need
 
@@ -98,6 +99,23 @@ def clock() -> Ticking:
 def path(tmp_path: Path) -> str:
     """The path of a registry that does not exist yet."""
     return str(tmp_path / "prompts.db")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """The URL of the PostgreSQL server that all processes of this run share."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: install the extra postgres")
+    url = postgres.shared_url()
+    if url is None:
+        pytest.skip(postgres.MISSING)
+    return url
+
+
+@pytest.fixture
+def postgres_target(postgres_url: str) -> Iterator[str]:
+    """The target of a registry that does not exist yet, in a schema of its own on the shared server."""
+    with postgres.fresh_target(postgres_url) as target:
+        yield target
 
 
 @pytest.fixture(scope="session")
