@@ -24,15 +24,16 @@ from promptreg.rules.statuses import plan_statuses
 from promptreg.rules.version_fields import Draft, read_edit
 from promptreg.storage.base import ChangeReport, Position, Reader, Storage, Writer
 from promptreg.storage.hashing import GENESIS, commitment_of, link_of
-from tests.storages import STORAGES, StorageCase
+from tests.storages import CASES, STORAGES, StorageCase
 
 AUTHOR = Author("ana", "2026-01-01T00:00:00.000000+00:00")
 EVERYBODY = Audience(sees_all=True)
 
 
-@pytest.fixture(params=STORAGES.values(), ids=STORAGES)
-def case(request: pytest.FixtureRequest) -> StorageCase:
-    return request.param  # type: ignore[no-any-return]
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> Iterator[StorageCase]:
+    with STORAGES[request.param](request) as made:
+        yield made
 
 
 @pytest.fixture
