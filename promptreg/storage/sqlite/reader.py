@@ -211,6 +211,12 @@ class SQLiteReader:
         ).fetchall()
         return [namespace for (namespace,) in rows]
 
+    def head(self) -> str:
+        """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
+        last = event_log.last_link(self._connection)
+        event_log.require_last(self._connection, last)
+        return last[1]
+
 
 def data_version(connection: sqlite3.Connection) -> int:
     """Return the number that differs once another connection has committed."""
