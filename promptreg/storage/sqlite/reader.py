@@ -208,6 +208,12 @@ class SQLiteReader:
         """Return whether the chain has an event with this number and hash."""
         return link[0] > 0 and event_log.link(self._connection, bounded(link[0])) == link
 
+    def head(self) -> str:
+        """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
+        last = event_log.last_link(self._connection)
+        event_log.require_last(self._connection, last)
+        return last[1]
+
 
 def data_version(connection: sqlite3.Connection) -> int:
     """Return the number that differs once another connection has committed."""
