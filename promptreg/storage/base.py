@@ -35,12 +35,18 @@ Stamp: TypeAlias = object  # a change stamp: anything that `==` compares
 
 
 class StorageSettings(NamedTuple):
-    """What to open, and how: `busy_timeout` in seconds, `durability` "full" or "normal"."""
+    """What to open, and how: `busy_timeout` in seconds, `durability` "full" or "normal".
+
+    `max_staleness` is for how many seconds cached data may be returned without asking whether it is current; with
+    `is_strict` each check asks, and its outcome holds for no time.
+    """
 
     target: str
     create: bool
     durability: str
     busy_timeout: float
+    max_staleness: float = 0.0
+    is_strict: bool = False
 
 
 class StorageProfile(NamedTuple):
@@ -75,8 +81,8 @@ class ChangeReport(NamedTuple):
 
     `stamp` is the live stamp, to be compared with the stamp of `position`. `changed` holds the ids of the prompts that
     have changed since the position that was asked about, and their (namespace, name) pairs; None stands for everything.
-    With `is_unavailable` the database was removed or replaced, or the outcome of its last commit is unknown: the
-    position is the one that was asked about, and cached data may only be returned as stale.
+    With `is_unavailable` the database was removed or replaced, does not answer, or the outcome of its last commit is
+    unknown: cached data may only be returned as stale, without what has changed up to `position`.
     """
 
     position: Position
