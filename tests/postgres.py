@@ -34,6 +34,7 @@ MISSING = f"no PostgreSQL server: set {EXISTING}, or install PostgreSQL, or the 
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 PATIENCE = 60.0  # seconds to start or stop a server
 LOOK = 0.2  # seconds between two looks at whether the run has ended
+PARAMETER = "promptreg_schema="
 ROOT = Path(__file__).parent.parent
 
 
@@ -197,13 +198,19 @@ def own_server(**options: str) -> Iterator[Server]:
 # The server that all processes of a run share
 
 
+def split_target(target: str) -> tuple[str, str]:
+    """Return the URL and the schema of a target that `fresh_target` has made."""
+    url, _, schema = target.partition(PARAMETER)
+    return url.rstrip("?&"), schema
+
+
 @contextmanager
 def fresh_target(url: str) -> Iterator[str]:
     """Name a schema that does not exist yet in the target of a registry, and drop it afterwards."""
     import psycopg  # an extra
 
     schema = f"test_{uuid.uuid4().hex}"
-    yield f"{url}{'&' if '?' in url else '?'}promptreg_schema={schema}"
+    yield f"{url}{'&' if '?' in url else '?'}{PARAMETER}{schema}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET lock_timeout = '10s'; SET client_min_messages = error")
         connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
