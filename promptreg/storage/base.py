@@ -21,7 +21,7 @@ The seam has nineteen methods: eight in `Storage`, ten in `Reader`, one in `Writ
 values, `Storage.profile` and `Reader.snapshot`. SQL, files, connections and the contents of stamps are no part of it.
 """
 
-from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from collections.abc import Generator, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -103,7 +103,16 @@ class ChangeReport(NamedTuple):
     is_unavailable: bool = False
 
 
-ChangeMonitor: TypeAlias = Callable[[Position | None], ChangeReport]
+class ChangeMonitor(Protocol):
+    """A check for changes."""
+
+    def __call__(self, since: Position | None, patience: float | None = None, /) -> ChangeReport:
+        """Return what has changed since a position; None stands for the beginning.
+
+        Where that needs an answer from elsewhere, wait for it as the settings say, or `patience` seconds if that is
+        less.
+        """
+        ...
 
 
 class Snapshot(NamedTuple):

@@ -29,14 +29,16 @@ class ChangeCheck:
         self._patience = settings.busy_timeout if settings.is_strict else PATIENCE
         self._rests_until = 0.0
 
-    def changes_since(self, since: Position | None) -> ChangeReport:
+    def changes_since(self, since: Position | None, patience: float | None = None, /) -> ChangeReport:
         """Return what has changed since a position; None stands for the beginning, when no cache holds anything."""
         if since is None:
             return self._report(_position(self._signal.read()), None)
         began = time.monotonic()
         report = self._current(since, began)
         if report is None and began >= self._rests_until:
-            report = self._awaited(since, began)
+            report = self._awaited(
+                since, began, began + (self._patience if patience is None else min(patience, self._patience))
+            )
             if report is None and not self._is_strict:
                 self._rests_until = time.monotonic() + REST_SECONDS
         if report is None:
@@ -63,9 +65,9 @@ class ChangeCheck:
         """Return whether an answer says what this check is about, whenever that was sent."""
         return sent_at >= began or (mark == self._signal.read() and not self._is_strict)
 
-    def _awaited(self, since: Position, began: float) -> ChangeReport | None:
+    def _awaited(self, since: Position, began: float, until: float) -> ChangeReport | None:
         """Wait for the answer; return None if it does not come in time."""
-        while self._listener.can_wait() and (left := began + self._patience - time.monotonic()) > 0:
+        while self._listener.can_wait() and (left := until - time.monotonic()) > 0:
             self._listener.wait(left)
             report = self._current(since, began)
             if report is not None:
