@@ -118,7 +118,7 @@ def test_a_write_whose_connection_is_cut_at_any_statement_is_done_once_or_not_at
         with fresh_target(postgres_url) as target, closing(Place(target)) as place:
             before = sizes(target)
             WAYS[way](place.proxy, skipped=number)
-            outcome, seconds = timed(lambda: WRITES[verb](place.registry))  # noqa: B023 (it is called at once)
+            outcome, seconds = timed(lambda: WRITES[verb](place.registry))
             if place.proxy.disarm():
                 assert not isinstance(outcome, Exception)
                 assert number >= 3
@@ -162,7 +162,7 @@ def test_a_read_whose_connection_is_cut_at_any_statement_is_right_or_an_error(
     for number in count():
         with Registry(place.through, busy_timeout=BUSY) as registry:
             WAYS[way](place.proxy, skipped=number)
-            outcome, seconds = timed(lambda: READS[verb](registry))  # noqa: B023 (it is called at once)
+            outcome, seconds = timed(lambda: READS[verb](registry))
             was_cut = not place.proxy.disarm()
             assert seconds < BUSY + MARGIN
             assert outcome == right or (was_cut and isinstance(outcome, StorageError))
@@ -326,7 +326,7 @@ def test_a_commit_whose_fate_cannot_be_told_says_so(place: Place) -> None:
 
 
 def test_a_commit_that_is_frozen_is_unknown_within_busy_timeout(place: Place) -> None:
-    """If the answer to a commit does not come, its fate is asked for on another connection, and it counts as written."""
+    """If the answer to a commit does not come, its fate is asked for on another connection."""
     place.proxy.at_completion("COMMIT", Link.freeze)
     outcome, seconds = timed(lambda: place.registry.update("greet", template="2"))
     assert seconds < 2 * BUSY + MARGIN
