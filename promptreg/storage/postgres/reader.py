@@ -9,12 +9,13 @@ from functools import partial
 from typing import Literal
 
 from promptreg.models import Event
-from promptreg.records import Audience, Container, EventQuery, Query, Shown, Synced, VersionRecord
+from promptreg.records import Audience, Container, EventQuery, Link, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
 from promptreg.storage.completeness import require_versions
+from promptreg.storage.hashing import damaged, operation_hash
 from promptreg.storage.postgres.audiences import audience_values, readable
-from promptreg.storage.postgres.event_pages import read_events
+from promptreg.storage.postgres.event_pages import LAST_LINK, WRITTEN_LINK, read_events, read_last_link
 from promptreg.storage.postgres.heads import HEAD, Head, read_head
 from promptreg.storage.postgres.queries import matching
 from promptreg.storage.postgres.remembered import Remembered
@@ -57,8 +58,8 @@ class PostgresReader:
         self._remembered = Remembered()
 
     @property
-    def head(self) -> Head:
-        """The registry's row."""
+    def registry_row(self) -> Head:
+        """The registry's row, which is read with the first statement."""
         if self._head is None:
             self._run()
         assert self._head is not None
@@ -67,7 +68,7 @@ class PostgresReader:
     @property
     def snapshot(self) -> Snapshot:
         """What two transactions compare to know that nothing changed between them."""
-        return Snapshot(self.head.revision, self.head.stamp)
+        return Snapshot(self.registry_row.revision, self.registry_row.stamp)
 
     def _run(self, *statements: Statement) -> list[list[Row]]:
         """Run statements in one round trip, with the registry's row before the first ones."""
@@ -236,6 +237,31 @@ class PostgresReader:
             home=home,
         )
         return [namespace for (namespace,) in rows]
+
+    def operation(self, key: str, now: str) -> str | None:
+        """Return the result of an operation of the last day, which the server's clock counts.
+
+        Raises `StorageCorruptError` where it is not what was written.
+        """
+        rows = self._rows(
+            "SELECT result, hash FROM $.operations WHERE key = %(key)s AND at > pg_catalog.now() - interval '1 day'",
+            key=key,
+        )
+        if rows and operation_hash(key, rows[0][0]) != rows[0][1]:
+            raise damaged("the operation", key)
+        return rows[0][0] if rows else None
+
+    def has_event(self, link: Link) -> bool:
+        """Return whether the chain has an event with this number and hash."""
+        return bool(
+            self._rows(
+                "SELECT 1 FROM $.events WHERE seq = %(seq)s AND hash = %(hash)s", seq=bounded(link[0]), hash=link[1]
+            )
+        )
+
+    def head(self) -> str:
+        """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
+        return read_last_link(*self._run(LAST_LINK, WRITTEN_LINK))[1]
 
 
 MAX_ALONG = 100  # numbers of unpublished versions that come along with a prompt
