@@ -188,6 +188,7 @@ VERBS: list[tuple[str, Call]] = [
     ("events_prompt", lambda r: r.events()),
     ("list_namespaces", lambda r: r.namespaces()),
     ("verify_prompts", lambda r: r.verify()),
+    ("wait_for_revision", lambda r: r.wait_for(1)),
 ]
 
 REFUSALS: list[tuple[str, Call, str]] = [
@@ -239,6 +240,7 @@ REFUSALS: list[tuple[str, Call, str]] = [
     ("search_prompts", lambda r: r.search(" "), "validation_error"),
     ("events_prompt absent", lambda r: r.events("absent"), "not_found"),
     ("verify_prompts", lambda r: r.scope(actor=Actor("eve")).verify(), "forbidden"),
+    ("wait_for_revision", lambda r: r.wait_for(-1), "validation_error"),
 ]
 
 

@@ -163,6 +163,7 @@ CALLS: dict[str, Call] = {
     "events": lambda r: r.events("watched", action="create", newest_first=True),
     "namespaces": lambda r: r.namespaces(),
     "verify": lambda r: r.verify(),
+    "wait_for": lambda r: r.wait_for(1),
 }
 
 # Every way in which a call with content may be refused.
