@@ -17,7 +17,7 @@ A storage promises:
 
 `tests/test_storage_contract.py` runs against every storage and has a test for each of these.
 
-The seam has nineteen methods: eight in `Storage`, ten in `Reader`, one in `Writer`. Besides, a storage declares two
+The seam has twenty methods: eight in `Storage`, eleven in `Reader`, one in `Writer`. Besides, a storage declares two
 values, `Storage.profile` and `Reader.snapshot`. SQL, files, connections and the contents of stamps are no part of it.
 """
 
@@ -184,6 +184,13 @@ class Reader(Protocol):
         """Return whether the chain has an event with this number and hash."""
         ...
 
+    def head(self) -> str:
+        """Return the hash of the last event, or `hashing.GENESIS` before the first.
+
+        Raises `StorageCorruptError` where the last event is not the last one that was written.
+        """
+        ...
+
 
 class Writer(Reader, Protocol):
     """A write transaction; there is one at a time."""
@@ -216,8 +223,12 @@ class Storage(Protocol):
         """Check for changes, one thread at a time; the body must be short and call no user code."""
         ...
 
-    def verify(self) -> Generator[VerificationStep, None, None]:
-        """Check all stored data, some rows at each step; no lock or transaction is held between two steps."""
+    def verify(self, head: str | None = None) -> Generator[VerificationStep, None, None]:
+        """Check all stored data, some rows at each step; no lock or transaction is held between two steps.
+
+        The first problem is that no event has the hash `head`, where one is passed and none has; `hashing.GENESIS` is
+        before all events.
+        """
         ...
 
     def dump(self) -> "AbstractContextManager[Dump]":
