@@ -175,9 +175,9 @@ class Registry:
     # The registry and its views
 
     @property
-    def path(self) -> str:
-        """The absolute path of the file, or `":memory:"`."""
-        return self._core.storage.profile.location
+    def path(self) -> str | None:
+        """The absolute path of the file, or `":memory:"`; None where the registry is in no file."""
+        return self._core.storage.profile.path
 
     @property
     def namespace(self) -> str:
@@ -234,7 +234,7 @@ class Registry:
 
     def __repr__(self) -> str:
         who = "" if self.actor is None else f", actor={self.actor.id!r}"
-        return f"Registry({self.path!r}, namespace={self.namespace!r}{who})"
+        return f"Registry({self._core.storage.profile.location!r}, namespace={self.namespace!r}{who})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Registry can't be copied or pickled; open the file in each process, and share it in one")
@@ -563,7 +563,7 @@ class Registry:
         """
         access.require_org_admin(self.actor, "read", "the head of a registry")
         with self._core.read() as reader:
-            return reader.head()
+            return reader.last_hash()
 
     @verb("backup_registry", takes_name=False)
     def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:

@@ -5,7 +5,6 @@ import itertools
 import os
 import re
 import shutil
-import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +17,8 @@ from typing import Any
 import pytest
 
 from promptreg import Registry
+from tests import postgres
+from tests.storages import DATABASES, ON_BOTH, everything
 
 collect_ignore = ["without_posix.py"]  # a plugin that removes what other tests need
 
@@ -53,16 +54,6 @@ class Ticking:
         return self.now
 
 
-def everything(path: str) -> dict[str, list[Any]]:
-    """Read every row of every table of a registry's file, with a separate connection."""
-    connection = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
-    try:
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {table: sorted(connection.execute(f'SELECT * FROM "{table}"').fetchall(), key=repr) for table in tables}
-    finally:
-        connection.close()
-
-
 def holds_anything(registry: Registry) -> bool:
     """Return whether this thread holds a connection of the registry or a place in its queue."""
     storage: Any = registry._core.storage
@@ -94,10 +85,40 @@ def clock() -> Ticking:
     return Ticking()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of some modules on every database, unless they are marked `sqlite`."""
+    is_everywhere = metafunc.module.__name__ in ON_BOTH and metafunc.definition.get_closest_marker("sqlite") is None
+    if is_everywhere and "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", DATABASES, indirect=True)
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> str:
-    """The path of a registry that does not exist yet."""
-    return str(tmp_path / "prompts.db")
+def database(request: pytest.FixtureRequest) -> str:
+    """The database that `path` is in."""
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture
+def path(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """The target of a registry that does not exist yet: its path, or its URL."""
+    return str(tmp_path / "prompts.db") if database == "sqlite" else request.getfixturevalue("postgres_target")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """The URL of the PostgreSQL server that all processes of this run share."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: install the extra postgres")
+    url = postgres.shared_url()
+    if url is None:
+        pytest.skip(postgres.MISSING)
+    return url
+
+
+@pytest.fixture
+def postgres_target(postgres_url: str) -> Iterator[str]:
+    """The target of a registry that does not exist yet, in a schema of its own on the shared server."""
+    with postgres.fresh_target(postgres_url) as target:
+        yield target
 
 
 @pytest.fixture(scope="session")
@@ -109,9 +130,10 @@ def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def registry(path: str, clock: Ticking, empty_file: Path) -> Iterator[Registry]:
-    """A new registry in a file, as the application itself."""
-    shutil.copyfile(empty_file, path)
+def registry(database: str, path: str, clock: Ticking, empty_file: Path) -> Iterator[Registry]:
+    """A new registry, as the application itself."""
+    if database == "sqlite":
+        shutil.copyfile(empty_file, path)
     with Registry(path, clock=clock) as opened:
         yield opened
 

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from promptreg import Actor, PromptregError, Registry, Role, errors
 from tests import calls, model
 from tests.calls import NAMESPACES, PEOPLE, described, described_version, seen
-from tests.conftest import Ticking, everything
+from tests.conftest import Ticking
+from tests.storages import everything
 
 CLASSES = {
     "validation_error": errors.InvalidInputError,

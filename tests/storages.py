@@ -1,11 +1,20 @@
-"""The storages that run the contract tests; this is the one place of those tests where a new database is added."""
+"""The storages that run the contract tests, and which other tests run on every storage.
 
-from collections.abc import Callable
+This is the one place of the tests where a new database is added.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pytest
 
 from promptreg.storage.base import Storage, StorageSettings
 from promptreg.storage.opening import open_storage
+from tests.postgres import fresh_target, split_target
 
 
 class StorageCase(NamedTuple):
@@ -24,7 +33,51 @@ def _opened(target: str) -> Storage:
     return open_storage(StorageSettings(target, create=True, durability="full", busy_timeout=30.0))
 
 
-STORAGES = {
-    "sqlite file": StorageCase(lambda folder: _opened(str(folder / "contract.db"))),
-    "sqlite memory": StorageCase(lambda _: _opened(":memory:"), is_shared=False, is_concurrent=False),
+@contextmanager
+def _in_schemas(url: str) -> Iterator[StorageCase]:
+    """Open each folder's database in a schema of its own, on a PostgreSQL server."""
+    with ExitStack() as schemas:
+        target = cache(lambda _: schemas.enter_context(fresh_target(url)))
+        yield StorageCase(lambda folder: _opened(target(folder)))
+
+
+FILE = StorageCase(lambda folder: _opened(str(folder / "contract.db")))
+MEMORY = StorageCase(lambda _: _opened(":memory:"), is_shared=False, is_concurrent=False)
+
+STORAGES: dict[str, Callable[[pytest.FixtureRequest], AbstractContextManager[StorageCase]]] = {
+    "sqlite file": lambda _: nullcontext(FILE),
+    "sqlite memory": lambda _: nullcontext(MEMORY),
+    "postgres": lambda request: _in_schemas(request.getfixturevalue("postgres_url")),
 }
+CASES = [pytest.param(name, marks=pytest.mark.postgres if name == "postgres" else ()) for name in STORAGES]
+
+DATABASES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
+ON_BOTH = frozenset(f"tests.test_{name}" for name in ())
+"""The modules whose tests run on SQLite and on PostgreSQL, but for those that are marked `sqlite`."""
+
+
+def everything(target: str) -> dict[str, list[Any]]:
+    """Read every row of every table of a registry, with a separate connection."""
+    return _all_of_schema(target) if target.startswith("postgresql://") else _all_of_file(target)
+
+
+def _all_of_file(path: str) -> dict[str, list[Any]]:
+    connection = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
+    try:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {table: sorted(connection.execute(f'SELECT * FROM "{table}"').fetchall(), key=repr) for table in tables}
+    finally:
+        connection.close()
+
+
+def _all_of_schema(target: str) -> dict[str, list[Any]]:
+    import psycopg
+
+    url, schema = split_target(target)
+    with psycopg.connect(url) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (schema,)).fetchall()
+        return {
+            table: sorted(connection.execute(f'SELECT * FROM "{schema}"."{table}"').fetchall(), key=repr)
+            for (table,) in tables
+        }

@@ -13,7 +13,7 @@ from promptreg import Registry, SchemaTooNewError, StorageCorruptError, StorageE
 from promptreg.storage.deadlines import Deadline
 from promptreg.storage.sqlite.connecting import SCHEMA_VERSION
 from promptreg.storage.sqlite.storage import SQLiteStorage
-from tests.conftest import everything
+from tests.storages import everything
 from tests.test_erasing import LIVE
 from tests.test_storage_sqlite import raw
 

@@ -31,7 +31,7 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from tests.conftest import everything
+from tests.storages import everything
 
 ALL = ["active", "disabled", "archived"]
 PROMPTS = ("on", "off", "kept")

@@ -40,7 +40,7 @@ from promptreg.storage.sqlite.event_log import EVENT_COLUMNS
 from promptreg.storage.sqlite.failures import ANOTHER_TYPE, translate
 from promptreg.storage.sqlite.migrations import GUARDS, MIGRATIONS
 from promptreg.storage.sqlite.storage import SQLiteStorage
-from tests.conftest import everything
+from tests.storages import everything
 
 OWN_TABLES = {"registry", "prompts", "versions", "publications", "deletions", "events", "event_details"}
 

@@ -7,6 +7,7 @@ A storage promises:
 - The `base_version` of a version is read as None once that version has been discarded.
 - A deletion is remembered for ever, with the places where the prompt was synchronised, and nothing else of it.
 - A second version with the same number of the same prompt is a `ConflictError`.
+- An operation is remembered for a day, by the transaction that writes what it did; its key is unique.
 - The revision grows by one in the transaction of each write, and in one that settles an earlier commit whose outcome
   was unknown; in no other.
 - Whatever a read returns has been announced to all processes before, so no later read anywhere sees older data.
@@ -16,7 +17,7 @@ A storage promises:
 
 `tests/test_storage_contract.py` runs against every storage and has a test for each of these.
 
-The seam has eighteen methods: eight in `Storage`, nine in `Reader`, one in `Writer`. Besides, a storage declares two
+The seam has twenty methods: eight in `Storage`, eleven in `Reader`, one in `Writer`. Besides, a storage declares two
 values, `Storage.profile` and `Reader.snapshot`. SQL, files, connections and the contents of stamps are no part of it.
 """
 
@@ -25,7 +26,18 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from promptreg.models import Event
-from promptreg.records import Audience, Change, Container, EventQuery, Query, Shown, Synced, VersionRecord
+from promptreg.records import (
+    Audience,
+    Change,
+    Container,
+    EventQuery,
+    Link,
+    Operation,
+    Query,
+    Shown,
+    Synced,
+    VersionRecord,
+)
 from promptreg.rules.names import Reference
 
 if TYPE_CHECKING:
@@ -49,12 +61,13 @@ class StorageProfile(NamedTuple):
     `location` is the absolute path of the file, or whatever else users know the database by, without a password.
     `staleness` is for how many seconds a committed change may be unseen by another process's cache: 0 where the next
     read sees it. `check_interval` is for how many seconds the outcome of a check for changes holds, as long as the
-    stamp stays the same.
+    stamp stays the same. `path` is the absolute path of the file, or `":memory:"`; None where there is neither.
     """
 
     location: str
     staleness: float
     check_interval: float
+    path: str | None
 
 
 class Position(NamedTuple):
@@ -145,19 +158,33 @@ class Reader(Protocol):
         """Return the namespaces in which the audience may read a prompt; of `home` it may read every one."""
         ...
 
-    def head(self) -> str:
+    def last_hash(self) -> str:
         """Return the hash of the last event, or `hashing.GENESIS` before the first.
 
         Raises `StorageCorruptError` where the last event is not the last one that was written.
         """
         ...
 
+    def operation(self, key: str, now: str) -> str | None:
+        """Return the result of the operation with this key, if it was remembered less than a day before `now`.
+
+        A database that many machines use goes by its own clock.
+        """
+        ...
+
+    def has_event(self, link: Link) -> bool:
+        """Return whether the chain has an event with this number and hash."""
+        ...
+
 
 class Writer(Reader, Protocol):
     """A write transaction; there is one at a time."""
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Write the changes, and raise the revision by one."""
+    def apply(self, changes: Sequence[Change], operation: Operation | None = None) -> Link | None:
+        """Write the changes, raise the revision by one, and return the first event that was written, if any was.
+
+        An operation is remembered, also where there is no change, and those that are older than a day are forgotten.
+        """
         ...
 
 

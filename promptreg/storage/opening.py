@@ -37,8 +37,14 @@ def read_target(value: object) -> str:
     if not isinstance(path, str):
         raise InvalidInputError.of("target", f"must be a path or ':memory:', not {type(value).__name__}")
     scheme = None if isinstance(value, os.PathLike) else _scheme(path)
-    if scheme is not None:
+    if is_postgres(path) and isinstance(value, str):
+        from promptreg.storage.postgres.url import read_url  # noqa: PLC0415 (only where it is used)
+
+        read_url(path)
+    elif scheme is not None:
         raise InvalidInputError.of("target", _refusal(scheme))
+    elif _scheme(path) is not None:  # of an `os.PathLike` object
+        path = os.path.join(os.curdir, path)
     return read_filled_text(path, "target")
 
 
@@ -62,9 +68,19 @@ def new_file(path: str) -> AbstractContextManager[str]:
 
 def open_storage(settings: StorageSettings) -> Storage:
     """Open the database that the target means; raise `StorageError` where that fails, and leave nothing open then."""
+    if is_postgres(settings.target):
+        from promptreg.storage.postgres.opening import open_postgres  # noqa: PLC0415 (psycopg may be absent)
+
+        return open_postgres(settings)
     from promptreg.storage.sqlite.opening import open_sqlite  # noqa: PLC0415 (loads when a registry opens, not before)
 
     return open_sqlite(settings)
+
+
+def is_postgres(target: str) -> bool:
+    """Return whether a target is the URL of a PostgreSQL database."""
+    found = _SCHEME.match(target)
+    return found is not None and found[1].lower() in POSTGRESQL and found[2] is not None
 
 
 def _scheme(target: str) -> str | None:
@@ -81,6 +97,6 @@ def _dialect(scheme: str) -> str:
 
 def _refusal(scheme: str) -> str:
     if _dialect(scheme) in POSTGRESQL:
-        return "this release has no storage in PostgreSQL; pass a file's path, or ':memory:'"
+        return "names a driver, and psycopg is the only one; write postgresql://… without it"
     shown = scheme if len(scheme) <= MAX_SHOWN else f"{scheme[:MAX_SHOWN]}…"
     return f"no storage has the scheme {shown!r}; pass a file's path, or ':memory:'"

@@ -20,7 +20,7 @@ def init(settings: Settings) -> None:
     """
     is_there = os.path.exists(settings.target)
     with settings.registry(create=True) as registry:
-        made = {"path": registry.path, "created": not is_there}
+        made: dict[str, object] = {"path": registry.path, "created": not is_there}
     print_one(settings, made, _note)
 
 

@@ -19,7 +19,7 @@ DATABASE = b"SQLite format 3\0"
 
 
 @contextmanager
-def opened_to_write(out: Place, database: str) -> Iterator[Callable[[bytes], object]]:
+def opened_to_write(out: Place, database: str | None) -> Iterator[Callable[[bytes], object]]:
     """Yield what writes to the file; what was at its path stays there until all is written."""
     if not isinstance(out, str | os.PathLike):
         yield partial(_write_whole, _method_of(out, "out", "write"))
@@ -48,10 +48,10 @@ def opened_to_write(out: Place, database: str) -> Iterator[Callable[[bytes], obj
         raise
 
 
-def _require_no_database(path: str, own: str) -> None:
+def _require_no_database(path: str, own: str | None) -> None:
     """Refuse to put an export in the place of a database, and above all of the one that is exported."""
     # That one is not even opened: closing it again would drop SQLite's locks.
-    is_database = os.path.exists(own) and os.path.samefile(path, own)
+    is_database = own is not None and os.path.exists(own) and os.path.samefile(path, own)
     if not is_database:
         with open(path, "rb") as file:
             is_database = file.read(len(DATABASE)) == DATABASE

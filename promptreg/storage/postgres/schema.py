@@ -1,12 +1,16 @@
-"""The tables, which hold what those in SQLite hold, so that rows and their hashes are the same.
+"""The tables, as a list of migrations: one is never changed, new ones are added at the end.
 
-Texts compare by code points (`COLLATE "C"`), as Python does. JSON stays the text that was hashed.
+They hold what those in SQLite hold, so that rows and their hashes are the same. Texts compare by code points
+(`COLLATE "C"`), as Python does. JSON stays the text that was hashed. No text of a registry has U+0000, which PostgreSQL
+could not hold: every argument that has one is refused (`jsonvalues.checked_text`). The triggers are in `guards.py`.
 """
 
+from promptreg.errors import SchemaTooNewError, StorageError
+from promptreg.storage.hashing import GENESIS
+from promptreg.storage.postgres.guards import FUNCTIONS, TRIGGERS
 from promptreg.storage.postgres.sessions import Statement
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS
 
-SCHEMA_VERSION = 1
 TEXT = 'text COLLATE pg_catalog."C"'
 NUMBERS = frozenset(
     "is_disabled production_version latest_version last_version publications version base_version".split()
@@ -16,6 +20,7 @@ OPTIONAL = frozenset(
     "production_version created_by publications seed synced author base_version published_at failure".split()
 )
 """Those that may be NULL."""
+FIRST_STAMP = "0" * 16
 
 
 def _columns(names: tuple[str, ...]) -> str:
@@ -56,15 +61,42 @@ INDEXES = (
     "CREATE INDEX search_tags ON $.search USING gin (tags)",
 )
 
+_FIRST_ROWS = (
+    "INSERT INTO $.registry (id, schema_version, identity, revision, stamp, last_event, last_hash)"
+    f" VALUES (1, 0, gen_random_uuid()::text, 0, '{FIRST_STAMP}', 0, '{GENESIS}')",
+    f"INSERT INTO $.commits (revision, stamp) VALUES (0, '{FIRST_STAMP}')",
+)
+
+MIGRATIONS = ((*TABLES, *INDEXES, *FUNCTIONS, *TRIGGERS, *_FIRST_ROWS),)
+"""The statements that lead from each schema to the next one."""
+SCHEMA_VERSION = len(MIGRATIONS)
+
 
 def creation(schema: str) -> list[Statement]:
     """Return the statements that make the schema and what it holds."""
-    return [
-        Statement(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'),
-        *map(Statement, TABLES + INDEXES),
-        Statement(
-            "INSERT INTO $.registry VALUES (1, %s, gen_random_uuid()::text, 0, %s, 0, repeat('0', 64))",
-            (SCHEMA_VERSION, "0" * 16),
-        ),
-        Statement("INSERT INTO $.commits VALUES (0, %s)", ("0" * 16,)),
-    ]
+    return [Statement(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'), *migration(schema, 0)]
+
+
+def migration(schema: str, found: int) -> list[Statement]:
+    """Return the statements that bring a schema of this version up to date; 0 is one that holds nothing yet."""
+    made = [Statement(text.replace("$schema", schema)) for statements in MIGRATIONS[found:] for text in statements]
+    return [*made, Statement("UPDATE $.registry SET schema_version = %s", (SCHEMA_VERSION,))]
+
+
+def require_known(found: int, location: str) -> None:
+    """Raise where a transaction sees another schema than the one that the registry was opened with.
+
+    `SchemaTooNewError` if a newer release has migrated it, whose rows this one must neither read nor write;
+    `StorageError` if an older copy was restored into it.
+    """
+    if found > SCHEMA_VERSION:
+        raise SchemaTooNewError(
+            f"{location} has schema {found}; this promptreg knows {SCHEMA_VERSION}: upgrade it.",
+            reason="schema_too_new",
+        )
+    if found < SCHEMA_VERSION:
+        raise StorageError(
+            f"{location} has the older schema {found} now, as a restored copy has; close this registry and open it"
+            f" anew, which brings it up to {SCHEMA_VERSION}.",
+            reason="old_schema",
+        )

@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from promptreg.records import Change, EventQuery
+from promptreg.records import Change, EventQuery, Link
 from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, chained, damaged
 from promptreg.storage.sqlite.batches import inserts
 
@@ -30,8 +30,8 @@ PRECEDING_HASH = "(SELECT hash FROM events AS before WHERE before.seq = e.seq - 
 _INTO_EVENTS, _INTO_DETAILS = inserts("events", EVENT_COLUMNS), inserts("event_details", DETAIL_COLUMNS)
 
 
-def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
-    """Write the events of these changes at the end of the chain.
+def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> Link | None:
+    """Write the events of these changes at the end of the chain, and return the first one, if there is any.
 
     Raises `StorageCorruptError` where the chain does not end with the event that the registry's row names.
     """
@@ -40,6 +40,7 @@ def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     events, details = chained(changes, last)
     _INTO_EVENTS.execute(connection, events)
     _INTO_DETAILS.execute(connection, details)
+    return (events[0][0], events[0][-1]) if events else None
 
 
 def last_link(connection: sqlite3.Connection) -> tuple[int, str]:

@@ -24,7 +24,7 @@ from promptreg.storage.problems import (
 )
 from promptreg.storage.rows import read_prompt, read_version
 from promptreg.storage.searched import searched_text
-from promptreg.storage.sqlite import deletions, erasure, event_log
+from promptreg.storage.sqlite import deletions, erasure, event_log, operations
 from promptreg.storage.sqlite.failures import UNDECODED, primary_code
 from promptreg.storage.sqlite.fulltext import is_folded
 from promptreg.storage.sqlite.selecting import PROMPT_FIELDS, VERSION_FIELDS
@@ -34,7 +34,7 @@ BATCH = 500  # keys read at a time
 _FIRST_INDEXES = "prompts_id prompts_namespace_name versions_prompt_version events_namespace events_prompt_id"
 # With the schema since which there is each.
 INDEXES = dict.fromkeys((f"idx_{name}" for name in _FIRST_INDEXES.split()), 1)
-INDEXES |= {"prompts_labelled": 6, "deletions_synced": 7}
+INDEXES |= {"prompts_labelled": 6, "deletions_synced": 7, "operations_at": 8}
 FIRST, LAST = -(2**63), 2**63 - 1  # of all keys
 DAMAGE = StorageCorruptError, sqlite3.Error, UnicodeDecodeError  # what reading a damaged row may raise
 MAX_WORDS = 64  # in one query
@@ -109,6 +109,7 @@ def _registry(connection: sqlite3.Connection, _: object, last: int, until: float
     except StorageCorruptError:
         problems.append("the registry: how far erasing has come is not what was written")
     problems += deletions.problems(connection)
+    problems += operations.problems(connection)
     return 0, None, [*problems, *_problems_of_end(connection)]
 
 

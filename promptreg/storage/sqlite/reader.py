@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from promptreg.models import Event
-from promptreg.records import Audience, Container, EventQuery, Query, Shown, Synced, VersionRecord
+from promptreg.records import Audience, Container, EventQuery, Link, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
 from promptreg.storage.event_rows import read_event
 from promptreg.storage.hashing import damaged
 from promptreg.storage.rows import read_prompt, read_publications, read_version
-from promptreg.storage.sqlite import deletions, event_log
+from promptreg.storage.sqlite import deletions, event_log, operations
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.queries import MAX_INTEGER, READABLE, audience_values, bounded, read_matching
 from promptreg.storage.sqlite.selecting import PROMPT_FIELDS, VERSION_FIELDS
@@ -211,11 +211,19 @@ class SQLiteReader:
         ).fetchall()
         return [namespace for (namespace,) in rows]
 
-    def head(self) -> str:
+    def last_hash(self) -> str:
         """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
         last = event_log.last_link(self._connection)
         event_log.require_last(self._connection, last)
         return last[1]
+
+    def operation(self, key: str, now: str) -> str | None:
+        """Return the result of an operation that was remembered less than a day before `now`."""
+        return operations.result_of(self._connection, key, now)
+
+    def has_event(self, link: Link) -> bool:
+        """Return whether the chain has an event with this number and hash."""
+        return link[0] > 0 and event_log.link(self._connection, bounded(link[0])) == link
 
 
 def data_version(connection: sqlite3.Connection) -> int:

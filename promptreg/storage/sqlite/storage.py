@@ -48,7 +48,7 @@ class SQLiteStorage:
     def __init__(self, settings: StorageSettings) -> None:
         is_file = settings.target != ":memory:"
         self._settings, self.path = settings, connecting.absolute(settings.target)
-        self.profile = StorageProfile(self.path, staleness=0, check_interval=CHECK_SECONDS)
+        self.profile = StorageProfile(self.path, staleness=0, check_interval=CHECK_SECONDS, path=self.path)
         self._real = os.path.realpath(self.path) if is_file else self.path
         self.diagnosis = Diagnosis(self.path, self._real if is_file else None, settings)
         self.eraser = Eraser(self.path)

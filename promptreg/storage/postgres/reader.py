@@ -1,0 +1,232 @@
+"""A read transaction: one snapshot of the database, and the statements that read prompts and versions.
+
+Its first statements travel with those that begin it (`Session.begin`), and what plans usually ask next comes along with
+a prompt, so that most verbs read in one round trip. What a row becomes is in `promptreg/storage/rows.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from promptreg.models import Event
+from promptreg.records import Audience, Container, EventQuery, Query, Shown, Synced, VersionRecord
+from promptreg.rules.names import Reference, Selector
+from promptreg.storage.base import Snapshot
+from promptreg.storage.hashing import damaged
+from promptreg.storage.postgres.remembered import Remembered
+from promptreg.storage.postgres.selecting import (
+    LABELLED,
+    PROMPT_FIELDS,
+    SHOWN_VERSION,
+    VERSION_FIELDS,
+    label_pattern,
+)
+from promptreg.storage.postgres.sessions import Row, Session, Statement
+from promptreg.storage.rows import PROMPT_COLUMNS, read_prompt, read_publications, read_version
+
+MAX_INTEGER = 2**63 - 1
+
+
+class Head(NamedTuple):
+    """The registry's row: which state of the database a transaction sees, and how it is stored."""
+
+    revision: int
+    stamp: str
+    schema_version: int
+
+
+HEAD = Statement("SELECT revision, stamp, schema_version FROM $.registry")
+
+
+def read_head(rows: Sequence[Row]) -> Head:
+    """Return the head from the rows of `HEAD`; raise `StorageCorruptError` where there is none."""
+    if len(rows) != 1 or not 0 <= rows[0][0] < MAX_INTEGER:
+        raise damaged("the registry's", "revision")
+    return Head(*rows[0])
+
+
+def _ignore(_: Head) -> None:
+    pass
+
+
+class PostgresReader:
+    """One consistent snapshot, for which the transaction is REPEATABLE READ, or holds the lock of the one writer.
+
+    `head` is the registry's row where it was read already. `notice` is called with it otherwise, as soon as it is read
+    and before anything else is returned; it may raise.
+    """
+
+    def __init__(self, session: Session, head: Head | None = None, notice: Callable[[Head], None] = _ignore) -> None:
+        self.session = session
+        self._head, self._notice = head, notice
+        self._remembered = Remembered()
+
+    @property
+    def head(self) -> Head:
+        """The registry's row."""
+        if self._head is None:
+            self._run()
+        assert self._head is not None
+        return self._head
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What two transactions compare to know that nothing changed between them."""
+        return Snapshot(self.head.revision, self.head.stamp)
+
+    def _run(self, *statements: Statement) -> list[list[Row]]:
+        """Run statements in one round trip, with the registry's row before the first ones."""
+        first = [] if self._head else [HEAD]
+        results = [result.rows for result in self.session.run(*first, *statements)]
+        if first:
+            head = read_head(results.pop(0))
+            self._notice(head)
+            self._head = head
+        return results
+
+    def _rows(self, text: str, /, **values: object) -> list[Row]:
+        (rows,) = self._run(Statement(text, values))
+        return rows
+
+    def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
+        """Return the prompts of a namespace with these names and ids, in their order."""
+        if len(references) != 1:
+            return self._find_many(namespace, references)
+        (reference,) = references
+        chosen, values = _chosen(reference.selector)
+        rows = self._rows(
+            f"SELECT {PROMPT_FIELDS}, {_UNPUBLISHED}, {VERSION_FIELDS} FROM $.prompts p LEFT JOIN $.versions v"
+            f" ON v.prompt = p.key AND v.version = ANY(ARRAY[{SHOWN_VERSION}, p.latest_version, {chosen}])"
+            f" WHERE p.namespace = %(namespace)s AND p.{'id' if reference.is_id else 'name'} = %(text)s",
+            namespace=namespace,
+            text=reference.text,
+            **values,
+        )
+        return [self._remember(rows) if rows else None]
+
+    def _remember(self, rows: Sequence[Row]) -> Container:
+        """Return the prompt of these rows, and remember the versions that came along."""
+        width = len(PROMPT_COLUMNS)
+        container = read_prompt(rows[0][:width])
+        unpublished = rows[0][width]
+        if len(unpublished) < MAX_ALONG:
+            self._remembered.add_unpublished(container, unpublished)
+        for row in rows:
+            self._remembered.add(container.id, row[width + 1 :])
+        return container
+
+    def _find_many(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
+        found: dict[str, Container] = {}
+        for row in self._rows(
+            f"SELECT {PROMPT_FIELDS} FROM $.prompts p WHERE p.namespace = %(namespace)s AND p.id = ANY(%(ids)s)"
+            f" UNION ALL"
+            f" SELECT {PROMPT_FIELDS} FROM $.prompts p WHERE p.namespace = %(namespace)s AND p.name = ANY(%(names)s)",
+            namespace=namespace,
+            ids=[reference.text for reference in references if reference.is_id],
+            names=[reference.text for reference in references if not reference.is_id],
+        ):
+            container = read_prompt(row)
+            found[container.id] = found[container.name] = container  # no name is an id
+        return [found.get(reference.text) for reference in references]
+
+    def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
+        """Return at most `limit` versions with numbers below `before`, newest first.
+
+        Raises `StorageCorruptError` where one among them is missing that was not discarded.
+        """
+        if limit == 1:
+            newest = container.latest_version if before is None else before - 1
+            remembered = self._remembered.version(container, newest)
+            if remembered is not None:
+                return [remembered]
+        rows = self._rows(
+            f"SELECT {VERSION_FIELDS} FROM $.versions v WHERE v.prompt = {_KEY} AND v.version < %(before)s"
+            " ORDER BY v.version DESC LIMIT %(limit)s",
+            id=container.id,
+            before=bounded(MAX_INTEGER if before is None else before),
+            limit=bounded(limit),
+        )
+        records = [read_version(container.id, row) for row in rows]
+        above = container.latest_version if before is None else min(before - 1, container.latest_version)
+        self._require_complete(container, records, above, 1 if len(records) < limit else records[-1].number)
+        return records
+
+    def _require_complete(
+        self, container: Container, records: Sequence[VersionRecord], newest: int, oldest: int
+    ) -> None:
+        """Raise `StorageCorruptError` unless these are all the versions between two numbers but the discarded ones."""
+        if newest - oldest + 1 == len(records):
+            return
+        discarded = self._rows(
+            "SELECT version FROM $.events WHERE prompt_id = %(id)s AND action = 'discard'"
+            " AND version BETWEEN %(oldest)s AND %(newest)s",
+            id=container.id,
+            oldest=oldest,
+            newest=newest,
+        )
+        known = {record.number for record in records}.union(number for (number,) in discarded)
+        missing = set(range(oldest, newest + 1)) - known
+        if missing:
+            raise damaged(f"version {max(missing)} of the prompt", container.id)
+
+    def version_numbers(self, container: Container, which: Literal["unpublished", "publications"]) -> list[int]:
+        """Return the numbers of drafts and failed versions, newest first; or the stack of publications."""
+        return self._unpublished(container) if which == "unpublished" else self._publications(container)
+
+    def _unpublished(self, container: Container) -> list[int]:
+        remembered = self._remembered.unpublished(container)
+        if remembered is not None:
+            return remembered
+        rows = self._rows(
+            f"SELECT version FROM $.versions WHERE prompt = {_KEY} AND state <> 'published' ORDER BY version DESC",
+            id=container.id,
+        )
+        return [number for (number,) in rows]
+
+    def _publications(self, container: Container) -> list[int]:
+        rows = self._rows(
+            f"SELECT depth, version, hash FROM $.publications WHERE prompt = {_KEY} ORDER BY depth", id=container.id
+        )
+        return read_publications(container, rows)
+
+    def query(self, query: Query) -> list[Shown]:
+        """Return the prompts that a listing or a search finds, each with the version that it shows."""
+        raise NotImplementedError
+
+    def synced(self, namespace: str, source: str) -> Synced:
+        """Return what was synchronised from a source; the hash of every prompt with a base is checked."""
+        raise NotImplementedError
+
+    def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
+        """Return at most `limit` names that the audience may read, those that sort next to a name."""
+        raise NotImplementedError
+
+    def events(self, query: EventQuery) -> list[Event]:
+        """Return the events that match, by their numbers; of deleted prompts only to those who see all."""
+        raise NotImplementedError
+
+    def namespaces(self, audience: Audience, home: str | None) -> list[str]:
+        """Return the namespaces in which the audience may read a prompt; `home` too, if it has any prompt."""
+        raise NotImplementedError
+
+
+MAX_ALONG = 100  # numbers of unpublished versions that come along with a prompt
+_KEY = "(SELECT key FROM $.prompts WHERE id = %(id)s)"
+_UNPUBLISHED = (
+    "ARRAY(SELECT u.version FROM $.versions u WHERE u.prompt = p.key AND u.state <> 'published'"
+    f" ORDER BY u.version DESC LIMIT {MAX_ALONG})"
+)
+
+
+def _chosen(selector: Selector | None) -> tuple[str, dict[str, object]]:
+    """Return the number of the version that a reference chooses, as an expression, and its values."""
+    match selector:
+        case int():
+            return "%(number)s::bigint", {"number": bounded(selector)}
+        case None | "latest" | "production":
+            return "NULL", {}
+    return LABELLED, {"label": label_pattern(selector)}
+
+
+def bounded(number: int) -> int:
+    """Return the number, or the largest that the database takes."""
+    return min(number, MAX_INTEGER)

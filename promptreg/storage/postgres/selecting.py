@@ -1,0 +1,41 @@
+"""What statements select of prompts and versions, and which version of a prompt they join."""
+
+from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS
+
+PROMPT_FIELDS = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
+"""What a statement selects of `$.prompts p` for `read_prompt`."""
+
+# A base that is not there was discarded, and there is an event for it; otherwise rows are lost, and it is NULL.
+_IS_BASE_DISCARDED = (
+    "CASE WHEN v.base_version IS NULL OR EXISTS"
+    " (SELECT 1 FROM $.versions b WHERE b.prompt = v.prompt AND b.version = v.base_version) THEN 0"
+    " WHEN EXISTS (SELECT 1 FROM $.events d WHERE d.prompt_id = (SELECT id FROM $.prompts WHERE key = v.prompt)"
+    " AND d.action = 'discard' AND d.version = v.base_version) THEN 1 END"
+)
+VERSION_FIELDS = ", ".join([*(f"v.{column}" for column in VERSION_COLUMNS), _IS_BASE_DISCARDED])
+"""What a statement selects of `$.versions v` for `read_version`."""
+SHOWN_FIELDS = f"{PROMPT_FIELDS}, {VERSION_FIELDS}"
+"""What a statement selects of both for `read_shown`."""
+SHOWN_VERSION = "coalesce(p.production_version, p.latest_version)"
+"""The number of the version of `$.prompts p` that listings without a label, and so the full text, show."""
+
+_ARE_LABELS = r"""p.labels ~ '^\{("[A-Za-z0-9_.-]{1,50}":[0-9]{1,18}(,(?=")|(?=\})))*\}$'"""
+LABELLED = f"CASE WHEN {_ARE_LABELS} THEN substring(p.labels FROM %(label)s)::bigint ELSE 0 END"
+"""The number that a label of `$.prompts p` names, which `label_pattern` is the value of; 0 where they are damaged.
+
+Nothing is cast that is not known to be what was written, since a cast that fails ends the statement.
+"""
+
+
+def label_pattern(label: str) -> str:
+    """Return the regular expression that finds the number of a label, for `LABELLED`."""
+    return f'"{label.replace(".", "[.]")}":([0-9]+)'
+
+
+def joined(number: str) -> str:
+    """Return the join of `$.prompts p` with the versions that have a number."""
+    return f"LEFT JOIN $.versions v ON v.prompt = p.key AND v.version = {number}"
+
+
+SHOWN = joined(SHOWN_VERSION)
+"""The join with that version."""
