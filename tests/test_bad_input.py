@@ -495,6 +495,8 @@ CLOSED = [(verb, good) for verb, (good, _) in VERBS.items()] + [
     ("restore", {"name": "a"}),
     ("namespaces", {}),
     ("verify", {}),
+    ("head", {}),
+    ("backup", {"path": "backup.db"}),
     ("get cached", {"name": "a", "version": 1}),
     ("set_status nothing", {"names": [], "status": "active"}),
     ("set_status dry", {"names": ["a"], "status": "active", "dry_run": True}),

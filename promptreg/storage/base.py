@@ -17,11 +17,11 @@ A storage promises:
 
 `tests/test_storage_contract.py` runs against every storage and has a test for each of these.
 
-The seam has nineteen methods: eight in `Storage`, ten in `Reader`, one in `Writer`. Besides, a storage declares two
+The seam has twenty methods: eight in `Storage`, eleven in `Reader`, one in `Writer`. Besides, a storage declares two
 values, `Storage.profile` and `Reader.snapshot`. SQL, files, connections and the contents of stamps are no part of it.
 """
 
-from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from collections.abc import Generator, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -47,12 +47,18 @@ Stamp: TypeAlias = object  # a change stamp: anything that `==` compares
 
 
 class StorageSettings(NamedTuple):
-    """What to open, and how: `busy_timeout` in seconds, `durability` "full" or "normal"."""
+    """What to open, and how: `busy_timeout` in seconds, `durability` "full" or "normal".
+
+    `max_staleness` is for how many seconds cached data may be returned without asking whether it is current; with
+    `is_strict` each check asks, and its outcome holds for no time.
+    """
 
     target: str
     create: bool
     durability: str
     busy_timeout: float
+    max_staleness: float = 0.0
+    is_strict: bool = False
 
 
 class StorageProfile(NamedTuple):
@@ -87,8 +93,8 @@ class ChangeReport(NamedTuple):
 
     `stamp` is the live stamp, to be compared with the stamp of `position`. `changed` holds the ids of the prompts that
     have changed since the position that was asked about, and their (namespace, name) pairs; None stands for everything.
-    With `is_unavailable` the database was removed or replaced, or the outcome of its last commit is unknown: the
-    position is the one that was asked about, and cached data may only be returned as stale.
+    With `is_unavailable` the database was removed or replaced, does not answer, or the outcome of its last commit is
+    unknown: cached data may only be returned as stale, without what has changed up to `position`.
     """
 
     position: Position
@@ -97,7 +103,16 @@ class ChangeReport(NamedTuple):
     is_unavailable: bool = False
 
 
-ChangeMonitor: TypeAlias = Callable[[Position | None], ChangeReport]
+class ChangeMonitor(Protocol):
+    """A check for changes."""
+
+    def __call__(self, since: Position | None, patience: float | None = None, /) -> ChangeReport:
+        """Return what has changed since a position; None stands for the beginning.
+
+        Where that needs an answer from elsewhere, wait for it as the settings say, or `patience` seconds if that is
+        less.
+        """
+        ...
 
 
 class Snapshot(NamedTuple):
@@ -169,6 +184,13 @@ class Reader(Protocol):
         """Return whether the chain has an event with this number and hash."""
         ...
 
+    def head(self) -> str:
+        """Return the hash of the last event, or `hashing.GENESIS` before the first.
+
+        Raises `StorageCorruptError` where the last event is not the last one that was written.
+        """
+        ...
+
 
 class Writer(Reader, Protocol):
     """A write transaction; there is one at a time."""
@@ -201,8 +223,12 @@ class Storage(Protocol):
         """Check for changes, one thread at a time; the body must be short and call no user code."""
         ...
 
-    def verify(self) -> Generator[VerificationStep, None, None]:
-        """Check all stored data, some rows at each step; no lock or transaction is held between two steps."""
+    def verify(self, head: str | None = None) -> Generator[VerificationStep, None, None]:
+        """Check all stored data, some rows at each step; no lock or transaction is held between two steps.
+
+        The first problem is that no event has the hash `head`, where one is passed and none has; `hashing.GENESIS` is
+        before all events.
+        """
         ...
 
     def dump(self) -> "AbstractContextManager[Dump]":

@@ -2,6 +2,8 @@
 
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS
 
+MAX_INTEGER = 2**63 - 1
+
 PROMPT_FIELDS = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
 """What a statement selects of `$.prompts p` for `read_prompt`."""
 
@@ -39,3 +41,8 @@ def joined(number: str) -> str:
 
 SHOWN = joined(SHOWN_VERSION)
 """The join with that version."""
+
+
+def bounded(number: int) -> int:
+    """Return the number, or the largest that the database takes."""
+    return min(number, MAX_INTEGER)

@@ -129,11 +129,11 @@ class SQLiteStorage:
             yield SQLiteMonitor(self, watching).changes_since
         self._erase_if_due()
 
-    def verify(self) -> Generator[VerificationStep, None, None]:
-        """Check all stored data, some rows at each step."""
+    def verify(self, head: str | None = None) -> Generator[VerificationStep, None, None]:
+        """Check all stored data, some rows at each step, and that an event has the hash `head`."""
         from promptreg.storage.sqlite.verification import verified  # noqa: PLC0415 (4 ms that no other verb needs)
 
-        return verified(self._snapshot, self.path)
+        return verified(self._snapshot, self.path, head)
 
     def dump(self) -> "AbstractContextManager[Dump]":
         """Read everything, as it is at this moment."""
