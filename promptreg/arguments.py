@@ -13,12 +13,13 @@ from promptreg.records import CONTENT, EventQuery, Query
 from promptreg.rendering.limits import RenderLimits, readable_characters
 from promptreg.rules import access, inputs, names, seeding, version_fields
 from promptreg.rules.access import View
-from promptreg.rules.inputs import Expected
+from promptreg.rules.inputs import Expected, Progress
 from promptreg.rules.names import Reference, Selector
 from promptreg.rules.seeding import Shipped
 from promptreg.rules.sets import PromptSet, read_set
 from promptreg.rules.version_fields import Draft
-from promptreg.settings import read_actor
+from promptreg.settings import read_actor, read_seconds
+from promptreg.storage.opening import read_new_path
 from promptreg.untrusted import FieldReader
 
 T = TypeVar("T")
@@ -284,3 +285,30 @@ def read_events(view: View, given: Arguments) -> tuple[Reference | None, EventQu
     )
     fields.require_valid()
     return reference, query
+
+
+def read_verify(head: object, progress: object) -> tuple[str | None, Progress]:
+    """Read the arguments of `verify`: the head that must be in the chain, if any, and where progress is reported to."""
+    fields = FieldReader()
+    kept = None if head is None else fields.read(inputs.read_head, head, "head")
+    report = fields.read(inputs.read_progress, progress)
+    fields.require_valid()
+    return kept, report
+
+
+def read_backup(path: object, progress: object) -> tuple[str, Progress]:
+    """Read the arguments of `backup`: the path of the new file, and where progress is reported to."""
+    fields = FieldReader()
+    target = fields.read(read_new_path, path)
+    report = fields.read(inputs.read_progress, progress)
+    fields.require_valid()
+    return target, report
+
+
+def read_wait(revision: object, timeout: object) -> tuple[int, float | None]:
+    """Read the arguments of `wait_for`: a revision and seconds."""
+    fields = FieldReader()
+    wanted = fields.read(names.checked_number, revision, "revision", least=0)
+    seconds = None if timeout is None else fields.read(read_seconds, timeout, "timeout")
+    fields.require_valid()
+    return wanted, seconds

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
@@ -33,6 +33,18 @@ def moment(clock: Clock) -> str:
     except OverflowError:
         pass
     raise InvalidInputError.of("clock", "must return aware datetimes, such as datetime.now(UTC)")
+
+
+def day_before(moment: str) -> str:
+    """Return the time a day before another, both as they are stored.
+
+    >>> day_before("2026-01-02T03:04:05.000000+00:00")
+    '2026-01-01T03:04:05.000000+00:00'
+    """
+    try:
+        return (datetime.fromisoformat(moment) - timedelta(days=1)).isoformat(timespec="microseconds")
+    except OverflowError:  # on the first day that there is
+        return ""
 
 
 def new_id() -> str:

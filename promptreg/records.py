@@ -7,7 +7,7 @@ The values are named tuples, here and elsewhere: creating the class takes 0.1 ms
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeAlias, get_type_hints
 
 from promptreg.bases import Seed, SyncBase
 from promptreg.jsonvalues import FrozenDict, FrozenList, canonical, compact, digest, frozen_dict, is_same, parse
@@ -240,6 +240,17 @@ class Container(NamedTuple):
         """The number of the version that `list` and `search` show: production, else the latest."""
         return self.production_version or self.latest_version
 
+    def number_of(self, selector: int | str | None) -> int | None:
+        """Return the number that a version's number or label means, None being production; None for no such label.
+
+        That version itself may not exist.
+        """
+        if isinstance(selector, int):
+            return selector
+        if selector is None or selector == "production":
+            return self.production_version
+        return self.latest_version if selector == "latest" else self.labels.get(selector)
+
     def all_labels(self) -> FrozenDict:
         """Return every label, including the two that the registry maintains."""
         kept = {"latest": self.latest_version}
@@ -302,6 +313,21 @@ class Change(NamedTuple):
 
 _VERSIONS = Change._fields.index("added")  # the first of the fields about versions and publications
 _NOTHING = (None,) * len(Change._fields[_VERSIONS:])
+
+
+class Operation(NamedTuple):
+    """A call that is made once: the hash that identifies it, the time of the call, and what it wrote, as JSON.
+
+    The JSON holds ids, numbers of versions and actions, and neither names nor content, so that rule 15 holds.
+    """
+
+    key: str
+    at: str
+    result: str
+
+
+Link: TypeAlias = tuple[int, str]
+"""The number and the hash of an event; the hash covers all events before it."""
 
 
 class Audience(NamedTuple):

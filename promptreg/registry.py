@@ -59,6 +59,7 @@ from promptreg.storage.opening import open_storage
 from promptreg.telemetry.content import Redact
 from promptreg.verbs import verb
 from promptreg.vetting import vet_all_published, vet_published
+from promptreg.waiting import revision_of, wait_for
 
 if TYPE_CHECKING:
     from promptreg.dump import Dump, Entry
@@ -101,7 +102,7 @@ class Registry:
     - go live: `check`, `publish`, `rollback`, `discard`, `set_label`, `remove_label`
     - change the status: `enable`, `disable`, `archive`, `restore`, `delete`, `set_status` (of many)
     - act for users and teams: `scope`
-    - maintain: `verify`, `close`
+    - maintain: `verify`, `head`, `backup`, `close`
 
     A prompt is named by its name or its id. `"name@3"` and `"name@staging"` choose a version wherever a verb takes one.
     What is returned is frozen, and can be shared between threads; times are aware UTC datetimes, durations are seconds.
@@ -138,6 +139,10 @@ class Registry:
       OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT decides; by default spans hold names and numbers only.
     - `spans`: `"child"` makes a span for each verb, `"attributes"` sets its attributes on the current span instead.
     - `render_duration`: whether the histogram of render durations is recorded.
+    - `freshness`: `"bounded"`, where a read is as fresh as the storage declares and stale (`Prompt.stale`) where it
+      does not answer; or `"strict"`, where each read sees every write on any machine that returned before it began, and
+      is `StorageBusyError` instead of stale. A file is strict already but for that error. In PostgreSQL a strict read
+      asks the server each time. It goes with no `max_staleness`.
 
     Raises `InvalidInputError` for bad settings, and `StorageError` for a file that can't be opened, with
     `details["reason"]`. A registry is a context manager, which closes it.
@@ -164,6 +169,7 @@ class Registry:
         redact: Redact | None = None,
         spans: str = "child",
         render_duration: bool = True,
+        freshness: str = "bounded",
     ) -> None:
         settings = read_settings(locals())
         self._begin(Core(open_storage(settings.storage), settings), settings.view, is_view=False)
@@ -208,6 +214,20 @@ class Registry:
         view = object.__new__(Registry)
         view._begin(self._core, arguments.read_scope(self._view, namespace, actor), is_view=True)
         return view
+
+    @property
+    def revision(self) -> int:
+        """The revision of the database: it grows with each write, and is at least that of every write that returned.
+
+        Pass it on with what depends on a write, and have the other side call `wait_for`. Raises `StorageError`.
+
+        >>> with Registry(":memory:") as registry:
+        ...     before = registry.revision
+        ...     _ = registry.create("greet", "Hello")
+        ...     before, registry.revision
+        (0, 1)
+        """
+        return revision_of(self._core)
 
     def close(self) -> None:
         """Close the files. Every later call on the registry and its views is `StorageError`.
@@ -515,12 +535,15 @@ class Registry:
             return reader.namespaces(audience, home)
 
     @verb("verify_prompts", takes_name=False)
-    def verify(self, *, progress: Progress | None = None) -> builtins.list[str]:
+    def verify(self, *, head: str | None = None, progress: Progress | None = None) -> builtins.list[str]:
         """Check the stored data, and return what is wrong: one line each, with the names of prompts and the numbers.
 
         An empty list means that everything is whole. Every row is compared with its hash, every prompt with its
         versions, labels, publications and full text, and every event with the one before it and the last one written;
         SQLite checks the pages of the file. Nothing is changed. Of more than 1,000 lines only the number is reported.
+
+        `head` is what `head()` returned at some time before, and was kept elsewhere. Where no event has that hash, the
+        first line says so. Where nothing is reported, no event up to it was changed, cut or put between others since.
 
         It reads in slices of about 50 ms, so writers go on meanwhile. `progress(done, total)` is called between them
         with numbers of rows; it may use the registry, and an exception that it raises ends the call. Only for the
@@ -528,17 +551,85 @@ class Registry:
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")
-        ...     registry.verify(progress=lambda done, total: None)
+        ...     head = registry.head()
+        ...     _ = registry.update("greet", template="Hi")
+        ...     registry.verify(head=head, progress=lambda done, total: None)
         []
         """
-        report = inputs.read_progress(progress)
+        kept, report = arguments.read_verify(head, progress)
         access.require_org_admin(self.actor, "verify", "a registry")
         wrong: builtins.list[str] = []
-        with closing(self._core.storage.verify()) as slices:
+        with closing(self._core.storage.verify(kept)) as slices:
             for checked in slices:
                 wrong += checked.problems
                 report(checked.done, checked.total)
         return wrong
+
+    @verb("read_head", takes_name=False)
+    def head(self) -> str:
+        """Return the hash of the last event of all namespaces: 64 hexadecimal digits, zeros before the first event.
+
+        Each event's hash covers the event before, so this one stands for the whole record of who did what, and for the
+        content hash of every version that was written. Keep it elsewhere, where nobody who can write the database can
+        write: `verify(head=…)` then proves that nothing before it was changed or cut. Moving a registry to another
+        database, and a backup, keep it.
+
+        Only for the application and org admins: raises `ForbiddenError` for others, and `StorageCorruptError` where
+        the last event is not the last one that was written.
+
+        >>> with Registry(":memory:") as registry:
+        ...     registry.head() == "0" * 64
+        True
+        """
+        access.require_org_admin(self.actor, "read", "the head of a registry")
+        with self._core.read() as reader:
+            return reader.last_hash()
+
+    @verb("backup_registry", takes_name=False)
+    def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """Make a copy of everything, of all namespaces, as a new registry in one SQLite file.
+
+        It is of one moment, while writers go on. It is made in a folder beside `path` and verified there: every row and
+        event, and that its `head()` is the one of that moment. Then it takes its name at once, and is on the disk. What
+        is refused, interrupted or killed leaves nothing of that name; a killed process may leave the folder, whose name
+        ends with `.part`. The file opens like any other, with `Registry(path)`; its revisions begin anew.
+
+        `progress(done, total)` is called with numbers of entries; it may use the registry, and an exception that it
+        raises ends the call. Meanwhile the copy takes about twice its size in the folder for temporary files
+        (`SQLITE_TMPDIR`), and twice beside `path`.
+
+        Raises `ConflictError` where anything is at `path`, also a link or a folder, `InvalidInputError` for a URL or
+        `":memory:"`, and `StorageError` where the file can't be made, or with `StorageCorruptError` where the registry
+        is damaged. Only for the application and org admins: raises `ForbiddenError` for others.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     registry.backup(f"{folder}/backup.db")
+        ...     with Registry(f"{folder}/backup.db") as restored:
+        ...         restored.render("greet").text, restored.head() == registry.head()
+        ('Hello', True)
+        """
+        from promptreg.backup import back_up  # noqa: PLC0415 (which no other verb needs)
+
+        target, report = arguments.read_backup(path, progress)
+        access.require_org_admin(self.actor, "backup", "a registry")
+        back_up(self._core.storage, target, report)
+
+    @verb("wait_for_revision", takes_name=False)
+    def wait_for(self, revision: int, timeout: float | None = None) -> None:
+        """Wait until every read of this registry sees a revision, which another process or machine has written.
+
+        `revision` is what its `registry.revision` was after the write. `timeout` is in seconds; None stands for
+        `busy_timeout`. Nothing is held meanwhile. A revision that a failover has lost is never reached.
+
+        Raises `StorageBusyError` when the time is over.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     registry.wait_for(registry.revision, timeout=1)
+        """
+        wait_for(self._core, revision, timeout)
 
     @verb("export_registry", takes_name=False)
     def _dump(self, consume: "Callable[[Dump], D]") -> D:

@@ -21,6 +21,7 @@ from opentelemetry.util._once import Once
 
 from promptreg import Actor, Page, Prompt, PromptregError, Registry, Rendered, Version
 from tests.remote import PATIENCE_SECONDS, SERVER
+from tests.verbs import backed_up
 
 Call = Callable[[Registry], object]
 
@@ -188,6 +189,9 @@ VERBS: list[tuple[str, Call]] = [
     ("events_prompt", lambda r: r.events()),
     ("list_namespaces", lambda r: r.namespaces()),
     ("verify_prompts", lambda r: r.verify()),
+    ("read_head", lambda r: len(r.head())),
+    ("backup_registry", backed_up),
+    ("wait_for_revision", lambda r: r.wait_for(1)),
 ]
 
 REFUSALS: list[tuple[str, Call, str]] = [
@@ -239,6 +243,11 @@ REFUSALS: list[tuple[str, Call, str]] = [
     ("search_prompts", lambda r: r.search(" "), "validation_error"),
     ("events_prompt absent", lambda r: r.events("absent"), "not_found"),
     ("verify_prompts", lambda r: r.scope(actor=Actor("eve")).verify(), "forbidden"),
+    ("verify_prompts", lambda r: r.verify(head="zanzibar"), "validation_error"),
+    ("read_head", lambda r: r.scope(actor=Actor("eve")).head(), "forbidden"),
+    ("backup_registry", lambda r: r.scope(actor=Actor("eve")).backup("backup.db"), "forbidden"),
+    ("backup_registry", lambda r: r.backup("/"), "conflict"),
+    ("wait_for_revision", lambda r: r.wait_for(-1), "validation_error"),
 ]
 
 

@@ -265,6 +265,7 @@ VERBS = {
         {"text": FILLED, "status": STATUSES, "tag": TAG, "category": TEXT, "limit": LIMIT},
     ),
     "events": ({}, {"after": NUMBER, "limit": LIMIT, "newest_first": FLAG, "action": but(None, of=CHOICE)}),
+    "wait_for": ({"revision": 0}, {"revision": NUMBER, "timeout": [-1, "5", True, [], math.nan, math.inf, HUGE]}),
     "scope": (
         {},
         {"namespace": [None, 3, "", "A", "a b", NUL, SURROGATE, b"a"], "actor": ["ana", 3, ("ana",), {"id": "a"}]},
@@ -495,6 +496,8 @@ CLOSED = [(verb, good) for verb, (good, _) in VERBS.items()] + [
     ("restore", {"name": "a"}),
     ("namespaces", {}),
     ("verify", {}),
+    ("head", {}),
+    ("backup", {"path": "backup.db"}),
     ("get cached", {"name": "a", "version": 1}),
     ("set_status nothing", {"names": [], "status": "active"}),
     ("set_status dry", {"names": ["a"], "status": "active", "dry_run": True}),

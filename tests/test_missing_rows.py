@@ -253,6 +253,7 @@ def make_earlier(path: str) -> None:
         connection.execute("DROP TRIGGER registry_update")
         connection.execute("DROP TRIGGER prompts_update_counts")
         connection.execute("DROP INDEX prompts_labelled")
+        connection.execute("DROP TABLE operations")
         connection.execute("DROP INDEX deletions_synced")
         connection.execute("ALTER TABLE deletions DROP COLUMN synced")
         columns = ", ".join(column for column in PROMPT_COLUMNS if column not in {*LATER_PROMPT_COLUMNS, "hash"})

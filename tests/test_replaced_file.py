@@ -19,6 +19,7 @@ from promptreg.storage.sqlite.connecting import open_to_watch
 from promptreg.storage.sqlite.files import WAL
 from tests.remote import PATIENCE_SECONDS, Remote
 from tests.test_storage_sqlite import raw
+from tests.verbs import backed_up
 
 NOTICED_SECONDS = 0.06  # 50 ms are promised: a read that begins later checks, however slow the machine is
 
@@ -37,6 +38,8 @@ UNCACHED: dict[str, Callable[[Registry], object]] = {
     "events": lambda r: r.events(),
     "namespaces": lambda r: r.namespaces(),
     "verify": lambda r: r.verify(),
+    "head": lambda r: r.head(),
+    "backup": backed_up,
 }
 WRITES: dict[str, Callable[[Registry], object]] = {
     "create": lambda r: r.create("new", "New"),

@@ -13,10 +13,10 @@ import pytest
 
 from promptreg import ConflictError, StorageError
 from promptreg.bases import SyncBase, place
-from promptreg.clock import new_id
+from promptreg.clock import moment, new_id, system_clock
 from promptreg.dump import DeletionEntry, Entry, EventEntry, PromptEntry
 from promptreg.jsonvalues import FrozenDict, canonical
-from promptreg.records import Audience, Change, Container, EventQuery, NewEvent, Query, VersionRecord
+from promptreg.records import Audience, Change, Container, EventQuery, NewEvent, Operation, Query, VersionRecord
 from promptreg.rules.lifecycle import plan_create, plan_discard, plan_update
 from promptreg.rules.names import Reference
 from promptreg.rules.outcomes import Author
@@ -248,6 +248,56 @@ def test_the_revision_grows_with_each_change_and_only_then(storage: Storage) -> 
     assert revision(storage) == start + 1
     with storage.read() as reader:
         assert reader.snapshot.revision == start + 1
+
+
+def test_an_operation_is_remembered_for_a_day_with_what_it_wrote(storage: Storage) -> None:
+    """It is found by its key once its transaction has committed, also where it changed nothing, and in no other way."""
+    now = moment(system_clock)
+    with storage.write() as writer:
+        assert writer.operation("one", now) is None
+        writer.apply([creation("greet")], Operation("one", now, "[1]"))
+    with suppress(ZeroDivisionError), storage.write() as writer:
+        writer.apply([creation("lost")], Operation("lost", now, "[]"))
+        raise ZeroDivisionError
+    before = revision(storage)
+    with storage.write() as writer:
+        assert writer.apply([], Operation("nothing", now, "[2]")) is None
+    assert revision(storage) == before + 1
+    with storage.read() as reader:
+        assert [reader.operation(key, now) for key in ("one", "nothing", "lost")] == ["[1]", "[2]", None]
+    problems: list[str] = [problem for step in storage.verify() for problem in step.problems]
+    assert problems == []
+
+
+def test_a_second_operation_with_the_same_key_is_a_conflict(storage: Storage) -> None:
+    """The database itself refuses it, so two transactions can't both write what is to be written once."""
+    now = moment(system_clock)
+    with storage.write() as writer:
+        writer.apply([creation("greet")], Operation("one", now, "[1]"))
+    with pytest.raises(ConflictError), storage.write() as writer:
+        writer.apply([creation("again")], Operation("one", now, "[2]"))
+    assert found(storage, "again") is None
+    with storage.read() as reader:
+        assert reader.operation("one", now) == "[1]"
+
+
+def test_a_write_tells_the_first_event_that_it_wrote(storage: Storage) -> None:
+    """By number and hash, by which the event is found in the chain once it has committed, and only then."""
+    with storage.write() as writer:
+        first = writer.apply([creation("a"), creation("b")])
+        assert first is not None
+        assert writer.has_event(first)
+    lost = None
+    with suppress(ZeroDivisionError), storage.write() as writer:
+        second = writer.apply([creation("c")])
+        lost = writer.apply([creation("d")])
+        raise ZeroDivisionError
+    assert (first[0], second and second[0], lost and lost[0]) == (1, 5, 7)
+    with storage.read() as reader:
+        assert reader.has_event(first)
+        assert lost is not None
+        for link in (lost, (first[0], lost[1]), (2, first[1]), (0, GENESIS), (10**30, first[1])):
+            assert not reader.has_event(link)
 
 
 def test_a_closed_storage_is_a_storage_error(storage: Storage) -> None:

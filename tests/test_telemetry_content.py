@@ -33,6 +33,7 @@ from promptreg import (
 )
 from tests.otel import Call, Finished, Metered, alone, tracing
 from tests.test_storage_sqlite import raw
+from tests.verbs import backed_up
 
 CANARY = "canary7f3a"
 ASKS_FOR_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -163,6 +164,9 @@ CALLS: dict[str, Call] = {
     "events": lambda r: r.events("watched", action="create", newest_first=True),
     "namespaces": lambda r: r.namespaces(),
     "verify": lambda r: r.verify(),
+    "head": lambda r: r.head(),
+    "backup": backed_up,
+    "wait_for": lambda r: r.wait_for(1),
 }
 
 # Every way in which a call with content may be refused.

@@ -2,6 +2,8 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -31,3 +33,9 @@ def verb_of(call: Callable[..., object], *more: object) -> str:
     registry = _Recording()
     call(registry, *more)
     return registry.called[-1]
+
+
+def backed_up(registry: Registry) -> None:
+    """Call `backup` with the path of a file that is removed again."""
+    with TemporaryDirectory() as folder:
+        registry.backup(Path(folder) / "backup.db")

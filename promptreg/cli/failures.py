@@ -34,6 +34,8 @@ PHRASES = {
     "may not set_label": "may not label",
     "may not remove_label": "may not remove a label of",
     "target: ": "--db: ",
+    "head: must be what head() returned": "--head: must be what `promptreg head` printed",
+    "path: must be": "PATH: must be",
     "pass a file's path, or ':memory:'": "pass a file's path",
     "expected_production: ": "--expect-production: ",
     "expected_hash says": "--expect-hash says",

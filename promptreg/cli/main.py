@@ -53,6 +53,8 @@ COMMANDS = {
     "export": "transfer",
     "import": "transfer",
     "verify": "checking",
+    "head": "checking",
+    "backup": "backup",
     "sync": "syncing",
     "demo": "demo",
 }
@@ -64,7 +66,7 @@ A name that Python has a use for, such as `list`, ends with an underscore there.
 
 MEANT = {
     "add": "new",
-    "backup": "export --full",
+    "dump": "export --full",
     "cat": "show",
     "create": "new",
     "find": "search",

@@ -284,6 +284,14 @@ def read_content_hash(value: object, field: str) -> str:
     return str.__str__(value)
 
 
+@reads_untrusted("head")
+def read_head(value: object, field: str) -> str:
+    """Read the hash of the last event, as `head()` returns it."""
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise InvalidInputError.of(field, "must be what head() returned: 64 of 0-9 a-f")
+    return str.__str__(value)
+
+
 def _grant(item: object, where: str) -> Grant:
     if isinstance(item, Grant):
         return item

@@ -49,6 +49,11 @@ def publication_hash(prompt_id: str, depth: int, version: int) -> str:
     return digest([prompt_id, depth, version])
 
 
+def operation_hash(key: str, result: str) -> str:
+    """Return the hash of what is remembered of an operation."""
+    return digest([key, result])
+
+
 def chained(changes: Sequence[Change], last: tuple[int, str]) -> tuple[list[Row], list[Row]]:
     """Return the rows of these changes' events, and those of their details, which continue the chain.
 

@@ -8,6 +8,7 @@ in any notation, so errors repeat its scheme and nothing else.
 
 import os
 import re
+from contextlib import AbstractContextManager
 
 from promptreg.errors import InvalidInputError
 from promptreg.rules.inputs import read_filled_text
@@ -45,6 +46,24 @@ def read_target(value: object) -> str:
     elif _scheme(path) is not None:  # of an `os.PathLike` object
         path = os.path.join(os.curdir, path)
     return read_filled_text(path, "target")
+
+
+@reads_untrusted("path")
+def read_new_path(value: object) -> str:
+    """Return the path of a file that is to be made; raise `InvalidInputError` for anything else, such as a URL."""
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str):
+        raise InvalidInputError.of("path", f"must be the path of a new file, not {type(value).__name__}")
+    if path == ":memory:" or (not isinstance(value, os.PathLike) and _scheme(path) is not None):
+        raise InvalidInputError.of("path", "must be the path of a new file, not a URL or ':memory:'")
+    return read_filled_text(path, "path")
+
+
+def new_file(path: str) -> AbstractContextManager[str]:
+    """Yield the path of a database to make and to close; then it takes its name, which nothing may have."""
+    from promptreg.storage.sqlite.making import made  # noqa: PLC0415 (only a backup needs it)
+
+    return made(path)
 
 
 def open_storage(settings: StorageSettings) -> Storage:

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from promptreg import Actor, Prompt, PromptregError, Registry
+from promptreg.files import sync
 
 # The stored fields of a prompt and of a version; a later release may compute derived ones differently.
 CONTAINER = (
@@ -80,9 +81,19 @@ def fill(registry: Registry) -> None:
     registry.create("deleted", "Gone for ever")
     registry.set_status("deleted", "deleted")
     registry.seed("seeded", "Shipped with the code", release=3)
+    synchronise(registry)
     support = registry.scope(namespace="support", actor=Actor("lee", "org_admin"))
     support.create("everything", "Of another namespace")
     support.create("deleted", "Another one")
+
+
+def synchronise(registry: Registry) -> None:
+    """Synchronise two files, and delete the prompt of one of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("synced", "unsynced"):
+            Path(folder, f"{name}.md").write_text(f"---\ntitle: {name}\n---\nFrom a file\n", encoding="utf-8")
+        sync(registry, folder)
+    registry.set_status("unsynced", "deleted")
 
 
 def read(registry: Registry) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, assert_type
 
 from openai import AsyncOpenAI, OpenAI
@@ -160,7 +161,9 @@ def read(registry: Registry, prompt: Prompt) -> None:
     assert_type(registry.get_many(("greet", "part@2")), list[Prompt])
     assert_type(next(registry.iterate(tag="a", label="spring")), Prompt)
     assert_type(registry.diff("greet", 1, "production"), str)
-    assert_type(registry.verify(progress=show), list[str])
+    assert_type(registry.verify(head=registry.head(), progress=show), list[str])
+    assert_type(registry.head(), str)
+    registry.backup(Path("backup.db"), progress=show)
     assert_type(prompt.model_copy(update={"title": "x"}), Prompt)
     assert_type(prompt.failure, list[str] | None)
     template = prompt.template

@@ -1,4 +1,4 @@
-"""`promptreg check` and `verify`: what is wrong with a prompt, and with the stored data."""
+"""`promptreg check`, `verify` and `head`: what is wrong with a prompt, and with the stored data."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ import click
 from promptreg.cli.completion import reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.failures import in_commands
-from promptreg.cli.output import note, paint, print_many, say
+from promptreg.cli.output import note, paint, print_many, print_one, say
 from promptreg.cli.progress import progress
 from promptreg.cli.text import one_line
 
@@ -29,18 +29,35 @@ def check(ctx: click.Context, name: str) -> None:
 
 
 @click.command()
+@click.option("--head", metavar="HASH", help="What `promptreg head` printed before: it must be in the chain of events.")
 @output_options
 @registry_options
 @click.pass_context
-def verify(ctx: click.Context) -> None:
+def verify(ctx: click.Context, head: str | None) -> None:
     """Check every row of the database.
 
-    It exits with 1 where something is wrong, and prints what.
+    It exits with 1 where something is wrong, and prints what. With --head it also proves that no event up to that one
+    was changed or cut since.
     """
     settings: Settings = ctx.obj
     with settings.registry() as registry, progress("Checking") as advance:
-        problems = registry.verify(progress=advance)
-    _finish(ctx, problems, "All that is stored is whole.")
+        problems = registry.verify(head=head, progress=advance)
+    good = "All that is stored is whole"
+    _finish(ctx, problems, f"{good}." if head is None else f"{good}, and the head is in the chain of events.")
+
+
+@click.command()
+@output_options
+@registry_options
+@click.pass_obj
+def head(settings: Settings) -> None:
+    """Print the hash of the last event, to be kept elsewhere.
+
+    `promptreg verify --head HASH` then proves that no event up to that one was changed or cut.
+    """
+    with settings.registry() as registry:
+        last = registry.head()
+    print_one(settings, {"head": last}, lambda made: say(made["head"]))
 
 
 def _finish(ctx: click.Context, problems: list[str], good: str) -> None:

@@ -23,7 +23,7 @@ from promptreg.storage.sqlite.queue import queue_of
 from promptreg.storage.sqlite.readonly import Access
 
 APPLICATION_ID = 0x50524547  # "PREG", in the file's header
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 READABLE_SCHEMA = 1  # the oldest that can be read without being migrated, where it can't be written
 RETRY_SECONDS = 0.005
 CREATION_SECONDS = 2.0  # that another process may take to create a registry, once its file exists

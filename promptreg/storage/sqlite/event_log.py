@@ -7,7 +7,8 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from promptreg.records import Change, EventQuery
+from promptreg.records import Change, EventQuery, Link
+from promptreg.storage.completeness import listed_range
 from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, chained, damaged
 from promptreg.storage.sqlite.batches import inserts
 
@@ -30,8 +31,8 @@ PRECEDING_HASH = "(SELECT hash FROM events AS before WHERE before.seq = e.seq - 
 _INTO_EVENTS, _INTO_DETAILS = inserts("events", EVENT_COLUMNS), inserts("event_details", DETAIL_COLUMNS)
 
 
-def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
-    """Write the events of these changes at the end of the chain.
+def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> Link | None:
+    """Write the events of these changes at the end of the chain, and return the first one, if there is any.
 
     Raises `StorageCorruptError` where the chain does not end with the event that the registry's row names.
     """
@@ -40,6 +41,7 @@ def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     events, details = chained(changes, last)
     _INTO_EVENTS.execute(connection, events)
     _INTO_DETAILS.execute(connection, details)
+    return (events[0][0], events[0][-1]) if events else None
 
 
 def last_link(connection: sqlite3.Connection) -> tuple[int, str]:
@@ -63,7 +65,10 @@ def require_complete(
     `listed` are the numbers of the events with that value in the column, and with the actions of the query. As other
     events may lie between them, only the last `COUNTED` numbers are counted.
     """
-    above, last = _listed_range(connection, query, listed)
+    end = last_link(connection)
+    above, last, reaches_end = listed_range(query, listed, end[0])
+    if reaches_end:
+        require_last(connection, end)
     first = max(above, last - COUNTED)
     if first >= last:
         return
@@ -75,19 +80,6 @@ def require_complete(
     ).fetchone()
     if (count, matching) != (last - first, sum(seq > first for seq in listed)):
         raise damaged("the record of events up to event", last)
-
-
-def _listed_range(connection: sqlite3.Connection, query: EventQuery, listed: Sequence[int]) -> tuple[int, int]:
-    """Return between which numbers a query has listed every event: above the first, up to the second."""
-    is_full = len(listed) == query.limit
-    above = (listed[-1] - 1 if is_full else 0) if query.newest_first else query.after
-    if is_full and not query.newest_first:
-        return above, listed[-1]
-    newest, link = last_link(connection)
-    if query.newest_first and 0 < query.after <= newest:
-        return above, query.after - 1
-    require_last(connection, (newest, link))
-    return above, newest
 
 
 def link(connection: sqlite3.Connection, seq: int) -> tuple[int, str] | None:

@@ -1,22 +1,30 @@
 """The checks that verification consists of, table by table: rows against their hashes, counts, indexes and each other.
 
-A problem names prompts, and the numbers of versions and events; it never quotes what a damaged row holds.
+What they say, and what needs no SQL, is in `promptreg.storage.problems`.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple, TypeAlias
 
-from promptreg.errors import InvalidInputError, StorageCorruptError
+from promptreg.errors import StorageCorruptError
 from promptreg.records import Container
-from promptreg.rules.names import checked_name
 from promptreg.storage.event_rows import read_event
 from promptreg.storage.hashing import GENESIS
-from promptreg.storage.rows import read_prompt, read_publications, read_version
+from promptreg.storage.problems import (
+    missing_events,
+    missing_head,
+    problems_of_end,
+    problems_of_numbers,
+    problems_of_publications,
+    prompt_named,
+)
+from promptreg.storage.rows import read_prompt, read_version
 from promptreg.storage.searched import searched_text
-from promptreg.storage.sqlite import deletions, erasure, event_log
+from promptreg.storage.sqlite import deletions, erasure, event_log, operations
 from promptreg.storage.sqlite.failures import UNDECODED, primary_code
 from promptreg.storage.sqlite.fulltext import is_folded
 from promptreg.storage.sqlite.selecting import PROMPT_FIELDS, VERSION_FIELDS
@@ -26,7 +34,7 @@ BATCH = 500  # keys read at a time
 _FIRST_INDEXES = "prompts_id prompts_namespace_name versions_prompt_version events_namespace events_prompt_id"
 # With the schema since which there is each.
 INDEXES = dict.fromkeys((f"idx_{name}" for name in _FIRST_INDEXES.split()), 1)
-INDEXES |= {"prompts_labelled": 6, "deletions_synced": 7}
+INDEXES |= {"prompts_labelled": 6, "deletions_synced": 7, "operations_at": 8}
 FIRST, LAST = -(2**63), 2**63 - 1  # of all keys
 DAMAGE = StorageCorruptError, sqlite3.Error, UnicodeDecodeError  # what reading a damaged row may raise
 MAX_WORDS = 64  # in one query
@@ -101,7 +109,8 @@ def _registry(connection: sqlite3.Connection, _: object, last: int, until: float
     except StorageCorruptError:
         problems.append("the registry: how far erasing has come is not what was written")
     problems += deletions.problems(connection)
-    return 0, None, problems + _problems_of_end(connection)
+    problems += operations.problems(connection)
+    return 0, None, [*problems, *_problems_of_end(connection)]
 
 
 # Prompts, with all that belongs to them
@@ -114,7 +123,7 @@ def _prompts(connection: sqlite3.Connection, after: int, last: int, until: float
 def _problems_of_prompt(connection: sqlite3.Connection, key: int) -> Iterator[str]:
     row = connection.execute(f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE key = ?", (key,)).fetchone()
     container = read_prompt(row)
-    what = _prompt_named(container.namespace, container.name)
+    what = prompt_named(container.namespace, container.name)
     for index, found in (
         ("ids", connection.execute("SELECT key FROM prompts WHERE id = ?", (container.id,))),
         (
@@ -129,13 +138,10 @@ def _problems_of_prompt(connection: sqlite3.Connection, key: int) -> Iterator[st
     if container.labels and not _is_in_label_index(connection, container):
         yield f"{what}: the index of labels does not lead to it"
     numbers = {number for (number,) in connection.execute(_NUMBERS, (key,)).fetchall()}
-    yield from (f"{what}: {message}" for message in _problems_of_numbers(connection, container, numbers))
+    missing = _missing_numbers(connection, container, numbers)
+    yield from (f"{what}: {message}" for message in problems_of_numbers(container, numbers, missing))
     publications = connection.execute(_PUBLICATIONS, (key,)).fetchall()
-    try:
-        if not numbers.issuperset(read_publications(container, publications)):
-            yield f"{what}: a publication is of a version that is not there"
-    except StorageCorruptError:
-        yield f"{what}: its publications are not what was written"
+    yield from (f"{what}: {message}" for message in problems_of_publications(container, publications, numbers))
     if container.shown_version in numbers:
         yield from (f"{what}: {message}" for message in _problems_of_full_text(connection, container, key))
 
@@ -147,17 +153,13 @@ def _is_in_label_index(connection: sqlite3.Connection, container: Container) -> 
     return connection.execute(_LABELLED, (container.namespace, container.name)).fetchone() is not None
 
 
-def _problems_of_numbers(connection: sqlite3.Connection, container: Container, numbers: set[int]) -> Iterator[str]:
+def _missing_numbers(connection: sqlite3.Connection, container: Container, numbers: set[int]) -> set[int]:
+    """Return the numbers of versions that are not there and were not discarded."""
     missing = set(range(1, container.last_version + 1)) - numbers
     if missing:
         discarded = connection.execute(_DISCARDED, (container.id,)).fetchall()
         missing -= {number for (number,) in discarded if number != container.latest_version}
-    yield from (f"version {number} is missing" for number in sorted(missing))
-    if max(numbers, default=None) != container.latest_version and container.latest_version not in missing:
-        yield f"its newest version is not {container.latest_version}"
-    for label, number in container.all_labels().items():
-        if number not in numbers and number not in missing:
-            yield f"the label {label} is of version {number}, which is not there"
+    return missing
 
 
 def _problems_of_full_text(connection: sqlite3.Connection, container: Container, key: int) -> Iterator[str]:
@@ -258,7 +260,7 @@ def _events(connection: sqlite3.Connection, before: tuple[int, str], last: int, 
         if row is None:
             return count, None, problems
         if row[0] != seq + 1:
-            problems.append(_missing(seq + 1, row[0] - 1))
+            problems.append(missing_events(seq + 1, row[0] - 1))
         elif row[1] != link:
             problems.append(f"event {row[0]} does not continue the one before")
         seq, link, count = row[0], row[2], count + 1
@@ -266,19 +268,12 @@ def _events(connection: sqlite3.Connection, before: tuple[int, str], last: int, 
     return count, (seq, link), problems
 
 
-def _missing(first: int, last: int) -> str:
-    return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
-
-
-def _problems_of_end(connection: sqlite3.Connection) -> list[str]:
-    """Compare the last event with the one that the registry's row names."""
-    last = event_log.last_link(connection)
+def _problems_of_end(connection: sqlite3.Connection) -> Iterable[str]:
+    """Compare the last event with the one that the registry's row names, if it names one."""
     written = connection.execute("SELECT last_event, last_hash FROM registry").fetchone()
-    if written in {last, event_log.UNKNOWN, None}:
-        return []
-    if type(written[0]) is int and written[0] > last[0]:
-        return [_missing(last[0] + 1, written[0])]
-    return [f"event {last[0]} is not the last that was written"]
+    if written in {event_log.UNKNOWN, None}:
+        return ()
+    return problems_of_end(event_log.last_link(connection), written)
 
 
 def _problems_of_event(connection: sqlite3.Connection, seq: int, indexes: set[str]) -> Iterator[str]:
@@ -302,7 +297,25 @@ def _problems_of_event(connection: sqlite3.Connection, seq: int, indexes: set[st
         if found is None:
             yield f"{what}: the index of its {column} does not lead to it"
     if event.action == "create" and connection.execute(_IS_KNOWN, (event.prompt_id,) * 2).fetchone() == (0,):
-        yield f"{_prompt_named(event.namespace, event.name)} of event {seq} is missing"
+        yield f"{prompt_named(event.namespace, event.name)} of event {seq} is missing"
+
+
+def check_of_head(head: str) -> Check:
+    """Return the check that an event has this hash."""
+    return Check("the head", None, "", FIRST, partial(_head, head))
+
+
+def _head(head: str, connection: sqlite3.Connection, after: int, last: int, until: float) -> Result:
+    while head != GENESIS:
+        newest, is_found = connection.execute(_WITH_HASH, (head, after, BATCH)).fetchone()
+        if is_found:
+            break
+        if newest is None:
+            return 0, None, [missing_head(head)]
+        after = newest
+        if monotonic() > until:
+            return 0, after, []
+    return 0, None, []
 
 
 # Shared by the checks
@@ -355,15 +368,7 @@ def _row_named(connection: sqlite3.Connection, table: str, key: int) -> str:
         names = connection.execute(_NAMES[table], (key,)).fetchone()
     except (sqlite3.Error, UnicodeDecodeError):
         return otherwise
-    return otherwise if names is None else _prompt_named(names[0], names[1], otherwise)
-
-
-def _prompt_named(namespace: object, name: object, otherwise: str = "a prompt without a name") -> str:
-    """Return what to call a prompt, unless its name is not valid: a damaged row may hold anything."""
-    try:
-        return f"prompt {checked_name(name)!r} in namespace {checked_name(namespace)!r}"
-    except InvalidInputError:
-        return otherwise
+    return otherwise if names is None else prompt_named(names[0], names[1], otherwise)
 
 
 _NAMES = {
@@ -376,6 +381,7 @@ _NUMBERS = "SELECT version FROM versions WHERE prompt = ?"
 _PUBLICATIONS = "SELECT depth, version, hash FROM publications WHERE prompt = ? ORDER BY depth"
 _DISCARDED = "SELECT version FROM events WHERE prompt_id = ? AND action = 'discard'"
 _IS_KNOWN = "SELECT EXISTS (SELECT 1 FROM prompts WHERE id = ?) OR EXISTS (SELECT 1 FROM deletions WHERE prompt_id = ?)"
+_WITH_HASH = "SELECT max(seq), max(hash = ?) FROM (SELECT seq, hash FROM events WHERE seq > ? ORDER BY seq LIMIT ?)"
 _NEXT_EVENT = "SELECT seq, prev, hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT 1"
 _EVENT = (
     f"SELECT {event_log.EVENT_FIELDS}, e.prev FROM events e LEFT JOIN event_details d ON d.seq = e.seq WHERE e.seq = ?"

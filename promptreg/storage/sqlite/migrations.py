@@ -110,6 +110,13 @@ def m0007_synchronised(db: Database) -> None:
     db.execute("CREATE INDEX deletions_synced ON deletions (prompt_id) WHERE synced IS NOT NULL")
 
 
+@MIGRATIONS()
+def m0008_operations(db: Database) -> None:
+    """Add the calls of the last day that are made once, under the hash that identifies each, and what each wrote."""
+    _table(db, "operations", "key at result hash", pk="key")
+    db.execute("CREATE INDEX operations_at ON operations (at)")
+
+
 def _tables(db: Database) -> None:
     _table(
         db, "registry", "id:int revision:int deleted_revision:int vacuumed_revision:int erased_revision:int", pk="id"

@@ -18,19 +18,21 @@ from typing import Any, TypeAlias
 from promptreg.errors import StorageReadOnlyError
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.rows import LATER_PROMPT_COLUMNS, LATER_VERSION_COLUMNS
-from promptreg.storage.sqlite import system
+from promptreg.storage.sqlite import operations, system
 from promptreg.storage.sqlite.connections import Handle, connect, file_uri
 from promptreg.storage.sqlite.files import WAL
 
 FORMAT_BYTES = slice(18, 20)  # of the header: 2 is WAL mode, which a database in memory can't have
 TRIES = 20
 
-# By table, the columns that later schemas added, and what they hold for earlier rows: NULL, or a text.
+# By table, the columns that later schemas added, and what they hold for earlier rows: NULL, or a text. A table of which
+# they are all the columns was added as a whole.
 LATER_COLUMNS: dict[str, Mapping[str, Any]] = {
     "prompts": LATER_PROMPT_COLUMNS,
     "versions": LATER_VERSION_COLUMNS,
     "deletions": {"synced": None},
     "registry": {"last_event": None, "last_hash": None},
+    "operations": dict.fromkeys(operations.COLUMNS),
 }
 
 Signature: TypeAlias = tuple[int, int, int, int]  # device, inode, size and mtime
@@ -108,7 +110,9 @@ def show_later_columns(connection: sqlite3.Connection) -> None:
     for table, columns in LATER_COLUMNS.items():
         present = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall()}
         missing = [f"{_literal(value)} AS {column}" for column, value in columns.items() if column not in present]
-        if missing:
+        if not present:
+            _create_view(connection, f"CREATE TEMP VIEW {table} AS SELECT {', '.join(missing)} WHERE 0")
+        elif missing:
             _create_view(connection, f"CREATE TEMP VIEW {table} AS SELECT *, {', '.join(missing)} FROM main.{table}")
 
 

@@ -99,6 +99,44 @@ def take_name(making: str, path: str) -> bool:
     return True
 
 
+def move_new(making: str, path: str) -> None:
+    """Give a new file its name, at once; raise `FileExistsError` where anything has it.
+
+    A file system without hard links shows an empty file of the name for a moment.
+    """
+    try:
+        os.link(making, path)
+    except FileExistsError:
+        raise
+    except (OSError, AttributeError):
+        if os.name != "nt":  # where a rename replaces nothing
+            os.close(open_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        os.replace(making, path) if os.name != "nt" else os.rename(making, path)
+
+
+def sync(path: str) -> None:
+    """Write what the system still holds of a file to its disk."""
+    descriptor = open_file(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: str) -> None:
+    """Write the names in a folder to its disk, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def follow_rights(descriptor: int, model: os.stat_result) -> None:
     """Copy owner, group and mode of a file to another one, as far as this process may."""
     if not hasattr(os, "fchmod"):

@@ -17,7 +17,7 @@ from promptreg.errors import StorageCorruptError, StorageError
 from promptreg.storage.base import VerificationStep
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
-from promptreg.storage.sqlite.integrity import CHECKS, FIRST, LAST, Check, Result, UnreadableRow
+from promptreg.storage.sqlite.integrity import CHECKS, FIRST, LAST, Check, Result, UnreadableRow, check_of_head
 
 SLICE_SECONDS = 0.05
 MAX_PROBLEMS = 1_000  # of more only the number is reported
@@ -27,14 +27,15 @@ _ERROR_CODE = re.compile(r"error code=(\d+)")
 OpenSnapshot = Callable[[], AbstractContextManager[Handle]]
 
 
-def verified(open_snapshot: OpenSnapshot, path: str) -> Generator[VerificationStep, None, None]:
+def verified(open_snapshot: OpenSnapshot, path: str, head: str | None) -> Generator[VerificationStep, None, None]:
     """Run all checks; yield the progress after each slice, and the problems that it found.
 
     Raises `StorageError` where the database can't be read, which is not a problem of the data.
     """
-    extents = [_extent(open_snapshot, check) for check in CHECKS]  # fixed first, so that writers can't prolong it
+    checks = CHECKS if head is None else (check_of_head(head), *CHECKS)
+    extents = [_extent(open_snapshot, check) for check in checks]  # fixed first, so that writers can't prolong it
     done, total, found = 0, sum(rows for rows, _ in extents), 0
-    for check, (_, last) in zip(CHECKS, extents, strict=True):
+    for check, (_, last) in zip(checks, extents, strict=True):
         position = check.start
         while position is not None:
             rows, position, problems = _slice(open_snapshot, path, check, position, last)

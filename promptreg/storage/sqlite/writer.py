@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from promptreg.errors import ConflictError
-from promptreg.records import Change, Container
+from promptreg.records import Change, Container, Link, Operation
 from promptreg.storage.hashing import damaged, publication_hash
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
-from promptreg.storage.sqlite import deletions, event_log
+from promptreg.storage.sqlite import deletions, event_log, operations
 from promptreg.storage.sqlite.batches import inserts, updates
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
@@ -29,8 +29,8 @@ class SQLiteWriter(SQLiteReader):
         self.has_applied = self.has_deleted = False
         self.is_refused = _is_read_only(handle.connection)
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Write the changes, and increase the revision by one."""
+    def apply(self, changes: Sequence[Change], operation: Operation | None = None) -> Link | None:
+        """Write the changes, remember the operation, increase the revision by one, and return the first event."""
         self.revision += 1
         self.has_applied = True
         self._last = None
@@ -44,15 +44,14 @@ class SQLiteWriter(SQLiteReader):
                 self._save(change, change.after)
         if moved:
             self._move([(container, container.name) for container in moved])
-        event_log.append(self._connection, changes)
-        self._connection.execute(
-            "UPDATE registry SET revision = ?,"
-            " (last_event, last_hash) = (SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1)",
-            (self.revision,),
-        )
+        first = event_log.append(self._connection, changes)
+        self._connection.execute(_ADVANCE if first is None else _ADVANCE_WITH_EVENTS, (self.revision,))
         for change in changes:
             if change.after is None:
                 self._forget_details(change.subject.id)
+        if operation is not None:
+            operations.remember(self._connection, operation)
+        return first
 
     def load(self, staging: "Staging") -> None:
         """Write everything that was staged into a database that holds nothing; raise `ConflictError` for any other."""
@@ -73,7 +72,7 @@ class SQLiteWriter(SQLiteReader):
     def advance(self) -> None:
         """Increase the revision by one, and change nothing else."""
         self.revision += 1
-        self._connection.execute("UPDATE registry SET revision = ?", (self.revision,))
+        self._connection.execute(_ADVANCE, (self.revision,))
 
     def _move(self, moved: Sequence[tuple[Container, str]], first: str = "status") -> None:
         """Update prompts, each given with the name of its row before; write the columns from `first` on."""
@@ -167,6 +166,8 @@ def _columns_from(first: str) -> tuple[str, ...]:
 _MOVES = {
     first: updates("prompts", (*_columns_from(first), "revision"), by=("id", "name")) for first in ("name", "status")
 }
+_ADVANCE = "UPDATE registry SET revision = ?"
+_ADVANCE_WITH_EVENTS = f"{_ADVANCE}, (last_event, last_hash) = (SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1)"
 _INSERT_PROMPT = inserts("prompts", (*PROMPT_COLUMNS, "revision")).one
 _INSERT_VERSION = inserts("versions", ("prompt", *VERSION_COLUMNS)).one
 _UPDATE_VERSION = updates("versions", VERSION_COLUMNS, by=("prompt", "version")).one

@@ -1,0 +1,65 @@
+"""What verification says is wrong (`Registry.verify`), for any database; the checks that need no SQL are here too.
+
+A problem names prompts, and the numbers of versions and events; it never quotes what a damaged row holds.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from promptreg.errors import InvalidInputError, StorageCorruptError
+from promptreg.records import Container
+from promptreg.rules.names import checked_name
+from promptreg.storage.rows import Row, read_publications
+
+MAX_PROBLEMS = 1_000  # of more only the number is reported
+SLICE_SECONDS = 0.05
+
+
+def prompt_named(namespace: object, name: object, otherwise: str = "a prompt without a name") -> str:
+    """Return what to call a prompt, unless its name is not valid: a damaged row may hold anything."""
+    try:
+        return f"prompt {checked_name(name)!r} in namespace {checked_name(namespace)!r}"
+    except InvalidInputError:
+        return otherwise
+
+
+def missing_events(first: int, last: int) -> str:
+    """Return the problem that events are missing."""
+    return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
+
+
+def missing_head(head: str) -> str:
+    """Return the problem that no event has the hash that somebody kept."""
+    return (
+        f"the head {head} is not in the chain of events: events up to it were changed or cut, or it is of another"
+        " registry"
+    )
+
+
+def problems_of_end(last: tuple[int, str], written: tuple[object, object]) -> Iterator[str]:
+    """Compare the last event, its number and hash, with the one that the registry's row names."""
+    if written == last:
+        return
+    number = written[0]
+    if isinstance(number, int) and number > last[0]:
+        yield missing_events(last[0] + 1, number)
+    else:
+        yield f"event {last[0]} is not the last that was written"
+
+
+def problems_of_numbers(container: Container, numbers: set[int], missing: set[int]) -> Iterator[str]:
+    """Compare a prompt with the numbers of its versions, and with those that are missing and were not discarded."""
+    yield from (f"version {number} is missing" for number in sorted(missing))
+    if max(numbers, default=None) != container.latest_version and container.latest_version not in missing:
+        yield f"its newest version is not {container.latest_version}"
+    for label, number in container.all_labels().items():
+        if number not in numbers and number not in missing:
+            yield f"the label {label} is of version {number}, which is not there"
+
+
+def problems_of_publications(container: Container, rows: Sequence[Row], numbers: set[int]) -> Iterator[str]:
+    """Compare a prompt with its stack of publications, and that with the numbers of its versions."""
+    try:
+        if not numbers.issuperset(read_publications(container, rows)):
+            yield "a publication is of a version that is not there"
+    except StorageCorruptError:
+        yield "its publications are not what was written"
