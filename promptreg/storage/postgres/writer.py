@@ -45,7 +45,7 @@ class PostgresWriter(PostgresReader):
     """
 
     def __init__(self, session: Session, notice: Callable[[Head], None] = _ignore) -> None:
-        locked, last = (result.rows for result in session.run(LOCK, LAST_LINK)  # the second one's snapshot is taken under the lock)
+        locked, last = (result.rows for result in session.run(LOCK, LAST_LINK))  # the lock comes first
         head = read_head([row[: len(Head._fields)] for row in locked])
         notice(head)
         super().__init__(session, head)
