@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from psycopg import postgres
-from psycopg.adapt import AdaptersMap, Transformer
+from psycopg import adapt, postgres
+from psycopg.abc import Transformer
+from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_attempts
 from psycopg.errors import Error, error_from_result
 from psycopg.pq.abc import PGresult
@@ -22,7 +23,7 @@ _ADAPTERS = _default_adapters()
 
 def transformer() -> Transformer:
     """Return what turns values into parameters and results into rows."""
-    return Transformer(_ADAPTERS)
+    return adapt.Transformer(_ADAPTERS)
 
 
 def error_of(result: PGresult) -> Error:

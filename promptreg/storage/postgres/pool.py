@@ -128,13 +128,14 @@ class ConnectionPool:
         """Release the slots of calls of this thread that run no more."""
         release_own(self._locks)
 
-    def close(self) -> None:
+    def close(self, close_listener: Callable[[], None] = lambda: None) -> None:
         """Close every connection once the calls of other threads are done; none of another process."""
         with holding_all(self._locks):
             self.is_closed = True
             for slot in self._slots:
                 if slot.handle is not None:
                     slot.handle.close()
+            close_listener()
         _POOLS.pop(id(self), None)
 
     def after_fork_in_child(self) -> None:
