@@ -1,7 +1,7 @@
 """The PostgreSQL storage: read and write transactions, and what surrounds them on opening and closing."""
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ from promptreg.rules.names import Versioned
 from promptreg.storage.base import ChangeMonitor, Lookup, StorageProfile, StorageSettings
 from promptreg.storage.finding import look_up
 from promptreg.storage.postgres import lookups, schema
-from promptreg.storage.postgres.change_check import CHECK_SECONDS, YOUNG_SECONDS, ChangeCheck
+from promptreg.storage.postgres.change_check import ChangeCheck, freshness
+from promptreg.storage.postgres.heads import Head
 from promptreg.storage.postgres.listening import Listener
 from promptreg.storage.postgres.sessions import Session, Statement
 from promptreg.storage.postgres.signals import signal_of
@@ -34,7 +35,7 @@ class PostgresStorage:
 
     def __init__(self, settings: StorageSettings) -> None:
         self._settings, self._url = settings, read_url(settings.target)
-        self.profile = StorageProfile(f"PostgreSQL, schema {self._url.schema}", YOUNG_SECONDS, CHECK_SECONDS, path=None)
+        self.profile = StorageProfile(f"PostgreSQL, schema {self._url.schema}", *freshness(settings), path=None)
         self.is_closed = False
         opened_at = time.monotonic()
         with self._session() as session:
@@ -48,6 +49,11 @@ class PostgresStorage:
         self.signal.begin(revision, stamp)
         self._listener = Listener(self._url.conninfo, self._url.schema, self.signal, proven_at=opened_at)
         self._check = ChangeCheck(self._listener, self.signal, settings)
+
+    def _noticing(self) -> Callable[[Head], None]:
+        """Return what tells the signal the registry's row, in answer to a statement that is not sent yet."""
+        seen = self.signal.read()
+        return lambda head: self.signal.observe(head.revision, head.stamp, seen)
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -66,12 +72,14 @@ class PostgresStorage:
 
         with self._session() as session:
             session.begin(READ)
-            yield PostgresReader(session)
+            yield PostgresReader(session, notice=self._noticing())
 
     def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
         """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
+        notice = self._noticing()
         with self._session() as session:
             head, found = lookups.look_up(session, namespace, wanted)
+        notice(head)
         if found is not None:
             return head.revision, found
         with self.read() as reader:
@@ -88,10 +96,16 @@ class PostgresStorage:
 
         with self._session() as session:
             session.begin(WRITE)
-            writer = PostgresWriter(session)
+            writer = PostgresWriter(session, notice=self._noticing())
+            seen = self.signal.read()
             yield writer
             if writer.has_applied:
-                session.run(COMMIT)
+                try:
+                    session.run(COMMIT)
+                except BaseException:
+                    self.signal.doubt()
+                    raise
+                self.signal.observe(writer.registry_row.revision, writer.registry_row.stamp, seen)
 
     @contextmanager
     def monitor(self) -> Iterator[ChangeMonitor]:
