@@ -158,7 +158,7 @@ class Reader(Protocol):
         """Return the namespaces in which the audience may read a prompt; of `home` it may read every one."""
         ...
 
-    def last_hash(self) -> str:
+    def head(self) -> str:
         """Return the hash of the last event, or `hashing.GENESIS` before the first.
 
         Raises `StorageCorruptError` where the last event is not the last one that was written.

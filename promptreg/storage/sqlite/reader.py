@@ -211,7 +211,7 @@ class SQLiteReader:
         ).fetchall()
         return [namespace for (namespace,) in rows]
 
-    def last_hash(self) -> str:
+    def head(self) -> str:
         """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
         last = event_log.last_link(self._connection)
         event_log.require_last(self._connection, last)
