@@ -18,7 +18,7 @@ from promptreg.rules.names import Reference, Selector
 from promptreg.rules.seeding import Shipped
 from promptreg.rules.sets import PromptSet, read_set
 from promptreg.rules.version_fields import Draft
-from promptreg.settings import read_actor
+from promptreg.settings import read_actor, read_seconds
 from promptreg.storage.opening import read_new_path
 from promptreg.untrusted import FieldReader
 
@@ -303,3 +303,12 @@ def read_backup(path: object, progress: object) -> tuple[str, Progress]:
     report = fields.read(inputs.read_progress, progress)
     fields.require_valid()
     return target, report
+
+
+def read_wait(revision: object, timeout: object) -> tuple[int, float | None]:
+    """Read the arguments of `wait_for`: a revision and seconds."""
+    fields = FieldReader()
+    wanted = fields.read(names.checked_number, revision, "revision", least=0)
+    seconds = None if timeout is None else fields.read(read_seconds, timeout, "timeout")
+    fields.require_valid()
+    return wanted, seconds

@@ -150,7 +150,9 @@ class Cache:
     def renew(self, report: ChangeReport, until: float) -> Generation:
         """Begin the next generation and return it, or use this one for longer where nothing has changed."""
         last = self.generation
-        changed = frozenset(last.written) if report.is_unavailable else report.changed
+        changed = report.changed
+        if report.is_unavailable and changed is not None:
+            changed |= last.written
         if report.position is last.position and not changed:
             last.until = until
         else:

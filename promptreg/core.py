@@ -6,7 +6,7 @@ what may refuse it, is in `planning.py`.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -17,7 +17,7 @@ from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks
 from promptreg.clock import moment
 from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
-from promptreg.lookup import Missing, find_readable, find_versions
+from promptreg.lookup import Missing, find_readable, shown_or_missing
 from promptreg.models import UNSET
 from promptreg.planning import Planner
 from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
@@ -25,11 +25,11 @@ from promptreg.records import Change, Container, Shown
 from promptreg.rules import access
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_variables
-from promptreg.rules.names import Reference, Selector, read_versioned
+from promptreg.rules.names import Reference, Selector, Versioned, read_versioned
 from promptreg.rules.outcomes import Author
-from promptreg.rules.refusals import not_found
+from promptreg.rules.refusals import not_found, unanswered
 from promptreg.settings import Settings
-from promptreg.storage.base import Reader, Storage, Writer
+from promptreg.storage.base import Lookup, Reader, Storage, Writer
 from promptreg.suggestions import Suggestions
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
@@ -93,6 +93,8 @@ class Core:
         self.cache = Cache(settings.cache_size, compares=settings.max_staleness == 0)
         interval = storage.profile.check_interval
         self._holds = min(settings.max_staleness or interval, interval)
+        self._is_strict = settings.storage.is_strict
+        self.busy_timeout = settings.storage.busy_timeout
         self.limits = settings.render_limits
         self.defaults = Defaults(settings.render_limits)
         self.templates = Templates(settings.cache_size, settings.render_limits, forbids_extra=settings.forbids_extra)
@@ -143,6 +145,13 @@ class Core:
         """Begin a read transaction, which is timed while metrics are recorded."""
         transaction = self.storage.read()
         return metrics.timed(READ, transaction) if metrics.is_on() else transaction
+
+    def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
+        """Read prompts and versions of one moment, and its revision, which is timed while metrics are recorded."""
+        if not metrics.is_on():
+            return self.storage.look_up(namespace, wanted)
+        with metrics.timed(READ, nullcontext()):
+            return self.storage.look_up(namespace, wanted)
 
     def write(self) -> AbstractContextManager[Writer]:
         """Begin the one write transaction, which is timed while metrics are recorded."""
@@ -220,9 +229,11 @@ class Core:
     ) -> CacheEntry | None:
         """Return the current cache entry, or None where only `resolve` can answer.
 
-        With `may_check` the storage is asked for changes where that is due.
+        With `may_check` the storage is asked for changes where that is due, unless it is to be asked by each read:
+        then `resolve` asks, so that a read does so once.
         """
         try:
+            may_check = may_check and self._holds > 0
             generation, state = self.current_generation() if may_check else (self.cache.generation, HIT)
             entry = generation.entries.get(self.key(view.namespace, name, version, label))
         except BaseException as error:
@@ -246,8 +257,12 @@ class Core:
             return name if namespace == self.home else (_KEY_OF_OTHERS, namespace, name)
         return _KEY_OF_OTHERS, namespace, name, type(version), version, label
 
-    def current_generation(self) -> tuple[Generation, str]:
-        """Return the current generation, and whether it was current, was renewed, or is stale as the file has gone."""
+    def current_generation(self, patience: float | None = None) -> tuple[Generation, str]:
+        """Return the current generation, and whether it was current, was renewed, or is stale, as the storage is gone.
+
+        With `freshness="strict"` a stale one is `StorageBusyError`. The check waits for the storage as long as that
+        does, or for `patience` seconds if that is less.
+        """
         generation = self.cache.generation
         if generation.is_current():
             return generation, HIT
@@ -256,11 +271,13 @@ class Core:
             generation = self.cache.generation
             if generation.is_current():  # another thread has just checked
                 return generation, HIT
-            report = changes_since(generation.position)
+            report = changes_since(generation.position, patience)
             self.cache.allows_fast_reads = not is_measured
             renewed = self.cache.renew(report, NEVER if report.is_unavailable else began + self._holds)
         if report.changed is None or report.changed:
             metrics.count_reload()
+        if report.is_unavailable and self._is_strict:
+            raise unanswered(self.storage.profile.location)
         return renewed, STALE if report.is_unavailable else FRESH
 
     def _load(
@@ -272,9 +289,9 @@ class Core:
         key: Hashable,
     ) -> CacheEntry | NegativeEntry:
         """Read what a name and a selector mean, and add it to the generation if it is of the same revision."""
-        with self.read() as reader:
-            (found,) = find_versions(reader, namespace, [(reference, selector)])
-        return self.loaded(generation, reader.snapshot.revision, key, found, selector)
+        wanted = reference, selector
+        revision, (found,) = self.look_up(namespace, [wanted])
+        return self.loaded(generation, revision, key, shown_or_missing(namespace, wanted, found), selector)
 
     def loaded(
         self, generation: Generation, revision: int, key: Hashable, found: Shown | Missing, selector: Selector | None

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from promptreg.arguments import Creation, Publication, Rollback, Save, Seeding, StatusChange, Update
 from promptreg.errors import NotFoundError
-from promptreg.lookup import find, find_all, find_any, find_version, load_shown, load_version
+from promptreg.lookup import find, find_all, find_any, load_shown, load_version
 from promptreg.records import Container, VersionRecord
 from promptreg.rules import access, lifecycle, publishing, seeding, selection, statuses
 from promptreg.rules.access import View
@@ -27,6 +27,7 @@ from promptreg.rules.refusals import not_found
 from promptreg.rules.statuses import StatusPlan
 from promptreg.rules.version_fields import Draft
 from promptreg.storage.base import Reader
+from promptreg.storage.finding import find_version
 
 COMPARED = 1_000  # of the newest versions, with which a seed or a file is compared that is to be shown
 PAGE = 20

@@ -59,6 +59,7 @@ from promptreg.storage.opening import open_storage
 from promptreg.telemetry.content import Redact
 from promptreg.verbs import verb
 from promptreg.vetting import vet_all_published, vet_published
+from promptreg.waiting import revision_of, wait_for
 
 if TYPE_CHECKING:
     from promptreg.dump import Dump, Entry
@@ -138,6 +139,10 @@ class Registry:
       OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT decides; by default spans hold names and numbers only.
     - `spans`: `"child"` makes a span for each verb, `"attributes"` sets its attributes on the current span instead.
     - `render_duration`: whether the histogram of render durations is recorded.
+    - `freshness`: `"bounded"`, where a read is as fresh as the storage declares and stale (`Prompt.stale`) where it
+      does not answer; or `"strict"`, where each read sees every write on any machine that returned before it began, and
+      is `StorageBusyError` instead of stale. A file is strict already but for that error. In PostgreSQL a strict read
+      asks the server each time. It goes with no `max_staleness`.
 
     Raises `InvalidInputError` for bad settings, and `StorageError` for a file that can't be opened, with
     `details["reason"]`. A registry is a context manager, which closes it.
@@ -164,6 +169,7 @@ class Registry:
         redact: Redact | None = None,
         spans: str = "child",
         render_duration: bool = True,
+        freshness: str = "bounded",
     ) -> None:
         settings = read_settings(locals())
         self._begin(Core(open_storage(settings.storage), settings), settings.view, is_view=False)
@@ -208,6 +214,20 @@ class Registry:
         view = object.__new__(Registry)
         view._begin(self._core, arguments.read_scope(self._view, namespace, actor), is_view=True)
         return view
+
+    @property
+    def revision(self) -> int:
+        """The revision of the database: it grows with each write, and is at least that of every write that returned.
+
+        Pass it on with what depends on a write, and have the other side call `wait_for`. Raises `StorageError`.
+
+        >>> with Registry(":memory:") as registry:
+        ...     before = registry.revision
+        ...     _ = registry.create("greet", "Hello")
+        ...     before, registry.revision
+        (0, 1)
+        """
+        return revision_of(self._core)
 
     def close(self) -> None:
         """Close the files. Every later call on the registry and its views is `StorageError`.
@@ -595,6 +615,21 @@ class Registry:
         target, report = arguments.read_backup(path, progress)
         access.require_org_admin(self.actor, "backup", "a registry")
         back_up(self._core.storage, target, report)
+
+    @verb("wait_for_revision", takes_name=False)
+    def wait_for(self, revision: int, timeout: float | None = None) -> None:
+        """Wait until every read of this registry sees a revision, which another process or machine has written.
+
+        `revision` is what its `registry.revision` was after the write. `timeout` is in seconds; None stands for
+        `busy_timeout`. Nothing is held meanwhile. A revision that a failover has lost is never reached.
+
+        Raises `StorageBusyError` when the time is over.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello")
+        ...     registry.wait_for(registry.revision, timeout=1)
+        """
+        wait_for(self._core, revision, timeout)
 
     @verb("export_registry", takes_name=False)
     def _dump(self, consume: "Callable[[Dump], D]") -> D:

@@ -22,6 +22,7 @@ from promptreg.untrusted import FieldReader, bounded_list, reads_untrusted
 MAX_SECONDS = 1_000_000
 DURABILITIES = ("full", "normal")
 EXTRA_VARIABLES = ("ignore", "forbid")
+FRESHNESS = ("bounded", "strict")
 SPANS = ("child", "attributes")
 CAPTURING = {"true", "span_only", "span_and_event"}  # values of the standard variable that let spans hold content
 
@@ -43,6 +44,7 @@ class Settings(NamedTuple):
 def read_settings(given: Mapping[str, Any]) -> Settings:
     """Read the arguments of `Registry`, by name; raise `InvalidInputError` with every bad one."""
     fields = FieldReader()
+    max_staleness = fields.read(read_seconds, given["max_staleness"], "max_staleness")
     settings = Settings(
         view=View(
             fields.read(checked_name, given["namespace"], "namespace"),
@@ -52,9 +54,13 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
             target=fields.read(read_target, given["target"]),
             create=fields.read(read_flag, given["create"], "create"),
             durability=fields.read(read_choice, given["durability"], "durability", DURABILITIES),
-            busy_timeout=fields.read(_seconds, given["busy_timeout"], "busy_timeout"),
+            busy_timeout=fields.read(read_seconds, given["busy_timeout"], "busy_timeout"),
+            max_staleness=max_staleness,
+            is_strict=fields.read(
+                _is_strict, fields.read(read_choice, given["freshness"], "freshness", FRESHNESS), max_staleness
+            ),
         ),
-        max_staleness=fields.read(_seconds, given["max_staleness"], "max_staleness"),
+        max_staleness=max_staleness,
         cache_size=fields.read(checked_number, given["cache_size"], "cache_size", least=0),
         publish_checks=fields.read(_functions, given["publish_checks"]),
         forbids_extra=fields.read(read_choice, given["extra_variables"], "extra_variables", EXTRA_VARIABLES)
@@ -80,8 +86,15 @@ def read_actor(value: object) -> Actor | None:
     return value
 
 
+def _is_strict(freshness: str, max_staleness: float) -> bool:
+    if freshness == "strict" and max_staleness > 0:
+        raise InvalidInputError.of("freshness", "can't be 'strict' where max_staleness allows older reads")
+    return freshness == "strict"
+
+
 @reads_untrusted("value")
-def _seconds(value: object, field: str) -> float:
+def read_seconds(value: object, field: str) -> float:
+    """Read a number of seconds."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_SECONDS:
         raise InvalidInputError.of(field, f"must be seconds, from 0 to {MAX_SECONDS}")
     return float(value)

@@ -22,10 +22,16 @@ from typing import Any
 from promptreg import PromptregError, Registry
 from tests.remote import Remote
 
+POSTGRES = "postgresql://"
 CHILD_SECONDS = 30
 AT_ONCE = 4
 
 Report = dict[str, Any]
+
+
+def target(place: str, name: str) -> str:
+    """Return the target of a registry in a folder, or in a schema of its own beside that of a PostgreSQL target."""
+    return f"{place}_{name}" if place.startswith(POSTGRES) else f"{place}/{name}.db"
 
 
 def fork() -> tuple[int, float]:
@@ -63,10 +69,10 @@ def of_child(child: int, out: int) -> Any:
 
 
 class Busy:
-    """Two registries in files and one in memory, with two threads that read and one that writes."""
+    """Two registries in a folder or on a server, and one in memory, with two threads that read and one that writes."""
 
-    def __init__(self, folder: str) -> None:
-        self.registries = [Registry(f"{folder}/a.db"), Registry(f"{folder}/b.db"), Registry(":memory:")]
+    def __init__(self, place: str) -> None:
+        self.registries = [Registry(target(place, "a")), Registry(target(place, "b")), Registry(":memory:")]
         self.written = [0, 0, 0]
         self.failures: list[str] = []
         self.reads = 0
@@ -117,9 +123,9 @@ class Busy:
                 assert registry.history("shared", limit=1)[0].version >= made.version
 
 
-def busy(folder: str, count: str) -> Report:
+def busy(place: str, count: str) -> Report:
     """Fork repeatedly while three threads are busy; each child reads and writes all registries."""
-    work = Busy(folder)
+    work = Busy(place)
     work.start()
     times, running, errors = [], [], []
     for number in range(int(count)):
@@ -157,9 +163,9 @@ def _history(registry: Registry) -> Report:
     }
 
 
-def waiting(folder: str) -> Report:
+def waiting(place: str) -> Report:
     """Fork while a thread waits for the write lock, which another process holds."""
-    registry = Registry(f"{folder}/a.db", busy_timeout=5)
+    registry = Registry(target(place, "a"), busy_timeout=5)
     registry.create("shared", "0")
     outcome: list[Any] = []
 
@@ -189,12 +195,12 @@ def waiting(folder: str) -> Report:
     return {"longest": max(times), "still_waiting": still_waiting, "seen": seen, "outcome": outcome}
 
 
-def queued(folder: str) -> Report:
+def queued(place: str) -> Report:
     """Fork while a thread waits in the writers' queue; then both sides write.
 
     The child has no such thread, and its `busy_timeout` is ten times as long as it may live.
     """
-    registry = Registry(f"{folder}/a.db", busy_timeout=10 * CHILD_SECONDS)
+    registry = Registry(target(place, "a"), busy_timeout=10 * CHILD_SECONDS)
     registry.create("shared", "0")
     queue = registry._core.storage._queue  # type: ignore[attr-defined]
     with Remote(registry.path) as other:
@@ -223,10 +229,10 @@ def _pooled(number: int) -> int:
     return registry.update("shared", template=f"pool {number}").version
 
 
-def pools(folder: str) -> Report:
+def pools(place: str) -> Report:
     """Use a registry opened before the fork in a pool of multiprocessing and in one of concurrent.futures."""
     warnings.simplefilter("ignore", DeprecationWarning)
-    REGISTRY.append(Registry(f"{folder}/a.db", busy_timeout=30))
+    REGISTRY.append(Registry(target(place, "a"), busy_timeout=30))
     REGISTRY[0].create("shared", "0")
     context = multiprocessing.get_context("fork")
     with context.Pool(4) as pool:
@@ -237,9 +243,9 @@ def pools(folder: str) -> Report:
     return {"pooled": sorted(pooled), "own": own, "numbers": _history(REGISTRY[0])["numbers"]}
 
 
-def without_hooks(folder: str) -> Report:
+def without_hooks(place: str) -> Report:
     """Fork with libc's call, which runs none of Python's hooks; the child reports what works in it."""
-    registry = Registry(f"{folder}/a.db")
+    registry = Registry(target(place, "a"))
     registry.create("cached", "text")
     registry.create("uncached", "text")
     with Registry(registry.path) as seeding:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections import Counter
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -78,8 +79,8 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = str(Path(self.folder.name) / "prompts.db")
+        self.place = self.new_place()
+        self.path = self.place.__enter__()
         self.clock, self.world = Ticking(), model.new_world()
         self.registries, self.views = [None, None], [{}, {}]
         self.steps, self.writer, self.checked, self.stamps = 0, 0, -1, {}
@@ -91,7 +92,14 @@ class Machine(RuleBasedStateMachine):
     def teardown(self):
         for registry in self.registries:
             registry.close()
-        self.folder.cleanup()
+        self.place.__exit__(None, None, None)
+
+    @staticmethod
+    @contextmanager
+    def new_place():
+        """Yield the target of a registry that does not exist yet."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield str(Path(folder) / "prompts.db")
 
     def open(self, side):
         registry = Registry(

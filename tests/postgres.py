@@ -115,6 +115,14 @@ class Server:
         """Stop, "fast" by ending all connections, "immediate" as a crash would."""
         self.control("stop", "-m", mode)
 
+    def standby(self, folder: Path, **options: str) -> "Server":
+        """Start another server that follows this one; it is this one's until it is promoted."""
+        folder.mkdir()
+        other = Server(folder, options)
+        other.run("pg_basebackup", "-d", self.url, "-D", str(other.data), "-R", "-X", "stream", "-c", "fast", "-N")
+        other.data.chmod(0o700)
+        return other.start()
+
     def control(self, *arguments: str) -> None:
         self.run("pg_ctl", "-D", str(self.data), "-w", "-t", str(int(PATIENCE)), *arguments)
 

@@ -90,14 +90,12 @@ AFTERWARDS: dict[str, Callable[[Registry], object]] = {
 def test_what_another_thread_has_abandoned_blocks_nobody(
     path: str, is_file: bool, verb: str, leave: Callable[[Callable[[], object]], None]
 ) -> None:
-    """Reads, writes, forks and closing go on at once, and what the abandoned write had done is rolled back."""
-    registry = Registry(path if is_file else ":memory:")
+    """Reads, writes, forks and closing wait for nothing, and what the abandoned write had done is rolled back."""
+    registry = Registry(path if is_file else ":memory:", busy_timeout=0)
     registry.create("greet", "Hello")
     revision = in_thread(lambda: revision_of(registry))
     leave(lambda: in_the_middle_of_a_write(registry))
-    begin = time.monotonic()
     given = in_thread(lambda: AFTERWARDS[verb](registry))
-    assert time.monotonic() - begin < 5
     assert given == {"read": 1, "write": 2, "fork": 0, "close": None}[verb]
     if verb == "read":
         assert revision_of(registry) == revision
@@ -114,7 +112,10 @@ def revision_of(registry: Registry) -> int:
 def test_a_write_is_not_blocked_by_the_transaction_of_an_abandoned_slot(
     registry: Registry, leave: Callable[[Callable[[], object]], None]
 ) -> None:
-    """Its own slot and the queue are free, so that SQLite alone reports that the file is locked."""
+    """Its own slot and the queue are free, so that SQLite alone reports that the file is locked.
+
+    The write rolls that transaction back, because otherwise it would raise `StorageBusyError` at its timeout.
+    """
     registry.create("greet", "Hello")
     first = registry._core.storage._connections._all[0]  # type: ignore[attr-defined]
 
@@ -123,9 +124,7 @@ def test_a_write_is_not_blocked_by_the_transaction_of_an_abandoned_slot(
         first.handle.connection.execute("BEGIN IMMEDIATE")
 
     leave(begin)
-    begun = time.monotonic()
     assert registry.update("greet", template="Hi").version == 2
-    assert time.monotonic() - begun < 4
 
 
 def test_an_abandoned_opening_or_fork_blocks_no_fork(leave: Callable[[Callable[[], object]], None]) -> None:

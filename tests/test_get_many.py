@@ -320,7 +320,7 @@ def test_an_error_in_the_middle_holds_nothing(view: Registry, monkeypatch: pytes
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("promptreg.lookup.find_version", interrupted)
+        patch.setattr("promptreg.storage.finding.find_version", interrupted)
         with pytest.raises(KeyboardInterrupt):
             view.get_many(["a", "b"])
     assert not holds_anything(view)

@@ -9,9 +9,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.calls import CALLS, NAMESPACES, PEOPLE, pick
 from tests.machine import CLASSES, DEEPEST, REACHED, READING, Machine
+from tests.postgres import fresh_target
 
 # How many runs of the machine, of run_settings many steps.
 USUAL = 11, 80
+FIFTH = 2, 88
 LONG = 140, 120
 
 
@@ -130,12 +132,12 @@ SEVERAL = [
 PATHS = (RARE, NEVER_LIVE, LONE, DISCARDED_BASES, TOO_LOUD, SEEDED, SEVERAL)
 
 
-def walk(path):
+def walk(path, kind=Machine):
     """Make the calls of one path as the application, alternating between the two registries.
 
     After each call a third of the actors compare all that they may read, each third in its turn.
     """
-    machine, people = Machine(), [*product(PEOPLE, NAMESPACES)]
+    machine, people = kind(), [*product(PEOPLE, NAMESPACES)]
     try:
         for step, (verb, arguments) in enumerate(path):
             machine.ask(verb, ("application", "a"), {**pick(0)[1], **PLAIN, **arguments})
@@ -150,6 +152,13 @@ def run_machine(examples, steps):
     """Run the machine; return how often each verb had each outcome, and the most versions and publications."""
     REACHED.clear()
     DEEPEST.clear()
+    run_examples(Machine, examples, steps)
+    for path in PATHS:
+        walk(path)
+    return dict(REACHED), dict(DEEPEST)
+
+
+def run_examples(kind, examples, steps):
     run_settings = settings(
         max_examples=examples,
         stateful_step_count=steps,
@@ -159,10 +168,18 @@ def run_machine(examples, steps):
         phases=[Phase.generate],  # shrinking a long run takes minutes; its steps are printed in full
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(Machine, settings=run_settings)
-    for path in PATHS:
-        walk(path)
-    return dict(REACHED), dict(DEEPEST)
+    run_state_machine_as_test(kind, settings=run_settings)
+
+
+def machine_on(url):
+    """Return the machine of registries on a PostgreSQL server."""
+
+    class MachineOnPostgres(Machine):
+        @staticmethod
+        def new_place():
+            return fresh_target(url)
+
+    return MachineOnPostgres
 
 
 @pytest.mark.slow
@@ -196,6 +213,19 @@ def test_rare_paths_agree_with_the_model():
     """Two rollbacks, archiving while disabled, a discarded number, a reused name and a failed check agree too."""
     for path in PATHS:
         walk(path)
+
+
+@pytest.mark.postgres
+def test_every_verb_agrees_with_the_model_on_postgresql(postgres_url):
+    """The usual run holds for a fifth as many sequences."""
+    run_examples(machine_on(postgres_url), *FIFTH)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("path", range(len(PATHS)))
+def test_rare_paths_agree_with_the_model_on_postgresql(postgres_url, path):
+    """The rare paths hold there too."""
+    walk(PATHS[path], machine_on(postgres_url))
 
 
 @pytest.mark.stress

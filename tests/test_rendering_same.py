@@ -46,7 +46,7 @@ GUARD_OR_NAME = re.compile(r"\b(default|d|is|if|elif|or|not|set|with|macro|call)
 TOKEN = re.compile(r"\{[{%#][-+]?|[-+]?%\}|-?[}#]\}|\w+|\s+|'[^']*'|.", re.DOTALL)
 
 USUAL = {FRIENDLY: 800, NORMAL: 900}
-PLAIN = 400  # of the friendly cases in a plain run
+PLAIN = 250  # of the friendly cases in a plain run
 LONG = {FRIENDLY: 30_000, NORMAL: 70_000}
 
 Variables = dict[str, Any]

@@ -11,6 +11,7 @@ from promptreg.errors import (
     NotFoundError,
     NotModifiableError,
     PromptDisabledError,
+    StorageBusyError,
     VersionNotFoundError,
     listed,
 )
@@ -94,3 +95,12 @@ def name_taken(name: str) -> NameTakenError:
     """Return the error for a name that another prompt has (rule 3)."""
     advice = "choose another name, or change that one with save()"
     return NameTakenError(f"Another prompt is named {name!r}; {advice}.", name=name)
+
+
+def unanswered(location: str) -> StorageBusyError:
+    """Return the refusal of a strict read to return what may be out of date."""
+    return StorageBusyError(
+        f"{location} did not answer whether what is cached is current, and freshness='strict' returns nothing else;"
+        " try again later.",
+        retry_after=1.0,
+    )

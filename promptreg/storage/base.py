@@ -17,11 +17,11 @@ A storage promises:
 
 `tests/test_storage_contract.py` runs against every storage and has a test for each of these.
 
-The seam has twenty methods: eight in `Storage`, eleven in `Reader`, one in `Writer`. Besides, a storage declares two
+The seam has twenty-one methods: nine in `Storage`, eleven in `Reader`, one in `Writer`. Besides, a storage declares two
 values, `Storage.profile` and `Reader.snapshot`. SQL, files, connections and the contents of stamps are no part of it.
 """
 
-from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from collections.abc import Generator, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -38,7 +38,7 @@ from promptreg.records import (
     Synced,
     VersionRecord,
 )
-from promptreg.rules.names import Reference
+from promptreg.rules.names import Reference, Versioned
 
 if TYPE_CHECKING:
     from promptreg.dump import Dump, Entry
@@ -47,12 +47,18 @@ Stamp: TypeAlias = object  # a change stamp: anything that `==` compares
 
 
 class StorageSettings(NamedTuple):
-    """What to open, and how: `busy_timeout` in seconds, `durability` "full" or "normal"."""
+    """What to open, and how: `busy_timeout` in seconds, `durability` "full" or "normal".
+
+    `max_staleness` is for how many seconds cached data may be returned without asking whether it is current; with
+    `is_strict` each check asks, and its outcome holds for no time.
+    """
 
     target: str
     create: bool
     durability: str
     busy_timeout: float
+    max_staleness: float = 0.0
+    is_strict: bool = False
 
 
 class StorageProfile(NamedTuple):
@@ -87,8 +93,8 @@ class ChangeReport(NamedTuple):
 
     `stamp` is the live stamp, to be compared with the stamp of `position`. `changed` holds the ids of the prompts that
     have changed since the position that was asked about, and their (namespace, name) pairs; None stands for everything.
-    With `is_unavailable` the database was removed or replaced, or the outcome of its last commit is unknown: the
-    position is the one that was asked about, and cached data may only be returned as stale.
+    With `is_unavailable` the database was removed or replaced, does not answer, or the outcome of its last commit is
+    unknown: cached data may only be returned as stale, without what has changed up to `position`.
     """
 
     position: Position
@@ -97,7 +103,16 @@ class ChangeReport(NamedTuple):
     is_unavailable: bool = False
 
 
-ChangeMonitor: TypeAlias = Callable[[Position | None], ChangeReport]
+class ChangeMonitor(Protocol):
+    """A check for changes."""
+
+    def __call__(self, since: Position | None, patience: float | None = None, /) -> ChangeReport:
+        """Return what has changed since a position; None stands for the beginning.
+
+        Where that needs an answer from elsewhere, wait for it as the settings say, or `patience` seconds if that is
+        less.
+        """
+        ...
 
 
 class Snapshot(NamedTuple):
@@ -118,6 +133,13 @@ class VerificationStep(NamedTuple):
     problems: list[str]
 
 
+class Lookup(NamedTuple):
+    """A prompt, and the version that is wanted of it; None for what does not exist."""
+
+    container: Container | None
+    version: VersionRecord | None
+
+
 class Reader(Protocol):
     """A read transaction."""
 
@@ -127,7 +149,10 @@ class Reader(Protocol):
         ...
 
     def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
-        """Return the prompts of a namespace with these names and ids, in their order; None for each that is absent."""
+        """Return the prompts of a namespace with these names and ids, in their order; None for each that is absent.
+
+        The selector of a reference says which version will be asked for next, and changes nothing of what is returned.
+        """
         ...
 
     def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
@@ -158,13 +183,6 @@ class Reader(Protocol):
         """Return the namespaces in which the audience may read a prompt; of `home` it may read every one."""
         ...
 
-    def head(self) -> str:
-        """Return the hash of the last event, or `hashing.GENESIS` before the first.
-
-        Raises `StorageCorruptError` where the last event is not the last one that was written.
-        """
-        ...
-
     def operation(self, key: str, now: str) -> str | None:
         """Return the result of the operation with this key, if it was remembered less than a day before `now`.
 
@@ -174,6 +192,13 @@ class Reader(Protocol):
 
     def has_event(self, link: Link) -> bool:
         """Return whether the chain has an event with this number and hash."""
+        ...
+
+    def head(self) -> str:
+        """Return the hash of the last event, or `hashing.GENESIS` before the first.
+
+        Raises `StorageCorruptError` where the last event is not the last one that was written.
+        """
         ...
 
 
@@ -202,6 +227,14 @@ class Storage(Protocol):
 
     def write(self) -> AbstractContextManager[Writer]:
         """Open the write transaction; leaving it commits what was applied, an exception rolls it back."""
+        ...
+
+    def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
+        """Return the revision, and each prompt with the version that is wanted of it, all as they were at one moment.
+
+        Which version that is, `Container.number_of` says. This is what a read transaction would find, in one round trip
+        to the database where it can be.
+        """
         ...
 
     def monitor(self) -> AbstractContextManager[ChangeMonitor]:

@@ -4,11 +4,11 @@ The columns of a version derive from the table in `promptreg.records`; those of 
 What the hashes cover is in `promptreg.storage.hashing`; statements are in the storages.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from promptreg.bases import decoded_bases, decoded_seed, encoded_bases, encoded_seed
+from promptreg.bases import decoded_bases, decoded_places, decoded_seed, encoded_bases, encoded_seed
 from promptreg.jsonvalues import compact, parse
 from promptreg.records import CONTENT, GRANTS, STORED, Container, Shown, Snapshot, VersionRecord
 from promptreg.storage.hashing import Later, damaged, publication_hash, require_whole, row_hash
@@ -161,3 +161,21 @@ def read_publications(container: Container, rows: Sequence[Row]) -> list[int]:
     if not is_whole or (stack[-1] if stack else None) != container.production_version:
         raise damaged(what, container.id)
     return stack
+
+
+def synced_from(source: str, rows: Iterable[Row]) -> list[Container]:
+    """Return the prompts of these rows that were synchronised from a source; the hash of each row is checked."""
+    return [
+        container
+        for container in map(read_prompt, rows)
+        if any(base.source == source for base in (container.synced or {}).values())
+    ]
+
+
+def read_places(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield the places of deleted prompts, from rows of their ids and places; raise `StorageCorruptError`."""
+    for prompt_id, text in rows:
+        try:
+            yield from decoded_places(text)
+        except ValueError:
+            raise damaged("the deletion of the prompt", prompt_id) from None

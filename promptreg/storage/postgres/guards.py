@@ -23,8 +23,7 @@ def _refusing(name: str, condition: str, message: str) -> str:
     return _function(
         f"{name}()",
         "trigger",
-        f"BEGIN IF {condition} THEN RAISE EXCEPTION '{message}' USING ERRCODE = '{_REFUSED}'; END IF;"
-        " RETURN NULL; END",
+        f"BEGIN IF {condition} THEN RAISE EXCEPTION '{message}' USING ERRCODE = '{_REFUSED}'; END IF; RETURN NULL; END",
     )
 
 

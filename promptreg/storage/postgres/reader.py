@@ -5,43 +5,40 @@ a prompt, so that most verbs read in one round trip. What a row becomes is in `p
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Literal
 
 from promptreg.models import Event
-from promptreg.records import Audience, Container, EventQuery, Query, Shown, Synced, VersionRecord
-from promptreg.rules.names import Reference, Selector
+from promptreg.records import Audience, Container, EventQuery, Link, Query, Shown, Synced, VersionRecord
+from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
-from promptreg.storage.hashing import damaged
+from promptreg.storage.completeness import require_versions
+from promptreg.storage.hashing import damaged, operation_hash
+from promptreg.storage.postgres.audiences import audience_values, readable
+from promptreg.storage.postgres.event_pages import LAST_LINK, WRITTEN_LINK, read_events, read_last_link
+from promptreg.storage.postgres.heads import HEAD, Head, read_head
+from promptreg.storage.postgres.queries import matching
 from promptreg.storage.postgres.remembered import Remembered
 from promptreg.storage.postgres.selecting import (
-    LABELLED,
+    MAX_INTEGER,
     PROMPT_FIELDS,
     SHOWN_VERSION,
     VERSION_FIELDS,
-    label_pattern,
+    bounded,
+    version_number,
 )
 from promptreg.storage.postgres.sessions import Row, Session, Statement
-from promptreg.storage.rows import PROMPT_COLUMNS, read_prompt, read_publications, read_version
+from promptreg.storage.rows import (
+    PROMPT_COLUMNS,
+    read_places,
+    read_prompt,
+    read_publications,
+    read_shown,
+    read_version,
+    synced_from,
+)
 
-MAX_INTEGER = 2**63 - 1
-
-
-class Head(NamedTuple):
-    """The registry's row: which state of the database a transaction sees, and how it is stored."""
-
-    revision: int
-    stamp: str
-    schema_version: int
-
-
-HEAD = Statement("SELECT revision, stamp, schema_version FROM $.registry")
-
-
-def read_head(rows: Sequence[Row]) -> Head:
-    """Return the head from the rows of `HEAD`; raise `StorageCorruptError` where there is none."""
-    if len(rows) != 1 or not 0 <= rows[0][0] < MAX_INTEGER:
-        raise damaged("the registry's", "revision")
-    return Head(*rows[0])
+MAX_SEEN = 5_000  # prompts searched for a similar name, as in SQLite
 
 
 def _ignore(_: Head) -> None:
@@ -61,8 +58,8 @@ class PostgresReader:
         self._remembered = Remembered()
 
     @property
-    def head(self) -> Head:
-        """The registry's row."""
+    def registry_row(self) -> Head:
+        """The registry's row, which is read with the first statement."""
         if self._head is None:
             self._run()
         assert self._head is not None
@@ -71,7 +68,7 @@ class PostgresReader:
     @property
     def snapshot(self) -> Snapshot:
         """What two transactions compare to know that nothing changed between them."""
-        return Snapshot(self.head.revision, self.head.stamp)
+        return Snapshot(self.registry_row.revision, self.registry_row.stamp)
 
     def _run(self, *statements: Statement) -> list[list[Row]]:
         """Run statements in one round trip, with the registry's row before the first ones."""
@@ -92,7 +89,7 @@ class PostgresReader:
         if len(references) != 1:
             return self._find_many(namespace, references)
         (reference,) = references
-        chosen, values = _chosen(reference.selector)
+        chosen, values = version_number(reference.selector)
         rows = self._rows(
             f"SELECT {PROMPT_FIELDS}, {_UNPUBLISHED}, {VERSION_FIELDS} FROM $.prompts p LEFT JOIN $.versions v"
             f" ON v.prompt = p.key AND v.version = ANY(ARRAY[{SHOWN_VERSION}, p.latest_version, {chosen}])"
@@ -146,27 +143,20 @@ class PostgresReader:
             limit=bounded(limit),
         )
         records = [read_version(container.id, row) for row in rows]
-        above = container.latest_version if before is None else min(before - 1, container.latest_version)
-        self._require_complete(container, records, above, 1 if len(records) < limit else records[-1].number)
+        discarded = partial(self._discarded, container)
+        require_versions(container, records, before=before, limit=limit, discarded=discarded)
         return records
 
-    def _require_complete(
-        self, container: Container, records: Sequence[VersionRecord], newest: int, oldest: int
-    ) -> None:
-        """Raise `StorageCorruptError` unless these are all the versions between two numbers but the discarded ones."""
-        if newest - oldest + 1 == len(records):
-            return
-        discarded = self._rows(
+    def _discarded(self, container: Container, oldest: int, newest: int) -> list[int]:
+        """Return the numbers of discarded versions between two."""
+        rows = self._rows(
             "SELECT version FROM $.events WHERE prompt_id = %(id)s AND action = 'discard'"
             " AND version BETWEEN %(oldest)s AND %(newest)s",
             id=container.id,
             oldest=oldest,
             newest=newest,
         )
-        known = {record.number for record in records}.union(number for (number,) in discarded)
-        missing = set(range(oldest, newest + 1)) - known
-        if missing:
-            raise damaged(f"version {max(missing)} of the prompt", container.id)
+        return [number for (number,) in rows]
 
     def version_numbers(self, container: Container, which: Literal["unpublished", "publications"]) -> list[int]:
         """Return the numbers of drafts and failed versions, newest first; or the stack of publications."""
@@ -190,43 +180,94 @@ class PostgresReader:
 
     def query(self, query: Query) -> list[Shown]:
         """Return the prompts that a listing or a search finds, each with the version that it shows."""
-        raise NotImplementedError
+        statement = matching(query)
+        if statement is None:
+            return []
+        (rows,) = self._run(statement)
+        return [read_shown(row) for row in rows]
 
     def synced(self, namespace: str, source: str) -> Synced:
         """Return what was synchronised from a source; the hash of every prompt with a base is checked."""
-        raise NotImplementedError
+        rows, places = self._run(
+            Statement(
+                f"SELECT {PROMPT_FIELDS} FROM $.prompts p"
+                " WHERE p.namespace = %(namespace)s AND p.synced IS NOT NULL ORDER BY p.name",
+                {"namespace": namespace},
+            ),
+            PLACES,
+        )
+        return Synced(synced_from(source, rows), frozenset(read_places(places)))
 
     def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
-        """Return at most `limit` names that the audience may read, those that sort next to a name."""
-        raise NotImplementedError
+        """Return at most `limit` names that the audience may read, those that sort next to a name.
+
+        On each side at most 5,000 prompts are read, as an actor may be allowed none of many.
+        """
+        values = {**audience_values(audience), "namespace": namespace, "name": name, "limit": limit}
+        above, below = self._run(
+            *(
+                Statement(
+                    f"SELECT p.name FROM (SELECT * FROM $.prompts WHERE namespace = %(namespace)s AND name {side}"
+                    f" LIMIT {MAX_SEEN}) p WHERE {readable(audience)} LIMIT %(limit)s",
+                    values,
+                )
+                for side in (">= %(name)s ORDER BY name", "< %(name)s ORDER BY name DESC")
+            )
+        )
+        before = [found for (found,) in below[: max(limit - len(above), limit // 2)]]
+        return before + [found for (found,) in above[: limit - len(before)]]
 
     def events(self, query: EventQuery) -> list[Event]:
-        """Return the events that match, by their numbers; of deleted prompts only to those who see all."""
-        raise NotImplementedError
+        """Return the events that match, by their numbers; of deleted prompts only to those who see all.
+
+        Raises `StorageCorruptError` where an event is damaged, or missing among those of somebody who sees all.
+        """
+        return read_events(self._run, query)
 
     def namespaces(self, audience: Audience, home: str | None) -> list[str]:
         """Return the namespaces in which the audience may read a prompt; `home` too, if it has any prompt."""
-        raise NotImplementedError
+        rows = self._rows(
+            "WITH RECURSIVE every(namespace) AS (SELECT min(p.namespace) FROM $.prompts p UNION ALL"
+            " SELECT (SELECT min(p.namespace) FROM $.prompts p WHERE p.namespace > every.namespace) FROM every"
+            " WHERE every.namespace IS NOT NULL)"  # a step from each to the next, by the index of names
+            " SELECT every.namespace FROM every WHERE every.namespace IS NOT NULL AND (every.namespace = %(home)s OR"
+            f" EXISTS (SELECT 1 FROM $.prompts p WHERE p.namespace = every.namespace AND {readable(audience)}))"
+            " ORDER BY every.namespace",
+            **audience_values(audience),
+            home=home,
+        )
+        return [namespace for (namespace,) in rows]
+
+    def operation(self, key: str, now: str) -> str | None:
+        """Return the result of an operation of the last day, which the server's clock counts.
+
+        Raises `StorageCorruptError` where it is not what was written.
+        """
+        rows = self._rows(
+            "SELECT result, hash FROM $.operations WHERE key = %(key)s AND at > pg_catalog.now() - interval '1 day'",
+            key=key,
+        )
+        if rows and operation_hash(key, rows[0][0]) != rows[0][1]:
+            raise damaged("the operation", key)
+        return rows[0][0] if rows else None
+
+    def has_event(self, link: Link) -> bool:
+        """Return whether the chain has an event with this number and hash."""
+        return bool(
+            self._rows(
+                "SELECT 1 FROM $.events WHERE seq = %(seq)s AND hash = %(hash)s", seq=bounded(link[0]), hash=link[1]
+            )
+        )
+
+    def head(self) -> str:
+        """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
+        return read_last_link(*self._run(LAST_LINK, WRITTEN_LINK))[1]
 
 
 MAX_ALONG = 100  # numbers of unpublished versions that come along with a prompt
+PLACES = Statement("SELECT prompt_id, synced FROM $.deletions WHERE synced IS NOT NULL")
 _KEY = "(SELECT key FROM $.prompts WHERE id = %(id)s)"
 _UNPUBLISHED = (
     "ARRAY(SELECT u.version FROM $.versions u WHERE u.prompt = p.key AND u.state <> 'published'"
     f" ORDER BY u.version DESC LIMIT {MAX_ALONG})"
 )
-
-
-def _chosen(selector: Selector | None) -> tuple[str, dict[str, object]]:
-    """Return the number of the version that a reference chooses, as an expression, and its values."""
-    match selector:
-        case int():
-            return "%(number)s::bigint", {"number": bounded(selector)}
-        case None | "latest" | "production":
-            return "NULL", {}
-    return LABELLED, {"label": label_pattern(selector)}
-
-
-def bounded(number: int) -> int:
-    """Return the number, or the largest that the database takes."""
-    return min(number, MAX_INTEGER)

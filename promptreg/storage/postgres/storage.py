@@ -1,15 +1,21 @@
 """The PostgreSQL storage: read and write transactions, and what surrounds them on opening and closing."""
 
-from collections.abc import Generator, Iterable, Iterator
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from promptreg.errors import StorageError
-from promptreg.storage.base import ChangeMonitor, ChangeReport, Position, StorageProfile, StorageSettings
-from promptreg.storage.postgres import schema
+from promptreg.rules.names import Versioned
+from promptreg.storage.base import ChangeMonitor, Lookup, StorageProfile, StorageSettings
+from promptreg.storage.finding import look_up
+from promptreg.storage.postgres import lookups, schema
+from promptreg.storage.postgres.change_check import CHECK_SECONDS, YOUNG_SECONDS, ChangeCheck
+from promptreg.storage.postgres.listening import Listener
 from promptreg.storage.postgres.sessions import Session, Statement
+from promptreg.storage.postgres.signals import signal_of
 from promptreg.storage.postgres.url import read_url
 
 if TYPE_CHECKING:
@@ -28,14 +34,20 @@ class PostgresStorage:
 
     def __init__(self, settings: StorageSettings) -> None:
         self._settings, self._url = settings, read_url(settings.target)
-        self.profile = StorageProfile(f"PostgreSQL, schema {self._url.schema}", 0, 0.001, path=None)
+        self.profile = StorageProfile(f"PostgreSQL, schema {self._url.schema}", YOUNG_SECONDS, CHECK_SECONDS, path=None)
         self.is_closed = False
+        opened_at = time.monotonic()
         with self._session() as session:
             ((found,),) = session.query("SELECT to_regclass(%s) IS NOT NULL", (f"{self._url.schema}.registry",))
             if not found:
                 if not settings.create:
                     raise StorageError(f"{self.profile.location} is no registry.", reason="missing_schema")
                 session.run(Statement("BEGIN"), *schema.creation(self._url.schema), COMMIT)
+            ((identity, revision, stamp),) = session.query("SELECT identity, revision, stamp FROM $.registry")
+        self.signal = signal_of(identity)
+        self.signal.begin(revision, stamp)
+        self._listener = Listener(self._url.conninfo, self._url.schema, self.signal, proven_at=opened_at)
+        self._check = ChangeCheck(self._listener, self.signal, settings)
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -56,6 +68,15 @@ class PostgresStorage:
             session.begin(READ)
             yield PostgresReader(session)
 
+    def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
+        """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
+        with self._session() as session:
+            head, found = lookups.look_up(session, namespace, wanted)
+        if found is not None:
+            return head.revision, found
+        with self.read() as reader:
+            return reader.snapshot.revision, look_up(reader, namespace, wanted)
+
     @contextmanager
     def write(self) -> Iterator["PostgresWriter"]:
         """Open the write transaction; leaving it commits what was applied, an exception rolls it back.
@@ -75,14 +96,7 @@ class PostgresStorage:
     @contextmanager
     def monitor(self) -> Iterator[ChangeMonitor]:
         """Check for changes, one thread at a time."""
-
-        def changes_since(_: Position | None) -> ChangeReport:
-            with self._session() as session:
-                ((revision, stamp),) = session.query("SELECT revision, stamp FROM $.registry")
-            position = Position((revision, stamp), revision)
-            return ChangeReport(position, position.stamp, None)
-
-        yield changes_since
+        yield self._check.changes_since
 
     def verify(self) -> Generator[Any, None, None]:
         """Check all stored data, some rows at each step."""
@@ -102,3 +116,4 @@ class PostgresStorage:
     def close(self) -> None:
         """Close every connection."""
         self.is_closed = True
+        self._listener.close()

@@ -4,7 +4,7 @@
 order, each between two spaces, with a token between two columns that no text yields, so that no phrase goes across.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from promptreg.records import Container, Snapshot
@@ -51,8 +51,22 @@ def cut_all(words: Iterable[str]) -> list[str]:
     return [*dict.fromkeys(map(cut, words))]
 
 
-def sought(text: str) -> tuple[list[str], Sequence[str]] | None:
-    """Return the words that a prompt must hold to match a text, and the phrases in its content; None without a term."""
+class Sought(NamedTuple):
+    """What a prompt must hold to match a text: words in the index, and phrases in the content.
+
+    `weighed` are all its terms as they stand in the content.
+    """
+
+    words: list[str]
+    phrases: list[str]
+    weighed: list[str]
+
+
+def sought(text: str) -> Sought | None:
+    """Return what a search looks for, or None where the text has no term."""
     found = [*dict.fromkeys(terms(text))]
+    if not found:
+        return None
     words = cut_all(token for term in found for token in term.split(" "))
-    return (words, [phrase(term) for term in found if " " in term or len(term) > MAX_WORD]) if found else None
+    phrases = [phrase(term) for term in found if " " in term or len(term) > MAX_WORD]
+    return Sought(words, phrases, [*map(phrase, found)])

@@ -62,8 +62,8 @@ class SQLiteMonitor:
         self._storage = storage
         self._watching = watching
 
-    def changes_since(self, since: Position | None) -> ChangeReport:
-        """Return what has changed since a position; None stands for the beginning."""
+    def changes_since(self, since: Position | None, _: float | None = None, /) -> ChangeReport:
+        """Return what has changed since a position; None stands for the beginning. The file answers at once."""
         storage = self._storage
         if since is None:
             if storage.is_unsettled():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from promptreg.bases import decoded_places, encoded_places
 from promptreg.records import Change
-from promptreg.storage.hashing import damaged
+from promptreg.storage.rows import read_places
 
 _PLACES = "SELECT prompt_id, synced FROM deletions WHERE synced IS NOT NULL"  # by the index of those that have any
 
@@ -23,12 +23,8 @@ def record(connection: sqlite3.Connection, change: Change, revision: int) -> Non
 
 
 def places(connection: sqlite3.Connection) -> Iterator[str]:
-    """Yield the places of deleted prompts; raise `StorageCorruptError` for a row that holds none."""
-    for prompt_id, text in connection.execute(_PLACES).fetchall():
-        try:
-            yield from decoded_places(text)
-        except ValueError:
-            raise damaged("the deletion of the prompt", prompt_id) from None
+    """Return the places of deleted prompts; raise `StorageCorruptError` for a row that holds none."""
+    return read_places(connection.execute(_PLACES).fetchall())
 
 
 def problems(connection: sqlite3.Connection) -> Iterator[str]:

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from promptreg.records import Change, EventQuery, Link
+from promptreg.storage.completeness import listed_range
 from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, chained, damaged
 from promptreg.storage.sqlite.batches import inserts
 
@@ -64,7 +65,10 @@ def require_complete(
     `listed` are the numbers of the events with that value in the column, and with the actions of the query. As other
     events may lie between them, only the last `COUNTED` numbers are counted.
     """
-    above, last = _listed_range(connection, query, listed)
+    end = last_link(connection)
+    above, last, reaches_end = listed_range(query, listed, end[0])
+    if reaches_end:
+        require_last(connection, end)
     first = max(above, last - COUNTED)
     if first >= last:
         return
@@ -76,19 +80,6 @@ def require_complete(
     ).fetchone()
     if (count, matching) != (last - first, sum(seq > first for seq in listed)):
         raise damaged("the record of events up to event", last)
-
-
-def _listed_range(connection: sqlite3.Connection, query: EventQuery, listed: Sequence[int]) -> tuple[int, int]:
-    """Return between which numbers a query has listed every event: above the first, up to the second."""
-    is_full = len(listed) == query.limit
-    above = (listed[-1] - 1 if is_full else 0) if query.newest_first else query.after
-    if is_full and not query.newest_first:
-        return above, listed[-1]
-    newest, link = last_link(connection)
-    if query.newest_first and 0 < query.after <= newest:
-        return above, query.after - 1
-    require_last(connection, (newest, link))
-    return above, newest
 
 
 def link(connection: sqlite3.Connection, seq: int) -> tuple[int, str] | None:

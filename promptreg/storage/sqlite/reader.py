@@ -7,15 +7,17 @@ Whether anything has changed is in `change_check.py`.
 import json
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 from promptreg.models import Event
 from promptreg.records import Audience, Container, EventQuery, Link, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
+from promptreg.storage.completeness import require_versions
 from promptreg.storage.event_rows import read_event
 from promptreg.storage.hashing import damaged
-from promptreg.storage.rows import read_prompt, read_publications, read_version
+from promptreg.storage.rows import read_prompt, read_publications, read_version, synced_from
 from promptreg.storage.sqlite import deletions, event_log, operations
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.queries import MAX_INTEGER, READABLE, audience_values, bounded, read_matching
@@ -98,26 +100,18 @@ class SQLiteReader:
             (container.id, bounded(MAX_INTEGER if before is None else before), bounded(limit)),
         ).fetchall()
         records = [read_version(container.id, row) for row in rows]
-        above = container.latest_version if before is None else min(before - 1, container.latest_version)
-        self._require_complete(container, records, above, 1 if len(records) < limit else records[-1].number)
+        require_versions(container, records, before=before, limit=limit, discarded=partial(self._discarded, container))
         if limit == 1:
             self._last = wanted, records
         return records
 
-    def _require_complete(
-        self, container: Container, records: Sequence[VersionRecord], newest: int, oldest: int
-    ) -> None:
-        """Raise `StorageCorruptError` unless these are all the versions between two numbers but the discarded ones."""
-        if newest - oldest + 1 == len(records):
-            return
-        discarded = self._connection.execute(
+    def _discarded(self, container: Container, oldest: int, newest: int) -> list[int]:
+        """Return the numbers of discarded versions between two."""
+        rows = self._connection.execute(
             "SELECT version FROM events WHERE prompt_id = ? AND action = 'discard' AND version BETWEEN ? AND ?",
             (container.id, oldest, newest),
         ).fetchall()
-        known = {record.number for record in records}.union(number for (number,) in discarded)
-        missing = set(range(oldest, newest + 1)) - known
-        if missing:
-            raise damaged(f"version {max(missing)} of the prompt", container.id)
+        return [number for (number,) in rows]
 
     def version_numbers(self, container: Container, which: Literal["unpublished", "publications"]) -> list[int]:
         """Return the numbers of drafts and failed versions, newest first; or the stack of publications."""
@@ -150,12 +144,7 @@ class SQLiteReader:
             f"SELECT {PROMPT_FIELDS} FROM prompts p WHERE p.namespace = ? AND p.synced IS NOT NULL ORDER BY p.name",
             (namespace,),
         ).fetchall()
-        containers = [
-            container
-            for container in map(read_prompt, rows)
-            if any(base.source == source for base in (container.synced or {}).values())
-        ]
-        return Synced(containers, frozenset(deletions.places(self._connection)))
+        return Synced(synced_from(source, rows), frozenset(deletions.places(self._connection)))
 
     def names_near(self, namespace: str, audience: Audience, name: str, *, limit: int) -> list[str]:
         """Return at most `limit` names that the audience may read, those that sort next to a name.
@@ -211,12 +200,6 @@ class SQLiteReader:
         ).fetchall()
         return [namespace for (namespace,) in rows]
 
-    def head(self) -> str:
-        """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
-        last = event_log.last_link(self._connection)
-        event_log.require_last(self._connection, last)
-        return last[1]
-
     def operation(self, key: str, now: str) -> str | None:
         """Return the result of an operation that was remembered less than a day before `now`."""
         return operations.result_of(self._connection, key, now)
@@ -224,6 +207,12 @@ class SQLiteReader:
     def has_event(self, link: Link) -> bool:
         """Return whether the chain has an event with this number and hash."""
         return link[0] > 0 and event_log.link(self._connection, bounded(link[0])) == link
+
+    def head(self) -> str:
+        """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
+        last = event_log.last_link(self._connection)
+        event_log.require_last(self._connection, last)
+        return last[1]
 
 
 def data_version(connection: sqlite3.Connection) -> int:

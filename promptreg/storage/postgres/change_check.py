@@ -1,0 +1,91 @@
+"""The check for changes: whether a cache is current, and what has been committed since it was loaded.
+
+It may wait for the server, as the settings say. Without `freshness="strict"` it waits a moment where nothing proves
+that a cache is young enough, and where a change is known of but not yet what has changed; after waiting for nothing it
+does not wait again for a second, and reports the cache as stale. With it, it asks each time, and waits as long as for
+any other call.
+"""
+
+import time
+
+from promptreg.storage.base import ChangeReport, Position, StorageSettings
+from promptreg.storage.postgres.listening import Listener
+from promptreg.storage.postgres.signals import Mark, Signal, as_stamp, revision_of
+
+CHECK_SECONDS = 0.001  # between two looks at the socket
+BEAT_SECONDS = 0.05  # between two questions for the newest commit, which cover a lost notification
+YOUNG_SECONDS = 0.1  # for which an answer proves that nothing else was committed
+PATIENCE = 0.05  # seconds that a read waits for an answer
+REST_SECONDS = 1.0  # without waiting, after an answer did not come
+
+
+class ChangeCheck:
+    """The check for changes of one storage, called by one thread at a time."""
+
+    def __init__(self, listener: Listener, signal: Signal, settings: StorageSettings) -> None:
+        self._listener, self._signal = listener, signal
+        self._is_strict = settings.is_strict
+        self._max_age = 0.0 if settings.is_strict else max(settings.max_staleness, YOUNG_SECONDS)
+        self._patience = settings.busy_timeout if settings.is_strict else PATIENCE
+        self._rests_until = 0.0
+
+    def changes_since(self, since: Position | None, patience: float | None = None, /) -> ChangeReport:
+        """Return what has changed since a position; None stands for the beginning, when no cache holds anything."""
+        if since is None:
+            return self._report(_position(self._signal.read()), None)
+        began = time.monotonic()
+        report = self._current(since, began)
+        if report is None and began >= self._rests_until:
+            report = self._awaited(
+                since, began, began + (self._patience if patience is None else min(patience, self._patience))
+            )
+            if report is None and not self._is_strict:
+                self._rests_until = time.monotonic() + REST_SECONDS
+        if report is None:
+            return self._stale(since)
+        self._rests_until = 0.0
+        return report
+
+    def _current(self, since: Position, began: float) -> ChangeReport | None:
+        """Take in what has arrived, and ask what is to be asked; return a report if it needs no further answer."""
+        known, listener = since.detail, self._listener
+        listener.step()
+        is_same = self._signal.read() == known
+        is_proven = listener.proven_at >= began - self._max_age
+        answer = listener.answer_to(known)
+        if not is_same:
+            if answer is not None and self._is_newest(answer.mark, answer.sent_at, began):
+                return self._report(_position(answer.mark), answer.changed)
+            listener.ask(known)
+        elif not is_proven or began >= listener.asked_at + BEAT_SECONDS:
+            listener.ask(None)
+        return self._report(since, frozenset()) if is_same and is_proven else None
+
+    def _is_newest(self, mark: Mark, sent_at: float, began: float) -> bool:
+        """Return whether an answer says what this check is about, whenever that was sent."""
+        return sent_at >= began or (mark == self._signal.read() and not self._is_strict)
+
+    def _awaited(self, since: Position, began: float, until: float) -> ChangeReport | None:
+        """Wait for the answer; return None if it does not come in time."""
+        while self._listener.can_wait() and (left := until - time.monotonic()) > 0:
+            self._listener.wait(left)
+            report = self._current(since, began)
+            if report is not None:
+                return report
+        return None
+
+    def _stale(self, since: Position) -> ChangeReport:
+        """Report that what is cached may only be returned as stale, with the changes that are known all the same."""
+        answer = self._listener.answer_to(since.detail)
+        if answer is None or answer.mark == since.detail:
+            return self._report(since, frozenset(), is_unavailable=True)
+        return self._report(_position(answer.mark), answer.changed, is_unavailable=True)
+
+    def _report(
+        self, position: Position, changed: frozenset[object] | None, *, is_unavailable: bool = False
+    ) -> ChangeReport:
+        return ChangeReport(position, self._signal.stamp, changed, is_unavailable)
+
+
+def _position(mark: Mark) -> Position:
+    return Position(as_stamp(mark), revision_of(mark), mark)

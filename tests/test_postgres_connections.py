@@ -1,0 +1,379 @@
+"""Connections that fail as networks make them fail: nothing acknowledged is lost, nothing hangs, everything heals."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import count
+from typing import Any
+
+import pytest
+
+from promptreg import CommitUnknownError, Registry, StorageBusyError, StorageError
+from promptreg.errors import PromptregError
+from tests.postgres import split_target
+from tests.proxy import Link, Proxy
+from tests.storages import everything
+
+pytestmark = pytest.mark.postgres
+
+BUSY = 1.0  # busy_timeout, in seconds
+MARGIN = 0.5  # seconds that a call may take longer, on a machine that does other things too
+STALE = 0.4  # seconds without an answer after which a cached read is stale, with the same margin
+
+
+class Place:
+    """A registry through a proxy, and another past it."""
+
+    def __init__(self, target: str) -> None:
+        url, schema = split_target(target)
+        self.target = target
+        self.proxy = Proxy(url)
+        self.through = f"{self.proxy.url}?promptreg_schema={schema}"
+        self.beside = Registry(target)
+        self.beside.create("greet", "1", tags=["t"])
+        self.beside.create("other", "Other")
+        self.beside.create("staged", "Live")
+        self.beside.update("staged", template="Next", is_production=False)
+        self.registry = Registry(self.through, busy_timeout=BUSY)
+
+    def close(self) -> None:
+        self.registry.close()
+        self.beside.close()
+        self.proxy.close()
+
+
+@pytest.fixture
+def place(postgres_target: str) -> Iterator[Place]:
+    with closing(Place(postgres_target)) as made:
+        yield made
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what a call returned, or its error, and the seconds that it took."""
+    begin = time.monotonic()
+    try:
+        outcome = call()
+    except PromptregError as error:
+        outcome = error
+    return outcome, time.monotonic() - begin
+
+
+def until(check: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until this holds, for as long as it takes a registry to notice that its server is back."""
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+# What is called, and what it is that shows that it was done, once.
+WRITES: dict[str, Callable[[Registry], Any]] = {
+    "create": lambda r: r.create("new", "New"),
+    "save": lambda r: r.save("greet", "Saved"),
+    "seed": lambda r: r.seed("seeded", "Seeded"),
+    "update": lambda r: r.update("greet", template="2"),
+    "rename": lambda r: r.update("greet", new_name="greeting"),
+    "edit": lambda r: r.update("staged", template="Edited", version=2),
+    "publish": lambda r: r.publish("staged"),
+    "publish several": lambda r: r.publish(["staged@2", "greet@1"]),
+    "rollback": lambda r: (r.publish("staged@2"), r.rollback("staged", reason="why"))[1],
+    "disable": lambda r: r.disable("greet"),
+    "set_status": lambda r: r.set_status(["greet", "other"], "archived"),
+    "delete": lambda r: r.delete("other"),
+    "discard": lambda r: r.discard("staged"),
+    "set_label": lambda r: r.set_label("greet", "eu", 1),
+    "remove_label": lambda r: (r.set_label("greet", "eu", 1), r.remove_label("greet", "eu"))[1],
+}
+READS: dict[str, Callable[[Registry], Any]] = {
+    "get": lambda r: r.get("greet").template,
+    "get version": lambda r: r.get("staged@2").template,
+    "get_many": lambda r: [prompt.template for prompt in r.get_many(["greet", "other"])],
+    "render": lambda r: r.render("other").text,
+    "list": lambda r: [prompt.name for prompt in r.list()],
+    "search": lambda r: sorted(prompt.name for prompt in r.search("other")),
+    "history": lambda r: [version.version for version in r.history("staged")],
+    "diff": lambda r: r.diff("staged", 1, 2),
+    "events": lambda r: [event.action for event in r.events()],
+    "namespaces": lambda r: r.namespaces(),
+    "check": lambda r: r.check("staged"),
+}
+WAYS = {"before": Proxy.at_statement, "after": Proxy.at_completion}
+
+
+def sizes(target: str) -> dict[str, int]:
+    rows = everything(target)
+    return {table: len(rows[table]) for table in ("prompts", "versions", "publications", "events", "deletions")}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("verb", WRITES)
+def test_a_write_whose_connection_is_cut_at_any_statement_is_done_once_or_not_at_all(
+    postgres_url: str, verb: str, way: str
+) -> None:
+    """A call that returns has written once, one that raises has written nothing, and the next call works."""
+    from tests.postgres import fresh_target
+
+    for number in count():
+        with fresh_target(postgres_url) as target, closing(Place(target)) as place:
+            before = sizes(target)
+            WAYS[way](place.proxy, skipped=number)
+            outcome, seconds = timed(lambda: WRITES[verb](place.registry))
+            if place.proxy.disarm():
+                assert not isinstance(outcome, Exception)
+                assert number >= 3
+                return
+            after = sizes(target)
+            assert seconds < BUSY + MARGIN
+            assert not isinstance(outcome, CommitUnknownError)
+            if isinstance(outcome, Exception):
+                assert isinstance(outcome, StorageError)
+                assert after == before or verb in ("rollback", "remove_label")
+                assert not isinstance(timed(lambda: WRITES[verb](place.registry))[0], StorageError)
+            else:
+                events = [event.action for event in place.beside.events(limit=1000)]
+                assert place.registry.get("staged@latest").stale is False
+                assert place.beside.verify() == []
+                undisturbed = expected(postgres_url, verb)
+                assert (after, events) == undisturbed
+
+
+EXPECTED: dict[str, Any] = {}
+
+
+def expected(postgres_url: str, verb: str) -> Any:
+    """Return what a write leaves that nothing disturbs."""
+    from tests.postgres import fresh_target
+
+    if verb not in EXPECTED:
+        with fresh_target(postgres_url) as target, closing(Place(target)) as place:
+            WRITES[verb](place.registry)
+            EXPECTED[verb] = sizes(target), [event.action for event in place.beside.events(limit=1000)]
+    return EXPECTED[verb]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("verb", READS)
+def test_a_read_whose_connection_is_cut_at_any_statement_is_right_or_an_error(
+    place: Place, verb: str, way: str
+) -> None:
+    """It returns what is stored, or raises `StorageError`; the next call returns what is stored."""
+    right = READS[verb](place.beside)
+    for number in count():
+        with Registry(place.through, busy_timeout=BUSY) as registry:
+            WAYS[way](place.proxy, skipped=number)
+            outcome, seconds = timed(lambda: READS[verb](registry))
+            was_cut = not place.proxy.disarm()
+            assert seconds < BUSY + MARGIN
+            assert outcome == right or (was_cut and isinstance(outcome, StorageError))
+            assert READS[verb](registry) == right
+        if not was_cut:
+            return
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_opening_through_a_connection_that_is_cut_at_any_statement_leaves_nothing_half_made(
+    postgres_target: str, way: str
+) -> None:
+    """A registry that is created is whole, or raises `StorageError`; then the next one is whole."""
+    url, schema = split_target(postgres_target)
+    with closing(Proxy(url)) as proxy:
+        for number in count():
+            target = f"{proxy.url}?promptreg_schema={schema}"
+            WAYS[way](proxy, skipped=number)
+            outcome, seconds = timed(lambda: Registry(target, busy_timeout=BUSY).close())  # noqa: B023
+            was_cut = not proxy.disarm()
+            assert seconds < BUSY + MARGIN
+            assert outcome is None or (was_cut and isinstance(outcome, StorageError))
+            with Registry(target) as registry:
+                assert registry.verify() == []
+            drop(postgres_target)
+            if not was_cut:
+                return
+
+
+def drop(target: str) -> None:
+    import psycopg
+
+    url, schema = split_target(target)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET client_min_messages = error")
+        connection.execute(f'DROP SCHEMA "{schema}" CASCADE')
+
+
+# Idle connections
+
+
+@pytest.mark.parametrize("call", ["read", "write"])
+def test_idle_connections_that_the_server_has_ended_are_replaced_before_use(place: Place, call: str) -> None:
+    """The next call works, without an error and without another try of the caller's."""
+    place.registry.get("greet")
+    place.registry.update("greet", template="2")
+    terminate(place)
+    if call == "read":
+        assert place.registry.get("other").template == "Other"
+    else:
+        assert place.registry.update("greet", template="3").version == 3
+    assert not place.registry.get("greet").stale
+
+
+def terminate(place: Place) -> None:
+    """End every connection but those of this test's other registry, as an administrator or a timeout does."""
+    import psycopg
+
+    own = {link.server.getsockname()[1] for link in place.proxy._links}
+    with psycopg.connect(split_target(place.target)[0], autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE client_port = ANY(%s)", ([*own],)
+        )
+    until(lambda: not place.proxy._links)
+
+
+@pytest.mark.parametrize("call", ["read", "write"])
+def test_idle_connections_that_were_cut_are_replaced_before_use(place: Place, call: str) -> None:
+    """The next call works, without an error and without another try of the caller's."""
+    place.registry.get("greet")
+    place.registry.update("greet", template="2")
+    place.proxy.cut()
+    until(lambda: not place.proxy._links)
+    if call == "read":
+        assert place.registry.get("other").template == "Other"
+    else:
+        assert place.registry.update("greet", template="3").version == 3
+    assert not place.registry.get("greet").stale
+
+
+@pytest.mark.parametrize("call", ["read", "write"])
+def test_idle_connections_that_a_firewall_forgot_cost_no_more_than_busy_timeout(place: Place, call: str) -> None:
+    """Nothing says that they are dead: one call may be `StorageBusyError` in time, and the next ones work."""
+    place.registry.get("greet")
+    place.registry.update("greet", template="2")
+    place.proxy.forget()
+
+    def use() -> object:
+        if call == "read":
+            return place.registry.list().items[0].name
+        return place.registry.update("greet", template="3").version
+
+    outcome, seconds = timed(use)
+    assert seconds < BUSY + MARGIN
+    assert outcome in ("greet", 3) or isinstance(outcome, StorageBusyError | StorageError)
+    assert use() in ("greet", 3)
+    until(lambda: not place.registry.get("greet").stale)
+
+
+# Servers that are away for a time
+
+
+AWAY = {"refusing": Proxy.refusing, "frozen": Proxy.frozen}
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_no_call_hangs_while_the_server_is_away(place: Place, away: str) -> None:
+    """Each verb that needs the server is `StorageError` within `busy_timeout`, and works when the server is back."""
+    place.registry.get("greet")
+    with AWAY[away](place.proxy):
+        calls = {**WRITES, **READS}
+        for verb in ("create", "update", "delete", "list", "search", "history", "events", "namespaces"):
+            outcome, seconds = timed(lambda: calls[verb](place.registry))  # noqa: B023 (it is called at once)
+            assert isinstance(outcome, StorageError), verb
+            assert seconds < BUSY + MARGIN, verb
+    assert place.registry.update("greet", template="2").version == 2
+    until(lambda: not place.registry.get("greet").stale)
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_cached_reads_go_on_while_the_server_is_away(place: Place, away: str) -> None:
+    """They are marked stale, wait for at most 50 ms a second, and are fresh again when the server is back."""
+    assert place.registry.get("greet").template == "1"
+    assert place.registry.render("greet").text == "1"
+    with AWAY[away](place.proxy):
+        place.beside.update("greet", template="2")
+        until(lambda: place.registry.get("greet").stale, STALE)
+        begin, waits = time.monotonic(), []
+        while time.monotonic() < begin + 1.5:
+            prompt, seconds = timed(lambda: place.registry.get("greet"))
+            assert (prompt.template, prompt.stale) == ("1", True)
+            assert place.registry.render("greet").text == "1"
+            waits.append(seconds)
+        assert sum(seconds > 0.04 for seconds in waits) <= 4
+        assert max(waits) < 0.05 + MARGIN
+    until(lambda: not place.registry.get("greet").stale)
+    assert place.registry.get("greet").template == "2"
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_a_strict_read_is_busy_rather_than_stale(place: Place, away: str) -> None:
+    """With `freshness="strict"` a cached read is `StorageBusyError` while the server is away, within `busy_timeout`."""
+    with Registry(place.through, busy_timeout=BUSY, freshness="strict") as strict:
+        assert strict.get("greet").template == "1"
+        with AWAY[away](place.proxy):
+            outcome, seconds = timed(lambda: strict.get("greet"))
+            assert isinstance(outcome, StorageBusyError)
+            assert seconds < BUSY + MARGIN
+        assert strict.get("greet").template == "1"
+
+
+def test_a_commit_whose_fate_cannot_be_told_says_so(place: Place) -> None:
+    """If the server is away after the commit was sent, it is `CommitUnknownError`, and later reads tell."""
+    place.proxy.at_completion("COMMIT", lambda link: (setattr(place.proxy, "is_refusing", True), link.cut())[1])
+    outcome, seconds = timed(lambda: place.registry.update("greet", template="2"))
+    assert isinstance(outcome, CommitUnknownError)
+    assert seconds < BUSY + MARGIN
+    place.proxy.is_refusing = False
+    assert place.registry.get("greet@latest").version == 2
+    assert place.registry.update("greet", template="3").version == 3
+
+
+def test_a_commit_that_is_frozen_is_unknown_within_busy_timeout(place: Place) -> None:
+    """If the answer to a commit does not come, its fate is asked for on another connection."""
+    place.proxy.at_completion("COMMIT", Link.freeze)
+    outcome, seconds = timed(lambda: place.registry.update("greet", template="2"))
+    assert seconds < 2 * BUSY + MARGIN
+    assert isinstance(outcome, CommitUnknownError) or outcome.version == 2
+    assert place.registry.get("greet@latest").version == 2
+
+
+def test_many_threads_survive_cuts_at_any_time(place: Place) -> None:
+    """While connections are cut all the time, what was acknowledged is there, in order, and no thread is stuck."""
+    stop, acknowledged, strange = threading.Event(), [0], []
+
+    def write() -> None:
+        while not stop.is_set():
+            try:
+                acknowledged.append(place.registry.update("greet", template=f"{time.monotonic_ns()}").version)
+            except StorageError:
+                pass
+            except BaseException as error:
+                strange.append(error)
+                raise
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                newest = max(acknowledged)
+                prompt = place.registry.get("greet")
+                assert prompt.version >= newest or prompt.stale
+                place.registry.list()
+            except StorageError:
+                pass
+            except BaseException as error:
+                strange.append(error)
+                raise
+
+    threads = [threading.Thread(target=work) for work in (write, write, read, read)]
+    for thread in threads:
+        thread.start()
+    for _ in range(60):
+        time.sleep(0.03)
+        place.proxy.cut()
+    stop.set()
+    for thread in threads:
+        thread.join(BUSY + 5)
+        assert not thread.is_alive()
+    assert strange == []
+    stored = {version.version for version in place.beside.history("greet", limit=100_000)}
+    assert stored == set(range(1, max(stored) + 1))
+    assert set(acknowledged) - {0} <= stored
+    assert len(acknowledged) == len(set(acknowledged))
+    assert place.beside.verify() == []
