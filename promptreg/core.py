@@ -90,9 +90,9 @@ class Core:
         self.storage = storage
         self.home = settings.view.namespace
         self.is_closed = False
-        self.cache = Cache(settings.cache_size, compares=settings.max_staleness == 0)
+        self.cache = Cache(settings.cache_size, compares=settings.storage.max_staleness == 0)
         interval = storage.profile.check_interval
-        self._holds = min(settings.max_staleness or interval, interval)
+        self._holds = min(settings.storage.max_staleness or interval, interval)
         self._is_strict = settings.storage.is_strict
         self.busy_timeout = settings.storage.busy_timeout
         self.limits = settings.render_limits
