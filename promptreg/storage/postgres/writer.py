@@ -11,18 +11,26 @@ from itertools import groupby
 from typing import Any
 
 from promptreg.bases import encoded_places
-from promptreg.records import Change, Container, Snapshot
-from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, chained, damaged, publication_hash
+from promptreg.records import Change, Container, Link, Operation, Snapshot
+from promptreg.storage.hashing import (
+    DETAIL_COLUMNS,
+    EVENT_COLUMNS,
+    chained,
+    damaged,
+    operation_hash,
+    publication_hash,
+)
 from promptreg.storage.postgres.batches import inserts, literal, updates
-from promptreg.storage.postgres.reader import Head, PostgresReader, read_head
+from promptreg.storage.postgres.event_pages import LAST_LINK, read_last_link
+from promptreg.storage.postgres.heads import HEAD_FIELDS, Head, read_head
+from promptreg.storage.postgres.reader import PostgresReader
 from promptreg.storage.postgres.schema import NUMBERS
 from promptreg.storage.postgres.selecting import VERSION_FIELDS
 from promptreg.storage.postgres.sessions import Session, Statement
 from promptreg.storage.postgres.words import search_row
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, read_version, version_row
 
-LOCK = Statement("SELECT revision, stamp, schema_version, last_event, last_hash FROM $.registry FOR UPDATE")
-LAST_EVENT = Statement("SELECT seq, hash FROM $.events ORDER BY seq DESC LIMIT 1")  # a later snapshot: the lock's own
+LOCK = Statement(f"SELECT {HEAD_FIELDS}, r.last_event, r.last_hash FROM $.registry r FOR UPDATE")
 STAMP_BYTES = 8
 
 
@@ -37,19 +45,18 @@ class PostgresWriter(PostgresReader):
     """
 
     def __init__(self, session: Session, notice: Callable[[Head], None] = _ignore) -> None:
-        locked, last = (result.rows for result in session.run(LOCK, LAST_EVENT))
+        locked, last = (result.rows for result in session.run(LOCK, LAST_LINK))  # the lock comes first
         head = read_head([row[: len(Head._fields)] for row in locked])
         notice(head)
         super().__init__(session, head)
-        self._last_event: tuple[int, str] = last[0] if last else (0, GENESIS)
-        self._is_chain_whole = locked[0][len(Head._fields) :] == self._last_event
+        self._links = last, [locked[0][len(Head._fields) :]]
+        self._last_link: Link | None = None
         self.has_applied = False
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Write the changes, and increase the revision by one."""
-        if not self._is_chain_whole:
-            raise damaged("the record of events after event", self._last_event[0])
-        head = self.head
+    def apply(self, changes: Sequence[Change], operation: Operation | None = None) -> Link | None:
+        """Write the changes, remember the operation, increase the revision by one, and return the first event."""
+        last = self._last_link or read_last_link(*self._links)
+        head = self.registry_row
         self._head = head._replace(revision=head.revision + 1, stamp=os.urandom(STAMP_BYTES).hex())
         self.has_applied = True
         shown = self._shown_before(changes)
@@ -66,9 +73,14 @@ class PostgresWriter(PostgresReader):
                     self._save(change, change.subject, shown)
         if moved:
             self._move([(container, container.name) for container in moved])
-        self._append_events(changes)
-        self._queue(_ADVANCE, (*self._head[:2], *self._last_event))
+        events, details = chained(changes, last)
+        self.session.begin(*_INTO_EVENTS.of(events), *_INTO_DETAILS.of(details))
+        first, self._last_link = (_link(events[0]), _link(events[-1])) if events else (None, last)
+        self._queue(_ADVANCE, (self._head.revision, self._head.stamp, *self._last_link))
         self._forget_details([change.subject.id for change in changes if change.after is None])
+        if operation is not None:
+            self._remember_operation(operation)
+        return first
 
     def _queue(self, text: str, values: Sequence[Any]) -> None:
         self.session.begin(Statement(text, values))
@@ -76,7 +88,7 @@ class PostgresWriter(PostgresReader):
     def _move(self, moved: Sequence[tuple[Container, str]], first: str = "status") -> None:
         """Update prompts, each given with the name of its row before; write the columns from `first` on."""
         unchanged = PROMPT_COLUMNS.index(first)
-        rows = [(*prompt_row(after)[unchanged:], self.head.revision, after.id, name) for after, name in moved]
+        rows = [(*prompt_row(after)[unchanged:], self.registry_row.revision, after.id, name) for after, name in moved]
         self.session.begin(*_MOVES[first].of(rows))
 
     def _save(self, change: Change, after: Container, shown: Mapping[str, Snapshot]) -> None:
@@ -85,7 +97,7 @@ class PostgresWriter(PostgresReader):
             depth = counted.publications_after(change.published, change.kept_publications)
             after = after._replace(publications=depth)
         if change.before is None:
-            self._queue(_INSERT_PROMPT, (*prompt_row(after), self.head.revision))
+            self._queue(_INSERT_PROMPT, (*prompt_row(after), self.registry_row.revision))
         else:
             is_renamed = change.before.name != after.name
             self._move([(after, change.before.name)], first="name" if is_renamed else "status")
@@ -141,7 +153,7 @@ class PostgresWriter(PostgresReader):
         """Delete prompts with their versions, and record that; the names and details of their events come last."""
         deleted = [change.subject for change in changes]
         rows = [
-            (change.subject.id, self.head.revision, change.at, places)
+            (change.subject.id, self.registry_row.revision, change.at, places)
             for change in changes
             for places in [encoded_places(change.subject.namespace, change.subject.synced)]
         ]
@@ -151,11 +163,11 @@ class PostgresWriter(PostgresReader):
             self._queue(f"DELETE FROM $.{table} WHERE prompt IN ({_KEYS})", (ids, names))
         self._queue(_DELETE_PROMPTS, (ids, names, len(deleted)))
 
-    def _append_events(self, changes: Sequence[Change]) -> None:
-        events, details = chained(changes, self._last_event)
-        if events:
-            self._last_event = events[-1][0], events[-1][-1]
-            self.session.begin(*_INTO_EVENTS.of(events), *_INTO_DETAILS.of(details))
+    def _remember_operation(self, operation: Operation) -> None:
+        """Remember an operation at the server's time, and forget those that are older than a day."""
+        key, result = operation.key, operation.result
+        self._queue(_FORGET_OPERATIONS, ())
+        self._queue(_REMEMBER_OPERATION, (key, result, operation_hash(key, result)))
 
     def _forget_details(self, prompt_ids: Sequence[str]) -> None:
         """Delete the names and details of deleted prompts' events; the delete event keeps its name."""
@@ -169,6 +181,10 @@ def _written(change: Change) -> Snapshot | None:
         if version is not None and version.number == change.subject.shown_version:
             return version.snapshot
     return None
+
+
+def _link(event: Sequence[Any]) -> Link:
+    return event[0], event[-1]
 
 
 def _columns_from(first: str) -> tuple[str, ...]:
@@ -224,4 +240,6 @@ _FORGET_DETAILS = (
 )
 _INTO_EVENTS = inserts("events", EVENT_COLUMNS, {"seq", "version"})
 _INTO_DETAILS = inserts("event_details", DETAIL_COLUMNS, {"seq"})
+_FORGET_OPERATIONS = "DELETE FROM $.operations WHERE at <= pg_catalog.now() - interval '1 day'"
+_REMEMBER_OPERATION = "INSERT INTO $.operations (key, at, result, hash) VALUES (%s, pg_catalog.now(), %s, %s)"
 _ADVANCE = "SELECT $.advance(%s, %s, %s, %s)"
