@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from promptreg.errors import StorageError
 from promptreg.rules.names import Versioned
-from promptreg.storage.base import ChangeMonitor, Lookup, StorageProfile, StorageSettings
+from promptreg.storage.base import ChangeMonitor, Lookup, StorageProfile, StorageSettings, VerificationStep
 from promptreg.storage.finding import look_up
 from promptreg.storage.postgres import lookups, schema
 from promptreg.storage.postgres.change_check import ChangeCheck, freshness
@@ -112,13 +112,17 @@ class PostgresStorage:
         """Check for changes, one thread at a time."""
         yield self._check.changes_since
 
-    def verify(self) -> Generator[Any, None, None]:
-        """Check all stored data, some rows at each step."""
-        raise NotImplementedError
+    def verify(self, head: str | None = None) -> Generator[VerificationStep, None, None]:
+        """Check all stored data, some rows at each step, and that an event has the hash `head`."""
+        from promptreg.storage.postgres.verification import verified  # noqa: PLC0415 (that no other verb needs)
+
+        return verified(self._session, nullcontext, head)
 
     def dump(self) -> "AbstractContextManager[Dump]":
         """Read everything, as it is at this moment."""
-        raise NotImplementedError
+        from promptreg.storage.postgres.dumping import dumped  # noqa: PLC0415 (only an export and a backup need it)
+
+        return dumped(self._session, nullcontext)
 
     def load(self, entries: "Iterable[Entry]") -> None:
         """Take everything outside any transaction, and write it into an empty database at once."""
