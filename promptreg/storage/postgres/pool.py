@@ -103,8 +103,7 @@ class ConnectionPool:
 
     def _require_held(self, lock: L | None) -> L:
         """Return the lock that was taken; raise where none was in time, or where the registry is closed."""
-        if self.is_closed:
-            raise StorageError(f"The registry of {self._location} is closed; open a new one.", reason="closed")
+        self.require_open()
         if lock is None:
             raise StorageBusyError(
                 f"Other threads of this process use every connection to {self._location}; try again, or wait longer"
@@ -113,6 +112,11 @@ class ConnectionPool:
                 retry_after=RETRY_AFTER,
             )
         return lock
+
+    def require_open(self) -> None:
+        """Raise `StorageError` once the registry is closed."""
+        if self.is_closed:
+            raise StorageError(f"The registry of {self._location} is closed; open a new one.", reason="closed")
 
     def require_outside(self) -> None:
         """Raise `StorageError` where this thread is in the middle of a call."""

@@ -96,12 +96,16 @@ class PostgresStorage:
             yield self._check.changes_since
 
     def verify(self, head: str | None = None) -> Generator[VerificationStep, None, None]:
-        """Check all stored data, some rows at each step."""
-        raise NotImplementedError
+        """Check all stored data, some rows at each step, and that an event has the hash `head`."""
+        from promptreg.storage.postgres.verification import verified  # noqa: PLC0415 (that no other verb needs)
+
+        return verified(lambda: self._connections.reader(self._patience(), self._translated), self._translating, head)
 
     def dump(self) -> "AbstractContextManager[Dump]":
         """Read everything, as it is at this moment."""
-        raise NotImplementedError
+        from promptreg.storage.postgres.dumping import dumped  # noqa: PLC0415 (only an export and a backup need it)
+
+        return dumped(self._own_session, self._translating)
 
     def load(self, entries: "Iterable[Entry]") -> None:
         """Take everything outside any transaction, and write it into an empty database at once."""
@@ -177,6 +181,24 @@ class PostgresStorage:
         pgconn = self._connector.connect(limit)
         self._place = self._place._replace(role=pgconn.user.decode(errors="replace"))
         return pgconn
+
+    @contextmanager
+    def _own_session(self) -> Iterator[Session]:
+        """Connect for one long piece of work, which lets go of no snapshot while its caller is slow."""
+        self._connections.require_open()
+        session = Session(self._connect, self._place.schema)
+        try:
+            session.start(self._patience())
+            yield session
+        finally:
+            session.close()
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self._translated(error) from error
 
     def _translated(self, error: psycopg.Error, *, is_write: bool = False) -> PromptregError:
         return translate(error, self._place, is_write=is_write)
