@@ -109,7 +109,12 @@ class PostgresStorage:
 
     def load(self, entries: "Iterable[Entry]") -> None:
         """Take everything outside any transaction, and write it into an empty database at once."""
-        raise NotImplementedError
+        from promptreg.storage.postgres.loading import staged  # noqa: PLC0415 (only an import needs it)
+
+        with self.write() as writer:
+            writer.require_empty()
+        with staged(entries) as staging, self.write() as writer:
+            writer.load(staging)
 
     def release_after(self, error: BaseException) -> None:
         """Release whatever an error has left this thread holding; it may have come between any two bytecodes.
