@@ -99,7 +99,12 @@ class PostgresStorage:
         """Check all stored data, some rows at each step, and that an event has the hash `head`."""
         from promptreg.storage.postgres.verification import verified  # noqa: PLC0415 (that no other verb needs)
 
-        return verified(lambda: self._connections.reader(self._patience(), self._translated), self._translating, head)
+        return verified(
+            lambda: self._connections.reader(self._patience(), self._translated),
+            self._translating,
+            self._place.schema,
+            head,
+        )
 
     def dump(self) -> "AbstractContextManager[Dump]":
         """Read everything, as it is at this moment."""
