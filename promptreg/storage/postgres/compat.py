@@ -9,12 +9,14 @@ from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_attempts
 from psycopg.errors import Error, error_from_result
 from psycopg.pq.abc import PGresult
+from psycopg.types.array import register_all_arrays
 
 
 def _default_adapters() -> AdaptersMap:
     """Return psycopg's own adapters, without those that an application has registered for all connections."""
     adapters = AdaptersMap(types=postgres.types)
     postgres.register_default_adapters(adapters)
+    register_all_arrays(adapters)
     return adapters
 
 

@@ -118,7 +118,7 @@ class PostgresStorage:
 
         with self.write() as writer:
             writer.require_empty()
-        with staged(entries) as staging, self.write() as writer:
+        with staged(entries) as staging, self._written(self._patience()) as writer:
             writer.load(staging)
 
     def release_after(self, error: BaseException) -> None:
