@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -116,7 +116,7 @@ class PostgresStorage:
         """Check all stored data, some rows at each step, and that an event has the hash `head`."""
         from promptreg.storage.postgres.verification import verified  # noqa: PLC0415 (that no other verb needs)
 
-        return verified(self._session, nullcontext, head)
+        return verified(self._session, nullcontext, self._url.schema, head)
 
     def dump(self) -> "AbstractContextManager[Dump]":
         """Read everything, as it is at this moment."""
