@@ -60,7 +60,7 @@ class PostgresWriter(PostgresReader):
         self._head = head._replace(revision=head.revision + 1, stamp=os.urandom(STAMP_BYTES).hex())
         self.has_applied = True
         shown = self._shown_before(changes)
-        self._remembered.forget()
+        self.forget()
         moved: list[Container] = []
         for is_deletion, group in groupby(changes, key=lambda change: change.after is None):
             if is_deletion:
@@ -93,7 +93,7 @@ class PostgresWriter(PostgresReader):
 
     def _save(self, change: Change, after: Container, shown: Mapping[str, Snapshot]) -> None:
         if change.before is not None and after.publications is None:  # a row of an earlier schema
-            counted = change.before._replace(publications=len(self._publications(change.before)))
+            counted = change.before._replace(publications=len(self.version_numbers(change.before, "publications")))
             depth = counted.publications_after(change.published, change.kept_publications)
             after = after._replace(publications=depth)
         if change.before is None:
