@@ -583,7 +583,7 @@ class Registry:
         """
         access.require_org_admin(self.actor, "read", "the head of a registry")
         with self._core.read() as reader:
-            return reader.last_hash()
+            return reader.head()
 
     @verb("backup_registry", takes_name=False)
     def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
