@@ -46,6 +46,8 @@ TABLES = (
     " details text NOT NULL)",
     "CREATE TABLE $.search (prompt bigint PRIMARY KEY REFERENCES $.prompts, words text[] NOT NULL,"
     " tags text[] NOT NULL, content text NOT NULL)",
+    "CREATE TABLE $.operations (key text PRIMARY KEY, at timestamptz NOT NULL, result text NOT NULL,"
+    " hash text NOT NULL)",
     "CREATE TABLE $.commits (revision bigint PRIMARY KEY, stamp text NOT NULL)",
 )
 """`stamp` is 8 random bytes of each commit, as hexadecimal text; `commits` holds those of the last ones."""
@@ -53,10 +55,12 @@ TABLES = (
 INDEXES = (
     "CREATE INDEX prompts_revision ON $.prompts (revision)",
     "CREATE INDEX prompts_labelled ON $.prompts (namespace, name) WHERE labels <> '{}'",
+    "CREATE INDEX versions_unpublished ON $.versions (prompt, version) WHERE state <> 'published'",
     "CREATE INDEX deletions_revision ON $.deletions (revision)",
     "CREATE INDEX deletions_synced ON $.deletions (prompt_id) WHERE synced IS NOT NULL",
     "CREATE INDEX events_namespace ON $.events (namespace, seq)",
     "CREATE INDEX events_prompt_id ON $.events (prompt_id, seq)",
+    "CREATE INDEX operations_at ON $.operations (at)",
     "CREATE INDEX search_words ON $.search USING gin (words)",
     "CREATE INDEX search_tags ON $.search USING gin (tags)",
 )

@@ -1,18 +1,19 @@
 """The PostgreSQL storage: read and write transactions, and what surrounds them on opening and closing."""
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from promptreg.errors import StorageError
 from promptreg.rules.names import Versioned
-from promptreg.storage.base import ChangeMonitor, Lookup, StorageProfile, StorageSettings
+from promptreg.storage.base import ChangeMonitor, Lookup, StorageProfile, StorageSettings, VerificationStep
 from promptreg.storage.finding import look_up
 from promptreg.storage.postgres import lookups, schema
-from promptreg.storage.postgres.change_check import CHECK_SECONDS, YOUNG_SECONDS, ChangeCheck
+from promptreg.storage.postgres.change_check import ChangeCheck, freshness
+from promptreg.storage.postgres.heads import Head
 from promptreg.storage.postgres.listening import Listener
 from promptreg.storage.postgres.sessions import Session, Statement
 from promptreg.storage.postgres.signals import signal_of
@@ -34,7 +35,7 @@ class PostgresStorage:
 
     def __init__(self, settings: StorageSettings) -> None:
         self._settings, self._url = settings, read_url(settings.target)
-        self.profile = StorageProfile(f"PostgreSQL, schema {self._url.schema}", YOUNG_SECONDS, CHECK_SECONDS, path=None)
+        self.profile = StorageProfile(f"PostgreSQL, schema {self._url.schema}", *freshness(settings), path=None)
         self.is_closed = False
         opened_at = time.monotonic()
         with self._session() as session:
@@ -48,6 +49,11 @@ class PostgresStorage:
         self.signal.begin(revision, stamp)
         self._listener = Listener(self._url.conninfo, self._url.schema, self.signal, proven_at=opened_at)
         self._check = ChangeCheck(self._listener, self.signal, settings)
+
+    def _noticing(self) -> Callable[[Head], None]:
+        """Return what tells the signal the registry's row, in answer to a statement that is not sent yet."""
+        seen = self.signal.read()
+        return lambda head: self.signal.observe(head.revision, head.stamp, seen)
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -66,12 +72,14 @@ class PostgresStorage:
 
         with self._session() as session:
             session.begin(READ)
-            yield PostgresReader(session)
+            yield PostgresReader(session, notice=self._noticing())
 
     def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
         """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
+        notice = self._noticing()
         with self._session() as session:
             head, found = lookups.look_up(session, namespace, wanted)
+        notice(head)
         if found is not None:
             return head.revision, found
         with self.read() as reader:
@@ -88,23 +96,33 @@ class PostgresStorage:
 
         with self._session() as session:
             session.begin(WRITE)
-            writer = PostgresWriter(session)
+            writer = PostgresWriter(session, notice=self._noticing())
+            seen = self.signal.read()
             yield writer
             if writer.has_applied:
-                session.run(COMMIT)
+                try:
+                    session.run(COMMIT)
+                except BaseException:
+                    self.signal.doubt()
+                    raise
+                self.signal.observe(writer.registry_row.revision, writer.registry_row.stamp, seen)
 
     @contextmanager
     def monitor(self) -> Iterator[ChangeMonitor]:
         """Check for changes, one thread at a time."""
         yield self._check.changes_since
 
-    def verify(self) -> Generator[Any, None, None]:
-        """Check all stored data, some rows at each step."""
-        raise NotImplementedError
+    def verify(self, head: str | None = None) -> Generator[VerificationStep, None, None]:
+        """Check all stored data, some rows at each step, and that an event has the hash `head`."""
+        from promptreg.storage.postgres.verification import verified  # noqa: PLC0415 (that no other verb needs)
+
+        return verified(self._session, nullcontext, head)
 
     def dump(self) -> "AbstractContextManager[Dump]":
         """Read everything, as it is at this moment."""
-        raise NotImplementedError
+        from promptreg.storage.postgres.dumping import dumped  # noqa: PLC0415 (only an export and a backup need it)
+
+        return dumped(self._session, nullcontext)
 
     def load(self, entries: "Iterable[Entry]") -> None:
         """Take everything outside any transaction, and write it into an empty database at once."""
