@@ -26,7 +26,7 @@ from promptreg.records import Change, Shown
 from promptreg.rules import access
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_variables
-from promptreg.rules.names import Selector, Versioned, read_versioned
+from promptreg.rules.names import Reference, Selector, Versioned, read_versioned
 from promptreg.rules.operations import Call
 from promptreg.rules.outcomes import Author
 from promptreg.rules.refusals import not_found, unanswered
