@@ -30,7 +30,7 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from tests.storages import everything, target_of
+from tests.storages import copy_registry, everything, target_of
 
 ALL = ["active", "disabled", "archived"]
 PROMPTS = ("on", "off", "kept")

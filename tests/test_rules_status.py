@@ -33,6 +33,7 @@ from promptreg.rules.outcomes import Author
 from promptreg.rules.version_fields import read_draft, read_edit
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.sqlite.storage import SQLiteStorage
+from tests.storages import copy_registry
 
 ALL = ["active", "disabled", "archived"]
 STATUS = {"on": "active", "off": "disabled", "kept": "archived", "kept_off": "archived"}
