@@ -27,7 +27,8 @@ from promptreg.storage.postgres.heads import HEAD_FIELDS, Head, read_head
 from promptreg.storage.postgres.reader import PostgresReader
 from promptreg.storage.postgres.schema import KINDS
 from promptreg.storage.postgres.selecting import VERSION_FIELDS
-from promptreg.storage.postgres.sessions import Session, Statement
+from promptreg.storage.postgres.sessions import Session
+from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.postgres.words import search_row
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, read_version, version_row
 
@@ -62,7 +63,7 @@ class PostgresWriter(PostgresReader):
         last = self._last_link or read_last_link(*self._links)
         head = self._raise_revision()
         shown = self._shown_before(changes)
-        self._remembered.forget()
+        self.forget()
         moved: list[Container] = []
         for is_deletion, group in groupby(changes, key=lambda change: change.after is None):
             if is_deletion:
@@ -117,7 +118,7 @@ class PostgresWriter(PostgresReader):
 
     def _save(self, change: Change, after: Container, shown: Mapping[str, Snapshot]) -> None:
         if change.before is not None and after.publications is None:  # a row of an earlier schema
-            counted = change.before._replace(publications=len(self._publications(change.before)))
+            counted = change.before._replace(publications=len(self.version_numbers(change.before, "publications")))
             depth = counted.publications_after(change.published, change.kept_publications)
             after = after._replace(publications=depth)
         if change.before is None:
