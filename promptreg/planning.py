@@ -41,15 +41,10 @@ class Planner(NamedTuple):
 
     def create(self, prompt_id: str, call: Creation, reader: Reader) -> Outcome:
         """Plan `create`."""
-        access.require_creating(self.view.actor, call.name)
-        return lifecycle.plan_create(
-            prompt_id,
-            self.view.namespace,
-            call.name,
-            call.draft,
-            self.author,
-            is_taken=self._is_taken(reader, call.name),
-        )
+        name = call.reference.text
+        access.require_creating(self.view.actor, name)
+        is_taken = self._is_taken(reader, name)
+        return lifecycle.plan_create(prompt_id, self.view.namespace, name, call.draft, self.author, is_taken=is_taken)
 
     def save(self, prompt_id: str, call: Save, reader: Reader) -> Outcome:
         """Plan `save`: an update, or where there is no prompt a creation."""
@@ -121,7 +116,7 @@ class Planner(NamedTuple):
 
     def rollback(self, call: Rollback, reader: Reader) -> Outcome:
         """Plan `rollback`."""
-        container = self._find(reader, call.reference, "rollback")
+        container = self._find(reader, call.reference._replace(selector=call.selector), "rollback")
         chosen = None if call.selector is None else load_version(reader, container, call.selector)
         stack = reader.version_numbers(container, "publications")
         previous = load_version(reader, container, stack[-2]) if chosen is None and len(stack) > 1 else None
@@ -180,7 +175,7 @@ class Planner(NamedTuple):
     def _find_version(
         self, reader: Reader, reference: Reference, selector: Selector, action: str
     ) -> tuple[Container, VersionRecord]:
-        container = self._find(reader, reference, action)
+        container = self._find(reader, reference._replace(selector=selector), action)
         return container, load_version(reader, container, selector)
 
     def _choose(

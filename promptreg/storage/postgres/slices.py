@@ -5,7 +5,7 @@ reading them.
 """
 
 from promptreg.storage.postgres.event_pages import EVENT_FIELDS
-from promptreg.storage.postgres.schema import NUMBERS
+from promptreg.storage.postgres.schema import KINDS
 from promptreg.storage.postgres.selecting import PROMPT_FIELDS, SHOWN, VERSION_FIELDS
 from promptreg.storage.rows import VERSION_COLUMNS
 
@@ -22,7 +22,7 @@ def _bounded(keys: str, rows: str) -> str:
     )
 
 
-_OF_VERSION = " + ".join(f"coalesce(octet_length(v.{name}), 0)" for name in VERSION_COLUMNS if name not in NUMBERS)
+_OF_VERSION = " + ".join(f"coalesce(octet_length(v.{name}), 0)" for name in VERSION_COLUMNS if name not in KINDS)
 KEYS = _bounded(
     "key",
     f"SELECT p.key, coalesce(octet_length(v.template), 0) AS bytes FROM $.prompts p {SHOWN}"
