@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from promptreg.errors import StorageError
+from promptreg.errors import StorageBusyError, StorageError
 from promptreg.rules.names import Versioned
 from promptreg.storage.base import ChangeMonitor, Lookup, StorageProfile, StorageSettings
+from promptreg.storage.deadlines import Deadline
 from promptreg.storage.finding import look_up
 from promptreg.storage.postgres import lookups, schema
 from promptreg.storage.postgres.change_check import ChangeCheck, freshness
@@ -18,6 +19,7 @@ from promptreg.storage.postgres.listening import Listener
 from promptreg.storage.postgres.sessions import Session, Statement
 from promptreg.storage.postgres.signals import signal_of
 from promptreg.storage.postgres.url import read_url
+from promptreg.storage.slots import CallLock, holding
 
 if TYPE_CHECKING:
     from promptreg.dump import Dump, Entry
@@ -48,6 +50,7 @@ class PostgresStorage:
         self.signal = signal_of(identity)
         self.signal.begin(revision, stamp)
         self._listener = Listener(self._url.conninfo, self._url.schema, self.signal, proven_at=opened_at)
+        self._watch = CallLock()
         self._check = ChangeCheck(self._listener, self.signal, settings)
 
     def _noticing(self) -> Callable[[Head], None]:
@@ -110,7 +113,13 @@ class PostgresStorage:
     @contextmanager
     def monitor(self) -> Iterator[ChangeMonitor]:
         """Check for changes, one thread at a time."""
-        yield self._check.changes_since
+        with holding([self._watch], Deadline(self._settings.busy_timeout).left) as lock:
+            if lock is None:
+                raise StorageBusyError(
+                    f"Another thread has checked {self.profile.location} for changes for longer than busy_timeout.",
+                    retry_after=0.1,
+                )
+            yield self._check.changes_since
 
     def verify(self) -> Generator[Any, None, None]:
         """Check all stored data, some rows at each step."""
