@@ -121,7 +121,7 @@ class Planner(NamedTuple):
 
     def rollback(self, call: Rollback, reader: Reader) -> Outcome:
         """Plan `rollback`."""
-        container = self._find(reader, call.reference, "rollback")
+        container = self._find(reader, call.reference._replace(selector=call.selector), "rollback")
         chosen = None if call.selector is None else load_version(reader, container, call.selector)
         stack = reader.version_numbers(container, "publications")
         previous = load_version(reader, container, stack[-2]) if chosen is None and len(stack) > 1 else None
@@ -180,7 +180,7 @@ class Planner(NamedTuple):
     def _find_version(
         self, reader: Reader, reference: Reference, selector: Selector, action: str
     ) -> tuple[Container, VersionRecord]:
-        container = self._find(reader, reference, action)
+        container = self._find(reader, reference._replace(selector=selector), action)
         return container, load_version(reader, container, selector)
 
     def _choose(

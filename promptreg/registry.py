@@ -397,7 +397,7 @@ class Registry:
         """
         reference, *selectors = arguments.read_diff(name, old, new)
         with self._core.read() as reader:
-            container = find(reader, self._view, reference)
+            container = find(reader, self._view, reference._replace(selector=selectors[0]))
             before, after = (load_version(reader, container, selector) for selector in selectors)
         return diff_versions(container.name, before, after)
 
@@ -583,7 +583,7 @@ class Registry:
         """
         access.require_org_admin(self.actor, "read", "the head of a registry")
         with self._core.read() as reader:
-            return reader.last_hash()
+            return reader.head()
 
     @verb("backup_registry", takes_name=False)
     def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:

@@ -183,13 +183,6 @@ class Reader(Protocol):
         """Return the namespaces in which the audience may read a prompt; of `home` it may read every one."""
         ...
 
-    def last_hash(self) -> str:
-        """Return the hash of the last event, or `hashing.GENESIS` before the first.
-
-        Raises `StorageCorruptError` where the last event is not the last one that was written.
-        """
-        ...
-
     def operation(self, key: str, now: str) -> str | None:
         """Return the result of the operation with this key, if it was remembered less than a day before `now`.
 
@@ -199,6 +192,13 @@ class Reader(Protocol):
 
     def has_event(self, link: Link) -> bool:
         """Return whether the chain has an event with this number and hash."""
+        ...
+
+    def head(self) -> str:
+        """Return the hash of the last event, or `hashing.GENESIS` before the first.
+
+        Raises `StorageCorruptError` where the last event is not the last one that was written.
+        """
         ...
 
 

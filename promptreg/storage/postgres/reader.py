@@ -5,22 +5,18 @@ a prompt, so that most verbs read in one round trip. What a row becomes is in `p
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Literal
 
 from promptreg.models import Event
 from promptreg.records import Audience, Container, EventQuery, Link, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
-from promptreg.storage.completeness import require_versions
 from promptreg.storage.hashing import damaged, operation_hash
 from promptreg.storage.postgres.audiences import audience_values, readable
 from promptreg.storage.postgres.event_pages import LAST_LINK, WRITTEN_LINK, read_events, read_last_link
 from promptreg.storage.postgres.heads import HEAD, Head, read_head
 from promptreg.storage.postgres.queries import matching
-from promptreg.storage.postgres.remembered import Remembered
 from promptreg.storage.postgres.selecting import (
-    MAX_INTEGER,
     PROMPT_FIELDS,
     SHOWN_VERSION,
     VERSION_FIELDS,
@@ -28,13 +24,12 @@ from promptreg.storage.postgres.selecting import (
     version_number,
 )
 from promptreg.storage.postgres.sessions import Row, Session, Statement
+from promptreg.storage.postgres.versions import UNPUBLISHED, Versions
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
     read_places,
     read_prompt,
-    read_publications,
     read_shown,
-    read_version,
     synced_from,
 )
 
@@ -55,7 +50,8 @@ class PostgresReader:
     def __init__(self, session: Session, head: Head | None = None, notice: Callable[[Head], None] = _ignore) -> None:
         self.session = session
         self._head, self._notice = head, notice
-        self._remembered = Remembered()
+        self._containers: dict[tuple[str, str], Container | None] = {}
+        self._versions = Versions(self._run)
 
     @property
     def registry_row(self) -> Head:
@@ -86,29 +82,32 @@ class PostgresReader:
 
     def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
         """Return the prompts of a namespace with these names and ids, in their order."""
-        if len(references) != 1:
-            return self._find_many(namespace, references)
-        (reference,) = references
+        if len(references) == 1:
+            known = namespace, references[0].text
+            return [self._containers[known] if known in self._containers else self._find_one(namespace, references[0])]
+        found = self._find_many(namespace, references)
+        for reference, container in zip(references, found, strict=True):
+            self._containers[namespace, reference.text] = container
+            if container is not None:
+                self._versions.add_found(container, container.number_of(reference.selector))
+        return found
+
+    def _find_one(self, namespace: str, reference: Reference) -> Container | None:
+        """Find a prompt, with the versions that plans ask for next, and the numbers of unpublished ones."""
         chosen, values = version_number(reference.selector)
         rows = self._rows(
-            f"SELECT {PROMPT_FIELDS}, {_UNPUBLISHED}, {VERSION_FIELDS} FROM $.prompts p LEFT JOIN $.versions v"
+            f"SELECT {PROMPT_FIELDS}, {UNPUBLISHED}, {VERSION_FIELDS} FROM $.prompts p LEFT JOIN $.versions v"
             f" ON v.prompt = p.key AND v.version = ANY(ARRAY[{SHOWN_VERSION}, p.latest_version, {chosen}])"
             f" WHERE p.namespace = %(namespace)s AND p.{'id' if reference.is_id else 'name'} = %(text)s",
             namespace=namespace,
             text=reference.text,
             **values,
         )
-        return [self._remember(rows) if rows else None]
-
-    def _remember(self, rows: Sequence[Row]) -> Container:
-        """Return the prompt of these rows, and remember the versions that came along."""
+        if not rows:
+            return None
         width = len(PROMPT_COLUMNS)
         container = read_prompt(rows[0][:width])
-        unpublished = rows[0][width]
-        if len(unpublished) < MAX_ALONG:
-            self._remembered.add_unpublished(container, unpublished)
-        for row in rows:
-            self._remembered.add(container.id, row[width + 1 :])
+        self._versions.add(container, rows[0][width], (row[width + 1 :] for row in rows))
         return container
 
     def _find_many(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
@@ -130,53 +129,17 @@ class PostgresReader:
 
         Raises `StorageCorruptError` where one among them is missing that was not discarded.
         """
-        if limit == 1:
-            newest = container.latest_version if before is None else before - 1
-            remembered = self._remembered.version(container, newest)
-            if remembered is not None:
-                return [remembered]
-        rows = self._rows(
-            f"SELECT {VERSION_FIELDS} FROM $.versions v WHERE v.prompt = {_KEY} AND v.version < %(before)s"
-            " ORDER BY v.version DESC LIMIT %(limit)s",
-            id=container.id,
-            before=bounded(MAX_INTEGER if before is None else before),
-            limit=bounded(limit),
-        )
-        records = [read_version(container.id, row) for row in rows]
-        discarded = partial(self._discarded, container)
-        require_versions(container, records, before=before, limit=limit, discarded=discarded)
-        return records
-
-    def _discarded(self, container: Container, oldest: int, newest: int) -> list[int]:
-        """Return the numbers of discarded versions between two."""
-        rows = self._rows(
-            "SELECT version FROM $.events WHERE prompt_id = %(id)s AND action = 'discard'"
-            " AND version BETWEEN %(oldest)s AND %(newest)s",
-            id=container.id,
-            oldest=oldest,
-            newest=newest,
-        )
-        return [number for (number,) in rows]
+        return self._versions.newest(container, before, limit)
 
     def version_numbers(self, container: Container, which: Literal["unpublished", "publications"]) -> list[int]:
         """Return the numbers of drafts and failed versions, newest first; or the stack of publications."""
-        return self._unpublished(container) if which == "unpublished" else self._publications(container)
+        versions = self._versions
+        return versions.unpublished(container) if which == "unpublished" else versions.publications(container)
 
-    def _unpublished(self, container: Container) -> list[int]:
-        remembered = self._remembered.unpublished(container)
-        if remembered is not None:
-            return remembered
-        rows = self._rows(
-            f"SELECT version FROM $.versions WHERE prompt = {_KEY} AND state <> 'published' ORDER BY version DESC",
-            id=container.id,
-        )
-        return [number for (number,) in rows]
-
-    def _publications(self, container: Container) -> list[int]:
-        rows = self._rows(
-            f"SELECT depth, version, hash FROM $.publications WHERE prompt = {_KEY} ORDER BY depth", id=container.id
-        )
-        return read_publications(container, rows)
+    def forget(self) -> None:
+        """Forget what was read, as something was written."""
+        self._containers.clear()
+        self._versions.forget()
 
     def query(self, query: Query) -> list[Shown]:
         """Return the prompts that a listing or a search finds, each with the version that it shows."""
@@ -264,10 +227,4 @@ class PostgresReader:
         return read_last_link(*self._run(LAST_LINK, WRITTEN_LINK))[1]
 
 
-MAX_ALONG = 100  # numbers of unpublished versions that come along with a prompt
 PLACES = Statement("SELECT prompt_id, synced FROM $.deletions WHERE synced IS NOT NULL")
-_KEY = "(SELECT key FROM $.prompts WHERE id = %(id)s)"
-_UNPUBLISHED = (
-    "ARRAY(SELECT u.version FROM $.versions u WHERE u.prompt = p.key AND u.state <> 'published'"
-    f" ORDER BY u.version DESC LIMIT {MAX_ALONG})"
-)

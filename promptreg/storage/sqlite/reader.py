@@ -200,12 +200,6 @@ class SQLiteReader:
         ).fetchall()
         return [namespace for (namespace,) in rows]
 
-    def last_hash(self) -> str:
-        """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
-        last = event_log.last_link(self._connection)
-        event_log.require_last(self._connection, last)
-        return last[1]
-
     def operation(self, key: str, now: str) -> str | None:
         """Return the result of an operation that was remembered less than a day before `now`."""
         return operations.result_of(self._connection, key, now)
@@ -213,6 +207,12 @@ class SQLiteReader:
     def has_event(self, link: Link) -> bool:
         """Return whether the chain has an event with this number and hash."""
         return link[0] > 0 and event_log.link(self._connection, bounded(link[0])) == link
+
+    def head(self) -> str:
+        """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
+        last = event_log.last_link(self._connection)
+        event_log.require_last(self._connection, last)
+        return last[1]
 
 
 def data_version(connection: sqlite3.Connection) -> int:
