@@ -168,6 +168,8 @@ def _commands(buffer: bytearray, data: bytes) -> Iterator[Command | None]:
     """Read the messages that a client sent; yield each statement with its values, and None for a Sync."""
     buffer += data
     text, types = b"", list[int]()
+    if buffer.startswith(b"\0"):  # the first message of a connection has no type
+        del buffer[: struct.unpack_from("!I", buffer)[0]]
     while len(buffer) >= 5:
         end = 1 + struct.unpack_from("!I", buffer, 1)[0]
         if len(buffer) < end:
@@ -243,6 +245,27 @@ class Bare:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def ended(trips: Sequence[RoundTrip]) -> list[RoundTrip]:
+    """Return the same, with a transaction ended where its end was not recorded: nobody waits for that of a read."""
+    rollback, is_open = Command(b"ROLLBACK", [], [], [], 0), False
+    found: list[RoundTrip] = []
+    for trip in trips:
+        found.append([])
+        for batch in trip:
+            found[-1].append([])
+            for command in batch:
+                if command.text.startswith(b"BEGIN") and is_open:
+                    found[-1][-1].append(rollback)
+                found[-1][-1].append(command)
+                is_open = (is_open or command.text.startswith(b"BEGIN")) and command.text not in (
+                    b"COMMIT",
+                    b"ROLLBACK",
+                )
+    if is_open:
+        found[-1][-1].append(rollback)
+    return found
 
 
 def renamed(trips: Sequence[RoundTrip], old: str, new: str) -> list[RoundTrip]:
