@@ -5,7 +5,7 @@ and what may refuse it, is in `planning.py`.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +18,7 @@ from promptreg.clock import moment
 from promptreg.committing import READ as READ_FIRST
 from promptreg.committing import Commit, Plan, Vetted
 from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
-from promptreg.lookup import Missing, find_versions
+from promptreg.lookup import Missing, shown_or_missing
 from promptreg.models import UNSET
 from promptreg.planning import Planner
 from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
@@ -26,12 +26,12 @@ from promptreg.records import Change, Shown
 from promptreg.rules import access
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_variables
-from promptreg.rules.names import Reference, Selector, read_versioned
+from promptreg.rules.names import Reference, Selector, Versioned, read_versioned
 from promptreg.rules.operations import Call
 from promptreg.rules.outcomes import Author
 from promptreg.rules.refusals import not_found, unanswered
 from promptreg.settings import Settings
-from promptreg.storage.base import Reader, Storage, Writer
+from promptreg.storage.base import Lookup, Reader, Storage, Writer
 from promptreg.suggestions import Suggestions
 from promptreg.telemetry import metrics
 from promptreg.telemetry.names import FRESH, HIT, MISS, READ, STALE, WRITE
@@ -65,9 +65,9 @@ class Core:
         self.storage = storage
         self.home = settings.view.namespace
         self.is_closed = False
-        self.cache = Cache(settings.cache_size, compares=settings.max_staleness == 0)
+        self.cache = Cache(settings.cache_size, compares=settings.storage.max_staleness == 0)
         interval = storage.profile.check_interval
-        self._holds = min(settings.max_staleness or interval, interval)
+        self._holds = min(settings.storage.max_staleness or interval, interval)
         self._is_strict = settings.storage.is_strict
         self.busy_timeout = settings.storage.busy_timeout
         self.limits = settings.render_limits
@@ -120,6 +120,13 @@ class Core:
         """Begin a read transaction, which is timed while metrics are recorded."""
         transaction = self.storage.read()
         return metrics.timed(READ, transaction) if metrics.is_on() else transaction
+
+    def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
+        """Read prompts and versions of one moment, and its revision, which is timed while metrics are recorded."""
+        if not metrics.is_on():
+            return self.storage.look_up(namespace, wanted)
+        with metrics.timed(READ, nullcontext()):
+            return self.storage.look_up(namespace, wanted)
 
     def write(self) -> AbstractContextManager[Writer]:
         """Begin the one write transaction, which is timed while metrics are recorded."""
@@ -257,9 +264,9 @@ class Core:
         key: Hashable,
     ) -> CacheEntry | NegativeEntry:
         """Read what a name and a selector mean, and add it to the generation if it is of the same revision."""
-        with self.read() as reader:
-            (found,) = find_versions(reader, namespace, [(reference, selector)])
-        return self.loaded(generation, reader.snapshot.revision, key, found, selector)
+        wanted = reference, selector
+        revision, (found,) = self.look_up(namespace, [wanted])
+        return self.loaded(generation, revision, key, shown_or_missing(namespace, wanted, found), selector)
 
     def loaded(
         self, generation: Generation, revision: int, key: Hashable, found: Shown | Missing, selector: Selector | None

@@ -10,24 +10,17 @@ from promptreg.errors import NotFoundError
 from promptreg.records import Container, Shown, VersionRecord
 from promptreg.rules import access
 from promptreg.rules.access import View
-from promptreg.rules.names import Reference, Selector
+from promptreg.rules.names import Reference, Selector, Versioned
 from promptreg.rules.refusals import not_found, version_not_found
 from promptreg.rules.selection import number_of
-from promptreg.storage.base import Reader
+from promptreg.storage.base import Lookup, Reader
+from promptreg.storage.finding import find_version
 
 
 def find_any(reader: Reader, namespace: str, reference: Reference) -> Container | None:
     """Return a prompt, whoever may read it; None where it does not exist."""
     (found,) = reader.find(namespace, (reference,))
     return found
-
-
-def find_version(reader: Reader, container: Container, number: int) -> VersionRecord | None:
-    """Return the version with that number; None where it does not exist."""
-    if number > container.last_version:
-        return None
-    newest = reader.versions(container, before=number + 1, limit=1)
-    return newest[0] if newest and newest[0].number == number else None
 
 
 class Missing(NamedTuple):
@@ -41,31 +34,18 @@ class Missing(NamedTuple):
     container: Container | None = None
 
 
-def find_versions(
-    reader: Reader, namespace: str, wanted: Sequence[tuple[Reference, Selector | None]]
-) -> list[Shown | Missing]:
-    """Return each prompt with the version that its selector means, None being production, whoever may read it."""
-    containers = reader.find(namespace, [reference for reference, _ in wanted])
-    return [
-        _with_version(reader, container, selector)
-        if container is not None
-        else Missing((namespace, reference.text), not_found([reference.text], namespace))
-        for container, (reference, selector) in zip(containers, wanted, strict=True)
-    ]
-
-
-def _with_version(reader: Reader, container: Container, selector: Selector | None) -> Shown | Missing:
+def shown_or_missing(namespace: str, wanted: Versioned, found: Lookup) -> Shown | Missing:
+    """Return what was found of a prompt and a version that are wanted, or why there is none, whoever may read it."""
+    (reference, selector), (container, record) = wanted, found
+    if container is None:
+        return Missing((namespace, reference.text), not_found([reference.text], namespace))
+    if record is not None:
+        return container, record
     try:
-        number = number_of(container, selector)
-    except NotFoundError as error:
-        return Missing(container.id, error, container)
-    # out here, because what a signal handler raises is no fact about the prompt
-    record = find_version(reader, container, number)
-    return (
-        Missing(container.id, version_not_found(container, number), container)
-        if record is None
-        else (container, record)
-    )
+        error: NotFoundError = version_not_found(container, number_of(container, selector))
+    except NotFoundError as no_number:
+        error = no_number
+    return Missing(container.id, error, container)
 
 
 def find(reader: Reader, view: View, reference: Reference) -> Container:

@@ -1,15 +1,15 @@
-"""Reading many prompts of one moment: from the cache while it is current, otherwise in one read transaction.
+"""Reading many prompts of one moment: from the cache while it is current, otherwise in one look-up.
 
 All entries of one generation of the cache are of one revision, so they may be returned together; and together with what
-a transaction reads, if that is of the same revision.
+a look-up reads, if that is of the same revision.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from promptreg.cache import CacheEntry, Generation, NegativeEntry
 from promptreg.core import Core
 from promptreg.errors import NoProductionVersionError, NotFoundError, VersionNotFoundError
-from promptreg.lookup import find_versions
+from promptreg.lookup import shown_or_missing
 from promptreg.prompt import Prompt, stale_copy
 from promptreg.rules import access
 from promptreg.rules.access import View
@@ -56,21 +56,27 @@ def _cached(core: Core, view: View, generation: Generation, names: Sequence[str]
 def _load(
     core: Core, view: View, generation: Generation, names: Sequence[str], cached: Sequence[CacheEntry | None]
 ) -> list[Prompt]:
-    """Read what is not cached; everything, where the generation is of another revision than the transaction."""
-    with core.read() as reader:
-        revision = reader.snapshot.revision
-        if not generation.is_of(revision):
-            cached = [None] * len(names)
-        absent = dict.fromkeys(name for name, entry in zip(names, cached, strict=True) if entry is None)
-        wanted = [(reference, reference.selector) for reference in map(parse_reference, absent)]
-        found = find_versions(reader, view.namespace, wanted)
-    loaded = {
-        name: core.loaded(generation, revision, core.key(view.namespace, name, None, None), result, selector)
-        for name, result, (_, selector) in zip(absent, found, wanted, strict=True)
-    }
+    """Read what is not cached; and then everything, where the generation is of another revision than what was read."""
+    absent = dict.fromkeys(name for name, entry in zip(names, cached, strict=True) if entry is None)
+    revision, loaded = _read(core, view, generation, absent)
+    if not generation.is_of(revision) and any(cached):
+        cached = [None] * len(names)
+        revision, loaded = _read(core, view, generation, dict.fromkeys(names))
     entries = [entry or loaded[name] for name, entry in zip(names, cached, strict=True)]
     _require_found(view, names, entries)
     return [entry.prompt for entry in entries if isinstance(entry, CacheEntry)]
+
+
+def _read(
+    core: Core, view: View, generation: Generation, names: Iterable[str]
+) -> tuple[int, dict[str, CacheEntry | NegativeEntry]]:
+    wanted = [(reference, reference.selector) for reference in map(parse_reference, names)]
+    revision, found = core.look_up(view.namespace, wanted)
+    entries = {}
+    for name, asked, result in zip(names, wanted, found, strict=True):
+        key, outcome = core.key(view.namespace, name, None, None), shown_or_missing(view.namespace, asked, result)
+        entries[name] = core.loaded(generation, revision, key, outcome, asked[1])
+    return revision, entries
 
 
 def _require_found(view: View, names: Sequence[str], entries: Entries) -> None:

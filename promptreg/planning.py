@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from promptreg.arguments import Creation, Publication, Rollback, Save, Seeding, StatusChange, Update
 from promptreg.errors import NotFoundError
-from promptreg.lookup import find, find_all, find_any, find_version, load_shown, load_version
+from promptreg.lookup import find, find_all, find_any, load_shown, load_version
 from promptreg.records import Container, VersionRecord
 from promptreg.rules import access, lifecycle, publishing, seeding, selection, statuses
 from promptreg.rules.access import View
@@ -27,6 +27,7 @@ from promptreg.rules.refusals import not_found
 from promptreg.rules.statuses import StatusPlan
 from promptreg.rules.version_fields import Draft
 from promptreg.storage.base import Reader
+from promptreg.storage.finding import find_version
 
 COMPARED = 1_000  # of the newest versions, with which a seed or a file is compared that is to be shown
 PAGE = 20
@@ -115,7 +116,7 @@ class Planner(NamedTuple):
 
     def rollback(self, call: Rollback, reader: Reader) -> Outcome:
         """Plan `rollback`."""
-        container = self._find(reader, call.reference, "rollback")
+        container = self._find(reader, call.reference._replace(selector=call.selector), "rollback")
         chosen = None if call.selector is None else load_version(reader, container, call.selector)
         stack = reader.version_numbers(container, "publications")
         previous = load_version(reader, container, stack[-2]) if chosen is None and len(stack) > 1 else None
@@ -174,7 +175,7 @@ class Planner(NamedTuple):
     def _find_version(
         self, reader: Reader, reference: Reference, selector: Selector, action: str
     ) -> tuple[Container, VersionRecord]:
-        container = self._find(reader, reference, action)
+        container = self._find(reader, reference._replace(selector=selector), action)
         return container, load_version(reader, container, selector)
 
     def _choose(

@@ -240,6 +240,17 @@ class Container(NamedTuple):
         """The number of the version that `list` and `search` show: production, else the latest."""
         return self.production_version or self.latest_version
 
+    def number_of(self, selector: int | str | None) -> int | None:
+        """Return the number that a version's number or label means, None being production; None for no such label.
+
+        That version itself may not exist.
+        """
+        if isinstance(selector, int):
+            return selector
+        if selector is None or selector == "production":
+            return self.production_version
+        return self.latest_version if selector == "latest" else self.labels.get(selector)
+
     def all_labels(self) -> FrozenDict:
         """Return every label, including the two that the registry maintains."""
         kept = {"latest": self.latest_version}

@@ -437,7 +437,7 @@ class Registry:
         """
         reference, *selectors = arguments.read_diff(name, old, new)
         with self._core.read() as reader:
-            container = find(reader, self._view, reference)
+            container = find(reader, self._view, reference._replace(selector=selectors[0]))
             before, after = (load_version(reader, container, selector) for selector in selectors)
         return diff_versions(container.name, before, after)
 

@@ -65,7 +65,7 @@ def _planned_again(outcomes: Sequence[Outcome]) -> Outcomes:
 
 
 def _members(reader: Reader, view: View, prompts: PromptSet, make: MakePlan) -> list[Member]:
-    found = find_readable(reader, view, [reference for reference, _ in prompts.chosen])
+    found = find_readable(reader, view, [reference._replace(selector=chosen) for reference, chosen in prompts.chosen])
     expected = expected_of_each(prompts, found)
     pairs = zip(prompts.chosen, expected, strict=True)
     return [(reference, make(reference, selector, what)) for (reference, selector), what in pairs]

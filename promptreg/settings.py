@@ -32,7 +32,6 @@ class Settings(NamedTuple):
 
     view: View
     storage: StorageSettings
-    max_staleness: float
     cache_size: int
     publish_checks: tuple[PublishCheck, ...]
     forbids_extra: bool
@@ -44,7 +43,6 @@ class Settings(NamedTuple):
 def read_settings(given: Mapping[str, Any]) -> Settings:
     """Read the arguments of `Registry`, by name; raise `InvalidInputError` with every bad one."""
     fields = FieldReader()
-    max_staleness = fields.read(read_seconds, given["max_staleness"], "max_staleness")
     settings = Settings(
         view=View(
             fields.read(checked_name, given["namespace"], "namespace"),
@@ -55,12 +53,11 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
             create=fields.read(read_flag, given["create"], "create"),
             durability=fields.read(read_choice, given["durability"], "durability", DURABILITIES),
             busy_timeout=fields.read(read_seconds, given["busy_timeout"], "busy_timeout"),
-            max_staleness=max_staleness,
+            max_staleness=(max_staleness := fields.read(read_seconds, given["max_staleness"], "max_staleness")),
             is_strict=fields.read(
                 _is_strict, fields.read(read_choice, given["freshness"], "freshness", FRESHNESS), max_staleness
             ),
         ),
-        max_staleness=max_staleness,
         cache_size=fields.read(checked_number, given["cache_size"], "cache_size", least=0),
         publish_checks=fields.read(_functions, given["publish_checks"]),
         forbids_extra=fields.read(read_choice, given["extra_variables"], "extra_variables", EXTRA_VARIABLES)

@@ -12,7 +12,7 @@ from promptreg.bases import place
 from promptreg.checks import Checks, SetEvidence
 from promptreg.clock import new_id
 from promptreg.errors import PromptregError, VersionConflictError, listed
-from promptreg.lookup import find_readable, find_version, load_shown, load_version
+from promptreg.lookup import find_readable, load_shown, load_version
 from promptreg.planning import Planner, newest_versions
 from promptreg.records import Change, Container, Snapshot, VersionRecord, is_equal
 from promptreg.rules import access
@@ -34,6 +34,7 @@ from promptreg.rules.syncing import (
 )
 from promptreg.rules.together import decide_each
 from promptreg.storage.base import Reader
+from promptreg.storage.finding import find_version
 
 
 class Synchronised(NamedTuple):

@@ -191,6 +191,7 @@ VERBS: list[tuple[str, Call]] = [
     ("verify_prompts", lambda r: r.verify()),
     ("read_head", lambda r: len(r.head())),
     ("backup_registry", backed_up),
+    ("wait_for_revision", lambda r: r.wait_for(1)),
 ]
 
 REFUSALS: list[tuple[str, Call, str]] = [
@@ -246,6 +247,7 @@ REFUSALS: list[tuple[str, Call, str]] = [
     ("read_head", lambda r: r.scope(actor=Actor("eve")).head(), "forbidden"),
     ("backup_registry", lambda r: r.scope(actor=Actor("eve")).backup("backup.db"), "forbidden"),
     ("backup_registry", lambda r: r.backup("/"), "conflict"),
+    ("wait_for_revision", lambda r: r.wait_for(-1), "validation_error"),
 ]
 
 

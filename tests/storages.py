@@ -12,9 +12,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from promptreg import Registry
 from promptreg.storage.base import Storage, StorageSettings
 from promptreg.storage.opening import open_storage
+from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.postgres import fresh_target, split_target
+
+POSTGRES = "postgresql://"
 
 
 class StorageCase(NamedTuple):
@@ -52,13 +56,35 @@ STORAGES: dict[str, Callable[[pytest.FixtureRequest], AbstractContextManager[Sto
 CASES = [pytest.param(name, marks=pytest.mark.postgres if name == "postgres" else ()) for name in STORAGES]
 
 DATABASES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
-ON_BOTH = frozenset(f"tests.test_{name}" for name in ())
+ON_BOTH = frozenset(
+    f"tests.test_{name}"
+    for name in (
+        "cache defaults finding freshness get_many iterate paging releases rules_check rules_drafts rules_labels"
+        " rules_meanwhile rules_names rules_people rules_seeding rules_seeding_people rules_sets rules_status"
+        " rules_sync_calls rules_templates rules_variables rules_versions rules_writers search threads values"
+    ).split()
+)
 """The modules whose tests run on SQLite and on PostgreSQL, but for those that are marked `sqlite`."""
+
+
+def target_of(registry: Registry) -> str:
+    """Return what a registry was opened with, as text."""
+    settings: StorageSettings = registry._core.storage._settings  # type: ignore[attr-defined]
+    return settings.target
+
+
+def storage_of(target: str) -> Any:
+    """Return the class of the storage that a target means."""
+    if not target.startswith(POSTGRES):
+        return SQLiteStorage
+    from promptreg.storage.postgres.storage import PostgresStorage  # needs the driver
+
+    return PostgresStorage
 
 
 def everything(target: str) -> dict[str, list[Any]]:
     """Read every row of every table of a registry, with a separate connection."""
-    return _all_of_schema(target) if target.startswith("postgresql://") else _all_of_file(target)
+    return _all_of_schema(target) if target.startswith(POSTGRES) else _all_of_file(target)
 
 
 def _all_of_file(path: str) -> dict[str, list[Any]]:

@@ -265,6 +265,7 @@ VERBS = {
         {"text": FILLED, "status": STATUSES, "tag": TAG, "category": TEXT, "limit": LIMIT},
     ),
     "events": ({}, {"after": NUMBER, "limit": LIMIT, "newest_first": FLAG, "action": but(None, of=CHOICE)}),
+    "wait_for": ({"revision": 0}, {"revision": NUMBER, "timeout": [-1, "5", True, [], math.nan, math.inf, HUGE]}),
     "scope": (
         {},
         {"namespace": [None, 3, "", "A", "a b", NUL, SURROGATE, b"a"], "actor": ["ana", 3, ("ana",), {"id": "a"}]},

@@ -19,6 +19,7 @@ from promptreg.storage.sqlite import change_check
 from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from promptreg.templates import Memo
+from tests.storages import target_of
 
 Change = Callable[[Registry], object]
 
@@ -39,6 +40,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         yield reads
 
 
+@pytest.mark.sqlite
 def test_a_second_read_reads_no_row(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """`get` and `render`, by name, id, number or label, read a prompt's rows once."""
     prompt = registry.create("greet", "Hello {{ name }}")
@@ -62,13 +64,14 @@ def test_a_read_of_an_unchanged_prompt_calls_no_storage(registry: Registry, monk
     assert registry.render("greet").text == "Hello"
 
 
+@pytest.mark.sqlite
 def test_only_changed_prompts_are_read_again(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change of one prompt leaves the others, and the negative entries of absent names, in the cache."""
     for name in ("a", "b"):
         registry.create(name, "Hello")
         registry.get(name)
     registry.get("absent", default=None)
-    with Registry(registry.path) as other:
+    with Registry(target_of(registry)) as other:
         other.update("a", template="Hi")
     with counted(monkeypatch) as reads:
         registry.get("b")
@@ -78,6 +81,7 @@ def test_only_changed_prompts_are_read_again(registry: Registry, monkeypatch: py
         assert reads == ["find", "versions"]
 
 
+@pytest.mark.sqlite
 def test_a_write_of_the_registry_itself_leaves_the_rest_in_its_cache(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +107,7 @@ def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
     for name in names:
         registry.create(name, "Hello")
     assert [registry.get(name).status for name in names] == ["active"] * count
-    with Registry(registry.path, durability="normal") as other:
+    with Registry(target_of(registry), durability="normal") as other:
         assert other.set_status(names, "disabled").updated_prompts == count
     return [registry.get(name).status for name in names]
 
@@ -138,6 +142,7 @@ def test_up_to_the_bound_changed_prompts_are_dropped_one_by_one(
         registry.set_status([f"p{number}" for number in range(count)], "deleted")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("count", range(3, 7))
 def test_after_any_number_of_its_changes_a_registry_returns_nothing_outdated(
     path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
@@ -157,6 +162,7 @@ def test_after_any_number_of_its_changes_a_registry_returns_nothing_outdated(
         (tmp_path / "aside.db").rename(path)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("change", "template"),
     [
@@ -175,7 +181,7 @@ def test_a_load_of_a_later_revision_is_returned_and_not_cached(
 
     def overtaken(storage: SQLiteStorage) -> object:
         monkeypatch.setattr(SQLiteStorage, "read", read)
-        with Registry(registry.path) as other:
+        with Registry(target_of(registry)) as other:
             change(other)
         return read(storage)
 
@@ -214,7 +220,7 @@ def test_the_very_next_read_sees_any_change_of_another_registry(
     registry.rollback("greet", reason="x")
     registry.update("greet", template="Draft", is_production=False)
     registry.set_label("greet", "kept", 2)
-    with Registry(registry.path) as other:
+    with Registry(target_of(registry)) as other:
         before = read(registry)
         assert read(registry) == before
         change(other)
@@ -227,7 +233,7 @@ def test_a_change_by_another_process_is_seen_by_the_next_read(registry: Registry
     registry.create("greet", "Hello")
     assert registry.render("greet").text == "Hello"
     program = "import sys, promptreg; promptreg.Registry(sys.argv[1]).update('greet', template='Hi')"
-    subprocess.run([sys.executable, "-c", program, registry.path], check=True)
+    subprocess.run([sys.executable, "-c", program, target_of(registry)], check=True)
     assert registry.render("greet").text == "Hi"
 
 

@@ -87,6 +87,7 @@ def test_a_default_answers_no_error_of_the_render_itself(path):
                         view.render(name, {"n": 0}, default="instead")
 
 
+@pytest.mark.sqlite
 def test_a_default_answers_every_storage_error(path, tmp_path):
     """A file that was removed, or is damaged, is answered by the default as a prompt that is not there."""
     with Registry(path) as registry:

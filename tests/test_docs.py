@@ -52,7 +52,7 @@ TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
 RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
 EXPECTED_PAGES = set(
     "guide templates variables chats access operations recipes telemetry errors rules guarantees internals performance"
-    " changes seeding releases moving sources storage limits command files checks modules export".split()
+    " changes seeding releases moving sources storage limits command files checks modules export backup".split()
 )
 
 
@@ -241,8 +241,8 @@ def test_every_page_is_linked_from_the_readme() -> None:
 def test_every_command_exists(page: Path) -> None:
     """A module can be imported, promptreg accepts its arguments, and a file exists."""
     for block in blocks(page):
-        commands = block.text.replace("&&", "\n").splitlines() if block.language == "bash" else []
-        for line in [command.strip(" &") for command in commands]:
+        commands = re.split(r"&&|[|\n]", re.sub(r">>? \S+", "", block.text)) if block.language == "bash" else []
+        for line in filter(None, (command.strip(" &") for command in commands)):
             words = shlex.split(line)
             assert words[0] in {"python", "git", "sqlite3", "ruff", "mypy", "promptreg"}, line
             if words[:3] == ["python", "-m", "promptreg"] or words[0] == "promptreg":

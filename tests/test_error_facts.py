@@ -314,6 +314,7 @@ BAD = [
             actor=3,  # type: ignore[arg-type]
             create=3,  # type: ignore[arg-type]
             max_staleness=-1,
+            freshness="x",
             cache_size=-1,
             durability="x",
             busy_timeout=-1,
@@ -326,8 +327,8 @@ BAD = [
             spans="x",
             render_duration=3,  # type: ignore[arg-type]
         ),
-        "namespace actor target create durability busy_timeout max_staleness cache_size publish_checks extra_variables"
-        " render_limits clock capture_content redact spans render_duration",
+        "namespace actor target create durability busy_timeout max_staleness freshness cache_size publish_checks"
+        " extra_variables render_limits clock capture_content redact spans render_duration",
     ),
 ]
 

@@ -193,6 +193,7 @@ def test_with_a_label_an_actor_finds_what_it_may_read(labelled):
     assert names(labelled.scope(namespace="other").list(label="spring")) == []
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("labels", ["{", '{"spring":2}', '{"spring":"1"}', '{"spring":99}'])
 def test_damaged_labels_are_an_error_of_a_listing_by_label(labelled, labels):
     """A row whose labels were changed by other means is never taken for a prompt that has the label."""
@@ -217,6 +218,7 @@ def test_several_tags_must_all_be_there(memory):
     assert names(memory.search("x", tag=["new", "red"])) == ["a"]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("most", [0, 1000])
 def test_tags_are_compared_exactly_however_many(memory, monkeypatch, most):
     """Tags that full text takes for equal, and more than one statement of it takes, are compared as written."""
@@ -257,6 +259,7 @@ def test_a_search_is_filtered_by_the_version_that_it_shows(memory):
     assert len(memory.search("apple", tag="t", limit=1)) == 1
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("most", [0, 1000])
 def test_any_filters_together_find_what_each_finds(memory, monkeypatch, most):
     """For random prompts, a listing by several filters is what one by each of them has in common, page by page."""
@@ -428,6 +431,7 @@ def test_filters_show_an_actor_no_more_events(recorded):
 MISSING = {"from the middle": 5, "the newest": None}
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("which", MISSING)
 @pytest.mark.parametrize("asked", [{}, {"action": "publish"}, {"newest_first": True}, {"action": get_args(Action)}])
 def test_a_missing_event_is_an_error_of_the_filtered_listing_that_reads_past_it(recorded, which, asked):

@@ -15,6 +15,7 @@ import pytest
 from promptreg import Actor, InvalidInputError, NotFoundError, PromptregError, Registry
 from promptreg.storage.sqlite.sidecar import Sidecar, revision_of
 from tests.remote import Remote, run_program
+from tests.storages import target_of
 from tests.test_storage_sqlite import raw
 
 NOTICED_SECONDS = 0.06  # 50 ms are promised
@@ -92,12 +93,13 @@ CHANGES: dict[str, tuple[tuple[Any, ...], dict[str, Any], Read]] = {
 }
 
 
+@pytest.mark.sqlite
 def test_the_very_next_read_sees_any_change_of_another_process(tmp_path: Path) -> None:
     """Rule 16: the first read after another process's call has returned sees its change, with a warm cache."""
     with Remote("") as other:
         for number, (called, more, read) in enumerate(CHANGES.values()):
             with Registry(tmp_path / f"{number}.db") as registry:
-                other.path = registry.path
+                other.path = target_of(registry)
                 registry.create("greet", "Hello")
                 registry.update("greet", template="Hello again")
                 registry.rollback("greet", reason="x")
@@ -109,7 +111,7 @@ def test_the_very_next_read_sees_any_change_of_another_process(tmp_path: Path) -
                 other.call(*called, **more)
                 after = outcome(read, registry)
                 assert after != before, called
-                with Registry(registry.path) as fresh:
+                with Registry(target_of(registry)) as fresh:
                     assert after == outcome(read, fresh), called
 
 
@@ -215,6 +217,7 @@ def assert_seen_while_reading(condition: Callable[[], bool]) -> None:
     assert is_seen
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("settings", [{}, {"max_staleness": 0.05}, {"max_staleness": 60}], ids=str)
 def test_a_backup_restored_over_the_open_file_is_noticed(path: str, tmp_path: Path, settings: dict[str, Any]) -> None:
     """After 50 ms every read returns the older contents, of a lower revision, and errors for missing prompts."""
@@ -231,6 +234,7 @@ def test_a_backup_restored_over_the_open_file_is_noticed(path: str, tmp_path: Pa
         assert [prompt.name for prompt in registry.list()] == ["greet"]
 
 
+@pytest.mark.sqlite
 def test_a_restored_backup_is_noticed_by_continuous_reads(registry: Registry, tmp_path: Path) -> None:
     """A registry that is read without pause notices it too."""
     registry.create("greet", "Old")
@@ -243,6 +247,7 @@ def test_a_restored_backup_is_noticed_by_continuous_reads(registry: Registry, tm
         assert_seen_while_reading(lambda text=text: registry.get("greet").template == text)
 
 
+@pytest.mark.sqlite
 def test_other_contents_with_the_same_revision_are_noticed(registry: Registry, tmp_path: Path) -> None:
     """Restoring one of two diverged copies of equal revisions over the other is noticed."""
     registry.create("greet", "Hello")
@@ -256,6 +261,7 @@ def test_other_contents_with_the_same_revision_are_noticed(registry: Registry, t
     assert registry.get("greet").template == "Twin"
 
 
+@pytest.mark.sqlite
 def test_commits_after_a_restored_backup_are_seen_at_once(registry: Registry, other: Remote, tmp_path: Path) -> None:
     """Writes of other processes at the lower revisions after it are seen by the next read."""
     registry.create("greet", "0")
@@ -270,6 +276,7 @@ def test_commits_after_a_restored_backup_are_seen_at_once(registry: Registry, ot
         assert (registry.get("greet").template, registry.get("greet").version) == (str(i), made.version)
 
 
+@pytest.mark.sqlite
 def test_a_revision_that_is_committed_twice_is_seen_at_once(path: str, tmp_path: Path) -> None:
     """The next read sees a commit after a restored backup that has the revision of a lost commit."""
     with Registry(path) as reader, Registry(path) as writer:
@@ -283,6 +290,7 @@ def test_a_revision_that_is_committed_twice_is_seen_at_once(path: str, tmp_path:
         assert reader.get("greet").template == "New"
 
 
+@pytest.mark.sqlite
 def test_rows_rewritten_by_another_tool_are_noticed(registry: Registry) -> None:
     """A row that an SQL shell restores, without changing the revision, is noticed."""
     registry.create("greet", "Hello")
@@ -296,6 +304,7 @@ def test_rows_rewritten_by_another_tool_are_noticed(registry: Registry) -> None:
     assert registry.render("greet").text == "Hello"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("moment", ["first", "later"])
 def test_whichever_connection_checks_sees_that_another_tool_committed(path: str, moment: str) -> None:
     """No commit between checks is missed, although the first check uses another connection than later ones."""
@@ -369,6 +378,7 @@ def test_a_registry_in_memory_is_fresh_in_all_its_threads() -> None:
             assert view.get("greet").template == str(i)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "revision", [None, "revision", "revision + 1", "0", "(SELECT revision FROM registry)", "100 + revision"]
 )

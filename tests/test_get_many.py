@@ -21,6 +21,7 @@ from promptreg import (
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.conftest import holds_anything
 from tests.otel import tracing
+from tests.storages import target_of
 from tests.test_cache import counted
 
 Views = Callable[[Registry], Registry]
@@ -67,7 +68,7 @@ def test_prompts_are_returned_in_the_order_of_their_names(view: Registry) -> Non
     ):
         expected = [view.get(name) for name in names]
         assert view.get_many(names) == expected == view.get_many(names)
-    with Registry(view.path) as cold:
+    with Registry(target_of(view)) as cold:
         again = cold.scope(namespace=view.namespace, **({"actor": view.actor} if view.actor else {}))
         assert templates(again.get_many(["b", "a@eu", "b", "c"])) == ["b2", "a1", "b2", "c2"]
 
@@ -185,6 +186,7 @@ def test_what_may_not_be_read_is_not_found(registry: Registry) -> None:
         gus.get_many(["hidden", "shown"])
 
 
+@pytest.mark.sqlite
 def test_a_second_call_reads_nothing(view: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `get` or `get_many` has read is in the cache for both."""
     view.get("a")
@@ -198,6 +200,7 @@ def test_a_second_call_reads_nothing(view: Registry, monkeypatch: pytest.MonkeyP
         assert reads == ["find", "versions", "versions", "find", "versions"]
 
 
+@pytest.mark.sqlite
 def test_all_that_is_not_cached_is_read_in_one_transaction(view: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many names are asked for, the file is read once."""
     begun: list[int] = []
@@ -209,6 +212,7 @@ def test_all_that_is_not_cached_is_read_in_one_transaction(view: Registry, monke
     assert begun == [1]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("cached", [[], ["a"], ["b"], ["a", "b"]], ids=["none", "the first", "the second", "both"])
 def test_a_write_between_the_check_and_the_read_is_seen_in_all_or_in_none(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, cached: list[str]
@@ -219,7 +223,7 @@ def test_a_write_between_the_check_and_the_read_is_seen_in_all_or_in_none(
     for name in cached:
         registry.get(name)
     read = SQLiteStorage.read
-    with Registry(registry.path) as other:
+    with Registry(target_of(registry)) as other:
 
         def late(self: SQLiteStorage) -> Any:
             monkeypatch.undo()
@@ -265,7 +269,7 @@ def test_beside_a_writer_all_prompts_are_of_one_moment(path: str, cache_size: in
 
 def test_a_change_is_seen_by_the_next_call(view: Registry) -> None:
     """A write of this registry, and of another one, is in the next result, and nothing else is read again."""
-    making = Registry(view.path).scope(namespace=view.namespace)
+    making = Registry(target_of(view)).scope(namespace=view.namespace)
     assert templates(view.get_many(["a", "b"])) == ["a2", "b2"]
     making.update("b", template="b3")
     assert templates(view.get_many(["a", "b"])) == ["a2", "b3"]
@@ -275,6 +279,7 @@ def test_a_change_is_seen_by_the_next_call(view: Registry) -> None:
     assert templates(view.get_many(["z", "b"])) == ["a2", "b3"]
 
 
+@pytest.mark.sqlite
 def test_where_the_file_has_gone_cached_prompts_are_stale_and_others_an_error(
     registry: Registry, tmp_path: Path
 ) -> None:
@@ -320,7 +325,7 @@ def test_an_error_in_the_middle_holds_nothing(view: Registry, monkeypatch: pytes
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("promptreg.lookup.find_version", interrupted)
+        patch.setattr("promptreg.storage.finding.find_version", interrupted)
         with pytest.raises(KeyboardInterrupt):
             view.get_many(["a", "b"])
     assert not holds_anything(view)

@@ -16,6 +16,7 @@ from promptreg.storage.sqlite.sidecar import Sidecar
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from promptreg.storage.sqlite.writer import SQLiteWriter
 from tests.conftest import assert_other_threads_open, holds_anything
+from tests.storages import target_of
 from tests.test_storage_sqlite import raw, traces
 
 
@@ -47,7 +48,7 @@ def test_a_registry_works_after_an_interrupt_at_any_time(registry: Registry) -> 
             except KeyboardInterrupt:
                 interrupted += 1
             signal.setitimer(signal.ITIMER_REAL, 0)
-            with Registry(registry.path, busy_timeout=1) as other:
+            with Registry(target_of(registry), busy_timeout=1) as other:
                 latest = other.update("greet", template=f"after {trial}").version
             assert registry.get("greet").version == latest
     finally:
@@ -67,7 +68,7 @@ def test_an_interrupt_at_the_beginning_of_a_write_leaves_no_transaction(
         patch.setattr(SQLiteWriter, "__init__", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             registry.update("greet", template="Hi")
-    with Registry(registry.path, busy_timeout=0) as other:
+    with Registry(target_of(registry), busy_timeout=0) as other:
         assert other.update("greet", template="Hi").version == 2
     assert registry.update("greet", template="Hey").version == 3
 
@@ -112,7 +113,7 @@ def test_others_see_at_once_a_commit_whose_publication_fails(
             raise failures.pop()
         publish(self, revision)
 
-    with Registry(registry.path) as other:
+    with Registry(target_of(registry)) as other:
         assert other.get("greet").template == "Hello"
         other._core.cache.generation.until = math.inf  # so that no check every 50 ms helps
         monkeypatch.setattr(Sidecar, "publish", fail_once)
@@ -202,7 +203,7 @@ def test_an_interrupted_write_whose_error_is_kept_is_rolled_back(
             registry.update("greet", template="Hi")
         except KeyboardInterrupt as error:
             kept.append(error)
-    with Registry(registry.path, busy_timeout=0) as other:
+    with Registry(target_of(registry), busy_timeout=0) as other:
         assert other.update("greet", template="Hi").version == 2
 
     def apply_and_free_error(self: SQLiteWriter, changes: Sequence[Change]) -> None:

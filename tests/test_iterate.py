@@ -76,6 +76,7 @@ def test_arguments_are_checked_by_the_call(many: Registry) -> None:
             many.iterate(**{wrong: 1})
 
 
+@pytest.mark.sqlite
 def test_each_page_is_read_when_it_is_needed(many: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is read by the call, and a page by the step that needs its first prompt."""
     read: list[int] = []

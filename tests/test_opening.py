@@ -31,6 +31,7 @@ BAD_SETTINGS = {
     "actor": ["ana", 3, ("ana", "org_admin"), {"id": "ana"}],
     "create": [None, 1, "yes"],
     "max_staleness": [None, -1, "1", True, math.nan, math.inf, -math.inf, 10**400],
+    "freshness": [None, "fresh", True, "STRICT", 0],
     "cache_size": [None, -1, 1.5, "1", True],
     "durability": [None, "half", "FULL", 1, ["full"]],
     "busy_timeout": [None, -1, "5", True, math.nan, math.inf, 10**400],

@@ -61,6 +61,7 @@ TAGS = [
 ]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("most", [0, 1000])
 def test_a_tag_is_found_exactly_as_written(registry, monkeypatch, most):
     """Rare tags are found by the full-text index and common ones by name, and both match complete tags only."""

@@ -24,7 +24,7 @@ def registry(postgres_target: str) -> Iterator[Registry]:
 
 @contextmanager
 def session(target: str) -> Iterator[Callable[..., list[Any]]]:
-    """Yield a function that executes statements in one transaction, `$.` being the schema, and roll it back at the end."""
+    """Yield a function that executes statements in one transaction, which is rolled back at the end."""
     import psycopg
 
     url, schema = split_target(target)

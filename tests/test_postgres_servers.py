@@ -270,7 +270,7 @@ def test_nothing_acknowledged_is_lost_when_a_synchronous_standby_is_promoted(tmp
 
 
 def test_caches_notice_that_an_asynchronous_standby_had_not_received_everything(tmp_path: Path) -> None:
-    """What it had not received is lost; no cache returns it, though the next commit has the same revision as the lost one."""
+    """What it had not received is lost, and no cache returns it, though the next commit has its revision."""
     if programs() is None:
         pytest.skip(MISSING)
     with primary_and_standby(tmp_path, is_synchronous=False) as (primary, standby):

@@ -115,6 +115,7 @@ def test_check_runs_on_what_was_live_before(path, clock, unchanged):
         assert registry.publish("a@1").version == 1
 
 
+@pytest.mark.sqlite
 def test_check_says_that_a_prompt_is_archived(checked, unchanged):
     """That is the first reason, and the checks run as well; a disabled prompt can be published."""
     fill(checked)

@@ -21,8 +21,8 @@ from promptreg.rules.lifecycle import plan_create
 from promptreg.rules.outcomes import Author
 from promptreg.rules.publishing import plan_check_failed
 from promptreg.rules.version_fields import Draft, read_edit
-from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.refusals import prepare
+from tests.storages import storage_of
 
 
 def discard_staging(registry: Registry) -> None:
@@ -43,15 +43,16 @@ def refuse(prompt: Prompt) -> None:
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, path: str, change: Callable[[Registry], object]) -> None:
     """Make another registry change the prompt right before the next write transaction begins."""
-    write = SQLiteStorage.write
+    storage_class = storage_of(path)
+    write = storage_class.write
 
     def overtaken(storage):
-        monkeypatch.setattr(SQLiteStorage, "write", write)
+        monkeypatch.setattr(storage_class, "write", write)
         with Registry(path) as other:
             change(other)
         return write(storage)
 
-    monkeypatch.setattr(SQLiteStorage, "write", overtaken)
+    monkeypatch.setattr(storage_class, "write", overtaken)
 
 
 def overtaking(path: str, change: Callable[[Registry], object], reason: str | None = None) -> Registry:
@@ -331,6 +332,7 @@ def test_rule_9_a_version_that_is_live_by_then_is_never_marked():
     assert (marked.version.state, marked.version.failure) == ("failed", ["no"])
 
 
+@pytest.mark.sqlite
 def test_rule_9_a_mark_that_can_not_be_stored_loses_no_reason(registry, path):
     """If others lock the database, the reasons are raised with the error that prevented the mark as their cause."""
     prepare(registry)

@@ -31,7 +31,7 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from tests.storages import everything
+from tests.storages import everything, target_of
 
 ALL = ["active", "disabled", "archived"]
 PROMPTS = ("on", "off", "kept")
@@ -229,7 +229,9 @@ def kept_open(tmp_path_factory):
     for is_open, registry in registries.items():
         fill(registry, [*GRANTS, *([Grant("anyone", "read")] * is_open)])
         registry.close()
-    registries = {is_open: Registry(registry.path, publish_checks=[check]) for is_open, registry in registries.items()}
+    registries = {
+        is_open: Registry(target_of(registry), publish_checks=[check]) for is_open, registry in registries.items()
+    }
     yield registries
     for registry in registries.values():
         registry.close()
@@ -253,9 +255,9 @@ def opened(kept_open, path):
 @contextmanager
 def untouched(registry: Registry):
     """Fail unless the file and the results from a warm cache are unchanged."""
-    before = values(registry), everything(registry.path)
+    before = values(registry), everything(target_of(registry))
     yield
-    assert (values(registry), everything(registry.path)) == before
+    assert (values(registry), everything(target_of(registry))) == before
 
 
 def seen_by(registry: Registry, actor: Actor | None) -> Registry:
@@ -479,7 +481,7 @@ def test_closing_a_view_does_nothing_and_closing_the_registry_closes_all(opened)
 @pytest.mark.parametrize("title", NAMED)
 def test_rule_18_an_unreadable_prompt_is_refused_like_an_absent_one(kept_open, title):
     """Without permission the error is exactly that of an absent name or id, whatever is in the cache."""
-    with Registry(kept_open[False].path) as registry:
+    with Registry(target_of(kept_open[False])) as registry:
         stranger, verb = registry.scope(actor=Actor("sam")), VERBS[title]
         prompt = kept_open[False].get(f"{verb.prompt}@latest")
         absent = {prompt.name: "absent", prompt.id: "00000000-0000-7000-8000-000000000000"}

@@ -25,6 +25,7 @@ from promptreg import (
 from promptreg.planning import COMPARED, PAGE
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from tests.seeds import EDITOR, actions, last_event, only_the_seed_moves, refuse_everything, versions
+from tests.storages import target_of
 from tests.test_storage_sqlite import raw
 
 FIELDS = {
@@ -223,6 +224,7 @@ def test_rule_22_each_field_is_seeded_where_it_is_passed(registry, unchanged, fi
     assert getattr(after, field) == getattr(registry.get("y@1"), field)
 
 
+@pytest.mark.sqlite
 def test_rule_22_a_restart_takes_no_lock_and_one_read(registry, monkeypatch):
     """What was last seeded is found in one read transaction, while another process holds the write lock."""
     registry.seed("x", "one")
@@ -261,11 +263,11 @@ def test_rule_22_what_equals_what_is_live_is_only_remembered(registry, unchanged
 def test_rule_22_another_process_sees_what_was_remembered(registry, unchanged):
     """A registry that has the prompt in its cache, and one that opens the file, find it the same as last seeded."""
     registry.create("x", "one")
-    with Registry(registry.path) as other:
+    with Registry(target_of(registry)) as other:
         assert other.get("x").version == 1
         registry.seed("x", "one")
         registry.update("x", template="people's")
-        with unchanged(), Registry(registry.path) as third:
+        with unchanged(), Registry(target_of(registry)) as third:
             assert other.seed("x", "one").version == third.seed("x", "one").version == 2
 
 

@@ -320,6 +320,7 @@ def test_what_was_seeded_is_kept_through_every_other_change(registry, unchanged)
         assert registry.seed("x", "one").version == 4
 
 
+@pytest.mark.sqlite
 def test_a_changed_seed_is_damage(registry):
     """The row's hash covers it, so `verify` and reads report what no registry wrote."""
     registry.seed("x", "one")
@@ -330,6 +331,7 @@ def test_a_changed_seed_is_damage(registry):
     assert len(registry.verify()) == 1
 
 
+@pytest.mark.sqlite
 def test_no_value_is_in_what_is_kept(registry):
     """It holds names of fields, hashes and numbers."""
     registry.seed("x", "secret-text", title="secret-title", config={"secret-key": "secret"}, release=3)

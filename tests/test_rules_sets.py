@@ -25,7 +25,7 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from promptreg.storage.sqlite.storage import SQLiteStorage
+from tests.storages import storage_of
 from tests.test_rules_meanwhile import meanwhile
 
 NO_HASH = "0" * 64
@@ -722,7 +722,7 @@ def test_rule_23_a_mark_that_can_not_be_stored_is_the_cause(path, clock, monkeyp
         def failing(storage):
             raise StorageError("The disk is full.")
 
-        monkeypatch.setattr(SQLiteStorage, "write", failing)
+        monkeypatch.setattr(storage_of(path), "write", failing)
         error = refused(PublishCheckError, registry.publish, ["a", "b"])
         assert error.details["names"] == ["a", "b"]
         assert type(error.__cause__) is StorageError

@@ -136,6 +136,7 @@ def test_rule_11_each_status_can_be_set_for_each_status(four, refuses, target, n
     assert now is None or (now.updated_at > warm.updated_at and now.is_active == (status == "active"))
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("name", STATUS)
 @pytest.mark.parametrize(
     ("verb", "target"), [("enable", "active"), ("disable", "disabled"), ("archive", "archived"), ("delete", "deleted")]
@@ -229,6 +230,7 @@ def test_rule_11_a_refusal_of_two_kinds_of_change_names_every_prompt(four):
     assert (sorted(caught.value.details["names"]), values(four)) == (["kept", "off"], before)
 
 
+@pytest.mark.sqlite
 def test_rule_11_a_failed_write_rolls_back_all(four, path, unchanged):
     """When the third of four writes fails, none of them is committed."""
     for name in "abcd":
@@ -321,6 +323,7 @@ ACTORS = {"owner": Actor("olga"), "stranger": Actor("sam")}
 ACTORS |= {role: Actor("a", role) for role in ("team_member", "team_editor", "team_admin")}
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("target", MOVES)
 @pytest.mark.parametrize("who", [None, *ACTORS])
 def test_rule_12_a_dry_run_reports_what_the_real_run_does_and_writes_nothing(filled, path, unchanged, target, who):
@@ -546,6 +549,7 @@ def with_secrets(path):
         yield registry
 
 
+@pytest.mark.sqlite
 def test_rule_15_deleted_bytes_are_erased_from_every_file(with_secrets, tmp_path):
     """After the deletion no word of any version, label, old name or reason is in any file; others are unharmed."""
     assert found(tmp_path, WORDS) == set(WORDS)
@@ -605,6 +609,7 @@ def test_rule_15_the_name_is_free_and_a_new_prompt_has_no_history(with_secrets, 
     assert with_secrets.update("stays", new_name="secname2").name == "secname2"
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("step", ["write", "open", "close"])
 def test_rule_15_an_older_reader_only_delays_the_erasing(with_secrets, tmp_path, path, step):
     """With a reader on an older snapshot no verb finds the prompt; when the reader ends, its bytes are erased."""
@@ -650,6 +655,7 @@ def test_rule_11_a_bulk_call_changes_nothing_but_the_status(registry):
     ]
 
 
+@pytest.mark.sqlite
 def test_rule_15_many_deleted_at_once_are_all_erased(registry, tmp_path):
     """One call erases all of them; an archived prompt must be restored first."""
     for i in range(30):

@@ -490,6 +490,7 @@ def test_other_registries_see_what_was_synchronised_at_once(registry, path):
         assert other.render("a").text == "two"
 
 
+@pytest.mark.sqlite
 def test_of_a_deleted_prompt_neither_name_nor_hash_remains(registry, path, tmp_path):
     """Rule 15: only its last name is in the event; the places are hashes that hold none."""
     sync(registry, {"secretname": "one", "b": "two"})
@@ -501,6 +502,7 @@ def test_of_a_deleted_prompt_neither_name_nor_hash_remains(registry, path, tmp_p
     assert done(registry, {"secretname": "one", "b": "two"})["secretname"] == "left"
 
 
+@pytest.mark.sqlite
 def test_verify_covers_what_was_synchronised(registry, path):
     """A base that was tampered with is damage of its row; so is what is kept of a deletion."""
     sync(registry, {"a": "one", "b": "two", "c": "three"})

@@ -239,6 +239,7 @@ def _filled(path: str) -> None:
     _downgrade(path)
 
 
+@pytest.mark.sqlite
 def test_a_file_of_an_earlier_schema_is_found_by_folded_words(path: str) -> None:
     """Migrating rebuilds the full-text index, of the version that each prompt resolves to, and changes no row."""
     _filled(path)
@@ -258,6 +259,7 @@ def test_a_file_of_an_earlier_schema_is_found_by_folded_words(path: str) -> None
     assert after == before
 
 
+@pytest.mark.sqlite
 def test_a_damaged_prompt_does_not_prevent_a_migration(path: str) -> None:
     """Reading the damaged prompt raises an error, and the others are found."""
     _filled(path)
@@ -269,6 +271,7 @@ def test_a_damaged_prompt_does_not_prevent_a_migration(path: str) -> None:
         assert registry.search("platz") == []
 
 
+@pytest.mark.sqlite
 def test_a_read_only_file_of_an_earlier_schema_is_searched_as_before(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

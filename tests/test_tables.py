@@ -21,6 +21,8 @@ from tests import (
 )
 from tests.verbs import METHODS, VERBS, verb_of
 
+NAMELESS = {"list", "iterate", "search", "namespaces", "verify", "head", "backup", "wait_for"}
+
 # What each table covers, and the verbs that need no row in it, each with the reason.
 TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
     "who may do it, in test_rules_people.VERBS and LISTINGS": (
@@ -30,6 +32,7 @@ TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
             "verify": "is about no prompt: test_verify.py has who may",
             "head": "is about no prompt: test_head.py has who may",
             "backup": "is about no prompt: test_backup.py has who may",
+            "wait_for": "is about no prompt, and anybody may",
         },
     ),
     "its span, in otel.VERBS": ([verb_of(call) for _, call in otel.VERBS], {}),
@@ -62,16 +65,19 @@ TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
                 "takes names in another way: written out there",
             ),
             "create": "makes a name: test_rule_19_malformed_names_are_refused",
-            **dict.fromkeys(["list", "iterate", "search", "namespaces", "verify", "head", "backup"], "takes no name"),
+            **dict.fromkeys(NAMELESS, "takes no name"),
         },
     ),
     "a file that was replaced, in test_replaced_file.UNCACHED and WRITES": (
         [verb_of(call) for call in (test_replaced_file.UNCACHED | test_replaced_file.WRITES).values()],
-        {},
+        {"wait_for": "waits for the file to come back: test_waiting.py"},
     ),
     "the model, in calls.CALLS": (
         VERBS.intersection(calls.CALLS),
-        dict.fromkeys(["verify", "head", "backup"], "is about stored bytes, which the model has none of"),
+        {
+            **dict.fromkeys(["verify", "head", "backup"], "is about stored bytes, which the model has none of"),
+            "wait_for": "is about several registries, of which the model has one",
+        },
     ),
 }
 
@@ -86,7 +92,7 @@ def test_every_verb_has_its_rows(title: str) -> None:
 def test_every_verb_with_a_name_is_in_the_table_of_names() -> None:
     """The reasons above are only for verbs whose signatures have no name."""
     named = {verb for verb in VERBS if {"name", "names"} & inspect.signature(METHODS[verb]).parameters.keys()}
-    assert VERBS - named == {"list", "iterate", "search", "namespaces", "verify", "head", "backup"}
+    assert VERBS - named == NAMELESS
 
 
 def test_every_action_is_recorded_by_a_verb_of_the_table_of_rights() -> None:

@@ -166,6 +166,7 @@ CALLS: dict[str, Call] = {
     "verify": lambda r: r.verify(),
     "head": lambda r: r.head(),
     "backup": backed_up,
+    "wait_for": lambda r: r.wait_for(1),
 }
 
 # Every way in which a call with content may be refused.

@@ -137,6 +137,7 @@ def reached(patch: pytest.MonkeyPatch, room: object, name: str, *, is_held: bool
             goes.set()
 
 
+@pytest.mark.sqlite
 def test_cached_reads_do_not_wait_for_a_thread_that_waits_to_write(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a thread waits for SQLite's lock, other threads' cached reads return."""
     with Registry(path, busy_timeout=60) as registry, closing(raw(path)) as holder, ThreadPoolExecutor(1) as pool:
@@ -197,6 +198,7 @@ def test_cached_reads_take_no_lock(shared: Registry) -> None:
         assert results == ["Hello"] * len(reads)
 
 
+@pytest.mark.sqlite
 def test_a_thread_that_ends_with_an_error_has_its_connection_closed(path: str) -> None:
     """A kept error keeps frames in a cycle, but the connection is closed explicitly (Python 3.13 warns otherwise)."""
     with Registry(path, busy_timeout=0) as registry, closing(raw(path)) as holder:
@@ -227,6 +229,7 @@ def assert_no_transaction_is_open(path: str) -> None:
         other.save("probe", f"at {time.monotonic_ns()}")
 
 
+@pytest.mark.sqlite
 def test_writing_from_an_event_loop(registry: Registry) -> None:
     """All writes of `asyncio.to_thread` are stored while the loop reads."""
     registry.create("greet", "0")
@@ -275,6 +278,7 @@ def test_a_cancelled_task_leaves_no_transaction(path: str, moment: str, monkeypa
         assert registry.update("greet", template="last").version == 3
 
 
+@pytest.mark.sqlite
 def test_a_task_cancelled_while_it_waits_for_the_lock_leaves_no_transaction(path: str) -> None:
     """Its thread writes when it gets the lock, unless the busy timeout is over; others can write after it."""
     with Registry(path, busy_timeout=60) as registry, closing(raw(path)) as holder:

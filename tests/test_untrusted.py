@@ -178,8 +178,17 @@ def test_no_argument_leaks_what_its_code_raises(kind):
             *(
                 lambda value, setting=setting: Registry(**{"target": ":memory:", setting: value}).close()
                 for setting in (
-                    *("target", "namespace", "actor", "create", "max_staleness", "cache_size", "durability"),
-                    *("busy_timeout", "publish_checks", "extra_variables", "render_limits", "clock", "redact", "spans"),
+                    *("target", "namespace", "actor", "create", "max_staleness", "freshness", "cache_size"),
+                    *(
+                        "durability",
+                        "busy_timeout",
+                        "publish_checks",
+                        "extra_variables",
+                        "render_limits",
+                        "clock",
+                        "redact",
+                        "spans",
+                    ),
                 )
             ),
         ):

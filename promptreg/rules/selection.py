@@ -13,13 +13,12 @@ def number_of(container: Container, selector: Selector | None) -> int:
 
     Raises `VersionNotFoundError` for an unknown label, `NoProductionVersionError` where nothing was ever live.
     """
-    if isinstance(selector, int):
-        return selector
-    label = "production" if selector is None else selector
-    number = container.all_labels().get(label)
+    number = container.number_of(selector)
     if number is not None:
-        return int(number)
-    raise no_production_version(container, selector) if label == "production" else version_not_found(container, label)
+        return number
+    if selector is None or selector == "production":
+        raise no_production_version(container, selector)
+    raise version_not_found(container, selector)
 
 
 def number_to_publish(container: Container, unpublished: Sequence[int]) -> int:

@@ -17,7 +17,7 @@ A storage promises:
 
 `tests/test_storage_contract.py` runs against every storage and has a test for each of these.
 
-The seam has twenty methods: eight in `Storage`, eleven in `Reader`, one in `Writer`. Besides, a storage declares two
+The seam has twenty-one methods: nine in `Storage`, eleven in `Reader`, one in `Writer`. Besides, a storage declares two
 values, `Storage.profile` and `Reader.snapshot`. SQL, files, connections and the contents of stamps are no part of it.
 """
 
@@ -38,7 +38,7 @@ from promptreg.records import (
     Synced,
     VersionRecord,
 )
-from promptreg.rules.names import Reference
+from promptreg.rules.names import Reference, Versioned
 
 if TYPE_CHECKING:
     from promptreg.dump import Dump, Entry
@@ -133,6 +133,13 @@ class VerificationStep(NamedTuple):
     problems: list[str]
 
 
+class Lookup(NamedTuple):
+    """A prompt, and the version that is wanted of it; None for what does not exist."""
+
+    container: Container | None
+    version: VersionRecord | None
+
+
 class Reader(Protocol):
     """A read transaction."""
 
@@ -142,7 +149,10 @@ class Reader(Protocol):
         ...
 
     def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
-        """Return the prompts of a namespace with these names and ids, in their order; None for each that is absent."""
+        """Return the prompts of a namespace with these names and ids, in their order; None for each that is absent.
+
+        The selector of a reference says which version will be asked for next, and changes nothing of what is returned.
+        """
         ...
 
     def versions(self, container: Container, *, before: int | None, limit: int) -> list[VersionRecord]:
@@ -217,6 +227,14 @@ class Storage(Protocol):
 
     def write(self) -> AbstractContextManager[Writer]:
         """Open the write transaction; leaving it commits what was applied, an exception rolls it back."""
+        ...
+
+    def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
+        """Return the revision, and each prompt with the version that is wanted of it, all as they were at one moment.
+
+        Which version that is, `Container.number_of` says. This is what a read transaction would find, in one round trip
+        to the database where it can be.
+        """
         ...
 
     def monitor(self) -> AbstractContextManager[ChangeMonitor]:

@@ -1,6 +1,15 @@
 """How long a call waits for others."""
 
 import time
+from typing import Protocol
+
+
+class TimeLimit(Protocol):
+    """How long a call waits."""
+
+    def left(self) -> float:
+        """Return the seconds that are left, 0 afterwards."""
+        ...
 
 
 class Deadline:
@@ -12,3 +21,14 @@ class Deadline:
     def left(self) -> float:
         """Return the seconds that are left, 0 afterwards."""
         return max(self._end - time.monotonic(), 0.0)
+
+
+class Patience:
+    """A limit for each wait, and not for all of them together: for long work that goes on step by step."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def left(self) -> float:
+        """Return the seconds of any wait."""
+        return self._seconds

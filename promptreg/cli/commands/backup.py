@@ -23,4 +23,4 @@ def backup(settings: Settings, path: str) -> None:
     with settings.registry() as registry, progress("Copying and checking") as advance:
         registry.backup(path, progress=advance)
     made = {"path": os.path.abspath(path)}
-    print_one(settings, made, lambda made: note(f"{one_line(made['path'])} is made, and is whole."))
+    print_one(settings, made, lambda _: note(f"{one_line(path)} is made, and is whole."))

@@ -19,6 +19,13 @@ PATIENCE = 0.05  # seconds that a read waits for an answer
 REST_SECONDS = 1.0  # without waiting, after an answer did not come
 
 
+def freshness(settings: StorageSettings) -> tuple[float, float]:
+    """Return the staleness and the check interval that a storage with these settings declares."""
+    if settings.is_strict:
+        return 0.0, 0.0
+    return max(settings.max_staleness, YOUNG_SECONDS) + CHECK_SECONDS, CHECK_SECONDS
+
+
 class ChangeCheck:
     """The check for changes of one storage, called by one thread at a time."""
 

@@ -7,7 +7,7 @@ complete, which takes a second round trip; what is counted there is what the ind
 from collections.abc import Callable, Sequence
 
 from promptreg.models import Event
-from promptreg.records import EventQuery
+from promptreg.records import EventQuery, Link
 from promptreg.storage.completeness import listed_range
 from promptreg.storage.event_rows import read_event
 from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, damaged
@@ -44,8 +44,16 @@ def read_events(run: Run, query: EventQuery) -> list[Event]:
         raise damaged("the grants of a prompt of", query.namespace)
     events = [read_event(row, preceding) for *row, preceding, _ in rows]
     if query.audience.sees_all:
-        _require_complete(run, query, [event.seq for event in events], last or [(0, GENESIS)], written)
+        _require_complete(run, query, [event.seq for event in events], last, written)
     return events
+
+
+def read_last_link(last: Sequence[Row], written: Sequence[Row]) -> Link:
+    """Return the number and the hash of the last event; raise `StorageCorruptError` unless it is the last written."""
+    link: Link = last[0] if last else (0, GENESIS)
+    if written != [link]:
+        raise damaged("the record of events after event", link[0])
+    return link
 
 
 def _page(query: EventQuery) -> Statement:
@@ -85,9 +93,9 @@ def _require_complete(
 
     As other events may lie between them, only the last `COUNTED` numbers are counted.
     """
-    above, newest, reaches_end = listed_range(query, listed, last[0][0])
-    if reaches_end and written != last:
-        raise damaged("the record of events after event", newest)
+    above, newest, reaches_end = listed_range(query, listed, last[0][0] if last else 0)
+    if reaches_end:
+        read_last_link(last, written)
     first = max(above, newest - COUNTED)
     if first >= newest:
         return

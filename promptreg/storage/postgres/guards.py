@@ -32,8 +32,9 @@ _NOT_DELETED = "NOT EXISTS (SELECT 1 FROM $.deletions d WHERE d.prompt_id = {id}
 FUNCTIONS = (
     _function(
         "require(is_whole boolean, message text)",
-        "void",
-        f"BEGIN IF is_whole IS NOT TRUE THEN RAISE EXCEPTION '%', message USING ERRCODE = '{DAMAGED}'; END IF; END",
+        "boolean",
+        f"BEGIN IF is_whole IS NOT TRUE THEN RAISE EXCEPTION '%', message USING ERRCODE = '{DAMAGED}'; END IF;"
+        " RETURN true; END",
     ),
     _function(
         "refuse()", "trigger", f"BEGIN RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = '{_REFUSED}'; RETURN NULL; END"

@@ -13,12 +13,11 @@ from promptreg.models import Status
 from promptreg.records import Query
 from promptreg.storage.postgres.audiences import audience_values, readable_or_damaged
 from promptreg.storage.postgres.selecting import (
-    LABELLED,
     SHOWN_FIELDS,
     SHOWN_VERSION,
     bounded,
     joined,
-    label_pattern,
+    version_number,
 )
 from promptreg.storage.postgres.sessions import Statement
 from promptreg.storage.postgres.words import Sought, cut_all, sought
@@ -48,7 +47,10 @@ def matching(query: Query) -> Statement | None:
     text = None if query.text is None else sought(query.text)
     if query.text is not None and text is None:
         return None
-    number, of_label = _version(query.label)
+    number, label = (SHOWN_VERSION, {}) if query.label is None else version_number(query.label)
+    of_label = [] if query.label is None else [f"{number} IS NOT NULL"]
+    if label:
+        of_label.append("p.labels <> '{}'")  # as the index of prompts with labels says
     conditions = " AND ".join([*of_label, *_of_prompt(query), *_of_version(query)])
     hits = _hits(query, text)
     if hits:
@@ -56,19 +58,7 @@ def matching(query: Query) -> Statement | None:
         statement = _few_or_many(" AND ".join(hits), joined(number), conditions, order, is_search=text is not None)
     else:
         statement = _select("$.prompts p", joined(number), conditions, "p.name")
-    return Statement(statement, {**_values(query), **_values_of(text)})
-
-
-def _version(label: str | None) -> tuple[str, list[str]]:
-    """Return the number of the version that is shown, and the conditions that there is one."""
-    match label:
-        case None:
-            return SHOWN_VERSION, []
-        case "latest":
-            return "p.latest_version", []
-        case "production":
-            return "p.production_version", ["p.production_version IS NOT NULL"]
-    return LABELLED, ["p.labels <> '{}'", f"{LABELLED} IS NOT NULL"]
+    return Statement(statement, {**_values(query), **_values_of(text), **label})
 
 
 def _of_prompt(query: Query) -> list[str]:
@@ -136,7 +126,6 @@ def _values(query: Query) -> dict[str, object]:
         "all_statuses": _STATUSES,
         "created_by": query.created_by,
         "category": query.category,
-        "label": label_pattern(query.label or ""),
         "cut_tags": cut_all(query.tags),
         "limit": bounded(query.limit),
     }

@@ -5,58 +5,35 @@ a prompt, so that most verbs read in one round trip. What a row becomes is in `p
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from promptreg.models import Event
-from promptreg.records import Audience, Container, EventQuery, Query, Shown, Synced, VersionRecord
-from promptreg.rules.names import Reference, Selector
+from promptreg.records import Audience, Container, EventQuery, Link, Query, Shown, Synced, VersionRecord
+from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
-from promptreg.storage.completeness import require_versions
-from promptreg.storage.hashing import damaged
+from promptreg.storage.hashing import damaged, operation_hash
 from promptreg.storage.postgres.audiences import audience_values, readable
-from promptreg.storage.postgres.event_pages import read_events
+from promptreg.storage.postgres.event_pages import LAST_LINK, WRITTEN_LINK, read_events, read_last_link
+from promptreg.storage.postgres.heads import HEAD, Head, read_head
 from promptreg.storage.postgres.queries import matching
-from promptreg.storage.postgres.remembered import Remembered
 from promptreg.storage.postgres.selecting import (
-    LABELLED,
-    MAX_INTEGER,
     PROMPT_FIELDS,
     SHOWN_VERSION,
     VERSION_FIELDS,
     bounded,
-    label_pattern,
+    version_number,
 )
 from promptreg.storage.postgres.sessions import Row, Session, Statement
+from promptreg.storage.postgres.versions import UNPUBLISHED, Versions
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
     read_places,
     read_prompt,
-    read_publications,
     read_shown,
-    read_version,
     synced_from,
 )
 
 MAX_SEEN = 5_000  # prompts searched for a similar name, as in SQLite
-
-
-class Head(NamedTuple):
-    """The registry's row: which state of the database a transaction sees, and how it is stored."""
-
-    revision: int
-    stamp: str
-    schema_version: int
-
-
-HEAD = Statement("SELECT revision, stamp, schema_version FROM $.registry")
-
-
-def read_head(rows: Sequence[Row]) -> Head:
-    """Return the head from the rows of `HEAD`; raise `StorageCorruptError` where there is none."""
-    if len(rows) != 1 or not 0 <= rows[0][0] < MAX_INTEGER:
-        raise damaged("the registry's", "revision")
-    return Head(*rows[0])
 
 
 def _ignore(_: Head) -> None:
@@ -73,11 +50,12 @@ class PostgresReader:
     def __init__(self, session: Session, head: Head | None = None, notice: Callable[[Head], None] = _ignore) -> None:
         self.session = session
         self._head, self._notice = head, notice
-        self._remembered = Remembered()
+        self._containers: dict[tuple[str, str], Container | None] = {}
+        self._versions = Versions(self._run)
 
     @property
-    def head(self) -> Head:
-        """The registry's row."""
+    def registry_row(self) -> Head:
+        """The registry's row, which is read with the first statement."""
         if self._head is None:
             self._run()
         assert self._head is not None
@@ -86,7 +64,7 @@ class PostgresReader:
     @property
     def snapshot(self) -> Snapshot:
         """What two transactions compare to know that nothing changed between them."""
-        return Snapshot(self.head.revision, self.head.stamp)
+        return Snapshot(self.registry_row.revision, self.registry_row.stamp)
 
     def _run(self, *statements: Statement) -> list[list[Row]]:
         """Run statements in one round trip, with the registry's row before the first ones."""
@@ -104,29 +82,32 @@ class PostgresReader:
 
     def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
         """Return the prompts of a namespace with these names and ids, in their order."""
-        if len(references) != 1:
-            return self._find_many(namespace, references)
-        (reference,) = references
-        chosen, values = _chosen(reference.selector)
+        if len(references) == 1:
+            known = namespace, references[0].text
+            return [self._containers[known] if known in self._containers else self._find_one(namespace, references[0])]
+        found = self._find_many(namespace, references)
+        for reference, container in zip(references, found, strict=True):
+            self._containers[namespace, reference.text] = container
+            if container is not None:
+                self._versions.add_found(container, container.number_of(reference.selector))
+        return found
+
+    def _find_one(self, namespace: str, reference: Reference) -> Container | None:
+        """Find a prompt, with the versions that plans ask for next, and the numbers of unpublished ones."""
+        chosen, values = version_number(reference.selector)
         rows = self._rows(
-            f"SELECT {PROMPT_FIELDS}, {_UNPUBLISHED}, {VERSION_FIELDS} FROM $.prompts p LEFT JOIN $.versions v"
+            f"SELECT {PROMPT_FIELDS}, {UNPUBLISHED}, {VERSION_FIELDS} FROM $.prompts p LEFT JOIN $.versions v"
             f" ON v.prompt = p.key AND v.version = ANY(ARRAY[{SHOWN_VERSION}, p.latest_version, {chosen}])"
             f" WHERE p.namespace = %(namespace)s AND p.{'id' if reference.is_id else 'name'} = %(text)s",
             namespace=namespace,
             text=reference.text,
             **values,
         )
-        return [self._remember(rows) if rows else None]
-
-    def _remember(self, rows: Sequence[Row]) -> Container:
-        """Return the prompt of these rows, and remember the versions that came along."""
+        if not rows:
+            return None
         width = len(PROMPT_COLUMNS)
         container = read_prompt(rows[0][:width])
-        unpublished = rows[0][width]
-        if len(unpublished) < MAX_ALONG:
-            self._remembered.add_unpublished(container, unpublished)
-        for row in rows:
-            self._remembered.add(container.id, row[width + 1 :])
+        self._versions.add(container, rows[0][width], (row[width + 1 :] for row in rows))
         return container
 
     def _find_many(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
@@ -148,53 +129,17 @@ class PostgresReader:
 
         Raises `StorageCorruptError` where one among them is missing that was not discarded.
         """
-        if limit == 1:
-            newest = container.latest_version if before is None else before - 1
-            remembered = self._remembered.version(container, newest)
-            if remembered is not None:
-                return [remembered]
-        rows = self._rows(
-            f"SELECT {VERSION_FIELDS} FROM $.versions v WHERE v.prompt = {_KEY} AND v.version < %(before)s"
-            " ORDER BY v.version DESC LIMIT %(limit)s",
-            id=container.id,
-            before=bounded(MAX_INTEGER if before is None else before),
-            limit=bounded(limit),
-        )
-        records = [read_version(container.id, row) for row in rows]
-        discarded = partial(self._discarded, container)
-        require_versions(container, records, before=before, limit=limit, discarded=discarded)
-        return records
-
-    def _discarded(self, container: Container, oldest: int, newest: int) -> list[int]:
-        """Return the numbers of discarded versions between two."""
-        rows = self._rows(
-            "SELECT version FROM $.events WHERE prompt_id = %(id)s AND action = 'discard'"
-            " AND version BETWEEN %(oldest)s AND %(newest)s",
-            id=container.id,
-            oldest=oldest,
-            newest=newest,
-        )
-        return [number for (number,) in rows]
+        return self._versions.newest(container, before, limit)
 
     def version_numbers(self, container: Container, which: Literal["unpublished", "publications"]) -> list[int]:
         """Return the numbers of drafts and failed versions, newest first; or the stack of publications."""
-        return self._unpublished(container) if which == "unpublished" else self._publications(container)
+        versions = self._versions
+        return versions.unpublished(container) if which == "unpublished" else versions.publications(container)
 
-    def _unpublished(self, container: Container) -> list[int]:
-        remembered = self._remembered.unpublished(container)
-        if remembered is not None:
-            return remembered
-        rows = self._rows(
-            f"SELECT version FROM $.versions WHERE prompt = {_KEY} AND state <> 'published' ORDER BY version DESC",
-            id=container.id,
-        )
-        return [number for (number,) in rows]
-
-    def _publications(self, container: Container) -> list[int]:
-        rows = self._rows(
-            f"SELECT depth, version, hash FROM $.publications WHERE prompt = {_KEY} ORDER BY depth", id=container.id
-        )
-        return read_publications(container, rows)
+    def forget(self) -> None:
+        """Forget what was read, as something was written."""
+        self._containers.clear()
+        self._versions.forget()
 
     def query(self, query: Query) -> list[Shown]:
         """Return the prompts that a listing or a search finds, each with the version that it shows."""
@@ -256,21 +201,30 @@ class PostgresReader:
         )
         return [namespace for (namespace,) in rows]
 
+    def operation(self, key: str, now: str) -> str | None:
+        """Return the result of an operation of the last day, which the server's clock counts.
 
-MAX_ALONG = 100  # numbers of unpublished versions that come along with a prompt
+        Raises `StorageCorruptError` where it is not what was written.
+        """
+        rows = self._rows(
+            "SELECT result, hash FROM $.operations WHERE key = %(key)s AND at > pg_catalog.now() - interval '1 day'",
+            key=key,
+        )
+        if rows and operation_hash(key, rows[0][0]) != rows[0][1]:
+            raise damaged("the operation", key)
+        return rows[0][0] if rows else None
+
+    def has_event(self, link: Link) -> bool:
+        """Return whether the chain has an event with this number and hash."""
+        return bool(
+            self._rows(
+                "SELECT 1 FROM $.events WHERE seq = %(seq)s AND hash = %(hash)s", seq=bounded(link[0]), hash=link[1]
+            )
+        )
+
+    def head(self) -> str:
+        """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
+        return read_last_link(*self._run(LAST_LINK, WRITTEN_LINK))[1]
+
+
 PLACES = Statement("SELECT prompt_id, synced FROM $.deletions WHERE synced IS NOT NULL")
-_KEY = "(SELECT key FROM $.prompts WHERE id = %(id)s)"
-_UNPUBLISHED = (
-    "ARRAY(SELECT u.version FROM $.versions u WHERE u.prompt = p.key AND u.state <> 'published'"
-    f" ORDER BY u.version DESC LIMIT {MAX_ALONG})"
-)
-
-
-def _chosen(selector: Selector | None) -> tuple[str, dict[str, object]]:
-    """Return the number of the version that a reference chooses, as an expression, and its values."""
-    match selector:
-        case int():
-            return "%(number)s::bigint", {"number": bounded(selector)}
-        case None | "latest" | "production":
-            return "NULL", {}
-    return LABELLED, {"label": label_pattern(selector)}

@@ -12,10 +12,12 @@ from promptreg.storage.postgres.sessions import Statement
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS
 
 TEXT = 'text COLLATE pg_catalog."C"'
-NUMBERS = frozenset(
-    "is_disabled production_version latest_version last_version publications version base_version".split()
+KINDS = dict.fromkeys(
+    "is_disabled production_version latest_version last_version publications version base_version revision depth"
+    " seq".split(),
+    "bigint",
 )
-"""The columns of prompts and versions that hold numbers; the others hold text."""
+"""The types of the columns that hold something else than text, but for those of `$.search`."""
 OPTIONAL = frozenset(
     "production_version created_by publications seed synced author base_version published_at failure".split()
 )
@@ -24,9 +26,7 @@ FIRST_STAMP = "0" * 16
 
 
 def _columns(names: tuple[str, ...]) -> str:
-    return ", ".join(
-        f"{name} {'bigint' if name in NUMBERS else TEXT}{'' if name in OPTIONAL else ' NOT NULL'}" for name in names
-    )
+    return ", ".join(f"{name} {KINDS.get(name, TEXT)}{'' if name in OPTIONAL else ' NOT NULL'}" for name in names)
 
 
 TABLES = (
@@ -46,6 +46,8 @@ TABLES = (
     " details text NOT NULL)",
     "CREATE TABLE $.search (prompt bigint PRIMARY KEY REFERENCES $.prompts, words text[] NOT NULL,"
     " tags text[] NOT NULL, content text NOT NULL)",
+    "CREATE TABLE $.operations (key text PRIMARY KEY, at timestamptz NOT NULL, result text NOT NULL,"
+    " hash text NOT NULL)",
     "CREATE TABLE $.commits (revision bigint PRIMARY KEY, stamp text NOT NULL)",
 )
 """`stamp` is 8 random bytes of each commit, as hexadecimal text; `commits` holds those of the last ones."""
@@ -53,10 +55,12 @@ TABLES = (
 INDEXES = (
     "CREATE INDEX prompts_revision ON $.prompts (revision)",
     "CREATE INDEX prompts_labelled ON $.prompts (namespace, name) WHERE labels <> '{}'",
+    "CREATE INDEX versions_unpublished ON $.versions (prompt, version) WHERE state <> 'published'",
     "CREATE INDEX deletions_revision ON $.deletions (revision)",
     "CREATE INDEX deletions_synced ON $.deletions (prompt_id) WHERE synced IS NOT NULL",
     "CREATE INDEX events_namespace ON $.events (namespace, seq)",
     "CREATE INDEX events_prompt_id ON $.events (prompt_id, seq)",
+    "CREATE INDEX operations_at ON $.operations (at)",
     "CREATE INDEX search_words ON $.search USING gin (words)",
     "CREATE INDEX search_tags ON $.search USING gin (tags)",
 )

@@ -1,5 +1,6 @@
 """What statements select of prompts and versions, and which version of a prompt they join."""
 
+from promptreg.rules.names import Selector
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS
 
 MAX_INTEGER = 2**63 - 1
@@ -22,16 +23,32 @@ SHOWN_VERSION = "coalesce(p.production_version, p.latest_version)"
 """The number of the version of `$.prompts p` that listings without a label, and so the full text, show."""
 
 _ARE_LABELS = r"""p.labels ~ '^\{("[A-Za-z0-9_.-]{1,50}":[0-9]{1,18}(,(?=")|(?=\})))*\}$'"""
-LABELLED = f"CASE WHEN {_ARE_LABELS} THEN substring(p.labels FROM %(label)s)::bigint ELSE 0 END"
-"""The number that a label of `$.prompts p` names, which `label_pattern` is the value of; 0 where they are damaged.
 
-Nothing is cast that is not known to be what was written, since a cast that fails ends the statement.
-"""
+
+def labelled(pattern: str) -> str:
+    """Return the number that a label of `$.prompts p` names: NULL where no label does, 0 where they are damaged.
+
+    `pattern` is an expression whose value `label_pattern` returns. Nothing is cast that is not known to be what was
+    written, because a cast that fails ends the statement.
+    """
+    return f"CASE WHEN {_ARE_LABELS} THEN substring(p.labels FROM {pattern})::bigint ELSE 0 END"
 
 
 def label_pattern(label: str) -> str:
-    """Return the regular expression that finds the number of a label, for `LABELLED`."""
+    """Return the regular expression that finds the number of a label."""
     return f'"{label.replace(".", "[.]")}":([0-9]+)'
+
+
+def version_number(selector: Selector | None) -> tuple[str, dict[str, object]]:
+    """Return the number of the version of `$.prompts p` that a selector means, and its values; None is production."""
+    match selector:
+        case int():
+            return "%(number)s::bigint", {"number": bounded(selector)}
+        case None | "production":
+            return "p.production_version", {}
+        case "latest":
+            return "p.latest_version", {}
+    return labelled("%(label)s"), {"label": label_pattern(selector)}
 
 
 def joined(number: str) -> str:

@@ -1,58 +1,88 @@
-"""One connection to a server, on which several statements take one round trip."""
+"""One connection to a server, on which several statements take one round trip.
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+A session outlives its connections: one that is found dead before a transaction, or by its first statements, is replaced
+within the deadline of the call. It keeps no state in a connection but an open transaction, so a pooler in transaction
+mode may serve it.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import pq
+from psycopg.pq.abc import PGconn, PGresult
 
-Row: TypeAlias = tuple[Any, ...]
-SCHEMA = "$."
+from promptreg.storage.deadlines import Deadline, TimeLimit
+from promptreg.storage.postgres.compat import error_of, transformer
+from promptreg.storage.postgres.failures import forked
+from promptreg.storage.postgres.statements import SCHEMA, Result, Row, Statement, command_of, result_of
+from promptreg.storage.postgres.wire import FATAL, LostError, Wire
 
+__all__ = ["COMMIT", "SCHEMA", "Result", "Row", "Session", "Statement"]
 
-class Statement(NamedTuple):
-    """A statement in which `$.` stands for the schema, with values for its placeholders, as psycopg takes them."""
-
-    text: str
-    values: Sequence[Any] | Mapping[str, Any] | None = None
-
-
-class Result(NamedTuple):
-    """The rows that a statement returned, and how many it returned or wrote (-1: neither)."""
-
-    rows: list[Row]
-    written: int
+PAUSE = 0.01  # seconds before what failed only because of others is tried again
+RETRIED = frozenset({"40001", "40P01"})  # serialization failures and deadlocks
+IDLE = pq.TransactionStatus.IDLE
+ROLLBACK, COMMIT = Statement("ROLLBACK"), Statement("COMMIT")
 
 
 class Session:
-    """A connection; it is in autocommit mode, so a transaction is what `BEGIN` and `COMMIT` enclose."""
+    """Statements and transactions on one connection at a time, for one thread at a time.
 
-    def __init__(self, connection: "psycopg.Connection[Row]", schema: str) -> None:
-        """Hold a connection that was just opened; `schema` is the name of the registry's schema."""
-        self.connection, self.schema = connection, schema
+    `may_have_committed` says that a `COMMIT` was sent whose outcome is not known.
+    """
+
+    def __init__(self, connect: Callable[[TimeLimit], PGconn], schema: str) -> None:
+        """Connect when first used; `schema` is the name of the registry's schema."""
+        self.schema = schema
+        self.may_have_committed = False
+        self._connect = connect
+        self._wire: Wire | None = None
+        self._pid = os.getpid()
+        self._limit: TimeLimit = Deadline(0)
         self._pending: list[Statement] = []
+        self._transformer = transformer()
 
-    @cached_property
-    def _prefix(self) -> str:
-        return f'"{self.schema}".'
+    def start(self, limit: TimeLimit) -> None:
+        """Begin the use by a call that waits no longer than this, on a connection that is alive as far as is known."""
+        self.roll_back()
+        self.may_have_committed = False
+        self._limit, self._pid = limit, os.getpid()
+        if self._wire is not None and not self._wire.is_alive():
+            self.close()
+
+    def milliseconds_left(self) -> int:
+        """Return how long a statement that is sent now may take, at least 1."""
+        return max(int(self._limit.left() * 1000), 1)
 
     def begin(self, *statements: Statement) -> None:
         """Send these statements together with the next ones."""
         self._pending += statements
 
     def run(self, *statements: Statement) -> list[Result]:
-        """Send statements in one round trip, and return what each returned; the first that fails ends it."""
-        sent = [*self._pending, *statements]
-        own = len(self._pending)
-        self._pending.clear()
-        cursors = []
-        with self.connection.pipeline():
-            for statement in sent:
-                cursor = self.connection.cursor()
-                cursor.execute(statement.text.replace(SCHEMA, self._prefix), statement.values)
-                cursors.append(cursor)
-        return [_result(cursor) for cursor in cursors[own:]]
+        """Send statements in one round trip, and return what each returned; the first that fails ends it.
+
+        The first ones of a transaction are sent again where the connection turns out to be dead, and where they fail
+        only because of others: so outside a transaction send only what may be sent twice.
+        """
+        sent, self._pending = [*self._pending, *statements], []
+        may_repeat = self.is_idle() and COMMIT not in sent
+        may_reconnect = self._wire is not None
+        while True:
+            try:
+                return self._exchange(sent)[len(sent) - len(statements) :]
+            except LostError:
+                self.close()
+                if not (may_repeat and may_reconnect):
+                    raise
+                may_reconnect = False
+            except psycopg.Error as error:
+                if not (may_repeat and error.sqlstate in RETRIED and self._limit.left() > PAUSE):
+                    raise
+                self.roll_back()
+                time.sleep(PAUSE)
 
     def query(self, text: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Row]:
         """Send one statement, and return its rows."""
@@ -60,11 +90,70 @@ class Session:
         return result.rows
 
     def roll_back(self) -> None:
-        """End the open transaction, if there is one."""
-        self._pending.clear()
-        if self.connection.info.transaction_status != pq.TransactionStatus.IDLE:
-            self.connection.execute("ROLLBACK")
+        """End the open transaction, if there is one; nothing waits for the answer, which the next use takes.
 
+        A connection whose state nobody knows is closed: a call was interrupted in the middle of an exchange, or had no
+        answer.
+        """
+        self._pending = []
+        wire = self._wire
+        if wire is None:
+            return
+        if self._pid != os.getpid():
+            self.abandon()
+        elif wire.is_torn:
+            self.close()
+        elif not wire.unanswered and wire.pgconn.transaction_status != IDLE:
+            try:
+                wire.send([command_of(ROLLBACK, self.schema, self._transformer)])
+            except LostError:
+                self.close()
 
-def _result(cursor: "psycopg.Cursor[Row]") -> Result:
-    return Result([] if cursor.description is None else cursor.fetchall(), cursor.rowcount)
+    def is_idle(self) -> bool:
+        """Return whether no transaction is open."""
+        wire = self._wire
+        return wire is None or wire.unanswered > 0 or wire.pgconn.transaction_status == IDLE
+
+    def close(self) -> None:
+        """Close the connection, if there is one; the next use connects anew."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            if self._pid == os.getpid():
+                wire.close()
+            else:
+                wire.abandon()
+
+    def abandon(self) -> None:
+        """Drop the connection of the process that this one was forked from, without a word to the server."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.abandon()
+
+    def connected(self) -> PGconn:
+        """Return the connection, made where there is none."""
+        return self._connected().pgconn
+
+    def _connected(self) -> Wire:
+        if self._pid != os.getpid():
+            raise forked()
+        if self._wire is None:
+            self._wire = Wire(self._connect(self._limit))
+        return self._wire
+
+    def _exchange(self, statements: Sequence[Statement]) -> list[Result]:
+        wire = self._connected()
+        commands = [command_of(statement, self.schema, self._transformer) for statement in statements]
+        self.may_have_committed = COMMIT in statements
+        results = wire.exchange(commands, self._limit.left)
+        failed = next((result for result in results if result.status == FATAL), None)
+        if failed is not None:
+            self._raise(failed)
+        self.may_have_committed = False
+        return [result_of(result, self._transformer) for result in results]
+
+    def _raise(self, failed: PGresult) -> None:
+        error = error_of(failed)
+        if error.diag.severity_nonlocalized in {"FATAL", "PANIC"}:
+            raise LostError(str(error)) from error
+        self.may_have_committed = False  # as it was not carried out
+        raise error

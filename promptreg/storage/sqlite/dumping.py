@@ -13,11 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TypeAlias
 
-from promptreg.bases import decoded_places
-from promptreg.dump import Counts, DeletionEntry, Dump, Entry, EventEntry, PromptEntry
-from promptreg.jsonvalues import FrozenList
-from promptreg.storage.event_rows import read_event
-from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, damaged
+from promptreg.dump import Counts, Dump, Entry, EventEntry, PromptEntry
+from promptreg.storage.entries import deletion_entry, event_entries
 from promptreg.storage.rows import read_prompt, read_publications, read_version
 from promptreg.storage.sqlite import event_log
 from promptreg.storage.sqlite.connections import Handle
@@ -94,7 +91,7 @@ def _translated(copy: sqlite3.Connection, translating: Translating) -> Iterator[
     with translating():
         yield from _prompts(copy)
         yield from _events(copy)
-        yield from _deletions(copy)
+        yield from map(deletion_entry, copy.execute(_DELETIONS))
 
 
 def _prompts(copy: sqlite3.Connection) -> Iterator[Entry]:
@@ -108,29 +105,9 @@ def _prompts(copy: sqlite3.Connection) -> Iterator[Entry]:
 
 
 def _events(copy: sqlite3.Connection) -> Iterator[EventEntry]:
-    """Yield the events; raise `StorageCorruptError` where one is missing or does not continue the chain."""
-    seq, link = 0, GENESIS
-    for row in copy.execute(f"{_EVENTS} ORDER BY e.seq"):
-        event = read_event(row, link)
-        if event.seq != seq + 1:
-            raise damaged("the event", seq + 1)
-        stored = dict(zip(_STORED, row, strict=False))
-        seq, link = event.seq, stored["hash"]
-        stored["details"] = None if stored["details"] is None else event.details
-        yield EventEntry._make(map(stored.__getitem__, EventEntry._fields))
-    event_log.require_last(copy, (seq, link))
-
-
-def _deletions(copy: sqlite3.Connection) -> Iterator[DeletionEntry]:
-    for prompt_id, at, synced in copy.execute(_DELETIONS):
-        yield DeletionEntry(prompt_id, at, None if synced is None else FrozenList(_places(prompt_id, synced)))
-
-
-def _places(prompt_id: str, text: str) -> list[str]:
-    try:
-        return decoded_places(text)
-    except ValueError:
-        raise damaged("the deletion of the prompt", prompt_id) from None
+    written = copy.execute("SELECT last_event, last_hash FROM registry").fetchone()
+    rows = copy.execute(f"{_EVENTS} ORDER BY e.seq")
+    return event_entries(rows, None if written == event_log.UNKNOWN else written)
 
 
 _PROMPTS = (
@@ -143,4 +120,3 @@ _DELETIONS = (
     "SELECT prompt_id, d.at, synced FROM events e JOIN deletions d USING (prompt_id)"
     " WHERE e.action = 'delete' ORDER BY e.seq"
 )
-_STORED = (*EVENT_COLUMNS, "salt", "name", "details")

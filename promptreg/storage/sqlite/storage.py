@@ -8,13 +8,15 @@ connections, locks and files are in the modules that it imports.
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from promptreg.errors import CommitUnknownError, StorageError
-from promptreg.storage.base import ChangeMonitor, StorageProfile, StorageSettings, VerificationStep
+from promptreg.rules.names import Versioned
+from promptreg.storage.base import ChangeMonitor, Lookup, StorageProfile, StorageSettings, VerificationStep
 from promptreg.storage.deadlines import Deadline
+from promptreg.storage.finding import look_up
 from promptreg.storage.slots import release_own
 from promptreg.storage.sqlite import connecting, erasure, readonly, system, unknown_commits
 from promptreg.storage.sqlite.change_check import SQLiteMonitor
@@ -117,6 +119,11 @@ class SQLiteStorage:
                 self._erase(handle, patience_ms=erasure.PATIENCE_MS if writer.has_deleted else briefly)
         if not is_published:
             self.publisher.publish_late(writer.revision)
+
+    def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
+        """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
+        with self.read() as reader:
+            return reader.revision, look_up(reader, namespace, wanted)
 
     @contextmanager
     def monitor(self) -> Iterator[ChangeMonitor]:

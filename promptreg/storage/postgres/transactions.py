@@ -1,0 +1,32 @@
+"""How transactions begin: what they see, and for how long their statements may run and wait.
+
+What is set holds for the transaction alone. The search path is the system's own, so that no operator or function of
+another schema is taken for one of PostgreSQL's.
+"""
+
+from promptreg.storage.postgres.sessions import Session
+from promptreg.storage.postgres.statements import Statement
+
+IDLE_MS = 10_000
+"""For how long a process may be silent in a write: the lock of one that is stopped, or gone, is then released."""
+READ = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+WRITE = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
+SEARCH_PATH = Statement("SET LOCAL search_path = pg_catalog, pg_temp")
+IDLE = Statement(f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}")
+
+
+def begin_read(session: Session) -> None:
+    """Begin a transaction that sees one snapshot, together with the next statements."""
+    session.begin(READ, SEARCH_PATH, Statement(f"SET LOCAL statement_timeout = {session.milliseconds_left()}"))
+
+
+def begin_write(session: Session) -> None:
+    """Begin a transaction that may write, together with the next statements."""
+    left = session.milliseconds_left()
+    session.begin(
+        WRITE,
+        SEARCH_PATH,
+        IDLE,
+        Statement(f"SET LOCAL statement_timeout = {left}"),
+        Statement(f"SET LOCAL lock_timeout = {left}"),
+    )
