@@ -72,7 +72,7 @@ def test_a_prompt_lives_on_the_server_as_in_a_file(terminal: OnServer) -> None:
     terminal("rollback", "greet", "--reason", "too short")
     assert terminal("render", "greet", "--var", "name=Ana").out == "Hello Ana!\n"
     assert "greet" in terminal("search", "hello").out
-    assert [json.loads(line)["action"] for line in terminal("events", "--nl").out.splitlines()][0] == "create"
+    assert json.loads(terminal("events", "--nl").out.splitlines()[0])["action"] == "create"
     terminal("archive", "greet")
     terminal("restore", "greet")
     terminal("delete", "greet", "--yes")

@@ -3,6 +3,7 @@
 import re
 
 from promptreg.cli.text import one_line
+from promptreg.committing import ONCE
 from promptreg.errors import PromptregError
 from promptreg.registry import Registry
 
@@ -49,6 +50,7 @@ PHRASES = {
     "must be a list of mappings of variables": "must be a list of JSON objects",
     "must be a mapping, not": "must be a JSON object, not",
     "at $: a lone surrogate": "is no UTF-8",
+    ONCE: "Look at what is stored before you try again.",
     "the application itself and org admins may": "org admins may, such as --as USER:org_admin",
 }
 """What the library says to programs, and what a terminal says in its place."""

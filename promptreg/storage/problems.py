@@ -3,11 +3,13 @@
 A problem names prompts, and the numbers of versions and events; it never quotes what a damaged row holds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from promptreg.bases import decoded_places
 from promptreg.errors import InvalidInputError, StorageCorruptError
 from promptreg.records import Container
 from promptreg.rules.names import checked_name
+from promptreg.storage.hashing import operation_hash
 from promptreg.storage.rows import Row, read_publications
 
 MAX_PROBLEMS = 1_000  # of more only the number is reported
@@ -63,3 +65,24 @@ def problems_of_publications(container: Container, rows: Sequence[Row], numbers:
             yield "a publication is of a version that is not there"
     except StorageCorruptError:
         yield "its publications are not what was written"
+
+
+def deletion_problem(prompt_id: str, at: str | None) -> str:
+    """Return the problem of a deletion whose event has another time, or None where there is no event."""
+    return f"prompt {prompt_id!r}: its deletion is {'no event' if at is None else 'of another time than its event'}"
+
+
+def problems_of_places(rows: Iterable[Row]) -> Iterator[str]:
+    """Find the deleted prompts whose places can't be read, in rows of their ids and places."""
+    for prompt_id, text in rows:
+        try:
+            decoded_places(text)
+        except ValueError:
+            yield f"prompt {prompt_id!r}: where it was synchronised before its deletion is not what was written"
+
+
+def problems_of_operations(rows: Iterable[Row]) -> Iterator[str]:
+    """Compare the remembered operations, in rows of key, result and hash, with their hashes."""
+    for key, result, stored in rows:
+        if operation_hash(key, result) != stored:
+            yield f"the operation {key!r} is not what was written"

@@ -5,12 +5,20 @@ Many rows are sent as one JSON text, which the driver and the server read faster
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from promptreg.storage.postgres.sessions import Statement
 
 ROWS = 1_000  # in a statement that writes many
+
+Kinds = Mapping[str, str]
+"""The types of columns that hold something else than text."""
+_VALUES = {
+    "text": "r ->> {at}",
+    "bigint": "(r ->> {at})::bigint",
+    "text[]": "ARRAY(SELECT pg_catalog.jsonb_array_elements_text(r -> {at}))",
+}
 
 
 class Batched(NamedTuple):
@@ -27,15 +35,13 @@ class Batched(NamedTuple):
         return [Statement(self.many, (json.dumps(part, ensure_ascii=False),)) for part in parts]
 
 
-def inserts(table: str, columns: Sequence[str], numbers: Collection[str]) -> Batched:
-    """Return the statements that insert rows of these columns, of which `numbers` hold numbers and the others text."""
+def inserts(table: str, columns: Sequence[str], kinds: Kinds) -> Batched:
+    """Return the statements that insert rows of these columns."""
     into = f"INSERT INTO $.{table} ({', '.join(columns)}) "
-    return Batched(f"{into}VALUES ({_placeholders(columns)})", into + _source(columns, numbers))
+    return Batched(f"{into}VALUES ({_placeholders(columns)})", into + source(columns, kinds))
 
 
-def updates(
-    table: str, columns: Sequence[str], by: Sequence[str], numbers: Collection[str], *, otherwise: str
-) -> Batched:
+def updates(table: str, columns: Sequence[str], by: Sequence[str], kinds: Kinds, *, otherwise: str) -> Batched:
     """Return the statements that update these columns; each row ends with the columns `by`, which identify it.
 
     Where a row is not found, they raise the message `otherwise`, and so what follows them is not committed.
@@ -48,7 +54,7 @@ def updates(
     return Batched(
         f"WITH written AS (UPDATE $.{table} SET ({', '.join(columns)}) = ROW ({_placeholders(columns)})"
         f" WHERE {matches} RETURNING 1) {required.format('1')}",
-        f"WITH new AS ({_source([*columns, *sources], numbers)}),"
+        f"WITH new AS ({source([*columns, *sources], kinds)}),"
         f" written AS (UPDATE $.{table} AS old SET {new} FROM new WHERE {same} RETURNING 1)"
         f" {required.format('(SELECT count(*) FROM new)')}",
     )
@@ -63,9 +69,7 @@ def _placeholders(columns: Sequence[str]) -> str:
     return ", ".join(["%s"] * len(columns))
 
 
-def _source(columns: Sequence[str], numbers: Collection[str]) -> str:
-    fields = (
-        f"(r ->> {at})::bigint AS {column}" if column in numbers else f"r ->> {at} AS {column}"
-        for at, column in enumerate(columns)
-    )
-    return f"SELECT {', '.join(fields)} FROM jsonb_array_elements(%s::jsonb) AS r"
+def source(columns: Sequence[str], kinds: Kinds) -> str:
+    """Return the query of the rows of a JSON array, each an array of the values of these columns."""
+    fields = [f"{_VALUES[kinds.get(column, 'text')].format(at=at)} AS {column}" for at, column in enumerate(columns)]
+    return f"SELECT {', '.join(fields)} FROM pg_catalog.jsonb_array_elements(%s::jsonb) AS r"

@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from psycopg import postgres
-from psycopg.adapt import AdaptersMap, Transformer
+from psycopg import adapt, postgres
+from psycopg.abc import Transformer
+from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_attempts
 from psycopg.errors import Error, error_from_result
 from psycopg.pq.abc import PGresult
+from psycopg.types.array import register_all_arrays
 
 
 def _default_adapters() -> AdaptersMap:
     """Return psycopg's own adapters, without those that an application has registered for all connections."""
     adapters = AdaptersMap(types=postgres.types)
     postgres.register_default_adapters(adapters)
+    register_all_arrays(adapters)
     return adapters
 
 
@@ -22,7 +25,7 @@ _ADAPTERS = _default_adapters()
 
 def transformer() -> Transformer:
     """Return what turns values into parameters and results into rows."""
-    return Transformer(_ADAPTERS)
+    return adapt.Transformer(_ADAPTERS)
 
 
 def error_of(result: PGresult) -> Error:

@@ -59,7 +59,7 @@ def _prompts(session: Session) -> Iterator[Entry]:
     """Yield the prompts by their keys, which grow in the order of their creation, each with its versions."""
     after = FIRST
     while True:
-        of_slice = {"after": after, "last": LAST, "rows": ROWS}
+        of_slice = {"after": after, "last": LAST, "rows": ROWS, "bytes": BYTES}
         prompts, publications, counts = (
             session.query(text, of_slice) for text in (slices.PROMPTS, slices.PUBLICATIONS, slices.COUNTS)
         )

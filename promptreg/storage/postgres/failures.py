@@ -19,8 +19,8 @@ from promptreg.errors import (
     StorageFullError,
     StorageReadOnlyError,
 )
-from promptreg.storage.postgres.wire import LostError, RefusedError, UnansweredError, UnreachableError
 from promptreg.storage.postgres.guards import DAMAGED
+from promptreg.storage.postgres.wire import LostError, RefusedError, UnansweredError, UnreachableError
 
 RETRY_AFTER = 1.0
 NOT_PERMITTED = "42501"
@@ -51,7 +51,7 @@ def translate(error: psycopg.Error, place: Place, *, is_write: bool = False) -> 
 def commit_unknown(error: psycopg.Error, place: Place) -> CommitUnknownError:
     """Return the error of a commit whose outcome is unknown, as the connection broke or no answer came."""
     return CommitUnknownError(
-        f"The commit to {place.location} was not answered ({error}) and may or may not hold; read before you try again.",
+        f"The commit to {place.location} was not answered ({error}), and may or may not hold; read before you retry.",
         reason="commit_unknown",
     )
 
@@ -135,7 +135,9 @@ def _ask_for_grants(fact: str, place: Place) -> str:
 
 def _grants(place: Place) -> str:
     schema, role = place.schema, place.role
-    return f'GRANT USAGE ON SCHEMA "{schema}" TO "{role}"; GRANT {TABLES} ON ALL TABLES IN SCHEMA "{schema}" TO "{role}"'
+    return (
+        f'GRANT USAGE ON SCHEMA "{schema}" TO "{role}"; GRANT {TABLES} ON ALL TABLES IN SCHEMA "{schema}" TO "{role}"'
+    )
 
 
 def may_not_create(fact: str, place: Place, database: str, *, has_schema: bool) -> StorageReadOnlyError:

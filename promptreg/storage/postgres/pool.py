@@ -103,8 +103,7 @@ class ConnectionPool:
 
     def _require_held(self, lock: L | None) -> L:
         """Return the lock that was taken; raise where none was in time, or where the registry is closed."""
-        if self.is_closed:
-            raise StorageError(f"The registry of {self._location} is closed; open a new one.", reason="closed")
+        self.require_open()
         if lock is None:
             raise StorageBusyError(
                 f"Other threads of this process use every connection to {self._location}; try again, or wait longer"
@@ -113,6 +112,11 @@ class ConnectionPool:
                 retry_after=RETRY_AFTER,
             )
         return lock
+
+    def require_open(self) -> None:
+        """Raise `StorageError` once the registry is closed."""
+        if self.is_closed:
+            raise StorageError(f"The registry of {self._location} is closed; open a new one.", reason="closed")
 
     def require_outside(self) -> None:
         """Raise `StorageError` where this thread is in the middle of a call."""
@@ -128,13 +132,14 @@ class ConnectionPool:
         """Release the slots of calls of this thread that run no more."""
         release_own(self._locks)
 
-    def close(self) -> None:
+    def close(self, close_listener: Callable[[], None] = lambda: None) -> None:
         """Close every connection once the calls of other threads are done; none of another process."""
         with holding_all(self._locks):
             self.is_closed = True
             for slot in self._slots:
                 if slot.handle is not None:
                     slot.handle.close()
+            close_listener()
         _POOLS.pop(id(self), None)
 
     def after_fork_in_child(self) -> None:

@@ -12,10 +12,12 @@ from promptreg.storage.postgres.sessions import Statement
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS
 
 TEXT = 'text COLLATE pg_catalog."C"'
-NUMBERS = frozenset(
-    "is_disabled production_version latest_version last_version publications version base_version".split()
+KINDS = dict.fromkeys(
+    "is_disabled production_version latest_version last_version publications version base_version revision depth"
+    " seq".split(),
+    "bigint",
 )
-"""The columns of prompts and versions that hold numbers; the others hold text."""
+"""The types of the columns that hold something else than text, but for those of `$.search`."""
 OPTIONAL = frozenset(
     "production_version created_by publications seed synced author base_version published_at failure".split()
 )
@@ -24,9 +26,7 @@ FIRST_STAMP = "0" * 16
 
 
 def _columns(names: tuple[str, ...]) -> str:
-    return ", ".join(
-        f"{name} {'bigint' if name in NUMBERS else TEXT}{'' if name in OPTIONAL else ' NOT NULL'}" for name in names
-    )
+    return ", ".join(f"{name} {KINDS.get(name, TEXT)}{'' if name in OPTIONAL else ' NOT NULL'}" for name in names)
 
 
 TABLES = (

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.abc import Transformer
+from psycopg.adapt import PyFormat
 from psycopg.pq.abc import PGresult
 
 from promptreg.storage.postgres.wire import Command
@@ -34,11 +35,10 @@ class Result(NamedTuple):
 
 
 class _Translated(NamedTuple):
-    """The text as libpq takes it, and the names of its parameters; their number where they have none."""
+    """The text as libpq takes it, and the names of its parameters, if they have any."""
 
     text: bytes
     names: tuple[str, ...]
-    count: int
 
 
 @lru_cache(MAX_TEXTS)
@@ -58,7 +58,7 @@ def _translate(text: str, schema: str, has_values: bool) -> _Translated:
     translated = text.replace(SCHEMA, f'"{schema}".')
     if has_values:
         translated = _PLACEHOLDER.sub(numbered, translated)
-    return _Translated(translated.encode(), tuple(names), count)
+    return _Translated(translated.encode(), tuple(names))
 
 
 def command_of(statement: Statement, schema: str, transformer: Transformer) -> Command:

@@ -1,22 +1,34 @@
-"""The PostgreSQL storage: read and write transactions, and what surrounds them on opening and closing."""
+"""The PostgreSQL storage: read and write transactions, and what surrounds them on opening and closing.
+
+A read is one REPEATABLE READ transaction, so it sees one snapshot; a cold read is one statement. A write begins by
+locking the registry's row, so that there is one at a time, and what it read stays true. This module says in which order
+things happen; SQL, connections and errors are in the modules that it imports.
+"""
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg.pq.abc import PGconn
 
-from promptreg.errors import StorageError
+from promptreg.errors import PromptregError
 from promptreg.rules.names import Versioned
 from promptreg.storage.base import ChangeMonitor, Lookup, StorageProfile, StorageSettings, VerificationStep
+from promptreg.storage.deadlines import Deadline, Patience, TimeLimit
 from promptreg.storage.finding import look_up
-from promptreg.storage.postgres import lookups, schema
+from promptreg.storage.postgres import lookups, making, schema
 from promptreg.storage.postgres.change_check import ChangeCheck, freshness
+from promptreg.storage.postgres.connecting import Connector
+from promptreg.storage.postgres.failures import Place, commit_unknown, translate
 from promptreg.storage.postgres.heads import Head
 from promptreg.storage.postgres.listening import Listener
-from promptreg.storage.postgres.sessions import Session, Statement
+from promptreg.storage.postgres.pool import LEAST_WAIT, ConnectionPool
+from promptreg.storage.postgres.sessions import COMMIT, Session
 from promptreg.storage.postgres.signals import signal_of
+from promptreg.storage.postgres.transactions import begin_read, begin_write
 from promptreg.storage.postgres.url import read_url
 
 if TYPE_CHECKING:
@@ -24,62 +36,45 @@ if TYPE_CHECKING:
     from promptreg.storage.postgres.reader import PostgresReader
     from promptreg.storage.postgres.writer import PostgresWriter
 
-READ = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-WRITE = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
-LOCK = Statement("SELECT revision, stamp FROM $.registry FOR UPDATE")
-COMMIT = Statement("COMMIT")
-
 
 class PostgresStorage:
     """A registry in a schema of a PostgreSQL database."""
 
     def __init__(self, settings: StorageSettings) -> None:
-        self._settings, self._url = settings, read_url(settings.target)
-        self.profile = StorageProfile(f"PostgreSQL, schema {self._url.schema}", *freshness(settings), path=None)
-        self.is_closed = False
+        url = read_url(settings.target)
+        self._busy_timeout = settings.busy_timeout
+        self._place = Place(url.location, url.schema, role="")
+        self._connector = Connector(url)
+        self.profile = StorageProfile(url.location, *freshness(settings), path=None)
+        self._connections = ConnectionPool(partial(Session, self._connect, url.schema), url.location)
         opened_at = time.monotonic()
-        with self._session() as session:
-            ((found,),) = session.query("SELECT to_regclass(%s) IS NOT NULL", (f"{self._url.schema}.registry",))
-            if not found:
-                if not settings.create:
-                    raise StorageError(f"{self.profile.location} is no registry.", reason="missing_schema")
-                session.run(Statement("BEGIN"), *schema.creation(self._url.schema), COMMIT)
-            ((identity, revision, stamp),) = session.query("SELECT identity, revision, stamp FROM $.registry")
-        self.signal = signal_of(identity)
-        self.signal.begin(revision, stamp)
-        self._listener = Listener(self._url.conninfo, self._url.schema, self.signal, proven_at=opened_at)
+        try:
+            with self._connections.writer(self._deadline(), self._translated) as session:
+                found = making.opened(session, self._place, may_create=settings.create)
+        except BaseException:  # leave nothing open, even if the caller keeps the error
+            self._connections.close()
+            raise
+        self.signal = signal_of(found.identity)
+        self.signal.begin(found.revision, found.stamp)
+        self._listener = Listener(url.conninfo, url.schema, self.signal, proven_at=opened_at)
         self._check = ChangeCheck(self._listener, self.signal, settings)
 
-    def _noticing(self) -> Callable[[Head], None]:
-        """Return what tells the signal the registry's row, in answer to a statement that is not sent yet."""
-        seen = self.signal.read()
-        return lambda head: self.signal.observe(head.revision, head.stamp, seen)
-
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        if self.is_closed:
-            raise StorageError(f"The registry of {self.profile.location} is closed; open a new one.", reason="closed")
-        connection = psycopg.connect(self._url.conninfo, autocommit=True, prepare_threshold=None)
-        try:
-            yield Session(connection, self._url.schema)
-        finally:
-            connection.close()
+    # The seam
 
     @contextmanager
     def read(self) -> Iterator["PostgresReader"]:
         """Open a read transaction."""
         from promptreg.storage.postgres.reader import PostgresReader  # noqa: PLC0415
 
-        with self._session() as session:
-            session.begin(READ)
+        with self._reading(self._deadline()) as session:
             yield PostgresReader(session, notice=self._noticing())
 
     def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
         """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
-        notice = self._noticing()
-        with self._session() as session:
+        with self._connections.reader(self._deadline(), self._translated) as session:
+            notice = self._noticing()
             head, found = lookups.look_up(session, namespace, wanted)
-        notice(head)
+            notice(head)
         if found is not None:
             return head.revision, found
         with self.read() as reader:
@@ -89,49 +84,131 @@ class PostgresStorage:
     def write(self) -> Iterator["PostgresWriter"]:
         """Open the write transaction; leaving it commits what was applied, an exception rolls it back.
 
-        The writer runs `LOCK` first, together with what was queued here. It queues what it applies with
-        `session.begin`, so that it goes in one round trip with the commit.
+        What is applied is queued, and goes in one round trip with the commit.
         """
-        from promptreg.storage.postgres.writer import PostgresWriter  # noqa: PLC0415
-
-        with self._session() as session:
-            session.begin(WRITE)
-            writer = PostgresWriter(session, notice=self._noticing())
-            seen = self.signal.read()
+        with self._written(self._deadline()) as writer:
             yield writer
-            if writer.has_applied:
-                try:
-                    session.run(COMMIT)
-                except BaseException:
-                    self.signal.doubt()
-                    raise
-                self.signal.observe(writer.registry_row.revision, writer.registry_row.stamp, seen)
 
     @contextmanager
     def monitor(self) -> Iterator[ChangeMonitor]:
         """Check for changes, one thread at a time."""
-        yield self._check.changes_since
+        with self._connections.watching(self._deadline()):
+            yield self._check.changes_since
 
     def verify(self, head: str | None = None) -> Generator[VerificationStep, None, None]:
         """Check all stored data, some rows at each step, and that an event has the hash `head`."""
         from promptreg.storage.postgres.verification import verified  # noqa: PLC0415 (that no other verb needs)
 
-        return verified(self._session, nullcontext, head)
+        return verified(
+            lambda: self._connections.reader(self._patience(), self._translated),
+            self._translating,
+            self._place.schema,
+            head,
+        )
 
     def dump(self) -> "AbstractContextManager[Dump]":
         """Read everything, as it is at this moment."""
         from promptreg.storage.postgres.dumping import dumped  # noqa: PLC0415 (only an export and a backup need it)
 
-        return dumped(self._session, nullcontext)
+        return dumped(self._own_session, self._translating)
 
     def load(self, entries: "Iterable[Entry]") -> None:
         """Take everything outside any transaction, and write it into an empty database at once."""
-        raise NotImplementedError
+        from promptreg.storage.postgres.loading import staged  # noqa: PLC0415 (only an import needs it)
+
+        with self.write() as writer:
+            writer.require_empty()
+        with staged(entries) as staging, self._written(self._patience()) as writer:
+            writer.load(staging)
 
     def release_after(self, error: BaseException) -> None:
-        """Release whatever an error has left this thread holding."""
+        """Release whatever an error has left this thread holding; it may have come between any two bytecodes.
+
+        An outer call of this thread, which a signal handler or a finaliser has interrupted, keeps what it holds.
+        """
+        self._connections.release_own()
 
     def close(self) -> None:
-        """Close every connection."""
-        self.is_closed = True
-        self._listener.close()
+        """Close every connection; closing twice is fine."""
+        self._connections.require_outside()
+        self._connections.close(self._listener.close)
+
+    # Transactions
+
+    def _deadline(self) -> Deadline:
+        return Deadline(self._busy_timeout)
+
+    def _patience(self) -> Patience:
+        """Return the limit of long work, where each statement takes a part of it and may take so long."""
+        return Patience(max(self._busy_timeout, LEAST_WAIT))
+
+    def _reading(self, limit: TimeLimit) -> "AbstractContextManager[Session]":
+        return self._begun(self._connections.reader(limit, self._translated), begin_read)
+
+    @contextmanager
+    def _begun(self, held: "AbstractContextManager[Session]", begin: Callable[[Session], None]) -> "Iterator[Session]":
+        with held as session:
+            begin(session)
+            yield session
+
+    @contextmanager
+    def _written(self, limit: TimeLimit) -> Iterator["PostgresWriter"]:
+        from promptreg.storage.postgres.writer import PostgresWriter  # noqa: PLC0415
+
+        held = self._connections.writer(limit, partial(self._translated, is_write=True))
+        with self._begun(held, begin_write) as session:
+            writer = PostgresWriter(session, notice=self._noticing())
+            seen = self.signal.read()
+            yield writer
+            if writer.has_applied:
+                self._commit(session)
+                self.signal.observe(writer.registry_row.revision, writer.registry_row.stamp, seen)
+
+    def _commit(self, session: Session) -> None:
+        """Commit; where the outcome is unknown, every cache asks before its next answer."""
+        try:
+            session.run(COMMIT)
+        except BaseException as error:
+            if session.may_have_committed:
+                self.signal.doubt()
+                if isinstance(error, psycopg.Error):
+                    raise commit_unknown(error, self._place) from error
+            raise
+
+    def _noticing(self) -> Callable[[Head], None]:
+        """Return what checks the registry's row, and tells the signal: the answer to a statement not sent yet."""
+        seen = self.signal.read()
+
+        def notice(head: Head) -> None:
+            schema.require_known(head.schema_version, self._place.location)
+            self.signal.observe(head.revision, head.stamp, seen)
+
+        return notice
+
+    # Connections
+
+    def _connect(self, limit: TimeLimit) -> PGconn:
+        pgconn = self._connector.connect(limit)
+        self._place = self._place._replace(role=pgconn.user.decode(errors="replace"))
+        return pgconn
+
+    @contextmanager
+    def _own_session(self) -> Iterator[Session]:
+        """Connect for one long piece of work, which lets go of no snapshot while its caller is slow."""
+        self._connections.require_open()
+        session = Session(self._connect, self._place.schema)
+        try:
+            session.start(self._patience())
+            yield session
+        finally:
+            session.close()
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: psycopg.Error, *, is_write: bool = False) -> PromptregError:
+        return translate(error, self._place, is_write=is_write)

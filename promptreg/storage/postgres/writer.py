@@ -8,10 +8,11 @@ be checked between two statements: where a row must be found, the statement that
 import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from promptreg.bases import encoded_places
 from promptreg.records import Change, Container, Link, Operation, Snapshot
+from promptreg.storage.entry_rows import not_empty
 from promptreg.storage.hashing import (
     DETAIL_COLUMNS,
     EVENT_COLUMNS,
@@ -24,11 +25,14 @@ from promptreg.storage.postgres.batches import inserts, literal, updates
 from promptreg.storage.postgres.event_pages import LAST_LINK, read_last_link
 from promptreg.storage.postgres.heads import HEAD_FIELDS, Head, read_head
 from promptreg.storage.postgres.reader import PostgresReader
-from promptreg.storage.postgres.schema import NUMBERS
+from promptreg.storage.postgres.schema import KINDS
 from promptreg.storage.postgres.selecting import VERSION_FIELDS
 from promptreg.storage.postgres.sessions import Session, Statement
 from promptreg.storage.postgres.words import search_row
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, read_version, version_row
+
+if TYPE_CHECKING:
+    from promptreg.storage.postgres.loading import Staging
 
 LOCK = Statement(f"SELECT {HEAD_FIELDS}, r.last_event, r.last_hash FROM $.registry r FOR UPDATE")
 STAMP_BYTES = 8
@@ -56,11 +60,9 @@ class PostgresWriter(PostgresReader):
     def apply(self, changes: Sequence[Change], operation: Operation | None = None) -> Link | None:
         """Write the changes, remember the operation, increase the revision by one, and return the first event."""
         last = self._last_link or read_last_link(*self._links)
-        head = self.registry_row
-        self._head = head._replace(revision=head.revision + 1, stamp=os.urandom(STAMP_BYTES).hex())
-        self.has_applied = True
+        head = self._raise_revision()
         shown = self._shown_before(changes)
-        self._remembered.forget()
+        self.forget()
         moved: list[Container] = []
         for is_deletion, group in groupby(changes, key=lambda change: change.after is None):
             if is_deletion:
@@ -76,11 +78,33 @@ class PostgresWriter(PostgresReader):
         events, details = chained(changes, last)
         self.session.begin(*_INTO_EVENTS.of(events), *_INTO_DETAILS.of(details))
         first, self._last_link = (_link(events[0]), _link(events[-1])) if events else (None, last)
-        self._queue(_ADVANCE, (self._head.revision, self._head.stamp, *self._last_link))
+        self._queue(_ADVANCE, (head.revision, head.stamp, *self._last_link))
         self._forget_details([change.subject.id for change in changes if change.after is None])
         if operation is not None:
             self._remember_operation(operation)
         return first
+
+    def load(self, staging: "Staging") -> None:
+        """Write everything that was staged into a database that holds nothing; raise `ConflictError` for any other."""
+        self.require_empty()
+        head = self._raise_revision()
+        for statement in staging.statements(head.revision):
+            self.session.run(statement)
+        self._last_link = staging.last
+        self._queue(_ADVANCE, (head.revision, head.stamp, *staging.last))
+
+    def require_empty(self) -> None:
+        """Raise `ConflictError` where anything was ever written."""
+        any_row = " OR ".join(f"EXISTS (SELECT 1 FROM $.{table})" for table in ("events", "prompts", "deletions"))
+        if self._rows(f"SELECT {any_row}") != [(False,)]:
+            raise not_empty()
+
+    def _raise_revision(self) -> Head:
+        """Increase the revision by one, and make a new stamp, of what is written now."""
+        head = self.registry_row
+        self._head = head._replace(revision=head.revision + 1, stamp=os.urandom(STAMP_BYTES).hex())
+        self.has_applied = True
+        return self._head
 
     def _queue(self, text: str, values: Sequence[Any]) -> None:
         self.session.begin(Statement(text, values))
@@ -93,7 +117,7 @@ class PostgresWriter(PostgresReader):
 
     def _save(self, change: Change, after: Container, shown: Mapping[str, Snapshot]) -> None:
         if change.before is not None and after.publications is None:  # a row of an earlier schema
-            counted = change.before._replace(publications=len(self._publications(change.before)))
+            counted = change.before._replace(publications=len(self.version_numbers(change.before, "publications")))
             depth = counted.publications_after(change.published, change.kept_publications)
             after = after._replace(publications=depth)
         if change.before is None:
@@ -204,12 +228,12 @@ _MOVES = {
         "prompts",
         (*_columns_from(first), "revision"),
         by=("id", "name"),
-        numbers={*NUMBERS, "revision"},
+        kinds=KINDS,
         otherwise=_DAMAGED_INDEX,
     )
     for first in ("name", "status")
 }
-_INSERT_PROMPT = inserts("prompts", (*PROMPT_COLUMNS, "revision"), NUMBERS).one
+_INSERT_PROMPT = inserts("prompts", (*PROMPT_COLUMNS, "revision"), KINDS).one
 _INSERT_VERSION = (
     f"INSERT INTO $.versions (prompt, {', '.join(VERSION_COLUMNS)}) VALUES (({_KEY}){', %s' * len(VERSION_COLUMNS)})"
 )
@@ -229,7 +253,7 @@ _INDEX = (
     f" VALUES (%s, %s, %s, ({_KEY})) ON CONFLICT (prompt)"
     " DO UPDATE SET words = excluded.words, tags = excluded.tags, content = excluded.content"
 )
-_RECORD_DELETIONS = inserts("deletions", ("prompt_id", "revision", "at", "synced"), {"revision"})
+_RECORD_DELETIONS = inserts("deletions", ("prompt_id", "revision", "at", "synced"), KINDS)
 _DELETE_PROMPTS = (
     f"WITH written AS (DELETE FROM $.prompts WHERE key IN ({_KEYS}) RETURNING 1)"
     f" SELECT $.require(count(*) = %s, {literal(_DAMAGED_INDEX)}) FROM written"
@@ -238,8 +262,8 @@ _FORGET_DETAILS = (
     "DELETE FROM $.event_details d USING $.events e"
     " WHERE e.seq = d.seq AND e.prompt_id = ANY(%s) AND e.action <> 'delete'"
 )
-_INTO_EVENTS = inserts("events", EVENT_COLUMNS, {"seq", "version"})
-_INTO_DETAILS = inserts("event_details", DETAIL_COLUMNS, {"seq"})
+_INTO_EVENTS = inserts("events", EVENT_COLUMNS, KINDS)
+_INTO_DETAILS = inserts("event_details", DETAIL_COLUMNS, KINDS)
 _FORGET_OPERATIONS = "DELETE FROM $.operations WHERE at <= pg_catalog.now() - interval '1 day'"
 _REMEMBER_OPERATION = "INSERT INTO $.operations (key, at, result, hash) VALUES (%s, pg_catalog.now(), %s, %s)"
 _ADVANCE = "SELECT $.advance(%s, %s, %s, %s)"

@@ -6,7 +6,7 @@ A place is a hash of which no name can be read (`bases.place`), so rule 15 holds
 import sqlite3
 from collections.abc import Iterator
 
-from promptreg.bases import decoded_places, encoded_places
+from promptreg.bases import encoded_places
 from promptreg.records import Change
 from promptreg.storage.rows import read_places
 
@@ -29,14 +29,12 @@ def places(connection: sqlite3.Connection) -> Iterator[str]:
 
 def problems(connection: sqlite3.Connection) -> Iterator[str]:
     """Yield what is wrong with the recorded deletions."""
+    from promptreg.storage.problems import deletion_problem, problems_of_places  # noqa: PLC0415 (only for `verify`)
+
     unrecorded = connection.execute(
         "SELECT d.prompt_id, e.at FROM deletions d LEFT JOIN events e ON e.prompt_id = d.prompt_id"
         " AND e.action = 'delete' WHERE e.at IS NOT d.at"
     ).fetchall()
     for prompt_id, at in unrecorded:
-        yield f"prompt {prompt_id!r}: its deletion is {'no event' if at is None else 'of another time than its event'}"
-    for prompt_id, text in connection.execute(_PLACES).fetchall():
-        try:
-            decoded_places(text)
-        except ValueError:
-            yield f"prompt {prompt_id!r}: where it was synchronised before its deletion is not what was written"
+        yield deletion_problem(prompt_id, at)
+    yield from problems_of_places(connection.execute(_PLACES).fetchall())

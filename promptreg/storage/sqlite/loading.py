@@ -10,26 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
-from promptreg.dump import DeletionEntry, Entry, EventEntry, PromptEntry
+from promptreg.dump import Entry
 from promptreg.errors import PromptregError
-from promptreg.jsonvalues import canonical, compact
-from promptreg.records import Container, VersionRecord
-from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, publication_hash
-from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
+from promptreg.storage.entry_rows import COLUMNS, OWNED, REVISED, EntryRows
 from promptreg.storage.searched import SEARCH_COLUMNS, searched_text
 from promptreg.storage.sqlite.failures import DriverError, full_copy
 
+KEYS = {"prompts": "key", "search": "rowid", **dict.fromkeys(OWNED - {"search"}, "prompt")}
+"""The columns that hold the key of a prompt."""
 TABLES = {
-    "prompts": ("key", *PROMPT_COLUMNS),
-    "versions": ("prompt", *VERSION_COLUMNS),
-    "publications": ("prompt", "depth", "version", "hash"),
-    "search": ("rowid", *SEARCH_COLUMNS),
-    "events": EVENT_COLUMNS,
-    "event_details": DETAIL_COLUMNS,
-    "deletions": ("prompt_id", "at", "synced"),
+    table: (*([KEYS[table]] if table in KEYS else []), *(columns or SEARCH_COLUMNS))
+    for table, columns in COLUMNS.items()
 }
-"""The columns that are staged, by table, in the order in which the tables are filled; `_REVISED` have one more."""
-_REVISED = frozenset({"prompts", "deletions"})
+"""The columns that are staged, by table."""
 
 
 class Staging:
@@ -43,46 +36,12 @@ class Staging:
             names = [f"c{number}" for number in range(len(columns))]
             connection.execute(f"CREATE TABLE {table} ({', '.join(names)})")
             self._inserts[table] = f"INSERT INTO {table} VALUES ({placeholders})"
-        self._key, self._link = 0, GENESIS
-        self._container: Container | None = None
+        self._rows = EntryRows(searched_text)
 
     def add(self, entry: Entry) -> None:
         """Write the rows of an entry; a version belongs to the prompt before it."""
-        if isinstance(entry, PromptEntry):
-            self._add_prompt(entry)
-        elif isinstance(entry, VersionRecord):
-            self._add_version(entry)
-        elif isinstance(entry, EventEntry):
-            self._add_event(entry)
-        else:
-            self._add_deletion(entry)
-
-    def _add_prompt(self, entry: PromptEntry) -> None:
-        self._container, self._key = entry.container, self._key + 1
-        self._insert("prompts", (self._key, *prompt_row(entry.container)))
-        for depth, version in enumerate(entry.publications, start=1):
-            hash_ = publication_hash(entry.container.id, depth, version)
-            self._insert("publications", (self._key, depth, version, hash_))
-
-    def _add_version(self, version: VersionRecord) -> None:
-        container = self._container
-        if container is None:
-            raise ValueError("a version must follow its prompt")
-        self._insert("versions", (self._key, *version_row(container.id, version)))
-        if version.number == container.shown_version:
-            self._insert("search", (self._key, *searched_text(container, version.snapshot)))
-
-    def _add_event(self, entry: EventEntry) -> None:
-        values = {**entry._asdict(), "prev": self._link}
-        self._link = entry.hash
-        self._insert("events", [values[column] for column in EVENT_COLUMNS])
-        if entry.details is not None:
-            values["details"] = canonical(entry.details)
-            self._insert("event_details", [values[column] for column in DETAIL_COLUMNS])
-
-    def _add_deletion(self, entry: DeletionEntry) -> None:
-        places = None if entry.places is None else compact(entry.places)
-        self._insert("deletions", (entry.prompt_id, entry.at, places))
+        for table, row in self._rows.of(entry):
+            self._insert(table, (self._rows.count, *row) if table in KEYS else row)
 
     def _insert(self, table: str, row: Sequence[Any]) -> None:
         try:
@@ -93,7 +52,7 @@ class Staging:
     def copy_to(self, connection: sqlite3.Connection, revision: int) -> None:
         """Write all rows into a database whose tables are empty, with this revision."""
         for table, columns in TABLES.items():
-            more = {"revision": str(revision)} if table in _REVISED else {}
+            more = {"revision": str(revision)} if table in REVISED else {}
             names, values = ", ".join([*columns, *more]), ", ".join(["?"] * len(columns) + [*more.values()])
             rows = self._connection.execute(f"SELECT * FROM {table} ORDER BY rowid")
             connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({values})", rows)

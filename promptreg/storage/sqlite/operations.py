@@ -37,6 +37,8 @@ def result_of(connection: sqlite3.Connection, key: str, now: str) -> str | None:
 
 def problems(connection: sqlite3.Connection) -> Iterator[str]:
     """Yield what is wrong with the remembered operations."""
-    for key, result, stored in connection.execute("SELECT key, result, hash FROM operations ORDER BY key").fetchall():
-        if operation_hash(key, result) != stored:
-            yield f"the operation {key!r} is not what was written"
+    from promptreg.storage.problems import problems_of_operations  # noqa: PLC0415 (only for `verify`)
+
+    yield from problems_of_operations(
+        connection.execute("SELECT key, result, hash FROM operations ORDER BY key").fetchall()
+    )

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from promptreg.errors import ConflictError
 from promptreg.records import Change, Container, Link, Operation
+from promptreg.storage.entry_rows import not_empty
 from promptreg.storage.hashing import damaged, publication_hash
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
 from promptreg.storage.sqlite import deletions, event_log, operations
@@ -67,7 +67,7 @@ class SQLiteWriter(SQLiteReader):
         """Raise `ConflictError` where anything was ever written."""
         any_row = " OR ".join(f"EXISTS (SELECT 1 FROM {table})" for table in ("events", "prompts", "deletions"))
         if self._connection.execute(f"SELECT {any_row}").fetchone() != (0,):
-            raise ConflictError("The registry has events already; import into a new one, to which nothing was written.")
+            raise not_empty()
 
     def advance(self) -> None:
         """Increase the revision by one, and change nothing else."""

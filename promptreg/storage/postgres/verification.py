@@ -1,0 +1,67 @@
+"""Verification of a whole registry (`Registry.verify`) in slices; the checks themselves are in `integrity.py`.
+
+A slice is one round trip: a transaction that reads rows of one moment, which are checked once it has ended. So nothing
+is held, neither here nor on the server, while rows are checked and between two slices. That is enough, as each check
+needs one snapshot of one prompt and its rows, of one version, or of one event and the hash of the event before, which
+is passed on to the next slice.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from typing import TypeAlias
+
+from promptreg.errors import StorageCorruptError
+from promptreg.storage.base import VerificationStep
+from promptreg.storage.postgres import schema_check
+from promptreg.storage.postgres.integrity import Check, Checked, Results, checks
+from promptreg.storage.postgres.sessions import Session, Statement
+from promptreg.storage.problems import MAX_PROBLEMS
+
+OpenSession: TypeAlias = Callable[[], AbstractContextManager[Session]]
+Translating: TypeAlias = Callable[[], AbstractContextManager[None]]
+
+BEGIN, END = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), Statement("ROLLBACK")
+
+
+def verified(
+    open_session: OpenSession, translating: Translating, schema: str, head: str | None
+) -> Generator[VerificationStep, None, None]:
+    """Run all checks; yield the progress after each slice, and the problems that it found.
+
+    Raises `StorageError` where the database can't be read, which is not a problem of the data.
+    """
+    every = checks(schema, head)
+
+    def read(*statements: Statement) -> Results:
+        with open_session() as session, translating():
+            return [result.rows for result in session.run(BEGIN, *statements, END)[1:-1]]
+
+    lost = schema_check.missing_tables(read(*schema_check.statements(schema)))
+    if lost:  # nothing else can be read then
+        yield VerificationStep(0, 0, lost)
+        return
+    extents = [_extent(read, check) for check in every]  # fixed first, so that writers can't prolong it
+    done, total, found = 0, sum(rows for rows, _ in extents), 0
+    for check, (_, last) in zip(every, extents, strict=True):
+        position = check.start
+        while position is not None:
+            rows, position, problems = _slice(read, check, position, last)
+            done, reported = done + rows, problems[: max(MAX_PROBLEMS - found, 0)]
+            found += len(problems)
+            yield VerificationStep(min(done, total), total, reported)
+    yield VerificationStep(total, total, [f"and {found - MAX_PROBLEMS:,} more"] if found > MAX_PROBLEMS else [])
+
+
+def _extent(read: Callable[..., Results], check: Check) -> tuple[int, int]:
+    """Return how many rows a check covers, and the last of their keys."""
+    if check.table is None:
+        return 0, 0
+    (((rows, last),),) = read(Statement(f"SELECT count(*), max({check.key}) FROM $.{check.table}"))
+    return rows, 0 if last is None else last
+
+
+def _slice(read: Callable[..., Results], check: Check, position: object, last: int) -> Checked:
+    try:
+        return check.problems(position, read(*check.statements(position, last)))
+    except StorageCorruptError as error:
+        return Checked(0, None, [f"{check.what}: what follows can't be read ({error.__cause__ or error.message})"])
