@@ -14,11 +14,23 @@ from tests.terminal import Terminal
 pytest.importorskip("psycopg", reason="psycopg is not installed: install the extra postgres")
 
 RAW, PASSWORD = "sw%33t%20tea", "sw3t tea"
-ARGUMENTS = {"show": ["x"], "render": ["x"], "new": ["x", "--template", "x"], "edit": ["x"], "update": ["x"]}
-ARGUMENTS |= {"diff": ["x"], "history": ["x"], "publish": ["x"], "rollback": ["x", "--reason", "y"]}
-ARGUMENTS |= {"label": ["x", "y"], "grant": ["x", "--to", "user:ana", "--read"], "status": ["active", "x"]}
-ARGUMENTS |= {name: ["x"] for name in "enable disable archive restore delete discard search check seed".split()}
-ARGUMENTS |= {"export": ["folder"], "import": ["prompts.txt", "--from", "text"], "sync": ["folder"], "backup": ["b.db"]}
+ARGUMENTS = {
+    **{
+        name: ["x"]
+        for name in "show render new update diff history enable disable archive restore search check".split()
+    },
+    **{name: ["x", "--yes"] for name in "publish delete discard".split()},
+    "edit": ["x"],
+    "rollback": ["x", "--reason", "y"],
+    "label": ["x@1", "y"],
+    "grant": ["x", "anyone", "read"],
+    "status": ["active", "x"],
+    "seed": ["x"],
+    "export": ["folder"],
+    "import": ["prompts.txt", "--from", "plain"],
+    "sync": ["folder"],
+    "backup": ["backup.db"],
+}
 
 
 @pytest.fixture
@@ -47,7 +59,7 @@ def hides(text: str) -> bool:
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "demo"])
 def test_a_server_that_does_not_answer_is_one_line_and_status_3(terminal: Terminal, nobody: str, command: str) -> None:
     """Each command says where it looked, without the user's password."""
-    done = terminal(command, *ARGUMENTS.get(command, []), "--db", url(nobody), stdin="Hello")
+    done = terminal(command, *ARGUMENTS.get(command, []), "--db", url(nobody), stdin="Hello", EDITOR="true")
     assert (done.status, done.out) == (3, ""), done
     assert done.err.splitlines()[-1].startswith("promptreg: internal_error: No server answers for postgresql://")
     assert nobody in done.err
