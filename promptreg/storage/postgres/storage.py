@@ -56,7 +56,7 @@ class PostgresStorage:
             raise
         self.signal = signal_of(found.identity)
         self.signal.begin(found.revision, found.stamp)
-        self._listener = Listener(url.conninfo, url.schema, self.signal, proven_at=opened_at)
+        self._listener = Listener(self._connector, url.schema, self.signal, proven_at=opened_at)
         self._check = ChangeCheck(self._listener, self.signal, settings)
 
     # The seam
