@@ -30,7 +30,7 @@ from promptreg.rules.version_fields import Draft, read_edit
 BATCH = 1_000  # prompts in a transaction
 TABLES = ("prompts", "versions", "publications", "search", "events", "event_details", "deletions")
 MOST = 200.0  # MB
-EXPORT, IMPORT, BACKUP, MEMORY = (8, 4), (10, 6), (2, 1.3), (1, 0.5)
+EXPORT, IMPORT, BACKUP, MEMORY = (8, 4), (10, 6), (3, 1.5), (1, 0.5)
 AUTHOR = Author("ana", "2026-01-01T00:00:00.000000+00:00")
 
 MEASURED = """
