@@ -70,8 +70,11 @@ ON_BOTH = frozenset(
 
 def target_of(registry: Registry) -> str:
     """Return what a registry was opened with, as text."""
-    settings: StorageSettings = registry._core.storage._settings  # type: ignore[attr-defined]
-    return settings.target
+    storage: Any = registry._core.storage
+    if isinstance(storage, SQLiteStorage):
+        return str(storage._settings.target)
+    url = storage._connector._url
+    return f"{url.conninfo}{'&' if '?' in url.conninfo else '?'}promptreg_schema={url.schema}"
 
 
 def storage_of(target: str) -> Any:
