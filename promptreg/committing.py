@@ -85,7 +85,7 @@ class Transactions(Protocol):
         ...
 
 
-PASSING = frozenset({"unavailable"})
+PASSING = frozenset({"unreachable", "refused", "connection_lost"})
 """Reasons of a `StorageError` after which the same may succeed a moment later, as when a server starts again."""
 PAUSE = 0.05  # seconds until it is tried again
 ONCE = "Make the same call on registry.once(error.details['operation_id']), which writes only what does not hold."
