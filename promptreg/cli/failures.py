@@ -19,6 +19,9 @@ COMMAND_OF = {
 }
 """The commands of those verbs that have another name."""
 
+NO_COMMANDS = frozenset({"scope", "close", "once", "wait_for"})
+"""Methods that have no command."""
+
 PHRASES = {
     "pass them to render": "pass them with --var NAME=VALUE, or --vars FILE.json",
     "without version=": "without @VERSION",
@@ -41,6 +44,7 @@ PHRASES = {
     "expected_production: ": "--expect-production: ",
     "expected_hash says": "--expect-hash says",
     ", or wait longer with busy_timeout": "",
+    "correct the URL, or pass create=True to make it": "`promptreg init` makes it; --db or PROMPTREG_DB names another",
     ", or a pydantic model class": "",
     "must be a Variable or a mapping": "must be a JSON object",
     "must be a list of mappings of variables": "must be a list of JSON objects",
@@ -75,4 +79,5 @@ def in_commands(message: str) -> str:
 
 def _command(verb: re.Match[str]) -> str:
     name = verb[1]
-    return f"`promptreg {COMMAND_OF.get(name, name)}`" if hasattr(Registry, name) else verb[0]
+    is_command = hasattr(Registry, name) and name not in NO_COMMANDS
+    return f"`promptreg {COMMAND_OF.get(name, name)}`" if is_command else verb[0]
