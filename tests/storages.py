@@ -3,9 +3,10 @@
 This is the one place of the tests where a new database is added.
 """
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,6 +81,15 @@ def storage_of(target: str) -> Any:
     from promptreg.storage.postgres.storage import PostgresStorage  # needs the driver
 
     return PostgresStorage
+
+
+def copy_registry(path: Path | str, target: str) -> None:
+    """Make a registry that holds what a file's holds."""
+    if not target.startswith(POSTGRES):
+        shutil.copy(path, target)
+        return
+    with closing(_opened(str(path))) as source, closing(_opened(target)) as copy, source.dump() as dump:
+        copy.load(dump.entries)
 
 
 def everything(target: str) -> dict[str, list[Any]]:

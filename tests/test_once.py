@@ -4,23 +4,26 @@
 """
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from promptreg import Registry, StorageCorruptError, StorageError
 from tests.conftest import Ticking
-from tests.faulty import install
+from tests.faulty import IOERR_READ, install
 from tests.full import exported, imported
+
+Unchanged = Callable[[], AbstractContextManager[None]]
 
 DEPLOY = """
 import json, sys
@@ -40,17 +43,16 @@ with Registry(sys.argv[1], busy_timeout=30) as registry:
         deploy.disable("welcome"),
     ]
     status = deploy.set_status(["welcome", "ask"], "active")
-    deploy.delete("ask")
-    answers = [prompt.model_dump(mode="json", include={"id", "version"}) for prompt in made if prompt.name != "ask"]
-    print(json.dumps([answers, status.model_dump()]))
+    deploy.delete("old")
+    print(json.dumps([[(prompt.id, prompt.version) for prompt in made], status.model_dump()]))
 """
 
 
 def deployed(path: str, times: int) -> list[str]:
     """Run the script so many times at once, and return what each prints."""
+    command = [sys.executable, "-c", DEPLOY, path]
     scripts = [
-        subprocess.Popen([sys.executable, "-c", DEPLOY, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(times)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(times)
     ]
     for script in scripts:
         assert script.stdin is not None
@@ -61,15 +63,36 @@ def deployed(path: str, times: int) -> list[str]:
     return printed
 
 
-def record(path: str) -> list[tuple[str, int | None]]:
-    with Registry(path) as registry:
-        assert registry.verify() == []
-        return [(event.action, event.version) for event in registry.events(limit=1000)]
+def test_a_deploy_script_may_run_twice(registry: Registry, path: str, unchanged: Unchanged) -> None:
+    """The second run writes nothing, returns the same versions, and leaves what people have done since."""
+    registry.create("old", "Old")
+    (first,) = deployed(path, 1)
+    events = [event.action for event in registry.events(limit=1000)]
+    assert (events.count("create"), events.count("rollback"), events.count("delete")) == (3, 1, 1)
+    assert registry.get("welcome").template == "Hello"
+    registry.update("welcome", template="By people")
+    with unchanged():
+        (second,) = deployed(path, 1)
+    (made, status), (made_again, status_again) = json.loads(first), json.loads(second)
+    assert status == status_again
+    assert [made_again[2], made_again[8]] == [[made[2][0], 4], [made[8][0], 4]]  # what is shown now
+    assert [pair for i, pair in enumerate(made) if i not in {2, 8}] == [
+        pair for i, pair in enumerate(made_again) if i not in {2, 8}
+    ]
 
 
-def test_a_deploy_script_may_run_twice(path: str, registry: Registry) -> None:
-    """The second run returns what the first did until its prompts were deleted, and writes nothing at all."""
-    ...
+def test_a_deploy_script_may_run_twice_at_once(registry: Registry, path: str) -> None:
+    """Each of its calls is made by one of the two, and both go on with what that wrote."""
+    registry.create("old", "Old")
+    printed = deployed(path, 2)
+    assert len(operations(path)) == 10
+    assert [[pair[0] for pair in json.loads(each)[0]] for each in printed].count(
+        [pair[0] for pair in json.loads(printed[0])[0]]
+    ) == 2
+    events = [event.action for event in registry.events(limit=1000)]
+    assert (events.count("create"), events.count("rollback"), events.count("delete")) == (3, 1, 1)
+    assert [version.version for version in registry.history("welcome")] == [3, 2, 1]
+    assert registry.verify() == []
 
 
 # For how long
@@ -148,8 +171,6 @@ def test_a_call_is_remembered_in_the_transaction_of_its_write(
     registry: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If it can't be remembered, nothing is written."""
-    from tests.faulty import IOERR_READ
-
     faults = install(monkeypatch)
     with Registry(path) as other:
         with faults.failing("INSERT INTO operations", IOERR_READ), pytest.raises(StorageError):
@@ -208,9 +229,6 @@ def test_many_threads_that_change_nothing_at_once_are_remembered_once(registry: 
 
 def test_a_view_works_on_both_sides_of_a_fork(registry: Registry) -> None:
     """A child repeats what its parent has done."""
-    import os
-    import warnings
-
     view = registry.once("op")
     made = view.create("x", "One")
     with warnings.catch_warnings():
@@ -220,6 +238,3 @@ def test_a_view_works_on_both_sides_of_a_fork(registry: Registry) -> None:
         os._exit(0 if view.create("x", "One") == made else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert view.create("x", "One") == made
-
-
-Unused = AbstractContextManager, Path

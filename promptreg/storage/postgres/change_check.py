@@ -41,6 +41,8 @@ class ChangeCheck:
         if since is None:
             return self._report(_position(self._signal.read()), None)
         began = time.monotonic()
+        if self._is_strict:
+            self._listener.hurry()
         report = self._current(since, began)
         if report is None and began >= self._rests_until:
             report = self._awaited(

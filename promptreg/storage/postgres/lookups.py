@@ -3,7 +3,7 @@
 A statement sees one moment, as a transaction would, and takes one round trip.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from promptreg.records import Container, VersionRecord
 from promptreg.rules.names import Reference, Selector, Versioned
@@ -40,19 +40,22 @@ _OF_MANY = (
 )
 
 
-def look_up(session: Session, namespace: str, wanted: Sequence[Versioned]) -> tuple[Head, list[Lookup] | None]:
-    """Return the registry's row, and what `Storage.look_up` returns.
+def look_up(
+    session: Session, namespace: str, wanted: Sequence[Versioned], notice: Callable[[Head], None]
+) -> tuple[int, list[Lookup] | None]:
+    """Return the revision, and the prompts with the versions, as `Storage.look_up` does.
 
-    It is None where a version does not exist whose number was given to one. Whether that was discarded or is lost, a
-    transaction finds out.
+    These are None where a version does not exist whose number was given to one. Whether that was discarded or is lost,
+    a transaction finds out. `notice` is called with the registry's row before anything else is read; it may raise.
     """
     statement = _of_one(namespace, *wanted[0]) if len(wanted) == 1 else _of_many(namespace, wanted)
     (result,) = session.run(statement)
     width = len(Head._fields)
     head = read_head([row[:width] for row in result.rows[:1]])
+    notice(head)
     found = [_read(row[width:]) for row in result.rows[: len(wanted)]]
     is_certain = all(_is_certain(selector, *pair) for (_, selector), pair in zip(wanted, found, strict=True))
-    return head, found if is_certain else None
+    return head.revision, found if is_certain else None
 
 
 def _read(row: Row) -> Lookup:

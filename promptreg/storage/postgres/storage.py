@@ -56,7 +56,7 @@ class PostgresStorage:
             raise
         self.signal = signal_of(found.identity)
         self.signal.begin(found.revision, found.stamp)
-        self._listener = Listener(url.conninfo, url.schema, self.signal, proven_at=opened_at)
+        self._listener = Listener(self._connector, url.schema, self.signal, proven_at=opened_at)
         self._check = ChangeCheck(self._listener, self.signal, settings)
 
     # The seam
@@ -72,11 +72,9 @@ class PostgresStorage:
     def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
         """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
         with self._connections.reader(self._deadline(), self._translated) as session:
-            notice = self._noticing()
-            head, found = lookups.look_up(session, namespace, wanted)
-            notice(head)
+            revision, found = lookups.look_up(session, namespace, wanted, self._noticing())
         if found is not None:
-            return head.revision, found
+            return revision, found
         with self.read() as reader:
             return reader.snapshot.revision, look_up(reader, namespace, wanted)
 

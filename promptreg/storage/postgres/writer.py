@@ -27,7 +27,8 @@ from promptreg.storage.postgres.heads import HEAD_FIELDS, Head, read_head
 from promptreg.storage.postgres.reader import PostgresReader
 from promptreg.storage.postgres.schema import KINDS
 from promptreg.storage.postgres.selecting import VERSION_FIELDS
-from promptreg.storage.postgres.sessions import Session, Statement
+from promptreg.storage.postgres.sessions import Session
+from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.postgres.words import search_row
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, read_version, version_row
 
