@@ -160,7 +160,9 @@ def update_row(places: Places, via: str | None, recorded: Recorded, rounds: int,
 
 def bulk_row(places: Places, via: str | None, recorded: Recorded, prompts: int, rounds: int, goals: Pair) -> Measured:
     """Measure a change of status of all prompts."""
-    names, targets = [name_of(number) for number in range(prompts)], cycle(("active", "disabled"))
+    names = [name_of(number) for number in range(prompts)]
+    with places.registry() as registry:
+        targets = cycle(sorted(("active", "disabled"), key=registry.get(names[0]).status.__eq__))
 
     def ours(registry: Registry) -> None:
         require_equal("set_status", registry.set_status(names, next(targets)).updated_prompts, prompts)
