@@ -4,7 +4,10 @@ What is set holds for the transaction alone. The search path is the system's own
 another schema is taken for one of PostgreSQL's.
 """
 
-from promptreg.storage.postgres.sessions import Session
+import psycopg
+
+from promptreg.storage.postgres.heads import HEAD, Head, read_head
+from promptreg.storage.postgres.sessions import COMMIT, Session
 from promptreg.storage.postgres.statements import Statement
 
 IDLE_MS = 10_000
@@ -12,6 +15,7 @@ IDLE_MS = 10_000
 READ = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 WRITE = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
 SEARCH_PATH = Statement("SET LOCAL search_path = pg_catalog, pg_temp")
+LOCK = Statement(f"{HEAD.text} FOR UPDATE")
 IDLE = Statement(f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}")
 
 # Plans are short and many: compiling one takes 100 ms, and starting workers 30 ms, also for a branch that is not taken.
@@ -36,3 +40,26 @@ def begin_write(session: Session) -> None:
         Statement(f"SET LOCAL statement_timeout = {left}"),
         Statement(f"SET LOCAL lock_timeout = {left}"),
     )
+
+
+def commit(session: Session, begun: Head) -> None:
+    """Send what was queued, and commit.
+
+    Where that fails only because of others, it is sent again in another transaction, if that finds the registry as this
+    one did: then all that was read before is still true.
+    """
+    queued = session.queued()
+    while True:
+        try:
+            session.run(COMMIT)
+        except psycopg.Error as error:
+            if queued is None or not session.can_retry(error):
+                raise
+            failure = error
+        else:
+            return
+        session.pause()
+        begin_write(session)
+        if read_head(session.run(LOCK)[0].rows) != begun:
+            raise failure
+        session.begin(*queued)
