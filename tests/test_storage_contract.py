@@ -112,6 +112,40 @@ def test_what_is_written_is_read_back_equal(storage: Storage) -> None:
     ]
 
 
+def test_a_look_up_finds_what_a_transaction_finds(storage: Storage) -> None:
+    """Prompts by name or id, each with a version by number or label, or the one that is live; and the revision."""
+    with storage.write() as writer:
+        writer.apply([creation("greet"), creation("draft", is_live=False)])
+        add_version(writer, "greet", "Two", is_live=False)
+        add_version(writer, "greet", "Three")
+    with storage.read() as reader:
+        greet, draft = named(reader, "greet"), named(reader, "draft")
+        assert greet is not None
+        assert draft is not None
+        one, two, three = (version(reader, greet, number) for number in (1, 2, 3))
+        first = version(reader, draft, 1)
+        revision = reader.snapshot.revision
+    by_name, by_id = Reference("greet", is_id=False), Reference(draft.id, is_id=True)
+    expected = {
+        (by_name, None): (greet, three),
+        (by_name, "production"): (greet, three),
+        (by_name, "latest"): (greet, three),
+        (by_name, 2): (greet, two),
+        (by_name, 1): (greet, one),
+        (by_name, 4): (greet, None),
+        (by_name, 10**30): (greet, None),
+        (by_name, "canary"): (greet, None),
+        (by_id, None): (draft, None),
+        (by_id, "latest"): (draft, first),
+        (Reference("none", is_id=False), 1): (None, None),
+    }
+    assert storage.look_up("default", [*expected]) == (revision, [*expected.values()])
+    for wanted, pair in expected.items():
+        assert storage.look_up("default", [wanted]) == (revision, [pair])
+    assert storage.look_up("other", [(by_name, None), (by_id, 1)]) == (revision, [(None, None)] * 2)
+    assert storage.look_up("default", []) == (revision, [])
+
+
 def test_unpublished_versions_are_listed_and_a_discarded_base_reads_as_none(storage: Storage) -> None:
     """Only drafts are listed, newest first; a version whose base was discarded has the base None."""
     with storage.write() as writer:
