@@ -101,7 +101,11 @@ def measured(options: Options) -> Tables:
 def record(places: Places, prompts: int) -> Recorded:
     """Record each operation, and check that bare psycopg writes the same rows in the copy as the registry did."""
     names, descriptions = [name_of(number) for number in range(prompts)], DESCRIPTIONS[::-1]
-    with delayed(places.url, 0) as proxy, places.registry(proxy.url) as registry, closing(Bare(places.url)) as bare:
+    with (
+        delayed(places.url, 0) as proxy,
+        places.registry(proxy.url, busy_timeout=60) as registry,
+        closing(Bare(places.url)) as bare,
+    ):
 
         def recorded(call: Callable[[], object]) -> "list[RoundTrip]":
             proxy.record()
@@ -128,7 +132,7 @@ def record(places: Places, prompts: int) -> Recorded:
 
 def both(places: Places, via: str | None, ours: Callable[[Registry], object], floor: Callable[["Bare"], object]) -> Any:
     """Return a round of a call of the registry and of one that repeats its statements: its repeats are given."""
-    registry, bare = places.registry(via, cache_size=1), Bare(via or places.url)
+    registry, bare = places.registry(via, cache_size=1, busy_timeout=60), Bare(via or places.url)
     sides = partial(seconds, partial(ours, registry)), partial(seconds, partial(floor, bare))
     alternate(*sides, 2)
     return partial(alternate, *sides)
@@ -156,7 +160,9 @@ def update_row(places: Places, via: str | None, recorded: Recorded, rounds: int,
 
 def bulk_row(places: Places, via: str | None, recorded: Recorded, prompts: int, rounds: int, goals: Pair) -> Measured:
     """Measure a change of status of all prompts."""
-    names, targets = [name_of(number) for number in range(prompts)], cycle(("active", "disabled"))
+    names = [name_of(number) for number in range(prompts)]
+    with places.registry() as registry:
+        targets = cycle(sorted(("active", "disabled"), key=registry.get(names[0]).status.__eq__))
 
     def ours(registry: Registry) -> None:
         require_equal("set_status", registry.set_status(names, next(targets)).updated_prompts, prompts)
