@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from promptreg import NotFoundError, Prompt, Registry, StorageBusyError
+from promptreg import NotFoundError, Prompt, Registry, StorageBusyError, StorageError
 from tests.forks import in_child, of_child
 from tests.otel import tracing
 from tests.postgres import split_target
@@ -227,8 +227,7 @@ def test_another_history_empties_the_caches(
         greet = registry.get("greet")
         assert registry.get("greet") is greet
         execute(postgres_target, *statements)
-        until(lambda: registry.get("greet") is not greet)
-        assert not registry.get("greet").stale
+        until(lambda: (now := registry.get("greet")) is not greet and not now.stale)
         assert "absent" not in registry._core.cache.generation.negative
 
 
@@ -260,6 +259,27 @@ def test_what_is_cached_is_stale_without_an_answer_and_heals_with_one(place: Pla
     until(lambda: not registry.get("greet").stale)
     place.beside.update("greet", template="2")
     until(lambda: registry.get("greet").template == "2")
+
+
+def test_without_an_answer_no_registry_of_a_process_returns_what_that_process_has_changed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even as stale, though what else has changed is not known: it is read from the database, or is an error."""
+    with Registry(place.through, busy_timeout=BUSY) as reader:
+        for name in ("greet", "other"):
+            until(lambda name=name: not reader.get(name).stale)
+        with pytest.raises(NotFoundError):
+            reader.get("new")
+        monkeypatch.setattr(type(reader._core.storage._connector), "known", lambda _: [b"host=127.0.0.1 port=1"])  # type: ignore[attr-defined]
+        listener_of(reader).close()
+        place.beside.update("greet", template="2")
+        place.beside.create("new", "New")
+        assert (reader.get("other").stale, reader.get("greet").template) == (True, "2")
+        assert reader.get("new").template == "New"
+        with place.proxy.frozen():
+            assert reader.get("other").stale
+            with pytest.raises(StorageError):
+                reader.get("greet")
 
 
 @pytest.mark.parametrize("way", ["cut", "refusing"])

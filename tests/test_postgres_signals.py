@@ -2,7 +2,15 @@
 
 import threading
 
-from promptreg.storage.postgres.signals import MAX_REVISION, Signal, mark_of, revision_of, signal_of, stamp_of
+from promptreg.storage.postgres.signals import (
+    MAX_REVISION,
+    MAX_WRITTEN,
+    Signal,
+    mark_of,
+    revision_of,
+    signal_of,
+    stamp_of,
+)
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
 
@@ -119,3 +127,14 @@ def test_the_latest_of_many_threads_messages_stays() -> None:
     for thread in threads:
         thread.join()
     assert signal.read() == mark_of(3_999, f"{3_999:016x}")
+
+
+def test_what_this_process_has_changed_is_remembered_of_the_last_commits() -> None:
+    """What was changed after a revision can be told as long as every such commit is remembered."""
+    signal = Signal()
+    assert signal.written_since(0) == frozenset()
+    for revision in range(1, MAX_WRITTEN + 2):
+        signal.note_written(revision, [f"p{revision}"])
+    assert signal.written_since(MAX_WRITTEN - 1) == {f"p{MAX_WRITTEN}", f"p{MAX_WRITTEN + 1}"}
+    assert len(signal.written_since(2) or ()) == MAX_WRITTEN - 1
+    assert signal.written_since(1) is None
