@@ -70,6 +70,11 @@ class Answer(NamedTuple):
     sent_at: float
     changed: frozenset[Hashable] | None
 
+    @property
+    def revision(self) -> int:
+        """The revision of the later commit."""
+        return revision_of(self.mark)
+
 
 class Listener:
     """A connection, used by one thread at a time."""

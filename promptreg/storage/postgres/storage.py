@@ -163,6 +163,7 @@ class PostgresStorage:
             yield writer
             if writer.has_applied:
                 self._commit(session, begun)
+                self.signal.note_written(writer.registry_row.revision, writer.written)
                 self.signal.observe(writer.registry_row.revision, writer.registry_row.stamp, seen)
 
     def _commit(self, session: Session, begun: Head) -> None:
