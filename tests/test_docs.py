@@ -107,7 +107,9 @@ def untraced() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("untraced")
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in (RECIPES, ON_A_SERVER)], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page not in (RECIPES, ON_A_SERVER)], ids=lambda page: page.stem
+)
 def test_every_example_prints_the_text_below_it(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All Python blocks of a page run in order, as one program, in an empty folder."""
     monkeypatch.chdir(tmp_path)
