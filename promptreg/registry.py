@@ -581,7 +581,8 @@ class Registry:
 
         An empty list means that everything is whole. Every row is compared with its hash, every prompt with its
         versions, labels, publications and full text, and every event with the one before it and the last one written;
-        SQLite checks the pages of the file. Nothing is changed. Of more than 1,000 lines only the number is reported.
+        SQLite checks the pages of the file; in PostgreSQL every table, index, constraint and trigger must be there.
+        Nothing is changed. Of more than 1,000 lines only the number is reported.
 
         `head` is what `head()` returned at some time before, and was kept elsewhere. Where no event has that hash, the
         first line says so. Where nothing is reported, no event up to it was changed, cut or put between others since.

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from promptreg import Actor, ForbiddenError, InvalidInputError, Registry, Role, StorageCorruptError
+from promptreg.rules.names import Reference
 from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, link_of
+from promptreg.storage.rows import VERSION_COLUMNS, version_row
 from promptreg.storage.sqlite import integrity, verification
 from tests.full import exported, imported
 from tests.test_storage_sqlite import drop_checks, raw
@@ -166,6 +168,26 @@ def test_the_head_is_looked_for_in_slices(registry: Registry, monkeypatch: pytes
         monkeypatch.setattr(integrity, "BATCH", batch)
         assert [registry.verify(head=head) for head in heads] == [[]] * 6
         assert NOT_THERE.match(registry.verify(head="1" * 64)[0])
+
+
+def test_a_version_that_was_forged_with_its_hash_is_found_by_an_import(registry: Registry) -> None:
+    """As the page about backup says: it replays the record, whose content hashes the head stands for."""
+    registry.create("greet", "Hello")
+    registry.update("greet", template="Good day")
+    with registry._core.storage.read() as reader:
+        (container,) = reader.find("default", [Reference("greet", is_id=False)])
+        assert container is not None
+        (record, _) = reader.versions(container, before=None, limit=2)
+    registry.close()
+    forged = record._replace(snapshot=record.snapshot._replace(category="forged"))
+    with closing(raw(registry.path)) as connection:
+        drop_checks(connection, "versions")
+        written = dict(zip(VERSION_COLUMNS, version_row(container.id, forged), strict=True))
+        connection.execute("UPDATE versions SET category = :category, hash = :hash WHERE version = 2", written)
+    with Registry(registry.path) as opened:
+        assert opened.verify(head=opened.head()) == []
+        with pytest.raises(InvalidInputError, match="content_hash: is not the hash of the content"):
+            imported(exported(opened))
 
 
 @pytest.mark.parametrize("head", ["", "0", "0" * 63, "0" * 65, "G" * 64, "A" * 64, f"{'0' * 64}\n", 0, b"0" * 64, []])

@@ -668,3 +668,28 @@ def test_the_places_of_deleted_prompts_are_kept(storage: Storage) -> None:
     with storage.read() as reader:
         assert reader.synced("default", "f00d").deleted == reader.synced("other", "x").deleted == expected
         assert [container.name for container in reader.synced("default", "f00d").containers] == ["b"]
+
+
+def test_the_head_is_the_hash_of_the_last_event(storage: Storage) -> None:
+    """Before the first it is that of no event; a write sees its own events, once they are applied."""
+    with storage.read() as reader:
+        assert reader.head() == GENESIS
+    with storage.write() as writer:
+        writer.apply([creation("a")])
+        last = writer.head()
+    with storage.read() as reader:
+        assert reader.head() == last != GENESIS
+    assert [entry.hash for entry in entries(storage) if isinstance(entry, EventEntry)][-1] == last
+
+
+def test_verifying_says_first_that_a_head_is_of_no_event(storage: Storage) -> None:
+    """Every earlier one is of an event, and the one before all events is too."""
+    with storage.write() as writer:
+        writer.apply([creation("a")])
+    with storage.read() as reader:
+        kept = reader.head()
+    with storage.write() as writer:
+        add_version(writer, "a", "later")
+    for head, found in ((kept, 0), (GENESIS, 0), ("1" * 64, 1)):
+        problems: list[str] = [problem for step in storage.verify(head) for problem in step.problems]
+        assert len(problems) == found

@@ -20,7 +20,7 @@ from promptreg.errors import (
     StorageReadOnlyError,
 )
 from promptreg.storage.postgres.guards import DAMAGED
-from promptreg.storage.postgres.wire import LostError, RefusedError, UnansweredError, UnreachableError
+from promptreg.storage.postgres.wire import LostError, RefusedError, TooManyError, UnansweredError, UnreachableError
 
 RETRY_AFTER = 1.0
 NOT_PERMITTED = "42501"
@@ -51,7 +51,7 @@ def translate(error: psycopg.Error, place: Place, *, is_write: bool = False) -> 
 def commit_unknown(error: psycopg.Error, place: Place) -> CommitUnknownError:
     """Return the error of a commit whose outcome is unknown, as the connection broke or no answer came."""
     return CommitUnknownError(
-        f"The commit to {place.location} was not answered ({error}), and may or may not hold; read before you retry.",
+        f"The commit to {place.location} was not answered ({error}), and whether it holds could not be found out.",
         reason="commit_unknown",
     )
 
@@ -176,6 +176,7 @@ def _unusable(fact: str, place: Place) -> StorageError:
 _Translation = Callable[[str, Place], PromptregError]
 _OF_KINDS: Mapping[type[psycopg.Error], _Translation] = {
     UnreachableError: _unreachable,
+    TooManyError: _busy,
     RefusedError: _refused,
     LostError: _lost,
     UnansweredError: _unanswered,
