@@ -118,7 +118,8 @@ class Registry:
 
     Threads and processes: share one registry between all threads. It works after a fork on both sides, and any number
     of processes may open one file, or of machines one schema. A read of a file sees every write that returned before it
-    began, in whatever process; for PostgreSQL see `freshness`. The functions passed as `publish_checks` and `progress` are called outside any transaction and may use the registry.
+    began, in whatever process; for PostgreSQL see `freshness`. The functions passed as `publish_checks` and `progress`
+    are called outside any transaction and may use the registry.
 
     The arguments are:
 
