@@ -9,7 +9,7 @@ once the earlier one has ended. If it is there, the call returns as if nothing h
 committed once more.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from time import monotonic, sleep
@@ -21,10 +21,11 @@ from promptreg.records import Change, Container, Link
 from promptreg.rules.access import View
 from promptreg.rules.names import Reference
 from promptreg.rules.operations import NO_LINK, Call, UnknownCommit, operation_id_of
-from promptreg.storage.base import Reader, Snapshot, Writer
+from promptreg.storage.base import Reader, Snapshot, Storage, Writer
 from promptreg.telemetry.spans import note
 
 if TYPE_CHECKING:
+    from promptreg.dump import Entry
     from promptreg.once import Once
 
 
@@ -85,7 +86,7 @@ class Transactions(Protocol):
         ...
 
 
-PASSING = frozenset({"unavailable"})
+PASSING = frozenset({"unreachable", "refused", "connection_lost"})
 """Reasons of a `StorageError` after which the same may succeed a moment later, as when a server starts again."""
 PAUSE = 0.05  # seconds until it is tried again
 ONCE = "Make the same call on registry.once(error.details['operation_id']), which writes only what does not hold."
@@ -237,19 +238,13 @@ class Commit(Generic[P]):
 
         Raises the error with an operation id where that is not so within `busy_timeout`.
         """
-        self._transactions.release_after(unknown)
-        applied, deadline = self._unknown, monotonic() + self._transactions.busy_timeout
-        while True:
-            try:
-                return resolve()
-            except StorageError as error:
-                if self._unknown is not applied:  # it has been told, or another commit is unknown
-                    raise
-                self._transactions.release_after(error)
-                is_passing = error.details.get("reason") in PASSING and monotonic() < deadline
-            if not is_passing:
-                raise self._explained(unknown, applied)
-            sleep(PAUSE)
+        applied = self._unknown
+        try:  # what is raised once it is told is about the repeat, or another commit
+            return resolved(self._transactions, unknown, resolve, lambda: self._unknown is not applied)
+        except CommitUnknownError as error:
+            if error is not unknown:
+                raise
+        raise self._explained(unknown, applied)
 
     def _explained(self, unknown: CommitUnknownError, applied: "_Applied[P] | None") -> CommitUnknownError:
         """Return the error with an operation id, where the call can be made once."""
@@ -260,3 +255,63 @@ class Commit(Generic[P]):
             unknown.details["operation_id"] = own or applied.operation_id(self._view, self._call)
             unknown.restate(f"{unknown.message} {ONCE}")
         return unknown
+
+
+def resolved(
+    transactions: Transactions, unknown: CommitUnknownError, resolve: Callable[[], T], is_told: Callable[[], bool]
+) -> T:
+    """Return what a function returns once it can ask the database about a commit of unknown outcome.
+
+    It is called again, for `busy_timeout`, while the database can't be reached. Raises `unknown` where that does not
+    help, and the function's own error where `is_told` says that it has asked.
+    """
+    transactions.release_after(unknown)
+    deadline = monotonic() + transactions.busy_timeout
+    while True:
+        try:
+            return resolve()
+        except StorageError as error:
+            if is_told():
+                raise
+            transactions.release_after(error)
+            is_passing = error.details.get("reason") in PASSING and monotonic() < deadline
+        if not is_passing:
+            raise unknown
+        sleep(PAUSE)
+
+
+def load_into(storage: Storage, transactions: Transactions, entries: "Iterable[Entry]") -> None:
+    """Load everything into a storage that holds nothing; where the commit's outcome is unknown, find it out.
+
+    The entries can't be taken twice, so what did not happen is `StorageError`, and nothing was written.
+    """
+    noted: list[Link] = []
+    try:
+        storage.load(_noting(entries, noted))
+        return
+    except CommitUnknownError as error:
+        unknown = error
+    try:
+        is_there = resolved(transactions, unknown, lambda: _has_event(transactions, noted), lambda: False)
+    except CommitUnknownError:
+        unknown.restate(f"{unknown.message} {READ}")
+        raise
+    finally:
+        transactions.expire()
+    if not is_there:
+        raise StorageError("The commit failed, and nothing was imported; import again.", reason="io_error")
+
+
+def _noting(entries: "Iterable[Entry]", noted: list[Link]) -> "Iterator[Entry]":
+    """Yield entries, and note the number and the hash of the first event among them."""
+    from promptreg.dump import EventEntry  # noqa: PLC0415 (only an import needs it)
+
+    for entry in entries:
+        if not noted and isinstance(entry, EventEntry):
+            noted.append((entry.seq, entry.hash))
+        yield entry
+
+
+def _has_event(transactions: Transactions, noted: Sequence[Link]) -> bool:
+    with transactions.write() as writer:
+        return bool(noted) and writer.has_event(noted[0])

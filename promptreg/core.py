@@ -15,9 +15,8 @@ from pydantic import BaseModel
 from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks
 from promptreg.clock import moment
-from promptreg.committing import READ as READ_FIRST
-from promptreg.committing import Commit, Plan, Vetted
-from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
+from promptreg.committing import Commit, Plan, Vetted, load_into
+from promptreg.errors import NotFoundError, StorageError
 from promptreg.lookup import Missing, shown_or_missing
 from promptreg.models import UNSET
 from promptreg.planning import Planner
@@ -312,11 +311,7 @@ class Core:
     def load(self, entries: "Iterable[Entry]") -> None:
         """Load everything into a storage that holds nothing."""
         try:
-            self.storage.load(entries)
-        except CommitUnknownError as error:
-            self.expire()
-            error.restate(f"{error.message} {READ_FIRST}")
-            raise
+            load_into(self.storage, self, entries)
         finally:
             self.cache.clear()
             self._check_again()

@@ -5,7 +5,13 @@ import sys
 
 from promptreg import Registry
 
-with Registry(sys.argv[1], busy_timeout=1) as registry:
-    for line in sys.stdin:
-        prompt = registry.get(line.strip())
-        print(json.dumps([prompt.template, prompt.stale]), flush=True)
+
+def main(target: str) -> None:
+    with Registry(target, busy_timeout=1) as registry:
+        for line in sys.stdin:
+            prompt = registry.get(line.strip())
+            print(json.dumps([prompt.template, prompt.stale]), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -8,16 +8,19 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from promptreg import CommitUnknownError, ConflictError, NotFoundError, Registry, StorageError
+from promptreg import CommitUnknownError, ConflictError, NotFoundError, PublishCheckError, Registry, StorageError
 from promptreg.files import sync
+from promptreg.files.full import import_full
 from promptreg.storage.sqlite import unknown_commits
 from tests.conftest import Ticking
 from tests.faulty import IOERR_FSYNC, failure, install
+from tests.full import exported
 from tests.test_rules_once import WRITES, fill
 
 IS_HELD = pytest.mark.parametrize("is_held", [True, False], ids=["held", "lost"])
@@ -299,7 +302,6 @@ def test_what_others_wrote_meanwhile_stays(
 
 def test_the_mark_of_failed_checks_is_found_out(commits: FailingCommits, path: str) -> None:
     """The reasons are raised as ever, and the version is marked."""
-    from promptreg import PublishCheckError
 
     def refuse(prompt: Any) -> None:
         raise ValueError("no")
@@ -309,3 +311,40 @@ def test_the_mark_of_failed_checks_is_found_out(commits: FailingCommits, path: s
         with commits.failing(is_held=False), pytest.raises(PublishCheckError):
             registry.publish("x")
         assert registry.get("x@1").state == "failed"
+
+
+@IS_HELD
+def test_an_import_of_everything_is_found_out(
+    registry: Registry, commits: FailingCommits, is_held: bool, tmp_path: Path
+) -> None:
+    """If it happened, the call returns; if not, nothing is there, and it is an error, as a file can't be read twice."""
+    data = exported(registry)
+    with Registry(tmp_path / "other.db") as other:
+        with commits.failing(is_held=is_held):
+            if is_held:
+                import_full(other, BytesIO(data))
+            else:
+                with pytest.raises(StorageError, match="nothing was imported"):
+                    import_full(other, BytesIO(data))
+        assert bool(other.events()) == is_held
+        if not is_held:
+            import_full(other, BytesIO(data))
+        assert exported(other) == data
+        unknown_commits.note_settled(str(tmp_path / "other.db"))
+
+
+def test_an_import_that_can_not_be_told_says_to_look(
+    registry: Registry, commits: FailingCommits, tmp_path: Path
+) -> None:
+    """There is no id for it, because the registry is either empty or holds all."""
+    data = exported(registry)
+    path = str(tmp_path / "other.db")
+    with Registry(path) as other:
+        with (
+            commits.failing(is_held=True, which=always),
+            pytest.raises(CommitUnknownError, match="Read what is stored") as caught,
+        ):
+            import_full(other, BytesIO(data))
+        assert "operation_id" not in caught.value.details
+        assert exported(other) == data
+        unknown_commits.note_settled(path)

@@ -22,6 +22,7 @@ from promptreg import Registry, StorageCorruptError, StorageError
 from tests.conftest import Ticking
 from tests.faulty import IOERR_READ, install
 from tests.full import exported, imported
+from tests.storages import everything
 
 Unchanged = Callable[[], AbstractContextManager[None]]
 
@@ -98,6 +99,7 @@ def test_a_deploy_script_may_run_twice_at_once(registry: Registry, path: str) ->
 # For how long
 
 
+@pytest.mark.sqlite
 def test_a_call_is_remembered_for_a_day(path: str) -> None:
     """By the registry's clock: less than 24 hours later it is a repeat, from then on another call."""
     clock = Ticking()
@@ -114,6 +116,7 @@ def test_a_call_is_remembered_for_a_day(path: str) -> None:
         assert (call().version, registry.get("x").version) == (3, 1)
 
 
+@pytest.mark.sqlite
 def test_what_is_older_than_a_day_is_deleted_by_the_next_call_that_is_made_once(path: str) -> None:
     """So the table holds a day at most, and a write without an id does not touch it."""
     clock = Ticking()
@@ -131,8 +134,8 @@ def test_what_is_older_than_a_day_is_deleted_by_the_next_call_that_is_made_once(
 
 
 def operations(path: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute("SELECT key, at, result, hash FROM operations ORDER BY at").fetchall()
+    """Return the rows of the table, oldest first."""
+    return sorted(everything(path)["operations"], key=lambda row: str(row[1]))
 
 
 def test_only_hashes_ids_numbers_and_actions_are_stored(registry: Registry, path: str) -> None:
@@ -149,6 +152,7 @@ def test_only_hashes_ids_numbers_and_actions_are_stored(registry: Registry, path
     assert "secret" not in repr(rows)
 
 
+@pytest.mark.sqlite
 def test_a_write_without_an_id_writes_no_more_than_before(
     registry: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +171,7 @@ def test_a_write_without_an_id_writes_no_more_than_before(
     ]
 
 
+@pytest.mark.sqlite
 def test_a_call_is_remembered_in_the_transaction_of_its_write(
     registry: Registry, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +184,7 @@ def test_a_call_is_remembered_in_the_transaction_of_its_write(
         assert other.once("op").create("x", "One").version == 1
 
 
+@pytest.mark.sqlite
 def test_a_damaged_row_is_an_error_and_never_a_wrong_answer(registry: Registry, path: str) -> None:
     """`verify` reports it as well."""
     registry.once("op").create("x", "One")

@@ -110,6 +110,7 @@ def test_a_repeat_writes_nothing_and_returns_the_same(stocked: Registry, title: 
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite
 @pytest.mark.parametrize("title", [title for title in WRITES if "none" not in title])
 def test_a_first_call_does_what_it_does_without_once(stocked: Registry, title: str) -> None:
     """The events are those of the same call in another view."""
@@ -398,6 +399,7 @@ def test_a_dry_run_is_not_remembered(stocked: Registry) -> None:
 # Who may repeat a call
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("role", ["team_member", pytest.param(None, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("title", [t for t in WRITES if "of what is not" not in t and "none" not in t])
 def test_an_actor_who_may_no_longer_do_it_is_refused(

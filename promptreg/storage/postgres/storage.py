@@ -71,7 +71,10 @@ class PostgresStorage:
 
     def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
         """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
-        with self._connections.reader(self._deadline(), self._translated) as session:
+        deadline = self._deadline()
+        is_one = len(wanted) == 1
+        held = self._connections.reader(deadline, self._translated) if is_one else self._reading(deadline)
+        with held as session:
             revision, found = lookups.look_up(session, namespace, wanted, self._noticing())
         if found is not None:
             return revision, found
@@ -160,6 +163,7 @@ class PostgresStorage:
             yield writer
             if writer.has_applied:
                 self._commit(session, begun)
+                self.signal.note_written(writer.registry_row.revision, writer.written)
                 self.signal.observe(writer.registry_row.revision, writer.registry_row.stamp, seen)
 
     def _commit(self, session: Session, begun: Head) -> None:
