@@ -8,6 +8,7 @@ import command
 import constructs
 import files
 import pauses
+import postgres
 import reads
 import rendering
 import sizes
@@ -33,6 +34,7 @@ PROGRAMS: dict[str, Callable[[Options], Tables]] = {
         pauses,
         files,
         transfer,
+        postgres,
     )
 }
 

@@ -1,8 +1,8 @@
 """A registry on PostgreSQL against bare psycopg that sends the same statements, near the server and 4 ms away from it.
 
 What the registry sends is recorded once, by a proxy (`delaying.py`). Then both sides run alternately: the registry in
-its schema, and the recorded statements, in as many round trips, in a copy of that schema without triggers, where rows may
-be written again. The server is one of the tests' own, which syncs to the disk, or that of PROMPTREG_TEST_POSTGRES.
+its schema, and the recorded statements, in as many round trips, in a copy of that schema without triggers, where rows
+may be written again. The server is one of the tests' own, which syncs to the disk, or that of PROMPTREG_TEST_POSTGRES.
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from os import environ
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any, NamedTuple
 
 from library import name_of
@@ -24,31 +24,37 @@ from prompts import MEDIUM
 from timing import Measured, Options, Pair, Tables, alternate, require_equal, run, seconds
 
 from promptreg import Registry
-from promptreg.clock import new_id
-from promptreg.rules.lifecycle import plan_create
-from promptreg.rules.outcomes import Author
-from promptreg.rules.version_fields import read_draft, read_edit
 
 sys.path.append(str(Path(__file__).parents[1]))
-from tests.postgres import EXISTING, MISSING, own_server, programs
+from tests.postgres import EXISTING, MISSING, programs
 
 if find_spec("psycopg") is not None:
     import psycopg
-    from delaying import Bare, RoundTrip, delayed, renamed
+    from delaying import Bare, RoundTrip, delayed, ended, renamed
+    from schemas import (
+        DESCRIPTIONS,
+        READ,
+        WRITERS,
+        Places,
+        allow_repeats,
+        fill,
+        read_name,
+        rows_of,
+        schemas,
+        server,
+        writer_name,
+    )
 
 ROUNDS = 10
 FEW_ROUNDS = 5  # of what takes long
 REPEATS = 5
-READ = 100  # prompts, each of which is read once in a round
 FRACTION = 10  # a bulk change is of a tenth of the size in the options
-WRITERS = 8
 SECONDS = 1.5  # of writing, for each round and side
 SECONDS_A_ROUND = 0.3  # the limit of a short run
 LAGS = 100  # publications in a round
+BETWEEN_READS = 0.0002  # seconds
 BETWEEN_LOOKS = 0.001  # seconds: for as long a change may be unseen once its notification has come
 FAR = 0.004  # seconds
-AT = "2026-01-01T00:00:00.000000+00:00"
-DESCRIPTIONS = "Answers from the handbook, for the help desk", "Answers from the manual, for the help desk"
 
 NEAR_READ, FAR_READ = (2, 1.5), (1.2, 1.05)
 NEAR_UPDATE, FAR_UPDATE = (2, 1.5), (1.3, 1.1)
@@ -57,19 +63,6 @@ THROUGHPUT = (0.5, 0.8)
 FAIRNESS = (0.6, 0.8)
 LAG = (1, 1)
 READ_TRIPS, UPDATE_TRIPS = 1, 3
-
-
-class Places(NamedTuple):
-    """Where both sides run: the registry's URL without its schema, and the two schemas."""
-
-    url: str
-    ours: str
-    floor: str
-
-    def registry(self, url: str | None = None, schema: str | None = None, **settings: Any) -> Registry:
-        """Open the registry, through a proxy if its URL is given."""
-        url = url or self.url
-        return Registry(f"{url}{'&' if '?' in url else '?'}promptreg_schema={schema or self.ours}", **settings)
 
 
 class Recorded(NamedTuple):
@@ -97,106 +90,28 @@ def measured(options: Options) -> Tables:
                     update_row(places, via, recorded, options.rounds or ROUNDS, goals[1]),
                     bulk_row(places, via, recorded, prompts, options.rounds or FEW_ROUNDS, goals[2]),
                     *writers_rows(places, via, recorded, options.rounds or FEW_ROUNDS),
-                    *lag_rows(places, via, options.rounds or FEW_ROUNDS),
+                    *lag_rows(places, via, recorded, options.rounds or FEW_ROUNDS),
                 ]
-        trips = [
-            (len(found), most) for found, most in zip(most_trips(recorded), (READ_TRIPS, UPDATE_TRIPS), strict=True)
-        ]
-        tables["PostgreSQL, round trips / those that are allowed"] = [
-            Measured(name, [pair], (1, 1), in_seconds=False)
-            for name, pair in zip(("a cold read", "an update"), trips, strict=True)
+        most = ("a cold read", recorded.reads, READ_TRIPS), ("an update", recorded.updates, UPDATE_TRIPS)
+        tables["PostgreSQL, most round trips / those that are allowed"] = [
+            Measured(name, [(max(map(len, calls)), allowed)], (1, 1), in_seconds=False) for name, calls, allowed in most
         ]
     return tables
-
-
-def most_trips(recorded: Recorded) -> "tuple[list[RoundTrip], list[RoundTrip]]":
-    """Return the cold read and the update with the most round trips."""
-    return max(recorded.reads, key=len), max(recorded.updates, key=len)
-
-
-@contextmanager
-def server() -> Iterator[str]:
-    """Run a server, or return the URL of the one that there is."""
-    if existing := environ.get(EXISTING):
-        yield existing
-        return
-    with own_server(max_connections="100") as own:
-        yield own.url
-
-
-@contextmanager
-def schemas(url: str) -> Iterator[Places]:
-    """Name two schemas, and drop them afterwards."""
-    ours, floor = f"bench_{new_id()[-12:]}", f"floor_{new_id()[-12:]}"
-    yield Places(url, ours, floor)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"SET client_min_messages = error; DROP SCHEMA IF EXISTS {ours}, {floor} CASCADE")
-
-
-# The two schemas
-
-
-def fill(places: Places, prompts: int) -> None:
-    """Create the prompts of all rows, in one transaction, and a copy of the schema."""
-    names = [*map(writer_name, range(WRITERS)), *map(name_of, range(prompts)), *map(read_name, range(READ))]
-    edit = read_edit(template=MEDIUM, description=DESCRIPTIONS[0], config={"model": "large"}, most=100_000)
-    draft = read_draft(edit, "Initial version", True)
-    plans = [plan_create(new_id(), "default", name, draft, Author(None, AT)) for name in names]
-    storage = places.registry()._core.storage
-    with storage.write() as writer:
-        writer.apply([change for plan in plans for change in plan.changes])
-    storage.close()
-    places.registry(schema=places.floor).close()
-    copy_rows(places)
-
-
-def copy_rows(places: Places) -> None:
-    """Copy every row to the other schema, and drop its triggers."""
-    ours, floor = places.ours, places.floor
-    with psycopg.connect(places.url, autocommit=True) as connection:
-        connection.execute("SET session_replication_role = replica")  # without triggers and foreign keys
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (ours,)).fetchall()
-        for (table,) in tables:
-            connection.execute(f"ALTER TABLE {floor}.{table} DISABLE TRIGGER USER")
-            connection.execute(f"DELETE FROM {floor}.{table}")
-            connection.execute(f"INSERT INTO {floor}.{table} OVERRIDING SYSTEM VALUE SELECT * FROM {ours}.{table}")
-        connection.execute("VACUUM ANALYZE")
-
-
-def rows_of(places: Places, schema: str) -> list[tuple[str, object]]:
-    """Return a hash of the rows of each table."""
-    with psycopg.connect(places.url, autocommit=True) as connection:
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1", (schema,))
-        digest = "SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {}.{} t"
-        return [(table, connection.execute(digest.format(schema, table)).fetchone()) for (table,) in tables.fetchall()]
-
-
-def allow_repeats(places: Places) -> None:
-    """Let the copy take rows again: indexes that are not unique in the place of keys, but where writes rely on them."""
-    keys = (
-        "SELECT c.conrelid::regclass::text, c.conname, pg_get_indexdef(c.conindid) FROM pg_constraint c"
-        " JOIN pg_namespace n ON n.oid = c.connamespace WHERE n.nspname = %s AND c.contype IN ('p', 'u')"
-        " AND c.conrelid::regclass::text ~ '(versions|publications|events|event_details|deletions|operations)$'"
-    )
-    with psycopg.connect(places.url, autocommit=True) as connection:
-        for table, name, definition in connection.execute(keys, (places.floor,)).fetchall():
-            connection.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}" CASCADE')
-            connection.execute(definition.replace("CREATE UNIQUE INDEX", "CREATE INDEX"))
-        connection.execute(
-            f"CREATE OR REPLACE FUNCTION {places.floor}.require(is_whole boolean, message text) RETURNS boolean"
-            " LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN true; END'"
-        )
 
 
 def record(places: Places, prompts: int) -> Recorded:
     """Record each operation, and check that bare psycopg writes the same rows in the copy as the registry did."""
     names, descriptions = [name_of(number) for number in range(prompts)], DESCRIPTIONS[::-1]
-    with delayed(places.url, 0) as proxy, places.registry(proxy.url) as registry, closing(Bare(places.url)) as bare:
+    with (
+        delayed(places.url, 0) as proxy,
+        places.registry(proxy.url, busy_timeout=60) as registry,
+        closing(Bare(places.url)) as bare,
+    ):
 
         def recorded(call: Callable[[], object]) -> "list[RoundTrip]":
             proxy.record()
             call()
-            trips = renamed(proxy.recorded(), places.ours, places.floor)
+            trips = renamed(ended(proxy.recorded()), places.ours, places.floor)
             bare.replay(trips)
             return trips
 
@@ -213,20 +128,12 @@ def record(places: Places, prompts: int) -> Recorded:
     return Recorded(reads, updates, bulk)
 
 
-def writer_name(number: int) -> str:
-    return f"writer-{number}"
-
-
-def read_name(number: int) -> str:
-    return f"read-{number}"
-
-
 # The rows
 
 
 def both(places: Places, via: str | None, ours: Callable[[Registry], object], floor: Callable[["Bare"], object]) -> Any:
     """Return a round of a call of the registry and of one that repeats its statements: its repeats are given."""
-    registry, bare = places.registry(via, cache_size=1), Bare(via or places.url)
+    registry, bare = places.registry(via, cache_size=1, busy_timeout=60), Bare(via or places.url)
     sides = partial(seconds, partial(ours, registry)), partial(seconds, partial(floor, bare))
     alternate(*sides, 2)
     return partial(alternate, *sides)
@@ -254,7 +161,9 @@ def update_row(places: Places, via: str | None, recorded: Recorded, rounds: int,
 
 def bulk_row(places: Places, via: str | None, recorded: Recorded, prompts: int, rounds: int, goals: Pair) -> Measured:
     """Measure a change of status of all prompts."""
-    names, targets = [name_of(number) for number in range(prompts)], cycle(("active", "disabled"))
+    names = [name_of(number) for number in range(prompts)]
+    with places.registry() as registry:
+        targets = cycle(sorted(("active", "disabled"), key=registry.get(names[0]).status.__eq__))
 
     def ours(registry: Registry) -> None:
         require_equal("set_status", registry.set_status(names, next(targets)).updated_prompts, prompts)
@@ -335,18 +244,22 @@ def report(update: Callable[[], object], duration: float, start: Barrier, report
 # The lag after a publish
 
 
-def lag_rows(places: Places, via: str | None, rounds: int) -> list[Measured]:
-    """Measure how long after a publish has returned elsewhere it is seen, against the way of a bare notification.
+def lag_rows(places: Places, via: str | None, recorded: Recorded, rounds: int) -> list[Measured]:
+    """Measure how long after a publish has returned elsewhere it is seen, against a bare notification and two reads.
 
-    A change may be unseen for a millisecond more, the time between two looks.
+    The reads are of what has changed, and of the prompt. A notification may wait for a millisecond more, the time
+    between two looks.
     """
     halves, tails = [], []
     for _ in range(rounds):
-        ours, floor = sorted(lags_of_registry(places, via)), sorted(lags_of_notifications(places, via))
+        ours, floor = (
+            sorted(lags_of_registry(places, via)),
+            sorted(lags_of_notifications(places, via, recorded.reads[0])),
+        )
         for quantile, pairs in ((0.5, halves), (0.99, tails)):
             at = int(quantile * LAGS)
             pairs.append((ours[at], floor[at] + BETWEEN_LOOKS))
-    name = "lag after a publish, {} / a bare NOTIFY's + 1 ms"
+    name = "lag after a publish, {} / NOTIFY, two reads, 1 ms"
     return [Measured(name.format("p50"), halves, LAG), Measured(name.format("p99"), tails, LAG)]
 
 
@@ -371,7 +284,7 @@ def lags_of_registry(places: Places, via: str | None) -> list[float]:
         for _ in range(LAGS):
             publisher.send(None)
             while reader.get("lagging").version == live:
-                pass
+                sleep(BETWEEN_READS)
             lags.append(since(publisher))
             live += 1
             require_equal("publish", reader.get("lagging").version, live)
@@ -386,14 +299,15 @@ def publish(places: Places, pipe: Connection) -> None:
             answer_with_time(pipe, partial(registry.update, "lagging", description=description))
 
 
-def lags_of_notifications(places: Places, via: str | None) -> list[float]:
-    """Return how long each of some notifications took to a connection that waits for it."""
-    lags = []
+def lags_of_notifications(places: Places, via: str | None, read: "list[RoundTrip]") -> list[float]:
+    """Return how long each of some notifications took to a connection that waits for it and then reads twice."""
+    lags, bare = [], Bare(via or places.url)
     with other_process(notify, places.url) as notifier, psycopg.connect(via or places.url, autocommit=True) as listener:
         listener.execute("LISTEN floor_of_lags")
         for _ in range(LAGS):
             notifier.send(None)
             next(listener.notifies(stop_after=1))
+            bare.replay([*read, *read])
             lags.append(since(notifier))
     return lags
 

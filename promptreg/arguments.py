@@ -31,7 +31,7 @@ INITIAL_MESSAGE = "Initial version"
 class Creation(NamedTuple):
     """The arguments of `create`."""
 
-    name: str
+    reference: Reference
     draft: Draft
 
 
@@ -94,7 +94,7 @@ def read_scope(view: View, namespace: object, actor: object) -> View:
     fields.require_valid()
     if who is not None and actor is UNSET:
         who = access.moved(who, is_elsewhere=there != view.namespace)
-    return View(there, who)
+    return view._replace(namespace=there, actor=who)
 
 
 def read_create(given: Arguments, limits: RenderLimits) -> Creation:
@@ -103,7 +103,7 @@ def read_create(given: Arguments, limits: RenderLimits) -> Creation:
     name = fields.read(names.checked_name, given["name"])
     draft = _read_draft(fields, given, limits, required=["template"])
     fields.require_valid()
-    return Creation(name, draft)
+    return Creation(Reference(name, is_id=False), draft)
 
 
 def read_save(given: Arguments, limits: RenderLimits) -> Save:

@@ -1,31 +1,32 @@
 """What all views of one registry share: a storage, a cache, and the steps that verbs have in common.
 
-These are resolving a name through the cache, and committing a plan: it is made on a read, its outcome is vetted outside
-any transaction, and inside the write it is made again if anything was committed meanwhile. Which plan a verb has, and
-what may refuse it, is in `planning.py`.
+These are resolving a name through the cache, and committing a plan, which `committing.py` does. Which plan a verb has,
+and what may refuse it, is in `planning.py`.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
 from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks
 from promptreg.clock import moment
-from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
-from promptreg.lookup import Missing, find_readable, shown_or_missing
+from promptreg.committing import Commit, Plan, Vetted, load_into
+from promptreg.errors import NotFoundError, StorageError
+from promptreg.lookup import Missing, shown_or_missing
 from promptreg.models import UNSET
 from promptreg.planning import Planner
 from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
-from promptreg.records import Change, Container, Shown
+from promptreg.records import Change, Shown
 from promptreg.rules import access
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.names import Reference, Selector, Versioned, read_versioned
+from promptreg.rules.operations import Call
 from promptreg.rules.outcomes import Author
 from promptreg.rules.refusals import not_found, unanswered
 from promptreg.settings import Settings
@@ -39,37 +40,10 @@ from promptreg.untrusted import FieldReader
 
 if TYPE_CHECKING:
     from promptreg.dump import Entry
-
-
-class Plan(Protocol):
-    """The result of planning: anything with changes."""
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        """The changes to write; empty where the verb changes nothing."""
-        ...
+    from promptreg.once import Once
 
 
 P = TypeVar("P", bound=Plan)
-P_contra = TypeVar("P_contra", bound=Plan, contravariant=True)
-
-
-class Vetted(Protocol[P_contra]):
-    """What a result of planning was vetted on."""
-
-    @property
-    def checked(self) -> tuple[Container, ...]:
-        """The prompts, as the caller named them, of which examples or functions ran."""
-        ...
-
-    def covers(self, final: P_contra, /) -> bool:
-        """Return whether what is about to be written was vetted; raise `VersionConflictError` (rule 9)."""
-        ...
-
-    def require_names(self, found: Sequence[Container | None]) -> None:
-        """Raise `VersionConflictError` where one of `checked`, as it is found now, has another name."""
-        ...
-
 
 MAX_WRITTEN = 1_000  # own changes that are remembered between two checks; of more, the cache is cleared
 _KEY_OF_OTHERS = object()  # begins every key that is not a name, so that no caller can pass one as a name
@@ -317,53 +291,40 @@ class Core:
         note(changed=False)
         return proposed
 
-    def commit(self, view: View, plan: Callable[[Reader], P], vet: Callable[[P], Vetted[P]] | None = None) -> P:
-        """Carry out a plan: all of it in one transaction, or nothing.
+    def commit(
+        self,
+        view: View,
+        plan: Callable[[Reader], P],
+        vet: Callable[[P], Vetted[P]] | None = None,
+        call: Call | None = None,
+    ) -> P:
+        """Carry out a plan, all of it or nothing; in a view with an operation id return what the call did before."""
+        return Commit(self, view, plan, vet, call, self._once(view, call)).run()
 
-        The plan is made on a read, so a refusal, and a call that changes nothing, takes no lock. Its outcome is vetted
-        outside any transaction. If anything was committed meanwhile, it is made again inside the write, where it stays
-        true; an outcome that is no longer what was vetted is vetted again.
-        """
-        with self.read() as reader:
-            proposed, seen = plan(reader), reader.snapshot
-        if not proposed.changes:
-            note(changed=False)
-            return proposed
-        while True:
-            evidence = vet(proposed) if vet else None
-            written: Sequence[Change] = ()
-            try:
-                with self.write() as writer:
-                    final = proposed if writer.snapshot == seen else _replanned(writer, view, plan, evidence)
-                    seen = writer.snapshot
-                    is_vetted = evidence is None or evidence.covers(final)
-                    if is_vetted and final.changes:
-                        written = final.changes
-                        writer.apply(written)
-            except CommitUnknownError:
-                self._expire()
-                raise
-            finally:
-                self._note_written(written)
-                self._check_again()
-            if is_vetted or not final.changes:
-                note(changed=bool(final.changes))
-                return final
-            proposed = final
+    def _once(self, view: View, call: Call | None) -> "Once | None":
+        if call is None or view.operation_id is None:
+            return None
+        from promptreg.once import Once  # noqa: PLC0415 (which most applications never need)
+
+        return Once(view, view.operation_id, call, moment(self._clock))
 
     def load(self, entries: "Iterable[Entry]") -> None:
         """Load everything into a storage that holds nothing."""
         try:
-            self.storage.load(entries)
-        except CommitUnknownError:
-            self._expire()
-            raise
+            load_into(self.storage, self, entries)
         finally:
             self.cache.clear()
             self._check_again()
 
-    def _note_written(self, changes: Sequence[Change]) -> None:
-        """Remember what this registry has changed, should the database disappear before the next check."""
+    def note_written(self, changes: Sequence[Change]) -> None:
+        """Have this registry see at once what it has written, also where it need not see the writes of others at once.
+
+        What it has changed is remembered, should the database disappear before the next check.
+        """
+        self._remember_written(changes)
+        self._check_again()
+
+    def _remember_written(self, changes: Sequence[Change]) -> None:
         written = self.cache.generation.written
         if len(written) + len(changes) > MAX_WRITTEN:
             self.cache.clear()
@@ -372,11 +333,10 @@ class Core:
             written.update((subject.id, (subject.namespace, subject.name)))
 
     def _check_again(self) -> None:
-        """Have this registry see its own write at once, where it need not see the writes of others at once."""
         if not self.cache.compares:
-            self._expire()
+            self.expire()
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
         """Have the next read check for changes, whatever the stamp shows."""
         # Within `monitor`, because another thread's check that began before the write may still be going on.
         try:
@@ -387,18 +347,3 @@ class Core:
     def _expire_in_turn(self) -> None:  # its frame has ended when `release_after` runs, which releases what it held
         with self.storage.monitor():
             self.cache.generation.until = NEVER
-
-
-def _replanned(writer: Reader, view: View, plan: Callable[[Reader], P], evidence: Vetted[P] | None) -> P:
-    """Return the plan made again within the write.
-
-    Raises `VersionConflictError` where a prompt was renamed while it was checked, so that its old name finds nothing.
-    """
-    try:
-        return plan(writer)
-    except NotFoundError as error:
-        refusal = error
-    if evidence is not None:
-        references = [Reference(checked.id, is_id=True) for checked in evidence.checked]
-        evidence.require_names(find_readable(writer, view, references))
-    raise refusal

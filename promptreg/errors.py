@@ -348,6 +348,10 @@ class SchemaTooNewError(StorageError):
 
 
 class CommitUnknownError(StorageError):
-    """The commit failed in such a way that it may or may not have happened; read before you retry."""
+    """The commit failed in such a way that it may or may not have happened, and the registry could not find out.
+
+    The same call on `registry.once(details["operation_id"])` writes only what does not hold. Calls that have no such id
+    are those of `sync` and full imports: read before you retry.
+    """
 
     default_code = "commit_unknown"

@@ -23,7 +23,7 @@ def import_all(planner: Planner, prompts: Mapping[str, NewPrompt]) -> Callable[[
 
     It raises `ForbiddenError`, and `NameTakenError` with every name that is taken.
     """
-    (namespace, actor), author = planner.view, planner.author
+    namespace, actor, author = planner.view.namespace, planner.view.actor, planner.author
 
     def plan(reader: Reader) -> ImportOutcomes:
         names = [prompt.name for prompt in prompts.values()]

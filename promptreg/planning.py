@@ -41,15 +41,10 @@ class Planner(NamedTuple):
 
     def create(self, prompt_id: str, call: Creation, reader: Reader) -> Outcome:
         """Plan `create`."""
-        access.require_creating(self.view.actor, call.name)
-        return lifecycle.plan_create(
-            prompt_id,
-            self.view.namespace,
-            call.name,
-            call.draft,
-            self.author,
-            is_taken=self._is_taken(reader, call.name),
-        )
+        name = call.reference.text
+        access.require_creating(self.view.actor, name)
+        is_taken = self._is_taken(reader, name)
+        return lifecycle.plan_create(prompt_id, self.view.namespace, name, call.draft, self.author, is_taken=is_taken)
 
     def save(self, prompt_id: str, call: Save, reader: Reader) -> Outcome:
         """Plan `save`: an update, or where there is no prompt a creation."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 from pydantic import BaseModel
 
 from promptreg import arguments
+from promptreg.arguments import StatusChange
 from promptreg.cache import EMPTY_CACHE
 from promptreg.checks import Evidence, PublishCheck, SetEvidence
 from promptreg.clock import Clock, new_id
@@ -47,7 +48,8 @@ from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View
 from promptreg.rules.diffing import diff_versions
 from promptreg.rules.inputs import Progress
-from promptreg.rules.names import Selector, Versioned
+from promptreg.rules.names import Reference, Selector, Versioned
+from promptreg.rules.operations import Call, read_operation_id
 from promptreg.rules.outcomes import Outcome, Outcomes
 from promptreg.rules.seeding import conflict_warning, earlier_notice
 from promptreg.rules.selection import number_of
@@ -75,7 +77,7 @@ logger = logging.getLogger("promptreg")
 
 
 class Registry:
-    r"""Versioned, governed prompts in one SQLite file, which any number of processes open and read as it is now.
+    r"""Versioned, governed prompts in one SQLite file, or a PostgreSQL schema, that any number of processes share.
 
     A prompt is a named container in a namespace. It has numbered versions, each a whole snapshot of template,
     variables, config and metadata; at most one version is in production, which is the one that `get` and `render`
@@ -102,6 +104,7 @@ class Registry:
     - go live: `check`, `publish`, `rollback`, `discard`, `set_label`, `remove_label`
     - change the status: `enable`, `disable`, `archive`, `restore`, `delete`, `set_status` (of many)
     - act for users and teams: `scope`
+    - repeat safely: `once`
     - maintain: `verify`, `head`, `backup`, `close`
 
     A prompt is named by its name or its id. `"name@3"` and `"name@staging"` choose a version wherever a verb takes one.
@@ -114,20 +117,22 @@ class Registry:
     than `busy_timeout`, and on behalf of an actor `NotFoundError` and `ForbiddenError` (rules 17 and 18).
 
     Threads and processes: share one registry between all threads. It works after a fork on both sides, and any number
-    of processes may open one file. A read sees every write that returned before it began, in whatever process. The
-    functions passed as `publish_checks` and `progress` are called outside any transaction and may use the registry.
+    of processes may open one file, or of machines one schema. A read of a file sees every write that returned before it
+    began, in whatever process; for PostgreSQL see `freshness`. The functions passed as `publish_checks` and `progress`
+    are called outside any transaction and may use the registry.
 
     The arguments are:
 
     - `target`: the path of a file, created with its schema when absent unless `create=False`; or `":memory:"`, one
-      database for all threads of this process, which is not shared with a fork. A URL (`postgresql://…`, `file:x`) is
-      refused, whereas a `pathlib.Path` is always a path.
+      database for all threads of this process, which is not shared with a fork; or the URL of a PostgreSQL database
+      (`postgresql://user@host/database?promptreg_schema=NAME`), whose schema is made likewise. Other URLs (`file:x`)
+      are refused, whereas a `pathlib.Path` is always a path.
     - `namespace`, `actor`: where names are looked up, and on whose behalf calls are made. `actor=None` is the
       application itself, which may do everything.
     - `max_staleness`: how old a read may be, in seconds. At 0, the default, every read is current; more than 0.05 is
       treated as 0.05.
     - `cache_size`: how many prompts are kept in memory.
-    - `durability`: `"full"`, where a commit survives a power cut, or `"normal"`.
+    - `durability`: `"full"`, where a commit survives a power cut, or `"normal"`; in PostgreSQL the server decides.
     - `busy_timeout`: how long a call waits for other writers, or for a connection that other threads use, in seconds.
     - `publish_checks`: functions that are called with each `Prompt` before it becomes production; one that raises
       prevents it (rule 9).
@@ -144,7 +149,7 @@ class Registry:
       is `StorageBusyError` instead of stale. A file is strict already but for that error. In PostgreSQL a strict read
       asks the server each time. It goes with no `max_staleness`.
 
-    Raises `InvalidInputError` for bad settings, and `StorageError` for a file that can't be opened, with
+    Raises `InvalidInputError` for bad settings, and `StorageError` for a database that can't be opened, with
     `details["reason"]`. A registry is a context manager, which closes it.
     """
 
@@ -176,7 +181,7 @@ class Registry:
 
     def _begin(self, core: Core, view: View, *, is_view: bool) -> None:
         self._core, self._view, self._is_view = core, view, is_view
-        self._cache = core.cache if view == View(core.home, None) else EMPTY_CACHE
+        self._cache = core.cache if view.namespace == core.home and view.actor is None else EMPTY_CACHE
 
     # The registry and its views
 
@@ -211,9 +216,46 @@ class Registry:
         self._core.require_open()
         if actor is None:
             raise UnauthorizedError("A view needs an actor; pass an Actor, or leave it out to keep this one.")
-        view = object.__new__(Registry)
-        view._begin(self._core, arguments.read_scope(self._view, namespace, actor), is_view=True)
-        return view
+        return self._seen_as(arguments.read_scope(self._view, namespace, actor))
+
+    def once(self, operation_id: str) -> "Registry":
+        """Return a view in which a write that is repeated within a day writes once, for scripts that may run twice.
+
+        `operation_id` is a text of 1 to 200 characters that names the operation, such as a deployment; all calls of a
+        script may share one. What is remembered of a call, in the transaction of its write, is a hash of the operation
+        id, the actor's id, the namespace, the verb and the arguments as they were read, so defaults may be passed or
+        left out. Another verb or another argument is another call, which is made. Only hashes, ids, numbers of versions
+        and actions are stored. Two processes that make the same call at once write once, and both return what that did.
+
+        A repeat writes nothing, runs no publish checks, and returns the prompt as it is now, resolved to the version
+        that was written then, whatever has happened since. A verb that writes no version, and `seed`, returns what is
+        shown now, `set_status` the same counts and names, and `delete` None. Permissions are required again. Raises
+        `NotFoundError` where the prompt has been deleted since, and `VersionNotFoundError` where the version was
+        discarded. Calls that changed nothing are remembered too; refusals and dry runs are not. A day is 24 hours by
+        the registry's `clock`, in PostgreSQL by the server's.
+
+        It covers every verb that writes, and an import from another tool. `promptreg.files.sync` can be repeated in any
+        view, as what is equal is left as it is; a whole registry can be imported only where there is nothing yet. Reads
+        are as in any view. `scope` on the view keeps the operation id, and `once` the namespace and the actor.
+
+        The `details["operation_id"]` of a `CommitUnknownError` are passed here too: then the same call returns what was
+        written, if the commit has happened after all, and else writes it.
+
+        >>> with Registry(":memory:") as registry:
+        ...     deploy = registry.once("deploy-42")
+        ...     for _ in range(2):
+        ...         draft = deploy.update(deploy.save("greet", "Hello").name, template="Hi", is_production=False)
+        ...         live = deploy.publish("greet", draft.version)
+        ...     live.version, registry.get("greet").latest_version
+        (2, 2)
+        """
+        self._core.require_open()
+        return self._seen_as(self._view._replace(operation_id=read_operation_id(operation_id)))
+
+    def _seen_as(self, view: View) -> "Registry":
+        made = object.__new__(Registry)
+        made._begin(self._core, view, is_view=True)
+        return made
 
     @property
     def revision(self) -> int:
@@ -540,7 +582,8 @@ class Registry:
 
         An empty list means that everything is whole. Every row is compared with its hash, every prompt with its
         versions, labels, publications and full text, and every event with the one before it and the last one written;
-        SQLite checks the pages of the file. Nothing is changed. Of more than 1,000 lines only the number is reported.
+        SQLite checks the pages of the file; in PostgreSQL every table, index, constraint and trigger must be there.
+        Nothing is changed. Of more than 1,000 lines only the number is reported.
 
         `head` is what `head()` returned at some time before, and was kept elsewhere. Where no event has that hash, the
         first line says so. Where nothing is reported, no event up to it was changed, cut or put between others since.
@@ -694,7 +737,8 @@ class Registry:
         (1, 'published', 'greet', {'model': 'm'})
         """
         call = arguments.read_create(locals(), self._core.limits)
-        return self._commit(partial(self._core.planner(self._view).create, new_id(), call), self._core.checks.vet_saved)
+        plan = partial(self._core.planner(self._view).create, new_id(), call)
+        return self._commit(Call("create", call), plan, self._core.checks.vet_saved)
 
     @verb("save_prompt")
     def save(
@@ -728,7 +772,7 @@ class Registry:
         """
         call = arguments.read_save(locals(), self._core.limits)
         plan = partial(self._core.planner(self._view).save, new_id(), call)
-        return self._prompt(self._commit_declared(plan, self._core.checks.vet_saved))
+        return self._prompt(self._commit_declared(Call("save", call), plan, self._core.checks.vet_saved))
 
     @verb("seed_prompt")
     def seed(
@@ -783,7 +827,7 @@ class Registry:
         """
         call = arguments.read_seed(locals(), self._core.limits)
         plan = partial(self._core.planner(self._view).seed, new_id(), call)
-        outcome = self._commit_declared(plan, self._core.checks.vet_seeded)
+        outcome = self._commit_declared(Call("seed", call), plan, self._core.checks.vet_seeded)
         warning = conflict_warning(outcome)
         if warning is not None:
             logger.warning(warning)
@@ -844,7 +888,8 @@ class Registry:
         (2, 2, 'Hi there', 'Hello')
         """
         call = arguments.read_update(locals(), self._core.limits)
-        return self._commit(partial(self._core.planner(self._view).update, call), self._core.checks.vet_saved)
+        plan = partial(self._core.planner(self._view).update, call)
+        return self._commit(Call("update", call), plan, self._core.checks.vet_saved)
 
     # Going live
 
@@ -913,10 +958,12 @@ class Registry:
         if issubclass(type(name), str):  # `isinstance` would call the argument's own code
             call = arguments.read_publish(name, version, expected_production, expected_hash)
             planner = self._core.planner(self._view)
-            return self._commit(planner.publish(call), vet_published(self._core, self._view, planner))
+            vet = vet_published(self._core, self._view, planner)
+            return self._commit(Call("publish", call), planner.publish(call), vet)
         prompts = read_set(name, version, production=expected_production, content_hash=expected_hash)
         planner = self._core.planner(self._view)
-        return self._commit_all(publish_all(planner, prompts), vet_all_published(self._core, self._view, planner))
+        vet_all = vet_all_published(self._core, self._view, planner)
+        return self._commit_all(Call("publish_all", prompts), publish_all(planner, prompts), vet_all)
 
     @overload  # a text is an iterable of texts, and taken by the first signature
     def rollback(  # type: ignore[overload-overlap]
@@ -963,9 +1010,10 @@ class Registry:
         """
         if issubclass(type(name), str):  # `isinstance` would call the argument's own code
             call = arguments.read_rollback(name, version, reason, expected_production)
-            return self._commit(partial(self._core.planner(self._view).rollback, call))
+            return self._commit(Call("rollback", call), partial(self._core.planner(self._view).rollback, call))
         prompts, why = arguments.read_rollback_all(name, version, reason, expected_production)
-        return self._commit_all(rollback_all(self._core.planner(self._view), prompts, why))
+        plan = rollback_all(self._core.planner(self._view), prompts, why)
+        return self._commit_all(Call("rollback_all", (prompts, why)), plan)
 
     @verb("check_prompt")
     def check(self, name: str, version: Selector | None = None) -> builtins.list[str]:
@@ -1010,7 +1058,7 @@ class Registry:
         1
         """
         versioned = names.read_versioned(name, version)
-        return self._commit(partial(self._core.planner(self._view).discard, versioned))
+        return self._commit(Call("discard", versioned), partial(self._core.planner(self._view).discard, versioned))
 
     # Labels
 
@@ -1029,7 +1077,8 @@ class Registry:
         1
         """
         versioned, own = arguments.read_set_label(name, label, version)
-        return self._commit(partial(self._core.planner(self._view).set_label, versioned, own))
+        plan = partial(self._core.planner(self._view).set_label, versioned, own)
+        return self._commit(Call("set_label", (versioned, own)), plan)
 
     @verb("remove_label_prompt")
     def remove_label(self, name: str, label: str) -> Prompt:
@@ -1045,7 +1094,8 @@ class Registry:
         {'latest': 1, 'production': 1}
         """
         reference, own = arguments.read_remove_label(name, label)
-        return self._commit(partial(self._core.planner(self._view).remove_label, reference, own))
+        plan = partial(self._core.planner(self._view).remove_label, reference, own)
+        return self._commit(Call("remove_label", (reference, own)), plan)
 
     # Status
 
@@ -1070,12 +1120,12 @@ class Registry:
         """
         call = arguments.read_set_status(names, status, dry_run)
         plan = partial(self._core.planner(self._view).set_statuses, call)
-        done = self._core.dry_run(plan) if call.is_dry_run else self._core.commit(self._view, plan)
-        updated = [change.subject.name for change in done.changes]
+        made = Call("set_status", call)
+        done = self._core.dry_run(plan) if call.is_dry_run else self._core.commit(self._view, plan, call=made)
         return StatusUpdate.model_construct(
             dry_run=call.is_dry_run,
-            updated_prompts=len(updated),
-            updated=FrozenList(updated),
+            updated_prompts=len(done.updated),
+            updated=FrozenList(done.updated),
             skipped=FrozenList(done.skipped),
         )
 
@@ -1091,7 +1141,7 @@ class Registry:
         ...     registry.archive("greet").status, registry.render("greet").text, len(registry.list())
         ('archived', 'Hello', 0)
         """
-        return self._set_status(name, "archived")
+        return self._set_status("archive", name, "archived")
 
     @verb("restore_prompt")
     def restore(self, name: str) -> Prompt:
@@ -1105,7 +1155,7 @@ class Registry:
         ...     registry.restore("greet").status
         'active'
         """
-        return self._set_status(name, "active")
+        return self._set_status("restore", name, "active")
 
     @verb("enable_prompt")
     def enable(self, name: str) -> Prompt:
@@ -1120,7 +1170,7 @@ class Registry:
         ...     registry.enable("greet").status
         'active'
         """
-        return self._set_status(name, "active")
+        return self._set_status("enable", name, "active")
 
     @verb("disable_prompt")
     def disable(self, name: str) -> Prompt:
@@ -1134,7 +1184,7 @@ class Registry:
         ...     registry.disable("greet").is_disabled
         True
         """
-        return self._set_status(name, "disabled")
+        return self._set_status("disable", name, "disabled")
 
     @verb("delete_prompt")
     def delete(self, name: str) -> None:
@@ -1150,7 +1200,9 @@ class Registry:
         ...     registry.get("greet", default=None) is None
         True
         """
-        self._set_status(name, "deleted")
+        call = StatusChange([names.plain_reference(name)], "deleted", is_dry_run=False)
+        plan = partial(self._core.planner(self._view).set_statuses, call)
+        self._core.commit(self._view, plan, call=Call("delete", call))
 
     # Files
 
@@ -1243,23 +1295,29 @@ class Registry:
         if dry_run:
             vet(self._core.dry_run(plan))
         else:
-            self._core.commit(self._view, plan, vet)
+            named = [(Reference(prompt.name, is_id=False), prompt) for prompt in read]
+            self._core.commit(self._view, plan, vet, Call("import", named))
 
     # Steps that verbs share
 
-    def _set_status(self, name: str, status: str) -> Prompt:
+    def _set_status(self, verb: str, name: str, status: str) -> Prompt:
         reference = names.plain_reference(name)
-        return self._commit(partial(self._core.planner(self._view).set_status, reference, status))
+        plan = partial(self._core.planner(self._view).set_status, reference, status)
+        return self._commit(Call(verb, (reference, status)), plan)
 
-    def _commit(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence] | None = None) -> Prompt:
-        return self._prompt(self._core.commit(self._view, plan, vet))
+    def _commit(
+        self, call: Call, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence] | None = None
+    ) -> Prompt:
+        return self._prompt(self._core.commit(self._view, plan, vet, call))
 
-    def _commit_declared(self, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence]) -> Outcome:
+    def _commit_declared(
+        self, call: Call, plan: Callable[[Reader], Outcome], vet: Callable[[Outcome], Evidence]
+    ) -> Outcome:
         """Commit what `save` and `seed` declare: where others have changed the prompt meanwhile, once more."""
         for _ in range(SAVE_RETRIES):
             with suppress(VersionConflictError):
-                return self._core.commit(self._view, plan, vet)
-        return self._core.commit(self._view, plan, vet)
+                return self._core.commit(self._view, plan, vet, call)
+        return self._core.commit(self._view, plan, vet, call)
 
     def _prompt(self, outcome: Outcome) -> Prompt:
         return self._core.templates.prompt(outcome.container, outcome.kept or outcome.version)
@@ -1282,9 +1340,9 @@ class Registry:
         return Page.model_construct(items=FrozenList(prompts[: query.limit]), next=cursor)
 
     def _commit_all(
-        self, plan: Callable[[Reader], Outcomes], vet: Callable[[Outcomes], SetEvidence] | None = None
+        self, call: Call, plan: Callable[[Reader], Outcomes], vet: Callable[[Outcomes], SetEvidence] | None = None
     ) -> builtins.list[Prompt]:
-        done = self._core.commit(self._view, plan, vet)
+        done = self._core.commit(self._view, plan, vet, call)
         return [self._core.templates.prompt(outcome.container, outcome.version) for outcome in done.outcomes]
 
     def _query(self, query: Query) -> builtins.list[Prompt]:

@@ -3,9 +3,10 @@
 This is the one place of the tests where a new database is added.
 """
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,9 +60,10 @@ DATABASES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.
 ON_BOTH = frozenset(
     f"tests.test_{name}"
     for name in (
-        "cache defaults finding freshness get_many iterate paging releases rules_check rules_drafts rules_labels"
-        " rules_meanwhile rules_names rules_people rules_seeding rules_seeding_people rules_sets rules_status"
-        " rules_sync_calls rules_templates rules_variables rules_versions rules_writers search threads values"
+        "cache defaults finding freshness get_many iterate once paging releases rules_check rules_drafts rules_labels"
+        " rules_meanwhile rules_names rules_once rules_people rules_seeding rules_seeding_people rules_sets"
+        " rules_status rules_sync_calls rules_templates rules_variables rules_versions rules_writers search"
+        " threads values waiting"
     ).split()
 )
 """The modules whose tests run on SQLite and on PostgreSQL, but for those that are marked `sqlite`."""
@@ -69,8 +71,11 @@ ON_BOTH = frozenset(
 
 def target_of(registry: Registry) -> str:
     """Return what a registry was opened with, as text."""
-    settings: StorageSettings = registry._core.storage._settings  # type: ignore[attr-defined]
-    return settings.target
+    storage: Any = registry._core.storage
+    if isinstance(storage, SQLiteStorage):
+        return str(storage._settings.target)
+    url = storage._connector._url
+    return f"{url.conninfo}{'&' if '?' in url.conninfo else '?'}promptreg_schema={url.schema}"
 
 
 def storage_of(target: str) -> Any:
@@ -80,6 +85,15 @@ def storage_of(target: str) -> Any:
     from promptreg.storage.postgres.storage import PostgresStorage  # needs the driver
 
     return PostgresStorage
+
+
+def copy_registry(path: Path | str, target: str) -> None:
+    """Make a registry that holds what a file's holds."""
+    if not target.startswith(POSTGRES):
+        shutil.copy(path, target)
+        return
+    with closing(_opened(str(path))) as source, closing(_opened(target)) as copy, source.dump() as dump:
+        copy.load(dump.entries)
 
 
 def everything(target: str) -> dict[str, list[Any]]:

@@ -270,6 +270,7 @@ VERBS = {
         {},
         {"namespace": [None, 3, "", "A", "a b", NUL, SURROGATE, b"a"], "actor": ["ana", 3, ("ana",), {"id": "a"}]},
     ),
+    "once": ({"operation_id": "x"}, {"operation_id": [None, 3, "", "x" * 201, NUL, SURROGATE, b"a", ["x"]]}),
 }
 
 

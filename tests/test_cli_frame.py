@@ -15,7 +15,7 @@ import pytest
 from promptreg import Registry, RenderError
 from promptreg.cli import main
 from promptreg.cli.context import Settings
-from promptreg.cli.failures import COMMAND_OF, in_commands
+from promptreg.cli.failures import COMMAND_OF, NO_COMMANDS, in_commands
 from promptreg.cli.main import COMMANDS, MEANT, promptreg
 from tests.terminal import Done, Stream, Terminal, in_folder
 
@@ -214,8 +214,8 @@ def test_no_command_at_all_is_the_help_and_status_2(terminal: Terminal) -> None:
 
 def test_every_verb_that_an_error_may_name_has_a_command() -> None:
     """The library's messages say `restore()`; a terminal has no such call."""
-    verbs = {name for name in vars(Registry) if not name.startswith("_")} - {"path", "namespace", "actor"}
-    commands = {COMMAND_OF.get(verb, verb).split()[0] for verb in verbs - {"scope", "close"}}
+    verbs = {name for name in vars(Registry) if not name.startswith("_")} - {"path", "namespace", "actor", "revision"}
+    commands = {COMMAND_OF.get(verb, verb).split()[0] for verb in verbs - NO_COMMANDS}
     assert commands <= set(COMMANDS)
     assert in_commands("update() without version= makes one; x() is no verb") == (
         "`promptreg update` without @VERSION makes one; x() is no verb"

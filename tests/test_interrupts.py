@@ -206,10 +206,10 @@ def test_an_interrupted_write_whose_error_is_kept_is_rolled_back(
     with Registry(target_of(registry), busy_timeout=0) as other:
         assert other.update("greet", template="Hi").version == 2
 
-    def apply_and_free_error(self: SQLiteWriter, changes: Sequence[Change]) -> None:
+    def apply_and_free_error(self: SQLiteWriter, changes: Sequence[Change], *more: Any) -> object:
         assert kept.pop().__traceback__ is not None
         assert self._connection.in_transaction
-        apply(self, changes)
+        return apply(self, changes, *more)
 
     monkeypatch.setattr(SQLiteWriter, "apply", apply_and_free_error)
     assert registry.update("greet", template="Hey").version == 3

@@ -1,7 +1,6 @@
 """Rules 17 and 18: the permissions of every verb, cell by cell, what is hidden, and the order of refusals."""
 
 import re
-import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -31,7 +30,7 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
-from tests.storages import everything, target_of
+from tests.storages import copy_registry, everything, target_of
 
 ALL = ["active", "disabled", "archived"]
 PROMPTS = ("on", "off", "kept")
@@ -243,7 +242,7 @@ def opened(kept_open, path):
     registries = []
 
     def open_copy(*, is_open: bool = False) -> Registry:
-        shutil.copy(kept_open[is_open].path, path)
+        copy_registry(target_of(kept_open[is_open]), path)
         registries.append(Registry(path, publish_checks=[check]))
         return registries[-1]
 

@@ -33,6 +33,7 @@ from promptreg.rules.outcomes import Author
 from promptreg.rules.version_fields import read_draft, read_edit
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.sqlite.storage import SQLiteStorage
+from tests.storages import copy_registry
 
 ALL = ["active", "disabled", "archived"]
 STATUS = {"on": "active", "off": "disabled", "kept": "archived", "kept_off": "archived"}
@@ -74,7 +75,7 @@ def filled(tmp_path_factory) -> Path:
 @pytest.fixture
 def four(filled, path):
     """A registry with a prompt of each status, in a new file."""
-    shutil.copy(filled, path)
+    copy_registry(filled, path)
     with Registry(path) as registry:
         yield registry
 
@@ -330,7 +331,7 @@ def test_rule_12_a_dry_run_reports_what_the_real_run_does_and_writes_nothing(fil
     """For every mix of prompts and permissions, a dry run has the counts or the error of the real run."""
     mixes = list(MIXES)
     while mixes:
-        shutil.copy(filled, path)
+        copy_registry(filled, path)
         with Registry(path) as registry:
             view = registry if who is None else registry.scope(actor=ACTORS[who])
             before, has_changed = values(registry), False

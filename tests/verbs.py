@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 
 from promptreg import Registry
 
-NO_VERBS = {"scope", "close"}  # they read and write nothing stored
+NO_VERBS = {"scope", "once", "close"}  # they read and write nothing stored
 METHODS = {name: method for name, method in vars(Registry).items() if inspect.isfunction(method)}
 VERBS = frozenset(name for name in METHODS if not name.startswith("_")) - NO_VERBS
 
@@ -23,7 +23,7 @@ class _Recording:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*_: object, **__: object) -> Any:
             self.called.append(name)
-            return self if name == "scope" else MagicMock()
+            return self if name in {"scope", "once"} else MagicMock()
 
         return call
 

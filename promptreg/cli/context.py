@@ -17,6 +17,9 @@ from promptreg.registry import Registry
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 
+MISSING = frozenset({"missing_file", "missing_schema"})
+"""The reasons of a `StorageError` that `promptreg init` helps against."""
+
 
 @dataclass
 class Settings:
@@ -30,7 +33,7 @@ class Settings:
 
     @property
     def target(self) -> str:
-        """The database: `--db`, else PROMPTREG_DB, else `prompts.db`."""
+        """The database, a path or a URL: `--db`, else PROMPTREG_DB, else `prompts.db`."""
         return _chosen("--db", self.db, "PROMPTREG_DB") or "prompts.db"
 
     @property
@@ -64,7 +67,7 @@ def run_checked(
         with settings.registry() as registry:
             return run(registry, is_dry)
     except StorageError as error:
-        if error.details.get("reason") != "missing_file":
+        if error.details.get("reason") not in MISSING:
             raise
     with replace(settings, db=":memory:").registry(create=True) as registry:
         checked = run(registry, True)
@@ -139,7 +142,12 @@ def registry_options(command: F) -> F:
     for option in (
         _option("--as", "acting", metavar="USER[:ROLE]", help="Who acts; else PROMPTREG_AS, else you, as org_admin."),
         _option("--namespace", metavar="NAME", help="The namespace; else PROMPTREG_NAMESPACE, else default."),
-        _option("--db", metavar="FILE", type=click.Path(), help="The database; else PROMPTREG_DB, else prompts.db."),
+        _option(
+            "--db",
+            metavar="FILE|URL",
+            type=click.Path(),
+            help="The database, a file or a postgresql:// URL; else PROMPTREG_DB, else prompts.db.",
+        ),
     ):
         command = option(command)
     return command

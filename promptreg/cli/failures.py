@@ -3,6 +3,7 @@
 import re
 
 from promptreg.cli.text import one_line
+from promptreg.committing import ONCE
 from promptreg.errors import PromptregError
 from promptreg.registry import Registry
 
@@ -17,6 +18,9 @@ COMMAND_OF = {
     "set_status": "status",
 }
 """The commands of those verbs that have another name."""
+
+NO_COMMANDS = frozenset({"scope", "close", "once", "wait_for"})
+"""Methods that have no command."""
 
 PHRASES = {
     "pass them to render": "pass them with --var NAME=VALUE, or --vars FILE.json",
@@ -40,11 +44,13 @@ PHRASES = {
     "expected_production: ": "--expect-production: ",
     "expected_hash says": "--expect-hash says",
     ", or wait longer with busy_timeout": "",
+    "correct the URL, or pass create=True to make it": "`promptreg init` makes it; --db or PROMPTREG_DB names another",
     ", or a pydantic model class": "",
     "must be a Variable or a mapping": "must be a JSON object",
     "must be a list of mappings of variables": "must be a list of JSON objects",
     "must be a mapping, not": "must be a JSON object, not",
     "at $: a lone surrogate": "is no UTF-8",
+    ONCE: "Look at what is stored before you try again.",
     "the application itself and org admins may": "org admins may, such as --as USER:org_admin",
 }
 """What the library says to programs, and what a terminal says in its place."""
@@ -73,4 +79,5 @@ def in_commands(message: str) -> str:
 
 def _command(verb: re.Match[str]) -> str:
     name = verb[1]
-    return f"`promptreg {COMMAND_OF.get(name, name)}`" if hasattr(Registry, name) else verb[0]
+    is_command = hasattr(Registry, name) and name not in NO_COMMANDS
+    return f"`promptreg {COMMAND_OF.get(name, name)}`" if is_command else verb[0]

@@ -13,6 +13,7 @@ import click
 
 from promptreg.cli.context import Settings, registry_options
 from promptreg.cli.failures import failure_line
+from promptreg.cli.masking import masked
 from promptreg.cli.output import prepare_streams
 from promptreg.cli.text import one_line
 from promptreg.errors import PromptregError, StorageError
@@ -131,7 +132,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 )
 @registry_options
 def promptreg() -> None:
-    """Versioned, governed prompts in one file: write, review, publish, compare and take back prompts."""
+    """Versioned, governed prompts in one file, or in PostgreSQL: write, review, publish, compare, take back."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -140,10 +141,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     It is 0; 1 where the registry refuses, 2 for wrong usage, 3 for a `StorageError`, 130 after Ctrl-C, and 141 where
     standard output is a closed pipe, as after `| head -1`.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     try:
         prepare_streams()
         try:
-            return _run(sys.argv[1:] if arguments is None else arguments)
+            return _run(given)
         finally:
             print(end="", flush=True)
     except KeyboardInterrupt:
@@ -155,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _discard_output()
         what = "the output can't be written" if error.filename is None else f"{error.filename} can't be used"
-        return _failed(f"{what}: {error.strerror}", REFUSED)
+        return _failed(f"{what}: {error.strerror}", REFUSED, given)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -172,15 +174,15 @@ def _run(arguments: Sequence[str]) -> int:
         print(error.format_message(), file=sys.stderr)
         return USAGE
     except click.ClickException as error:
-        return _failed(error.format_message(), error.exit_code, _help_of(error))
+        return _failed(error.format_message(), error.exit_code, arguments, _help_of(error))
     except PromptregError as error:
         status = STORAGE if isinstance(error, StorageError) else REFUSED
-        return _failed(failure_line(error), status)
+        return _failed(failure_line(error), status, arguments)
     return 0
 
 
-def _failed(message: str, status: int, more: str = "") -> int:
-    print(f"promptreg: {one_line(message)}{more}", file=sys.stderr)
+def _failed(message: str, status: int, arguments: Sequence[str], more: str = "") -> int:
+    print(f"promptreg: {one_line(masked(message, arguments))}{more}", file=sys.stderr)
     return status
 
 

@@ -31,10 +31,14 @@ ALLOWED: dict[str, frozenset[str]] = {
 
 
 class View(NamedTuple):
-    """The namespace that a call is made in, and the actor on whose behalf; None is the application itself."""
+    """The namespace that a call is made in, and the actor on whose behalf; None is the application itself.
+
+    `operation_id` is that of calls that are made once, None for others.
+    """
 
     namespace: str
     actor: Actor | None
+    operation_id: str | None = None
 
 
 def principals(actor: Actor) -> frozenset[str]:
@@ -59,6 +63,11 @@ def may(actor: Actor | None, action: str, container: Container) -> bool:
     return actor is None or not ALLOWED[action].isdisjoint(relations(actor, container))
 
 
+def may_by_role(actor: Actor | None, action: str) -> bool:
+    """Return whether the actor's role allows this in the namespace, whatever prompt it is about."""
+    return actor is None or actor.role in ALLOWED[action]
+
+
 def require(actor: Actor | None, actions: Iterable[str], container: Container) -> None:
     """Raise `ForbiddenError` for the first of these actions on the prompt that the actor is not allowed."""
     for action in actions:
@@ -68,7 +77,7 @@ def require(actor: Actor | None, actions: Iterable[str], container: Container) -
 
 def require_creating(actor: Actor | None, *names: str) -> None:
     """Raise `ForbiddenError` where the actor's role does not allow creating prompts in the namespace."""
-    if actor is not None and actor.role not in ALLOWED["create"]:
+    if not may_by_role(actor, "create"):
         raise forbidden([*names], "create")
 
 

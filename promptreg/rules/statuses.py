@@ -36,10 +36,15 @@ EFFECTS: dict[Action, dict[str, bool]] = {
 
 
 class StatusPlan(NamedTuple):
-    """The changes of one call, and the names of the prompts that have the target status already."""
+    """The changes of one call, the names of the prompts that it updates and skips, and all these prompts as they were.
+
+    A prompt that has the target status already is skipped.
+    """
 
     changes: tuple[Change, ...]
+    updated: tuple[str, ...]
     skipped: tuple[str, ...]
+    containers: tuple[Container, ...] = ()
 
 
 def plan_statuses(containers: Sequence[Container], target: str, actor: Actor | None, author: Author) -> StatusPlan:
@@ -61,7 +66,8 @@ def plan_statuses(containers: Sequence[Container], target: str, actor: Actor | N
             skipped.append(container.name)
         else:
             changes.append(make(container))
-    return StatusPlan(tuple(changes), tuple(skipped))
+    updated = tuple(change.subject.name for change in changes)
+    return StatusPlan(tuple(changes), updated, tuple(skipped), tuple(containers))
 
 
 def change_of(container: Container, target: str, author: Author) -> Change:

@@ -13,7 +13,7 @@ from promptreg.telemetry.span_tree import NotShownError, printed_spans
 
 
 @click.command()
-@click.option("--db", metavar="FILE", help="Use this registry, in a new namespace, and keep it.")
+@click.option("--db", metavar="FILE|URL", help="Use this registry, in a new namespace, and keep it.")
 @click.option("--trace", is_flag=True, help="Show OpenTelemetry's spans as a tree afterwards.")
 @click.pass_obj
 def demo(settings: Settings, db: str | None, trace: bool) -> None:

@@ -4,9 +4,11 @@ import os
 
 import click
 
-from promptreg.cli.context import Settings, output_options, registry_options
+from promptreg.cli.context import MISSING, Settings, output_options, registry_options
 from promptreg.cli.output import note, print_one
 from promptreg.cli.text import one_line
+from promptreg.errors import StorageError
+from promptreg.storage.opening import is_postgres
 
 
 @click.command()
@@ -14,16 +16,25 @@ from promptreg.cli.text import one_line
 @registry_options
 @click.pass_obj
 def init(settings: Settings) -> None:
-    """Create the database.
+    """Create the database, or in PostgreSQL the schema.
 
     One that is there already stays, and is brought up to date.
     """
-    is_there = os.path.exists(settings.target)
+    is_there = _is_there(settings)
     with settings.registry(create=True) as registry:
+        location = registry._core.storage.profile.location
         made: dict[str, object] = {"path": registry.path, "created": not is_there}
-    print_one(settings, made, _note)
+    said = "was there already" if is_there else "is created"
+    print_one(settings, made, lambda _: note(f"{one_line(location)} {said}."))
 
 
-def _note(made: dict[str, object]) -> None:
-    said = "is created" if made["created"] else "was there already"
-    note(f"{one_line(str(made['path']))} {said}.")
+def _is_there(settings: Settings) -> bool:
+    if not is_postgres(settings.target):
+        return os.path.exists(settings.target)
+    try:
+        with settings.registry():
+            return True
+    except StorageError as error:
+        if error.details.get("reason") not in MISSING:
+            raise
+        return False

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from promptreg.storage.postgres.sessions import Statement
+from promptreg.storage.postgres.statements import Statement
 
 ROWS = 1_000  # in a statement that writes many
 

@@ -7,6 +7,7 @@ that takes.
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -49,6 +50,7 @@ class Connector:
         if given is None:
             raise InvalidInputError.of("target", "has a parameter that libpq does not know, or a wrong % or port")
         self._parameters = {**DEFAULTS, **given, "client_encoding": "UTF8"}
+        self._known: list[dict[str, Any]] = []  # the last result of `_attempts`
 
     def __repr__(self) -> str:
         return f"Connector({self._url!r})"
@@ -73,9 +75,23 @@ class Connector:
         kind = next((kind for kind in (TooManyError, RefusedError) if kind in kinds), UnreachableError)
         raise kind(self._safe("; ".join(dict.fromkeys(str(error).strip().replace("\n", " ") for error in failures))))
 
+    def known(self) -> list[bytes]:
+        """Return what libpq needs for each address that is known, without resolving a name."""
+        return [make_conninfo("", **attempt).encode() for attempt in self._known]
+
+    def has_names(self) -> bool:
+        """Return whether the system must resolve a name to find the addresses."""
+        return any(attempt.get("hostaddr", attempt.get("host")) != attempt.get("host") for attempt in self._known)
+
+    def resolve(self) -> None:
+        """Find the addresses anew, however long that takes; keep those that are known if there are none."""
+        with suppress(UnreachableError):
+            self._attempts()
+
     def _attempts(self) -> list[dict[str, Any]]:
         try:
-            return attempts_of(self._parameters)
+            self._known = attempts_of(self._parameters)
+            return self._known
         except psycopg.Error as error:
             fact = str(error)
         raise UnreachableError(self._safe(fact))

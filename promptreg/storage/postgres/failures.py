@@ -51,7 +51,7 @@ def translate(error: psycopg.Error, place: Place, *, is_write: bool = False) -> 
 def commit_unknown(error: psycopg.Error, place: Place) -> CommitUnknownError:
     """Return the error of a commit whose outcome is unknown, as the connection broke or no answer came."""
     return CommitUnknownError(
-        f"The commit to {place.location} was not answered ({error}), and may or may not hold; read before you retry.",
+        f"The commit to {place.location} was not answered ({error}), and whether it holds could not be found out.",
         reason="commit_unknown",
     )
 

@@ -9,19 +9,20 @@ Nothing here raises because of the server: where it does not answer, there is no
 """
 
 import os
-import select
+import threading
 import time
 from collections.abc import Hashable
 from typing import NamedTuple
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import make_conninfo
 from psycopg.pq import ConnStatus, ExecStatus, PollingStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+from promptreg.storage.postgres.connecting import Connector
 from promptreg.storage.postgres.sessions import SCHEMA
 from promptreg.storage.postgres.signals import Mark, Signal, mark_of, revision_of, stamp_of
+from promptreg.storage.postgres.wire import is_ready
 
 NEVER = float("inf")
 SILENCE = 5.0  # seconds without an answer, after which another connection is made
@@ -30,7 +31,7 @@ MAX_CHANGED = 1_000  # prompts; of more, everything counts as changed
 MAX_PAYLOAD = 100  # characters of a notification that may be a commit's
 
 NEWEST = "SELECT revision, stamp FROM $.registry"
-CHANGES = f"""
+CHANGES = """
 WITH newest AS (
     SELECT revision, stamp, revision > $1 AND EXISTS (
         SELECT FROM $.commits c WHERE c.revision = $1 AND c.stamp = $2
@@ -40,7 +41,7 @@ SELECT revision::text, stamp, is_later::text FROM newest
 UNION ALL (
     SELECT p.id, p.namespace, p.name FROM newest, $.prompts p WHERE is_later AND p.revision > $1
     UNION ALL SELECT d.prompt_id, NULL, NULL FROM newest, $.deletions d WHERE is_later AND d.revision > $1
-    LIMIT {MAX_CHANGED + 1}
+    LIMIT $3
 )
 """  # the first row is the newest commit, and whether it is later than the given one in the same history
 
@@ -69,13 +70,18 @@ class Answer(NamedTuple):
     sent_at: float
     changed: frozenset[Hashable] | None
 
+    @property
+    def revision(self) -> int:
+        """The revision of the later commit."""
+        return revision_of(self.mark)
+
 
 class Listener:
     """A connection, used by one thread at a time."""
 
-    def __init__(self, conninfo: str, schema: str, signal: Signal, *, proven_at: float) -> None:
+    def __init__(self, connector: Connector, schema: str, signal: Signal, *, proven_at: float) -> None:
         """Connect when first asked; `proven_at` is when the statement was sent whose answer the signal holds."""
-        self._conninfo = make_conninfo(conninfo, client_encoding="UTF8").encode()
+        self._connector = connector
         self._signal = signal
         self._newest, self._changes = (text.replace(SCHEMA, f'"{schema}".').encode() for text in (NEWEST, CHANGES))
         self._listen = f'LISTEN "{channel_of(schema)}"'.encode()
@@ -83,6 +89,8 @@ class Listener:
         self._process = os.getpid()
         self._polled: PollingStatus = PollingStatus.WRITING
         self._retry_at = self._pause = 0.0
+        self._failures = 0  # of attempts to connect, one after the other
+        self._resolver: threading.Thread | None = None
         self._give_up_at = NEVER
         self._question: Question | None = None
         self._answer: Answer | None = None
@@ -105,6 +113,10 @@ class Listener:
         except psycopg.Error:
             self._lose()
 
+    def hurry(self) -> None:
+        """Have the next step connect where there is no connection, however short ago that failed."""
+        self._retry_at = 0.0
+
     def ask(self, since: Mark | None) -> None:
         """Ask for the newest commit, or what has changed since one, unless an answer is still due."""
         if self._connection is None or not self._is_connected() or self._question is not None:
@@ -114,6 +126,7 @@ class Listener:
                 self._send(Question(self._signal.read(), None, time.monotonic()), self._newest)
             else:
                 values: list[bytes | None] = [str(revision_of(since)).encode(), stamp_of(since).encode()]
+                values.append(str(MAX_CHANGED + 1).encode())
                 self._send(Question(self._signal.read(), since, time.monotonic()), self._changes, values)
         except psycopg.Error:
             self._lose()
@@ -130,7 +143,7 @@ class Listener:
         """Wait until there is something to take in, or connecting can go on."""
         connection = self._connection
         if connection is not None:
-            _is_ready(connection, self._polled is PollingStatus.WRITING and not self._is_connected(), seconds)
+            self._is_ready(connection, seconds)
 
     def close(self) -> None:
         """Close the connection, if it is of this process."""
@@ -142,7 +155,7 @@ class Listener:
 
     def _forget(self) -> None:
         """Begin without a connection; one that is of the other side of a fork is dropped, and never closed."""
-        self._connection, self._question, self._process = None, None, os.getpid()
+        self._connection, self._question, self._resolver, self._process = None, None, None, os.getpid()
         self._retry_at, self._pause, self._give_up_at = 0.0, 0.0, NEVER
 
     def _lose(self) -> None:
@@ -153,10 +166,23 @@ class Listener:
             connection.finish()
         if not was_of_use:
             self._retry_at = time.monotonic() + self._pause
+            self._failures += 1
+            self._resolve()
         self._pause = min(max(self._pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+
+    def _resolve(self) -> None:
+        """Have the host's name resolved anew when no known address answers, in a thread, as nothing limits its time."""
+        is_resolving = self._resolver is not None and self._resolver.is_alive()
+        if not is_resolving and self._connector.has_names() and self._failures % len(self._connector.known()) == 0:
+            self._resolver = threading.Thread(target=self._connector.resolve, daemon=True)
+            self._resolver.start()
 
     def _is_connected(self) -> bool:
         return self._polled is PollingStatus.OK
+
+    def _is_ready(self, connection: PGconn, seconds: float) -> bool:
+        is_writing = self._polled is PollingStatus.WRITING
+        return is_ready(connection.socket, seconds, to_read=not is_writing, to_write=is_writing)
 
     def _go_on(self, now: float) -> None:
         connection = self._connection
@@ -173,12 +199,13 @@ class Listener:
 
     def _connect(self, now: float) -> None:
         self._polled, self._give_up_at = PollingStatus.WRITING, now + SILENCE
-        self._connection = pq.PGconn.connect_start(self._conninfo)
+        known = self._connector.known()  # a name is not resolved here, as that may take long
+        self._connection = pq.PGconn.connect_start(known[self._failures % len(known)])
         if self._connection.status == ConnStatus.BAD:
             self._lose()
 
     def _go_on_connecting(self, connection: PGconn, now: float) -> None:
-        while _is_ready(connection, self._polled is PollingStatus.WRITING):
+        while self._is_ready(connection, 0.0):
             self._polled = PollingStatus(connection.connect_poll())
             if self._polled is PollingStatus.OK:
                 connection.nonblocking = 1
@@ -220,20 +247,11 @@ class Listener:
         revision, stamp = int(_text(result, 0, 0)), _text(result, 0, 1)
         self._signal.observe(revision, stamp, question.seen)
         self.proven_at, self._pause = question.sent_at, 0.0
+        self._failures = 0
         if question.since is not None:
             mark = mark_of(revision, stamp)
             changed = frozenset() if mark == question.since else _changed(result)
             self._answer = Answer(question.since, mark, question.sent_at, changed)
-
-
-def _is_ready(connection: PGconn, is_writing: bool, seconds: float = 0.0) -> bool:
-    """Return whether the socket can be read, or written, within these seconds."""
-    if hasattr(select, "poll"):  # `select` takes no descriptor above 1,023
-        poll = select.poll()
-        poll.register(connection.socket, select.POLLOUT if is_writing else select.POLLIN)
-        return bool(poll.poll(seconds * 1_000))
-    sockets = [connection.socket]
-    return any(select.select(*([], sockets) if is_writing else (sockets, []), [], seconds))
 
 
 def _text(result: PGresult, row: int, column: int) -> str:

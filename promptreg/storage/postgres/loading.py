@@ -19,7 +19,7 @@ from promptreg.records import Link
 from promptreg.storage.entry_rows import COLUMNS, OWNED, REVISED, EntryRows, Row
 from promptreg.storage.postgres.batches import ROWS, source
 from promptreg.storage.postgres.schema import KINDS
-from promptreg.storage.postgres.sessions import Statement
+from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.postgres.words import SearchRow, search_row
 
 MAX_BYTES = 1024 * 1024  # of rows that one statement takes, unless one alone has more

@@ -8,16 +8,17 @@ could not hold: every argument that has one is refused (`jsonvalues.checked_text
 from promptreg.errors import SchemaTooNewError, StorageError
 from promptreg.storage.hashing import GENESIS
 from promptreg.storage.postgres.guards import FUNCTIONS, TRIGGERS
-from promptreg.storage.postgres.sessions import Statement
+from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS
 
 TEXT = 'text COLLATE pg_catalog."C"'
-KINDS = dict.fromkeys(
+NUMBERS = frozenset(
     "is_disabled production_version latest_version last_version publications version base_version revision depth"
-    " seq".split(),
-    "bigint",
+    " seq".split()
 )
-"""The types of the columns that hold something else than text, but for those of `$.search`."""
+"""The columns that hold numbers; the others hold text, but for two of `$.search`."""
+KINDS = dict.fromkeys(NUMBERS, "bigint")
+"""The types of the columns that don't hold text."""
 OPTIONAL = frozenset(
     "production_version created_by publications seed synced author base_version published_at failure".split()
 )

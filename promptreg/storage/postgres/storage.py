@@ -57,7 +57,7 @@ class PostgresStorage:
             raise
         self.signal = signal_of(found.identity)
         self.signal.begin(found.revision, found.stamp)
-        self._listener = Listener(url.conninfo, url.schema, self.signal, proven_at=opened_at)
+        self._listener = Listener(self._connector, url.schema, self.signal, proven_at=opened_at)
         self._check = ChangeCheck(self._listener, self.signal, settings)
 
     # The seam
@@ -72,12 +72,13 @@ class PostgresStorage:
 
     def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
         """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
-        with self._connections.reader(self._deadline(), self._translated) as session:
-            notice = self._noticing()
-            head, found = lookups.look_up(session, namespace, wanted)
-            notice(head)
+        deadline = self._deadline()
+        is_one = len(wanted) == 1
+        held = self._connections.reader(deadline, self._translated) if is_one else self._reading(deadline)
+        with held as session:
+            revision, found = lookups.look_up(session, namespace, wanted, self._noticing())
         if found is not None:
-            return head.revision, found
+            return revision, found
         with self.read() as reader:
             return reader.snapshot.revision, look_up(reader, namespace, wanted)
 
@@ -163,6 +164,7 @@ class PostgresStorage:
             yield writer
             if writer.has_applied:
                 self._commit(session, begun)
+                self.signal.note_written(writer.registry_row.revision, writer.written)
                 self.signal.observe(writer.registry_row.revision, writer.registry_row.stamp, seen)
 
     def _commit(self, session: Session, begun: Head) -> None:

@@ -41,9 +41,9 @@ def verified(
     if lost:  # nothing else can be read then
         yield VerificationStep(0, 0, lost)
         return
-    extents = [_extent(read, check) for check in every]  # fixed first, so that writers can't prolong it
-    done, total, found = 0, sum(rows for rows, _ in extents), 0
-    for check, (_, last) in zip(every, extents, strict=True):
+    extents = read(*map(_extent, every))  # fixed first, so that writers can't prolong it
+    done, total, found = 0, sum(rows for ((rows, _),) in extents), 0
+    for check, ((_, last),) in zip(every, extents, strict=True):
         position = check.start
         while position is not None:
             rows, position, problems = _slice(read, check, position, last)
@@ -53,12 +53,11 @@ def verified(
     yield VerificationStep(total, total, [f"and {found - MAX_PROBLEMS:,} more"] if found > MAX_PROBLEMS else [])
 
 
-def _extent(read: Callable[..., Results], check: Check) -> tuple[int, int]:
-    """Return how many rows a check covers, and the last of their keys."""
+def _extent(check: Check) -> Statement:
+    """Return the statement that counts the rows of a check, and finds the last of their keys."""
     if check.table is None:
-        return 0, 0
-    (((rows, last),),) = read(Statement(f"SELECT count(*), max({check.key}) FROM $.{check.table}"))
-    return rows, 0 if last is None else last
+        return Statement("SELECT 0, 0")
+    return Statement(f"SELECT count(*), coalesce(max({check.key}), 0) FROM $.{check.table}")
 
 
 def _slice(read: Callable[..., Results], check: Check, position: object, last: int) -> Checked:

@@ -6,7 +6,7 @@ be checked between two statements: where a row must be found, the statement that
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,8 @@ from promptreg.storage.postgres.heads import HEAD_FIELDS, Head, read_head
 from promptreg.storage.postgres.reader import PostgresReader
 from promptreg.storage.postgres.schema import KINDS
 from promptreg.storage.postgres.selecting import VERSION_FIELDS
-from promptreg.storage.postgres.sessions import Session, Statement
+from promptreg.storage.postgres.sessions import Session
+from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.postgres.words import search_row
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, read_version, version_row
 
@@ -56,12 +57,15 @@ class PostgresWriter(PostgresReader):
         self._links = last, [locked[0][len(Head._fields) :]]
         self._last_link: Link | None = None
         self.has_applied = False
+        self.written: set[Hashable] = set()
+        """Ids of the prompts that were written, and their namespaces and names."""
 
     def apply(self, changes: Sequence[Change], operation: Operation | None = None) -> Link | None:
         """Write the changes, remember the operation, increase the revision by one, and return the first event."""
         last = self._last_link or read_last_link(*self._links)
         head = self._raise_revision()
         shown = self._shown_before(changes)
+        self.written.update(*((each.subject.id, (each.subject.namespace, each.subject.name)) for each in changes))
         self.forget()
         moved: list[Container] = []
         for is_deletion, group in groupby(changes, key=lambda change: change.after is None):

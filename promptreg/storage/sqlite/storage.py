@@ -328,7 +328,7 @@ class SQLiteStorage:
                 self.publisher.publish(revision - 1)
             if is_unknown:
                 raise CommitUnknownError(
-                    f"The commit to {self.path} failed ({error}) and may or may not hold; read before you try again.",
+                    f"The commit to {self.path} failed ({error}), and whether it holds could not be found out.",
                     reason="commit_unknown",
                 ) from error
             raise

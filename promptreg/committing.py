@@ -1,0 +1,317 @@
+"""Committing what one call writes: all of it in one transaction, or nothing, and so that its caller knows which.
+
+The plan is made on a read, so a refusal, and a call that changes nothing, takes no lock. Its outcome is vetted outside
+any transaction. If anything was committed meanwhile, the plan is made again inside the write, where it stays true; an
+outcome that is no longer what was vetted is vetted again.
+
+Where a commit's outcome is unknown, its first event is looked for in a further write transaction, which begins only
+once the earlier one has ended. If it is there, the call returns as if nothing had happened; if not, the call is
+committed once more.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+
+from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
+from promptreg.lookup import find_readable
+from promptreg.records import Change, Container, Link
+from promptreg.rules.access import View
+from promptreg.rules.names import Reference
+from promptreg.rules.operations import NO_LINK, Call, UnknownCommit, operation_id_of
+from promptreg.storage.base import Reader, Snapshot, Storage, Writer
+from promptreg.telemetry.spans import note
+
+if TYPE_CHECKING:
+    from promptreg.dump import Entry
+    from promptreg.once import Once
+
+
+class Plan(Protocol):
+    """The result of planning: anything with changes."""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The changes to write; empty where the verb changes nothing."""
+        ...
+
+
+P = TypeVar("P", bound=Plan)
+T = TypeVar("T")
+P_contra = TypeVar("P_contra", bound=Plan, contravariant=True)
+
+
+class Vetted(Protocol[P_contra]):
+    """What a result of planning was vetted on."""
+
+    @property
+    def checked(self) -> tuple[Container, ...]:
+        """The prompts, as the caller named them, of which examples or functions ran."""
+        ...
+
+    def covers(self, final: P_contra, /) -> bool:
+        """Return whether what is about to be written was vetted; raise `VersionConflictError` (rule 9)."""
+        ...
+
+    def require_names(self, found: Sequence[Container | None]) -> None:
+        """Raise `VersionConflictError` where one of `checked`, as it is found now, has another name."""
+        ...
+
+
+class Transactions(Protocol):
+    """What a commit needs of `Core`."""
+
+    busy_timeout: float
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """Begin a read transaction."""
+        ...
+
+    def write(self) -> AbstractContextManager[Writer]:
+        """Begin the one write transaction."""
+        ...
+
+    def note_written(self, changes: Sequence[Change]) -> None:
+        """Have this registry see at once what it has written."""
+        ...
+
+    def expire(self) -> None:
+        """Have the next read check for changes, whatever the stamp shows."""
+        ...
+
+    def release_after(self, error: BaseException) -> None:
+        """Release whatever this thread still holds of the storage after an error."""
+        ...
+
+
+PASSING = frozenset({"unreachable", "refused", "connection_lost"})
+"""Reasons of a `StorageError` after which the same may succeed a moment later, as when a server starts again."""
+PAUSE = 0.05  # seconds until it is tried again
+ONCE = "Make the same call on registry.once(error.details['operation_id']), which writes only what does not hold."
+READ = "Read what is stored before you try again."
+
+
+class _Applied(NamedTuple, Generic[P]):
+    """What a transaction has applied, and its first event, if it has any."""
+
+    done: P
+    first: Link | None
+
+    def operation_id(self, view: View, call: Call) -> str:
+        """Return the operation id by which its caller can find out later whether it was committed."""
+        events = sum(len(change.events) for change in self.done.changes)
+        return operation_id_of(UnknownCommit(self.first or NO_LINK, events, call.hash(view)))
+
+
+class Commit(Generic[P]):
+    """The commit of one call."""
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        view: View,
+        plan: Callable[[Reader], P],
+        vet: Callable[[P], Vetted[P]] | None,
+        call: Call | None,
+        once: "Once | None",
+    ) -> None:
+        self._transactions, self._view = transactions, view
+        self._plan, self._vet, self._call, self._once = plan, vet, call, once
+        self._seen: Snapshot | None = None
+        self._is_recalled = False
+        self._unknown: _Applied[P] | None = None
+        """What was applied by a commit of which it is still unknown whether it has happened."""
+
+    def run(self) -> P:
+        """Plan, vet and write, and return what was written."""
+        with self._transactions.read() as reader:
+            proposed, self._seen = self._planned(reader), reader.snapshot
+        if not self._is_to_be_written(proposed):
+            note(changed=False)
+            return proposed
+        while True:
+            evidence = self._vet(proposed) if self._vet is not None and proposed.changes else None
+            final, is_done = self._committed(partial(self._write, proposed, evidence))
+            if is_done:
+                note(changed=bool(final.changes))
+                return final
+            proposed = final
+
+    def _planned(self, reader: Reader) -> P:
+        """Return what the call did, where it is to be made once and was made before, or else its plan."""
+        if self._once is not None:
+            recalled: P | None = self._once.recalled(reader)
+            self._is_recalled = recalled is not None
+            if recalled is not None:
+                return recalled
+        return self._plan(reader)
+
+    def _is_to_be_written(self, planned: P) -> bool:
+        return bool(planned.changes) or (self._once is not None and not self._is_recalled)
+
+    # Writing
+
+    def _write(self, proposed: P, evidence: Vetted[P] | None) -> tuple[P, bool]:
+        """Write the plan; return it as it is now, and whether it is done or is to be vetted again before it is written.
+
+        Where the outcome of a commit before is unknown, return what that one has written, if it has happened.
+        """
+        changes: Sequence[Change] = ()
+        applied: _Applied[P] | None = None
+        try:
+            with self._transactions.write() as writer:
+                earlier = self._found(writer)
+                if earlier is not None:
+                    return earlier, True
+                final = proposed if writer.snapshot == self._seen else self._planned_again(writer, evidence)
+                self._seen = writer.snapshot
+                is_vetted = self._is_vetted(final, evidence)
+                if is_vetted and self._is_to_be_written(final):
+                    changes = final.changes
+                    operation = None if self._once is None else self._once.operation(final)
+                    applied = _Applied(final, writer.apply(changes, operation))
+        except CommitUnknownError:
+            self._unknown = applied
+            raise
+        finally:
+            self._transactions.note_written(changes)
+        return final, is_vetted
+
+    def _found(self, writer: Writer) -> P | None:
+        """Return what the commit before has written, if it has happened after all, and otherwise None."""
+        unknown = self._unknown
+        is_there = unknown is not None and unknown.first is not None and writer.has_event(unknown.first)
+        self._unknown = None
+        return unknown.done if unknown is not None and is_there else None
+
+    def _planned_again(self, writer: Reader, evidence: Vetted[P] | None) -> P:
+        """Return the plan made again within the write.
+
+        Raises `VersionConflictError` where a prompt was renamed while it was checked, so that its old name finds
+        nothing.
+        """
+        try:
+            return self._planned(writer)
+        except NotFoundError as error:
+            refusal = error
+        if evidence is not None:
+            references = [Reference(checked.id, is_id=True) for checked in evidence.checked]
+            evidence.require_names(find_readable(writer, self._view, references))
+        raise refusal
+
+    def _is_vetted(self, final: P, evidence: Vetted[P] | None) -> bool:
+        if self._vet is None or not final.changes:
+            return True
+        return evidence is not None and evidence.covers(final)
+
+    # Commits of unknown outcome
+
+    def _committed(self, write: Callable[[], tuple[P, bool]]) -> tuple[P, bool]:
+        """Write; where it is unknown whether that was committed, find out, and write once more if it was not."""
+        try:
+            return write()
+        except CommitUnknownError as error:
+            first = error
+        try:
+            try:
+                return self._resolved(first, write)
+            except CommitUnknownError as error:
+                if error is first:
+                    raise
+                second = error
+            return self._resolved(second, self._look)
+        finally:
+            self._transactions.expire()
+
+    def _look(self) -> tuple[P, bool]:
+        """Return what was written twice, if it was committed; raise `StorageError` where it was not."""
+        with self._transactions.write() as writer:
+            found = self._found(writer)
+        if found is not None:
+            return found, True
+        raise StorageError("The commit failed, was repeated and failed again; nothing was written.", reason="io_error")
+
+    def _resolved(self, unknown: CommitUnknownError, resolve: Callable[[], T]) -> T:
+        """Return what a function finds out, or does, once the outcome of a commit can be told.
+
+        Raises the error with an operation id where that is not so within `busy_timeout`.
+        """
+        applied = self._unknown
+        try:  # what is raised once it is told is about the repeat, or another commit
+            return resolved(self._transactions, unknown, resolve, lambda: self._unknown is not applied)
+        except CommitUnknownError as error:
+            if error is not unknown:
+                raise
+        raise self._explained(unknown, applied)
+
+    def _explained(self, unknown: CommitUnknownError, applied: "_Applied[P] | None") -> CommitUnknownError:
+        """Return the error with an operation id, where the call can be made once."""
+        if applied is None or self._call is None:
+            unknown.restate(f"{unknown.message} {READ}")
+        else:
+            own = self._view.operation_id
+            unknown.details["operation_id"] = own or applied.operation_id(self._view, self._call)
+            unknown.restate(f"{unknown.message} {ONCE}")
+        return unknown
+
+
+def resolved(
+    transactions: Transactions, unknown: CommitUnknownError, resolve: Callable[[], T], is_told: Callable[[], bool]
+) -> T:
+    """Return what a function returns once it can ask the database about a commit of unknown outcome.
+
+    It is called again, for `busy_timeout`, while the database can't be reached. Raises `unknown` where that does not
+    help, and the function's own error where `is_told` says that it has asked.
+    """
+    transactions.release_after(unknown)
+    deadline = monotonic() + transactions.busy_timeout
+    while True:
+        try:
+            return resolve()
+        except StorageError as error:
+            if is_told():
+                raise
+            transactions.release_after(error)
+            is_passing = error.details.get("reason") in PASSING and monotonic() < deadline
+        if not is_passing:
+            raise unknown
+        sleep(PAUSE)
+
+
+def load_into(storage: Storage, transactions: Transactions, entries: "Iterable[Entry]") -> None:
+    """Load everything into a storage that holds nothing; where the commit's outcome is unknown, find it out.
+
+    The entries can't be taken twice, so what did not happen is `StorageError`, and nothing was written.
+    """
+    noted: list[Link] = []
+    try:
+        storage.load(_noting(entries, noted))
+        return
+    except CommitUnknownError as error:
+        unknown = error
+    try:
+        is_there = resolved(transactions, unknown, lambda: _has_event(transactions, noted), lambda: False)
+    except CommitUnknownError:
+        unknown.restate(f"{unknown.message} {READ}")
+        raise
+    finally:
+        transactions.expire()
+    if not is_there:
+        raise StorageError("The commit failed, and nothing was imported; import again.", reason="io_error")
+
+
+def _noting(entries: "Iterable[Entry]", noted: list[Link]) -> "Iterator[Entry]":
+    """Yield entries, and note the number and the hash of the first event among them."""
+    from promptreg.dump import EventEntry  # noqa: PLC0415 (only an import needs it)
+
+    for entry in entries:
+        if not noted and isinstance(entry, EventEntry):
+            noted.append((entry.seq, entry.hash))
+        yield entry
+
+
+def _has_event(transactions: Transactions, noted: Sequence[Link]) -> bool:
+    with transactions.write() as writer:
+        return bool(noted) and writer.has_event(noted[0])
