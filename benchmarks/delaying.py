@@ -145,47 +145,55 @@ class _Proxy:
 
 def round_trips(events: Sequence[Event]) -> list[RoundTrip]:
     """Return what was sent, by round trips."""
-    buffers: dict[int, bytearray] = {}
-    batches: dict[int, list[Command]] = {}
+    connections: dict[int, _Sent] = {}
     trips: list[RoundTrip] = []
     is_answered = True
     for kind, number, data in events:
         if kind == ANSWERED:
             is_answered = True
             continue
-        for command in _commands(buffers.setdefault(number, bytearray()), data):
-            if command is not None:
-                batches.setdefault(number, []).append(command)
-                continue
+        for batch in connections.setdefault(number, _Sent()).batches(data):
             if is_answered:
                 trips.append([])
                 is_answered = False
-            trips[-1].append(batches.pop(number, []))
+            trips[-1].append(batch)
     return [[batch for batch in trip if batch] for trip in trips if any(trip)]
 
 
-def _commands(buffer: bytearray, data: bytes) -> Iterator[Command | None]:
-    """Read the messages that a client sent; yield each statement with its values, and None for a Sync."""
-    buffer += data
-    text, types = b"", list[int]()
-    if buffer.startswith(b"\0"):  # the first message of a connection has no type
-        del buffer[: struct.unpack_from("!I", buffer)[0]]
-    while len(buffer) >= 5:
-        end = 1 + struct.unpack_from("!I", buffer, 1)[0]
-        if len(buffer) < end:
-            return
-        kind, body = bytes(buffer[:1]), bytes(buffer[5:end])
-        del buffer[:end]
-        if kind == b"P":
-            _, text, rest = body.split(b"\0", 2)
-            types = [*struct.unpack_from(f"!{struct.unpack_from('!H', rest)[0]}I", rest, 2)]
-        elif kind == b"B":
-            yield _bound(text, types, body.split(b"\0", 2)[2])
-        elif kind == b"Q":
-            yield Command(body[:-1], [], [], [], 0)
-            yield None
-        elif kind == b"S":
-            yield None
+class _Sent:
+    """What one client has sent, of which the last message may not be complete yet."""
+
+    def __init__(self) -> None:
+        self._buffer, self._batch = bytearray(), list[Command]()
+        self._text, self._types = b"", list[int]()
+
+    def batches(self, data: bytes) -> Iterator[list[Command]]:
+        """Yield each batch of statements that these bytes complete."""
+        for kind, body in self._messages(data):
+            if kind == b"P":
+                _, self._text, rest = body.split(b"\0", 2)
+                self._types = [*struct.unpack_from(f"!{struct.unpack_from('!H', rest)[0]}I", rest, 2)]
+            elif kind == b"B":
+                self._batch.append(_bound(self._text, self._types, body.split(b"\0", 2)[2]))
+            elif kind == b"Q":
+                self._batch.append(Command(body[:-1], [], [], [], 0))
+            if kind in (b"Q", b"S"):
+                batch, self._batch = self._batch, []
+                yield batch
+
+    def _messages(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+        buffer = self._buffer
+        buffer += data
+        if buffer.startswith(b"\0"):  # the first message of a connection has no type
+            del buffer[: struct.unpack_from("!I", buffer)[0]]
+        at = 0
+        while len(buffer) >= at + 5:
+            end = at + 1 + struct.unpack_from("!I", buffer, at + 1)[0]
+            if len(buffer) < end:
+                break
+            yield bytes(buffer[at : at + 1]), bytes(buffer[at + 5 : end])
+            at = end
+        del buffer[:at]
 
 
 def _bound(text: bytes, types: list[int], body: bytes) -> Command:
@@ -223,7 +231,8 @@ class Bare:
         for trip in trips:
             for batch in trip:
                 for command in batch:
-                    self._pgconn.send_query_params(*command)
+                    text, values, types, formats, result_format = command
+                    self._pgconn.send_query_params(text, values, types or None, formats, result_format)
                 self._pgconn.pipeline_sync()
             for _ in trip:
                 rows += self._results()

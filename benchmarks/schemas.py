@@ -64,7 +64,7 @@ def fill(places: Places, prompts: int) -> None:
     edit = read_edit(template=MEDIUM, description=DESCRIPTIONS[0], config={"model": "large"}, most=100_000)
     draft = read_draft(edit, "Initial version", True)
     plans = [plan_create(new_id(), "default", name, draft, Author(None, AT)) for name in names]
-    storage = places.registry()._core.storage
+    storage = places.registry(busy_timeout=600)._core.storage
     with storage.write() as writer:
         writer.apply([change for plan in plans for change in plan.changes])
     storage.close()

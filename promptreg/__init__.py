@@ -1,4 +1,8 @@
-"""promptreg: an in-process, embeddable prompt registry. What SQLite is to data, it is to prompts."""
+"""promptreg: an in-process, embeddable prompt registry. What SQLite is to data, it is to prompts.
+
+`Registry("prompts.db")` opens a file, for the processes of one machine; `Registry("postgresql://…")` a schema of a
+PostgreSQL database, for many, with the extra `promptreg-embedded[postgres]`.
+"""
 
 from promptreg.errors import (
     CommitUnknownError,

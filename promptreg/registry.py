@@ -77,7 +77,7 @@ logger = logging.getLogger("promptreg")
 
 
 class Registry:
-    r"""Versioned, governed prompts in one SQLite file, which any number of processes open and read as it is now.
+    r"""Versioned, governed prompts in one SQLite file, or a PostgreSQL schema, that any number of processes share.
 
     A prompt is a named container in a namespace. It has numbered versions, each a whole snapshot of template,
     variables, config and metadata; at most one version is in production, which is the one that `get` and `render`
@@ -117,20 +117,22 @@ class Registry:
     than `busy_timeout`, and on behalf of an actor `NotFoundError` and `ForbiddenError` (rules 17 and 18).
 
     Threads and processes: share one registry between all threads. It works after a fork on both sides, and any number
-    of processes may open one file. A read sees every write that returned before it began, in whatever process. The
-    functions passed as `publish_checks` and `progress` are called outside any transaction and may use the registry.
+    of processes may open one file, or of machines one schema. A read of a file sees every write that returned before it
+    began, in whatever process; for PostgreSQL see `freshness`. The functions passed as `publish_checks` and `progress`
+    are called outside any transaction and may use the registry.
 
     The arguments are:
 
     - `target`: the path of a file, created with its schema when absent unless `create=False`; or `":memory:"`, one
-      database for all threads of this process, which is not shared with a fork. A URL (`postgresql://…`, `file:x`) is
-      refused, whereas a `pathlib.Path` is always a path.
+      database for all threads of this process, which is not shared with a fork; or the URL of a PostgreSQL database
+      (`postgresql://user@host/database?promptreg_schema=NAME`), whose schema is made likewise. Other URLs (`file:x`)
+      are refused, whereas a `pathlib.Path` is always a path.
     - `namespace`, `actor`: where names are looked up, and on whose behalf calls are made. `actor=None` is the
       application itself, which may do everything.
     - `max_staleness`: how old a read may be, in seconds. At 0, the default, every read is current; more than 0.05 is
       treated as 0.05.
     - `cache_size`: how many prompts are kept in memory.
-    - `durability`: `"full"`, where a commit survives a power cut, or `"normal"`.
+    - `durability`: `"full"`, where a commit survives a power cut, or `"normal"`; in PostgreSQL the server decides.
     - `busy_timeout`: how long a call waits for other writers, or for a connection that other threads use, in seconds.
     - `publish_checks`: functions that are called with each `Prompt` before it becomes production; one that raises
       prevents it (rule 9).
@@ -147,7 +149,7 @@ class Registry:
       is `StorageBusyError` instead of stale. A file is strict already but for that error. In PostgreSQL a strict read
       asks the server each time. It goes with no `max_staleness`.
 
-    Raises `InvalidInputError` for bad settings, and `StorageError` for a file that can't be opened, with
+    Raises `InvalidInputError` for bad settings, and `StorageError` for a database that can't be opened, with
     `details["reason"]`. A registry is a context manager, which closes it.
     """
 
@@ -580,7 +582,8 @@ class Registry:
 
         An empty list means that everything is whole. Every row is compared with its hash, every prompt with its
         versions, labels, publications and full text, and every event with the one before it and the last one written;
-        SQLite checks the pages of the file. Nothing is changed. Of more than 1,000 lines only the number is reported.
+        SQLite checks the pages of the file; in PostgreSQL every table, index, constraint and trigger must be there.
+        Nothing is changed. Of more than 1,000 lines only the number is reported.
 
         `head` is what `head()` returned at some time before, and was kept elsewhere. Where no event has that hash, the
         first line says so. Where nothing is reported, no event up to it was changed, cut or put between others since.

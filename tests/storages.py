@@ -62,7 +62,8 @@ ON_BOTH = frozenset(
     for name in (
         "cache defaults finding freshness get_many iterate once paging releases rules_check rules_drafts rules_labels"
         " rules_meanwhile rules_names rules_once rules_people rules_seeding rules_seeding_people rules_sets"
-        " rules_status rules_sync_calls rules_templates rules_variables rules_versions rules_writers search threads values"
+        " rules_status rules_sync_calls rules_templates rules_variables rules_versions rules_writers search"
+        " threads values waiting"
     ).split()
 )
 """The modules whose tests run on SQLite and on PostgreSQL, but for those that are marked `sqlite`."""
@@ -70,8 +71,11 @@ ON_BOTH = frozenset(
 
 def target_of(registry: Registry) -> str:
     """Return what a registry was opened with, as text."""
-    settings: StorageSettings = registry._core.storage._settings  # type: ignore[attr-defined]
-    return settings.target
+    storage: Any = registry._core.storage
+    if isinstance(storage, SQLiteStorage):
+        return str(storage._settings.target)
+    url = storage._connector._url
+    return f"{url.conninfo}{'&' if '?' in url.conninfo else '?'}promptreg_schema={url.schema}"
 
 
 def storage_of(target: str) -> Any:

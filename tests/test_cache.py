@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -15,7 +17,6 @@ import pytest
 from promptreg import NotModifiableError, Registry, StorageError, core
 from promptreg.cache import Cache
 from promptreg.storage.base import ChangeReport, Position
-from promptreg.storage.sqlite import change_check
 from promptreg.storage.sqlite.reader import SQLiteReader
 from promptreg.storage.sqlite.storage import SQLiteStorage
 from promptreg.templates import Memo
@@ -112,13 +113,19 @@ def disabled_elsewhere(registry: Registry, count: int) -> list[str]:
     return [registry.get(name).status for name in names]
 
 
+def module_of_changes(registry: Registry) -> ModuleType:
+    """Return the module that holds the bound of changes that are dropped individually."""
+    is_file = isinstance(registry._core.storage, SQLiteStorage)
+    return import_module(f"promptreg.storage.{'sqlite.change_check' if is_file else 'postgres.listening'}")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("count", range(2, 9))
 def test_no_prompt_of_many_that_one_call_changed_remains_in_the_cache(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     """Each changed prompt is read again, for fewer, as many, and more than are dropped individually."""
-    monkeypatch.setattr(change_check, "MAX_CHANGED", 4)
+    monkeypatch.setattr(module_of_changes(registry), "MAX_CHANGED", 4)
     assert disabled_elsewhere(registry, count) == ["disabled"] * count
 
 
@@ -133,7 +140,7 @@ def test_up_to_the_bound_changed_prompts_are_dropped_one_by_one(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Up to the bound an unchanged prompt remains in the cache; with one change more the entire cache is dropped."""
-    monkeypatch.setattr(change_check, "MAX_CHANGED", 4)
+    monkeypatch.setattr(module_of_changes(registry), "MAX_CHANGED", 4)
     kept = registry.create("kept", "Hello")
     for count, is_kept in ((4, True), (5, False)):
         kept = registry.get("kept")

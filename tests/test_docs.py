@@ -48,11 +48,13 @@ DOCS = Path(promptreg.__file__).parent / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 FOR_DEVELOPERS = sorted((ROOT / ".github").glob("*.md"))
 RECIPES = DOCS / "recipes.md"
+ON_A_SERVER = DOCS / "postgresql.md"  # whose examples `test_postgres_page.py` runs
 TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
 RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
 EXPECTED_PAGES = set(
     "guide templates variables chats access operations recipes telemetry errors rules guarantees internals performance"
-    " changes seeding releases moving sources storage limits command files checks modules export backup repeating".split()
+    " changes seeding releases moving sources storage limits command files checks modules export backup repeating"
+    " postgresql".split()
 )
 
 
@@ -106,7 +108,9 @@ def untraced() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("untraced")
-@pytest.mark.parametrize("page", [page for page in PAGES if page != RECIPES], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page not in (RECIPES, ON_A_SERVER)], ids=lambda page: page.stem
+)
 def test_every_example_prints_the_text_below_it(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All Python blocks of a page run in order, as one program, in an empty folder."""
     monkeypatch.chdir(tmp_path)

@@ -41,9 +41,10 @@ def outcome(read: Read, registry: Registry) -> object:
 # The stress test
 
 
-def run_stress(path: str, commits: int, seconds: float) -> None:
-    seen = run_program("tests.freshness", path, commits, seconds=seconds)
+def run_stress(path: str, commits: int, seconds: float, freshness: str = "strict") -> None:
+    seen = run_program("tests.freshness", path, commits, freshness, seconds=seconds)
     assert (seen["stale"], seen["backwards"], seen["errors"]) == ([], [], [])
+    assert seen["marked"] == 0 or freshness != "strict"
     assert seen["commits"] >= commits
     assert seen["commits"] <= seen["counted"] <= seen["commits"] + seen["killed"]
     assert seen["killed_behind_commit"] >= 1

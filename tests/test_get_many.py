@@ -297,6 +297,7 @@ def test_where_the_file_has_gone_cached_prompts_are_stale_and_others_an_error(
     assert [prompt.stale for prompt in registry.get_many(["a", "b", "c"])] == [False] * 3
 
 
+@pytest.mark.sqlite
 def test_its_span_says_whether_all_were_cached(view: Registry) -> None:
     """The span has the number of prompts, and `miss` where one of them was read from the file."""
     with tracing() as spans:
@@ -318,6 +319,7 @@ def test_a_closed_registry_refuses_any_names(view: Registry, registry: Registry)
             view.get_many(names)
 
 
+@pytest.mark.sqlite
 def test_an_error_in_the_middle_holds_nothing(view: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an interrupt within the transaction the next call reads as before."""
 

@@ -3,30 +3,37 @@
 They are the tests' own, and sync to the disk.
 """
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
-from typing import Any
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import Any, NamedTuple
 
 import pytest
 
-from promptreg import Registry, StorageBusyError, StorageError
+from promptreg import Registry, StorageBusyError, StorageError, StorageReadOnlyError
 from promptreg.errors import PromptregError
-from tests.postgres import MISSING, Server, fresh_target, own_server, programs
+from tests.postgres import MISSING_PROGRAMS, ROOT, Server, fresh_target, own_server, programs
+from tests.proxy import Proxy
 from tests.test_postgres_connections import BUSY, MARGIN, timed, until
 
 pytestmark = pytest.mark.postgres
 SYNCHRONOUS = "ALTER SYSTEM SET synchronous_standby_names = '*'"
 
 
+def require_programs() -> None:
+    if programs() is None:
+        pytest.skip(MISSING_PROGRAMS)
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[Server]:
-    if programs() is None:
-        pytest.skip(MISSING)
+    require_programs()
     with own_server() as server:
         yield server
 
@@ -87,6 +94,11 @@ class Writers:
                 registry.close()
             assert stuck == []
 
+    def go_on(self) -> None:
+        """Wait until they have written some more, by themselves."""
+        before = len(self.acknowledged)
+        until(lambda: len(self.acknowledged) > before + 10)
+
     def _run(self, registry: Registry) -> None:
         while not self._stop.is_set():
             template = f"{threading.get_ident()} {time.monotonic_ns()}"
@@ -96,6 +108,27 @@ class Writers:
             elif not isinstance(outcome, StorageError) or seconds > 2 * BUSY + MARGIN:
                 self.errors.append(outcome)
                 return
+
+
+class Elsewhere:
+    """A process with a registry that tells what it reads."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def __enter__(self) -> "Elsewhere":
+        program = [sys.executable, "-m", "tests.reading", self._target]
+        self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:
+            self._process.stdin.close()
+
+    def call(self, name: str) -> Any:
+        """Return the template of a prompt, and whether it is stale."""
+        print(name, file=self._process.stdin, flush=True)
+        return json.loads(self._process.stdout.readline())
 
 
 def stored(registry: Registry) -> list[str]:
@@ -133,8 +166,7 @@ def test_what_was_acknowledged_outlives_the_server(
         end(server)
         time.sleep(0.2)
         server.start()
-        before = len(writers.acknowledged)
-        until(lambda: len(writers.acknowledged) > before + 10)  # they go on by themselves
+        writers.go_on()
     assert writers.errors == []
     until(lambda: works(lambda: registry.update("greet", template="healed")))
     found = stored(registry)
@@ -185,8 +217,7 @@ def test_a_backend_that_is_killed_takes_nothing_with_it(server: Server, target: 
             if pid is not None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            before = len(writers.acknowledged)
-            until(lambda: len(writers.acknowledged) > before + 10)  # noqa: B023 (it is called at once)
+            writers.go_on()
     assert writers.errors == []
     assert set(writers.acknowledged) <= set(stored(registry))
     assert registry.verify() == []
@@ -212,8 +243,7 @@ def test_a_frozen_server_makes_nobody_wait_past_busy_timeout(server: Server, tar
             prompt, seconds = timed(lambda: registry.get("greet"))
             assert prompt.stale
             assert seconds < 0.05 + MARGIN
-        before = len(writers.acknowledged)
-        until(lambda: len(writers.acknowledged) > before + 10)
+        writers.go_on()
     assert writers.errors == []
     until(lambda: not registry.get("greet").stale)
     assert set(writers.acknowledged) <= set(stored(registry))
@@ -223,104 +253,106 @@ def test_a_frozen_server_makes_nobody_wait_past_busy_timeout(server: Server, tar
 # Failover
 
 
-@contextmanager
-def primary_and_standby(tmp: Path, *, is_synchronous: bool) -> Iterator[tuple[Server, Server]]:
-    with ExitStack() as stack:
-        primary = stack.enter_context(own_server())
-        standby = primary.standby(primary.folder / "standby")
-        stack.callback(lambda: works_quietly(lambda: standby.stop("immediate")))
-        if is_synchronous:
-            execute(primary.url, SYNCHRONOUS, "SELECT pg_reload_conf()")
-            state = "SELECT sync_state FROM pg_stat_replication"
-            until(lambda: execute(primary.url, state) == [("sync",)])
-        yield primary, standby
+class Pair(NamedTuple):
+    """A primary, and a standby that follows it through a proxy."""
+
+    primary: Server
+    standby: Server
+    replication: Proxy
+
+    @property
+    def url(self) -> str:
+        """A URL of both, by which libpq finds the one that takes writes."""
+        hosts = f"127.0.0.1:{self.primary.port},127.0.0.1:{self.standby.port}"
+        return f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
+
+    def synchronise(self) -> None:
+        """Acknowledge commits only when the standby has them too."""
+        execute(self.primary.url, SYNCHRONOUS, "SELECT pg_reload_conf()")
+        self.until_primary_has([("sync",)], "SELECT sync_state FROM pg_stat_replication")
+
+    def catch_up(self) -> None:
+        """Wait until the standby has received everything."""
+        self.until_primary_has([(True,)], "SELECT replay_lsn = pg_current_wal_lsn() FROM pg_stat_replication")
+
+    def until_primary_has(self, rows: list[Any], statement: str) -> None:
+        until(lambda: execute(self.primary.url, statement) == rows)
+
+    def fail_over(self) -> None:
+        """Crash the primary, and promote the standby; what was on its way to it is lost."""
+        self.primary.stop("immediate")
+        self.replication.close()
+        self.standby.control("promote")
 
 
-def works_quietly(call: Callable[[], object]) -> None:
-    with suppress(Exception):
-        call()
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    require_programs()
+    with own_server() as primary, closing(Proxy(primary.url)) as replication:
+        standby = primary.standby(replication.url)
+        try:
+            yield Pair(primary, standby, replication)
+        finally:
+            standby.stop("immediate")
 
 
-def both(primary: Server, standby: Server) -> str:
-    """Return a URL of both, by which libpq finds the one that takes writes."""
-    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
-    return f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
-
-
-def test_nothing_acknowledged_is_lost_when_a_synchronous_standby_is_promoted(tmp_path: Path) -> None:
+def test_nothing_acknowledged_is_lost_when_a_synchronous_standby_is_promoted(pair: Pair) -> None:
     """The primary crashes under writers, and they go on by themselves on the standby."""
-    if programs() is None:
-        pytest.skip(MISSING)
-    with primary_and_standby(tmp_path, is_synchronous=True) as (primary, standby):
-        target = both(primary, standby)
-        with Registry(target, busy_timeout=BUSY) as registry:
-            registry.create("greet", "1")
-            registry.get("greet")
-            writers = Writers(target)
-            with writers.writing():
-                time.sleep(0.5)
-                primary.stop("immediate")
-                standby.control("promote")
-                before = len(writers.acknowledged)
-                until(lambda: len(writers.acknowledged) > before + 10)
-            assert writers.errors == []
-            until(lambda: not registry.get("greet").stale)
-            assert set(writers.acknowledged) <= set(stored(registry))
-            assert registry.verify() == []
+    pair.synchronise()
+    with Registry(pair.url, busy_timeout=BUSY) as registry:
+        registry.create("greet", "1")
+        registry.get("greet")
+        writers = Writers(pair.url)
+        with writers.writing():
+            time.sleep(0.5)
+            pair.fail_over()
+            writers.go_on()
+        assert writers.errors == []
+        until(lambda: not registry.get("greet").stale)
+        assert set(writers.acknowledged) <= set(stored(registry))
+        assert registry.verify() == []
 
 
-def test_caches_notice_that_an_asynchronous_standby_had_not_received_everything(tmp_path: Path) -> None:
+def test_caches_notice_that_an_asynchronous_standby_had_not_received_everything(pair: Pair) -> None:
     """What it had not received is lost, and no cache returns it, though the next commit has its revision."""
-    if programs() is None:
-        pytest.skip(MISSING)
-    with primary_and_standby(tmp_path, is_synchronous=False) as (primary, standby):
-        target = both(primary, standby)
-        with Registry(target, busy_timeout=BUSY) as registry, Registry(target, busy_timeout=BUSY) as idle:
-            registry.create("greet", "1")
-            registry.create("other", "Other")
-            received = (
-                f"SELECT pg_last_wal_replay_lsn() >= '{execute(primary.url, 'SELECT pg_current_wal_lsn()')[0][0]}'"
-            )
-            until(lambda: execute(standby.url, received) == [(True,)])
-            with standby.frozen():
-                registry.update("greet", template="lost")
-                assert registry.get("greet").template == "lost"
-                until(lambda: idle.get("greet").template == "lost")
-                assert idle.get("other").template == "Other"
-                primary.stop("immediate")
-            standby.control("promote")
-            until(lambda: not registry.get("greet").stale)
-            assert registry.get("greet").template == "1"
-            until(lambda: works(lambda: registry.update("other", template="New")))
-            until(lambda: not idle.get("greet").stale)
-            assert (idle.get("greet").template, idle.get("other").template) == ("1", "New")
-            assert registry.verify() == []
+    with Registry(pair.url, busy_timeout=BUSY) as registry, Elsewhere(pair.url) as elsewhere:
+        registry.create("greet", "1")
+        registry.create("other", "Other")
+        pair.catch_up()
+        pair.replication.forget()
+        revision = registry.revision
+        registry.update("greet", template="lost")
+        assert registry.get("greet").template == "lost"
+        until(lambda: elsewhere.call("greet") == ["lost", False])
+        assert elsewhere.call("other") == ["Other", False]
+        pair.fail_over()
+        until(lambda: not registry.get("greet").stale)
+        assert registry.get("greet").template == "1"
+        until(lambda: works(lambda: registry.update("other", template="New")))
+        assert registry.revision == revision + 1
+        until(lambda: elsewhere.call("other") == ["New", False])
+        assert elsewhere.call("greet") == ["1", False]
+        assert registry.verify() == []
 
 
-def test_a_standby_is_read_and_refuses_writes(tmp_path: Path) -> None:
+def test_a_standby_is_read_and_refuses_writes(pair: Pair) -> None:
     """A registry of a standby reads, sees changes, and a write is `StorageReadOnlyError`."""
-    from promptreg import StorageReadOnlyError
-
-    if programs() is None:
-        pytest.skip(MISSING)
-    with primary_and_standby(tmp_path, is_synchronous=True) as (primary, standby):
-        execute(primary.url, "ALTER SYSTEM SET synchronous_commit = remote_apply", "SELECT pg_reload_conf()")
-        with Registry(primary.url) as writing:
-            writing.create("greet", "1")
-            with Registry(standby.url, create=False, busy_timeout=BUSY) as reading:
-                assert reading.get("greet").template == "1"
-                writing.update("greet", template="2")
-                until(lambda: reading.get("greet").template == "2")
-                with pytest.raises(StorageReadOnlyError):
-                    reading.update("greet", template="3")
+    with Registry(pair.primary.url) as writing:
+        writing.create("greet", "1")
+        pair.catch_up()
+        with Registry(pair.standby.url, create=False, busy_timeout=BUSY) as reading:
+            assert reading.get("greet").template == "1"
+            writing.update("greet", template="2")
+            until(lambda: reading.get("greet").template == "2")
+            with pytest.raises(StorageReadOnlyError):
+                reading.update("greet", template="3")
 
 
 def test_a_server_without_a_free_connection_is_busy() -> None:
     """All calls that need a new connection are `StorageBusyError`, in time, and work when one is free."""
     import psycopg
 
-    if programs() is None:
-        pytest.skip(MISSING)
+    require_programs()
     with own_server(max_connections="8", superuser_reserved_connections="0", fsync="off") as server:
         with Registry(server.url) as first:
             first.create("greet", "1")

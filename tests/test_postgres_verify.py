@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from promptreg import Registry
+from promptreg import Registry, StorageCorruptError
 from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, link_of
 from tests.postgres import fresh_target, split_target
 from tests.storages import everything
@@ -338,6 +338,14 @@ def test_a_head_that_was_kept_proves_that_the_record_was_forged(filled: Registry
     run("UPDATE $.registry SET last_event = %s, last_hash = %s", (seq, link))
     assert not any(NOT_THERE.match(line) for line in filled.verify())
     assert NOT_THERE.match(filled.verify(head=head)[0])
+
+
+def test_a_record_that_was_cut_has_no_head(filled: Registry, run: Run) -> None:
+    """The registry's row names the last event that was written: nobody keeps the hash of an earlier one instead."""
+    run("DELETE FROM $.events WHERE seq = (SELECT max(seq) FROM $.events)")
+    with pytest.raises(StorageCorruptError) as caught:
+        filled.head()
+    assert caught.value.details == {"reason": "damaged"}
 
 
 # While others write, and between two slices

@@ -112,6 +112,40 @@ def test_what_is_written_is_read_back_equal(storage: Storage) -> None:
     ]
 
 
+def test_a_look_up_finds_what_a_transaction_finds(storage: Storage) -> None:
+    """Prompts by name or id, each with a version by number or label, or the one that is live; and the revision."""
+    with storage.write() as writer:
+        writer.apply([creation("greet"), creation("draft", is_live=False)])
+        add_version(writer, "greet", "Two", is_live=False)
+        add_version(writer, "greet", "Three")
+    with storage.read() as reader:
+        greet, draft = named(reader, "greet"), named(reader, "draft")
+        assert greet is not None
+        assert draft is not None
+        one, two, three = (version(reader, greet, number) for number in (1, 2, 3))
+        first = version(reader, draft, 1)
+        revision = reader.snapshot.revision
+    by_name, by_id = Reference("greet", is_id=False), Reference(draft.id, is_id=True)
+    expected = {
+        (by_name, None): (greet, three),
+        (by_name, "production"): (greet, three),
+        (by_name, "latest"): (greet, three),
+        (by_name, 2): (greet, two),
+        (by_name, 1): (greet, one),
+        (by_name, 4): (greet, None),
+        (by_name, 10**30): (greet, None),
+        (by_name, "canary"): (greet, None),
+        (by_id, None): (draft, None),
+        (by_id, "latest"): (draft, first),
+        (Reference("none", is_id=False), 1): (None, None),
+    }
+    assert storage.look_up("default", [*expected]) == (revision, [*expected.values()])
+    for wanted, pair in expected.items():
+        assert storage.look_up("default", [wanted]) == (revision, [pair])
+    assert storage.look_up("other", [(by_name, None), (by_id, 1)]) == (revision, [(None, None)] * 2)
+    assert storage.look_up("default", []) == (revision, [])
+
+
 def test_unpublished_versions_are_listed_and_a_discarded_base_reads_as_none(storage: Storage) -> None:
     """Only drafts are listed, newest first; a version whose base was discarded has the base None."""
     with storage.write() as writer:
@@ -668,3 +702,28 @@ def test_the_places_of_deleted_prompts_are_kept(storage: Storage) -> None:
     with storage.read() as reader:
         assert reader.synced("default", "f00d").deleted == reader.synced("other", "x").deleted == expected
         assert [container.name for container in reader.synced("default", "f00d").containers] == ["b"]
+
+
+def test_the_head_is_the_hash_of_the_last_event(storage: Storage) -> None:
+    """Before the first it is that of no event; a write sees its own events, once they are applied."""
+    with storage.read() as reader:
+        assert reader.head() == GENESIS
+    with storage.write() as writer:
+        writer.apply([creation("a")])
+        last = writer.head()
+    with storage.read() as reader:
+        assert reader.head() == last != GENESIS
+    assert [entry.hash for entry in entries(storage) if isinstance(entry, EventEntry)][-1] == last
+
+
+def test_verifying_says_first_that_a_head_is_of_no_event(storage: Storage) -> None:
+    """Every earlier one is of an event, and the one before all events is too."""
+    with storage.write() as writer:
+        writer.apply([creation("a")])
+    with storage.read() as reader:
+        kept = reader.head()
+    with storage.write() as writer:
+        add_version(writer, "a", "later")
+    for head, found in ((kept, 0), (GENESIS, 0), ("1" * 64, 1)):
+        problems: list[str] = [problem for step in storage.verify(head) for problem in step.problems]
+        assert len(problems) == found

@@ -87,8 +87,10 @@ class ChangeCheck:
         """Report that what is cached may only be returned as stale, with the changes that are known all the same."""
         answer = self._listener.answer_to(since.detail)
         if answer is None or answer.mark == since.detail:
-            return self._report(since, frozenset(), is_unavailable=True)
-        return self._report(_position(answer.mark), answer.changed, is_unavailable=True)
+            return self._report(since, self._signal.written_since(since.revision), is_unavailable=True)
+        written, changed = self._signal.written_since(answer.revision), answer.changed
+        known = None if written is None or changed is None else written | changed
+        return self._report(_position(answer.mark), known, is_unavailable=True)
 
     def _report(
         self, position: Position, changed: frozenset[object] | None, *, is_unavailable: bool = False

@@ -20,7 +20,7 @@ from promptreg.errors import InvalidInputError, StorageError
 from promptreg.storage.deadlines import Deadline, TimeLimit
 from promptreg.storage.postgres.compat import attempts_of
 from promptreg.storage.postgres.url import PostgresURL
-from promptreg.storage.postgres.wire import BAD, RefusedError, UnreachableError, is_ready
+from promptreg.storage.postgres.wire import BAD, RefusedError, TooManyError, UnreachableError, is_ready
 
 OLDEST_SERVER = 13
 UTF8 = b"UTF8"
@@ -33,6 +33,8 @@ DEFAULTS: Mapping[str, str] = {
 """What libpq gets unless the URL says otherwise."""
 _ANSWERED = frozenset(ConnStatus) - {ConnStatus.STARTED, ConnStatus.MADE, ConnStatus.NEEDED, ConnStatus.BAD}
 # Statuses of a connection whose socket is open; the server's answer is the next thing that happens.
+_TOO_MANY = ("too many clients", "remaining connection slots", "too many connections")
+_NOT_YET = "the database system is"  # starting up, shutting down, in recovery
 
 
 class Connector:
@@ -69,7 +71,8 @@ class Connector:
                 failures.append(error)
             else:
                 return self._suitable(pgconn)
-        kind = RefusedError if any(isinstance(error, RefusedError) for error in failures) else UnreachableError
+        kinds = {type(error) for error in failures}
+        kind = next((kind for kind in (TooManyError, RefusedError) if kind in kinds), UnreachableError)
         raise kind(self._safe("; ".join(dict.fromkeys(str(error).strip().replace("\n", " ") for error in failures))))
 
     def known(self) -> list[bytes]:
@@ -149,4 +152,11 @@ def _complete(pgconn: PGconn, deadline: Deadline) -> None:
     if polled == PollingStatus.OK:
         return
     fact = pgconn.get_error_message()
-    raise RefusedError(fact) if is_answered else UnreachableError(fact)
+    raise _kind_of(fact)(fact) if is_answered else UnreachableError(fact)
+
+
+def _kind_of(fact: str) -> type[psycopg.OperationalError]:
+    """Return what a server's refusal means; libpq gives no SQLSTATE, so one in another language is just a refusal."""
+    if any(words in fact for words in _TOO_MANY):
+        return TooManyError
+    return UnreachableError if _NOT_YET in fact else RefusedError

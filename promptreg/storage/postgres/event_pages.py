@@ -23,7 +23,7 @@ EVENT_FIELDS = ", ".join(
     [
         *(f"e.{column}" for column in EVENT_COLUMNS),
         "d.salt, d.name, d.details",
-        "EXISTS (SELECT 1 FROM $.deletions x WHERE x.prompt_id = e.prompt_id)",
+        "(SELECT x.prompt_id FROM $.deletions x WHERE x.prompt_id = e.prompt_id) IS NOT NULL",
     ]
 )
 """What a statement selects of `$.events e LEFT JOIN $.event_details d` for `event_rows.read_event`."""

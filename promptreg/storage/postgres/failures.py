@@ -20,7 +20,7 @@ from promptreg.errors import (
     StorageReadOnlyError,
 )
 from promptreg.storage.postgres.guards import DAMAGED
-from promptreg.storage.postgres.wire import LostError, RefusedError, UnansweredError, UnreachableError
+from promptreg.storage.postgres.wire import LostError, RefusedError, TooManyError, UnansweredError, UnreachableError
 
 RETRY_AFTER = 1.0
 NOT_PERMITTED = "42501"
@@ -176,6 +176,7 @@ def _unusable(fact: str, place: Place) -> StorageError:
 _Translation = Callable[[str, Place], PromptregError]
 _OF_KINDS: Mapping[type[psycopg.Error], _Translation] = {
     UnreachableError: _unreachable,
+    TooManyError: _busy,
     RefusedError: _refused,
     LostError: _lost,
     UnansweredError: _unanswered,

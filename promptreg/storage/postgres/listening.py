@@ -31,7 +31,7 @@ MAX_CHANGED = 1_000  # prompts; of more, everything counts as changed
 MAX_PAYLOAD = 100  # characters of a notification that may be a commit's
 
 NEWEST = "SELECT revision, stamp FROM $.registry"
-CHANGES = f"""
+CHANGES = """
 WITH newest AS (
     SELECT revision, stamp, revision > $1 AND EXISTS (
         SELECT FROM $.commits c WHERE c.revision = $1 AND c.stamp = $2
@@ -41,7 +41,7 @@ SELECT revision::text, stamp, is_later::text FROM newest
 UNION ALL (
     SELECT p.id, p.namespace, p.name FROM newest, $.prompts p WHERE is_later AND p.revision > $1
     UNION ALL SELECT d.prompt_id, NULL, NULL FROM newest, $.deletions d WHERE is_later AND d.revision > $1
-    LIMIT {MAX_CHANGED + 1}
+    LIMIT $3
 )
 """  # the first row is the newest commit, and whether it is later than the given one in the same history
 
@@ -69,6 +69,11 @@ class Answer(NamedTuple):
     mark: Mark
     sent_at: float
     changed: frozenset[Hashable] | None
+
+    @property
+    def revision(self) -> int:
+        """The revision of the later commit."""
+        return revision_of(self.mark)
 
 
 class Listener:
@@ -121,6 +126,7 @@ class Listener:
                 self._send(Question(self._signal.read(), None, time.monotonic()), self._newest)
             else:
                 values: list[bytes | None] = [str(revision_of(since)).encode(), stamp_of(since).encode()]
+                values.append(str(MAX_CHANGED + 1).encode())
                 self._send(Question(self._signal.read(), since, time.monotonic()), self._changes, values)
         except psycopg.Error:
             self._lose()

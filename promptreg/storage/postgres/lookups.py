@@ -1,7 +1,4 @@
-"""The cold read: prompts and versions, with the revision, by one statement outside any transaction.
-
-A statement sees one moment, as a transaction would, and takes one round trip.
-"""
+"""The cold read: prompts and versions, with the revision, by one statement, which sees one moment by itself."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,21 +19,25 @@ from promptreg.storage.postgres.sessions import Row, Session, Statement
 from promptreg.storage.rows import PROMPT_COLUMNS, read_prompt, read_version
 
 _FIELDS = f"{HEAD_FIELDS}, {PROMPT_FIELDS}, {VERSION_FIELDS}"
+_REGISTRY = "(SELECT * FROM $.registry WHERE id = 1) r"  # by its key, so that one row is expected
 _WANTED = (
     "unnest(%(texts)s::text[], %(are_ids)s::bool[], %(numbers)s::bigint[], %(labels)s::text[])"
     " WITH ORDINALITY AS w(text, is_id, number, label, position)"
 )
-_PROMPTS = (
-    "(SELECT * FROM $.prompts WHERE namespace = %(namespace)s AND NOT w.is_id AND name = w.text"
-    " UNION ALL SELECT * FROM $.prompts WHERE namespace = %(namespace)s AND w.is_id AND id = w.text)"
+# OFFSET 0 keeps PostgreSQL from reading whole tables to join them.
+_PROMPT = (
+    "(SELECT * FROM $.prompts WHERE key = CASE WHEN w.is_id"
+    " THEN (SELECT key FROM $.prompts WHERE namespace = %(namespace)s AND id = w.text)"
+    " ELSE (SELECT key FROM $.prompts WHERE namespace = %(namespace)s AND name = w.text) END OFFSET 0)"
 )
 _NUMBER = (
     "CASE WHEN w.number IS NOT NULL THEN w.number WHEN w.label = 'production' THEN p.production_version"
     f" WHEN w.label = 'latest' THEN p.latest_version ELSE {labelled('w.label')} END"
 )
+_VERSION = f"(SELECT * FROM $.versions WHERE prompt = p.key AND version = {_NUMBER} OFFSET 0)"
 _OF_MANY = (
-    f"SELECT {_FIELDS} FROM $.registry r LEFT JOIN {_WANTED} ON TRUE LEFT JOIN LATERAL {_PROMPTS} p ON TRUE"
-    f" {joined(_NUMBER)} ORDER BY w.position"
+    f"SELECT {_FIELDS} FROM {_REGISTRY} LEFT JOIN {_WANTED} ON TRUE LEFT JOIN LATERAL {_PROMPT} p ON TRUE"
+    f" LEFT JOIN LATERAL {_VERSION} v ON TRUE ORDER BY w.position"
 )
 
 
@@ -77,7 +78,7 @@ def _is_certain(selector: Selector | None, container: Container | None, version:
 def _of_one(namespace: str, reference: Reference, selector: Selector | None) -> Statement:
     number, values = version_number(selector)
     return Statement(
-        f"SELECT {_FIELDS} FROM $.registry r LEFT JOIN $.prompts p ON p.namespace = %(namespace)s"
+        f"SELECT {_FIELDS} FROM {_REGISTRY} LEFT JOIN $.prompts p ON p.namespace = %(namespace)s"
         f" AND p.{'id' if reference.is_id else 'name'} = %(text)s {joined(number)}",
         {"namespace": namespace, "text": reference.text, **values},
     )

@@ -27,6 +27,7 @@ MAX_WEIGHED = 8  # words by which they are
 LAST = "\U0010ffff"  # sorts after every character of a name
 
 _STATUSES = [*get_args(Status)]
+_BY_KEY = "(SELECT * FROM $.prompts WHERE key = hits.prompt OFFSET 0)"  # so that no other prompt is read
 _HAS_WORDS = "s.words @> %(words)s::text[]"
 _HAS_PHRASES = (
     "NOT EXISTS (SELECT 1 FROM unnest(%(phrases)s::text[]) AS sought(text) WHERE strpos(s.content, text) = 0)"
@@ -97,7 +98,7 @@ def _hits(query: Query, text: Sought | None) -> list[str]:
 def _few_or_many(hits: str, join: str, conditions: str, order: str, *, is_search: bool) -> str:
     """Return a statement that reads and sorts all hits where they are few, and else prompts until a page is full."""
     prompts = "$.search s JOIN $.prompts p ON p.key = s.prompt"
-    found = "hits JOIN $.prompts p ON p.key = hits.prompt JOIN $.search s ON s.prompt = p.key"
+    found = f"hits CROSS JOIN LATERAL {_BY_KEY} p JOIN $.search s ON s.prompt = p.key"
     many = _select(
         prompts if is_search else "$.prompts p",
         join,

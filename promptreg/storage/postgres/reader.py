@@ -82,9 +82,11 @@ class PostgresReader:
 
     def find(self, namespace: str, references: Sequence[Reference]) -> list[Container | None]:
         """Return the prompts of a namespace with these names and ids, in their order."""
+        known = [(namespace, reference.text) for reference in references]
+        if self._containers.keys() >= {*known}:
+            return [self._containers[key] for key in known]
         if len(references) == 1:
-            known = namespace, references[0].text
-            return [self._containers[known] if known in self._containers else self._find_one(namespace, references[0])]
+            return [self._find_one(namespace, references[0])]
         found = self._find_many(namespace, references)
         for reference, container in zip(references, found, strict=True):
             self._containers[namespace, reference.text] = container

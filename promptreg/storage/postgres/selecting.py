@@ -9,11 +9,12 @@ PROMPT_FIELDS = ", ".join(f"p.{column}" for column in PROMPT_COLUMNS)
 """What a statement selects of `$.prompts p` for `read_prompt`."""
 
 # A base that is not there was discarded, and there is an event for it; otherwise rows are lost, and it is NULL.
+# No EXISTS, for which PostgreSQL may read the whole table at once.
 _IS_BASE_DISCARDED = (
-    "CASE WHEN v.base_version IS NULL OR EXISTS"
-    " (SELECT 1 FROM $.versions b WHERE b.prompt = v.prompt AND b.version = v.base_version) THEN 0"
-    " WHEN EXISTS (SELECT 1 FROM $.events d WHERE d.prompt_id = (SELECT id FROM $.prompts WHERE key = v.prompt)"
-    " AND d.action = 'discard' AND d.version = v.base_version) THEN 1 END"
+    "CASE WHEN v.base_version IS NULL OR"
+    " (SELECT b.version FROM $.versions b WHERE b.prompt = v.prompt AND b.version = v.base_version) IS NOT NULL THEN 0"
+    " WHEN (SELECT d.version FROM $.events d WHERE d.prompt_id = (SELECT id FROM $.prompts WHERE key = v.prompt)"
+    " AND d.action = 'discard' AND d.version = v.base_version LIMIT 1) IS NOT NULL THEN 1 END"
 )
 VERSION_FIELDS = ", ".join([*(f"v.{column}" for column in VERSION_COLUMNS), _IS_BASE_DISCARDED])
 """What a statement selects of `$.versions v` for `read_version`."""

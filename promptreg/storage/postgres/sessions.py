@@ -23,7 +23,7 @@ from promptreg.storage.postgres.wire import FATAL, LostError, Wire
 __all__ = ["COMMIT", "SCHEMA", "Result", "Row", "Session", "Statement"]
 
 PAUSE = 0.01  # seconds before what failed only because of others is tried again
-RETRIED = frozenset({"40001", "40P01"})  # serialization failures and deadlocks
+RETRIED: frozenset[str | None] = frozenset({"40001", "40P01"})  # serialization failures and deadlocks
 IDLE = pq.TransactionStatus.IDLE
 ROLLBACK, COMMIT = Statement("ROLLBACK"), Statement("COMMIT")
 
@@ -43,6 +43,7 @@ class Session:
         self._pid = os.getpid()
         self._limit: TimeLimit = Deadline(0)
         self._pending: list[Statement] = []
+        self._has_sent_queued = False
         self._transformer = transformer()
 
     def start(self, limit: TimeLimit) -> None:
@@ -61,6 +62,14 @@ class Session:
         """Send these statements together with the next ones."""
         self._pending += statements
 
+    def queued(self) -> list[Statement] | None:
+        """Return what this transaction has queued; None where some of it was sent already, for a later read."""
+        return None if self._has_sent_queued else [*self._pending]
+
+    def can_retry(self, error: BaseException) -> bool:
+        """Return whether a transaction failed only because of others, and there is time for another one."""
+        return isinstance(error, psycopg.Error) and error.sqlstate in RETRIED and self._limit.left() > PAUSE
+
     def run(self, *statements: Statement) -> list[Result]:
         """Send statements in one round trip, and return what each returned; the first that fails ends it.
 
@@ -68,7 +77,9 @@ class Session:
         only because of others: so outside a transaction send only what may be sent twice.
         """
         sent, self._pending = [*self._pending, *statements], []
-        may_repeat = self.is_idle() and COMMIT not in sent
+        is_first = self.is_idle()
+        self._has_sent_queued = not is_first and (self._has_sent_queued or len(sent) > len(statements))
+        may_repeat = is_first and COMMIT not in sent
         may_reconnect = self._wire is not None
         while True:
             try:
@@ -79,10 +90,9 @@ class Session:
                     raise
                 may_reconnect = False
             except psycopg.Error as error:
-                if not (may_repeat and error.sqlstate in RETRIED and self._limit.left() > PAUSE):
+                if not (may_repeat and self.can_retry(error)):
                     raise
-                self.roll_back()
-                time.sleep(PAUSE)
+                self.pause()
 
     def query(self, text: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Row]:
         """Send one statement, and return its rows."""
@@ -108,6 +118,11 @@ class Session:
                 wire.send([command_of(ROLLBACK, self.schema, self._transformer)])
             except LostError:
                 self.close()
+
+    def pause(self) -> None:
+        """Roll back what failed only because of others, and let them go on."""
+        self.roll_back()
+        time.sleep(PAUSE)
 
     def is_idle(self) -> bool:
         """Return whether no transaction is open."""

@@ -13,12 +13,15 @@ There is no lock, because a fork or a signal handler could leave it held. Thread
 """
 
 import os
+from collections import deque
+from collections.abc import Hashable, Iterable
 
 from promptreg.storage.base import Stamp
 
 REVISION_BYTES, STAMP_BYTES = 8, 16
 MARK_BYTES = REVISION_BYTES + STAMP_BYTES
 MAX_REVISION = 2**63 - 1
+MAX_WRITTEN = 100  # commits of this process, of which it is remembered what they changed
 
 Mark = bytes
 
@@ -50,6 +53,7 @@ class Signal:
         self._content = bytearray(MARK_BYTES)
         self.stamp: Stamp = as_stamp(self._content)
         """The live stamp, which caches compare."""
+        self._written: deque[tuple[int, frozenset[Hashable]]] = deque(maxlen=MAX_WRITTEN)
 
     def read(self) -> Mark:
         """Return the mark of this moment; whoever sends a statement reads it before."""
@@ -82,6 +86,21 @@ class Signal:
             seen = self.read()
             if self._exchange(seen, seen[:REVISION_BYTES] + os.urandom(STAMP_BYTES)):
                 return
+
+    def note_written(self, revision: int, subjects: Iterable[Hashable]) -> None:
+        """Remember what a commit of this process has changed: ids of prompts, and their namespaces and names.
+
+        No cache of this process returns that from before, not even as stale, where the server does not answer what else
+        has changed.
+        """
+        self._written.append((revision, frozenset(subjects)))
+
+    def written_since(self, revision: int) -> frozenset[Hashable] | None:
+        """Return what this process has changed after a revision; None where so many commits are not remembered."""
+        written = [*self._written]
+        if len(written) == MAX_WRITTEN and written[0][0] > revision:
+            return None
+        return frozenset().union(*(subjects for later, subjects in written if later > revision))
 
     def _exchange(self, seen: Mark, new: Mark) -> bool:
         """Replace the mark if it is still the one that was seen; return whether it was."""

@@ -26,9 +26,9 @@ from promptreg.storage.postgres.failures import Place, commit_unknown, translate
 from promptreg.storage.postgres.heads import Head
 from promptreg.storage.postgres.listening import Listener
 from promptreg.storage.postgres.pool import LEAST_WAIT, ConnectionPool
-from promptreg.storage.postgres.sessions import COMMIT, Session
+from promptreg.storage.postgres.sessions import Session
 from promptreg.storage.postgres.signals import signal_of
-from promptreg.storage.postgres.transactions import begin_read, begin_write
+from promptreg.storage.postgres.transactions import begin_read, begin_write, commit
 from promptreg.storage.postgres.url import read_url
 
 if TYPE_CHECKING:
@@ -71,7 +71,10 @@ class PostgresStorage:
 
     def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
         """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
-        with self._connections.reader(self._deadline(), self._translated) as session:
+        deadline = self._deadline()
+        is_one = len(wanted) == 1
+        held = self._connections.reader(deadline, self._translated) if is_one else self._reading(deadline)
+        with held as session:
             revision, found = lookups.look_up(session, namespace, wanted, self._noticing())
         if found is not None:
             return revision, found
@@ -156,16 +159,17 @@ class PostgresStorage:
         held = self._connections.writer(limit, partial(self._translated, is_write=True))
         with self._begun(held, begin_write) as session:
             writer = PostgresWriter(session, notice=self._noticing())
-            seen = self.signal.read()
+            begun, seen = writer.registry_row, self.signal.read()
             yield writer
             if writer.has_applied:
-                self._commit(session)
+                self._commit(session, begun)
+                self.signal.note_written(writer.registry_row.revision, writer.written)
                 self.signal.observe(writer.registry_row.revision, writer.registry_row.stamp, seen)
 
-    def _commit(self, session: Session) -> None:
+    def _commit(self, session: Session, begun: Head) -> None:
         """Commit; where the outcome is unknown, every cache asks before its next answer."""
         try:
-            session.run(COMMIT)
+            commit(session, begun)
         except BaseException as error:
             if session.may_have_committed:
                 self.signal.doubt()

@@ -4,7 +4,10 @@ What is set holds for the transaction alone. The search path is the system's own
 another schema is taken for one of PostgreSQL's.
 """
 
-from promptreg.storage.postgres.sessions import Session
+import psycopg
+
+from promptreg.storage.postgres.heads import HEAD, Head, read_head
+from promptreg.storage.postgres.sessions import COMMIT, Session
 from promptreg.storage.postgres.statements import Statement
 
 IDLE_MS = 10_000
@@ -12,12 +15,18 @@ IDLE_MS = 10_000
 READ = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 WRITE = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
 SEARCH_PATH = Statement("SET LOCAL search_path = pg_catalog, pg_temp")
+LOCK = Statement(f"{HEAD.text} FOR UPDATE")
 IDLE = Statement(f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}")
+
+# Plans are short and many: compiling one takes 100 ms, and starting workers 30 ms, also for a branch that is not taken.
+PLAIN_PLANS = Statement("SET LOCAL jit = off"), Statement("SET LOCAL max_parallel_workers_per_gather = 0")
 
 
 def begin_read(session: Session) -> None:
     """Begin a transaction that sees one snapshot, together with the next statements."""
-    session.begin(READ, SEARCH_PATH, Statement(f"SET LOCAL statement_timeout = {session.milliseconds_left()}"))
+    session.begin(
+        READ, SEARCH_PATH, *PLAIN_PLANS, Statement(f"SET LOCAL statement_timeout = {session.milliseconds_left()}")
+    )
 
 
 def begin_write(session: Session) -> None:
@@ -27,6 +36,30 @@ def begin_write(session: Session) -> None:
         WRITE,
         SEARCH_PATH,
         IDLE,
+        *PLAIN_PLANS,
         Statement(f"SET LOCAL statement_timeout = {left}"),
         Statement(f"SET LOCAL lock_timeout = {left}"),
     )
+
+
+def commit(session: Session, begun: Head) -> None:
+    """Send what was queued, and commit.
+
+    Where that fails only because of others, it is sent again in another transaction, if that finds the registry as this
+    one did: then all that was read before is still true.
+    """
+    queued = session.queued()
+    while True:
+        try:
+            session.run(COMMIT)
+        except psycopg.Error as error:
+            if queued is None or not session.can_retry(error):
+                raise
+            failure = error
+        else:
+            return
+        session.pause()
+        begin_write(session)
+        if read_head(session.run(LOCK)[0].rows) != begun:
+            raise failure
+        session.begin(*queued)

@@ -25,9 +25,10 @@ UNPUBLISHED = (
 )
 """What a statement selects of `$.prompts p` for `Versions.add`."""
 _OF_PROMPTS = f"SELECT p.id, {VERSION_FIELDS} FROM $.prompts p JOIN $.versions v ON v.prompt = p.key"
+# OFFSET 0 keeps PostgreSQL from reading whole tables to join them.
 _NUMBERED = (
-    f"{_OF_PROMPTS} JOIN unnest(%(ids)s::text[], %(numbers)s::bigint[]) AS wanted(id, number)"
-    " ON p.id = wanted.id AND v.version = wanted.number"
+    "SELECT found.* FROM unnest(%(ids)s::text[], %(numbers)s::bigint[]) AS wanted(id, number)"
+    f" CROSS JOIN LATERAL ({_OF_PROMPTS} AND v.version = wanted.number WHERE p.id = wanted.id OFFSET 0) found"
 )
 _STACKS = (
     "SELECT p.id, s.depth, s.version, s.hash FROM $.prompts p JOIN $.publications s ON s.prompt = p.key"

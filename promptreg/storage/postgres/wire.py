@@ -34,6 +34,10 @@ class RefusedError(psycopg.OperationalError):
     """A server answered to an attempt to connect, and refused it."""
 
 
+class TooManyError(RefusedError):
+    """A server has no connection left for this one."""
+
+
 class UnansweredError(psycopg.OperationalError):
     """The server did not answer in time."""
 

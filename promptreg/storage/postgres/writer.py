@@ -6,7 +6,7 @@ be checked between two statements: where a row must be found, the statement that
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -57,12 +57,15 @@ class PostgresWriter(PostgresReader):
         self._links = last, [locked[0][len(Head._fields) :]]
         self._last_link: Link | None = None
         self.has_applied = False
+        self.written: set[Hashable] = set()
+        """Ids of the prompts that were written, and their namespaces and names."""
 
     def apply(self, changes: Sequence[Change], operation: Operation | None = None) -> Link | None:
         """Write the changes, remember the operation, increase the revision by one, and return the first event."""
         last = self._last_link or read_last_link(*self._links)
         head = self._raise_revision()
         shown = self._shown_before(changes)
+        self.written.update(*((each.subject.id, (each.subject.namespace, each.subject.name)) for each in changes))
         self.forget()
         moved: list[Container] = []
         for is_deletion, group in groupby(changes, key=lambda change: change.after is None):

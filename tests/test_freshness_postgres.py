@@ -1,0 +1,435 @@
+"""Freshness of PostgreSQL: how soon a change is seen without a thread that listens, and what is returned meanwhile.
+
+`apart` gives each registry a signal of its own, as if it were alone in its process.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from promptreg import NotFoundError, Prompt, Registry, StorageBusyError, StorageError
+from tests.forks import in_child, of_child
+from tests.otel import tracing
+from tests.postgres import split_target
+from tests.proxy import Proxy
+from tests.remote import Remote
+from tests.test_freshness import run_stress
+from tests.test_postgres_connections import BUSY, MARGIN, Place, until
+
+pytestmark = pytest.mark.postgres
+
+LONG = 1_000.0  # seconds
+SECOND = 1.0  # for which nobody waits again
+
+
+@pytest.fixture
+def place(postgres_target: str) -> Iterator[Place]:
+    """A registry through a proxy, and another past it, with a signal each."""
+    with closing(Place(postgres_target)) as made:
+        yield made
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psycopg")
+    from promptreg.storage.postgres import signals, storage
+
+    monkeypatch.setattr(storage, "signal_of", lambda _: signals.Signal())
+
+
+@pytest.fixture
+def no_notification(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LISTEN on a channel that nobody notifies, as a pooler in transaction mode has it."""
+    pytest.importorskip("psycopg")
+    monkeypatch.setattr("promptreg.storage.postgres.listening.channel_of", lambda _: "nobody")
+
+
+@pytest.fixture
+def no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask for the newest commit only where a read waits for it."""
+    pytest.importorskip("psycopg")
+    monkeypatch.setattr("promptreg.storage.postgres.change_check.BEAT_SECONDS", LONG)
+    monkeypatch.setattr("promptreg.storage.postgres.change_check.YOUNG_SECONDS", LONG)
+
+
+def listener_of(registry: Registry) -> Any:
+    return registry._core.storage._listener  # type: ignore[attr-defined]
+
+
+def listen(registry: Registry, name: str = "greet") -> None:
+    """Read until the registry listens."""
+
+    def is_listening() -> bool:
+        registry.get(name)
+        listener = listener_of(registry)
+        return listener.can_wait() and listener._is_connected() and listener._question is None
+
+    until(is_listening)
+
+
+def execute(target: str, *statements: str) -> None:
+    """Execute statements as another tool would, `$.` being the schema."""
+    import psycopg
+
+    url, schema = split_target(target)
+    with psycopg.connect(url) as connection:
+        for statement in statements:
+            connection.execute(statement.replace("$.", f'"{schema}".'))  # type: ignore[arg-type]
+
+
+def unanswered(registry: Registry, name: str = "greet") -> Prompt:
+    """Read until a cached prompt is stale, and return it."""
+    until(lambda: registry.get(name).stale)
+    stale: Prompt = registry.get(name)
+    return stale
+
+
+# A server that answers
+
+
+@pytest.mark.parametrize("commits", [100, pytest.param(2_000, marks=pytest.mark.stress)])
+def test_no_read_in_any_process_is_behind_for_longer_than_declared(
+    path: str, commits: int, postgres_target: str
+) -> None:
+    """While writers are killed, no read is behind for longer than the storage declares, and none goes backwards."""
+    run_stress(postgres_target, commits, 200, "bounded")
+
+
+@pytest.mark.usefixtures("no_beat")
+def test_a_notification_alone_shows_a_change_of_another_process(postgres_target: str) -> None:
+    """Nothing is asked until the notification has come: a warm cache learns of the change by that."""
+    with Registry(postgres_target) as registry, Remote(postgres_target) as other:
+        registry.create("greet", "0")
+        registry.get("greet")
+        listen(registry)
+        for number in range(1, 4):
+            assert registry.get("greet").template == str(number - 1)
+            other.call("update", "greet", template=str(number))
+            until(lambda number=number: registry.get("greet").template == str(number))
+
+
+@pytest.mark.usefixtures("no_notification", "apart")
+def test_a_change_is_seen_within_the_declared_time_where_listening_is_lost(postgres_target: str) -> None:
+    """The questions alone show it, to a registry that is read all the time and to one that was idle."""
+    with Registry(postgres_target) as reader, Registry(postgres_target) as writer:
+        writer.create("greet", "0")
+        staleness = reader._core.storage.profile.staleness
+        for number in range(1, 6):
+            assert reader.get("greet").template == str(number - 1)
+            writer.update("greet", template=str(number))
+            end, is_read_meanwhile = time.monotonic() + staleness, number % 2
+            while time.monotonic() < end:
+                _ = reader.get("greet") if is_read_meanwhile else time.sleep(0.01)
+            prompt = reader.get("greet")
+            assert prompt.stale or prompt.template == str(number)
+            until(lambda number=number: reader.get("greet").template == str(number))
+
+
+@pytest.mark.usefixtures("no_notification", "no_beat")
+def test_a_process_sees_its_own_writes_at_once_in_every_registry_and_thread(postgres_target: str) -> None:
+    """Two registries of one process, and another thread, see a write as soon as it has returned."""
+    with Registry(postgres_target) as writer, Registry(postgres_target) as reader:
+        writer.create("greet", "0")
+        seen: list[str] = []
+        for number in range(1, 9):
+            reader.get("greet")
+            writer.update("greet", template=str(number))
+            thread = threading.Thread(target=lambda: seen.append(reader.get("greet").template))
+            thread.start()
+            thread.join()
+            assert (reader.get("greet").template, seen[-1], writer.get("greet").template) == (str(number),) * 3
+
+
+@pytest.mark.usefixtures("no_notification", "no_beat")
+def test_strict_reads_see_each_write_of_another_process_at_once(postgres_target: str) -> None:
+    """Each read asks, so that neither notifications nor beats are needed."""
+    with Registry(postgres_target, freshness="strict") as registry, Remote(postgres_target) as other:
+        registry.create("greet", "0")
+        for number in range(1, 9):
+            assert registry.get("greet").template == str(number - 1)
+            other.call("update", "greet", template=str(number))
+            assert registry.render("greet").text == str(number)
+
+
+def test_what_has_not_changed_stays_in_the_cache(postgres_target: str) -> None:
+    """After another process's changes, only the prompts that it has changed, made or deleted are read again."""
+    with Registry(postgres_target) as registry, Remote(postgres_target) as other:
+        for name in ("kept", "changed", "gone"):
+            registry.create(name, "Hello")
+        kept = registry.get("kept")
+        assert [registry.get(name, default=None) is None for name in ("changed", "gone", "new", "absent")] == [
+            *(False, False),
+            *(True, True),
+        ]
+        other.call("update", "changed", template="Hi")
+        other.call("delete", "gone")
+        other.call("create", "new", "New")
+        registry.wait_for(other.call("revision"))
+        entries = registry._core.cache.generation
+        assert "changed" not in entries.entries
+        assert "gone" not in entries.entries
+        assert set(entries.negative) == {"absent"}
+        assert registry.get("kept") is kept
+        assert (registry.get("changed").template, registry.get("new").template) == ("Hi", "New")
+        with pytest.raises(NotFoundError):
+            registry.get("gone")
+
+
+@pytest.mark.usefixtures("apart")
+def test_notifications_that_no_commit_has_sent_do_no_harm(postgres_target: str) -> None:
+    """Anybody may notify the channel: of nothing, of nonsense, and of revisions that do not exist."""
+    schema = split_target(postgres_target)[1]
+    payloads = ["", "x", "1", "-1 x", "99999999999999999999 x", "1000000 0123456789abcdef", "² x", "é" * 2_000]
+    with Registry(postgres_target) as registry, Registry(postgres_target) as other:
+        registry.create("greet", "0")
+        for number, payload in enumerate(payloads, 1):
+            assert registry.get("greet").template == str(number - 1)
+            execute(postgres_target, f"SELECT pg_notify('{schema}', '{payload}')")
+            assert registry.get("greet").template == str(number - 1)
+            other.update("greet", template=str(number))
+            until(lambda number=number: registry.get("greet").template == str(number))
+
+
+# A server that has lost commits
+
+LOSE = (
+    "UPDATE $.registry SET revision = revision - 1, stamp = 'ffffffffffffffff'",
+    "DELETE FROM $.commits WHERE revision > (SELECT revision FROM $.registry)",
+    "UPDATE $.commits c SET stamp = r.stamp FROM $.registry r WHERE c.revision = r.revision",
+)
+REPLACE = (
+    "UPDATE $.registry SET stamp = 'ffffffffffffffff'",
+    "UPDATE $.commits c SET stamp = r.stamp FROM $.registry r WHERE c.revision = r.revision",
+)
+
+
+@pytest.mark.parametrize("statements", [LOSE, REPLACE], ids=["lower", "equal"])
+@pytest.mark.parametrize("settings", [{}, {"max_staleness": 0.2}, {"freshness": "strict"}], ids=str)
+def test_another_history_empties_the_caches(
+    postgres_target: str, statements: tuple[str, ...], settings: dict[str, Any]
+) -> None:
+    """After a failover that lost commits, at a lower revision or an equal one, nothing cached is returned.
+
+    Negative entries neither: the row that another tool brings back here has no revision that shows it.
+    """
+    with Registry(postgres_target, **settings) as registry:
+        registry.create("greet", "Hello")
+        registry.create("absent", "Hidden")
+        execute(postgres_target, "UPDATE $.prompts SET name = 'aside' WHERE name = 'absent'")
+        registry.update("greet", title="Changed")
+        assert registry.get("absent", default=None) is None
+        greet = registry.get("greet")
+        assert registry.get("greet") is greet
+        execute(postgres_target, *statements)
+        until(lambda: (now := registry.get("greet")) is not greet and not now.stale)
+        assert "absent" not in registry._core.cache.generation.negative
+
+
+def test_the_first_write_after_commits_were_lost_is_seen_at_once(postgres_target: str) -> None:
+    """Its revision is that of a lost commit, and another registry of the process has cached that one."""
+    with Registry(postgres_target) as writer, Registry(postgres_target) as reader:
+        writer.create("other", "0")
+        writer.create("greet", "0")
+        writer.update("other", template="1")
+        assert reader.get("greet").template == "0"
+        execute(postgres_target, *LOSE)
+        assert writer.revision == 2
+        writer.update("greet", template="1")
+        assert writer.revision == 3
+        assert (writer.get("greet").template, reader.get("greet").template) == ("1", "1")
+
+
+# A server that does not answer
+
+
+def test_what_is_cached_is_stale_without_an_answer_and_heals_with_one(place: Place) -> None:
+    """In a partition cached reads go on, marked as stale; afterwards they are current, and see what was missed."""
+    registry = place.registry
+    until(lambda: not registry.get("greet").stale)
+    with place.proxy.frozen():
+        stale = unanswered(registry)
+        assert (stale.template, registry.render("greet").prompt.stale) == ("1", True)  # type: ignore[union-attr]
+        assert registry.get_many(["greet"])[0].stale
+    until(lambda: not registry.get("greet").stale)
+    place.beside.update("greet", template="2")
+    until(lambda: registry.get("greet").template == "2")
+
+
+def test_without_an_answer_no_registry_of_a_process_returns_what_that_process_has_changed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even as stale, though what else has changed is not known: it is read from the database, or is an error."""
+    with Registry(place.through, busy_timeout=BUSY) as reader:
+        for name in ("greet", "other"):
+            until(lambda name=name: not reader.get(name).stale)
+        with pytest.raises(NotFoundError):
+            reader.get("new")
+        monkeypatch.setattr(type(reader._core.storage._connector), "known", lambda _: [b"host=127.0.0.1 port=1"])  # type: ignore[attr-defined]
+        listener_of(reader).close()
+        place.beside.update("greet", template="2")
+        place.beside.create("new", "New")
+        assert (reader.get("other").stale, reader.get("greet").template) == (True, "2")
+        assert reader.get("new").template == "New"
+        with place.proxy.frozen():
+            assert reader.get("other").stale
+            with pytest.raises(StorageError):
+                reader.get("greet")
+
+
+@pytest.mark.parametrize("way", ["cut", "refusing"])
+def test_a_lost_connection_is_made_anew_and_no_read_fails(place: Place, way: str) -> None:
+    """While the server is away cached reads go on; when it is back they are current again."""
+    registry = place.registry
+    for _ in range(3):
+        until(lambda: not registry.get("greet").stale)
+        if way == "cut":
+            place.proxy.cut()
+        else:
+            with place.proxy.refusing():
+                unanswered(registry)
+        until(lambda: not registry.get("greet").stale)
+        place.beside.update("other", title=str(time.monotonic()))
+        assert registry.get("greet").template == "1"
+
+
+def test_a_read_waits_once_and_then_not_for_a_second(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an answer did not come within 50 ms, no read waits for one until a second has passed."""
+    registry, waits = place.registry, []
+    registry.get("greet")
+    wait = type(listener_of(registry)).wait
+    monkeypatch.setattr(
+        type(listener_of(registry)), "wait", lambda self, left: (waits.append(time.monotonic()), wait(self, left))
+    )
+    with place.proxy.frozen():
+        unanswered(registry)
+        begin, waited = time.monotonic(), len(waits)
+        for _ in range(100):
+            assert registry.get("greet").stale
+        assert len(waits) == waited or waits[waited] > begin + SECOND / 2
+        assert waited > 0
+
+
+def test_max_staleness_allows_cached_reads_for_longer(place: Place) -> None:
+    """With `max_staleness=60` a minute without an answer is young enough, and no read is marked."""
+    with Registry(place.through, max_staleness=60) as relaxed:
+        relaxed.get("greet")
+        until(lambda: not relaxed.get("greet").stale)
+        place.registry.get("greet")
+        with place.proxy.frozen():
+            unanswered(place.registry)
+            assert not relaxed.get("greet").stale
+
+
+def test_a_strict_read_without_an_answer_is_busy(place: Place) -> None:
+    """It is `StorageBusyError` after `busy_timeout`, or the default, and never stale; and it heals."""
+    with Registry(place.through, freshness="strict", busy_timeout=BUSY) as strict:
+        assert strict.get("greet").template == "1"
+        with place.proxy.frozen():
+            begin = time.monotonic()
+            with pytest.raises(StorageBusyError, match="freshness='strict'") as caught:
+                strict.get("greet")
+            assert time.monotonic() - begin < BUSY + MARGIN
+            assert caught.value.details["retry_after"] > 0
+            assert strict.render("greet", default="Default").text == "Default"
+        place.beside.update("greet", template="2")
+        assert strict.get("greet").template == "2"
+        with place.proxy.refusing(), pytest.raises(StorageBusyError):
+            strict.get("greet")
+        assert strict.get("greet").template == "2"
+
+
+@pytest.mark.parametrize("freshness", ["bounded", "strict"])
+def test_waiting_for_a_revision_ends_with_its_time_without_an_answer(place: Place, freshness: str) -> None:
+    """`wait_for` takes as long as it was told, also where a read would wait for longer; afterwards it succeeds."""
+    with Registry(place.through, freshness=freshness, busy_timeout=30) as registry:
+        registry.get("greet")
+        revision = registry.revision
+        with place.proxy.frozen():
+            time.sleep(0.2)
+            begin = time.monotonic()
+            with pytest.raises(StorageBusyError):
+                registry.wait_for(revision, timeout=0.3)
+            assert time.monotonic() - begin < 0.3 + MARGIN
+        registry.wait_for(revision)
+
+
+@pytest.mark.usefixtures("apart")
+def test_only_the_listener_is_down(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server answers all but the listener, cached reads are stale, and uncached ones current."""
+    registry = place.registry
+    registry.get("greet")
+    monkeypatch.setattr(type(registry._core.storage._connector), "known", lambda _: [b"host=127.0.0.1 port=1"])  # type: ignore[attr-defined]
+    listener_of(registry).close()
+    stale = unanswered(registry)
+    place.beside.update("greet", template="2")
+    assert registry.get("greet").template == stale.template == "1"
+    assert (registry.get("other").template, registry.history("greet")[0].template) == ("Other", "2")
+    monkeypatch.undo()
+    until(lambda: registry.get("greet").template == "2" and not registry.get("greet").stale)
+
+
+def test_no_name_is_resolved_while_a_read_waits(
+    postgres_target: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may take long to resolve a name, so that a thread waits for it, and no read."""
+    with closing(Proxy(postgres_url)) as proxy:
+        through = postgres_target.replace(postgres_url.partition("?")[0], proxy.url.replace("127.0.0.1", "localhost"))
+        with Registry(through) as registry:
+            registry.create("greet", "Hello")
+            registry.get("greet")
+            resolving: list[threading.Thread] = []
+            resolve = socket.getaddrinfo
+            monkeypatch.setattr(
+                socket,
+                "getaddrinfo",
+                lambda *a, **m: (resolving.append(threading.current_thread()), resolve(*a, **m))[1],
+            )
+            with proxy.refusing():
+                unanswered(registry)
+                until(lambda: bool(registry.get("greet") and resolving))
+            until(lambda: not registry.get("greet").stale)
+            assert threading.current_thread() not in resolving
+
+
+def test_spans_and_metrics_say_that_a_read_is_stale(place: Place) -> None:
+    """A stale render has a span that says so, as for a file that is gone."""
+    registry = place.registry
+    registry.render("greet")
+    with place.proxy.frozen(), tracing() as spans:
+        unanswered(registry)
+        spans()
+        assert registry.render("greet").prompt.stale  # type: ignore[union-attr]
+        (span,) = spans()
+        assert span.attributes["promptreg.cache"] == "stale"
+
+
+# Forks
+
+
+def test_a_child_of_a_fork_listens_anew_and_its_parent_goes_on(postgres_target: str) -> None:
+    """After the fork both see each other's changes, and neither has ended the other's connection."""
+    with Registry(postgres_target) as registry:
+        registry.create("greet", "0")
+        registry.get("greet")
+        listen(registry)
+        out, into = os.pipe()
+        child = os.fork()
+        if not child:
+            in_child(lambda: publish_when_seen(registry), into)
+        os.close(into)
+        registry.update("greet", template="1")
+        until(lambda: registry.get("greet").template == "2", 30)
+        assert of_child(child, out) == "seen"
+        assert not registry.get("greet").stale
+
+
+def publish_when_seen(registry: Registry) -> str:
+    until(lambda: registry.get("greet").template == "1", 20)
+    registry.update("greet", template="2")
+    return "seen"
