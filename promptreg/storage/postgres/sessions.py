@@ -162,6 +162,7 @@ class Session:
             raise forked()
         if self._wire is None:
             self._wire = Wire(self._connect(self._limit))
+            self._is_path_safe = False
             ((first,),) = self._exchange([FIRST_SCHEMA])[0].rows
             self._is_path_safe = str(first).startswith(OWN_SCHEMAS)
         return self._wire
