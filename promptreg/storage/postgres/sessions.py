@@ -14,7 +14,7 @@ import psycopg
 from psycopg import pq
 from psycopg.pq.abc import PGconn, PGresult
 
-from promptreg.storage.deadlines import Deadline, TimeLimit
+from promptreg.storage.deadlines import Deadline, Patience, TimeLimit
 from promptreg.storage.postgres.compat import error_of, transformer
 from promptreg.storage.postgres.failures import forked
 from promptreg.storage.postgres.statements import SCHEMA, Result, Row, Statement, command_of, result_of
@@ -25,6 +25,7 @@ __all__ = ["COMMIT", "SCHEMA", "Result", "Row", "Session", "Statement"]
 PAUSE = 0.01  # seconds before what failed only because of others is tried again
 EARLIER, MOST_EARLIER = 0.1, 0.2  # part of the time, and seconds, by which the server gives up before this side does
 RETRIED: frozenset[str | None] = frozenset({"40001", "40P01"})  # serialization failures and deadlocks
+LONG = 100  # statements
 IDLE = pq.TransactionStatus.IDLE
 # A role may put other schemas before PostgreSQL's own; a transaction sets its search path, a single statement does not.
 FIRST_SCHEMA = Statement("SELECT (pg_catalog.current_schemas(true))[1]")
@@ -176,7 +177,8 @@ class Session:
         wire = self._connected()
         commands = [command_of(statement, self.schema, self._transformer) for statement in statements]
         self.may_have_committed = COMMIT in statements
-        results = wire.exchange(commands, self._limit.left)
+        is_long = len(commands) > LONG  # as long as answers come, a long batch may take its time
+        results = wire.exchange(commands, Patience(self._limit.left()).left if is_long else self._limit.left)
         failed = next((result for result in results if result.status == FATAL), None)
         if failed is not None:
             self._raise(failed)
