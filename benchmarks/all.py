@@ -7,6 +7,7 @@ from multiprocessing import get_context
 import command
 import constructs
 import files
+import fresh
 import pauses
 import postgres
 import reads
@@ -35,6 +36,7 @@ PROGRAMS: dict[str, Callable[[Options], Tables]] = {
         files,
         transfer,
         postgres,
+        fresh,
     )
 }
 

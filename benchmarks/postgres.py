@@ -52,6 +52,7 @@ FRACTION = 10  # a bulk change is of a tenth of the size in the options
 SECONDS = 1.5  # of writing, for each round and side
 SECONDS_A_ROUND = 0.3  # the limit of a short run
 LAGS = 100  # publications in a round
+LAGS_A_ROUND = 20  # the limit of a short run, for each of its rounds
 BETWEEN_READS = 0.0002  # seconds
 BETWEEN_LOOKS = 0.001  # seconds: for as long a change may be unseen once its notification has come
 FAR = 0.004  # seconds
@@ -250,14 +251,14 @@ def lag_rows(places: Places, via: str | None, recorded: Recorded, rounds: int) -
     The reads are of what has changed, and of the prompt. A notification may wait for a millisecond more, the time
     between two looks.
     """
-    halves, tails = [], []
+    halves, tails, publications = [], [], min(LAGS, rounds * LAGS_A_ROUND)
     for _ in range(rounds):
         ours, floor = (
-            sorted(lags_of_registry(places, via)),
-            sorted(lags_of_notifications(places, via, recorded.reads[0])),
+            sorted(lags_of_registry(places, via, publications)),
+            sorted(lags_of_notifications(places, via, publications, recorded.reads[0])),
         )
         for quantile, pairs in ((0.5, halves), (0.99, tails)):
-            at = int(quantile * LAGS)
+            at = int(quantile * publications)
             pairs.append((ours[at], floor[at] + BETWEEN_LOOKS))
     name = "lag after a publish, {} / NOTIFY, two reads, 1 ms"
     return [Measured(name.format("p50"), halves, LAG), Measured(name.format("p99"), tails, LAG)]
@@ -276,12 +277,12 @@ def other_process(target: Callable[..., None], *arguments: Any) -> Iterator[Conn
     process.join()
 
 
-def lags_of_registry(places: Places, via: str | None) -> list[float]:
+def lags_of_registry(places: Places, via: str | None, publications: int) -> list[float]:
     """Return for how long each of some publications was unseen by a reader that looks all the time."""
     lags = []
     with other_process(publish, places) as publisher, places.registry(via) as reader:
         live = reader.get("lagging").version
-        for _ in range(LAGS):
+        for _ in range(publications):
             publisher.send(None)
             while reader.get("lagging").version == live:
                 sleep(BETWEEN_READS)
@@ -299,12 +300,12 @@ def publish(places: Places, pipe: Connection) -> None:
             answer_with_time(pipe, partial(registry.update, "lagging", description=description))
 
 
-def lags_of_notifications(places: Places, via: str | None, read: "list[RoundTrip]") -> list[float]:
+def lags_of_notifications(places: Places, via: str | None, publications: int, read: "list[RoundTrip]") -> list[float]:
     """Return how long each of some notifications took to a connection that waits for it and then reads twice."""
     lags, bare = [], Bare(via or places.url)
     with other_process(notify, places.url) as notifier, psycopg.connect(via or places.url, autocommit=True) as listener:
         listener.execute("LISTEN floor_of_lags")
-        for _ in range(LAGS):
+        for _ in range(publications):
             notifier.send(None)
             next(listener.notifies(stop_after=1))
             bare.replay([*read, *read])

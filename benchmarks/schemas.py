@@ -53,9 +53,11 @@ def server() -> Iterator[str]:
 def schemas(url: str) -> Iterator[Places]:
     """Name two schemas, and drop them afterwards."""
     ours, floor = f"bench_{new_id()[-12:]}", f"floor_{new_id()[-12:]}"
-    yield Places(url, ours, floor)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"SET client_min_messages = error; DROP SCHEMA IF EXISTS {ours}, {floor} CASCADE")
+    try:
+        yield Places(url, ours, floor)
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"SET client_min_messages = error; DROP SCHEMA IF EXISTS {ours}, {floor} CASCADE")
 
 
 def fill(places: Places, prompts: int) -> None:

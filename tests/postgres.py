@@ -223,7 +223,9 @@ def fresh_target(url: str) -> Iterator[str]:
     yield f"{url}{'&' if '?' in url else '?'}{PARAMETER}{schema}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET lock_timeout = '10s'; SET client_min_messages = error")
-        connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+        beside = connection.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)", (schema,))
+        for (name,) in beside.fetchall():  # those whose names begin with it, too
+            connection.execute(f'DROP SCHEMA "{name}" CASCADE')
 
 
 def shared_url() -> str | None:

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 from promptreg import Actor, Prompt, Registry
 from tests.refusals import seen
-from tests.test_storage_sqlite import raw
 
 EDITOR = Actor("ana", "team_editor")
 
@@ -46,10 +45,8 @@ def only_the_seed_moves(registry: Registry) -> Iterator[None]:
 
 
 def stored_revision(registry: Registry) -> int:
-    connection = raw(registry.path)
-    (revision,) = connection.execute("SELECT revision FROM registry").fetchone()
-    connection.close()
-    return revision
+    with registry._core.storage.read() as reader:
+        return reader.snapshot.revision
 
 
 def refuse_everything(prompt: Prompt) -> None:

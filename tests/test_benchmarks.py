@@ -12,17 +12,31 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PROGRAMS = sorted(path.name for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
 
 
+MARKS = {"rendering.py": [], "postgres.py": [pytest.mark.postgres]}
+
+
 @pytest.mark.parametrize(
     "program",
-    [
-        pytest.param(program, marks=[] if program == "rendering.py" else [pytest.mark.slow])
-        for program in PROGRAMS
-        if program != "all.py"
-    ],
+    [pytest.param(name, marks=MARKS.get(name, [pytest.mark.slow])) for name in PROGRAMS if name != "all.py"],
 )
-def test_a_benchmark_runs_and_its_two_sides_are_equal(program: str) -> None:
+def test_a_benchmark_runs_and_its_two_sides_are_equal(
+    program: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each program checks that both sides of a row have equal results before it measures them."""
+    if program == "postgres.py":
+        monkeypatch.setenv("PROMPTREG_TEST_POSTGRES", request.getfixturevalue("postgres_url"))
     assert "median" in run(program)
+
+
+def test_without_a_server_the_benchmark_of_postgresql_says_so() -> None:
+    """It prints the reason, and no row."""
+    program = "import postgres, timing; postgres.programs = lambda: None; print(postgres.measured(timing.Options()))"
+    environment = {key: value for key, value in os.environ.items() if key != "PROMPTREG_TEST_POSTGRES"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(BENCHMARKS), str(BENCHMARKS.parent)])
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
+    assert done.stdout == "{}\n"
+    assert done.stderr.startswith("postgres: skipped, ")
 
 
 @pytest.mark.slow

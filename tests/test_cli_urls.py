@@ -8,6 +8,7 @@ from promptreg import Registry
 from promptreg.cli.failures import in_commands
 from promptreg.cli.main import COMMANDS
 from promptreg.cli.masking import masked
+from promptreg.committing import ONCE
 from promptreg.storage.opening import read_target
 from tests.terminal import Terminal
 
@@ -158,6 +159,7 @@ def test_messages_name_commands_and_options() -> None:
     """What the library says to programs about a registry that is not there is said of commands."""
     said = in_commands("There is no registry at postgresql://h/d; correct the URL, or pass create=True to make it.")
     assert said.endswith("; `promptreg init` makes it; --db or PROMPTREG_DB names another.")
+    assert in_commands(ONCE) == "Look at what is stored before you try again."
 
 
 def test_a_target_is_read_without_a_connection(nobody: str) -> None:

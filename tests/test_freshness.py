@@ -15,12 +15,19 @@ import pytest
 from promptreg import Actor, InvalidInputError, NotFoundError, PromptregError, Registry
 from promptreg.storage.sqlite.sidecar import Sidecar, revision_of
 from tests.remote import Remote, run_program
-from tests.storages import target_of
+from tests.storages import POSTGRES, target_of
 from tests.test_storage_sqlite import raw
 
 NOTICED_SECONDS = 0.06  # 50 ms are promised
 
 Read = Callable[[Registry], object]
+
+
+@pytest.fixture
+def registry(path: str) -> Iterator[Registry]:
+    """A new registry whose reads see each write of another process at once."""
+    with Registry(path, freshness="strict" if path.startswith(POSTGRES) else "bounded") as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -94,26 +101,32 @@ CHANGES: dict[str, tuple[tuple[Any, ...], dict[str, Any], Read]] = {
 }
 
 
+def assert_seen_at_once(registry: Registry, other: Remote, change: str) -> None:
+    """Assert that a change by another process is seen by the first read after its call has returned."""
+    called, more, read = CHANGES[change]
+    other.path = target_of(registry)
+    registry.create("greet", "Hello")
+    registry.update("greet", template="Hello again")
+    registry.rollback("greet", reason="x")
+    registry.update("greet", template="Draft", is_production=False)
+    registry.set_label("greet", "kept", 2)
+    other.call("open")
+    before = outcome(read, registry)
+    assert outcome(read, registry) == before
+    other.call(*called, **more)
+    after = outcome(read, registry)
+    assert after != before, change
+    with Registry(target_of(registry)) as fresh:
+        assert after == outcome(read, fresh), change
+
+
 @pytest.mark.sqlite
 def test_the_very_next_read_sees_any_change_of_another_process(tmp_path: Path) -> None:
     """Rule 16: the first read after another process's call has returned sees its change, with a warm cache."""
     with Remote("") as other:
-        for number, (called, more, read) in enumerate(CHANGES.values()):
+        for number, change in enumerate(CHANGES):
             with Registry(tmp_path / f"{number}.db") as registry:
-                other.path = target_of(registry)
-                registry.create("greet", "Hello")
-                registry.update("greet", template="Hello again")
-                registry.rollback("greet", reason="x")
-                registry.update("greet", template="Draft", is_production=False)
-                registry.set_label("greet", "kept", 2)
-                other.call("open")
-                before = outcome(read, registry)
-                assert outcome(read, registry) == before
-                other.call(*called, **more)
-                after = outcome(read, registry)
-                assert after != before, called
-                with Registry(target_of(registry)) as fresh:
-                    assert after == outcome(read, fresh), called
+                assert_seen_at_once(registry, other, change)
 
 
 FACTS: dict[str, tuple[Read, str, tuple[Any, ...], tuple[Any, ...]]] = {
@@ -321,6 +334,7 @@ def test_whichever_connection_checks_sees_that_another_tool_committed(path: str,
         assert changes_since(position).position is position
 
 
+@pytest.mark.sqlite
 def test_the_cache_survives_the_change_to_the_connection_that_checks(path: str) -> None:
     """The second check opens another connection than the first read, and the cache is kept."""
     with Registry(path) as registry:
@@ -407,6 +421,7 @@ def test_another_tools_commit_between_the_registrys_commits_is_seen(path: str, r
         assert reader.get("greet").status == "active"
 
 
+@pytest.mark.sqlite
 def test_the_next_writer_recreates_a_removed_sidecar_and_publishes_to_old_readers_too(path: str) -> None:
     """The next writer creates the sidecar again, and also publishes to processes that have the old one open."""
     with Registry(path) as reader, Registry(path) as writer:
@@ -419,6 +434,7 @@ def test_the_next_writer_recreates_a_removed_sidecar_and_publishes_to_old_reader
             assert reader.get("greet").template == str(number)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("sees", "seen"),
     [
@@ -469,6 +485,7 @@ def test_a_truncated_sidecar_ends_no_process_that_was_not_reading_then(path: str
             assert other.call("get", "greet").template == f"again {number}"
 
 
+@pytest.mark.sqlite
 def test_the_stamp_of_a_repaired_sidecar_is_new(path: str) -> None:
     """No cache has loaded anything at the stamp of a repaired sidecar."""
     Registry(path).close()
@@ -485,6 +502,7 @@ def test_the_stamp_of_a_repaired_sidecar_is_new(path: str) -> None:
     assert len({*pages, bytes(16)}) == 5
 
 
+@pytest.mark.sqlite
 def test_a_writer_publishes_to_processes_that_opened_after_the_sidecar_was_removed(path: str) -> None:
     """A process that opened later sees the commit with its next read, since a writer checks which sidecar is there."""
     with Registry(path) as writer:
@@ -529,6 +547,7 @@ def die_after_commit(registry: Registry) -> int:
     return before
 
 
+@pytest.mark.sqlite
 def test_a_read_publishes_a_commit_that_its_writer_could_not(either: Registry) -> None:
     """If a writer dies before it publishes its commit, the first read transaction that sees the commit publishes it."""
     signal = either._core.storage.publisher.signal  # type: ignore[attr-defined]
@@ -540,6 +559,7 @@ def test_a_read_publishes_a_commit_that_its_writer_could_not(either: Registry) -
     assert signal.read() != before
 
 
+@pytest.mark.sqlite
 def test_a_check_publishes_a_commit_that_its_writer_could_not(either: Registry) -> None:
     """The stamp of other processes changes before the caller of a check can use what it reports."""
     with either._core.storage.monitor() as changes_since:
@@ -552,6 +572,7 @@ def test_a_check_publishes_a_commit_that_its_writer_could_not(either: Registry) 
     assert (content, revision_of(content)) == (either._core.storage.publisher.signal.read(), report.position.revision)  # type: ignore[attr-defined]
 
 
+@pytest.mark.sqlite
 def test_a_revision_that_is_published_again_has_another_stamp(either: Registry) -> None:
     """No two publications are equal, because after a restored backup one revision may mean two states."""
     with either._core.storage.monitor() as changes_since:

@@ -16,10 +16,10 @@ import pytest
 from promptreg import NotFoundError, Prompt, Registry, StorageBusyError, StorageError
 from tests.forks import in_child, of_child
 from tests.otel import tracing
-from tests.postgres import split_target
+from tests.postgres import fresh_target, split_target
 from tests.proxy import Proxy
 from tests.remote import Remote
-from tests.test_freshness import run_stress
+from tests.test_freshness import CHANGES, assert_seen_at_once, run_stress
 from tests.test_postgres_connections import BUSY, MARGIN, Place, until
 
 pytestmark = pytest.mark.postgres
@@ -155,6 +155,15 @@ def test_strict_reads_see_each_write_of_another_process_at_once(postgres_target:
             assert registry.get("greet").template == str(number - 1)
             other.call("update", "greet", template=str(number))
             assert registry.render("greet").text == str(number)
+
+
+def test_the_very_next_strict_read_sees_any_change_of_another_process(postgres_url: str) -> None:
+    """Rule 16, as it holds for a file: whatever was changed, with a warm cache."""
+    with Remote("") as other:
+        for change in CHANGES:
+            with fresh_target(postgres_url) as target, Registry(target, freshness="strict") as registry:
+                assert_seen_at_once(registry, other, change)
+                other.call("close")
 
 
 def test_what_has_not_changed_stays_in_the_cache(postgres_target: str) -> None:

@@ -257,7 +257,7 @@ def test_functions_look_into_the_systems_schema_only(registry: Registry, sql: Sq
     ).fetchall()
     assert len(settings) == len(schema.FUNCTIONS)
     for function, config, is_definer in settings:
-        assert config == ["search_path=pg_catalog, pg_temp"], function
+        assert config[0] == "search_path=pg_catalog, pg_temp", function
         assert is_definer is False, function
     sql.execute(
         "CREATE TEMP TABLE registry (revision bigint, stamp text, last_event bigint, last_hash text);"
@@ -297,3 +297,13 @@ def test_the_schemas_version_is_the_number_of_its_migrations(kept_sql: Sql) -> N
     assert kept_sql.execute("SELECT schema_version FROM registry").fetchone() == (len(schema.MIGRATIONS),)
     (only,) = schema.migration("x", schema.SCHEMA_VERSION)
     assert only.text == "UPDATE $.registry SET schema_version = %s"
+
+
+def test_all_texts_compare_by_code_points(kept: str, kept_sql: Sql) -> None:
+    """In every table, so that each index serves each comparison, whatever the locale of the database is."""
+    others = kept_sql.execute(
+        "SELECT table_name, column_name FROM information_schema.columns"
+        " WHERE table_schema = %s AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'",
+        (split_target(kept)[1],),
+    ).fetchall()
+    assert others == []

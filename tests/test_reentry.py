@@ -127,9 +127,9 @@ def test_a_handlers_call_within_a_write_is_refused_and_the_write_commits(
                 NESTED[verb](registry)
             outcomes.append(caught.value)
 
-        def interrupted(*arguments: object) -> None:
+        def interrupted(*arguments: object) -> object:
             signal.raise_signal(signal.SIGALRM)
-            append(*arguments)  # type: ignore[arg-type]
+            return append(*arguments)  # type: ignore[arg-type]
 
         on_signal(handle)
         with monkeypatch.context() as patch:
@@ -322,9 +322,9 @@ def test_a_fork_in_the_middle_of_a_call_does_not_harm_the_call(
             os._exit(7)
         ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: object) -> object:
         signal.raise_signal(signal.SIGALRM)
-        append(*arguments)  # type: ignore[arg-type]
+        return append(*arguments)  # type: ignore[arg-type]
 
     on_signal(fork)
     with monkeypatch.context() as patch:
@@ -630,11 +630,11 @@ def test_a_child_forked_in_the_middle_of_a_write_does_not_finish_it(
     """The child's call is refused, because the write and the connection are its parent's, and no version is lost."""
     append, children, parent = event_log.append, [], os.getpid()
 
-    def interrupted(*arguments: Any) -> None:
+    def interrupted(*arguments: Any) -> Any:
         signal.raise_signal(signal.SIGALRM)
         if os.getpid() != parent:
             time.sleep(0.2)
-        append(*arguments)
+        return append(*arguments)
 
     on_signal(lambda: children.append(os.fork()))
     with Registry(path) as registry:

@@ -187,12 +187,12 @@ def test_readers_at_the_same_time_use_several_connections_and_no_more(path: str)
 class At:
     """A trace function that acts before one of the bytecodes that the traced files run, counted from 0."""
 
-    def __init__(self, number: int, act: Callable[[], None]) -> None:
+    def __init__(self, number: int, act: Callable[[], None], traced: tuple[str, ...] = TRACED) -> None:
         self.left = number
-        self._act = act
+        self._act, self._traced = act, traced
 
     def __call__(self, frame: FrameType, event: str, _: object) -> "At | None":
-        if not frame.f_code.co_filename.endswith(TRACED):
+        if not frame.f_code.co_filename.endswith(self._traced):
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":

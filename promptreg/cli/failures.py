@@ -44,6 +44,9 @@ PHRASES = {
     "expected_production: ": "--expect-production: ",
     "expected_hash says": "--expect-hash says",
     ", or wait longer with busy_timeout": "",
+    "Make the same call on registry.once(error.details['operation_id']), which writes only what does not hold": (
+        "Look at what is stored before you try again"
+    ),
     "correct the URL, or pass create=True to make it": "`promptreg init` makes it; --db or PROMPTREG_DB names another",
     ", or a pydantic model class": "",
     "must be a Variable or a mapping": "must be a JSON object",

@@ -5,10 +5,12 @@ Many rows are sent as one JSON text, which the driver and the server read faster
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from promptreg.storage.postgres.statements import Statement
+
+T = TypeVar("T")
 
 ROWS = 1_000  # in a statement that writes many
 
@@ -31,8 +33,12 @@ class Batched(NamedTuple):
         """Return the statements that write these rows."""
         if len(rows) == 1:
             return [Statement(self.one, rows[0])]
-        parts = (rows[at : at + ROWS] for at in range(0, len(rows), ROWS))
-        return [Statement(self.many, (json.dumps(part, ensure_ascii=False),)) for part in parts]
+        return [Statement(self.many, (json.dumps(part, ensure_ascii=False),)) for part in parts(rows)]
+
+
+def parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield the items in parts for one statement each, which then takes a bounded time."""
+    return (items[at : at + ROWS] for at in range(0, len(items), ROWS))
 
 
 def inserts(table: str, columns: Sequence[str], kinds: Kinds) -> Batched:

@@ -17,6 +17,7 @@ from promptreg.storage.postgres import slices
 from promptreg.storage.postgres.event_pages import WRITTEN_LINK
 from promptreg.storage.postgres.sessions import Row, Session, Statement
 from promptreg.storage.postgres.slices import BYTES, FIRST, LAST, ROWS
+from promptreg.storage.postgres.transactions import SEARCH_PATH
 from promptreg.storage.rows import read_prompt, read_publications, read_version
 
 OpenSession: TypeAlias = Callable[[], AbstractContextManager[Session]]
@@ -41,7 +42,7 @@ def dumped(open_session: OpenSession, translating: Translating) -> Iterator[Dump
     with open_session() as session:
         try:
             with translating():
-                session.begin(BEGIN, UNLIMITED)
+                session.begin(BEGIN, SEARCH_PATH, UNLIMITED)
                 counts, written = (result.rows for result in session.run(_COUNTS, WRITTEN_LINK))
             yield Dump(Counts(*counts[0]), _translated(session, written, translating))
         finally:

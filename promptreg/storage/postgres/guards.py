@@ -1,7 +1,8 @@
 """The functions and triggers of the first schema: what no SQL may change, and how writes of other tools are noticed.
 
 A trigger that looks at other rows runs once a statement, over all rows that it wrote: a bulk change takes no longer
-for it. Each function has its own search path, so that no schema of a hostile user comes before the system's.
+for it. Each function has its own search path, so that no schema of a hostile user comes before the system's, and looks
+rows up by their keys: a plan that was made while a table was small would read all of it later.
 """
 
 DAMAGED = "XX001"
@@ -14,7 +15,7 @@ _REFUSED = "23000"  # integrity_constraint_violation
 def _function(signature: str, returns: str, body: str) -> str:
     return (
         f"CREATE FUNCTION $.{signature} RETURNS {returns} LANGUAGE plpgsql"
-        f" SET search_path = pg_catalog, pg_temp AS $body$ {body} $body$"
+        f" SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $body$ {body} $body$"
     )
 
 

@@ -1,9 +1,12 @@
 """The tables, as a list of migrations: one is never changed, new ones are added at the end.
 
-They hold what those in SQLite hold, so that rows and their hashes are the same. Texts compare by code points
-(`COLLATE "C"`), as Python does. JSON stays the text that was hashed. No text of a registry has U+0000, which PostgreSQL
-could not hold: every argument that has one is refused (`jsonvalues.checked_text`). The triggers are in `guards.py`.
+They hold what those in SQLite hold, so that rows and their hashes are the same. JSON stays the text that was hashed.
+Texts compare by code points (`COLLATE "C"`), as Python does; in every table, as an index serves no comparison by other
+rules. No text of a registry has U+0000, which PostgreSQL could not hold: every argument that has one is refused
+(`jsonvalues.checked_text`). The triggers are in `guards.py`.
 """
+
+import re
 
 from promptreg.errors import SchemaTooNewError, StorageError
 from promptreg.storage.hashing import GENESIS
@@ -27,10 +30,10 @@ FIRST_STAMP = "0" * 16
 
 
 def _columns(names: tuple[str, ...]) -> str:
-    return ", ".join(f"{name} {KINDS.get(name, TEXT)}{'' if name in OPTIONAL else ' NOT NULL'}" for name in names)
+    return ", ".join(f"{name} {KINDS.get(name, 'text')}{'' if name in OPTIONAL else ' NOT NULL'}" for name in names)
 
 
-TABLES = (
+_TABLES = (
     "CREATE TABLE $.registry (id int PRIMARY KEY CHECK (id = 1), schema_version int NOT NULL, identity text NOT NULL,"
     " revision bigint NOT NULL, stamp text NOT NULL, last_event bigint NOT NULL, last_hash text NOT NULL)",
     f"CREATE TABLE $.prompts (key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {_columns(PROMPT_COLUMNS)},"
@@ -41,7 +44,7 @@ TABLES = (
     " version bigint NOT NULL, hash text NOT NULL, PRIMARY KEY (prompt, depth))",
     "CREATE TABLE $.deletions (prompt_id text PRIMARY KEY, revision bigint NOT NULL, at text NOT NULL, synced text)",
     "CREATE TABLE $.events (seq bigint PRIMARY KEY, at text NOT NULL, actor text, action text NOT NULL,"
-    f" namespace {TEXT} NOT NULL, prompt_id text NOT NULL, version bigint, commitment text NOT NULL,"
+    " namespace text NOT NULL, prompt_id text NOT NULL, version bigint, commitment text NOT NULL,"
     " prev text NOT NULL, hash text NOT NULL)",
     "CREATE TABLE $.event_details (seq bigint PRIMARY KEY REFERENCES $.events, salt text NOT NULL, name text NOT NULL,"
     " details text NOT NULL)",
@@ -51,6 +54,7 @@ TABLES = (
     " hash text NOT NULL)",
     "CREATE TABLE $.commits (revision bigint PRIMARY KEY, stamp text NOT NULL)",
 )
+TABLES = tuple(re.sub(r" text\b(?!\[)", f" {TEXT}", table) for table in _TABLES)
 """`stamp` is 8 random bytes of each commit, as hexadecimal text; `commits` holds those of the last ones."""
 
 INDEXES = (

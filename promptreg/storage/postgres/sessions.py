@@ -14,7 +14,7 @@ import psycopg
 from psycopg import pq
 from psycopg.pq.abc import PGconn, PGresult
 
-from promptreg.storage.deadlines import Deadline, TimeLimit
+from promptreg.storage.deadlines import Deadline, Patience, TimeLimit
 from promptreg.storage.postgres.compat import error_of, transformer
 from promptreg.storage.postgres.failures import forked
 from promptreg.storage.postgres.statements import SCHEMA, Result, Row, Statement, command_of, result_of
@@ -23,8 +23,14 @@ from promptreg.storage.postgres.wire import FATAL, LostError, Wire
 __all__ = ["COMMIT", "SCHEMA", "Result", "Row", "Session", "Statement"]
 
 PAUSE = 0.01  # seconds before what failed only because of others is tried again
+EARLIER, MOST_EARLIER = 0.1, 0.2  # part of the time, and seconds, by which the server gives up before this side does
 RETRIED: frozenset[str | None] = frozenset({"40001", "40P01"})  # serialization failures and deadlocks
+LONG = 100  # statements
 IDLE = pq.TransactionStatus.IDLE
+# A role may put other schemas before PostgreSQL's own; a transaction sets its search path, a single statement does not.
+FIRST_SCHEMA = Statement("SELECT (pg_catalog.current_schemas(true))[1]")
+OWN_SCHEMAS = ("pg_catalog", "pg_temp")
+SAFE_PATH = Statement("SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)")
 ROLLBACK, COMMIT = Statement("ROLLBACK"), Statement("COMMIT")
 
 
@@ -44,6 +50,7 @@ class Session:
         self._limit: TimeLimit = Deadline(0)
         self._pending: list[Statement] = []
         self._has_sent_queued = False
+        self._is_path_safe = True
         self._transformer = transformer()
 
     def start(self, limit: TimeLimit) -> None:
@@ -55,8 +62,9 @@ class Session:
             self.close()
 
     def milliseconds_left(self) -> int:
-        """Return how long a statement that is sent now may take, at least 1."""
-        return max(int(self._limit.left() * 1000), 1)
+        """Return how long a statement that is sent now may take, at least 1; its error then comes before the limit."""
+        left = self._limit.left()
+        return max(int((left - min(left * EARLIER, MOST_EARLIER)) * 1000), 1)
 
     def begin(self, *statements: Statement) -> None:
         """Send these statements together with the next ones."""
@@ -78,6 +86,8 @@ class Session:
         """
         sent, self._pending = [*self._pending, *statements], []
         is_first = self.is_idle()
+        if is_first and not sent[0].text.startswith("BEGIN") and not self._has_safe_path():
+            sent.insert(0, SAFE_PATH)  # for the time of this batch
         self._has_sent_queued = not is_first and (self._has_sent_queued or len(sent) > len(statements))
         may_repeat = is_first and COMMIT not in sent
         may_reconnect = self._wire is not None
@@ -153,13 +163,21 @@ class Session:
             raise forked()
         if self._wire is None:
             self._wire = Wire(self._connect(self._limit))
+            ((first,),) = self._exchange([FIRST_SCHEMA])[0].rows
+            self._is_path_safe = str(first).startswith(OWN_SCHEMAS)
         return self._wire
+
+    def _has_safe_path(self) -> bool:
+        """Return whether this connection finds PostgreSQL's own functions and operators first."""
+        self._connected()
+        return self._is_path_safe
 
     def _exchange(self, statements: Sequence[Statement]) -> list[Result]:
         wire = self._connected()
         commands = [command_of(statement, self.schema, self._transformer) for statement in statements]
         self.may_have_committed = COMMIT in statements
-        results = wire.exchange(commands, self._limit.left)
+        is_long = len(commands) > LONG  # as long as answers come, a long batch may take its time
+        results = wire.exchange(commands, Patience(self._limit.left()).left if is_long else self._limit.left)
         failed = next((result for result in results if result.status == FATAL), None)
         if failed is not None:
             self._raise(failed)

@@ -50,6 +50,7 @@ class PostgresStorage:
         opened_at = time.monotonic()
         try:
             with self._connections.writer(self._deadline(), self._translated) as session:
+                session.connected()  # which tells the role, for errors
                 found = making.opened(session, self._place, may_create=settings.create)
         except BaseException:  # leave nothing open, even if the caller keeps the error
             self._connections.close()

@@ -15,6 +15,7 @@ from promptreg.storage.base import VerificationStep
 from promptreg.storage.postgres import schema_check
 from promptreg.storage.postgres.integrity import Check, Checked, Results, checks
 from promptreg.storage.postgres.sessions import Session, Statement
+from promptreg.storage.postgres.transactions import SEARCH_PATH
 from promptreg.storage.problems import MAX_PROBLEMS
 
 OpenSession: TypeAlias = Callable[[], AbstractContextManager[Session]]
@@ -34,7 +35,7 @@ def verified(
 
     def read(*statements: Statement) -> Results:
         with open_session() as session, translating():
-            return [result.rows for result in session.run(BEGIN, *statements, END)[1:-1]]
+            return [result.rows for result in session.run(BEGIN, SEARCH_PATH, *statements, END)[2:-1]]
 
     lost = schema_check.missing_tables(read(*schema_check.statements(schema)))
     if lost:  # nothing else can be read then

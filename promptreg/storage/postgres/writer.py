@@ -21,7 +21,7 @@ from promptreg.storage.hashing import (
     operation_hash,
     publication_hash,
 )
-from promptreg.storage.postgres.batches import inserts, literal, updates
+from promptreg.storage.postgres.batches import inserts, literal, parts, updates
 from promptreg.storage.postgres.event_pages import LAST_LINK, read_last_link
 from promptreg.storage.postgres.heads import HEAD_FIELDS, Head, read_head
 from promptreg.storage.postgres.reader import PostgresReader
@@ -179,17 +179,17 @@ class PostgresWriter(PostgresReader):
 
     def _delete(self, changes: Sequence[Change]) -> None:
         """Delete prompts with their versions, and record that; the names and details of their events come last."""
-        deleted = [change.subject for change in changes]
         rows = [
             (change.subject.id, self.registry_row.revision, change.at, places)
             for change in changes
             for places in [encoded_places(change.subject.namespace, change.subject.synced)]
         ]
         self.session.begin(*_RECORD_DELETIONS.of(rows))
-        ids, names = [container.id for container in deleted], [container.name for container in deleted]
-        for table in ("search", "publications", "versions"):
-            self._queue(f"DELETE FROM $.{table} WHERE prompt IN ({_KEYS})", (ids, names))
-        self._queue(_DELETE_PROMPTS, (ids, names, len(deleted)))
+        for part in parts([change.subject for change in changes]):
+            ids, names = [container.id for container in part], [container.name for container in part]
+            for table in ("search", "publications", "versions"):
+                self._queue(f"DELETE FROM $.{table} WHERE prompt IN ({_KEYS})", (ids, names))
+            self._queue(_DELETE_PROMPTS, (ids, names, len(part)))
 
     def _remember_operation(self, operation: Operation) -> None:
         """Remember an operation at the server's time, and forget those that are older than a day."""
@@ -199,8 +199,8 @@ class PostgresWriter(PostgresReader):
 
     def _forget_details(self, prompt_ids: Sequence[str]) -> None:
         """Delete the names and details of deleted prompts' events; the delete event keeps its name."""
-        if prompt_ids:
-            self._queue(_FORGET_DETAILS, (prompt_ids,))
+        for part in parts(prompt_ids):
+            self._queue(_FORGET_DETAILS, (part,))
 
 
 def _written(change: Change) -> Snapshot | None:
