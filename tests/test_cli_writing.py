@@ -415,7 +415,7 @@ WRITES = {
     "delete": ["delete", "greet", "--yes"],
     "discard": ["discard", "greet", "--yes"],
 }
-READS = "init list show render diff history search events namespaces check export import sync verify demo".split()
+READS = "init list show render diff history search events namespaces check export import sync verify head backup demo".split()
 
 
 def test_every_command_that_writes_is_in_the_table() -> None:
