@@ -73,7 +73,7 @@ class Connector:
                 return self._suitable(pgconn)
         kinds = {type(error) for error in failures}
         kind = next((kind for kind in (TooManyError, RefusedError) if kind in kinds), UnreachableError)
-        raise kind(self._safe("; ".join(dict.fromkeys(str(error).strip().replace("\n", " ") for error in failures))))
+        raise kind(self._safe("; ".join(dict.fromkeys(" ".join(str(error).split()) for error in failures))))
 
     def known(self) -> list[bytes]:
         """Return what libpq needs for each address that is known, without resolving a name."""
