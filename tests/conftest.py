@@ -115,8 +115,8 @@ def database(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def path(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """The target of a registry that does not exist yet: its path, or its URL."""
-    return str(tmp_path / "prompts.db") if database == "sqlite" else request.getfixturevalue("postgres_target")
+    """The target of a registry: the path of one that does not exist yet, or the URL of one that holds nothing."""
+    return str(tmp_path / "prompts.db") if database == "sqlite" else request.getfixturevalue("empty_schema").empty()
 
 
 @pytest.fixture(scope="session")
@@ -134,6 +134,16 @@ def postgres_target(postgres_url: str) -> Iterator[str]:
     """The target of a registry that does not exist yet, in a schema of its own on the shared server."""
     with postgres.fresh_target(postgres_url) as target:
         yield target
+
+
+@pytest.fixture(scope="session")
+def empty_schema(postgres_url: str) -> Iterator[postgres.EmptySchema]:
+    """A registry of this process that is emptied before each test that uses it."""
+    with postgres.fresh_target(postgres_url) as target:
+        Registry(target).close()
+        schema = postgres.EmptySchema(target)
+        yield schema
+        schema.connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from promptreg import Registry
 from promptreg.storage.base import Storage, StorageSettings
 from promptreg.storage.opening import open_storage
 from promptreg.storage.sqlite.storage import SQLiteStorage
-from tests.postgres import fresh_target, split_target
+from tests.postgres import PARAMETER, EmptySchema, fresh_target, split_target
 
 POSTGRES = "postgresql://"
 
@@ -71,11 +71,10 @@ ON_BOTH = frozenset(
 
 def target_of(registry: Registry) -> str:
     """Return what a registry was opened with, as text."""
-    storage: Any = registry._core.storage
-    if isinstance(storage, SQLiteStorage):
-        return str(storage._settings.target)
-    url = storage._connector._url
-    return f"{url.conninfo}{'&' if '?' in url.conninfo else '?'}promptreg_schema={url.schema}"
+    if registry.path is not None:
+        return registry.path
+    url = registry._core.storage._connector._url  # type: ignore[attr-defined]
+    return f"{url.conninfo}{'&' if '?' in url.conninfo else '?'}{PARAMETER}{url.schema}"
 
 
 def storage_of(target: str) -> Any:
@@ -88,10 +87,11 @@ def storage_of(target: str) -> Any:
 
 
 def copy_registry(path: Path | str, target: str) -> None:
-    """Make a registry that holds what a file's holds."""
+    """Make a registry hold what a file's holds, and nothing else."""
     if not target.startswith(POSTGRES):
         shutil.copy(path, target)
         return
+    EmptySchema.known[target].empty()
     with closing(_opened(str(path))) as source, closing(_opened(target)) as copy, source.dump() as dump:
         copy.load(dump.entries)
 

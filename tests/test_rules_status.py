@@ -32,7 +32,7 @@ from promptreg.rules.lifecycle import plan_create
 from promptreg.rules.outcomes import Author
 from promptreg.rules.version_fields import read_draft, read_edit
 from promptreg.storage.base import StorageSettings
-from promptreg.storage.sqlite.storage import SQLiteStorage
+from promptreg.storage.opening import open_storage
 from tests.storages import copy_registry
 
 ALL = ["active", "disabled", "archived"]
@@ -311,7 +311,7 @@ def write_many(path: str, count: int) -> None:
         Author(None, "2026-01-01T00:00:00.000000+00:00"),
     )
     plans = [plan_create(new_id(), "default", f"p{i}", draft, author) for i in range(count)]
-    storage = SQLiteStorage(StorageSettings(path, create=False, durability="full", busy_timeout=5.0))
+    storage = open_storage(StorageSettings(path, create=False, durability="full", busy_timeout=5.0))
     with storage.write() as writer:
         writer.apply([change for plan in plans for change in plan.changes])
     storage.close()
