@@ -119,7 +119,7 @@ class Commit(Generic[P]):
     ) -> None:
         self._transactions, self._view = transactions, view
         self._plan, self._vet, self._call, self._once = plan, vet, call, once
-        self._seen: Snapshot | None = None
+        self._seen: Snapshot | None = None  # what the plan was made on that is to be written
         self._is_recalled = False
         self._unknown: _Applied[P] | None = None
         """What was applied by a commit of which it is still unknown whether it has happened."""
@@ -166,7 +166,7 @@ class Commit(Generic[P]):
                 if earlier is not None:
                     return earlier, True
                 final = proposed if writer.snapshot == self._seen else self._planned_again(writer, evidence)
-                self._seen = writer.snapshot
+                seen = writer.snapshot
                 is_vetted = self._is_vetted(final, evidence)
                 if is_vetted and self._is_to_be_written(final):
                     changes = final.changes
@@ -177,6 +177,8 @@ class Commit(Generic[P]):
             raise
         finally:
             self._transactions.note_written(changes)
+        if not is_vetted:
+            self._seen = seen
         return final, is_vetted
 
     def _found(self, writer: Writer) -> P | None:

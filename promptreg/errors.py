@@ -273,6 +273,7 @@ STORAGE_REASONS: Mapping[str, str] = MappingProxyType(
         "refused": "the server refused the connection: the user, the password, the database, or too many connections",
         "connection_lost": "the connection to the server broke; nothing was written",
         "unanswered": "the server did not answer within `busy_timeout`",
+        "not_reached": "the revision that was waited for did not arrive in time",
         "permission": "the role lacks a right in the database; the message says which",
         "missing_schema": "the database has no such schema with a registry, and it may not be created",
         "encoding": "the database is not in UTF-8",

@@ -33,6 +33,7 @@ def wait_for(core: Core, given_revision: object, given_timeout: object) -> None:
             raise StorageBusyError(
                 f"{core.storage.profile.location} did not reach revision {revision} within {seconds:g} s; wait again,"
                 " or read what is there.",
+                reason="not_reached",
                 retry_after=RETRY_AFTER,
             )
         time.sleep(min(pause, left))

@@ -300,6 +300,21 @@ def test_what_others_wrote_meanwhile_stays(
     assert (registry.get("a").template, registry.get("b").template, wrote) == ("Four", "Meanwhile", [4])
 
 
+def test_what_was_planned_again_in_a_lost_commit_is_planned_again_in_the_repeat(commits: FailingCommits) -> None:
+    """Where others had written between the first plan and that commit, the first plan is out of date in both."""
+    drafts: list[int] = []
+
+    def draft(prompt: Any) -> None:
+        if prompt.version == 2 and not drafts:
+            drafts.append(registry.update("x", template="Draft", is_production=False).version)
+
+    with Registry(":memory:", publish_checks=[draft]) as registry:
+        registry.create("x", "One")
+        with commits.failing(is_held=False, which=lambda number: number == 2):  # 1 is of the draft
+            assert registry.update("x", template="Two").version == 3
+        assert (drafts, [version.template for version in registry.history("x")]) == ([2], ["Two", "Draft", "One"])
+
+
 def test_the_mark_of_failed_checks_is_found_out(commits: FailingCommits, path: str) -> None:
     """The reasons are raised as ever, and the version is marked."""
 

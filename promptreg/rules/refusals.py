@@ -102,5 +102,6 @@ def unanswered(location: str) -> StorageBusyError:
     return StorageBusyError(
         f"{location} did not answer whether what is cached is current, and freshness='strict' returns nothing else;"
         " try again later.",
+        reason="unanswered",
         retry_after=1.0,
     )

@@ -34,7 +34,7 @@ DEFAULTS: Mapping[str, str] = {
 _ANSWERED = frozenset(ConnStatus) - {ConnStatus.STARTED, ConnStatus.MADE, ConnStatus.NEEDED, ConnStatus.BAD}
 # Statuses of a connection whose socket is open; the server's answer is the next thing that happens.
 _TOO_MANY = ("too many clients", "remaining connection slots", "too many connections")
-_NOT_YET = "the database system is"  # starting up, shutting down, in recovery
+_NOT_THERE = ("the database system is", "closed the connection")  # starting up, shutting down, in recovery; or ended
 
 
 class Connector:
@@ -73,7 +73,7 @@ class Connector:
                 return self._suitable(pgconn)
         kinds = {type(error) for error in failures}
         kind = next((kind for kind in (TooManyError, RefusedError) if kind in kinds), UnreachableError)
-        raise kind(self._safe("; ".join(dict.fromkeys(str(error).strip().replace("\n", " ") for error in failures))))
+        raise kind(self._safe("; ".join(dict.fromkeys(" ".join(str(error).split()) for error in failures))))
 
     def known(self) -> list[bytes]:
         """Return what libpq needs for each address that is known, without resolving a name."""
@@ -159,4 +159,4 @@ def _kind_of(fact: str) -> type[psycopg.OperationalError]:
     """Return what a server's refusal means; libpq gives no SQLSTATE, so one in another language is just a refusal."""
     if any(words in fact for words in _TOO_MANY):
         return TooManyError
-    return UnreachableError if _NOT_YET in fact else RefusedError
+    return UnreachableError if any(words in fact for words in _NOT_THERE) else RefusedError

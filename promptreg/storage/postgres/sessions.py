@@ -23,6 +23,7 @@ from promptreg.storage.postgres.wire import FATAL, LostError, Wire
 __all__ = ["COMMIT", "SCHEMA", "Result", "Row", "Session", "Statement"]
 
 PAUSE = 0.01  # seconds before what failed only because of others is tried again
+LEAST_RETRY = 0.2  # seconds that must be left for that, so that its answer comes in time
 EARLIER, MOST_EARLIER = 0.1, 0.2  # part of the time, and seconds, by which the server gives up before this side does
 RETRIED: frozenset[str | None] = frozenset({"40001", "40P01"})  # serialization failures and deadlocks
 LONG = 100  # statements
@@ -76,7 +77,7 @@ class Session:
 
     def can_retry(self, error: BaseException) -> bool:
         """Return whether a transaction failed only because of others, and there is time for another one."""
-        return isinstance(error, psycopg.Error) and error.sqlstate in RETRIED and self._limit.left() > PAUSE
+        return isinstance(error, psycopg.Error) and error.sqlstate in RETRIED and self._limit.left() > LEAST_RETRY
 
     def run(self, *statements: Statement) -> list[Result]:
         """Send statements in one round trip, and return what each returned; the first that fails ends it.
@@ -163,6 +164,7 @@ class Session:
             raise forked()
         if self._wire is None:
             self._wire = Wire(self._connect(self._limit))
+            self._is_path_safe = False
             ((first,),) = self._exchange([FIRST_SCHEMA])[0].rows
             self._is_path_safe = str(first).startswith(OWN_SCHEMAS)
         return self._wire
