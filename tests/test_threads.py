@@ -27,7 +27,7 @@ UPDATES = 4
 LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", pytest.param("memory", marks=pytest.mark.sqlite)])
 def shared(request: pytest.FixtureRequest, path: str):
     """A registry in a file, and one in memory."""
     with Registry(path if request.param == "file" else ":memory:", busy_timeout=30) as opened:
