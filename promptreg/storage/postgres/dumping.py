@@ -15,8 +15,9 @@ from promptreg.dump import Counts, Dump, Entry, PromptEntry
 from promptreg.storage.entries import deletion_entry, event_entries
 from promptreg.storage.postgres import slices
 from promptreg.storage.postgres.event_pages import WRITTEN_LINK
-from promptreg.storage.postgres.sessions import Row, Session, Statement
+from promptreg.storage.postgres.sessions import Session
 from promptreg.storage.postgres.slices import BYTES, FIRST, LAST, ROWS
+from promptreg.storage.postgres.statements import Row, Statement
 from promptreg.storage.postgres.transactions import SEARCH_PATH
 from promptreg.storage.rows import read_prompt, read_publications, read_version
 

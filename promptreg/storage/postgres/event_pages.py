@@ -13,7 +13,7 @@ from promptreg.storage.event_rows import read_event
 from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, damaged
 from promptreg.storage.postgres.audiences import ARE_DAMAGED, audience_values, readable_or_damaged
 from promptreg.storage.postgres.selecting import MAX_INTEGER, bounded
-from promptreg.storage.postgres.sessions import Row, Statement
+from promptreg.storage.postgres.statements import Row, Statement
 
 Run = Callable[..., list[list[Row]]]
 

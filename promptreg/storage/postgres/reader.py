@@ -23,7 +23,8 @@ from promptreg.storage.postgres.selecting import (
     bounded,
     version_number,
 )
-from promptreg.storage.postgres.sessions import Row, Session, Statement
+from promptreg.storage.postgres.sessions import Session
+from promptreg.storage.postgres.statements import Row, Statement
 from promptreg.storage.postgres.versions import UNPUBLISHED, Versions
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,

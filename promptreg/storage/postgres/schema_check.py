@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from promptreg.storage.postgres.schema import MIGRATIONS
-from promptreg.storage.postgres.sessions import Row, Statement
+from promptreg.storage.postgres.statements import Row, Statement
 
 _MADE = [statement for statements in MIGRATIONS for statement in statements]
 _CONSTRAINTS = {"p": "PRIMARY KEY", "u": "UNIQUE (", "f": "REFERENCES", "c": "CHECK ("}

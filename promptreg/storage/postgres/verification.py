@@ -14,7 +14,8 @@ from promptreg.errors import StorageCorruptError
 from promptreg.storage.base import VerificationStep
 from promptreg.storage.postgres import schema_check
 from promptreg.storage.postgres.integrity import Check, Checked, Results, checks
-from promptreg.storage.postgres.sessions import Session, Statement
+from promptreg.storage.postgres.sessions import Session
+from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.postgres.transactions import SEARCH_PATH
 from promptreg.storage.problems import MAX_PROBLEMS
 
