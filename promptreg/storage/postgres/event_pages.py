@@ -1,4 +1,4 @@
-"""Reading the record of events, a page at a time; `event_log.py` appends to it.
+"""Reading the record of events, a page at a time; `writer.py` appends to it.
 
 How events are chained by hashes is in `promptreg/storage/hashing.py`. A page of somebody who sees all is checked to be
 complete, which takes a second round trip; what is counted there is what the index of primary keys holds.
