@@ -299,7 +299,7 @@ class Registry:
         return f"Registry({self._core.storage.profile.location!r}, namespace={self.namespace!r}{who})"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Registry can't be copied or pickled; open the file in each process, and share it in one")
+        raise TypeError("a Registry can't be copied or pickled; open one in each process, and share it between threads")
 
     # Reading and rendering
 
