@@ -63,7 +63,7 @@ def _made(session: Session, place: Place) -> Found:
     found = _registry(session, place) if catalog.has_registry else None
     version = 0 if found is None else found.schema_version
     if version < schema.SCHEMA_VERSION:
-        creation = [] if catalog.has_schema else [schema.creation(place.schema)[0]]
+        creation = [] if catalog.has_schema else [schema.creation(place.schema)]
         try:
             session.run(*creation, *schema.migration(place.schema, version))
         except psycopg.Error as error:
