@@ -309,6 +309,10 @@ class StorageError(PromptregError):
     """The database can't be used; `details["reason"]`, a key of `STORAGE_REASONS`, says why."""
 
 
+RETRY_AFTER = 1.0
+"""Seconds after which a `StorageBusyError` says to try again."""
+
+
 class StorageBusyError(StorageError):
     """The database, or every connection of this process, was in use for longer than `busy_timeout`.
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import psycopg
 
 from promptreg.errors import (
+    RETRY_AFTER,
     CommitUnknownError,
     ConflictError,
     PromptregError,
@@ -22,7 +23,6 @@ from promptreg.errors import (
 from promptreg.storage.postgres.guards import DAMAGED
 from promptreg.storage.postgres.wire import LostError, RefusedError, TooManyError, UnansweredError, UnreachableError
 
-RETRY_AFTER = 1.0
 NOT_PERMITTED = "42501"
 TABLES = "SELECT, INSERT, UPDATE, DELETE"
 
