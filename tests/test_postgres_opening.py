@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from promptreg import (
+    InvalidInputError,
     Registry,
     SchemaTooNewError,
     StorageBusyError,
+    StorageCorruptError,
     StorageError,
     StorageReadOnlyError,
 )
@@ -170,7 +172,7 @@ def test_a_schema_with_other_tables_is_refused_and_unchanged(postgres_target: st
     with refused(StorageError, "not_a_registry"):
         Registry(postgres_target)
     execute("DROP TABLE $.prompts", "CREATE TABLE $.registry (a int)")
-    with refused(StorageError, "removed"):
+    with refused(StorageError, "not_a_registry"):
         Registry(postgres_target)
     assert execute("SELECT relname FROM pg_class WHERE relnamespace = '$schema'::regnamespace") == [("registry",)]
 
@@ -201,6 +203,24 @@ def test_a_current_schema_needs_usage_and_dml(postgres_target: str, execute: Exe
         assert [prompt.name for prompt in registry.search("hello")] == ["greet"]
         assert registry.verify() == []
         registry.delete("greet")
+
+
+def test_functions_need_no_grant(postgres_target: str, execute: Execute, role: str) -> None:
+    """Though the owner lets nobody else execute what it makes."""
+    owner = f"owner_{postgres_target[-12:]}"
+    execute(
+        f"CREATE ROLE {owner} LOGIN PASSWORD 's3cret'",
+        f"GRANT CREATE ON DATABASE postgres TO {owner}",
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
+    )
+    try:
+        Registry(target_of(owner, postgres_target)).close()
+        execute(*(grant.format(role) for grant in GRANTS))
+        with Registry(target_of(role, postgres_target)) as registry:
+            registry.create("greet", "Hello")
+            assert registry.update("greet", template="Hi").version == 2
+    finally:
+        execute(f"DROP OWNED BY {owner} CASCADE", f"DROP ROLE {owner}")
 
 
 def test_making_a_schema_needs_create_and_the_error_says_so(postgres_target: str, execute: Execute, role: str) -> None:
@@ -241,6 +261,22 @@ def test_a_role_that_only_reads_by_default_opens_and_reads(postgres_target: str,
         assert registry.render("greet").text == "Hello"
         with refused(StorageReadOnlyError, "read_only"):
             registry.update("greet", template="2")
+
+
+def test_a_schema_that_the_server_keeps_for_itself_is_invalid_input(postgres_target: str) -> None:
+    """A name that begins with `pg_` is no name for a schema of ours."""
+    with pytest.raises(InvalidInputError, match="keeps the name pg_prompts for itself"):
+        Registry(postgres_target.replace("promptreg_schema=", "promptreg_schema=pg_prompts&x=").partition("&x=")[0])
+
+
+def test_a_role_without_a_connection_left_is_told_what_to_raise(
+    postgres_target: str, execute: Execute, role: str
+) -> None:
+    """It is `StorageBusyError`, so that the call is tried again."""
+    execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
+    with refused(StorageBusyError, "busy") as messages:
+        Registry(target_of(role, postgres_target), busy_timeout=0.1)
+    assert "max_connections" in messages[0]
 
 
 def test_a_wrong_database_or_role_is_refused_by_the_server(postgres_target: str) -> None:
@@ -292,6 +328,25 @@ def test_a_schema_that_is_dropped_while_open_is_a_storage_error(postgres_target:
         for call in (registry.list, lambda: registry.create("greet", "Hello")):
             with refused(StorageError, "removed"):
                 call()
+
+
+def test_a_revision_that_no_commit_has_is_damage(postgres_target: str, execute: Execute) -> None:
+    """For who has the registry open, also where the server tells it unasked, and for who opens it."""
+    with Registry(postgres_target) as registry:
+        registry.create("greet", "Hello")
+        execute("UPDATE $.registry SET revision = -5")
+        with Registry(postgres_target) as other:
+            for each in (other, registry):
+                with pytest.raises(StorageCorruptError):
+                    each.update("greet", template="Hi")
+                with pytest.raises(StorageCorruptError):
+                    _read_for_a_second(each)
+
+
+def _read_for_a_second(registry: Registry) -> None:
+    for _ in range(100):
+        registry.get("greet")
+        time.sleep(0.01)
 
 
 def test_no_function_or_operator_of_another_schema_is_called(postgres_target: str, execute: Execute, role: str) -> None:

@@ -16,7 +16,8 @@ from promptreg.storage.deadlines import Deadline, Patience
 from promptreg.storage.postgres import compat
 from promptreg.storage.postgres.connecting import Connector
 from promptreg.storage.postgres.failures import Place, translate
-from promptreg.storage.postgres.sessions import COMMIT, Session, Statement
+from promptreg.storage.postgres.sessions import COMMIT, Session
+from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.postgres.transactions import allow_silence, begin_read, begin_write
 from promptreg.storage.postgres.url import read_url
 from promptreg.storage.postgres.wire import LostError, UnansweredError

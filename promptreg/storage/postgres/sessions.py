@@ -17,10 +17,8 @@ from psycopg.pq.abc import PGconn, PGresult
 from promptreg.storage.deadlines import Deadline, Patience, TimeLimit
 from promptreg.storage.postgres.compat import error_of, transformer
 from promptreg.storage.postgres.failures import forked
-from promptreg.storage.postgres.statements import SCHEMA, Result, Row, Statement, command_of, result_of
+from promptreg.storage.postgres.statements import Result, Row, Statement, command_of, result_of
 from promptreg.storage.postgres.wire import FATAL, LostError, Wire
-
-__all__ = ["COMMIT", "SCHEMA", "Result", "Row", "Session", "Statement"]
 
 PAUSE = 0.01  # seconds before what failed only because of others is tried again
 LEAST_RETRY = 0.2  # seconds that must be left for that, so that its answer comes in time

@@ -69,7 +69,7 @@ class PostgresStorage:
         from promptreg.storage.postgres.reader import PostgresReader  # noqa: PLC0415
 
         with self._reading(self._deadline()) as session:
-            yield PostgresReader(session, notice=self._noticing())
+            yield PostgresReader(session, self._noticing())
 
     def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
         """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
@@ -160,7 +160,7 @@ class PostgresStorage:
 
         held = self._connections.writer(limit, partial(self._translated, is_write=True))
         with self._begun(held, begin_write) as session:
-            writer = PostgresWriter(session, notice=self._noticing())
+            writer = PostgresWriter(session, self._noticing())
             session.begin_work()
             begun, seen = writer.registry_row, self.signal.read()
             yield writer
