@@ -58,6 +58,7 @@ class PostgresStorage:
         self.signal = signal_of(found.identity)
         self.signal.begin(found.revision, found.stamp)
         self._listener = Listener(self._connector, url.schema, self.signal, proven_at=opened_at)
+        self._connections.keep_listener(self._listener)
         self._check = ChangeCheck(self._listener, self.signal, settings)
 
     # The seam
@@ -133,7 +134,7 @@ class PostgresStorage:
     def close(self) -> None:
         """Close every connection; closing twice is fine."""
         self._connections.require_outside()
-        self._connections.close(self._listener.close)
+        self._connections.close()
 
     # Transactions
 
