@@ -86,7 +86,7 @@ class ConnectionPool:
     def watching(self, limit: TimeLimit) -> Iterator[None]:
         """Let one thread at a time use the listener."""
         self.require_free()
-        with holding([self._watching], lambda: max(limit.left(), LEAST_WAIT)) as lock:
+        with holding([self._watching], limit.left) as lock:
             self._require_held(lock)
             yield
 

@@ -93,10 +93,12 @@ class PostgresStorage:
             yield writer
 
     @contextmanager
-    def monitor(self) -> Iterator[ChangeMonitor]:
+    def monitor(self, patience: float | None = None) -> Iterator[ChangeMonitor]:
         """Check for changes, one thread at a time."""
-        with self._connections.watching(self._deadline()):
-            yield self._check.changes_since
+        longest = max(self._busy_timeout, LEAST_WAIT)
+        limit = Deadline(longest if patience is None else min(patience, longest))
+        with self._connections.watching(limit):
+            yield partial(self._check.changes_since, limit)
 
     def verify(self, head: str | None = None) -> Generator[VerificationStep, None, None]:
         """Check all stored data, some rows at each step, and that an event has the hash `head`."""
