@@ -27,6 +27,7 @@ LEAST_RETRY = 0.2  # seconds that must be left for that, so that its answer come
 EARLIER, MOST_EARLIER = 0.1, 0.2  # part of the time, and seconds, by which the server gives up before this side does
 RETRIED: frozenset[str | None] = frozenset({"40001", "40P01"})  # serialization failures and deadlocks
 LONG = 100  # statements
+SILENT = 1.0  # seconds after which a transaction sends what it has queued, as the server ends those that are silent
 IDLE = pq.TransactionStatus.IDLE
 # A role may put other schemas before PostgreSQL's own; a transaction sets its search path, a single statement does not.
 FIRST_SCHEMA = Statement("SELECT (pg_catalog.current_schemas(true))[1]")
@@ -51,6 +52,7 @@ class Session:
         self._limit: TimeLimit = Deadline(0)
         self._pending: list[Statement] = []
         self._has_sent_queued = False
+        self._sent_at = 0.0
         self._is_path_safe = True
         self._transformer = transformer()
 
@@ -68,8 +70,10 @@ class Session:
         return max(int((left - min(left * EARLIER, MOST_EARLIER)) * 1000), 1)
 
     def begin(self, *statements: Statement) -> None:
-        """Send these statements together with the next ones."""
+        """Send these statements together with the next ones; in a transaction that was silent for long, now."""
         self._pending += statements
+        if time.monotonic() - self._sent_at > SILENT and not self.is_idle():
+            self.run()
 
     def queued(self) -> list[Statement] | None:
         """Return what this transaction has queued; None where some of it was sent already, for a later read."""
@@ -176,6 +180,7 @@ class Session:
 
     def _exchange(self, statements: Sequence[Statement]) -> list[Result]:
         wire = self._connected()
+        self._sent_at = time.monotonic()
         commands = [command_of(statement, self.schema, self._transformer) for statement in statements]
         self.may_have_committed = COMMIT in statements
         is_long = len(commands) > LONG  # as long as answers come, a long batch may take its time
