@@ -129,11 +129,12 @@ class Registry:
       are refused, whereas a `pathlib.Path` is always a path.
     - `namespace`, `actor`: where names are looked up, and on whose behalf calls are made. `actor=None` is the
       application itself, which may do everything.
-    - `max_staleness`: how old a read may be, in seconds. At 0, the default, every read is current; more than 0.05 is
-      treated as 0.05.
+    - `max_staleness`: how old a read may be, in seconds. At 0, the default, every read of a file is current; for a file
+      more than 0.05 is treated as 0.05. In PostgreSQL only more than 0.1 allows older reads than `freshness` says.
     - `cache_size`: how many prompts are kept in memory.
     - `durability`: `"full"`, where a commit survives a power cut, or `"normal"`; in PostgreSQL the server decides.
-    - `busy_timeout`: how long a call waits for other writers, or for a connection that other threads use, in seconds.
+    - `busy_timeout`: how long a call waits for other writers, for a connection that other threads use, or for a server,
+      in seconds.
     - `publish_checks`: functions that are called with each `Prompt` before it becomes production; one that raises
       prevents it (rule 9).
     - `extra_variables`: `"ignore"`, or `"forbid"` to refuse a render with a variable that the prompt does not have.
@@ -299,7 +300,7 @@ class Registry:
         return f"Registry({self._core.storage.profile.location!r}, namespace={self.namespace!r}{who})"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Registry can't be copied or pickled; open the file in each process, and share it in one")
+        raise TypeError("a Registry can't be copied or pickled; open one in each process, and share it between threads")
 
     # Reading and rendering
 

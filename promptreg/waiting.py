@@ -4,11 +4,10 @@ import time
 
 from promptreg.arguments import read_wait
 from promptreg.core import Core
-from promptreg.errors import StorageBusyError
+from promptreg.errors import RETRY_AFTER, StorageBusyError
 from promptreg.telemetry.names import STALE
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02  # seconds between two looks, which hold nothing while they wait
-RETRY_AFTER = 1.0
 
 
 def revision_of(core: Core) -> int:

@@ -148,6 +148,13 @@ def test_passwords_are_masked_as_they_are_written_and_decoded(argument: str, hid
     assert masked(message, [argument]) == f"nothing at {' and '.join(['***'] * len(hidden))}"
 
 
+def test_a_short_password_does_not_mask_parts_of_words() -> None:
+    """What is left of the word would tell the password."""
+    message = "postgresql://h/d: see that the database exists; x"
+    assert masked(message, ["postgresql://ana:x@h/d"]) == "postgresql://h/d: see that the database exists; ***"
+    assert masked(message, ["postgresql://postgres:postgres@h/d"]) == message
+
+
 @pytest.mark.parametrize("argument", ["prompts.db", "postgresql://h:5432/db", "a:b@c", "https://h/a@b", ""])
 def test_what_has_no_password_masks_nothing(argument: str) -> None:
     """A message stays as it is."""

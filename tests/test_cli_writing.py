@@ -416,7 +416,8 @@ WRITES = {
     "discard": ["discard", "greet", "--yes"],
 }
 READS = set(
-    "init list show render diff history search events namespaces check export import sync verify head backup demo".split()
+    "init list show render diff history search events namespaces check export import sync verify head backup"
+    " demo".split()
 )
 
 

@@ -159,6 +159,8 @@ URLS = {
     "x-unknown://user:s3cret@host": "x-unknown",
     "a" * 100_000 + "://user:s3cret@host": "aaa",
     "postgresql://user:s3cret@host/db\0": "target",
+    "host=h dbname=d user=me password=s3cret": "postgresql://…",
+    " password = s3cret  dbname = d": "postgresql://…",
 }
 
 
@@ -203,6 +205,8 @@ def test_a_path_that_resembles_a_scheme_is_a_file(tmp_path, monkeypatch):
         ("prompts:v2.db", "prompts:v2.db"),
         ("10:30.db", "10:30.db"),
         ("./sqlite:x.db", "sqlite:x.db"),
+        ("user=5.db", "user=5.db"),
+        (Path("host=h dbname=d"), "host=h dbname=d"),
         (Path("sqlite:x"), "sqlite:x"),
         (Path("file:y?mode=ro"), "file:y?mode=ro"),
     ):
@@ -217,7 +221,7 @@ def test_a_path_that_resembles_a_scheme_is_a_file(tmp_path, monkeypatch):
 def test_a_registry_is_neither_copied_nor_pickled(registry, doubled):
     """Neither is a view; the error says what to do, because users of `spawn` get it first."""
     for held in (registry, registry.scope(namespace="other")):
-        with pytest.raises(TypeError, match="open the file in each process"):
+        with pytest.raises(TypeError, match="open one in each process"):
             doubled(held)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from promptreg import (
+    InvalidInputError,
     Registry,
     SchemaTooNewError,
     StorageBusyError,
@@ -171,7 +172,7 @@ def test_a_schema_with_other_tables_is_refused_and_unchanged(postgres_target: st
     with refused(StorageError, "not_a_registry"):
         Registry(postgres_target)
     execute("DROP TABLE $.prompts", "CREATE TABLE $.registry (a int)")
-    with refused(StorageError, "removed"):
+    with refused(StorageError, "not_a_registry"):
         Registry(postgres_target)
     assert execute("SELECT relname FROM pg_class WHERE relnamespace = '$schema'::regnamespace") == [("registry",)]
 
@@ -260,6 +261,22 @@ def test_a_role_that_only_reads_by_default_opens_and_reads(postgres_target: str,
         assert registry.render("greet").text == "Hello"
         with refused(StorageReadOnlyError, "read_only"):
             registry.update("greet", template="2")
+
+
+def test_a_schema_that_the_server_keeps_for_itself_is_invalid_input(postgres_target: str) -> None:
+    """A name that begins with `pg_` is no name for a schema of ours."""
+    with pytest.raises(InvalidInputError, match="keeps the name pg_prompts for itself"):
+        Registry(postgres_target.replace("promptreg_schema=", "promptreg_schema=pg_prompts&x=").partition("&x=")[0])
+
+
+def test_a_role_without_a_connection_left_is_told_what_to_raise(
+    postgres_target: str, execute: Execute, role: str
+) -> None:
+    """It is `StorageBusyError`, so that the call is tried again."""
+    execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
+    with refused(StorageBusyError, "busy") as messages:
+        Registry(target_of(role, postgres_target), busy_timeout=0.1)
+    assert "max_connections" in messages[0]
 
 
 def test_a_wrong_database_or_role_is_refused_by_the_server(postgres_target: str) -> None:

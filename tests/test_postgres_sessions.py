@@ -13,11 +13,12 @@ import pytest
 
 from promptreg import Registry
 from promptreg.errors import PromptregError, StorageError
-from promptreg.storage.deadlines import Deadline
+from promptreg.storage.deadlines import Deadline, Patience
 from promptreg.storage.postgres import compat
 from promptreg.storage.postgres.connecting import Connector
 from promptreg.storage.postgres.failures import Place, translate
-from promptreg.storage.postgres.sessions import COMMIT, Session, Statement
+from promptreg.storage.postgres.sessions import COMMIT, Session
+from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.postgres.transactions import begin_read, begin_write
 from promptreg.storage.postgres.url import read_url
 from promptreg.storage.postgres.wire import LostError, UnansweredError
@@ -31,7 +32,7 @@ BEGIN = Statement("BEGIN")
 @pytest.fixture
 def session(postgres_target: str) -> Iterator[Session]:
     url = read_url(postgres_target)
-    opened = Session(Connector(url).connect, url.schema)
+    opened = Session(Connector(url).connect, url.schema, Patience(1))
     opened.start(Deadline(10))
     yield opened
     opened.close()

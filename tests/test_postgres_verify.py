@@ -386,6 +386,6 @@ def test_of_very_many_lines_the_number_is_reported(filled: Registry, run: Run, m
     """The number of further problems is reported, because all lines would fill the memory."""
     run("UPDATE $.versions SET title = 'x'")
     every = filled.verify()
-    monkeypatch.setattr("promptreg.storage.postgres.verification.MAX_PROBLEMS", 2)
+    monkeypatch.setattr("promptreg.storage.problems.MAX_PROBLEMS", 2)
     assert filled.verify() == [*every[:2], f"and {len(every) - 2} more"]
     assert NOT_THERE.match(filled.verify(head="1" * 64)[0])

@@ -13,13 +13,15 @@ _SECRETS = frozenset({"password", "sslpassword"})
 def masked(message: str, arguments: Iterable[str]) -> str:
     """Return a message without the passwords of the arguments, and of PROMPTREG_DB.
 
+    A part of a longer word is no password: masked there, `e***ists` would tell that it is `x`.
+
     >>> masked("there is no command 'postgresql://ana:tea@h/db'", ["postgresql://ana:tea@h/db"])
     "there is no command 'postgresql://ana:***@h/db'"
     """
     given = [*arguments, os.environ.get("PROMPTREG_DB", "")]
     secrets = {secret for argument in given for secret in _secrets_in(argument)}
     for secret in sorted(secrets, key=len, reverse=True):
-        message = message.replace(secret, HIDDEN)
+        message = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, message)
     return message
 
 

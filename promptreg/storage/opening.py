@@ -3,7 +3,8 @@
 A target is a path, `":memory:"`, or the URL of a database. A URL's scheme is whatever stands before `://`, or one of
 `SCHEMES` before `:`; a driver may follow it behind `+` or `.` (`postgresql+psycopg://`). Any other colon belongs to a
 file's name (`a:b.db`) or to a drive of Windows, and an `os.PathLike` object is always a path. A URL may hold a password
-in any notation, so errors repeat its scheme and nothing else.
+in any notation, so errors repeat its scheme and nothing else; libpq's other notation, `host=… password=…`, is refused
+as well, because it would become the name of a file.
 """
 
 import os
@@ -17,7 +18,10 @@ from promptreg.untrusted import reads_untrusted
 
 SCHEMES = frozenset("duckdb file jdbc mariadb mongodb mssql mysql odbc oracle postgres postgresql redis sqlite".split())
 POSTGRESQL = frozenset({"postgres", "postgresql"})
+AS_URL = "write a database of PostgreSQL as postgresql://…"
 MAX_SHOWN = 20  # characters of an unknown scheme in its error
+_KEYWORD = r"(?:host|hostaddr|port|dbname|user|password|service|sslmode)\s*=\s*\S+"
+_KEYWORDS = re.compile(rf"\s*{_KEYWORD}\s+{_KEYWORD}")  # as psycopg's `connect` takes them
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]+):(//)?")
 
 
@@ -43,6 +47,8 @@ def read_target(value: object) -> str:
         read_url(path)
     elif scheme is not None:
         raise InvalidInputError.of("target", _refusal(scheme))
+    elif isinstance(value, str) and _KEYWORDS.match(value):
+        raise InvalidInputError.of("target", f"must be a path or a URL, not keywords and values; {AS_URL}")
     elif _scheme(path) is not None:  # of an `os.PathLike` object
         path = os.path.join(os.curdir, path)
     return read_filled_text(path, "target")
@@ -96,6 +102,8 @@ def _dialect(scheme: str) -> str:
 
 
 def _refusal(scheme: str) -> str:
+    if scheme in POSTGRESQL:
+        return AS_URL
     if _dialect(scheme) in POSTGRESQL:
         return "names a driver, and psycopg is the only one; write postgresql://… without it"
     shown = scheme if len(scheme) <= MAX_SHOWN else f"{scheme[:MAX_SHOWN]}…"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import psycopg
 
 from promptreg.errors import (
+    RETRY_AFTER,
     CommitUnknownError,
     ConflictError,
     PromptregError,
@@ -22,7 +23,6 @@ from promptreg.errors import (
 from promptreg.storage.postgres.guards import DAMAGED
 from promptreg.storage.postgres.wire import LostError, RefusedError, TooManyError, UnansweredError, UnreachableError
 
-RETRY_AFTER = 1.0
 NOT_PERMITTED = "42501"
 TABLES = "SELECT, INSERT, UPDATE, DELETE"
 
@@ -73,8 +73,8 @@ def _unreachable(fact: str, place: Place) -> StorageError:
 
 def _refused(fact: str, place: Place) -> StorageError:
     return StorageError(
-        f"The server refused to connect to {place.location}: {fact}; see that the database exists, that user and"
-        " password are right, and that the server has connections left.",
+        f"The server refused to connect to {place.location}: {fact}; see that the database exists, and that user and"
+        " password are right.",
         reason="refused",
     )
 
@@ -97,6 +97,15 @@ def _unanswered(_: str, place: Place) -> StorageBusyError:
 def _busy(fact: str, place: Place) -> StorageBusyError:
     return StorageBusyError(
         f"{place.location} is in use ({fact}); try again, or wait longer with busy_timeout.",
+        reason="busy",
+        retry_after=RETRY_AFTER,
+    )
+
+
+def _too_many(fact: str, place: Place) -> StorageBusyError:
+    return StorageBusyError(
+        f"The server has no connection left for {place.location} ({fact}); try again, raise max_connections or the"
+        " role's CONNECTION LIMIT, or connect through a pooler.",
         reason="busy",
         retry_after=RETRY_AFTER,
     )
@@ -176,7 +185,7 @@ def _unusable(fact: str, place: Place) -> StorageError:
 _Translation = Callable[[str, Place], PromptregError]
 _OF_KINDS: Mapping[type[psycopg.Error], _Translation] = {
     UnreachableError: _unreachable,
-    TooManyError: _busy,
+    TooManyError: _too_many,
     RefusedError: _refused,
     LostError: _lost,
     UnansweredError: _unanswered,
@@ -193,7 +202,7 @@ _OF_STATES: Mapping[str, _Translation] = {
     "42883": _removed,  # undefined_function
     "42P01": _removed,  # undefined_table
     "53100": _full,
-    "53300": _busy,  # too_many_connections
+    "53300": _too_many,  # too_many_connections
     "55P03": _busy,  # lock_not_available, after lock_timeout
     "57014": _busy,  # query_canceled, after statement_timeout
     "58P01": _damaged,  # undefined_file

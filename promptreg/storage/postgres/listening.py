@@ -20,8 +20,8 @@ from psycopg.pq import ConnStatus, ExecStatus, PollingStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from promptreg.storage.postgres.connecting import Connector
-from promptreg.storage.postgres.sessions import SCHEMA
 from promptreg.storage.postgres.signals import Mark, Signal, mark_of, revision_of, stamp_of
+from promptreg.storage.postgres.statements import SCHEMA
 from promptreg.storage.postgres.wire import is_ready
 
 NEVER = float("inf")

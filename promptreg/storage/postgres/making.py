@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from promptreg.errors import StorageError
+from promptreg.errors import InvalidInputError, StorageError
 from promptreg.storage.postgres import schema
 from promptreg.storage.postgres.failures import NOT_PERMITTED, Place, may_not_create
 from promptreg.storage.postgres.sessions import COMMIT, Session
@@ -59,10 +59,11 @@ def _made(session: Session, place: Place) -> Found:
     begin_write(session)
     session.begin(Statement("SELECT pg_catalog.pg_advisory_xact_lock(%s)", (_lock_of(place.schema),)))
     catalog = _catalog(session)
+    session.begin_work()
     found = _registry(session, place) if catalog.has_registry else None
     version = 0 if found is None else found.schema_version
     if version < schema.SCHEMA_VERSION:
-        creation = [] if catalog.has_schema else [schema.creation(place.schema)[0]]
+        creation = [] if catalog.has_schema else [schema.creation(place.schema)]
         try:
             session.run(*creation, *schema.migration(place.schema, version))
         except psycopg.Error as error:
@@ -79,7 +80,10 @@ def _catalog(session: Session) -> _Catalog:
 
 
 def _registry(session: Session, place: Place) -> Found:
-    rows = session.run(IDENTITY)[0].rows
+    try:
+        rows = session.run(IDENTITY)[0].rows
+    except psycopg.errors.UndefinedColumn as error:
+        raise _foreign(place) from error
     if len(rows) != 1:
         raise _foreign(place)
     return Found(*rows[0])
@@ -109,6 +113,8 @@ def _explained(error: psycopg.Error, place: Place, catalog: _Catalog) -> Excepti
     """Return what a failure to make the schema means."""
     if error.sqlstate == NOT_PERMITTED:
         return may_not_create(str(error), place, catalog.database, has_schema=catalog.has_schema)
+    if error.sqlstate == "42939":  # reserved_name, of a schema that begins with pg_
+        return InvalidInputError.of("target", f"promptreg_schema: PostgreSQL keeps the name {place.schema} for itself")
     if error.sqlstate in {"42P07", "42723", "42710"}:  # a table, a function or another thing with that name
         return _foreign(place)
     return error

@@ -16,15 +16,17 @@ from weakref import ref
 
 import psycopg
 
-from promptreg.errors import PromptregError, StorageBusyError, StorageError
+from promptreg.errors import PromptregError
+from promptreg.rules.refusals import closed
 from promptreg.storage.compat import calling_frame
 from promptreg.storage.deadlines import Deadline, TimeLimit
-from promptreg.storage.postgres.failures import RETRY_AFTER, forked
+from promptreg.storage.postgres.failures import forked
 from promptreg.storage.postgres.sessions import Session
 from promptreg.storage.slots import (
     CallLock,
     Slot,
     acquire_any,
+    all_in_use,
     holding,
     holding_all,
     release_own,
@@ -105,18 +107,13 @@ class ConnectionPool:
         """Return the lock that was taken; raise where none was in time, or where the registry is closed."""
         self.require_open()
         if lock is None:
-            raise StorageBusyError(
-                f"Other threads of this process use every connection to {self._location}; try again, or wait longer"
-                " with busy_timeout.",
-                reason="busy",
-                retry_after=RETRY_AFTER,
-            )
+            raise all_in_use(self._location)
         return lock
 
     def require_open(self) -> None:
         """Raise `StorageError` once the registry is closed."""
         if self.is_closed:
-            raise StorageError(f"The registry of {self._location} is closed; open a new one.", reason="closed")
+            raise closed(self._location)
 
     def require_outside(self) -> None:
         """Raise `StorageError` where this thread is in the middle of a call."""

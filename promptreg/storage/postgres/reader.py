@@ -23,7 +23,8 @@ from promptreg.storage.postgres.selecting import (
     bounded,
     version_number,
 )
-from promptreg.storage.postgres.sessions import Row, Session, Statement
+from promptreg.storage.postgres.sessions import Session
+from promptreg.storage.postgres.statements import Row, Statement
 from promptreg.storage.postgres.versions import UNPUBLISHED, Versions
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
@@ -36,10 +37,6 @@ from promptreg.storage.rows import (
 MAX_SEEN = 5_000  # prompts searched for a similar name, as in SQLite
 
 
-def _ignore(_: Head) -> None:
-    pass
-
-
 class PostgresReader:
     """One consistent snapshot, for which the transaction is REPEATABLE READ, or holds the lock of the one writer.
 
@@ -47,7 +44,7 @@ class PostgresReader:
     and before anything else is returned; it may raise.
     """
 
-    def __init__(self, session: Session, head: Head | None = None, notice: Callable[[Head], None] = _ignore) -> None:
+    def __init__(self, session: Session, notice: Callable[[Head], None], head: Head | None = None) -> None:
         self.session = session
         self._head, self._notice = head, notice
         self._containers: dict[tuple[str, str], Container | None] = {}

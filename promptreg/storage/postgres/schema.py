@@ -81,9 +81,9 @@ MIGRATIONS = ((*TABLES, *INDEXES, *FUNCTIONS, CALLED, *TRIGGERS, *_FIRST_ROWS),)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
-def creation(schema: str) -> list[Statement]:
-    """Return the statements that make the schema and what it holds."""
-    return [Statement(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'), *migration(schema, 0)]
+def creation(schema: str) -> Statement:
+    """Return the statement that makes the schema, which then holds nothing."""
+    return Statement(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
 
 
 def migration(schema: str, found: int) -> list[Statement]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 from promptreg.storage.postgres.guards import FUNCTION_SETTINGS
 from promptreg.storage.postgres.schema import MIGRATIONS
-from promptreg.storage.postgres.sessions import SCHEMA, Row, Statement
+from promptreg.storage.postgres.statements import SCHEMA, Row, Statement
 
 _MADE = [statement for statements in MIGRATIONS for statement in statements]
 _CONSTRAINTS = {"p": "PRIMARY KEY", "u": "UNIQUE (", "f": "REFERENCES", "c": "CHECK ("}

@@ -2,7 +2,7 @@
 
 What is applied is queued, and sent in one round trip with the commit, or with the next read before it. So nothing can
 be checked between two statements: where a row must be found, the statement that writes it raises otherwise
-(`$.require`), and the commit behind it does nothing. Beginning and committing are in `storage.py`.
+(`$.require`), and the commit behind it does nothing. Beginning and committing are in `transactions.py`.
 """
 
 import os
@@ -39,21 +39,17 @@ LOCK = Statement(f"SELECT {HEAD_FIELDS}, r.last_event, r.last_hash FROM $.regist
 STAMP_BYTES = 8
 
 
-def _ignore(_: Head) -> None:
-    pass
-
-
 class PostgresWriter(PostgresReader):
     """The write transaction, which holds the lock of the registry's row: what it has read stays true until it commits.
 
     `notice` is called with the registry's row as it was found; it may raise.
     """
 
-    def __init__(self, session: Session, notice: Callable[[Head], None] = _ignore) -> None:
+    def __init__(self, session: Session, notice: Callable[[Head], None]) -> None:
         locked, last = (result.rows for result in session.run(LOCK, LAST_LINK))  # the lock comes first
         head = read_head([row[: len(Head._fields)] for row in locked])
         notice(head)
-        super().__init__(session, head)
+        super().__init__(session, notice, head)
         self._links = last, [locked[0][len(Head._fields) :]]
         self._last_link: Link | None = None
         self.has_applied = False
