@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from promptreg import Registry
 from promptreg.errors import PromptregError, StorageError
 from promptreg.storage.deadlines import Deadline, Patience
 from promptreg.storage.postgres import compat
@@ -276,6 +277,29 @@ def test_an_exception_between_any_two_steps_leaves_no_wrong_answer(session: Sess
     assert session.query("SELECT 1") == [(1,)]
     assert answered + interrupted > 20
     assert interrupted > 0
+
+
+def test_a_write_that_is_long_in_the_making_is_not_silent(
+    postgres_target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is queued is sent meanwhile: the server ends transactions that say nothing for long."""
+    from promptreg.storage.postgres import sessions, transactions, writer
+
+    def slow(*args: Any) -> Any:
+        time.sleep(0.04)
+        return made(*args)
+
+    made = writer.search_row
+    monkeypatch.setattr(writer, "search_row", slow)
+    monkeypatch.setattr(sessions, "SILENT", 0.01)
+    monkeypatch.setattr(transactions, "IDLE", Statement("SET LOCAL idle_in_transaction_session_timeout = 400"))
+    with Registry(postgres_target) as registry:
+        names = [registry.create(f"p{number}", "Hello", is_production=False).name for number in range(20)]
+        for name in names:
+            registry.update(name, new_name=f"{name}-new", template="Hi", is_production=False)
+        published = registry.publish([f"{name}-new" for name in names], version="latest")
+        assert [prompt.version for prompt in published] == [2] * 20
+        assert registry.verify() == []
 
 
 def test_large_statements_and_answers_pass_whole(session: Session) -> None:

@@ -266,6 +266,6 @@ _FORGET_DETAILS = (
 )
 _INTO_EVENTS = inserts("events", EVENT_COLUMNS, KINDS)
 _INTO_DETAILS = inserts("event_details", DETAIL_COLUMNS, KINDS)
-_FORGET_OPERATIONS = "DELETE FROM $.operations WHERE at <= pg_catalog.now() - interval '1 day'"
+_FORGET_OPERATIONS = "DELETE FROM $.operations WHERE at <= pg_catalog.now() - interval '24 hours'"
 _REMEMBER_OPERATION = "INSERT INTO $.operations (key, at, result, hash) VALUES (%s, pg_catalog.now(), %s, %s)"
 _ADVANCE = "SELECT $.advance(%s, %s, %s, %s)"
