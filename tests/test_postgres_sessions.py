@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from promptreg.errors import PromptregError, StorageError
-from promptreg.storage.deadlines import Deadline
+from promptreg.storage.deadlines import Deadline, Patience
 from promptreg.storage.postgres import compat
 from promptreg.storage.postgres.connecting import Connector
 from promptreg.storage.postgres.failures import Place, translate
@@ -31,7 +31,7 @@ BEGIN = Statement("BEGIN")
 @pytest.fixture
 def session(postgres_target: str) -> Iterator[Session]:
     url = read_url(postgres_target)
-    opened = Session(Connector(url).connect, url.schema)
+    opened = Session(Connector(url).connect, url.schema, Patience(1))
     opened.start(Deadline(10))
     yield opened
     opened.close()

@@ -24,7 +24,6 @@ PAUSE = 0.01  # seconds before what failed only because of others is tried again
 LEAST_RETRY = 0.2  # seconds that must be left for that, so that its answer comes in time
 EARLIER, MOST_EARLIER = 0.1, 0.2  # part of the time, and seconds, by which the server gives up before this side does
 RETRIED: frozenset[str | None] = frozenset({"40001", "40P01"})  # serialization failures and deadlocks
-LONG = 100  # statements
 IDLE = pq.TransactionStatus.IDLE
 # A role may put other schemas before PostgreSQL's own; a transaction sets its search path, a single statement does not.
 FIRST_SCHEMA = Statement("SELECT (pg_catalog.current_schemas(true))[1]")
@@ -39,14 +38,19 @@ class Session:
     `may_have_committed` says that a `COMMIT` was sent whose outcome is not known.
     """
 
-    def __init__(self, connect: Callable[[TimeLimit], PGconn], schema: str) -> None:
-        """Connect when first used; `schema` is the name of the registry's schema."""
+    def __init__(self, connect: Callable[[TimeLimit], PGconn], schema: str, patience: Patience) -> None:
+        """Connect when first used; `schema` is the name of the registry's schema.
+
+        `patience` is the limit of each wait for a sign of the server, while a transaction holds the lock of writers.
+        """
         self.schema = schema
+        self._patience = patience
         self.may_have_committed = False
         self._connect = connect
         self._wire: Wire | None = None
         self._pid = os.getpid()
         self._limit: TimeLimit = Deadline(0)
+        self._answer_limit: TimeLimit = self._limit
         self._pending: list[Statement] = []
         self._has_sent_queued = False
         self._is_path_safe = True
@@ -57,13 +61,25 @@ class Session:
         self.roll_back()
         self.may_have_committed = False
         self._limit, self._pid = limit, os.getpid()
+        self._answer_limit = limit
         if self._wire is not None and not self._wire.is_alive():
             self.close()
 
     def milliseconds_left(self) -> int:
         """Return how long a statement that is sent now may take, at least 1; its error then comes before the limit."""
-        left = self._limit.left()
-        return max(int((left - min(left * EARLIER, MOST_EARLIER)) * 1000), 1)
+        return _milliseconds(self._limit)
+
+    def milliseconds_of_work(self) -> int:
+        """Return how long each statement of a write may take, which waits for nobody."""
+        return _milliseconds(self._patience)
+
+    def begin_work(self) -> None:
+        """Have the open transaction take the time that it needs, as it holds the lock of writers and waits for nobody.
+
+        What it writes may take longer than its caller would wait for others, so from now on each sign of the server
+        is waited for by itself.
+        """
+        self._answer_limit = self._patience
 
     def begin(self, *statements: Statement) -> None:
         """Send these statements together with the next ones."""
@@ -115,6 +131,7 @@ class Session:
         answer.
         """
         self._pending = []
+        self._answer_limit = self._limit
         wire = self._wire
         if wire is None:
             return
@@ -176,8 +193,7 @@ class Session:
         wire = self._connected()
         commands = [command_of(statement, self.schema, self._transformer) for statement in statements]
         self.may_have_committed = COMMIT in statements
-        is_long = len(commands) > LONG  # as long as answers come, a long batch may take its time
-        results = wire.exchange(commands, Patience(self._limit.left()).left if is_long else self._limit.left)
+        results = wire.exchange(commands, self._answer_limit.left)
         failed = next((result for result in results if result.status == FATAL), None)
         if failed is not None:
             self._raise(failed)
@@ -190,3 +206,8 @@ class Session:
             raise LostError(str(error)) from error
         self.may_have_committed = False  # as it was not carried out
         raise error
+
+
+def _milliseconds(limit: TimeLimit) -> int:
+    left = limit.left()
+    return max(int((left - min(left * EARLIER, MOST_EARLIER)) * 1000), 1)

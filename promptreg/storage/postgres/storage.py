@@ -46,7 +46,7 @@ class PostgresStorage:
         self._place = Place(url.location, url.schema, role="")
         self._connector = Connector(url)
         self.profile = StorageProfile(url.location, *freshness(settings), path=None)
-        self._connections = ConnectionPool(partial(Session, self._connect, url.schema), url.location)
+        self._connections = ConnectionPool(self._new_session, url.location)
         opened_at = time.monotonic()
         try:
             with self._connections.writer(self._deadline(), self._translated) as session:
@@ -160,6 +160,7 @@ class PostgresStorage:
         held = self._connections.writer(limit, partial(self._translated, is_write=True))
         with self._begun(held, begin_write) as session:
             writer = PostgresWriter(session, self._noticing())
+            session.begin_work()
             begun, seen = writer.registry_row, self.signal.read()
             yield writer
             if writer.has_applied:
@@ -195,11 +196,14 @@ class PostgresStorage:
         self._place = self._place._replace(role=pgconn.user.decode(errors="replace"))
         return pgconn
 
+    def _new_session(self) -> Session:
+        return Session(self._connect, self._place.schema, self._patience())
+
     @contextmanager
     def _own_session(self) -> Iterator[Session]:
         """Connect for one long piece of work, which lets go of no snapshot while its caller is slow."""
         self._connections.require_open()
-        session = Session(self._connect, self._place.schema)
+        session = self._new_session()
         try:
             session.start(self._patience())
             yield session

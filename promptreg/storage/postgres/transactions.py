@@ -30,15 +30,17 @@ def begin_read(session: Session) -> None:
 
 
 def begin_write(session: Session) -> None:
-    """Begin a transaction that may write, together with the next statements."""
-    left = session.milliseconds_left()
+    """Begin a transaction that may write, together with the next statements.
+
+    It waits for others no longer than the call may; what it does itself may take longer.
+    """
     session.begin(
         WRITE,
         SEARCH_PATH,
         IDLE,
         *PLAIN_PLANS,
-        Statement(f"SET LOCAL statement_timeout = {left}"),
-        Statement(f"SET LOCAL lock_timeout = {left}"),
+        Statement(f"SET LOCAL statement_timeout = {session.milliseconds_of_work()}"),
+        Statement(f"SET LOCAL lock_timeout = {session.milliseconds_left()}"),
     )
 
 
@@ -62,4 +64,5 @@ def commit(session: Session, begun: Head) -> None:
         begin_write(session)
         if read_head(session.run(LOCK)[0].rows) != begun:
             raise failure
+        session.begin_work()
         session.begin(*queued)

@@ -37,7 +37,7 @@ def verified(
         with open_session() as session, translating():
             return [result.rows for result in session.run(READ, SEARCH_PATH, *statements, ROLLBACK)[2:-1]]
 
-    lost = schema_check.missing_tables(read(*schema_check.statements(schema)))
+    lost = schema_check.what_is_lost(read(*schema_check.statements(schema)))
     if lost:  # nothing else can be read then
         yield VerificationStep(0, 0, lost)
         return

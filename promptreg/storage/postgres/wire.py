@@ -18,6 +18,7 @@ from promptreg.storage.postgres.compat import error_of
 
 Seconds = Callable[[], float]
 """Returns how many seconds are left."""
+PART, PART_BYTES = 100, 32 * 1024  # statements, and bytes of their values, after which an answer is asked for
 BAD, FATAL, SYNC = pq.ConnStatus.BAD, pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_SYNC
 _POLL = getattr(select, "poll", None)  # Windows has none; `select` is limited to descriptors below 1,024 elsewhere
 
@@ -129,8 +130,14 @@ class Wire:
             os.close(self.pgconn.socket)
 
     def _send(self, commands: Sequence[Command]) -> None:
+        """Send a batch; of a large one the server answers parts, as otherwise it says nothing until all is done."""
+        count = size = 0
         for command in commands:
             self.pgconn.send_query_params(command.text, command.parameters, command.types)
+            count, size = count + 1, size + sum(len(value) for value in command.parameters if value is not None)
+            if count == PART or size >= PART_BYTES:
+                self.pgconn.send_flush_request()
+                count = size = 0
         self.pgconn.pipeline_sync()
         self.unanswered += 1
         self.pgconn.flush()
