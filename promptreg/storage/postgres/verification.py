@@ -16,12 +16,14 @@ from promptreg.storage.postgres import schema_check
 from promptreg.storage.postgres.integrity import Check, Checked, Results, checks
 from promptreg.storage.postgres.sessions import ROLLBACK, Session
 from promptreg.storage.postgres.statements import Statement
-from promptreg.storage.postgres.transactions import READ, SEARCH_PATH
+from promptreg.storage.postgres.transactions import PLAIN_NAMES, READ, SEARCH_PATH
 from promptreg.storage.problems import reported
 
 OpenSession: TypeAlias = Callable[[], AbstractContextManager[Session]]
 Translating: TypeAlias = Callable[[], AbstractContextManager[None]]
 Read: TypeAlias = Callable[..., Results]
+
+BEGIN = READ, SEARCH_PATH, PLAIN_NAMES
 
 
 def verified(
@@ -35,7 +37,7 @@ def verified(
 
     def read(*statements: Statement) -> Results:
         with open_session() as session, translating():
-            return [result.rows for result in session.run(READ, SEARCH_PATH, *statements, ROLLBACK)[2:-1]]
+            return [result.rows for result in session.run(*BEGIN, *statements, ROLLBACK)[len(BEGIN) : -1]]
 
     lost = schema_check.what_is_lost(read(*schema_check.statements(schema)))
     if lost:  # nothing else can be read then
