@@ -366,9 +366,7 @@ def test_threads_whose_strict_reads_have_no_answer_are_busy_together(place: Plac
         assert outcomes[-1][1] < 0.1 + MARGIN
 
 
-def test_strict_reads_of_threads_that_wait_share_a_check(
-    postgres_target: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strict_reads_of_threads_that_wait_share_a_check(postgres_target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A check that began after a read did answers it too: of those who wait for one another, one asks for all."""
     from promptreg.storage.postgres.change_check import ChangeCheck
 
