@@ -231,8 +231,9 @@ class Commit(Generic[P]):
         """Return what was written twice, if it was committed; raise `StorageError` where it was not."""
         with self._transactions.write() as writer:
             found = self._found(writer)
-        if found is not None:
-            return found, True
+            final = self._planned(writer) if found is None else found
+        if found is not None or not self._is_to_be_written(final):  # as there was no event to be found
+            return final, True
         raise StorageError("The commit failed, was repeated and failed again; nothing was written.", reason="io_error")
 
     def _resolved(self, unknown: CommitUnknownError, resolve: Callable[[], T]) -> T:
