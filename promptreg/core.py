@@ -28,7 +28,7 @@ from promptreg.rules.inputs import read_variables
 from promptreg.rules.names import Reference, Selector, Versioned, read_versioned
 from promptreg.rules.operations import Call
 from promptreg.rules.outcomes import Author
-from promptreg.rules.refusals import not_found, unanswered
+from promptreg.rules.refusals import closed, not_found, unanswered
 from promptreg.settings import Settings
 from promptreg.storage.base import Lookup, Reader, Storage, Writer
 from promptreg.suggestions import Suggestions
@@ -113,8 +113,7 @@ class Core:
     def require_open(self) -> None:
         """Raise `StorageError` once the registry is closed."""
         if self.is_closed:
-            location = self.storage.profile.location
-            raise StorageError(f"The registry of {location} is closed; open a new one.", reason="closed")
+            raise closed(self.storage.profile.location)
 
     def read(self) -> AbstractContextManager[Reader]:
         """Begin a read transaction, which is timed while metrics are recorded."""

@@ -270,7 +270,7 @@ STORAGE_REASONS: Mapping[str, str] = MappingProxyType(
         "nested": "the call was made in the middle of another call of the same thread, of a fork or of closing",
         "driver": "psycopg, which talks to PostgreSQL, is not installed",
         "unreachable": "no server answers at the address",
-        "refused": "the server refused the connection: the user, the password, the database, or too many connections",
+        "refused": "the server refused the connection: the user, the password or the database",
         "connection_lost": "the connection to the server broke; nothing was written",
         "unanswered": "the server did not answer within `busy_timeout`",
         "not_reached": "the revision that was waited for did not arrive in time",
@@ -289,17 +289,17 @@ STORAGE_REASONS: Mapping[str, str] = MappingProxyType(
         "log_lost": "the file's write-ahead log was removed while it was open",
         "foreign_log": "the write-ahead log beside the file belongs to another file that was there before",
         "sidecar": "the sidecar file is not one, or this process may not write it",
-        "read_only": "this process may not write the file, its folder or a file beside it",
+        "read_only": "this process may not write the file, its folder or a file beside it; or the server is a standby",
         "in_use": "other processes write to the file, which this process may only read",
-        "old_schema": "the file has an older schema, which this call does not migrate",
-        "schema_too_new": "a newer promptreg wrote the file",
-        "busy": "other writers held the file, or other threads every connection, for longer than `busy_timeout`",
-        "full": "the disk is full",
-        "damaged": "the file does not hold what was written to it",
+        "old_schema": "the database has an older schema, which this call does not migrate",
+        "schema_too_new": "a newer promptreg wrote the database",
+        "busy": "other writers held the database, or others every connection, for longer than `busy_timeout`",
+        "full": "the disk, or that of the server, is full",
+        "damaged": "the database does not hold what was written to it",
         "io_error": "a read or write of the disk failed",
         "commit_unknown": "the commit may or may not have happened",
         "unsettled": "an earlier commit may or may not have happened, and the disk still fails",
-        "unusable": "the system or SQLite failed in another way; the message says how",
+        "unusable": "the system, SQLite or the server failed in another way; the message says how",
     }
 )
 """Every `details["reason"]` of a `StorageError`, with its meaning."""
@@ -307,6 +307,10 @@ STORAGE_REASONS: Mapping[str, str] = MappingProxyType(
 
 class StorageError(PromptregError):
     """The database can't be used; `details["reason"]`, a key of `STORAGE_REASONS`, says why."""
+
+
+RETRY_AFTER = 1.0
+"""Seconds after which a `StorageBusyError` says to try again."""
 
 
 class StorageBusyError(StorageError):

@@ -4,12 +4,11 @@ import time
 
 from promptreg.arguments import read_wait
 from promptreg.core import Core
-from promptreg.errors import StorageBusyError
+from promptreg.errors import RETRY_AFTER, StorageBusyError
 from promptreg.telemetry.names import STALE
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02  # seconds between two looks, which hold nothing while they wait
 LEAST_PATIENCE = 0.05  # seconds that a look may wait for an answer, as any read does, whatever is left of the time
-RETRY_AFTER = 1.0
 
 
 def revision_of(core: Core) -> int:

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ import pytest
 
 from promptreg import Registry
 from tests import postgres
-from tests.storages import DATABASES, ON_BOTH, everything
+from tests.storages import DATABASES, ON_BOTH, everything, runs
 
 collect_ignore = ["without_posix.py"]  # a plugin that removes what other tests need
 
@@ -98,6 +99,12 @@ def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
 def clock() -> Ticking:
     """A clock that moves a second at each reading."""
     return Ticking()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what is not run on PostgreSQL."""
+    counts: Counter[str] = Counter()
+    items[:] = [item for item in items if runs(item, counts)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

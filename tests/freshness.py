@@ -84,7 +84,8 @@ def _die_after_commit(target: str, number: int, before_death: Callable[[], None]
 
 
 def _call_after_commit_in_postgres(committed: Callable[[], None]) -> None:
-    from promptreg.storage.postgres.sessions import COMMIT, Result, Session, Statement  # needs the driver
+    from promptreg.storage.postgres.sessions import COMMIT, Session
+    from promptreg.storage.postgres.statements import Result, Statement  # needs the driver
 
     run = Session.run
 

@@ -43,6 +43,7 @@ DEFAULTS = {
 }
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("default", DEFAULTS.values(), ids=DEFAULTS)
 def test_a_default_that_was_passed_before_leaves_a_hit_on_the_fast_path(registry, monkeypatch, default):
     """Once it is compiled, a render that finds its prompt in memory calls no more than one without a default."""

@@ -465,6 +465,7 @@ def test_a_commit_that_one_reader_has_seen_every_reader_sees(
 CALLS = ("get", "render", "history", "list", "events", "update", "archive", "restore", "set_status")
 
 
+@pytest.mark.sqlite
 @pytest.mark.slow
 def test_a_truncated_sidecar_ends_no_process_that_was_not_reading_then(path: str) -> None:
     """After each truncation the next check notices it and repairs the file."""

@@ -150,7 +150,7 @@ def test_a_hash_that_was_put_back_is_reported_with_its_event(registry: Registry)
 def test_an_absent_head_is_the_first_line_of_however_many(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of more than 1,000 lines only the number is reported, and never in its place."""
     fill(registry)
-    monkeypatch.setattr(verification, "MAX_PROBLEMS", 1)
+    monkeypatch.setattr("promptreg.storage.problems.MAX_PROBLEMS", 1)
     with forging(registry) as connection:
         drop_checks(connection, "versions")
         connection.execute("UPDATE versions SET title = 'x'")

@@ -32,12 +32,14 @@ KNOWN_TO = {
     "markupsafe": "promptreg.rendering",
     "sqlite3": "promptreg.storage.sqlite",
     "sqlite_utils": "promptreg.storage.sqlite",
+    "psycopg": "promptreg.storage.postgres",
     "opentelemetry": "promptreg.telemetry",
     "click": "promptreg.cli",
     "yaml": "promptreg.files.yaml_subset",
 }
 BESIDE = [
     ("promptreg.rendering.fast", "promptreg.rendering.metered"),
+    ("promptreg.storage.sqlite", "promptreg.storage.postgres"),
     *combinations(("promptreg.files.syncing", "promptreg.files.full", "promptreg.files.foreign"), 2),
 ]
 """Packages that don't know each other."""
@@ -98,10 +100,9 @@ def test_sibling_packages_do_not_import_each_other():
     """Each can be removed without the other; only `storage/opening.py` imports the databases."""
     for one, other in [*BESIDE, *((other, one) for one, other in BESIDE)]:
         assert not [m for m, found in IMPORTS.items() if within(m, one) and any(within(f, other) for f in found)]
-    outside = [m for m in IMPORTS if not within(m, "promptreg.storage.sqlite")]
-    assert [m for m in outside if any(within(f, "promptreg.storage.sqlite") for f in IMPORTS[m])] == [
-        "promptreg.storage.opening"
-    ]
+    for database in ("promptreg.storage.sqlite", "promptreg.storage.postgres"):
+        outside = [m for m in IMPORTS if not within(m, database)]
+        assert [m for m in outside if any(within(f, database) for f in IMPORTS[m])] == ["promptreg.storage.opening"]
 
 
 def test_an_application_loads_neither_the_command_nor_files():

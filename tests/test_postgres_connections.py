@@ -1,5 +1,7 @@
 """Connections that fail as networks make them fail: nothing acknowledged is lost, nothing hangs, everything heals."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ import pytest
 
 from promptreg import CommitUnknownError, Registry, StorageBusyError, StorageError
 from promptreg.errors import PromptregError
-from tests.postgres import fresh_target, split_target
+from tests.postgres import ROOT, fresh_target, split_target
 from tests.proxy import Link, Proxy
 from tests.storages import everything
 
@@ -323,7 +325,7 @@ def test_cached_reads_go_on_while_the_server_is_away(place: Place, away: str) ->
     assert place.registry.get("greet").template == "1"
     assert place.registry.render("greet").text == "1"
     with AWAY[away](place.proxy):
-        place.beside.update("greet", template="2")
+        update_elsewhere(place.target)
         until(lambda: place.registry.get("greet").stale, STALE)
         begin, waits = time.monotonic(), []
         while time.monotonic() < begin + 1.5:
@@ -335,6 +337,25 @@ def test_cached_reads_go_on_while_the_server_is_away(place: Place, away: str) ->
         assert max(waits) < 0.05 + MARGIN
     until(lambda: not place.registry.get("greet").stale)
     assert place.registry.get("greet").template == "2"
+
+
+def update_elsewhere(target: str) -> None:
+    """Update a prompt in another process: what its own process has written, a cache never returns as it was before."""
+    program = "import sys; from promptreg import Registry; Registry(sys.argv[1]).update('greet', template='2')"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program, target], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_what_a_process_has_read_after_its_own_write_goes_on_while_the_server_is_away(place: Place, away: str) -> None:
+    """It is marked stale, also where another registry of the process has written it."""
+    place.beside.update("greet", template="2")
+    assert place.registry.get("greet").template == "2"
+    place.registry.update("other", template="New")
+    assert place.registry.get("other").template == "New"
+    with AWAY[away](place.proxy):
+        until(lambda: place.registry.get("greet").stale, STALE)
+        assert place.registry.get("greet").template == "2"
+        assert place.registry.render("other").text == "New"
 
 
 @pytest.mark.parametrize("away", AWAY)

@@ -16,6 +16,7 @@ from promptreg import (
     Registry,
     SchemaTooNewError,
     StorageBusyError,
+    StorageCorruptError,
     StorageError,
     StorageReadOnlyError,
 )
@@ -204,6 +205,24 @@ def test_a_current_schema_needs_usage_and_dml(postgres_target: str, execute: Exe
         registry.delete("greet")
 
 
+def test_functions_need_no_grant(postgres_target: str, execute: Execute, role: str) -> None:
+    """Though the owner lets nobody else execute what it makes."""
+    owner = f"owner_{postgres_target[-12:]}"
+    execute(
+        f"CREATE ROLE {owner} LOGIN PASSWORD 's3cret'",
+        f"GRANT CREATE ON DATABASE postgres TO {owner}",
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
+    )
+    try:
+        Registry(target_of(owner, postgres_target)).close()
+        execute(*(grant.format(role) for grant in GRANTS))
+        with Registry(target_of(role, postgres_target)) as registry:
+            registry.create("greet", "Hello")
+            assert registry.update("greet", template="Hi").version == 2
+    finally:
+        execute(f"DROP OWNED BY {owner} CASCADE", f"DROP ROLE {owner}")
+
+
 def test_making_a_schema_needs_create_and_the_error_says_so(postgres_target: str, execute: Execute, role: str) -> None:
     """With CREATE on the database it is made."""
     with refused(StorageReadOnlyError, "permission") as messages:
@@ -309,6 +328,25 @@ def test_a_schema_that_is_dropped_while_open_is_a_storage_error(postgres_target:
         for call in (registry.list, lambda: registry.create("greet", "Hello")):
             with refused(StorageError, "removed"):
                 call()
+
+
+def test_a_revision_that_no_commit_has_is_damage(postgres_target: str, execute: Execute) -> None:
+    """For who has the registry open, also where the server tells it unasked, and for who opens it."""
+    with Registry(postgres_target) as registry:
+        registry.create("greet", "Hello")
+        execute("UPDATE $.registry SET revision = -5")
+        with Registry(postgres_target) as other:
+            for each in (other, registry):
+                with pytest.raises(StorageCorruptError):
+                    each.update("greet", template="Hi")
+                with pytest.raises(StorageCorruptError):
+                    _read_for_a_second(each)
+
+
+def _read_for_a_second(registry: Registry) -> None:
+    for _ in range(100):
+        registry.get("greet")
+        time.sleep(0.01)
 
 
 def test_no_function_or_operator_of_another_schema_is_called(postgres_target: str, execute: Execute, role: str) -> None:

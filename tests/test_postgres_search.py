@@ -207,6 +207,16 @@ def test_rule_24_long_words_are_compared_to_their_end(both: tuple[Registry, Regi
     assert [*postgres.list(tag=LONG)] == []
 
 
+@pytest.mark.parametrize("length", [199, 200, 201])
+def test_rule_24_a_word_is_not_the_beginning_of_another(both: tuple[Registry, Registry], length: int) -> None:
+    """Where the index holds all of the one that is sought, and as much of a longer one."""
+    postgres = both[1]
+    for name, more in (("short", 0), ("long", 1)):
+        postgres.create(name, "x" * (length + more), tags=["y" * (length + more)])
+    assert [prompt.name for prompt in postgres.search("x" * length)] == ["short"]
+    assert [prompt.name for prompt in postgres.list(tag="y" * length)] == ["short"]
+
+
 def test_the_index_follows_every_change(both: tuple[Registry, Registry]) -> None:
     """What is live is found: after a publish, a rollback, a rename, an edit of what was never live, and a deletion."""
     for registry in both:

@@ -257,52 +257,6 @@ def test_a_changed_value_of_any_column_is_reported(filled: Registry, target: str
     assert filled.verify() == []
 
 
-SCHEMA: dict[str, tuple[str, str]] = {
-    "an index": ("DROP INDEX $.events_namespace", "the index events_namespace is missing"),
-    "a trigger": ("DROP TRIGGER events_before_update_or_delete ON $.events", "the trigger NAME is missing"),
-    "a disabled trigger": ("ALTER TABLE $.versions DISABLE TRIGGER USER", "the trigger NAME is disabled"),
-    "a function": (
-        "CREATE OR REPLACE FUNCTION $.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
-        "the function refuse is not what was made",
-    ),
-    "a primary key": (
-        "ALTER TABLE $.publications DROP CONSTRAINT publications_pkey",
-        "the table publications lacks a constraint: primary key",
-    ),
-    "a unique name": (
-        "ALTER TABLE $.prompts DROP CONSTRAINT prompts_namespace_name_key",
-        "the table prompts lacks a constraint: unique",
-    ),
-    "a foreign key": (
-        "ALTER TABLE $.versions DROP CONSTRAINT versions_prompt_fkey",
-        "the table versions lacks a constraint: foreign key",
-    ),
-}
-
-
-@pytest.mark.parametrize(("statement", "expected"), SCHEMA.values(), ids=SCHEMA)
-def test_what_the_schema_has_lost_is_reported(postgres_target: str, statement: str, expected: str) -> None:
-    """What guards the rows is a part of the registry: a write that it would have refused leaves no trace."""
-    with Registry(postgres_target) as registry:
-        registry.create("greet", "Hello")
-        connection, run = connected(postgres_target)
-        run(statement)
-        connection.close()
-        lines = registry.verify()
-    assert lines
-    pattern = re.escape(expected).replace("NAME", r"\w+")
-    assert all(re.fullmatch(pattern, line) for line in lines), lines
-
-
-def test_a_lost_table_is_reported_alone(postgres_target: str) -> None:
-    """As nothing else can be read then."""
-    with Registry(postgres_target) as registry:
-        connection, run = connected(postgres_target)
-        run("DROP TABLE $.search")
-        connection.close()
-        assert registry.verify() == registry.verify(head="1" * 64) == ["the table search is missing"]
-
-
 # The head
 
 
@@ -432,6 +386,6 @@ def test_of_very_many_lines_the_number_is_reported(filled: Registry, run: Run, m
     """The number of further problems is reported, because all lines would fill the memory."""
     run("UPDATE $.versions SET title = 'x'")
     every = filled.verify()
-    monkeypatch.setattr("promptreg.storage.postgres.verification.MAX_PROBLEMS", 2)
+    monkeypatch.setattr("promptreg.storage.problems.MAX_PROBLEMS", 2)
     assert filled.verify() == [*every[:2], f"and {len(every) - 2} more"]
     assert NOT_THERE.match(filled.verify(head="1" * 64)[0])

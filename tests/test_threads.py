@@ -27,7 +27,7 @@ UPDATES = 4
 LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", pytest.param("memory", marks=pytest.mark.sqlite)])
 def shared(request: pytest.FixtureRequest, path: str):
     """A registry in a file, and one in memory."""
     with Registry(path if request.param == "file" else ":memory:", busy_timeout=30) as opened:
@@ -170,6 +170,7 @@ def locks_of(*roots: object) -> list[Any]:
     return locks
 
 
+@pytest.mark.sqlite
 def test_cached_reads_take_no_lock(shared: Registry) -> None:
     """`get` and `render` return while every lock of the registry and of its modules is held."""
     view = shared.scope(actor=Actor("ana", "org_admin"))
@@ -254,6 +255,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_cancelled_task_leaves_no_transaction(path: str, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a task was cancelled at this point of its write, its thread completes the write, and others can write."""

@@ -502,7 +502,7 @@ def test_of_very_many_lines_the_number_is_reported(path: str, monkeypatch: pytes
             drop_checks(connection, "versions")
             connection.execute("UPDATE versions SET title = 'x'")
         assert len(registry.verify()) == 9
-        monkeypatch.setattr(verification, "MAX_PROBLEMS", 4)
+        monkeypatch.setattr("promptreg.storage.problems.MAX_PROBLEMS", 4)
         assert registry.verify()[3:] == [
             "prompt 'p3' in namespace 'default': version 1 is not what was written",
             "and 5 more",

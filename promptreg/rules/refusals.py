@@ -6,12 +6,14 @@ Rules and lookups raise them; nothing in here decides whether to refuse. The ord
 from collections.abc import Mapping
 
 from promptreg.errors import (
+    RETRY_AFTER,
     NameTakenError,
     NoProductionVersionError,
     NotFoundError,
     NotModifiableError,
     PromptDisabledError,
     StorageBusyError,
+    StorageError,
     VersionNotFoundError,
     listed,
 )
@@ -97,11 +99,16 @@ def name_taken(name: str) -> NameTakenError:
     return NameTakenError(f"Another prompt is named {name!r}; {advice}.", name=name)
 
 
+def closed(location: str) -> StorageError:
+    """Return the refusal of a call on a registry that was closed."""
+    return StorageError(f"The registry of {location} is closed; open a new one.", reason="closed")
+
+
 def unanswered(location: str) -> StorageBusyError:
     """Return the refusal of a strict read to return what may be out of date."""
     return StorageBusyError(
         f"{location} did not answer whether what is cached is current, and freshness='strict' returns nothing else;"
         " try again later.",
         reason="unanswered",
-        retry_after=1.0,
+        retry_after=RETRY_AFTER,
     )

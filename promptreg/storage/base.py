@@ -9,8 +9,9 @@ A storage promises:
 - A second version with the same number of the same prompt is a `ConflictError`.
 - An operation is remembered for a day, by the transaction that writes what it did; its key is unique.
 - The revision grows by one in the transaction of each write, and in one that settles an earlier commit whose outcome
-  was unknown; in no other.
-- Whatever a read returns has been announced to all processes before, so no later read anywhere sees older data.
+  was unknown; of a registry's own in no other. What another tool writes to a prompt raises it too.
+- Whatever a read returns is announced: within the staleness that the profile declares, no later read anywhere sees
+  older data; where that is 0, it has been announced to all processes before it is returned.
 - Every error is a `PromptregError`; the driver's own is its cause.
 - A connection is never used by two threads at once, nor on the other side of a fork.
 - The storage's profile says how old cached data may be.

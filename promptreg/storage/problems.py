@@ -3,17 +3,30 @@
 A problem names prompts, and the numbers of versions and events; it never quotes what a damaged row holds.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from promptreg.bases import decoded_places
 from promptreg.errors import InvalidInputError, StorageCorruptError
 from promptreg.records import Container
 from promptreg.rules.names import checked_name
+from promptreg.storage.base import VerificationStep
 from promptreg.storage.hashing import operation_hash
 from promptreg.storage.rows import Row, read_publications
 
 MAX_PROBLEMS = 1_000  # of more only the number is reported
-SLICE_SECONDS = 0.05
+
+
+def reported(slices: Iterable[tuple[int, list[str]]], total: int) -> Generator[VerificationStep, None, None]:
+    """Yield the progress after each slice, which is given as the rows that it checked and the problems that it found.
+
+    Of more than `MAX_PROBLEMS` the last step has the number.
+    """
+    done = found = 0
+    for rows, problems in slices:
+        done, shown = done + rows, problems[: max(MAX_PROBLEMS - found, 0)]
+        found += len(problems)
+        yield VerificationStep(min(done, total), total, shown)
+    yield VerificationStep(total, total, [f"and {found - MAX_PROBLEMS:,} more"] if found > MAX_PROBLEMS else [])
 
 
 def prompt_named(namespace: object, name: object, otherwise: str = "a prompt without a name") -> str:
@@ -68,7 +81,7 @@ def problems_of_publications(container: Container, rows: Sequence[Row], numbers:
 
 
 def deletion_problem(prompt_id: str, at: str | None) -> str:
-    """Return the problem of a deletion whose event has another time, or None where there is no event."""
+    """Return the problem of a deletion whose event is of another time, `at`, or is missing, where that is None."""
     return f"prompt {prompt_id!r}: its deletion is {'no event' if at is None else 'of another time than its event'}"
 
 

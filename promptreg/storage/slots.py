@@ -16,7 +16,7 @@ from threading import RLock
 from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar
 
-from promptreg.errors import StorageError
+from promptreg.errors import RETRY_AFTER, StorageBusyError, StorageError
 from promptreg.storage.compat import calling_frame, is_running, may_be_running, owner_of, ownership
 
 WAIT = 0.05  # seconds for which a thread waits for one lock at a time
@@ -194,6 +194,16 @@ def holding_all(locks: Sequence[CallLock]) -> Iterator[None]:
     finally:
         for lock in locks:
             lock.release_after(frame)
+
+
+def all_in_use(location: str) -> StorageBusyError:
+    """Return the error for a call that found no slot free in time."""
+    return StorageBusyError(
+        f"Other threads of this process use every connection to {location}; try again, or wait longer with"
+        " busy_timeout.",
+        reason="busy",
+        retry_after=RETRY_AFTER,
+    )
 
 
 def nested() -> StorageError:

@@ -15,15 +15,15 @@ from promptreg.dump import Counts, Dump, Entry, PromptEntry
 from promptreg.storage.entries import deletion_entry, event_entries
 from promptreg.storage.postgres import slices
 from promptreg.storage.postgres.event_pages import WRITTEN_LINK
-from promptreg.storage.postgres.sessions import Row, Session, Statement
+from promptreg.storage.postgres.sessions import Session
 from promptreg.storage.postgres.slices import BYTES, FIRST, LAST, ROWS
-from promptreg.storage.postgres.transactions import SEARCH_PATH
+from promptreg.storage.postgres.statements import Row, Statement
+from promptreg.storage.postgres.transactions import READ, SEARCH_PATH
 from promptreg.storage.rows import read_prompt, read_publications, read_version
 
 OpenSession: TypeAlias = Callable[[], AbstractContextManager[Session]]
 Translating: TypeAlias = Callable[[], AbstractContextManager[None]]
 
-BEGIN = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 # Of servers that end long transactions; the second is not known to all.
 UNLIMITED = Statement(
     "SELECT pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings"
@@ -42,7 +42,7 @@ def dumped(open_session: OpenSession, translating: Translating) -> Iterator[Dump
     with open_session() as session:
         try:
             with translating():
-                session.begin(BEGIN, SEARCH_PATH, UNLIMITED)
+                session.begin(READ, SEARCH_PATH, UNLIMITED)
                 counts, written = (result.rows for result in session.run(_COUNTS, WRITTEN_LINK))
             yield Dump(Counts(*counts[0]), _translated(session, written, translating))
         finally:

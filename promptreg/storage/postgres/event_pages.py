@@ -1,4 +1,4 @@
-"""Reading the record of events, a page at a time; `event_log.py` appends to it.
+"""Reading the record of events, a page at a time; `writer.py` appends to it.
 
 How events are chained by hashes is in `promptreg/storage/hashing.py`. A page of somebody who sees all is checked to be
 complete, which takes a second round trip; what is counted there is what the index of primary keys holds.
@@ -13,7 +13,7 @@ from promptreg.storage.event_rows import read_event
 from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, damaged
 from promptreg.storage.postgres.audiences import ARE_DAMAGED, audience_values, readable_or_damaged
 from promptreg.storage.postgres.selecting import MAX_INTEGER, bounded
-from promptreg.storage.postgres.sessions import Row, Statement
+from promptreg.storage.postgres.statements import Row, Statement
 
 Run = Callable[..., list[list[Row]]]
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import psycopg
 
 from promptreg.errors import (
+    RETRY_AFTER,
     CommitUnknownError,
     ConflictError,
     PromptregError,
@@ -22,7 +23,6 @@ from promptreg.errors import (
 from promptreg.storage.postgres.guards import DAMAGED
 from promptreg.storage.postgres.wire import LostError, RefusedError, TooManyError, UnansweredError, UnreachableError
 
-RETRY_AFTER = 1.0
 NOT_PERMITTED = "42501"
 TABLES = "SELECT, INSERT, UPDATE, DELETE"
 
@@ -66,15 +66,16 @@ def forked() -> StorageError:
 
 def _unreachable(fact: str, place: Place) -> StorageError:
     return StorageError(
-        f"No server answers for {place.location}: {fact}; see that it runs and can be reached, and try again.",
+        f"No server answers for {place.location}: {fact}; see that the URL is right, and that the server runs and can"
+        " be reached.",
         reason="unreachable",
     )
 
 
 def _refused(fact: str, place: Place) -> StorageError:
     return StorageError(
-        f"The server refused to connect to {place.location}: {fact}; see that the database exists, and that user and"
-        " password are right.",
+        f"The server refused to connect to {place.location}: {fact}; see that the URL, the user and the password"
+        " are right, and that the database exists.",
         reason="refused",
     )
 

@@ -9,14 +9,14 @@ DAMAGED = "XX001"
 """The SQLSTATE (data_corrupted) of what `$.require` raises."""
 COMMITS = 1_000
 """How many of the last commits are kept with their stamps, so that a cache learns what has changed since its own."""
+FUNCTION_SETTINGS = ["search_path=pg_catalog, pg_temp", "enable_seqscan=off"]
+"""What each function has set while it runs."""
 _REFUSED = "23000"  # integrity_constraint_violation
 
 
 def _function(signature: str, returns: str, body: str) -> str:
-    return (
-        f"CREATE FUNCTION $.{signature} RETURNS {returns} LANGUAGE plpgsql"
-        f" SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $body$ {body} $body$"
-    )
+    settings = " ".join(f"SET {setting}" for setting in FUNCTION_SETTINGS)
+    return f"CREATE FUNCTION $.{signature} RETURNS {returns} LANGUAGE plpgsql {settings} AS $body$ {body} $body$"
 
 
 def _refusing(name: str, condition: str, message: str) -> str:
@@ -96,6 +96,9 @@ FUNCTIONS = (
     ),
 )
 
+CALLED = "GRANT EXECUTE ON FUNCTION $.require(boolean, text), $.advance(bigint, text, bigint, text) TO PUBLIC"
+"""What writers call themselves; who makes the schema may have it that new functions are not everybody's."""
+
 
 def _rows(table: str, event: str, function: str, *, condition: str = "") -> str:
     """Return a trigger that runs before each row is written."""
@@ -151,8 +154,8 @@ TRIGGERS = (
         condition=f"OLD.state = 'published' OR {_differs('prompt', 'version')}",
     ),
     _statements("versions", "DELETE", "versions_deleted()", "removed"),
-    _rows("deletions", "UPDATE OR DELETE", "refuse('a deletion is for ever')"),
-    _rows("events", "UPDATE OR DELETE", "refuse('events never change')"),
+    _rows("deletions", "DELETE OR UPDATE", "refuse('a deletion is for ever')"),
+    _rows("events", "DELETE OR UPDATE", "refuse('events never change')"),
     _statements("events", "INSERT", "events_appended()", "added"),
     _rows("event_details", "UPDATE", "refuse('details of events never change')"),
     _statements("event_details", "DELETE", "event_details_deleted()", "removed"),

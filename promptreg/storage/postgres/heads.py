@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from promptreg.storage.hashing import damaged
 from promptreg.storage.postgres.selecting import MAX_INTEGER
-from promptreg.storage.postgres.sessions import Row, Statement
+from promptreg.storage.postgres.statements import Row, Statement
 
 
 class Head(NamedTuple):

@@ -16,8 +16,8 @@ from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS
 from promptreg.storage.postgres import schema_check, slices
 from promptreg.storage.postgres.event_pages import LAST_LINK
 from promptreg.storage.postgres.selecting import SHOWN, VERSION_FIELDS
-from promptreg.storage.postgres.sessions import Row, Statement
 from promptreg.storage.postgres.slices import BYTES, FIRST, KEYS
+from promptreg.storage.postgres.statements import Row, Statement
 from promptreg.storage.postgres.words import search_row
 from promptreg.storage.problems import (
     MAX_PROBLEMS,

@@ -15,7 +15,8 @@ from promptreg.storage.postgres.selecting import (
     labelled,
     version_number,
 )
-from promptreg.storage.postgres.sessions import Row, Session, Statement
+from promptreg.storage.postgres.sessions import Session
+from promptreg.storage.postgres.statements import Row, Statement
 from promptreg.storage.rows import PROMPT_COLUMNS, read_prompt, read_version
 
 _FIELDS = f"{HEAD_FIELDS}, {PROMPT_FIELDS}, {VERSION_FIELDS}"

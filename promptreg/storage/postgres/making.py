@@ -60,10 +60,11 @@ def _made(session: Session, place: Place) -> Found:
     begin_write(session)
     session.begin(Statement("SELECT pg_catalog.pg_advisory_xact_lock(%s)", (_lock_of(place.schema),)))
     catalog = _catalog(session)
+    session.begin_work()
     found = _registry(session, place) if catalog.has_registry else None
     version = 0 if found is None else found.schema_version
     if version < schema.SCHEMA_VERSION:
-        creation = [] if catalog.has_schema else [schema.creation(place.schema)[0]]
+        creation = [] if catalog.has_schema else [schema.creation(place.schema)]
         try:
             session.run(*creation, *schema.migration(place.schema, version))
         except psycopg.Error as error:

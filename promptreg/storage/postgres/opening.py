@@ -10,7 +10,7 @@ from promptreg.storage.base import StorageSettings
 if TYPE_CHECKING:
     from promptreg.storage.postgres.storage import PostgresStorage
 
-INSTALL = "pip install 'promptreg-embedded[postgres]'"
+INSTALL = "pip install 'promptreg-embedded[postgres]' (in a checkout: pip install '.[postgres]')"
 
 
 def open_postgres(settings: StorageSettings) -> "PostgresStorage":

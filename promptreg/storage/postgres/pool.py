@@ -11,20 +11,22 @@ sessions, and connects anew. No call of another thread is waited for: it goes on
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 from weakref import ref
 
 import psycopg
 
-from promptreg.errors import PromptregError, StorageBusyError, StorageError
+from promptreg.errors import PromptregError
+from promptreg.rules.refusals import closed
 from promptreg.storage.compat import calling_frame
 from promptreg.storage.deadlines import Deadline, TimeLimit
-from promptreg.storage.postgres.failures import RETRY_AFTER, forked
+from promptreg.storage.postgres.failures import forked
 from promptreg.storage.postgres.sessions import Session
 from promptreg.storage.slots import (
     CallLock,
     Slot,
     acquire_any,
+    all_in_use,
     holding,
     holding_all,
     release_own,
@@ -37,6 +39,18 @@ Translation: TypeAlias = Callable[[psycopg.Error], PromptregError]
 
 READERS = 2  # slots; more threads at a time wait for one another
 LEAST_WAIT = 1.0  # seconds for which a call waits for an answer or a connection, whatever `busy_timeout` is
+
+
+class Closable(Protocol):
+    """A connection that is in no slot."""
+
+    def close(self) -> None:
+        """Close it, if it is of this process."""
+        ...
+
+    def abandon(self) -> None:
+        """Drop it, as it is of the process that this one was forked from."""
+        ...
 
 
 class ConnectionPool:
@@ -53,6 +67,7 @@ class ConnectionPool:
         self._watching = CallLock()
         self._locks: list[CallLock] = [*self._slots, self._watching]
         self._pid = os.getpid()
+        self._listener: Closable | None = None
         self.is_closed = False
         _POOLS[id(self)] = ref(self, _forget(id(self)))
 
@@ -105,18 +120,13 @@ class ConnectionPool:
         """Return the lock that was taken; raise where none was in time, or where the registry is closed."""
         self.require_open()
         if lock is None:
-            raise StorageBusyError(
-                f"Other threads of this process use every connection to {self._location}; try again, or wait longer"
-                " with busy_timeout.",
-                reason="busy",
-                retry_after=RETRY_AFTER,
-            )
+            raise all_in_use(self._location)
         return lock
 
     def require_open(self) -> None:
         """Raise `StorageError` once the registry is closed."""
         if self.is_closed:
-            raise StorageError(f"The registry of {self._location} is closed; open a new one.", reason="closed")
+            raise closed(self._location)
 
     def require_outside(self) -> None:
         """Raise `StorageError` where this thread is in the middle of a call."""
@@ -132,14 +142,19 @@ class ConnectionPool:
         """Release the slots of calls of this thread that run no more."""
         release_own(self._locks)
 
-    def close(self, close_listener: Callable[[], None] = lambda: None) -> None:
+    def keep_listener(self, listener: Closable) -> None:
+        """Close the listener with the other connections, and drop it with them in a forked child."""
+        self._listener = listener
+
+    def close(self) -> None:
         """Close every connection once the calls of other threads are done; none of another process."""
         with holding_all(self._locks):
             self.is_closed = True
             for slot in self._slots:
                 if slot.handle is not None:
                     slot.handle.close()
-            close_listener()
+            if self._listener is not None:
+                self._listener.close()
         _POOLS.pop(id(self), None)
 
     def after_fork_in_child(self) -> None:
@@ -150,6 +165,8 @@ class ConnectionPool:
         for slot in self._slots:
             if slot.handle is not None:
                 slot.handle.abandon()
+        if self._listener is not None:
+            self._listener.abandon()
 
 
 def _at_least(limit: TimeLimit) -> TimeLimit:

@@ -19,7 +19,7 @@ from promptreg.storage.postgres.selecting import (
     joined,
     version_number,
 )
-from promptreg.storage.postgres.sessions import Statement
+from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.postgres.words import Sought, cut_all, sought
 
 MAX_RANKED = 1_000  # hits that are sorted by how well they match

@@ -11,7 +11,7 @@ from promptreg.models import Event
 from promptreg.records import Audience, Container, EventQuery, Link, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
-from promptreg.storage.hashing import damaged, operation_hash
+from promptreg.storage.hashing import operation_hash, require_whole
 from promptreg.storage.postgres.audiences import audience_values, readable
 from promptreg.storage.postgres.event_pages import LAST_LINK, WRITTEN_LINK, read_events, read_last_link
 from promptreg.storage.postgres.heads import HEAD, Head, read_head
@@ -23,7 +23,8 @@ from promptreg.storage.postgres.selecting import (
     bounded,
     version_number,
 )
-from promptreg.storage.postgres.sessions import Row, Session, Statement
+from promptreg.storage.postgres.sessions import Session
+from promptreg.storage.postgres.statements import Row, Statement
 from promptreg.storage.postgres.versions import UNPUBLISHED, Versions
 from promptreg.storage.rows import (
     PROMPT_COLUMNS,
@@ -36,10 +37,6 @@ from promptreg.storage.rows import (
 MAX_SEEN = 5_000  # prompts searched for a similar name, as in SQLite
 
 
-def _ignore(_: Head) -> None:
-    pass
-
-
 class PostgresReader:
     """One consistent snapshot, for which the transaction is REPEATABLE READ, or holds the lock of the one writer.
 
@@ -47,7 +44,7 @@ class PostgresReader:
     and before anything else is returned; it may raise.
     """
 
-    def __init__(self, session: Session, head: Head | None = None, notice: Callable[[Head], None] = _ignore) -> None:
+    def __init__(self, session: Session, notice: Callable[[Head], None], head: Head | None = None) -> None:
         self.session = session
         self._head, self._notice = head, notice
         self._containers: dict[tuple[str, str], Container | None] = {}
@@ -209,12 +206,14 @@ class PostgresReader:
         Raises `StorageCorruptError` where it is not what was written.
         """
         rows = self._rows(
-            "SELECT result, hash FROM $.operations WHERE key = %(key)s AND at > pg_catalog.now() - interval '1 day'",
+            "SELECT result, hash FROM $.operations WHERE key = %(key)s AND at > pg_catalog.now() - interval '24 hours'",
             key=key,
         )
-        if rows and operation_hash(key, rows[0][0]) != rows[0][1]:
-            raise damaged("the operation", key)
-        return rows[0][0] if rows else None
+        if not rows:
+            return None
+        ((result, stored),) = rows
+        require_whole(stored, "the operation", key, operation_hash, key, result)
+        return str(result)
 
     def has_event(self, link: Link) -> bool:
         """Return whether the chain has an event with this number and hash."""

@@ -10,7 +10,7 @@ import re
 
 from promptreg.errors import SchemaTooNewError, StorageError
 from promptreg.storage.hashing import GENESIS
-from promptreg.storage.postgres.guards import FUNCTIONS, TRIGGERS
+from promptreg.storage.postgres.guards import CALLED, FUNCTIONS, TRIGGERS
 from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS
 
@@ -76,14 +76,14 @@ _FIRST_ROWS = (
     f"INSERT INTO $.commits (revision, stamp) VALUES (0, '{FIRST_STAMP}')",
 )
 
-MIGRATIONS = ((*TABLES, *INDEXES, *FUNCTIONS, *TRIGGERS, *_FIRST_ROWS),)
+MIGRATIONS = ((*TABLES, *INDEXES, *FUNCTIONS, CALLED, *TRIGGERS, *_FIRST_ROWS),)
 """The statements that lead from each schema to the next one."""
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
-def creation(schema: str) -> list[Statement]:
-    """Return the statements that make the schema and what it holds."""
-    return [Statement(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'), *migration(schema, 0)]
+def creation(schema: str) -> Statement:
+    """Return the statement that makes the schema, which then holds nothing."""
+    return Statement(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
 
 
 def migration(schema: str, found: int) -> list[Statement]:

@@ -17,16 +17,14 @@ from psycopg.pq.abc import PGconn, PGresult
 from promptreg.storage.deadlines import Deadline, Patience, TimeLimit
 from promptreg.storage.postgres.compat import error_of, transformer
 from promptreg.storage.postgres.failures import forked
-from promptreg.storage.postgres.statements import SCHEMA, Result, Row, Statement, command_of, result_of
+from promptreg.storage.postgres.statements import Result, Row, Statement, command_of, result_of
 from promptreg.storage.postgres.wire import FATAL, LostError, Wire
-
-__all__ = ["COMMIT", "SCHEMA", "Result", "Row", "Session", "Statement"]
 
 PAUSE = 0.01  # seconds before what failed only because of others is tried again
 LEAST_RETRY = 0.2  # seconds that must be left for that, so that its answer comes in time
 EARLIER, MOST_EARLIER = 0.1, 0.2  # part of the time, and seconds, by which the server gives up before this side does
 RETRIED: frozenset[str | None] = frozenset({"40001", "40P01"})  # serialization failures and deadlocks
-LONG = 100  # statements
+SILENT = 1.0  # seconds after which a transaction sends what it has queued, as the server ends those that are silent
 IDLE = pq.TransactionStatus.IDLE
 # A role may put other schemas before PostgreSQL's own; a transaction sets its search path, a single statement does not.
 FIRST_SCHEMA = Statement("SELECT (pg_catalog.current_schemas(true))[1]")
@@ -41,16 +39,22 @@ class Session:
     `may_have_committed` says that a `COMMIT` was sent whose outcome is not known.
     """
 
-    def __init__(self, connect: Callable[[TimeLimit], PGconn], schema: str) -> None:
-        """Connect when first used; `schema` is the name of the registry's schema."""
+    def __init__(self, connect: Callable[[TimeLimit], PGconn], schema: str, patience: Patience) -> None:
+        """Connect when first used; `schema` is the name of the registry's schema.
+
+        `patience` is the limit of each wait for a sign of the server, while a transaction holds the lock of writers.
+        """
         self.schema = schema
+        self._patience = patience
         self.may_have_committed = False
         self._connect = connect
         self._wire: Wire | None = None
         self._pid = os.getpid()
         self._limit: TimeLimit = Deadline(0)
+        self._answer_limit: TimeLimit = self._limit
         self._pending: list[Statement] = []
         self._has_sent_queued = False
+        self._sent_at = 0.0
         self._is_path_safe = True
         self._transformer = transformer()
 
@@ -59,17 +63,31 @@ class Session:
         self.roll_back()
         self.may_have_committed = False
         self._limit, self._pid = limit, os.getpid()
+        self._answer_limit = limit
         if self._wire is not None and not self._wire.is_alive():
             self.close()
 
     def milliseconds_left(self) -> int:
         """Return how long a statement that is sent now may take, at least 1; its error then comes before the limit."""
-        left = self._limit.left()
-        return max(int((left - min(left * EARLIER, MOST_EARLIER)) * 1000), 1)
+        return _milliseconds(self._limit)
+
+    def milliseconds_of_work(self) -> int:
+        """Return how long each statement of a write may take, which waits for nobody."""
+        return _milliseconds(self._patience)
+
+    def begin_work(self) -> None:
+        """Have the open transaction take the time that it needs, as it holds the lock of writers and waits for nobody.
+
+        What it writes may take longer than its caller would wait for others, so from now on each sign of the server
+        is waited for by itself.
+        """
+        self._answer_limit = self._patience
 
     def begin(self, *statements: Statement) -> None:
-        """Send these statements together with the next ones."""
+        """Send these statements together with the next ones; in a transaction that was silent for long, now."""
         self._pending += statements
+        if time.monotonic() - self._sent_at > SILENT and not self.is_idle():
+            self.run()
 
     def queued(self) -> list[Statement] | None:
         """Return what this transaction has queued; None where some of it was sent already, for a later read."""
@@ -117,6 +135,7 @@ class Session:
         answer.
         """
         self._pending = []
+        self._answer_limit = self._limit
         wire = self._wire
         if wire is None:
             return
@@ -176,10 +195,10 @@ class Session:
 
     def _exchange(self, statements: Sequence[Statement]) -> list[Result]:
         wire = self._connected()
+        self._sent_at = time.monotonic()
         commands = [command_of(statement, self.schema, self._transformer) for statement in statements]
         self.may_have_committed = COMMIT in statements
-        is_long = len(commands) > LONG  # as long as answers come, a long batch may take its time
-        results = wire.exchange(commands, Patience(self._limit.left()).left if is_long else self._limit.left)
+        results = wire.exchange(commands, self._answer_limit.left)
         failed = next((result for result in results if result.status == FATAL), None)
         if failed is not None:
             self._raise(failed)
@@ -192,3 +211,8 @@ class Session:
             raise LostError(str(error)) from error
         self.may_have_committed = False  # as it was not carried out
         raise error
+
+
+def _milliseconds(limit: TimeLimit) -> int:
+    left = limit.left()
+    return max(int((left - min(left * EARLIER, MOST_EARLIER)) * 1000), 1)

@@ -27,8 +27,8 @@ Mark = bytes
 
 
 def mark_of(revision: int, stamp: str) -> Mark:
-    """Return the mark of a commit; `stamp` is 16 hexadecimal digits."""
-    return revision.to_bytes(REVISION_BYTES, "little") + stamp.encode()[:STAMP_BYTES].ljust(STAMP_BYTES)
+    """Return the mark of a commit; `stamp` is 16 hexadecimal digits. A damaged revision, below 0, counts as 0."""
+    return max(revision, 0).to_bytes(REVISION_BYTES, "little") + stamp.encode()[:STAMP_BYTES].ljust(STAMP_BYTES)
 
 
 def revision_of(mark: Mark) -> int:

@@ -46,7 +46,7 @@ class PostgresStorage:
         self._place = Place(url.location, url.schema, role="")
         self._connector = Connector(url)
         self.profile = StorageProfile(url.location, *freshness(settings), path=None)
-        self._connections = ConnectionPool(partial(Session, self._connect, url.schema), url.location)
+        self._connections = ConnectionPool(self._new_session, url.location)
         opened_at = time.monotonic()
         try:
             with self._connections.writer(self._deadline(), self._translated) as session:
@@ -58,6 +58,7 @@ class PostgresStorage:
         self.signal = signal_of(found.identity)
         self.signal.begin(found.revision, found.stamp)
         self._listener = Listener(self._connector, url.schema, self.signal, proven_at=opened_at)
+        self._connections.keep_listener(self._listener)
         self._check = ChangeCheck(self._listener, self.signal, settings)
 
     # The seam
@@ -68,7 +69,7 @@ class PostgresStorage:
         from promptreg.storage.postgres.reader import PostgresReader  # noqa: PLC0415
 
         with self._reading(self._deadline()) as session:
-            yield PostgresReader(session, notice=self._noticing())
+            yield PostgresReader(session, self._noticing())
 
     def look_up(self, namespace: str, wanted: Sequence[Versioned]) -> tuple[int, list[Lookup]]:
         """Return the revision, and each prompt with the version that is wanted of it, all of one moment."""
@@ -135,7 +136,7 @@ class PostgresStorage:
     def close(self) -> None:
         """Close every connection; closing twice is fine."""
         self._connections.require_outside()
-        self._connections.close(self._listener.close)
+        self._connections.close()
 
     # Transactions
 
@@ -161,7 +162,8 @@ class PostgresStorage:
 
         held = self._connections.writer(limit, partial(self._translated, is_write=True))
         with self._begun(held, begin_write) as session:
-            writer = PostgresWriter(session, notice=self._noticing())
+            writer = PostgresWriter(session, self._noticing())
+            session.begin_work()
             begun, seen = writer.registry_row, self.signal.read()
             yield writer
             if writer.has_applied:
@@ -197,11 +199,14 @@ class PostgresStorage:
         self._place = self._place._replace(role=pgconn.user.decode(errors="replace"))
         return pgconn
 
+    def _new_session(self) -> Session:
+        return Session(self._connect, self._place.schema, self._patience())
+
     @contextmanager
     def _own_session(self) -> Iterator[Session]:
         """Connect for one long piece of work, which lets go of no snapshot while its caller is slow."""
         self._connections.require_open()
-        session = Session(self._connect, self._place.schema)
+        session = self._new_session()
         try:
             session.start(self._patience())
             yield session

@@ -12,6 +12,8 @@ from promptreg.storage.postgres.statements import Statement
 
 IDLE_MS = 10_000
 """For how long a process may be silent in a write: the lock of one that is stopped, or gone, is then released."""
+IDLE_MS_PER_CHANGE = 5  # more, while the rows of many changes are made, for which a slow machine takes 1 ms each
+MANY = 1_000  # changes; of fewer the rows are made in time
 READ = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 WRITE = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
 SEARCH_PATH = Statement("SET LOCAL search_path = pg_catalog, pg_temp")
@@ -30,16 +32,25 @@ def begin_read(session: Session) -> None:
 
 
 def begin_write(session: Session) -> None:
-    """Begin a transaction that may write, together with the next statements."""
-    left = session.milliseconds_left()
+    """Begin a transaction that may write, together with the next statements.
+
+    It waits for others no longer than the call may; what it does itself may take longer.
+    """
     session.begin(
         WRITE,
         SEARCH_PATH,
         IDLE,
         *PLAIN_PLANS,
-        Statement(f"SET LOCAL statement_timeout = {left}"),
-        Statement(f"SET LOCAL lock_timeout = {left}"),
+        Statement(f"SET LOCAL statement_timeout = {session.milliseconds_of_work()}"),
+        Statement(f"SET LOCAL lock_timeout = {session.milliseconds_left()}"),
     )
+
+
+def allow_silence(session: Session, changes: int) -> None:
+    """Let a process that writes so many changes be silent while it makes their rows."""
+    if changes > MANY:
+        milliseconds = IDLE_MS + changes * IDLE_MS_PER_CHANGE
+        session.run(Statement(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"))
 
 
 def commit(session: Session, begun: Head) -> None:
@@ -62,4 +73,5 @@ def commit(session: Session, begun: Head) -> None:
         begin_write(session)
         if read_head(session.run(LOCK)[0].rows) != begun:
             raise failure
+        session.begin_work()
         session.begin(*queued)

@@ -6,7 +6,7 @@ needs one snapshot of one prompt and its rows, of one version, or of one event a
 is passed on to the next slice.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import TypeAlias
 
@@ -14,14 +14,14 @@ from promptreg.errors import StorageCorruptError
 from promptreg.storage.base import VerificationStep
 from promptreg.storage.postgres import schema_check
 from promptreg.storage.postgres.integrity import Check, Checked, Results, checks
-from promptreg.storage.postgres.sessions import Session, Statement
-from promptreg.storage.postgres.transactions import SEARCH_PATH
-from promptreg.storage.problems import MAX_PROBLEMS
+from promptreg.storage.postgres.sessions import ROLLBACK, Session
+from promptreg.storage.postgres.statements import Statement
+from promptreg.storage.postgres.transactions import READ, SEARCH_PATH
+from promptreg.storage.problems import reported
 
 OpenSession: TypeAlias = Callable[[], AbstractContextManager[Session]]
 Translating: TypeAlias = Callable[[], AbstractContextManager[None]]
-
-BEGIN, END = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), Statement("ROLLBACK")
+Read: TypeAlias = Callable[..., Results]
 
 
 def verified(
@@ -35,22 +35,16 @@ def verified(
 
     def read(*statements: Statement) -> Results:
         with open_session() as session, translating():
-            return [result.rows for result in session.run(BEGIN, SEARCH_PATH, *statements, END)[2:-1]]
+            return [result.rows for result in session.run(READ, SEARCH_PATH, *statements, ROLLBACK)[2:-1]]
 
-    lost = schema_check.missing_tables(read(*schema_check.statements(schema)))
+    lost = schema_check.what_is_lost(read(*schema_check.statements(schema)))
     if lost:  # nothing else can be read then
         yield VerificationStep(0, 0, lost)
         return
     extents = read(*map(_extent, every))  # fixed first, so that writers can't prolong it
-    done, total, found = 0, sum(rows for ((rows, _),) in extents), 0
-    for check, ((_, last),) in zip(every, extents, strict=True):
-        position = check.start
-        while position is not None:
-            rows, position, problems = _slice(read, check, position, last)
-            done, reported = done + rows, problems[: max(MAX_PROBLEMS - found, 0)]
-            found += len(problems)
-            yield VerificationStep(min(done, total), total, reported)
-    yield VerificationStep(total, total, [f"and {found - MAX_PROBLEMS:,} more"] if found > MAX_PROBLEMS else [])
+    pairs = zip(every, (last for ((_, last),) in extents), strict=True)
+    slices = (checked for check, last in pairs for checked in _slices(read, check, last))
+    yield from reported(slices, sum(rows for ((rows, _),) in extents))
 
 
 def _extent(check: Check) -> Statement:
@@ -60,7 +54,15 @@ def _extent(check: Check) -> Statement:
     return Statement(f"SELECT count(*), coalesce(max({check.key}), 0) FROM $.{check.table}")
 
 
-def _slice(read: Callable[..., Results], check: Check, position: object, last: int) -> Checked:
+def _slices(read: Read, check: Check, last: int) -> Iterator[tuple[int, list[str]]]:
+    """Run a check, and yield the rows and the problems of each slice."""
+    position = check.start
+    while position is not None:
+        rows, position, problems = _slice(read, check, position, last)
+        yield rows, problems
+
+
+def _slice(read: Read, check: Check, position: object, last: int) -> Checked:
     try:
         return check.problems(position, read(*check.statements(position, last)))
     except StorageCorruptError as error:

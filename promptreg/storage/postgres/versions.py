@@ -11,7 +11,7 @@ from itertools import islice
 from promptreg.records import Container, VersionRecord
 from promptreg.storage.completeness import require_versions
 from promptreg.storage.postgres.selecting import MAX_INTEGER, VERSION_FIELDS, bounded
-from promptreg.storage.postgres.sessions import Row, Statement
+from promptreg.storage.postgres.statements import Row, Statement
 from promptreg.storage.rows import read_publications, read_version
 
 TOGETHER = 200  # prompts of which something is read at once

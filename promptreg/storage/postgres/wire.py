@@ -18,6 +18,7 @@ from promptreg.storage.postgres.compat import error_of
 
 Seconds = Callable[[], float]
 """Returns how many seconds are left."""
+PART, PART_BYTES = 100, 32 * 1024  # statements, and bytes of their values, after which an answer is asked for
 BAD, FATAL, SYNC = pq.ConnStatus.BAD, pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_SYNC
 _POLL = getattr(select, "poll", None)  # Windows has none; `select` is limited to descriptors below 1,024 elsewhere
 
@@ -58,6 +59,15 @@ def is_ready(descriptor: int, seconds: float, *, to_read: bool = True, to_write:
     poll = _POLL()
     poll.register(descriptor, (select.POLLIN if to_read else 0) | (select.POLLOUT if to_write else 0))
     return bool(poll.poll(seconds * 1000))
+
+
+def close_socket(pgconn: PGconn) -> None:
+    """Close the socket of a connection on this side of a fork only, as the parent's would otherwise outlive the parent.
+
+    psycopg itself leaves alone what another process has opened.
+    """
+    if pgconn.status != BAD and pgconn.socket >= 0:
+        os.close(pgconn.socket)
 
 
 class Wire:
@@ -121,16 +131,18 @@ class Wire:
         self.pgconn.finish()
 
     def abandon(self) -> None:
-        """Let go of the connection of a process that this one was forked from, and say nothing to the server.
-
-        The socket is closed on this side only, as the parent's would otherwise outlive the parent.
-        """
-        if self.pgconn.status != BAD and self.pgconn.socket >= 0:
-            os.close(self.pgconn.socket)
+        """Let go of the connection of a process that this one was forked from, and say nothing to the server."""
+        close_socket(self.pgconn)
 
     def _send(self, commands: Sequence[Command]) -> None:
+        """Send a batch; of a large one the server answers parts, as otherwise it says nothing until all is done."""
+        count = size = 0
         for command in commands:
             self.pgconn.send_query_params(command.text, command.parameters, command.types)
+            count, size = count + 1, size + sum(len(value) for value in command.parameters if value is not None)
+            if count == PART or size >= PART_BYTES:
+                self.pgconn.send_flush_request()
+                count = size = 0
         self.pgconn.pipeline_sync()
         self.unanswered += 1
         self.pgconn.flush()

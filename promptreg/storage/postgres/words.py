@@ -68,5 +68,5 @@ def sought(text: str) -> Sought | None:
     if not found:
         return None
     words = cut_all(token for term in found for token in term.split(" "))
-    phrases = [phrase(term) for term in found if " " in term or len(term) > MAX_WORD]
+    phrases = [phrase(term) for term in found if " " in term or len(term) >= MAX_WORD]
     return Sought(words, phrases, [*map(phrase, found)])

@@ -2,7 +2,7 @@
 
 What is applied is queued, and sent in one round trip with the commit, or with the next read before it. So nothing can
 be checked between two statements: where a row must be found, the statement that writes it raises otherwise
-(`$.require`), and the commit behind it does nothing. Beginning and committing are in `storage.py`.
+(`$.require`), and the commit behind it does nothing. Beginning and committing are in `transactions.py`.
 """
 
 import os
@@ -29,6 +29,7 @@ from promptreg.storage.postgres.schema import KINDS
 from promptreg.storage.postgres.selecting import VERSION_FIELDS
 from promptreg.storage.postgres.sessions import Session
 from promptreg.storage.postgres.statements import Statement
+from promptreg.storage.postgres.transactions import allow_silence
 from promptreg.storage.postgres.words import search_row
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, read_version, version_row
 
@@ -39,21 +40,17 @@ LOCK = Statement(f"SELECT {HEAD_FIELDS}, r.last_event, r.last_hash FROM $.regist
 STAMP_BYTES = 8
 
 
-def _ignore(_: Head) -> None:
-    pass
-
-
 class PostgresWriter(PostgresReader):
     """The write transaction, which holds the lock of the registry's row: what it has read stays true until it commits.
 
     `notice` is called with the registry's row as it was found; it may raise.
     """
 
-    def __init__(self, session: Session, notice: Callable[[Head], None] = _ignore) -> None:
+    def __init__(self, session: Session, notice: Callable[[Head], None]) -> None:
         locked, last = (result.rows for result in session.run(LOCK, LAST_LINK))  # the lock comes first
         head = read_head([row[: len(Head._fields)] for row in locked])
         notice(head)
-        super().__init__(session, head)
+        super().__init__(session, notice, head)
         self._links = last, [locked[0][len(Head._fields) :]]
         self._last_link: Link | None = None
         self.has_applied = False
@@ -62,6 +59,7 @@ class PostgresWriter(PostgresReader):
 
     def apply(self, changes: Sequence[Change], operation: Operation | None = None) -> Link | None:
         """Write the changes, remember the operation, increase the revision by one, and return the first event."""
+        allow_silence(self.session, len(changes))
         last = self._last_link or read_last_link(*self._links)
         head = self._raise_revision()
         shown = self._shown_before(changes)
@@ -268,6 +266,6 @@ _FORGET_DETAILS = (
 )
 _INTO_EVENTS = inserts("events", EVENT_COLUMNS, KINDS)
 _INTO_DETAILS = inserts("event_details", DETAIL_COLUMNS, KINDS)
-_FORGET_OPERATIONS = "DELETE FROM $.operations WHERE at <= pg_catalog.now() - interval '1 day'"
+_FORGET_OPERATIONS = "DELETE FROM $.operations WHERE at <= pg_catalog.now() - interval '24 hours'"
 _REMEMBER_OPERATION = "INSERT INTO $.operations (key, at, result, hash) VALUES (%s, pg_catalog.now(), %s, %s)"
 _ADVANCE = "SELECT $.advance(%s, %s, %s, %s)"

@@ -6,6 +6,7 @@ import sqlite3
 from typing import TypeAlias
 
 from promptreg.errors import (
+    RETRY_AFTER,
     ConflictError,
     PromptregError,
     StorageBusyError,
@@ -25,7 +26,6 @@ NOT_PERMITTED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 UNDECODED = "Could not decode to UTF-8"  # how the message of the driver begins, which goes on with the text
 DriverError: TypeAlias = sqlite3.Error | OSError | UnicodeDecodeError
 DRIVER_ERRORS = sqlite3.Error, OSError, UnicodeDecodeError  # the last where SQLite's message quotes damaged text
-RETRY_AFTER = 1.0
 
 
 def primary_code(error: sqlite3.Error) -> int:

@@ -12,12 +12,21 @@ from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from promptreg.errors import PromptregError, StorageBusyError, StorageError
+from promptreg.errors import PromptregError
+from promptreg.rules.refusals import closed
 from promptreg.storage.compat import calling_frame
 from promptreg.storage.deadlines import Deadline
-from promptreg.storage.slots import Slot, acquire_all, acquire_any, holding_all, release_own, require_outside
+from promptreg.storage.slots import (
+    Slot,
+    acquire_all,
+    acquire_any,
+    all_in_use,
+    holding_all,
+    release_own,
+    require_outside,
+)
 from promptreg.storage.sqlite.connections import Handle, forked
-from promptreg.storage.sqlite.failures import DRIVER_ERRORS, RETRY_AFTER, DriverError, is_from_application
+from promptreg.storage.sqlite.failures import DRIVER_ERRORS, DriverError, is_from_application
 from promptreg.storage.sqlite.files import FileIdentity
 from promptreg.storage.sqlite.forks import FORKS
 
@@ -119,9 +128,9 @@ class ConnectionPool:
             is_outside = True
             slot = acquire_any(slots, frame, lambda: max(deadline.left(), LEAST_WAIT))
             if self.is_closed:
-                raise StorageError(f"The registry of {self._file.path} is closed; open a new one.", reason="closed")
+                raise closed(self._file.path)
             if slot is None:
-                raise self._busy()
+                raise all_in_use(self._file.path)
             try:
                 yield given(slot)
             finally:
@@ -133,14 +142,6 @@ class ConnectionPool:
         finally:
             if is_outside:
                 self._release_after(frame)
-
-    def _busy(self) -> StorageBusyError:
-        return StorageBusyError(
-            f"Other threads of this process use every connection to {self._file.path}; try again, or wait longer with"
-            " busy_timeout.",
-            reason="busy",
-            retry_after=RETRY_AFTER,
-        )
 
     def _release_after(self, frame: FrameType) -> None:
         for slot in self._all:

@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from promptreg.errors import StorageReadOnlyError
+from promptreg.errors import RETRY_AFTER, StorageReadOnlyError
 from promptreg.storage.base import StorageSettings
 from promptreg.storage.rows import LATER_PROMPT_COLUMNS, LATER_VERSION_COLUMNS
 from promptreg.storage.sqlite import operations, system
@@ -159,5 +159,5 @@ def _in_use(path: str) -> StorageReadOnlyError:
         f"{path} is in use and this process may not write its folder; let it write there, or close the other"
         " registries, or read a copy made by VACUUM INTO.",
         reason="in_use",
-        retry_after=1.0,
+        retry_after=RETRY_AFTER,
     )

@@ -9,18 +9,18 @@ next slice. SQLite's own checks are single statements; a fork interrupts them, a
 import itertools
 import re
 import sqlite3
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, suppress
 from time import monotonic
 
 from promptreg.errors import StorageCorruptError, StorageError
 from promptreg.storage.base import VerificationStep
+from promptreg.storage.problems import reported
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
 from promptreg.storage.sqlite.integrity import CHECKS, FIRST, LAST, Check, Result, UnreadableRow, check_of_head
 
 SLICE_SECONDS = 0.05
-MAX_PROBLEMS = 1_000  # of more only the number is reported
 MAX_INTERRUPTIONS = 20  # of one slice; afterwards a fork waits for it
 _ERROR_CODE = re.compile(r"error code=(\d+)")
 
@@ -34,15 +34,17 @@ def verified(open_snapshot: OpenSnapshot, path: str, head: str | None) -> Genera
     """
     checks = CHECKS if head is None else (check_of_head(head), *CHECKS)
     extents = [_extent(open_snapshot, check) for check in checks]  # fixed first, so that writers can't prolong it
-    done, total, found = 0, sum(rows for rows, _ in extents), 0
-    for check, (_, last) in zip(checks, extents, strict=True):
-        position = check.start
-        while position is not None:
-            rows, position, problems = _slice(open_snapshot, path, check, position, last)
-            done, reported = done + rows, problems[: max(MAX_PROBLEMS - found, 0)]
-            found += len(problems)
-            yield VerificationStep(min(done, total), total, reported)
-    yield VerificationStep(total, total, [f"and {found - MAX_PROBLEMS:,} more"] if found > MAX_PROBLEMS else [])
+    pairs = zip(checks, (last for _, last in extents), strict=True)
+    slices = (checked for check, last in pairs for checked in _slices(open_snapshot, path, check, last))
+    yield from reported(slices, sum(rows for rows, _ in extents))
+
+
+def _slices(open_snapshot: OpenSnapshot, path: str, check: Check, last: int) -> Iterator[tuple[int, list[str]]]:
+    """Run a check, and yield the rows and the problems of each slice."""
+    position = check.start
+    while position is not None:
+        rows, position, problems = _slice(open_snapshot, path, check, position, last)
+        yield rows, problems
 
 
 def _extent(open_snapshot: OpenSnapshot, check: Check) -> tuple[int, int]:
