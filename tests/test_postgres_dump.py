@@ -176,6 +176,10 @@ def test_a_damaged_row_is_an_error_and_makes_nothing(registry: Registry, postgre
         ("UPDATE $.versions SET title = 'x' WHERE prompt = 2", "UPDATE $.versions SET title = 'p1' WHERE prompt = 2"),
         ("UPDATE $.prompts SET status = 'x' WHERE key = 2", "UPDATE $.prompts SET status = 'active' WHERE key = 2"),
         ("UPDATE $.publications SET hash = '' WHERE prompt = 4", "DELETE FROM $.publications WHERE prompt = 4"),
+        (
+            "INSERT INTO $.deletions (prompt_id, revision, at) SELECT id, 1, created_at FROM $.prompts LIMIT 1",
+            "DELETE FROM $.deletions",
+        ),
         ("DELETE FROM $.registry WHERE last_event > 3", "SELECT 1"),
     ):
         connection, run = connected(postgres_target)

@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeAlias
 
-from promptreg.dump import Counts, Dump, Entry, PromptEntry
+from promptreg.dump import Counts, DeletionEntry, Dump, Entry, PromptEntry
 from promptreg.storage.entries import deletion_entry, event_entries
 from promptreg.storage.postgres import slices
 from promptreg.storage.postgres.event_pages import WRITTEN_LINK
@@ -30,10 +30,6 @@ UNLIMITED = Statement(
     " WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
 )
 _COUNTS = Statement("SELECT " + ", ".join(f"(SELECT count(*) FROM $.{table})" for table in Counts._fields))
-_DELETIONS = (
-    "SELECT d.prompt_id, d.at, d.synced FROM $.events e JOIN $.deletions d USING (prompt_id)"
-    " WHERE e.action = 'delete' ORDER BY e.seq"
-)
 
 
 @contextmanager
@@ -53,7 +49,7 @@ def _translated(session: Session, written: list[Row], translating: Translating) 
     with translating():
         yield from _prompts(session)
         yield from event_entries(_events(session), written[0] if written else (0, ""))
-        yield from map(deletion_entry, session.query(_DELETIONS))
+        yield from _deletions(session)
 
 
 def _prompts(session: Session) -> Iterator[Entry]:
@@ -92,4 +88,11 @@ def _events(session: Session) -> Iterator[Row]:
     seq = FIRST
     while rows := session.query(slices.EVENTS, {"seq": seq, "last": LAST, "rows": ROWS, "bytes": BYTES}):
         yield from rows
+        seq = rows[-1][0]
+
+
+def _deletions(session: Session) -> Iterator[DeletionEntry]:
+    seq = FIRST
+    while rows := session.query(slices.DELETIONS, {"seq": seq, "rows": ROWS}):
+        yield from (deletion_entry(row) for _, *row in rows)
         seq = rows[-1][0]
