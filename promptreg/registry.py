@@ -273,7 +273,7 @@ class Registry:
         return revision_of(self._core)
 
     def close(self) -> None:
-        """Close the files. Every later call on the registry and its views is `StorageError`.
+        """Close every file and connection. Every later call on the registry and its views is `StorageError`.
 
         Closing twice is fine. In the middle of another call of the same thread it is `StorageError` too.
 
@@ -522,8 +522,8 @@ class Registry:
         Latin, Greek, Cyrillic, Hebrew and Arabic letters do not count; words of scripts written without spaces are
         found wherever they stand, a run of them as a phrase (rule 24). `text` has at most 1,000 characters and 64
         words; one without a letter, digit or symbol finds nothing. `status`, `tag` and `category` are those of `list`;
-        `limit` is how many at most. Up to about a thousand hits in the whole file are ranked by bm25; of more, the
-        newest prompts come first.
+        `limit` is how many at most. Up to about a thousand hits in the whole database are ranked by how well they
+        match; of more, the newest prompts come first.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Say hello to {{ name }}", description="For the café in 東京タワー")
@@ -591,7 +591,7 @@ class Registry:
 
         It reads in slices of about 50 ms, so writers go on meanwhile. `progress(done, total)` is called between them
         with numbers of rows; it may use the registry, and an exception that it raises ends the call. Only for the
-        application and org admins: raises `ForbiddenError` for others, and `StorageError` where the file can't be read.
+        application and org admins: raises `ForbiddenError` for others, and `StorageError` where it can't be read.
 
         >>> with Registry(":memory:") as registry:
         ...     _ = registry.create("greet", "Hello")

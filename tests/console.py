@@ -10,6 +10,7 @@ compared as if all were the same. An answer to a question stands behind it: `[y/
 """
 
 import io
+import math
 import os
 import re
 import shlex
@@ -185,6 +186,7 @@ class Session:
             in_folder(self.folder),
             mock.patch.multiple(sys, stdin=stdin, stdout=out, stderr=screen),
             mock.patch.dict(os.environ, environment, clear=True),
+            mock.patch("promptreg.cli.progress.BEGIN", math.inf),  # else a slow machine draws bars
         ):
             self.status = main(words[at + 1 :])
 

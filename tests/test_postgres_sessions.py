@@ -19,7 +19,7 @@ from promptreg.storage.postgres.connecting import Connector
 from promptreg.storage.postgres.failures import Place, translate
 from promptreg.storage.postgres.sessions import COMMIT, Session
 from promptreg.storage.postgres.statements import Statement
-from promptreg.storage.postgres.transactions import begin_read, begin_write
+from promptreg.storage.postgres.transactions import allow_silence, begin_read, begin_write
 from promptreg.storage.postgres.url import read_url
 from promptreg.storage.postgres.wire import LostError, UnansweredError
 from tests.postgres import split_target
@@ -142,6 +142,30 @@ def test_a_statement_has_as_much_time_as_the_call(session: Session, begin: Calla
     before = backend(session)
     session.start(Deadline(5))
     assert backend(session) == before
+
+
+def test_work_in_a_write_is_no_wait_for_others(session: Session) -> None:
+    """Once it holds the lock, each wait has a limit of its own, until the transaction ends."""
+    session.start(Deadline(0.3))
+    begin_write(session)
+    session.query("SELECT 1")
+    session.begin_work()
+    for _ in range(2):
+        assert session.query("SELECT pg_catalog.pg_sleep(0.3)") == [("",)]
+    session.roll_back()
+    with pytest.raises(UnansweredError):
+        session.query("SELECT pg_catalog.pg_sleep(3)")
+
+
+def test_a_process_that_makes_many_rows_may_be_silent_for_longer(session: Session) -> None:
+    """Else the server would end a large write as if its process had stopped."""
+    limits = {}
+    for changes in (1, 20_000):
+        session.start(Deadline(5))
+        begin_write(session)
+        allow_silence(session, changes)
+        limits[changes] = session.query("SELECT pg_catalog.current_setting('idle_in_transaction_session_timeout')")
+    assert limits == {1: [("10s",)], 20_000: [("110s",)]}
 
 
 def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_the_limit(session: Session) -> None:

@@ -11,7 +11,7 @@ from promptreg.models import Event
 from promptreg.records import Audience, Container, EventQuery, Link, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
-from promptreg.storage.hashing import damaged, operation_hash
+from promptreg.storage.hashing import operation_hash, require_whole
 from promptreg.storage.postgres.audiences import audience_values, readable
 from promptreg.storage.postgres.event_pages import LAST_LINK, WRITTEN_LINK, read_events, read_last_link
 from promptreg.storage.postgres.heads import HEAD, Head, read_head
@@ -209,9 +209,11 @@ class PostgresReader:
             "SELECT result, hash FROM $.operations WHERE key = %(key)s AND at > pg_catalog.now() - interval '24 hours'",
             key=key,
         )
-        if rows and operation_hash(key, rows[0][0]) != rows[0][1]:
-            raise damaged("the operation", key)
-        return rows[0][0] if rows else None
+        if not rows:
+            return None
+        ((result, stored),) = rows
+        require_whole(stored, "the operation", key, operation_hash, key, result)
+        return str(result)
 
     def has_event(self, link: Link) -> bool:
         """Return whether the chain has an event with this number and hash."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from promptreg.clock import day_before
 from promptreg.records import Operation
-from promptreg.storage.hashing import damaged, operation_hash
+from promptreg.storage.hashing import operation_hash, require_whole
 
 COLUMNS = "key", "at", "result", "hash"
 
@@ -30,8 +30,7 @@ def result_of(connection: sqlite3.Connection, key: str, now: str) -> str | None:
     if row is None:
         return None
     result, stored = row
-    if operation_hash(key, result) != stored:
-        raise damaged("the operation", key)
+    require_whole(stored, "the operation", key, operation_hash, key, result)
     return str(result)
 
 
