@@ -46,7 +46,7 @@ class _Backup:
             yield entry
 
     def require_whole(self, copy: Storage) -> None:
-        """Raise `StorageCorruptError` unless the copy is whole, of all rows, and ends with the last event of the dump."""
+        """Raise `StorageCorruptError` unless the copy is whole, of all rows, and ends with the dump's last event."""
         with copy.read() as reader:
             problems = [] if reader.head() == self._head else ["the last event is another one"]
         if self._read != self._count:
