@@ -16,7 +16,8 @@ import pytest
 
 import promptreg
 from promptreg import Registry, StorageCorruptError, StorageError
-from promptreg.storage.postgres import dumping
+from promptreg.storage.postgres import dumping, verification
+from promptreg.storage.postgres.statements import Statement
 from tests.full import everything_read, exported, imported
 from tests.postgres import fresh_target, split_target
 from tests.storages import everything
@@ -144,6 +145,19 @@ def test_a_server_that_ends_idle_transactions_does_not_end_a_slow_export(postgre
             first = next(dump.entries)
             time.sleep(0.3)
             assert len([first, *dump.entries]) == sum(dump.counts)
+
+
+def test_a_statement_timeout_of_the_role_ends_no_backup_and_no_verification(
+    postgres_target: str, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is meant for an application's short queries; these may take long where there is much to read."""
+    sleeping = " FROM pg_catalog.pg_sleep(0.3)"
+    monkeypatch.setattr(dumping, "_COUNTS", Statement(dumping._COUNTS.text + sleeping))
+    monkeypatch.setattr(verification, "_extent", lambda check: Statement(f"SELECT 0, 0{sleeping}"))
+    with Registry(f"{postgres_target}&options=-c%20statement_timeout%3D200") as registry:
+        registry.create("greet", "Hello")
+        registry.backup(out)
+        assert registry.verify() == []
 
 
 def test_a_connection_that_is_cut_is_a_storage_error_and_makes_nothing(

@@ -18,7 +18,7 @@ from promptreg.storage.postgres.event_pages import WRITTEN_LINK
 from promptreg.storage.postgres.sessions import Session
 from promptreg.storage.postgres.slices import BYTES, FIRST, LAST, ROWS
 from promptreg.storage.postgres.statements import Row, Statement
-from promptreg.storage.postgres.transactions import READ, SEARCH_PATH
+from promptreg.storage.postgres.transactions import ANY_TIME, READ, SEARCH_PATH
 from promptreg.storage.rows import read_prompt, read_publications, read_version
 
 OpenSession: TypeAlias = Callable[[], AbstractContextManager[Session]]
@@ -38,7 +38,7 @@ def dumped(open_session: OpenSession, translating: Translating) -> Iterator[Dump
     with open_session() as session:
         try:
             with translating():
-                session.begin(READ, SEARCH_PATH, UNLIMITED)
+                session.begin(READ, SEARCH_PATH, ANY_TIME, UNLIMITED)
                 counts, written = (result.rows for result in session.run(_COUNTS, WRITTEN_LINK))
             yield Dump(Counts(*counts[0]), _translated(session, written, translating))
         finally:
