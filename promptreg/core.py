@@ -68,6 +68,7 @@ class Core:
         interval = storage.profile.check_interval
         self._holds = min(settings.storage.max_staleness or interval, interval)
         self._is_strict = settings.storage.is_strict
+        self._checked_at = NEVER  # when the last check for changes began that was answered
         self.busy_timeout = settings.storage.busy_timeout
         self.limits = settings.render_limits
         self.defaults = Defaults(settings.render_limits)
@@ -234,18 +235,22 @@ class Core:
         """Return the current generation, and whether it was current, was renewed, or is stale, as the storage is gone.
 
         With `freshness="strict"` a stale one is `StorageBusyError`. The check waits for the storage as long as that
-        does, or for `patience` seconds if that is less.
+        does, or for `patience` seconds if that is less. Of threads that wait for one another's checks, only the first
+        checks again.
         """
         generation = self.cache.generation
         if generation.is_current():
             return generation, HIT
-        began, is_measured = monotonic(), metrics.begin()
-        with self.storage.monitor() as changes_since:
+        asked, is_measured = monotonic(), metrics.begin()
+        with self.storage.monitor(patience) as changes_since:
             generation = self.cache.generation
-            if generation.is_current():  # another thread has just checked
+            if generation.is_current() or asked <= self._checked_at:  # another thread has checked since
                 return generation, HIT
-            report = changes_since(generation.position, patience)
+            began = monotonic()
+            report = changes_since(generation.position)
             self.cache.allows_fast_reads = not is_measured
+            if not report.is_unavailable:
+                self._checked_at = began
             renewed = self.cache.renew(report, NEVER if report.is_unavailable else began + self._holds)
         if report.changed is None or report.changed:
             metrics.count_reload()

@@ -8,6 +8,7 @@ from promptreg.errors import RETRY_AFTER, StorageBusyError
 from promptreg.telemetry.names import STALE
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02  # seconds between two looks, which hold nothing while they wait
+LEAST_PATIENCE = 0.05  # seconds that a look may wait for an answer, as any read does, whatever is left of the time
 
 
 def revision_of(core: Core) -> int:
@@ -26,7 +27,7 @@ def wait_for(core: Core, given_revision: object, given_timeout: object) -> None:
     revision, seconds = read_wait(given_revision, given_timeout)
     seconds = core.busy_timeout if seconds is None else seconds
     end, pause = time.monotonic() + seconds, FIRST_PAUSE
-    while not _has_seen(core, revision, max(end - time.monotonic(), 0.0)):
+    while not _has_seen(core, revision, max(end - time.monotonic(), LEAST_PATIENCE)):
         left = end - time.monotonic()
         if left <= 0:
             raise StorageBusyError(

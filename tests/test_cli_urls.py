@@ -64,6 +64,8 @@ def test_a_server_that_does_not_answer_is_one_line_and_status_3(terminal: Termin
     assert (done.status, done.out) == (3, ""), done
     assert done.err.splitlines()[-1].startswith("promptreg: internal_error: No server answers for postgresql://")
     assert nobody in done.err
+    assert "\t" not in done.err
+    assert "Is the server running" not in done.err
     assert hides(done.err)
 
 

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.postgres import fresh_target, split_target
 from tests.proxy import Proxy
 from tests.remote import Remote
 from tests.test_freshness import CHANGES, assert_seen_at_once, run_stress
-from tests.test_postgres_connections import BUSY, MARGIN, Place, until
+from tests.test_postgres_connections import BUSY, MARGIN, Place, timed, until
 
 pytestmark = pytest.mark.postgres
 
@@ -351,6 +352,66 @@ def test_a_strict_read_without_an_answer_is_busy(place: Place) -> None:
         with place.proxy.refusing(), pytest.raises(StorageBusyError):
             strict.get("greet")
         assert strict.get("greet").template == "2"
+
+
+def test_threads_whose_strict_reads_have_no_answer_are_busy_together(place: Place) -> None:
+    """None waits for the time of another one as well, nor does a `wait_for` of less time."""
+    with Registry(place.through, freshness="strict", busy_timeout=BUSY) as strict:
+        listen(strict)
+        calls = [*[lambda: strict.get("greet")] * 4, lambda: strict.wait_for(10**6, timeout=0.1)]
+        with place.proxy.frozen(), ThreadPoolExecutor(len(calls)) as pool:
+            outcomes = [*pool.map(timed, calls)]
+        assert [type(outcome) for outcome, _ in outcomes] == [StorageBusyError] * len(calls)
+        assert max(seconds for _, seconds in outcomes) < BUSY + MARGIN
+        assert outcomes[-1][1] < 0.1 + MARGIN
+
+
+def test_strict_reads_of_threads_that_wait_share_a_check(
+    postgres_target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that began after a read did answers it too: of those who wait for one another, one asks for all."""
+    from promptreg.storage.postgres.change_check import ChangeCheck
+
+    with Registry(postgres_target, freshness="strict") as registry:
+        registry.create("greet", "Hello")
+        registry.get("greet")
+        checks: list[Any] = []
+        check = ChangeCheck.changes_since
+
+        def slow(*given: Any) -> Any:
+            checks.append(given)
+            time.sleep(0.2)
+            return check(*given)
+
+        monkeypatch.setattr(ChangeCheck, "changes_since", slow)
+        with ThreadPoolExecutor(8) as pool:
+            assert [prompt.template for prompt in pool.map(registry.get, ["greet"] * 8)] == ["Hello"] * 8
+        assert len(checks) < 8
+
+
+def test_strict_reads_without_a_busy_timeout_are_answered(postgres_target: str) -> None:
+    """As with every call, a server has some time for its answer, whatever `busy_timeout` says of waiting for others."""
+    with Registry(postgres_target, freshness="strict", busy_timeout=0) as registry:
+        registry.create("greet", "Hello")
+        assert [registry.get("greet").template for _ in range(3)] == ["Hello"] * 3
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_short_time_to_wait_makes_nothing_stale(postgres_target: str) -> None:
+    """After a rest `wait_for` asks, also with no time; where the revision does not come, reads go on as before."""
+    with Registry(postgres_target) as registry, Registry(postgres_target) as other:
+        registry.create("greet", "0")
+        listen(registry)
+        for timeout in (0, 0.001):
+            time.sleep(0.2)  # until what is known of the database is too old to be returned unasked
+            other.update("greet", template=str(timeout))
+            registry.wait_for(other.revision, timeout)
+            time.sleep(0.2)
+            with pytest.raises(StorageBusyError):
+                registry.wait_for(10**6, timeout)
+            time.sleep(0.2)
+            prompt = registry.get("greet")
+            assert (prompt.template, prompt.stale) == (str(timeout), False)
 
 
 @pytest.mark.parametrize("freshness", ["bounded", "strict"])

@@ -81,6 +81,24 @@ def test_a_write_that_waits_shortly_for_a_lock_is_written(registry: Registry, po
         timer.join()
 
 
+def test_a_large_write_may_take_longer_than_a_wait(registry: Registry, postgres_target: str) -> None:
+    """`busy_timeout` limits the wait for others and for a sign of the server, and not what the write does itself."""
+    names = [f"p{number}" for number in range(120)]
+    for name in names:
+        registry.create(name, "1", is_production=False)
+    with session(postgres_target) as other:
+        other(
+            "CREATE FUNCTION $.slow() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_catalog.pg_sleep(0.02); RETURN new; END'",
+            "CREATE TRIGGER slow BEFORE INSERT ON $.publications FOR EACH ROW EXECUTE FUNCTION $.slow()",
+            "COMMIT",
+        )
+    published, seconds = timed(lambda: registry.publish(names))
+    assert seconds > 2 * BUSY
+    assert [prompt.production_version for prompt in published] == [1] * len(names)
+    assert registry.events(limit=1000, action="publish")[-1].name == names[-1]
+
+
 def raising(target: str, code: str, times: int, table: str = "events") -> None:
     """Make the server raise this error at the next insertions into a table, each rolled back as it would be."""
     with session(target) as other:

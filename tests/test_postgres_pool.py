@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +23,14 @@ BUSY = 2.0
 
 @pytest.fixture
 def registry(postgres_target: str) -> Iterator[Registry]:
-    named = f"{postgres_target}&application_name={split_target(postgres_target)[1]}"
-    with Registry(named, busy_timeout=BUSY) as opened:
+    with Registry(named(postgres_target), busy_timeout=BUSY) as opened:
         opened.create("greet", "Hello")
         yield opened
+
+
+def named(target: str) -> str:
+    """Return the target with a name by which `connections` finds the connections of its registries."""
+    return f"{target}&application_name={split_target(target)[1]}"
 
 
 def connections(target: str) -> list[int]:
@@ -210,6 +215,37 @@ def test_a_child_has_its_own_connections_and_the_parents_go_on(registry: Registr
     registry.history("greet")
     until(lambda: registry.get("greet").template == "child's")
     assert set(before) <= set(connections(postgres_target))
+
+
+def test_a_child_keeps_no_connection_of_a_parent_that_has_ended(postgres_target: str, tmp_path: Path) -> None:
+    """A child that calls nothing holds no socket of the parent's, so the server notices the parent's end at once."""
+    written = tmp_path / "child"
+
+    def end_with_a_child() -> None:
+        registry = Registry(named(postgres_target))
+        registry.create("greet", "1")
+        until(lambda: not registry.get("greet").stale and len(connections(postgres_target)) == 2)
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        written.write_text(str(child))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        parent = os.fork()
+    if parent == 0:
+        signal.alarm(30)
+        try:
+            end_with_a_child()
+        finally:
+            os._exit(0)
+    os.waitpid(parent, 0)
+    child = int(written.read_text())
+    try:
+        until(lambda: connections(postgres_target) == [])
+        os.kill(child, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_a_fork_beside_busy_threads_disturbs_neither_side(registry: Registry) -> None:

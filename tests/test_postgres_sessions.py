@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from promptreg import Registry
 from promptreg.errors import PromptregError, StorageError
 from promptreg.storage.deadlines import Deadline, Patience
 from promptreg.storage.postgres import compat
@@ -18,7 +19,7 @@ from promptreg.storage.postgres.connecting import Connector
 from promptreg.storage.postgres.failures import Place, translate
 from promptreg.storage.postgres.sessions import COMMIT, Session
 from promptreg.storage.postgres.statements import Statement
-from promptreg.storage.postgres.transactions import begin_read, begin_write
+from promptreg.storage.postgres.transactions import allow_silence, begin_read, begin_write
 from promptreg.storage.postgres.url import read_url
 from promptreg.storage.postgres.wire import LostError, UnansweredError
 from tests.postgres import split_target
@@ -143,6 +144,30 @@ def test_a_statement_has_as_much_time_as_the_call(session: Session, begin: Calla
     assert backend(session) == before
 
 
+def test_work_in_a_write_is_no_wait_for_others(session: Session) -> None:
+    """Once it holds the lock, each wait has a limit of its own, until the transaction ends."""
+    session.start(Deadline(0.3))
+    begin_write(session)
+    session.query("SELECT 1")
+    session.begin_work()
+    for _ in range(2):
+        assert session.query("SELECT pg_catalog.pg_sleep(0.3)") == [("",)]
+    session.roll_back()
+    with pytest.raises(UnansweredError):
+        session.query("SELECT pg_catalog.pg_sleep(3)")
+
+
+def test_a_process_that_makes_many_rows_may_be_silent_for_longer(session: Session) -> None:
+    """Else the server would end a large write as if its process had stopped."""
+    limits = {}
+    for changes in (1, 20_000):
+        session.start(Deadline(5))
+        begin_write(session)
+        allow_silence(session, changes)
+        limits[changes] = session.query("SELECT pg_catalog.current_setting('idle_in_transaction_session_timeout')")
+    assert limits == {1: [("10s",)], 20_000: [("110s",)]}
+
+
 def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_the_limit(session: Session) -> None:
     """The connection is closed then, as its answer may still come, and the next use has another one."""
     first = backend(session)
@@ -252,6 +277,29 @@ def test_an_exception_between_any_two_steps_leaves_no_wrong_answer(session: Sess
     assert session.query("SELECT 1") == [(1,)]
     assert answered + interrupted > 20
     assert interrupted > 0
+
+
+def test_a_write_that_is_long_in_the_making_is_not_silent(
+    postgres_target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is queued is sent meanwhile: the server ends transactions that say nothing for long."""
+    from promptreg.storage.postgres import sessions, transactions, writer
+
+    def slow(*args: Any) -> Any:
+        time.sleep(0.04)
+        return made(*args)
+
+    made = writer.search_row
+    monkeypatch.setattr(writer, "search_row", slow)
+    monkeypatch.setattr(sessions, "SILENT", 0.01)
+    monkeypatch.setattr(transactions, "IDLE", Statement("SET LOCAL idle_in_transaction_session_timeout = 400"))
+    with Registry(postgres_target) as registry:
+        names = [registry.create(f"p{number}", "Hello", is_production=False).name for number in range(20)]
+        for name in names:
+            registry.update(name, new_name=f"{name}-new", template="Hi", is_production=False)
+        published = registry.publish([f"{name}-new" for name in names], version="latest")
+        assert [prompt.version for prompt in published] == [2] * 20
+        assert registry.verify() == []
 
 
 def test_large_statements_and_answers_pass_whole(session: Session) -> None:

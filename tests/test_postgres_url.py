@@ -19,6 +19,8 @@ READ = {
     "POSTGRESQL://host/db": ("postgresql://host/db", "promptreg"),
     " postgresql://host/db\n": ("postgresql://host/db", "promptreg"),
     "postgresql://": ("postgresql://", "promptreg"),
+    "postgresql://h/db?": ("postgresql://h/db", "promptreg"),
+    "postgresql:///db?host=@socket": ("postgresql:///db?host=@socket", "promptreg"),
     "postgresql:///?promptreg_schema=_a1": ("postgresql:///", "_a1"),
     "postgresql://h/db?promptreg_schema=a": ("postgresql://h/db", "a"),
     "postgresql://h/db?a=1&promptreg_schema=a&b=%26+": ("postgresql://h/db?a=1&b=%26+", "a"),
@@ -69,6 +71,14 @@ UNCLEAR = [
     "postgresql://ana:s3cret@host/db?promptreg_schema=S3cret",
     "postgresql+psycopg://ana:s3cret@host/db",
     "postgres+asyncpg://ana:s3cret@host/db",
+    "postgresql:ana:s3cret@host/db",
+    "postgresql:/ana:s3cret@host/db",
+    "postgresql:///?dbname=postgresql://ana:s3cret@host/db",
+    "postgresql:///?dbname=password%3Ds3cret",
+    "postgresql:///db?host=ana:s3cret@host",
+    "postgresql:///db?hostaddr=s3cret%40127.0.0.1",
+    "host=127.0.0.1 user=ana password=s3cret",
+    "application_name=x password = 's3cret'",
 ]
 
 

@@ -107,12 +107,8 @@ class ChangeReport(NamedTuple):
 class ChangeMonitor(Protocol):
     """A check for changes."""
 
-    def __call__(self, since: Position | None, patience: float | None = None, /) -> ChangeReport:
-        """Return what has changed since a position; None stands for the beginning.
-
-        Where that needs an answer from elsewhere, wait for it as the settings say, or `patience` seconds if that is
-        less.
-        """
+    def __call__(self, since: Position | None, /) -> ChangeReport:
+        """Return what has changed since a position; None stands for the beginning."""
         ...
 
 
@@ -238,8 +234,12 @@ class Storage(Protocol):
         """
         ...
 
-    def monitor(self) -> AbstractContextManager[ChangeMonitor]:
-        """Check for changes, one thread at a time; the body must be short and call no user code."""
+    def monitor(self, patience: float | None = None) -> AbstractContextManager[ChangeMonitor]:
+        """Check for changes, one thread at a time; the body must be short and call no user code.
+
+        For other threads, and for an answer from elsewhere, it waits as long as the settings say, or in all for
+        `patience` seconds if that is less.
+        """
         ...
 
     def verify(self, head: str | None = None) -> Generator[VerificationStep, None, None]:

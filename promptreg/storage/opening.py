@@ -21,7 +21,7 @@ POSTGRESQL = frozenset({"postgres", "postgresql"})
 AS_URL = "write a database of PostgreSQL as postgresql://…"
 MAX_SHOWN = 20  # characters of an unknown scheme in its error
 _KEYWORD = r"(?:host|hostaddr|port|dbname|user|password|service|sslmode)\s*=\s*\S+"
-_KEYWORDS = re.compile(rf"\s*{_KEYWORD}\s+{_KEYWORD}")  # as psycopg's `connect` takes them
+_KEYWORDS = re.compile(rf"\s*{_KEYWORD}\s+{_KEYWORD}|(?:.*\s)?password\s*=")  # as psycopg's `connect` takes them
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]+):(//)?")
 
 

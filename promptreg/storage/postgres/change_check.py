@@ -9,6 +9,7 @@ any other call.
 import time
 
 from promptreg.storage.base import ChangeReport, Position, StorageSettings
+from promptreg.storage.deadlines import TimeLimit
 from promptreg.storage.postgres.listening import Listener
 from promptreg.storage.postgres.signals import Mark, Signal, as_stamp, revision_of
 
@@ -33,11 +34,13 @@ class ChangeCheck:
         self._listener, self._signal = listener, signal
         self._is_strict = settings.is_strict
         self._max_age = 0.0 if settings.is_strict else max(settings.max_staleness, YOUNG_SECONDS)
-        self._patience = settings.busy_timeout if settings.is_strict else PATIENCE
         self._rests_until = 0.0
 
-    def changes_since(self, since: Position | None, patience: float | None = None, /) -> ChangeReport:
-        """Return what has changed since a position; None stands for the beginning, when no cache holds anything."""
+    def changes_since(self, limit: TimeLimit, since: Position | None, /) -> ChangeReport:
+        """Return what has changed since a position; None stands for the beginning, when no cache holds anything.
+
+        It waits for the server no longer than the limit.
+        """
         if since is None:
             return self._report(_position(self._signal.read()), None)
         began = time.monotonic()
@@ -45,10 +48,9 @@ class ChangeCheck:
             self._listener.hurry()
         report = self._current(since, began)
         if report is None and began >= self._rests_until:
-            report = self._awaited(
-                since, began, began + (self._patience if patience is None else min(patience, self._patience))
-            )
-            if report is None and not self._is_strict:
+            patience = limit.left() if self._is_strict else min(limit.left(), PATIENCE)
+            report = self._awaited(since, began, began + patience)
+            if report is None and patience == PATIENCE:  # not after a shorter wait, which proves nothing
                 self._rests_until = time.monotonic() + REST_SECONDS
         if report is None:
             return self._stale(since)

@@ -73,7 +73,7 @@ class Connector:
                 return self._suitable(pgconn)
         kinds = {type(error) for error in failures}
         kind = next((kind for kind in (TooManyError, RefusedError) if kind in kinds), UnreachableError)
-        raise kind(self._safe("; ".join(dict.fromkeys(" ".join(str(error).split()) for error in failures))))
+        raise kind(self._safe("; ".join(dict.fromkeys(map(_fact, failures)))))
 
     def known(self) -> list[bytes]:
         """Return what libpq needs for each address that is known, without resolving a name."""
@@ -119,6 +119,11 @@ class Connector:
             " UTF-8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.",
             reason="encoding",
         )
+
+
+def _fact(error: psycopg.Error) -> str:
+    """Return what libpq says on one line, without its hints, which begin with a tab."""
+    return " ".join(line.strip() for line in str(error).strip().split("\n") if not line.startswith("\t"))
 
 
 def _seconds(given: object) -> float | None:

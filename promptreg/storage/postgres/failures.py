@@ -66,15 +66,16 @@ def forked() -> StorageError:
 
 def _unreachable(fact: str, place: Place) -> StorageError:
     return StorageError(
-        f"No server answers for {place.location}: {fact}; see that it runs and can be reached, and try again.",
+        f"No server answers for {place.location}: {fact}; see that the URL is right, and that the server runs and can"
+        " be reached.",
         reason="unreachable",
     )
 
 
 def _refused(fact: str, place: Place) -> StorageError:
     return StorageError(
-        f"The server refused to connect to {place.location}: {fact}; see that the database exists, and that user and"
-        " password are right.",
+        f"The server refused to connect to {place.location}: {fact}; see that the URL, the user and the password"
+        " are right, and that the database exists.",
         reason="refused",
     )
 

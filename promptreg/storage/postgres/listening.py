@@ -22,7 +22,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from promptreg.storage.postgres.connecting import Connector
 from promptreg.storage.postgres.signals import Mark, Signal, mark_of, revision_of, stamp_of
 from promptreg.storage.postgres.statements import SCHEMA
-from promptreg.storage.postgres.wire import is_ready
+from promptreg.storage.postgres.wire import close_socket, is_ready
 
 NEVER = float("inf")
 SILENCE = 5.0  # seconds without an answer, after which another connection is made
@@ -104,7 +104,7 @@ class Listener:
     def step(self) -> None:
         """Take in what has arrived, and go on connecting where there is no connection; never wait."""
         if self._process != os.getpid():
-            self._forget()
+            self.abandon()
         try:
             if self._connection is not None:
                 self._go_on(time.monotonic())
@@ -149,6 +149,12 @@ class Listener:
         """Close the connection, if it is of this process."""
         if self._connection is not None and self._process == os.getpid():
             self._connection.finish()
+        self._forget()
+
+    def abandon(self) -> None:
+        """Drop the connection of the process that this one was forked from, without a word to the server."""
+        if self._connection is not None:
+            close_socket(self._connection)
         self._forget()
 
     # The connection

@@ -11,7 +11,7 @@ sessions, and connects anew. No call of another thread is waited for: it goes on
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 from weakref import ref
 
 import psycopg
@@ -41,6 +41,18 @@ READERS = 2  # slots; more threads at a time wait for one another
 LEAST_WAIT = 1.0  # seconds for which a call waits for an answer or a connection, whatever `busy_timeout` is
 
 
+class Closable(Protocol):
+    """A connection that is in no slot."""
+
+    def close(self) -> None:
+        """Close it, if it is of this process."""
+        ...
+
+    def abandon(self) -> None:
+        """Drop it, as it is of the process that this one was forked from."""
+        ...
+
+
 class ConnectionPool:
     """The slots of one storage."""
 
@@ -55,6 +67,7 @@ class ConnectionPool:
         self._watching = CallLock()
         self._locks: list[CallLock] = [*self._slots, self._watching]
         self._pid = os.getpid()
+        self._listener: Closable | None = None
         self.is_closed = False
         _POOLS[id(self)] = ref(self, _forget(id(self)))
 
@@ -73,7 +86,7 @@ class ConnectionPool:
     def watching(self, limit: TimeLimit) -> Iterator[None]:
         """Let one thread at a time use the listener."""
         self.require_free()
-        with holding([self._watching], lambda: max(limit.left(), LEAST_WAIT)) as lock:
+        with holding([self._watching], limit.left) as lock:
             self._require_held(lock)
             yield
 
@@ -129,14 +142,19 @@ class ConnectionPool:
         """Release the slots of calls of this thread that run no more."""
         release_own(self._locks)
 
-    def close(self, close_listener: Callable[[], None] = lambda: None) -> None:
+    def keep_listener(self, listener: Closable) -> None:
+        """Close the listener with the other connections, and drop it with them in a forked child."""
+        self._listener = listener
+
+    def close(self) -> None:
         """Close every connection once the calls of other threads are done; none of another process."""
         with holding_all(self._locks):
             self.is_closed = True
             for slot in self._slots:
                 if slot.handle is not None:
                     slot.handle.close()
-            close_listener()
+            if self._listener is not None:
+                self._listener.close()
         _POOLS.pop(id(self), None)
 
     def after_fork_in_child(self) -> None:
@@ -147,6 +165,8 @@ class ConnectionPool:
         for slot in self._slots:
             if slot.handle is not None:
                 slot.handle.abandon()
+        if self._listener is not None:
+            self._listener.abandon()
 
 
 def _at_least(limit: TimeLimit) -> TimeLimit:

@@ -206,7 +206,7 @@ class PostgresReader:
         Raises `StorageCorruptError` where it is not what was written.
         """
         rows = self._rows(
-            "SELECT result, hash FROM $.operations WHERE key = %(key)s AND at > pg_catalog.now() - interval '1 day'",
+            "SELECT result, hash FROM $.operations WHERE key = %(key)s AND at > pg_catalog.now() - interval '24 hours'",
             key=key,
         )
         if not rows:

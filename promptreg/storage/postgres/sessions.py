@@ -24,6 +24,7 @@ PAUSE = 0.01  # seconds before what failed only because of others is tried again
 LEAST_RETRY = 0.2  # seconds that must be left for that, so that its answer comes in time
 EARLIER, MOST_EARLIER = 0.1, 0.2  # part of the time, and seconds, by which the server gives up before this side does
 RETRIED: frozenset[str | None] = frozenset({"40001", "40P01"})  # serialization failures and deadlocks
+SILENT = 1.0  # seconds after which a transaction sends what it has queued, as the server ends those that are silent
 IDLE = pq.TransactionStatus.IDLE
 # A role may put other schemas before PostgreSQL's own; a transaction sets its search path, a single statement does not.
 FIRST_SCHEMA = Statement("SELECT (pg_catalog.current_schemas(true))[1]")
@@ -53,6 +54,7 @@ class Session:
         self._answer_limit: TimeLimit = self._limit
         self._pending: list[Statement] = []
         self._has_sent_queued = False
+        self._sent_at = 0.0
         self._is_path_safe = True
         self._transformer = transformer()
 
@@ -82,8 +84,10 @@ class Session:
         self._answer_limit = self._patience
 
     def begin(self, *statements: Statement) -> None:
-        """Send these statements together with the next ones."""
+        """Send these statements together with the next ones; in a transaction that was silent for long, now."""
         self._pending += statements
+        if time.monotonic() - self._sent_at > SILENT and not self.is_idle():
+            self.run()
 
     def queued(self) -> list[Statement] | None:
         """Return what this transaction has queued; None where some of it was sent already, for a later read."""
@@ -191,6 +195,7 @@ class Session:
 
     def _exchange(self, statements: Sequence[Statement]) -> list[Result]:
         wire = self._connected()
+        self._sent_at = time.monotonic()
         commands = [command_of(statement, self.schema, self._transformer) for statement in statements]
         self.may_have_committed = COMMIT in statements
         results = wire.exchange(commands, self._answer_limit.left)

@@ -58,6 +58,7 @@ class PostgresStorage:
         self.signal = signal_of(found.identity)
         self.signal.begin(found.revision, found.stamp)
         self._listener = Listener(self._connector, url.schema, self.signal, proven_at=opened_at)
+        self._connections.keep_listener(self._listener)
         self._check = ChangeCheck(self._listener, self.signal, settings)
 
     # The seam
@@ -92,10 +93,12 @@ class PostgresStorage:
             yield writer
 
     @contextmanager
-    def monitor(self) -> Iterator[ChangeMonitor]:
+    def monitor(self, patience: float | None = None) -> Iterator[ChangeMonitor]:
         """Check for changes, one thread at a time."""
-        with self._connections.watching(self._deadline()):
-            yield self._check.changes_since
+        longest = max(self._busy_timeout, LEAST_WAIT)
+        limit = Deadline(longest if patience is None else min(patience, longest))
+        with self._connections.watching(limit):
+            yield partial(self._check.changes_since, limit)
 
     def verify(self, head: str | None = None) -> Generator[VerificationStep, None, None]:
         """Check all stored data, some rows at each step, and that an event has the hash `head`."""
@@ -133,7 +136,7 @@ class PostgresStorage:
     def close(self) -> None:
         """Close every connection; closing twice is fine."""
         self._connections.require_outside()
-        self._connections.close(self._listener.close)
+        self._connections.close()
 
     # Transactions
 

@@ -12,6 +12,8 @@ from promptreg.storage.postgres.statements import Statement
 
 IDLE_MS = 10_000
 """For how long a process may be silent in a write: the lock of one that is stopped, or gone, is then released."""
+IDLE_MS_PER_CHANGE = 5  # more, while the rows of many changes are made, for which a slow machine takes 1 ms each
+MANY = 1_000  # changes; of fewer the rows are made in time
 READ = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 WRITE = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
 SEARCH_PATH = Statement("SET LOCAL search_path = pg_catalog, pg_temp")
@@ -42,6 +44,13 @@ def begin_write(session: Session) -> None:
         Statement(f"SET LOCAL statement_timeout = {session.milliseconds_of_work()}"),
         Statement(f"SET LOCAL lock_timeout = {session.milliseconds_left()}"),
     )
+
+
+def allow_silence(session: Session, changes: int) -> None:
+    """Let a process that writes so many changes be silent while it makes their rows."""
+    if changes > MANY:
+        milliseconds = IDLE_MS + changes * IDLE_MS_PER_CHANGE
+        session.run(Statement(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"))
 
 
 def commit(session: Session, begun: Head) -> None:

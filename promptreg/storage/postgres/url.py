@@ -24,6 +24,9 @@ _ADDRESS = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]*\]|[^\[\]:]*)(?::[0-9]*)?")
+_PLAIN = re.compile(
+    r"@?[^@=]*"
+)  # in their values: no connection string, which could hold a password; @ begins a socket
 _SECRETS = frozenset({"password", "sslpassword"})
 _NAMED = frozenset({"host", "hostaddr", "port", "dbname", "service"})  # parameters that say which database is meant
 
@@ -49,22 +52,24 @@ def read_url(target: str) -> PostgresURL:
     Traceback (most recent call last):
     promptreg.errors.InvalidInputError: target: promptreg_schema must match [a-z_][a-z0-9_]{0,62}, and be given once
     """
-    address, mark, query = target.strip().partition("?")
-    parameters = [tuple(given.partition("=")) for given in query.split("&")] if mark else []
+    address, _, query = target.strip().partition("?")
+    parameters = [tuple(given.partition("=")) for given in query.split("&")] if query else []
     read = _ADDRESS.fullmatch(address)
     if read is None or not all(_HOST.fullmatch(host) for host in read["hosts"].split(",")):
         raise _unreadable()
     if any(not (name and equals) for name, equals, _ in parameters):
         raise _unreadable()
+    named = [(name, value) for name, _, value in parameters if name in _NAMED]
+    if not all(_PLAIN.fullmatch(unquote(value)) for _, value in named):
+        raise _unreadable()
     schema = _schema([unquote(value) for name, _, value in parameters if unquote(name) == SCHEMA_PARAMETER])
     kept = ["".join(given) for given in parameters if unquote(given[0]) != SCHEMA_PARAMETER]
-    named = ["".join(given) for given in parameters if given[0] in _NAMED]
     given_secrets = [value for name, _, value in parameters if unquote(name) in _SECRETS] + [read["password"] or ""]
     database = f"/{read['database']}" if read["database"] else ""
     return PostgresURL(
         conninfo="".join([SCHEME, address.partition("://")[2], "?" if kept else "", "&".join(kept)]),
         schema=schema,
-        location=f"{SCHEME}{read['hosts']}{database}?{'&'.join([*named, f'{SCHEMA_PARAMETER}={schema}'])}",
+        location=f"{SCHEME}{read['hosts']}{database}?{'&'.join(map('='.join, [*named, (SCHEMA_PARAMETER, schema)]))}",
         secrets=frozenset({secret for raw in given_secrets for secret in (raw, unquote(raw))} - {""}),
     )
 

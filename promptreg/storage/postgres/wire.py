@@ -61,6 +61,15 @@ def is_ready(descriptor: int, seconds: float, *, to_read: bool = True, to_write:
     return bool(poll.poll(seconds * 1000))
 
 
+def close_socket(pgconn: PGconn) -> None:
+    """Close the socket of a connection on this side of a fork only, as the parent's would otherwise outlive the parent.
+
+    psycopg itself leaves alone what another process has opened.
+    """
+    if pgconn.status != BAD and pgconn.socket >= 0:
+        os.close(pgconn.socket)
+
+
 class Wire:
     """A connection that was opened by this process, in pipeline mode.
 
@@ -122,12 +131,8 @@ class Wire:
         self.pgconn.finish()
 
     def abandon(self) -> None:
-        """Let go of the connection of a process that this one was forked from, and say nothing to the server.
-
-        The socket is closed on this side only, as the parent's would otherwise outlive the parent.
-        """
-        if self.pgconn.status != BAD and self.pgconn.socket >= 0:
-            os.close(self.pgconn.socket)
+        """Let go of the connection of a process that this one was forked from, and say nothing to the server."""
+        close_socket(self.pgconn)
 
     def _send(self, commands: Sequence[Command]) -> None:
         """Send a batch; of a large one the server answers parts, as otherwise it says nothing until all is done."""

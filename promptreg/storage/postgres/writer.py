@@ -29,6 +29,7 @@ from promptreg.storage.postgres.schema import KINDS
 from promptreg.storage.postgres.selecting import VERSION_FIELDS
 from promptreg.storage.postgres.sessions import Session
 from promptreg.storage.postgres.statements import Statement
+from promptreg.storage.postgres.transactions import allow_silence
 from promptreg.storage.postgres.words import search_row
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, read_version, version_row
 
@@ -58,6 +59,7 @@ class PostgresWriter(PostgresReader):
 
     def apply(self, changes: Sequence[Change], operation: Operation | None = None) -> Link | None:
         """Write the changes, remember the operation, increase the revision by one, and return the first event."""
+        allow_silence(self.session, len(changes))
         last = self._last_link or read_last_link(*self._links)
         head = self._raise_revision()
         shown = self._shown_before(changes)
@@ -264,6 +266,6 @@ _FORGET_DETAILS = (
 )
 _INTO_EVENTS = inserts("events", EVENT_COLUMNS, KINDS)
 _INTO_DETAILS = inserts("event_details", DETAIL_COLUMNS, KINDS)
-_FORGET_OPERATIONS = "DELETE FROM $.operations WHERE at <= pg_catalog.now() - interval '1 day'"
+_FORGET_OPERATIONS = "DELETE FROM $.operations WHERE at <= pg_catalog.now() - interval '24 hours'"
 _REMEMBER_OPERATION = "INSERT INTO $.operations (key, at, result, hash) VALUES (%s, pg_catalog.now(), %s, %s)"
 _ADVANCE = "SELECT $.advance(%s, %s, %s, %s)"

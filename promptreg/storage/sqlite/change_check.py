@@ -62,8 +62,8 @@ class SQLiteMonitor:
         self._storage = storage
         self._watching = watching
 
-    def changes_since(self, since: Position | None, _: float | None = None, /) -> ChangeReport:
-        """Return what has changed since a position; None stands for the beginning. The file answers at once."""
+    def changes_since(self, since: Position | None, /) -> ChangeReport:
+        """Return what has changed since a position; None stands for the beginning."""
         storage = self._storage
         if since is None:
             if storage.is_unsettled():

@@ -126,13 +126,13 @@ class SQLiteStorage:
             return reader.revision, look_up(reader, namespace, wanted)
 
     @contextmanager
-    def monitor(self) -> Iterator[ChangeMonitor]:
-        """Check for changes, one thread at a time."""
+    def monitor(self, patience: float | None = None) -> Iterator[ChangeMonitor]:
+        """Check for changes, one thread at a time; the file itself answers at once."""
         self._renew()
         if self.is_unsettled() and unknown_commits.is_due(self._real):
             with suppress(StorageError):  # without waiting for others, as the cache can answer
                 self._settle(Deadline(0))
-        with self._connections.watch(self._deadline()) as watching:
+        with self._connections.watch(self._deadline(patience)) as watching:
             yield SQLiteMonitor(self, watching).changes_since
         self._erase_if_due()
 
@@ -208,8 +208,9 @@ class SQLiteStorage:
             if ticket.number is not None and ticket.is_guarded():
                 self._connections.close_dropped()
 
-    def _deadline(self) -> Deadline:
-        return Deadline(self._settings.busy_timeout)
+    def _deadline(self, patience: float | None = None) -> Deadline:
+        longest = self._settings.busy_timeout
+        return Deadline(longest if patience is None else min(patience, longest))
 
     def _ticket(self, deadline: Deadline) -> AbstractContextManager[Ticket]:
         return nullcontext(NO_QUEUE) if self._queue is None else self._queue.ticket(deadline)
