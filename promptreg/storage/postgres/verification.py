@@ -16,14 +16,14 @@ from promptreg.storage.postgres import schema_check
 from promptreg.storage.postgres.integrity import Check, Checked, Results, checks
 from promptreg.storage.postgres.sessions import ROLLBACK, Session
 from promptreg.storage.postgres.statements import Statement
-from promptreg.storage.postgres.transactions import PLAIN_NAMES, READ, SEARCH_PATH
+from promptreg.storage.postgres.transactions import ANY_TIME, PLAIN_NAMES, READ, SEARCH_PATH
 from promptreg.storage.problems import reported
 
 OpenSession: TypeAlias = Callable[[], AbstractContextManager[Session]]
 Translating: TypeAlias = Callable[[], AbstractContextManager[None]]
 Read: TypeAlias = Callable[..., Results]
 
-BEGIN = READ, SEARCH_PATH, PLAIN_NAMES
+BEGIN = READ, SEARCH_PATH, ANY_TIME, PLAIN_NAMES
 
 
 def verified(
