@@ -175,6 +175,13 @@ def test_a_schema_with_other_tables_is_refused_and_unchanged(postgres_target: st
     with refused(StorageError, "not_a_registry"):
         Registry(postgres_target)
     assert execute("SELECT relname FROM pg_class WHERE relnamespace = '$schema'::regnamespace") == [("registry",)]
+    execute(
+        "DROP TABLE $.registry",
+        "CREATE TABLE $.registry (identity text, revision int, stamp text, schema_version int)",
+        "INSERT INTO $.registry VALUES ('x', 1, 'y', NULL)",
+    )
+    with refused(StorageError, "not_a_registry"):
+        Registry(postgres_target)
 
 
 def test_an_empty_schema_that_was_made_before_is_used(postgres_target: str, execute: Execute, role: str) -> None:

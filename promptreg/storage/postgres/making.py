@@ -14,7 +14,7 @@ from promptreg.storage.postgres import schema
 from promptreg.storage.postgres.failures import NOT_PERMITTED, Place, may_not_create
 from promptreg.storage.postgres.sessions import COMMIT, Session
 from promptreg.storage.postgres.statements import Statement
-from promptreg.storage.postgres.transactions import begin_write
+from promptreg.storage.postgres.transactions import PLAIN_NAMES, begin_write
 
 FOUND = Statement(
     "SELECT pg_catalog.current_database(), EXISTS (SELECT FROM pg_catalog.pg_namespace n"
@@ -58,7 +58,7 @@ def opened(session: Session, place: Place, *, may_create: bool) -> Found:
 def _made(session: Session, place: Place) -> Found:
     """Make the schema or migrate it, unless another process has done so meanwhile."""
     begin_write(session)
-    session.begin(Statement("SELECT pg_catalog.pg_advisory_xact_lock(%s)", (_lock_of(place.schema),)))
+    session.begin(PLAIN_NAMES, Statement("SELECT pg_catalog.pg_advisory_xact_lock(%s)", (_lock_of(place.schema),)))
     catalog = _catalog(session)
     session.begin_work()
     found = _registry(session, place) if catalog.has_registry else None
@@ -85,7 +85,7 @@ def _registry(session: Session, place: Place) -> Found:
         rows = session.run(IDENTITY)[0].rows
     except psycopg.errors.UndefinedColumn as error:
         raise _foreign(place) from error
-    if len(rows) != 1:
+    if [[type(value) for value in row] for row in rows] != [[str, int, str, int]]:
         raise _foreign(place)
     return Found(*rows[0])
 

@@ -17,9 +17,10 @@ MANY = 1_000  # changes; of fewer the rows are made in time
 READ = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 WRITE = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
 SEARCH_PATH = Statement("SET LOCAL search_path = pg_catalog, pg_temp")
-ANY_TIME = Statement(
-    "SET LOCAL statement_timeout = 0"
-)  # of work whose statements are waited for by signs of the server
+ANY_TIME = Statement("SET LOCAL statement_timeout = 0")
+"""For work whose statements are waited for by signs of the server."""
+PLAIN_NAMES = Statement("SET LOCAL quote_all_identifiers = off")
+"""What makes definitions that are compared, in `verify`, the same whatever a role's settings are."""
 LOCK = Statement(f"{HEAD.text} FOR UPDATE")
 IDLE = Statement(f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}")
 

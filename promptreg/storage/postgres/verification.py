@@ -16,12 +16,14 @@ from promptreg.storage.postgres import schema_check
 from promptreg.storage.postgres.integrity import Check, Checked, Results, checks
 from promptreg.storage.postgres.sessions import ROLLBACK, Session
 from promptreg.storage.postgres.statements import Statement
-from promptreg.storage.postgres.transactions import ANY_TIME, READ, SEARCH_PATH
+from promptreg.storage.postgres.transactions import ANY_TIME, PLAIN_NAMES, READ, SEARCH_PATH
 from promptreg.storage.problems import reported
 
 OpenSession: TypeAlias = Callable[[], AbstractContextManager[Session]]
 Translating: TypeAlias = Callable[[], AbstractContextManager[None]]
 Read: TypeAlias = Callable[..., Results]
+
+BEGIN = READ, SEARCH_PATH, ANY_TIME, PLAIN_NAMES
 
 
 def verified(
@@ -35,7 +37,7 @@ def verified(
 
     def read(*statements: Statement) -> Results:
         with open_session() as session, translating():
-            return [result.rows for result in session.run(READ, SEARCH_PATH, ANY_TIME, *statements, ROLLBACK)[3:-1]]
+            return [result.rows for result in session.run(*BEGIN, *statements, ROLLBACK)[len(BEGIN) : -1]]
 
     lost = schema_check.what_is_lost(read(*schema_check.statements(schema)))
     if lost:  # nothing else can be read then
