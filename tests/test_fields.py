@@ -117,6 +117,15 @@ def _info(connection: Any, table: str) -> list[tuple[Any, ...]]:
     return list(connection.execute(f"PRAGMA table_info({table})"))
 
 
+def test_the_migrations_of_postgresql_make_every_column() -> None:
+    """They don't derive from the table of fields, as a migration never changes: a field needs a migration there too."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: install the extra postgres")
+    from promptreg.storage.postgres.schema_check import COLUMNS
+
+    assert {*COLUMNS["prompts"]} == {"key", *rows.PROMPT_COLUMNS, "revision"}
+    assert {*COLUMNS["versions"]} == {"prompt", *rows.VERSION_COLUMNS}
+
+
 def test_a_row_is_read_into_the_record_that_it_was_written_from() -> None:
     """Each column of a version and of a prompt has another value, so that no two can be mixed up."""
     content: dict[str, Any] = {name: freeze(samples(name)[0]) for name in CONTENT}

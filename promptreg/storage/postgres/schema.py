@@ -1,18 +1,19 @@
 """The tables, as a list of migrations: one is never changed, new ones are added at the end.
 
-They hold what those in SQLite hold, so that rows and their hashes are the same. JSON stays the text that was hashed.
+The columns of the first one are written out, so a column that is added to `rows.py` needs a migration of its own. The
+tables hold what those in SQLite hold, so that rows and their hashes are the same. JSON stays the text that was hashed.
 Texts compare by code points (`COLLATE "C"`), as Python does; in every table, as an index serves no comparison by other
 rules. No text of a registry has U+0000, which PostgreSQL could not hold: every argument that has one is refused
 (`jsonvalues.checked_text`). The triggers are in `guards.py`.
 """
 
 import re
+from collections.abc import Sequence
 
 from promptreg.errors import SchemaTooNewError, StorageError
 from promptreg.storage.hashing import GENESIS
 from promptreg.storage.postgres.guards import CALLED, FUNCTIONS, TRIGGERS
 from promptreg.storage.postgres.statements import Statement
-from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS
 
 TEXT = 'text COLLATE pg_catalog."C"'
 NUMBERS = frozenset(
@@ -26,19 +27,27 @@ OPTIONAL = frozenset(
     "production_version created_by publications seed synced author base_version published_at failure".split()
 )
 """Those that may be NULL."""
+_OF_PROMPTS = (
+    "id namespace name status is_disabled access_grants labels production_version latest_version last_version"
+    " created_by created_at updated_at publications seed synced hash"
+).split()
+_OF_VERSIONS = (
+    "version state name access_grants kind template variables config title description category tags meta"
+    " examples commit_message author base_version created_at published_at failure content_hash syntax hash"
+).split()
 FIRST_STAMP = "0" * 16
 
 
-def _columns(names: tuple[str, ...]) -> str:
+def _columns(names: Sequence[str]) -> str:
     return ", ".join(f"{name} {KINDS.get(name, 'text')}{'' if name in OPTIONAL else ' NOT NULL'}" for name in names)
 
 
 _TABLES = (
     "CREATE TABLE $.registry (id int PRIMARY KEY CHECK (id = 1), schema_version int NOT NULL, identity text NOT NULL,"
     " revision bigint NOT NULL, stamp text NOT NULL, last_event bigint NOT NULL, last_hash text NOT NULL)",
-    f"CREATE TABLE $.prompts (key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {_columns(PROMPT_COLUMNS)},"
+    f"CREATE TABLE $.prompts (key bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {_columns(_OF_PROMPTS)},"
     " revision bigint NOT NULL, UNIQUE (id), UNIQUE (namespace, name))",
-    f"CREATE TABLE $.versions (prompt bigint NOT NULL REFERENCES $.prompts, {_columns(VERSION_COLUMNS)},"
+    f"CREATE TABLE $.versions (prompt bigint NOT NULL REFERENCES $.prompts, {_columns(_OF_VERSIONS)},"
     " PRIMARY KEY (prompt, version))",
     "CREATE TABLE $.publications (prompt bigint NOT NULL REFERENCES $.prompts, depth bigint NOT NULL,"
     " version bigint NOT NULL, hash text NOT NULL, PRIMARY KEY (prompt, depth))",
