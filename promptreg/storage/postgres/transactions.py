@@ -13,7 +13,7 @@ from promptreg.storage.postgres.statements import Statement
 IDLE_MS = 10_000
 """For how long a process may be silent in a write: the lock of one that is stopped, or gone, is then released."""
 IDLE_MS_PER_CHANGE = 5  # more, while the rows of many changes are made, for which a slow machine takes 1 ms each
-MANY = 1_000  # changes; of fewer the rows are made in time
+MANY = 2_000  # changes; of fewer the rows are made in time
 READ = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 WRITE = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
 SEARCH_PATH = Statement("SET LOCAL search_path = pg_catalog, pg_temp")
