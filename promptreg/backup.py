@@ -33,21 +33,24 @@ class _Backup:
 
     def __init__(self, dump: Dump, report: Progress) -> None:
         self._dump, self._report = dump, report
-        self._count, self._head = sum(dump.counts), GENESIS
+        self._count, self._read, self._head = sum(dump.counts), 0, GENESIS
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries of the dump."""
-        for done, entry in enumerate(self._dump.entries):
-            if not done % BATCH:
-                self._report(done, 2 * self._count)
+        for entry in self._dump.entries:
+            if not self._read % BATCH:
+                self._report(self._read, 2 * self._count)
+            self._read += 1
             if isinstance(entry, EventEntry):
                 self._head = entry.hash
             yield entry
 
     def require_whole(self, copy: Storage) -> None:
-        """Raise `StorageCorruptError` unless the copy is whole, and ends with the last event of the dump."""
+        """Raise `StorageCorruptError` unless the copy is whole, of all rows, and ends with the dump's last event."""
         with copy.read() as reader:
             problems = [] if reader.head() == self._head else ["the last event is another one"]
+        if self._read != self._count:
+            problems.append("there are versions without a prompt, or deletions without an event")
         for step in copy.verify():
             problems += step.problems
             self._report(self._count + self._count * step.done // max(step.total, 1), 2 * self._count)

@@ -4,28 +4,25 @@ The plan is made on a read, so a refusal, and a call that changes nothing, takes
 any transaction. If anything was committed meanwhile, the plan is made again inside the write, where it stays true; an
 outcome that is no longer what was vetted is vetted again.
 
-Where a commit's outcome is unknown, its first event is looked for in a further write transaction, which begins only
-once the earlier one has ended. If it is there, the call returns as if nothing had happened; if not, the call is
-committed once more.
+Where a commit's outcome is unknown, it is found out (`resolving.py`). If it has happened, the call returns as if
+nothing had; if not, the call is committed once more, and of that it is only found out.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from functools import partial
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from promptreg.errors import CommitUnknownError, NotFoundError, StorageError
 from promptreg.lookup import find_readable
 from promptreg.records import Change, Container, Link
+from promptreg.resolving import READ, Transactions, resolved
 from promptreg.rules.access import View
 from promptreg.rules.names import Reference
 from promptreg.rules.operations import NO_LINK, Call, UnknownCommit, operation_id_of
-from promptreg.storage.base import Reader, Snapshot, Storage, Writer
+from promptreg.storage.base import Reader, Snapshot, Writer
 from promptreg.telemetry.spans import note
 
 if TYPE_CHECKING:
-    from promptreg.dump import Entry
     from promptreg.once import Once
 
 
@@ -60,37 +57,7 @@ class Vetted(Protocol[P_contra]):
         ...
 
 
-class Transactions(Protocol):
-    """What a commit needs of `Core`."""
-
-    busy_timeout: float
-
-    def read(self) -> AbstractContextManager[Reader]:
-        """Begin a read transaction."""
-        ...
-
-    def write(self) -> AbstractContextManager[Writer]:
-        """Begin the one write transaction."""
-        ...
-
-    def note_written(self, changes: Sequence[Change]) -> None:
-        """Have this registry see at once what it has written."""
-        ...
-
-    def expire(self) -> None:
-        """Have the next read check for changes, whatever the stamp shows."""
-        ...
-
-    def release_after(self, error: BaseException) -> None:
-        """Release whatever this thread still holds of the storage after an error."""
-        ...
-
-
-PASSING = frozenset({"unreachable", "refused", "connection_lost"})
-"""Reasons of a `StorageError` after which the same may succeed a moment later, as when a server starts again."""
-PAUSE = 0.05  # seconds until it is tried again
 ONCE = "Make the same call on registry.once(error.details['operation_id']), which writes only what does not hold."
-READ = "Read what is stored before you try again."
 
 
 class _Applied(NamedTuple, Generic[P]):
@@ -215,15 +182,16 @@ class Commit(Generic[P]):
         try:
             return write()
         except CommitUnknownError as error:
-            first = error
+            unknown = error
         try:
-            try:
-                return self._resolved(first, write)
-            except CommitUnknownError as error:
-                if error is first:
-                    raise
-                second = error
-            return self._resolved(second, self._look)
+            for resolve in (write, self._look):
+                try:
+                    return self._resolved(unknown, resolve)
+                except CommitUnknownError as error:
+                    if error is unknown:
+                        raise
+                    unknown = error  # of the second commit
+            raise unknown
         finally:
             self._transactions.expire()
 
@@ -231,8 +199,9 @@ class Commit(Generic[P]):
         """Return what was written twice, if it was committed; raise `StorageError` where it was not."""
         with self._transactions.write() as writer:
             found = self._found(writer)
-        if found is not None:
-            return found, True
+            final = self._planned(writer) if found is None else found
+        if found is not None or not self._is_to_be_written(final):  # as there was no event to be found
+            return final, True
         raise StorageError("The commit failed, was repeated and failed again; nothing was written.", reason="io_error")
 
     def _resolved(self, unknown: CommitUnknownError, resolve: Callable[[], T]) -> T:
@@ -257,63 +226,3 @@ class Commit(Generic[P]):
             unknown.details["operation_id"] = own or applied.operation_id(self._view, self._call)
             unknown.restate(f"{unknown.message} {ONCE}")
         return unknown
-
-
-def resolved(
-    transactions: Transactions, unknown: CommitUnknownError, resolve: Callable[[], T], is_told: Callable[[], bool]
-) -> T:
-    """Return what a function returns once it can ask the database about a commit of unknown outcome.
-
-    It is called again, for `busy_timeout`, while the database can't be reached. Raises `unknown` where that does not
-    help, and the function's own error where `is_told` says that it has asked.
-    """
-    transactions.release_after(unknown)
-    deadline = monotonic() + transactions.busy_timeout
-    while True:
-        try:
-            return resolve()
-        except StorageError as error:
-            if is_told():
-                raise
-            transactions.release_after(error)
-            is_passing = error.details.get("reason") in PASSING and monotonic() < deadline
-        if not is_passing:
-            raise unknown
-        sleep(PAUSE)
-
-
-def load_into(storage: Storage, transactions: Transactions, entries: "Iterable[Entry]") -> None:
-    """Load everything into a storage that holds nothing; where the commit's outcome is unknown, find it out.
-
-    The entries can't be taken twice, so what did not happen is `StorageError`, and nothing was written.
-    """
-    noted: list[Link] = []
-    try:
-        storage.load(_noting(entries, noted))
-        return
-    except CommitUnknownError as error:
-        unknown = error
-    try:
-        is_there = resolved(transactions, unknown, lambda: _has_event(transactions, noted), lambda: False)
-    except CommitUnknownError:
-        unknown.restate(f"{unknown.message} {READ}")
-        raise
-    finally:
-        transactions.expire()
-    if not is_there:
-        raise StorageError("The commit failed, and nothing was imported; import again.", reason="io_error")
-
-
-def _noting(entries: "Iterable[Entry]", noted: list[Link]) -> "Iterator[Entry]":
-    """Yield entries, and note the number and the hash of the first event among them."""
-    from promptreg.dump import EventEntry  # noqa: PLC0415 (only an import needs it)
-
-    for entry in entries:
-        if not noted and isinstance(entry, EventEntry):
-            noted.append((entry.seq, entry.hash))
-        yield entry
-
-
-def _has_event(transactions: Transactions, noted: Sequence[Link]) -> bool:
-    with transactions.write() as writer:
-        return bool(noted) and writer.has_event(noted[0])

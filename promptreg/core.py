@@ -15,13 +15,14 @@ from pydantic import BaseModel
 from promptreg.cache import NEVER, Cache, CacheEntry, Generation, NegativeEntry
 from promptreg.checks import Checks
 from promptreg.clock import moment
-from promptreg.committing import Commit, Plan, Vetted, load_into
+from promptreg.committing import Commit, Plan, Vetted
 from promptreg.errors import NotFoundError, StorageError
 from promptreg.lookup import Missing, shown_or_missing
 from promptreg.models import UNSET
 from promptreg.planning import Planner
 from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
 from promptreg.records import Change, Shown
+from promptreg.resolving import load_into
 from promptreg.rules import access
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_variables

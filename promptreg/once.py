@@ -28,6 +28,8 @@ from promptreg.rules.statuses import StatusPlan
 from promptreg.storage.base import Reader
 
 EVERYBODY = Audience(sees_all=True)
+MAX_EVENTS = 10**9  # of one query, which is no limit
+PAGE = 10_000  # events read at a time
 
 
 class Remembered(NamedTuple):
@@ -57,7 +59,7 @@ class Once:
         readable = find_readable(reader, self._view, [Reference(entry.prompt_id, is_id=True) for _, entry in entries])
         require_allowed(self._view, entries, readable)
         found = [Remembered(*pair, container) for pair, container in zip(entries, readable, strict=True)]
-        return _SHAPES.get(self._call.verb, _ONE).answer(reader, found)
+        return _SHAPES.get(self._call.verb, _ONE).answer(reader, self._view, found)
 
     def operation(self, done: Any) -> Operation:
         """Return what is to be remembered of an outcome."""
@@ -96,12 +98,24 @@ def _entries_of_commit(
         (written[call.references[0].text],) = set(written.values())
         others = []
     readable = find_readable(reader, view, others)
-    absent = [reference.text for reference, container in zip(others, readable, strict=True) if container is None]
+    renamed = _named_since(reader, view, commit) if others else frozenset()
+    absent = [
+        reference.text
+        for reference, container in zip(others, readable, strict=True)
+        if container is None or (container.id in renamed and not reference.is_id)
+    ]
     if absent:
         raise gone(absent)
     left = {c.id: entry_of(call, c.id, c.shown_version, ()) for c in readable if c is not None}
     named = {ref.text: left[c.id] for ref, c in zip(others, readable, strict=True) if c is not None}
     yield from ((reference, {**named, **written}[reference.text]) for reference in call.references)
+
+
+def _named_since(reader: Reader, view: View, commit: UnknownCommit) -> frozenset[str]:
+    """Return the ids of prompts whose name has another meaning now: those made or renamed after the commit."""
+    last = commit.first[0] + commit.events - 1
+    query = EventQuery(view.namespace, EVERYBODY, MAX_EVENTS, after=last, actions=("create", "rename"))
+    return frozenset(event.prompt_id for event in reader.events(query))
 
 
 def _last_version(events: Sequence[Event]) -> int | None:
@@ -136,11 +150,11 @@ def _entries_of_import(call: Call, done: Outcomes) -> Mapping[str, Entry]:
 # What a repeat returns
 
 
-def _answer_of_one(reader: Reader, found: Sequence[Remembered]) -> Outcome:
+def _answer_of_one(reader: Reader, _: View, found: Sequence[Remembered]) -> Outcome:
     return _outcome(reader, found[0])
 
 
-def _answer_of_many(reader: Reader, found: Sequence[Remembered]) -> Outcomes:
+def _answer_of_many(reader: Reader, _: View, found: Sequence[Remembered]) -> Outcomes:
     distinct = {remembered.entry.prompt_id: remembered for remembered in found}
     return Outcomes(tuple(_outcome(reader, remembered) for remembered in distinct.values()))
 
@@ -155,26 +169,33 @@ def _outcome(reader: Reader, remembered: Remembered) -> Outcome:
     return Outcome(container, version)
 
 
-def _answer_of_statuses(reader: Reader, found: Sequence[Remembered]) -> StatusPlan:
+def _answer_of_statuses(reader: Reader, view: View, found: Sequence[Remembered]) -> StatusPlan:
     distinct = {remembered.entry.prompt_id: remembered for remembered in reversed(found)}
     ordered = [remembered for remembered in found if distinct[remembered.entry.prompt_id] is remembered]
-    updated = tuple(_name(reader, each) for each in ordered if each.entry.actions != ("read",))
-    skipped = tuple(_name(reader, each) for each in ordered if each.entry.actions == ("read",))
+    names = _names(reader, view, ordered)
+    updated = tuple(names[each.entry.prompt_id] for each in ordered if each.entry.actions != ("read",))
+    skipped = tuple(names[each.entry.prompt_id] for each in ordered if each.entry.actions == ("read",))
     return StatusPlan((), updated, skipped)
 
 
-def _name(reader: Reader, remembered: Remembered) -> str:
-    """Return the name that the call has returned: of a prompt that it names by id that of now, or of its deletion."""
-    reference, entry, container = remembered
-    if not reference.is_id:
-        return reference.text
-    if container is not None:
-        return container.name
-    deletions = EventQuery("", EVERYBODY, 1, prompt_id=entry.prompt_id, newest_first=True, actions=("delete",))
-    return next((event.name for event in reader.events(deletions) if event.name is not None), reference.text)
+def _names(reader: Reader, view: View, found: Sequence[Remembered]) -> Mapping[str, str]:
+    """Return by id the names that the call has returned: of a prompt named by id that of now, or of its deletion."""
+    names = {}
+    deleted = set()
+    for reference, entry, container in found:
+        if reference.is_id and container is None:
+            deleted.add(entry.prompt_id)
+        else:
+            names[entry.prompt_id] = container.name if reference.is_id and container else reference.text
+    deletions = EventQuery(view.namespace, EVERYBODY, PAGE, newest_first=True, actions=("delete",))
+    while not deleted <= names.keys():
+        events = reader.events(deletions)
+        names |= {event.prompt_id: event.name or "" for event in events if event.prompt_id in deleted}
+        deletions = deletions._replace(after=events[-1].seq)
+    return names
 
 
-def _answer_of_import(reader: Reader, found: Sequence[Remembered]) -> Outcomes:
+def _answer_of_import(_: Reader, __: View, found: Sequence[Remembered]) -> Outcomes:
     return Outcomes(())
 
 
@@ -182,7 +203,7 @@ class _Shape(NamedTuple):
     """What the outcomes of a verb are like: how they are remembered, and returned again."""
 
     entries: Callable[[Call, Any], Mapping[str, Entry]]
-    answer: Callable[[Reader, Sequence[Remembered]], Any]
+    answer: Callable[[Reader, View, Sequence[Remembered]], Any]
 
 
 _ONE = _Shape(lambda call, done: _entries_of_outcomes(call, [done]), _answer_of_one)

@@ -665,7 +665,8 @@ class Registry:
         """Wait until every read of this registry sees a revision, which another process or machine has written.
 
         `revision` is what its `registry.revision` was after the write. `timeout` is in seconds; None stands for
-        `busy_timeout`. Nothing is held meanwhile. A revision that a failover has lost is never reached.
+        `busy_timeout`. Nothing is held meanwhile. After a failover that lost commits, revisions count on from the last
+        one that was kept, so a lost one is reached once as many others were written.
 
         Raises `StorageBusyError` when the time is over.
 

@@ -195,6 +195,8 @@ def free_port() -> int:
 def own_server(**options: str) -> Iterator[Server]:
     """Run a server for a test alone, which may stop and freeze it; it syncs to the disk, as a server of users does."""
     folder = Path(tempfile.mkdtemp(prefix="promptreg-postgres-"))
+    watch = [sys.executable, "-m", "tests.postgres", str(folder), str(os.getpid()), "watch"]
+    watcher = subprocess.Popen(watch, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
         server = Server(folder, options).create()
         try:
@@ -203,7 +205,20 @@ def own_server(**options: str) -> Iterator[Server]:
             with suppress(subprocess.CalledProcessError):  # it may be stopped already
                 server.stop("immediate")
     finally:
+        watcher.kill()
+        watcher.wait()
         shutil.rmtree(folder)
+
+
+def watch_over(folder: Path, owner: int) -> None:
+    """Stop the servers in a folder, and remove it, once the process that runs them has been killed."""
+    while is_running(owner):
+        time.sleep(LOOK)
+    for file in folder.rglob("postmaster.pid"):
+        with suppress(ProcessLookupError):
+            os.kill(int(file.read_text().split()[0]), signal.SIGQUIT)
+    time.sleep(1)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 # Schemas
@@ -330,7 +345,9 @@ def is_running(pid: int) -> bool:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 3:
+        watch_over(Path(sys.argv[1]), int(sys.argv[2]))
+    elif len(sys.argv) > 1:
         keep(Path(sys.argv[1]), int(sys.argv[2]))
     else:
         where = "the server of " + EXISTING if os.environ.get(EXISTING) else str(programs() or MISSING)

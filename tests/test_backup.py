@@ -438,6 +438,11 @@ def test_a_damaged_row_is_an_error_and_makes_nothing(filled: Registry, out: Path
             "UPDATE deletions SET at = '2020-01-01T00:00:00.000000+00:00'",
             "is of another time than its event",
         ),
+        (
+            "deletions",
+            "INSERT INTO deletions (prompt_id, revision, at) SELECT id, 1, created_at FROM prompts LIMIT 1",
+            "there are versions without a prompt, or deletions without an event",
+        ),
     ],
 )
 def test_rows_that_do_not_fit_together_make_nothing(

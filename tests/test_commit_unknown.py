@@ -35,12 +35,14 @@ class FailingCommits:
         self._faults.before = self._before  # type: ignore[method-assign]
         self._failing: Callable[[int], bool] = lambda number: False
         self.count = 0
-        self._is_held = False
+        self._held: int | None = None
 
     @contextmanager
-    def failing(self, *, is_held: bool, which: Callable[[int], bool] = lambda number: number == 1) -> Iterator[None]:
-        """Fail these commits; the first one holds all the same, or is rolled back, as all later ones are."""
-        self._failing, self._is_held, self.count = which, is_held, 0
+    def failing(
+        self, *, is_held: bool, which: Callable[[int], bool] = lambda number: number == 1, held: int = 1
+    ) -> Iterator[None]:
+        """Fail these commits; one holds all the same, the first unless told, or is rolled back as all others are."""
+        self._failing, self._held, self.count = which, held if is_held else None, 0
         yield
         self._failing = lambda number: False
 
@@ -49,8 +51,7 @@ class FailingCommits:
             return
         self.count += 1
         if self._failing(self.count):
-            is_held = self._is_held and self.count == 1
-            sqlite3.Connection.execute(connection, "COMMIT" if is_held else "ROLLBACK")
+            sqlite3.Connection.execute(connection, "COMMIT" if self.count == self._held else "ROLLBACK")
             raise failure(*IOERR_FSYNC)
 
 
@@ -193,6 +194,33 @@ def test_what_has_become_of_it_meanwhile_is_told(registry: Registry, commits: Fa
         registry.once(operation_id).update("a", new_name="z")
 
 
+def test_a_prompt_that_has_the_name_of_a_deleted_one_is_not_taken_for_it(
+    registry: Registry, commits: FailingCommits
+) -> None:
+    """Of several prompts too, whether the commit changed them or left them as they were."""
+    calls: list[tuple[Call, str]] = [
+        (lambda r: r.publish(["a@3", "b@3"]), "a"),
+        (lambda r: r.set_status(["a", "b"], "disabled"), "b"),
+        (lambda r: r.set_status(["off", "shipped"], "disabled"), "off"),
+    ]
+    for call, name in calls:
+        operation_id = unknown_id(call, registry, commits, is_held=True)
+        registry.delete(name)
+        registry.create(name, "Another"), registry.update(name, template="Two", is_production=False)
+        registry.update(name, template="Three", is_production=False)
+        with pytest.raises(NotFoundError, match="another operation id") as caught:
+            call(registry.once(operation_id))
+        assert caught.value.details["names"] == [name]
+
+
+def test_an_id_that_was_tampered_with_is_that_of_another_call(registry: Registry, commits: FailingCommits) -> None:
+    """It stands for no commit, so the call is made, or is a repeat of one under that very id."""
+    operation_id = unknown_id(lambda r: r.update("a", template="Four"), registry, commits, is_held=True)
+    word, seq, events, hash_, call = operation_id.split(".")
+    for forged in ([word, seq, "0", hash_, call], [word, "0", events, hash_, call], [word, seq, events, call, hash_]):
+        assert registry.once(".".join(forged)).update("a", template="Four").version == 4
+
+
 @IS_HELD
 def test_a_call_that_is_made_once_is_told_its_own_id(
     registry: Registry, commits: FailingCommits, is_held: bool
@@ -253,6 +281,28 @@ def test_a_commit_that_fails_twice_has_not_happened(registry: Registry, commits:
     assert (type(caught.value), caught.value.details) == (StorageError, {"reason": "io_error"})
     assert actions(registry) == before
     assert registry.update("a", template="Four").version == 4
+
+
+REPEATED: dict[str, Call] = {
+    "with events": lambda r: r.update("a", template="Four"),
+    "without": lambda r: r.seed("a", "Two"),
+    "made once": lambda r: r.once("op").update("a", template="Four"),
+    "made once, which changes nothing": lambda r: r.once("op").update("a", template="Two"),
+}
+
+
+@pytest.mark.parametrize("title", REPEATED)
+def test_a_repeat_that_fails_and_holds_has_happened(
+    registry: Registry, commits: FailingCommits, title: str, stock: Path, tmp_path: Path
+) -> None:
+    """It is found out as the first commit is, also where it has no event to look for."""
+    answer, recorded = undisturbed(REPEATED[title], stock, tmp_path)
+    with commits.failing(is_held=True, which=lambda number: number in {1, 3}, held=3):  # 2 settles the first
+        assert told(REPEATED[title](registry)) == answer
+    assert actions(registry) == recorded
+    revision = registry.revision
+    assert told(REPEATED[title](registry.once("op") if "once" in title else registry)) == answer
+    assert registry.revision == revision or title == "with events"
 
 
 def test_a_refusal_of_the_repeat_is_the_answer(

@@ -149,6 +149,31 @@ def test_a_process_sees_its_own_writes_at_once_in_every_registry_and_thread(post
 
 
 @pytest.mark.usefixtures("no_notification", "no_beat")
+def test_a_copy_of_a_database_is_another_one(postgres_url: str) -> None:
+    """What is read of the copy in the same process does not hide what was written to the original."""
+    import psycopg
+
+    base, _, options = postgres_url.rpartition("/")
+    names = [f"copied_{os.getpid()}_{number}" for number in range(2)]
+    urls = [f"{base}/{name}" + options.partition("?")[1] + options.partition("?")[2] for name in names]
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        try:
+            connection.execute(f"CREATE DATABASE {names[0]} TEMPLATE template0 ENCODING 'UTF8'")  # type: ignore[arg-type]
+            with Registry(urls[0]) as first:
+                first.create("greet", "0")
+            connection.execute(f"CREATE DATABASE {names[1]} TEMPLATE {names[0]}")  # type: ignore[arg-type]
+            with Registry(urls[0]) as original, Registry(urls[1]) as copy:
+                for registry in (original, copy):
+                    registry.get("greet")
+                    listen(registry)
+                original.update("greet", template="1")
+                assert [registry.get("greet").template for registry in (copy, original)] == ["0", "1"]
+        finally:
+            for name in names:
+                connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("no_notification", "no_beat")
 def test_strict_reads_see_each_write_of_another_process_at_once(postgres_target: str) -> None:
     """Each read asks, so that neither notifications nor beats are needed."""
     with Registry(postgres_target, freshness="strict") as registry, Remote(postgres_target) as other:

@@ -16,7 +16,8 @@ import pytest
 
 import promptreg
 from promptreg import Registry, StorageCorruptError, StorageError
-from promptreg.storage.postgres import dumping
+from promptreg.storage.postgres import dumping, verification
+from promptreg.storage.postgres.statements import Statement
 from tests.full import everything_read, exported, imported
 from tests.postgres import fresh_target, split_target
 from tests.storages import everything
@@ -146,6 +147,19 @@ def test_a_server_that_ends_idle_transactions_does_not_end_a_slow_export(postgre
             assert len([first, *dump.entries]) == sum(dump.counts)
 
 
+def test_a_statement_timeout_of_the_role_ends_no_backup_and_no_verification(
+    postgres_target: str, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is meant for an application's short queries; these may take long where there is much to read."""
+    sleeping = " FROM pg_catalog.pg_sleep(0.3)"
+    monkeypatch.setattr(dumping, "_COUNTS", Statement(dumping._COUNTS.text + sleeping))
+    monkeypatch.setattr(verification, "_extent", lambda check: Statement(f"SELECT 0, 0{sleeping}"))
+    with Registry(f"{postgres_target}&options=-c%20statement_timeout%3D200") as registry:
+        registry.create("greet", "Hello")
+        registry.backup(out)
+        assert registry.verify() == []
+
+
 def test_a_connection_that_is_cut_is_a_storage_error_and_makes_nothing(
     registry: Registry, postgres_target: str, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +190,10 @@ def test_a_damaged_row_is_an_error_and_makes_nothing(registry: Registry, postgre
         ("UPDATE $.versions SET title = 'x' WHERE prompt = 2", "UPDATE $.versions SET title = 'p1' WHERE prompt = 2"),
         ("UPDATE $.prompts SET status = 'x' WHERE key = 2", "UPDATE $.prompts SET status = 'active' WHERE key = 2"),
         ("UPDATE $.publications SET hash = '' WHERE prompt = 4", "DELETE FROM $.publications WHERE prompt = 4"),
+        (
+            "INSERT INTO $.deletions (prompt_id, revision, at) SELECT id, 1, created_at FROM $.prompts LIMIT 1",
+            "DELETE FROM $.deletions",
+        ),
         ("DELETE FROM $.registry WHERE last_event > 3", "SELECT 1"),
     ):
         connection, run = connected(postgres_target)

@@ -22,6 +22,7 @@ from promptreg import (
     Registry,
     VersionNotFoundError,
 )
+from promptreg.records import EventQuery
 from tests.conftest import Ticking
 from tests.otel import tracing
 
@@ -345,6 +346,20 @@ def test_a_repeated_delete_returns_none_and_spares_what_has_the_name_now(stocked
         "Another",
         ["off", "b"],
     )
+
+
+def test_a_repeated_deletion_reads_the_names_of_many_at_once(
+    stocked: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts that were named by their ids are found among the deletions, page by page, and not one by one."""
+    monkeypatch.setattr("promptreg.once.PAGE", 2)
+    ids = [prompt.id for prompt in stocked.list()]
+    first = stocked.once("op").set_status(ids, "deleted")
+    stocked.create("later", "Later"), stocked.delete("later")
+    pages: list[Any] = []
+    monkeypatch.setattr("promptreg.once.EventQuery", lambda *a, **m: pages.append(a) or EventQuery(*a, **m))
+    assert stocked.once("op").set_status(ids, "deleted") == first
+    assert (len(pages), len(first.updated)) == (1, len(ids))
 
 
 def test_a_repeated_set_status_returns_the_same_counts_and_names(stocked: Registry) -> None:

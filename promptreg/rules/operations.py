@@ -28,7 +28,7 @@ _PERMISSIONS = {"edit": "update"}  # the permission that an event's action needs
 _SAVING = {"save": "update", "seed": "update"}
 _OF_STATUSES = frozenset({"set_status", "archive", "restore", "enable", "disable", "delete"})
 _WITH_VERSION = frozenset({"create", "save", "update", "publish", "publish_all", "rollback", "rollback_all"})
-_UNKNOWN = re.compile(r"commit\.([0-9]{1,18})\.([0-9]{1,9})\.([0-9a-f]{64})\.([0-9a-f]{64})")
+_UNKNOWN = re.compile(r"commit\.([0-9]{1,18})\.([1-9][0-9]{0,8})\.([0-9a-f]{64})\.([0-9a-f]{64})")
 
 
 class Call(NamedTuple):
@@ -198,7 +198,7 @@ def operation_id_of(unknown: UnknownCommit) -> str:
 
 
 def unknown_commit(operation_id: str) -> UnknownCommit | None:
-    """Return the commit that an operation id stands for, or None for any other id.
+    """Return the commit that an operation id stands for; None for any other id, and where the commit has no event.
 
     >>> unknown_commit(operation_id_of(UnknownCommit((7, "ab" * 32), 2, "cd" * 32))).first[0]
     7

@@ -11,14 +11,14 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeAlias
 
-from promptreg.dump import Counts, Dump, Entry, PromptEntry
+from promptreg.dump import Counts, DeletionEntry, Dump, Entry, PromptEntry
 from promptreg.storage.entries import deletion_entry, event_entries
 from promptreg.storage.postgres import slices
 from promptreg.storage.postgres.event_pages import WRITTEN_LINK
 from promptreg.storage.postgres.sessions import Session
 from promptreg.storage.postgres.slices import BYTES, FIRST, LAST, ROWS
 from promptreg.storage.postgres.statements import Row, Statement
-from promptreg.storage.postgres.transactions import READ, SEARCH_PATH
+from promptreg.storage.postgres.transactions import ANY_TIME, READ, SEARCH_PATH
 from promptreg.storage.rows import read_prompt, read_publications, read_version
 
 OpenSession: TypeAlias = Callable[[], AbstractContextManager[Session]]
@@ -30,10 +30,6 @@ UNLIMITED = Statement(
     " WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"
 )
 _COUNTS = Statement("SELECT " + ", ".join(f"(SELECT count(*) FROM $.{table})" for table in Counts._fields))
-_DELETIONS = (
-    "SELECT d.prompt_id, d.at, d.synced FROM $.events e JOIN $.deletions d USING (prompt_id)"
-    " WHERE e.action = 'delete' ORDER BY e.seq"
-)
 
 
 @contextmanager
@@ -42,7 +38,7 @@ def dumped(open_session: OpenSession, translating: Translating) -> Iterator[Dump
     with open_session() as session:
         try:
             with translating():
-                session.begin(READ, SEARCH_PATH, UNLIMITED)
+                session.begin(READ, SEARCH_PATH, ANY_TIME, UNLIMITED)
                 counts, written = (result.rows for result in session.run(_COUNTS, WRITTEN_LINK))
             yield Dump(Counts(*counts[0]), _translated(session, written, translating))
         finally:
@@ -53,7 +49,7 @@ def _translated(session: Session, written: list[Row], translating: Translating) 
     with translating():
         yield from _prompts(session)
         yield from event_entries(_events(session), written[0] if written else (0, ""))
-        yield from map(deletion_entry, session.query(_DELETIONS))
+        yield from _deletions(session)
 
 
 def _prompts(session: Session) -> Iterator[Entry]:
@@ -92,4 +88,11 @@ def _events(session: Session) -> Iterator[Row]:
     seq = FIRST
     while rows := session.query(slices.EVENTS, {"seq": seq, "last": LAST, "rows": ROWS, "bytes": BYTES}):
         yield from rows
+        seq = rows[-1][0]
+
+
+def _deletions(session: Session) -> Iterator[DeletionEntry]:
+    seq = FIRST
+    while rows := session.query(slices.DELETIONS, {"seq": seq, "rows": ROWS}):
+        yield from (deletion_entry(row) for _, *row in rows)
         seq = rows[-1][0]

@@ -51,7 +51,8 @@ def opened(session: Session, place: Place, *, may_create: bool) -> Found:
     if found is None or found.schema_version < schema.SCHEMA_VERSION:
         found = _made(session, place)
     schema.require_known(found.schema_version, place.location)
-    return found
+    # A copy of the database, or of the schema, has the same identity.
+    return found._replace(identity=f"{found.identity} {catalog.database} {place.schema}")
 
 
 def _made(session: Session, place: Place) -> Found:

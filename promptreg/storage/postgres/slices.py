@@ -55,3 +55,8 @@ EVENTS = (
     + ") e LEFT JOIN $.event_details d ON d.seq = e.seq ORDER BY e.seq"
 )
 """Rows for `read_event`."""
+DELETIONS = (
+    "SELECT e.seq, d.prompt_id, d.at, d.synced FROM $.events e JOIN $.deletions d USING (prompt_id)"
+    " WHERE e.action = 'delete' AND e.seq > %(seq)s ORDER BY e.seq LIMIT %(rows)s"
+)
+"""Rows for `deletion_entry`, after the numbers of their events."""

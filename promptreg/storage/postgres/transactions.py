@@ -17,6 +17,9 @@ MANY = 1_000  # changes; of fewer the rows are made in time
 READ = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 WRITE = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
 SEARCH_PATH = Statement("SET LOCAL search_path = pg_catalog, pg_temp")
+ANY_TIME = Statement(
+    "SET LOCAL statement_timeout = 0"
+)  # of work whose statements are waited for by signs of the server
 LOCK = Statement(f"{HEAD.text} FOR UPDATE")
 IDLE = Statement(f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}")
 

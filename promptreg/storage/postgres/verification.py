@@ -16,7 +16,7 @@ from promptreg.storage.postgres import schema_check
 from promptreg.storage.postgres.integrity import Check, Checked, Results, checks
 from promptreg.storage.postgres.sessions import ROLLBACK, Session
 from promptreg.storage.postgres.statements import Statement
-from promptreg.storage.postgres.transactions import READ, SEARCH_PATH
+from promptreg.storage.postgres.transactions import ANY_TIME, READ, SEARCH_PATH
 from promptreg.storage.problems import reported
 
 OpenSession: TypeAlias = Callable[[], AbstractContextManager[Session]]
@@ -35,7 +35,7 @@ def verified(
 
     def read(*statements: Statement) -> Results:
         with open_session() as session, translating():
-            return [result.rows for result in session.run(READ, SEARCH_PATH, *statements, ROLLBACK)[2:-1]]
+            return [result.rows for result in session.run(READ, SEARCH_PATH, ANY_TIME, *statements, ROLLBACK)[3:-1]]
 
     lost = schema_check.what_is_lost(read(*schema_check.statements(schema)))
     if lost:  # nothing else can be read then
