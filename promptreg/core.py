@@ -250,9 +250,9 @@ class Core:
             began = monotonic()
             report = changes_since(generation.position)
             self.cache.allows_fast_reads = not is_measured
+            renewed = self.cache.renew(report, NEVER if report.is_unavailable else began + self._holds)
             if not report.is_unavailable:
                 self._checked_at = began
-            renewed = self.cache.renew(report, NEVER if report.is_unavailable else began + self._holds)
         if report.changed is None or report.changed:
             metrics.count_reload()
         if report.is_unavailable and self._is_strict:

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -83,6 +84,14 @@ def assert_other_threads_open(path: str) -> None:
     other.start()
     other.join(30)
     assert not other.is_alive()
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until a condition holds; fail where it does not within these seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"nothing within {seconds} s"
+        time.sleep(0.002)
 
 
 TEMPORARY = itertools.count()

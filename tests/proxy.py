@@ -14,6 +14,11 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
+from promptreg import Registry
+from tests.postgres import PARAMETER, split_target
+
+BUSY = 1.0  # busy_timeout of `Place`, in seconds
+
 SSL, GSS = 80877103, 80877104
 LENGTH = struct.Struct("!I")
 NO_ENCRYPTION = b"N"
@@ -122,6 +127,10 @@ class Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
+
+    def through(self, target: str) -> str:
+        """Return a target of the server by way of this proxy."""
+        return f"{self.url}?{PARAMETER}{split_target(target)[1]}"
 
     # Faults of the moment
 
@@ -257,3 +266,19 @@ class Proxy:
                 passed.clear()
             passed.append(message.raw)
         link.forward(b"".join(passed), end)
+
+
+class Place:
+    """A registry through a proxy, and another past it, which prepares what there is."""
+
+    def __init__(self, target: str, prepare: Callable[[Registry], object]) -> None:
+        self.target, self.proxy = target, Proxy(split_target(target)[0])
+        self.through = self.proxy.through(target)
+        self.beside = Registry(target)
+        prepare(self.beside)
+        self.registry = Registry(self.through, busy_timeout=BUSY)
+
+    def close(self) -> None:
+        self.registry.close()
+        self.beside.close()
+        self.proxy.close()

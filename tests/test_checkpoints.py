@@ -25,10 +25,11 @@ from promptreg.storage.sqlite import connections, queue
 from promptreg.storage.sqlite.connecting import SCHEMA_VERSION
 from promptreg.storage.sqlite.files import WAL
 from promptreg.storage.sqlite.queue import queue_of
+from tests.conftest import until
 from tests.remote import Remote
 from tests.test_migrations import SCHEMAS
 from tests.test_storage_sqlite import raw
-from tests.test_writers import tickets_issued, wait_until
+from tests.test_writers import tickets_issued
 
 CAN_TELL_SQLITE = sys.version_info >= (3, 12)  # that closing must not write the log back
 
@@ -257,7 +258,7 @@ def test_a_migration_waits_in_the_queue(path: str, other: Remote) -> None:
             opener.call("trust")
             other.call("queue")
             opener.ask("open")
-            wait_until(lambda: tickets_issued(path) == 2)
+            until(lambda: tickets_issued(path) == 2)
             assert connection.execute("PRAGMA user_version").fetchone() == (1,)
             other.call("leave")
             opener.answer()

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from promptreg import NotFoundError, Prompt, Registry, StorageBusyError, StorageError
+from tests.conftest import until
 from tests.forks import in_child, of_child
 from tests.otel import tracing
 from tests.postgres import fresh_target, split_target
-from tests.proxy import Proxy
+from tests.proxy import BUSY, Place, Proxy
 from tests.remote import Remote
 from tests.test_freshness import CHANGES, assert_seen_at_once, run_stress
-from tests.test_postgres_connections import BUSY, MARGIN, Place, timed, until
+from tests.test_postgres_connections import MARGIN, fill, timed
 
 pytestmark = pytest.mark.postgres
 
@@ -32,7 +33,7 @@ SECOND = 1.0  # for which nobody waits again
 @pytest.fixture
 def place(postgres_target: str) -> Iterator[Place]:
     """A registry through a proxy, and another past it, with a signal each."""
-    with closing(Place(postgres_target)) as made:
+    with closing(Place(postgres_target, fill)) as made:
         yield made
 
 

@@ -13,43 +13,27 @@ import pytest
 
 from promptreg import CommitUnknownError, Registry, StorageBusyError, StorageError
 from promptreg.errors import PromptregError
+from tests.conftest import until
 from tests.postgres import ROOT, fresh_target, split_target
-from tests.proxy import Link, Proxy
+from tests.proxy import BUSY, Link, Place, Proxy
 from tests.storages import everything
 
 pytestmark = pytest.mark.postgres
 
-BUSY = 1.0  # busy_timeout, in seconds
 MARGIN = 0.5  # seconds that a call may take longer, on a machine that does other things too
 STALE = 0.4  # seconds without an answer after which a cached read is stale, with the same margin
 
 
-class Place:
-    """A registry through a proxy, and another past it."""
-
-    def __init__(self, target: str, prepare: Callable[[Registry], Any] | None = None) -> None:
-        url, schema = split_target(target)
-        self.target = target
-        self.proxy = Proxy(url)
-        self.through = f"{self.proxy.url}?promptreg_schema={schema}"
-        self.beside = Registry(target)
-        self.beside.create("greet", "1", tags=["t"])
-        self.beside.create("other", "Other")
-        self.beside.create("staged", "Live")
-        self.beside.update("staged", template="Next", is_production=False)
-        if prepare is not None:
-            prepare(self.beside)
-        self.registry = Registry(self.through, busy_timeout=BUSY)
-
-    def close(self) -> None:
-        self.registry.close()
-        self.beside.close()
-        self.proxy.close()
+def fill(registry: Registry) -> None:
+    registry.create("greet", "1", tags=["t"])
+    registry.create("other", "Other")
+    registry.create("staged", "Live")
+    registry.update("staged", template="Next", is_production=False)
 
 
 @pytest.fixture
 def place(postgres_target: str) -> Iterator[Place]:
-    with closing(Place(postgres_target)) as made:
+    with closing(Place(postgres_target, fill)) as made:
         yield made
 
 
@@ -61,14 +45,6 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     except PromptregError as error:
         outcome = error
     return outcome, time.monotonic() - begin
-
-
-def until(check: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until this holds, for as long as it takes a registry to notice that its server is back."""
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 WRITES: dict[str, Callable[[Registry], Any]] = {
@@ -116,6 +92,17 @@ PHASES: dict[str, Callable[[Proxy], None]] = {
 UNDISTURBED: dict[str, Any] = {}
 
 
+def prepared(target: str, verb: str) -> Place:
+    """Return a place with what a call of the verb needs."""
+
+    def prepare(registry: Registry) -> None:
+        fill(registry)
+        if verb in PREPARATIONS:
+            PREPARATIONS[verb](registry)
+
+    return Place(target, prepare)
+
+
 def outcome_of(place: Place) -> Any:
     """Return what was written, as numbers of rows and the actions of events."""
     rows = everything(place.target)
@@ -126,7 +113,7 @@ def outcome_of(place: Place) -> Any:
 def undisturbed(url: str, verb: str) -> Any:
     """Return the outcome of a write that nothing disturbs."""
     if verb not in UNDISTURBED:
-        with fresh_target(url) as target, closing(Place(target, PREPARATIONS.get(verb))) as place:
+        with fresh_target(url) as target, closing(prepared(target, verb)) as place:
             WRITES[verb](place.registry)
             UNDISTURBED[verb] = outcome_of(place)
     return UNDISTURBED[verb]
@@ -134,7 +121,7 @@ def undisturbed(url: str, verb: str) -> Any:
 
 def assert_written_once_or_not_at_all(url: str, verb: str, disturb: Callable[[Proxy], None]) -> bool:
     """Make a call that is disturbed; return whether it was."""
-    with fresh_target(url) as target, closing(Place(target, PREPARATIONS.get(verb))) as place:
+    with fresh_target(url) as target, closing(prepared(target, verb)) as place:
         before = outcome_of(place)
         disturb(place.proxy)
         outcome, seconds = timed(lambda: WRITES[verb](place.registry))
@@ -194,11 +181,9 @@ def test_a_read_whose_connection_is_cut_at_any_statement_is_right_or_an_error(
 
 def assert_opened_whole_or_not_at_all(target: str, way: str, number: int) -> bool:
     """Open a new registry through a connection that is cut at a statement; return whether it was."""
-    url, schema = split_target(target)
-    with closing(Proxy(url)) as proxy:
+    with closing(Proxy(split_target(target)[0])) as proxy:
         WAYS[way](proxy, skipped=number)
-        through = f"{proxy.url}?promptreg_schema={schema}"
-        outcome, seconds = timed(lambda: Registry(through, busy_timeout=BUSY).close())
+        outcome, seconds = timed(lambda: Registry(proxy.through(target), busy_timeout=BUSY).close())
         was_cut = not proxy.disarm()
     assert seconds < BUSY + MARGIN
     assert outcome is None or (was_cut and isinstance(outcome, StorageError))

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from promptreg import Registry, StorageBusyError, StorageError, StorageFullError, StorageReadOnlyError
+from tests.conftest import until
 from tests.postgres import split_target
-from tests.test_postgres_connections import BUSY, MARGIN, timed, until
+from tests.proxy import BUSY
+from tests.test_postgres_connections import MARGIN, timed
 
 pytestmark = pytest.mark.postgres
 

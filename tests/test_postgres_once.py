@@ -10,34 +10,24 @@ import pytest
 
 from promptreg import CommitUnknownError, Registry
 from tests.postgres import split_target
-from tests.proxy import Link, Proxy
+from tests.proxy import BUSY, Link, Place, Proxy
 from tests.storages import everything
 
 pytestmark = pytest.mark.postgres
 
 COMMIT = "^COMMIT$"  # and no `READ COMMITTED`
-BUSY = 1.0  # busy_timeout, in seconds
 MARGIN = 1.0
 Cut = Callable[..., None]
 
 
-class Place:
-    """A registry through a proxy, and another past it."""
+def fill(registry: Registry) -> None:
+    for name in ("a", "b", "c"):
+        registry.create(name, "Zero")
+        registry.update(name, template="One")
 
-    def __init__(self, target: str) -> None:
-        url, schema = split_target(target)
-        self.target, self.proxy = target, Proxy(url)
-        self.beside = Registry(target)
-        for name in ("a", "b", "c"):
-            self.beside.create(name, "Zero")
-            self.beside.update(name, template="One")
-        self.registry = Registry(f"{self.proxy.url}?promptreg_schema={schema}", busy_timeout=BUSY)
-        self.registry.get("a")
 
-    def close(self) -> None:
-        self.registry.close()
-        self.beside.close()
-        self.proxy.close()
+class Losing(Place):
+    """A place whose proxy loses commits."""
 
     def lose_at(self, when: Cut) -> None:
         """Cut the connection there, and let no other one through."""
@@ -53,8 +43,9 @@ class Place:
 
 
 @pytest.fixture
-def place(postgres_target: str) -> Iterator[Place]:
-    with closing(Place(postgres_target)) as made:
+def place(postgres_target: str) -> Iterator[Losing]:
+    with closing(Losing(postgres_target, fill)) as made:
+        made.registry.get("a")
         yield made
 
 
@@ -73,7 +64,7 @@ CALLS: dict[str, Callable[[Registry], Any]] = {
 
 @CUTS
 @pytest.mark.parametrize("title", CALLS)
-def test_a_commit_whose_connection_is_cut_is_found_out(place: Place, title: str, when: Cut) -> None:
+def test_a_commit_whose_connection_is_cut_is_found_out(place: Losing, title: str, when: Cut) -> None:
     """The call returns as if nothing had happened, and has written once."""
     expected, call = place.actions(), CALLS[title]
     when(place.proxy, COMMIT)
@@ -87,7 +78,7 @@ def test_a_commit_whose_connection_is_cut_is_found_out(place: Place, title: str,
 
 
 @CUTS
-def test_a_server_that_is_back_within_busy_timeout_is_waited_for(place: Place, when: Cut) -> None:
+def test_a_server_that_is_back_within_busy_timeout_is_waited_for(place: Losing, when: Cut) -> None:
     """The question is asked again until it is answered."""
     place.lose_at(when)
     timer = threading.Timer(BUSY / 4, lambda: setattr(place.proxy, "is_refusing", False))
@@ -99,7 +90,7 @@ def test_a_server_that_is_back_within_busy_timeout_is_waited_for(place: Place, w
 
 @CUTS
 @pytest.mark.parametrize("title", ["create", "set_status", "rollback of several", "seed"])
-def test_where_it_can_not_be_told_the_error_has_an_id_for_once(place: Place, title: str, when: Cut) -> None:
+def test_where_it_can_not_be_told_the_error_has_an_id_for_once(place: Losing, title: str, when: Cut) -> None:
     """Within `busy_timeout`; the same call with that id writes only if the commit did not happen."""
     before, call = place.actions(), CALLS[title]
     place.lose_at(when)
@@ -121,7 +112,7 @@ def test_where_it_can_not_be_told_the_error_has_an_id_for_once(place: Place, tit
     assert (len(everything(place.target)["operations"]) == 0) == is_done
 
 
-def test_a_transaction_in_limbo_is_not_overtaken(place: Place) -> None:
+def test_a_transaction_in_limbo_is_not_overtaken(place: Losing) -> None:
     """While its COMMIT is on the way it holds the lock, so it is no lost one: then it can't be told."""
     place.proxy.at_statement(COMMIT, Link.freeze)
     with pytest.raises(CommitUnknownError) as caught:
@@ -134,7 +125,7 @@ def test_a_transaction_in_limbo_is_not_overtaken(place: Place) -> None:
     assert place.beside.history("a")[0].version == 3
 
 
-def test_a_day_is_that_of_the_server(place: Place) -> None:
+def test_a_day_is_that_of_the_server(place: Losing) -> None:
     """`now()` decides, whatever the registry's clock, and what is older is deleted."""
     import psycopg
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from promptreg import Registry, StorageBusyError, StorageError
+from tests.conftest import until
 from tests.postgres import split_target
 
 pytestmark = pytest.mark.postgres
@@ -43,13 +44,6 @@ def connections(target: str) -> list[int]:
             "SELECT pid FROM pg_stat_activity WHERE application_name = %s ORDER BY 1", (schema,)
         ).fetchall()
     return [pid for (pid,) in rows]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_calls_that_follow_one_another_need_two_connections(registry: Registry, postgres_target: str) -> None:

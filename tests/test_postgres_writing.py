@@ -11,7 +11,7 @@ from promptreg.records import Change, Container, NewEvent, Operation
 from promptreg.storage.base import Storage, StorageSettings
 from promptreg.storage.opening import open_storage
 from promptreg.storage.postgres.guards import COMMITS
-from tests.postgres import PARAMETER, split_target
+from tests.postgres import split_target
 from tests.proxy import Proxy
 from tests.storages import everything
 from tests.test_storage_contract import AUTHOR, creation, named
@@ -62,11 +62,6 @@ def proxy(postgres_url: str) -> Iterator[Proxy]:
         yield opened
 
 
-def through(proxy: Proxy, target: str) -> str:
-    """Return the target by way of a proxy."""
-    return f"{proxy.url}?{PARAMETER}{split_target(target)[1]}"
-
-
 def waits(proxy: Proxy) -> int:
     """Return how often the client has waited for an answer: nobody waits for that to a rollback."""
     return proxy.trips - proxy.statements.count("ROLLBACK")
@@ -94,7 +89,7 @@ def test_a_verb_that_writes_takes_few_round_trips(postgres_target: str, proxy: P
         other.create("greet", "1")
         other.update("greet", template="2")
         other.create("drafted", "1", is_production=False)
-    with Registry(through(proxy, postgres_target)) as registry:
+    with Registry(proxy.through(postgres_target)) as registry:
         registry.create("first", "so that there are connections for reading and writing")
         registry.history("first")
         before = waits(proxy)
@@ -104,7 +99,7 @@ def test_a_verb_that_writes_takes_few_round_trips(postgres_target: str, proxy: P
 
 def test_many_changes_take_few_statements(postgres_target: str, proxy: Proxy) -> None:
     """A status of 1,200 prompts is written a thousand rows at a time, in one round trip with the commit."""
-    with Registry(through(proxy, postgres_target), busy_timeout=60) as registry:
+    with Registry(proxy.through(postgres_target), busy_timeout=60) as registry:
         names = [f"p{number}" for number in range(1_200)]
         with registry._core.storage.write() as writer:
             writer.apply([creation(name) for name in names])
@@ -284,7 +279,7 @@ def test_the_words_of_a_prompt_are_those_of_the_version_that_it_shows(registry: 
 
 def test_rollbacks_of_many_prompts_read_what_they_bring_back_at_once(postgres_target: str, proxy: Proxy) -> None:
     """Their words are written as those of one, in as many round trips."""
-    with Registry(through(proxy, postgres_target)) as registry:
+    with Registry(proxy.through(postgres_target)) as registry:
         names = [f"p{number}" for number in range(30)]
         for name in names:
             registry.create(name, f"old {name}")

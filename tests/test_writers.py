@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import permutations
@@ -18,6 +18,7 @@ from promptreg import Registry, StorageBusyError
 from promptreg.storage.deadlines import Deadline
 from promptreg.storage.sqlite import queue
 from promptreg.storage.sqlite.queue import NUMBERS, SUFFIX
+from tests.conftest import until
 from tests.remote import ROOT, Remote
 from tests.test_storage_sqlite import raw
 
@@ -75,7 +76,7 @@ def test_processes_write_in_the_order_of_their_requests(path: str, holder: Remot
             for writer in order:
                 asked = tickets_issued(path)
                 writer.ask("update", "shared", template=f"{asked}")
-                wait_until(lambda asked=asked: tickets_issued(path) == asked + 1)
+                until(lambda asked=asked: tickets_issued(path) == asked + 1)
             holder.call("release")
             made = [writer.answer().version for writer in order]
             assert made == list(range(made[0], made[0] + 3))
@@ -85,14 +86,6 @@ def tickets_issued(path: str) -> int:
     """Return how many tickets the queue has issued."""
     taken, *_ = NUMBERS.unpack(Path(path + SUFFIX).read_bytes()[: NUMBERS.size])
     return int(taken)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Check the condition repeatedly; fail after 10 s."""
-    over = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < over, "nothing within 10 s"
-        time.sleep(0.001)
 
 
 # Waiting too long
@@ -252,7 +245,7 @@ def stopped(path: str, holder: Remote, request: pytest.FixtureRequest) -> Iterat
         for number, other in enumerate(others):
             asked = tickets_issued(path)
             other.ask("update", "shared", template=f"stopped {number}")
-            wait_until(lambda asked=asked: tickets_issued(path) == asked + 1)
+            until(lambda asked=asked: tickets_issued(path) == asked + 1)
         for other in others:
             other.stop()
             stack.callback(other.go)
@@ -287,7 +280,7 @@ def test_a_resumed_process_takes_a_new_ticket(path: str, stopped: list[Remote], 
         asked = tickets_issued(path)
         for other in stopped:
             other.go()
-        wait_until(lambda: tickets_issued(path) == asked + len(stopped) - 1)
+        until(lambda: tickets_issued(path) == asked + len(stopped) - 1)
         holder.call("leave")
         assert sorted(other.answer().version for other in stopped) == list(range(3, 3 + len(stopped)))
         written = [version.template for version in registry.history("shared")][::-1]

@@ -24,6 +24,7 @@ MAX_REVISION = 2**63 - 1
 MAX_WRITTEN = 100  # commits of this process, of which it is remembered what they changed
 
 Mark = bytes
+_WHOLE = slice(None)  # made here, as making one may run the garbage collector, and with it another thread
 
 
 def mark_of(revision: int, stamp: str) -> Mark:
@@ -106,7 +107,7 @@ class Signal:
         """Replace the mark if it is still the one that was seen; return whether it was."""
         content = self._content
         if content == seen:
-            content[:] = new
+            content[_WHOLE] = new
             return True
         return False
 

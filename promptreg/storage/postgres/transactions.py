@@ -12,15 +12,15 @@ from promptreg.storage.postgres.statements import Statement
 
 IDLE_MS = 10_000
 """For how long a process may be silent in a write: the lock of one that is stopped, or gone, is then released."""
-IDLE_MS_PER_CHANGE = 5  # more, while the rows of many changes are made, for which a slow machine takes up to 1 ms each
+IDLE_MS_PER_CHANGE = 5  # more, while the rows of many changes are made, for which a slow machine takes 1 ms each
 MANY = 10_000  # changes; the rows of fewer are made in time, and cost no round trip
 READ = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 WRITE = Statement("BEGIN ISOLATION LEVEL READ COMMITTED")
 SEARCH_PATH = Statement("SET LOCAL search_path = pg_catalog, pg_temp")
+ANY_TIME = Statement("SET LOCAL statement_timeout = 0")
+"""For work whose statements are waited for by signs of the server."""
 PLAIN_NAMES = Statement("SET LOCAL quote_all_identifiers = off")
 """What makes definitions that are compared, in `verify`, the same whatever a role's settings are."""
-ANY_TIME = Statement("SET LOCAL statement_timeout = 0")
-"""What begins work whose statements are waited for by signs of the server."""
 LOCK = Statement(f"{HEAD.text} FOR UPDATE")
 IDLE = Statement(f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}")
 
