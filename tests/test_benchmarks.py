@@ -28,6 +28,7 @@ def test_a_benchmark_runs_and_its_two_sides_are_equal(
     assert "median" in run(program)
 
 
+@pytest.mark.slow
 def test_without_a_server_the_benchmark_of_postgresql_says_so() -> None:
     """It prints the reason, and no row."""
     program = "import postgres, timing; postgres.programs = lambda: None; print(postgres.measured(timing.Options()))"

@@ -203,6 +203,7 @@ def test_the_nearest_is_read_only_for_errors_that_are_raised(memory: Registry, m
         return ["summarize"]
 
     monkeypatch.setattr(SQLiteReader, "names_near", counted)
+    monkeypatch.setattr("promptreg.cache.monotonic", lambda: 0.0)  # no time passes, after which changes are checked for
     assert memory.get("sumarize", default=None) is None
     assert memory.render("sumarize", default="x").text == "x"
     memory.save("translate", "x")

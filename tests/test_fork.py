@@ -66,6 +66,7 @@ def test_a_child_does_not_wait_for_a_queued_thread_of_its_parent(tmp_path: Path)
     assert report["history"] == {"numbers": [1, 2, 3], "children": 1, "parent": 1}
 
 
+@pytest.mark.slow
 def test_forked_pools_can_use_a_registry_opened_before(tmp_path: Path) -> None:
     """Each worker's write is stored, with `multiprocessing` and with `concurrent.futures`."""
     report = run("pools", tmp_path, seconds=60)

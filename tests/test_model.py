@@ -209,6 +209,7 @@ def test_the_run_reaches_every_refusal_and_deep_prompts():
     assert deepest["publications"] >= 4
 
 
+@pytest.mark.slow
 def test_rare_paths_agree_with_the_model():
     """Two rollbacks, archiving while disabled, a discarded number, a reused name and a failed check agree too."""
     for path in PATHS:

@@ -82,6 +82,7 @@ def test_a_deploy_script_may_run_twice(registry: Registry, path: str, unchanged:
     ]
 
 
+@pytest.mark.slow
 def test_a_deploy_script_may_run_twice_at_once(registry: Registry, path: str) -> None:
     """Each of its calls is made by one of the two, and both go on with what that wrote."""
     registry.create("old", "Old")

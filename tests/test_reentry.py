@@ -475,6 +475,7 @@ def test_a_refused_call_of_a_hook_leaves_the_registry_locked_for_the_fork(path: 
     assert done.stdout.split() == ["0"] * 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hook", ["before", "after_in_parent", "after_in_child"])
 def test_calls_of_a_fork_hook_are_refused_while_the_registry_is_locked(path: str, hook: str) -> None:
     """Hooks that were registered before promptreg's run while it is locked; afterwards parent and child work."""
@@ -489,6 +490,7 @@ def test_calls_of_a_fork_hook_are_refused_while_the_registry_is_locked(path: str
 HOLDER = "import fcntl, sys\nfcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX, 1, 0)\nprint(flush=True)\ninput()"
 
 
+@pytest.mark.slow
 def test_closing_while_a_writer_waits_in_the_queue_touches_no_other_file(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -589,6 +591,7 @@ thread.join()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before_fork", "after_fork"])
 def test_a_fork_in_the_middle_of_a_fork_blocks_nothing(path: str, tmp_path: Path, moment: str) -> None:
     """If a signal handler forks while its thread forks, all processes end, and both registries work in the parent.

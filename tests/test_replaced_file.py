@@ -464,6 +464,7 @@ def assert_refused(path: str) -> None:
     assert {file: file.read_bytes() for file in companions(path)} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("may_write", [True, False])
 def test_the_log_of_a_replaced_file_is_never_applied_to_its_replacement(
     killed: str, replacement: str, tmp_path: Path, may_write: bool, monkeypatch: pytest.MonkeyPatch
@@ -497,6 +498,7 @@ def test_a_replacement_can_not_be_opened_while_the_replaced_file_is_open(
     assert_refused(path)
 
 
+@pytest.mark.slow
 def test_a_file_that_was_moved_with_its_log_is_opened_with_it(killed: str, path: str, tmp_path: Path) -> None:
     """A database that was copied or moved with its WAL, even over another pair, has all its data."""
     copies = []

@@ -48,6 +48,7 @@ def open_again(path: str) -> None:
     Registry(path).close()
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("mend", [open_to_others, open_again])
 @pytest.mark.parametrize("hidden", [0o644, 0o600], ids=["readable", "unreadable"])
@@ -139,6 +140,7 @@ def test_a_write_that_a_file_of_sqlite_prevents_names_that_file(shared: str, suf
         assert other.call("get", "greet").template == "3"
 
 
+@pytest.mark.slow
 @needs_root
 def test_a_queue_that_may_not_be_written_prevents_no_write(shared: str) -> None:
     """Writers that can't use the queue write without it, because it only ensures fairness."""

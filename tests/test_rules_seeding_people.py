@@ -252,6 +252,7 @@ def test_rule_22_a_conflict_without_an_end_is_raised(path):
         assert registry.get("x").template == "one"
 
 
+@pytest.mark.slow
 def test_rule_22_eight_processes_at_once_write_once(registry, path):
     """Each returns the same version, whether the prompt is made, goes live, or gets a draft; one of them writes."""
     rounds: list[tuple[Callable[[Registry], object], list[tuple[str, int]], tuple[int, str]]] = [

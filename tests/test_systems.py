@@ -82,6 +82,7 @@ def test_no_rule_needs_what_only_posix_has() -> None:
     assert counted(run_without_posix(*RULES), "passed") > 1_000
 
 
+@pytest.mark.slow
 def test_a_process_without_posix_uses_the_alternatives(tmp_path: Path) -> None:
     """It has no memory map, no queue, and none of promptreg's files open, so that the runs above are valid."""
     program = """
@@ -129,6 +130,7 @@ def test_each_process_sees_what_the_other_writes_by_the_next_read(path: str) -> 
             registry.update("greet", template=str(number + 1))
 
 
+@pytest.mark.slow
 def test_a_process_without_posix_publishes_what_it_reads(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a writer dies before it publishes its commit, a process that reads the commit publishes it, mapped or not."""
     with Registry(path) as registry, Registry(path) as dying, Remote(path, without_posix=True) as other:

@@ -890,6 +890,7 @@ def test_the_demo_prints_why_it_has_no_tree(
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_demo_prints_its_tree_with_an_installed_provider(tmp_path: Path) -> None:
     """As under `opentelemetry-instrument`, the tree is printed and the provider's exporters get the spans, twice."""
     provider = "provider = TracerProvider()\ntrace.set_tracer_provider(provider)\n"
@@ -902,6 +903,7 @@ def test_the_demo_prints_its_tree_with_an_installed_provider(tmp_path: Path) -> 
     assert set(done.stderr.splitlines()) >= {"demo", "chat a-model", "seed_prompt summarize"}
 
 
+@pytest.mark.slow
 def test_a_failing_demo_prints_its_spans(tmp_path: Path) -> None:
     """The tree is printed after an error too."""
     before = """

@@ -186,6 +186,7 @@ def test_a_link_needs_no_working_telemetry() -> None:
             assert rendered.trace_attributes()["gen_ai.prompt.version"] == "1"
 
 
+@pytest.mark.slow
 def test_an_exporter_that_hangs_blocks_no_verb(plain: list[object]) -> None:
     """Only its thread hangs; spans that its queue can't hold are dropped."""
     release, hangs = threading.Event(), threading.Event()

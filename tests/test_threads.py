@@ -46,6 +46,7 @@ def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
         return list(pool.map(begin, range(count)))
 
 
+@pytest.mark.slow
 def test_32_threads_of_one_registry_read_and_write(shared: Registry) -> None:
     """Among mixed gets, renders, lists and updates each thread reads what it wrote, and every write is stored."""
     shared.create("shared", "start")

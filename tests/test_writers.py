@@ -164,6 +164,7 @@ def test_writers_that_wait_together_wait_no_longer(path: str, holder: Remote) ->
         assert registry.update("shared", template="then").version == 2
 
 
+@pytest.mark.slow
 def test_a_write_succeeds_if_the_other_transaction_ends_in_time(path: str, holder: Remote) -> None:
     """A writer waits up to its timeout, and writes soon after the lock was released."""
     with Registry(path, busy_timeout=5) as registry, ThreadPoolExecutor(1) as pool:
@@ -181,6 +182,7 @@ def test_a_write_succeeds_if_the_other_transaction_ends_in_time(path: str, holde
 # Writers that stop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("waiting", [1, 3])
 def test_a_writer_stopped_in_the_queue_does_not_block_the_others_for_long(
     path: str, holder: Remote, waiting: int
@@ -272,6 +274,7 @@ def test_no_process_waits_for_what_another_has_detected(path: str, stopped: list
         assert other.call("update", "shared", template="another's").version == 3
 
 
+@pytest.mark.slow
 def test_a_resumed_process_takes_a_new_ticket(path: str, stopped: list[Remote], holder: Remote) -> None:
     """It is behind those that came in the meantime; no write is lost, and later writers wait for nobody."""
     with Registry(path) as registry:
