@@ -307,3 +307,15 @@ def test_all_texts_compare_by_code_points(kept: str, kept_sql: Sql) -> None:
         (split_target(kept)[1],),
     ).fetchall()
     assert others == []
+
+
+def test_no_write_reads_the_whole_record_of_events(sql: Sql) -> None:
+    """The check that the registry keeps the last event finds it by the index, however many there are."""
+    with sql.transaction(force_rollback=True):
+        with pytest.raises(psycopg.errors.IntegrityConstraintViolation), sql.transaction():
+            sql.execute("UPDATE registry SET last_event = last_event + 1")
+        scans = sql.execute(
+            "SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables"
+            " WHERE schemaname = current_schema() AND relname = 'events'"
+        ).fetchall()
+    assert scans == [(0, 1)]

@@ -66,8 +66,10 @@ FUNCTIONS = (
     _function(
         "registry_update()",
         "trigger",
-        "BEGIN IF (NEW.last_event, NEW.last_hash) IS DISTINCT FROM (SELECT (e.seq, e.hash) FROM"
-        " (SELECT seq, hash FROM $.events UNION ALL SELECT 0, repeat('0', 64) ORDER BY seq DESC LIMIT 1) e)"
+        "DECLARE last_seq bigint; last_link text; BEGIN"
+        " SELECT seq, hash INTO last_seq, last_link FROM $.events ORDER BY seq DESC LIMIT 1;"
+        " IF NOT FOUND THEN last_seq := 0; last_link := repeat('0', 64); END IF;"
+        " IF (NEW.last_event, NEW.last_hash) IS DISTINCT FROM (last_seq, last_link)"
         " THEN RAISE EXCEPTION 'the registry keeps the last event that there is'"
         f" USING ERRCODE = '{_REFUSED}'; END IF; RETURN NEW; END",
     ),
