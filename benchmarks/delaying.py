@@ -277,6 +277,11 @@ def ended(trips: Sequence[RoundTrip]) -> list[RoundTrip]:
     return found
 
 
+def waits(trips: Sequence[RoundTrip]) -> int:
+    """Return for how many of these round trips a client waits: for none that only ends a read."""
+    return sum(any(command.text != b"ROLLBACK" for batch in trip for command in batch) for trip in trips)
+
+
 def renamed(trips: Sequence[RoundTrip], old: str, new: str) -> list[RoundTrip]:
     """Return the same statements for another schema."""
     names = old.encode(), new.encode()

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ def test_nothing_is_stored_for_a_call_that_is_not_made_once(registry: Registry, 
     """The id itself holds the first event and the hash of the call."""
     operation_id = unknown_id(lambda r: r.update("a", template="Four"), registry, commits, is_held=True)
     registry.once(operation_id).update("a", template="Four")
-    with sqlite3.connect(registry.path or "") as connection:
+    with closing(sqlite3.connect(registry.path or "")) as connection:
         assert connection.execute("SELECT count(*) FROM operations").fetchone() == (0,)
 
 
