@@ -60,7 +60,7 @@ def delete(settings: Settings, name: str, yes: bool) -> None:
 
 
 def _ask_to_delete(registry: Registry, names: tuple[str, ...]) -> None:
-    """Ask whether to delete; raise what would refuse the deletion anyway, without a question."""
+    """Confirm a deletion; raise what would refuse it anyway, without a prompt for confirmation."""
     found = registry.set_status(names, DELETED, dry_run=True).updated
     what = found[0] if len(found) == 1 else counted(len(found), "prompt")
     ask(f"Delete {what} for good, with all versions? `promptreg archive` keeps them.")

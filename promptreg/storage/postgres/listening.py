@@ -118,7 +118,7 @@ class Listener:
         self._retry_at = 0.0
 
     def ask(self, since: Mark | None) -> None:
-        """Ask for the newest commit, or what has changed since one, unless an answer is still due."""
+        """Send the query for the newest commit, or for what has changed since one, unless another is unanswered."""
         if self._connection is None or not self._is_connected() or self._question is not None:
             return
         try:

@@ -61,11 +61,11 @@ class Signal:
         return bytes(self._content)
 
     def begin(self, revision: int, stamp: str) -> None:
-        """Learn what was read while the database was opened, before this signal was known."""
+        """Set the mark to what was read while the database was opened, before there was this signal."""
         self.observe(revision, stamp, bytes(MARK_BYTES))
 
     def announce(self, revision: int, stamp: str) -> None:
-        """Learn of a commit by a message, which may be late: a lower revision changes nothing."""
+        """Set the mark to an announced commit, whose message may be late: a lower revision changes nothing."""
         if not 0 <= revision <= MAX_REVISION:
             return
         new = mark_of(revision, stamp)
@@ -73,7 +73,7 @@ class Signal:
             pass
 
     def observe(self, revision: int, stamp: str, seen: Mark) -> None:
-        """Learn what the server answered to a statement that was sent after `seen` was read from this signal.
+        """Set the mark to the answer of a statement that was sent after `seen` was read from this signal.
 
         The commit of a transaction that holds the lock of writers is such a statement too, where `seen` was read once
         it held the lock: nobody else can have committed since.

@@ -100,7 +100,7 @@ def take_name(making: str, path: str) -> bool:
 
 
 def move_new(making: str, path: str) -> None:
-    """Give a new file its name, at once; raise `FileExistsError` where anything has it.
+    """Rename a new file, in one step; raise `FileExistsError` where anything has it.
 
     A file system without hard links shows an empty file of the name for a moment.
     """
