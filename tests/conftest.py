@@ -111,7 +111,7 @@ def clock() -> Ticking:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what is not run on PostgreSQL."""
+    """Deselect what is not run on PostgreSQL."""
     counts: Counter[str] = Counter()
     items[:] = [item for item in items if runs(item, counts)]
 

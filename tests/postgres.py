@@ -25,7 +25,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import psycopg  # an extra
 
 EXISTING = "PROMPTREG_TEST_POSTGRES"
 SYSTEM = "/usr/lib/postgresql"
@@ -228,6 +231,28 @@ def split_target(target: str) -> tuple[str, str]:
     """Return the URL and the schema of a target that `fresh_target` has made."""
     url, _, schema = target.partition(PARAMETER)
     return url.rstrip("?&"), schema
+
+
+UNGUARDED = "SET session_replication_role = replica"
+"""What lets a superuser write what triggers and foreign keys would refuse."""
+
+
+@contextmanager
+def connected(target: str, *settings: str) -> Iterator["psycopg.Connection[Any]"]:
+    """Connect to the database of a target as its owner, beside any registry; its tables need no schema."""
+    import psycopg  # an extra
+
+    url, schema = split_target(target)
+    with psycopg.connect(url, autocommit=True) as connection:
+        for setting in (f'SET search_path = "{schema}"', *settings):
+            connection.execute(setting)  # type: ignore[call-overload]
+        yield connection
+
+
+def drop_schema(target: str) -> None:
+    """Drop the schema of a target, with everything in it."""
+    with connected(target, "SET client_min_messages = error") as connection:
+        connection.execute(f'DROP SCHEMA "{split_target(target)[1]}" CASCADE')
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from promptreg import Registry
 from promptreg.storage.base import Storage, StorageSettings
 from promptreg.storage.opening import open_storage
 from promptreg.storage.sqlite.storage import SQLiteStorage
-from tests.postgres import PARAMETER, EmptySchema, fresh_target, split_target
+from tests.postgres import PARAMETER, EmptySchema, connected, fresh_target
 
 POSTGRES = "postgresql://"
 
@@ -127,13 +127,7 @@ def _all_of_file(path: str) -> dict[str, list[Any]]:
 
 
 def _all_of_schema(target: str) -> dict[str, list[Any]]:
-    import psycopg
-
-    url, schema = split_target(target)
-    with psycopg.connect(url) as connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (schema,)).fetchall()
-        return {
-            table: sorted(connection.execute(f'SELECT * FROM "{schema}"."{table}"').fetchall(), key=repr)
-            for (table,) in tables
-        }
+    with connected(target) as connection, connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").fetchall()
+        return {table: sorted(connection.execute(f"SELECT * FROM {table}").fetchall(), key=repr) for (table,) in tables}

@@ -25,8 +25,9 @@ from promptreg.storage.sqlite import forks
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.queue import WriterQueue
 from promptreg.storage.sqlite.storage import SQLiteStorage
+from tests.bytecodes import VERBS, At, SoftTimeLimitExceeded, in_thread, places_of
 from tests.conftest import holds_anything
-from tests.test_slots import VERBS, At, SoftTimeLimitExceeded, in_thread, places_of
+from tests.test_slots import FILES
 
 
 @pytest.fixture(params=["idle", "ended"])
@@ -209,12 +210,12 @@ def test_an_interrupt_of_the_cleanup_after_another_blocks_no_other_thread(
         with Registry(path) as registry:
             registry.create("greet", "Hello")
             for each in VERBS:
-                places_of(each, registry)
-            places = places_of(verb, registry)
+                places_of(each, registry, FILES)
+            places = places_of(verb, registry, FILES)
             for number in random.sample(range(places), places_tried):
                 with suppress(SoftTimeLimitExceeded):
                     try:
-                        At(number, twice).run(partial(VERBS[verb], registry, number))
+                        At(number, twice, FILES).run(partial(VERBS[verb], registry, number))
                     finally:
                         signal.setitimer(signal.ITIMER_REAL, 0)
                 left += holds_anything(registry)

@@ -18,7 +18,7 @@ from promptreg import NotFoundError, Prompt, Registry, StorageBusyError, Storage
 from tests.conftest import until
 from tests.forks import in_child, of_child
 from tests.otel import tracing
-from tests.postgres import fresh_target, split_target
+from tests.postgres import connected, fresh_target, split_target
 from tests.proxy import BUSY, Place, Proxy
 from tests.remote import Remote
 from tests.test_freshness import CHANGES, assert_seen_at_once, run_stress
@@ -54,7 +54,7 @@ def no_notification(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask for the newest commit only where a read waits for it."""
+    """Send no query for the newest commit but where a read waits for it."""
     pytest.importorskip("psycopg")
     monkeypatch.setattr("promptreg.storage.postgres.change_check.BEAT_SECONDS", LONG)
     monkeypatch.setattr("promptreg.storage.postgres.change_check.YOUNG_SECONDS", LONG)
@@ -76,13 +76,10 @@ def listen(registry: Registry, name: str = "greet") -> None:
 
 
 def execute(target: str, *statements: str) -> None:
-    """Execute statements as another tool would, `$.` being the schema."""
-    import psycopg
-
-    url, schema = split_target(target)
-    with psycopg.connect(url) as connection:
+    """Execute statements in one transaction, as another tool would."""
+    with connected(target) as connection, connection.transaction():
         for statement in statements:
-            connection.execute(statement.replace("$.", f'"{schema}".'))  # type: ignore[arg-type]
+            connection.execute(statement)  # type: ignore[arg-type]
 
 
 def unanswered(registry: Registry, name: str = "greet") -> Prompt:
@@ -235,13 +232,13 @@ def test_notifications_that_no_commit_has_sent_do_no_harm(postgres_target: str) 
 # A server that has lost commits
 
 LOSE = (
-    "UPDATE $.registry SET revision = revision - 1, stamp = 'ffffffffffffffff'",
-    "DELETE FROM $.commits WHERE revision > (SELECT revision FROM $.registry)",
-    "UPDATE $.commits c SET stamp = r.stamp FROM $.registry r WHERE c.revision = r.revision",
+    "UPDATE registry SET revision = revision - 1, stamp = 'ffffffffffffffff'",
+    "DELETE FROM commits WHERE revision > (SELECT revision FROM registry)",
+    "UPDATE commits c SET stamp = r.stamp FROM registry r WHERE c.revision = r.revision",
 )
 REPLACE = (
-    "UPDATE $.registry SET stamp = 'ffffffffffffffff'",
-    "UPDATE $.commits c SET stamp = r.stamp FROM $.registry r WHERE c.revision = r.revision",
+    "UPDATE registry SET stamp = 'ffffffffffffffff'",
+    "UPDATE commits c SET stamp = r.stamp FROM registry r WHERE c.revision = r.revision",
 )
 
 
@@ -257,7 +254,7 @@ def test_another_history_empties_the_caches(
     with Registry(postgres_target, **settings) as registry:
         registry.create("greet", "Hello")
         registry.create("absent", "Hidden")
-        execute(postgres_target, "UPDATE $.prompts SET name = 'aside' WHERE name = 'absent'")
+        execute(postgres_target, "UPDATE prompts SET name = 'aside' WHERE name = 'absent'")
         registry.update("greet", title="Changed")
         assert registry.get("absent", default=None) is None
         greet = registry.get("greet")

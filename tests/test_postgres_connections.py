@@ -14,7 +14,7 @@ import pytest
 from promptreg import CommitUnknownError, Registry, StorageBusyError, StorageError
 from promptreg.errors import PromptregError
 from tests.conftest import until
-from tests.postgres import ROOT, fresh_target, split_target
+from tests.postgres import ROOT, drop_schema, fresh_target, split_target
 from tests.proxy import BUSY, Link, Place, Proxy
 from tests.storages import everything
 
@@ -190,7 +190,7 @@ def assert_opened_whole_or_not_at_all(target: str, way: str, number: int) -> boo
     with Registry(target) as registry:
         assert registry.verify() == []
         assert registry.create("greet", "Hello").version == 1
-    drop(target)
+    drop_schema(target)
     return was_cut
 
 
@@ -212,15 +212,6 @@ def test_a_registry_whose_making_is_cut_at_any_statement_is_made_by_the_next_tha
     numbers = count()
     while assert_opened_whole_or_not_at_all(postgres_target, way, next(numbers)):
         pass
-
-
-def drop(target: str) -> None:
-    import psycopg
-
-    url, schema = split_target(target)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET client_min_messages = error")
-        connection.execute(f'DROP SCHEMA "{schema}" CASCADE')
 
 
 # Idle connections

@@ -22,7 +22,7 @@ from tests.full import everything_read, exported, imported
 from tests.postgres import fresh_target, split_target
 from tests.storages import everything
 from tests.test_backup import left, out
-from tests.test_postgres_verify import connected
+from tests.test_postgres_verify import unguarded
 from tests.test_verify import fill
 
 pytestmark = pytest.mark.postgres
@@ -59,8 +59,7 @@ def registry(postgres_target: str) -> Iterator[Registry]:
 
 def open_transactions(target: str) -> int:
     """Return how many transactions hold any lock on tables of the registry."""
-    connection, run = connected(target)
-    with connection:
+    with unguarded(target) as run:
         (count,) = run(
             "SELECT count(DISTINCT l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
             " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND l.pid <> pg_backend_pid()",
@@ -169,8 +168,7 @@ def test_a_connection_that_is_cut_is_a_storage_error_and_makes_nothing(
 
     def cut(done: int, total: int) -> None:
         if done == 3:
-            connection, run = connected(postgres_target)
-            with connection:
+            with unguarded(postgres_target) as run:
                 run(
                     "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
                     " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND l.pid <> pg_backend_pid()",
@@ -196,8 +194,7 @@ def test_a_damaged_row_is_an_error_and_makes_nothing(registry: Registry, postgre
         ),
         ("DELETE FROM $.registry WHERE last_event > 3", "SELECT 1"),
     ):
-        connection, run = connected(postgres_target)
-        with connection:
+        with unguarded(postgres_target) as run:
             run(statement)
             with pytest.raises(StorageCorruptError) as caught:
                 registry.backup(out)

@@ -4,7 +4,6 @@ Each statement is one that a hostile or careless user of the database might run,
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import psycopg
@@ -12,7 +11,7 @@ import pytest
 
 from promptreg import Registry, SchemaTooNewError, StorageError
 from promptreg.storage.postgres import schema
-from tests.postgres import fresh_target, split_target
+from tests.postgres import connected, fresh_target, split_target
 from tests.storages import everything
 
 pytestmark = pytest.mark.postgres
@@ -30,15 +29,6 @@ def fill(registry: Registry) -> None:
     registry.create("other", "Other")
     registry.create("gone", "Gone")
     registry.delete("gone")
-
-
-@contextmanager
-def connected(target: str) -> Iterator[Sql]:
-    """Connect as the owner of the schema, in which the tables then need no schema."""
-    url, name = split_target(target)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'SET search_path = "{name}"')
-        yield connection
 
 
 @pytest.fixture
@@ -217,10 +207,10 @@ FOREIGN = (
 @pytest.mark.parametrize("statement", FOREIGN)
 def test_a_write_of_another_tool_to_a_prompt_is_a_commit(sql: Sql, postgres_target: str, statement: str) -> None:
     """It raises the revision of the registry and of the prompt, changes the stamp, is kept, and is announced."""
-    url, name = split_target(postgres_target)
+    _, name = split_target(postgres_target)
     before = sql.execute("SELECT revision, stamp, last_event, last_hash FROM registry").fetchone()
     assert before is not None
-    with psycopg.connect(url, autocommit=True) as listener:
+    with connected(postgres_target) as listener:
         listener.execute(f'LISTEN "{name}"')
         sql.execute(statement)
         (notification,) = listener.notifies(timeout=10, stop_after=1)
@@ -239,13 +229,12 @@ def test_a_write_of_another_tool_in_the_middle_of_a_write_waits(
     registry: Registry, sql: Sql, postgres_target: str
 ) -> None:
     """It takes the lock of the registry first, as each write does, so that neither waits for the other in a circle."""
-    url, name = split_target(postgres_target)
-    with psycopg.connect(url) as writer:
-        writer.execute(f'SELECT 1 FROM "{name}".registry FOR UPDATE')
+    with connected(postgres_target) as writer, writer.transaction():
+        writer.execute("SELECT 1 FROM registry FOR UPDATE")
         sql.execute("SET lock_timeout = '50ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             sql.execute("UPDATE prompts SET name = name")
-        writer.execute(f'UPDATE "{name}".prompts SET name = name')
+        writer.execute("UPDATE prompts SET name = name")
     sql.execute("UPDATE prompts SET name = name")
 
 

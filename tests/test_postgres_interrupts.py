@@ -12,27 +12,24 @@ from typing import Any
 
 import pytest
 
-from promptreg import Registry, StorageError
+from promptreg import Registry
+from tests.bytecodes import (
+    VERBS,
+    SoftTimeLimitExceeded,
+    Traced,
+    assert_raising_leaves_nothing_held,
+    chosen,
+    in_thread,
+    places_of,
+    refusals_of_nested_calls,
+)
 from tests.forks import target
 from tests.remote import run_program
-from tests.test_slots import At, SoftTimeLimitExceeded, in_thread, raising
 
 pytestmark = pytest.mark.postgres
 WING = "change_check connecting listening pool sessions signals slices storage transactions wire writer reader".split()
-TRACED = ("contextlib.py", "storage/slots.py", *(f"postgres/{name}.py" for name in WING))
+FILES = ("contextlib.py", "storage/slots.py", *(f"postgres/{name}.py" for name in WING))
 PLACES = 40
-
-
-def checked(registry: Registry) -> str:
-    registry._core.cache.generation.until = -1.0
-    return str(registry.get("greet").template)
-
-
-VERBS: dict[str, Callable[[Registry, int], object]] = {
-    "read": lambda registry, _: registry.history("greet", limit=1),
-    "check": lambda registry, _: checked(registry),
-    "write": lambda registry, number: registry.update("greet", template=f"at {number}"),
-}
 
 
 @pytest.fixture
@@ -41,16 +38,8 @@ def registry(postgres_target: str) -> Iterator[Registry]:
     with Registry(postgres_target, busy_timeout=5) as opened:
         opened.create("greet", "Hello")
         for verb in VERBS:
-            places_of(verb, opened)
+            places_of(verb, opened, FILES)
         yield opened
-
-
-def places_of(verb: str, registry: Registry) -> int:
-    """Return how many bytecodes of the traced files a verb runs."""
-    most = 10**9
-    at = At(most, raising, TRACED)
-    at.run(lambda: VERBS[verb](registry, -1))
-    return most - at.left
 
 
 def is_free(registry: Registry) -> bool:
@@ -67,25 +56,11 @@ def is_free(registry: Registry) -> bool:
     return in_thread(take_all) is True
 
 
-def chosen(count: int, request: pytest.FixtureRequest) -> list[int]:
-    return list(range(count)) if request.node.get_closest_marker("stress") else random.sample(range(count), PLACES)
+TRACED = Traced(FILES, is_free)
 
 
-def assert_raising_leaves_nothing_held(registry: Registry, verb: str, places: list[int]) -> None:
-    kept: list[BaseException] = []
-    for number in places:
-        try:
-            At(number, raising, TRACED).run(lambda number=number: VERBS[verb](registry, number))
-        except SoftTimeLimitExceeded as error:
-            kept.append(error)  # with its frames, and the objects in them
-        assert is_free(registry), number
-        if len(kept) % 5 == 0:
-            version = in_thread(lambda: registry.update("greet", template=f"then {time.monotonic_ns()}").version)
-            assert registry.get("greet").version == version
-    assert kept
-    versions = registry.history("greet", limit=100_000)
-    assert [version.version for version in versions] == list(range(len(versions), 0, -1))
-    assert registry.verify() == []
+def places(verb: str, registry: Registry, request: pytest.FixtureRequest) -> list[int]:
+    return chosen(places_of(verb, registry, FILES), request, PLACES)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -94,7 +69,8 @@ def test_an_exception_between_two_bytecodes_leaves_no_connection_held(
     registry: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """After an exception at any place, even if it is kept, other threads can read and write at once."""
-    assert_raising_leaves_nothing_held(registry, verb, chosen(places_of(verb, registry), request))
+    assert_raising_leaves_nothing_held(registry, verb, places(verb, registry, request), TRACED)
+    assert registry.verify() == []
 
 
 @pytest.mark.stress
@@ -104,7 +80,8 @@ def test_an_exception_between_any_two_bytecodes_leaves_no_connection_held(
     registry: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """At each place."""
-    assert_raising_leaves_nothing_held(registry, verb, chosen(places_of(verb, registry), request))
+    assert_raising_leaves_nothing_held(registry, verb, places(verb, registry, request), TRACED)
+    assert registry.verify() == []
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -112,22 +89,7 @@ def test_a_call_between_two_bytecodes_is_made_or_refused(
     registry: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """A call of a handler or finaliser never gets the connection that the call around it uses."""
-    refused, done = Counter[str](), 0
-
-    def nested() -> None:
-        nonlocal done
-        for name in ("read", "write"):
-            try:
-                VERBS[name](registry, -3)
-                done += 1
-            except StorageError as error:
-                refused[error.details["reason"]] += 1
-
-    for number in chosen(places_of(verb, registry), request):
-        At(number, nested, TRACED).run(lambda number=number: VERBS[verb](registry, number))
-        assert is_free(registry), number
-    assert done > 0
-    assert set(refused) <= {"nested"}
+    assert refusals_of_nested_calls(registry, verb, places(verb, registry, request), TRACED) <= {"nested"}
 
 
 @pytest.mark.usefixtures("destructors_may_be_interrupted")

@@ -16,7 +16,7 @@ from promptreg.storage import entry_rows
 from promptreg.storage.base import Storage, StorageSettings
 from promptreg.storage.opening import open_storage
 from promptreg.storage.postgres import loading
-from tests.postgres import fresh_target, split_target
+from tests.postgres import connected, fresh_target
 from tests.storages import everything
 
 pytestmark = pytest.mark.postgres
@@ -67,16 +67,13 @@ def rows(target: str) -> dict[str, list[Any]]:
     """Read the columns that both databases have, of every row."""
     if not target.startswith("postgresql"):
         with closing(sqlite3.connect(target)) as connection:
-            return {table: sorted(connection.execute(_selected(table, table)), key=repr) for table in HASHED}
-    import psycopg
-
-    url, schema = split_target(target)
-    with psycopg.connect(url) as connected:
-        return {table: sorted(connected.execute(_selected(table, f"{schema}.{table}")), key=repr) for table in HASHED}
+            return {table: sorted(connection.execute(_selected(table)), key=repr) for table in HASHED}
+    with connected(target) as connection:
+        return {table: sorted(connection.execute(_selected(table)), key=repr) for table in HASHED}
 
 
-def _selected(table: str, where: str) -> str:
-    return f"SELECT {', '.join(HASHED[table])} FROM {where}"
+def _selected(table: str) -> str:
+    return f"SELECT {', '.join(HASHED[table])} FROM {table}"
 
 
 def test_every_row_of_a_file_is_loaded(entries: list[Entry], tmp_path: Path, postgres_target: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptreg import CommitUnknownError, Registry
-from tests.postgres import split_target
+from tests.postgres import connected
 from tests.proxy import BUSY, Link, Place, Proxy
 from tests.storages import everything
 
@@ -127,14 +127,11 @@ def test_a_transaction_in_limbo_is_not_overtaken(place: Losing) -> None:
 
 def test_a_day_is_that_of_the_server(place: Losing) -> None:
     """`now()` decides, whatever the registry's clock, and what is older is deleted."""
-    import psycopg
-
-    url, schema = split_target(place.target)
     place.beside.once("old").create("x", "One")
     place.beside.once("op").update("a", template="Two")
     for hours, version, rows in ((23, 3, 2), (25, 4, 1)):
-        with psycopg.connect(url) as connection:
-            connection.execute(f"UPDATE \"{schema}\".operations SET at = now() - interval '{hours} hours'")
+        with connected(place.target) as connection:
+            connection.execute(f"UPDATE operations SET at = now() - interval '{hours} hours'")
         place.beside.rollback("a", 1, reason="x")
         assert place.beside.once("op").update("a", template="Two").version == version
         assert len(everything(place.target)["operations"]) == rows

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from promptreg import Registry, StorageError, StorageReadOnlyError
-from tests.postgres import split_target
+from tests.postgres import connected, drop_schema, split_target
 from tests.test_docs import DOCS, blocks, rows, section
 
 pytestmark = pytest.mark.postgres
@@ -51,8 +51,7 @@ def granted(postgres_target: str) -> Iterator[Granted]:
         (grants,) = sql_blocks("What to grant")
         connection.execute(made.sql(grants))
         yield made
-        connection.execute("SET client_min_messages = error")
-        connection.execute(f'DROP SCHEMA "{schema}" CASCADE')
+        drop_schema(postgres_target)
         for role in ROLES:
             name = made.sql(role)
             connection.execute(f'DROP OWNED BY "{name}"; DROP ROLE "{name}"')
@@ -135,30 +134,22 @@ def test_the_table_has_a_row_for_each_difference_that_is_tested() -> None:
 
 def test_rule_15_no_row_and_no_word_of_a_deleted_prompt_stays(postgres_target: str) -> None:
     """Every row of every table is searched for the words of a prompt that was deleted."""
-    import psycopg  # an extra
-
     with Registry(postgres_target) as registry:
         registry.create("secret", "zanzibar {{ quokka }}", title="Zanzibar", tags=["zanzibar"], meta={"a": "zanzibar"})
         registry.update("secret", template="zanzibar, again")
         registry.delete("secret")
-    url, schema = split_target(postgres_target)
-    with psycopg.connect(url) as connection:
-        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (schema,)).fetchall()
+    with connected(postgres_target) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").fetchall()
         for (table,) in tables:
-            found = f"SELECT count(*) FROM {schema}.{table} t WHERE t::text ~* 'zanzibar|quokka'"
+            found = f"SELECT count(*) FROM {table} t WHERE t::text ~* 'zanzibar|quokka'"
             assert connection.execute(found).fetchone() == (0,), table
 
 
 def test_a_role_that_drops_a_schema_is_noticed_and_named(postgres_target: str) -> None:
     """The owner can remove everything; the registry says so, and does not make it anew."""
-    import psycopg  # an extra
-
-    url, schema = split_target(postgres_target)
     with Registry(postgres_target) as registry:
         registry.create("greet", "Hello")
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("SET client_min_messages = error")
-            connection.execute(f'DROP SCHEMA "{schema}" CASCADE')
+        drop_schema(postgres_target)
         with pytest.raises(StorageError) as caught:
             registry.update("greet", template="Hi")
     assert caught.value.details["reason"] == "removed"

@@ -10,7 +10,7 @@ from promptreg import Actor, ConflictError, NotFoundError, Registry, StorageCorr
 from promptreg.records import Audience, Query
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Lookup
-from tests.postgres import split_target
+from tests.postgres import UNGUARDED, connected
 
 pytestmark = pytest.mark.postgres
 Call = Callable[[Registry], object]
@@ -263,11 +263,7 @@ def test_the_stamp_belongs_to_the_snapshot(registry: Registry, postgres_target: 
 
 def damage(target: str, statement: str, *values: object) -> None:
     """Change rows as no registry does."""
-    import psycopg  # an extra
-
-    url, schema = split_target(target)
-    with psycopg.connect(url) as connection:
-        connection.execute(f'SET session_replication_role = replica; SET search_path = "{schema}"')
+    with connected(target, UNGUARDED) as connection:
         assert connection.execute(statement, values).rowcount != 0
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from promptreg import Registry
-from tests.test_postgres_verify import connected
+from tests.test_postgres_verify import unguarded
 
 pytestmark = pytest.mark.postgres
 
@@ -63,9 +63,8 @@ def test_what_the_schema_has_lost_is_reported(postgres_target: str, statement: s
     """What guards the rows is a part of the registry: a write that it would have refused leaves no trace."""
     with Registry(postgres_target) as registry:
         registry.create("greet", "Hello")
-        connection, run = connected(postgres_target)
-        run(statement)
-        connection.close()
+        with unguarded(postgres_target) as run:
+            run(statement)
         lines = registry.verify()
     assert lines
     pattern = re.escape(expected).replace("NAME", r"\w+")
@@ -75,16 +74,14 @@ def test_what_the_schema_has_lost_is_reported(postgres_target: str, statement: s
 def test_a_function_of_the_same_name_is_nobodys_damage(postgres_target: str) -> None:
     """Functions are told apart by their arguments."""
     with Registry(postgres_target) as registry:
-        connection, run = connected(postgres_target)
-        run("CREATE FUNCTION $.refuse(x int) RETURNS int LANGUAGE sql AS 'SELECT 1'")
-        connection.close()
+        with unguarded(postgres_target) as run:
+            run("CREATE FUNCTION $.refuse(x int) RETURNS int LANGUAGE sql AS 'SELECT 1'")
         assert registry.verify() == []
 
 
 def test_a_lost_table_is_reported_alone(postgres_target: str) -> None:
     """As nothing else can be read then."""
     with Registry(postgres_target) as registry:
-        connection, run = connected(postgres_target)
-        run("DROP TABLE $.search")
-        connection.close()
+        with unguarded(postgres_target) as run:
+            run("DROP TABLE $.search")
         assert registry.verify() == registry.verify(head="1" * 64) == ["the table search is missing"]

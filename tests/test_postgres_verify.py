@@ -3,13 +3,14 @@
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from promptreg import Registry, StorageCorruptError
 from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, link_of
-from tests.postgres import fresh_target, split_target
+from tests.postgres import UNGUARDED, connected, fresh_target, split_target
 from tests.storages import everything
 from tests.test_verify import DELETED, GREET, fill
 
@@ -21,14 +22,12 @@ TABLES = "registry prompts versions publications deletions events event_details 
 Run = Callable[..., Any]
 
 
-def connected(target: str) -> tuple[Any, Run]:
-    """Return a connection on which neither triggers nor foreign keys hold, and what runs a statement on it."""
-    import psycopg
-
-    url, schema = split_target(target)
-    connection = psycopg.connect(url, autocommit=True)
-    connection.execute("SET session_replication_role = replica")
-    return connection, lambda text, values=None: connection.execute(text.replace("$.", f'"{schema}".'), values)
+@contextmanager
+def unguarded(target: str) -> Iterator[Run]:
+    """Yield what runs statements that neither triggers nor foreign keys refuse; `$.` is the schema."""
+    schema = split_target(target)[1]
+    with connected(target, UNGUARDED) as connection:
+        yield lambda text, values=None: connection.execute(text.replace("$.", f'"{schema}".'), values)
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +49,14 @@ def filled(target: str) -> Iterator[Registry]:
 @pytest.fixture
 def run(target: str) -> Iterator[Run]:
     """What runs statements that damage the registry, which is as it was after the test."""
-    connection, run = connected(target)
-    kept = {name: run(f"SELECT * FROM $.{name}").fetchall() for name in TABLES}
-    yield run
-    for name, rows in kept.items():
-        run(f"DELETE FROM $.{name}")
-        for row in rows:
-            override = "OVERRIDING SYSTEM VALUE " if name == "prompts" else ""
-            run(f"INSERT INTO $.{name} {override}VALUES ({', '.join(['%s'] * len(row))})", row)
-    connection.close()
+    with unguarded(target) as run:
+        kept = {name: run(f"SELECT * FROM $.{name}").fetchall() for name in TABLES}
+        yield run
+        for name, rows in kept.items():
+            run(f"DELETE FROM $.{name}")
+            for row in rows:
+                override = "OVERRIDING SYSTEM VALUE " if name == "prompts" else ""
+                run(f"INSERT INTO $.{name} {override}VALUES ({', '.join(['%s'] * len(row))})", row)
 
 
 def test_what_every_verb_wrote_is_reported_as_undamaged(
@@ -351,9 +349,8 @@ def test_nothing_is_held_on_the_server_between_two_slices(
     """Progress is reported there: no transaction is open then, and the function may write."""
     monkeypatch.setattr("promptreg.storage.postgres.integrity.BYTES", 1)
     steps: list[tuple[int, int]] = []
-    connection, run = connected(postgres_target)
-    _, schema = split_target(postgres_target)
-    with Registry(postgres_target) as registry:
+    schema = split_target(postgres_target)[1]
+    with Registry(postgres_target) as registry, unguarded(postgres_target) as run:
         for number in range(4):
             registry.create(f"p{number}", "Hello")
 
@@ -379,7 +376,6 @@ def test_nothing_is_held_on_the_server_between_two_slices(
         with pytest.raises(KeyError, match="mine"):
             registry.verify(progress=failing)
         assert registry.get("p1").labels["at-1"] == 1
-    connection.close()
 
 
 def test_of_very_many_lines_the_number_is_reported(filled: Registry, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

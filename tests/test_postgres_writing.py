@@ -11,7 +11,7 @@ from promptreg.records import Change, Container, NewEvent, Operation
 from promptreg.storage.base import Storage, StorageSettings
 from promptreg.storage.opening import open_storage
 from promptreg.storage.postgres.guards import COMMITS
-from tests.postgres import split_target
+from tests.postgres import UNGUARDED, connected, split_target
 from tests.proxy import Proxy
 from tests.storages import everything
 from tests.test_storage_contract import AUTHOR, creation, named
@@ -24,11 +24,7 @@ Execute = Callable[..., list[Any]]
 @contextmanager
 def executing(target: str) -> Iterator[Execute]:
     """Yield a function that executes SQL as a superuser whom no trigger stops, each statement in its transaction."""
-    import psycopg
-
-    url, schema = split_target(target)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"SET search_path = \"{schema}\"; SET session_replication_role = 'replica'")
+    with connected(target, UNGUARDED) as connection:
 
         def execute(text: str, values: Sequence[Any] | None = None) -> list[Any]:
             cursor = connection.execute(text, values)

@@ -19,7 +19,7 @@ import pytest
 from promptreg import NotFoundError, PromptregError, Registry, StorageCorruptError, StorageError
 from promptreg.records import Container
 from promptreg.storage.deadlines import Deadline
-from promptreg.storage.sqlite import event_log, queue, reader, sidecar, writer
+from promptreg.storage.sqlite import event_log, queue, sidecar, writer
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.forks import FORKS
 from promptreg.storage.sqlite.pool import ConnectionPool
@@ -92,7 +92,7 @@ def test_a_timeout_of_the_application_is_no_storage_error(
         registry.create("greet", "0")
         calls: dict[str, tuple[object, str, Callable[[], object]]] = {
             "write": (event_log, "append", lambda: registry.update("greet", template="1")),
-            "read": (reader, "read_event", registry.events),
+            "read": (event_log, "read_event", registry.events),
             "opening": (sidecar, "open_beside", lambda: Registry(path)),
         }
         room, name, call = calls[moment]

@@ -1,7 +1,7 @@
 """The slots of connections: no slot remains held after an exception, wherever between two bytecodes it is raised.
 
-A trace function acts as a signal handler: between two bytecodes of the code that acquires, uses and releases slots it
-raises an exception or makes a call, once at each place.
+Between two bytecodes of the code that acquires, uses and releases slots an exception is raised or a call is made, once
+at each place (`tests/bytecodes.py`).
 """
 
 import random
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -23,13 +22,19 @@ from promptreg.storage.compat import calling_frame, is_running, ownership
 from promptreg.storage.slots import CallLock, Slot, acquire_any, require_outside
 from promptreg.storage.sqlite import pool
 from promptreg.storage.sqlite.storage import SQLiteStorage
+from tests.bytecodes import (
+    VERBS,
+    SoftTimeLimitExceeded,
+    Traced,
+    assert_raising_leaves_nothing_held,
+    chosen,
+    in_thread,
+    places_of,
+    refusals_of_nested_calls,
+)
 
 WING = ("storage/slots", "sqlite/pool", "sqlite/queue", "sqlite/storage")
-TRACED = ("contextlib.py", "storage/compat.py", *(f"{name}.py" for name in WING))
-
-
-class SoftTimeLimitExceeded(Exception):
-    """The exception that a worker's signal handler raises at its time limit."""
+FILES = ("contextlib.py", "storage/compat.py", *(f"{name}.py" for name in WING))
 
 
 # The lock
@@ -61,15 +66,6 @@ def test_the_private_names_of_python_exist() -> None:
     assert is_running(here, frozenset())
     assert not is_running(None, frozenset())
     assert in_thread(lambda: is_running(here, frozenset())) is False
-
-
-def in_thread(call: Callable[[], Any]) -> Any:
-    """Return what a call returns in another thread, which must not wait for ever."""
-    results: list[Any] = []
-    thread = threading.Thread(target=lambda: results.append(call()), daemon=True)
-    thread.start()
-    thread.join(30)
-    return results[0] if results else "it still waits"
 
 
 def take(lock: CallLock) -> None:
@@ -184,50 +180,6 @@ def test_readers_at_the_same_time_use_several_connections_and_no_more(path: str)
 # Between any two bytecodes
 
 
-class At:
-    """A trace function that acts before one of the bytecodes that the traced files run, counted from 0."""
-
-    def __init__(self, number: int, act: Callable[[], None], traced: tuple[str, ...] = TRACED) -> None:
-        self.left = number
-        self._act, self._traced = act, traced
-
-    def __call__(self, frame: FrameType, event: str, _: object) -> "At | None":
-        if not frame.f_code.co_filename.endswith(self._traced):
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            self.left -= 1
-            if self.left < 0:
-                sys.settrace(None)
-                frame.f_trace = None
-                self._act()
-        return self
-
-    def run(self, call: Callable[[], object]) -> object:
-        """Make the call; `left` is negative afterwards if the place was reached."""
-        try:
-            sys.settrace(self)
-            return call()
-        finally:
-            sys.settrace(None)
-
-
-def raising() -> None:
-    raise SoftTimeLimitExceeded
-
-
-VERBS: dict[str, Callable[[Registry, int], object]] = {
-    "read": lambda registry, _: registry.history("greet", limit=1),
-    "check": lambda registry, _: checked(registry),
-    "write": lambda registry, number: registry.update("greet", template=f"at {number}"),
-}
-
-
-def checked(registry: Registry) -> str:
-    registry._core.cache.generation.until = -1.0
-    return registry.get("greet").template
-
-
 def is_free(registry: Registry) -> bool:
     """Return whether another thread can take every slot, the queue, and the right to open a registry."""
     storage = registry._core.storage
@@ -246,17 +198,11 @@ def is_free(registry: Registry) -> bool:
     return in_thread(take_all) is True
 
 
-def places_of(verb: str, registry: Registry) -> int:
-    """Return how many bytecodes of the traced files a verb runs."""
-    most = 10**9
-    at = At(most, raising)
-    at.run(lambda: VERBS[verb](registry, -1))
-    return most - at.left
+TRACED = Traced(FILES, is_free)
 
 
-def chosen(count: int, request: pytest.FixtureRequest) -> list[int]:
-    """Return every place in the long run, and some places, others each time, in the short one."""
-    return list(range(count)) if request.node.get_closest_marker("stress") else random.sample(range(count), 60)
+def places(verb: str, registry: Registry, request: pytest.FixtureRequest) -> list[int]:
+    return chosen(places_of(verb, registry, FILES), request, 60)
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -265,44 +211,8 @@ def shared(request: pytest.FixtureRequest, path: str) -> Iterator[Registry]:
     with Registry(path if request.param == "file" else ":memory:") as registry:
         registry.create("greet", "Hello")
         for verb in VERBS:
-            places_of(verb, registry)  # as Python 3.12 traces bytecodes of a function from its second call on
+            places_of(verb, registry, FILES)  # as Python 3.12 traces bytecodes of a function from its second call on
         yield registry
-
-
-def assert_raising_leaves_nothing_held(registry: Registry, verb: str, places: list[int]) -> None:
-    kept: list[BaseException] = []
-    for number in places:
-        try:
-            At(number, raising).run(lambda number=number: VERBS[verb](registry, number))
-        except SoftTimeLimitExceeded as error:
-            kept.append(error)  # with its frames, and the objects in them
-        assert is_free(registry), number
-        if number % 10 == 0:
-            version = in_thread(lambda: registry.update("greet", template=f"then {len(kept)}").version)
-            assert registry.get("greet").version == version
-    assert kept
-    versions = registry.history("greet", limit=100_000)
-    assert [version.version for version in versions] == list(range(len(versions), 0, -1))
-
-
-def assert_calls_are_made_or_refused(registry: Registry, verb: str, places: list[int]) -> None:
-    """Assert that a nested call is made or refused, and that the call around it succeeds."""
-    refused, done = Counter[str](), 0
-
-    def nested() -> None:
-        nonlocal done
-        for name in ("read", "write"):
-            try:
-                VERBS[name](registry, -3)
-                done += 1
-            except StorageError as error:
-                refused[error.details["reason"]] += 1
-
-    for number in places:
-        At(number, nested).run(lambda number=number: VERBS[verb](registry, number))
-        assert is_free(registry), number
-    assert done > 0
-    assert set(refused) == {"nested"}
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -311,7 +221,7 @@ def test_an_exception_between_two_bytecodes_leaves_no_slot_held(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """After an exception at any place, even if it is kept, other threads can read, write and fork at once."""
-    assert_raising_leaves_nothing_held(shared, verb, chosen(places_of(verb, shared), request))
+    assert_raising_leaves_nothing_held(shared, verb, places(verb, shared, request), TRACED)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -319,7 +229,7 @@ def test_a_call_between_two_bytecodes_is_made_or_refused(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """A call of a handler or finaliser never gets the connection that the call around it uses."""
-    assert_calls_are_made_or_refused(shared, verb, chosen(places_of(verb, shared), request))
+    assert refusals_of_nested_calls(shared, verb, places(verb, shared, request), TRACED) == {"nested"}
 
 
 @pytest.mark.stress
@@ -329,7 +239,7 @@ def test_an_exception_between_any_two_bytecodes_leaves_no_slot_held(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """At each place."""
-    assert_raising_leaves_nothing_held(shared, verb, chosen(places_of(verb, shared), request))
+    assert_raising_leaves_nothing_held(shared, verb, places(verb, shared, request), TRACED)
 
 
 @pytest.mark.stress
@@ -338,7 +248,7 @@ def test_a_call_between_any_two_bytecodes_is_made_or_refused(
     shared: Registry, verb: str, request: pytest.FixtureRequest
 ) -> None:
     """At each place."""
-    assert_calls_are_made_or_refused(shared, verb, chosen(places_of(verb, shared), request))
+    assert refusals_of_nested_calls(shared, verb, places(verb, shared, request), TRACED) == {"nested"}
 
 
 def assert_interrupts_block_nothing(registry: Registry, seconds: float) -> None:
