@@ -1,15 +1,7 @@
 """How long a call waits for others."""
 
 import time
-from typing import Protocol
-
-
-class TimeLimit(Protocol):
-    """How long a call waits."""
-
-    def left(self) -> float:
-        """Return the seconds that are left, 0 afterwards."""
-        ...
+from typing import TypeAlias
 
 
 class Deadline:
@@ -32,3 +24,7 @@ class Patience:
     def left(self) -> float:
         """Return the seconds of any wait."""
         return self._seconds
+
+
+TimeLimit: TypeAlias = Deadline | Patience
+"""How long a call waits."""

@@ -3,7 +3,7 @@
 A problem names prompts, and the numbers of versions and events; it never quotes what a damaged row holds.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from promptreg.bases import decoded_places
 from promptreg.errors import InvalidInputError, StorageCorruptError
@@ -61,8 +61,16 @@ def problems_of_end(last: tuple[int, str], written: tuple[object, object]) -> It
         yield f"event {last[0]} is not the last that was written"
 
 
-def problems_of_numbers(container: Container, numbers: set[int], missing: set[int]) -> Iterator[str]:
-    """Compare a prompt with the numbers of its versions, and with those that are missing and were not discarded."""
+def problems_of_numbers(
+    container: Container, numbers: set[int], discarded: Callable[[], Iterable[int]]
+) -> Iterator[str]:
+    """Compare a prompt with the numbers of its versions; `discarded` returns those that are not there any longer.
+
+    It is called where any is missing.
+    """
+    missing = set(range(1, container.last_version + 1)) - numbers
+    if missing:
+        missing -= {number for number in discarded() if number != container.latest_version}
     yield from (f"version {number} is missing" for number in sorted(missing))
     if max(numbers, default=None) != container.latest_version and container.latest_version not in missing:
         yield f"its newest version is not {container.latest_version}"

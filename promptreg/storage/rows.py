@@ -1,10 +1,10 @@
-"""Conversion of rows to records and back, for any database. Each row is checked against its hash.
+"""Conversion of rows to records and back, for any database. Each row is checked against its hash, and all for gaps.
 
 The columns of a version derive from the table in `promptreg.records`; those of a prompt are the fields of `PromptRow`.
 What the hashes cover is in `promptreg.storage.hashing`; statements are in the storages.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -179,3 +179,25 @@ def read_places(rows: Iterable[Row]) -> Iterator[str]:
             yield from decoded_places(text)
         except ValueError:
             raise damaged("the deletion of the prompt", prompt_id) from None
+
+
+def require_versions(
+    container: Container,
+    records: Sequence[VersionRecord],
+    *,
+    before: int | None,
+    limit: int,
+    discarded: Callable[[int, int], Iterable[int]],
+) -> None:
+    """Raise `StorageCorruptError` unless these are the newest `limit` versions below `before`, without a gap.
+
+    `discarded` returns the numbers, between two, of versions that were discarded; it is called where there is a gap.
+    """
+    newest = container.latest_version if before is None else min(before - 1, container.latest_version)
+    oldest = 1 if len(records) < limit else records[-1].number
+    if newest - oldest + 1 == len(records):
+        return
+    known = {record.number for record in records}.union(discarded(oldest, newest))
+    missing = set(range(oldest, newest + 1)) - known
+    if missing:
+        raise damaged(f"version {max(missing)} of the prompt", container.id)

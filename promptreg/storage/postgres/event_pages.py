@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 from promptreg.models import Event
 from promptreg.records import EventQuery, Link
-from promptreg.storage.completeness import listed_range
-from promptreg.storage.event_rows import read_event
+from promptreg.storage.event_rows import listed_range, read_event
 from promptreg.storage.hashing import EVENT_COLUMNS, GENESIS, damaged
 from promptreg.storage.postgres.audiences import ARE_DAMAGED, audience_values, readable_or_damaged
 from promptreg.storage.postgres.selecting import MAX_INTEGER, bounded
@@ -26,7 +25,7 @@ EVENT_FIELDS = ", ".join(
         "(SELECT x.prompt_id FROM $.deletions x WHERE x.prompt_id = e.prompt_id) IS NOT NULL",
     ]
 )
-"""What a statement selects of `$.events e LEFT JOIN $.event_details d` for `event_rows.read_event`."""
+"""What a statement selects of `$.events e LEFT JOIN $.event_details d` for `read_event`."""
 PRECEDING_HASH = "(SELECT hash FROM $.events before WHERE before.seq = e.seq - 1)"
 """The hash of the event before `$.events e`."""
 LAST_LINK = Statement("SELECT seq, hash FROM $.events ORDER BY seq DESC LIMIT 1")

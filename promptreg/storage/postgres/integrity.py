@@ -158,9 +158,7 @@ def _problems_of_prompt(
     searched: list[Row],
 ) -> Iterator[str]:
     numbers = {number for (number,) in versions}
-    missing = set(range(1, container.last_version + 1)) - numbers
-    missing -= {number for (number,) in discarded if number != container.latest_version}
-    yield from problems_of_numbers(container, numbers, missing)
+    yield from problems_of_numbers(container, numbers, lambda: (number for (number,) in discarded))
     yield from problems_of_publications(container, publications, numbers)
     if container.shown_version in numbers:
         yield from _problems_of_shown(container, shown[0], searched)

@@ -16,7 +16,7 @@ from promptreg.storage.postgres.sessions import COMMIT, Session
 from promptreg.storage.postgres.statements import Statement
 from promptreg.storage.postgres.transactions import PLAIN_NAMES, begin_write
 
-FOUND = Statement(
+CATALOG = (
     "SELECT pg_catalog.current_database(), EXISTS (SELECT FROM pg_catalog.pg_namespace n"
     " WHERE n.nspname OPERATOR(pg_catalog.=) %(schema)s), EXISTS (SELECT FROM pg_catalog.pg_class c"
     " JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
@@ -76,7 +76,7 @@ def _made(session: Session, place: Place) -> Found:
 
 
 def _catalog(session: Session) -> _Catalog:
-    (row,) = session.run(Statement(FOUND.text, {"schema": session.schema}))[0].rows
+    (row,) = session.run(Statement(CATALOG, {"schema": session.schema}))[0].rows
     return _Catalog(*row)
 
 

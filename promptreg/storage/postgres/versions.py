@@ -9,10 +9,9 @@ from functools import partial
 from itertools import islice
 
 from promptreg.records import Container, VersionRecord
-from promptreg.storage.completeness import require_versions
 from promptreg.storage.postgres.selecting import MAX_INTEGER, VERSION_FIELDS, bounded
 from promptreg.storage.postgres.statements import Row, Statement
-from promptreg.storage.rows import read_publications, read_version
+from promptreg.storage.rows import read_publications, read_version, require_versions
 
 TOGETHER = 200  # prompts of which something is read at once
 MAX_ALONG = 100  # numbers of unpublished versions that come along with a prompt

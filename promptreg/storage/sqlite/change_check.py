@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from promptreg.errors import StorageCorruptError
 from promptreg.storage.base import ChangeReport, Position
-from promptreg.storage.sqlite import erasure, event_log
+from promptreg.storage.sqlite import erasure, event_chain
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.diagnosis import Diagnosis
 from promptreg.storage.sqlite.erasure import Eraser
@@ -130,7 +130,7 @@ class SQLiteMonitor:
         try:
             with closing(self._watching.another()) as another:
                 connection = another.connection
-                found = revision_in(connection), event_log.last_link(connection)
+                found = revision_in(connection), event_chain.last_link(connection)
                 return found == (since.revision, since.detail.link)
         except StorageCorruptError:
             return False
@@ -144,7 +144,7 @@ class SQLiteMonitor:
         try:
             connection.execute("BEGIN")
             self._storage.require_known_schema(connection)
-            detail = Detail(content, event_log.last_link(connection), seen)
+            detail = Detail(content, event_chain.last_link(connection), seen)
             position = Position(self._storage.publisher.signal.as_stamp(content), revision_in(connection), detail)
             if erasure.progress(connection).is_due:
                 self._storage.eraser.note()
@@ -166,7 +166,7 @@ def _changed(connection: sqlite3.Connection, since: Position | None, now: Positi
     if since is None or now.revision < since.revision:
         return None
     link = since.detail.link
-    if event_log.link(connection, link[0]) != link:
+    if event_chain.link(connection, link[0]) != link:
         return None
     if now.revision == since.revision:
         return frozenset() if now.detail.seen == since.detail.seen else None

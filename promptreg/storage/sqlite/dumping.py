@@ -16,7 +16,7 @@ from typing import TypeAlias
 from promptreg.dump import Counts, Dump, Entry, EventEntry, PromptEntry
 from promptreg.storage.entries import deletion_entry, event_entries
 from promptreg.storage.rows import read_prompt, read_publications, read_version
-from promptreg.storage.sqlite import event_log
+from promptreg.storage.sqlite import event_chain, event_log
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import full_copy
 from promptreg.storage.sqlite.readonly import show_later_columns
@@ -107,7 +107,7 @@ def _prompts(copy: sqlite3.Connection) -> Iterator[Entry]:
 def _events(copy: sqlite3.Connection) -> Iterator[EventEntry]:
     written = copy.execute("SELECT last_event, last_hash FROM registry").fetchone()
     rows = copy.execute(f"{_EVENTS} ORDER BY e.seq")
-    return event_entries(rows, None if written == event_log.UNKNOWN else written)
+    return event_entries(rows, None if written == event_chain.UNKNOWN else written)
 
 
 _PROMPTS = (

@@ -1,19 +1,19 @@
 """The tables `events` and `event_details`: the record of who did what, which is only ever appended to.
 
-How the events are chained by hashes is in `promptreg.storage.hashing`; which events a reader may see is in `reader.py`.
+How the events are chained by hashes is in `promptreg.storage.hashing`; where the chain ends is in `event_chain.py`.
 """
 
 import json
 import sqlite3
 from collections.abc import Sequence
 
+from promptreg.models import Event
 from promptreg.records import Change, EventQuery, Link
-from promptreg.storage.completeness import listed_range
-from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, GENESIS, chained, damaged
+from promptreg.storage.event_rows import listed_range, read_event
+from promptreg.storage.hashing import DETAIL_COLUMNS, EVENT_COLUMNS, chained, damaged
 from promptreg.storage.sqlite.batches import inserts
-
-UNKNOWN = (None, None)
-"""What the registry's row holds of the last event in a file of an earlier schema that can't be written."""
+from promptreg.storage.sqlite.event_chain import last_link, require_last
+from promptreg.storage.sqlite.queries import MAX_INTEGER, READABLE, audience_values, bounded
 
 COUNTED = 4_000  # events that a page is checked against, in about 1 ms
 
@@ -24,7 +24,7 @@ EVENT_FIELDS = ", ".join(
         "EXISTS (SELECT 1 FROM deletions WHERE deletions.prompt_id = e.prompt_id)",
     ]
 )
-"""What a statement selects of `events e LEFT JOIN event_details d` for `event_rows.read_event`."""
+"""What a statement selects of `events e LEFT JOIN event_details d` for `read_event`."""
 PRECEDING_HASH = "(SELECT hash FROM events AS before WHERE before.seq = e.seq - 1)"
 """The hash of the event before `events e`."""
 
@@ -44,20 +44,36 @@ def append(connection: sqlite3.Connection, changes: Sequence[Change]) -> Link | 
     return (events[0][0], events[0][-1]) if events else None
 
 
-def last_link(connection: sqlite3.Connection) -> tuple[int, str]:
-    """Return the number and the hash of the last event; the hash covers all events before it."""
-    last = connection.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
-    return last or (0, GENESIS)
+def read_events(connection: sqlite3.Connection, query: EventQuery) -> list[Event]:
+    """Return the events that match, by their numbers; of deleted prompts only to those who see all.
+
+    Raises `StorageCorruptError` where an event is damaged, or missing among those of somebody who sees all.
+    """
+    column, value = ("namespace", query.namespace) if query.prompt_id is None else ("prompt_id", query.prompt_id)
+    side, direction = ("<", "DESC") if query.newest_first else (">", "ASC")
+    ends_at_newest = query.newest_first and not query.after
+    of_actions = "" if query.actions is None else " AND e.action IN (SELECT value FROM json_each(:actions))"
+    rows = connection.execute(
+        f"SELECT {EVENT_FIELDS}, {PRECEDING_HASH} FROM events e"
+        " LEFT JOIN event_details d ON d.seq = e.seq"
+        f" WHERE e.{column} = :value AND e.seq {side} :after{of_actions}"
+        f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {READABLE}))"
+        f" ORDER BY e.seq {direction} LIMIT :limit",
+        {
+            **audience_values(query.audience),
+            "value": value,
+            "after": MAX_INTEGER if ends_at_newest else bounded(query.after),
+            "actions": json.dumps(query.actions),
+            "limit": bounded(query.limit),
+        },
+    ).fetchall()
+    events = [read_event(row, preceding) for *row, preceding in rows]
+    if query.audience.sees_all:
+        _require_complete(connection, column, value, query, [event.seq for event in events])
+    return events
 
 
-def require_last(connection: sqlite3.Connection, last: tuple[int, str]) -> None:
-    """Raise `StorageCorruptError` unless this is the last event that was written."""
-    written = connection.execute("SELECT last_event, last_hash FROM registry").fetchone()
-    if written not in {last, UNKNOWN}:
-        raise damaged("the record of events after event", last[0])
-
-
-def require_complete(
+def _require_complete(
     connection: sqlite3.Connection, column: str, value: str, query: EventQuery, listed: Sequence[int]
 ) -> None:
     """Raise `StorageCorruptError` where an event is missing among those that a query has listed.
@@ -80,9 +96,3 @@ def require_complete(
     ).fetchone()
     if (count, matching) != (last - first, sum(seq > first for seq in listed)):
         raise damaged("the record of events up to event", last)
-
-
-def link(connection: sqlite3.Connection, seq: int) -> tuple[int, str] | None:
-    """Return the number and the hash of an event, or None where it does not exist."""
-    found: tuple[int, str] | None = connection.execute("SELECT seq, hash FROM events WHERE seq = ?", (seq,)).fetchone()
-    return found or ((0, GENESIS) if seq == 0 else None)

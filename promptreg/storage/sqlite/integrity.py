@@ -24,7 +24,7 @@ from promptreg.storage.problems import (
 )
 from promptreg.storage.rows import read_prompt, read_version
 from promptreg.storage.searched import searched_text
-from promptreg.storage.sqlite import deletions, erasure, event_log, operations
+from promptreg.storage.sqlite import deletions, erasure, event_chain, event_log, operations
 from promptreg.storage.sqlite.failures import UNDECODED, primary_code
 from promptreg.storage.sqlite.fulltext import is_folded
 from promptreg.storage.sqlite.selecting import PROMPT_FIELDS, VERSION_FIELDS
@@ -138,8 +138,8 @@ def _problems_of_prompt(connection: sqlite3.Connection, key: int) -> Iterator[st
     if container.labels and not _is_in_label_index(connection, container):
         yield f"{what}: the index of labels does not lead to it"
     numbers = {number for (number,) in connection.execute(_NUMBERS, (key,)).fetchall()}
-    missing = _missing_numbers(connection, container, numbers)
-    yield from (f"{what}: {message}" for message in problems_of_numbers(container, numbers, missing))
+    discarded = partial(_discarded, connection, container)
+    yield from (f"{what}: {message}" for message in problems_of_numbers(container, numbers, discarded))
     publications = connection.execute(_PUBLICATIONS, (key,)).fetchall()
     yield from (f"{what}: {message}" for message in problems_of_publications(container, publications, numbers))
     if container.shown_version in numbers:
@@ -153,13 +153,9 @@ def _is_in_label_index(connection: sqlite3.Connection, container: Container) -> 
     return connection.execute(_LABELLED, (container.namespace, container.name)).fetchone() is not None
 
 
-def _missing_numbers(connection: sqlite3.Connection, container: Container, numbers: set[int]) -> set[int]:
-    """Return the numbers of versions that are not there and were not discarded."""
-    missing = set(range(1, container.last_version + 1)) - numbers
-    if missing:
-        discarded = connection.execute(_DISCARDED, (container.id,)).fetchall()
-        missing -= {number for (number,) in discarded if number != container.latest_version}
-    return missing
+def _discarded(connection: sqlite3.Connection, container: Container) -> list[int]:
+    """Return the numbers of the versions that were discarded."""
+    return [number for (number,) in connection.execute(_DISCARDED, (container.id,)).fetchall()]
 
 
 def _problems_of_full_text(connection: sqlite3.Connection, container: Container, key: int) -> Iterator[str]:
@@ -271,9 +267,9 @@ def _events(connection: sqlite3.Connection, before: tuple[int, str], last: int, 
 def _problems_of_end(connection: sqlite3.Connection) -> Iterable[str]:
     """Compare the last event with the one that the registry's row names, if it names one."""
     written = connection.execute("SELECT last_event, last_hash FROM registry").fetchone()
-    if written in {event_log.UNKNOWN, None}:
+    if written in {event_chain.UNKNOWN, None}:
         return ()
-    return problems_of_end(event_log.last_link(connection), written)
+    return problems_of_end(event_chain.last_link(connection), written)
 
 
 def _problems_of_event(connection: sqlite3.Connection, seq: int, indexes: set[str]) -> Iterator[str]:

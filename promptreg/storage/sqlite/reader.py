@@ -14,11 +14,9 @@ from promptreg.models import Event
 from promptreg.records import Audience, Container, EventQuery, Link, Query, Shown, Synced, VersionRecord
 from promptreg.rules.names import Reference
 from promptreg.storage.base import Snapshot
-from promptreg.storage.completeness import require_versions
-from promptreg.storage.event_rows import read_event
 from promptreg.storage.hashing import damaged
-from promptreg.storage.rows import read_prompt, read_publications, read_version, synced_from
-from promptreg.storage.sqlite import deletions, event_log, operations
+from promptreg.storage.rows import read_prompt, read_publications, read_version, require_versions, synced_from
+from promptreg.storage.sqlite import deletions, event_chain
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.queries import MAX_INTEGER, READABLE, audience_values, bounded, read_matching
 from promptreg.storage.sqlite.selecting import PROMPT_FIELDS, VERSION_FIELDS
@@ -169,28 +167,9 @@ class SQLiteReader:
 
         Raises `StorageCorruptError` where an event is damaged, or missing among those of somebody who sees all.
         """
-        column, value = ("namespace", query.namespace) if query.prompt_id is None else ("prompt_id", query.prompt_id)
-        side, direction = ("<", "DESC") if query.newest_first else (">", "ASC")
-        ends_at_newest = query.newest_first and not query.after
-        of_actions = "" if query.actions is None else " AND e.action IN (SELECT value FROM json_each(:actions))"
-        rows = self._connection.execute(
-            f"SELECT {event_log.EVENT_FIELDS}, {event_log.PRECEDING_HASH} FROM events e"
-            " LEFT JOIN event_details d ON d.seq = e.seq"
-            f" WHERE e.{column} = :value AND e.seq {side} :after{of_actions}"
-            f" AND (:sees_all OR EXISTS (SELECT 1 FROM prompts p WHERE p.id = e.prompt_id AND {READABLE}))"
-            f" ORDER BY e.seq {direction} LIMIT :limit",
-            {
-                **audience_values(query.audience),
-                "value": value,
-                "after": MAX_INTEGER if ends_at_newest else bounded(query.after),
-                "actions": json.dumps(query.actions),
-                "limit": bounded(query.limit),
-            },
-        ).fetchall()
-        events = [read_event(row, preceding) for *row, preceding in rows]
-        if query.audience.sees_all:
-            event_log.require_complete(self._connection, column, value, query, [event.seq for event in events])
-        return events
+        from promptreg.storage.sqlite.event_log import read_events  # noqa: PLC0415 (with four modules, for no prompt)
+
+        return read_events(self._connection, query)
 
     def namespaces(self, audience: Audience, home: str | None) -> list[str]:
         """Return the namespaces in which the audience may read a prompt; `home` too, if it has any prompt."""
@@ -202,16 +181,18 @@ class SQLiteReader:
 
     def operation(self, key: str, now: str) -> str | None:
         """Return the result of an operation that was remembered less than a day before `now`."""
+        from promptreg.storage.sqlite import operations  # noqa: PLC0415 (only for calls that are made once)
+
         return operations.result_of(self._connection, key, now)
 
     def has_event(self, link: Link) -> bool:
         """Return whether the chain has an event with this number and hash."""
-        return link[0] > 0 and event_log.link(self._connection, bounded(link[0])) == link
+        return link[0] > 0 and event_chain.link(self._connection, bounded(link[0])) == link
 
     def head(self) -> str:
         """Return the hash of the last event; raise `StorageCorruptError` unless it is the last that was written."""
-        last = event_log.last_link(self._connection)
-        event_log.require_last(self._connection, last)
+        last = event_chain.last_link(self._connection)
+        event_chain.require_last(self._connection, last)
         return last[1]
 
 

@@ -11,7 +11,7 @@ from promptreg.records import Change, Container, Link, Operation
 from promptreg.storage.entry_rows import not_empty
 from promptreg.storage.hashing import damaged, publication_hash
 from promptreg.storage.rows import PROMPT_COLUMNS, VERSION_COLUMNS, prompt_row, version_row
-from promptreg.storage.sqlite import deletions, event_log, operations
+from promptreg.storage.sqlite import deletions, event_chain, event_log, operations
 from promptreg.storage.sqlite.batches import inserts, updates
 from promptreg.storage.sqlite.connections import Handle
 from promptreg.storage.sqlite.failures import primary_code
@@ -59,7 +59,7 @@ class SQLiteWriter(SQLiteReader):
         self.revision += 1
         self.has_applied = True
         staging.copy_to(self._connection, self.revision)
-        last = event_log.last_link(self._connection)
+        last = event_chain.last_link(self._connection)
         written = "UPDATE registry SET revision = ?, last_event = ?, last_hash = ?"
         self._connection.execute(written, (self.revision, *last))
 
