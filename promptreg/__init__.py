@@ -34,8 +34,9 @@ from promptreg.errors import (
     VersionNotFoundError,
 )
 from promptreg.models import UNSET, Actor, Event, Grant, Role, StatusUpdate, Variable, Version
-from promptreg.prompt import Page, Prompt, Rendered
+from promptreg.prompt import Page, Prompt
 from promptreg.registry import Registry
+from promptreg.rendered import Rendered
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rules.names import slugify
 

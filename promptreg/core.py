@@ -20,8 +20,9 @@ from promptreg.errors import NotFoundError, StorageError
 from promptreg.lookup import Missing, shown_or_missing
 from promptreg.models import UNSET
 from promptreg.planning import Planner
-from promptreg.prompt import Prompt, Rendered, rendered_default, stale_copy
+from promptreg.prompt import Prompt, stale_copy
 from promptreg.records import Change, Shown
+from promptreg.rendered import Rendered, rendered_default
 from promptreg.resolving import load_into
 from promptreg.rules import access
 from promptreg.rules.access import View

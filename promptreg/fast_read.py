@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from promptreg.cache import Cache, CacheEntry
 from promptreg.core import Core
 from promptreg.models import UNSET
-from promptreg.prompt import Rendered
+from promptreg.rendered import Rendered
 from promptreg.rules.access import View
 from promptreg.rules.inputs import read_variables
 from promptreg.rules.names import Selector

@@ -41,8 +41,9 @@ from promptreg.models import (
     Version,
 )
 from promptreg.planning import Planner
-from promptreg.prompt import Page, Prompt, Rendered
+from promptreg.prompt import Page, Prompt
 from promptreg.records import Query
+from promptreg.rendered import Rendered
 from promptreg.rendering.limits import RenderLimits, readable_characters
 from promptreg.rules import access, inputs, names
 from promptreg.rules.access import View

@@ -9,7 +9,8 @@ from typing import Any
 
 from promptreg.errors import InvalidInputError, PromptregError
 from promptreg.models import StatusUpdate
-from promptreg.prompt import Page, Prompt, Rendered
+from promptreg.prompt import Page, Prompt
+from promptreg.rendered import Rendered
 from promptreg.rules.names import parse_reference
 from promptreg.telemetry import names
 

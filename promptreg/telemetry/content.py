@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from promptreg.jsonvalues import thaw
-from promptreg.prompt import Rendered
+from promptreg.rendered import Rendered
 from promptreg.telemetry import names
 
 Redact: TypeAlias = Callable[[str], str]

@@ -19,7 +19,8 @@ from opentelemetry.context import Context
 from opentelemetry.environment_variables import OTEL_PYTHON_TRACER_PROVIDER
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TraceFlags
 
-from promptreg.prompt import Prompt, Rendered
+from promptreg.prompt import Prompt
+from promptreg.rendered import Rendered
 from promptreg.telemetry import metrics, names
 from promptreg.telemetry.attributes import (
     EMPTY,

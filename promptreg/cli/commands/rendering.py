@@ -13,7 +13,7 @@ from promptreg.cli.output import as_json, print_one, write
 from promptreg.cli.sources import read_json, read_json_file
 from promptreg.cli.text import harmless
 from promptreg.models import Variable
-from promptreg.prompt import Rendered
+from promptreg.rendered import Rendered
 
 TEXTS = {"string", "any"}
 

@@ -1,0 +1,172 @@
+"""The result of one render: the text, the messages, and the version that they were rendered from.
+
+It is made at each call, so it is a light object with slots. Nothing in here reads a database.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from promptreg.jsonvalues import FrozenDict
+from promptreg.rendering.fast_paths import Messages, Output
+from promptreg.telemetry.links import linked
+from promptreg.telemetry.names import CONTENT_HASH, NAMESPACE, PROMPT_NAME, PROMPT_VERSION
+
+if TYPE_CHECKING:
+    from promptreg.prompt import Prompt
+
+
+class Rendered:
+    """The result of one render: the text and the messages, and the version that they were rendered from.
+
+    `text` is the whole text; of a chat prompt, the contents and parts that are text, joined by a blank line. `messages`
+    is a new list of dictionaries at each access, as `{"role", "content"}`: a text prompt is one user message, and the
+    messages that filled a placeholder are passed on unchanged. Those of the template have all that it holds but
+    `cache`. `name`, `version`, `config` and `prompt` say what was rendered. A rendered
+    default has neither version nor prompt. `str(rendered)` is the text. Results compare by value, hash and pickle.
+
+    >>> from promptreg import Registry
+    >>> with Registry(":memory:") as registry:
+    ...     _ = registry.create("greet", "Hello {{ name }}!")
+    ...     rendered = registry.render("greet", name="Ana")
+    >>> rendered.text, rendered.messages, rendered.version
+    ('Hello Ana!', [{'role': 'user', 'content': 'Hello Ana!'}], 1)
+    """
+
+    __slots__ = ("_messages", "_name", "prompt", "text")
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        messages: Messages = None,
+        prompt: "Prompt | None" = None,
+    ) -> None:
+        self._name = name
+        self.text: str = text
+        self._messages = messages
+        self.prompt: Prompt | None = prompt
+
+    @property
+    def name(self) -> str:
+        """The name of the prompt."""
+        return self._name
+
+    @property
+    def version(self) -> int | None:
+        """The number of the version that was rendered; None for a rendered default."""
+        return self.prompt.version if self.prompt else None
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The version's config; empty for a rendered default."""
+        return self.prompt.config if self.prompt else FrozenDict()
+
+    @property
+    def messages(self) -> list[Any]:
+        """The messages as dictionaries, new at each access, so that a caller may change them.
+
+        The items are typed as `Any`, so that they fit the message types of every SDK without a cast.
+        """
+        if self._messages is None:
+            return [{"role": "user", "content": self.text}]
+        if isinstance(self._messages, tuple):  # roles and contents: making dictionaries takes longer than rendering
+            return [{"role": role, "content": content} for role, content in zip(*self._messages, strict=True)]
+        return self._messages.fresh()
+
+    def openai(self, **overrides: Any) -> dict[str, Any]:
+        """Return the arguments of `client.chat.completions.create`: the messages, and the config of the version.
+
+        Keywords override the config. Raises `InvalidInputError` where the config or a keyword is what the messages fill
+        (`messages`, `system` …), and where OpenAI can't take a message.
+
+        >>> from promptreg import Registry
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello {{ name }}!", config={"model": "gpt-5-mini"})
+        ...     arguments = registry.render("greet", name="Ana").openai(temperature=0)
+        >>> arguments
+        {'model': 'gpt-5-mini', 'temperature': 0, 'messages': [{'role': 'user', 'content': 'Hello Ana!'}]}
+        """
+        from promptreg.sdks import chat_completions  # noqa: PLC0415 (loaded at first use, like those below)
+
+        return chat_completions.arguments(self, overrides)
+
+    def openai_responses(self, **overrides: Any) -> dict[str, Any]:
+        """Return the arguments of `client.responses.create`, as `openai` does."""
+        from promptreg.sdks import responses  # noqa: PLC0415
+
+        return responses.arguments(self, overrides)
+
+    def anthropic(self, **overrides: Any) -> dict[str, Any]:
+        """Return the arguments of `client.messages.create`, as `openai` does."""
+        from promptreg.sdks import anthropic  # noqa: PLC0415
+
+        return anthropic.arguments(self, overrides)
+
+    def gemini(self, **overrides: Any) -> dict[str, Any]:
+        """Return the arguments of `client.models.generate_content`, as `openai` does."""
+        from promptreg.sdks import gemini  # noqa: PLC0415
+
+        return gemini.arguments(self, overrides)
+
+    def trace_attributes(self) -> dict[str, str]:
+        """Return the attributes of the prompt for the span of a model call, to be set by hand.
+
+        They are empty for a rendered default.
+
+        >>> from promptreg import Registry
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello {{ name }}!")
+        ...     attributes = registry.render("greet", name="Ana").trace_attributes()
+        >>> attributes["gen_ai.prompt.name"], attributes["gen_ai.prompt.version"]
+        ('greet', '1')
+        """
+        if self.prompt is None:
+            return {}
+        return {
+            PROMPT_NAME: self.name,
+            PROMPT_VERSION: str(self.prompt.version),
+            NAMESPACE: self.prompt.namespace,
+            CONTENT_HASH: self.prompt.content_hash,
+        }
+
+    def trace_context(self) -> AbstractContextManager[None]:
+        """Put the prompt into OpenTelemetry's current context, so that spans started inside carry its name and version.
+
+        The instrumentations of OpenInference (Phoenix), Langfuse and Traceloop read it from there;
+        `promptreg.telemetry.PromptSpanProcessor` does the same for every other. Nothing is put into baggage. The
+        context of a rendered default names no prompt, and hides that of an outer one.
+
+        >>> from promptreg import Registry
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "Hello {{ name }}!")
+        ...     rendered = registry.render("greet", name="Ana")
+        >>> with rendered.trace_context():
+        ...     answer = "…"  # the model call
+        """
+        return linked(self.trace_attributes())
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Rendered(name={self.name!r}, version={self.version!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Rendered):
+            return NotImplemented
+        return self._value() == other._value()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.version, self.text))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Rendered, (self.name, self.text, self._messages, self.prompt)
+
+    def _value(self) -> tuple[Any, ...]:
+        return self.name, self.text, self.messages, self.prompt
+
+
+def rendered_default(name: str, output: Output) -> Rendered:
+    """Return a rendered default, which has no version and no prompt."""
+    return Rendered(name, *output)

@@ -1,0 +1,14 @@
+"""A render as the arguments of `client.messages.create` of the package `anthropic`."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from promptreg.sdks.neutral import marked_messages, settings_of
+
+if TYPE_CHECKING:
+    from promptreg.rendered import Rendered
+
+
+def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the call."""
+    return {**settings_of(rendered, overrides), "messages": [message for message, _, _ in marked_messages(rendered)]}
