@@ -1,4 +1,7 @@
-"""Whether a value has the type that an SDK declares for an argument, fields that the type has not refused as well."""
+"""Whether values have the type that an SDK declares for them.
+
+The types are `TypedDict`s, from which pydantic makes a validator. Strictly, they hold nothing but their own fields.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,15 +9,17 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter
 
 
-class Strict:
-    """Validates values by a type that consists of `TypedDict`s, which may hold nothing but their fields."""
+class Declared:
+    """Validates lists of values that an SDK declares with a type."""
 
     def __init__(self, type_: Any) -> None:
-        self._adapter: TypeAdapter[Any] = TypeAdapter(list[type_], config=ConfigDict(extra="forbid", strict=True))
+        self._strict: TypeAdapter[Any] = TypeAdapter(list[type_], config=ConfigDict(extra="forbid", strict=True))
+        self._open: TypeAdapter[Any] = TypeAdapter(list[type_], config=ConfigDict(extra="allow", strict=True))
 
-    def require(self, value: Any) -> None:
-        """Raise pydantic's `ValidationError`, a `ValueError`, where the value has not the type."""
-        assert consumed(self._adapter.validate_python([value])) == [value]
+    def require(self, values: list[Any], *, may_have_more: bool = False) -> None:
+        """Raise pydantic's `ValidationError` where a value has not the type, or more fields than it."""
+        adapter = self._open if may_have_more else self._strict
+        assert consumed(adapter.validate_python(values)) == values
 
 
 def consumed(value: Any) -> Any:
