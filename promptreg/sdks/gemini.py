@@ -1,14 +1,159 @@
 """A render as the arguments of `client.models.generate_content` of the package `google-genai`."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from promptreg.sdks.neutral import marked_messages, settings_of
+from pydantic import BaseModel
+
+from promptreg.errors import InvalidInputError
+from promptreg.jsonvalues import thaw
+from promptreg.sdks.gemini_parts import function_call_part, function_response_part, parts_of, read_gemini_part
+from promptreg.sdks.neutral import FILLED_BY_MESSAGES, marked_messages, refused
+from promptreg.sdks.turns import Block, Turn, call_names, read_turn
+from promptreg.untrusted import FieldReader, read_untrusted
 
 if TYPE_CHECKING:
     from promptreg.rendered import Rendered
 
+Names = dict[str, str]
+"""The names of the functions that were called so far, by the id of the call."""
+
+_FILLED = frozenset({*FILLED_BY_MESSAGES, "systemInstruction"})  # which the SDK reads too
+
+
+class Converted(NamedTuple):
+    """What a message became; with the role `system`, a part of the system instruction."""
+
+    role: str
+    content: dict[str, Any]
+    is_result: bool = False
+
 
 def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the call."""
-    return {**settings_of(rendered, overrides), "contents": [message for message, _, _ in marked_messages(rendered)]}
+    """Return the arguments of the call; raise `InvalidInputError` with everything that Gemini can't take."""
+    fields = FieldReader()
+    version = fields.read(_settings, thaw(rendered.config), "config.")
+    given = fields.read(_settings, overrides, "")
+    converted = fields.read(_converted_messages, rendered)
+    try:
+        fields.require_valid()
+    except InvalidInputError as error:
+        raise refused(rendered, error.details["errors"]) from None
+    settings = {**version, **given}
+    model = {"model": settings.pop("model")} if "model" in settings else {}
+    config = {**settings, **_system_instruction(converted)}
+    return {**model, "contents": _contents(converted), **({"config": config} if config else {})}
+
+
+# The config
+
+
+def _settings(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return what is given for the model and its config in one mapping, with the keys of `config` beside the others."""
+    fields = FieldReader()
+    flat = {key: value for key, value in given.items() if key != "config"}
+    nested = fields.read(_config, given.get("config"), f"{where}config")
+    fields.read(_require_free, flat, where)
+    fields.read(_require_free, nested, f"{where}config.")
+    fields.require_valid()
+    return {**nested, **flat}
+
+
+def _config(value: object, field: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, BaseModel):  # `GenerateContentConfig`, whose values may be objects of the SDK
+        return {key: getattr(value, key) for key in value.model_fields_set}
+    if isinstance(value, Mapping):
+        return read_untrusted(field, dict, value)
+    raise InvalidInputError.of(field, f"must be a mapping or a GenerateContentConfig, not {type(value).__name__}")
+
+
+def _require_free(keys: Iterable[str], where: str) -> None:
+    errors = [
+        {"field": f"{where}{key}", "reason": "is filled by the messages of the render"}
+        for key in keys
+        if key in _FILLED
+    ]
+    if errors:
+        raise InvalidInputError.of_all(errors)
+
+
+# The messages
+
+
+def _converted_messages(rendered: "Rendered") -> list[Converted]:
+    names: Names = {}
+    fields = FieldReader()
+    read = []
+    for message, _, where in marked_messages(rendered):
+        reader = _own_content if "parts" in message else _converted
+        read.append(fields.read(reader, message, where, names=names))
+        names.update(_call_names(message))
+    fields.require_valid()
+    return [message for message in read if message.content["parts"]]
+
+
+def _converted(message: Mapping[str, Any], where: str, *, names: Names) -> Converted:
+    """Return a message as a content; one of the system that says nothing has no parts."""
+    turn = read_turn(message, where, read_gemini_part)
+    if turn.role == "tool":
+        return Converted("user", _content("user", [function_response_part(turn, names, where)]), is_result=True)
+    parts = [*parts_of(turn.content), *map(function_call_part, turn.calls)]
+    _require_takeable(turn, parts, where)
+    role = "model" if turn.role == "assistant" else turn.role
+    return Converted(role, _content(role, parts))
+
+
+def _require_takeable(turn: Turn, parts: list[Block], where: str) -> None:
+    if not parts and turn.role != "system":
+        raise InvalidInputError.of(f"{where}, content", "is empty or white space, which Gemini refuses")
+    if turn.role == "system" and any("text" not in part for part in parts):
+        raise InvalidInputError.of(f"{where}, content", "must be text, as it is a system message")
+
+
+def _own_content(message: Mapping[str, Any], where: str, *, names: Names) -> Converted:
+    """Return a message that is a content of Gemini already, unchanged."""
+    role, parts = message.get("role") or "user", message["parts"]
+    if role not in {"user", "model"}:
+        raise InvalidInputError.of(f"{where}, role", "must be user or model in a content of Gemini")
+    if any(key not in {"role", "parts"} and value is not None for key, value in message.items()):
+        raise InvalidInputError.of(where, "must hold role and parts and nothing else, as a content of Gemini")
+    if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) and part for part in parts):
+        raise InvalidInputError.of(f"{where}, parts", "must be a list of objects, none of them empty")
+    return Converted(role, dict(message))
+
+
+def _call_names(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the ids and names of the calls in a message of either form."""
+    yield from call_names(message)
+    parts = message.get("parts")
+    for part in parts if isinstance(parts, list) else ():
+        call = part.get("function_call") if isinstance(part, Mapping) else None
+        if isinstance(call, Mapping) and isinstance(call.get("id"), str) and isinstance(call.get("name"), str):
+            yield call["id"], call["name"]
+
+
+def _content(role: str, parts: list[Block]) -> dict[str, Any]:
+    return {"role": role, "parts": parts}
+
+
+def _system_instruction(converted: list[Converted]) -> dict[str, Any]:
+    """Return the texts of all system messages in their order, wherever they stand; nothing where there are none."""
+    parts = [part for message in converted if message.role == "system" for part in message.content["parts"]]
+    return {"system_instruction": {"parts": parts}} if parts else {}
+
+
+def _contents(converted: list[Converted]) -> list[dict[str, Any]]:
+    """Return the other messages, with the tools' results of one turn in one, which is how Gemini takes them."""
+    contents: list[dict[str, Any]] = []
+    joins = False
+    for message in converted:
+        if message.role == "system":
+            continue
+        if message.is_result and joins:
+            contents[-1]["parts"] += message.content["parts"]
+        else:
+            contents.append(message.content)
+        joins = message.is_result
+    return contents
