@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from promptreg.errors import InvalidInputError
 from promptreg.sdks.anthropic_blocks import CACHE_MARK, blocks_of, read_block, tool_result_block, tool_use_block
-from promptreg.sdks.neutral import marked_messages, refused, settings_of
-from promptreg.sdks.turns import Block, Turn, read_turn
+from promptreg.sdks.messages import read_all, refuse
+from promptreg.sdks.neutral import MOST_MARKS, marked_messages, refused, require_any, settings_of
+from promptreg.sdks.turns import Block, Turn, read_turn, require_said
 from promptreg.untrusted import FieldReader
 
 if TYPE_CHECKING:
     from promptreg.rendered import Rendered
 
-MAX_MARKS = 4
-"""How many places of a request a prompt cache may end at."""
+SDK = "Anthropic's Messages API"
 
 
 class Converted(NamedTuple):
@@ -23,20 +23,21 @@ class Converted(NamedTuple):
     role: str
     content: str | list[Block]
     where: str
-    is_result: bool = False
+    is_result: bool
 
 
 def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the call; raise `InvalidInputError` with everything that Anthropic can't take."""
-    fields = FieldReader()
+    """Return the arguments of the call; raise `InvalidInputError` with everything that it can't take."""
+    marked, fields = marked_messages(rendered), FieldReader()
     settings = fields.read(settings_of, rendered, overrides)
-    read = [fields.read(_converted, *marked) for marked in marked_messages(rendered)]
+    read = [fields.read(_converted, *each) for each in marked]
     converted = [message for message in read if isinstance(message, Converted)]
+    fields.read(require_any, marked)
     fields.read(_require_few_marks, settings, converted)
     try:
         fields.require_valid()
     except InvalidInputError as error:
-        raise refused(rendered, error.details["errors"]) from None
+        raise refused(rendered, error.details["errors"], SDK) from None
     return {**settings, **_arranged(converted)}
 
 
@@ -45,50 +46,35 @@ def _converted(message: Mapping[str, Any], is_marked: bool, where: str) -> Conve
     if message.get("type") == "message":  # a whole answer, of whose fields only these may be sent again
         message = {key: message[key] for key in ("role", "content") if key in message}
     turn = read_turn(message, where, read_block)
-    if turn.role == "tool":
-        content: str | list[Block] = [tool_result_block(turn, where)]
-    elif turn.is_empty and turn.role == "system":
+    require_said(turn, where, "Anthropic")
+    if turn.is_empty and turn.role == "system":
         return None
-    else:
-        content = _content(turn, where)
+    is_result = turn.role == "tool"
+    content = [tool_result_block(turn, where)] if is_result else _content(turn, where)
     if is_marked:
         content = blocks_of(content)
         content[-1][CACHE_MARK] = {"type": "ephemeral"}
-    if turn.role == "tool":
-        return Converted("user", content, where, is_result=True)
-    return Converted(turn.role, content, where)
+    return Converted("user" if is_result else turn.role, content, where, is_result)
 
 
 def _content(turn: Turn, where: str) -> str | list[Block]:
-    if turn.is_empty:
-        raise InvalidInputError.of(f"{where}, content", "is empty or white space, which Anthropic refuses")
     if turn.role == "system" and any(block["type"] != "text" for block in blocks_of(turn.content)):
-        raise InvalidInputError.of(f"{where}, content", "must be text, as it is a system message")
+        refuse(f"{where}, content", "must be text, as it is a system message")
     if not turn.calls:
         return turn.content
-    fields = FieldReader()
-    calls = [fields.read(tool_use_block, call, f"{where}, tool call {i}") for i, call in enumerate(turn.calls, 1)]
-    fields.require_valid()
-    return [*blocks_of(turn.content), *calls]
+    return [*blocks_of(turn.content), *read_all(tool_use_block, turn.calls)]
 
 
 def _require_few_marks(settings: Mapping[str, Any], messages: Iterable[Converted]) -> None:
-    """Refuse each message whose cache marks are too many, counted with those of the config."""
+    """Refuse each message whose cache marks are too many, counted with those of the config and its tools."""
     tools = settings.get("tools")
-    count = _marks_in([settings, *(tools if isinstance(tools, list) else ())])
-    fields = FieldReader()
+    count, fields = _marks_in([settings, *(tools if isinstance(tools, list) else ())]), FieldReader()
     for message in messages:
         marks = _marks_in(blocks_of(message.content))
         count += marks
-        fields.read(_require_no_more, marks, count, message.where)
+        if marks and count > MOST_MARKS:
+            fields.read(refuse, f"{message.where}, cache", f"is mark {count} of the request; {MOST_MARKS} are the most")
     fields.require_valid()
-
-
-def _require_no_more(marks: int, count: int, where: str) -> None:
-    if marks and count > MAX_MARKS:
-        raise InvalidInputError.of(
-            f"{where}, cache", f"is mark {count} of the prompt cache; Anthropic takes {MAX_MARKS}"
-        )
 
 
 def _marks_in(blocks: Sequence[Any]) -> int:
@@ -111,11 +97,13 @@ def _is_system(message: Converted) -> bool:
 
 
 def _with_results_together(converted: Iterable[Converted]) -> list[dict[str, Any]]:
-    """Return the messages with the results of one turn in one, which is how Anthropic takes them."""
-    together: list[Converted] = []
+    """Return the messages with the tools' results of one turn in one, which is how Anthropic takes them."""
+    messages: list[dict[str, Any]] = []
+    joins = False
     for message in converted:
-        if message.is_result and together and together[-1].is_result:
-            together[-1] = together[-1]._replace(content=[*together[-1].content, *message.content])
+        if message.is_result and joins:
+            messages[-1]["content"] += message.content
         else:
-            together.append(message)
-    return [{"role": message.role, "content": message.content} for message in together]
+            messages.append({"role": message.role, "content": message.content})
+        joins = message.is_result
+    return messages

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from promptreg.errors import InvalidInputError
 from promptreg.sdks.media import KINDS, Inline, Link, Media, Source, Stored, read_media
+from promptreg.sdks.messages import refuse
 from promptreg.sdks.turns import Block, ToolCall, Turn, is_blank
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
@@ -23,11 +23,11 @@ def read_block(part: Mapping[str, Any], where: str) -> Block:
     """
     kind = part["type"]
     if kind == "input_audio":
-        raise InvalidInputError.of(where, "is audio, which Anthropic does not take")
+        refuse(where, "is audio, which Anthropic does not take")
     if kind in KINDS:
         return _media_block(read_media(part, where))
     if kind in _ELSEWHERE:
-        raise InvalidInputError.of(f"{where}, type", "is one of OpenAI's; it must be a content block of Anthropic")
+        refuse(f"{where}, type", "is one of OpenAI's; it must be a content block of Anthropic")
     return dict(part)
 
 
@@ -43,17 +43,17 @@ def blocks_of(content: str | list[Block]) -> list[Block]:
     return [] if is_blank(content) else [text_block(content)]
 
 
-def tool_use_block(call: ToolCall, field: str) -> Block:
+def tool_use_block(call: ToolCall) -> Block:
     """Return the block of a tool call, which must have an id."""
     if call.id is None:
-        raise InvalidInputError.of(f"{field}, id", "is missing: Anthropic ties a tool's result to its call by the id")
+        refuse(f"{call.where}, id", "is missing: Anthropic ties a tool's result to its call by the id")
     return {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
 
 
 def tool_result_block(turn: Turn, where: str) -> Block:
     """Return the block of a tool's result, which must have the id of the call; without a content where it is blank."""
     if turn.answers is None:
-        raise InvalidInputError.of(f"{where}, tool_call_id", "is missing: it is the id of the call that this answers")
+        refuse(f"{where}, tool_call_id", "is missing: it is the id of the call that this answers")
     content = {} if is_blank(turn.content) else {"content": turn.content}
     return {"type": "tool_result", "tool_use_id": turn.answers, **content}
 
@@ -70,7 +70,7 @@ def _image_source(source: Source, field: str) -> dict[str, str]:
     if not isinstance(source, Inline):
         return _remote_source(source, field)
     if source.mime_type not in IMAGE_TYPES:
-        raise InvalidInputError.of(field, f"must have one of the types that Anthropic takes: {', '.join(IMAGE_TYPES)}")
+        refuse(field, f"must have one of the types that Anthropic takes: {', '.join(IMAGE_TYPES)}")
     return {"type": "base64", "media_type": source.mime_type, "data": source.base64}
 
 
@@ -80,7 +80,7 @@ def _document_source(source: Source, field: str) -> dict[str, str]:
     if source.mime_type == "application/pdf":
         return {"type": "base64", "media_type": source.mime_type, "data": source.base64}
     if not source.mime_type.startswith("text/"):
-        raise InvalidInputError.of(field, "must be a PDF, a text or an image: Anthropic takes no other files")
+        refuse(field, "must be a PDF, a text or an image: Anthropic takes no other files")
     return {"type": "text", "media_type": "text/plain", "data": _decoded(source.data, field)}
 
 
@@ -90,7 +90,7 @@ def _decoded(data: bytes, field: str) -> str:
     except UnicodeDecodeError:
         text = None
     if text is None:
-        raise InvalidInputError.of(field, "must be a text in UTF-8")
+        refuse(field, "must be a text in UTF-8")
     return text
 
 
@@ -98,5 +98,5 @@ def _remote_source(source: Link | Stored, field: str) -> dict[str, str]:
     if isinstance(source, Stored):
         return {"type": "file", "file_id": source.file_id}
     if source.scheme != "https":
-        raise InvalidInputError.of(field, "must begin with https://, as Anthropic fetches no others, or with data:")
+        refuse(field, "must begin with https://, as Anthropic fetches no others, or with data:")
     return {"type": "url", "url": source.url}

@@ -1,6 +1,6 @@
 """A render as the arguments of `client.models.generate_content` of the package `google-genai`."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import thaw
 from promptreg.sdks.gemini_parts import function_call_part, function_response_part, parts_of, read_gemini_part
-from promptreg.sdks.neutral import FILLED_BY_MESSAGES, marked_messages, refused
-from promptreg.sdks.turns import Block, Turn, call_names, read_turn
+from promptreg.sdks.messages import refuse, value_at
+from promptreg.sdks.neutral import FILLED_BY_MESSAGES, Marked, marked_messages, refused, require_any
+from promptreg.sdks.turns import Block, call_names, read_turn, require_said
 from promptreg.untrusted import FieldReader, read_untrusted
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Names = dict[str, str]
 """The names of the functions that were called so far, by the id of the call."""
+
+SDK = "Gemini's API"
 
 _FILLED = frozenset({*FILLED_BY_MESSAGES, "systemInstruction"})  # which the SDK reads too
 
@@ -34,11 +37,11 @@ def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, A
     fields = FieldReader()
     version = fields.read(_settings, thaw(rendered.config), "config.")
     given = fields.read(_settings, overrides, "")
-    converted = fields.read(_converted_messages, rendered)
+    converted = fields.read(_converted_messages, marked_messages(rendered))
     try:
         fields.require_valid()
     except InvalidInputError as error:
-        raise refused(rendered, error.details["errors"]) from None
+        raise refused(rendered, error.details["errors"], SDK) from None
     settings = {**version, **given}
     model = {"model": settings.pop("model")} if "model" in settings else {}
     config = {**settings, **_system_instruction(converted)}
@@ -64,14 +67,14 @@ def _config(value: object, field: str) -> dict[str, Any]:
         return {}
     if isinstance(value, BaseModel):  # `GenerateContentConfig`, whose values may be objects of the SDK
         return {key: getattr(value, key) for key in value.model_fields_set}
-    if isinstance(value, Mapping):
-        return read_untrusted(field, dict, value)
-    raise InvalidInputError.of(field, f"must be a mapping or a GenerateContentConfig, not {type(value).__name__}")
+    if not isinstance(value, Mapping):
+        refuse(field, f"must be a mapping or a GenerateContentConfig, not {type(value).__name__}")
+    return read_untrusted(field, dict, value)
 
 
 def _require_free(keys: Iterable[str], where: str) -> None:
     errors = [
-        {"field": f"{where}{key}", "reason": "is filled by the messages of the render"}
+        {"field": f"{where}{key}", "reason": "is filled by the messages of the prompt; put its text into the template"}
         for key in keys
         if key in _FILLED
     ]
@@ -82,11 +85,13 @@ def _require_free(keys: Iterable[str], where: str) -> None:
 # The messages
 
 
-def _converted_messages(rendered: "Rendered") -> list[Converted]:
+def _converted_messages(marked: Sequence[Marked]) -> list[Converted]:
+    """Return what the messages become, without what says nothing; Gemini has no place for cache marks."""
+    require_any(marked)
     names: Names = {}
     fields = FieldReader()
     read = []
-    for message, _, where in marked_messages(rendered):
+    for message, _, where in marked:
         reader = _own_content if "parts" in message else _converted
         read.append(fields.read(reader, message, where, names=names))
         names.update(_call_names(message))
@@ -100,27 +105,22 @@ def _converted(message: Mapping[str, Any], where: str, *, names: Names) -> Conve
     if turn.role == "tool":
         return Converted("user", _content("user", [function_response_part(turn, names, where)]), is_result=True)
     parts = [*parts_of(turn.content), *map(function_call_part, turn.calls)]
-    _require_takeable(turn, parts, where)
+    require_said(turn, where, "Gemini")
+    if turn.role == "system" and any("text" not in part for part in parts):
+        refuse(f"{where}, content", "must be text, as it is a system message")
     role = "model" if turn.role == "assistant" else turn.role
     return Converted(role, _content(role, parts))
-
-
-def _require_takeable(turn: Turn, parts: list[Block], where: str) -> None:
-    if not parts and turn.role != "system":
-        raise InvalidInputError.of(f"{where}, content", "is empty or white space, which Gemini refuses")
-    if turn.role == "system" and any("text" not in part for part in parts):
-        raise InvalidInputError.of(f"{where}, content", "must be text, as it is a system message")
 
 
 def _own_content(message: Mapping[str, Any], where: str, *, names: Names) -> Converted:
     """Return a message that is a content of Gemini already, unchanged."""
     role, parts = message.get("role") or "user", message["parts"]
     if role not in {"user", "model"}:
-        raise InvalidInputError.of(f"{where}, role", "must be user or model in a content of Gemini")
+        refuse(f"{where}, role", "must be user or model in a content of Gemini")
     if any(key not in {"role", "parts"} and value is not None for key, value in message.items()):
-        raise InvalidInputError.of(where, "must hold role and parts and nothing else, as a content of Gemini")
+        refuse(where, "must hold role and parts and nothing else, as a content of Gemini")
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) and part for part in parts):
-        raise InvalidInputError.of(f"{where}, parts", "must be a list of objects, none of them empty")
+        refuse(f"{where}, parts", "must be a list of objects, none of them empty")
     return Converted(role, dict(message))
 
 
@@ -129,9 +129,9 @@ def _call_names(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from call_names(message)
     parts = message.get("parts")
     for part in parts if isinstance(parts, list) else ():
-        call = part.get("function_call") if isinstance(part, Mapping) else None
-        if isinstance(call, Mapping) and isinstance(call.get("id"), str) and isinstance(call.get("name"), str):
-            yield call["id"], call["name"]
+        call_id, name = value_at(part, "function_call.id"), value_at(part, "function_call.name")
+        if isinstance(call_id, str) and isinstance(name, str):
+            yield call_id, name
 
 
 def _content(role: str, parts: list[Block]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from promptreg.errors import InvalidInputError
 from promptreg.messages import BETWEEN_TEXTS
 from promptreg.sdks.media import KINDS, Inline, Media, Stored, read_media
+from promptreg.sdks.messages import refuse
 from promptreg.sdks.turns import Block, ToolCall, Turn, is_blank, read_object
 
 
@@ -19,7 +19,7 @@ def read_gemini_part(part: Mapping[str, Any], where: str) -> Block:
     if part["type"] == "text":
         return text_part(part["text"])
     if part["type"] not in KINDS:
-        raise InvalidInputError.of(f"{where}, type", f"must be one of text, {', '.join(KINDS)} to become Gemini's")
+        refuse(f"{where}, type", f"must be one of text, {', '.join(KINDS)} to become Gemini's")
     return _media_part(read_media(part, where))
 
 
@@ -47,7 +47,7 @@ def function_response_part(turn: Turn, names: Mapping[str, str], where: str) -> 
     """
     name = names.get(turn.answers or "", turn.name)
     if name is None:
-        raise InvalidInputError.of(
+        refuse(
             f"{where}, tool_call_id",
             "must be the id of a tool call in an earlier message, or else the message needs a name, the function's",
         )
@@ -65,7 +65,7 @@ def _media_part(media: Media) -> Block:
         return {"inline_data": {"mime_type": source.mime_type, "data": source.data}}
     if source.mime_type is None:
         named = "filename" if isinstance(source, Stored) else "URL"
-        raise InvalidInputError.of(
+        refuse(
             media.field,
             f"has no type, which Gemini needs: give the {named} a suffix such as .png, or pass a data: URL, or in a "
             "placeholder Gemini's own content, whose file_data has file_uri and mime_type",

@@ -11,7 +11,7 @@ from re import ASCII, compile
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
-from promptreg.errors import InvalidInputError
+from promptreg.sdks.messages import refuse
 
 Kind: TypeAlias = Literal["image_url", "input_audio", "file"]
 
@@ -73,7 +73,7 @@ def read_media(part: Mapping[str, Any], where: str) -> Media:
     field = f"{where}, {kind}"
     held = part.get(kind)
     if not isinstance(held, Mapping):
-        raise InvalidInputError.of(field, "must be an object")
+        refuse(field, "must be an object")
     return {"image_url": _image, "input_audio": _audio, "file": _file}[kind](held, field)
 
 
@@ -84,7 +84,7 @@ def _image(held: Mapping[str, Any], field: str) -> Media:
 def _audio(held: Mapping[str, Any], field: str) -> Media:
     form = _text(held, "format", field).lower()
     if not _TOKEN.fullmatch(form):
-        raise InvalidInputError.of(f"{field}.format", "must be the name of a format, such as wav or mp3")
+        refuse(f"{field}.format", "must be the name of a format, such as wav or mp3")
     data = _read_base64(_text(held, "data", field), f"{field}.data")
     return Media("input_audio", Inline(f"audio/{form}", data), None, f"{field}.data")
 
@@ -92,7 +92,7 @@ def _audio(held: Mapping[str, Any], field: str) -> Media:
 def _file(held: Mapping[str, Any], field: str) -> Media:
     named = [key for key in FILE_SOURCES if held.get(key) is not None]
     if len(named) != 1 or any(key not in (*FILE_SOURCES, "filename") for key in held):
-        raise InvalidInputError.of(field, f"must hold one of {', '.join(FILE_SOURCES)}, and may hold filename, no more")
+        refuse(field, f"must hold one of {', '.join(FILE_SOURCES)}, and may hold filename, no more")
     filename = None if held.get("filename") is None else _text(held, "filename", field)
     key, value = named[0], _text(held, named[0], field)
     return Media("file", _file_source(key, value, filename, f"{field}.{key}"), filename, f"{field}.{key}")
@@ -108,16 +108,14 @@ def _file_source(key: str, value: str, filename: str | None, field: str) -> Sour
     data = _read_base64(value, field)
     mime_type = named_type or ("application/pdf" if data.startswith(b"%PDF-") else None)
     if mime_type is None:
-        raise InvalidInputError.of(
-            field, "has no type: write it as data:TYPE;base64,… or give a filename with a suffix"
-        )
+        refuse(field, "has no type: write it as data:TYPE;base64,… or give a filename with a suffix")
     return Inline(mime_type, data)
 
 
 def _text(held: Mapping[str, Any], key: str, field: str) -> str:
     value = held.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise InvalidInputError.of(f"{field}.{key}", "must be a text that is not empty")
+        refuse(f"{field}.{key}", "must be a text that is not empty")
     return value.strip()
 
 
@@ -140,7 +138,7 @@ def _read_url(url: str, field: str) -> Inline | Link:
     except ValueError:  # of brackets that enclose no address
         split = urlsplit("")
     if split.scheme not in {"https", "http", "gs"} or not split.netloc:
-        raise InvalidInputError.of(field, "must be a URL that begins with https:// or data:")
+        refuse(field, "must be a URL that begins with https:// or data:")
     return Link(url, type_of_name(split.path))
 
 
@@ -149,9 +147,7 @@ def _read_data_url(url: str, field: str) -> Inline:
     mime_type, *parameters = (word.strip().lower() for word in header.split(";"))
     mime_type = _SAME_TYPES.get(mime_type, mime_type) or "text/plain"
     if not comma or not _TYPE.fullmatch(mime_type):
-        raise InvalidInputError.of(
-            field, "is no data URL; one is written data:TYPE;base64,DATA, such as data:image/png;…"
-        )
+        refuse(field, "is no data URL; one is written data:TYPE;base64,DATA, such as data:image/png;…")
     if parameters[-1:] == ["base64"]:
         return Inline(mime_type, _read_base64(unquote(data), field))
     return Inline(mime_type, _filled(unquote_to_bytes(data), field))
@@ -163,13 +159,13 @@ def _read_base64(text: str, field: str) -> bytes:
     except ValueError:
         data = None
     if data is None:
-        raise InvalidInputError.of(field, "is not base64 of the standard alphabet, with its padding")
+        refuse(field, "is not base64 of the standard alphabet, with its padding")
     return _filled(data, field)
 
 
 def _filled(data: bytes, field: str) -> bytes:
     if not data:
-        raise InvalidInputError.of(field, "holds no data")
+        refuse(field, "holds no data")
     return data
 
 

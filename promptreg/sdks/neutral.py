@@ -48,7 +48,7 @@ def converted(
     marked, fields = marked_messages(rendered), FieldReader()
     settings = fields.read(settings_of, rendered, overrides)
     results = [fields.read(convert, each) for each in marked]
-    fields.read(_require_any, marked)
+    fields.read(require_any, marked)
     if most_marks is not None:
         fields.read(_require_few_marks, marked, most_marks)
     try:
@@ -94,7 +94,8 @@ def _cache_marks(rendered: "Rendered") -> list[int]:
     return messages.cache_marks() if isinstance(messages, ChatMessages) else []
 
 
-def _require_any(marked: Sequence[Marked]) -> None:
+def require_any(marked: Sequence[Marked]) -> None:
+    """Refuse a call without any message."""
     if not marked:
         reason = "there are none, as no placeholder brought any; a call needs one: pass some to a placeholder"
         raise InvalidInputError.of("messages", reason)
