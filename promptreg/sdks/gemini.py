@@ -1,15 +1,22 @@
 """A render as the arguments of `client.models.generate_content` of the package `google-genai`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from pydantic import BaseModel
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import thaw
 from promptreg.sdks.gemini_parts import function_call_part, function_response_part, parts_of, read_gemini_part
 from promptreg.sdks.messages import refuse, value_at
-from promptreg.sdks.neutral import FILLED_BY_MESSAGES, Marked, marked_messages, refused, require_any
+from promptreg.sdks.neutral import (
+    FILLED_BY_MESSAGES,
+    IN_CONFIG,
+    IN_KEYWORDS,
+    Marked,
+    marked_messages,
+    refused,
+    require_any,
+    require_free,
+)
 from promptreg.sdks.turns import Block, call_names, read_turn, require_said
 from promptreg.untrusted import FieldReader, read_untrusted
 
@@ -21,7 +28,7 @@ Names = dict[str, str]
 
 SDK = "Gemini's API"
 
-_FILLED = frozenset({*FILLED_BY_MESSAGES, "systemInstruction"})  # which the SDK reads too
+FILLED = (*FILLED_BY_MESSAGES, "systemInstruction")  # which the SDK reads as well
 
 
 class Converted(NamedTuple):
@@ -35,8 +42,8 @@ class Converted(NamedTuple):
 def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the call; raise `InvalidInputError` with everything that Gemini can't take."""
     fields = FieldReader()
-    version = fields.read(_settings, thaw(rendered.config), "config.")
-    given = fields.read(_settings, overrides, "")
+    version = fields.read(_settings, thaw(rendered.config), "config.", IN_CONFIG)
+    given = fields.read(_settings, overrides, "", IN_KEYWORDS)
     converted = fields.read(_converted_messages, marked_messages(rendered))
     try:
         fields.require_valid()
@@ -51,13 +58,13 @@ def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, A
 # The config
 
 
-def _settings(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _settings(given: Mapping[str, Any], prefix: str, remedy: str) -> dict[str, Any]:
     """Return what is given for the model and its config in one mapping, with the keys of `config` beside the others."""
     fields = FieldReader()
     flat = {key: value for key, value in given.items() if key != "config"}
-    nested = fields.read(_config, given.get("config"), f"{where}config")
-    fields.read(_require_free, flat, where)
-    fields.read(_require_free, nested, f"{where}config.")
+    nested = fields.read(_config, given.get("config"), f"{prefix}config")
+    fields.read(require_free, flat, prefix, remedy, FILLED)
+    fields.read(require_free, nested, f"{prefix}config.", remedy, FILLED)
     fields.require_valid()
     return {**nested, **flat}
 
@@ -65,21 +72,12 @@ def _settings(given: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _config(value: object, field: str) -> dict[str, Any]:
     if value is None:
         return {}
-    if isinstance(value, BaseModel):  # `GenerateContentConfig`, whose values may be objects of the SDK
-        return {key: getattr(value, key) for key in value.model_fields_set}
+    fields_set = getattr(value, "model_fields_set", None)
+    if isinstance(fields_set, set):  # of a `GenerateContentConfig`, whose values may be objects of the SDK
+        return {key: getattr(value, key) for key in sorted(fields_set)}
     if not isinstance(value, Mapping):
         refuse(field, f"must be a mapping or a GenerateContentConfig, not {type(value).__name__}")
     return read_untrusted(field, dict, value)
-
-
-def _require_free(keys: Iterable[str], where: str) -> None:
-    errors = [
-        {"field": f"{where}{key}", "reason": "is filled by the messages of the prompt; put its text into the template"}
-        for key in keys
-        if key in _FILLED
-    ]
-    if errors:
-        raise InvalidInputError.of_all(errors)
 
 
 # The messages
