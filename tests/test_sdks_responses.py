@@ -18,7 +18,7 @@ INPUT_FILE = {"type": "input_file", "file_data": "data:application/pdf;base64,aQ
 
 CONVERTED: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
     ({"role": "system", "content": "x"}, [{"role": "system", "content": "x"}]),
-    ({"role": "developer", "content": [TEXT]}, [{"role": "developer", "content": [INPUT_TEXT]}]),
+    ({"role": "developer", "content": [TEXT], "name": "ana"}, [{"role": "developer", "content": [INPUT_TEXT]}]),
     (
         {"role": "user", "content": [TEXT, IMAGE, FILE]},
         [{"role": "user", "content": [INPUT_TEXT, INPUT_IMAGE, INPUT_FILE]}],
@@ -175,10 +175,8 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     (part({"type": "file", "file": {"filename": "f"}}), ["part 1, file"]),
     (part({"type": "file", "file": {"file_id": "f", "mime_type": "text/plain"}}), ["part 1, file"]),
     (part({"type": "file", "file": {"file_url": ["u"]}}), ["part 1, file.file_url"]),
-    ({"role": "user", "content": "x", "name": "ana"}, ["name"]),
     ({"role": "tool", "content": "x"}, ["tool_call_id"]),
     ({"role": "assistant", "tool_calls": [{"type": "function", "function": {}}]}, ["tool call 1, id"]),
-    ({"role": "assistant", "content": "x", "name": "ana"}, ["name"]),
 ]
 """What a template may hold and this API doesn't take, each with the first field that is named."""
 
