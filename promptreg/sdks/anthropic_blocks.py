@@ -86,11 +86,11 @@ def _document_source(source: Source, field: str) -> dict[str, str]:
 
 def _decoded(data: bytes, field: str) -> str:
     try:
-        return data.decode()
+        text = data.decode()
     except UnicodeDecodeError:
-        text = None
-    if text is None:
-        refuse(field, "must be a text in UTF-8")
+        text = ""
+    if is_blank(text):
+        refuse(field, "must be a text in UTF-8 that is not only white space")
     return text
 
 
