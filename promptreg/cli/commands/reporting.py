@@ -52,4 +52,4 @@ def report(settings: Settings, names: tuple[str, ...], path: str, all_versions: 
             return
         size = write_private(path, page, registry.path)
     made = {"path": os.path.abspath(path), "bytes": size}
-    print_one(settings, made, lambda _: note(f"{one_line(path)} is written: {size:,} bytes."))
+    print_one(settings, made, lambda _: note(f"{one_line(path)} is written; open it in a browser."))
