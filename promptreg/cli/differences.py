@@ -7,7 +7,7 @@ import click
 
 from promptreg.cli.changed_words import Line, Piece, mark_words
 from promptreg.cli.output import STYLES, takes_colours
-from promptreg.cli.text import harmless
+from promptreg.harmless import harmless
 
 _SIDES = {"-": ("removed", "[-{}-]"), "+": ("added", "{{+{}+}}")}
 
