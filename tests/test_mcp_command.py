@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +236,42 @@ async def failed(call: Awaitable[Any], kind: type[Exception]) -> Any:
     except kind as error:
         return error
     raise AssertionError("it was answered")
+
+
+@pytest.mark.slow
+def test_a_program_may_serve_it_over_http(path: Path) -> None:
+    """`prompt_server` runs on the other transports of the package; each change is notified there too."""
+    pytest.importorskip("mcp", reason=NEEDS_MCP)
+    import anyio
+    import uvicorn
+    from mcp import Client
+
+    from promptreg.mcp.server import prompt_server
+
+    received: list[str] = []
+
+    async def handle(notification: Any) -> None:
+        received.append(notification.method)
+
+    async def run() -> None:
+        registry = Registry(path)
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}/mcp"
+            app = prompt_server(registry).streamable_http_app()
+            web = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(partial(web.serve, sockets=[listening]))
+                with anyio.fail_after(TIMEOUT):
+                    while not web.started:
+                        await anyio.sleep(0.01)
+                    async with Client(url, mode="legacy", message_handler=handle) as client:
+                        assert [prompt.name for prompt in (await client.list_prompts()).prompts] == ["greet", "hidden"]
+                        registry.update("greet", title="Welcome")
+                        while not received:
+                            await anyio.sleep(0.01)
+                web.should_exit = True
+        registry.close()
+
+    anyio.run(run)
+    assert received == ["notifications/prompts/list_changed"]
