@@ -58,6 +58,7 @@ COMMANDS = {
     "head": "checking",
     "backup": "backup",
     "sync": "syncing",
+    "mcp": "serving",
     "demo": "demo",
 }
 """The module of `promptreg.cli.commands` that has each command, as a function of the command's name.
