@@ -1,16 +1,19 @@
-"""Whether a value has the type that an SDK declares for an argument, fields that the type has not refused as well."""
+"""Whether a value has the type that an SDK declares for an argument.
+
+The types consist of `TypedDict`s, from which pydantic makes a validator.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
 
 class Strict:
-    """Validates values by a type that consists of `TypedDict`s, which may hold nothing but their fields."""
+    """Validates values by a type. Its dictionaries hold nothing but their own fields, unless more are allowed."""
 
-    def __init__(self, type_: Any) -> None:
-        self._adapter: TypeAdapter[Any] = TypeAdapter(list[type_], config=ConfigDict(extra="forbid", strict=True))
+    def __init__(self, type_: Any, *, extra: Literal["forbid", "allow"] = "forbid") -> None:
+        self._adapter: TypeAdapter[Any] = TypeAdapter(list[type_], config=ConfigDict(extra=extra, strict=True))
 
     def require(self, value: Any) -> None:
         """Raise pydantic's `ValidationError`, a `ValueError`, where the value has not the type."""

@@ -157,6 +157,8 @@ FOREIGN: list[tuple[Any, list[str]]] = [
     ({"role": "assistant", "tool_calls": {"a": 1}}, ["tool_calls"]),
     (calls("x"), ["tool call 1"]),
     ({"role": "user", "content": "x", "name": 1}, ["name"]),
+    ({"role": "assistant", "content": "x", "refusal": 1, "audio": "a"}, ["refusal", "audio.id"]),
+    ({"role": "assistant", "function_call": {"name": "f"}}, ["function_call.arguments"]),
     ({"role": "function", "content": "x"}, ["name"]),
     ({"role": "function", "name": "f", "content": [TEXT]}, ["content"]),
     ({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}, [""]),

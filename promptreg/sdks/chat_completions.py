@@ -28,6 +28,7 @@ MARK = "prompt_cache_breakpoint"
 
 DETAILS = ("auto", "low", "high", "original")
 AUDIO_FORMATS = ("wav", "mp3")
+TEXTS_OF_ANSWERS = ("refusal", "audio.id", "function_call.name", "function_call.arguments")
 FILE_SOURCES = ("file_data", "file_id")
 
 
@@ -73,6 +74,9 @@ def _message(marked: Marked) -> dict[str, Any]:
     read, fields = read_message(message, where), FieldReader()
     for part in read.parts():
         fields.read(_require_taken, part, read.role)
+    for path in TEXTS_OF_ANSWERS:
+        if path.partition(".")[0] in read.others:
+            fields.read(text_at, message, path, where)
     if is_marked:
         message["content"] = fields.read(_marked_content, read)
     fields.require_valid()

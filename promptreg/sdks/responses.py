@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from promptreg.sdks.chat_completions import MARK, require_detail, require_file, with_mark
 from promptreg.sdks.messages import Call, NeutralMessage, Part, read_all, read_message, refuse, text_at
 from promptreg.sdks.neutral import Marked, converted
-from promptreg.untrusted import FieldReader
 
 if TYPE_CHECKING:
     from promptreg.rendered import Rendered
@@ -30,6 +29,7 @@ PARTS_ELSEWHERE = PARTS | frozenset(
 )
 """The types of what stands in a message's content, here and in other APIs, so that no item has them."""
 
+TAKEN_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
 IGNORED = frozenset({"annotations", "refusal"})
 """The fields of an answer of Chat Completions that need no place: notes on its text, and what is read as a text."""
 
@@ -95,14 +95,9 @@ def _types_in(content: list[Any]) -> set[str | None]:
 
 
 def _require_placed(read: NeutralMessage) -> None:
-    """Refuse the fields of a message that no item has."""
-    fields = FieldReader()
-    if read.name is not None and read.role != "tool":  # there it repeats the name in the call
-        fields.read(refuse, f"{read.where}, name", "this API has no names; write it into the content")
+    """Refuse the fields of a message that no item has; the name of who speaks is left out."""
     if not read.others.keys() <= IGNORED:
-        reason = "has fields that this API has no place for; it may have role, content, tool_calls, tool_call_id"
-        fields.read(refuse, read.where, reason)
-    fields.require_valid()
+        refuse(read.where, f"has fields that this API has no place for; it may have {', '.join(TAKEN_FIELDS)}")
 
 
 def _answer(read: NeutralMessage, *, is_marked: bool) -> list[Item]:
