@@ -194,7 +194,15 @@ class Rendered:
         return self.text
 
     def __repr__(self) -> str:
-        return f"Rendered(name={self.name!r}, version={self.version!r})"
+        from promptreg import reprs  # noqa: PLC0415
+
+        return reprs.of_render(self._name, self.prompt, self.text)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the messages with their roles."""
+        from promptreg import notebooks  # noqa: PLC0415
+
+        return notebooks.rendered_html(self)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Rendered):
