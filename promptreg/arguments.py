@@ -305,6 +305,15 @@ def read_backup(path: object, progress: object) -> tuple[str, Progress]:
     return target, report
 
 
+def read_report(prompts: object, all_versions: object) -> tuple[list[Reference] | None, bool]:
+    """Read the arguments of `report`: the prompts, None for all, and whether every version is shown."""
+    fields = FieldReader()
+    references = None if prompts is None else fields.read(names.read_references, prompts)
+    is_all = fields.read(inputs.read_flag, all_versions, "all_versions")
+    fields.require_valid()
+    return references, is_all
+
+
 def read_wait(revision: object, timeout: object) -> tuple[int, float | None]:
     """Read the arguments of `wait_for`: a revision and seconds."""
     fields = FieldReader()

@@ -100,6 +100,7 @@ class Registry:
 
     - read: `get`, `get_many`, `render`, `history`, `diff`
     - find: `list`, `iterate`, `search`, `events`, `namespaces`
+    - look at: `report`
     - write versions: `create`, `save` (create or update), `update` (a new version, or an edit of a draft)
     - bring prompts with the code: `seed`
     - go live: `check`, `publish`, `rollback`, `discard`, `set_label`, `remove_label`
@@ -577,6 +578,33 @@ class Registry:
         audience, home = access.audience_of_all_namespaces(self.actor, self.namespace)
         with self._core.read() as reader:
             return reader.namespaces(audience, home)
+
+    @verb("report_prompts", takes_name=False)
+    def report(self, names: str | Iterable[str] | None = None, *, all_versions: bool = False) -> str:
+        r"""Return a page of HTML about prompts: versions, differences, what was live when, labels, events.
+
+        The page needs no server and no network: write it to a file that only its readers may read, as `promptreg
+        report` does, and open it in a browser. It shows all prompts of the namespace that the actor may read, of every
+        status; or those of `names`, a name or id, or up to 100,000 of them, in that order. All is of one moment.
+
+        Of each prompt the newest 20 versions are shown and the newest 200 events, or with `all_versions` all of them.
+        The page says how many are not shown. A version is compared with the one before it, with its base, and with what
+        is live where it is newer; what it takes to compare is bounded, so that of versions that differ much, all that
+        differs may be shown as one block.
+
+        Nothing that prompts hold is executed by the browser: a policy in the page allows its one script alone. Raises
+        `InvalidInputError`, also for a name with `@`, and `NotFoundError` with every unknown name.
+
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("greet", "<b>Hello</b>")
+        ...     page = registry.report("greet")
+        ...     page.startswith("<!doctype html>"), "<b>" in page, "\\u003cb\\u003eHello" in page
+        (True, False, True)
+        """
+        from promptreg.report import make_report  # noqa: PLC0415 (which an application rarely needs)
+
+        references, is_all = arguments.read_report(names, all_versions)
+        return make_report(self._core, self._view, references, is_all=is_all)
 
     @verb("verify_prompts", takes_name=False)
     def verify(self, *, head: str | None = None, progress: Progress | None = None) -> builtins.list[str]:

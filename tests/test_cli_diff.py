@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptreg import Registry
-from promptreg.cli.changed_words import Line, Piece, mark_words
 from promptreg.cli.differences import shown_lines
+from promptreg.rules.changed_words import Line, Piece, mark_words
 from promptreg.rules.unified_diff import MAX_WORK, Work, changes, unified
 from tests.terminal import Terminal
 

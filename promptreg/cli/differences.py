@@ -5,9 +5,9 @@ from typing import TextIO
 
 import click
 
-from promptreg.cli.changed_words import Line, Piece, mark_words
 from promptreg.cli.output import STYLES, takes_colours
 from promptreg.cli.text import harmless
+from promptreg.rules.changed_words import Line, Piece, mark_words
 
 _SIDES = {"-": ("removed", "[-{}-]"), "+": ("added", "{{+{}+}}")}
 

@@ -4,7 +4,7 @@ Here each text is rendered by the fast tier or the metered one, and what is wron
 tiers work is in `fast/` and `metered/`; how values are checked against declarations is in `promptreg/variables.py`.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -19,7 +19,10 @@ from promptreg.rendering.hints import of_literal
 from promptreg.rendering.limits import RenderLimits
 from promptreg.rendering.messages import chat_output
 from promptreg.rendering.metered.compiler import Rendering
+from promptreg.rendering.parsing import parse
 from promptreg.rendering.placeholders import passed_messages
+from promptreg.rendering.policy import BUILTINS
+from promptreg.rendering.reads import variables_read
 from promptreg.rendering.template_text import DataText, PlainText, TemplateText
 from promptreg.rendering.values import AbsentVariable
 from promptreg.variables import bind, effective, is_optional, may_be_left_out, only_required, placeholder_flaw
@@ -66,8 +69,7 @@ class CompiledTemplate:
         self.limits = limits
         self.syntax = syntax
         self._sources = parts_of(template)
-        if syntax == "plain" and declarations:
-            declarations = only_required(declarations, [source.placeholder for source in self._sources])
+        declarations = _kept_declarations(declarations, self._sources, syntax)
         self._declarations = declarations
         self._optional = frozenset(d["name"] for d in declarations if may_be_left_out(d))
         self._parts: list[TemplateText | str] = []  # texts, and the names of the variables that fill placeholders
@@ -80,11 +82,9 @@ class CompiledTemplate:
         self._fast = made.output
         self.fast_paths = FastPaths() if declarations else made
         self._may_be_none = self._optional.intersection(part for part in self._parts if isinstance(part, str))
-        self.reads: dict[str, bool] = {}
-        for part in self._parts:
-            reads = {part: part not in self._optional} if isinstance(part, str) else part.reads
-            for name, is_needed in reads.items():
-                self.reads[name] = self.reads.get(name, False) or is_needed
+        self.reads = _merged(
+            {part: part not in self._optional} if isinstance(part, str) else part.reads for part in self._parts
+        )
         self.variables = effective(declarations, self.reads)
 
     def render(self, name: str, values: dict[str, Any], *, forbids_extra: bool, fast_failed: bool = False) -> Output:
@@ -208,6 +208,53 @@ class CompiledTemplate:
             return ""
         texts = (part.source for part in self._parts if isinstance(part, TemplateText))
         return next(filter(None, map(of_literal, texts)), "")
+
+
+def variables_of(
+    template: str | FrozenList, declarations: FrozenList, limits: RenderLimits, syntax: Syntax
+) -> FrozenList:
+    """Return the effective variables that a compiled template has, without compiling it, in a quarter of the time.
+
+    Where it does not compile, they are the declared ones, and those that the parts before the flaw read.
+
+    >>> [variable.name for variable in variables_of("{{ a }} {{ b }}", FrozenList(), RenderLimits(), "jinja")]
+    ['a', 'b']
+    """
+    sources = parts_of(template)
+    declarations = _kept_declarations(declarations, sources, syntax)
+    optional = frozenset(d["name"] for d in declarations if may_be_left_out(d))
+    reads: list[Mapping[str, bool]] = []
+    try:
+        for source in () if _too_long(template, limits) else sources:
+            reads.append(_reads_of(source, optional, limits, syntax))
+    except TemplateError:
+        pass
+    return effective(declarations, _merged(reads))
+
+
+def _reads_of(source: Part, optional: Container[str], limits: RenderLimits, syntax: Syntax) -> Mapping[str, bool]:
+    if source.placeholder is not None:
+        return {source.placeholder: source.placeholder not in optional}
+    if syntax == "plain":
+        return {}
+    tree, _ = parse(source.template, limits, trims=syntax == "jinja-trim")
+    return variables_read(tree, BUILTINS)
+
+
+def _kept_declarations(declarations: FrozenList, sources: Sequence[Part], syntax: Syntax) -> FrozenList:
+    """Return the declarations that hold for a syntax: where it is plain, none but a placeholder's is required."""
+    if syntax != "plain" or not declarations:
+        return declarations
+    return only_required(declarations, [source.placeholder for source in sources])
+
+
+def _merged(reads: Iterable[Mapping[str, bool]]) -> dict[str, bool]:
+    """Return the reads of all parts, each needed where any part needs it."""
+    merged: dict[str, bool] = {}
+    for of_part in reads:
+        for name, is_needed in of_part.items():
+            merged[name] = merged.get(name, False) or is_needed
+    return merged
 
 
 def _too_long(template: str | FrozenList, limits: RenderLimits) -> TemplatePolicyError | None:

@@ -21,11 +21,17 @@ def diff_versions(name: str, old: VersionRecord, new: VersionRecord) -> str:
         return ""
     from promptreg.rules.unified_diff import unified  # noqa: PLC0415 (1.3 ms at import, and only `diff` needs it)
 
+    before, after = compared_lines(old, new)
+    return "\n".join(unified(before, after, f"{name}@{old.number}", f"{name}@{new.number}"))
+
+
+def compared_lines(old: VersionRecord, new: VersionRecord) -> tuple[list[str], list[str]]:
+    """Return the lines in which the whole content of two versions that differ is compared."""
     contents = [content_of(version.snapshot.fields()) for version in (old, new)]
     before, after = map(_lines, contents)
     if before == after:
         before, after = ([canonical(content["template"])] for content in contents)
-    return "\n".join(unified(before, after, f"{name}@{old.number}", f"{name}@{new.number}"))
+    return before, after
 
 
 def _lines(content: Mapping[str, Any]) -> list[str]:

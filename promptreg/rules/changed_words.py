@@ -1,4 +1,4 @@
-"""Which words of a unified diff's lines have changed, for people who read it on a terminal.
+"""Which words of changed lines have changed, for people who read a diff on a terminal or a report.
 
 Removed lines are compared with the lines that are added in their place, word by word. The work of a whole diff is
 bounded; above the bound, or where too little is the same, no word of a line is marked.
@@ -56,13 +56,23 @@ def mark_words(diff: str) -> Iterator[Line]:
             yield from (Line("@", [Piece(x)]) if x[0] == "@" else Line(" ", [Piece(x[1:])]) for x in block)
 
 
+def mark_block(old: Sequence[str], new: Sequence[str], work: Work) -> tuple[list[list[Piece]], list[list[Piece]]]:
+    """Return lines, and those in their place, with the changed words marked; where either is empty, nothing is.
+
+    >>> removed, added = mark_block(["Hello dear Ana"], ["Hello Ana"], Work())
+    >>> [piece.text for piece in removed[0] if piece.is_changed], added
+    (['dear '], [[Piece(text='Hello Ana', is_changed=False)]])
+    """
+    if not (old and new):
+        return [[Piece(line)] if line else [] for line in old], [[Piece(line)] if line else [] for line in new]
+    removed, added = _mark("\n".join(old), "\n".join(new), work)
+    return [*_split_lines(removed)], [*_split_lines(added)]
+
+
 def _changed(block: Sequence[str], work: Work) -> Iterator[Line]:
-    old, new = ("\n".join(line[1:] for line in block if line[0] == kind) for kind in "-+")
-    is_replaced = block[0][0] != block[-1][0]
-    marked = _mark(old, new, work) if is_replaced else ([Piece(old or new)], [Piece(old or new)])
-    for kind, pieces in zip("-+", marked, strict=True):
-        if is_replaced or kind == block[0][0]:
-            yield from (Line(kind, line) for line in _split_lines(pieces))
+    old, new = ([line[1:] for line in block if line[0] == kind] for kind in "-+")
+    for kind, lines in zip("-+", mark_block(old, new, work), strict=True):
+        yield from (Line(kind, line) for line in lines)
 
 
 def _mark(old: str, new: str, work: Work) -> tuple[list[Piece], list[Piece]]:

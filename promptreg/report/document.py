@@ -1,0 +1,51 @@
+"""The page of a report: the assets of this folder with the data in them, and a policy that lets nothing else run.
+
+The policy holds hashes of exactly the one script and the one style that stand in the page, so that nothing in the data
+is ever executed, loaded or sent anywhere, whatever prompts hold.
+"""
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+POLICY = (
+    "default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none';"
+    " require-trusted-types-for 'script'; trusted-types 'none'"
+)
+_MARK = re.compile("@(policy|style|data|script)@")
+_ESCAPED = {character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+"""Characters that JSON has only in texts, and that HTML or older JavaScript would read as something else."""
+
+
+def document(data: Mapping[str, Any]) -> str:
+    """Return the page that shows this data."""
+    script, style = _asset("script.js"), _asset("style.css")
+    policy = POLICY.format(script=_source(script), style=_source(style))
+    parts = {"policy": policy, "style": style, "data": embedded(data), "script": script}
+    return _MARK.sub(lambda mark: parts[mark[1]], _asset("page.html"))
+
+
+def embedded(data: Mapping[str, Any]) -> str:
+    r"""Return JSON that can stand within an element of HTML.
+
+    >>> print(embedded({"template": "</script>"}))
+    {"template":"\u003c/script\u003e"}
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    for character, escaped in _ESCAPED.items():
+        text = text.replace(character, escaped)
+    return text
+
+
+def _asset(name: str) -> str:
+    """Return a file of this folder, with the line ends that a browser reads and hashes."""
+    return files("promptreg.report").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def _source(content: str) -> str:
+    """Return the expression of the policy that allows an element with this content."""
+    return f"'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'"
