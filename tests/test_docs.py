@@ -210,7 +210,7 @@ def test_every_recipe_is_a_complete_program_that_prints_the_text_below_it(
 
 
 def test_the_test_extra_has_the_packages_of_the_recipes() -> None:
-    """No recipe is skipped if the tests are installed as in the README."""
+    """No recipe is skipped if the tests are installed as in the README, the slow ones as in `.ci/run`."""
     extra = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.optional-dependencies]")[2]
     needed = {package for recipe in recipes() for package in recipe.values[1]}
     assert {package for package in needed if f'"{package}' not in extra} == set()
