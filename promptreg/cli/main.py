@@ -53,6 +53,7 @@ COMMANDS = {
     "seed": "writing",
     "export": "transfer",
     "import": "transfer",
+    "report": "reporting",
     "verify": "checking",
     "head": "checking",
     "backup": "backup",

@@ -1,14 +1,115 @@
-"""A render as the arguments of `client.chat.completions.create` of the package `openai`."""
+"""A render as the arguments of `client.chat.completions.create` of the package `openai`.
 
-from collections.abc import Mapping
+Messages pass as they are, because they have this API's form. Refused is what its types have no place for. A message of
+a placeholder may have more fields than theirs, since other servers that speak this API take more.
+"""
+
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from promptreg.sdks.neutral import marked_messages, settings_of
+from promptreg.sdks.messages import NeutralMessage, Part, choice_at, read_message, refuse, text_at
+from promptreg.sdks.neutral import Marked, converted
+from promptreg.untrusted import FieldReader
 
 if TYPE_CHECKING:
     from promptreg.rendered import Rendered
 
+SDK = "OpenAI's Chat Completions API"
+
+PARTS_OF_ROLES: Mapping[str, Collection[str]] = {
+    "system": ("text",),
+    "developer": ("text",),
+    "user": ("text", "image_url", "input_audio", "file"),
+    "assistant": ("text", "refusal"),
+    "tool": ("text",),
+}
+MARK = "prompt_cache_breakpoint"
+"""The key of a cache mark on a part, here and in Responses."""
+
+DETAILS = ("auto", "low", "high", "original")
+AUDIO_FORMATS = ("wav", "mp3")
+FILE_SOURCES = ("file_data", "file_id")
+
 
 def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the call."""
-    return {**settings_of(rendered, overrides), "messages": [message for message, _, _ in marked_messages(rendered)]}
+    """Return the arguments of the call; raise `InvalidInputError` with everything that it can't take."""
+    settings, messages = converted(rendered, overrides, SDK, _message)
+    return {**settings, "messages": messages}
+
+
+def with_mark(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mark the last part as one after which OpenAI's prompt cache may end."""
+    parts[-1][MARK] = {"mode": "explicit"}
+    return parts
+
+
+def require_detail(part: Part) -> None:
+    """Refuse an image with a `detail` that OpenAI doesn't know."""
+    if "detail" in part.fields["image_url"]:
+        choice_at(part.fields, "image_url.detail", part.where, DETAILS)
+
+
+def require_file(part: Part, sources: Collection[str]) -> None:
+    """Refuse a file without data, an id or a URL, as the API takes them, and one with fields that it doesn't take."""
+    file, known, fields = part.fields["file"], (*sources, "filename"), FieldReader()
+    where = f"{part.where}, file"
+    if file.keys().isdisjoint(sources):
+        fields.read(refuse, where, f"has no {' and no '.join(sources)}; it must have one of them")
+    if not file.keys() <= {*known}:
+        fields.read(refuse, where, f"may hold nothing but {', '.join(known)}")
+    for key in known:
+        if key in file:
+            fields.read(text_at, part.fields, f"file.{key}", part.where)
+    fields.require_valid()
+
+
+def _message(marked: Marked) -> dict[str, Any]:
+    message, is_marked, where = marked
+    if message.get("type") is not None:
+        reason = "has a type, as Responses' items and Anthropic's answers have; a message is {'role', 'content'}"
+        refuse(where, reason)
+    if message.get("role") == "function":
+        return _function_result(message, where)
+    read, fields = read_message(message, where), FieldReader()
+    for part in read.parts():
+        fields.read(_require_taken, part, read.role)
+    if is_marked:
+        message["content"] = fields.read(_marked_content, read)
+    fields.require_valid()
+    return _without_absent(message)
+
+
+def _function_result(message: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return a message of the role that came before `tool`, which this API still takes."""
+    text_at(message, "name", where)
+    if message.setdefault("content", None) is not None:
+        text_at(message, "content", where)
+    return message
+
+
+def _require_taken(part: Part, role: str) -> None:
+    taken = PARTS_OF_ROLES[role]
+    if part.type not in taken:
+        reason = f"a message of the role {role} takes no such part, but {', '.join(taken)}"
+        refuse(f"{part.where}, type", reason)
+    if part.type == "image_url":
+        require_detail(part)
+    elif part.type == "input_audio":
+        choice_at(part.fields, "input_audio.format", part.where, AUDIO_FORMATS)
+    elif part.type == "file":
+        require_file(part, FILE_SOURCES)
+
+
+def _marked_content(read: NeutralMessage) -> list[dict[str, Any]]:
+    if not read.parts():
+        reason = "there is no content that could carry the mark; put it on the message before or after this one"
+        refuse(f"{read.where}, cache", reason)
+    return with_mark([part.fields for part in read.parts()])
+
+
+def _without_absent(message: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the types don't allow to be None or empty; a model that was dumped has it so."""
+    for key in ("type", "tool_calls", "tool_call_id", "name"):
+        if key in message and message[key] in (None, []):
+            del message[key]
+    return message

@@ -1,20 +1,27 @@
 """What all SDKs share: the messages of a render with their cache marks, and the config that they are merged with.
 
-The messages are those of `Rendered.messages`, in the form of OpenAI's Chat Completions API.
+The messages are those of `Rendered.messages`, in the form of OpenAI's Chat Completions API; `messages.py` reads one.
+Everything that an SDK can't take is reported in one `InvalidInputError`, which names its messages and fields.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from promptreg.errors import InvalidInputError
 from promptreg.jsonvalues import thaw
 from promptreg.rendering.messages import ChatMessages
+from promptreg.untrusted import FieldReader
 
 if TYPE_CHECKING:
     from promptreg.rendered import Rendered
 
+T = TypeVar("T")
+
 FILLED_BY_MESSAGES = ("messages", "input", "instructions", "system", "contents", "system_instruction")
 """The arguments of SDKs that a render fills, so that neither a config nor a keyword may."""
+
+MOST_MARKS = 4
+"""How many cache marks OpenAI and Anthropic take in one request."""
 
 
 class Marked(NamedTuple):
@@ -23,6 +30,32 @@ class Marked(NamedTuple):
     message: dict[str, Any]
     is_marked: bool
     where: str
+
+
+def converted(
+    rendered: "Rendered",
+    overrides: Mapping[str, Any],
+    sdk: str,
+    convert: Callable[[Marked], T],
+    *,
+    most_marks: int | None = MOST_MARKS,
+) -> tuple[dict[str, Any], list[T]]:
+    """Return the settings of a call, and what `convert` makes of each message; it raises `InvalidInputError`s.
+
+    Raises one with everything that the SDK can't take: of the config and the keywords, the messages, and the number of
+    marked ones, unless `most_marks` is None.
+    """
+    marked, fields = marked_messages(rendered), FieldReader()
+    settings = fields.read(settings_of, rendered, overrides)
+    results = [fields.read(convert, each) for each in marked]
+    fields.read(_require_any, marked)
+    if most_marks is not None:
+        fields.read(_require_few_marks, marked, most_marks)
+    try:
+        fields.require_valid()
+    except InvalidInputError as error:
+        raise refused(rendered, error.details["errors"], sdk) from None
+    return settings, results
 
 
 def marked_messages(rendered: "Rendered") -> list[Marked]:
@@ -36,23 +69,39 @@ def marked_messages(rendered: "Rendered") -> list[Marked]:
 
 def settings_of(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config of the version with keywords in its place; refuse what the messages fill."""
-    config: dict[str, Any] = thaw(rendered.config)
     errors = [
-        {"field": f"config.{key}" if key in config else key, "reason": "is filled by the messages of the render"}
+        {"field": f"{prefix}{key}", "reason": f"is filled by the messages of the prompt; {remedy}"}
+        for prefix, given, remedy in (
+            ("config.", rendered.config, "remove it from the config, and put its text into the template"),
+            ("", overrides, "don't pass it, but put its text into the template, or in a placeholder's messages"),
+        )
         for key in FILLED_BY_MESSAGES
-        if key in config or key in overrides
+        if key in given
     ]
     if errors:
-        raise refused(rendered, errors)
-    return {**config, **overrides}
+        raise InvalidInputError.of_all(errors)
+    return {**thaw(rendered.config), **overrides}
 
 
-def refused(rendered: "Rendered", errors: Sequence[Mapping[str, str]]) -> InvalidInputError:
+def refused(rendered: "Rendered", errors: Sequence[Mapping[str, str]], sdk: str = "this SDK") -> InvalidInputError:
     """Return the error that names everything that an SDK can't take."""
-    reasons = "; ".join(f"{error['field']}: {error['reason']}" for error in errors)
-    return InvalidInputError(f"Prompt '{rendered.name}' can't be passed to this SDK: {reasons}.", errors=list(errors))
+    listed = InvalidInputError.of_all([dict(error) for error in errors])
+    return InvalidInputError(f"Prompt '{rendered.name}' can't be passed to {sdk}: {listed.message}.", **listed.details)
 
 
 def _cache_marks(rendered: "Rendered") -> list[int]:
     messages = rendered._messages
     return messages.cache_marks() if isinstance(messages, ChatMessages) else []
+
+
+def _require_any(marked: Sequence[Marked]) -> None:
+    if not marked:
+        reason = "there are none, as no placeholder brought any; a call needs one: pass some to a placeholder"
+        raise InvalidInputError.of("messages", reason)
+
+
+def _require_few_marks(marked: Sequence[Marked], most: int) -> None:
+    surplus = [each.where for each in marked if each.is_marked][most:]
+    if surplus:
+        reason = f"is one cache mark too many: {most} messages before it are marked, and that is the most"
+        raise InvalidInputError.of_all([{"field": f"{where}, cache", "reason": reason} for where in surplus])
