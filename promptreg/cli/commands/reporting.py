@@ -9,7 +9,7 @@ from promptreg.cli.completion import complete_names
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import note, print_one
 from promptreg.cli.private_file import write_private
-from promptreg.cli.text import one_line
+from promptreg.harmless import one_line
 
 STREAM = "-"
 
