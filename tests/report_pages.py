@@ -92,8 +92,8 @@ def many_prompts(prompts: int, versions: int) -> str:
         found = re.search(r'<script type="application/json" id="data">(.*)</script>\n<script>', registry.report())
     assert found is not None
     data = json.loads(found[1])
-    (one,) = data["prompts"]
-    return document({**data, "prompts": [{**one, "name": f"prompt/{at:04}"} for at in range(prompts)]})
+    (one,) = data.pop("prompts")
+    return document(data, ({**one, "name": f"prompt/{at:04}"} for at in range(prompts)))
 
 
 def written(registry: Registry, folder: Path) -> Path:

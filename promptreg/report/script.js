@@ -520,7 +520,7 @@ function templateBlock(text, syntax) {
 
 function differenceView(difference) {
   const { from, to } = difference;
-  const rows = typeof difference.rows === "string" ? JSON.parse(difference.rows) : difference.rows;
+  const rows = JSON.parse(difference.rows);
   if (rows.length === 0) return make("p", { class: "note" }, `The content of versions ${from} and ${to} is equal.`);
   const head = ["", `Version ${from}`, "", `Version ${to}`].map((text) =>
     make("th", { scope: "col", role: "columnheader", class: text ? "text" : "number" }, text || hidden("Line")),

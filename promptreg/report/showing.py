@@ -1,6 +1,7 @@
 """The data of a report's page: what was gathered, as plain JSON; the JSON that prompts hold is text in it.
 
-JavaScript reads 12345678901234567890 as another number, and 1.0 as 1, so `config` and such are written here.
+JavaScript reads 12345678901234567890 as another number, and 1.0 as 1, so `config` and such are written here. The rows
+of a difference are text as well, which the page reads when it is opened: else a large page opens four times slower.
 """
 
 import json
@@ -86,7 +87,8 @@ class Showing:
         for number, why in reasons.items():
             rows = self._comparing.rows(found.known[number], record)
             label = f"version {number}, {' and '.join(REASONS[reason] for reason in why)}"
-            yield {"from": number, "to": record.number, "is": why, "label": label, "rows": rows}
+            text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+            yield {"from": number, "to": record.number, "is": why, "label": label, "rows": text}
 
 
 def _version(record: VersionRecord) -> Data:
