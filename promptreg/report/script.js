@@ -277,6 +277,7 @@ function overview() {
   recent.sort((one, other) => other.event.seq - one.event.seq);
   return [
     heading("Overview"),
+    data.prompts.length ? null : make("p", { class: "note" }, "There is no prompt that may be read here."),
     make("ul", { class: "counts" }, statuses.map(([number, word]) => make("li", {}, make("strong", {}, number), ` ${word}`))),
     waiting.length
       ? [make("h3", {}, "Not published yet"), make("ul", { class: "waiting" }, waiting.slice(0, 50).map(waitingItem))]
@@ -490,7 +491,7 @@ function messageView(message, syntax) {
   const { role, content, cache, ...rest } = message;
   const parts = typeof content === "string" ? [{ type: "text", text: content }] : (content ?? []);
   return [
-    make("p", { class: "role" }, badge(role, "role"), cache ? badge("cache", "tag") : null),
+    make("p", { class: "speaker" }, badge(role, "role"), cache ? badge("cache", "tag") : null),
     parts.map((part) => (part.type === "text" ? templateBlock(part.text, syntax) : block(JSON.stringify(part, null, 2)))),
     Object.keys(rest).length ? block(JSON.stringify(rest, null, 2)) : null,
   ];
@@ -519,7 +520,7 @@ function templateBlock(text, syntax) {
 
 function differenceView(difference) {
   const { from, to } = difference;
-  const rows = typeof difference.rows === "string" ? JSON.parse(difference.rows) : difference.rows;
+  const rows = JSON.parse(difference.rows);
   if (rows.length === 0) return make("p", { class: "note" }, `The content of versions ${from} and ${to} is equal.`);
   const head = ["", `Version ${from}`, "", `Version ${to}`].map((text) =>
     make("th", { scope: "col", role: "columnheader", class: text ? "text" : "number" }, text || hidden("Line")),
