@@ -1,25 +1,23 @@
-"""Whether values have the type that an SDK declares for them.
+"""Whether a value has the type that an SDK declares for an argument.
 
-The types are `TypedDict`s, from which pydantic makes a validator. Strictly, they hold nothing but their own fields.
+The types consist of `TypedDict`s, from which pydantic makes a validator.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
 
-class Declared:
-    """Validates lists of values that an SDK declares with a type."""
+class Strict:
+    """Validates values by a type. Its dictionaries hold nothing but their own fields, unless more are allowed."""
 
-    def __init__(self, type_: Any) -> None:
-        self._strict: TypeAdapter[Any] = TypeAdapter(list[type_], config=ConfigDict(extra="forbid", strict=True))
-        self._open: TypeAdapter[Any] = TypeAdapter(list[type_], config=ConfigDict(extra="allow", strict=True))
+    def __init__(self, type_: Any, *, extra: Literal["forbid", "allow"] = "forbid") -> None:
+        self._adapter: TypeAdapter[Any] = TypeAdapter(list[type_], config=ConfigDict(extra=extra, strict=True))
 
-    def require(self, values: list[Any], *, may_have_more: bool = False) -> None:
-        """Raise pydantic's `ValidationError` where a value has not the type, or more fields than it."""
-        adapter = self._open if may_have_more else self._strict
-        assert consumed(adapter.validate_python(values)) == values
+    def require(self, value: Any) -> None:
+        """Raise pydantic's `ValidationError`, a `ValueError`, where the value has not the type."""
+        assert consumed(self._adapter.validate_python([value])) == [value]
 
 
 def consumed(value: Any) -> Any:

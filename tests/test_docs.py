@@ -41,13 +41,18 @@ from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.metered.methods import METHODS
 from promptreg.telemetry import names
 from tests.console import Session, as_it_runs
+from tests.frameworks import OFFLINE
 from tests.otel import unprovided
 
 ROOT = Path(__file__).parents[1]
 DOCS = Path(promptreg.__file__).parent / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 FOR_DEVELOPERS = sorted((ROOT / ".github").glob("*.md"))
+<<<<<<< HEAD
 RECIPES = [DOCS / f"{name}.md" for name in ("recipes", "testing")]
+=======
+RECIPES = [DOCS / "recipes.md", DOCS / "frameworks.md", DOCS / "agents.md"]
+>>>>>>> f6b33f9
 ON_A_SERVER = DOCS / "postgresql.md"  # whose examples `test_postgres_page.py` runs
 TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
 RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
@@ -132,15 +137,25 @@ def test_every_terminal_session_shows_what_the_page_says(page: Path, tmp_path: P
     assert as_it_runs(text, tmp_path).splitlines() == text.splitlines()
 
 
+SLOW = {"gunicorn", "litellm", "langchain-core", "pydantic-ai-slim", "haystack-ai"}
+"""Packages that take a second or more to import or to start."""
+
+
 def recipes() -> list[Any]:
+<<<<<<< HEAD
     """Return the sections of the pages of recipes that have commands, each with the packages that it needs."""
     found = []
     for part in [part for page in RECIPES for part in page.read_text(encoding="utf-8").split("\n## ")[1:]]:
         if "```bash" not in part:
             continue
+=======
+    """Return the sections of the pages of recipes, each with the packages that it needs."""
+    found = []
+    for part in [part for page in RECIPES for part in page.read_text(encoding="utf-8").split("\n## ")[1:]]:
+>>>>>>> f6b33f9
         needs = re.search(r"^Needs (.*?)\.(?: |$)", part, re.MULTILINE)
         packages = re.findall(r"`([\w-]+)`", needs[1]) if needs else []
-        marks = [pytest.mark.slow] if "gunicorn" in packages or "-m pytest" in part else []
+        marks = [pytest.mark.slow] if SLOW.intersection(packages) or "-m pytest" in part else []
         found.append(pytest.param(part, packages, id=part.partition("\n")[0].replace(" ", "-"), marks=marks))
     return found
 
@@ -181,7 +196,12 @@ def test_every_recipe_is_a_complete_program_that_prints_the_text_below_it(
     # No socket in the user's home; and a worker that is stopped while it starts may miss the signal.
     environment["GUNICORN_CMD_ARGS"] = "--no-control-socket --graceful-timeout 2"
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of this project take seconds to load
+<<<<<<< HEAD
     environment["PYTEST_PLUGINS"] = "promptreg_embedded"
+=======
+    environment |= OFFLINE
+    environment["PYTHONWARNINGS"] = "error:::__main__"  # what a program uses is not deprecated
+>>>>>>> f6b33f9
     beside: list[subprocess.Popen[bytes]] = []
     ran = 0
     try:
@@ -209,7 +229,7 @@ def test_every_recipe_is_a_complete_program_that_prints_the_text_below_it(
 
 
 def test_the_test_extra_has_the_packages_of_the_recipes() -> None:
-    """No recipe is skipped if the tests are installed as in the README."""
+    """No recipe is skipped if the tests are installed as in the README, the slow ones as in `.ci/run`."""
     extra = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.optional-dependencies]")[2]
     needed = {package for recipe in recipes() for package in recipe.values[1]}
     assert {package for package in needed if f'"{package}' not in extra} == set()

@@ -68,7 +68,7 @@ def _content(turn: Turn, where: str) -> str | list[Block]:
 def _require_few_marks(settings: Mapping[str, Any], messages: Iterable[Converted]) -> None:
     """Refuse each message whose cache marks are too many, counted with those of the config and its tools."""
     tools = settings.get("tools")
-    count, fields = _marks_in([settings, *(tools if isinstance(tools, list) else ())]), FieldReader()
+    count, fields = _marks_in([settings, *(tools if isinstance(tools, list | tuple) else ())]), FieldReader()
     for message in messages:
         marks = _marks_in(blocks_of(message.content))
         count += marks
@@ -79,9 +79,9 @@ def _require_few_marks(settings: Mapping[str, Any], messages: Iterable[Converted
 
 def _marks_in(blocks: Sequence[Any]) -> int:
     """Return how many of the blocks are marked, and of the blocks in them."""
-    mappings = [block for block in blocks if isinstance(block, Mapping)]
-    inner = (block["content"] for block in mappings if isinstance(block.get("content"), list))
-    return sum(block.get(CACHE_MARK) is not None for block in mappings) + sum(map(_marks_in, inner))
+    known = [block for block in blocks if isinstance(block, dict)]
+    inner = (block["content"] for block in known if isinstance(block.get("content"), list))
+    return sum(block.get(CACHE_MARK) is not None for block in known) + sum(map(_marks_in, inner))
 
 
 def _arranged(converted: list[Converted]) -> dict[str, Any]:

@@ -41,20 +41,17 @@ def converted(
     overrides: Mapping[str, Any],
     sdk: str,
     convert: Callable[[Marked], T],
-    *,
-    most_marks: int | None = MOST_MARKS,
 ) -> tuple[dict[str, Any], list[T]]:
     """Return the settings of a call, and what `convert` makes of each message; it raises `InvalidInputError`s.
 
     Raises one with everything that the SDK can't take: of the config and the keywords, the messages, and the number of
-    marked ones, unless `most_marks` is None.
+    marked ones.
     """
     marked, fields = marked_messages(rendered), FieldReader()
     settings = fields.read(settings_of, rendered, overrides)
     results = [fields.read(convert, each) for each in marked]
     fields.read(require_any, marked)
-    if most_marks is not None:
-        fields.read(_require_few_marks, marked, most_marks)
+    fields.read(_require_few_marks, marked)
     try:
         fields.require_valid()
     except InvalidInputError as error:
@@ -108,8 +105,8 @@ def require_any(marked: Sequence[Marked]) -> None:
         raise InvalidInputError.of("messages", reason)
 
 
-def _require_few_marks(marked: Sequence[Marked], most: int) -> None:
-    surplus = [each.where for each in marked if each.is_marked][most:]
+def _require_few_marks(marked: Sequence[Marked]) -> None:
+    surplus = [each.where for each in marked if each.is_marked][MOST_MARKS:]
     if surplus:
-        reason = f"is one cache mark too many: {most} messages before it are marked, and that is the most"
+        reason = f"is one cache mark too many: {MOST_MARKS} messages before it are marked, and that is the most"
         raise InvalidInputError.of_all([{"field": f"{where}, cache", "reason": reason} for where in surplus])
