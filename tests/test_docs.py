@@ -48,11 +48,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = Path(promptreg.__file__).parent / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 FOR_DEVELOPERS = sorted((ROOT / ".github").glob("*.md"))
-<<<<<<< HEAD
-RECIPES = [DOCS / f"{name}.md" for name in ("recipes", "testing")]
-=======
-RECIPES = [DOCS / "recipes.md", DOCS / "frameworks.md", DOCS / "agents.md"]
->>>>>>> f6b33f9
+RECIPES = [DOCS / f"{name}.md" for name in ("recipes", "testing", "frameworks", "agents")]
 ON_A_SERVER = DOCS / "postgresql.md"  # whose examples `test_postgres_page.py` runs
 TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
 RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
@@ -142,17 +138,11 @@ SLOW = {"gunicorn", "litellm", "langchain-core", "pydantic-ai-slim", "haystack-a
 
 
 def recipes() -> list[Any]:
-<<<<<<< HEAD
     """Return the sections of the pages of recipes that have commands, each with the packages that it needs."""
     found = []
     for part in [part for page in RECIPES for part in page.read_text(encoding="utf-8").split("\n## ")[1:]]:
         if "```bash" not in part:
             continue
-=======
-    """Return the sections of the pages of recipes, each with the packages that it needs."""
-    found = []
-    for part in [part for page in RECIPES for part in page.read_text(encoding="utf-8").split("\n## ")[1:]]:
->>>>>>> f6b33f9
         needs = re.search(r"^Needs (.*?)\.(?: |$)", part, re.MULTILINE)
         packages = re.findall(r"`([\w-]+)`", needs[1]) if needs else []
         marks = [pytest.mark.slow] if SLOW.intersection(packages) or "-m pytest" in part else []
@@ -196,12 +186,9 @@ def test_every_recipe_is_a_complete_program_that_prints_the_text_below_it(
     # No socket in the user's home; and a worker that is stopped while it starts may miss the signal.
     environment["GUNICORN_CMD_ARGS"] = "--no-control-socket --graceful-timeout 2"
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of this project take seconds to load
-<<<<<<< HEAD
     environment["PYTEST_PLUGINS"] = "promptreg_embedded"
-=======
     environment |= OFFLINE
     environment["PYTHONWARNINGS"] = "error:::__main__"  # what a program uses is not deprecated
->>>>>>> f6b33f9
     beside: list[subprocess.Popen[bytes]] = []
     ran = 0
     try:
