@@ -98,13 +98,57 @@ class Rendered:
         return responses.arguments(self, overrides)
 
     def anthropic(self, **overrides: Any) -> dict[str, Any]:
-        """Return the arguments of `client.messages.create`, as `openai` does."""
+        """Return the arguments of `client.messages.create` of the package `anthropic`, merged with the config.
+
+        Keywords override the config. Leading system and developer messages are `system`, later ones system messages; an
+        image at an https URL, and data of a `data:` URL, are sources of blocks; results of tools that follow each other
+        are one user message; a message with `cache` ends with a cache mark. What is in Anthropic's own form passes
+        unchanged, and of a whole answer the role and the content. Left out is what has no counterpart: the `name` of a
+        message, the `detail` of an image, and blank text of a part or a system message.
+
+        Raises `InvalidInputError`, which names each message, for what Anthropic can't take: audio, arguments of a tool
+        that are no JSON object, a call or a result without its id, a message that is blank, more than four cache marks,
+        counted with those of the config; and for a key that the messages fill.
+
+        >>> from promptreg import Registry
+        >>> chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "{{ question }}"}]
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("ask", chat, config={"model": "claude-sonnet-5", "max_tokens": 1000})
+        ...     arguments = registry.render("ask", question="Why?").anthropic(max_tokens=500)
+        >>> arguments["model"], arguments["max_tokens"], arguments["system"]
+        ('claude-sonnet-5', 500, [{'type': 'text', 'text': 'Be brief.'}])
+        >>> arguments["messages"]
+        [{'role': 'user', 'content': 'Why?'}]
+        """
         from promptreg.sdks import anthropic  # noqa: PLC0415
 
         return anthropic.arguments(self, overrides)
 
     def gemini(self, **overrides: Any) -> dict[str, Any]:
-        """Return the arguments of `client.models.generate_content`, as `openai` does."""
+        """Return the arguments of `client.models.generate_content` of the package `google-genai`, with the config.
+
+        All but `model` goes into `config`. A `config` in the version's config or as a keyword, a mapping or a
+        `GenerateContentConfig`, is merged key by key: keywords win, and of those what is not in `config`. The texts of
+        all system and developer messages are `system_instruction`, in their order, as Gemini has no place for later
+        ones. Data of a `data:` URL is inline, as bytes; an image or a file at another URL is `file_data`, its type from
+        the suffix. A tool's result has the name of the call with its id, or else of its own message, and is a JSON
+        object or the `output` of one; results that follow each other are one content. Gemini's own contents, which have
+        `parts`, pass unchanged. Left out are cache marks, names, the `detail` of an image, and blank text.
+
+        Raises `InvalidInputError`, which names each message, for what Gemini can't take, such as a URL without a known
+        suffix, arguments of a tool that are no JSON object, and the result of an unknown call; and for a key that the
+        messages fill.
+
+        >>> from promptreg import Registry
+        >>> chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "{{ question }}"}]
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("ask", chat, config={"model": "gemini-3-pro", "temperature": 1})
+        ...     arguments = registry.render("ask", question="Why?").gemini(temperature=0)
+        >>> arguments["model"], arguments["contents"]
+        ('gemini-3-pro', [{'role': 'user', 'parts': [{'text': 'Why?'}]}])
+        >>> arguments["config"]
+        {'temperature': 0, 'system_instruction': {'parts': [{'text': 'Be brief.'}]}}
+        """
         from promptreg.sdks import gemini  # noqa: PLC0415
 
         return gemini.arguments(self, overrides)

@@ -19,6 +19,7 @@ FILES = {
 
 LAYERS = [
     ["promptreg.cli"],
+    ["promptreg.mcp"],
     ["promptreg.files"],
     ["promptreg.registry"],
     ["promptreg.fast_read"],
@@ -36,6 +37,8 @@ KNOWN_TO = {
     "opentelemetry": "promptreg.telemetry",
     "click": "promptreg.cli",
     "yaml": "promptreg.files.yaml_subset",
+    "mcp": "promptreg.mcp",
+    "anyio": "promptreg.mcp",
 }
 BESIDE = [
     ("promptreg.rendering.fast", "promptreg.rendering.metered"),
@@ -110,7 +113,7 @@ def test_an_application_loads_neither_the_command_nor_files():
     program = "import sys, promptreg; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert "promptreg.registry" in loaded
-    unwanted = ("click", "yaml", "promptreg.cli", "promptreg.files", *NEEDED_BY_FILES)
+    unwanted = ("click", "yaml", "promptreg.cli", "promptreg.files", "mcp", "anyio", "promptreg.mcp", *NEEDED_BY_FILES)
     assert [name for name in loaded if any(within(name, package) for package in unwanted)] == []
 
 

@@ -53,10 +53,12 @@ COMMANDS = {
     "seed": "writing",
     "export": "transfer",
     "import": "transfer",
+    "report": "reporting",
     "verify": "checking",
     "head": "checking",
     "backup": "backup",
     "sync": "syncing",
+    "mcp": "serving",
     "demo": "demo",
 }
 """The module of `promptreg.cli.commands` that has each command, as a function of the command's name.

@@ -45,8 +45,8 @@ class Comparing:
 def side_by_side(old: Sequence[str], new: Sequence[str], work: Work) -> list[Row]:
     """Return the rows of two texts: `same`, `changed`, `removed` and `added` lines, and a `gap` where lines are equal.
 
-    A line is `{"line": number, "pieces": [[text, is_changed], ...]}`. Where all that differs is one block, because no
-    work is left, a `heading` says so.
+    A line is `{"line": number, "pieces": [[text, is_changed], ...]}`; that on the right of a `same` row has no pieces,
+    as they are those on the left. Where all that differs is one block, because no work is left, a `heading` says so.
 
     >>> [row["kind"] for row in side_by_side(["a", "b"], ["a", "c", "d"], Work())]
     ['same', 'changed', 'added']
@@ -68,15 +68,15 @@ def _equal(lines: Sequence[str], first: int, new_first: int, *, before: bool, af
     shown = range(len(lines))
     if hidden > 1:  # a gap takes a row itself
         shown = range(head)
-        yield from (_row("same", first + at, new_first + at, lines[at]) for at in shown)
+        yield from (_same(first + at, new_first + at, lines[at]) for at in shown)
         yield {"kind": "gap", "lines": hidden}
         shown = range(len(lines) - tail, len(lines))
-    yield from (_row("same", first + at, new_first + at, lines[at]) for at in shown)
+    yield from (_same(first + at, new_first + at, lines[at]) for at in shown)
 
 
-def _row(kind: str, at: int, new_at: int, text: str) -> Row:
-    pieces = [Piece(text)] if text else []
-    return {"kind": kind, "old": _line(at, pieces), "new": _line(new_at, pieces)}
+def _same(at: int, new_at: int, text: str) -> Row:
+    """Return the row of a line that is equal on both sides; its text stands once, as it makes up most of a page."""
+    return {"kind": "same", "old": _line(at, [Piece(text)] if text else []), "new": {"line": new_at + 1}}
 
 
 def _line(at: int, pieces: Sequence[Piece]) -> dict[str, Any]:

@@ -1,0 +1,230 @@
+"""MCP clients are told when what they listed is out of date, whichever process changed it, and of nothing else."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import anyio
+import pytest
+
+from promptreg import Actor, Registry, StorageBusyError
+
+pytest.importorskip("mcp", reason="the extra promptreg-embedded[mcp] is not installed")
+
+from mcp import Client, types
+from mcp.server.session import ServerSession
+
+from promptreg.mcp import watching
+from promptreg.mcp.server import prompt_server
+
+CHANGED = types.PromptListChangedNotification()
+TIMEOUT = 20  # seconds, for a notification that comes
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PAUSE", 0.005)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """A registry on a file, with a prompt that `anyone` may read."""
+    registry = Registry(tmp_path / "prompts.db")
+    registry.create("greet", "Hello", access_grants=[("anyone", "read")])
+    registry.create("hidden", "Hello")
+    return registry
+
+
+def told(server_registry: Registry, *changes: Callable[[], object], mode: str = "legacy") -> list[int]:
+    """Return how many notifications a client has got after each of the changes.
+
+    After each the server has looked at what is there now.
+    """
+    received: list[Any] = []
+    counts: list[int] = []
+
+    async def handle(message: Any) -> None:
+        received.append(message)
+
+    async def run() -> None:
+        async with Client(prompt_server(server_registry), mode=mode, message_handler=handle) as client:
+            await client.list_prompts()
+            for change in changes:
+                await anyio.to_thread.run_sync(change)
+                await looked()
+                counts.append(len(received))
+
+    with mock.patch.object(watching.Watch, "_look", _counted(watching.Watch._look)):
+        anyio.run(run)
+    assert all(message == CHANGED for message in received)
+    return counts
+
+
+_looks = [0]
+
+
+def _counted(look: Callable[[watching.Watch], bool]) -> Callable[[watching.Watch], bool]:
+    def counted(self: watching.Watch) -> bool:
+        found = look(self)
+        _looks[0] += 1
+        return found
+
+    return counted
+
+
+async def looked() -> None:
+    """Wait until the server has looked twice: the second look comes after the first one's notification."""
+    enough = _looks[0] + 3
+    with anyio.fail_after(TIMEOUT):
+        while _looks[0] < enough:
+            await anyio.sleep(0.001)
+
+
+def another(registry: Registry) -> Registry:
+    """Return another registry on the same file, as another process has one."""
+    return Registry(registry.path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    {
+        "a new prompt": lambda other: other.create("new", "Hello"),
+        "a new version": lambda other: other.update("greet", template="Hi"),
+        "a new title": lambda other: other.update("greet", title="Greeting"),
+        "a rename": lambda other: other.update("greet", new_name="welcome"),
+        "a disabled one": lambda other: other.disable("greet"),
+        "an archived one": lambda other: other.archive("greet"),
+        "a deleted one": lambda other: other.delete("greet"),
+    }.items(),
+    ids=lambda change: change[0],
+)
+def test_a_change_of_the_list_is_notified_once(registry: Registry, change: tuple[str, Callable[..., object]]) -> None:
+    """The change is made through another registry, as another process would."""
+    with another(registry) as other:
+        assert told(registry, lambda: change[1](other), lambda: None) == [1, 1]
+
+
+def test_a_change_of_nothing_that_is_listed_is_not_notified(registry: Registry) -> None:
+    """A draft and a label change no list; publishing does."""
+    with another(registry) as other:
+        assert told(
+            registry,
+            lambda: other.update("greet", template="Hi", is_production=False),
+            lambda: other.set_label("greet@2", "staging"),
+            lambda: other.publish("greet", 2),
+        ) == [0, 0, 1]
+
+
+def test_what_an_actor_may_not_read_is_not_notified(registry: Registry) -> None:
+    """It is as if it were not there (rule 18), until a grant makes it readable."""
+    ana = registry.scope(actor=Actor("ana"))
+    with another(registry) as other:
+        assert told(
+            ana,
+            lambda: other.update("hidden", template="Hi"),
+            lambda: other.create("secret", "Hi"),
+            lambda: other.update("hidden", access_grants=[("user:ana", "read")]),
+            lambda: other.update("hidden", access_grants=[]),
+        ) == [0, 0, 1, 2]
+
+
+def test_a_client_of_the_protocol_of_2026_listens(registry: Registry) -> None:
+    """It gets the notification on the stream that it has opened, and none without one."""
+    seen: list[object] = []
+
+    async def run() -> None:
+        async with Client(prompt_server(registry)) as client:
+            assert client.server_capabilities.prompts == types.PromptsCapability(list_changed=True)
+            await client.list_prompts()
+            async with client.listen(prompts_list_changed=True) as events:
+                with another(registry) as other:
+                    other.create("new", "Hello")
+                with anyio.fail_after(TIMEOUT):
+                    async for event in events:
+                        seen.append(type(event).__name__)
+                        break
+            assert [prompt.name for prompt in (await client.list_prompts(cache_mode="bypass")).prompts] == [
+                "greet",
+                "hidden",
+                "new",
+            ]
+
+    anyio.run(run)
+    assert seen == ["PromptsListChanged"]
+    with another(registry) as other:
+        assert told(registry, lambda: other.create("newer", "Hello"), mode="auto") == [0]
+
+
+def test_a_client_of_the_handshake_is_told_that_it_will_be_notified(registry: Registry) -> None:
+    """It is a capability of the server."""
+
+    async def run() -> types.ServerCapabilities:
+        async with Client(prompt_server(registry), mode="legacy") as client:
+            return client.server_capabilities
+
+    capabilities = anyio.run(run)
+    assert capabilities.prompts == types.PromptsCapability(list_changed=True)
+    assert capabilities.completions is not None
+    assert capabilities.tools is capabilities.resources is None
+
+
+def test_a_database_that_can_not_be_read_for_a_while_ends_nothing(registry: Registry) -> None:
+    """The change is notified once it can be read again."""
+    busy = mock.PropertyMock(side_effect=StorageBusyError("busy", reason="busy"))
+    patched = mock.patch.object(Registry, "revision", busy)
+
+    def while_busy() -> None:
+        patched.start()
+        Registry(registry.path).create("new", "Hello")
+        calls = busy.call_count
+        while busy.call_count < calls + 3:
+            pass
+        patched.stop()
+
+    assert told(registry, while_busy) == [1]
+
+
+def test_a_database_that_can_not_be_read_at_the_start_is_still_served(registry: Registry) -> None:
+    """A request says what is wrong, and later ones are answered."""
+    registry.close()
+
+    async def run() -> str:
+        async with Client(prompt_server(registry), mode="legacy") as client:
+            try:
+                await client.list_prompts()
+            except Exception as error:
+                return str(error)
+        return ""
+
+    assert "closed" in anyio.run(run)
+
+
+def test_nothing_is_read_where_nothing_changes(registry: Registry) -> None:
+    """Looking reads the revision alone: the list is read at the start, and after a change."""
+    with mock.patch.object(Registry, "iterate", autospec=True, side_effect=Registry.iterate) as iterate:
+        told(registry, lambda: None)
+    assert iterate.call_count == 1
+
+
+def test_sessions_that_ended_without_a_word_are_forgotten(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more of them are kept than are told, and the newest ones are."""
+    monkeypatch.setattr(watching, "MOST_SESSIONS", 2)
+    sent: list[ServerSession] = []
+
+    async def run() -> None:
+        watch = watching.Watch(registry)
+        for _ in range(watching.MOST_SESSIONS + 1):
+            watch.add(mock.AsyncMock(spec=ServerSession))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch.run)
+            await watch.has_begun.wait()
+            registry.create("new", "Hello")
+            with anyio.fail_after(TIMEOUT):
+                while not watch._sessions[-1].send_prompt_list_changed.await_count:  # type: ignore[attr-defined]
+                    await anyio.sleep(0.001)
+            sent.extend(watch._sessions)
+            tasks.cancel_scope.cancel()
+
+    anyio.run(run)
+    assert len(sent) == watching.MOST_SESSIONS
