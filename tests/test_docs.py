@@ -55,7 +55,7 @@ RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
 EXPECTED_PAGES = set(
     "guide templates variables chats access operations recipes telemetry errors rules guarantees internals performance"
     " changes seeding releases moving sources storage limits command files checks modules export backup repeating"
-    " postgresql".split()
+    " postgresql frameworks agents".split()
 )
 
 
