@@ -360,6 +360,13 @@ class TestSpans:
             registry.list()
         assert not found
 
+    def test_a_registry_that_makes_no_spans_has_none(self) -> None:
+        """With `spans="attributes"` the application's own span has what there is."""
+        with promptreg.Registry(":memory:", spans="attributes") as registry, unprovided(), recording() as found:
+            registry.create("greet", "Hello")
+            assert registry.render("greet").text == "Hello"
+        assert not found
+
     def test_a_provider_that_takes_no_processor_does_without(self) -> None:
         """That of another vendor, or of an application that turned tracing off, stays, and spans are recorded."""
         with promptreg.Registry(":memory:") as registry, provided(trace.NoOpTracerProvider()), recording() as found:
