@@ -77,8 +77,8 @@ def prompt_spans(request: pytest.FixtureRequest, _prompt_span_recorder: "SpanRec
 
     They are read-only spans of opentelemetry-sdk, which must be installed. A tracer provider of the application stays
     installed, and gets them too; what its sampler drops is not here. A registry with `spans="attributes"` makes none.
-    What `prompt_registry` is seeded with is not here, whatever the order of the fixtures. `prompt_spans.clear()` forgets
-    those so far.
+    What `prompt_registry` is seeded with is not here, whatever the order of the fixtures. `prompt_spans.clear()`
+    forgets those so far.
     """
     if "prompt_registry" in request.fixturenames:
         request.getfixturevalue("prompt_registry")
