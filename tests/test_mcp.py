@@ -19,7 +19,7 @@ pytest.importorskip("mcp", reason="the extra promptreg-embedded[mcp] is not inst
 
 from mcp import Client, MCPError, types
 
-from promptreg.mcp.server import prompt_server
+from promptreg.mcp import prompt_server
 from tests.otel import tracing
 
 PIXEL = "iVBORw0KGgo="
