@@ -2,6 +2,8 @@
 
 `Registry("prompts.db")` opens a file, for the processes of one machine; `Registry("postgresql://…")` a schema of a
 PostgreSQL database, for many, with the extra `promptreg-embedded[postgres]`.
+
+pytest leaves the assertions of this package as they are: PYTEST_DONT_REWRITE.
 """
 
 from promptreg.errors import (

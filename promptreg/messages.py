@@ -138,7 +138,8 @@ def text_of(message: Mapping[str, Any]) -> str | None:
     return content if isinstance(content, str) else None
 
 
-_TEXT_PARTS = frozenset({"text", "input_text", "output_text"})  # the latter two in messages of placeholders
+_TEXT_PARTS = ("text", "input_text", "output_text")
+"""The latter two are in messages of placeholders, whose types may be anything, also what has no hash."""
 
 _Place: TypeAlias = tuple[int, bool, Any, Any]
 """Where a template stands in a message: the number of its part (0: the content), whether it is shown, what holds it,

@@ -32,7 +32,6 @@ from promptreg.jsonvalues import (
     frozen_list,
     is_builtin,
 )
-from promptreg.nearest import did_you_mean
 from promptreg.untrusted import read_untrusted, unreadable_error
 
 
@@ -64,6 +63,7 @@ Json: TypeAlias = Annotated[Any, AfterValidator(freeze)]
 JsonObject: TypeAlias = Annotated[dict[str, Any], AfterValidator(freeze)]
 
 MAX_IDENTITY = 256
+MAX_CLASS_NAME = 60  # characters of a subclass's name that `repr` shows
 MAX_GROUPS = 1_000  # of an actor, as each read of a prompt compares them with its grants
 
 
@@ -89,6 +89,8 @@ class Value(BaseModel):
             super().__init__(**fields)
             return
         except ValidationError as error:
+            from promptreg.validation import refused  # noqa: PLC0415 (loaded at first use)
+
             refusal = refused(error, type(self).model_fields)
         except Exception as error:
             if is_builtin(fields):
@@ -104,6 +106,14 @@ class Value(BaseModel):
     def model_fields_set(self) -> set[str]:
         """The names of the fields that were set explicitly, as a copy."""
         return set(self.__pydantic_fields_set__)
+
+    def __repr_name__(self) -> str:
+        return type(self).__name__[:MAX_CLASS_NAME]
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        from promptreg import reprs  # noqa: PLC0415 (loaded at first use)
+
+        return reprs.shortened(self.__repr_name__(), super().__repr_args__())
 
     def _require_uninitialized(self) -> None:
         """Raise `TypeError` where the value has its fields already, as other threads may hold it."""
@@ -135,35 +145,6 @@ def built(
     ):
         object.__setattr__(value, name, content)
     return value
-
-
-def refused(error: ValidationError, known: Iterable[str] = ()) -> InvalidInputError:
-    """Return the error for a `ValidationError`, without the values that it quotes; `known` are all field names."""
-    return InvalidInputError.of_all(
-        [
-            {
-                "field": ".".join(map(str, e["loc"])) or "value",
-                "reason": _reason(e["type"], e["msg"]) + _meant(e, known),
-            }
-            for e in error.errors(include_url=False)
-        ]
-    )
-
-
-def _reason(kind: str, text: str) -> str:
-    """Return pydantic's message, but none that may quote the text of an error raised by a value's code."""
-    if kind in {"iteration_error", "mapping_type", "get_attribute_error"}:
-        return f"can't be read ({kind})"
-    return "is no such field" if kind == "extra_forbidden" else text.removeprefix("Value error, ")
-
-
-def _meant(error: Mapping[str, Any], known: Iterable[str]) -> str:
-    """Return the nearest field, or the nearest of the words that pydantic lists as `'read' or 'write'`."""
-    if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
-        return did_you_mean(str(error["loc"][0]), known)
-    if error["type"] not in {"enum", "literal_error"} or not issubclass(type(error["input"]), str):
-        return ""
-    return did_you_mean(str.__str__(error["input"]), error["ctx"]["expected"].split("'")[1::2])
 
 
 def checked_id(text: str) -> str:
@@ -318,6 +299,7 @@ class Version(Value):
     content_hash: str
     failure: Annotated[list[str], AfterValidator(freeze)] | None
 
+    _SHOWN: ClassVar[tuple[str, ...]] = ("name", "version", "state", "author", "commit_message", "template")
     _compile: Callable[[], Effective] | None = PrivateAttr(default=None)
 
     if not TYPE_CHECKING:  # to which it would mean that a version has every attribute
@@ -348,9 +330,16 @@ class Version(Value):
         self._complete()
         return super().__iter__()
 
-    def __repr_args__(self) -> Any:
-        self._complete()
-        return super().__repr_args__()
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        from promptreg import reprs  # noqa: PLC0415
+
+        return reprs.chosen(self.__repr_name__(), self.__dict__, self._SHOWN)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a table of the fields, the variables and the template."""
+        from promptreg import notebooks  # noqa: PLC0415
+
+        return notebooks.version_html(self)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._complete() == other._complete()

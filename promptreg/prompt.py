@@ -6,7 +6,7 @@ They hold everything that they need: a prompt renders without its registry. Noth
 import builtins
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, PrivateAttr, computed_field
 
@@ -51,6 +51,7 @@ class Prompt(Version):
     created_at: datetime
     updated_at: datetime
 
+    _SHOWN: ClassVar[tuple[str, ...]] = ("name", "version", "state", "status", "production_version", "template")
     _compile: Callable[[], CompiledTemplate] | None = PrivateAttr(default=None)
     _compiled: CompiledTemplate | None = PrivateAttr(default=None)
     _declared: FrozenList | None = PrivateAttr(default=None)
@@ -154,6 +155,18 @@ class Page(Value):
 
     items: Annotated[builtins.list[Prompt], AfterValidator(frozen_list)]
     next: str | None
+
+    def __repr_args__(self) -> builtins.list[tuple[str | None, Any]]:
+        from promptreg import reprs  # noqa: PLC0415 (loaded at first use)
+
+        fields = self.__dict__
+        return reprs.shortened(self.__repr_name__(), {**fields, "items": reprs.references(fields.get("items"))}.items())
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a table of the prompts."""
+        from promptreg import notebooks  # noqa: PLC0415
+
+        return notebooks.page_html(self)
 
     def __iter__(self) -> Iterator[Prompt]:  # type: ignore[override]
         return iter(self.items)

@@ -75,10 +75,14 @@ class Rendered:
         return self._messages.fresh()
 
     def openai(self, **overrides: Any) -> dict[str, Any]:
-        """Return the arguments of `client.chat.completions.create`: the messages, and the config of the version.
+        """Return the arguments of `client.chat.completions.create` of the package `openai`, merged with the config.
 
-        Keywords override the config. Raises `InvalidInputError` where the config or a keyword is what the messages fill
-        (`messages`, `system` …), and where OpenAI can't take a message.
+        Keywords override the config, and their values are passed as they are. The messages are those of `messages`; one
+        with `cache` ends with a breakpoint of the prompt cache, on its last part. The result is new at each call.
+
+        Raises `InvalidInputError` with everything that is wrong: a key of the config or a keyword that the messages
+        fill (`messages`, `system` …), no message at all, more than four cache marks, and by message and field what
+        OpenAI can't take, such as an image in a system message or a tool's message without its `tool_call_id`.
 
         >>> from promptreg import Registry
         >>> with Registry(":memory:") as registry:
@@ -92,19 +96,80 @@ class Rendered:
         return chat_completions.arguments(self, overrides)
 
     def openai_responses(self, **overrides: Any) -> dict[str, Any]:
-        """Return the arguments of `client.responses.create`, as `openai` does."""
+        """Return the arguments of `client.responses.create` of the package `openai`, merged with the config.
+
+        Keywords override the config. Messages become `input` items: each text of an answer a message, a tool call and
+        its result an item. The items of a placeholder that have this API's form, such as a response's `output`, pass
+        unchanged. Left out is what no item has: the `name` of a message, and a cache mark on an assistant's message.
+
+        Raises `InvalidInputError` as `openai` does. Audio is among what this API can't take.
+
+        >>> from promptreg import Registry
+        >>> look = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": "{{ photo }}"}}]
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("look", [{"role": "user", "content": look}], config={"model": "gpt-5-mini"})
+        ...     arguments = registry.render("look", photo="https://example.com/a.png").openai_responses(store=False)
+        >>> arguments["model"], arguments["store"]
+        ('gpt-5-mini', False)
+        >>> arguments["input"][0]["content"][1]
+        {'type': 'input_image', 'image_url': 'https://example.com/a.png', 'detail': 'auto'}
+        """
         from promptreg.sdks import responses  # noqa: PLC0415
 
         return responses.arguments(self, overrides)
 
     def anthropic(self, **overrides: Any) -> dict[str, Any]:
-        """Return the arguments of `client.messages.create`, as `openai` does."""
+        """Return the arguments of `client.messages.create` of the package `anthropic`, merged with the config.
+
+        Keywords override the config. Leading system and developer messages are `system`, later ones system messages; an
+        image at an https URL, and data of a `data:` URL, are sources of blocks; results of tools that follow each other
+        are one user message; a message with `cache` ends with a cache mark. What is in Anthropic's own form passes
+        unchanged, and of a whole answer the role and the content. Left out is what has no counterpart: the `name` of a
+        message, the `detail` of an image, and blank text of a part or a system message.
+
+        Raises `InvalidInputError`, which names each message, for what Anthropic can't take: audio, arguments of a tool
+        that are no JSON object, a call or a result without its id, a message that is blank, more than four cache marks,
+        counted with those of the config; and for a key that the messages fill.
+
+        >>> from promptreg import Registry
+        >>> chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "{{ question }}"}]
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("ask", chat, config={"model": "claude-sonnet-5", "max_tokens": 1000})
+        ...     arguments = registry.render("ask", question="Why?").anthropic(max_tokens=500)
+        >>> arguments["model"], arguments["max_tokens"], arguments["system"]
+        ('claude-sonnet-5', 500, [{'type': 'text', 'text': 'Be brief.'}])
+        >>> arguments["messages"]
+        [{'role': 'user', 'content': 'Why?'}]
+        """
         from promptreg.sdks import anthropic  # noqa: PLC0415
 
         return anthropic.arguments(self, overrides)
 
     def gemini(self, **overrides: Any) -> dict[str, Any]:
-        """Return the arguments of `client.models.generate_content`, as `openai` does."""
+        """Return the arguments of `client.models.generate_content` of the package `google-genai`, with the config.
+
+        All but `model` goes into `config`. A `config` in the version's config or as a keyword, a mapping or a
+        `GenerateContentConfig`, is merged key by key: keywords win, and of those what is not in `config`. The texts of
+        all system and developer messages are `system_instruction`, in their order, as Gemini has no place for later
+        ones. Data of a `data:` URL is inline, as bytes; an image or a file at another URL is `file_data`, its type from
+        the suffix. A tool's result has the name of the call with its id, or else of its own message, and is a JSON
+        object or the `output` of one; results that follow each other are one content. Gemini's own contents, which have
+        `parts`, pass unchanged. Left out are cache marks, names, the `detail` of an image, and blank text.
+
+        Raises `InvalidInputError`, which names each message, for what Gemini can't take, such as a URL without a known
+        suffix, arguments of a tool that are no JSON object, and the result of an unknown call; and for a key that the
+        messages fill.
+
+        >>> from promptreg import Registry
+        >>> chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "{{ question }}"}]
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("ask", chat, config={"model": "gemini-3-pro", "temperature": 1})
+        ...     arguments = registry.render("ask", question="Why?").gemini(temperature=0)
+        >>> arguments["model"], arguments["contents"]
+        ('gemini-3-pro', [{'role': 'user', 'parts': [{'text': 'Why?'}]}])
+        >>> arguments["config"]
+        {'temperature': 0, 'system_instruction': {'parts': [{'text': 'Be brief.'}]}}
+        """
         from promptreg.sdks import gemini  # noqa: PLC0415
 
         return gemini.arguments(self, overrides)
@@ -150,7 +215,15 @@ class Rendered:
         return self.text
 
     def __repr__(self) -> str:
-        return f"Rendered(name={self.name!r}, version={self.version!r})"
+        from promptreg import reprs  # noqa: PLC0415
+
+        return reprs.of_render(self._name, self.prompt, self.text)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the messages with their roles."""
+        from promptreg import notebooks  # noqa: PLC0415
+
+        return notebooks.rendered_html(self)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Rendered):

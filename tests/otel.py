@@ -192,6 +192,7 @@ VERBS: list[tuple[str, Call]] = [
     ("read_head", lambda r: len(r.head())),
     ("backup_registry", backed_up),
     ("wait_for_revision", lambda r: r.wait_for(1)),
+    ("report_prompts", lambda r: len(r.report(["greet", "old"]))),
 ]
 
 REFUSALS: list[tuple[str, Call, str]] = [
@@ -248,6 +249,8 @@ REFUSALS: list[tuple[str, Call, str]] = [
     ("backup_registry", lambda r: r.scope(actor=Actor("eve")).backup("backup.db"), "forbidden"),
     ("backup_registry", lambda r: r.backup("/"), "conflict"),
     ("wait_for_revision", lambda r: r.wait_for(-1), "validation_error"),
+    ("report_prompts", lambda r: r.report("absent"), "not_found"),
+    ("report_prompts", lambda r: r.report("greet@1"), "validation_error"),
 ]
 
 

@@ -61,9 +61,9 @@ DATABASES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.
 ON_BOTH = frozenset(
     f"tests.test_{name}"
     for name in (
-        "cache defaults finding freshness get_many iterate once paging releases rules_check rules_drafts rules_labels"
-        " rules_meanwhile rules_names rules_once rules_people rules_seeding rules_seeding_people rules_sets"
-        " rules_status rules_sync_calls rules_templates rules_variables rules_versions rules_writers search"
+        "cache defaults finding freshness get_many iterate once paging releases report rules_check rules_drafts"
+        " rules_labels rules_meanwhile rules_names rules_once rules_people rules_seeding rules_seeding_people"
+        " rules_sets rules_status rules_sync_calls rules_templates rules_variables rules_versions rules_writers search"
         " threads values waiting"
     ).split()
 )

@@ -249,6 +249,10 @@ VERBS = {
         {"names": "a", "status": "disabled"},
         {"names": [None, 3, b"a", {"a": 1}, [3], ["a", None], ["a", "A b"], ""], "status": CHOICE, "dry_run": FLAG},
     ),
+    "report": (
+        {},
+        {"names": [3, b"a", {"a": 1}, [3], ["a", None], ["a", "A b"], "", "a@1", ["a@staging"]], "all_versions": FLAG},
+    ),
     "discard": ({"name": "a"}, {"version": SELECTOR}),
     "set_label": (
         {"name": "a", "label": "x", "version": 1},

@@ -13,7 +13,8 @@ from promptreg.cli import progress as progress_module
 from promptreg.cli import text as text_module
 from promptreg.cli.progress import Bar, bar_line, progress
 from promptreg.cli.tables import Column, print_table
-from promptreg.cli.text import columns, cut, harmless, one_line, shorten, width, wrapped
+from promptreg.cli.text import columns, cut, shorten, width, wrapped
+from promptreg.harmless import harmless, one_line
 from tests.terminal import Stream
 
 CHARACTERS = st.characters(exclude_categories=["Cs"]) | st.sampled_from("  \t\n東京e\u0301👩\u200d👧\ufe0f\x1b")

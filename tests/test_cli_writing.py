@@ -417,7 +417,7 @@ WRITES = {
 }
 READS = set(
     "init list show render diff history search events namespaces check export import sync verify head backup"
-    " mcp demo".split()
+    " report mcp demo".split()
 )
 
 

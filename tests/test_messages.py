@@ -156,6 +156,14 @@ def test_a_placeholders_message_needs_no_content_and_may_have_any_shape(memory):
     assert rendered.text == "x"
 
 
+def test_a_placeholders_part_may_have_a_type_of_any_kind(memory):
+    """It is passed on, and no text is read from it."""
+    memory.create("kinds", [{"placeholder": "h"}])
+    messages = [{"role": "user", "content": [{"type": kind, "text": "x"} for kind in (["text"], {"a": 1}, 1, None)]}]
+    rendered = memory.render("kinds", h=messages)
+    assert (rendered.messages, rendered.text) == (messages, "")
+
+
 def test_a_placeholders_models_are_dumped_by_what_was_set_or_is_not_none(memory):
     """Models at any depth become plain JSON; None is kept if it was set, and other types become JSON types."""
     call = Call(id="1", function=Function(name="f", arguments=None), more=[Function(name="g")], none=None)

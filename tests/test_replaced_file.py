@@ -40,6 +40,7 @@ UNCACHED: dict[str, Callable[[Registry], object]] = {
     "verify": lambda r: r.verify(),
     "head": lambda r: r.head(),
     "backup": backed_up,
+    "report": lambda r: r.report(),
 }
 WRITES: dict[str, Callable[[Registry], object]] = {
     "create": lambda r: r.create("new", "New"),

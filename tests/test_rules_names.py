@@ -162,6 +162,7 @@ def test_rule_19_malformed_references_are_refused_by_every_verb(stocked, unchang
             assert refusal(stocked.render, name, default="x") == "name"
             assert refusal(stocked.set_status, [name], "disabled") == "names[0]"
             assert refusal(stocked.get_many, [name]) == "names[0]"
+            assert refusal(stocked.report, [name]) == "names[0]"
             if name is not None:
                 assert refusal(stocked.events, name) == "name"
 
@@ -339,6 +340,7 @@ def test_at_is_refused_by_verbs_that_choose_no_version(stocked, unchanged, refer
             assert refusal(getattr(stocked, verb), reference, *rest) == "name"
         refusal(stocked.set_status, reference, "disabled")
         refusal(stocked.set_status, ["a", reference], "disabled")
+        refusal(stocked.report, ["a", reference])
         refusal(stocked.update, "a", new_name=reference)
 
 
@@ -424,6 +426,7 @@ def test_unknown_names_and_ids_are_not_found_by_every_verb(stocked, unchanged):
             **NAMING,
             "events": [],
             "set_status": ["disabled"],
+            "report": [],
         }
         with unchanged():
             for verb, rest in calls.items():

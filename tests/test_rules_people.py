@@ -30,6 +30,7 @@ from promptreg import (
     VersionConflictError,
     VersionNotFoundError,
 )
+from tests.reports import data_of
 from tests.storages import copy_registry, everything, target_of
 
 ALL = ["active", "disabled", "archived"]
@@ -95,6 +96,10 @@ VERBS = {
     "history": Verb("read", "on", lambda r, n: r.history(n), returns=lambda x: [v.version for v in x] == [4, 3, 2, 1]),
     "diff": Verb("read", "on", lambda r, n: r.diff(n, 1, 2)),
     "check": Verb("read", "on", lambda r, n: r.check(n, 4), returns=lambda x: x == ["check: bad"]),
+    "report of one": Verb(
+        "read", "on", lambda r, n: r.report([n]),
+        returns=lambda x: [v["version"] for v in data_of(x)["prompts"][0]["versions"]] == [4, 3, 2, 1],
+    ),
     "events of one": Verb("read", "on", lambda r, n: r.events(n), returns=lambda x: x[0].action == "create"),
     "create": Verb("create", "new", lambda r, n: r.create(n, "Born"), ("create", "publish")),
     "create a draft": Verb("create", "new", lambda r, n: r.create(n, "Born", is_production=False), ("create",)),
@@ -192,6 +197,7 @@ LISTINGS = {
     "search": lambda r: {p.name for p in r.search("second")} == {"on", "off"},
     "events": lambda r: {e.name for e in r.events(limit=1000)} == {*PROMPTS, *LONE},
     "namespaces": lambda r: r.namespaces() == ["default"],
+    "report": lambda r: all(map(r.report().__contains__, (f'"name":"{name}","id"' for name in (*PROMPTS, *LONE)))),
 }
 
 
@@ -316,6 +322,7 @@ def test_rule_17_listings_for_every_actor(kept_open, listing, column, who):
     with untouched(registry):
         assert LISTINGS[listing](view) == (column != "stranger")
     if column == "stranger":
+        assert '"prompts":[]' in view.report()
         assert [*view.list(status=ALL), *view.search("second", status=ALL), *view.events(), *view.namespaces()] == []
 
 

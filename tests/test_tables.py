@@ -61,7 +61,7 @@ TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
         test_rules_names.NAMING,
         {
             **dict.fromkeys(
-                ["save", "seed", "rollback", "set_status", "events", "get_many"],
+                ["save", "seed", "rollback", "set_status", "events", "get_many", "report"],
                 "takes names in another way: written out there",
             ),
             "create": "makes a name: test_rule_19_malformed_names_are_refused",
@@ -77,6 +77,7 @@ TABLES: dict[str, tuple[Iterable[str], dict[str, str]]] = {
         {
             **dict.fromkeys(["verify", "head", "backup"], "is about stored bytes, which the model has none of"),
             "wait_for": "is about several registries, of which the model has one",
+            "report": "shows what history, diff and events return: test_report.py",
         },
     ),
 }

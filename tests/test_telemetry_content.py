@@ -167,6 +167,7 @@ CALLS: dict[str, Call] = {
     "head": lambda r: r.head(),
     "backup": backed_up,
     "wait_for": lambda r: r.wait_for(1),
+    "report": lambda r: r.report(all_versions=True),
 }
 
 # Every way in which a call with content may be refused.

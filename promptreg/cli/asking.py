@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from promptreg.cli.text import one_line
+from promptreg.harmless import one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,8 +8,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from promptreg.cli.context import Settings
-from promptreg.cli.text import one_line
 from promptreg.errors import PromptregError
+from promptreg.harmless import one_line
 from promptreg.rules.inputs import STATUSES, TARGET_STATUSES
 
 F = TypeVar("F", bound=Callable[..., Any])

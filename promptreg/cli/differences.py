@@ -6,7 +6,7 @@ from typing import TextIO
 import click
 
 from promptreg.cli.output import STYLES, takes_colours
-from promptreg.cli.text import harmless
+from promptreg.harmless import harmless
 from promptreg.rules.changed_words import Line, Piece, mark_words
 
 _SIDES = {"-": ("removed", "[-{}-]"), "+": ("added", "{{+{}+}}")}

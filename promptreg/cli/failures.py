@@ -2,9 +2,9 @@
 
 import re
 
-from promptreg.cli.text import one_line
 from promptreg.committing import ONCE
 from promptreg.errors import PromptregError
+from promptreg.harmless import one_line
 from promptreg.registry import Registry
 
 COMMAND_OF = {

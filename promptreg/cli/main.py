@@ -15,8 +15,8 @@ from promptreg.cli.context import Settings, registry_options
 from promptreg.cli.failures import failure_line
 from promptreg.cli.masking import masked
 from promptreg.cli.output import prepare_streams
-from promptreg.cli.text import one_line
 from promptreg.errors import PromptregError, StorageError
+from promptreg.harmless import one_line
 from promptreg.nearest import did_you_mean
 
 REFUSED, USAGE, STORAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 128 + 2, 128 + 13
@@ -53,6 +53,7 @@ COMMANDS = {
     "seed": "writing",
     "export": "transfer",
     "import": "transfer",
+    "report": "reporting",
     "verify": "checking",
     "head": "checking",
     "backup": "backup",

@@ -12,7 +12,7 @@ import click
 from pydantic import BaseModel
 
 from promptreg.cli.context import Settings
-from promptreg.cli.text import harmless
+from promptreg.harmless import harmless
 
 V = TypeVar("V")
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Protocol
 
-from promptreg.cli.text import columns, one_line, shorten
+from promptreg.cli.text import columns, shorten
+from promptreg.harmless import one_line
 
 BEGIN, PAUSE = 0.4, 0.1  # seconds: before the bar is drawn at first, and between two drawings
 CELLS = 24

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from promptreg.cli.output import paint, say
-from promptreg.cli.text import columns, one_line, wrapped
+from promptreg.cli.text import columns, wrapped
+from promptreg.harmless import one_line
 from promptreg.models import StatusUpdate
 from promptreg.prompt import Prompt
 

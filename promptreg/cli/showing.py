@@ -6,7 +6,8 @@ from typing import Any
 
 from promptreg.cli.output import as_json, note, paint, say
 from promptreg.cli.tables import Cell, Column, print_table
-from promptreg.cli.text import columns, harmless, moment, one_line, padded, shorten, wrapped
+from promptreg.cli.text import columns, moment, padded, shorten, wrapped
+from promptreg.harmless import harmless, one_line
 from promptreg.models import Event, Variable
 from promptreg.prompt import Prompt
 

@@ -5,7 +5,8 @@ from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from promptreg.cli.output import paint, say
-from promptreg.cli.text import columns, one_line, padded, shorten, shorten_middle, width, wrapped
+from promptreg.cli.text import columns, padded, shorten, shorten_middle, width, wrapped
+from promptreg.harmless import one_line
 
 CHUNK = 200  # rows that are aligned together, so that the first ones are printed before the last ones are read
 GAP = "  "

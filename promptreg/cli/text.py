@@ -1,6 +1,5 @@
-"""Text that people see in a terminal: how wide it is, cut to a width, and without characters that steer a terminal."""
+"""Text that people see in a terminal: how wide it is, and cut to a width."""
 
-import re
 import shutil
 from datetime import UTC, datetime
 from unicodedata import category, east_asian_width
@@ -8,10 +7,6 @@ from unicodedata import category, east_asian_width
 WIDEST = 80
 LEAST_OF_ENDS = 7  # columns in which both ends of a text say something
 
-_STEERING = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
-)
-_BREAKS = re.compile("[\t\n]")
 _ZERO_WIDTH = {"Mn", "Me", "Cf"}
 _EMOJI_STYLE = "\ufe0f"
 
@@ -19,30 +14,6 @@ _EMOJI_STYLE = "\ufe0f"
 def columns() -> int:
     """Return the width to print for: the terminal's, and at most 80 columns."""
     return max(20, min(shutil.get_terminal_size((WIDEST, 24)).columns, WIDEST))
-
-
-def harmless(text: str) -> str:
-    r"""Return a text with control characters, and marks that turn the direction of lines, written as escapes.
-
-    Tabs and line breaks stay.
-
-    >>> print(harmless("a title\x1b[2J"))
-    a title\x1b[2J
-    """
-    return _STEERING.sub(_escape, text)
-
-
-def one_line(text: str) -> str:
-    r"""Return a text as one harmless line.
-
-    >>> print(one_line("a\nb"))
-    a\nb
-    """
-    return _BREAKS.sub(_escape, harmless(text))
-
-
-def _escape(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def width(text: str) -> int:

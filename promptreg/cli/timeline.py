@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from promptreg.cli.output import paint, say
 from promptreg.cli.showing import own_labels
-from promptreg.cli.text import columns, moment, one_line, shorten, wrapped
+from promptreg.cli.text import columns, moment, shorten, wrapped
+from promptreg.harmless import one_line
 from promptreg.models import Version
 from promptreg.prompt import Prompt
 

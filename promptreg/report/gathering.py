@@ -25,7 +25,8 @@ EVERY = 10**9  # versions, or events: more than there are
 class Gathered(NamedTuple):
     """A prompt, the versions that are shown, newest first, and all its events, newest first.
 
-    `known` has these versions by number, and those that they are compared with.
+    The version that is live is shown, however old it is. `known` has these versions by number, and those that they are
+    compared with.
     """
 
     container: Container
@@ -74,13 +75,17 @@ def _readable(reader: Reader, view: View) -> Iterator[Container]:
 
 def _gathered(reader: Reader, view: View, container: Container, most: int) -> Gathered:
     newest = reader.versions(container, before=None, limit=most + 1)  # one more, to compare the oldest with
+    shown, live = newest[:most], container.production_version
+    if live is not None and live < shown[-1].number:
+        older = reader.versions(container, before=live + 1, limit=2)
+        shown, newest = [*shown, older[0]], [*newest, *older]
     known = {record.number: record for record in newest}
-    for number in _compared_with(container, newest[:most]) - known.keys():
+    for number in _compared_with(container, shown) - known.keys():
         record = find_version(reader, container, number)
         if record is not None:
             known[number] = record
     query = EventQuery(view.namespace, access.audience(view.actor), EVERY, prompt_id=container.id, newest_first=True)
-    return Gathered(container, newest[:most], known, reader.events(query))
+    return Gathered(container, shown, known, reader.events(query))
 
 
 def _compared_with(container: Container, versions: Sequence[VersionRecord]) -> set[int]:

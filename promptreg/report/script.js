@@ -1,11 +1,691 @@
 "use strict";
+
+// What the reader sees of the data in this page. The address says all that is shown: #/NAME, #/NAME@3, #/NAME@2..3.
+// Texts of prompts become text nodes, never markup.
+
 const data = JSON.parse(document.getElementById("data").textContent);
-const report = document.getElementById("report");
-document.title = data.title;
-for (const prompt of data.prompts) {
-  const heading = document.createElement("h2");
-  heading.textContent = prompt.name;
-  const text = document.createElement("pre");
-  text.textContent = JSON.stringify(prompt, null, 2);
-  report.append(heading, text);
+const byName = new Map(data.prompts.map((prompt) => [prompt.name, prompt]));
+const page = Object.fromEntries(
+  ["title", "about", "search", "text", "filters", "active", "choices", "found", "prompts", "content", "skip", "jump", "clear"].map((id) => [
+    id,
+    document.getElementById(id),
+  ]),
+);
+
+// Elements
+
+/** Return an element with attributes (those that are null are left out) and children: elements, texts, or lists of them. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null) element.setAttribute(name, value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null));
+  return element;
 }
+
+// Invisible characters, which may hide or reorder text. Line ends, tabs, joiners and visible signs of Arabic stay.
+const INVISIBLE = /(?![\n\t\u200c\u200d\u0600-\u0605\u06dd])[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029\u{e0100}-\u{e01ef}]/gu;
+
+/** Return a text as texts and elements, in which each invisible character is a sign with its code. */
+function visible(text) {
+  const pieces = [];
+  let end = 0;
+  for (const match of text.matchAll(INVISIBLE)) {
+    pieces.push(text.slice(end, match.index), sign(match[0].codePointAt(0)));
+    end = match.index + match[0].length;
+  }
+  return [...pieces, text.slice(end)];
+}
+
+function sign(code) {
+  const name = `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
+  return make("span", { class: "sign", title: name }, code < 0x20 ? String.fromCodePoint(0x2400 + code) : name);
+}
+
+/** Return a short text of a user, which keeps its own direction beside other text. */
+function own(text, attributes = {}) {
+  return make("bdi", attributes, visible(text));
+}
+
+/** Return a longer text of a user as it is, with all its white space. */
+function block(text, attributes = {}) {
+  return make("pre", { dir: "auto", ...attributes }, visible(text));
+}
+
+function hidden(text) {
+  return make("span", { class: "hidden" }, text);
+}
+
+function badge(text, kind) {
+  return make("span", { class: `badge ${kind}` }, visible(text));
+}
+
+/** Return a table with a caption; `heads` name its columns, and the first cell of each row names the row. */
+function table(caption, heads, rows) {
+  const body = rows.map(([first, ...rest]) =>
+    make("tr", {}, make("th", { scope: "row" }, first), rest.map((cell) => make("td", {}, cell))),
+  );
+  const head = make("tr", {}, heads.map((text) => make("th", { scope: "col" }, text)));
+  const title = make("caption", {}, hidden(caption));
+  const all = make("table", {}, title, make("thead", {}, head), make("tbody", {}, body));
+  return make("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": caption }, all);
+}
+
+/** Return a section that is built when it is first opened. */
+function fold(heading, level, build) {
+  const details = make("details", {}, make("summary", {}, make(level, {}, heading)));
+  details.addEventListener("toggle", () => details.append(...[build()].flat()), { once: true });
+  return details;
+}
+
+// Times
+
+const inUTC = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" });
+const dayInUTC = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: "UTC" });
+const local = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+
+function time(iso, format = inUTC) {
+  const at = new Date(iso);
+  const text = format.format(at) + (format === inUTC ? " UTC" : "");
+  return make("time", { datetime: iso, title: `${local.format(at)}, local time` }, text);
+}
+
+function duration(from, to) {
+  const minutes = Math.max(0, Math.round((new Date(to) - new Date(from)) / 60_000));
+  const [count, unit] =
+    minutes < 120 ? [minutes, "minute"] : minutes < 2_880 ? [Math.round(minutes / 60), "hour"] : [Math.round(minutes / 1_440), "day"];
+  return plural(count, unit);
+}
+
+function period(from, to) {
+  const until = to === null ? ["since ", time(from)] : [time(from), " to ", time(to)];
+  return [...until, ` (${duration(from, to ?? data.generated_at)})`];
+}
+
+function plural(count, unit) {
+  return `${count.toLocaleString("en")} ${unit}${count === 1 ? "" : "s"}`;
+}
+
+// Addresses
+
+function address(prompt, version = null, from = null) {
+  const name = encodeURIComponent(prompt.name).replaceAll("%2F", "/");
+  const choice = version === null ? "" : `@${from === null ? "" : `${from}..`}${version}`;
+  return `#/${name}${choice}`;
+}
+
+/** Return what the address of the page asks for: a name, or "" for the overview, and what stands behind its `@`. */
+function asked() {
+  const path = location.hash.startsWith("#/") ? location.hash.slice(2) : "";
+  const [name, choice = ""] = decoded(path).split("@");
+  return { name, choice };
+}
+
+function decoded(path) {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
+/** Return the version and the difference that an address chooses of a prompt; null where there is none. */
+function chosen(prompt, choice) {
+  if (choice === "") return { version: primary(prompt), difference: null };
+  const [from, to] = choice.includes("..") ? choice.split("..") : [null, choice];
+  const number = Object.hasOwn(prompt.labels, to) ? prompt.labels[to] : Number(to);
+  const version = prompt.versions.find((each) => each.version === number) ?? null;
+  const difference = version?.differences.find((each) => from !== null && each.from === Number(from)) ?? null;
+  return { version, difference };
+}
+
+/** Return the version that stands for a prompt: the one in production, else the newest. */
+function primary(prompt) {
+  return prompt.versions.find((version) => version.version === prompt.production_version) ?? prompt.versions[0];
+}
+
+/** Return the versions that matter now: the one in production, and those that are newer. */
+function current(prompt) {
+  const shown = primary(prompt).version;
+  return prompt.versions.filter((version) => version.version >= shown);
+}
+
+/** Return the drafts and failed versions that are newer than what is in production. */
+function unpublished(prompt) {
+  return current(prompt).filter((version) => version.state !== "published");
+}
+
+// The list: search and filters
+
+const FILTERS = {
+  status: ["Status", (prompt) => [prompt.status]],
+  state: ["State", (prompt) => current(prompt).map((version) => version.state)],
+  label: ["Label", (prompt) => Object.keys(prompt.labels)],
+  tag: ["Tag", (prompt) => primary(prompt).tags],
+  category: ["Category", (prompt) => [primary(prompt).category].filter(Boolean)],
+  owner: ["Created by", (prompt) => [prompt.created_by].filter(Boolean)],
+};
+const ORDERS = {
+  name: ["Name", () => 0],
+  changed: ["Last change", (one, other) => (one.updated_at < other.updated_at ? 1 : -1)],
+};
+const items = new Map(data.prompts.map((prompt) => [prompt, listed(prompt)]));
+const words = new Map();
+
+function listed(prompt) {
+  const { title } = primary(prompt);
+  const marks = [...statusBadges(prompt), ...new Set(unpublished(prompt).map(({ state }) => state))];
+  const link = make(
+    "a",
+    { href: address(prompt) },
+    own(prompt.name, { class: "name" }),
+    marks.map((mark) => [" ", typeof mark === "string" ? badge(mark, mark) : mark]),
+    isSameText(title, prompt.name) ? null : [" ", own(title, { class: "title" })],
+  );
+  return make("li", {}, link);
+}
+
+/** Return whether two texts have the same letters and digits, as a title and the name that was made of it. */
+function isSameText(one, other) {
+  const letters = (text) => folded(text).replace(/[^\p{L}\p{N}]/gu, "");
+  return letters(one) === letters(other);
+}
+
+function statusBadges(prompt) {
+  const both = prompt.status === "archived" && prompt.is_disabled;
+  return [prompt.status, ...(both ? ["disabled"] : [])].filter((word) => word !== "active").map((word) => badge(word, word));
+}
+
+/** Return a text as it is compared: without case and without marks. */
+function folded(text) {
+  return text.normalize("NFKD").replace(/\p{M}/gu, "").toUpperCase();
+}
+
+/** Return everything of a prompt that a search looks in. */
+function searched(prompt) {
+  if (!words.has(prompt)) {
+    const texts = current(prompt).map((each) => [each.title, each.description, ...each.tags, templateText(each.template)]);
+    words.set(prompt, folded([prompt.name, ...texts.flat()].join("\n")));
+  }
+  return words.get(prompt);
+}
+
+function templateText(template) {
+  return typeof template === "string" ? template : JSON.stringify(template).replaceAll("\\n", "\n");
+}
+
+function select(name, label, options) {
+  const choice = make("select", { id: `by-${name}`, name }, options.map(([value, text]) => make("option", { value }, text)));
+  return make("div", {}, make("label", { for: `by-${name}` }, label), choice);
+}
+
+function filterChoices([name, [label, values]]) {
+  const counts = new Map();
+  for (const value of data.prompts.flatMap((prompt) => [...new Set(values(prompt))])) {
+    counts.set(value, (counts.get(value) ?? 0) + 1);
+  }
+  const options = [...counts].sort().map(([value, count]) => [value, `${value} (${count})`]);
+  return options.length ? select(name, label, [["", "any"], ...options]) : null;
+}
+
+/** Return the values of the filters that are set, by name. */
+function filtering() {
+  return [...new FormData(page.search)].filter(([name, value]) => Object.hasOwn(FILTERS, name) && value !== "");
+}
+
+function refresh() {
+  const terms = folded(page.text.value).split(/\s+/).filter(Boolean);
+  const filters = filtering();
+  const isFound = (prompt) =>
+    filters.every(([name, value]) => FILTERS[name][1](prompt).includes(value)) &&
+    terms.every((term) => searched(prompt).includes(term));
+  let found = 0;
+  for (const [prompt, item] of items) {
+    item.hidden = !isFound(prompt);
+    found += item.hidden ? 0 : 1;
+  }
+  const all = data.prompts.length;
+  page.found.textContent = found === all ? plural(all, "prompt") : `${found.toLocaleString("en")} of ${plural(all, "prompt")}`;
+  page.active.textContent = filters.length ? `(${plural(filters.length, "filter")})` : "";
+}
+
+function reorder() {
+  const [, compare] = ORDERS[new FormData(page.search).get("order")];
+  page.prompts.append(...[...data.prompts].sort(compare).map((prompt) => items.get(prompt)));
+}
+
+function rearrange() {
+  refresh();
+  reorder();
+}
+
+function clear() {
+  page.search.reset();
+  rearrange();
+}
+
+// The overview
+
+function overview() {
+  const count = (status) => data.prompts.filter((prompt) => prompt.status === status).length;
+  const statuses = ["active", "disabled", "archived"].filter(count).map((status) => [count(status).toLocaleString("en"), status]);
+  const waiting = data.prompts.flatMap((prompt) =>
+    unpublished(prompt).map((version) => ({ prompt, version })),
+  );
+  const recent = data.prompts.flatMap((prompt) => prompt.events.slice(0, 30).map((event) => ({ prompt, event })));
+  recent.sort((one, other) => other.event.seq - one.event.seq);
+  return [
+    heading("Overview"),
+    data.prompts.length ? null : make("p", { class: "note" }, "There is no prompt that may be read here."),
+    make("ul", { class: "counts" }, statuses.map(([number, word]) => make("li", {}, make("strong", {}, number), ` ${word}`))),
+    waiting.length
+      ? [make("h3", {}, "Not published yet"), make("ul", { class: "waiting" }, waiting.slice(0, 50).map(waitingItem))]
+      : null,
+    waiting.length > 50 ? make("p", { class: "note" }, `${plural(waiting.length - 50, "more version")}: filter by state.`) : null,
+    recent.length ? [make("h3", {}, "Latest changes"), eventTable("Latest changes of all prompts", recent.slice(0, 30), true)] : null,
+  ];
+}
+
+function waitingItem({ prompt, version }) {
+  const link = make("a", { href: address(prompt, version.version) }, own(prompt.name), ` version ${version.version}`);
+  return make("li", {}, link, " ", badge(version.state, version.state), " ", own(version.commit_message ?? ""));
+}
+
+function heading(...children) {
+  return make("h2", { tabindex: "-1", id: "heading" }, children);
+}
+
+// A prompt
+
+function promptView(prompt, version, difference) {
+  const shown = primary(prompt);
+  return [
+    make("p", { class: "back" }, make("a", { href: "#/" }, "All prompts")),
+    make(
+      "div",
+      { class: "head" },
+      heading(own(prompt.name)),
+      shown.title === prompt.name ? null : make("p", { class: "title" }, own(shown.title)),
+      make("p", { class: "marks" }, badge(prompt.status, prompt.status), statusBadges(prompt).slice(1), labelLinks(prompt)),
+      shown.description ? make("p", { dir: "auto" }, visible(shown.description)) : null,
+    ),
+    facts(prompt),
+    make("h3", {}, "What was in production when"),
+    productionBar(prompt),
+    make("h3", {}, "Versions"),
+    make("ol", { class: "versions" }, prompt.versions.map((each) => versionItem(prompt, each, version, difference))),
+    leftOut(prompt.hidden_versions, "older version"),
+    fold(`Events (${prompt.events.length.toLocaleString("en")})`, "h3", () => [
+      eventTable(`Events of this prompt, newest first`, prompt.events.map((event) => ({ prompt, event })), false),
+      leftOut(prompt.hidden_events, "older event"),
+    ].filter(Boolean)),
+  ];
+}
+
+function leftOut(count, unit) {
+  const more = unit === "older version" ? "; promptreg report --all has them" : "";
+  return count ? make("p", { class: "note" }, `${plural(count, unit)} not in this page${more}.`) : null;
+}
+
+function labelLinks(prompt) {
+  const link = ([label, number]) =>
+    make("a", { class: "badge label", href: address(prompt, number) }, own(label), ` → ${number}`);
+  return Object.entries(prompt.labels).map(link);
+}
+
+function facts(prompt) {
+  const grants = prompt.access_grants.map((grant) => make("li", {}, own(grant.principal), ` may ${grant.permission}`));
+  return definitions([
+    ["Created", [time(prompt.created_at), by(prompt.created_by)]],
+    ["Last change", time(prompt.updated_at)],
+    ["Access", grants.length ? make("ul", { class: "plain" }, grants) : null],
+    ["Id", make("code", {}, prompt.id)],
+  ]);
+}
+
+function definitions(pairs) {
+  const given = pairs.filter(([, value]) => value !== null);
+  return make("dl", {}, given.map(([term, value]) => make("div", {}, make("dt", {}, term), make("dd", {}, value))));
+}
+
+function by(actor) {
+  return [" by ", who(actor)];
+}
+
+function who(actor) {
+  return actor === null ? make("span", { class: "quiet" }, "the application") : own(actor, { class: "actor" });
+}
+
+// What was live when
+
+function productionBar(prompt) {
+  if (prompt.timeline.length === 0) return make("p", { class: "note" }, "No version has been in production.");
+  const start = new Date(prompt.timeline[0].from).getTime();
+  const whole = Math.max(1, new Date(data.generated_at).getTime() - start);
+  const place = (element, from, to) => {
+    const left = (new Date(from).getTime() - start) / whole;
+    element.style.left = `${100 * left}%`;
+    element.style.width = `${100 * Math.max(0, (new Date(to ?? data.generated_at).getTime() - start) / whole - left)}%`;
+    return element;
+  };
+  const spans = prompt.timeline.map(({ version, from, to }) =>
+    place(make("span", { class: to === null ? "now" : "past", title: `version ${version}, ${plainPeriod(from, to)}` }, `${version}`), from, to),
+  );
+  const out = ["disabled", "archived"].flatMap((word) =>
+    (prompt[word] ?? []).map(([from, to]) => place(make("span", { class: word, title: `${word}, ${plainPeriod(from, to)}` }), from, to)),
+  );
+  return [
+    make("div", { class: "bar", "aria-hidden": "true" }, make("div", { class: "track" }, spans, out)),
+    make(
+      "p",
+      { class: "axis", "aria-hidden": "true" },
+      time(prompt.timeline[0].from, dayInUTC),
+      [...new Set(out.map((element) => element.className))].map((word) => make("span", { class: `legend ${word}` }, word)),
+      time(data.generated_at, dayInUTC),
+    ),
+    fold("As a table", "h4", () => [periodTable(prompt)]),
+  ];
+}
+
+function plainPeriod(from, to) {
+  return period(from, to).map((piece) => piece.textContent ?? piece).join("");
+}
+
+function periodTable(prompt) {
+  const link = (version) => make("a", { href: address(prompt, version) }, `Version ${version}`);
+  const rows = [
+    ...prompt.timeline.map(({ version, from, to }) => [from, to, link(version)]),
+    ...["disabled", "archived"].flatMap((word) => (prompt[word] ?? []).map(([from, to]) => [from, to, `The prompt was ${word}`])),
+  ];
+  rows.sort(([one], [other]) => (one < other ? -1 : 1));
+  return table(
+    "What was in production when, oldest first",
+    ["What", "From", "To", "For"],
+    rows.map(([from, to, what]) => [what, time(from), to === null ? "now" : time(to), duration(from, to ?? data.generated_at)]),
+  );
+}
+
+// A version
+
+function versionItem(prompt, version, opened, difference) {
+  const isOpen = version === opened;
+  const isLive = version.version === prompt.production_version;
+  const labels = Object.entries(prompt.labels).filter(([label, number]) => number === version.version && label !== "production");
+  const link = make(
+    "a",
+    { href: address(prompt, version.version), "aria-current": isOpen ? "true" : null },
+    `Version ${version.version}`,
+  );
+  return make(
+    "li",
+    { class: `version ${isLive ? "live" : version.state}${isOpen ? " open" : ""}` },
+    make("div", { class: "line" }, make("h4", {}, link), isLive ? badge("in production", "live") : badge(version.state, version.state),
+      labels.map(([label]) => badge(label, "label"))),
+    version.commit_message ? make("p", { class: "why", dir: "auto" }, visible(version.commit_message)) : null,
+    make("p", { class: "quiet" }, who(version.author), ", ", time(version.version_created_at)),
+    version.live.map(([from, to]) => make("p", { class: "quiet" }, "In production ", period(from, to))),
+    (version.failure ?? []).map((reason) => make("p", { class: "failure", dir: "auto" }, "Check failed: ", visible(reason))),
+    isOpen ? make("div", { class: "panel" }, tabs(prompt, version, difference), difference ? differenceView(difference) : contentView(version)) : null,
+  );
+}
+
+function tabs(prompt, version, difference) {
+  const tab = (text, href, isCurrent) => make("li", {}, make("a", { href, "aria-current": isCurrent ? "true" : null }, text));
+  const changes = version.differences.map((each) =>
+    tab(`Changes since ${each.from}${why(each)}`, address(prompt, version.version, each.from), each === difference),
+  );
+  const all = [tab("Content", address(prompt, version.version), difference === null), ...changes];
+  return make("nav", { "aria-label": `Version ${version.version}` }, make("ul", { class: "tabs" }, all));
+}
+
+/** Return why a version is compared with another one than the one before. */
+function why(difference) {
+  const reasons = { base: "its base", production: "in production" };
+  const words = difference.is.includes("previous") ? [] : difference.is.map((reason) => reasons[reason]);
+  return words.length ? ` (${words.join(", ")})` : "";
+}
+
+function contentView(version) {
+  return [
+    make("h5", {}, version.kind === "chat" ? "Messages" : "Template"),
+    typeof version.template === "string" ? templateBlock(version.template, version.syntax) : messages(version),
+    version.variables.length ? [make("h5", {}, "Variables"), variables(version.variables)] : null,
+    version.config ? [make("h5", {}, "Config"), block(version.config)] : null,
+    version.meta ? [make("h5", {}, "Meta"), block(version.meta)] : null,
+    version.examples.length ? [make("h5", {}, "Examples"), version.examples.map((example) => block(example))] : null,
+    make("h5", {}, "About this version"),
+    definitions([
+      ["Title", own(version.title)],
+      ["Description", version.description ? own(version.description) : null],
+      ["Category", version.category ? own(version.category) : null],
+      ["Tags", version.tags.length ? version.tags.map((tag) => [badge(tag, "tag"), " "]) : null],
+      ["Syntax", version.syntax],
+      ["Made from", version.base_version === null ? null : `version ${version.base_version}`],
+      ["First published", version.published_at === null ? null : time(version.published_at)],
+      ["Content hash", make("code", {}, version.content_hash)],
+    ]),
+  ];
+}
+
+function variables(list) {
+  const row = (variable) => [
+    own(variable.name),
+    variable.type,
+    variable.required ? "required" : "optional",
+    variable.default === null ? "" : make("code", {}, own(variable.default)),
+    (variable.enum ?? []).map((value) => [make("code", {}, own(value)), " "]),
+    own(variable.description),
+  ];
+  return table("Variables of this version", ["Name", "Type", "Required", "Default", "Allowed", "Description"], list.map(row));
+}
+
+function messages(version) {
+  return make("ol", { class: "messages" }, version.template.map((message) => make("li", {}, messageView(message, version.syntax))));
+}
+
+function messageView(message, syntax) {
+  if (message.placeholder !== undefined) {
+    return make("p", { class: "quiet" }, "The messages of ", own(message.placeholder, { class: "name" }));
+  }
+  const { role, content, cache, ...rest } = message;
+  const parts = typeof content === "string" ? [{ type: "text", text: content }] : (content ?? []);
+  return [
+    make("p", { class: "speaker" }, badge(role, "role"), cache ? badge("cache", "tag") : null),
+    parts.map((part) => (part.type === "text" ? templateBlock(part.text, syntax) : block(JSON.stringify(part, null, 2)))),
+    Object.keys(rest).length ? block(JSON.stringify(rest, null, 2)) : null,
+  ];
+}
+
+const CLOSERS = { "{{": "}}", "{%": "%}", "{#": "#}" };
+
+/** Return a template with what Jinja reads of it marked, in one pass. */
+function templateBlock(text, syntax) {
+  if (syntax === "plain") return block(text);
+  const pieces = [];
+  let end = 0;
+  const openers = /\{[{%#]/g;
+  for (let match = openers.exec(text); match !== null; match = openers.exec(text)) {
+    const close = text.indexOf(CLOSERS[match[0]], match.index + 2);
+    if (close === -1) break;
+    const kind = match[0] === "{{" ? "output" : match[0] === "{%" ? "statement" : "comment";
+    pieces.push(visible(text.slice(end, match.index)));
+    pieces.push(make("span", { class: kind }, visible(text.slice(match.index, close + 2))));
+    end = openers.lastIndex = close + 2;
+  }
+  return make("pre", { dir: "auto" }, pieces, visible(text.slice(end)));
+}
+
+// A difference
+
+function differenceView(difference) {
+  const { from, to } = difference;
+  const rows = JSON.parse(difference.rows);
+  if (rows.length === 0) return make("p", { class: "note" }, `The content of versions ${from} and ${to} is equal.`);
+  const head = ["", `Version ${from}`, "", `Version ${to}`].map((text) =>
+    make("th", { scope: "col", role: "columnheader", class: text ? "text" : "number" }, text || hidden("Line")),
+  );
+  return make(
+    "table",
+    { class: "difference", role: "table" },
+    make("caption", {}, `Changes from version ${from} to version ${to}: ${summary(rows)}`),
+    make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, head)),
+    make("tbody", { role: "rowgroup" }, rows.map(differenceRow)),
+  );
+}
+
+function summary(rows) {
+  const count = (kind) => rows.filter((row) => row.kind === kind).length;
+  const said = ["added", "removed", "changed"].filter(count).map((kind) => `${plural(count(kind), "line")} ${kind}`);
+  return said.join(", ") || "no lines";
+}
+
+function differenceRow(row) {
+  if (row.kind === "gap" || row.kind === "heading") {
+    const text = row.kind === "gap" ? plural(row.lines, "equal line") : row.text;
+    return make("tr", { class: row.kind, role: "row" }, make("td", { colspan: "4", role: "cell" }, visible(text)));
+  }
+  return make("tr", { class: row.kind, role: "row" }, side(row, "old", "del"), side(row, "new", "ins"));
+}
+
+function side(row, which, mark) {
+  const line = row[which];
+  const attributes = (kind) => ({ class: `${kind} ${which}`, role: "cell" });
+  if (line === null) return [make("td", attributes("number")), make("td", attributes("text"))];
+  const isWhole = row.kind === "added" || row.kind === "removed";
+  const word = row.kind === "same" ? null : hidden(mark === "del" ? "Removed: " : "Added: ");
+  const pieces = (line.pieces ?? row.old.pieces).map(([text, isChanged]) => (isChanged || isWhole ? make(mark, {}, visible(text)) : visible(text)));
+  return [
+    make("td", attributes("number"), `${line.line}`),
+    make("td", { ...attributes("text"), dir: "auto" }, word, pieces),
+  ];
+}
+
+// Events
+
+function eventTable(caption, list, hasNames) {
+  const row = ({ prompt, event }) => [
+    time(event.at),
+    who(event.actor),
+    event.action.replaceAll("_", " "),
+    ...(hasNames ? [make("a", { href: address(prompt) }, own(prompt.name))] : []),
+    event.version === null ? "" : make("a", { href: address(prompt, event.version) }, `version ${event.version}`),
+    Object.entries(event.details).filter(isTelling).map(detail),
+  ];
+  return table(caption, ["When", "Who", "What", ...(hasNames ? ["Prompt"] : []), "Version", "Details"], list.map(row));
+}
+
+/** Return whether a detail of an event says something here: not the hash, which is the version's, nor a 0 for none. */
+function isTelling([key, value]) {
+  return key !== "content_hash" && !(key === "previous" && value === 0);
+}
+
+function detail([key, value]) {
+  const texts = [value].flat().map((each) => (typeof each === "object" ? JSON.stringify(each) : String(each)));
+  return make("div", {}, make("span", { class: "quiet" }, `${key.replaceAll("_", " ")}: `), own(texts.join(", ")));
+}
+
+// What is shown
+
+let shownName = null;
+
+function show() {
+  const { name, choice } = asked();
+  const prompt = byName.get(name);
+  const isFirst = shownName === null;
+  const isSame = shownName === name;
+  shownName = name;
+  document.body.classList.toggle("reading", name !== "");
+  document.title = prompt ? `${name} · ${data.title}` : data.title;
+  page.content.replaceChildren(...view(name, prompt, choice).flat(Infinity).filter((child) => child !== null));
+  for (const [each, item] of items) markCurrent(item.firstChild, each === prompt);
+  if (!isFirst) focusOn(isSame);
+  else if (choice) document.querySelector(".version.open")?.scrollIntoView();
+}
+
+function view(name, prompt, choice) {
+  if (name === "") return overview();
+  if (prompt === undefined) return [heading("Not in this page"), make("p", {}, "This page has no prompt ", own(name), ".")];
+  const { version, difference } = chosen(prompt, choice);
+  const missing = version === null || (choice.includes("..") && difference === null);
+  const what = choice.includes("..") ? "difference" : "version";
+  const note = missing ? make("p", { class: "notice" }, `This page has no ${what} `, own(choice), " of this prompt.") : null;
+  return [note, ...promptView(prompt, version ?? primary(prompt), difference)];
+}
+
+function markCurrent(link, isCurrent) {
+  if (isCurrent) link.setAttribute("aria-current", "page");
+  else link.removeAttribute("aria-current");
+}
+
+/** Move the focus to what was asked for: the link that was followed, where the same prompt is still shown, else the heading. */
+function focusOn(isSame) {
+  const links = isSame ? [...page.content.querySelectorAll(".version.open a")] : [];
+  const target = links.find((link) => link.hash === location.hash) ?? document.getElementById("heading");
+  target.focus({ preventScroll: true });
+  if (!isSame) window.scrollTo(0, 0);
+  const { top, bottom } = target.getBoundingClientRect();
+  if (isSame && (top < 0 || bottom > window.innerHeight)) target.scrollIntoView();
+}
+
+// Keys
+
+function moveInList(event) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step === undefined) return;
+  const links = [...page.prompts.querySelectorAll("li:not([hidden]) a")];
+  const next = links[links.indexOf(document.activeElement) + step];
+  (next ?? (step < 0 ? page.text : null))?.focus();
+  event.preventDefault();
+}
+
+function openFirst(event) {
+  event.preventDefault();
+  page.prompts.querySelector("li:not([hidden]) a")?.click();
+}
+
+/** Go to the content without changing the address, which says what is shown. */
+function skip(event) {
+  event.preventDefault();
+  page.content.focus();
+}
+
+function shortcut(event) {
+  const isTyping = event.target.closest("input, select, textarea") !== null;
+  if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  if (page.text.offsetParent === null) {
+    location.hash = "#/"; // on a phone, where the search stands beside the overview alone
+    window.addEventListener("hashchange", () => page.text.focus(), { once: true });
+  } else page.text.focus();
+}
+
+// The start
+
+function about() {
+  const reader = data.actor === null ? [] : [" for ", own(data.actor)];
+  const limit = data.max_versions === null ? "" : `, the newest ${data.max_versions} versions of each`;
+  const selection = data.is_selection ? ", a selection" : "";
+  return ["Made ", time(data.generated_at), ...reader, ` by promptreg ${data.promptreg}${selection}${limit}`];
+}
+
+function start() {
+  page.title.replaceChildren(...visible(data.title));
+  page.about.append(...about());
+  const orders = Object.entries(ORDERS).map(([name, [label]]) => [name, label]);
+  page.choices.append(...Object.entries(FILTERS).map(filterChoices).filter(Boolean), select("order", "Sort by", orders));
+  page.prompts.append(...items.values());
+  page.search.addEventListener("input", refresh);
+  page.search.addEventListener("change", rearrange);
+  page.search.addEventListener("submit", openFirst);
+  page.clear.addEventListener("click", clear);
+  page.text.addEventListener("keydown", moveInList);
+  page.prompts.addEventListener("keydown", moveInList);
+  for (const link of [page.skip, page.jump]) link.addEventListener("click", skip);
+  document.addEventListener("keydown", shortcut);
+  window.addEventListener("hashchange", show);
+  refresh();
+  show();
+}
+
+start();

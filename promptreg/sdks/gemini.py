@@ -1,14 +1,157 @@
 """A render as the arguments of `client.models.generate_content` of the package `google-genai`."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from promptreg.sdks.neutral import marked_messages, settings_of
+from promptreg.errors import InvalidInputError
+from promptreg.jsonvalues import thaw
+from promptreg.sdks.gemini_parts import function_call_part, function_response_part, parts_of, read_gemini_part
+from promptreg.sdks.messages import refuse, value_at
+from promptreg.sdks.neutral import (
+    FILLED_BY_MESSAGES,
+    IN_CONFIG,
+    IN_KEYWORDS,
+    Marked,
+    marked_messages,
+    refused,
+    require_any,
+    require_free,
+)
+from promptreg.sdks.turns import Block, call_names, read_turn, require_said
+from promptreg.untrusted import FieldReader, read_untrusted
 
 if TYPE_CHECKING:
     from promptreg.rendered import Rendered
 
+Names = dict[str, str]
+"""The names of the functions that were called so far, by the id of the call."""
+
+SDK = "Gemini's API"
+
+FILLED = (*FILLED_BY_MESSAGES, "systemInstruction")  # which the SDK reads as well
+
+
+class Converted(NamedTuple):
+    """What a message became; with the role `system`, a part of the system instruction."""
+
+    role: str
+    content: dict[str, Any]
+    is_result: bool = False
+
 
 def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the call."""
-    return {**settings_of(rendered, overrides), "contents": [message for message, _, _ in marked_messages(rendered)]}
+    """Return the arguments of the call; raise `InvalidInputError` with everything that Gemini can't take."""
+    fields = FieldReader()
+    version = fields.read(_settings, thaw(rendered.config), "config.", IN_CONFIG)
+    given = fields.read(_settings, overrides, "", IN_KEYWORDS)
+    converted = fields.read(_converted_messages, marked_messages(rendered))
+    try:
+        fields.require_valid()
+    except InvalidInputError as error:
+        raise refused(rendered, error.details["errors"], SDK) from None
+    settings = {**version, **given}
+    model = {"model": settings.pop("model")} if "model" in settings else {}
+    config = {**settings, **_system_instruction(converted)}
+    return {**model, "contents": _contents(converted), **({"config": config} if config else {})}
+
+
+# The config
+
+
+def _settings(given: Mapping[str, Any], prefix: str, remedy: str) -> dict[str, Any]:
+    """Return what is given for the model and its config in one mapping, with the keys of `config` beside the others."""
+    fields = FieldReader()
+    flat = {key: value for key, value in given.items() if key != "config"}
+    nested = fields.read(_config, given.get("config"), f"{prefix}config")
+    fields.read(require_free, flat, prefix, remedy, FILLED)
+    fields.read(require_free, nested, f"{prefix}config.", remedy, FILLED)
+    fields.require_valid()
+    return {**nested, **flat}
+
+
+def _config(value: object, field: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    fields_set = getattr(value, "model_fields_set", None)
+    if isinstance(fields_set, set):  # of a `GenerateContentConfig`, whose values may be objects of the SDK
+        return {key: getattr(value, key) for key in sorted(fields_set)}
+    if not isinstance(value, Mapping):
+        refuse(field, f"must be a mapping or a GenerateContentConfig, not {type(value).__name__}")
+    return read_untrusted(field, dict, value)
+
+
+# The messages
+
+
+def _converted_messages(marked: Sequence[Marked]) -> list[Converted]:
+    """Return what the messages become, without what says nothing; Gemini has no place for cache marks."""
+    require_any(marked)
+    names: Names = {}
+    fields = FieldReader()
+    read = []
+    for message, _, where in marked:
+        reader = _own_content if "parts" in message else _converted
+        read.append(fields.read(reader, message, where, names=names))
+        names.update(_call_names(message))
+    fields.require_valid()
+    return [message for message in read if message.content["parts"]]
+
+
+def _converted(message: Mapping[str, Any], where: str, *, names: Names) -> Converted:
+    """Return a message as a content; one of the system that says nothing has no parts."""
+    turn = read_turn(message, where, read_gemini_part)
+    if turn.role == "tool":
+        return Converted("user", _content("user", [function_response_part(turn, names, where)]), is_result=True)
+    parts = [*parts_of(turn.content), *map(function_call_part, turn.calls)]
+    require_said(turn, where, "Gemini")
+    if turn.role == "system" and any("text" not in part for part in parts):
+        refuse(f"{where}, content", "must be text, as it is a system message")
+    role = "model" if turn.role == "assistant" else turn.role
+    return Converted(role, _content(role, parts))
+
+
+def _own_content(message: Mapping[str, Any], where: str, *, names: Names) -> Converted:
+    """Return a message that is a content of Gemini already, unchanged."""
+    role, parts = message.get("role") or "user", message["parts"]
+    if role not in {"user", "model"}:
+        refuse(f"{where}, role", "must be user or model in a content of Gemini")
+    if any(key not in {"role", "parts"} and value is not None for key, value in message.items()):
+        refuse(where, "must hold role and parts and nothing else, as a content of Gemini")
+    if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) and part for part in parts):
+        refuse(f"{where}, parts", "must be a list of objects, none of them empty")
+    return Converted(role, dict(message))
+
+
+def _call_names(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the ids and names of the calls in a message of either form."""
+    yield from call_names(message)
+    parts = message.get("parts")
+    for part in parts if isinstance(parts, list) else ():
+        call_id, name = value_at(part, "function_call.id"), value_at(part, "function_call.name")
+        if isinstance(call_id, str) and isinstance(name, str):
+            yield call_id, name
+
+
+def _content(role: str, parts: list[Block]) -> dict[str, Any]:
+    return {"role": role, "parts": parts}
+
+
+def _system_instruction(converted: list[Converted]) -> dict[str, Any]:
+    """Return the texts of all system messages in their order, wherever they stand; nothing where there are none."""
+    parts = [part for message in converted if message.role == "system" for part in message.content["parts"]]
+    return {"system_instruction": {"parts": parts}} if parts else {}
+
+
+def _contents(converted: list[Converted]) -> list[dict[str, Any]]:
+    """Return the other messages, with the tools' results of one turn in one, which is how Gemini takes them."""
+    contents: list[dict[str, Any]] = []
+    joins = False
+    for message in converted:
+        if message.role == "system":
+            continue
+        if message.is_result and joins:
+            contents[-1]["parts"] += message.content["parts"]
+        else:
+            contents.append(message.content)
+        joins = message.is_result
+    return contents

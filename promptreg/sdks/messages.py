@@ -84,7 +84,7 @@ def read_message(message: Mapping[str, Any], where: str) -> NeutralMessage:
 did you mean 'assistant'?
     """
     fields, given = FieldReader(), present(message)
-    role = fields.read(_role, given, where)
+    role = fields.read(read_role, given, where)
     content = fields.read(_content, given, where, role)
     calls = fields.read(_calls, given, where, role)
     call_id = fields.read(_call_id, given, where, role)
@@ -145,7 +145,8 @@ def read_parts(content: list[Any], where: str, types: Collection[str] = PARTS) -
 _FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
 
 
-def _role(given: Mapping[str, Any], where: str) -> str:
+def read_role(given: Mapping[str, Any], where: str) -> str:
+    """Return the role of a message; raise `InvalidInputError` for one that Chat Completions does not know."""
     role = given.get("role")
     if not isinstance(role, str) or role not in ROLES:
         meant = did_you_mean(_ROLES_ELSEWHERE.get(role, role), ROLES) if isinstance(role, str) else ""

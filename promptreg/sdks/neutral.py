@@ -4,7 +4,7 @@ The messages are those of `Rendered.messages`, in the form of OpenAI's Chat Comp
 Everything that an SDK can't take is reported in one `InvalidInputError`, which names its messages and fields.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from promptreg.errors import InvalidInputError
@@ -19,6 +19,10 @@ T = TypeVar("T")
 
 FILLED_BY_MESSAGES = ("messages", "input", "instructions", "system", "contents", "system_instruction")
 """The arguments of SDKs that a render fills, so that neither a config nor a keyword may."""
+
+IN_CONFIG = "remove it from the config, and put its text into the template"
+IN_KEYWORDS = "don't pass it, but put its text into the template, or in a placeholder's messages"
+"""What to do about one, by where it was found."""
 
 MOST_MARKS = 4
 """How many cache marks OpenAI and Anthropic take in one request."""
@@ -37,20 +41,17 @@ def converted(
     overrides: Mapping[str, Any],
     sdk: str,
     convert: Callable[[Marked], T],
-    *,
-    most_marks: int | None = MOST_MARKS,
 ) -> tuple[dict[str, Any], list[T]]:
     """Return the settings of a call, and what `convert` makes of each message; it raises `InvalidInputError`s.
 
     Raises one with everything that the SDK can't take: of the config and the keywords, the messages, and the number of
-    marked ones, unless `most_marks` is None.
+    marked ones.
     """
     marked, fields = marked_messages(rendered), FieldReader()
     settings = fields.read(settings_of, rendered, overrides)
     results = [fields.read(convert, each) for each in marked]
-    fields.read(_require_any, marked)
-    if most_marks is not None:
-        fields.read(_require_few_marks, marked, most_marks)
+    fields.read(require_any, marked)
+    fields.read(_require_few_marks, marked)
     try:
         fields.require_valid()
     except InvalidInputError as error:
@@ -69,18 +70,21 @@ def marked_messages(rendered: "Rendered") -> list[Marked]:
 
 def settings_of(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config of the version with keywords in its place; refuse what the messages fill."""
-    errors = [
-        {"field": f"{prefix}{key}", "reason": f"is filled by the messages of the prompt; {remedy}"}
-        for prefix, given, remedy in (
-            ("config.", rendered.config, "remove it from the config, and put its text into the template"),
-            ("", overrides, "don't pass it, but put its text into the template, or in a placeholder's messages"),
-        )
-        for key in FILLED_BY_MESSAGES
-        if key in given
-    ]
+    fields = FieldReader()
+    fields.read(require_free, rendered.config, "config.", IN_CONFIG)
+    fields.read(require_free, overrides, "", IN_KEYWORDS)
+    fields.require_valid()
+    return {**thaw(rendered.config), **overrides}
+
+
+def require_free(
+    given: Collection[str], prefix: str, remedy: str, filled: Collection[str] = FILLED_BY_MESSAGES
+) -> None:
+    """Refuse the keys of a config, or keywords, that the messages fill."""
+    reason = f"is filled by the messages of the prompt; {remedy}"
+    errors = [{"field": f"{prefix}{key}", "reason": reason} for key in filled if key in given]
     if errors:
         raise InvalidInputError.of_all(errors)
-    return {**thaw(rendered.config), **overrides}
 
 
 def refused(rendered: "Rendered", errors: Sequence[Mapping[str, str]], sdk: str = "this SDK") -> InvalidInputError:
@@ -89,19 +93,20 @@ def refused(rendered: "Rendered", errors: Sequence[Mapping[str, str]], sdk: str 
     return InvalidInputError(f"Prompt '{rendered.name}' can't be passed to {sdk}: {listed.message}.", **listed.details)
 
 
-def _cache_marks(rendered: "Rendered") -> list[int]:
+def _cache_marks(rendered: "Rendered") -> set[int]:
     messages = rendered._messages
-    return messages.cache_marks() if isinstance(messages, ChatMessages) else []
+    return {*messages.cache_marks()} if isinstance(messages, ChatMessages) else set()
 
 
-def _require_any(marked: Sequence[Marked]) -> None:
+def require_any(marked: Sequence[Marked]) -> None:
+    """Refuse a call without any message."""
     if not marked:
         reason = "there are none, as no placeholder brought any; a call needs one: pass some to a placeholder"
         raise InvalidInputError.of("messages", reason)
 
 
-def _require_few_marks(marked: Sequence[Marked], most: int) -> None:
-    surplus = [each.where for each in marked if each.is_marked][most:]
+def _require_few_marks(marked: Sequence[Marked]) -> None:
+    surplus = [each.where for each in marked if each.is_marked][MOST_MARKS:]
     if surplus:
-        reason = f"is one cache mark too many: {most} messages before it are marked, and that is the most"
+        reason = f"is one cache mark too many: {MOST_MARKS} messages before it are marked, and that is the most"
         raise InvalidInputError.of_all([{"field": f"{where}, cache", "reason": reason} for where in surplus])

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from promptreg.sdks.chat_completions import MARK, require_detail, require_file, with_mark
 from promptreg.sdks.messages import Call, NeutralMessage, Part, read_all, read_message, refuse, text_at
 from promptreg.sdks.neutral import Marked, converted
-from promptreg.untrusted import FieldReader
 
 if TYPE_CHECKING:
     from promptreg.rendered import Rendered
@@ -30,6 +29,7 @@ PARTS_ELSEWHERE = PARTS | frozenset(
 )
 """The types of what stands in a message's content, here and in other APIs, so that no item has them."""
 
+TAKEN_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
 IGNORED = frozenset({"annotations", "refusal"})
 """The fields of an answer of Chat Completions that need no place: notes on its text, and what is read as a text."""
 
@@ -60,7 +60,7 @@ def _items(marked: Marked, custom_calls: Set[str]) -> list[Item]:
     read = read_message(message, where)
     _require_placed(read)
     if read.role == "assistant":
-        return _answer(read, is_marked=is_marked)
+        return _answer(read)
     content = _content(read, is_marked=is_marked)
     if read.role != "tool":
         return [{"role": read.role, "content": content}]
@@ -95,21 +95,13 @@ def _types_in(content: list[Any]) -> set[str | None]:
 
 
 def _require_placed(read: NeutralMessage) -> None:
-    """Refuse the fields of a message that no item has."""
-    fields = FieldReader()
-    if read.name is not None and read.role != "tool":  # there it repeats the name in the call
-        fields.read(refuse, f"{read.where}, name", "this API has no names; write it into the content")
+    """Refuse the fields of a message that no item has; the name of who speaks is left out."""
     if not read.others.keys() <= IGNORED:
-        reason = "has fields that this API has no place for; it may have role, content, tool_calls, tool_call_id"
-        fields.read(refuse, read.where, reason)
-    fields.require_valid()
+        refuse(read.where, f"has fields that this API has no place for; it may have {', '.join(TAKEN_FIELDS)}")
 
 
-def _answer(read: NeutralMessage, *, is_marked: bool) -> list[Item]:
-    """Return a message for each text of an answer, and then its tool calls."""
-    if is_marked:
-        reason = "an assistant's message can't carry the mark in this API; put it on the message before or after"
-        refuse(f"{read.where}, cache", reason)
+def _answer(read: NeutralMessage) -> list[Item]:
+    """Return a message for each text of an answer, and then its tool calls. None has a part that carries a mark."""
     texts = [text for text in _texts(read) if text or not read.calls]
     return [*({"role": "assistant", "content": text} for text in texts), *map(_call_item, read.calls)]
 

@@ -7,7 +7,7 @@ import click
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import note, print_one
 from promptreg.cli.progress import progress
-from promptreg.cli.text import one_line
+from promptreg.harmless import one_line
 
 
 @click.command()

@@ -9,7 +9,7 @@ from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.failures import in_commands
 from promptreg.cli.output import note, paint, print_many, print_one, say
 from promptreg.cli.progress import progress
-from promptreg.cli.text import one_line
+from promptreg.harmless import one_line
 
 
 @click.command()

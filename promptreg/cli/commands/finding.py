@@ -10,7 +10,7 @@ from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.limits import ALL, SHOWN, limit_option
 from promptreg.cli.output import note, print_many, say
 from promptreg.cli.tables import Cell, Column, print_table
-from promptreg.cli.text import one_line
+from promptreg.harmless import one_line
 from promptreg.prompt import Prompt
 from promptreg.registry import Registry
 from promptreg.rules.inputs import STATUSES

@@ -14,8 +14,8 @@ from promptreg.cli.differences import print_diff
 from promptreg.cli.expectations import expect_hash, expect_production, read_hashes, read_numbers, selector
 from promptreg.cli.output import note, print_many, print_one
 from promptreg.cli.results import show_discarded, show_live
-from promptreg.cli.text import harmless
 from promptreg.errors import counted
+from promptreg.harmless import harmless
 from promptreg.prompt import Prompt
 from promptreg.registry import Registry
 

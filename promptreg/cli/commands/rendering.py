@@ -11,7 +11,7 @@ from promptreg.cli.completion import reference_argument
 from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.output import as_json, print_one, write
 from promptreg.cli.sources import read_json, read_json_file
-from promptreg.cli.text import harmless
+from promptreg.harmless import harmless
 from promptreg.models import Variable
 from promptreg.rendered import Rendered
 

@@ -6,8 +6,8 @@ import click
 
 from promptreg.cli.context import MISSING, Settings, output_options, registry_options
 from promptreg.cli.output import note, print_one
-from promptreg.cli.text import one_line
 from promptreg.errors import StorageError
+from promptreg.harmless import one_line
 from promptreg.storage.opening import is_postgres
 
 

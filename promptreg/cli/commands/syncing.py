@@ -14,11 +14,12 @@ from promptreg.cli.context import Settings, output_options, registry_options, ru
 from promptreg.cli.failures import in_commands
 from promptreg.cli.output import note, paint, print_one, say
 from promptreg.cli.progress import progress
-from promptreg.cli.text import columns, harmless, one_line, width, wrapped
+from promptreg.cli.text import columns, width, wrapped
 from promptreg.errors import PromptregError
 from promptreg.files.paths import LOCK
 from promptreg.files.syncing.report import SyncedPrompt, SyncReport
 from promptreg.files.syncing.sync import reported_sync, require_no_conflict
+from promptreg.harmless import harmless, one_line
 from promptreg.registry import Registry
 from promptreg.rules.sync_items import OnSyncConflict, SyncAction
 

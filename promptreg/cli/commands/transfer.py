@@ -10,13 +10,13 @@ import click
 from promptreg.cli.context import Settings, output_options, registry_options, run_checked
 from promptreg.cli.output import note, print_one, say
 from promptreg.cli.progress import progress
-from promptreg.cli.text import one_line
 from promptreg.dump import Counts
 from promptreg.errors import counted
 from promptreg.files import ImportReport, import_from
 from promptreg.files import export as export_folder
 from promptreg.files.foreign.importing import KINDS
 from promptreg.files.full import export_full, import_full
+from promptreg.harmless import one_line
 from promptreg.registry import Registry
 
 STREAM = "-"

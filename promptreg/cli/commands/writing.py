@@ -15,8 +15,8 @@ from promptreg.cli.context import Settings, output_options, registry_options
 from promptreg.cli.fields import emptying_options, field_options, read_fields, sources_named
 from promptreg.cli.output import print_one
 from promptreg.cli.results import show_saved
-from promptreg.cli.text import one_line
 from promptreg.errors import InvalidInputError
+from promptreg.harmless import one_line
 from promptreg.models import OnConflict
 from promptreg.prompt import Prompt
 from promptreg.registry import Registry

@@ -33,7 +33,7 @@ def opened_to_write(out: Place, database: str | None) -> Iterator[Callable[[byte
         else:  # a device or pipe stays; that behind /dev/stdout has no other path
             part = path
         if part != path and not is_new:
-            _require_no_database(path, database)
+            require_no_database(path, database)
         file = open(part, "wb" if part == path else "xb")  # noqa: SIM115 (closed below, before it is renamed)
     try:
         yield _translated(file.write)
@@ -48,15 +48,15 @@ def opened_to_write(out: Place, database: str | None) -> Iterator[Callable[[byte
         raise
 
 
-def _require_no_database(path: str, own: str | None) -> None:
-    """Refuse to put an export in the place of a database, and above all of the one that is exported."""
+def require_no_database(path: str, own: str | None, *, field: str = "out") -> None:
+    """Refuse to put a file in the place of a database, and above all of the one that is read."""
     # That one is not even opened: closing it again would drop SQLite's locks.
     is_database = own is not None and os.path.exists(own) and os.path.samefile(path, own)
     if not is_database:
         with open(path, "rb") as file:
             is_database = file.read(len(DATABASE)) == DATABASE
     if is_database:
-        raise InvalidInputError.of("out", "is a database, which an export would replace; give it another file")
+        raise InvalidInputError.of(field, "is a database, which would be replaced; give it another file")
 
 
 def _put_in_place(file: IO[bytes], part: str, path: str, *, is_new: bool) -> None:

@@ -1,0 +1,102 @@
+"""Parts of a message as content blocks of Anthropic: texts, images, documents, tool calls and their results."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from promptreg.sdks.media import KINDS, Inline, Link, Media, Source, Stored, read_media
+from promptreg.sdks.messages import refuse
+from promptreg.sdks.turns import Block, ToolCall, Turn, is_blank
+
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+CACHE_MARK = "cache_control"
+
+_ELSEWHERE = frozenset({"input_text", "output_text", "input_image", "input_file", "refusal", "function_call"})
+"""Parts of OpenAI's APIs. A type that is not known here is Anthropic's, as its newer releases add some."""
+
+
+def read_block(part: Mapping[str, Any], where: str) -> Block:
+    """Return a part as a content block; what is one already is returned unchanged.
+
+    >>> image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}}
+    >>> read_block(image, "message 1 of 1, part 1")
+    {'type': 'image', 'source': {'type': 'url', 'url': 'https://example.com/a.png'}}
+    """
+    kind = part["type"]
+    if kind == "input_audio":
+        refuse(where, "is audio, which Anthropic does not take")
+    if kind in KINDS:
+        return _media_block(read_media(part, where))
+    if kind in _ELSEWHERE:
+        refuse(f"{where}, type", "is one of OpenAI's; it must be a content block of Anthropic")
+    return dict(part)
+
+
+def text_block(text: str) -> Block:
+    """Return a block of text."""
+    return {"type": "text", "text": text}
+
+
+def blocks_of(content: str | list[Block]) -> list[Block]:
+    """Return a content as blocks: none where it is blank."""
+    if isinstance(content, list):
+        return content
+    return [] if is_blank(content) else [text_block(content)]
+
+
+def tool_use_block(call: ToolCall) -> Block:
+    """Return the block of a tool call, which must have an id."""
+    if call.id is None:
+        refuse(f"{call.where}, id", "is missing: Anthropic ties a tool's result to its call by the id")
+    return {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
+
+
+def tool_result_block(turn: Turn, where: str) -> Block:
+    """Return the block of a tool's result, which must have the id of the call; without a content where it is blank."""
+    if turn.answers is None:
+        refuse(f"{where}, tool_call_id", "is missing: it is the id of the call that this answers")
+    content = {} if is_blank(turn.content) else {"content": turn.content}
+    return {"type": "tool_result", "tool_use_id": turn.answers, **content}
+
+
+def _media_block(media: Media) -> Block:
+    """Return the block of an image or a file; a file that is an image is one here too."""
+    if media.kind == "image_url" or (media.source.mime_type or "").startswith("image/"):
+        return {"type": "image", "source": _image_source(media.source, media.field)}
+    title = {} if media.filename is None else {"title": media.filename}
+    return {"type": "document", "source": _document_source(media.source, media.field), **title}
+
+
+def _image_source(source: Source, field: str) -> dict[str, str]:
+    if not isinstance(source, Inline):
+        return _remote_source(source, field)
+    if source.mime_type not in IMAGE_TYPES:
+        refuse(field, f"must have one of the types that Anthropic takes: {', '.join(IMAGE_TYPES)}")
+    return {"type": "base64", "media_type": source.mime_type, "data": source.base64}
+
+
+def _document_source(source: Source, field: str) -> dict[str, str]:
+    if not isinstance(source, Inline):
+        return _remote_source(source, field)
+    if source.mime_type == "application/pdf":
+        return {"type": "base64", "media_type": source.mime_type, "data": source.base64}
+    if not source.mime_type.startswith("text/"):
+        refuse(field, "must be a PDF, a text or an image: Anthropic takes no other files")
+    return {"type": "text", "media_type": "text/plain", "data": _decoded(source.data, field)}
+
+
+def _decoded(data: bytes, field: str) -> str:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if is_blank(text):
+        refuse(field, "must be a text in UTF-8 that is not only white space")
+    return text
+
+
+def _remote_source(source: Link | Stored, field: str) -> dict[str, str]:
+    if isinstance(source, Stored):
+        return {"type": "file", "file_id": source.file_id}
+    if source.scheme != "https":
+        refuse(field, "must begin with https://, as Anthropic fetches no others, or with data:")
+    return {"type": "url", "url": source.url}

@@ -1,0 +1,172 @@
+"""A message of a render, read for an SDK whose messages have another form than Chat Completions.
+
+What Chat Completions says in fields of their own (tool calls, the call that a result answers, a refusal) is read here;
+the module of each SDK says what a part becomes, which may be in the form of the SDK already, and which ids it needs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from promptreg import strictjson
+from promptreg.sdks.messages import read_all, read_role, refuse, text_at, value_at
+from promptreg.untrusted import FieldReader
+
+Block = dict[str, Any]
+PartReader = Callable[[Mapping[str, Any], str], Block]
+
+_ANY_ROLES = frozenset({"role", "content", "name", "refusal", "annotations"})
+"""Fields of any role that `read_turn` reads, or that tell the model nothing."""
+
+_OWN_FIELDS: Mapping[str, str] = {"assistant": "tool_calls", "tool": "tool_call_id"}
+
+
+class ToolCall(NamedTuple):
+    """A call of a tool by the model; `id` is None where the message has none."""
+
+    id: str | None
+    name: str
+    arguments: dict[str, Any]
+    where: str
+
+
+class Turn(NamedTuple):
+    """A message: a text or what the parts became, without those that are blank.
+
+    `role` is system, user, assistant or tool. `answers` is the id of the call that a tool's message answers, and `name`
+    the name of the message.
+    """
+
+    role: str
+    content: str | list[Block]
+    calls: list[ToolCall]
+    answers: str | None
+    name: str | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing at all."""
+        return not self.calls and is_blank(self.content)
+
+
+def read_turn(message: Mapping[str, Any], where: str, read_part: PartReader) -> Turn:
+    """Return a message as it is read; raise `InvalidInputError` with everything that is wrong with it.
+
+    >>> read_turn({"role": "developer", "content": "Be brief."}, "message 1 of 1", lambda part, where: dict(part))
+    Turn(role='system', content='Be brief.', calls=[], answers=None, name=None)
+    """
+    role = read_role(message, where)
+    fields = FieldReader()
+    fields.read(_require_known, message, where)
+    content = fields.read(_content, message, where, read_part=read_part)
+    calls = fields.read(_tool_calls, message, where)
+    answers = fields.read(_optional_text, message, "tool_call_id", where)
+    name = fields.read(_optional_text, message, "name", where)
+    fields.require_valid()
+    return Turn("system" if role == "developer" else role, content, calls, answers, name)
+
+
+def is_blank(content: str | list[Any]) -> bool:
+    """Return whether a content is empty or a text of white space, which providers refuse."""
+    return not (content.strip() if isinstance(content, str) else content)
+
+
+def require_said(turn: Turn, where: str, provider: str) -> None:
+    """Refuse a message that says nothing, but for a system message, which is left out, and the result of a tool."""
+    if turn.is_empty and turn.role in {"user", "assistant"}:
+        refuse(f"{where}, content", f"is empty or white space, which {provider} refuses")
+
+
+def read_object(text: object) -> dict[str, Any] | None:
+    """Return the JSON object that a text holds, or None.
+
+    >>> read_object('{"a": 1}'), read_object("[]"), read_object("{")
+    ({'a': 1}, None, None)
+    """
+    try:
+        value = strictjson.read(text) if isinstance(text, str) else text
+    except strictjson.MalformedJSON:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def call_names(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the id and the name of each tool call of a message that has both, whatever else may be wrong with it."""
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        call_id, name = value_at(call, "id"), value_at(call, "function.name")
+        if isinstance(call_id, str) and isinstance(name, str):
+            yield call_id, name
+
+
+def _require_known(message: Mapping[str, Any], where: str) -> None:
+    """Refuse fields that have no counterpart; those that are empty count as absent, as SDKs' own models write them."""
+    given = {key for key, value in message.items() if value not in (None, [], {})}
+    unknown = given - _ANY_ROLES - {_OWN_FIELDS.get(message["role"])}
+    for role, key in _OWN_FIELDS.items():
+        if key in unknown:
+            refuse(f"{where}, {key}", f"only a message of the role {role} may have it")
+    if unknown:
+        refuse(where, "has a field that has no counterpart here; it may have role, content, tool_calls, tool_call_id")
+
+
+def _content(message: Mapping[str, Any], where: str, *, read_part: PartReader) -> str | list[Block]:
+    content = message.get("content")
+    if content is None:
+        content = message.get("refusal") or ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        refuse(f"{where}, content", f"must be text or a list of parts, not {type(content).__name__}")
+    parts = [(part, f"{where}, part {number}") for number, part in enumerate(content, 1) if not _is_blank_text(part)]
+    return read_all(lambda placed: _part(*placed, read_part), parts)
+
+
+def _is_blank_text(part: object) -> bool:
+    text = value_at(part, "text") if value_at(part, "type") == "text" else None
+    return isinstance(text, str) and is_blank(text)
+
+
+def _part(part: Any, where: str, read_part: PartReader) -> Block:
+    if not isinstance(value_at(part, "type"), str):
+        refuse(where, "must be an object with a type")
+    if part["type"] == "text":
+        text_at(part, "text", where)
+    return read_part(part, where)
+
+
+def _tool_calls(message: Mapping[str, Any], where: str) -> list[ToolCall]:
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list):
+        refuse(f"{where}, tool_calls", f"must be a list, not {type(calls).__name__}")
+    return read_all(
+        lambda placed: _tool_call(*placed), [(c, f"{where}, tool call {i}") for i, c in enumerate(calls, 1)]
+    )
+
+
+def _tool_call(call: Any, where: str) -> ToolCall:
+    if not isinstance(value_at(call, "function"), dict):
+        refuse(where, 'must be {"id", "type": "function", "function": {"name", "arguments"}}')
+    fields = FieldReader()
+    call_id = fields.read(_optional_text, call, "id", where)
+    name = fields.read(_filled_text, call, "function.name", where)
+    arguments = fields.read(_arguments, call, where)
+    fields.require_valid()
+    return ToolCall(call_id, name, arguments, where)
+
+
+def _arguments(call: Mapping[str, Any], where: str) -> dict[str, Any]:
+    arguments = read_object(value_at(call, "function.arguments"))
+    if arguments is None:
+        refuse(f"{where}, function.arguments", "must be a JSON object, such as {}")
+    return arguments
+
+
+def _optional_text(holder: Mapping[str, Any], path: str, where: str) -> str | None:
+    return None if value_at(holder, path) is None else _filled_text(holder, path, where)
+
+
+def _filled_text(holder: Mapping[str, Any], path: str, where: str) -> str:
+    text = text_at(holder, path, where)
+    if not text:
+        refuse(f"{where}, {path}", "must not be empty")
+    return text

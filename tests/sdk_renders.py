@@ -1,0 +1,48 @@
+"""Renders of a template that a test makes up, for the tests of the arguments for SDKs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from promptreg import InvalidInputError, Registry, Rendered
+
+HISTORY = [{"placeholder": "history"}]
+CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"place": "Kyoto"}'}}
+CUSTOM_CALL = {"id": "c2", "type": "custom", "custom": {"name": "shell", "input": "ls"}}
+
+
+class Renders:
+    """Makes prompts and renders them, in a registry of its own."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+
+    def of(self, template: Any, config: Any = None, /, **variables: Any) -> Rendered:
+        """Return a render of a template with a config."""
+        self.registry.save("p", template, config=config)
+        return self.registry.render("p", variables)
+
+    def history(self, *messages: Any) -> Rendered:
+        """Return a render of messages that a placeholder brings."""
+        return self.of(HISTORY, history=list(messages))
+
+
+@contextmanager
+def renders() -> Iterator[Renders]:
+    """Make renders until the block ends."""
+    with Registry(":memory:") as registry:
+        yield Renders(registry)
+
+
+def flaws(call: Callable[..., object], **overrides: Any) -> list[tuple[str, str]]:
+    """Return the fields that a refused call names, each with the reason."""
+    with pytest.raises(InvalidInputError) as caught:
+        call(**overrides)
+    return [(flaw["field"], flaw["reason"]) for flaw in caught.value.details["errors"]]
+
+
+def named(call: Callable[..., object], **overrides: Any) -> list[str]:
+    """Return the fields that a refused call names."""
+    return [field for field, _ in flaws(call, **overrides)]

@@ -1,0 +1,487 @@
+"""`Rendered.gemini`: messages as `client.models.generate_content` takes them. The slow tests ask the package itself."""
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from promptreg import InvalidInputError
+from tests.sdk_chats import CHATS
+from tests.sdk_renders import CALL, CUSTOM_CALL, Renders, flaws, named, renders
+from tests.sdk_server import ANSWER, Server, serving
+
+DATA = base64.b64encode(b"data").decode()
+HI = {"role": "user", "content": "Hi"}
+HI_CONTENT = {"role": "user", "parts": [{"text": "Hi"}]}
+FUNCTION_CALL = {"function_call": {"id": "c1", "name": "weather", "args": {"place": "Kyoto"}}}
+
+
+def text(text: str) -> dict[str, Any]:
+    """Return a part of text."""
+    return {"type": "text", "text": text}
+
+
+def image(url: str) -> dict[str, Any]:
+    """Return a part of an image."""
+    return {"type": "image_url", "image_url": {"url": url, "detail": "low"}}
+
+
+def audio(data: str, format_: str) -> dict[str, Any]:
+    """Return a part of audio."""
+    return {"type": "input_audio", "input_audio": {"data": data, "format": format_}}
+
+
+def file(**fields: str) -> dict[str, Any]:
+    """Return a part of a file."""
+    return {"type": "file", "file": fields}
+
+
+def inline(mime_type: str, data: bytes = b"data") -> dict[str, Any]:
+    """Return Gemini's part of data."""
+    return {"inline_data": {"mime_type": mime_type, "data": data}}
+
+
+def linked(uri: str, mime_type: str) -> dict[str, Any]:
+    """Return Gemini's part of a file."""
+    return {"file_data": {"file_uri": uri, "mime_type": mime_type}}
+
+
+def call(id_: str | None, arguments: Any = "{}") -> dict[str, Any]:
+    """Return a tool call."""
+    named = {"type": "function", "function": {"name": "f", "arguments": arguments}}
+    return named if id_ is None else {"id": id_, **named}
+
+
+def result(id_: str, content: Any = "Rain", **more: Any) -> dict[str, Any]:
+    """Return a tool's message."""
+    return {"role": "tool", "tool_call_id": id_, "content": content, **more}
+
+
+def response(id_: str, name: str, content: Any, **more: Any) -> dict[str, Any]:
+    """Return Gemini's part of a tool's result."""
+    return {"function_response": {"id": id_, "name": name, "response": content, **more}}
+
+
+PARTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (text("x"), {"text": "x"}),
+    (image("https://a.org/b.png"), linked("https://a.org/b.png", "image/png")),
+    (image("https://a.org/b.JPG?c=d.png#e"), linked("https://a.org/b.JPG?c=d.png#e", "image/jpeg")),
+    (image("http://a.org/b.webp"), linked("http://a.org/b.webp", "image/webp")),
+    (image("gs://a/b.heic"), linked("gs://a/b.heic", "image/heic")),
+    (image(f"data:image/png;base64,{DATA}"), inline("image/png")),
+    (image(f"data:image/svg+xml;base64,{DATA}"), inline("image/svg+xml")),
+    (image("data:image/png,%FF"), inline("image/png", b"\xff")),
+    (audio(DATA, "wav"), inline("audio/wav")),
+    (audio(DATA, "MP3"), inline("audio/mp3")),
+    (file(file_data=f"data:application/pdf;base64,{DATA}", filename="b.txt"), inline("application/pdf")),
+    (file(file_data=DATA, filename="a.csv"), inline("text/csv")),
+    (file(file_data=base64.b64encode(b"%PDF-1").decode()), inline("application/pdf", b"%PDF-1")),
+    (file(file_url="https://a.org/b.pdf"), linked("https://a.org/b.pdf", "application/pdf")),
+    (file(file_url="https://a.org/b", filename="c.md"), linked("https://a.org/b", "text/markdown")),
+    (file(file_id="files/abc", filename="c.mp4"), linked("files/abc", "video/mp4")),
+]
+"""Parts of a template, each with what it becomes."""
+
+OWN: list[dict[str, Any]] = [
+    {
+        "role": "model",
+        "parts": [
+            {"text": "Hm", "thought": True},
+            {"function_call": {"id": "own", "name": "g", "args": {}}, "thought_signature": "-_8="},
+        ],
+    },
+    {"role": "user", "parts": [{"function_response": {"id": "own", "name": "g", "response": {"output": "x"}}}]},
+    {"role": "user", "parts": [{"inline_data": {"mime_type": "image/png", "data": "-_8="}}]},
+    {"parts": [{"text": "Hi"}]},
+]
+"""Contents in Gemini's own shape, with data as the package dumps it."""
+
+
+@pytest.fixture(scope="module")
+def make() -> Iterator[Renders]:
+    """What makes renders."""
+    with renders() as made:
+        yield made
+
+
+def contents(make: Renders, *messages: Any) -> list[Any]:
+    """Return what messages of a template become."""
+    return list(make.of(list(messages)).gemini()["contents"])
+
+
+def refused(make: Renders, *messages: Any) -> list[tuple[str, str]]:
+    """Return what is wrong with messages that a placeholder brings."""
+    return flaws(make.history(*messages).gemini)
+
+
+# The config
+
+
+def test_all_but_the_model_goes_into_the_config(make: Renders) -> None:
+    """Names are not translated, and keywords override the config."""
+    rendered = make.of("Hi", {"model": "m", "temperature": 0.2, "top_k": 5})
+    assert rendered.gemini(temperature=0, stop_sequences=["x"]) == {
+        "model": "m",
+        "contents": [HI_CONTENT],
+        "config": {"temperature": 0, "top_k": 5, "stop_sequences": ["x"]},
+    }
+    assert rendered.gemini(model="n")["model"] == "n"
+
+
+def test_without_a_config_and_a_system_message_there_is_no_such_key(make: Renders) -> None:
+    """A model alone is no config, and blank system messages are no instruction."""
+    assert make.of("Hi").gemini() == {"contents": [HI_CONTENT]}
+    blank = [{"role": "system", "content": "{{ x }}"}, {"role": "developer", "content": [text(" ")]}, HI]
+    assert make.of(blank, {"model": "m"}, x="").gemini() == {"model": "m", "contents": [HI_CONTENT]}
+
+
+def test_a_config_is_merged_key_by_key(make: Renders) -> None:
+    """That of the version is below that of a keyword, which is below the keywords beside it; None is no config."""
+    rendered = make.of("Hi", {"top_k": 1, "top_p": 1, "config": {"seed": 1, "temperature": 1}})
+    given = {"temperature": 2, "top_p": 2}
+    merged = {"top_k": 1, "top_p": 2, "seed": 3, "temperature": 2}
+    assert rendered.gemini(config=given, seed=3)["config"] == merged
+    assert given == {"temperature": 2, "top_p": 2}
+    assert rendered.gemini(config=None)["config"] == {"top_k": 1, "top_p": 1, "seed": 1, "temperature": 1}
+    assert rendered.gemini(config={"top_p": 5}, top_p=6)["config"]["top_p"] == 6
+
+
+def test_the_value_of_a_keyword_is_passed_as_it_is(make: Renders) -> None:
+    """In a config and beside it; it may be an object of the SDK."""
+    marker = object()
+    found = make.of("Hi").gemini(tools=marker, config={"safety_settings": marker})["config"]
+    assert found["tools"] is found["safety_settings"] is marker
+
+
+@pytest.mark.parametrize("config", [1, "x", [], {1}])
+def test_a_config_that_is_none_is_an_error(make: Renders, config: Any) -> None:
+    """Of a version and of a keyword; the error has its type."""
+    of_version = {} if isinstance(config, set) else {"config": config}
+    fields = ["config.config"] if of_version else []
+    found = flaws(make.of("Hi", of_version).gemini, config=config)
+    assert [field for field, _ in found] == [*fields, "config"]
+    assert type(config).__name__ in found[-1][1]
+
+
+def test_what_the_messages_fill_is_refused_in_a_config_too(make: Renders) -> None:
+    """Under the name that the API has for it as well."""
+    rendered = make.of("Hi", {"config": {"contents": []}, "systemInstruction": "x"})
+    assert named(rendered.gemini, config={"system_instruction": "x"}, system="x") == [
+        "config.systemInstruction",
+        "config.config.contents",
+        "system",
+        "config.system_instruction",
+    ]
+
+
+def test_a_mapping_whose_own_code_raises_is_an_error(make: Renders) -> None:
+    """The error has the type of the exception, and nothing that it says."""
+
+    class Hostile(Mapping[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            raise RuntimeError("secret")
+
+        def __iter__(self) -> Iterator[str]:
+            return iter("a")
+
+        def __len__(self) -> int:
+            return 1
+
+    ((field, reason),) = flaws(make.of("Hi").gemini, config=Hostile())
+    assert field == "config"
+    assert "RuntimeError" in reason
+    assert "secret" not in reason
+
+
+# System messages
+
+
+def test_system_and_developer_messages_are_the_system_instruction(make: Renders) -> None:
+    """All of them, in their order, wherever they stand."""
+    chat = [{"role": "system", "content": "a"}, HI, {"role": "developer", "content": [text("b"), text("c")]}]
+    assert make.of(chat).gemini() == {
+        "contents": [HI_CONTENT],
+        "config": {"system_instruction": {"parts": [{"text": "a"}, {"text": "b"}, {"text": "c"}]}},
+    }
+
+
+def test_a_system_message_alone_leaves_the_contents_to_the_caller(make: Renders) -> None:
+    """The list is empty, and may be appended to."""
+    arguments = make.of([{"role": "system", "content": "a"}]).gemini()
+    assert arguments == {"contents": [], "config": {"system_instruction": {"parts": [{"text": "a"}]}}}
+
+
+def test_a_system_message_is_text(make: Renders) -> None:
+    """Anything else in it is an error."""
+    chat = [{"role": "system", "content": [text("a"), image("https://a.org/b.png")]}, HI]
+    assert named(make.of(chat).gemini) == ["message 1 of 2, content"]
+
+
+# Contents
+
+
+def test_a_user_is_user_and_an_assistant_model(make: Renders) -> None:
+    """A text is a part; names and cache marks have no counterpart."""
+    answer = {"role": "assistant", "content": "Hello", "cache": True}
+    assert contents(make, {**HI, "name": "ana", "cache": True}, answer) == [
+        HI_CONTENT,
+        {"role": "model", "parts": [{"text": "Hello"}]},
+    ]
+    assert len(contents(make, *[{**HI, "cache": True}] * 6)) == 6
+
+
+@pytest.mark.parametrize("number", range(len(PARTS)))
+def test_a_part_becomes_one_of_gemini(make: Renders, number: int) -> None:
+    """Data is bytes; a URL has the type of its suffix; `detail` has no counterpart."""
+    part, becomes = PARTS[number]
+    assert contents(make, {"role": "user", "content": [part]}) == [{"role": "user", "parts": [becomes]}]
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "reason"),
+    [
+        (image("https://a.org/b"), "image_url.url", "suffix such as .png, or pass a data: URL"),
+        (image("https://a.org/b.xyz?c.png"), "image_url.url", "suffix"),
+        (image("https://a.png"), "image_url.url", "suffix"),
+        (image("ftp://a.org/b.png"), "image_url.url", "https://"),
+        (image("data:image/png;base64,##"), "image_url.url", "base64"),
+        (image("data:image"), "image_url.url", "data URL"),
+        (audio("##", "wav"), "input_audio.data", "base64"),
+        (audio(DATA, "{{ wav }}"), "input_audio.format", "wav or mp3"),
+        (file(file_id="files/abc"), "file.file_id", "filename a suffix"),
+        (file(file_data=DATA), "file.file_data", "filename"),
+        ({"type": "tool_use", "id": "t", "name": "f", "input": {}}, "type", "text, image_url"),
+        ({"type": "text"}, "text", "text"),
+    ],
+)
+def test_a_part_that_gemini_can_not_take_is_an_error(make: Renders, part: Any, field: str, reason: str) -> None:
+    """It names the message, the part and the field, says what to do, and quotes nothing."""
+    ((found, why),) = refused(make, HI, {"role": "user", "content": [text("x"), part]})
+    assert found == f"message 2 of 2, part 2, {field}"
+    assert reason in why
+    assert "a.org" not in why
+
+
+def test_blank_text_is_left_out_and_a_blank_message_an_error(make: Renders) -> None:
+    """As Gemini refuses an empty text."""
+    assert contents(make, {"role": "user", "content": [text(""), text("x")]}) == [
+        {"role": "user", "parts": [{"text": "x"}]}
+    ]
+    for content in ("", " ", [text("")], None, []):
+        assert [f for f, _ in refused(make, HI, {"role": "assistant", "content": content})] == [
+            "message 2 of 2, content"
+        ]
+
+
+# Tools
+
+
+def test_tool_calls_and_results_become_parts(make: Renders) -> None:
+    """A result has the name of the call with its id; those of one turn are one content, what follows is another."""
+    calls = {"role": "assistant", "content": "Look", "tool_calls": [CALL, call("b", '{"x": [1]}')]}
+    assert contents(make, calls, result("b"), result("c1", '{"sky": "grey"}'), HI) == [
+        {
+            "role": "model",
+            "parts": [{"text": "Look"}, FUNCTION_CALL, {"function_call": {"id": "b", "name": "f", "args": {"x": [1]}}}],
+        },
+        {"role": "user", "parts": [response("b", "f", {"output": "Rain"}), response("c1", "weather", {"sky": "grey"})]},
+        HI_CONTENT,
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "1", "null", "{", '{"a": 1, "a": 2}', "x"])
+def test_a_result_that_is_no_json_object_is_an_output(make: Renders, content: str) -> None:
+    """That is the key under which Gemini looks for one."""
+    found = contents(make, {"role": "assistant", "tool_calls": [call("a")]}, result("a", content))
+    assert found[1]["parts"] == [response("a", "f", {"output": content})]
+
+
+def test_what_is_no_text_in_a_result_stands_beside_it(make: Renders) -> None:
+    """Texts are joined as those of a message are."""
+    content = [text("a"), image(f"data:image/png;base64,{DATA}"), text("b")]
+    found = contents(make, {"role": "assistant", "tool_calls": [call("a")]}, result("a", content))
+    assert found[1]["parts"] == [response("a", "f", {"output": "a\n\nb"}, parts=[inline("image/png")])]
+
+
+def test_ids_may_be_absent_where_names_say_which_function_it_is(make: Renders) -> None:
+    """Gemini needs none; the name of the tool's own message counts where the call is not there."""
+    found = contents(
+        make,
+        {"role": "assistant", "tool_calls": [call(None)]},
+        {"role": "tool", "content": "x", "name": "f"},
+        result("elsewhere", "y", name="g"),
+    )
+    assert found[0]["parts"] == [{"function_call": {"name": "f", "args": {}}}]
+    assert found[1]["parts"] == [
+        {"function_response": {"name": "f", "response": {"output": "x"}}},
+        response("elsewhere", "g", {"output": "y"}),
+    ]
+
+
+def test_the_result_of_an_unknown_call_is_an_error(make: Renders) -> None:
+    """A call must come before its result."""
+    calls = {"role": "assistant", "tool_calls": [call("a")]}
+    found = refused(make, result("a"), calls, {"role": "tool", "content": "x"}, result("b"))
+    assert [field for field, _ in found] == [f"message {n} of 4, tool_call_id" for n in (1, 3, 4)]
+    assert "an earlier message" in found[0][1]
+
+
+def test_calls_that_can_not_be_made_are_errors_all_at_once(make: Renders) -> None:
+    """The result of a call with bad arguments is not one of an unknown call."""
+    calls = [call("a", "[]"), CUSTOM_CALL, {"id": 1, "function": {"name": ""}}]
+    assert [field for field, _ in refused(make, {"role": "assistant", "tool_calls": calls}, result("a"))] == [
+        "message 1 of 2, tool call 1, function.arguments",
+        "message 1 of 2, tool call 2",
+        "message 1 of 2, tool call 3, id",
+        "message 1 of 2, tool call 3, function.name",
+        "message 1 of 2, tool call 3, function.arguments",
+    ]
+
+
+# Messages of other shapes
+
+
+def test_what_is_in_the_shape_of_gemini_passes_unchanged(make: Renders) -> None:
+    """Its calls are known to results in the other shape."""
+    answered = [*OWN[:1], result("own")]
+    assert make.history(*OWN).gemini()["contents"] == OWN
+    assert make.history(*answered).gemini()["contents"][1]["parts"] == [response("own", "g", {"output": "Rain"})]
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ({"role": "assistant", "parts": [{"text": "x"}]}, ", role"),
+        ({"role": "model", "parts": []}, ", parts"),
+        ({"role": "model", "parts": None}, ", parts"),
+        ({"role": "model", "parts": [{}]}, ", parts"),
+        ({"role": "model", "parts": ["x"]}, ", parts"),
+        ({"role": "model", "parts": [{"text": "x"}], "secret": 1}, ""),
+        ({"role": "model", "content": "x"}, ", role"),
+        ({"candidates": [{"content": {"parts": [{"text": "x"}]}}]}, ", role"),
+        ({"role": "assistant", "content": [{"type": "thinking", "thinking": "x", "signature": "s"}]}, ", part 1, type"),
+        ({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}, ", role"),
+    ],
+)
+def test_what_can_not_be_a_content_of_gemini_is_an_error(make: Renders, message: Any, field: str) -> None:
+    """It names the message, and quotes nothing of it."""
+    ((found, reason),) = refused(make, HI, message, HI)
+    assert found == f"message 2 of 3{field}"
+    assert "secret" not in reason
+
+
+# The package itself, whose import takes seconds
+
+WHOLE: list[Any] = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": [part for part, _ in PARTS]},
+    {"role": "assistant", "content": "Look", "tool_calls": [CALL, call("c2", {"x": [None]})]},
+    result("c1"),
+    result("c2", [text("x"), image("https://a.org/b.png"), image(f"data:image/png;base64,{DATA}")]),
+    {"role": "system", "content": "Later"},
+    {"placeholder": "history"},
+    HI,
+]
+"""A template of all shapes there are."""
+
+
+@pytest.fixture(scope="module")
+def types() -> Any:
+    """Return the types of the package, which forbid what they don't name."""
+    return pytest.importorskip("google.genai.types", reason="needs the package google-genai")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """Return a server that records what arrives."""
+    with serving() as server:
+        yield server
+
+
+def require(types: Any, arguments: dict[str, Any]) -> None:
+    """Raise pydantic's `ValidationError` where the types don't take the arguments."""
+    for content in arguments["contents"]:
+        types.Content.model_validate(content)
+    types.GenerateContentConfig.model_validate(arguments.get("config", {}))
+    assert arguments.keys() <= {"model", "contents", "config"}
+
+
+def in_json(value: Any) -> Any:
+    """Return a value with names in camel case and bytes as base64 for URLs; the client sends names in both cases."""
+    if isinstance(value, dict):
+        return {camel(key): in_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [in_json(item) for item in value]
+    return base64.urlsafe_b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def camel(name: str) -> str:
+    """Return a name in camel case."""
+    first, *others = name.split("_")
+    return "".join([first, *(other.title() for other in others)])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the package's import
+def test_the_types_of_the_package_take_every_shape(make: Renders, types: Any) -> None:
+    """They forbid keys that they don't name."""
+    whole = make.of(WHOLE, {"model": "m", "temperature": 0}, history=OWN).gemini()
+    require(types, whole)
+    read = types.Content.model_validate(whole["contents"][0])
+    assert read.parts[5].inline_data.data == b"data"
+    with pytest.raises(ValueError, match="Extra inputs"):
+        require(types, {**whole, "contents": [HI]})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_client_sends_what_is_returned(make: Renders, types: Any, server: Server) -> None:
+    """The body that arrives is the arguments in the API's JSON, and the answer may be passed to a placeholder."""
+    from google import genai
+
+    options = types.HttpOptions(base_url=server.gemini)
+    with genai.Client(api_key="k", http_options=options) as client:
+        arguments = make.of(WHOLE, {"model": "m", "temperature": 0.5}, history=OWN).gemini(top_k=3)
+        answer = client.models.generate_content(**arguments)
+        body = server.sent()
+        again = make.of(WHOLE, {"model": "m"}, history=[answer.candidates[0].content]).gemini()
+        client.models.generate_content(**again)
+        assert server.sent()["contents"][3] == {"role": "model", "parts": [{"text": ANSWER}]}
+    assert in_json(body["contents"]) == in_json(arguments["contents"])
+    instruction = body["systemInstruction"]
+    assert instruction["parts"] == [{"text": "Be brief."}, {"text": "Later"}]
+    assert body["generationConfig"] == {"temperature": 0.5, "topK": 3}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_config_object_of_the_package_is_merged(make: Renders, types: Any) -> None:
+    """What was set in it counts, with the objects in it, and it is not changed."""
+    tool = types.Tool(google_search=types.GoogleSearch())
+    config = types.GenerateContentConfig(temperature=0.5, tools=[tool])
+    arguments = make.of(WHOLE, {"temperature": 1, "seed": 1}, history=[]).gemini(config=config, seed=2)
+    assert arguments["config"].keys() == {"temperature", "seed", "tools", "system_instruction"}
+    assert (arguments["config"]["temperature"], arguments["config"]["seed"]) == (0.5, 2)
+    assert arguments["config"]["tools"] == [tool]
+    assert config.system_instruction is None
+    require(types, arguments)
+    filled = types.GenerateContentConfig(system_instruction="x")
+    assert named(make.of("Hi").gemini, config=filled) == ["config.system_instruction"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(chat=CHATS, x=st.sampled_from(["", "x", "QUJD", "https://a.org/c.webp"]))
+def test_whatever_a_template_holds_is_taken_or_refused(make: Renders, types: Any, chat: Any, x: str) -> None:
+    """The types take what is returned; all else is `InvalidInputError`, which names a message."""
+    rendered = make.of(chat, {"model": "m"}, x=x)
+    try:
+        arguments = rendered.gemini()
+    except InvalidInputError:
+        assert all(field.startswith("message ") for field in named(rendered.gemini))
+    else:
+        require(types, arguments)
