@@ -12,6 +12,7 @@ import pauses
 import postgres
 import reads
 import rendering
+import reports
 import sizes
 import starts
 import telemetry
@@ -35,6 +36,7 @@ PROGRAMS: dict[str, Callable[[Options], Tables]] = {
         pauses,
         files,
         transfer,
+        reports,
         postgres,
         fresh,
     )

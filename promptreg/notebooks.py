@@ -30,7 +30,7 @@ MAX_PARAGRAPH = 1_500
 MAX_CONTENT = 20_000
 """The most bytes of a cell, of a longer one, and of all texts of a template or a render: in all less than 100 KB."""
 KEPT_LABELS = ("latest", "production")
-COST_OF_BLOCK = 400  # bytes of its markup
+COST_OF_ROW = 300  # bytes of markup, beside that of a block
 
 _FONT = "color:inherit;background:transparent"
 _TABLE = f"border-collapse:collapse;margin:0 0 .5em;{_FONT}"
@@ -205,7 +205,7 @@ class _Room:
     def block(self, text: object, most: int = MAX_CONTENT) -> str:
         """Return a text in full, as far as there is room."""
         shown = _pre(text, max(0, min(most, self.left)))
-        self.left -= len(shown.encode()) + COST_OF_BLOCK
+        self.left -= len(shown.encode()) + COST_OF_ROW
         return shown
 
     def media(self, text: str) -> str:
@@ -285,4 +285,4 @@ def _counted(number: int, what: str) -> str:
 
 
 def _json(value: object, *, indent: int | None = 2) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent, default=lambda other: short(other, MAX_CELL))
+    return json.dumps(value, ensure_ascii=False, indent=indent)

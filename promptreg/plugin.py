@@ -49,7 +49,7 @@ def prompt_registry(tmp_path: Path) -> Iterator["Registry"]:
     try:
         from promptreg import Registry  # noqa: PLC0415
     except ImportError as error:
-        pytest.fail(_SHADOWED.format(error=error), pytrace=False)
+        raise pytest.fail.Exception(_SHADOWED.format(error=error), pytrace=False) from None
     with Registry(tmp_path / "prompts.db") as registry:
         yield registry
 
@@ -61,11 +61,11 @@ def _prompt_span_recorder() -> "SpanRecorder":
         from promptreg import fast_read  # noqa: PLC0415
         from promptreg.telemetry import spans  # noqa: PLC0415
     except ImportError as error:
-        pytest.fail(_SHADOWED.format(error=error), pytrace=False)
+        raise pytest.fail.Exception(_SHADOWED.format(error=error), pytrace=False) from None
     try:
         from promptreg.telemetry.recorder import SpanRecorder  # noqa: PLC0415
     except ImportError as error:
-        pytest.fail(_NO_SDK.format(error=error), pytrace=False)
+        raise pytest.fail.Exception(_NO_SDK.format(error=error), pytrace=False) from None
     with pytest.MonkeyPatch.context() as environment:
         environment.delenv("OTEL_SDK_DISABLED", raising=False)  # which a provider reads when it is made
         return SpanRecorder(readers=(fast_read, spans))

@@ -75,10 +75,14 @@ class Rendered:
         return self._messages.fresh()
 
     def openai(self, **overrides: Any) -> dict[str, Any]:
-        """Return the arguments of `client.chat.completions.create`: the messages, and the config of the version.
+        """Return the arguments of `client.chat.completions.create` of the package `openai`, merged with the config.
 
-        Keywords override the config. Raises `InvalidInputError` where the config or a keyword is what the messages fill
-        (`messages`, `system` …), and where OpenAI can't take a message.
+        Keywords override the config, and their values are passed as they are. The messages are those of `messages`; one
+        with `cache` ends with a breakpoint of the prompt cache, on its last part. The result is new at each call.
+
+        Raises `InvalidInputError` with everything that is wrong: a key of the config or a keyword that the messages
+        fill (`messages`, `system` …), no message at all, more than four cache marks, and by message and field what
+        OpenAI can't take, such as an image in a system message or a tool's message without its `tool_call_id`.
 
         >>> from promptreg import Registry
         >>> with Registry(":memory:") as registry:
@@ -92,7 +96,24 @@ class Rendered:
         return chat_completions.arguments(self, overrides)
 
     def openai_responses(self, **overrides: Any) -> dict[str, Any]:
-        """Return the arguments of `client.responses.create`, as `openai` does."""
+        """Return the arguments of `client.responses.create` of the package `openai`, merged with the config.
+
+        Keywords override the config. Messages become `input` items: each text of an answer a message, a tool call and
+        its result an item. The items of a placeholder that have this API's form, such as a response's `output`, pass
+        unchanged. Left out is what no item has: the `name` of a message, and a cache mark on an assistant's message.
+
+        Raises `InvalidInputError` as `openai` does. Audio is among what this API can't take.
+
+        >>> from promptreg import Registry
+        >>> look = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": "{{ photo }}"}}]
+        >>> with Registry(":memory:") as registry:
+        ...     _ = registry.create("look", [{"role": "user", "content": look}], config={"model": "gpt-5-mini"})
+        ...     arguments = registry.render("look", photo="https://example.com/a.png").openai_responses(store=False)
+        >>> arguments["model"], arguments["store"]
+        ('gpt-5-mini', False)
+        >>> arguments["input"][0]["content"][1]
+        {'type': 'input_image', 'image_url': 'https://example.com/a.png', 'detail': 'auto'}
+        """
         from promptreg.sdks import responses  # noqa: PLC0415
 
         return responses.arguments(self, overrides)

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from promptreg import Registry
+from tests import browser as browsers
 from tests import postgres
 from tests.storages import DATABASES, ON_BOTH, everything, runs
 
@@ -151,6 +152,17 @@ def postgres_target(postgres_url: str) -> Iterator[str]:
     """The target of a registry that does not exist yet, in a schema of its own on the shared server."""
     with postgres.fresh_target(postgres_url) as target:
         yield target
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[browsers.Browser]:
+    """The browser of all tests of a module."""
+    pytest.importorskip("selenium", reason="selenium is not installed: install the extra test")
+    found = browsers.programs()
+    if found is None:
+        pytest.skip(browsers.MISSING)
+    with browsers.started(found) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ what it prints; a block without one prints nothing.
 
 The `console` blocks of a page are one session on a terminal (see `console.py`).
 
-On the page of recipes a `python` block starts with the name of a file (`# app.py`) and is written to it. The `bash`
+On the pages of recipes a `python` block starts with the name of a file (`# app.py`) and is written to it. The `bash`
 blocks run; a command that ends with `&` runs beside those after it. Elsewhere shell commands are only checked to exist.
 """
 
@@ -41,20 +41,21 @@ from promptreg.rendering.filters import FILTERS, TESTS
 from promptreg.rendering.metered.methods import METHODS
 from promptreg.telemetry import names
 from tests.console import Session, as_it_runs
+from tests.frameworks import OFFLINE
 from tests.otel import unprovided
 
 ROOT = Path(__file__).parents[1]
 DOCS = Path(promptreg.__file__).parent / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 FOR_DEVELOPERS = sorted((ROOT / ".github").glob("*.md"))
-RECIPES = DOCS / "recipes.md"
+RECIPES = [DOCS / f"{name}.md" for name in ("recipes", "testing", "frameworks", "agents")]
 ON_A_SERVER = DOCS / "postgresql.md"  # whose examples `test_postgres_page.py` runs
 TEST_COMMAND = "python -m pip install -e '.[test]' && python -m pytest"
 RUN_COMMAND = "python -m pip install . && python -m promptreg demo"
 EXPECTED_PAGES = set(
     "guide templates variables chats access operations recipes telemetry errors rules guarantees internals performance"
     " changes seeding releases moving sources storage limits command files checks modules export backup repeating"
-    " postgresql report notebooks mcp".split()
+    " postgresql testing report notebooks mcp sdks frameworks agents".split()
 )
 
 
@@ -109,7 +110,7 @@ def untraced() -> Iterator[None]:
 
 @pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page not in (RECIPES, ON_A_SERVER)], ids=lambda page: page.stem
+    "page", [page for page in PAGES if page not in (*RECIPES, ON_A_SERVER)], ids=lambda page: page.stem
 )
 def test_every_example_prints_the_text_below_it(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All Python blocks of a page run in order, as one program, in an empty folder."""
@@ -132,13 +133,19 @@ def test_every_terminal_session_shows_what_the_page_says(page: Path, tmp_path: P
     assert as_it_runs(text, tmp_path).splitlines() == text.splitlines()
 
 
+SLOW = {"gunicorn", "litellm", "langchain-core", "pydantic-ai-slim", "haystack-ai"}
+"""Packages that take a second or more to import or to start."""
+
+
 def recipes() -> list[Any]:
-    """Return the sections of the page of recipes, each with the packages that it needs."""
+    """Return the sections of the pages of recipes that have commands, each with the packages that it needs."""
     found = []
-    for part in RECIPES.read_text(encoding="utf-8").split("\n## ")[1:]:
+    for part in [part for page in RECIPES for part in page.read_text(encoding="utf-8").split("\n## ")[1:]]:
+        if "```bash" not in part:
+            continue
         needs = re.search(r"^Needs (.*?)\.(?: |$)", part, re.MULTILINE)
         packages = re.findall(r"`([\w-]+)`", needs[1]) if needs else []
-        marks = [pytest.mark.slow] if "gunicorn" in packages or "-m pytest" in part else []
+        marks = [pytest.mark.slow] if SLOW.intersection(packages) or "-m pytest" in part else []
         found.append(pytest.param(part, packages, id=part.partition("\n")[0].replace(" ", "-"), marks=marks))
     return found
 
@@ -179,6 +186,9 @@ def test_every_recipe_is_a_complete_program_that_prints_the_text_below_it(
     # No socket in the user's home; and a worker that is stopped while it starts may miss the signal.
     environment["GUNICORN_CMD_ARGS"] = "--no-control-socket --graceful-timeout 2"
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # those of this project take seconds to load
+    environment["PYTEST_PLUGINS"] = "promptreg_embedded"
+    environment |= OFFLINE
+    environment["PYTHONWARNINGS"] = "error:::__main__"  # what a program uses is not deprecated
     beside: list[subprocess.Popen[bytes]] = []
     ran = 0
     try:
@@ -194,7 +204,8 @@ def test_every_recipe_is_a_complete_program_that_prints_the_text_below_it(
                         beside.append(subprocess.Popen(command, cwd=folder, env=environment))
                         continue
                     printed = run(command, folder, environment)
-                    assert re.sub(r"in [\d.]+s$", "in 0.10s", printed, flags=re.MULTILINE) == block.output
+                    shown = re.sub(r"in [\d.]+s$", "in 0.10s", printed, flags=re.MULTILINE)
+                    assert shown == (block.output or "")
                     ran += 1
     finally:
         for process in beside:
@@ -205,7 +216,7 @@ def test_every_recipe_is_a_complete_program_that_prints_the_text_below_it(
 
 
 def test_the_test_extra_has_the_packages_of_the_recipes() -> None:
-    """No recipe is skipped if the tests are installed as in the README."""
+    """No recipe is skipped if the tests are installed as in the README, the slow ones as in `.ci/run`."""
     extra = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[project.optional-dependencies]")[2]
     needed = {package for recipe in recipes() for package in recipe.values[1]}
     assert {package for package in needed if f'"{package}' not in extra} == set()
@@ -258,7 +269,7 @@ def test_every_command_exists(page: Path) -> None:
                 found.make_context(name, arguments)
             elif words[:2] == ["python", "-m"]:
                 assert words[2] in {"gunicorn"} or importlib.util.find_spec(words[2]), line
-            elif words[0] == "python" and page != RECIPES:
+            elif words[0] == "python" and page not in RECIPES:
                 assert (ROOT / words[1]).exists(), line
 
 

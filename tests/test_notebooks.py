@@ -4,7 +4,6 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from promptreg import (
     Actor,
@@ -23,10 +22,12 @@ from promptreg import (
     Registry,
     Rendered,
     StatusUpdate,
+    TemplateError,
     Variable,
     Version,
     templates,
 )
+from promptreg.prompt import stale_copy
 from promptreg.rendering.template import CompiledTemplate
 from promptreg.reprs import short
 
@@ -202,7 +203,12 @@ def test_the_repr_of_a_subclass_is_short() -> None:
     assert repr(kind.model_construct(name=Rude(), template="x")) == f"{'P' * 60}(name=<Rude>, template='x')"
     loop: list[Any] = []
     loop.append(loop)
-    assert len(repr(Prompt.model_construct(name=loop, template=loop))) < SHORT
+    assert repr(Prompt.model_construct(name=loop, template=1)) == "Prompt(name=[[[[[[[…]]]]]]], template=1)"
+    long = Prompt.model_construct(**dict.fromkeys(Prompt.model_fields, "x" * 9_999))
+    assert re.search(r"x…', template='x{20,76}…'\)$", repr(long))
+    wide = create_model("Wide", __base__=StatusUpdate, **{f"field_{i}": (int, 0) for i in range(99)})  # type: ignore[call-overload]
+    assert repr(wide.model_construct()).startswith("Wide(field_0=0, ")
+    assert len(repr(wide.model_construct())) < SHORT
     assert repr(Prompt.model_construct()) == "Prompt()"
     assert repr(Page.model_construct(items=[1])) == "Page(items=[1])"
 
@@ -214,6 +220,21 @@ def test_a_shown_value_fits(value: Any, most: int) -> None:
     assert len(short(value, most)) <= most
     assert short(value, most) == (repr(value) if len(repr(value)) <= most else short(value, most))
     assert ("…" in short(value, most)) is (len(repr(value)) > most)
+
+
+def test_code_of_a_value_neither_steers_nor_lies() -> None:
+    """Line breaks and control characters of what `__repr__` returns are escaped; a text is shown as it is stored."""
+
+    class Steering:
+        def __repr__(self) -> str:
+            return "\x1b[2J\n\u202e"
+
+    class Lying(str):
+        def __getitem__(self, _: Any) -> str:
+            return "a lie"
+
+    assert short(Steering(), 99) == r"\x1b[2J\n\u202e"
+    assert short(Lying("the truth"), 99) == "'the truth'"
 
 
 def test_every_way_of_showing_a_prompt_is_short(registry: Registry) -> None:
@@ -271,6 +292,30 @@ def test_a_notebook_shows_a_chat_with_its_roles(registry: Registry) -> None:
         assert text in page.text
 
 
+def test_a_notebook_shows_what_is_not_plain(registry: Registry) -> None:
+    """A title that is the name, the labels that each prompt has, and a default that was not declared say nothing."""
+    variables = [{"name": "a", "required": False}]
+    fields = {"category": "letters", "examples": [{}], "access_grants": [("group:legal", "read")]}
+    page = parsed(registry.create("greet", "{{ a or '' }}", variables=variables, **fields))
+    assert not {"Title", "Labels", "Tags", "Config", "State", "null"} & set(page.texts)
+    assert {"Category", "letters", "Grants", "group:legal: read", "Examples"} <= set(page.texts)
+    registry.set_status("greet", "disabled")
+    prompt = registry.archive("greet")
+    assert "archived, disabled, version 1 in production" in parsed(prompt).text
+    assert "stale" not in parsed(prompt).text
+    assert "stale" in parsed(stale_copy(prompt)).text
+    assert "nothing in production" in parsed(registry.create("draft", "x", is_production=False)).text
+
+
+def test_a_long_message_leaves_no_room_for_the_next(registry: Registry) -> None:
+    """The texts of a template share what it may take."""
+    page = parsed(registry.create("long", [{"role": "user", "content": "x" * 15_000}] * 3))
+    sizes = [text.count("x") for text in page.texts if text.startswith("\nxx")]
+    assert sizes[0] == 15_000
+    assert 3_000 < sizes[1] < 5_000
+    assert "… 1 more" in page.texts
+
+
 def test_a_notebook_shows_a_version(registry: Registry) -> None:
     """With its state, author and message, and why its checks failed."""
     registry.create("greet", "Hello {{ name }}!")
@@ -279,8 +324,8 @@ def test_a_notebook_shows_a_version(registry: Registry) -> None:
         registry.publish("greet", 2)
     page = parsed(registry.history("greet")[0])
     assert "Version greet@2" in page.text
-    assert "failed" in page.texts
-    assert "name" in page.text
+    assert {"State", "failed", "Failure"} <= set(page.texts)
+    assert "examples[0]: Variables are missing: name" in page.text
     assert "In production" not in page.text
 
 
@@ -371,6 +416,13 @@ def test_a_template_that_no_longer_compiles_is_shown(registry: Registry) -> None
     del bare.__dict__["variables"]
     assert "Declared variables" in parsed(bare).text
 
+    def refuse() -> Any:
+        raise TemplateError("never")
+
+    bare._compile = refuse
+    assert "Declared variables" in parsed(bare).text
+    assert "The first" in parsed(bare).text
+
 
 LONG = "<&\U0001f600" * 60_000
 
@@ -388,7 +440,10 @@ def test_what_a_notebook_shows_is_bounded(registry: Registry) -> None:
     for value in (chat, chat.render(), registry.history("chat")[0]):
         assert re.search("… [0-9,]+ more", parsed(value).text)
     messages = [{"role": "user", "content": [{"type": "text", "text": LONG}] * 30, "x": LONG}] * 300
-    parsed(prompt.model_copy(update={"template": messages}))
+    short_ones = [{"role": LONG, "content": "x"}] * 3_000
+    many_parts = [{"role": LONG, "content": [{"type": "text", "text": "x"}] * 3_000}] * 9
+    for template in (messages, short_ones, many_parts):
+        parsed(prompt.model_copy(update={"template": template}))
     parsed(Rendered("x", LONG))
     wide = prompt.model_copy(update={"name": LONG, "state": LONG, "status": LONG})
     parsed(Page(items=[wide] * 1_000, next="x"))
@@ -412,10 +467,10 @@ def test_being_shown_changes_nothing(registry: Registry) -> None:
         assert not {"_repr_html_", "_SHOWN"} & set(kind.__private_attributes__)
 
 
-@pytest.mark.parametrize("use", ["", "r.create('a', '{{ b }}'); r.render('a', b=1).messages; r.list(); r.history('a')"])
-def test_nothing_of_this_is_loaded_before_something_is_shown(use: str) -> None:
-    """`import promptreg`, and a render, load no module that shows."""
-    program = f"import sys, promptreg; r = promptreg.Registry(':memory:'); {use}\nprint(*sys.modules)"
-    run: Callable[..., Any] = subprocess.run
-    loaded = run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+def test_nothing_of_this_is_loaded_before_something_is_shown() -> None:
+    """`import promptreg`, a render, and reading load no module that shows."""
+    use = "r.create('a', '{{ b }}'); r.render('a', b=1).messages; r.get('a').variables; r.list(); r.history('a')"
+    program = f"import sys, promptreg; r = promptreg.Registry(':memory:'); {use}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "promptreg.rendered" in loaded
     assert {f"promptreg.{name}" for name in "notebooks reprs harmless validation".split()} & set(loaded) == set()

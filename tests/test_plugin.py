@@ -397,6 +397,7 @@ class TestSpans:
         """
         result = run(pytester, test, passed=1, errors=1)
         result.stdout.fnmatch_lines(["prompt_spans needs the SDK of OpenTelemetry*pip install opentelemetry-sdk"])
+        result.stdout.no_fnmatch_line("*During handling*")
 
     def test_every_reader_of_the_tracer_provider_is_recorded(self) -> None:
         """Each module that asks whether spans are recorded is given to the recorder; the others install providers."""
@@ -470,6 +471,22 @@ class TestNewProcess:
             " print([int(pytest.main(['-q', '-W', 'error', '-p', 'promptreg_embedded'])) for _ in range(2)])"
         )
         assert pytester.run(sys.executable, "-c", program).outlines[-1] == "[0, 0]"
+
+
+@pytest.mark.slow
+def test_a_snapshot_of_the_page_fails_where_a_prompt_renders_another_text(pytester: pytest.Pytester) -> None:
+    """It also fails where there is no snapshot, and says how to write one; and it passes once that is updated."""
+    page = (Path(promptreg.__file__).parent / "docs" / "testing.md").read_text(encoding="utf-8")
+    for name in ("shop", "conftest", "test_snapshots"):
+        Path(f"{name}.py").write_text(page.split(f"```python\n# {name}.py\n")[1].split("```")[0])
+    command = (*ALONE, "test_snapshots.py")
+    absent = pytester.runpytest_subprocess(*command)
+    absent.stdout.fnmatch_lines(["*run pytest --update-snapshots, and commit *support.txt*"])
+    pytester.runpytest_subprocess(*command, "--update-snapshots").assert_outcomes(passed=1)
+    Path("shop.py").write_text(Path("shop.py").read_text().replace("Answer for", "Kindly answer for"))
+    pytester.runpytest_subprocess(*command).assert_outcomes(failed=1)
+    pytester.runpytest_subprocess(*command, "--update-snapshots").assert_outcomes(passed=1)
+    assert "system: Kindly answer for Tea & Co.\n\nuser: Open?" in Path("snapshots/support.txt").read_text()
 
 
 def recording() -> Any:

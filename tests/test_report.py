@@ -283,6 +283,20 @@ def test_what_was_live_is_known_from_before_the_events_that_are_shown(registry: 
     assert prompt["timeline"] == [{"version": 1, "from": second(1), "to": None}]
 
 
+@pytest.mark.usefixtures("few_events")
+def test_of_many_times_the_newest_are_shown(registry: Registry) -> None:
+    """As many as events; the others are counted, and a version that is shown keeps all of its own."""
+    registry.create("greet", "1")  # at 1
+    registry.update("greet", template="2")  # at 2
+    for number in range(12):
+        registry.publish("greet", 1 + number % 2)  # at 3 + number
+    prompt = prompt_in(registry.report())
+    assert (prompt["hidden_times"], len(prompt["timeline"])) == (4, 10)
+    assert prompt["timeline"][-1] == {"version": 2, "from": second(14), "to": None}
+    assert [len(version["live"]) for version in prompt["versions"]] == [7, 7]
+    assert len(prompt_in(registry.report(all_versions=True))["timeline"]) == 14
+
+
 def test_events_have_who_when_and_their_details(registry: Registry) -> None:
     """The newest is first; those of a prompt that had the name before, and was deleted, are not there."""
     registry.create("greet", "secret")
@@ -345,7 +359,7 @@ def test_a_difference_has_both_sides_with_changed_words_marked(registry: Registr
     """Of the whole content, as `diff` compares it; what is equal on both sides stands once."""
     registry.create("greet", "Say hello to {{ name }}\nand stay")
     registry.update("greet", template="Say hi to {{ name }}\nand stay", tags=["x"])
-    rows = prompt_in(registry.report())["versions"][0]["differences"][0]["rows"]
+    rows = json.loads(prompt_in(registry.report())["versions"][0]["differences"][0]["rows"])
     assert rows[0] == {
         "kind": "changed",
         "old": {"line": 1, "pieces": [["Say ", False], ["hello", True], [" to {{ name }}", False]]},
@@ -405,6 +419,7 @@ def test_lines_that_share_words_stand_beside_each_other() -> None:
     assert paired(["a", "b"], ["c", "d"], Work()) == [(0, 0), (1, 1)]
     assert paired([], ["c", "d"], Work()) == [(None, 0), (None, 1)]
     assert paired(["a"] * 60, ["b"] * 61, Work()) == [*((n, n) for n in range(60)), (None, 60)]
+    assert paired(["one two"], ["new", "one 2"], Work(5)) == [(0, 0), (None, 1)]
 
 
 def test_where_no_work_is_left_all_that_differs_is_one_block() -> None:
@@ -441,7 +456,7 @@ def test_versions_of_equal_content_have_no_rows(registry: Registry) -> None:
     registry.create("greet", "1")
     registry.update("greet", access_grants=[("anyone", "read")])
     (difference,) = prompt_in(registry.report())["versions"][0]["differences"]
-    assert (difference["from"], difference["rows"]) == (1, [])
+    assert (difference["from"], difference["rows"]) == (1, "[]")
 
 
 # Who sees what
@@ -612,7 +627,7 @@ def test_a_large_template_is_shown_whole(registry: Registry) -> None:
     registry.update("greet", template=f"{text}more")
     versions = prompt_in(registry.report())["versions"]
     assert [version["template"] for version in versions] == [f"{text}more", text]
-    assert versions[0]["differences"][0]["rows"]
+    assert json.loads(versions[0]["differences"][0]["rows"])[-1]["kind"] != "heading"
 
 
 def test_an_application_loads_nothing_of_reports() -> None:

@@ -1,4 +1,4 @@
-"""The workflow of files.md checks a pull request, and deploys what is merged: its commands run without GitHub."""
+"""The workflows of the pages check a pull request, and deploy what is merged: their commands run without GitHub."""
 
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,21 @@ from promptreg import Registry
 from promptreg.files.syncing.lockfile import LOCK, make_source
 from tests.console import Session
 
-PAGE = Path(promptreg.__file__).parent / "docs" / "files.md"
+DOCS = Path(promptreg.__file__).parent / "docs"
 GOOD = '---\nexamples: [{"name": "Ana"}]\n---\nHello {{ name }}\n'
+
+
+def workflow_of(page: str) -> dict[Any, Any]:
+    """Return the workflow on a page, as it is read by GitHub."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    read: dict[Any, Any] = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    return read
 
 
 @pytest.fixture(scope="module")
 def workflow() -> dict[Any, Any]:
-    """The workflow, as it is read by GitHub."""
-    read: dict[Any, Any] = yaml.safe_load(PAGE.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0])
-    return read
+    """The workflow of the page about files."""
+    return workflow_of("files.md")
 
 
 class Runner:
@@ -45,7 +51,7 @@ class Runner:
         printed = ""
         for step in self._jobs[job]["steps"]:
             command = step.get("run", "")
-            if command and not command.startswith("python -m pip "):
+            if command and not command.startswith("python -m "):
                 printed += self.session.run(command, [])
                 if self.session.status:
                     return False, printed
@@ -141,3 +147,34 @@ def test_a_change_of_both_fails_the_deployment_and_keeps_what_is_live(own: Runne
         assert "greet.md" in printed
         assert "Welcome {{ name }}" in printed
         assert registry.get("greet").template == "Welcome {{ name }}"
+
+
+def test_tests_of_a_pull_request_read_every_file(tmp_path: Path) -> None:
+    """The job on the page about testing takes good files, and fails with the file and line of a bad one."""
+    runner = Runner(tmp_path / "hosted", workflow_of("testing.md"), tmp_path / "hosted.db")
+    make_source(runner.prompts)
+    (runner.prompts / "greet.md").write_text(GOOD)
+    runner.commit("A greeting")
+    assert runner.run("test") == (True, "create       greet @1  it is new\n1 created\n")
+    (runner.prompts / "greet.md").write_text(GOOD.replace("name }}", "name"))
+    passed, printed = runner.run("test")
+    assert not passed
+    assert "greet.md:4" in printed
+
+
+def test_the_daily_job_notices_what_is_not_live_and_what_cannot_go_live(tmp_path: Path) -> None:
+    """It passes where the files are live and what is staged is good, and writes nothing."""
+    runner = Runner(tmp_path / "own", workflow_of("testing.md"), tmp_path / "live.db")
+    (runner.prompts / "support.md").write_text(GOOD)
+    runner.commit("Support")
+    with Registry(tmp_path / "live.db") as registry:
+        assert not runner.run("live")[0]
+        runner.session.run("promptreg sync prompts", [])
+        registry.update("support", template="Hi {{ name }}", is_production=False)
+        registry.set_label("support", "staging", 2)
+        assert runner.run("live")[0]
+        registry.update("support@2", template="Hi {{ nam }}")
+        passed, printed = runner.run("live")
+        assert not passed
+        assert "nam" in printed
+        assert [version.state for version in registry.history("support")] == ["draft", "published"]

@@ -36,4 +36,4 @@ def make_report(core: Core, view: View, references: Sequence[Reference] | None, 
         "max_events": max_events,
         "is_selection": references is not None,
     }
-    return document({**about, "prompts": [*map(Showing(core.limits, max_events).prompt, gathered)]})
+    return document(about, map(Showing(core.limits, max_events).prompt, gathered))

@@ -18,6 +18,7 @@ CONTEXT = 3  # equal lines that are shown before and after a change
 TOTAL_WORK = 100 * MAX_WORK  # comparisons of a whole report: 30 s
 LEAST_WORK = 2_000  # of two versions, however much was compared before them
 MAX_PAIRED = 2_500  # pairs of lines of one block that are compared; of more, lines are paired in their order
+PAIR_WORK = 5  # comparisons that take as long as to look for a word in another line
 PAIRED, ALIKE = 1, 10  # what it is worth to show two lines beside each other, and each word that both have
 
 Row: TypeAlias = dict[str, Any]
@@ -98,21 +99,17 @@ def paired(old: Sequence[str], new: Sequence[str], work: Work) -> list[Pair]:
     >>> paired(["Say hello"], ["Be kind.", "Say hello to Ana"], Work())
     [(None, 0), (0, 1)]
     """
-    size = len(old) * len(new)
-    work.left -= size
-    if not 1 < size <= MAX_PAIRED or work.left < 0:
-        return [*zip_longest(range(len(old)), range(len(new)))]
-    return _best(_worth(old, new))
-
-
-def _worth(old: Sequence[str], new: Sequence[str]) -> list[list[int]]:
-    words, others = ([Counter(line.split()) for line in lines] for lines in (old, new))
-    return [[PAIRED + ALIKE * (mine & other).total() for other in others] for mine in words]
+    if 1 < len(old) * len(new) <= MAX_PAIRED:
+        words, others = ([Counter(line.split()) for line in lines] for lines in (old, new))
+        work.left -= PAIR_WORK * len(others) * sum(1 + len(mine) for mine in words)
+        if work.left >= 0:
+            return _best([[PAIRED + ALIKE * (mine & other).total() for other in others] for mine in words])
+    return [*zip_longest(range(len(old)), range(len(new)))]
 
 
 def _best(worth: Sequence[Sequence[int]]) -> list[Pair]:
-    """Return the pairs, in order on both sides, that are worth most together."""
-    rows, columns = len(worth), len(worth[0]) if worth else 0
+    """Return the pairs, in order on both sides, that are worth most together; `worth` has a row for each old line."""
+    rows, columns = len(worth), len(worth[0])
     best = [[0] * (columns + 1) for _ in range(rows + 1)]
     for at in reversed(range(rows)):
         for other in reversed(range(columns)):
@@ -134,4 +131,4 @@ def _followed(worth: Sequence[Sequence[int]], best: Sequence[Sequence[int]]) -> 
             yield None, other
             other += 1
     yield from ((place, None) for place in range(at, len(worth)))
-    yield from ((None, place) for place in range(other, len(worth[0]) if worth else 0))
+    yield from ((None, place) for place in range(other, len(worth[0])))

@@ -7,7 +7,7 @@ is ever executed, loaded or sent anywhere, whatever prompts hold.
 import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -21,12 +21,25 @@ _ESCAPED = {character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2
 """Characters that JSON has only in texts, and that HTML or older JavaScript would read as something else."""
 
 
-def document(data: Mapping[str, Any]) -> str:
-    """Return the page that shows this data."""
+def document(about: Mapping[str, Any], prompts: Iterable[Mapping[str, Any]]) -> str:
+    """Return the page that shows this data, in which `prompts` are a list of that name."""
+    return "".join(_pieces(about, prompts))
+
+
+def _pieces(about: Mapping[str, Any], prompts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the page bit by bit, as a page may be large: the data of a prompt is made when it is its turn."""
     script, style = _asset("script.js"), _asset("style.css")
     policy = POLICY.format(script=_source(script), style=_source(style))
-    parts = {"policy": policy, "style": style, "data": embedded(data), "script": script}
-    return _MARK.sub(lambda mark: parts[mark[1]], _asset("page.html"))
+    parts = {"policy": [policy], "style": [style], "data": _data(about, prompts), "script": [script]}
+    for place, piece in enumerate(_MARK.split(_asset("page.html"))):
+        yield from parts[piece] if place % 2 else [piece]
+
+
+def _data(about: Mapping[str, Any], prompts: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    yield embedded({**about, "prompts": []}).removesuffix("]}")
+    for number, prompt in enumerate(prompts):
+        yield f"{',' * bool(number)}{embedded(prompt)}"
+    yield "]}"
 
 
 def embedded(data: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const byName = new Map(data.prompts.map((prompt) => [prompt.name, prompt]));
 const page = Object.fromEntries(
-  ["title", "about", "search", "text", "filters", "active", "choices", "found", "prompts", "content", "skip"].map((id) => [
+  ["title", "about", "search", "text", "filters", "active", "choices", "found", "prompts", "content", "skip", "jump", "clear"].map((id) => [
     id,
     document.getElementById(id),
   ]),
@@ -67,8 +67,9 @@ function table(caption, heads, rows) {
     make("tr", {}, make("th", { scope: "row" }, first), rest.map((cell) => make("td", {}, cell))),
   );
   const head = make("tr", {}, heads.map((text) => make("th", { scope: "col" }, text)));
-  const all = make("table", {}, make("caption", {}, caption), make("thead", {}, head), make("tbody", {}, body));
-  return make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": caption }, all);
+  const title = make("caption", {}, hidden(caption));
+  const all = make("table", {}, title, make("thead", {}, head), make("tbody", {}, body));
+  return make("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": caption }, all);
 }
 
 /** Return a section that is built when it is first opened. */
@@ -198,7 +199,7 @@ function statusBadges(prompt) {
 
 /** Return a text as it is compared: without case and without marks. */
 function folded(text) {
-  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  return text.normalize("NFKD").replace(/\p{M}/gu, "").toUpperCase();
 }
 
 /** Return everything of a prompt that a search looks in. */
@@ -254,6 +255,16 @@ function reorder() {
   page.prompts.append(...[...data.prompts].sort(compare).map((prompt) => items.get(prompt)));
 }
 
+function rearrange() {
+  refresh();
+  reorder();
+}
+
+function clear() {
+  page.search.reset();
+  rearrange();
+}
+
 // The overview
 
 function overview() {
@@ -266,6 +277,7 @@ function overview() {
   recent.sort((one, other) => other.event.seq - one.event.seq);
   return [
     heading("Overview"),
+    data.prompts.length ? null : make("p", { class: "note" }, "There is no prompt that may be read here."),
     make("ul", { class: "counts" }, statuses.map(([number, word]) => make("li", {}, make("strong", {}, number), ` ${word}`))),
     waiting.length
       ? [make("h3", {}, "Not published yet"), make("ul", { class: "waiting" }, waiting.slice(0, 50).map(waitingItem))]
@@ -479,7 +491,7 @@ function messageView(message, syntax) {
   const { role, content, cache, ...rest } = message;
   const parts = typeof content === "string" ? [{ type: "text", text: content }] : (content ?? []);
   return [
-    make("p", { class: "role" }, badge(role, "role"), cache ? badge("cache", "tag") : null),
+    make("p", { class: "speaker" }, badge(role, "role"), cache ? badge("cache", "tag") : null),
     parts.map((part) => (part.type === "text" ? templateBlock(part.text, syntax) : block(JSON.stringify(part, null, 2)))),
     Object.keys(rest).length ? block(JSON.stringify(rest, null, 2)) : null,
   ];
@@ -507,7 +519,8 @@ function templateBlock(text, syntax) {
 // A difference
 
 function differenceView(difference) {
-  const { from, to, rows } = difference;
+  const { from, to } = difference;
+  const rows = JSON.parse(difference.rows);
   if (rows.length === 0) return make("p", { class: "note" }, `The content of versions ${from} and ${to} is equal.`);
   const head = ["", `Version ${from}`, "", `Version ${to}`].map((text) =>
     make("th", { scope: "col", role: "columnheader", class: text ? "text" : "number" }, text || hidden("Line")),
@@ -595,7 +608,8 @@ function view(name, prompt, choice) {
   if (prompt === undefined) return [heading("Not in this page"), make("p", {}, "This page has no prompt ", own(name), ".")];
   const { version, difference } = chosen(prompt, choice);
   const missing = version === null || (choice.includes("..") && difference === null);
-  const note = missing ? make("p", { class: "notice" }, "This page has no ", own(choice), " of this prompt.") : null;
+  const what = choice.includes("..") ? "difference" : "version";
+  const note = missing ? make("p", { class: "notice" }, `This page has no ${what} `, own(choice), " of this prompt.") : null;
   return [note, ...promptView(prompt, version ?? primary(prompt), difference)];
 }
 
@@ -625,19 +639,25 @@ function moveInList(event) {
   event.preventDefault();
 }
 
-function searchKey(event) {
-  if (event.key === "Escape") {
-    page.text.value = "";
-    refresh();
-  } else moveInList(event);
+function openFirst(event) {
+  event.preventDefault();
+  page.prompts.querySelector("li:not([hidden]) a")?.click();
+}
+
+/** Go to the content without changing the address, which says what is shown. */
+function skip(event) {
+  event.preventDefault();
+  page.content.focus();
 }
 
 function shortcut(event) {
   const isTyping = event.target.closest("input, select, textarea") !== null;
   if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  if (page.text.offsetParent === null) location.hash = "#/";
-  requestAnimationFrame(() => page.text.focus());
+  if (page.text.offsetParent === null) {
+    location.hash = "#/"; // on a phone, where the search stands beside the overview alone
+    window.addEventListener("hashchange", () => page.text.focus(), { once: true });
+  } else page.text.focus();
 }
 
 // The start
@@ -656,12 +676,12 @@ function start() {
   page.choices.append(...Object.entries(FILTERS).map(filterChoices).filter(Boolean), select("order", "Sort by", orders));
   page.prompts.append(...items.values());
   page.search.addEventListener("input", refresh);
-  page.search.addEventListener("change", reorder);
-  page.search.addEventListener("reset", () => requestAnimationFrame(() => { refresh(); reorder(); }));
-  page.search.addEventListener("submit", (event) => { event.preventDefault(); page.prompts.querySelector("li:not([hidden]) a")?.click(); });
-  page.text.addEventListener("keydown", searchKey);
+  page.search.addEventListener("change", rearrange);
+  page.search.addEventListener("submit", openFirst);
+  page.clear.addEventListener("click", clear);
+  page.text.addEventListener("keydown", moveInList);
   page.prompts.addEventListener("keydown", moveInList);
-  page.skip.addEventListener("click", (event) => { event.preventDefault(); page.content.focus(); });
+  for (const link of [page.skip, page.jump]) link.addEventListener("click", skip);
   document.addEventListener("keydown", shortcut);
   window.addEventListener("hashchange", show);
   refresh();

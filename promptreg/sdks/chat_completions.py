@@ -7,7 +7,7 @@ a placeholder may have more fields than theirs, since other servers that speak t
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from promptreg.sdks.messages import NeutralMessage, Part, choice_at, read_message, refuse, text_at
+from promptreg.sdks.messages import Part, choice_at, read_message, refuse, text_at
 from promptreg.sdks.neutral import Marked, converted
 from promptreg.untrusted import FieldReader
 
@@ -77,9 +77,9 @@ def _message(marked: Marked) -> dict[str, Any]:
     for path in TEXTS_OF_ANSWERS:
         if path.partition(".")[0] in read.others:
             fields.read(text_at, message, path, where)
-    if is_marked:
-        message["content"] = fields.read(_marked_content, read)
     fields.require_valid()
+    if is_marked and read.content is not None:
+        message["content"] = with_mark([part.fields for part in read.parts()])
     return _without_absent(message)
 
 
@@ -102,13 +102,6 @@ def _require_taken(part: Part, role: str) -> None:
         choice_at(part.fields, "input_audio.format", part.where, AUDIO_FORMATS)
     elif part.type == "file":
         require_file(part, FILE_SOURCES)
-
-
-def _marked_content(read: NeutralMessage) -> list[dict[str, Any]]:
-    if not read.parts():
-        reason = "there is no content that could carry the mark; put it on the message before or after this one"
-        refuse(f"{read.where}, cache", reason)
-    return with_mark([part.fields for part in read.parts()])
 
 
 def _without_absent(message: dict[str, Any]) -> dict[str, Any]:

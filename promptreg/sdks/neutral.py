@@ -93,9 +93,9 @@ def refused(rendered: "Rendered", errors: Sequence[Mapping[str, str]], sdk: str 
     return InvalidInputError(f"Prompt '{rendered.name}' can't be passed to {sdk}: {listed.message}.", **listed.details)
 
 
-def _cache_marks(rendered: "Rendered") -> list[int]:
+def _cache_marks(rendered: "Rendered") -> set[int]:
     messages = rendered._messages
-    return messages.cache_marks() if isinstance(messages, ChatMessages) else []
+    return {*messages.cache_marks()} if isinstance(messages, ChatMessages) else set()
 
 
 def require_any(marked: Sequence[Marked]) -> None:

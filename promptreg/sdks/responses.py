@@ -60,7 +60,7 @@ def _items(marked: Marked, custom_calls: Set[str]) -> list[Item]:
     read = read_message(message, where)
     _require_placed(read)
     if read.role == "assistant":
-        return _answer(read, is_marked=is_marked)
+        return _answer(read)
     content = _content(read, is_marked=is_marked)
     if read.role != "tool":
         return [{"role": read.role, "content": content}]
@@ -100,11 +100,8 @@ def _require_placed(read: NeutralMessage) -> None:
         refuse(read.where, f"has fields that this API has no place for; it may have {', '.join(TAKEN_FIELDS)}")
 
 
-def _answer(read: NeutralMessage, *, is_marked: bool) -> list[Item]:
-    """Return a message for each text of an answer, and then its tool calls."""
-    if is_marked:
-        reason = "an assistant's message can't carry the mark in this API; put it on the message before or after"
-        refuse(f"{read.where}, cache", reason)
+def _answer(read: NeutralMessage) -> list[Item]:
+    """Return a message for each text of an answer, and then its tool calls. None has a part that carries a mark."""
     texts = [text for text in _texts(read) if text or not read.calls]
     return [*({"role": "assistant", "content": text} for text in texts), *map(_call_item, read.calls)]
 

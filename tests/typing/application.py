@@ -75,6 +75,9 @@ def ask(client: OpenAI, registry: Registry) -> str | None:
     with rendered.trace_context():
         answer = client.chat.completions.create(model="a-model", messages=rendered.messages)
     client.chat.completions.create(messages=rendered.messages, **rendered.config)
+    client.chat.completions.create(**rendered.openai(temperature=0))
+    client.responses.create(**rendered.openai_responses())
+    assert_type(rendered.openai(), dict[str, Any])
     response = client.responses.create(model=rendered.config["model"], input=rendered.text)
     messages: list[ChatCompletionMessageParam] = rendered.messages
     messages.append({"role": "user", "content": "And?"})
