@@ -6,6 +6,8 @@ Most tests run pytest in this process, with this plugin alone; those that need a
 import inspect
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -185,6 +187,23 @@ class TestRegistry:
         result.stdout.fnmatch_lines(["*promptreg-embedded can't be imported*pip uninstall promptreg*"] * 2)
 
 
+class Slow(TracerProvider):
+    """A provider to which adding a processor takes a while."""
+
+    added = 0
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        self.added += 1
+        time.sleep(0.05)
+        super().add_span_processor(span_processor)
+
+
+class Unhashable(TracerProvider):
+    """A provider that can't be the key of a dict."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 CALLS = """
             def calls(registry):
                 registry.create("greet", "Hello {{ name }}!")
@@ -298,7 +317,7 @@ class TestSpans:
         run(pytester, test, passed=1)
 
     def test_it_has_the_spans_of_every_thread(self, pytester: pytest.Pytester) -> None:
-        """Those of a pool of workers are in it."""
+        """Those of a pool of workers are in it, each once."""
         test = """
             from concurrent.futures import ThreadPoolExecutor
 
@@ -358,6 +377,29 @@ class TestSpans:
         provider = TracerProvider(ALWAYS_OFF, shutdown_on_exit=False)
         with promptreg.Registry(":memory:") as registry, provided(provider), recording() as found:
             registry.list()
+        assert not found
+
+    def test_threads_that_begin_at_once_give_a_provider_one_processor(self) -> None:
+        """A provider can't remove a processor, and one with two of them would have each span twice."""
+        provider = Slow(shutdown_on_exit=False)
+        with promptreg.Registry(":memory:") as registry, provided(provider), recording() as found:
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(lambda _: registry.list(), range(4)))
+            assert provider.added == 1
+            assert len(found) == 4
+
+    def test_a_provider_without_a_hash_is_recorded(self) -> None:
+        """Some wrap the SDK's in a class that compares by value."""
+        provider = Unhashable(shutdown_on_exit=False)
+        with promptreg.Registry(":memory:") as registry, provided(provider), recording() as found:
+            registry.list()
+        assert [span.name for span in found] == ["list_prompts"]
+
+    def test_a_registry_that_makes_no_spans_has_none(self) -> None:
+        """With `spans="attributes"` the application's own span has what there is."""
+        with promptreg.Registry(":memory:", spans="attributes") as registry, unprovided(), recording() as found:
+            registry.create("greet", "Hello")
+            assert registry.render("greet").text == "Hello"
         assert not found
 
     def test_a_provider_that_takes_no_processor_does_without(self) -> None:

@@ -7,10 +7,10 @@ can't record, one of a provider that nobody else sees.
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from threading import Lock
 from types import ModuleType
 from typing import Any, overload
 from unittest.mock import patch
-from weakref import WeakKeyDictionary
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -50,7 +50,8 @@ class SpanRecorder(SpanProcessor):
         """Take the modules that read `TRACE_STATE` to find out whether anybody records spans."""
         self._readers = readers
         self._version = metrics.installed_version()
-        self._tracers: WeakKeyDictionary[Any, Tracer] = WeakKeyDictionary()
+        self._tracers: dict[int, tuple[Any, Tracer]] = {}  # by the ids of the providers, which may have no hash
+        self._lock = Lock()
         self._own = TracerProvider(ALWAYS_ON, Resource.get_empty(), shutdown_on_exit=False)
         self._spans: PromptSpans | None = None
 
@@ -78,10 +79,12 @@ class SpanRecorder(SpanProcessor):
 
     def _tracer_of(self, provider: Any) -> Tracer:
         """Return promptreg's tracer of a provider; give the provider this processor once, as it can't be removed."""
-        if provider not in self._tracers:
-            provider.add_span_processor(self)
-            self._tracers[provider] = provider.get_tracer(names.TRACER, self._version, schema_url=names.SCHEMA_URL)
-        return self._tracers[provider]
+        with self._lock:
+            if id(provider) not in self._tracers:
+                provider.add_span_processor(self)
+                tracer = provider.get_tracer(names.TRACER, self._version, schema_url=names.SCHEMA_URL)
+                self._tracers[id(provider)] = provider, tracer
+        return self._tracers[id(provider)][1]
 
     def on_end(self, span: ReadableSpan) -> None:
         """Keep a span of promptreg while they are recorded."""
