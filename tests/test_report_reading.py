@@ -300,6 +300,8 @@ def test_a_thousand_prompts_of_twenty_versions_can_be_read(browser: Browser, tmp
     browser.open(file, "#/prompt/0500@19")
     assert browser.text(".version.open h4") == "Version 19"
     assert browser.run("return document.querySelectorAll('*').length") < 10_000
+    top = browser.run("return document.querySelector('#prompts [aria-current]').getBoundingClientRect().top")
+    assert 0 < top < 900  # the list has scrolled to it
     browser.click("#text")
     browser.press("prompt/0999")
     assert browser.text("#found") == "1 of 1,000 prompts"

@@ -329,6 +329,18 @@ def test_the_result_of_an_unknown_call_is_an_error(make: Renders) -> None:
     assert "an earlier message" in found[0][1]
 
 
+def test_a_call_without_a_name_names_no_function(make: Renders) -> None:
+    """Neither in Gemini's shape nor in the other, so that a result of it needs a name of its own."""
+    own = {"role": "model", "parts": [{"function_call": {"id": "a"}}, {"function_call": {"name": "f"}}]}
+    assert [field for field, _ in refused(make, own, result("a"))] == ["message 2 of 2, tool_call_id"]
+    assert make.history(own, result("a", name="f")).gemini()["contents"][0] == own
+    nameless = {"role": "assistant", "tool_calls": [{"id": "a", "function": {"arguments": "{}"}}]}
+    assert [field for field, _ in refused(make, nameless, result("a"))] == [
+        "message 1 of 2, tool call 1, function.name",
+        "message 2 of 2, tool_call_id",
+    ]
+
+
 def test_calls_that_can_not_be_made_are_errors_all_at_once(make: Renders) -> None:
     """The result of a call with bad arguments is not one of an unknown call."""
     calls = [call("a", "[]"), CUSTOM_CALL, {"id": 1, "function": {"name": ""}}]

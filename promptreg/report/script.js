@@ -599,6 +599,7 @@ function show() {
   document.title = prompt ? `${name} · ${data.title}` : data.title;
   page.content.replaceChildren(...view(name, prompt, choice).flat(Infinity).filter((child) => child !== null));
   for (const [each, item] of items) markCurrent(item.firstChild, each === prompt);
+  if (prompt) reveal(items.get(prompt));
   if (!isFirst) focusOn(isSame);
   else if (choice) document.querySelector(".version.open")?.scrollIntoView();
 }
@@ -616,6 +617,14 @@ function view(name, prompt, choice) {
 function markCurrent(link, isCurrent) {
   if (isCurrent) link.setAttribute("aria-current", "page");
   else link.removeAttribute("aria-current");
+}
+
+/** Scroll the list, and not the page, to an item of it. */
+function reveal(item) {
+  const list = page.prompts.parentElement;
+  const { top, bottom } = item.getBoundingClientRect();
+  const frame = list.getBoundingClientRect();
+  if (top < frame.top || bottom > frame.bottom) list.scrollTop += top - frame.top - frame.height / 2;
 }
 
 /** Move the focus to what was asked for: the link that was followed, where the same prompt is still shown, else the heading. */
