@@ -77,6 +77,7 @@ ANSWERS: list[tuple[dict[str, Any], list[dict[str, Any]]]] = [
         {"role": "assistant", "content": [{"type": "refusal", "refusal": "No"}]},
         [{"role": "assistant", "content": "No"}],
     ),
+    ({"role": "assistant", "content": "{}", "parsed": {}}, [{"role": "assistant", "content": "{}"}]),
     ({"role": "assistant", "content": "x", "phase": None, "type": None}, [{"role": "assistant", "content": "x"}]),
     ({"role": "user", "content": [{**TEXT, **MARK}]}, [{"role": "user", "content": [{**INPUT_TEXT, **MARK}]}]),
     ({"role": "assistant", "content": None}, []),

@@ -34,7 +34,7 @@ FILE_SOURCES = ("file_data", "file_id")
 
 def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the call; raise `InvalidInputError` with everything that it can't take."""
-    settings, messages = converted(rendered, overrides, SDK, _message)
+    settings, messages = converted(rendered, overrides, SDK, _message, MARK)
     return {**settings, "messages": messages}
 
 

@@ -30,14 +30,14 @@ PARTS_ELSEWHERE = PARTS | frozenset(
 """The types of what stands in a message's content, here and in other APIs, so that no item has them."""
 
 TAKEN_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
-IGNORED = frozenset({"annotations", "refusal"})
-"""The fields of an answer of Chat Completions that need no place: notes on its text, and what is read as a text."""
+IGNORED = frozenset({"annotations", "parsed", "refusal"})
+"""The fields of an answer of Chat Completions that need no place: what is made of its text, and what is read as one."""
 
 
 def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of the call; raise `InvalidInputError` with everything that it can't take."""
     custom_calls = _custom_calls(rendered.messages)
-    settings, items = converted(rendered, overrides, SDK, lambda marked: _items(marked, custom_calls))
+    settings, items = converted(rendered, overrides, SDK, lambda marked: _items(marked, custom_calls), MARK)
     return {**settings, "input": [item for each in items for item in each]}
 
 
