@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptreg.sdks.media import KINDS, Inline, Link, Media, Source, Stored, read_media
-from promptreg.sdks.messages import refuse
+from promptreg.sdks.messages import PARTS_OF_RESPONSES, refuse
 from promptreg.sdks.turns import Block, ToolCall, Turn, is_blank
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
@@ -13,7 +13,7 @@ CACHE_MARK = "cache_control"
 _BLOCKS_OF_USERS = frozenset({"image", "document"})
 """Blocks that the API does not permit in the turns of an assistant, though the types do."""
 
-_ELSEWHERE = frozenset({"input_text", "output_text", "input_image", "input_file", "refusal", "function_call"})
+_ELSEWHERE = PARTS_OF_RESPONSES | {"refusal", "function_call"}
 """Parts of OpenAI's APIs. A type that is not known here is Anthropic's, as its newer releases add some."""
 
 
