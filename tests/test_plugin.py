@@ -6,8 +6,6 @@ Most tests run pytest in this process, with this plugin alone; those that need a
 import inspect
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -187,19 +185,8 @@ class TestRegistry:
         result.stdout.fnmatch_lines(["*promptreg-embedded can't be imported*pip uninstall promptreg*"] * 2)
 
 
-class Slow(TracerProvider):
-    """A provider to which adding a processor takes a while."""
-
-    added = 0
-
-    def add_span_processor(self, span_processor: SpanProcessor) -> None:
-        self.added += 1
-        time.sleep(0.05)
-        super().add_span_processor(span_processor)
-
-
 class Unhashable(TracerProvider):
-    """A provider that can't be the key of a dict."""
+    """A provider that compares by value, as that of Logfire."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -379,14 +366,29 @@ class TestSpans:
             registry.list()
         assert not found
 
-    def test_threads_that_begin_at_once_give_a_provider_one_processor(self) -> None:
-        """A provider can't remove a processor, and one with two of them would have each span twice."""
-        provider = Slow(shutdown_on_exit=False)
+    def test_the_provider_of_the_application_is_not_changed(self) -> None:
+        """Nothing is added to it that would stay after the test."""
+        provider = TracerProvider(shutdown_on_exit=False)
+        before = provider._active_span_processor._span_processors
         with promptreg.Registry(":memory:") as registry, provided(provider), recording() as found:
-            with ThreadPoolExecutor(4) as pool:
-                list(pool.map(lambda _: registry.list(), range(4)))
-            assert provider.added == 1
-            assert len(found) == 4
+            registry.list()
+        assert len(found) == 1
+        assert provider._active_span_processor._span_processors == before
+
+    def test_a_span_is_there_once_it_has_ended(self) -> None:
+        """One that has not ended is not, is not forgotten by `clear`, and comes after those that ended before it."""
+        seen = []
+
+        def check(prompt: promptreg.Prompt) -> None:
+            registry.list()
+            seen.append([span.name for span in found])
+            found.clear()
+            registry.search("any")
+
+        with promptreg.Registry(":memory:", publish_checks=[check]) as registry, unprovided(), recording() as found:
+            registry.create("greet", "Hello")
+        assert seen == [["list_prompts"]]
+        assert [span.name for span in found] == ["search_prompts", "create_prompt greet"]
 
     def test_a_provider_without_a_hash_is_recorded(self) -> None:
         """Some wrap the SDK's in a class that compares by value."""
