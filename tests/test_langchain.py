@@ -72,14 +72,16 @@ def test_images_and_tool_calls_reach_the_client_of_openai_through_langchain(lang
     """What it sends is what `rendered.messages` has, and the config."""
     openai = imported("langchain_openai", "langchain-openai")
     history = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi", "name": "ana"}]
+    config = {"model": "n", "temperature": 0.2, "response_format": {"type": "json_object"}}
+    langchain.registry.update("rich", config=config)
     rendered = langchain.registry.render("rich", VARIABLES, history=history)
     with serving() as server:
         model = openai.ChatOpenAI(model="m", api_key="k", base_url=server.openai)
-        assert model.invoke(langchain.as_messages(rendered), **{"model": "n", "temperature": 0.2}).text == ANSWER
+        assert model.invoke(langchain.as_messages(rendered), **rendered.config).text == ANSWER
         sent = server.sent()
     messages = [{key: value for key, value in message.items() if value is not None} for message in sent.pop("messages")]
     assert messages == rendered.messages
-    assert (sent["model"], sent["temperature"]) == ("n", 0.2)
+    assert {key: sent[key] for key in config} == config
 
 
 def test_an_error_of_the_registry_leaves_a_chain_as_it_is(langchain: Any) -> None:

@@ -71,10 +71,13 @@ def test_an_agent_has_the_instructions_model_and_settings_of_the_version_chosen(
 
 def test_the_settings_of_the_config_reach_the_model(agent: Any, model: Any, pydantic_ai: Any) -> None:
     """And so do the instructions and the question."""
+    nested = {"temperature": 0.2, "logit_bias": {"50256": -100}}
+    agent.registry.update("support", config={"model": "test", **nested})
     with agent.agent.override(model=model):
         agent.ask("Why?")
+    agent.registry.rollback("support", reason="as it was")
     ((messages, info),) = model.seen
-    assert info.model_settings == {"temperature": 0.2}
+    assert info.model_settings == nested
     assert info.instructions == "You help Ana, briefly."
     assert [part.content for part in messages[0].parts] == ["Why?"]
 
