@@ -35,8 +35,8 @@ COST_OF_ROW = 300  # bytes of markup, beside that of a block
 _FONT = "color:inherit;background:transparent"
 _TABLE = f"border-collapse:collapse;margin:0 0 .5em;{_FONT}"
 _CELL = "text-align:start;vertical-align:top;padding:.2em .6em;border:1px solid rgba(128,128,128,.4)"
-_PRE = f"margin:0;padding:0;white-space:pre-wrap;overflow-wrap:anywhere;{_FONT}"
-_CAPTION = f"text-align:start;caption-side:top;font-weight:bold;padding:.2em 0;{_FONT}"
+_PRE = f"margin:0;padding:0;font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere;{_FONT}"
+_CAPTION = f"text-align:start;caption-side:top;font-weight:bold;padding:.2em 0;white-space:nowrap;{_FONT}"
 
 
 def _or_repr(draw: Callable[[T], str]) -> Callable[[T], str]:
@@ -81,7 +81,11 @@ def page_html(page: "Page") -> str:
 @_or_repr
 def rendered_html(rendered: "Rendered") -> str:
     """Return a render: its messages with their roles."""
-    where = _reference(rendered.name, rendered.version) if rendered.prompt else f"{_text(rendered.name)}, a default"
+    where = (
+        _reference(rendered.name, rendered.version)
+        if rendered.prompt
+        else f"<bdi>{_text(rendered.name)}</bdi>, a default"
+    )
     return _messages(f"Rendered {where}", rendered.messages)
 
 
@@ -269,7 +273,7 @@ def _escaped(text: str) -> str:
 
 
 def _reference(name: object, version: object) -> str:
-    return f"{_text(name)}@{_text(version)}"
+    return f"<bdi>{_text(name)}@{_text(version)}</bdi>"  # a name may be written from right to left
 
 
 def _by(who: object, at: object) -> str:

@@ -76,8 +76,9 @@ def prompt_spans(request: pytest.FixtureRequest, _prompt_span_recorder: "SpanRec
     """Return the spans that promptreg has ended in this process since the test began: a sequence, oldest first.
 
     They are read-only spans of opentelemetry-sdk, which must be installed. A tracer provider of the application stays
-    installed, and gets them too; what its sampler drops is not here. What `prompt_registry` is seeded with is not here,
-    whatever the order of the fixtures. `prompt_spans.clear()` forgets those so far.
+    installed, and gets them too; what its sampler drops is not here. A registry with `spans="attributes"` makes none.
+    What `prompt_registry` is seeded with is not here, whatever the order of the fixtures. `prompt_spans.clear()`
+    forgets those so far.
     """
     if "prompt_registry" in request.fixturenames:
         request.getfixturevalue("prompt_registry")

@@ -1,4 +1,4 @@
-"""Random chat templates that the registry accepts, for the properties of the arguments for SDKs."""
+"""Random chat templates that the registry accepts, and random messages, for properties of the arguments for SDKs."""
 
 from typing import Any
 
@@ -79,3 +79,25 @@ RESULT = st.fixed_dictionaries(
 )
 CHATS = st.lists(SAID | CALLING | RESULT, min_size=1, max_size=5)
 """Messages of templates: good ones, and all that the registry takes and a provider may not."""
+
+WORDS = st.sampled_from(
+    "role content parts type text user assistant tool system model id name tool_calls tool_call_id function arguments"
+    " image_url url file file_data file_id input_audio data format function_call cache_control tool_use refusal message"
+    " config tools {} data:,x".split()
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | WORDS | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=12,
+)
+ANYTHING = st.lists(
+    st.dictionaries(WORDS, VALUES, max_size=5)
+    | st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "tool", "system", "model"])},
+        optional=dict.fromkeys(["content", "parts", "tool_calls", "tool_call_id", "type"], VALUES),
+    ),
+    max_size=3,
+)
+"""What a placeholder may bring: mappings of JSON values, with the words of messages in any place."""
+
+KEYWORDS = st.dictionaries(WORDS.filter(str.isidentifier), VALUES, max_size=3)

@@ -52,6 +52,7 @@ CALLS = {
     "references": lambda r: r.publish(repeat("a")),
     "expected": lambda r: r.publish(["a"], expected_production=Endless()),
     "names to get": lambda r: r.get_many(repeat("a")),
+    "names to report": lambda r: r.report(repeat("a")),
     "statuses": lambda r: r.list(status=repeat("active")),
     "tags": lambda r: r.iterate(tag=repeat("a")),
     "actions": lambda r: r.events(action=repeat("create")),

@@ -19,7 +19,7 @@ pytest.importorskip("mcp", reason="the extra promptreg-embedded[mcp] is not inst
 
 from mcp import Client, MCPError, types
 
-from promptreg.mcp.server import prompt_server
+from promptreg.mcp import listing, prompt_server
 from tests.otel import tracing
 
 PIXEL = "iVBORw0KGgo="
@@ -63,6 +63,23 @@ def refused(registry: Registry, name: str, arguments: dict[str, str] | None = No
     return caught.value.error
 
 
+def all_got(registry: Registry, *requests: tuple[str, dict[str, str]]) -> list[Any]:
+    """Return what one client gets for several prompts: the text of the only message, or the error."""
+
+    async def one(client: Client, name: str, arguments: dict[str, str]) -> Any:
+        try:
+            (message,) = (await client.get_prompt(name, arguments)).messages
+        except MCPError as error:
+            return error.error
+        return dumped(message.content)["text"]
+
+    async def every(client: Client) -> list[Any]:
+        return [await one(client, name, arguments) for name, arguments in requests]
+
+    answers: list[Any] = ask(registry, every)
+    return answers
+
+
 def dumped(content: Any) -> dict[str, Any]:
     found: dict[str, Any] = content.model_dump(by_alias=True, exclude_none=True)
     return found
@@ -95,24 +112,23 @@ def test_a_listed_prompt_has_its_title_description_and_arguments(registry: Regis
     }
 
 
-@pytest.mark.parametrize(
-    ("declared", "description"),
-    [
-        ({"type": "string"}, None),
-        ({}, None),
-        ({"type": "integer"}, "An integer"),
-        ({"type": "boolean"}, "True or false"),
-        ({"type": "integer", "description": "How many"}, "How many"),
-        ({"type": "array"}, "A JSON array"),
-        ({"type": "object", "description": "Who"}, "Who (a JSON object)"),
-    ],
-)
-def test_an_argument_says_how_its_value_is_written(
-    registry: Registry, declared: dict[str, Any], description: str | None
-) -> None:
+FORMS: list[tuple[dict[str, Any], str | None]] = [
+    ({"type": "string"}, None),
+    ({}, None),
+    ({"type": "integer"}, "An integer"),
+    ({"type": "boolean"}, "True or false"),
+    ({"type": "integer", "description": "How many"}, "How many"),
+    ({"type": "array"}, "A JSON array"),
+    ({"type": "object", "description": "Who"}, "Who (a JSON object)"),
+]
+
+
+def test_an_argument_says_how_its_value_is_written(registry: Registry) -> None:
     """All arguments are texts in MCP: the description says what else a value is."""
-    registry.create("x", "{{ v }}", variables=[{"name": "v", **declared}])
-    assert (listed(registry)[0].arguments or [])[0].description == description
+    for number, (declared, _) in enumerate(FORMS):
+        registry.create(f"p{number}", "{{ v }}", variables=[{"name": "v", **declared}])
+    found = [(prompt.arguments or [])[0].description for prompt in listed(registry)]
+    assert found == [description for _, description in FORMS]
 
 
 def test_only_what_is_live_and_active_is_listed(registry: Registry) -> None:
@@ -126,9 +142,10 @@ def test_only_what_is_live_and_active_is_listed(registry: Registry) -> None:
     assert [(prompt.name, prompt.title) for prompt in listed(registry)] == [("live", "live")]
 
 
-def test_a_long_list_comes_in_pages(registry: Registry) -> None:
+def test_a_long_list_comes_in_pages(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cursor of each page gives the next one; every prompt is on one of them, in the order of names."""
-    names = [f"p{number:03}" for number in range(205)]
+    monkeypatch.setattr(listing, "PAGE", 3)
+    names = [f"p{number}" for number in range(7)]
     for name in names:
         registry.create(name, "x")
 
@@ -138,7 +155,7 @@ def test_a_long_list_comes_in_pages(registry: Registry) -> None:
             pages.append(await client.list_prompts(cursor=pages[-1].next_cursor))
         return [[prompt.name for prompt in page.prompts] for page in pages]
 
-    assert ask(registry, read) == [names[:100], names[100:200], names[200:]]
+    assert ask(registry, read) == [names[:3], names[3:6], names[6:]]
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "€", "\0" * 9000])
@@ -170,30 +187,28 @@ def test_a_server_stays_in_the_namespace_of_its_view(registry: Registry) -> None
     assert text(registry.scope(namespace="support"), "greet") == "Hello"
 
 
-@pytest.mark.parametrize(
-    ("declared", "argument", "value"),
-    [
-        ({"type": "integer"}, " 3 ", 3),
-        ({"type": "number"}, "0.5", 0.5),
-        ({"type": "boolean"}, "true", True),
-        ({"type": "array"}, '["é", 2]', ["é", 2]),
-        ({"type": "object"}, '{"a": {}}', {"a": {}}),
-        ({"type": "string"}, "007", "007"),
-        ({"type": "string"}, "[1]", "[1]"),
-        ({"type": "string"}, "", ""),
-        ({"type": "any"}, "3", "3"),
-        ({"type": "any", "enum": [1, "one", None]}, "1", 1),
-        ({"type": "any", "enum": [1, "one", None]}, "one", "one"),
-        ({"type": "integer", "default": 7}, "", 7),
-    ],
-    ids=str,
-)
-def test_an_argument_is_read_as_its_type(
-    registry: Registry, declared: dict[str, Any], argument: str, value: object
-) -> None:
+READ: list[tuple[dict[str, Any], str, object]] = [
+    ({"type": "integer"}, " 3 ", 3),
+    ({"type": "number"}, "0.5", 0.5),
+    ({"type": "boolean"}, "true", True),
+    ({"type": "array"}, '["é", 2]', ["é", 2]),
+    ({"type": "object"}, '{"a": {}}', {"a": {}}),
+    ({"type": "string"}, "007", "007"),
+    ({"type": "string"}, "[1]", "[1]"),
+    ({"type": "string"}, "", ""),
+    ({"type": "any"}, "3", "3"),
+    ({"type": "any", "enum": [1, "one", None]}, "1", 1),
+    ({"type": "any", "enum": [1, "one", None]}, "one", "one"),
+    ({"type": "integer", "default": 7}, "", 7),
+]
+
+
+def test_an_argument_is_read_as_its_type(registry: Registry) -> None:
     """Texts stay texts, other types are JSON, a value of an enum is that value, and an empty field is not passed."""
-    registry.create("x", "{{ v | tojson }}", variables=[{"name": "v", **declared}])
-    assert json.loads(text(registry, "x", {"v": argument})) == value
+    for number, (declared, _, _) in enumerate(READ):
+        registry.create(f"p{number}", "{{ v | tojson }}", variables=[{"name": "v", **declared}])
+    answers = all_got(registry, *((f"p{number}", {"v": argument}) for number, (_, argument, _) in enumerate(READ)))
+    assert [json.loads(answer) for answer in answers] == [value for _, _, value in READ]
 
 
 def test_undeclared_arguments_are_texts_and_others_are_ignored(registry: Registry) -> None:
@@ -278,10 +293,10 @@ PARTS = {
         {"type": "image", "data": base64.b64encode(b"<svg/>").decode(), "mimeType": "image/svg+xml"},
     ),
     "image elsewhere": (
-        image("https://example.org/a/cat.png?size=1"),
+        image("HTTPS://example.org/a/cat.png?size=1"),
         {
             "type": "resource_link",
-            "uri": "https://example.org/a/cat.png?size=1",
+            "uri": "HTTPS://example.org/a/cat.png?size=1",
             "name": "cat.png",
             "mimeType": "image/png",
         },
@@ -339,14 +354,15 @@ UNFIT = {
 }
 
 
-@pytest.mark.parametrize("message", UNFIT.values(), ids=UNFIT)
-def test_a_message_that_mcp_can_not_hold_is_refused(registry: Registry, message: dict[str, Any]) -> None:
+def test_a_message_that_mcp_can_not_hold_is_refused(registry: Registry) -> None:
     """The error names the message, and quotes nothing of it."""
     registry.create("x", [{"role": "user", "content": "Hi"}, {"placeholder": "history"}])
-    error = refused(registry, "x", {"history": json.dumps([message])})
-    assert (error.code, error.data["error"]["code"]) == (types.INVALID_PARAMS, "validation_error")
-    assert [flaw["field"] for flaw in error.data["error"]["details"]["errors"]] == ["messages[1]"]
-    assert "SECRET" not in json.dumps(error.data) + error.message
+    answers = all_got(registry, *(("x", {"history": json.dumps([message])}) for message in UNFIT.values()))
+    for case, error in zip(UNFIT, answers, strict=True):
+        assert isinstance(error, types.ErrorData), case
+        assert (error.code, error.data["error"]["code"]) == (types.INVALID_PARAMS, "validation_error"), case
+        assert [flaw["field"] for flaw in error.data["error"]["details"]["errors"]] == ["messages[1]"], case
+        assert "SECRET" not in json.dumps(error.data) + error.message
 
 
 def test_errors_keep_their_message_and_have_all_evidence(registry: Registry) -> None:
@@ -362,21 +378,20 @@ def test_errors_keep_their_message_and_have_all_evidence(registry: Registry) -> 
     assert error.data["request_id"]
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    {
-        "gret": "not_found",
-        "greet@9": "version_not_found",
-        "greet@beta": "version_not_found",
-        "draft": "no_production_version",
-        "off": "prompt_disabled",
-        "Not a name": "validation_error",
-        "": "validation_error",
-        "broken": "render_error",
-        "long": "render_limit",
-    }.items(),
-)
-def test_what_a_client_asks_for_in_vain_is_an_invalid_parameter(name: str, code: str) -> None:
+IN_VAIN = {
+    "gret": "not_found",
+    "greet@9": "version_not_found",
+    "greet@beta": "version_not_found",
+    "draft": "no_production_version",
+    "off": "prompt_disabled",
+    "Not a name": "validation_error",
+    "": "validation_error",
+    "broken": "render_error",
+    "long": "render_limit",
+}
+
+
+def test_what_a_client_asks_for_in_vain_is_an_invalid_parameter() -> None:
     """Each of our errors keeps its code, beside the one of JSON-RPC."""
     registry = Registry(":memory:", render_limits=RenderLimits(characters=50))
     registry.create("greet", "Hello")
@@ -385,8 +400,9 @@ def test_what_a_client_asks_for_in_vain_is_an_invalid_parameter(name: str, code:
     registry.disable("off")
     registry.create("broken", "{{ 1 // zero }}", variables=[{"name": "zero", "default": 0}])
     registry.create("long", "{{ 'x' * 100 }}")
-    error = refused(registry, name)
-    assert (error.code, error.data["error"]["code"]) == (types.INVALID_PARAMS, code)
+    errors = all_got(registry, *((name, {}) for name in IN_VAIN))
+    assert [error.data["error"]["code"] for error in errors] == [*IN_VAIN.values()]
+    assert {error.code for error in errors} == {types.INVALID_PARAMS}
 
 
 def test_a_storage_that_fails_is_an_internal_error(registry: Registry) -> None:

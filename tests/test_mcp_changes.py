@@ -15,8 +15,7 @@ pytest.importorskip("mcp", reason="the extra promptreg-embedded[mcp] is not inst
 from mcp import Client, types
 from mcp.server.session import ServerSession
 
-from promptreg.mcp import watching
-from promptreg.mcp.server import prompt_server
+from promptreg.mcp import prompt_server, watching
 
 CHANGED = types.PromptListChangedNotification()
 TIMEOUT = 20  # seconds, for a notification that comes

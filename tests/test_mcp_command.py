@@ -40,7 +40,7 @@ def test_without_the_extra_the_command_says_how_to_install_it(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is one line, before any database is opened."""
-    for name in [name for name in sys.modules if name.startswith("promptreg.mcp.")]:
+    for name in [name for name in sys.modules if f"{name}.".startswith("promptreg.mcp.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "mcp", None)
     done = terminal("mcp")
@@ -127,9 +127,8 @@ def test_ctrl_c_ends_it_at_once(started: Callable[..., "subprocess.Popen[bytes]"
     process = started()
     assert answered(process, *HANDSHAKE)
     process.send_signal(signal.SIGINT)
-    assert process.wait(TIMEOUT) == 130
     assert process.stderr is not None
-    assert process.stderr.read() == b"\n"
+    assert (process.stderr.read(), process.wait(TIMEOUT)) == (b"\n", 130)
 
 
 @pytest.mark.slow
@@ -142,9 +141,8 @@ def test_a_client_that_goes_away_ends_it(started: Callable[..., "subprocess.Pope
     process.stdout.close()
     process.stdin.write(lines(message("prompts/list", 2)))
     process.stdin.flush()
-    assert process.wait(TIMEOUT) == 0
     assert process.stderr is not None
-    assert process.stderr.read() == b""
+    assert (process.stderr.read(), process.wait(TIMEOUT)) == (b"", 0)
 
 
 @pytest.mark.slow
@@ -246,7 +244,7 @@ def test_a_program_may_serve_it_over_http(path: Path) -> None:
     import uvicorn
     from mcp import Client
 
-    from promptreg.mcp.server import prompt_server
+    from promptreg.mcp import prompt_server
 
     received: list[str] = []
 

@@ -8,9 +8,7 @@ import pytest
 from tests.test_notebooks import SHORT, Parsed
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # those of the kernel's client
-nbformat = pytest.importorskip("nbformat", reason="no notebooks here: install the extra test-notebooks")
-nbclient = pytest.importorskip("nbclient", reason="no notebooks here: install the extra test-notebooks")
-pytest.importorskip("ipykernel", reason="no kernel here: install the extra test-notebooks")
+REASON = "no kernel here: install the extra test-notebooks"
 
 CELLS = [
     """from promptreg import Registry
@@ -34,6 +32,7 @@ _ = registry.create("look", [
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """Return what a notebook has as the output of each cell, after it was written to a file and read again."""
+    nbformat, nbclient, _ = (pytest.importorskip(name, reason=REASON) for name in ("nbformat", "nbclient", "ipykernel"))
     folder = tmp_path_factory.mktemp("notebook")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     client = nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})

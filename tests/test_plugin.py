@@ -185,6 +185,12 @@ class TestRegistry:
         result.stdout.fnmatch_lines(["*promptreg-embedded can't be imported*pip uninstall promptreg*"] * 2)
 
 
+class Unhashable(TracerProvider):
+    """A provider that compares by value, as that of Logfire."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 CALLS = """
             def calls(registry):
                 registry.create("greet", "Hello {{ name }}!")
@@ -298,7 +304,7 @@ class TestSpans:
         run(pytester, test, passed=1)
 
     def test_it_has_the_spans_of_every_thread(self, pytester: pytest.Pytester) -> None:
-        """Those of a pool of workers are in it."""
+        """Those of a pool of workers are in it, each once."""
         test = """
             from concurrent.futures import ThreadPoolExecutor
 
@@ -358,6 +364,44 @@ class TestSpans:
         provider = TracerProvider(ALWAYS_OFF, shutdown_on_exit=False)
         with promptreg.Registry(":memory:") as registry, provided(provider), recording() as found:
             registry.list()
+        assert not found
+
+    def test_the_provider_of_the_application_is_not_changed(self) -> None:
+        """Nothing is added to it that would stay after the test."""
+        provider = TracerProvider(shutdown_on_exit=False)
+        before = provider._active_span_processor._span_processors
+        with promptreg.Registry(":memory:") as registry, provided(provider), recording() as found:
+            registry.list()
+        assert len(found) == 1
+        assert provider._active_span_processor._span_processors == before
+
+    def test_a_span_is_there_once_it_has_ended(self) -> None:
+        """One that has not ended is not, is not forgotten by `clear`, and comes after those that ended before it."""
+        seen = []
+
+        def check(prompt: promptreg.Prompt) -> None:
+            registry.list()
+            seen.append([span.name for span in found])
+            found.clear()
+            registry.search("any")
+
+        with promptreg.Registry(":memory:", publish_checks=[check]) as registry, unprovided(), recording() as found:
+            registry.create("greet", "Hello")
+        assert seen == [["list_prompts"]]
+        assert [span.name for span in found] == ["search_prompts", "create_prompt greet"]
+
+    def test_a_provider_without_a_hash_is_recorded(self) -> None:
+        """Some wrap the SDK's in a class that compares by value."""
+        provider = Unhashable(shutdown_on_exit=False)
+        with promptreg.Registry(":memory:") as registry, provided(provider), recording() as found:
+            registry.list()
+        assert [span.name for span in found] == ["list_prompts"]
+
+    def test_a_registry_that_makes_no_spans_has_none(self) -> None:
+        """With `spans="attributes"` the application's own span has what there is."""
+        with promptreg.Registry(":memory:", spans="attributes") as registry, unprovided(), recording() as found:
+            registry.create("greet", "Hello")
+            assert registry.render("greet").text == "Hello"
         assert not found
 
     def test_a_provider_that_takes_no_processor_does_without(self) -> None:

@@ -83,8 +83,16 @@ TAKES_A_NAME = {
         lambda r, bad: r.events(bad),
     ],
     "name[0]": [lambda r, bad: r.publish([bad]), lambda r, bad: r.rollback([bad], reason="x")],
-    "names": [lambda r, bad: r.get_many(bad), lambda r, bad: r.set_status(bad, "disabled")],
-    "names[0]": [lambda r, bad: r.get_many([bad]), lambda r, bad: r.set_status([bad], "disabled")],
+    "names": [
+        lambda r, bad: r.get_many(bad),
+        lambda r, bad: r.set_status(bad, "disabled"),
+        lambda r, bad: r.report(bad),
+    ],
+    "names[0]": [
+        lambda r, bad: r.get_many([bad]),
+        lambda r, bad: r.set_status([bad], "disabled"),
+        lambda r, bad: r.report([bad]),
+    ],
     "new_name": [lambda r, bad: r.update("a", new_name=bad)],
     "namespace": [lambda r, bad: r.scope(namespace=bad)],
     "expected_production": [lambda r, bad: r.publish(["a"], expected_production={bad: 1})],

@@ -300,6 +300,8 @@ def test_a_thousand_prompts_of_twenty_versions_can_be_read(browser: Browser, tmp
     browser.open(file, "#/prompt/0500@19")
     assert browser.text(".version.open h4") == "Version 19"
     assert browser.run("return document.querySelectorAll('*').length") < 10_000
+    top = browser.run("return document.querySelector('#prompts [aria-current]').getBoundingClientRect().top")
+    assert 0 < top < 900  # the list has scrolled to it
     browser.click("#text")
     browser.press("prompt/0999")
     assert browser.text("#found") == "1 of 1,000 prompts"
@@ -309,6 +311,23 @@ def test_a_thousand_prompts_of_twenty_versions_can_be_read(browser: Browser, tmp
     browser.click(".tabs a", "Changes since 19")
     assert len(browser.all(".difference tr.changed")) > 0
     assert browser.messages() == []
+
+
+def test_a_draft_that_was_overtaken_still_waits(browser: Browser, tmp_path: Path) -> None:
+    """A draft is listed, found and filtered as one though a newer version is live."""
+    registry = Registry(":memory:")
+    registry.create("p", [{"role": "user", "content": "One"}])
+    registry.update("p", template=[{"role": "user", "content": 'Say "two"'}], is_production=False)
+    registry.update("p", template=[{"role": "user", "content": "Three"}])
+    browser.open(written(registry, tmp_path))
+    assert browser.text(".waiting").startswith("p version 2 draft")
+    for words, count in {'"two"': 1, "three": 1, "one": 0, "user": 0}.items():
+        browser.run("arguments[0].select()", browser.all("#text")[0])
+        browser.press(words)
+        assert len(names(browser)) == count, words
+    browser.click("#filters summary")
+    browser.choose("#by-state", "draft")
+    assert browser.text("#active") == "(1 filter)"
 
 
 def test_a_report_of_nothing_says_so(browser: Browser, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`Rendered.anthropic`: messages as `client.messages.create` takes them. The slow tests ask the package itself."""
 
 import base64
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptreg import InvalidInputError
-from tests.sdk_chats import CHATS
+from promptreg import InvalidInputError, InvalidVariablesError
+from tests.sdk_chats import ANYTHING, CHATS, KEYWORDS
 from tests.sdk_renders import CALL, CUSTOM_CALL, Renders, flaws, named, renders
 from tests.sdk_server import ANSWER, Server, serving
 from tests.sdk_types import Strict
@@ -387,6 +388,15 @@ def test_what_can_not_be_a_message_of_anthropic_is_an_error(make: Renders, messa
     ((found, reason),) = refused(make, HI, message, HI)
     assert found == f"message 2 of 3{field}"
     assert "secret" not in reason
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=ANYTHING, keywords=KEYWORDS)
+def test_whatever_a_placeholder_brings_is_taken_or_refused(make: Renders, history: Any, keywords: Any) -> None:
+    """With any keywords; what is refused is `InvalidInputError` or refused by the render, and nothing else."""
+    with contextlib.suppress(InvalidInputError, InvalidVariablesError):
+        assert "messages" in make.history(*history).anthropic(**keywords)
 
 
 # The package itself, whose import takes seconds

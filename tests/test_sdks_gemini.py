@@ -1,6 +1,7 @@
 """`Rendered.gemini`: messages as `client.models.generate_content` takes them. The slow tests ask the package itself."""
 
 import base64
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promptreg import InvalidInputError
-from tests.sdk_chats import CHATS
+from promptreg import InvalidInputError, InvalidVariablesError
+from tests.sdk_chats import ANYTHING, CHATS, KEYWORDS
 from tests.sdk_renders import CALL, CUSTOM_CALL, Renders, flaws, named, renders
 from tests.sdk_server import ANSWER, Server, serving
 
@@ -329,6 +330,18 @@ def test_the_result_of_an_unknown_call_is_an_error(make: Renders) -> None:
     assert "an earlier message" in found[0][1]
 
 
+def test_a_call_without_a_name_names_no_function(make: Renders) -> None:
+    """Neither in Gemini's shape nor in the other, so that a result of it needs a name of its own."""
+    own = {"role": "model", "parts": [{"function_call": {"id": "a"}}, {"function_call": {"name": "f"}}]}
+    assert [field for field, _ in refused(make, own, result("a"))] == ["message 2 of 2, tool_call_id"]
+    assert make.history(own, result("a", name="f")).gemini()["contents"][0] == own
+    nameless = {"role": "assistant", "tool_calls": [{"id": "a", "function": {"arguments": "{}"}}]}
+    assert [field for field, _ in refused(make, nameless, result("a"))] == [
+        "message 1 of 2, tool call 1, function.name",
+        "message 2 of 2, tool_call_id",
+    ]
+
+
 def test_calls_that_can_not_be_made_are_errors_all_at_once(make: Renders) -> None:
     """The result of a call with bad arguments is not one of an unknown call."""
     calls = [call("a", "[]"), CUSTOM_CALL, {"id": 1, "function": {"name": ""}}]
@@ -371,6 +384,15 @@ def test_what_can_not_be_a_content_of_gemini_is_an_error(make: Renders, message:
     ((found, reason),) = refused(make, HI, message, HI)
     assert found == f"message 2 of 3{field}"
     assert "secret" not in reason
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=ANYTHING, keywords=KEYWORDS)
+def test_whatever_a_placeholder_brings_is_taken_or_refused(make: Renders, history: Any, keywords: Any) -> None:
+    """With any keywords; what is refused is `InvalidInputError` or refused by the render, and nothing else."""
+    with contextlib.suppress(InvalidInputError, InvalidVariablesError):
+        assert "contents" in make.history(*history).gemini(**keywords)
 
 
 # The package itself, whose import takes seconds

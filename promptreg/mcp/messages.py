@@ -82,7 +82,7 @@ def _part(part: Any, place: str) -> ContentBlock:
             return _image(url)
         case {"type": "input_audio", "input_audio": {"data": str(data), "format": str(form)}}:
             return AudioContent(data=_checked_base64(data), mime_type=_text_of(AUDIO_TYPES.get(form, f"audio/{form}")))
-        case {"type": "file", "file": {"file_url": str(url)}} if url.startswith(WEB):
+        case {"type": "file", "file": {"file_url": str(url)}} if _is_web(url):
             return _link(url)
         case {"type": "file", "file": {"file_data": str(data), **file}}:
             return _file(data, file.get("filename"), place)
@@ -94,10 +94,14 @@ def _text(text: str) -> TextContent:
 
 
 def _image(url: str) -> ContentBlock:
-    if url.startswith(WEB):
+    if _is_web(url):
         return _link(url)
     data, kind = _inline(url)
     return ImageContent(data=data, mime_type=kind)
+
+
+def _is_web(url: str) -> bool:
+    return url[:8].lower().startswith(WEB)
 
 
 def _link(url: str) -> ResourceLink:

@@ -1,10 +1,13 @@
 """Serving one client on standard input and output, as clients start a server."""
 
 import os
+import signal
 import sys
 import threading
-from collections.abc import AsyncIterator
-from typing import TextIO
+from asyncio import get_running_loop
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 import anyio
 from anyio import from_thread
@@ -16,42 +19,70 @@ from promptreg.registry import Registry
 
 
 def serve(registry: Registry) -> None:
-    """Serve until the client closes standard input, or goes away."""
-    try:
-        anyio.run(_serve, registry)
-    except* (BrokenPipeError, ConnectionResetError):
-        pass
+    """Serve until the client closes standard input, or goes away; raise `KeyboardInterrupt` after Ctrl-C."""
+    if anyio.run(_serve, registry):
+        raise KeyboardInterrupt
 
 
-async def _serve(registry: Registry) -> None:
-    server = prompt_server(registry)
-    async with stdio_server(stdin=_Lines()) as (reading, writing):  # type: ignore[arg-type]
-        await server.run(reading, writing, server.create_initialization_options())
+async def _serve(registry: Registry) -> bool:
+    """Return whether Ctrl-C has ended it."""
+    server, lines = prompt_server(registry), _Lines()
+    with _ctrl_c_ends(lines):
+        try:
+            async with stdio_server(stdin=lines) as (reading, writing):  # type: ignore[arg-type]
+                await server.run(reading, writing, server.create_initialization_options())
+        except* (BrokenPipeError, ConnectionResetError):
+            pass
+    return lines.are_interrupted
 
 
 class _Lines:
-    """The lines of standard input, read by a thread that nothing waits for, so that Ctrl-C ends a server that reads."""
+    """The lines of standard input, which Ctrl-C ends: a thread reads them, and nothing waits for it."""
 
-    def __aiter__(self) -> AsyncIterator[str]:
-        return self._lines()
+    def __init__(self) -> None:
+        self._sending, self._receiving = anyio.create_memory_object_stream[str](0)
+        self._token = current_token()
+        self.are_interrupted = False
 
-    async def _lines(self) -> AsyncIterator[str]:
-        sending, receiving = anyio.create_memory_object_stream[str](0)
-        token = current_token()
+    def interrupt(self) -> None:
+        """End the lines."""
+        self.are_interrupted = True
+        self._sending.close()
 
-        def read() -> None:
-            try:
-                with _own_stdin() as lines:
-                    for line in lines:
-                        from_thread.run(sending.send, line, token=token)
-                from_thread.run_sync(sending.close, token=token)
-            except (RuntimeError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                pass  # the server has ended meanwhile
-
-        threading.Thread(target=read, daemon=True, name="promptreg mcp: standard input").start()
-        async with receiving:
-            async for line in receiving:
+    async def __aiter__(self) -> AsyncIterator[str]:
+        threading.Thread(target=self._read, daemon=True, name="promptreg mcp: standard input").start()
+        async with self._receiving:
+            async for line in self._receiving:
                 yield line
+
+    def _read(self) -> None:
+        try:
+            with _own_stdin() as lines:
+                for line in lines:
+                    from_thread.run(self._sending.send, line, token=self._token)
+            from_thread.run_sync(self._sending.close, token=self._token)
+        except (RuntimeError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass  # the server has ended meanwhile
+
+
+@contextmanager
+def _ctrl_c_ends(lines: _Lines) -> Iterator[None]:
+    """End the lines at the first Ctrl-C, so that the server ends as with its input; a second one ends it at once.
+
+    asyncio cancels the main task instead, and the server of `mcp` may lose that, or fail, when a message is on its way.
+    """
+    loop, before = get_running_loop(), signal.getsignal(signal.SIGINT)
+
+    def interrupt(*_: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop.call_soon_threadsafe(lines.interrupt)
+
+    if before is not signal.SIG_IGN:  # as it is behind `nohup`
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _own_stdin() -> TextIO:

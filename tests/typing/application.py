@@ -164,6 +164,7 @@ def read(registry: Registry, prompt: Prompt) -> None:
     assert_type(registry.get_many(("greet", "part@2")), list[Prompt])
     assert_type(next(registry.iterate(tag="a", label="spring")), Prompt)
     assert_type(registry.diff("greet", 1, "production"), str)
+    assert_type(registry.report(["greet"], all_versions=True), str)
     assert_type(registry.verify(head=registry.head(), progress=show), list[str])
     assert_type(registry.head(), str)
     registry.backup(Path("backup.db"), progress=show)
