@@ -63,7 +63,12 @@ class Browser:
         is_root = hasattr(os, "getuid") and os.getuid() == 0
         options: Any = webdriver.EdgeOptions() if found.is_edge else webdriver.ChromeOptions()
         options.binary_location = found.browser
-        for argument in ("--headless=new", "--disable-gpu", *(["--no-sandbox"] if is_root else [])):
+        for argument in (
+            "--headless=new",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            *(["--no-sandbox"] if is_root else []),
+        ):
             options.add_argument(argument)
         options.set_capability("ms:loggingPrefs" if found.is_edge else "goog:loggingPrefs", dict.fromkeys(LOGS, "ALL"))
         kind: Any = webdriver.Edge if found.is_edge else webdriver.Chrome
@@ -168,6 +173,13 @@ LOGS = ("browser", "performance")
 def _node(node: dict[str, Any]) -> dict[str, Any]:
     properties = {each["name"]: each["value"].get("value") for each in node.get("properties", [])}
     return {**properties, "role": node["role"]["value"], "name": node.get("name", {}).get("value", "")}
+
+
+def unable() -> type[Exception]:
+    """Return the error of a browser that does not start, as its driver is for another version of it."""
+    from selenium.common.exceptions import SessionNotCreatedException  # an extra
+
+    return SessionNotCreatedException
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
@@ -161,7 +161,11 @@ def browser() -> Iterator[browsers.Browser]:
     found = browsers.programs()
     if found is None:
         pytest.skip(browsers.MISSING)
-    with browsers.started(found) as started:
+    with ExitStack() as stack:
+        try:
+            started = stack.enter_context(browsers.started(found))
+        except browsers.unable() as error:
+            pytest.skip(f"{found.browser} does not start by {found.driver}: {str(error).splitlines()[0]}")
         yield started
 
 

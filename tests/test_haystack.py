@@ -144,3 +144,11 @@ def test_the_span_of_the_component_carries_the_prompt(haystack: Any) -> None:
     finally:
         haystacks.disable_tracing()
     assert (tags[NAME], tags[VERSION]) == ("greet", "2")
+
+
+def test_an_image_by_its_address_is_refused_by_haystack(haystack: Any) -> None:
+    """It takes `data:` URLs only."""
+    photo = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    haystack.registry.save("address", [{"role": "user", "content": [photo]}])
+    with pytest.raises(ValueError, match="base64"):
+        haystack.RegistryPrompt("address", []).run()

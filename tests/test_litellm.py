@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 
-from promptreg import MissingVariablesError, NotFoundError, PromptDisabledError, VersionNotFoundError
+from promptreg import MissingVariablesError, NotFoundError, PromptDisabledError, Registry, VersionNotFoundError
+from promptreg.telemetry import PromptSpanProcessor
+from tests.conftest import until
 from tests.frameworks import MARKS, VARIABLES, imported, prompts_on, running
-from tests.otel import tracing
+from tests.otel import alone, tracing
 from tests.sdk_server import serving
 
 pytestmark = MARKS
@@ -195,6 +197,35 @@ def test_the_callers_span_carries_the_prompt_of_the_hook(litellm: Any, hook: Any
     with tracing() as spans, trace.get_tracer("app").start_as_current_span("answer"):
         litellm.completion("openai/any", prompt_id="brief", prompt_version=1, mock_response="So.")
     assert prompts_on(spans, "answer") == [("brief", "1")]
+
+
+def spans_of_litellms_callback() -> list[tuple[Any, Any]]:
+    """Return the prompts on the spans that LiteLLM's callback makes of a call by each function, after it."""
+    litellm = imported("litellm", "litellm")
+    found: list[tuple[Any, Any]] = []
+    with Registry(":memory:") as registry, tracing(PromptSpanProcessor()) as spans:
+        rendered = registry.create("greet", "Hi", config={"model": "openai/m"}).render()
+        litellm.callbacks = ["otel"]
+
+        def is_there(number: int) -> bool:
+            found.extend(prompts_on(spans, "litellm_request"))
+            return len(found) == number
+
+        async def asked() -> None:
+            await litellm.acompletion(**rendered.openai(), mock_response="So.")
+            await asyncio.sleep(0.1)  # the callback is called in this loop
+
+        with rendered.trace_context():
+            litellm.completion(**rendered.openai(), mock_response="So.")
+            until(lambda: is_there(1))
+            asyncio.run(asked())
+        until(lambda: is_there(2))
+    return found
+
+
+def test_the_spans_of_litellms_own_callback_carry_the_prompt(litellm: Any) -> None:
+    """Those of `otel`, which are made in other threads; alone, as it stays installed in its process."""
+    assert alone(spans_of_litellms_callback) == [("greet", "1"), ("greet", "1")]
 
 
 def test_completion_takes_what_openai_returns(litellm: Any, hook: Any) -> None:

@@ -6,7 +6,7 @@ The client is that of the package `mcp`, connected in this process. `test_mcp_co
 
 import base64
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -86,8 +86,9 @@ def dumped(content: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def registry() -> Registry:
-    return Registry(":memory:")
+def registry() -> Iterator[Registry]:
+    with Registry(":memory:") as registry:
+        yield registry
 
 
 def test_a_listed_prompt_has_its_title_description_and_arguments(registry: Registry) -> None:
@@ -393,14 +394,14 @@ IN_VAIN = {
 
 def test_what_a_client_asks_for_in_vain_is_an_invalid_parameter() -> None:
     """Each of our errors keeps its code, beside the one of JSON-RPC."""
-    registry = Registry(":memory:", render_limits=RenderLimits(characters=50))
-    registry.create("greet", "Hello")
-    registry.create("draft", "x", is_production=False)
-    registry.create("off", "x")
-    registry.disable("off")
-    registry.create("broken", "{{ 1 // zero }}", variables=[{"name": "zero", "default": 0}])
-    registry.create("long", "{{ 'x' * 100 }}")
-    errors = all_got(registry, *((name, {}) for name in IN_VAIN))
+    with Registry(":memory:", render_limits=RenderLimits(characters=50)) as registry:
+        registry.create("greet", "Hello")
+        registry.create("draft", "x", is_production=False)
+        registry.create("off", "x")
+        registry.disable("off")
+        registry.create("broken", "{{ 1 // zero }}", variables=[{"name": "zero", "default": 0}])
+        registry.create("long", "{{ 'x' * 100 }}")
+        errors = all_got(registry, *((name, {}) for name in IN_VAIN))
     assert [error.data["error"]["code"] for error in errors] == [*IN_VAIN.values()]
     assert {error.code for error in errors} == {types.INVALID_PARAMS}
 

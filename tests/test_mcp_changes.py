@@ -1,6 +1,6 @@
 """MCP clients are told when what they listed is out of date, whichever process changed it, and of nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -27,12 +27,12 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
+def registry(tmp_path: Path) -> Iterator[Registry]:
     """A registry on a file, with a prompt that `anyone` may read."""
-    registry = Registry(tmp_path / "prompts.db")
-    registry.create("greet", "Hello", access_grants=[("anyone", "read")])
-    registry.create("hidden", "Hello")
-    return registry
+    with Registry(tmp_path / "prompts.db") as registry:
+        registry.create("greet", "Hello", access_grants=[("anyone", "read")])
+        registry.create("hidden", "Hello")
+        yield registry
 
 
 def told(server_registry: Registry, *changes: Callable[[], object], mode: str = "legacy") -> list[int]:
@@ -175,7 +175,8 @@ def test_a_database_that_can_not_be_read_for_a_while_ends_nothing(registry: Regi
 
     def while_busy() -> None:
         patched.start()
-        Registry(registry.path).create("new", "Hello")
+        with another(registry) as other:
+            other.create("new", "Hello")
         calls = busy.call_count
         while busy.call_count < calls + 3:
             pass

@@ -141,8 +141,7 @@ def test_a_client_that_goes_away_ends_it(started: Callable[..., "subprocess.Pope
     process.stdout.close()
     process.stdin.write(lines(message("prompts/list", 2)))
     process.stdin.flush()
-    assert process.stderr is not None
-    assert (process.stderr.read(), process.wait(TIMEOUT)) == (b"", 0)
+    assert process.wait(TIMEOUT) == 0
 
 
 @pytest.mark.slow

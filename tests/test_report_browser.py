@@ -110,6 +110,6 @@ def test_a_link_to_a_version_opens_it_and_back_goes_back(browser: Browser, page:
     browser.back()
     assert (browser.text(".version.open h4"), browser.all(".difference")) == ("Version 4", [])
     browser.open(page, f"{REPLY}@77")
-    assert browser.text(".notice") == "This page has no version 77 of this prompt."
+    assert browser.text(".notice") == "This page has no version 77."
     browser.open(page, "#/absent%")
     assert browser.text("h2") == "Not in this page"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from promptreg import Registry
+from promptreg import Prompt, PublishCheckError, Registry
 from tests.browser import Browser
 from tests.report_pages import AFTERWARDS, MARKUP, NAMES, many_prompts, markup, shop, written
 
@@ -311,6 +311,49 @@ def test_a_thousand_prompts_of_twenty_versions_can_be_read(browser: Browser, tmp
     browser.click(".tabs a", "Changes since 19")
     assert len(browser.all(".difference tr.changed")) > 0
     assert browser.messages() == []
+
+
+def test_a_draft_that_was_overtaken_still_waits(browser: Browser, tmp_path: Path) -> None:
+    """A draft is listed, found and filtered as one though a newer version is live."""
+    registry = Registry(":memory:")
+    registry.create("p", [{"role": "user", "content": "One"}])
+    registry.update("p", template=[{"role": "user", "content": 'Say "two"'}], is_production=False)
+    registry.update("p", template=[{"role": "user", "content": "Three"}])
+    browser.open(written(registry, tmp_path))
+    assert browser.text(".waiting").startswith("p version 2 draft")
+    for words, count in {'"two"': 1, "three": 1, "one": 0, "user": 0}.items():
+        browser.run("arguments[0].select()", browser.all("#text")[0])
+        browser.press(words)
+        assert len(names(browser)) == count, words
+    browser.click("#filters summary")
+    browser.choose("#by-state", "draft")
+    assert browser.text("#active") == "(1 filter)"
+
+
+def test_a_failed_version_says_why(browser: Browser, tmp_path: Path) -> None:
+    """The reasons of failed checks stand with the version, and the list and the overview mark it."""
+
+    def holds_no_todo(prompt: Prompt) -> None:
+        if "TODO" in str(prompt.template):
+            raise ValueError("holds a TODO")
+
+    registry = Registry(":memory:", publish_checks=[holds_no_todo])
+    registry.create("p", "One")
+    registry.update("p", template="TODO", is_production=False)
+    with pytest.raises(PublishCheckError):
+        registry.publish("p@2")
+    browser.open(written(registry, tmp_path), "#/p@2")
+    assert browser.texts(".failure") == ["Check failed: holds_no_todo: holds a TODO"]
+    assert browser.texts(".version.open .badge") == ["failed", "latest"]
+    assert browser.texts("#prompts .badge") == ["failed"]
+
+
+def test_the_search_is_a_key_away_on_a_phone_too(browser: Browser, page: Path) -> None:
+    """From a prompt, `/` leads to the list, and focuses the search; in a field it is a character."""
+    browser.open(page, REPLY, width=360)
+    browser.press("/", "k", "/")
+    assert (browser.focused, browser.address) == ("text", "#/")
+    assert browser.run("return document.activeElement.value") == "k/"
 
 
 def test_a_report_of_nothing_says_so(browser: Browser, tmp_path: Path) -> None:

@@ -5,23 +5,23 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const byName = new Map(data.prompts.map((prompt) => [prompt.name, prompt]));
-const page = Object.fromEntries(
-  ["title", "about", "search", "text", "filters", "active", "choices", "found", "prompts", "content", "skip", "jump", "clear"].map((id) => [
-    id,
-    document.getElementById(id),
-  ]),
-);
+const IDS = "title about search text active choices clear found jump prompts content skip".split(" ");
+const page = Object.fromEntries(IDS.map((id) => [id, document.getElementById(id)]));
 
 // Elements
 
-/** Return an element with attributes (those that are null are left out) and children: elements, texts, or lists of them. */
+/** Return an element with attributes and children (elements, texts, lists of them); what is null is left out. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== null) element.setAttribute(name, value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null));
+  element.append(...present(children));
   return element;
+}
+
+function present(children) {
+  return children.flat(Infinity).filter((child) => child !== null);
 }
 
 // Invisible characters, which may hide or reorder text. Line ends, tabs, joiners and visible signs of Arabic stay.
@@ -36,6 +36,11 @@ function visible(text) {
     end = match.index + match[0].length;
   }
   return [...pieces, text.slice(end)];
+}
+
+/** Return the same as one text. */
+function plain(pieces) {
+  return pieces.map((piece) => piece.textContent ?? piece).join("");
 }
 
 function sign(code) {
@@ -75,7 +80,7 @@ function table(caption, heads, rows) {
 /** Return a section that is built when it is first opened. */
 function fold(heading, level, build) {
   const details = make("details", {}, make("summary", {}, make(level, {}, heading)));
-  details.addEventListener("toggle", () => details.append(...[build()].flat()), { once: true });
+  details.addEventListener("toggle", () => details.append(...present([build()])), { once: true });
   return details;
 }
 
@@ -93,9 +98,8 @@ function time(iso, format = inUTC) {
 
 function duration(from, to) {
   const minutes = Math.max(0, Math.round((new Date(to) - new Date(from)) / 60_000));
-  const [count, unit] =
-    minutes < 120 ? [minutes, "minute"] : minutes < 2_880 ? [Math.round(minutes / 60), "hour"] : [Math.round(minutes / 1_440), "day"];
-  return plural(count, unit);
+  if (minutes < 120) return plural(minutes, "minute");
+  return minutes < 2_880 ? plural(Math.round(minutes / 60), "hour") : plural(Math.round(minutes / 1_440), "day");
 }
 
 function period(from, to) {
@@ -145,15 +149,14 @@ function primary(prompt) {
   return prompt.versions.find((version) => version.version === prompt.production_version) ?? prompt.versions[0];
 }
 
-/** Return the versions that matter now: the one in production, and those that are newer. */
-function current(prompt) {
-  const shown = primary(prompt).version;
-  return prompt.versions.filter((version) => version.version >= shown);
+function isUnpublished(version) {
+  return version.state !== "published";
 }
 
-/** Return the drafts and failed versions that are newer than what is in production. */
-function unpublished(prompt) {
-  return current(prompt).filter((version) => version.state !== "published");
+/** Return the versions that matter now: the one in production, those that are newer, drafts and failed ones. */
+function current(prompt) {
+  const shown = primary(prompt).version;
+  return prompt.versions.filter((version) => version.version >= shown || isUnpublished(version));
 }
 
 // The list: search and filters
@@ -175,7 +178,7 @@ const words = new Map();
 
 function listed(prompt) {
   const { title } = primary(prompt);
-  const marks = [...statusBadges(prompt), ...new Set(unpublished(prompt).map(({ state }) => state))];
+  const marks = [...statusBadges(prompt), ...new Set(prompt.versions.filter(isUnpublished).map(({ state }) => state))];
   const link = make(
     "a",
     { href: address(prompt) },
@@ -193,8 +196,8 @@ function isSameText(one, other) {
 }
 
 function statusBadges(prompt) {
-  const both = prompt.status === "archived" && prompt.is_disabled;
-  return [prompt.status, ...(both ? ["disabled"] : [])].filter((word) => word !== "active").map((word) => badge(word, word));
+  const words = new Set([prompt.status, ...(prompt.is_disabled ? ["disabled"] : [])]);
+  return [...words].filter((word) => word !== "active").map((word) => badge(word, word));
 }
 
 /** Return a text as it is compared: without case and without marks. */
@@ -205,19 +208,23 @@ function folded(text) {
 /** Return everything of a prompt that a search looks in. */
 function searched(prompt) {
   if (!words.has(prompt)) {
-    const texts = current(prompt).map((each) => [each.title, each.description, ...each.tags, templateText(each.template)]);
-    words.set(prompt, folded([prompt.name, ...texts.flat()].join("\n")));
+    const texts = current(prompt).flatMap((each) => textsOf([each.title, each.description, each.tags, each.template]));
+    words.set(prompt, folded([prompt.name, ...texts].join("\n")));
   }
   return words.get(prompt);
 }
 
-function templateText(template) {
-  return typeof template === "string" ? template : JSON.stringify(template).replaceAll("\\n", "\n");
+/** Return all texts within a JSON value, but those that say of a message or a part what it is. */
+function textsOf(value) {
+  if (typeof value === "string") return [value];
+  if (value === null || typeof value !== "object") return [];
+  return Object.entries(value).flatMap(([key, each]) => (key === "role" || key === "type" ? [] : textsOf(each)));
 }
 
 function select(name, label, options) {
-  const choice = make("select", { id: `by-${name}`, name }, options.map(([value, text]) => make("option", { value }, text)));
-  return make("div", {}, make("label", { for: `by-${name}` }, label), choice);
+  const id = `by-${name}`;
+  const all = options.map(([value, text]) => make("option", { value, dir: "auto" }, plain(visible(text))));
+  return make("div", {}, make("label", { for: id }, label), make("select", { id, name }, all));
 }
 
 function filterChoices([name, [label, values]]) {
@@ -246,7 +253,8 @@ function refresh() {
     found += item.hidden ? 0 : 1;
   }
   const all = data.prompts.length;
-  page.found.textContent = found === all ? plural(all, "prompt") : `${found.toLocaleString("en")} of ${plural(all, "prompt")}`;
+  const part = found === all ? "" : `${found.toLocaleString("en")} of `;
+  page.found.textContent = part + plural(all, "prompt");
   page.active.textContent = filters.length ? `(${plural(filters.length, "filter")})` : "";
 }
 
@@ -267,29 +275,46 @@ function clear() {
 
 // The overview
 
+const MOST_CHANGES = 30;
+const MOST_WAITING = 50;
+
 function overview() {
+  if (data.prompts.length === 0) return [heading("Overview"), note("There is no prompt that may be read here.")];
+  return [heading("Overview"), counts(), waiting(), make("h3", {}, "Latest changes"), latestChanges()];
+}
+
+function counts() {
   const count = (status) => data.prompts.filter((prompt) => prompt.status === status).length;
-  const statuses = ["active", "disabled", "archived"].filter(count).map((status) => [count(status).toLocaleString("en"), status]);
-  const waiting = data.prompts.flatMap((prompt) =>
-    unpublished(prompt).map((version) => ({ prompt, version })),
-  );
-  const recent = data.prompts.flatMap((prompt) => prompt.events.slice(0, 30).map((event) => ({ prompt, event })));
-  recent.sort((one, other) => other.event.seq - one.event.seq);
+  const item = (status) => make("li", {}, make("strong", {}, count(status).toLocaleString("en")), ` ${status}`);
+  return make("ul", { class: "counts" }, ["active", "disabled", "archived"].filter(count).map(item));
+}
+
+function latestChanges() {
+  const newest = (prompt) => prompt.events.slice(0, MOST_CHANGES).map((event) => ({ prompt, event }));
+  const all = data.prompts.flatMap(newest);
+  all.sort((one, other) => other.event.seq - one.event.seq);
+  return eventTable("Latest changes of all prompts", all.slice(0, MOST_CHANGES), true);
+}
+
+function waiting() {
+  const drafts = (prompt) => prompt.versions.filter(isUnpublished).map((version) => ({ prompt, version }));
+  const all = data.prompts.flatMap(drafts);
+  const more = all.length - MOST_WAITING;
+  if (all.length === 0) return null;
   return [
-    heading("Overview"),
-    data.prompts.length ? null : make("p", { class: "note" }, "There is no prompt that may be read here."),
-    make("ul", { class: "counts" }, statuses.map(([number, word]) => make("li", {}, make("strong", {}, number), ` ${word}`))),
-    waiting.length
-      ? [make("h3", {}, "Not published yet"), make("ul", { class: "waiting" }, waiting.slice(0, 50).map(waitingItem))]
-      : null,
-    waiting.length > 50 ? make("p", { class: "note" }, `${plural(waiting.length - 50, "more version")}: filter by state.`) : null,
-    recent.length ? [make("h3", {}, "Latest changes"), eventTable("Latest changes of all prompts", recent.slice(0, 30), true)] : null,
+    make("h3", {}, "Not published yet"),
+    make("ul", { class: "waiting" }, all.slice(0, MOST_WAITING).map(waitingItem)),
+    more > 0 ? note(`${plural(more, "more version")}: filter the list by state.`) : null,
   ];
 }
 
 function waitingItem({ prompt, version }) {
   const link = make("a", { href: address(prompt, version.version) }, own(prompt.name), ` version ${version.version}`);
   return make("li", {}, link, " ", badge(version.state, version.state), " ", own(version.commit_message ?? ""));
+}
+
+function note(text) {
+  return make("p", { class: "note" }, text);
 }
 
 function heading(...children) {
@@ -307,7 +332,7 @@ function promptView(prompt, version, difference) {
       { class: "head" },
       heading(own(prompt.name)),
       shown.title === prompt.name ? null : make("p", { class: "title" }, own(shown.title)),
-      make("p", { class: "marks" }, badge(prompt.status, prompt.status), statusBadges(prompt).slice(1), labelLinks(prompt)),
+      make("p", { class: "marks" }, prompt.status === "active" ? badge("active", "active") : null, marks(prompt)),
       shown.description ? make("p", { dir: "auto" }, visible(shown.description)) : null,
     ),
     facts(prompt),
@@ -316,16 +341,22 @@ function promptView(prompt, version, difference) {
     make("h3", {}, "Versions"),
     make("ol", { class: "versions" }, prompt.versions.map((each) => versionItem(prompt, each, version, difference))),
     leftOut(prompt.hidden_versions, "older version"),
-    fold(`Events (${prompt.events.length.toLocaleString("en")})`, "h3", () => [
-      eventTable(`Events of this prompt, newest first`, prompt.events.map((event) => ({ prompt, event })), false),
-      leftOut(prompt.hidden_events, "older event"),
-    ].filter(Boolean)),
+    fold(`Events (${prompt.events.length.toLocaleString("en")})`, "h3", () => events(prompt)),
   ];
+}
+
+function marks(prompt) {
+  return [statusBadges(prompt), labelLinks(prompt)];
+}
+
+function events(prompt) {
+  const all = prompt.events.map((event) => ({ prompt, event }));
+  return [eventTable("Events of this prompt, newest first", all, false), leftOut(prompt.hidden_events, "older event")];
 }
 
 function leftOut(count, unit) {
   const more = unit === "older version" ? "; promptreg report --all has them" : "";
-  return count ? make("p", { class: "note" }, `${plural(count, unit)} not in this page${more}.`) : null;
+  return count ? note(`${plural(count, unit)} not in this page${more}.`) : null;
 }
 
 function labelLinks(prompt) {
@@ -360,50 +391,59 @@ function who(actor) {
 // What was live when
 
 function productionBar(prompt) {
-  if (prompt.timeline.length === 0) return make("p", { class: "note" }, "No version has been in production.");
-  const start = new Date(prompt.timeline[0].from).getTime();
-  const whole = Math.max(1, new Date(data.generated_at).getTime() - start);
-  const place = (element, from, to) => {
-    const left = (new Date(from).getTime() - start) / whole;
-    element.style.left = `${100 * left}%`;
-    element.style.width = `${100 * Math.max(0, (new Date(to ?? data.generated_at).getTime() - start) / whole - left)}%`;
-    return element;
-  };
-  const spans = prompt.timeline.map(({ version, from, to }) =>
-    place(make("span", { class: to === null ? "now" : "past", title: `version ${version}, ${plainPeriod(from, to)}` }, `${version}`), from, to),
+  if (prompt.timeline.length === 0) return note("No version has been in production.");
+  const since = prompt.timeline[0].from;
+  const spans = prompt.timeline.map(({ version, from, to }) => {
+    const attributes = { class: to === null ? "now" : "past", title: titled(`version ${version}`, from, to) };
+    return place(make("span", attributes, `${version}`), since, from, to);
+  });
+  const out = outages(prompt).map(({ word, from, to }) =>
+    place(make("span", { class: word, title: titled(word, from, to) }), since, from, to),
   );
-  const out = ["disabled", "archived"].flatMap((word) =>
-    (prompt[word] ?? []).map(([from, to]) => place(make("span", { class: word, title: `${word}, ${plainPeriod(from, to)}` }), from, to)),
-  );
+  const legend = [...new Set(out.map((element) => element.className))];
   return [
     make("div", { class: "bar", "aria-hidden": "true" }, make("div", { class: "track" }, spans, out)),
     make(
       "p",
       { class: "axis", "aria-hidden": "true" },
-      time(prompt.timeline[0].from, dayInUTC),
-      [...new Set(out.map((element) => element.className))].map((word) => make("span", { class: `legend ${word}` }, word)),
+      time(since, dayInUTC),
+      legend.map((word) => make("span", { class: `legend ${word}` }, word)),
       time(data.generated_at, dayInUTC),
     ),
-    fold("As a table", "h4", () => [periodTable(prompt)]),
+    fold("As a table", "h4", () => periodTable(prompt)),
   ];
 }
 
-function plainPeriod(from, to) {
-  return period(from, to).map((piece) => piece.textContent ?? piece).join("");
+function titled(what, from, to) {
+  return `${what}, ${plain(period(from, to))}`;
+}
+
+/** Put an element of the bar, which goes from `since` to now, at its time; `to` is null for now. */
+function place(element, since, from, to) {
+  const now = data.generated_at;
+  const [begin, first, last, end] = [since, from, to ?? now, now].map((iso) => Date.parse(iso));
+  const percent = (span) => `${(100 * Math.max(0, span)) / Math.max(1, end - begin)}%`;
+  element.style.left = percent(first - begin);
+  element.style.width = percent(last - first);
+  return element;
+}
+
+/** Return when a prompt was disabled or archived. */
+function outages(prompt) {
+  return ["disabled", "archived"].flatMap((word) => prompt[word].map(([from, to]) => ({ word, from, to })));
 }
 
 function periodTable(prompt) {
   const link = (version) => make("a", { href: address(prompt, version) }, `Version ${version}`);
-  const rows = [
-    ...prompt.timeline.map(({ version, from, to }) => [from, to, link(version)]),
-    ...["disabled", "archived"].flatMap((word) => (prompt[word] ?? []).map(([from, to]) => [from, to, `The prompt was ${word}`])),
+  const all = [
+    ...prompt.timeline.map(({ version, from, to }) => ({ what: link(version), from, to })),
+    ...outages(prompt).map(({ word, from, to }) => ({ what: `The prompt was ${word}`, from, to })),
   ];
-  rows.sort(([one], [other]) => (one < other ? -1 : 1));
-  return table(
-    "What was in production when, oldest first",
-    ["What", "From", "To", "For"],
-    rows.map(([from, to, what]) => [what, time(from), to === null ? "now" : time(to), duration(from, to ?? data.generated_at)]),
-  );
+  all.sort((one, other) => (one.from < other.from ? -1 : 1));
+  const row = ({ what, from, to }) => {
+    return [what, time(from), to === null ? "now" : time(to), duration(from, to ?? data.generated_at)];
+  };
+  return table("What was in production when, oldest first", ["What", "From", "To", "For"], all.map(row));
 }
 
 // A version
@@ -411,31 +451,48 @@ function periodTable(prompt) {
 function versionItem(prompt, version, opened, difference) {
   const isOpen = version === opened;
   const isLive = version.version === prompt.production_version;
-  const labels = Object.entries(prompt.labels).filter(([label, number]) => number === version.version && label !== "production");
-  const link = make(
-    "a",
-    { href: address(prompt, version.version), "aria-current": isOpen ? "true" : null },
-    `Version ${version.version}`,
-  );
   return make(
     "li",
     { class: `version ${isLive ? "live" : version.state}${isOpen ? " open" : ""}` },
-    make("div", { class: "line" }, make("h4", {}, link), isLive ? badge("in production", "live") : badge(version.state, version.state),
-      labels.map(([label]) => badge(label, "label"))),
+    versionLine(prompt, version, { isOpen, isLive }),
     version.commit_message ? make("p", { class: "why", dir: "auto" }, visible(version.commit_message)) : null,
     make("p", { class: "quiet" }, who(version.author), ", ", time(version.version_created_at)),
     version.live.map(([from, to]) => make("p", { class: "quiet" }, "In production ", period(from, to))),
-    (version.failure ?? []).map((reason) => make("p", { class: "failure", dir: "auto" }, "Check failed: ", visible(reason))),
-    isOpen ? make("div", { class: "panel" }, tabs(prompt, version, difference), difference ? differenceView(difference) : contentView(version)) : null,
+    (version.failure ?? []).map(failedCheck),
+    isOpen ? panel(prompt, version, difference) : null,
   );
 }
 
-function tabs(prompt, version, difference) {
-  const tab = (text, href, isCurrent) => make("li", {}, make("a", { href, "aria-current": isCurrent ? "true" : null }, text));
-  const changes = version.differences.map((each) =>
-    tab(`Changes since ${each.from}${why(each)}`, address(prompt, version.version, each.from), each === difference),
+function failedCheck(reason) {
+  return make("p", { class: "failure", dir: "auto" }, "Check failed: ", visible(reason));
+}
+
+function versionLine(prompt, version, { isOpen, isLive }) {
+  const labels = Object.keys(prompt.labels).filter((label) => prompt.labels[label] === version.version);
+  const attributes = { href: address(prompt, version.version), "aria-current": isOpen ? "true" : null };
+  return make(
+    "div",
+    { class: "line" },
+    make("h4", {}, make("a", attributes, `Version ${version.version}`)),
+    isLive ? badge("in production", "live") : badge(version.state, version.state),
+    labels.filter((label) => label !== "production").map((label) => badge(label, "label")),
   );
-  const all = [tab("Content", address(prompt, version.version), difference === null), ...changes];
+}
+
+function panel(prompt, version, difference) {
+  const view = difference ? differenceView(difference) : contentView(version);
+  return make("div", { class: "panel" }, tabs(prompt, version, difference), view);
+}
+
+function tabs(prompt, version, difference) {
+  const tab = (text, from, isCurrent) => {
+    const href = address(prompt, version.version, from);
+    return make("li", {}, make("a", { href, "aria-current": isCurrent ? "true" : null }, text));
+  };
+  const changes = version.differences.map((each) =>
+    tab(`Changes since ${each.from}${why(each)}`, each.from, each === difference),
+  );
+  const all = [tab("Content", null, difference === null), ...changes];
   return make("nav", { "aria-label": `Version ${version.version}` }, make("ul", { class: "tabs" }, all));
 }
 
@@ -477,11 +534,13 @@ function variables(list) {
     (variable.enum ?? []).map((value) => [make("code", {}, own(value)), " "]),
     own(variable.description),
   ];
-  return table("Variables of this version", ["Name", "Type", "Required", "Default", "Allowed", "Description"], list.map(row));
+  const heads = ["Name", "Type", "Required", "Default", "Allowed", "Description"];
+  return table("Variables of this version", heads, list.map(row));
 }
 
 function messages(version) {
-  return make("ol", { class: "messages" }, version.template.map((message) => make("li", {}, messageView(message, version.syntax))));
+  const all = version.template.map((message) => make("li", {}, messageView(message, version.syntax)));
+  return make("ol", { class: "messages" }, all);
 }
 
 function messageView(message, syntax) {
@@ -492,9 +551,13 @@ function messageView(message, syntax) {
   const parts = typeof content === "string" ? [{ type: "text", text: content }] : (content ?? []);
   return [
     make("p", { class: "speaker" }, badge(role, "role"), cache ? badge("cache", "tag") : null),
-    parts.map((part) => (part.type === "text" ? templateBlock(part.text, syntax) : block(JSON.stringify(part, null, 2)))),
-    Object.keys(rest).length ? block(JSON.stringify(rest, null, 2)) : null,
+    parts.map((part) => (part.type === "text" ? templateBlock(part.text, syntax) : json(part))),
+    Object.keys(rest).length ? json(rest) : null,
   ];
+}
+
+function json(value) {
+  return block(JSON.stringify(value, null, 2));
 }
 
 const CLOSERS = { "{{": "}}", "{%": "%}", "{#": "#}" };
@@ -521,7 +584,7 @@ function templateBlock(text, syntax) {
 function differenceView(difference) {
   const { from, to } = difference;
   const rows = JSON.parse(difference.rows);
-  if (rows.length === 0) return make("p", { class: "note" }, `The content of versions ${from} and ${to} is equal.`);
+  if (rows.length === 0) return note(`The content of versions ${from} and ${to} is equal.`);
   const head = ["", `Version ${from}`, "", `Version ${to}`].map((text) =>
     make("th", { scope: "col", role: "columnheader", class: text ? "text" : "number" }, text || hidden("Line")),
   );
@@ -554,10 +617,10 @@ function side(row, which, mark) {
   if (line === null) return [make("td", attributes("number")), make("td", attributes("text"))];
   const isWhole = row.kind === "added" || row.kind === "removed";
   const word = row.kind === "same" ? null : hidden(mark === "del" ? "Removed: " : "Added: ");
-  const pieces = (line.pieces ?? row.old.pieces).map(([text, isChanged]) => (isChanged || isWhole ? make(mark, {}, visible(text)) : visible(text)));
+  const piece = ([text, isChanged]) => (isChanged || isWhole ? make(mark, {}, visible(text)) : visible(text));
   return [
     make("td", attributes("number"), `${line.line}`),
-    make("td", { ...attributes("text"), dir: "auto" }, word, pieces),
+    make("td", { ...attributes("text"), dir: "auto" }, word, (line.pieces ?? row.old.pieces).map(piece)),
   ];
 }
 
@@ -582,7 +645,8 @@ function isTelling([key, value]) {
 
 function detail([key, value]) {
   const texts = [value].flat().map((each) => (typeof each === "object" ? JSON.stringify(each) : String(each)));
-  return make("div", {}, make("span", { class: "quiet" }, `${key.replaceAll("_", " ")}: `), own(texts.join(", ")));
+  const name = make("span", { class: "quiet" }, `${key.replaceAll("_", " ")}: `);
+  return make("div", {}, name, own(texts.join(", ")));
 }
 
 // What is shown
@@ -597,7 +661,7 @@ function show() {
   shownName = name;
   document.body.classList.toggle("reading", name !== "");
   document.title = prompt ? `${name} · ${data.title}` : data.title;
-  page.content.replaceChildren(...view(name, prompt, choice).flat(Infinity).filter((child) => child !== null));
+  page.content.replaceChildren(...present(view(name, prompt, choice)));
   for (const [each, item] of items) markCurrent(item.firstChild, each === prompt);
   if (prompt) reveal(items.get(prompt));
   if (!isFirst) focusOn(isSame);
@@ -606,12 +670,15 @@ function show() {
 
 function view(name, prompt, choice) {
   if (name === "") return overview();
-  if (prompt === undefined) return [heading("Not in this page"), make("p", {}, "This page has no prompt ", own(name), ".")];
+  if (prompt === undefined) return [heading("Not in this page"), notFound("prompt", name)];
   const { version, difference } = chosen(prompt, choice);
   const missing = version === null || (choice.includes("..") && difference === null);
-  const what = choice.includes("..") ? "difference" : "version";
-  const note = missing ? make("p", { class: "notice" }, `This page has no ${what} `, own(choice), " of this prompt.") : null;
-  return [note, ...promptView(prompt, version ?? primary(prompt), difference)];
+  const notice = missing ? notFound(choice.includes("..") ? "difference" : "version", choice) : null;
+  return [notice, ...promptView(prompt, version ?? primary(prompt), difference)];
+}
+
+function notFound(what, which) {
+  return make("p", { class: "notice" }, `This page has no ${what} `, own(which), ".");
 }
 
 function markCurrent(link, isCurrent) {
@@ -627,7 +694,7 @@ function reveal(item) {
   if (top < frame.top || bottom > frame.bottom) list.scrollTop += top - frame.top - frame.height / 2;
 }
 
-/** Move the focus to what was asked for: the link that was followed, where the same prompt is still shown, else the heading. */
+/** Focus what was asked for: the link that was followed, where the same prompt is still shown, else the heading. */
 function focusOn(isSame) {
   const links = isSame ? [...page.content.querySelectorAll(".version.open a")] : [];
   const target = links.find((link) => link.hash === location.hash) ?? document.getElementById("heading");
@@ -682,7 +749,8 @@ function start() {
   page.title.replaceChildren(...visible(data.title));
   page.about.append(...about());
   const orders = Object.entries(ORDERS).map(([name, [label]]) => [name, label]);
-  page.choices.append(...Object.entries(FILTERS).map(filterChoices).filter(Boolean), select("order", "Sort by", orders));
+  const choices = [...Object.entries(FILTERS).map(filterChoices), select("order", "Sort by", orders)];
+  page.choices.append(...present(choices));
   page.prompts.append(...items.values());
   page.search.addEventListener("input", refresh);
   page.search.addEventListener("change", rearrange);
