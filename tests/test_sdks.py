@@ -139,8 +139,8 @@ def test_more_than_four_cache_marks_are_refused(make: Renders, method: str) -> N
     marked = {"role": "user", "content": "x", "cache": True}
     other = {"role": "user", "content": "x"}
     assert METHODS[method](make.of([other, *[marked] * 4, other]))
-    too_many = make.of([other, *[marked] * 4, other, marked, marked])
-    assert named(METHODS[method], self=too_many) == ["message 7 of 8, cache", "message 8 of 8, cache"]
+    too_many = make.of([other, *[marked] * 4, other, marked, marked], {"system": "x"})
+    assert named(METHODS[method], self=too_many) == ["config.system", "message 7 of 8, cache", "message 8 of 8, cache"]
 
 
 @pytest.mark.parametrize(

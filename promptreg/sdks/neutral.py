@@ -55,7 +55,8 @@ def converted(
     settings = fields.read(settings_of, rendered, overrides)
     results = [fields.read(convert, each) for each in marked]
     fields.read(require_any, marked)
-    fields.read(_require_few_marks, settings, [each.where for each in marked], results, mark=mark)
+    given = {**rendered.config, **overrides}
+    fields.read(_require_few_marks, given, [each.where for each in marked], results, mark=mark)
     require_valid(fields, rendered, sdk)
     return settings, results
 
@@ -109,10 +110,10 @@ def require_any(marked: Sequence[Marked]) -> None:
         raise InvalidInputError.of("messages", reason)
 
 
-def _require_few_marks(settings: Mapping[str, Any], places: Sequence[str], results: Sequence[Any], mark: str) -> None:
-    """Refuse each message whose cache marks are too many, counted with those of the config and its tools."""
-    tools = settings.get("tools")
-    count, errors = _marks_in([settings, *(tools if isinstance(tools, list | tuple) else ())], mark), []
+def _require_few_marks(given: Mapping[str, Any], places: Sequence[str], results: Sequence[Any], *, mark: str) -> None:
+    """Refuse each message whose cache marks are too many, counted with those of the settings and their tools."""
+    tools = given.get("tools")
+    count, errors = _marks_in([given, *(tools if isinstance(tools, list | tuple) else ())], mark), []
     for where, result in zip(places, results, strict=True):
         marks = _marks_in([result], mark)
         count += marks
