@@ -1,6 +1,6 @@
 """A render as the arguments of `client.messages.create` of the package `anthropic`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +13,7 @@ from promptreg.sdks.anthropic_blocks import (
     tool_use_block,
 )
 from promptreg.sdks.neutral import Marked, converted
-from promptreg.sdks.turns import Block, Turn, read_turn, require_said
+from promptreg.sdks.turns import Block, Turn, read_turn, require_said, with_results_together
 
 if TYPE_CHECKING:
     from promptreg.rendered import Rendered
@@ -63,22 +63,12 @@ def _arranged(read: list[Converted]) -> dict[str, Any]:
     """Return the leading system messages as `system`, if there are any, and the others as `messages`."""
     leading = takewhile(_is_system, read)
     system = [block for message in leading for block in blocks_of(message.content)]
-    messages = _with_results_together(dropwhile(_is_system, read))
+    others = dropwhile(_is_system, read)
+    messages = with_results_together(
+        (({"role": each.role, "content": each.content}, each.is_result) for each in others), "content"
+    )
     return {**({"system": system} if system else {}), "messages": messages}
 
 
 def _is_system(message: Converted) -> bool:
     return message.role == "system"
-
-
-def _with_results_together(read: Iterable[Converted]) -> list[dict[str, Any]]:
-    """Return the messages with the tools' results of one turn in one, which is how Anthropic takes them."""
-    messages: list[dict[str, Any]] = []
-    joins = False
-    for message in read:
-        if message.is_result and joins:
-            messages[-1]["content"] += message.content
-        else:
-            messages.append({"role": message.role, "content": message.content})
-        joins = message.is_result
-    return messages

@@ -22,7 +22,7 @@ from promptreg.sdks.neutral import (
     require_free,
     require_valid,
 )
-from promptreg.sdks.turns import Block, call_names, read_turn, require_said
+from promptreg.sdks.turns import Block, call_names, read_turn, require_said, with_results_together
 from promptreg.untrusted import FieldReader, read_untrusted
 
 if TYPE_CHECKING:
@@ -150,14 +150,5 @@ def _system_instruction(converted: list[Converted]) -> dict[str, Any]:
 
 def _contents(converted: list[Converted]) -> list[dict[str, Any]]:
     """Return the other messages, with the tools' results of one turn in one, which is how Gemini takes them."""
-    contents: list[dict[str, Any]] = []
-    joins = False
-    for message in converted:
-        if message.role == "system":
-            continue
-        if message.is_result and joins:
-            contents[-1]["parts"] += message.content["parts"]
-        else:
-            contents.append(message.content)
-        joins = message.is_result
-    return contents
+    others = ((message.content, message.is_result) for message in converted if message.role != "system")
+    return with_results_together(others, "parts")

@@ -4,7 +4,7 @@ What Chat Completions says in fields of their own (tool calls, the call that a r
 the module of each SDK says what a part becomes, which may be in the form of the SDK already, and which ids it needs.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from promptreg import strictjson
@@ -76,6 +76,26 @@ def require_said(turn: Turn, where: str, provider: str) -> None:
     """Refuse a message that says nothing, but for a system message, which is left out, and the result of a tool."""
     if turn.is_empty and turn.role in {"user", "assistant"}:
         refuse(f"{where}, content", f"is empty or white space, which {provider} refuses; give it text, or leave it out")
+
+
+def with_results_together(messages: Iterable[tuple[dict[str, Any], bool]], key: str) -> list[dict[str, Any]]:
+    """Return messages of an SDK, of which those that are tools' results and follow each other become one.
+
+    Each is given with whether it is a result; `key` is where a message has its list of blocks.
+
+    >>> results = [({"parts": [1]}, True), ({"parts": [2]}, True)]
+    >>> with_results_together([*results, ({"parts": [3]}, False)], "parts")
+    [{'parts': [1, 2]}, {'parts': [3]}]
+    """
+    together: list[dict[str, Any]] = []
+    joins = False
+    for message, is_result in messages:
+        if is_result and joins:
+            together[-1][key] += message[key]
+        else:
+            together.append(message)
+        joins = is_result
+    return together
 
 
 def read_object(text: object) -> dict[str, Any] | None:
