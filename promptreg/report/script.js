@@ -208,7 +208,7 @@ function statusBadges(prompt) {
 
 /** Return a text as it is compared: without case and without marks. */
 function folded(text) {
-  return text.normalize("NFKD").replace(/\p{M}/gu, "").toUpperCase();
+  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().toUpperCase(); // so ẞ is SS too
 }
 
 /** Return everything of a prompt that a search looks in. */

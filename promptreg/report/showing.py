@@ -61,11 +61,14 @@ class Showing:
 
     def _versions(self, found: Gathered, timeline: Sequence[Data]) -> Iterator[Data]:
         known_variables: dict[str, list[Data]] = {}
+        live: dict[int, list[list[str | None]]] = {}
+        for span in timeline:
+            live.setdefault(span["version"], []).append([span["from"], span["to"]])
         for record in found.versions:
             yield {
                 **_version(record),
                 "variables": self._variables(record, known_variables),
-                "live": [[span["from"], span["to"]] for span in timeline if span["version"] == record.number],
+                "live": live.get(record.number, []),
                 "differences": [*self._differences(found, record)],
             }
 
