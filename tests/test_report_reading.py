@@ -314,6 +314,20 @@ def test_a_thousand_prompts_of_twenty_versions_can_be_read(browser: Browser, tmp
     assert browser.messages() == []
 
 
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_number_of_a_line_stands_on_one_line(browser: Browser, tmp_path: Path, width: int) -> None:
+    """However far down the line is, its number and sign make the row no higher."""
+    registry = Registry(":memory:")
+    lines = ["x"] * 20_000
+    registry.create("p", "\n".join([*lines, "One"]))
+    registry.update("p", template="\n".join([*lines, "Two"]))
+    browser.open(written(registry, tmp_path), "#/p@1..2", width=width)
+    assert "20001" in browser.texts("td.number")
+    assert len({cell.size["height"] for cell in browser.all(".difference td.number")}) == 1
+    overflowing = "return [...document.querySelectorAll('td.number')].filter((it) => it.scrollWidth > it.clientWidth)"
+    assert browser.run(overflowing) == []
+
+
 def long_ago_and_now() -> Registry:
     """Return a registry of a prompt that was disabled before it was live, for a year with one version, then others."""
     times = iter(
