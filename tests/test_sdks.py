@@ -85,6 +85,18 @@ def test_the_value_of_a_keyword_is_passed_as_it_is(make: Renders, method: str) -
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_settings_kept_in_meta_are_passed_as_plain_values(make: Renders, method: str) -> None:
+    """Clients and frameworks may change what they get, and the values of a version are read-only."""
+    make.registry.save("several", "Hi", meta={method: {"model": "m", "tools": [{"a": [1]}], "config": {"b": [2]}}})
+    rendered = make.registry.render("several")
+    assert rendered.prompt
+    arguments = METHODS[method](rendered, **rendered.prompt.meta[method])
+    assert_plain(arguments)
+    assert arguments["model"] == "m"
+    assert {"a": [1]} in (arguments.get("tools") or arguments["config"]["tools"])
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("key", FILLED_BY_MESSAGES)
 def test_what_the_messages_fill_is_refused(make: Renders, method: str, key: str) -> None:
     """Both where the config has it and where a keyword has; the error says what to do."""
