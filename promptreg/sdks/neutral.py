@@ -79,7 +79,9 @@ def settings_of(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str,
 
 def plain(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return keywords with values that are read-only, as those of a version's `meta`, as plain dicts and lists."""
-    return {key: thaw(value) if isinstance(value, FrozenDict | FrozenList) else value for key, value in overrides.items()}
+    return {
+        key: thaw(value) if isinstance(value, FrozenDict | FrozenList) else value for key, value in overrides.items()
+    }
 
 
 def require_free(
