@@ -127,6 +127,24 @@ def test_everything_that_is_wrong_is_in_one_error(make: Renders, method: str) ->
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("answer", "part"),
+    [
+        ({"object": "chat.completion", "choices": [{"message": {"role": "assistant"}}]}, "choices[0].message"),
+        ({"object": "response", "output": [{"type": "message"}]}, "the items of output"),
+        ({"candidates": [{"content": {"role": "model", "parts": []}}]}, "candidates[0].content"),
+    ],
+)
+def test_of_a_whole_answer_the_error_says_what_to_pass(
+    make: Renders, method: str, answer: dict[str, Any], part: str
+) -> None:
+    """Anthropic's answers are messages; of the others one passes a part."""
+    ((field, reason),) = [flaw for flaw in flaws(METHODS[method], self=make.history(answer)) if "role" in flaw[0]]
+    assert field == "message 1 of 1, role"
+    assert reason.endswith(f"; of a whole answer, pass {part}")
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_no_message_at_all_is_an_error(make: Renders, method: str) -> None:
     """A placeholder that brings nothing may leave none, and no provider answers nothing."""
     ((field, reason),) = flaws(METHODS[method], self=make.history())
