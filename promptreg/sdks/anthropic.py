@@ -5,7 +5,8 @@ from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from promptreg.sdks.anthropic_blocks import CACHE_MARK, read_block, tool_result_block, tool_use_block
-from promptreg.sdks.messages import blocks_of, filled_text_at, text_part
+from promptreg.sdks.fields import filled_text_at
+from promptreg.sdks.messages import blocks_of, text_part
 from promptreg.sdks.neutral import Marked, converted
 from promptreg.sdks.turns import Block, read_turn, turn_readers, with_results_together
 

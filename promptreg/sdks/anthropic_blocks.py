@@ -1,7 +1,8 @@
 """Parts of a message as content blocks of Anthropic: texts, images, documents, tool calls and their results."""
 
+from promptreg.sdks.fields import refuse
 from promptreg.sdks.media import KINDS, Inline, Link, Media, Source, Stored, read_media
-from promptreg.sdks.messages import PARTS_OF_RESPONSES, Call, Message, Part, refuse, refuse_part
+from promptreg.sdks.messages import PARTS_OF_RESPONSES, Call, Message, Part, refuse_part
 from promptreg.sdks.turns import Block, is_blank
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")

@@ -8,6 +8,7 @@ more.
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from promptreg.sdks.fields import choice_at, refuse, text_at
 from promptreg.sdks.messages import (
     PARTS,
     PARTS_OF_ANTHROPIC,
@@ -15,11 +16,8 @@ from promptreg.sdks.messages import (
     Part,
     Readers,
     blocks_of,
-    choice_at,
     read_message,
-    refuse,
     refuse_part,
-    text_at,
     text_part,
 )
 from promptreg.sdks.neutral import Marked, converted

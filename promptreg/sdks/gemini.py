@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from promptreg.jsonvalues import thaw
+from promptreg.sdks.fields import optional_text_at, refuse, value_at
 from promptreg.sdks.gemini_parts import (
     function_call_part,
     function_name,
@@ -11,13 +12,14 @@ from promptreg.sdks.gemini_parts import (
     gemini_text,
     read_gemini_part,
 )
-from promptreg.sdks.messages import blocks_of, optional_text_at, refuse, value_at
+from promptreg.sdks.messages import blocks_of
 from promptreg.sdks.neutral import (
     FILLED_BY_MESSAGES,
     IN_CONFIG,
     IN_KEYWORDS,
     Marked,
     marked_messages,
+    plain,
     require_any,
     require_free,
     require_valid,
@@ -55,7 +57,7 @@ def arguments(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str, A
     """Return the arguments of the call; raise `InvalidInputError` with everything that Gemini can't take."""
     fields = FieldReader()
     version = fields.read(_settings, thaw(rendered.config), "config.", IN_CONFIG)
-    given = fields.read(_settings, overrides, "", IN_KEYWORDS)
+    given = fields.read(_settings, plain(overrides), "", IN_KEYWORDS)
     converted = fields.read(_converted_messages, marked_messages(rendered))
     require_valid(fields, rendered, SDK)
     settings = {**version, **given}

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from promptreg.messages import BETWEEN_TEXTS
+from promptreg.sdks.fields import refuse
 from promptreg.sdks.media import KINDS, Inline, Media, Stored, read_media
-from promptreg.sdks.messages import Call, Message, Part, blocks_of, refuse, refuse_part
+from promptreg.sdks.messages import Call, Message, Part, blocks_of, refuse_part
 from promptreg.sdks.turns import Block, read_object
 
 

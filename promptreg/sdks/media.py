@@ -11,7 +11,7 @@ from re import ASCII, compile
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
-from promptreg.sdks.messages import filled_text_at, object_at, refuse
+from promptreg.sdks.fields import filled_text_at, object_at, refuse
 
 Kind: TypeAlias = Literal["image_url", "input_audio", "file"]
 

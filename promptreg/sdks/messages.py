@@ -4,24 +4,34 @@ A template's message has this form; what a placeholder brings may have any. `rea
 names the message and the field. What an SDK takes of this form is decided in its module.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
-from promptreg.errors import InvalidInputError
 from promptreg.nearest import did_you_mean
+from promptreg.sdks.fields import (
+    ValueReader,
+    choice_at,
+    filled_text_at,
+    object_at,
+    optional_text_at,
+    read_all,
+    refuse,
+    text_at,
+)
 from promptreg.untrusted import FieldReader
 
-T = TypeVar("T")
-R = TypeVar("R")
 B = TypeVar("B")
 """What a part of a message becomes in an SDK."""
 
-ValueReader: TypeAlias = Callable[[Mapping[str, Any], str, str], Any]
-"""Returns what stands at a path in an object, such as `function.name`; the last argument says where, for errors."""
-
 ROLES = ("system", "developer", "user", "assistant", "tool")
 _ROLES_ELSEWHERE = {"model": "assistant", "human": "user", "ai": "assistant"}
+
+_MESSAGES_OF_ANSWERS: Mapping[str, str] = {
+    "choices": "choices[0].message",
+    "output": "the items of output",
+    "candidates": "candidates[0].content",
+}
+"""What is a message of an answer of Chat Completions, Responses and Gemini, by the key that holds it."""
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "text": ("text",),
@@ -47,56 +57,6 @@ CALLS: Mapping[str, tuple[str, str]] = {
 FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
 IGNORED = frozenset({"refusal", "annotations", "parsed"})
 """The fields of an answer that need no place: a refusal is read as its text, and the others are made of it."""
-
-
-def refuse(field: str, reason: str) -> NoReturn:
-    """Raise the error for one field."""
-    raise InvalidInputError.of(field, reason)
-
-
-def text_at(holder: Mapping[str, Any], path: str, where: str) -> str:
-    """Return the text at a path such as `function.name`; raise `InvalidInputError` where there is none."""
-    value = value_at(holder, path)
-    if not isinstance(value, str):
-        found = "is absent; it must be text" if value is None else f"must be text, not {type(value).__name__}"
-        refuse(f"{where}, {path}", found)
-    return value
-
-
-def optional_text_at(holder: Mapping[str, Any], path: str, where: str) -> str | None:
-    """Return the text at a path; None where there is nothing."""
-    return None if value_at(holder, path) is None else text_at(holder, path, where)
-
-
-def filled_text_at(holder: Mapping[str, Any], path: str, where: str) -> str:
-    """Return the text at a path, which must not be blank."""
-    text = text_at(holder, path, where)
-    if not text.strip():
-        refuse(f"{where}, {path}", "must not be empty or white space")
-    return text
-
-
-def object_at(holder: Mapping[str, Any], path: str, where: str) -> dict[str, Any]:
-    """Return the object at a path."""
-    value = value_at(holder, path)
-    if not isinstance(value, dict):
-        refuse(f"{where}, {path}", "must be an object")
-    return value
-
-
-def value_at(holder: Any, path: str) -> Any:
-    """Return what stands at a path; None where there is nothing."""
-    for key in path.split("."):
-        holder = holder.get(key) if isinstance(holder, dict) else None
-    return holder
-
-
-def choice_at(holder: Mapping[str, Any], path: str, where: str, choices: Collection[str]) -> str:
-    """Return the text at a path, which must be one of a few."""
-    value = value_at(holder, path)
-    if not isinstance(value, str) or value not in choices:
-        refuse(f"{where}, {path}", f"must be one of {', '.join(choices)}")
-    return value
 
 
 def refuse_others(others: Mapping[str, Any], where: str) -> None:
@@ -146,7 +106,7 @@ class Readers(NamedTuple, Generic[B]):
 
     part: Callable[[Part], B | None]
     id: ValueReader = text_at
-    inputs: Mapping[str, ValueReader] = MappingProxyType(dict.fromkeys(CALLS, text_at))
+    inputs: Mapping[str, ValueReader] = dict.fromkeys(CALLS, text_at)
     others: Callable[[Mapping[str, Any], str], None] = refuse_others
 
 
@@ -192,21 +152,20 @@ def text_part(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def read_all(reader: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Read each item; raise one `InvalidInputError` with everything that is wrong with any of them."""
-    fields = FieldReader()
-    read = [fields.read(reader, item) for item in items]
-    fields.require_valid()
-    return read
-
-
 def read_role(given: Mapping[str, Any], where: str) -> str:
     """Return the role of a message; raise `InvalidInputError` for one that Chat Completions does not know."""
     role = given.get("role")
     if not isinstance(role, str) or role not in ROLES:
-        meant = did_you_mean(_ROLES_ELSEWHERE.get(role, role), ROLES) if isinstance(role, str) else ""
+        meant = did_you_mean(_ROLES_ELSEWHERE.get(role, role), ROLES) if isinstance(role, str) else _part_meant(given)
         refuse(f"{where}, role", f"must be one of {', '.join(ROLES)}{meant}")
     return role
+
+
+def _part_meant(answer: Mapping[str, Any]) -> str:
+    """Return what to pass of an answer that was passed whole, as an end of an error's sentence."""
+    held = (part for key, part in _MESSAGES_OF_ANSWERS.items() if isinstance(answer.get(key), list))
+    part = next(held, None) if "type" not in answer else None
+    return f"; of a whole answer, pass {part}" if part else ""
 
 
 def _content(given: Mapping[str, Any], where: str, role: str, readers: Readers[Any]) -> str | list[Any] | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from promptreg.sdks.chat_completions import MARK, PARTS_OF_ROLES, require_detail, require_file, with_mark
+from promptreg.sdks.fields import refuse
 from promptreg.sdks.messages import (
     PARTS,
     PARTS_OF_ANTHROPIC,
@@ -17,7 +18,6 @@ from promptreg.sdks.messages import (
     Readers,
     blocks_of,
     read_message,
-    refuse,
     refuse_part,
 )
 from promptreg.sdks.neutral import Marked, converted

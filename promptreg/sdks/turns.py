@@ -5,7 +5,8 @@ from typing import Any
 
 from promptreg import strictjson
 from promptreg.jsonvalues import NotJSON, freeze, thaw
-from promptreg.sdks.messages import Message, Part, Readers, ValueReader, read_message, refuse, refuse_part, value_at
+from promptreg.sdks.fields import ValueReader, refuse, value_at
+from promptreg.sdks.messages import Message, Part, Readers, read_message, refuse_part
 
 Block = dict[str, Any]
 
