@@ -182,6 +182,7 @@ def test_a_part_becomes_a_block(make: Renders, number: int) -> None:
         (file(file_data=f"data:application/zip;base64,{DATA}"), "file.file_data", "a PDF, a text or an image"),
         (file(file_data="data:text/plain;base64,/w=="), "file.file_data", "UTF-8"),
         (file(file_data="data:text/plain,%20"), "file.file_data", "white space"),
+        (file(file_data="data:text/plain,\ud800"), "file.file_data", "surrogate"),
         (file(file_url="http://a.org/b.pdf"), "file.file_url", "https://"),
         (file(filename="a.pdf"), "file", "file_data, file_url, file_id"),
         (file(file_id="a", file_data=DATA), "file", "file_data, file_url, file_id"),

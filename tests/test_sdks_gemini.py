@@ -250,6 +250,7 @@ def test_a_part_becomes_one_of_gemini(make: Renders, number: int) -> None:
         (image("ftp://a.org/b.png"), "image_url.url", "https://"),
         (image("data:image/png;base64,##"), "image_url.url", "base64"),
         (image("data:image"), "image_url.url", "data URL"),
+        (image("data:image/svg+xml,\ud800"), "image_url.url", "surrogate"),
         (audio("##", "wav"), "input_audio.data", "base64"),
         (audio(DATA, "{{ wav }}"), "input_audio.format", "wav or mp3"),
         (file(file_id="files/abc"), "file.file_id", "filename a suffix"),

@@ -14,15 +14,13 @@ from promptreg.errors import PromptregError
 from promptreg.mcp.listing import LISTED
 from promptreg.registry import Registry
 
-PAUSE = 0.5  # seconds between two looks at the revision, which is one read of a number
-REST = (
-    4  # times as long as the list took to read, about 50 ms for 1,000 prompts, so that reading it is never all it does
-)
-MOST_SESSIONS = 10_000  # that are told: over HTTP a session may end without a word
+PAUSE = 0.5  # seconds between two reads of the revision, which is a number
+REST = 4  # times as long as the list took to read (50 ms for 1,000 prompts), so that reading it is never all it does
+MOST_SESSIONS = 10_000  # that are notified: over HTTP a session may end without a word
 
 
 class Watch:
-    """Tells clients when what the actor may list has changed; what the actor may not read tells nothing (rule 18)."""
+    """Notifies clients when what the actor may list has changed, and of nothing that it may not read (rule 18)."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -35,7 +33,7 @@ class Watch:
         self.has_begun = anyio.Event()
 
     def add(self, session: ServerSession) -> None:
-        """Tell this client too; one of the protocol of 2026 asks for it itself, by `listen`."""
+        """Notify this client too; one of the protocol of 2026 asks for it itself, by `listen`."""
         self._sessions.append(session)
 
     async def run(self) -> None:
@@ -50,9 +48,9 @@ class Watch:
             await anyio.sleep(max(PAUSE, REST * self._took))
             with suppress(PromptregError):
                 if await run_sync(self._look):
-                    await self._tell()
+                    await self._notify()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         await self._bus.publish(PromptsListChanged())
         for session in [*self._sessions]:
             await session.send_prompt_list_changed()
