@@ -24,7 +24,13 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "file": (),
     "refusal": ("refusal",),
 }
-"""The types of parts, each with the texts that it must have."""
+"""The types of parts, each with the texts that it must have. Servers that speak this API too have more."""
+
+PARTS_OF_RESPONSES = frozenset({"input_text", "input_image", "input_file", "output_text"})
+PARTS_OF_ANTHROPIC = frozenset(
+    "image document search_result thinking redacted_thinking tool_use tool_result server_tool_use".split()
+)
+"""The types of what stands in a message's content in other APIs, so that it is not taken for this one's."""
 
 CALLS: Mapping[str, tuple[str, str]] = {
     "function": ("function.name", "function.arguments"),
@@ -136,12 +142,6 @@ def choice_at(holder: Mapping[str, Any], path: str, where: str, choices: Collect
     return value
 
 
-def read_parts(content: list[Any], where: str, types: Collection[str] = PARTS) -> list[Part]:
-    """Read the parts of a content, each of one of these types; raise `InvalidInputError` with everything wrong."""
-    numbered = enumerate(content, 1)
-    return read_all(lambda item: _part(item[1], f"{where}, part {item[0]}", types), numbered)
-
-
 _FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
 
 
@@ -163,13 +163,13 @@ def _content(given: Mapping[str, Any], where: str, role: str) -> str | list[Part
     if not isinstance(content, list):
         found = type(content).__name__
         refuse(f"{where}, content", f"must be text or a list of parts, not {found}")
-    return read_parts(content, where)
+    return read_all(lambda item: _part(item[1], f"{where}, part {item[0]}"), enumerate(content, 1))
 
 
-def _part(part: object, where: str, types: Collection[str]) -> Part:
+def _part(part: object, where: str) -> Part:
     if not isinstance(part, dict):
         refuse(where, f"must be an object with a type, not {type(part).__name__}")
-    kind, fields = choice_at(part, "type", where, types), FieldReader()
+    kind, fields = text_at(part, "type", where), FieldReader()
     for path in PARTS.get(kind, ()):
         fields.read(text_at, part, path, where)
     if kind == "file":
