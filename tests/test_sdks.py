@@ -86,6 +86,18 @@ def test_the_value_of_a_keyword_is_passed_as_it_is(make: Renders, method: str) -
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_settings_kept_in_meta_are_passed_as_plain_values(make: Renders, method: str) -> None:
+    """Clients and frameworks may change what they get, and the values of a version are read-only."""
+    make.registry.save("several", "Hi", meta={method: {"model": "m", "tools": [{"a": [1]}], "config": {"b": [2]}}})
+    rendered = make.registry.render("several")
+    assert rendered.prompt
+    arguments = METHODS[method](rendered, **rendered.prompt.meta[method])
+    assert_plain(arguments)
+    assert arguments["model"] == "m"
+    assert {"a": [1]} in (arguments.get("tools") or arguments["config"]["tools"])
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("key", FILLED_BY_MESSAGES)
 def test_what_the_messages_fill_is_refused(make: Renders, method: str, key: str) -> None:
     """Both where the config has it and where a keyword has; the error says what to do."""
@@ -112,6 +124,24 @@ def test_everything_that_is_wrong_is_in_one_error(make: Renders, method: str) ->
     assert caught.value.message.startswith("Prompt 'p' can't be passed to ")
     assert caught.value.code == "validation_error"
     assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("answer", "part"),
+    [
+        ({"object": "chat.completion", "choices": [{"message": {"role": "assistant"}}]}, "choices[0].message"),
+        ({"object": "response", "output": [{"type": "message"}]}, "the items of output"),
+        ({"candidates": [{"content": {"role": "model", "parts": []}}]}, "candidates[0].content"),
+    ],
+)
+def test_of_a_whole_answer_the_error_says_what_to_pass(
+    make: Renders, method: str, answer: dict[str, Any], part: str
+) -> None:
+    """Anthropic's answers are messages; of the others one passes a part."""
+    ((field, reason),) = [flaw for flaw in flaws(METHODS[method], self=make.history(answer)) if "role" in flaw[0]]
+    assert field == "message 1 of 1, role"
+    assert reason.endswith(f"; of a whole answer, pass {part}")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -144,14 +144,28 @@ def choice_at(holder: Mapping[str, Any], path: str, where: str, choices: Collect
 
 _FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
 
+_MESSAGES_OF_ANSWERS: Mapping[str, str] = {
+    "choices": "choices[0].message",
+    "output": "the items of output",
+    "candidates": "candidates[0].content",
+}
+"""What is a message of an answer of Chat Completions, Responses and Gemini, by the key that holds it."""
+
 
 def read_role(given: Mapping[str, Any], where: str) -> str:
     """Return the role of a message; raise `InvalidInputError` for one that Chat Completions does not know."""
     role = given.get("role")
     if not isinstance(role, str) or role not in ROLES:
-        meant = did_you_mean(_ROLES_ELSEWHERE.get(role, role), ROLES) if isinstance(role, str) else ""
+        meant = did_you_mean(_ROLES_ELSEWHERE.get(role, role), ROLES) if isinstance(role, str) else _part_meant(given)
         refuse(f"{where}, role", f"must be one of {', '.join(ROLES)}{meant}")
     return role
+
+
+def _part_meant(answer: Mapping[str, Any]) -> str:
+    """Return what to pass of an answer that was passed whole, as an end of an error's sentence."""
+    held = (part for key, part in _MESSAGES_OF_ANSWERS.items() if isinstance(answer.get(key), list))
+    part = next(held, None) if "type" not in answer else None
+    return f"; of a whole answer, pass {part}" if part else ""
 
 
 def _content(given: Mapping[str, Any], where: str, role: str) -> str | list[Part] | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from promptreg.errors import InvalidInputError
-from promptreg.jsonvalues import thaw
+from promptreg.jsonvalues import FrozenDict, FrozenList, thaw
 from promptreg.rendering.messages import ChatMessages
 from promptreg.untrusted import FieldReader
 
@@ -76,7 +76,14 @@ def settings_of(rendered: "Rendered", overrides: Mapping[str, Any]) -> dict[str,
     fields.read(require_free, rendered.config, "config.", IN_CONFIG)
     fields.read(require_free, overrides, "", IN_KEYWORDS)
     fields.require_valid()
-    return {**thaw(rendered.config), **overrides}
+    return {**thaw(rendered.config), **plain(overrides)}
+
+
+def plain(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords with values that are read-only, as those of a version's `meta`, as plain dicts and lists."""
+    return {
+        key: thaw(value) if isinstance(value, FrozenDict | FrozenList) else value for key, value in overrides.items()
+    }
 
 
 def require_free(
