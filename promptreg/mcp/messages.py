@@ -5,9 +5,6 @@ A system or developer message becomes a user's, in its place, with its role in `
 Tool calls and their results have no counterpart, so a prompt that has them is refused.
 """
 
-import json
-from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -23,76 +20,68 @@ from mcp.types import (
 )
 
 from promptreg.rendered import Rendered
-from promptreg.sdks.media import KINDS, Link, Media, Stored, read_media
-from promptreg.sdks.messages import read_all, read_role, refuse, text_at, value_at
+from promptreg.sdks.media import KINDS, Inline, Link, Media, Stored, read_media
+from promptreg.sdks.messages import Part, read_all, read_message, refuse
+from promptreg.sdks.neutral import Marked, marked_messages, require_valid
 from promptreg.untrusted import FieldReader
 
 ROLE = "promptreg/role"
 """The key of `_meta` that has the role of a message where MCP has no such role."""
 
 ROLES = {"user": "user", "assistant": "assistant", "system": "user", "developer": "user"}
-REGISTERED_TYPES = {"audio/mp3": "audio/mpeg"}
-"""Media types by the names that providers have for them."""
+AUDIO_TYPES = {"audio/mp3": "audio/mpeg"}  # the registered one, for what people write
 
 
 def prompt_messages(rendered: Rendered) -> list[PromptMessage]:
     """Return the messages; raise `InvalidInputError` that names each one that MCP can't hold, and quotes nothing."""
-    fields, messages = FieldReader(), rendered.messages
-    base = f"promptreg:///{quote(rendered.name)}"
-    read = [
-        fields.read(_messages, message, f"message {number} of {len(messages)}", base=f"{base}/{number - 1}")
-        for number, message in enumerate(messages, 1)
-    ]
-    fields.require_valid()
-    return [message for each in read for message in each]
+    fields, base = FieldReader(), f"promptreg:///{quote(rendered.name)}"
+    marked = enumerate(marked_messages(rendered))
+    groups = [fields.read(_messages, each, f"{base}/{index}") for index, each in marked]
+    require_valid(fields, rendered, "MCP clients")
+    return [message for group in groups for message in group]
 
 
-def _messages(message: Mapping[str, Any], where: str, *, base: str) -> list[PromptMessage]:
-    role = read_role(message, where)
-    if role not in ROLES or message.get("tool_calls"):
-        refuse(where, "is a tool's call or result, which MCP prompts can't hold")
-    _require_utf8(message, where)
-    content = message.get("content")
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    if not isinstance(parts, list):
-        refuse(f"{where}, content", "must be text or a list of parts")
-    placed = [(part, f"{where}, part {number}") for number, part in enumerate(parts, 1)]
-    meta = None if role == ROLES[role] else {ROLE: role}
-    return [
-        PromptMessage(role=ROLES[role], content=content.model_copy(update={"meta": meta}))  # type: ignore[arg-type]
-        for content in read_all(lambda each: _content(*each, base), placed)
-    ]
+def _messages(marked: Marked, base: str) -> list[PromptMessage]:
+    message = read_message(marked.message, marked.where)
+    if message.role not in ROLES or message.calls:
+        refuse(marked.where, "is a tool's call or result, which MCP prompts can't hold")
+    if not (parts := message.parts()):
+        refuse(f"{marked.where}, content", "is absent; it must be text or a list of parts")
+    role: Any = ROLES[message.role]
+    meta = None if role == message.role else {ROLE: message.role}
+    contents = read_all(lambda part: _content(part, base), parts)
+    return [PromptMessage(role=role, content=content.model_copy(update={"meta": meta})) for content in contents]
 
 
-def _require_utf8(message: Mapping[str, Any], where: str) -> None:
-    """Refuse a message that UTF-8 can't hold; it would end the connection."""
-    try:
-        json.dumps(message, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        refuse(where, "has a lone surrogate, which is no UTF-8")
+def _content(part: Part, base: str) -> ContentBlock:
+    if part.type == "text":
+        return TextContent(text=_utf8(part.fields["text"], part.where))
+    if part.type not in KINDS:
+        refuse(f"{part.where}, type", f"must be one of text, {', '.join(KINDS)} to go to MCP clients")
+    media = read_media(part.fields, part.where)
+    if isinstance(media.source, Stored):
+        refuse(media.field, "is a file of a provider, which MCP clients can't read; pass its data, or its URL")
+    return _link(media.source, media.field) if isinstance(media.source, Link) else _inline(media, media.source, base)
 
 
-def _content(part: Any, where: str, base: str) -> ContentBlock:
-    kind = value_at(part, "type")
-    if kind == "text":
-        return TextContent(text=text_at(part, "text", where))
-    if kind not in KINDS:
-        refuse(f"{where}, type", f"must be one of text, {', '.join(KINDS)}, which MCP prompts can hold")
-    return _media(read_media(part, where), base)
-
-
-def _media(media: Media, base: str) -> ContentBlock:
-    """Return the data of an image, audio or a file, or a link to it; `base` is the URI below which a file gets one."""
-    source = media.source
-    if isinstance(source, Stored):
-        refuse(media.field, "is a file that a provider holds, which MCP clients can't get")
-    if isinstance(source, Link):
-        name = PurePosixPath(urlsplit(source.url).path).name
-        return ResourceLink(uri=source.url, name=name or source.url, mime_type=source.mime_type)
-    mime_type = REGISTERED_TYPES.get(source.mime_type, source.mime_type)
+def _inline(media: Media, source: Inline, base: str) -> ContentBlock:
     if media.kind == "image_url":
-        return ImageContent(data=source.base64, mime_type=mime_type)
+        return ImageContent(data=source.base64, mime_type=source.mime_type)
     if media.kind == "input_audio":
-        return AudioContent(data=source.base64, mime_type=mime_type)
-    uri = f"{base}/{quote(media.filename or 'file')}"
-    return EmbeddedResource(resource=BlobResourceContents(uri=uri, mime_type=mime_type, blob=source.base64))
+        return AudioContent(data=source.base64, mime_type=AUDIO_TYPES.get(source.mime_type, source.mime_type))
+    uri = f"{base}/{quote(_utf8(media.filename or 'file', media.field))}"
+    return EmbeddedResource(resource=BlobResourceContents(uri=uri, mime_type=source.mime_type, blob=source.base64))
+
+
+def _link(source: Link, field: str) -> ResourceLink:
+    url = _utf8(source.url, field)
+    return ResourceLink(uri=url, name=urlsplit(url).path.rpartition("/")[2] or url, mime_type=source.mime_type)
+
+
+def _utf8(text: str, field: str) -> str:
+    """Return a text that UTF-8 can hold; refuse one that it can't, which would end the connection."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        refuse(field, "has a lone surrogate, which is no UTF-8")
+    return text
