@@ -125,7 +125,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"role": "tool", "content": "x"}, ["tool_call_id"]),
     ({"role": "user", "content": "x", "tool_call_id": "c"}, ["tool_call_id"]),
     ({"role": "user", "content": "x", "tool_calls": [CALL]}, ["tool_calls"]),
-    (calls({"x": 1}), ["tool call 1, type"]),
+    (calls({**CALL, "type": "x"}), ["tool call 1, type"]),
     (
         calls(CALL, {"type": "function"}),
         [f"tool call 2, {key}" for key in ("id", "function.name", "function.arguments")],
