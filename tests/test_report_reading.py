@@ -171,6 +171,14 @@ def test_invisible_characters_are_shown(browser: Browser, page: Path) -> None:
     assert directions == [True, True]
 
 
+def test_letters_that_nobody_sees_are_signs_and_emoji_are_not(browser: Browser, tmp_path: Path) -> None:
+    """Blank letters and selectors of variants, in which texts have been hidden, have their codes too."""
+    registry = Registry(":memory:")
+    registry.create("p", "a\u3164b\ufe01c\U000e0101 \u2764\ufe0f \u06dd\u200d", syntax="plain")
+    browser.open(written(registry, tmp_path), "#/p")
+    assert browser.text(".panel pre") == "aU+3164bU+FE01cU+E0101 \u2764\ufe0f \u06dd\u200d"
+
+
 def test_the_overview_lists_drafts_and_the_latest_changes(browser: Browser, page: Path) -> None:
     """It counts the prompts by status, and links what is not published yet and what has changed."""
     browser.open(page)
