@@ -347,7 +347,7 @@ def long_ago_and_now() -> Registry:
     registry.enable("p")
     registry.publish("p")
     registry.update("p", template="2")
-    registry.set_label("p", "spring..1", 1)
+    registry.set_label("p", "2026..spring", 1)
     registry.set_label("p", "1..2", 1)
     return registry
 
@@ -364,7 +364,7 @@ def test_the_bar_shows_what_is_live_however_short_it_has_been(browser: Browser, 
 def test_a_label_with_dots_is_a_label(browser: Browser, tmp_path: Path) -> None:
     """What reads as the numbers of a difference is one all the same."""
     file = written(long_ago_and_now(), tmp_path)
-    browser.open(file, "#/p@spring..1")
+    browser.open(file, "#/p@2026..spring")
     assert (browser.text(".version.open h4"), browser.all(".notice")) == ("Version 1", [])
     browser.open(file, "#/p@1..2")
     assert (browser.text(".version.open h4"), len(browser.all(".difference"))) == ("Version 2", 1)

@@ -141,10 +141,10 @@ function decoded(path) {
   }
 }
 
-/** Return the version and the difference that an address chooses of a prompt, and `missing`: what of it is not there. */
+/** Return the version and the difference that an address chooses of a prompt, and what of it is `missing`. */
 function chosen(prompt, choice) {
   if (choice === "") return { version: primary(prompt), difference: null, missing: null };
-  const [, from = null, to] = /^(?:(\d+)\.\.)?(.+)$/s.exec(choice); // dots may also stand in a label
+  const [, from, to] = /^(\d+)\.\.(\d+)$/.exec(choice) ?? [null, null, choice]; // a label may have dots too
   const number = Object.hasOwn(prompt.labels, to) ? prompt.labels[to] : Number(to);
   const version = prompt.versions.find((each) => each.version === number) ?? null;
   if (from === null) return { version, difference: null, missing: version ? null : "version" };
