@@ -489,7 +489,7 @@ function versionLine(prompt, version, { isOpen, isLive }) {
 }
 
 function panel(prompt, version, difference) {
-  const view = difference ? differenceView(difference) : contentView(version);
+  const view = difference ? differenceView(difference) : contentView(prompt, version);
   return make("div", { class: "panel" }, tabs(prompt, version, difference), view);
 }
 
@@ -512,11 +512,12 @@ function why(difference) {
   return words.length ? ` (${words.join(", ")})` : "";
 }
 
-function contentView(version) {
+function contentView(prompt, version) {
+  const list = JSON.parse(prompt.variables[version.variables]);
   return [
     make("h5", {}, version.kind === "chat" ? "Messages" : "Template"),
     typeof version.template === "string" ? templateBlock(version.template, version.syntax) : messages(version),
-    version.variables.length ? [make("h5", {}, "Variables"), variables(version.variables)] : null,
+    list.length ? [make("h5", {}, "Variables"), variables(list)] : null,
     version.config ? [make("h5", {}, "Config"), block(version.config)] : null,
     version.meta ? [make("h5", {}, "Meta"), block(version.meta)] : null,
     version.examples.length ? [make("h5", {}, "Examples"), version.examples.map((example) => block(example))] : null,
