@@ -314,11 +314,8 @@ PARTS = {
         },
     ),
     "bare file": (
-        {"type": "file", "file": {"file_data": PIXEL}},
-        {
-            "type": "resource",
-            "resource": {"uri": "promptreg:///x/0/file", "mimeType": "application/octet-stream", "blob": PIXEL},
-        },
+        {"type": "file", "file": {"file_data": "DATA:text/plain;BASE64,aGk="}},
+        {"type": "resource", "resource": {"uri": "promptreg:///x/0/file", "mimeType": "text/plain", "blob": "aGk="}},
     ),
     "file elsewhere": (
         {"type": "file", "file": {"file_url": "https://example.org/"}},
@@ -350,8 +347,10 @@ UNFIT = {
     "data that are not base64": {"role": "user", "content": [image("data:image/png;base64,SECRET!")]},
     "a URL of another scheme": {"role": "user", "content": [image("file:///SECRET")]},
     "a URL without data": {"role": "user", "content": [image("data:SECRET")]},
+    "a type that is none": {"role": "user", "content": [image("data:image/\nSECRET;base64,QQ==")]},
     "a broken URL": {"role": "user", "content": [image("https://[SECRET")]},
     "a lone surrogate": {"role": "user", "content": "SECRET \ud800"},
+    "one in a URL": {"role": "user", "content": [image("https://example.org/SECRET\ud800")]},
 }
 
 
@@ -362,7 +361,8 @@ def test_a_message_that_mcp_can_not_hold_is_refused(registry: Registry) -> None:
     for case, error in zip(UNFIT, answers, strict=True):
         assert isinstance(error, types.ErrorData), case
         assert (error.code, error.data["error"]["code"]) == (types.INVALID_PARAMS, "validation_error"), case
-        assert [flaw["field"] for flaw in error.data["error"]["details"]["errors"]] == ["messages[1]"], case
+        assert all(f["field"].startswith("message 2 of 2") for f in error.data["error"]["details"]["errors"]), case
+        assert error.message.startswith("Prompt 'x' can't be passed to MCP clients: message 2 of 2"), case
         assert "SECRET" not in json.dumps(error.data) + error.message
 
 

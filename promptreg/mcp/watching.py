@@ -1,12 +1,12 @@
 """Noticing that what a client has listed is out of date, whichever process changed it."""
 
 import hashlib
-from collections import deque
 from contextlib import suppress
 from time import monotonic
 
 import anyio
 from anyio.to_thread import run_sync
+from mcp.server.connection import Connection
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, PromptsListChanged
 
@@ -16,9 +16,9 @@ from promptreg.registry import Registry
 
 PAUSE = 0.5  # seconds between two looks at the revision, which is one read of a number
 REST = (
-    4  # times as long as the list took to read, about 50 ms for 1,000 prompts, so that reading it is never all it does
+    4  # times as long as reading the list took, about 50 ms for 1,000 prompts, so that a server does other things too
 )
-MOST_SESSIONS = 10_000  # that are told: over HTTP a session may end without a word
+PATIENCE = 5.0  # seconds in which clients must take a notification; over HTTP one may have stopped reading
 
 
 class Watch:
@@ -29,14 +29,17 @@ class Watch:
         self._seen = -1
         self._digest = b""
         self._took = 0.0
-        self._sessions: deque[ServerSession] = deque(maxlen=MOST_SESSIONS)
+        self._connections: set[Connection] = set()
         self._bus = InMemorySubscriptionBus()
         self.listen = ListenHandler(self._bus)
         self.has_begun = anyio.Event()
 
     def add(self, session: ServerSession) -> None:
-        """Tell this client too; one of the protocol of 2026 asks for it itself, by `listen`."""
-        self._sessions.append(session)
+        """Tell this client too, until it is gone; one of the protocol of 2026 asks for it itself, by `listen`."""
+        connection = session._connection  # private, as is when it ends: a session is of one request alone
+        if connection not in self._connections:
+            self._connections.add(connection)
+            connection.exit_stack.callback(self._connections.discard, connection)
 
     async def run(self) -> None:
         """Look for changes until cancelled.
@@ -54,8 +57,10 @@ class Watch:
 
     async def _tell(self) -> None:
         await self._bus.publish(PromptsListChanged())
-        for session in [*self._sessions]:
-            await session.send_prompt_list_changed()
+        with anyio.move_on_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                for connection in [*self._connections]:
+                    tasks.start_soon(connection.send_prompt_list_changed)
 
     def _look(self) -> bool:
         """Return whether a list shows something else than at the last look."""
